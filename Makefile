@@ -54,12 +54,11 @@ docs: setup ## Build the site, and execute its tutorials (two to three minutes);
 bench: setup ## Time this project beside its peers; keep the machine idle (more than half an hour)
 	@$(VENV_PYTHON) -m benchmarks all
 
-check: setup ## Lint, check formatting, types, imports, the lines of each folder, and where node is the page's scripts
+check: setup ## Lint, check formatting, types, imports, and where node is the page's scripts
 	@$(VENV_PYTHON) -m ruff check --quiet
 	@$(VENV_PYTHON) -m ruff format --check --quiet || { echo "some files are not formatted; run 'make format'"; exit 1; }
 	@$(VENV_PYTHON) -m mypy --no-error-summary
 	@$(VENV_PYTHON) -c 'import importlinter.cli as c; exit(c.lint_imports(no_logo=True))'
-	@$(VENV_PYTHON) scripts/line_budget.py
 	@scripts/check_page.sh check
 	@echo "all checks passed"
 

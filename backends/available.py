@@ -1,10 +1,12 @@
-"""The backends: each folder here whose package has a function `make`, and those of entry points `spikesam.backends`.
+"""The backends: each folder here whose package has a function `make`, and those of entry points
+`spikesam.backends`.
 
-`make(device, threads, …)` gives a :class:`spikesam.backends.base.Backend`, or raises :class:`BackendError` with the
-reason why it cannot run here. `threads` are how many it may use, None for one per core. Further arguments are its own
-options, each with an annotation :class:`spikesam.recordings.arguments.Option` and a default. Imports of what takes long
-stand in the function, since every command reads the options. Where a folder also has a function `suits`, and it says so
-of the device that is asked for, the backend "auto" is this one.
+`make(device, threads, …)` gives a :class:`spikesam.backends.base.Backend`, or raises
+:class:`BackendError` with the reason why it cannot run here. `threads` are how many it may use,
+None for one per core. Further arguments are its own options, each with an annotation
+:class:`spikesam.recordings.arguments.Option` and a default. Imports of what takes long stand in the
+function, since every command reads the options. Where a folder also has a function `suits`, and it
+says so of the device that is asked for, the backend "auto" is this one.
 """
 
 from __future__ import annotations
@@ -37,9 +39,15 @@ def make_backend(
     *,
     threads: int | None = None,
 ) -> Backend:
-    """The backend of that name; "auto" is torch where `device` allows a CUDA device that is there, and event else."""
+    """The backend of that name; "auto" is torch where `device` allows a CUDA device that is there,
+    and event else.
+    """
     if name == "auto":
-        suited = [each for each, folder in _FOLDERS.items() if hasattr(folder, "suits") and folder.suits(device)]
+        suited = [
+            each
+            for each, folder in _FOLDERS.items()
+            if hasattr(folder, "suits") and folder.suits(device)
+        ]
         name = suited[0] if suited else "event"
     if name not in BACKENDS:
         raise BackendError(f"backend is {name!r}, expected one of auto, {', '.join(BACKENDS)}")

@@ -16,9 +16,9 @@ from spikesam.backends.trace import SpikeTrace, spike_trace
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.batch import PackedSpikes, RasterBatch
 
-# The input of a network for some samples: spikes, packed or (T, B, C, H, W); or what drives the first layer, int8:
-# (B, C, H, W) of a constant current, (T, B, C, H, W) of a changing one. For an ANN, which no backend runs, images are
-# float32.
+# The input of a network for some samples: spikes, packed or (T, B, C, H, W); or what drives the
+# first layer, int8: (B, C, H, W) of a constant current, (T, B, C, H, W) of a changing one. For an
+# ANN, which no backend runs, images are float32.
 InputBatch: TypeAlias = PackedSpikes | NDArray[np.bool_] | NDArray[np.int8] | NDArray[np.float32]
 
 
@@ -29,7 +29,9 @@ class BackendError(InputError):
 def refuse_other_devices(backend: str, device: str) -> None:
     """Refuse a device for a backend that has none but the CPU."""
     if device not in ("auto", "cpu"):
-        raise BackendError(f"{backend}: device is {device!r}, expected auto or cpu; it simulates on the CPU")
+        raise BackendError(
+            f"{backend}: device is {device!r}, expected auto or cpu; it simulates on the CPU"
+        )
 
 
 def batch_size(batch: InputBatch) -> int:
@@ -43,7 +45,9 @@ def unpacked(batch: InputBatch) -> NDArray[Any]:
 
 
 def packed_spikes(backend: str, network: Network, batch: InputBatch) -> PackedSpikes:
-    """A batch of spikes, packed or (T, B, C, H, W) bool, as packed; a BackendError if it does not fit the network."""
+    """A batch of spikes, packed or (T, B, C, H, W) bool, as packed; a BackendError if it does not
+    fit the network.
+    """
     dtype: Any = np.dtype(np.bool_)
     if isinstance(batch, PackedSpikes):
         found: tuple[int, ...] = (batch.timesteps, *batch.map_shape)
@@ -51,16 +55,24 @@ def packed_spikes(backend: str, network: Network, batch: InputBatch) -> PackedSp
         found, dtype = batch.shape[:1] + batch.shape[2:], batch.dtype
     expected = (network.timesteps, *network.input_shape)
     if found != expected or dtype != np.bool_:
-        raise BackendError(f"{backend}: got input samples of (T, C, H, W) = {found} {dtype}, expected {expected} bool")
-    return batch if isinstance(batch, PackedSpikes) else PackedSpikes.of(batch.astype(np.bool_, copy=False))
+        raise BackendError(
+            f"{backend}: got input samples of (T, C, H, W) = {found} {dtype}, expected {expected} "
+            "bool"
+        )
+    return (
+        batch
+        if isinstance(batch, PackedSpikes)
+        else PackedSpikes.of(batch.astype(np.bool_, copy=False))
+    )
 
 
 @dataclass(frozen=True)
 class MapRequest:
-    """Maps that a backend forms in integers (:mod:`spikesam.backends.trace`), with the decay `gamma` of traces.
+    """Maps that a backend forms in integers (:mod:`spikesam.backends.trace`), with the decay
+    `gamma` of traces.
 
-    `summed` has layer -> how many first steps are summed, 1 … T: layers that have places, the input among them. Of the
-    first `stepped` samples the map of every step is returned as well.
+    `summed` has layer -> how many first steps are summed, 1 … T: layers that have places, the input
+    among them. Of the first `stepped` samples the map of every step is returned as well.
     """
 
     gamma: float
@@ -82,9 +94,11 @@ class FormedMaps:
 
 
 class Backend(ABC):
-    """A simulator of :class:`Network`; see :mod:`spikesam.backends.available` for how it is found and made.
+    """A simulator of :class:`Network`; see :mod:`spikesam.backends.available` for how it is found
+    and made.
 
-    `name` and `device` say where it simulates, in files and for people; `forms_maps` that it has :meth:`run_maps`.
+    `name` and `device` say where it simulates, in files and for people; `forms_maps` that it has
+    :meth:`run_maps`.
     """
 
     name: str
@@ -92,24 +106,32 @@ class Backend(ABC):
     forms_maps: ClassVar[bool] = False
 
     def prepare(self, network: Network) -> None:  # noqa: B027  may do nothing
-        """Do in advance what this network needs once, such as compiling kernels; else :meth:`run` does it."""
+        """Do in advance what this network needs once, such as compiling kernels; else :meth:`run`
+        does it.
+        """
 
     @abstractmethod
-    def run(self, network: Network, inputs: Iterable[InputBatch], n_samples: int) -> Iterator[RasterBatch]:
-        """Simulate samples one after the other, each from zero state, and yield their rasters in order.
+    def run(
+        self, network: Network, inputs: Iterable[InputBatch], n_samples: int
+    ) -> Iterator[RasterBatch]:
+        """Simulate samples one after the other, each from zero state, and yield their rasters in
+        order.
 
-        Batches hold spikes, packed or (T, B, C, H, W) bool, or int8 numbers of a current in -127 … 127, (B, C, H, W)
-        images or (T, B, C, H, W), `n_samples` in all; B ≤ 16 may vary; consumed lazily, so memory stays flat. Rasters
-        have the keys of `network.raster_names`, in that order, in batches that need not match. In fixed point the
-        yielded bits are a function of `network` and `inputs` alone: the same on every backend, device and batch size.
+        Batches hold spikes, packed or (T, B, C, H, W) bool, or int8 numbers of a current in -127 …
+        127, (B, C, H, W) images or (T, B, C, H, W), `n_samples` in all; B ≤ 16 may vary; consumed
+        lazily, so memory stays flat. Rasters have the keys of `network.raster_names`, in that
+        order, in batches that need not match. In fixed point the yielded bits are a function of
+        `network` and `inputs` alone: the same on every backend, device and batch size.
         """
 
     def calls(
         self, network: Network, inputs: Iterable[InputBatch], n_samples: int
     ) -> Iterator[tuple[int, Callable[[], RasterBatch]]]:
-        """Simulate samples as :meth:`run`, where any thread may do it: who simulates a sample can go on with it.
+        """Simulate samples as :meth:`run`, where any thread may do it: who simulates a sample can
+        go on with it.
 
-        Yields the number of the next samples, and what gives their rasters when it is called, once, in any thread.
+        Yields the number of the next samples, and what gives their rasters when it is called, once,
+        in any thread.
         """
         for batch in self.run(network, inputs, n_samples):
             for row in range(len(batch)):
@@ -123,4 +145,6 @@ class Backend(ABC):
 
 
 def _one_sample(batch: RasterBatch, row: int) -> RasterBatch:
-    return RasterBatch({name: bits[row, None] for name, bits in batch.spikes.items()}, batch.readout[row, None])
+    return RasterBatch(
+        {name: bits[row, None] for name, bits in batch.spikes.items()}, batch.readout[row, None]
+    )

@@ -12,7 +12,14 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from benchmarks.common.environment import all_benchmarks, commit, machine, measure, missing, versions
+from benchmarks.common.environment import (
+    all_benchmarks,
+    commit,
+    machine,
+    measure,
+    missing,
+    versions,
+)
 from benchmarks.common.measurement import Options
 from benchmarks.common.report import as_json, as_tables, draw_sweeps
 from spikesam.pipeline.cli.command_line import Flat, Positional, listing, parse_command, some_or_all

@@ -1,7 +1,8 @@
 """Small graphs of NIR through other libraries: which bits differ from NIR's equations, and why.
 
-Each library reads a graph as its documentation says, in a process of its own. Where it asks for another `nir` than is
-installed, it gets that one, in a folder of its own. The first bit that differs is explained by `spikesam.diff`.
+Each library reads a graph as its documentation says, in a process of its own. Where it asks for
+another `nir` than is installed, it gets that one, in a folder of its own. The first bit that
+differs is explained by `spikesam.diff`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ from spikesam.pipeline.imports.nir.write import levels
 from spikesam.recordings.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
-OWN_PACKAGES = {"sinabs": ("nir==1.0.4", "nirtorch==2.0.2")}  # what a resolver finds for sinabs 3.1.3
+OWN_PACKAGES = {
+    "sinabs": ("nir==1.0.4", "nirtorch==2.0.2")
+}  # what a resolver finds for sinabs 3.1.3
 SECONDS = 500  # that a library may take for all graphs
 HERE = "spikesam, torch"
 TINY = 3  # graphs
@@ -36,7 +39,9 @@ RULE = "A has another rule: with "  # of a cause that fits
 
 
 class Reference(NamedTuple):
-    """What NIR's equations make of a graph: our network of it, and what it fires in float32 on the event backend."""
+    """What NIR's equations make of a graph: our network of it, and what it fires in float32 on the
+    event backend.
+    """
 
     network: Any
     raster: Any
@@ -45,7 +50,10 @@ class Reference(NamedTuple):
 
     def with_theirs(self, layers: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Spikes (N, T, …) of another program in our time: outside their steps they are ours."""
-        found = {name: self.raster[name][:].swapaxes(0, 1).astype(each.dtype) for name, each in layers.items()}
+        found = {
+            name: self.raster[name][:].swapaxes(0, 1).astype(each.dtype)
+            for name, each in layers.items()
+        }
         for name, each in layers.items():
             steps = found[name][:, self.later[name] : self.later[name] + STEPS]
             steps[:] = each[:, : steps.shape[1]]
@@ -86,12 +94,25 @@ def of_library(library: str, options: Options, scratch: Path) -> Iterator[Measur
     path = scratch / f"{library}.npz"
     command = [sys.executable, "-m", "benchmarks.common.nir_readers", library, str(path)]
     limit = [str(TINY)] if options.tiny else []
-    about = {**os.environ, "PYTHONPATH": os.pathsep.join([*own_packages(library, scratch), str(ROOT)])}
+    about = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([*own_packages(library, scratch), str(ROOT)]),
+    }
     try:
         done = subprocess.run(
-            [*command, *limit], cwd=scratch, env=about, capture_output=True, text=True, timeout=SECONDS, check=False
+            [*command, *limit],
+            cwd=scratch,
+            env=about,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
         )
-        failure = "" if path.exists() else (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        failure = (
+            ""
+            if path.exists()
+            else (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        )
     except subprocess.TimeoutExpired:
         failure = f"takes more than {SECONDS} s"
     fired: Mapping[str, Any] = {} if failure else np.load(path)
@@ -104,9 +125,14 @@ def of_library(library: str, options: Options, scratch: Path) -> Iterator[Measur
         known = reference(example)
         layers, counts = dict[str, NDArray[Any]](), 1
         nodes = nir_graphs.spiking_nodes(example.build())
-        for node, layer, shape in zip(nodes, known.network.layers, known.network.shapes[1:], strict=True):
+        for node, layer, shape in zip(
+            nodes, known.network.layers, known.network.shapes[1:], strict=True
+        ):
             spikes = np.stack([fired[f"{number}/{sample}/{node}"] for sample in range(SAMPLES)])
-            layers[layer.name], counts = spikes.reshape(SAMPLES, STEPS, *shape), max(counts, int(spikes.max()))
+            layers[layer.name], counts = (
+                spikes.reshape(SAMPLES, STEPS, *shape),
+                max(counts, int(spikes.max())),
+            )
         layers = {"input": known.spikes.swapaxes(0, 1)} | known.with_theirs(layers)
         path = scratch / "theirs.h5"
         theirs = spikesam.write_raster(path, layers, counts="fired", layer_delay=1, overwrite=True)
@@ -114,7 +140,9 @@ def of_library(library: str, options: Options, scratch: Path) -> Iterator[Measur
         yield compared(example, way, known, found, counts)
 
 
-def compared(example: Example, way: str, known: Reference, found: Any, most: int = 1) -> MeasuredRow:
+def compared(
+    example: Example, way: str, known: Reference, found: Any, most: int = 1
+) -> MeasuredRow:
     """The row of a graph: how many bits differ, the first, and the likely cause."""
     note = ""
     if bit := found.first:
@@ -128,10 +156,17 @@ def cause(found: Any, most: int) -> str:
     layer = found.layers.set_index("layer").loc[found.first.layer]
     if not layer["spikes_first"]:
         return "never fires"
-    said = next((each for each in found.why.cause if each.startswith("so ")), "") if found.why else ""
+    said = (
+        next((each for each in found.why.cause if each.startswith("so ")), "") if found.why else ""
+    )
     said = re.sub(r", \w+ fires all that A has", "", said.removeprefix("so "))
-    rule, said = said.startswith(RULE), said.removeprefix(RULE).replace("A has", "it has") or "; ".join(found.notes)
-    if factor := re.fullmatch(r"a threshold of ([\d.]+)%(?: to ([\d.]+)%| or more)? of the network's", said):
+    rule, said = (
+        said.startswith(RULE),
+        said.removeprefix(RULE).replace("A has", "it has") or "; ".join(found.notes),
+    )
+    if factor := re.fullmatch(
+        r"a threshold of ([\d.]+)%(?: to ([\d.]+)%| or more)? of the network's", said
+    ):
         ends = dict.fromkeys(f"{float(each) / 100:.3g}" for each in factor.groups() if each)
         more = " or more" if "or more" in said else ""
         said = f"as if its threshold were {' to '.join(ends)}{more} times the graph's"
@@ -140,15 +175,29 @@ def cause(found: Any, most: int) -> str:
 
 
 def own_packages(library: str, scratch: Path) -> list[str]:
-    """A folder with the packages that a library asks for in versions of its own; nothing if there are none."""
+    """A folder with the packages that a library asks for in versions of its own; nothing if there
+    are none.
+    """
     wanted = OWN_PACKAGES.get(library)
     if wanted is None:
         return []
     folder = scratch / f"packages-{library}"
     if not folder.exists():
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), *wanted]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--target",
+            str(folder),
+            *wanted,
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or ["pip failed"])[-1]
-            raise InputError(f"{library}: asks for {' and '.join(wanted)}, which pip cannot install: {reason}")
+            raise InputError(
+                f"{library}: asks for {' and '.join(wanted)}, which pip cannot install: {reason}"
+            )
     return [str(folder)]

@@ -1,11 +1,13 @@
-"""Conversion of trained ANNs to spikes, its accuracy and seconds, beside SpikingJelly's `ann2snn` and sinabs.
+"""Conversion of trained ANNs to spikes, its accuracy and seconds, beside SpikingJelly's `ann2snn`
+and sinabs.
 
-The ANNs are those of examples/own_ann.py. Every way gets the same 200 images to calibrate on, and the same 500 others
-to answer, as a constant current. SpikingJelly's recipes are those of its example for ResNet-18; its answers count from
-the first step or after the delay that it estimates, whichever is better at each T. sinabs' neurons fire several spikes
-a step, as is its default; so do this project's where a row says how many. Which images each has right is kept in the
-folder of the results, unless code was changed and not committed, so a run that was broken off goes on; seconds are
-measured anew, and alone with `--only seconds`.
+The ANNs are those of examples/own_ann.py. Every way gets the same 200 images to calibrate on, and
+the same 500 others to answer, as a constant current. SpikingJelly's recipes are those of its
+example for ResNet-18; its answers count from the first step or after the delay that it estimates,
+whichever is better at each T. sinabs' neurons fire several spikes a step, as is its default; so do
+this project's where a row says how many. Which images each has right is kept in the folder of the
+results, unless code was changed and not committed, so a run that was broken off goes on; seconds
+are measured anew, and alone with `--only seconds`.
 """
 
 from __future__ import annotations
@@ -27,7 +29,15 @@ from scipy.stats import binomtest
 
 import spikesam
 from benchmarks.common.environment import commit, missing_peer, missing_spikingjelly, versions
-from benchmarks.common.measurement import KEEP_FREED_MEMORY, Case, MeasuredRow, Options, race, ratio, timings
+from benchmarks.common.measurement import (
+    KEEP_FREED_MEMORY,
+    Case,
+    MeasuredRow,
+    Options,
+    race,
+    ratio,
+    timings,
+)
 from spikesam.backends.event.backend import EventBackend
 from spikesam.backends.network import Network
 from spikesam.pipeline.images.samples import PreparedImages
@@ -50,10 +60,16 @@ RECIPES: dict[str, Callable[[Any, Any], Any]] = {
     "max": lambda library, images: library.RateCodingRecipe(images.split(50), mode="Max"),
     "99.9 %": lambda library, images: library.RateCodingRecipe(images.split(50), mode="99.9%"),
     "99.9 % by channel, half threshold": lambda library, images: library.RateCodingRecipe(
-        images.split(50), mode="99.9%", channel_wise=True, pre_spike_maxpool=True, half_threshold=True
+        images.split(50),
+        mode="99.9%",
+        channel_wise=True,
+        pre_spike_maxpool=True,
+        half_threshold=True,
     ),
     # Its thresholds grow from batch to batch: four of fifty images leave them far too low.
-    "local balancing": lambda library, images: library.LocalThresholdBalancingRecipe(images.split(1)),
+    "local balancing": lambda library, images: library.LocalThresholdBalancingRecipe(
+        images.split(1)
+    ),
 }
 missing_sinabs = partial(missing_peer, "sinabs")
 PEERS = (missing_spikingjelly, missing_sinabs)
@@ -71,7 +87,9 @@ class Subject:
 
 @dataclass(frozen=True)
 class Converted:
-    """A peer's network: images and T -> what each step adds to the answer, (T, B, 10); and the first step to count."""
+    """A peer's network: images and T -> what each step adds to the answer, (T, B, 10); and the
+    first step to count.
+    """
 
     run: Callable[[Any, int], Any]
     delay: Callable[[int], int] = lambda timesteps: 0
@@ -83,23 +101,41 @@ def cases(options: Options, scratch: Path) -> Iterator[Case]:
     for name in ("resnet18", "vgg") if options.data or options.tiny else ("vgg",):
         if options.only != "seconds":
             for way in ("ANN", *OWN, *peers()):
-                yield Case(f"{name}, {way}", partial(accuracy, name, way, steps, options, folder), ENVIRONMENT)
-            yield Case(f"{name}, in pairs", partial(in_pairs, name, steps, options, folder), ENVIRONMENT)
+                yield Case(
+                    f"{name}, {way}",
+                    partial(accuracy, name, way, steps, options, folder),
+                    ENVIRONMENT,
+                )
+            yield Case(
+                f"{name}, in pairs", partial(in_pairs, name, steps, options, folder), ENVIRONMENT
+            )
         if options.only != "accuracy":
-            yield Case(f"{name}, converting", partial(converting, name, steps[-1], options), ENVIRONMENT)
+            yield Case(
+                f"{name}, converting", partial(converting, name, steps[-1], options), ENVIRONMENT
+            )
             for timesteps in steps[-1:] if options.tiny else (MILESTONES[-1], LONG):
-                yield Case(f"{name}, {timesteps} steps", partial(evaluating, name, timesteps, options), ENVIRONMENT)
+                yield Case(
+                    f"{name}, {timesteps} steps",
+                    partial(evaluating, name, timesteps, options),
+                    ENVIRONMENT,
+                )
 
 
 @lru_cache(maxsize=1)
 def subject(name: str, options: Options) -> Subject:
-    """A trained ANN; in tiny runs few images, of random pixels, with its own answers as their labels."""
+    """A trained ANN; in tiny runs few images, of random pixels, with its own answers as their
+    labels.
+    """
     import torch
 
     example = runpy.run_path(str(EXAMPLE))
     model, size = example["trained"](name), example["SIZES"][name]
     if options.tiny:
-        images = 4 * torch.rand((4, 3, size, size), generator=torch.Generator().manual_seed(options.seed)) - 2
+        images = (
+            4
+            * torch.rand((4, 3, size, size), generator=torch.Generator().manual_seed(options.seed))
+            - 2
+        )
         with torch.inference_mode():
             return Subject(model, images, images, model(images).argmax(1))
     calibration, _ = example["images"](name, "train", options.data, 200)
@@ -118,7 +154,9 @@ def peers() -> dict[str, Callable[[Subject], Converted]]:
 
 
 def spikingjelly(recipe: str, given: Subject) -> Converted:
-    """What `ann2snn` makes of a model, with all steps of a layer at once and channels last, which is fastest."""
+    """What `ann2snn` makes of a model, with all steps of a layer at once and channels last, which
+    is fastest.
+    """
     import torch
 
     with warnings.catch_warnings():
@@ -141,14 +179,20 @@ def spikingjelly(recipe: str, given: Subject) -> Converted:
     def delay(timesteps: int) -> int:
         functional.set_step_mode(model, "s")
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # that there are too few steps for a delay
-            return int(ann2snn.estimate_delay_start(model, given.calibration.split(50), "cpu", timesteps))
+            warnings.simplefilter(
+                "ignore", RuntimeWarning
+            )  # that there are too few steps for a delay
+            return int(
+                ann2snn.estimate_delay_start(model, given.calibration.split(50), "cpu", timesteps)
+            )
 
     return Converted(run, delay)
 
 
 def sinabs(given: Subject) -> Converted:
-    """What `from_model` makes of a model; its function to normalise weights is for layers without biases."""
+    """What `from_model` makes of a model; its function to normalise weights is for layers without
+    biases.
+    """
     import torch
     from sinabs import from_torch, reset_states, utils
 
@@ -160,7 +204,9 @@ def sinabs(given: Subject) -> Converted:
         reset_states(model)
 
         def some(steps: int) -> Any:
-            return model(images.repeat_interleave(steps, 0)).unflatten(0, (-1, steps)).transpose(0, 1)
+            return (
+                model(images.repeat_interleave(steps, 0)).unflatten(0, (-1, steps)).transpose(0, 1)
+            )
 
         return in_chunks(some, timesteps)
 
@@ -174,21 +220,33 @@ def in_chunks(run: Callable[[int], Any], timesteps: int) -> Any:
     return torch.cat([run(min(CHUNK, timesteps - begin)) for begin in range(0, timesteps, CHUNK)])
 
 
-def accuracy(name: str, way: str, steps: tuple[int, ...], options: Options, folder: Path) -> Iterator[MeasuredRow]:
+def accuracy(
+    name: str, way: str, steps: tuple[int, ...], options: Options, folder: Path
+) -> Iterator[MeasuredRow]:
     """Right answers after some numbers of steps, in %."""
     for each, by_step in answered(name, way, steps, options, folder).items():
-        sweep = f"T of {name}, rules" if way in RULES and not each.startswith(OURS) else f"T of {name}"
+        sweep = (
+            f"T of {name}, rules" if way in RULES and not each.startswith(OURS) else f"T of {name}"
+        )
         for step, right in by_step.items():
             share, note = 100 * right.count("1") / len(right), f"{len(right)} images"
-            yield MeasuredRow(f"{name}, T {step}", each, "%", (share,), note=note, sweep=sweep, x=int(step))
+            yield MeasuredRow(
+                f"{name}, T {step}", each, "%", (share,), note=note, sweep=sweep, x=int(step)
+            )
 
 
-def answered(name: str, way: str, steps: Sequence[int], options: Options, folder: Path) -> dict[str, dict[str, str]]:
+def answered(
+    name: str, way: str, steps: Sequence[int], options: Options, folder: Path
+) -> dict[str, dict[str, str]]:
     """By curve and number of steps, a 1 for each image answered rightly, else a 0.
 
-    Kept while nothing has changed: weights, data by their path, libraries, and here the code, if it is committed.
+    Kept while nothing has changed: weights, data by their path, libraries, and here the code, if it
+    is committed.
     """
-    weights, code = EXAMPLE.parent / "weights" / f"{name}.safetensors", commit() if way in OWN else ""
+    weights, code = (
+        EXAMPLE.parent / "weights" / f"{name}.safetensors",
+        commit() if way in OWN else "",
+    )
     data = options.data and str(Path(options.data).absolute())
     about = way, steps, options.tiny, options.seed, data, versions(), code, weights.read_bytes()
     path = folder / f"{name}-{hashlib.sha256(repr(about).encode()).hexdigest()[:12]}.json"
@@ -197,7 +255,9 @@ def answered(name: str, way: str, steps: Sequence[int], options: Options, folder
         given = subject(name, options)
         found = of_rule(way, given, steps) if way in OWN else {way: of_peer(way, given, steps)}
         text = {
-            each: {str(step): "".join(map(str, right.astype(int))) for step, right in by_step.items()}
+            each: {
+                str(step): "".join(map(str, right.astype(int))) for step, right in by_step.items()
+            }
             for each, by_step in found.items()
         }
         if code == "unknown" or code.endswith("-dirty"):
@@ -206,11 +266,14 @@ def answered(name: str, way: str, steps: Sequence[int], options: Options, folder
     return json.loads(path.read_text())
 
 
-def in_pairs(name: str, steps: tuple[int, ...], options: Options, folder: Path) -> Iterator[MeasuredRow]:
-    """By how many images this project is more often right than the peer that is best at T, and if that says anything.
+def in_pairs(
+    name: str, steps: tuple[int, ...], options: Options, folder: Path
+) -> Iterator[MeasuredRow]:
+    """By how many images this project is more often right than the peer that is best at T, and if
+    that says anything.
 
-    Exact test of McNemar, two-sided, of the images that only one of the two has right. The best of several is better
-    than each by chance, so a difference against it says less than its p.
+    Exact test of McNemar, two-sided, of the images that only one of the two has right. The best of
+    several is better than each by chance, so a difference against it says less than its p.
     """
     rivals = {way: answered(name, way, steps, options, folder)[way] for way in peers()}
     ours = {
@@ -226,13 +289,17 @@ def in_pairs(name: str, steps: tuple[int, ...], options: Options, folder: Path) 
             more, fewer = pairs["1", "0"], pairs["0", "1"]
             p = binomtest(more, more + fewer).pvalue if more + fewer else 1
             note = f"right alone: {more} and {fewer} of {len(ours[way][step])} images; p = {p:.2g}"
-            yield MeasuredRow(f"{name}, T {step}", f"{way} − {best}", "images", (more - fewer,), 0, note=note)
+            yield MeasuredRow(
+                f"{name}, T {step}", f"{way} − {best}", "images", (more - fewer,), 0, note=note
+            )
 
 
 def of_rule(rule: str, given: Subject, steps: Sequence[int]) -> dict[str, dict[int, Any]]:
-    """This project's answers in both precisions, (N,) bool by the number of steps T: whether they are right.
+    """This project's answers in both precisions, (N,) bool by the number of steps T: whether they
+    are right.
 
-    By its usual rule, of one spike a step or several, it converts for each T anew, as a user would who wants T steps.
+    By its usual rule, of one spike a step or several, it converts for each T anew, as a user would
+    who wants T steps.
     """
     found: dict[str, dict[int, Any]] = defaultdict(dict)
     anew, names = rule in (RULES[0], SEVERAL), (rule, OURS) if rule == RULES[0] else (rule,)
@@ -255,45 +322,67 @@ def of_rule(rule: str, given: Subject, steps: Sequence[int]) -> dict[str, dict[i
 
 
 def of_peer(way: str, given: Subject, steps: Sequence[int]) -> dict[int, Any]:
-    """A peer's answers, (N,) bool by the number of steps: whether they are right; the ANN's are the same at all."""
+    """A peer's answers, (N,) bool by the number of steps: whether they are right; the ANN's are the
+    same at all.
+    """
     import torch
 
     ann = Converted(lambda images, timesteps: given.model(images).expand(timesteps, -1, -1))
     converted = ann if way == "ANN" else peers()[way](given)
     begins = {step: {0, converted.delay(step)} for step in steps}
-    found: dict[tuple[int, int], list[Any]] = {(step, begin): [] for step in steps for begin in begins[step]}
+    found: dict[tuple[int, int], list[Any]] = {
+        (step, begin): [] for step in steps for begin in begins[step]
+    }
     with torch.inference_mode():
-        for images, labels in zip(given.images.split(BATCH), given.labels.split(BATCH), strict=True):
+        for images, labels in zip(
+            given.images.split(BATCH), given.labels.split(BATCH), strict=True
+        ):
             each = converted.run(images, max(steps))
             for step, begin in found:
                 found[step, begin].append(each[begin:step].sum(0).argmax(1) == labels)
     right = {way: torch.cat(each).numpy() for way, each in found.items()}
-    return {step: max((right[step, begin] for begin in sorted(begins[step])), key=np.sum) for step in steps}
+    return {
+        step: max((right[step, begin] for begin in sorted(begins[step])), key=np.sum)
+        for step in steps
+    }
 
 
 def converting(name: str, timesteps: int, options: Options) -> Iterator[MeasuredRow]:
     """Seconds to convert; here with the proof that the network read is the model."""
-    given, case, limit = subject(name, options), f"{name}, converting", {"resnet18": 20.0, "vgg": 2.0}[name]
+    given, case, limit = (
+        subject(name, options),
+        f"{name}, converting",
+        {"resnet18": 20.0, "vgg": 2.0}[name],
+    )
     ways: dict[str, Callable[[], Any]] = {OURS: partial(converted_here, given, timesteps)}
     ways |= {way: partial(convert, given) for way, convert in peers().items()}
     for way, found in race(ways, options.repeats).items():
         wanted = limit if way == OURS else None
-        yield MeasuredRow(case, way, "s", found.seconds, at_most=wanted, note=f"{len(given.calibration)} images")
+        yield MeasuredRow(
+            case, way, "s", found.seconds, at_most=wanted, note=f"{len(given.calibration)} images"
+        )
 
 
 def converted_here(given: Subject, timesteps: int, spikes: int = 1) -> Network:
     """This project's network, by its usual rule."""
-    return spikesam.convert(given.model, given.calibration, timesteps=timesteps, spikes=spikes).network
+    return spikesam.convert(
+        given.model, given.calibration, timesteps=timesteps, spikes=spikes
+    ).network
 
 
 def evaluating(name: str, timesteps: int, options: Options) -> Iterator[MeasuredRow]:
     """Seconds that a batch takes."""
     given, case = subject(name, options), f"{name}, {timesteps} steps, batch {BATCH}"
     network, images = converted_here(given, timesteps), given.images[:BATCH]
-    ours = {f"{OURS}, integers": simulating(spikesam.quantise(network), images), OURS: simulating(network, images)}
+    ours = {
+        f"{OURS}, integers": simulating(spikesam.quantise(network), images),
+        OURS: simulating(network, images),
+    }
     several = spikesam.quantise(converted_here(given, timesteps, SPIKES))
     ours[f"{SEVERAL}, integers"] = simulating(several, images)
-    rivals = {way: partial(peers()[way](given).run, images, timesteps) for way in peers() if way in TIMED}
+    rivals = {
+        way: partial(peers()[way](given).run, images, timesteps) for way in peers() if way in TIMED
+    }
     timed = race(ours | rivals, options.repeats)
     yield from timings(case, timed, "s", 1)
     yield from (ratio(case, timed, rival, way, at_least=3.0) for rival in rivals for way in ours)

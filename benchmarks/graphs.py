@@ -1,10 +1,11 @@
-"""Graphs: a residual network, SEW-ResNet-18, an image at a time; a step of it on Lava; and a recurrent network.
+"""Graphs: a residual network, SEW-ResNet-18, an image at a time; a step of it on Lava; and a
+recurrent network.
 
-Ratios are those to the fastest peer. The residual model is SpikingJelly's own, with random weights and normalisation
-after its input; it is imported, and proves itself. There, a layer sees the spikes of the layer before in the same step;
-here one step later. So T = 4 steps of SpikingJelly are 4 + 19 steps here, in four of which each layer has input. The
-recurrent network is of the size that spoken digits take; its peer is a loop in PyTorch, each of whose steps reads the
-spikes of the step before.
+Ratios are those to the fastest peer. The residual model is SpikingJelly's own, with random weights
+and normalisation after its input; it is imported, and proves itself. There, a layer sees the spikes
+of the layer before in the same step; here one step later. So T = 4 steps of SpikingJelly are 4 + 19
+steps here, in four of which each layer has input. The recurrent network is of the size that spoken
+digits take; its peer is a loop in PyTorch, each of whose steps reads the spikes of the step before.
 """
 
 from __future__ import annotations
@@ -17,8 +18,21 @@ from typing import Any
 import numpy as np
 
 import spikesam
-from benchmarks.common.environment import COMPILED, LOOP, missing_lava, missing_peer, missing_spikingjelly
-from benchmarks.common.measurement import KEEP_FREED_MEMORY, Case, MeasuredRow, Options, race, timings
+from benchmarks.common.environment import (
+    COMPILED,
+    LOOP,
+    missing_lava,
+    missing_peer,
+    missing_spikingjelly,
+)
+from benchmarks.common.measurement import (
+    KEEP_FREED_MEMORY,
+    Case,
+    MeasuredRow,
+    Options,
+    race,
+    timings,
+)
 from benchmarks.common.networks import LEAK, SIGMA, firing, random_spikes, spike_rates
 from benchmarks.lava import timed_spikes
 from benchmarks.simulate import BATCH, against_fastest, check_same_bits, ours, simulating
@@ -42,9 +56,14 @@ def cases(options: Options, scratch: Path) -> Iterator[Case]:
         return
     sizes = TINY_SIZES if options.tiny else SIZES
     for size in sizes:
-        yield Case(f"SEW-ResNet-18, {size}×{size}", partial(compare, size, options), KEEP_FREED_MEMORY)
+        yield Case(
+            f"SEW-ResNet-18, {size}×{size}", partial(compare, size, options), KEEP_FREED_MEMORY
+        )
     if not missing_lava():
-        yield Case(f"SEW-ResNet-18, {sizes[0]}×{sizes[0]}, Lava", partial(on_lava, sizes[0], options, scratch))
+        yield Case(
+            f"SEW-ResNet-18, {sizes[0]}×{sizes[0]}, Lava",
+            partial(on_lava, sizes[0], options, scratch),
+        )
 
 
 def compare(size: int, options: Options) -> Iterator[MeasuredRow]:
@@ -57,11 +76,17 @@ def compare(size: int, options: Options) -> Iterator[MeasuredRow]:
     spikes = np.zeros((network.timesteps, 1, *network.input_shape), np.bool_)
     spikes[:TIMESTEPS] = given.numpy() > 0
     fixed, peers = quantise(network), spikingjelly_calls(model, given, not options.tiny)
-    ways = ours(fixed, spikes) | peers | {"event, float32": simulating(EventBackend(), network, spikes)}
+    ways = (
+        ours(fixed, spikes)
+        | peers
+        | {"event, float32": simulating(EventBackend(), network, spikes)}
+    )
     timed = race(ways, options.repeats)
     check_same_bits(timed["event"].result, timed["torch"].result)
     acting, rates = network.timesteps / TIMESTEPS, spike_rates(fixed, timed["event"].result)
-    of_window = {name: acting * rate for name, rate in rates.items() if name not in ("input", "answer")}
+    of_window = {
+        name: acting * rate for name, rate in rates.items() if name not in ("input", "answer")
+    }
     notes = {
         "event": f"{firing(of_window)}, input at {RATE:.0%}; {cores()} cores",
         "torch": "the same bits as event",
@@ -80,9 +105,12 @@ def recurrent(options: Options) -> Iterator[MeasuredRow]:
 
     inputs, neurons, steps = TINY_RECURRENT if options.tiny else RECURRENT
     rng = np.random.default_rng(options.seed)
-    own, given, then = (rng.standard_normal((neurons, seen), np.float32) for seen in (neurons, inputs, neurons))
     own, given, then = (
-        SIGMA * (each - each.mean(1, keepdims=True)) / np.sqrt(RATE * each.shape[1]) for each in (own, given, then)
+        rng.standard_normal((neurons, seen), np.float32) for seen in (neurons, inputs, neurons)
+    )
+    own, given, then = (
+        SIGMA * (each - each.mean(1, keepdims=True)) / np.sqrt(RATE * each.shape[1])
+        for each in (own, given, then)
     )
     layers = (
         Layer("hidden", (Input(given), Input(own, "hidden")), LIF(LEAK)),
@@ -92,7 +120,9 @@ def recurrent(options: Options) -> Iterator[MeasuredRow]:
     network = Network((inputs, 1, 1), steps, layers, Readout(readout))
     spikes = random_spikes(network.input_shape, steps, BATCH, RATE, options.seed)
     dtype = convolution_type("auto")
-    weights = [torch.tensor(each, dtype=dtype).mT.contiguous() for each in (given, own, then, readout)]
+    weights = [
+        torch.tensor(each, dtype=dtype).mT.contiguous() for each in (given, own, then, readout)
+    ]
     arriving = torch.tensor(spikes).flatten(2).to(dtype)
 
     def fire(current: Any, before: Any, membrane: Any) -> tuple[Any, Any]:
@@ -121,11 +151,17 @@ def recurrent(options: Options) -> Iterator[MeasuredRow]:
     fixed, peers = quantise(network), {LOOP: partial(loop, fire, step)}
     if not options.tiny and not missing_peer(COMPILED):
         peers[COMPILED] = partial(loop, torch.compile(fire), torch.compile(step))
-    ways = ours(fixed, spikes) | peers | {"event, float32": simulating(EventBackend(), network, spikes)}
+    ways = (
+        ours(fixed, spikes)
+        | peers
+        | {"event, float32": simulating(EventBackend(), network, spikes)}
+    )
     timed = race(ways, options.repeats)
     check_same_bits(timed["event"].result, timed["torch"].result)
     case = f"recurrent, {inputs} inputs, {neurons} neurons twice, T = {steps}, batch {BATCH}"
-    notes = {"event": firing(spike_rates(fixed, timed["event"].result))} | dict.fromkeys(peers, str(dtype))
+    notes = {"event": firing(spike_rates(fixed, timed["event"].result))} | dict.fromkeys(
+        peers, str(dtype)
+    )
     yield from timings(case, timed, "ms/image", 1000 / BATCH, notes)
     yield against_fastest(case, "event", timed, peers, 3.0)
 
@@ -133,7 +169,9 @@ def recurrent(options: Options) -> Iterator[MeasuredRow]:
 def on_lava(size: int, options: Options, scratch: Path) -> Iterator[MeasuredRow]:
     """A step through Lava's processes, every spike recorded."""
     network = quantise(spikesam.from_torch(*sew_resnet(size, options.seed)))
-    spikes = random_spikes(network.input_shape, network.timesteps, options.repeats + 1, RATE, options.seed)
+    spikes = random_spikes(
+        network.input_shape, network.timesteps, options.repeats + 1, RATE, options.seed
+    )
     timed = timed_spikes(network, "event", spikes, scratch)
     case = f"SEW-ResNet-18, {size}×{size}"
     about = f"{len(network.layers)} layers, input at {RATE:.0%} at each of {network.timesteps} steps; {cores()} cores"
@@ -141,7 +179,9 @@ def on_lava(size: int, options: Options, scratch: Path) -> Iterator[MeasuredRow]
 
 
 def sew_resnet(size: int, seed: int) -> tuple[Any, Any]:
-    """SpikingJelly's own model of random weights, all steps of a layer at a time, and spikes (T, 1, C, H, W)."""
+    """SpikingJelly's own model of random weights, all steps of a layer at a time, and spikes (T, 1,
+    C, H, W).
+    """
     import torch
 
     from benchmarks.common.peers import spikingjelly

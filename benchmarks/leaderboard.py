@@ -1,7 +1,9 @@
-"""One table: CPU inference of convolutional spiking networks by seven libraries, each at its fastest.
+"""One table: CPU inference of convolutional spiking networks by seven libraries, each at its
+fastest.
 
-Three networks of random weights whose layers fire at 10 %, batch 8. A library that runs in several ways is given in
-each of them, and its fastest counts. `--instructions` repeats it as on a processor with fewer of them.
+Three networks of random weights whose layers fire at 10 %, batch 8. A library that runs in several
+ways is given in each of them, and its fastest counts. `--instructions` repeats it as on a processor
+with fewer of them.
 """
 
 from __future__ import annotations
@@ -26,4 +28,8 @@ NETWORKS = {
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
     """Cases of this benchmark."""
     for name, design in NETWORKS.items():
-        yield Case(name, partial(beside_peers, name, design, BATCH, options, by_library=True), KEEP_FREED_MEMORY)
+        yield Case(
+            name,
+            partial(beside_peers, name, design, BATCH, options, by_library=True),
+            KEEP_FREED_MEMORY,
+        )

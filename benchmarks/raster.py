@@ -1,8 +1,10 @@
-"""Rasters on disk: size and speed of this project's file beside other ways to keep the same spikes with h5py.
+"""Rasters on disk: size and speed of this project's file beside other ways to keep the same spikes
+with h5py.
 
-Every way is given the spikes in the form that it stores, and must read back the same. This project's writer also takes
-digests and counts, makes files of ranges that survive a kill and syncs them to disk, and its reader checks all of that.
-What is read was just written, so it comes from memory. Speeds are in bytes of packed bits, whatever the form.
+Every way is given the spikes in the form that it stores, and must read back the same. This
+project's writer also takes digests and counts, makes files of ranges that survive a kill and syncs
+them to disk, and its reader checks all of that. What is read was just written, so it comes from
+memory. Speeds are in bytes of packed bits, whatever the form.
 """
 
 from __future__ import annotations
@@ -19,7 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.common.measurement import Case, MeasuredRow, Options, race
-from benchmarks.common.networks import TINY, VGG11, Repeated, driven, simulate_and_record, simulate_only
+from benchmarks.common.networks import (
+    TINY,
+    VGG11,
+    Repeated,
+    driven,
+    simulate_and_record,
+    simulate_only,
+)
 from spikesam.backends.base import Backend, InputBatch
 from spikesam.backends.event.backend import EventBackend
 from spikesam.backends.network import Network
@@ -64,11 +73,22 @@ def files(rate: float, options: Options, scratch: Path) -> Iterator[MeasuredRow]
     packed = joined(list(EventBackend().run(network, [spikes], spikes.shape[1]))).spikes
     stores = all_stores(network, packed)
     content = b"".join(bits.tobytes() for bits in packed.values())
-    megabytes, n_spikes = len(content) / 1e6, int(np.unpackbits(np.frombuffer(content, np.uint8)).sum())
-    written = race({way: partial(store.write_new, scratch) for way, store in stores.items()}, options.repeats)
-    read = race({way: partial(stores[way].read, found.result) for way, found in written.items()}, options.repeats)
+    megabytes, n_spikes = (
+        len(content) / 1e6,
+        int(np.unpackbits(np.frombuffer(content, np.uint8)).sum()),
+    )
+    written = race(
+        {way: partial(store.write_new, scratch) for way, store in stores.items()}, options.repeats
+    )
+    read = race(
+        {way: partial(stores[way].read, found.result) for way, found in written.items()},
+        options.repeats,
+    )
     for way, store in stores.items():
-        if any(not np.array_equal(read[way].result[name], array) for name, array in store.content.items()):
+        if any(
+            not np.array_equal(read[way].result[name], array)
+            for name, array in store.content.items()
+        ):
             raise RuntimeError(f"{way}: spikes did not come back as they were")
         bits = 8 * written[way].result.stat().st_size / n_spikes
         yield MeasuredRow(case, way, "bits per spike", (bits,))
@@ -76,7 +96,9 @@ def files(rate: float, options: Options, scratch: Path) -> Iterator[MeasuredRow]
         yield MeasuredRow(case, way, "MB/s read", megabytes / read[way].seconds)
     share = n_spikes / (8 * len(content))
     entropy = -math.log2(share) - (1 - share) / share * math.log2(1 - share)
-    yield MeasuredRow(case, "entropy", "bits per spike", (entropy,), note="the least, were all spikes independent")
+    yield MeasuredRow(
+        case, "entropy", "bits per spike", (entropy,), note="the least, were all spikes independent"
+    )
 
 
 def recording(rate: float, options: Options, scratch: Path) -> Iterator[MeasuredRow]:
@@ -84,7 +106,10 @@ def recording(rate: float, options: Options, scratch: Path) -> Iterator[Measured
     network, spikes = quantised(rate, options)
     samples = options.pick(128, 4)
     given = network, EventBackend(), spikes, samples
-    ways = {"simulate": partial(simulate_only, *given), "record": partial(simulate_and_record, *given, scratch)}
+    ways = {
+        "simulate": partial(simulate_only, *given),
+        "record": partial(simulate_and_record, *given, scratch),
+    }
     timed = race(ways, options.repeats)
     shares = timed["record"].seconds / timed["simulate"].seconds - 1
     case = f"{rate:.0%} firing, {samples} images"
@@ -119,7 +144,9 @@ class Given(Backend):
     def __init__(self, packed: Arrays) -> None:
         self.packed = packed
 
-    def run(self, network: Network, inputs: Iterable[InputBatch], n_samples: int) -> Iterator[RasterBatch]:
+    def run(
+        self, network: Network, inputs: Iterable[InputBatch], n_samples: int
+    ) -> Iterator[RasterBatch]:
         """See :class:`spikesam.backends.base.Backend`."""
         yield RasterBatch(self.packed, np.zeros((n_samples, network.classes), np.int32))
 
@@ -127,7 +154,9 @@ class Given(Backend):
 def write_ours(network: Network, packed: Arrays, path: Path) -> None:
     """Steps of spikesam run behind a backend."""
     samples = len(next(iter(packed.values())))
-    source = Repeated(np.zeros((network.timesteps, 1, *network.input_shape), np.bool_), range(samples))
+    source = Repeated(
+        np.zeros((network.timesteps, 1, *network.input_shape), np.bool_), range(samples)
+    )
     about: Any = {"backend": Given(packed), "precision": network.precision, "batch_size": samples}
     simulate(network, source, out=path.parent, **about).close()
 
@@ -136,7 +165,10 @@ def read_ours(path: Path) -> Arrays:
     """Every raster, sample by sample, all checked."""
     with RasterReader(path) as reader:
         samples = range(reader.n_samples)
-        return {layer.name: np.stack([reader.packed(layer, sample) for sample in samples]) for layer in reader.layers}
+        return {
+            layer.name: np.stack([reader.packed(layer, sample) for sample in samples])
+            for layer in reader.layers
+        }
 
 
 def write_plain(content: Arrays, path: Path, level: int) -> None:
@@ -144,7 +176,9 @@ def write_plain(content: Arrays, path: Path, level: int) -> None:
     with h5py.File(path, "w") as file:
         for name, array in content.items():
             chunks = (1, max(1, min(array.shape[1], CHUNK // array[0, 0].nbytes)), array.shape[2])
-            file.create_dataset(name, data=array, chunks=chunks, compression="gzip", compression_opts=level)
+            file.create_dataset(
+                name, data=array, chunks=chunks, compression="gzip", compression_opts=level
+            )
 
 
 def read_plain(path: Path) -> Arrays:

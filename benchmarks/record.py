@@ -1,7 +1,9 @@
-"""Recording torch networks of other libraries: what it costs beside not recording, and beside their own monitors.
+"""Recording torch networks of other libraries: what it costs beside not recording, and beside their
+own monitors.
 
-Networks are those of peers.py, which run alone, recorded to disk by `spikesam.record`, and watched by their library's
-own monitor, which keeps every output as the network gave it. Memory is the most that the process uses.
+Networks are those of peers.py, which run alone, recorded to disk by `spikesam.record`, and watched
+by their library's own monitor, which keeps every output as the network gave it. Memory is the most
+that the process uses.
 """
 
 from __future__ import annotations
@@ -13,7 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common.environment import missing_spikingjelly
-from benchmarks.common.measurement import KEEP_FREED_MEMORY, Case, MeasuredRow, Options, ends, megabytes, race, timings
+from benchmarks.common.measurement import (
+    KEEP_FREED_MEMORY,
+    Case,
+    MeasuredRow,
+    Options,
+    ends,
+    megabytes,
+    race,
+    timings,
+)
 from benchmarks.common.networks import SMALL, TINY, VGG11, Design, driven
 
 PEERS = (missing_spikingjelly,)
@@ -23,7 +34,10 @@ Way = Callable[[int], object]  # runs so many batches
 
 
 BATCH = 8
-SHARE, FLAT = 0.15, 1.1  # the most that recording may add to the time, and that more images may take of memory
+SHARE, FLAT = (
+    0.15,
+    1.1,
+)  # the most that recording may add to the time, and that more images may take of memory
 
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
@@ -49,14 +63,19 @@ def speed(library: str, options: Options, scratch: Path) -> Iterator[MeasuredRow
     timed = race({way: partial(run, 2) for way, run in ways.items()}, options.repeats)
     yield from timings(case, timed, "images/s", 2 * BATCH, NOTES)
     for way, wanted in ((RECORDED, SHARE), (MONITORED, None)):
-        shares, note = timed[way].seconds / timed[ALONE].seconds - 1, "what is added to running alone"
+        shares, note = (
+            timed[way].seconds / timed[ALONE].seconds - 1,
+            "what is added to running alone",
+        )
         yield MeasuredRow(case, f"{way} ÷ {ALONE} - 1", "×", shares, at_most=wanted, note=note)
 
 
 def memory(
     library: str, way: str, design: Design, counts: tuple[int, ...], options: Options, scratch: Path
 ) -> Iterator[MeasuredRow]:
-    """The most memory that is used meanwhile, by so many batches; of recording, the last row compares the ends."""
+    """The most memory that is used meanwhile, by so many batches; of recording, the last row
+    compares the ends.
+    """
     run = ways_of(library, design, options, scratch)[way]
     run(1)  # what is loaded and made once
     curve: list[MeasuredRow] = []
@@ -97,7 +116,10 @@ def recorded(model: Any, inputs: Any, scratch: Path, batches: int) -> None:
     """Run and record them to disk; the file is removed."""
     from spikesam.pipeline.record.record import record
 
-    with tempfile.TemporaryDirectory(dir=scratch) as out, record(model, Path(out) / "new") as recording:
+    with (
+        tempfile.TemporaryDirectory(dir=scratch) as out,
+        record(model, Path(out) / "new") as recording,
+    ):
         for _ in range(batches):
             recording.finish(model(inputs))
 

@@ -1,6 +1,8 @@
-"""The whole road, from image files to checked maps on disk: commands in fresh processes, timed as a user waits.
+"""The whole road, from image files to checked maps on disk: commands in fresh processes, timed as a
+user waits.
 
-The first turn, which is not counted, takes few images: it compiles the kernels, and has the files read once.
+The first turn, which is not counted, takes few images: it compiles the kernels, and has the files
+read once.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ from benchmarks.common.measurement import Case, MeasuredRow, MemoryWatch, Option
 
 NOW = "this project"
 RESULTS_ONLY = ("--figures", "0", "--no-report")
-SCRIPT = "import sys; from spikesam.pipeline.cli.main import main; sys.exit(main())"  # as the one that pip installs
+# as the one that pip installs
+SCRIPT = "import sys; from spikesam.pipeline.cli.main import main; sys.exit(main())"
 CHECKPOINT = "tiny-imagenet-10"
 FIRST = 17  # images of the turn that does not count: more than a range
 SIZE = 64  # rows and columns of an image of Tiny-ImageNet
@@ -36,7 +39,9 @@ FIRST_COMMANDS = (0.05, 0.3, 2.5)  # s, at most
 
 @dataclass(frozen=True)
 class Command:
-    """A command of Python in a process of its own, run in a folder that is empty each time, and kept until the next."""
+    """A command of Python in a process of its own, run in a folder that is empty each time, and
+    kept until the next.
+    """
 
     arguments: Sequence[str]
     folder: Path
@@ -47,7 +52,9 @@ class Command:
         return self.folder
 
     def peak(self) -> int:
-        """Run it to its end; the most bytes that it and its descendants held, looked at now and then."""
+        """Run it to its end; the most bytes that it and its descendants held, looked at now and
+        then.
+        """
         process = self._start()
         with MemoryWatch(0.05, process.pid) as watch:
             self._finish(process)
@@ -57,21 +64,30 @@ class Command:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
-        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # users have compiled modules from the second time on
+        environment.pop(
+            "PYTHONDONTWRITEBYTECODE", None
+        )  # users have compiled modules from the second time on
         pipes: Any = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-        return subprocess.Popen([sys.executable, *self.arguments], cwd=self.folder, env=environment, **pipes)
+        return subprocess.Popen(
+            [sys.executable, *self.arguments], cwd=self.folder, env=environment, **pipes
+        )
 
     def _finish(self, process: subprocess.Popen[bytes]) -> None:
         _, errors = process.communicate()
         if process.returncode:
-            raise RuntimeError(f"{' '.join(self.arguments)}: exit code {process.returncode}: {errors.decode()[-2000:]}")
+            raise RuntimeError(
+                f"{' '.join(self.arguments)}: exit code {process.returncode}: "
+                f"{errors.decode()[-2000:]}"
+            )
 
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
     """Cases of this benchmark."""
     yield Case("first commands", partial(first_commands, options, scratch))
     yield Case("a converted network", partial(converted, options, scratch))
-    yield Case("image files", partial(image_files, options.pick((250, 1000), (2, 6)), options, scratch))
+    yield Case(
+        "image files", partial(image_files, options.pick((250, 1000), (2, 6)), options, scratch)
+    )
 
 
 def first_commands(options: Options, scratch: Path) -> Iterator[MeasuredRow]:
@@ -92,12 +108,24 @@ def first_commands(options: Options, scratch: Path) -> Iterator[MeasuredRow]:
 def converted(options: Options, scratch: Path) -> Iterator[MeasuredRow]:
     """A converted network over hundreds of steps."""
     converting, count = options.pick(("--samples", "2"), FEW_STEPS), options.pick(50, 2)
-    convert = ("-m", "spikesam.pipeline.convert", "cluttered-digits-ann", *converting, "--out", "made")
+    convert = (
+        "-m",
+        "spikesam.pipeline.convert",
+        "cluttered-digits-ann",
+        *converting,
+        "--out",
+        "made",
+    )
     checkpoint = Command(convert, scratch / "converted")() / "made/checkpoint.safetensors"
-    few, every = ({NOW: run(scratch, checkpoint, "cluttered-digits", each)} for each in (min(FIRST, count), count))
+    few, every = (
+        {NOW: run(scratch, checkpoint, "cluttered-digits", each)}
+        for each in (min(FIRST, count), count)
+    )
     found = race(every, options.repeats, first=few)[NOW]
     case = f"converted digits, T = {steps_of(found.result)}, {count} images"
-    note = "every spike, summed maps and their scores, digests of all; it can be stopped and resumed"
+    note = (
+        "every spike, summed maps and their scores, digests of all; it can be stopped and resumed"
+    )
     yield MeasuredRow(case, NOW, "s", found.seconds, at_most=8.0, note=note)
 
 
@@ -106,14 +134,20 @@ def image_files(files: tuple[int, int], options: Options, scratch: Path) -> Iter
     few, many = files
     data = tiny_imagenet(scratch / "tiny-imagenet", many, options.seed)
     ways = {f"{count}": run(scratch, CHECKPOINT, str(data), count) for count in files}
-    timed = race(ways, options.repeats, first={NOW: run(scratch, CHECKPOINT, str(data), min(FIRST, few))})
+    timed = race(
+        ways, options.repeats, first={NOW: run(scratch, CHECKPOINT, str(data), min(FIRST, few))}
+    )
     seconds = [found.seconds for found in timed.values()]
     case = f"{CHECKPOINT}, T = {steps_of(timed[f'{many}'].result)}, {many} JPEG files"
-    yield MeasuredRow(case, NOW, "images/s", many / seconds[1], at_least=RATE, note="the whole command")
+    yield MeasuredRow(
+        case, NOW, "images/s", many / seconds[1], at_least=RATE, note="the whole command"
+    )
     beyond = seconds[1] - seconds[0]
     if min(beyond) > 0:  # not where so little is done that chance decides
         note = f"beyond {few} images: without the start of the process"
-        yield MeasuredRow(case, f"{NOW}, more images", "images/s", (many - few) / beyond, at_least=RATE, note=note)
+        yield MeasuredRow(
+            case, f"{NOW}, more images", "images/s", (many - few) / beyond, at_least=RATE, note=note
+        )
     peaks = [command.peak() for command in ways.values()]
     for count, peak in zip(files, peaks, strict=True):
         note = "the most that the command held"
@@ -123,8 +157,20 @@ def image_files(files: tuple[int, int], options: Options, scratch: Path) -> Iter
 
 def run(scratch: Path, checkpoint: str | Path, data: str, count: int) -> Command:
     """A run that leaves its results, and no pictures."""
-    options = ("--checkpoint", str(checkpoint), "--data", data, "--samples", str(count), "--backend", "event")
-    return Command(("-m", "spikesam.pipeline.run", *options, *RESULTS_ONLY, "--out", "run"), scratch / f"now-{count}")
+    options = (
+        "--checkpoint",
+        str(checkpoint),
+        "--data",
+        data,
+        "--samples",
+        str(count),
+        "--backend",
+        "event",
+    )
+    return Command(
+        ("-m", "spikesam.pipeline.run", *options, *RESULTS_ONLY, "--out", "run"),
+        scratch / f"now-{count}",
+    )
 
 
 def steps_of(folder: Path) -> int:
@@ -133,7 +179,9 @@ def steps_of(folder: Path) -> int:
 
 
 def tiny_imagenet(folder: Path, count: int, seed: int) -> Path:
-    """Make a validation part in the official layout: smooth random images, each with a box, as many of every class."""
+    """Make a validation part in the official layout: smooth random images, each with a box, as many
+    of every class.
+    """
     from spikesam.pipeline.networks.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(CHECKPOINT)

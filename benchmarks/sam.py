@@ -1,6 +1,8 @@
-"""Spike Activation Maps of one layer from packed bits, beside the authors' published loop and NumPy, on one core.
+"""Spike Activation Maps of one layer from packed bits, beside the authors' published loop and
+NumPy, on one core.
 
-Spikes are random. All ways to the same maps must agree to float32 rounding. Times are processor time.
+Spikes are random. All ways to the same maps must agree to float32 rounding. Times are processor
+time.
 """
 
 from __future__ import annotations
@@ -16,7 +18,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.common.measurement import Case, MeasuredRow, Options, ends, many_images, race, ratio, timings
+from benchmarks.common.measurement import (
+    Case,
+    MeasuredRow,
+    Options,
+    ends,
+    many_images,
+    race,
+    ratio,
+    timings,
+)
 from spikesam.pipeline.maps.sam import spike_activation_maps, spike_activation_sum
 
 GAMMA = 0.5
@@ -32,7 +43,10 @@ KERNEL, AUTHORS = "event-driven", "authors' loop"
 SUM, THEN_SUMMED, ONE_PASS = "summed SAM", "maps, then summed", "one pass from packed bits"
 
 
-TARGET, SUM_TARGET = 0.4, 0.6  # of layer 4: ms; of a sum made in one pass, relative to maps that are summed
+TARGET, SUM_TARGET = (
+    0.4,
+    0.6,
+)  # of layer 4: ms; of a sum made in one pass, relative to maps that are summed
 FLAT = 1.1
 LAYERS: tuple[tuple[Shape, int], ...] = (  # (C, H, W) and T of what is explained
     (LAYER_4, 30),
@@ -53,7 +67,9 @@ def cases(options: Options, scratch: Path) -> Iterator[Case]:
         yield Case(name(*layer), partial(compare, *layer, options))
     densities = options.pick((0.01, 0.03, 0.1, 0.3, 1.0), (0.1, 1.0))
     yield Case("density", partial(many_densities, shape, timesteps, densities, options))
-    yield Case("T", partial(many_steps, shape, options.pick((30, 60, 120, 250, 500), (6, 12)), options))
+    yield Case(
+        "T", partial(many_steps, shape, options.pick((30, 60, 120, 250, 500), (6, 12)), options)
+    )
 
 
 def compare(shape: Shape, timesteps: int, options: Options) -> Iterator[MeasuredRow]:
@@ -65,12 +81,16 @@ def compare(shape: Shape, timesteps: int, options: Options) -> Iterator[Measured
         timed = race(ways_to(what, packed, shape), options.repeats, time.process_time)
         expected = next(iter(timed.values())).result
         for way, found in timed.items():
-            np.testing.assert_allclose(found.result, expected, rtol=1e-5, err_msg=f"{what}, {way}, {shape}")
+            np.testing.assert_allclose(
+                found.result, expected, rtol=1e-5, err_msg=f"{what}, {way}, {shape}"
+            )
         for row in timings(case, timed, "ms", 1000):
             wanted = TARGET if (what, row.way, shape) == ("SAM", KERNEL, LAYER_4) else None
             yield replace(row, at_most=wanted, note=f"{1e6 * row.median / spikes:.3g} ns per spike")
         if what == SUM:
-            yield ratio(case, timed, ONE_PASS, THEN_SUMMED, at_most=SUM_TARGET if shape == LAYER_4 else None)
+            yield ratio(
+                case, timed, ONE_PASS, THEN_SUMMED, at_most=SUM_TARGET if shape == LAYER_4 else None
+            )
 
 
 def many_densities(
@@ -88,10 +108,14 @@ def many_steps(shape: Shape, counts: tuple[int, ...], options: Options) -> Itera
     for steps in counts:
         rows += point("T", steps, random_packed(shape, steps, RATE, options.seed), shape, options)
     yield from rows
-    yield ends([row for row in rows if row.way == KERNEL], "× per step", FLAT, counts[0] / counts[-1])
+    yield ends(
+        [row for row in rows if row.way == KERNEL], "× per step", FLAT, counts[0] / counts[-1]
+    )
 
 
-def point(sweep: str, x: float, packed: Packed, shape: Shape, options: Options) -> Iterator[MeasuredRow]:
+def point(
+    sweep: str, x: float, packed: Packed, shape: Shape, options: Options
+) -> Iterator[MeasuredRow]:
     """The ways to SAM, and the authors' to theirs, as a point of a curve."""
     ways = ways_to("the authors' maps", packed, shape) | ways_to("SAM", packed, shape)
     timed = race(ways, options.repeats, time.process_time)
@@ -106,7 +130,9 @@ def flat(shape: Shape, timesteps: int, options: Options) -> Iterator[MeasuredRow
         for _ in range(images):
             event_driven(packed, shape)
 
-    yield from many_images(KERNEL, explain, options.pick(counts, (2, 4)), options.repeats, FLAT, time.process_time)
+    yield from many_images(
+        KERNEL, explain, options.pick(counts, (2, 4)), options.repeats, FLAT, time.process_time
+    )
 
 
 def random_packed(shape: Shape, timesteps: int, rate: float, seed: int) -> Packed:
@@ -120,7 +146,9 @@ def name(shape: Shape, timesteps: int) -> str:
     return f"{'×'.join(map(str, shape))}, T {timesteps}"
 
 
-def event_driven(packed: Packed, shape: Shape, gammas: tuple[float, ...] = (GAMMA,), **options: Any) -> Maps:
+def event_driven(
+    packed: Packed, shape: Shape, gammas: tuple[float, ...] = (GAMMA,), **options: Any
+) -> Maps:
     """This project's kernel, one γ or several at once; the maps of the one that the others compute."""
     return spike_activation_maps(packed, shape, gammas, **options)[gammas.index(GAMMA)]
 
@@ -137,7 +165,9 @@ def numpy_stream(packed: Packed, shape: Shape) -> Maps:
 
 
 def authors_loop(packed: Packed, shape: Shape) -> Maps:
-    """Maps as the authors' script computes them: at every step over all up to it, in dense float32 tensors."""
+    """Maps as the authors' script computes them: at every step over all up to it, in dense float32
+    tensors.
+    """
     import torch  # large, and of no other use here
 
     torch.set_num_threads(1)
@@ -166,11 +196,18 @@ WAYS: dict[str, dict[str, Callable[[Packed, Shape], Maps]]] = {  # what is compu
         THEN_SUMMED: lambda packed, shape: event_driven(packed, shape).sum(axis=0),
         ONE_PASS: partial(spike_activation_sum, gamma=GAMMA),
     },
-    "the authors' maps": {KERNEL: partial(event_driven, variant="authors-code"), AUTHORS: authors_loop},
+    "the authors' maps": {
+        KERNEL: partial(event_driven, variant="authors-code"),
+        AUTHORS: authors_loop,
+    },
 }
 
 
 def ways_to(what: str, packed: Packed, shape: Shape) -> dict[str, Callable[[], Maps]]:
     """The ways that do not take for ever: the authors' loop is quadratic in the number of steps."""
     ways = WAYS[what].items()
-    return {way: partial(function, packed, shape) for way, function in ways if way != AUTHORS or len(packed) <= T_MAX}
+    return {
+        way: partial(function, packed, shape)
+        for way, function in ways
+        if way != AUTHORS or len(packed) <= T_MAX
+    }

@@ -1,8 +1,9 @@
 """Simulation: this project's backends beside other libraries, on one network and the same spikes.
 
-This project simulates in fixed point, its default, and hands over every spike; the peers compute in float32, or a loop
-in PyTorch alone in the type that the CPU convolves fastest, and hand over the readout. Ratios are those to the fastest
-peer. Peers run where glibc keeps freed memory, without which SpikingJelly takes 20 % longer.
+This project simulates in fixed point, its default, and hands over every spike; the peers compute in
+float32, or a loop in PyTorch alone in the type that the CPU convolves fastest, and hand over the
+readout. Ratios are those to the fastest peer. Peers run where glibc keeps freed memory, without
+which SpikingJelly takes 20 % longer.
 """
 
 from __future__ import annotations
@@ -61,17 +62,33 @@ def cases(options: Options, scratch: Path) -> Iterator[Case]:
     design = options.pick(VGG11, TINY)
     for rate in (0.1, 0.2):
         for images, batch in options.pick(((BATCH, BATCH), (BATCH, 1), (1, 1)), ((2, 1),)):
-            name = f"{rate:.0%}, {images} images, batch {batch}" if images > 1 else f"{rate:.0%}, one image alone"
-            yield Case(name, partial(compare, name, design, rate, images, batch, options), KEEP_FREED_MEMORY)
+            name = (
+                f"{rate:.0%}, {images} images, batch {batch}"
+                if images > 1
+                else f"{rate:.0%}, one image alone"
+            )
+            yield Case(
+                name,
+                partial(compare, name, design, rate, images, batch, options),
+                KEEP_FREED_MEMORY,
+            )
     for density in options.pick((0.01, 0.03, 0.1, 0.3, 1.0), (0.1, 1.0)):
         rows = partial(point, "density", density, design, density, 2, options)
         yield Case(f"density {density:.0%}", rows, KEEP_FREED_MEMORY)
-    yield Case("T", partial(many_steps, options.pick((30, 60, 120, 250, 500), (12, 24)), options), KEEP_FREED_MEMORY)
-    yield Case("images", partial(flat, options.pick((10, 30, 100, 300, 1000), (2, 4)), options, scratch))
+    yield Case(
+        "T",
+        partial(many_steps, options.pick((30, 60, 120, 250, 500), (12, 24)), options),
+        KEEP_FREED_MEMORY,
+    )
+    yield Case(
+        "images", partial(flat, options.pick((10, 30, 100, 300, 1000), (2, 4)), options, scratch)
+    )
 
 
 def first(how: str) -> Iterator[MeasuredRow]:
-    """The first call of the event backend, on a network in which there is hardly anything to compute."""
+    """The first call of the event backend, on a network in which there is hardly anything to
+    compute.
+    """
     layers = (
         Layer("conv1", Input(np.ones((8, 6, 3, 3), np.float32), padding=1), LIF(0.9)),
         Layer("fc1", Input(np.ones((8, 32), np.float32), pool=2), LIF(0.9)),
@@ -81,7 +98,9 @@ def first(how: str) -> Iterator[MeasuredRow]:
     yield first_call("event", how, simulating(EventBackend(), network, spikes))
 
 
-def compare(case: str, design: Design, rate: float, images: int, batch: int, options: Options) -> Iterator[MeasuredRow]:
+def compare(
+    case: str, design: Design, rate: float, images: int, batch: int, options: Options
+) -> Iterator[MeasuredRow]:
     """Every way to simulate some images, handed over in batches."""
     network, spikes = driven(design, rate, images, options.seed)
     fixed, peers = quantise(network), theirs(network, spikes, some(options), batch)
@@ -109,10 +128,14 @@ def beside_peers(
     wanted: float | None = None,
     by_library: bool = False,
 ) -> Iterator[MeasuredRow]:
-    """The event backend and peers, the fastest first, or each library at its fastest; and the ratio to the fastest."""
+    """The event backend and peers, the fastest first, or each library at its fastest; and the ratio
+    to the fastest.
+    """
     network, spikes = driven(options.pick(design, TINY), RATE, images, options.seed)
     peers = theirs(network, spikes, some(options, names))
-    timed = race({"event": simulating(EventBackend(), quantise(network), spikes)} | peers, options.repeats)
+    timed = race(
+        {"event": simulating(EventBackend(), quantise(network), spikes)} | peers, options.repeats
+    )
     fastest: dict[str, str] = {}
     for way in sorted(timed, key=lambda way: median(timed[way].seconds)):
         fastest.setdefault(library(way) if by_library else way, way)
@@ -134,7 +157,11 @@ def some(options: Options, names: Iterable[str] = NEEDS) -> list[str]:
 
 
 def against_fastest(
-    case: str, way: str, timed: Mapping[str, Timed], peers: Iterable[str], wanted: float | None = None
+    case: str,
+    way: str,
+    timed: Mapping[str, Timed],
+    peers: Iterable[str],
+    wanted: float | None = None,
 ) -> MeasuredRow:
     """How many times the speed of the fastest peer, which was given as many images."""
     best = min(peers, key=lambda peer: median(timed[peer].seconds))
@@ -144,14 +171,18 @@ def against_fastest(
 
 def precision(peer: str) -> str:
     """Number type of a peer."""
-    from spikesam.pipeline.training.fit import convolution_type  # torch is slow to import, and large
+    from spikesam.pipeline.training.fit import (
+        convolution_type,
+    )  # torch is slow to import, and large
 
     if peer in (LOOP, COMPILED):
         return str(convolution_type("auto")).removeprefix("torch.")
     return "int8" if peer in (INT8, ONNX) else "float32"
 
 
-def point(sweep: str, x: float, design: Design, rate: float, batch: int, options: Options) -> Iterator[MeasuredRow]:
+def point(
+    sweep: str, x: float, design: Design, rate: float, batch: int, options: Options
+) -> Iterator[MeasuredRow]:
     """Every way to simulate one batch, as a point of a curve."""
     network, spikes = driven(design, rate, batch, options.seed)
     timed = race(ours(quantise(network), spikes) | theirs(network, spikes, SWEPT), options.repeats)
@@ -166,7 +197,9 @@ def many_steps(counts: tuple[int, ...], options: Options) -> Iterator[MeasuredRo
         design = options.pick(SMALL, TINY)._replace(timesteps=steps)
         rows += point("T", steps, design, RATE, BATCH, options)
     yield from rows
-    yield ends([row for row in rows if row.way == "event"], "× per step", FLAT, counts[0] / counts[-1])
+    yield ends(
+        [row for row in rows if row.way == "event"], "× per step", FLAT, counts[0] / counts[-1]
+    )
 
 
 def flat(counts: tuple[int, ...], options: Options, scratch: Path) -> Iterator[MeasuredRow]:
@@ -176,8 +209,12 @@ def flat(counts: tuple[int, ...], options: Options, scratch: Path) -> Iterator[M
     yield from many_images("event, recorded", way, counts, options.repeats, FLAT)
 
 
-def simulating(backend: Any, network: Network, spikes: NDArray[np.bool_], batch: int = BATCH) -> Callable[[], Any]:
-    """A way to simulate (T, B, C, H, W) spikes, so many images at a time; given packed, as encoders give them."""
+def simulating(
+    backend: Any, network: Network, spikes: NDArray[np.bool_], batch: int = BATCH
+) -> Callable[[], Any]:
+    """A way to simulate (T, B, C, H, W) spikes, so many images at a time; given packed, as encoders
+    give them.
+    """
     packed = [PackedSpikes.of(part) for part in batches(spikes, batch)]
     return lambda: list(backend.run(network, packed, spikes.shape[1]))
 
@@ -187,7 +224,9 @@ def batches(spikes: NDArray[np.bool_], batch: int) -> list[NDArray[np.bool_]]:
     return np.split(spikes, range(batch, spikes.shape[1], batch), axis=1)
 
 
-def ours(network: Network, spikes: NDArray[np.bool_], batch: int = BATCH) -> dict[str, Callable[[], Any]]:
+def ours(
+    network: Network, spikes: NDArray[np.bool_], batch: int = BATCH
+) -> dict[str, Callable[[], Any]]:
     """This project's backends."""
     from spikesam.backends.torch.backend import TorchBackend  # torch is slow to import, and large
 
@@ -214,6 +253,11 @@ def theirs(
 def check_same_bits(found: list[RasterBatch], expected: list[RasterBatch]) -> None:
     """Refuse to compare the speed of two backends that do not compute the same."""
     for name in expected[0].spikes:
-        bits, others = (np.concatenate([batch.spikes[name] for batch in batches]) for batches in (found, expected))
+        bits, others = (
+            np.concatenate([batch.spikes[name] for batch in batches])
+            for batches in (found, expected)
+        )
         if not np.array_equal(bits, others):
-            raise RuntimeError(f"{name}: two backends gave different bits for the same network and input")
+            raise RuntimeError(
+                f"{name}: two backends gave different bits for the same network and input"
+            )

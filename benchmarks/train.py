@@ -1,8 +1,10 @@
-"""Training: forward, backward and optimiser step of a network with BNTT, beside snnTorch and SpikingJelly.
+"""Training: forward, backward and optimiser step of a network with BNTT, beside snnTorch and
+SpikingJelly.
 
-All have the same layers, delays and neurons, lay images out channels last and, if nothing else is said, convolve in
-bfloat16, or without AVX-512 in float32. SpikingJelly has no BNTT: its normalisation is one for all steps, which is less
-work. `spikesam train` has glibc keep freed memory; all are measured that way.
+All have the same layers, delays and neurons, lay images out channels last and, if nothing else is
+said, convolve in bfloat16, or without AVX-512 in float32. SpikingJelly has no BNTT: its
+normalisation is one for all steps, which is less work. `spikesam train` has glibc keep freed
+memory; all are measured that way.
 """
 
 from __future__ import annotations
@@ -18,7 +20,15 @@ from torch import nn
 from torch.nn import functional
 
 from benchmarks.common.environment import missing_spikingjelly
-from benchmarks.common.measurement import KEEP_FREED_MEMORY, Case, MeasuredRow, Options, race, ratio, timings
+from benchmarks.common.measurement import (
+    KEEP_FREED_MEMORY,
+    Case,
+    MeasuredRow,
+    Options,
+    race,
+    ratio,
+    timings,
+)
 from benchmarks.common.peers import training_peers
 from spikesam.pipeline.config import NetworkSection, TrainingPrecision
 from spikesam.pipeline.training.fit import convolution_type
@@ -35,7 +45,9 @@ NOTES = {
     "snnTorch": "all layers of a step, then the next step; membranes in the same type",
     "SpikingJelly": "one normalisation for all steps; membranes in the same type",
 }
-SIX_LAYERS = NetworkSection(layers=(16, "P", 32, 32, "P", 64, 64, "P", 64, "P4", "D128"), timesteps=10)
+SIX_LAYERS = NetworkSection(
+    layers=(16, "P", 32, 32, "P", 64, 64, "P", 64, "P4", "D128"), timesteps=10
+)
 HALF_VGG11 = NetworkSection(
     layers=(32, "P", 64, "P", 128, 128, "P", 256, 256, "P", 256, 256, "P4", "D2048"), timesteps=30
 )
@@ -61,7 +73,9 @@ def size_of(options: Options) -> Sizes:
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
     """Cases of this benchmark."""
-    kept = {"six layers": size_of(options)} | ({} if options.tiny else {"VGG11 at half width, T 30": VGG11_SIZES})
+    kept = {"six layers": size_of(options)} | (
+        {} if options.tiny else {"VGG11 at half width, T 30": VGG11_SIZES}
+    )
     for name, trained in kept.items():
         yield Case(name, partial(compare, trained, name, options), KEEP_FREED_MEMORY)
 
@@ -69,25 +83,38 @@ def cases(options: Options, scratch: Path) -> Iterator[Case]:
 def compare(sizes: Sizes, case: str, options: Options) -> Iterator[MeasuredRow]:
     """Every way to train on one batch."""
     peers = training_peers(sizes.network, sizes.size, CLASSES)
-    ours = {"fused": spiking_network(sizes, fused=True), "not fused": spiking_network(sizes, fused=False)}
+    ours = {
+        "fused": spiking_network(sizes, fused=True),
+        "not fused": spiking_network(sizes, fused=False),
+    }
     networks = ours | peers
     steps = {way: Step(network, sizes, options.seed) for way, network in networks.items()}
     if convolution_type("auto") != torch.float32:
         both = {"fused": ours["fused"]} | peers
-        steps |= {f"{way}, float32": Step(network, sizes, options.seed, "float32") for way, network in both.items()}
+        steps |= {
+            f"{way}, float32": Step(network, sizes, options.seed, "float32")
+            for way, network in both.items()
+        }
     timed = race(steps, options.repeats)
     yield from timings(case, timed, "images/s", sizes.batch, NOTES)
 
     def fastest(ways: Iterable[str]) -> str:
-        return min((step for step in steps if step.startswith(tuple(ways))), key=lambda way: median(timed[way].seconds))
+        return min(
+            (step for step in steps if step.startswith(tuple(ways))),
+            key=lambda way: median(timed[way].seconds),
+        )
 
-    yield ratio(case, timed, fastest(peers), fastest(["fused"]), at_least=TARGET, note="the fastest of each")
+    yield ratio(
+        case, timed, fastest(peers), fastest(["fused"]), at_least=TARGET, note="the fastest of each"
+    )
 
 
 class Step:
     """A training step on one batch of random spikes and labels; a call makes it."""
 
-    def __init__(self, network: nn.Module, sizes: Sizes, seed: int, precision: TrainingPrecision = "auto") -> None:
+    def __init__(
+        self, network: nn.Module, sizes: Sizes, seed: int, precision: TrainingPrecision = "auto"
+    ) -> None:
         generator = torch.Generator().manual_seed(seed)
         shape = (sizes.network.timesteps, sizes.batch, 3, sizes.size, sizes.size)
         random = torch.rand(shape, generator=generator)

@@ -1,8 +1,9 @@
-"""Products of spikes: attention beside two products of matrices in torch, and Spikformer beside SpikingJelly.
+"""Products of spikes: attention beside two products of matrices in torch, and Spikformer beside
+SpikingJelly.
 
-The model is SpikingJelly's own, with random weights and normalisation after the images, so that it fires; it is
-imported, and proves itself. SpikingJelly takes all steps of a layer at a time, in real numbers, as it is and through
-torch.compile; the faster of both counts.
+The model is SpikingJelly's own, with random weights and normalisation after the images, so that it
+fires; it is imported, and proves itself. SpikingJelly takes all steps of a layer at a time, in real
+numbers, as it is and through torch.compile; the faster of both counts.
 """
 
 from __future__ import annotations
@@ -15,7 +16,15 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common.environment import missing_spikingjelly
-from benchmarks.common.measurement import KEEP_FREED_MEMORY, Case, MeasuredRow, Options, race, ratio, timings
+from benchmarks.common.measurement import (
+    KEEP_FREED_MEMORY,
+    Case,
+    MeasuredRow,
+    Options,
+    race,
+    ratio,
+    timings,
+)
 from benchmarks.common.networks import firing, spike_rates
 from benchmarks.convert import simulating
 from spikesam.recordings.parallel import cores
@@ -25,12 +34,20 @@ HEADS, DEPTH, SIDE, RATE = 8, 64, 14, 0.15  # of attention alone: 196 tokens
 CALLS = 100  # of attention that are timed together
 TIMESTEPS, BATCH = 4, 8
 PIXELS = (64, 16)  # and where the command is only tried
-MODEL: Any = {"patch_size": 4, "num_classes": 10, "embed_dims": 128, "num_heads": 4, "depths": 2}  # 16 × 16 tokens
+MODEL: Any = {
+    "patch_size": 4,
+    "num_classes": 10,
+    "embed_dims": 128,
+    "num_heads": 4,
+    "depths": 2,
+}  # 16 × 16 tokens
 
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
     """Cases of this benchmark."""
-    yield Case("attention", partial(attention, options), KEEP_FREED_MEMORY | {"OMP_NUM_THREADS": "1"})
+    yield Case(
+        "attention", partial(attention, options), KEEP_FREED_MEMORY | {"OMP_NUM_THREADS": "1"}
+    )
     if not missing_spikingjelly():
         yield Case("Spikformer", partial(spikformer, options), KEEP_FREED_MEMORY)
 
@@ -45,7 +62,10 @@ def attention(options: Options) -> Iterator[MeasuredRow]:
     attend = entry(attention.attend)
     shape, rng = (SIDE, SIDE, HEADS * DEPTH), np.random.default_rng(options.seed)
     maps = [rng.random(shape) < RATE for _ in range(3)]
-    q, k, v = (torch.tensor(each).view(-1, HEADS, DEPTH).transpose(0, 1).float().contiguous() for each in maps)
+    q, k, v = (
+        torch.tensor(each).view(-1, HEADS, DEPTH).transpose(0, 1).float().contiguous()
+        for each in maps
+    )
     room, current = attention.attention_room(DEPTH), np.zeros(shape, np.int32)
     ways: dict[str, Callable[[], Any]] = {
         "event": lambda: attend(*maps, (0, 0, 0), room, current),
@@ -94,13 +114,17 @@ def spikformer(options: Options) -> Iterator[MeasuredRow]:
     note = firing({name: acting * rate for name, rate in rates.items() if name != "answer"})
     case = f"Spikformer, T = {TIMESTEPS}, {pixels}×{pixels}, batch {BATCH}"
     yield from timings(case, timed, "ms/image", 1000 / BATCH, {"event": note})
-    fastest = np.min([found.seconds for name, found in timed.items() if name.startswith("SpikingJelly")], axis=0)
+    fastest = np.min(
+        [found.seconds for name, found in timed.items() if name.startswith("SpikingJelly")], axis=0
+    )
     ratios = fastest / timed["event"].seconds
     yield MeasuredRow(case, "the faster of SpikingJelly ÷ event", "×", ratios, at_least=2.0)
 
 
 def normalised(model: Any, inputs: Any) -> Any:
-    """A model of random weights, whose currents are normalised as these inputs cause them, so that it fires."""
+    """A model of random weights, whose currents are normalised as these inputs cause them, so that
+    it fires.
+    """
     import torch
 
     for module in model.modules():

@@ -12,11 +12,14 @@ from nbclient import NotebookClient
 
 DOCS = Path(__file__).resolve().parent
 sys.path[:0] = [str(DOCS.parent), str(DOCS / "_extensions")]
-# The tutorials run this code, by the commands of this environment, whose folder need not be on PATH.
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(DOCS.parent), os.environ.get("PYTHONPATH")]))
+# The tutorials run this code, by the commands of this environment, whose folder need not be on
+# PATH.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, [str(DOCS.parent), os.environ.get("PYTHONPATH")])
+)
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-# Their arrays are so small that a second thread gains nothing, and waits long for its turn where cores are shared.
-# Lines of output are as wide as the page.
+# Their arrays are so small that a second thread gains nothing, and waits long for its turn where
+# cores are shared. Lines of output are as wide as the page.
 os.environ |= {"COLUMNS": "104", "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
 
 project = "spikesam"
@@ -55,9 +58,12 @@ nb_execution_mode = "force"
 nb_execution_in_temp = True
 nb_execution_raise_on_error = True
 nb_execution_timeout = 240  # seconds for one cell
-# Jupyter passes on what a command prints in pieces of 100 bytes. nbclient joins them; myst-nb would put a line break
-# behind each. On a busy machine, a kernel may need more than the 60 seconds that it is given to start.
-NotebookClient.__init__ = partialmethod(NotebookClient.__init__, coalesce_streams=True, startup_timeout=240)
+# Jupyter passes on what a command prints in pieces of 100 bytes. nbclient joins them; myst-nb would
+# put a line break behind each. On a busy machine, a kernel may need more than the 60 seconds that
+# it is given to start.
+NotebookClient.__init__ = partialmethod(
+    NotebookClient.__init__, coalesce_streams=True, startup_timeout=240
+)
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"spikesam {version}"

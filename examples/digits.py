@@ -1,4 +1,6 @@
-"""Shared by the examples: small handwritten digits as spikes, a few seconds of training, and a picture."""
+"""Shared by the examples: small handwritten digits as spikes, a few seconds of training, and a
+picture.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +20,17 @@ torch.set_num_threads(1)  # tensors this small gain nothing from more
 STEPS = 16
 _digits = load_digits()
 _small = torch.tensor(_digits.images[:, None] / 16, dtype=torch.float32)
-IMAGES = functional.interpolate(_small, scale_factor=2, mode="bilinear").clamp(0, 1)  # (1797, 1, 16, 16)
+IMAGES = functional.interpolate(_small, scale_factor=2, mode="bilinear").clamp(
+    0, 1
+)  # (1797, 1, 16, 16)
 LABELS = torch.tensor(_digits.target)
 TRAINING = 1500  # the others are held out
 
 
 def as_spikes(images: Tensor, steps: int = STEPS) -> Tensor:
-    """(B, 1, 16, 16) -> (T, B, 1, 16, 16) of 0 and 1: a pixel spikes with the probability of its brightness."""
+    """(B, 1, 16, 16) -> (T, B, 1, 16, 16) of 0 and 1: a pixel spikes with the probability of its
+    brightness.
+    """
     return (torch.rand(steps, *images.shape) < images).float()
 
 
@@ -53,7 +59,9 @@ def held_out(count: int) -> tuple[Tensor, Tensor]:
 def draw(maps: MapReader, path: str) -> None:
     """The map of every layer, summed over the steps, a row per digit."""
     layers = list(maps)
-    figure, axes = plt.subplots(maps.n_samples, len(layers), figsize=(1.6 * len(layers), 1.6 * maps.n_samples))
+    figure, axes = plt.subplots(
+        maps.n_samples, len(layers), figsize=(1.6 * len(layers), 1.6 * maps.n_samples)
+    )
     for column, layer in enumerate(layers):
         axes[0, column].set_title(layer, fontsize=9)
         for axis, heat in zip(axes[:, column], maps[layer].sum, strict=True):

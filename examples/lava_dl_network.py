@@ -22,7 +22,10 @@ def run(spikes):  # (T, B, C, H, W) -> (B, C, H, W, T), and back
 
 train(run, model)
 spikes, labels = held_out(4)
-with torch.no_grad(), spikesam.record(model, "runs/lava-dl", layer_delay=1, overwrite=True) as recording:
+with (
+    torch.no_grad(),
+    spikesam.record(model, "runs/lava-dl", layer_delay=1, overwrite=True) as recording,
+):
     recording.finish(run(spikes), labels=labels)
 draw(spikesam.explain(recording.raster, overwrite=True), "runs/lava-dl/maps.png")
 

@@ -1,4 +1,6 @@
-"""A recurrent network that reads a digit row by row: what it fires at one step comes back to it at the next."""
+"""A recurrent network that reads a digit row by row: what it fires at one step comes back to it at
+the next.
+"""
 
 import torch
 from digits import IMAGES, LABELS, TRAINING

@@ -1,4 +1,6 @@
-"""A residual network: the spikes of each block's shortcut are added to its own, as in SEW-ResNet (Fang et al. 2021)."""
+"""A residual network: the spikes of each block's shortcut are added to its own, as in SEW-ResNet
+(Fang et al. 2021).
+"""
 
 import torch
 from digits import draw, held_out, train
@@ -13,8 +15,14 @@ class Block(nn.Module):
 
     def __init__(self, channels):
         super().__init__()
-        self.conv1, self.neuron1 = nn.Conv2d(channels, channels, 3, padding=1), Leaky(beta=0.9, init_hidden=True)
-        self.conv2, self.neuron2 = nn.Conv2d(channels, channels, 3, padding=1), Leaky(beta=0.9, init_hidden=True)
+        self.conv1, self.neuron1 = (
+            nn.Conv2d(channels, channels, 3, padding=1),
+            Leaky(beta=0.9, init_hidden=True),
+        )
+        self.conv2, self.neuron2 = (
+            nn.Conv2d(channels, channels, 3, padding=1),
+            Leaky(beta=0.9, init_hidden=True),
+        )
 
     def forward(self, spikes):
         """(B, C, H, W), one step."""

@@ -10,8 +10,16 @@ import spikesam
 torch.manual_seed(0)
 neurons = {"num_timesteps": STEPS, "spike_fn": sinabs.activation.SingleSpike}
 model = nn.Sequential(
-    *[nn.Conv2d(1, 8, 3, padding=1, bias=False), sinabs.layers.IAFSqueeze(**neurons), nn.AvgPool2d(2)],
-    *[nn.Conv2d(8, 16, 3, padding=1, bias=False), sinabs.layers.IAFSqueeze(**neurons), nn.AvgPool2d(2)],
+    *[
+        nn.Conv2d(1, 8, 3, padding=1, bias=False),
+        sinabs.layers.IAFSqueeze(**neurons),
+        nn.AvgPool2d(2),
+    ],
+    *[
+        nn.Conv2d(8, 16, 3, padding=1, bias=False),
+        sinabs.layers.IAFSqueeze(**neurons),
+        nn.AvgPool2d(2),
+    ],
     *[nn.Flatten(), nn.Linear(256, 10, bias=False), sinabs.layers.IAFSqueeze(**neurons)],
 )
 

@@ -8,8 +8,18 @@ import spikesam
 
 torch.manual_seed(0)
 model = torch.nn.Sequential(
-    *[layer.Conv2d(1, 8, 3, padding=1, bias=False), layer.BatchNorm2d(8), neuron.LIFNode(), layer.MaxPool2d(2)],
-    *[layer.Conv2d(8, 16, 3, padding=1, bias=False), layer.BatchNorm2d(16), neuron.LIFNode(), layer.MaxPool2d(2)],
+    *[
+        layer.Conv2d(1, 8, 3, padding=1, bias=False),
+        layer.BatchNorm2d(8),
+        neuron.LIFNode(),
+        layer.MaxPool2d(2),
+    ],
+    *[
+        layer.Conv2d(8, 16, 3, padding=1, bias=False),
+        layer.BatchNorm2d(16),
+        neuron.LIFNode(),
+        layer.MaxPool2d(2),
+    ],
     *[layer.Flatten(), layer.Linear(256, 10), neuron.IFNode()],
 )
 functional.set_step_mode(model, "m")

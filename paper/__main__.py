@@ -1,4 +1,6 @@
-"""python -m paper NAME ...: reproduce figures and tables of Kim & Panda 2021, and test what it claims."""
+"""python -m paper NAME ...: reproduce figures and tables of Kim & Panda 2021, and test what it
+claims.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,15 @@ from pydantic import Field
 from paper.common.settings import PaperConfig, PaperSection, load_paper_config
 from paper.pages.fill import experiments_page, write_pages
 from paper.pages.folder import in_order
-from spikesam.pipeline.cli.command_line import Flat, Positional, listing, parse_with_config, some_or_all
+from spikesam.pipeline.cli.command_line import (
+    Flat,
+    Positional,
+    listing,
+    parse_with_config,
+    some_or_all,
+)
 from spikesam.pipeline.cli.errors import exit_codes
-from spikesam.pipeline.cli.options import ConfigFile
+from spikesam.pipeline.cli.options import ConfigFile, summary_of
 from spikesam.pipeline.config import Section, save_config
 from spikesam.recordings.console import PlainConsole
 from spikesam.recordings.disk import write_file
@@ -32,9 +40,12 @@ if TYPE_CHECKING:
 
 
 def all_experiments() -> dict[str, str]:
-    """The modules of the package with a function run(setup) -> Result: name, and first line of the docstring."""
+    """Modules of the package with a function run(setup) -> Result: name, summary of its docstring."""
     files = {path.stem: path for path in Path(__file__).parent.glob("[a-z]*.py")}
-    return {name: files[name].read_text().split('"""')[1].splitlines()[0] for name in sorted(files, key=in_order)}
+    return {
+        name: summary_of(files[name].read_text().split('"""')[1])
+        for name in sorted(files, key=in_order)
+    }
 
 
 PROG = "python -m paper"
@@ -72,15 +83,23 @@ class PaperCommand(Section):
     )
     paper: Annotated[PaperSection, Flat] = PaperSection()
     config: ConfigFile = None
-    data: str | None = Field(None, description="data set to use in place of the configuration's data.source")
-    out: Path | None = Field(None, description="folder for tables, figures and page; runs/paper/CONFIG if not given")
-    cache: Path | None = Field(None, description="folder for networks, recordings and maps; OUT/stages if not given")
+    data: str | None = Field(
+        None, description="data set to use in place of the configuration's data.source"
+    )
+    out: Path | None = Field(
+        None, description="folder for tables, figures and page; runs/paper/CONFIG if not given"
+    )
+    cache: Path | None = Field(
+        None, description="folder for networks, recordings and maps; OUT/stages if not given"
+    )
 
 
 @exit_codes
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse and run."""
-    command, config = parse_with_config(PaperCommand, load_paper_config, argv, prog=PROG, description=DESCRIPTION)
+    command, config = parse_with_config(
+        PaperCommand, load_paper_config, argv, prog=PROG, description=DESCRIPTION
+    )
     if command.name == (PAGES,):
         for path in write_pages(DOCS):
             PlainConsole(soft_wrap=True).print(path)
@@ -93,13 +112,18 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     for name in (PAGES, FIGURES):
         if name in command.name:
-            raise InputError(f"NAME: {name} goes alone, since it takes its tables from {DOCS}/results, not from --out")
+            raise InputError(
+                f"NAME: {name} goes alone, since it takes its tables from {DOCS}/results, not from "
+                "--out"
+            )
     if command.name[0] == PUBLISHED:
         show_published(command, config)
         return
     names = some_or_all(command.name, EXPERIMENTS)
     if command.data is not None:
-        config = config.model_copy(update={"data": config.data.model_copy(update={"source": command.data})})
+        config = config.model_copy(
+            update={"data": config.data.model_copy(update={"source": command.data})}
+        )
     out = command.out or Path("runs/paper") / (command.config.stem if command.config else "digits")
     cache = command.cache or out / "stages"
     terminal, console = PlainConsole(stderr=True), PlainConsole(soft_wrap=True)
@@ -114,7 +138,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         for number, name in enumerate(names, 1):
             console.print(f"{number}/{len(names)} {name}: {EXPERIMENTS[name]}")
             try:
-                result = run_experiment(name, setup, f"{PROG} {shlex.join(sys.argv[1:] if argv is None else argv)}")
+                result = run_experiment(
+                    name, setup, f"{PROG} {shlex.join(sys.argv[1:] if argv is None else argv)}"
+                )
             except InputError as error:  # what these data or settings do not allow; the others may still be possible
                 if len(names) == 1:
                     raise
@@ -128,12 +154,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         console.print(str(out / "results.md"))
         if impossible:
             raise InputError(
-                f"{len(impossible)} of {len(names)} experiments not done, see above: {', '.join(impossible)}"
+                f"{len(impossible)} of {len(names)} experiments not done, see above: "
+                f"{', '.join(impossible)}"
             )
 
 
 def run_experiment(name: str, setup: Setup, command: str) -> Result:
-    """Run one experiment and write what it found, with the configuration and the command, into the setup's folder.
+    """Run one experiment and write what it found, with the configuration and the command, into the
+    setup's folder.
 
     Its claims are judged together, see :func:`paper.common.result.over_family`.
     """
@@ -174,11 +202,15 @@ def show_published(command: PaperCommand, config: PaperConfig) -> None:
         return
     checkpoint, out = imported(model, command.data), command.out or Path("runs/paper") / PUBLISHED
     saved = out / "checkpoint.safetensors"
-    paper = config.paper.model_copy(update={"checkpoint": str(saved), "layers": ("conv4", "conv6", "conv8")})
+    paper = config.paper.model_copy(
+        update={"checkpoint": str(saved), "layers": ("conv4", "conv6", "conv8")}
+    )
     data = config.data.model_copy(update={"source": command.data})
     with out_lock(out):
         save_checkpoint(checkpoint, saved)
-        setup = Setup(config.model_copy(update={"paper": paper, "data": data}), out, PlainConsole(stderr=True))
+        setup = Setup(
+            config.model_copy(update={"paper": paper, "data": data}), out, PlainConsole(stderr=True)
+        )
         for line in figures(setup):
             console.print(printable(line))
     for path in (saved, *(out / f"{name}.png" for name in ("fig5", "fig6_rate"))):

@@ -1,15 +1,17 @@
-"""Fig. 5: SAM layer by layer and step by step, of a surrogate-trained and a converted network, beside Grad-CAM.
+"""Fig. 5: SAM layer by layer and step by step, of a surrogate-trained and a converted network,
+beside Grad-CAM.
 
-The paper: the surrogate-trained network is silent early, discriminative in between and silent again late; the converted
-one keeps similar maps all the time.
+The paper: the surrogate-trained network is silent early, discriminative in between and silent again
+late; the converted one keeps similar maps all the time.
 
-Measured: activity, the spikes of a layer at each step relative to those at its busiest step. It is averaged over the
-early, middle and late third of the steps from the image's arrival to the last that can still change the answer. The
-paper's time is raw and begins with step 0, when nothing has arrived yet. So the thirds are also taken from step 0 on:
-early silence there is the delay of the layers before. A third counts as silent, in the paper's sense, where it is less
-than half as active as the middle. Also measured is how alike
-the maps of a network are at different steps: Pearson's correlation, where a flat map has nothing in common with any
-other. A single step of the converted network holds few spikes, so sums over eighths of the time are compared, too.
+Measured: activity, the spikes of a layer at each step relative to those at its busiest step. It is
+averaged over the early, middle and late third of the steps from the image's arrival to the last
+that can still change the answer. The paper's time is raw and begins with step 0, when nothing has
+arrived yet. So the thirds are also taken from step 0 on: early silence there is the delay of the
+layers before. A third counts as silent, in the paper's sense, where it is less than half as active
+as the middle. Also measured is how alike the maps of a network are at different steps: Pearson's
+correlation, where a flat map has nothing in common with any other. A single step of the converted
+network holds few spikes, so sums over eighths of the time are compared, too.
 
 Some images run on every backend, to show that maps do not depend on the backend.
 """
@@ -40,7 +42,8 @@ from spikesam.recordings.raster.reader import RasterReader
 
 BACKENDS = ("event", "torch", "lava")
 BY_NETWORK = (
-    "Each network: first the sum over the steps that can still change the answer, then steps, or sums over the steps "
+    "Each network: first the sum over the steps that can still change the answer, then steps, or "
+    "sums over the steps "
     "named. First sums are relative to their own largest value, what follows to its layer's."
 )
 FRAMED = "Frame: the box around the object."
@@ -52,7 +55,10 @@ ABOUT = {"": "", TO_THE_END: ", to the last step of the recording", RAW: ", on r
 def run(setup: Setup) -> Result:
     """Measure all networks, draw some images, and compare the backends."""
     networks = setup.networks.both
-    paths = {name: setup.recording(network, setup.images) for name, network in setup.networks.by_rule.items()}
+    paths = {
+        name: setup.recording(network, setup.images)
+        for name, network in setup.networks.by_rule.items()
+    }
     found = pd.concat(
         [
             measure(setup, path).assign(network=name)
@@ -62,7 +68,9 @@ def run(setup: Setup) -> Result:
     )[["image", "network", "layer", "measure", "value"]]
     reference = reference_maps(setup, setup.images)
     draw(setup, networks, "fig5", reference)
-    if rules := {name: each for name, each in setup.networks.by_rule.items() if name not in networks}:
+    if rules := {
+        name: each for name, each in setup.networks.by_rule.items() if name not in networks
+    }:
         draw(setup, rules, "fig5_rules", reference)
     claims = [
         *activity_claims(rows(found, network="surrogate")),
@@ -71,7 +79,8 @@ def run(setup: Setup) -> Result:
     ]
     notes = [
         *notes_on_rules(found),
-        "A silent step has no spike in the whole layer; steps count from the image's arrival on. Maps are SAM with "
+        "A silent step has no spike in the whole layer; steps count from the image's arrival on. "
+        "Maps are SAM with "
         f"γ = {setup.settings.gamma:g}.",
     ]
     return Result("Fig. 5: SAM by layer and step", summary(found), claims, notes, found)
@@ -106,7 +115,9 @@ def activities(setup: Setup, path: Path) -> pd.DataFrame:
 
 
 def activity_claims(found: pd.DataFrame) -> list[Claim]:
-    """The surrogate-trained network is silent early and late: less than half as active as in the middle."""
+    """The surrogate-trained network is silent early and late: less than half as active as in the
+    middle.
+    """
     claims = []
     for layer, of_layer in found.groupby("layer", sort=False):
         for part, suffix, paper in (
@@ -127,7 +138,9 @@ def activity_claims(found: pd.DataFrame) -> list[Claim]:
 
 
 def likeness_claims(found: pd.DataFrame) -> list[Claim]:
-    """The converted network's maps are alike at all steps, more than the surrogate-trained network's."""
+    """The converted network's maps are alike at all steps, more than the surrogate-trained
+    network's.
+    """
     order = ("converted", "surrogate")
     return [
         compared(
@@ -146,13 +159,20 @@ def notes_on_rules(found: pd.DataFrame) -> list[str]:
     told = []
     for name in (ANY_TWO, EIGHTHS) if rules else ():
         own = rows(found, network="surrogate", measure=name)
-        apart = [f"{rule}: {differences(rows(found, network=rule, measure=name), own)}" for rule in rules]
-        told.append(f"Correlation of the maps of {name}, minus the surrogate's, by rule. {'; '.join(apart)}.")
+        apart = [
+            f"{rule}: {differences(rows(found, network=rule, measure=name), own)}" for rule in rules
+        ]
+        told.append(
+            f"Correlation of the maps of {name}, minus the surrogate's, by rule. "
+            f"{'; '.join(apart)}."
+        )
     return told
 
 
 def same_on_every_backend(setup: Setup, name: str, network: Network) -> Claim:
-    """True if every backend records identical spikes, from which identical maps follow, bit for bit."""
+    """True if every backend records identical spikes, from which identical maps follow, bit for
+    bit.
+    """
     what = f"{name}: spikes and maps on {', '.join(BACKENDS)}"
     images = setup.images.take(setup.settings.both_backends)
     if not len(images):
@@ -174,16 +194,26 @@ def same_on_every_backend(setup: Setup, name: str, network: Network) -> Claim:
     return Claim(what, "–", ours, "yes" if same else "no", len(images))
 
 
-def draw(setup: Setup, networks: dict[str, Network], stem: str, reference: NDArray[np.float32] | None = None) -> None:
-    """Picture some images: the image and Grad-CAM, where it is given, once, then maps of each network, summed first.
+def draw(
+    setup: Setup,
+    networks: dict[str, Network],
+    stem: str,
+    reference: NDArray[np.float32] | None = None,
+) -> None:
+    """Picture some images: the image and Grad-CAM, where it is given, once, then maps of each
+    network, summed first.
 
-    Without the images, a frame says where the object is; images that it does not fill by half come first.
+    Without the images, a frame says where the object is; images that it does not fill by half come
+    first.
     """
     images, gamma = setup.images, setup.settings.gamma
     masks = [None if setup.settings.show_images else mask for mask in images.masks]
     order = sorted(
         range(len(images)),
-        key=lambda image: (image != setup.settings.picture, (mask := masks[image]) is not None and mask.mean() > 0.5),
+        key=lambda image: (
+            image != setup.settings.picture,
+            (mask := masks[image]) is not None and mask.mean() > 0.5,
+        ),
     )
     for number, image in enumerate(order[: setup.settings.shown], 1):
         label = images.labels[image]
@@ -191,12 +221,17 @@ def draw(setup: Setup, networks: dict[str, Network], stem: str, reference: NDArr
         picture = images.picture(image) if setup.settings.show_images else None
         subject = Subject(shown, image=picture)
         grad_cam = row_of_maps("", [] if reference is None else [reference[image]], picture)
-        heads = [*(["image"] if picture is not None else []), *(["Grad-CAM"] if reference is not None else [])]
+        heads = [
+            *(["image"] if picture is not None else []),
+            *(["Grad-CAM"] if reference is not None else []),
+        ]
         grid = [Row("", grad_cam.cells, heads)] if heads else []
         for name, network in networks.items():
             padded = outside(network)
             with RasterReader(setup.recording(network, images)) as raster:
-                maps = {layer: sam_maps(raster, layer, image, gamma) for layer in setup.layers(raster)}
+                maps = {
+                    layer: sam_maps(raster, layer, image, gamma) for layer in setup.layers(raster)
+                }
             steps = stretches(maps)
             of_network = [
                 row_over_time(f"{name}\n{layer}", found, steps, subject, padded=padded.get(layer))
@@ -204,14 +239,19 @@ def draw(setup: Setup, networks: dict[str, Network], stem: str, reference: NDArr
             ]
             grid += [replace(of_network[0], headings=headings(steps)), *of_network[1:]]
         if (mask := masks[image]) is not None:
-            grid = [replace(row, cells=[cell and with_frame(cell, mask) for cell in row.cells]) for row in grid]
+            grid = [
+                replace(row, cells=[cell and with_frame(cell, mask) for cell in row.cells])
+                for row in grid
+            ]
         subtitle = f"{BY_NETWORK} {hatching(grid)} {'' if mask is None else FRAMED}".strip()
         path = setup.out / (f"{stem}.png" if number == 1 else f"{stem}_{number}.png")
         draw_maps(path, f"SAM by layer and step: {shown}", subtitle, (), grid, apart=1)
 
 
 def with_frame(cell: Cell, mask: NDArray[np.bool_]) -> Cell:
-    """A map with the box around an object, whose mask (H, W) is that of the image; as it is if it is no map."""
+    """A map with the box around an object, whose mask (H, W) is that of the image; as it is if it
+    is no map.
+    """
     if cell.heat is None:
         return cell
     ((rows, columns),) = find_objects(mask, 1)

@@ -1,26 +1,33 @@
-"""Fig. 9, and Fig. 7: accuracy against attack strength, and how far heatmaps move: the SNN is the more robust in both.
+"""Fig. 9, and Fig. 7: accuracy against attack strength, and how far heatmaps move: the SNN is the
+more robust in both.
 
-The paper attacks the ANN with FGSM and the SNN with SNN-crafted FGSM, plots accuracy against ε, and compares the
-normalised L1 distance between clean and attacked heatmaps, Grad-CAM for the ANN and SAM for the SNN. Its Fig. 7 shows
-such maps (the strength is lost from its text): here after an iterated attack as strong as `paper.strong_epsilon`, where
-answers change, for that a map stays under an attack that changes nothing says little.
+The paper attacks the ANN with FGSM and the SNN with SNN-crafted FGSM, plots accuracy against ε, and
+compares the normalised L1 distance between clean and attacked heatmaps, Grad-CAM for the ANN and
+SAM for the SNN. Its Fig. 7 shows such maps (the strength is lost from its text): here after an
+iterated attack as strong as `paper.strong_epsilon`, where answers change, for that a map stays
+under an attack that changes nothing says little.
 
 Both networks are measured here on one set of images, and beside it what a reader would object:
 
-* A network whose gradient is useless looks robust to attacks by its own gradient. So each network is also shown the
-  images attacked through the other, and the comparison is repeated with the worst of all attacks for each image.
-* The networks do not start from one accuracy. So the fall is measured on the images that both get right when clean: per
-  image, the share of the range of ε at which the answer stays right (the area under its curve).
-* One step along the gradient is the weakest attack. So each network is also attacked in steps (PGD), whose loss is the
-  mean over Poisson seeds that the answers do not use. The SNN's answers are means over seeds as well.
+* A network whose gradient is useless looks robust to attacks by its own gradient. So each network
+  is also shown the images attacked through the other, and the comparison is repeated with the worst
+  of all attacks for each image.
+* The networks do not start from one accuracy. So the fall is measured on the images that both get
+  right when clean: per image, the share of the range of ε at which the answer stays right (the area
+  under its curve).
+* One step along the gradient is the weakest attack. So each network is also attacked in steps
+  (PGD), whose loss is the mean over Poisson seeds that the answers do not use. The SNN's answers
+  are means over seeds as well.
 * Random signs of equal strength are the control: what an attack does beyond noise.
-* SAM moves by itself, from Poisson seed to seed. The attack's shift is measured with one seed before and after; the
-  shift between two seeds on the clean image stands beside it.
-* Grad-CAM is one map, SAM one per step, sparse and noisy. So the distance is taken step by step and for the maps summed
-  over steps, and also between maps that sum to 1, which does not reward sparseness (:func:`mass_shift`). It is
-  taken where few answers change (`paper.shift_epsilon`), and, iterated, where many do (`paper.strong_epsilon`).
+* SAM moves by itself, from Poisson seed to seed. The attack's shift is measured with one seed
+  before and after; the shift between two seeds on the clean image stands beside it.
+* Grad-CAM is one map, SAM one per step, sparse and noisy. So the distance is taken step by step and
+  for the maps summed over steps, and also between maps that sum to 1, which does not reward
+  sparseness (:func:`mass_shift`). It is taken where few answers change (`paper.shift_epsilon`),
+  and, iterated, where many do (`paper.strong_epsilon`).
 
-The SNN is attacked through its float32 network, in one step knowing the first seed; it answers in fixed point.
+The SNN is attacked through its float32 network, in one step knowing the first seed; it answers in
+fixed point.
 """
 
 from __future__ import annotations
@@ -54,7 +61,9 @@ CLAIM = "the SNN's accuracy falls more slowly"
 SHIFT, SHARE_OF_SUM = "heatmap shift", "mass shift, summed over steps"
 MEASURES: Mapping[str, Callable[[Maps, Maps], float]] = {
     SHIFT: heatmap_shift,
-    "heatmap shift, summed over steps": lambda before, after: heatmap_shift(before.sum(axis=0), after.sum(axis=0)),
+    "heatmap shift, summed over steps": lambda before, after: heatmap_shift(
+        before.sum(axis=0), after.sum(axis=0)
+    ),
     "mass shift": mass_shift,
     SHARE_OF_SUM: lambda before, after: mass_shift(before.sum(axis=0), after.sum(axis=0)),
 }
@@ -67,28 +76,44 @@ BRIEFLY = {
     ABOUT["noise"]: "random signs",
 }
 NOTES = (
-    "Each network is attacked through its own gradient. Grad-CAM is for the true class before and after. Where images "
-    "are drawn, they are those attacked through the SNN; the ANN's differ from them by at most 2ε a pixel.",
+    "Each network is attacked through its own gradient. Grad-CAM is for the true class before and "
+    "after. Where images "
+    "are drawn, they are those attacked through the SNN; the ANN's differ from them by at most 2ε "
+    "a pixel.",
 )
 
 
 def run(setup: Setup) -> Result:
     """Attack, measure and draw."""
     settings = setup.settings
-    epsilons, epsilon, strong, seed = strengths(setup), settings.shift_epsilon, settings.strong_epsilon, settings.seed
+    epsilons, epsilon, strong, seed = (
+        strengths(setup),
+        settings.shift_epsilon,
+        settings.strong_epsilon,
+        settings.seed,
+    )
     right, shifts = answers(setup, epsilons), heatmap_shifts(setup)
     accuracies, moved = accuracy_table(right, seed), summary(shifts, seed)
     draw_accuracy(setup, accuracies)
     draw_shifts(setup, moved)
-    ann, snn = (values(right, network=name, change=OWN[name], epsilon=0).mean() for name in ("ANN", "SNN"))
+    ann, snn = (
+        values(right, network=name, change=OWN[name], epsilon=0).mean() for name in ("ANN", "SNN")
+    )
     notes = (
-        *(note_on_noise(moved, measure, each) for each in (epsilon, strong) for measure in (SHIFT, SHARE_OF_SUM)),
+        *(
+            note_on_noise(moved, measure, each)
+            for each in (epsilon, strong)
+            for measure in (SHIFT, SHARE_OF_SUM)
+        ),
         note_on_gradients(accuracies),
-        f"The clean accuracy is {ann:.0%} (ANN) and {snn:.0%} (SNN). The fall is compared on the images that both "
-        "networks get right when clean. The share of the range of ε survived is the area under the curve of right "
+        f"The clean accuracy is {ann:.0%} (ANN) and {snn:.0%} (SNN). The fall is compared on the "
+        "images that both "
+        "networks get right when clean. The share of the range of ε survived is the area under the "
+        "curve of right "
         "answers. The table has all images at every ε.",
         f"Pixels changed at ε = {epsilon:g}: {share_changed(setup, 'ann'):.0%} through the ANN, "
-        f"{share_changed(setup, 'snn'):.0%} through the SNN. Where an input saturates there is no gradient.",
+        f"{share_changed(setup, 'snn'):.0%} through the SNN. Where an input saturates there is no "
+        "gradient.",
     )
     claims = [
         *accuracy_claims(right, seed),
@@ -102,21 +127,39 @@ def run(setup: Setup) -> Result:
 
 def share_changed(setup: Setup, through: Through) -> float:
     """Share of the pixels that an attack changes."""
-    return float((attacked(setup, through, setup.settings.shift_epsilon).pixels != setup.images.pixels).mean())
+    return float(
+        (
+            attacked(setup, through, setup.settings.shift_epsilon).pixels != setup.images.pixels
+        ).mean()
+    )
 
 
 def answers(setup: Setup, epsilons: Sequence[float]) -> pd.DataFrame:
-    """Right answers, 1 or 0, of both networks under every attack; of the SNN the mean over `paper.attack_seeds`."""
+    """Right answers, 1 or 0, of both networks under every attack; of the SNN the mean over
+    `paper.attack_seeds`.
+    """
     known = np.flatnonzero(setup.images.labels >= 0)
     if not known.size:
-        raise InputError(f"{setup.images.name}: got images without classes, expected labelled ones; use class folders")
+        raise InputError(
+            f"{setup.images.name}: got images without classes, expected labelled ones; use class "
+            "folders"
+        )
     parts = []
     for through, change in ABOUT.items():
         for epsilon in epsilons:
             images = attacked(setup, through, epsilon)
-            right = {"ANN": ann_predictions(setup, images) == images.labels, "SNN": right_over_seeds(setup, images)}
+            right = {
+                "ANN": ann_predictions(setup, images) == images.labels,
+                "SNN": right_over_seeds(setup, images),
+            }
             for network, of_network in right.items():
-                names = {"measure": "accuracy", "network": network, "map": "", "layer": "", "change": change}
+                names = {
+                    "measure": "accuracy",
+                    "network": network,
+                    "map": "",
+                    "layer": "",
+                    "change": change,
+                }
                 parts.append(measured(of_network[known], known.tolist(), **names, epsilon=epsilon))
     return pd.concat(parts)
 
@@ -125,26 +168,41 @@ def right_over_seeds(setup: Setup, images: ImageSet) -> NDArray[np.float64]:
     """In what share of the Poisson seeds the SNN answers right: (N,)."""
     found = []
     for seed in range(setup.settings.seed, setup.settings.seed + setup.settings.attack_seeds):
-        with RasterReader(setup.recording(setup.networks.surrogate.network, images, seed=seed)) as raster:
+        with RasterReader(
+            setup.recording(setup.networks.surrogate.network, images, seed=seed)
+        ) as raster:
             found.append(raster.predictions == images.labels)
     return np.mean(found, axis=0)
 
 
 def accuracy_table(right: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Accuracy of both networks under every attack, and how far they are apart under their own, at every strength."""
+    """Accuracy of both networks under every attack, and how far they are apart under their own, at
+    every strength.
+    """
     tables = [summary_of_shares(right)]
-    for attacks, told in ((OWN, "each attacked through itself"), (ITERATED, "each attacked through itself, iterated")):
-        ann, snn = (rows(right, network=network, change=change) for network, change in attacks.items())
-        tables.append(summary(minus(snn, ann, "epsilon").assign(network="SNN − ANN", change=told), seed))
+    for attacks, told in (
+        (OWN, "each attacked through itself"),
+        (ITERATED, "each attacked through itself, iterated"),
+    ):
+        ann, snn = (
+            rows(right, network=network, change=change) for network, change in attacks.items()
+        )
+        tables.append(
+            summary(minus(snn, ann, "epsilon").assign(network="SNN − ANN", change=told), seed)
+        )
     return pd.concat(tables)
 
 
 def accuracy_claims(right: pd.DataFrame, seed: int) -> list[Claim]:
-    """The SNN falls more slowly: under its own attack, in one step or iterated, and under the worst for each image."""
+    """The SNN falls more slowly: under its own attack, in one step or iterated, and under the worst
+    for each image.
+    """
     every = [*OWN.values(), *ITERATED.values()]
     attacks = {
         "each network attacked through itself": {name: [change] for name, change in OWN.items()},
-        "each network attacked through itself, iterated": {name: [change] for name, change in ITERATED.items()},
+        "each network attacked through itself, iterated": {
+            name: [change] for name, change in ITERATED.items()
+        },
         "each image under the worst of all attacks": dict.fromkeys(OWN, every),
     }
     claims = []
@@ -155,14 +213,20 @@ def accuracy_claims(right: pd.DataFrame, seed: int) -> list[Claim]:
 
 
 def hits(right: pd.DataFrame, network: str, changes: Sequence[str]) -> pd.DataFrame:
-    """How surely a network is right under all of these attacks: a row per image, a column per strength, ascending."""
+    """How surely a network is right under all of these attacks: a row per image, a column per
+    strength, ascending.
+    """
     found = rows(right, network=network)
     found = found[found["change"].isin(changes)]
     return found.groupby(["image", "epsilon"])["value"].min().unstack()
 
 
 def robustness_claim(
-    what: str, ann: pd.DataFrame, snn: pd.DataFrame, seed: int, names: tuple[str, str] = ("ANN", "SNN")
+    what: str,
+    ann: pd.DataFrame,
+    snn: pd.DataFrame,
+    seed: int,
+    names: tuple[str, str] = ("ANN", "SNN"),
 ) -> Claim:
     """Compare the areas under the curves of the images that both networks get right when clean."""
     both = (ann[0.0] == 1) & (snn[0.0] == 1)
@@ -176,8 +240,12 @@ def robustness_claim(
 
 
 def survived(right: NDArray[Any], epsilons: Sequence[float]) -> NDArray[np.float64]:
-    """Area under right(ε), (N, strengths), by the trapezoidal rule, as a share of the range of ε: (N,) in 0 … 1."""
-    area: NDArray[np.float64] = trapezoid(right.astype(float), epsilons) / (epsilons[-1] - epsilons[0])
+    """Area under right(ε), (N, strengths), by the trapezoidal rule, as a share of the range of ε:
+    (N,) in 0 … 1.
+    """
+    area: NDArray[np.float64] = trapezoid(right.astype(float), epsilons) / (
+        epsilons[-1] - epsilons[0]
+    )
     return area
 
 
@@ -187,11 +255,16 @@ def note_on_gradients(accuracies: pd.DataFrame) -> str:
     last = strongest.set_index(["network", "change"])["mean"].map("{:.0%}".format)
     through_ann, through_snn = OWN["ANN"], OWN["SNN"]
     return (
-        f"At ε = {accuracies['epsilon'].max():g} the ANN is right on {last['ANN', through_ann]} of the images attacked "
-        f"through itself and on {last['ANN', through_snn]} of those attacked through the SNN. The SNN is right on "
-        f"{last['SNN', through_snn]} attacked through itself and on {last['SNN', through_ann]} attacked through the "
-        f"ANN. Iterated attacks through itself leave {last['ANN', ITERATED['ANN']]} of the ANN's answers and "
-        f"{last['SNN', ITERATED['SNN']]} of the SNN's. If the other network's attack were the stronger one, a network "
+        f"At ε = {accuracies['epsilon'].max():g} the ANN is right on {last['ANN', through_ann]} of "
+        "the images attacked "
+        f"through itself and on {last['ANN', through_snn]} of those attacked through the SNN. The "
+        "SNN is right on "
+        f"{last['SNN', through_snn]} attacked through itself and on {last['SNN', through_ann]} "
+        "attacked through the "
+        f"ANN. Iterated attacks through itself leave {last['ANN', ITERATED['ANN']]} of the ANN's "
+        "answers and "
+        f"{last['SNN', ITERATED['SNN']]} of the SNN's. If the other network's attack were the "
+        "stronger one, a network "
         "would look robust only because its own gradient is misleading."
     )
 
@@ -200,7 +273,9 @@ def draw_accuracy(setup: Setup, table: pd.DataFrame) -> None:
     """A panel per attack, a colour per network."""
     accuracies = rows(table, measure="accuracy")
     parts = [
-        rows(accuracies, network=network, change=change).assign(panel=panel, curve=network, colour=COLOURS[network])
+        rows(accuracies, network=network, change=change).assign(
+            panel=panel, curve=network, colour=COLOURS[network]
+        )
         for panel, changes in (
             ("own attack, one step", OWN),
             ("own attack, iterated", ITERATED),
@@ -214,7 +289,9 @@ def draw_accuracy(setup: Setup, table: pd.DataFrame) -> None:
     about = f"{accuracies['n'].max()} images; bands: 95 % interval"
     axes = ("ε, in the 0 … 1 range of a pixel", "accuracy, %")
     options = CurveOptions(width=2.2, limits=(0, 100))
-    draw_curves(setup.out / "fig9.png", "Accuracy against attack strength", about, points, *axes, options)
+    draw_curves(
+        setup.out / "fig9.png", "Accuracy against attack strength", about, points, *axes, options
+    )
 
 
 def heatmap_shifts(setup: Setup) -> pd.DataFrame:
@@ -239,16 +316,23 @@ def heatmap_shifts(setup: Setup) -> pd.DataFrame:
         for (change, epsilon), path in recordings.items():
             with RasterReader(path) as after:
                 parts += [
-                    sam_shifts(setup, before, after, layer).assign(change=change, epsilon=epsilon) for layer in layers
+                    sam_shifts(setup, before, after, layer).assign(change=change, epsilon=epsilon)
+                    for layer in layers
                 ]
-    return pd.concat(parts)[["image", "measure", "network", "map", "layer", "change", "epsilon", "value"]]
+    return pd.concat(parts)[
+        ["image", "measure", "network", "map", "layer", "change", "epsilon", "value"]
+    ]
 
 
 def grad_cam_shifts(before: Maps, after: Maps) -> pd.DataFrame:
-    """Shift of the ANN's Grad-CAM (N, h, w) of every image: image, measure, network, map, layer, value."""
+    """Shift of the ANN's Grad-CAM (N, h, w) of every image: image, measure, network, map, layer,
+    value.
+    """
     both = [(one[None], other[None]) for one, other in zip(before, after, strict=True)]
     parts = [
-        measured([shift(*maps) for maps in both], measure=name, network="ANN", map="Grad-CAM", layer="")
+        measured(
+            [shift(*maps) for maps in both], measure=name, network="ANN", map="Grad-CAM", layer=""
+        )
         for name, shift in MEASURES.items()
     ]
     return pd.concat(parts)
@@ -259,7 +343,9 @@ def sam_shifts(setup: Setup, before: RasterReader, after: RasterReader, layer: s
     found: dict[str, list[float]] = {name: [] for name in MEASURES}
     with setup.progress(f"shift of SAM at {layer}", before.n_samples) as advance:
         for image in range(before.n_samples):
-            one, other = (sam_maps(raster, layer, image, setup.settings.gamma) for raster in (before, after))
+            one, other = (
+                sam_maps(raster, layer, image, setup.settings.gamma) for raster in (before, after)
+            )
             for name, shift in MEASURES.items():
                 found[name].append(shift(one, other))
             advance(1)
@@ -267,26 +353,39 @@ def sam_shifts(setup: Setup, before: RasterReader, after: RasterReader, layer: s
     return pd.concat([measured(values, measure=name, **names) for name, values in found.items()])
 
 
-def shift_claims(shifts: pd.DataFrame, epsilon: float, seed: int, iterated: bool = False) -> list[Claim]:
-    """SAM moves less than Grad-CAM: by the paper's measure in every layer, by the others where sizes are equal."""
+def shift_claims(
+    shifts: pd.DataFrame, epsilon: float, seed: int, iterated: bool = False
+) -> list[Claim]:
+    """SAM moves less than Grad-CAM: by the paper's measure in every layer, by the others where
+    sizes are equal.
+    """
     layers = rows(shifts, map="SAM")["layer"].unique()
-    asked = [(layer, SHIFT) for layer in layers] + [(layers[-1], name) for name in MEASURES if name != SHIFT]
+    asked = [(layer, SHIFT) for layer in layers] + [
+        (layers[-1], name) for name in MEASURES if name != SHIFT
+    ]
     attack = f"iterated attack, ε = {epsilon:g}" if iterated else f"ε = {epsilon:g}"
     return [
         compared(
             f"{measure} at {attack}, Grad-CAM of the ANN against SAM {layer}",
             "SAM moves less",
-            own_shifts(rows(shifts, measure=measure, epsilon=epsilon), layer, ITERATED if iterated else OWN),
+            own_shifts(
+                rows(shifts, measure=measure, epsilon=epsilon), layer, ITERATED if iterated else OWN
+            ),
             seed,
         )
         for layer, measure in asked
     ]
 
 
-def own_shifts(shifts: pd.DataFrame, layer: str, attacks: Mapping[str, str]) -> dict[str, pd.DataFrame]:
+def own_shifts(
+    shifts: pd.DataFrame, layer: str, attacks: Mapping[str, str]
+) -> dict[str, pd.DataFrame]:
     """Shifts of Grad-CAM, and of SAM in one layer, each network attacked through itself."""
     grad_cam = rows(shifts, map="Grad-CAM", change=attacks["ANN"])
-    return {"Grad-CAM": grad_cam, "SAM": rows(shifts, map="SAM", layer=layer, change=attacks["SNN"])}
+    return {
+        "Grad-CAM": grad_cam,
+        "SAM": rows(shifts, map="SAM", layer=layer, change=attacks["SNN"]),
+    }
 
 
 def note_on_noise(table: pd.DataFrame, measure: str, epsilon: float) -> str:
@@ -301,8 +400,10 @@ def note_on_noise(table: pd.DataFrame, measure: str, epsilon: float) -> str:
         for name, each in by_change.items()
     }
     return (
-        f"Noise floor, {measure}, ε = {epsilon:g}: when only the Poisson seed changes, and not the image, SAM {layer} "
-        f"moves by {by_change['SAM'][RESEEDED]:.4f}. With the seed kept it moves by {told['SAM']}. Grad-CAM, which has "
+        f"Noise floor, {measure}, ε = {epsilon:g}: when only the Poisson seed changes, and not the "
+        f"image, SAM {layer} "
+        f"moves by {by_change['SAM'][RESEEDED]:.4f}. With the seed kept it moves by {told['SAM']}. "
+        "Grad-CAM, which has "
         f"no seed, moves by {told['Grad-CAM']}."
     )
 
@@ -332,9 +433,18 @@ def draw_shifts(setup: Setup, table: pd.DataFrame) -> None:
 
 
 def seen(setup: Setup, shifts: pd.DataFrame) -> Result:
-    """Fig. 7: the maps of some images before and after an iterated attack, and by how much those of all move."""
-    epsilon, network, clean = setup.settings.strong_epsilon, setup.networks.surrogate.network, setup.images
-    for_ann, for_snn = attacked(setup, "ann-iterated", epsilon), attacked(setup, "snn-iterated", epsilon)
+    """Fig. 7: the maps of some images before and after an iterated attack, and by how much those of
+    all move.
+    """
+    epsilon, network, clean = (
+        setup.settings.strong_epsilon,
+        setup.networks.surrogate.network,
+        setup.images,
+    )
+    for_ann, for_snn = (
+        attacked(setup, "ann-iterated", epsilon),
+        attacked(setup, "snn-iterated", epsilon),
+    )
     with (
         RasterReader(setup.recording(network, clean)) as before,
         RasterReader(setup.recording(network, for_snn)) as after,
@@ -348,7 +458,8 @@ def seen(setup: Setup, shifts: pd.DataFrame) -> Result:
     draw_maps(
         setup.out / "fig7.png",
         f"Maps before and after an attack, ε = {epsilon:g}",
-        f"Grad-CAM of the ANN and SAM of the SNN at {layer}, each map stretched to 0 … 1, and what each answers",
+        f"Grad-CAM of the ANN and SAM of the SNN at {layer}, each map stretched to 0 … 1, and what "
+        "each answers",
         ["Grad-CAM", *(f"SAM t={step}" for step in steps)],
         [row for both in zip(*shown, strict=True) for row in both],
     )
@@ -362,11 +473,20 @@ def seen(setup: Setup, shifts: pd.DataFrame) -> Result:
 
 
 def rows_of(
-    setup: Setup, state: str, for_ann: ImageSet, for_snn: ImageSet, raster: RasterReader, layer: str, steps: list[int]
+    setup: Setup,
+    state: str,
+    for_ann: ImageSet,
+    for_snn: ImageSet,
+    raster: RasterReader,
+    layer: str,
+    steps: list[int],
 ) -> list[Row]:
     """One row per shown image: Grad-CAM, then SAM at some steps, over the image that the SNN gets."""
     names, grad_cams = setup.class_names, min_max(reference_maps(setup, for_ann))
-    answers: dict[str, NDArray[Any]] = {"ANN": ann_predictions(setup, for_ann), "SNN": raster.predictions}
+    answers: dict[str, NDArray[Any]] = {
+        "ANN": ann_predictions(setup, for_ann),
+        "SNN": raster.predictions,
+    }
     grid = []
     for image in range(min(setup.settings.shown, len(for_snn))):
         truth = for_snn.labels[image]
@@ -378,5 +498,7 @@ def rows_of(
         picture = for_snn.picture(image) if setup.settings.show_images else None
         subject = names[truth] if truth >= 0 else "unknown"
         label = "\n".join([f"{subject}, {state}", *said])
-        grid.append(row_of_maps(label, [grad_cams[image], *at_steps(maps, steps)], picture, each=True))
+        grid.append(
+            row_of_maps(label, [grad_cams[image], *at_steps(maps, steps)], picture, each=True)
+        )
     return grid

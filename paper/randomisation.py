@@ -1,22 +1,26 @@
-"""Do the maps depend on what was learnt? Weights are shuffled from the readout down; not in the paper.
+"""Do the maps depend on what was learnt? Weights are shuffled from the readout down; not in the
+paper.
 
-Every layer's map is correlated with the map of the trained network, image by image (Adebayo et al. 2018). SAM of a
-layer sees only the layers up to this one: shuffling the layers above cannot change it. SNN-crafted Grad-CAM also sees
-the layers above. Maps are summed over the steps that can still change the answer. The dashed line is the noise floor:
-the trained network with other Poisson spikes.
+Every layer's map is correlated with the map of the trained network, image by image (Adebayo et al.
+2018). SAM of a layer sees only the layers up to this one: shuffling the layers above cannot change
+it. SNN-crafted Grad-CAM also sees the layers above. Maps are summed over the steps that can still
+change the answer. The dashed line is the noise floor: the trained network with other Poisson
+spikes.
 
-BNTT's gains and biases hold the statistics of the trained weights' currents. With other weights they fit no longer, and
-a map may change because its layer falls silent or fires all the time. So shuffled layers are measured twice: with BNTT
-as learnt, and with its statistics estimated anew on the images (the learnt scale stays). How often neurons fire stands
-beside both. A correlation is the mean over several shuffles.
+BNTT's gains and biases hold the statistics of the trained weights' currents. With other weights
+they fit no longer, and a map may change because its layer falls silent or fires all the time. So
+shuffled layers are measured twice: with BNTT as learnt, and with its statistics estimated anew on
+the images (the learnt scale stays). How often neurons fire stands beside both. A correlation is the
+mean over several shuffles.
 
-A network file holds gain and bias per channel and step, in which the statistics of training are folded (Eq. 4):
-g = γ/√(σ² + ε), b = -g·μ. The learnt scale is γ = g·√(σ² + ε), with σ as measured.
+A network file holds gain and bias per channel and step, in which the statistics of training are
+folded (Eq. 4): g = γ/√(σ² + ε), b = -g·μ. The learnt scale is γ = g·√(σ² + ε), with σ as measured.
 
 References
 ----------
-Adebayo et al. 2018, Sanity checks for saliency maps, arXiv:1810.03292, Section 3.1, cascading randomisation. Kim &
-Panda 2020, Revisiting batch normalization for training low-latency deep SNNs from scratch, arXiv:2010.01729.
+Adebayo et al. 2018, Sanity checks for saliency maps, arXiv:1810.03292, Section 3.1, cascading
+randomisation. Kim & Panda 2020, Revisiting batch normalization for training low-latency deep SNNs
+from scratch, arXiv:2010.01729.
 """
 
 from __future__ import annotations
@@ -61,7 +65,9 @@ def run(setup: Setup) -> Result:
     trained = summed_maps(setup, network, images, settings.seed)
     parts = [correlations(trained, trained).assign(**{DOWN_TO: TRAINED}, bntt=LEARNT, shuffle=0)]
     parts.append(rates(setup, network, images).assign(**{DOWN_TO: TRAINED}, bntt=LEARNT, shuffle=0))
-    with setup.progress("shuffling weights", settings.shuffles * (len(network.layers) + 1)) as advance:
+    with setup.progress(
+        "shuffling weights", settings.shuffles * (len(network.layers) + 1)
+    ) as advance:
         for shuffle in range(settings.shuffles):
             for name, bntt, shuffled in shuffles(setup, network, images, settings.seed + shuffle):
                 maps = summed_maps(setup, shuffled, images, settings.seed)
@@ -76,20 +82,31 @@ def run(setup: Setup) -> Result:
     table = summary(found, settings.seed)
     draw(setup, table)
     maps_found = rows(found, measure=CORRELATION)
-    claims = [claim for _, each in groups(maps_found, ["map", "layer"]) for claim in claims_of(each, settings.seed)]
+    claims = [
+        claim
+        for _, each in groups(maps_found, ["map", "layer"])
+        for claim in claims_of(each, settings.seed)
+    ]
     notes = [
-        "SAM of a layer cannot depend on the layers above it, the readout least of all. It shows what the layer "
+        "SAM of a layer cannot depend on the layers above it, the readout least of all. It shows "
+        "what the layer "
         "attends to, not what the answer rests on.",
         note_on_rates(rows(table, measure=RATE)),
         note_on_shuffles(rows(every, measure=CORRELATION)),
     ]
-    return Result("Randomisation: do the maps depend on what was learnt?", table, claims, notes, found)
+    return Result(
+        "Randomisation: do the maps depend on what was learnt?", table, claims, notes, found
+    )
 
 
-def shuffles(setup: Setup, network: Network, images: ImageSet, seed: int) -> Iterator[tuple[str, str, Network]]:
-    """The network shuffled layer by layer from above: the layer shuffled last, what BNTT holds, and the network.
+def shuffles(
+    setup: Setup, network: Network, images: ImageSet, seed: int
+) -> Iterator[tuple[str, str, Network]]:
+    """The network shuffled layer by layer from above: the layer shuffled last, what BNTT holds, and
+    the network.
 
-    Where the readout alone is shuffled, BNTT's statistics are those of the trained network, and nothing is estimated.
+    Where the readout alone is shuffled, BNTT's statistics are those of the trained network, and
+    nothing is estimated.
     """
     (batch,) = images.encoded(range(len(images)), network, setup.settings.seed, len(images))
     inputs: Tensor = torch.from_numpy(unpacked(batch)).to(torch.float32)
@@ -97,7 +114,11 @@ def shuffles(setup: Setup, network: Network, images: ImageSet, seed: int) -> Ite
     for position, (name, shuffled) in enumerate(randomise_from_top(network, seed)):
         yield name, LEARNT, shuffled
         if name != READOUT:
-            yield name, ANEW, renormalised(shuffled, inputs, scales, first=len(network.layers) - position)
+            yield (
+                name,
+                ANEW,
+                renormalised(shuffled, inputs, scales, first=len(network.layers) - position),
+            )
 
 
 def summed_maps(setup: Setup, network: Network, images: ImageSet, seed: int) -> Maps:
@@ -106,14 +127,19 @@ def summed_maps(setup: Setup, network: Network, images: ImageSet, seed: int) -> 
     with RasterReader(setup.recording(network, images, seed=seed)) as raster:
         gradients = snn_grad_cams(setup, images, raster, network, seed)
         for layer in setup.layers(raster):
-            maps = [sam_maps(raster, layer, sample, setup.settings.gamma) for sample in range(raster.n_samples)]
+            maps = [
+                sam_maps(raster, layer, sample, setup.settings.gamma)
+                for sample in range(raster.n_samples)
+            ]
             found["SAM", layer] = np.stack([each.sum(axis=0, dtype=np.float64) for each in maps])
             found["SNN Grad-CAM", layer] = gradients[layer].sum(axis=1, dtype=np.float64)
     return found
 
 
 def correlations(trained: Maps, other: Maps) -> pd.DataFrame:
-    """Pearson's correlation of maps with those of the trained network: image, measure, map, layer, value."""
+    """Pearson's correlation of maps with those of the trained network: image, measure, map, layer,
+    value.
+    """
     parts = [
         measured(
             [pearson(*both) for both in zip(maps, other[name, layer], strict=True)],
@@ -127,14 +153,23 @@ def correlations(trained: Maps, other: Maps) -> pd.DataFrame:
 
 
 def rates(setup: Setup, network: Network, images: ImageSet) -> pd.DataFrame:
-    """Share of a convolution's neurons that fire, mean over the steps that matter from the image's arrival."""
+    """Share of a convolution's neurons that fire, mean over the steps that matter from the image's
+    arrival.
+    """
     with RasterReader(setup.recording(network, images)) as raster:
         found = spike_rates(raster)
-    return pd.concat([measured(each.mean(axis=1), measure=RATE, map="", layer=layer) for layer, each in found.items()])
+    return pd.concat(
+        [
+            measured(each.mean(axis=1), measure=RATE, map="", layer=layer)
+            for layer, each in found.items()
+        ]
+    )
 
 
 def claims_of(found: pd.DataFrame, seed: int) -> list[Claim]:
-    """One map in one layer changes when every weight is shuffled, whatever BNTT holds, or the readout alone."""
+    """One map in one layer changes when every weight is shuffled, whatever BNTT holds, or the
+    readout alone.
+    """
     where = f"{found['map'].iloc[0]}, {found['layer'].iloc[0]}"
     everything = [name for name in found[DOWN_TO].unique() if name not in (TRAINED, FLOOR)][-1]
     floor = rows(found, **{DOWN_TO: FLOOR})
@@ -162,24 +197,31 @@ def note_on_rates(table: pd.DataFrame) -> str:
         (f"every weight shuffled, {ANEW}", {DOWN_TO: everything, "bntt": ANEW}),
     ):
         found = rows(table, **about)
-        each = ", ".join(f"{layer} {mean:.3f}" for layer, mean in zip(found["layer"], found["mean"], strict=True))
+        each = ", ".join(
+            f"{layer} {mean:.3f}" for layer, mean in zip(found["layer"], found["mean"], strict=True)
+        )
         told.append(f"{name}: {each}")
     return f"Share of a layer's neurons that fire at a step. {'; '.join(told)}."
 
 
 def note_on_shuffles(every: pd.DataFrame) -> str:
     """How much the mean correlation depends on the shuffle."""
-    by_shuffle = every.groupby([DOWN_TO, "bntt", "map", "layer", "shuffle"], sort=False)["value"].mean()
+    by_shuffle = every.groupby([DOWN_TO, "bntt", "map", "layer", "shuffle"], sort=False)[
+        "value"
+    ].mean()
     spread = by_shuffle.groupby(level=[0, 1, 2, 3]).agg(lambda means: means.max() - means.min())
     count = int(every["shuffle"].max()) + 1
     return (
-        f"Of {count} shuffles, the mean correlations of one map and layer lie apart by {spread.max():.2f} at most, and "
+        f"Of {count} shuffles, the mean correlations of one map and layer lie apart by "
+        f"{spread.max():.2f} at most, and "
         f"by {spread[spread > 0].median() if (spread > 0).any() else 0:.2f} in the median case."
     )
 
 
 def draw(setup: Setup, table: pd.DataFrame) -> None:
-    """A panel per kind of map and of BNTT, a colour per layer; dashed: the noise floor. And the spike rates."""
+    """A panel per kind of map and of BNTT, a colour per layer; dashed: the noise floor. And the
+    spike rates.
+    """
     about = f"weights shuffled from the readout down; {table['n'].max()} images, {setup.settings.shuffles} shuffles"
     points = table.rename(columns={"layer": "curve", DOWN_TO: "x"})
     maps = rows(points, measure=CORRELATION)
@@ -193,7 +235,8 @@ def draw(setup: Setup, table: pd.DataFrame) -> None:
             lines.append(shown[shown["x"] != FLOOR].assign(style="-", **panel))
             floor = rows(of_kind, x=FLOOR)
             lines += [
-                floor.assign(x=end, low=np.nan, high=np.nan, style="--", **panel) for end in (TRAINED, everything)
+                floor.assign(x=end, low=np.nan, high=np.nan, style="--", **panel)
+                for end in (TRAINED, everything)
             ]
     title, y = "Do the maps depend on what was learnt?", "correlation with the trained map"
     subtitle = f"{about}; dashed: trained, other spikes"
@@ -215,14 +258,18 @@ Floats = NDArray[np.float64]
 
 
 class Moments(NamedTuple):
-    """Mean and variance of a layer's currents over images and pixels, both (T - 1, C) float64: steps 1 … T - 1."""
+    """Mean and variance of a layer's currents over images and pixels, both (T - 1, C) float64:
+    steps 1 … T - 1.
+    """
 
     mean: Floats
     variance: Floats
 
 
 def current_moments(network: Network, inputs: Tensor) -> list[Moments]:
-    """Moments of what each synapse layer hands its neurons, for inputs (T, B, C, H, W) float32 of 0 and 1."""
+    """Moments of what each synapse layer hands its neurons, for inputs (T, B, C, H, W) float32 of 0
+    and 1.
+    """
     found = []
     with torch.no_grad():
         fired = {"input": inputs}
@@ -235,20 +282,28 @@ def current_moments(network: Network, inputs: Tensor) -> list[Moments]:
 
 
 def learnt_scales(network: Network, moments: Sequence[Moments]) -> list[Floats]:
-    """BNTT's γ of every layer, (T - 1, C), as far as the currents have the spread that they had in training.
+    """BNTT's γ of every layer, (T - 1, C), as far as the currents have the spread that they had in
+    training.
 
-    A channel to which no current comes at a step has √ε·g there, practically 0: its gain does nothing.
+    A channel to which no current comes at a step has √ε·g there, practically 0: its gain does
+    nothing.
     """
     scales = []
     for layer, (_, variance) in zip(network.layers, moments, strict=True):
         gain = layer.inputs[0].gain
-        steps = np.arange(len(variance)) % len(gain)  # a converted network has one gain for all steps
+        steps = np.arange(len(variance)) % len(
+            gain
+        )  # a converted network has one gain for all steps
         scales.append(gain[steps] * np.sqrt(variance + BNTT_EPSILON))
     return scales
 
 
-def renormalised(network: Network, inputs: Tensor, scales: Sequence[Floats], first: int = 0) -> Network:
-    """The network with BNTT's statistics estimated on these inputs, layer after layer, from the layer `first` on."""
+def renormalised(
+    network: Network, inputs: Tensor, scales: Sequence[Floats], first: int = 0
+) -> Network:
+    """The network with BNTT's statistics estimated on these inputs, layer after layer, from the
+    layer `first` on.
+    """
     network.check_chain("BNTT")
     layers, fired = list(network.layers), {"input": inputs}
     modules: Any = DifferentiableNetwork(network).layers
@@ -256,7 +311,9 @@ def renormalised(network: Network, inputs: Tensor, scales: Sequence[Floats], fir
         for position, (module, scale) in enumerate(zip(modules, scales, strict=True)):
             currents = module.currents(fired)
             if position >= first:
-                layers[position] = _with_statistics(layers[position], scale, _moments(currents), network.timesteps)
+                layers[position] = _with_statistics(
+                    layers[position], scale, _moments(currents), network.timesteps
+                )
             layer = layers[position]
             fired[module.name] = fire(layer.spiking_neuron, layer.inputs[0].gain, currents)
     return replace(network, layers=tuple(layers))
@@ -268,7 +325,9 @@ def _with_statistics(layer: Layer, scale: Floats, moments: Moments, timesteps: i
     if len(given.gain) != timesteps:
         raise InputError(f"BNTT: {layer.name} has no gain per step, expected a network with BNTT")
     gain, bias = (np.array(each, np.float64) for each in (given.gain, neuron.bias))
-    gain[:-1] = scale / np.sqrt(moments.variance + BNTT_EPSILON)  # the last one is for a step that never comes
+    gain[:-1] = scale / np.sqrt(
+        moments.variance + BNTT_EPSILON
+    )  # the last one is for a step that never comes
     bias[:-1] = -gain[:-1] * moments.mean
     return Layer(layer.name, replace(given, gain=gain), replace(neuron, bias=bias))
 
@@ -281,16 +340,23 @@ def _moments(currents: Tensor) -> Moments:
 
 
 def randomise_from_top(network: Network, seed: int) -> Iterator[tuple[str, Network]]:
-    """Shuffle the readout's weights, then also the last layer's, …: name of the layer shuffled last, and the network.
+    """Shuffle the readout's weights, then also the last layer's, …: name of the layer shuffled
+    last, and the network.
 
-    The source draws new weights from the initial distribution. Here each layer's weights are permuted, over all of its
-    channels: their distribution stays, and with it about as many spikes, so that a map does not change merely because
-    its layer has fallen silent. In the first layer the OFF planes keep the negated weights of the ON planes, which
-    encode signed spikes. The permutation of a layer depends on `seed` and the layer's number alone.
+    The source draws new weights from the initial distribution. Here each layer's weights are
+    permuted, over all of its channels: their distribution stays, and with it about as many spikes,
+    so that a map does not change merely because its layer has fallen silent. In the first layer the
+    OFF planes keep the negated weights of the ON planes, which encode signed spikes. The
+    permutation of a layer depends on `seed` and the layer's number alone.
     """
     if network.precision != "float32":
-        raise InputError("randomise_from_top: got a network in fixed point, expected float32; quantise it afterwards")
-    readout = replace(network.readout, weight=_shuffled(network.readout.weight, seed, len(network.layers) + 1))
+        raise InputError(
+            "randomise_from_top: got a network in fixed point, expected float32; quantise it "
+            "afterwards"
+        )
+    readout = replace(
+        network.readout, weight=_shuffled(network.readout.weight, seed, len(network.layers) + 1)
+    )
     network = replace(network, readout=readout)
     yield "readout", network
     layers = list(network.layers)

@@ -1,21 +1,25 @@
-"""Beyond the paper: which map marks the spikes that the answer rests on? Spikes of a layer are deleted in its order.
+"""Beyond the paper: which map marks the spikes that the answer rests on? Spikes of a layer are
+deleted in its order.
 
-Of a recorded layer all channels and steps of a place go, places in the order of a map, in parts of equal spikes: so a
-map does not win by marking places that fire often, and no part of a curve holds most of them. A curve is shown over the
-share of spikes that are gone, and over that of places; the area under the answer's probability is measured, so lower is
-better. The network behind the layer answers in fixed point; the input is a layer, too.
+Of a recorded layer all channels and steps of a place go, places in the order of a map, in parts of
+equal spikes: so a map does not win by marking places that fire often, and no part of a curve holds
+most of them. A curve is shown over the share of spikes that are gone, and over that of places; the
+area under the answer's probability is measured, so lower is better. The network behind the layer
+answers in fixed point; the input is a layer, too.
 
-Maps of a sample are summed over channels and the steps that can change the answer. Those that speak for a class do so
-for the predicted one, and what speaks against it is left out. Beside SAM, the spike count and relevance stand
+Maps of a sample are summed over channels and the steps that can change the answer. Those that speak
+for a class do so for the predicted one, and what speaks against it is left out. Beside SAM, the
+spike count and relevance stand
 
 * relevance of the variance over logits, which names no class;
-* ε-LRP of the network unrolled in time, which divides the relevance of every membrane, also where no spike was, and
-  adds ε to the divisor. In place of the signed rule of :mod:`spikesam.pipeline.maps.relevance`, where (1 - s) stands
-  for reset to zero:
+* ε-LRP of the network unrolled in time, which divides the relevance of every membrane, also where
+  no spike was, and adds ε to the divisor. In place of the signed rule of
+  :mod:`spikesam.pipeline.maps.relevance`, where (1 - s) stands for reset to zero:
 
     c[t] = (R[t] + λ v[t] c[t+1]) / (v[t] + ε θ sign(v[t]))
 
-* a cheap rival that asks no network: each spike counts Σ |w| · gain of the weights that it reaches in the next layer;
+* a cheap rival that asks no network: each spike counts Σ |w| · gain of the weights that it reaches
+  in the next layer;
 * a random order.
 
 References
@@ -85,7 +89,9 @@ MapsOf = Callable[[Recorded], Iterable[Floats]]  # (h, w) of every layer
 def sam(sample: Recorded, gamma: float) -> Iterator[Floats]:
     """SAM, summed over the steps that matter."""
     for fired, matter in zip(sample.fired, sample.matter, strict=True):
-        yield spike_activation_sum(pack(fired[:, None])[0], fired.shape[1:], gamma, matter).astype(np.float64)
+        yield spike_activation_sum(pack(fired[:, None])[0], fired.shape[1:], gamma, matter).astype(
+            np.float64
+        )
 
 
 def spike_count(sample: Recorded) -> Iterator[Floats]:
@@ -98,11 +104,15 @@ def weighted_count(sample: Recorded) -> Iterator[Floats]:
     """The same, each spike by the magnitudes of the weights that it reaches, at its step's gains."""
     for number, (fired, matter) in enumerate(zip(sample.fired, sample.matter, strict=True)):
         outgoing = outgoing_weights(sample.network, number, fired.shape[1:])
-        yield sum(fired[step] * outgoing[step % len(outgoing)] for step in range(matter)).sum(axis=0)
+        yield sum(fired[step] * outgoing[step % len(outgoing)] for step in range(matter)).sum(
+            axis=0
+        )
 
 
 def outgoing_weights(network: Network, number: int, shape: tuple[int, ...]) -> list[Floats]:
-    """Σ |w| · gain over all that a spike of a recorded layer (C, H, W) reaches in the next layer, for each gain."""
+    """Σ |w| · gain over all that a spike of a recorded layer (C, H, W) reaches in the next layer,
+    for each gain.
+    """
     network.check_chain("outgoing weights")
     number += network.first_raster
     if number == len(network.layers):
@@ -111,7 +121,10 @@ def outgoing_weights(network: Network, number: int, shape: tuple[int, ...]) -> l
     weight, (channels, height, width) = np.abs(each.averaged_weight.astype(np.float64)), shape
     y, x = np.broadcast_to(each.pool, 2)
     gains = np.abs(np.asarray(each.gain * 2.0**-each.shift, np.float64))[..., None, None]
-    behind = (transposed(each, weight, above * gain, (channels, height // y, width // x)) for gain in gains)
+    behind = (
+        transposed(each, weight, above * gain, (channels, height // y, width // x))
+        for gain in gains
+    )
     return [unpooled(each, np.ones(shape), values) for values in behind]
 
 
@@ -168,21 +181,27 @@ def run(setup: Setup) -> Result:
     about = f"{len(samples)} samples"
     draw(setup.out / "spike_deletion.png", table, about)
     claims = [better(what, both, setup.settings.seed) for what, both in compared_maps(found)]
-    title, digests = "Which map marks the spikes that the answer rests on?", {"surrogate": network.sha256}
+    title, digests = (
+        "Which map marks the spikes that the answer rests on?",
+        {"surrogate": network.sha256},
+    )
     return Result(title, table, claims, notes(about), found, samples=samples.name, networks=digests)
 
 
 def notes(about: str) -> list[str]:
     """Sentences beside the numbers."""
     return [
-        f"Areas under the probability of the answer as spikes of a layer are deleted: lower is better. {about}; places "
+        "Areas under the probability of the answer as spikes of a layer are deleted: lower is "
+        f"better. {about}; places "
         f"go in {PARTS} parts of equal spikes.",
         "Maps of a class are of the class that the network predicts. None needs a label.",
     ]
 
 
 def compared_maps(found: pd.DataFrame) -> Iterator[tuple[str, dict[str, pd.DataFrame]]]:
-    """What is claimed, and the areas of both maps, the better one first; in every layer, over either share."""
+    """What is claimed, and the areas of both maps, the better one first; in every layer, over
+    either share.
+    """
     for layer in found["layer"].unique():
         for axis, measure in AXES.items():
             of_layer = rows(found, layer=layer, measure=measure)
@@ -192,19 +211,33 @@ def compared_maps(found: pd.DataFrame) -> Iterator[tuple[str, dict[str, pd.DataF
 
 
 def draw(path: Path, table: pd.DataFrame, about: str) -> None:
-    """Areas of all maps, layer by layer, a colour for the share of spikes and one for that of places."""
+    """Areas of all maps, layer by layer, a colour for the share of spikes and one for that of
+    places.
+    """
     told = {measure: f"over {axis}" for axis, measure in AXES.items()}
     layers = "spikes of " + table["layer"]
-    points = table.assign(row="area", column=layers, method=table["map"], series=table["measure"].map(told))
+    points = table.assign(
+        row="area", column=layers, method=table["map"], series=table["measure"].map(told)
+    )
     subtitle = (
-        f"answer's probability over the share of what is deleted; lower is better; mean of {about}, 95 % interval"
+        "answer's probability over the share of what is deleted; lower is better; "
+        f"mean of {about}, 95 % interval"
     )
     draw_intervals(path, "Which map marks the spikes that the answer rests on?", subtitle, points)
 
 
-def areas(setup: Setup, raster: RasterReader, network: Network, layers: Sequence[str]) -> pd.DataFrame:
-    """The area under every curve of every map, and of a random order: image, map, layer, measure, value; cached."""
-    gamma, seed, digests, parts = setup.settings.gamma, setup.settings.seed, raster.digests(layers[-1]), []
+def areas(
+    setup: Setup, raster: RasterReader, network: Network, layers: Sequence[str]
+) -> pd.DataFrame:
+    """The area under every curve of every map, and of a random order: image, map, layer, measure,
+    value; cached.
+    """
+    gamma, seed, digests, parts = (
+        setup.settings.gamma,
+        setup.settings.seed,
+        raster.digests(layers[-1]),
+        [],
+    )
     maps, names = maps_of(gamma), list(raster)
     matter = [raster.steps_that_matter(name) for name in names]
 
@@ -219,12 +252,23 @@ def areas(setup: Setup, raster: RasterReader, network: Network, layers: Sequence
         found: dict[str, list[float]] = {}
         for number in chosen:
             fired = {name: raster[name][number] for name in names}
-            sample = Recorded(network, list(fired.values()), matter, int(raster.predictions[number]))
-            made = {name: dict(zip(names, make(sample), strict=True)) for name, make in maps.items()}
-            made[RANDOM] = {name: np.zeros(each.shape[2:]) for name, each in fired.items()}  # ties, in a random order
+            sample = Recorded(
+                network, list(fired.values()), matter, int(raster.predictions[number])
+            )
+            made = {
+                name: dict(zip(names, make(sample), strict=True)) for name, make in maps.items()
+            }
+            made[RANDOM] = {
+                name: np.zeros(each.shape[2:]) for name, each in fired.items()
+            }  # ties, in a random order
             for layer, (name, of_layers) in product(layers, made.items()):
                 curve = spike_deletion(
-                    answers()[layer], fired[layer], of_layers[layer], steps=PARTS, seed=seed + number, equal="spikes"
+                    answers()[layer],
+                    fired[layer],
+                    of_layers[layer],
+                    steps=PARTS,
+                    seed=seed + number,
+                    equal="spikes",
                 )
                 for measure, shares in ((BY_SPIKES, curve.spikes), (BY_PLACES, curve.places)):
                     area = float(trapezoid(curve.probability, shares))
@@ -242,7 +286,11 @@ def areas(setup: Setup, raster: RasterReader, network: Network, layers: Sequence
     with setup.progress("deletion", raster.n_samples) as advance:
         for start in range(0, raster.n_samples, TOGETHER):
             chosen = range(start, min(start + TOGETHER, raster.n_samples))
-            inputs = {**about, "samples": list(chosen), "spikes": [digests[number].decode() for number in chosen]}
+            inputs = {
+                **about,
+                "samples": list(chosen),
+                "spikes": [digests[number].decode() for number in chosen],
+            }
             stored = setup.cache.arrays("spike-deletion", inputs, partial(of_samples, chosen))
             advance(len(chosen))
             for key, values in stored.items():

@@ -1,7 +1,9 @@
-"""Beyond the paper: spike deletion in several trainings of one network: the method, or the one network?
+"""Beyond the paper: spike deletion in several trainings of one network: the method, or the one
+network?
 
-As :mod:`.spike_deletion`. The networks are those of :mod:`.doses` that got no decay of their gains, small ones. Every
-training sees the same images; intervals and p-values are over trainings and images.
+As :mod:`.spike_deletion`. The networks are those of :mod:`.doses` that got no decay of their gains,
+small ones. Every training sees the same images; intervals and p-values are over trainings and
+images.
 """
 
 from __future__ import annotations
@@ -21,20 +23,35 @@ from spikesam.recordings.raster.reader import RasterReader
 def run(setup: Setup) -> Result:
     """Train, or find trained, delete and compare."""
     trainings = range(setup.config.doses.trainings)
-    found = pd.concat([deleted(setup, training).assign(training=training) for training in trainings])
+    found = pd.concat(
+        [deleted(setup, training).assign(training=training) for training in trainings]
+    )
     found = found[["image", "training", "map", "layer", "measure", "value"]]
     table = summary_over_trainings(found)
     about = f"{len(trainings)} trainings and {table['n'].max()} samples"
     draw(setup.out / "spike_deletion_trainings.png", table, about)
     claims = [
-        compared_over_trainings(what, "–", dict(reversed(both.items()))) for what, both in compared_maps(found)
+        compared_over_trainings(what, "–", dict(reversed(both.items())))
+        for what, both in compared_maps(found)
     ]  # the rival's area is the larger one
-    told = [*notes(about), "Small networks, see “doses”, without decay of their gains; intervals are over both."]
-    return Result("Spike deletion in several trainings of a small network", table, claims, told, found, networks={})
+    told = [
+        *notes(about),
+        "Small networks, see “doses”, without decay of their gains; intervals are over both.",
+    ]
+    return Result(
+        "Spike deletion in several trainings of a small network",
+        table,
+        claims,
+        told,
+        found,
+        networks={},
+    )
 
 
 def deleted(setup: Setup, training: int) -> pd.DataFrame:
     """The areas of every map in one training's network."""
     network = treated(setup, training, Treatment(0.0, "none", setup.config.doses.rate))
     with RasterReader(recorded(setup, network)) as raster:
-        return areas(setup, raster, quantise(network.network), [raster.layers[0].name, *convolutions(raster)])
+        return areas(
+            setup, raster, quantise(network.network), [raster.layers[0].name, *convolutions(raster)]
+        )

@@ -1,11 +1,13 @@
 """Table 1: localisation error and accuracy of surrogate-trained networks of three leaks λ.
 
-The paper: with less forgetting (λ = 0.7, 0.8, 0.9) the error falls in every layer and the accuracy rises.
+The paper: with less forgetting (λ = 0.7, 0.8, 0.9) the error falls in every layer and the accuracy
+rises.
 
-Measured: localisation error against the ANN's Grad-CAM, minimum over the steps that can still change the answer, with
-the kernel of the equations and with that of the authors' script; beside them without a kernel, with the authors' floor,
-and against the object; accuracy in fixed point. Each λ has several trainings, whose seeds are the same for all λ.
-Differences are between networks of one training seed; intervals are over trainings and images.
+Measured: localisation error against the ANN's Grad-CAM, minimum over the steps that can still
+change the answer, with the kernel of the equations and with that of the authors' script; beside
+them without a kernel, with the authors' floor, and against the object; accuracy in fixed point.
+Each λ has several trainings, whose seeds are the same for all λ. Differences are between networks
+of one training seed; intervals are over trainings and images.
 """
 
 from __future__ import annotations
@@ -25,10 +27,17 @@ from spikesam.pipeline.measures.statistics import Estimate
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.reader import RasterReader
 
-PAPER_ERRORS = ("0.68 / 0.63 / 0.61", "0.86 / 0.82 / 0.80", "0.98 / 0.97 / 0.91")  # layers 4, 6 and 8
+PAPER_ERRORS = (
+    "0.68 / 0.63 / 0.61",
+    "0.86 / 0.82 / 0.80",
+    "0.98 / 0.97 / 0.91",
+)  # layers 4, 6 and 8
 PAPER_ACCURACY = "47.53 / 53.36 / 56.57 %"
 ACCURACY = "accuracy"
-ERRORS = {ERROR: "", f"{ERROR}, {SCRIPT}": f", {SCRIPT}"}  # measure -> what a claim says of its kernel
+ERRORS = {
+    ERROR: "",
+    f"{ERROR}, {SCRIPT}": f", {SCRIPT}",
+}  # measure -> what a claim says of its kernel
 ALL, RANGE = "all", "largest − smallest"  # trainings
 
 
@@ -50,7 +59,13 @@ def run(setup: Setup) -> Result:
     table = pd.concat([over_trainings(found), each]).sort_values("leak", kind="stable")
     draw(setup, table)
     shown = table[table["measure"].isin([ERROR, ACCURACY])]
-    return Result("Table 1: leak", table, judge(found), [note_on_trainings(shown), note_on_reference(setup)], found)
+    return Result(
+        "Table 1: leak",
+        table,
+        judge(found),
+        [note_on_trainings(shown), note_on_reference(setup)],
+        found,
+    )
 
 
 def measure(setup: Setup, network: Network, many: ImageSet) -> pd.DataFrame:
@@ -62,7 +77,9 @@ def measure(setup: Setup, network: Network, many: ImageSet) -> pd.DataFrame:
 
 
 def over_trainings(found: pd.DataFrame) -> pd.DataFrame:
-    """Every condition over trainings: the mean of all, with the interval over trainings and images, and their range."""
+    """Every condition over trainings: the mean of all, with the interval over trainings and images,
+    and their range.
+    """
     conditions = []
     for (leak, measure, layer), of_condition in groups(found, ["leak", "measure", "layer"]):
         values = by_training(of_condition)
@@ -71,7 +88,9 @@ def over_trainings(found: pd.DataFrame) -> pd.DataFrame:
             means = values.mean(axis=1)
             spread = Estimate(values.shape[1], float(means.max() - means.min()), np.nan, np.nan)
             conditions.append((leak, RANGE, measure, layer, *spread))
-    return pd.DataFrame(conditions, columns=["leak", "training", "measure", "layer", *Estimate._fields])
+    return pd.DataFrame(
+        conditions, columns=["leak", "training", "measure", "layer", *Estimate._fields]
+    )
 
 
 def judge(found: pd.DataFrame) -> list[Claim]:
@@ -83,10 +102,14 @@ def judge(found: pd.DataFrame) -> list[Claim]:
     papers = PAPER_ERRORS if len(layers) == len(PAPER_ERRORS) else ("falls",) * len(layers)
     claims = []
     kernels = [measure for measure in ERRORS if measure in set(found["measure"])]
-    of_layers = [(measure, *each) for measure in kernels for each in zip(layers, papers, strict=True)]
+    of_layers = [
+        (measure, *each) for measure in kernels for each in zip(layers, papers, strict=True)
+    ]
     for measure, layer, paper in [*of_layers, (ACCURACY, "", PAPER_ACCURACY)]:
         digits = ".3g" if layer else ".1%"
-        by_leak = [by_training(rows(found, measure=measure, layer=layer, leak=leak)) for leak in leaks]
+        by_leak = [
+            by_training(rows(found, measure=measure, layer=layer, leak=leak)) for leak in leaks
+        ]
         larger, smaller = (0, -1) if layer else (-1, 0)
         gain = bootstrap_over_networks(by_leak[larger] - by_leak[smaller])
         trainings = len(by_leak[0])
@@ -103,15 +126,20 @@ def note_on_trainings(table: pd.DataFrame) -> str:
     spread = rows(table, training=RANGE)
     if spread.empty:
         return "There is one training for each leak: intervals show how much images differ, not how much trainings do."
-    told = ", ".join(f"λ = {row.leak:g} {row.layer or ACCURACY} {row.mean:.3g}" for row in spread.itertuples())
+    told = ", ".join(
+        f"λ = {row.leak:g} {row.layer or ACCURACY} {row.mean:.3g}" for row in spread.itertuples()
+    )
     return (
-        "Intervals are over trainings and images. The largest minus the smallest mean of the trainings of one λ: "
+        "Intervals are over trainings and images. The largest minus the smallest mean of the "
+        "trainings of one λ: "
         f"{told}."
     )
 
 
 def draw(setup: Setup, table: pd.DataFrame) -> None:
-    """Accuracy, and the error of every layer, against leak: the mean of all trainings, and each of them, thin."""
+    """Accuracy, and the error of every layer, against leak: the mean of all trainings, and each of
+    them, thin.
+    """
     points = table[table["measure"].isin([*ERRORS, ACCURACY]) & (table["training"] != RANGE)]
     points = points.rename(columns={"measure": "panel", "leak": "x"})
     points = points.assign(
@@ -123,6 +151,8 @@ def draw(setup: Setup, table: pd.DataFrame) -> None:
         {ACCURACY: "share of images"} | dict.fromkeys(ERRORS, "nats"),
     )
     count = setup.settings.trainings
-    each = f"{count} trainings for each leak, thin lines" if count > 1 else "1 training for each leak"
+    each = (
+        f"{count} trainings for each leak, thin lines" if count > 1 else "1 training for each leak"
+    )
     subtitle = f"mean over images and 95 % interval; {each}"
     draw_curves(setup.out / "table1.png", title, subtitle, points, "leak λ", y)

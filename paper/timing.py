@@ -1,19 +1,22 @@
 """Beyond the paper: does the time between spikes say more than their number?
 
-The paper's map rests on it: neurons that fire in short intervals are to matter more than those that fire as often in
-long ones. Images as Poisson spikes cannot test that, since there the number says everything. Here are tasks whose
-classes have equal spike counts (:mod:`paper.common.timing_tasks`), and small networks that solve them and that fail
-when each input neuron's spikes are put at other steps. In the rasters of these networks SAM is set against the spike
-count, against SAM of shuffled times, over γ, and beside relevance (:mod:`paper.common.timing_measures`).
+The paper's map rests on it: neurons that fire in short intervals are to matter more than those that
+fire as often in long ones. Images as Poisson spikes cannot test that, since there the number says
+everything. Here are tasks whose classes have equal spike counts (:mod:`paper.common.timing_tasks`),
+and small networks that solve them and that fail when each input neuron's spikes are put at other
+steps. In the rasters of these networks SAM is set against the spike count, against SAM of shuffled
+times, over γ, and beside relevance (:mod:`paper.common.timing_measures`).
 
-Four questions are asked, each with comparisons that are judged together (Holm): is SAM better than the count; is it so
-at the γ that is best on other samples; is it better than SAM of shuffled times; and is relevance better than SAM? The
-first three are asked at the convolutions alone: at the input every moment has a count of 0 or 1 and every place that
-fires does so equally often, so the count is a random order there, and differences from it are only shown.
+Four questions are asked, each with comparisons that are judged together (Holm): is SAM better than
+the count; is it so at the γ that is best on other samples; is it better than SAM of shuffled times;
+and is relevance better than SAM? The first three are asked at the convolutions alone: at the input
+every moment has a count of 0 or 1 and every place that fires does so equally often, so the count is
+a random order there, and differences from it are only shown.
 
-Every network of a task sees the same samples, and both could have been others: intervals are over networks and samples
-(:func:`paper.measures.inference.bootstrap_over_networks`), and p-values have the degrees of freedom of the networks.
-"Equal" is said only where two one-sided tests show that a difference is smaller than `timing.margin`.
+Every network of a task sees the same samples, and both could have been others: intervals are over
+networks and samples (:func:`paper.measures.inference.bootstrap_over_networks`), and p-values have
+the degrees of freedom of the networks. "Equal" is said only where two one-sided tests show that a
+difference is smaller than `timing.margin`.
 """
 
 from __future__ import annotations
@@ -57,7 +60,11 @@ from spikesam.pipeline.maps.methods.perturbation import answers_of
 from spikesam.recordings.raster.reader import RasterReader
 
 RIGHT, RIGHT_SHUFFLED = "accuracy", "accuracy, times shuffled"
-MEASURES = {LEFT_OUT: "leaving out", PLACES: "places", MOMENTS: "moments"}  # that maps are compared by, in short
+MEASURES = {
+    LEFT_OUT: "leaving out",
+    PLACES: "places",
+    MOMENTS: "moments",
+}  # that maps are compared by, in short
 BETTER, BEST = "{} better than {} by", "SAM at the best γ"
 KEYS = ["task", "layer", "measure", "map", "gamma"]
 Values = NDArray[np.float64]  # (K, N): of network k on sample i
@@ -92,13 +99,18 @@ def run(setup: Setup) -> Result:
     draw(setup, gains)
     notes = (
         f"Trainings: {', '.join(f'{task} {settings.tasks[task].trainings}' for task in settings.tasks)}. n is samples: "
-        f"{settings.accuracy_samples} unseen ones for the accuracy, {settings.samples} for the maps. Intervals and "
+        f"{settings.accuracy_samples} unseen ones for the accuracy, {settings.samples} for the "
+        "maps. Intervals and "
         "p-values are over trainings and samples.",
-        f"γ = {setup.settings.gamma:g} unless said otherwise. Leaving out: Spearman's correlation of a map with what "
-        "each place does by itself; higher is better. Deletion: the area under the probability of the answer; lower is "
-        f"better; {settings.parts} parts of equal spikes, what is equal in a map in {settings.ties} random orders. “"
+        f"γ = {setup.settings.gamma:g} unless said otherwise. Leaving out: Spearman's correlation "
+        "of a map with what "
+        "each place does by itself; higher is better. Deletion: the area under the probability of "
+        "the answer; lower is "
+        f"better; {settings.parts} parts of equal spikes, what is equal in a map in "
+        f"{settings.ties} random orders. “"
         f"{HIDDEN}”: the mean of both.",
-        f"“Equal”: two one-sided tests say that the difference is smaller than {settings.margin:g} (5 % level, Holm).",
+        f"“Equal”: two one-sided tests say that the difference is smaller than {settings.margin:g} "
+        "(5 % level, Holm).",
         f"“{BEST}”: γ is chosen on every other sample, and the difference is measured on the rest.",
     )
     return Result(
@@ -130,20 +142,33 @@ def answered(setup: Setup, network: Network, samples: TimedSpikes) -> list[pd.Da
 
 
 def compared_maps(setup: Setup, found: pd.DataFrame) -> tuple[pd.DataFrame, list[Claim]]:
-    """How much better one map is than another: a row for each comparison, and the claims of all questions.
+    """How much better one map is than another: a row for each comparison, and the claims of all
+    questions.
 
-    Rows of claims have p of no difference and p of one of `timing.margin`, both adjusted in their family, and the
-    outcome; relevance is not asked to equal SAM.
+    Rows of claims have p of no difference and p of one of `timing.margin`, both adjusted in their
+    family, and the outcome; relevance is not asked to equal SAM.
     """
     margin, shown = setup.config.timing.margin, []
     families: dict[tuple[str, str], list[tuple[dict[str, Any], Claim, float]]] = {}
-    for (task, layer, measure), each in groups(found[found["measure"].isin(MEASURES)], ["task", "layer", "measure"]):
+    for (task, layer, measure), each in groups(
+        found[found["measure"].isin(MEASURES)], ["task", "layer", "measure"]
+    ):
         values = {names: by_training(of_map) for names, of_map in groups(each, ["map", "gamma"])}
-        about, sign = {"task": task, "layer": layer, "measure": measure}, 1 if measure == LEFT_OUT else -1
+        about, sign = (
+            {"task": task, "layer": layer, "measure": measure},
+            1 if measure == LEFT_OUT else -1,
+        )
         for first, second, gamma, one, other in pairs(setup, values, measure, sign):
             gain = bootstrap_over_networks(sign * (one - other))
-            row = about | {"map": BETTER.format(first, second), "gamma": gamma, "trainings": len(one), **gain._asdict()}
-            asked = first == RELEVANCE or (layer == HIDDEN and (first == BEST or gamma == setup.settings.gamma))
+            row = about | {
+                "map": BETTER.format(first, second),
+                "gamma": gamma,
+                "trainings": len(one),
+                **gain._asdict(),
+            }
+            asked = first == RELEVANCE or (
+                layer == HIDDEN and (first == BEST or gamma == setup.settings.gamma)
+            )
             if not asked:
                 shown.append(row)
                 continue
@@ -156,10 +181,16 @@ def compared_maps(setup: Setup, found: pd.DataFrame) -> tuple[pd.DataFrame, list
     claims = []
     for family in families.values():
         rows_of, claims_of, equal = zip(*family, strict=True)
-        for row, claim, same in zip(rows_of, over_family(claims_of), holm(equal).tolist(), strict=True):
+        for row, claim, same in zip(
+            rows_of, over_family(claims_of), holm(equal).tolist(), strict=True
+        ):
             outcome = outcome_of(claim, same, margin)
-            shown.append(row | {"p": claim.p, "p_holm": claim.p_holm, "p_equal": same, "outcome": outcome})
-            claims.append(replace(claim, ours=f"{claim.ours}: {outcome}", p=None))  # judged in its family
+            shown.append(
+                row | {"p": claim.p, "p_holm": claim.p_holm, "p_equal": same, "outcome": outcome}
+            )
+            claims.append(
+                replace(claim, ours=f"{claim.ours}: {outcome}", p=None)
+            )  # judged in its family
     return pd.DataFrame(shown), claims
 
 
@@ -179,7 +210,9 @@ def pairs(
 
 
 def outcome_of(claim: Claim, p_equal: float, margin: float) -> str:
-    """Verdict on a difference: better, worse, equal, or nothing; and whether it is smaller than the margin."""
+    """Verdict on a difference: better, worse, equal, or nothing; and whether it is smaller than the
+    margin.
+    """
     small = p_equal < LEVEL
     if claim.same in ("yes", "no"):
         word = "better" if claim.same == "yes" else "worse"
@@ -188,22 +221,33 @@ def outcome_of(claim: Claim, p_equal: float, margin: float) -> str:
 
 
 def draw_task(setup: Setup, task: str, samples: TimedSpikes) -> None:
-    """One sample of each of the first classes: where it fires first, and every spike over time, a line per place."""
+    """One sample of each of the first classes: where it fires first, and every spike over time, a
+    line per place.
+    """
     labels, chosen = np.unique(samples.table.label, return_index=True)
     subtitle = (
-        "Above: the grid, darker places fire earlier; blue decides, grey does not. Below: every spike, a line for each "
+        "Above: the grid, darker places fire earlier; blue decides, grey does not. Below: every "
+        "spike, a line for each "
         "place. Every place that is drawn fires equally often, in every class."
     )
     with drawing(
-        setup.out / f"timing_{task}.png", ABOUT[task], subtitle, MARGIN + 0.4 + SHOWN * (WIDE + GAP), 5.4
+        setup.out / f"timing_{task}.png",
+        ABOUT[task],
+        subtitle,
+        MARGIN + 0.4 + SHOWN * (WIDE + GAP),
+        5.4,
     ) as canvas:
         for number, (label, sample) in enumerate(zip(labels[:SHOWN], chosen[:SHOWN], strict=True)):
             x = MARGIN + 0.4 + number * (WIDE + GAP)
             spikes, deciding = samples.values[:, sample, 0], samples.deciding[sample]
             fires = spikes.any(axis=0)
-            early = 1 - np.where(fires, spikes.argmax(axis=0), BINS) / BINS  # 0 where silent, 1 for step 0
+            early = (
+                1 - np.where(fires, spikes.argmax(axis=0), BINS) / BINS
+            )  # 0 where silent, 1 for step 0
             colours = np.where(deciding[..., None], to_rgb(PALETTE[0]), 0.25)
-            canvas.picture(x + 0.1, 1.1, 1.6, 1.6, 1 - (early * 0.85 + 0.15 * fires)[..., None] * (1 - colours))
+            canvas.picture(
+                x + 0.1, 1.1, 1.6, 1.6, 1 - (early * 0.85 + 0.15 * fires)[..., None] * (1 - colours)
+            )
             canvas.text(x + 0.9, 1.03, f"class {label}", ha="center", fontsize=9)
             axes = canvas.axes(x, 2.85, WIDE, HIGH)
             places = [*np.argwhere(deciding), *np.argwhere(fires & ~deciding)]
@@ -211,7 +255,11 @@ def draw_task(setup: Setup, task: str, samples: TimedSpikes) -> None:
                 steps = np.flatnonzero(spikes[:, row, column])
                 colour = PALETTE[0] if deciding[row, column] else GREY
                 axes.plot(
-                    steps, np.full(len(steps), place), "s", color=colour, markersize=160 / max(60, len(places)) / 2
+                    steps,
+                    np.full(len(steps), place),
+                    "s",
+                    color=colour,
+                    markersize=160 / max(60, len(places)) / 2,
                 )
             axes.set(xlim=(-0.5, BINS - 0.5), ylim=(-1, len(places)), xlabel="step", yticks=[])
             if number == 0:
@@ -219,15 +267,21 @@ def draw_task(setup: Setup, task: str, samples: TimedSpikes) -> None:
 
 
 def draw_maps_of(setup: Setup, task: str, network: Network, samples: TimedSpikes) -> None:
-    """First samples, rightly answered ones if there are: what decides, and the maps of one layer, summed over steps."""
+    """First samples, rightly answered ones if there are: what decides, and the maps of one layer,
+    summed over steps.
+    """
     grid, gamma = [], setup.settings.gamma
     with RasterReader(setup.recording(network, samples, precision="float32")) as raster:
         right = np.flatnonzero(raster.predictions == samples.table.label)
         for sample in (right if len(right) else np.arange(raster.n_samples))[:3].tolist():
             of_relevance = relevances(network, raster, sample)
-            maps = maps_of(raster, LAYER, sample, of_relevance[LAYER], [gamma], gamma, setup.settings.seed)
+            maps = maps_of(
+                raster, LAYER, sample, of_relevance[LAYER], [gamma], gamma, setup.settings.seed
+            )
             deciding, others = samples.deciding[sample], samples.others[sample]
-            paint = np.where(deciding[..., None], to_rgb(PALETTE[0]), np.where(others[..., None], 0.6, 1.0))
+            paint = np.where(
+                deciding[..., None], to_rgb(PALETTE[0]), np.where(others[..., None], 0.6, 1.0)
+            )
             cells = [Cell(image=paint)]
             for name in ((COUNT, NO_GAMMA), (SAM, gamma), (SHUFFLED, gamma), (RELEVANCE, NO_GAMMA)):
                 total = np.maximum(maps[name].sum(axis=0), 0)
@@ -235,28 +289,46 @@ def draw_maps_of(setup: Setup, task: str, network: Network, samples: TimedSpikes
             grid.append(Row(f"class {samples.table.label[sample]}", cells))
     columns = ["blue decides", COUNT, f"SAM, γ = {gamma:g}", "SAM, times\nshuffled", RELEVANCE]
     title = f"{task}: maps at {LAYER}, summed over steps"
-    draw_maps(setup.out / f"timing_{task}_maps.png", title, "each map relative to its largest value", columns, grid)
+    draw_maps(
+        setup.out / f"timing_{task}_maps.png",
+        title,
+        "each map relative to its largest value",
+        columns,
+        grid,
+    )
 
 
 def draw(setup: Setup, table: pd.DataFrame) -> None:
-    """Every difference that can be one: a row of panels per measure, a column per task, a colour per layer; over γ."""
+    """Every difference that can be one: a row of panels per measure, a column per task, a colour
+    per layer; over γ.
+    """
     judged = table[table["outcome"].notna()]
-    names = {BETTER.format(SAM, COUNT): f"SAM, than {COUNT}", BETTER.format(RELEVANCE, SAM): "relevance, than SAM"}
+    names = {
+        BETTER.format(SAM, COUNT): f"SAM, than {COUNT}",
+        BETTER.format(RELEVANCE, SAM): "relevance, than SAM",
+    }
     parts = [rows(judged, map=each).assign(method=name) for each, name in names.items()]
     shown = pd.concat(parts)
     shown = pd.concat([rows(shown, measure=measure) for measure in MEASURES])
-    shown = shown.assign(row=shown["measure"].map(MEASURES), column=shown["task"], series=shown["layer"])
+    shown = shown.assign(
+        row=shown["measure"].map(MEASURES), column=shown["task"], series=shown["layer"]
+    )
     about = (
-        f"Better by so much, sample by sample; right of 0 is better. The {COUNT} is a random order at the input. "
+        f"Better by so much, sample by sample; right of 0 is better. The {COUNT} is a random order "
+        "at the input. "
         f"{setup.config.timing.samples} samples through every training; 95 % intervals over both"
     )
-    draw_intervals(setup.out / "timing.png", "Timing or counts?", about, shown, (0, 0.5, 1), (-0.15, 1.45))
+    draw_intervals(
+        setup.out / "timing.png", "Timing or counts?", about, shown, (0, 0.5, 1), (-0.15, 1.45)
+    )
     draw_gammas(setup, table)
 
 
 def draw_gammas(setup: Setup, gains: pd.DataFrame) -> None:
     """Gain of SAM's kernel over the spike count at every γ, at the convolutions: a panel per task."""
-    shown = rows(gains, map=BETTER.format(SAM, COUNT), layer=HIDDEN).sort_values("gamma", kind="stable")
+    shown = rows(gains, map=BETTER.format(SAM, COUNT), layer=HIDDEN).sort_values(
+        "gamma", kind="stable"
+    )
     title = "What SAM adds to the spike count, over γ"
     for measure, name in MEASURES.items():
         points = rows(shown, measure=measure).rename(columns={"task": "panel", "layer": "curve"})

@@ -1,14 +1,17 @@
-"""Convert an ANN to a network of integrate-and-fire neurons, and measure its accuracy after every step.
+"""Convert an ANN to a network of integrate-and-fire neurons, and measure its accuracy after every
+step.
 
 Thresholds come from training images, accuracy from validation images.
 
 examples:
   spikesam convert cluttered-digits-ann --out runs/converted
   spikesam convert tiny-imagenet-10-ann --data tiny-imagenet-200.zip --samples 200
-  spikesam convert --conversion.rule balanced --conversion.encoder constant-current --conversion.timesteps 64
-  spikesam convert --conversion.rule all --conversion.encoder constant-current --conversion.timesteps 64
+  spikesam convert --conversion.rule balanced --conversion.encoder constant-current
+  --conversion.timesteps 64 spikesam convert --conversion.rule all --conversion.encoder
+  constant-current --conversion.timesteps 64
 
---out receives checkpoint.safetensors for spikesam run, accuracy.csv, accuracy.png, summary.json and config.toml.
+--out receives checkpoint.safetensors for spikesam run, accuracy.csv, accuracy.png, summary.json and
+config.toml.
 """
 
 from __future__ import annotations
@@ -29,10 +32,14 @@ from spikesam.recordings.console import PlainConsole
 class ConvertCommand(Section):
     """Options of the command."""
 
-    ann: Positional[str | None] = Field(None, description="a bundled ANN, or a file; conversion.ann if not given")
+    ann: Positional[str | None] = Field(
+        None, description="a bundled ANN, or a file; conversion.ann if not given"
+    )
     conversion: ConversionSection = ConversionSection()
     config: ConfigFile = None
-    data: str | None = Field(None, description="data set with training and validation parts; or else data.source")
+    data: str | None = Field(
+        None, description="data set with training and validation parts; or else data.source"
+    )
     out: Out = Path("runs/convert")
     samples: int = Field(100, ge=1, description="how many validation images to measure on")
     seed: Seed = 0
@@ -44,9 +51,13 @@ class ConvertCommand(Section):
 @exit_codes
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, convert, measure, report."""
-    command, config = parse_with_config(ConvertCommand, load_config, argv, prog="spikesam convert", description=__doc__)
+    command, config = parse_with_config(
+        ConvertCommand, load_config, argv, prog="spikesam convert", description=__doc__
+    )
     from spikesam.pipeline.conversion.conversion import print_conversion
-    from spikesam.pipeline.conversion.convert import convert  # torch is slow to import, --help need not wait
+    from spikesam.pipeline.conversion.convert import (
+        convert,
+    )  # torch is slow to import, --help need not wait
 
     chosen = {"download": command.download} if "download" in command.model_fields_set else {}
     data = config.data.model_copy(update=chosen)

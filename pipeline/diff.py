@@ -1,9 +1,11 @@
-"""Find the first spike that differs between two rasters, or between a raster and a model, and say why.
+"""Find the first spike that differs between two rasters, or between a raster and a model, and say
+why.
 
-It says how many spikes of each layer differ, and shows the first bit that differs: the spikes that reach its neuron,
-both membranes step by step, and the bits before it that it rests on. Membranes need the network: the one beside a run's
-raster, or a model. A model is simulated on the raster's input spikes. A raster without delays between layers is lined
-up with one of a network in which every layer takes a step.
+It says how many spikes of each layer differ, and shows the first bit that differs: the spikes that
+reach its neuron, both membranes step by step, and the bits before it that it rests on. Membranes
+need the network: the one beside a run's raster, or a model. A model is simulated on the raster's
+input spikes. A raster without delays between layers is lined up with one of a network in which
+every layer takes a step.
 
 examples:
   spikesam diff runs/event runs/lava
@@ -35,17 +37,25 @@ from spikesam.recordings.progress import Tracker
 class DiffCommand(Section):
     """Options of the command."""
 
-    first: Positional[str] = Field(description="a raster file, the folder of a run, or a network by name or file")
+    first: Positional[str] = Field(
+        description="a raster file, the folder of a run, or a network by name or file"
+    )
     second: Positional[str] = Field(description="another one; one of both must be a raster")
     network: FiredBy = None
-    layer: str | None = Field(None, description="where to look for the bit; in all layers if not given")
-    sample: int | None = Field(None, ge=0, description="position of the sample to look in; all if not given")
+    layer: str | None = Field(
+        None, description="where to look for the bit; in all layers if not given"
+    )
+    sample: int | None = Field(
+        None, ge=0, description="position of the sample to look in; all if not given"
+    )
     backend: BackendName = Field("auto", description="simulator of a model")
     precision: Literal["fixed", "float32"] = Field("fixed", description="of a model")
     data: tuple[str, ...] | None = Field(
         None, description="samples, as of run; needed where a raster does not hold its input"
     )
-    out: Path | None = Field(None, description="file for a picture (PNG): bits by layer and step, both membranes")
+    out: Path | None = Field(
+        None, description="file for a picture (PNG): bits by layer and step, both membranes"
+    )
     overwrite: Overwrite = False
 
 
@@ -61,7 +71,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     if given and is_raster(Path(options.first)) and is_raster(Path(options.second)):
         raise InputError(f"--{given[0]} is for the simulation of a model, got two rasters")
     if options.out is not None:
-        refuse_replacing_inputs(options.out, options.overwrite, options.first, options.second, options.network)
+        refuse_replacing_inputs(
+            options.out, options.overwrite, options.first, options.second, options.network
+        )
     chosen = options.model_dump(exclude={"first", "second", "out", "overwrite"})
     with Tracker().show("comparing"):
         found = diff(options.first, options.second, **chosen)

@@ -1,9 +1,9 @@
 """Silence recorded spikes of one layer, or let some fire, and print what the answer becomes.
 
-The layers that depend on them are simulated again, to the bit; the network is the one beside the run's raster, or
---network. An edit is where --rows, --columns, --channels and --steps all say so, everywhere where none is given: then
-the whole layer is silent. Each takes numbers, and ranges as Python has them, first:last:every. The neurons of a layer
-without places are its channels.
+The layers that depend on them are simulated again, to the bit; the network is the one beside the
+run's raster, or --network. An edit is where --rows, --columns, --channels and --steps all say so,
+everywhere where none is given: then the whole layer is silent. Each takes numbers, and ranges as
+Python has them, first:last:every. The neurons of a layer without places are its channels.
 
 examples:
   spikesam edit runs/digits conv2
@@ -41,13 +41,23 @@ class EditCommand(Section):
     """Options of the command."""
 
     raster: Positional[Path] = Field(description="folder of a run, or a raster file")
-    layer: Positional[str] = Field(description='layer to edit, by name or number; "input" for the input spikes')
-    rows: tuple[str, ...] = Field((), description="rows of the layer, such as 3 or 6:15; all if not given")
+    layer: Positional[str] = Field(
+        description='layer to edit, by name or number; "input" for the input spikes'
+    )
+    rows: tuple[str, ...] = Field(
+        (), description="rows of the layer, such as 3 or 6:15; all if not given"
+    )
     columns: tuple[str, ...] = Field((), description="columns of the layer; all if not given")
-    channels: tuple[str, ...] = Field((), description="channels, or neurons without places; all if not given")
+    channels: tuple[str, ...] = Field(
+        (), description="channels, or neurons without places; all if not given"
+    )
     steps: tuple[str, ...] = Field((), description="steps; all if not given")
-    samples: tuple[str, ...] = Field((), description="positions of the samples to edit and print; all if not given")
-    fires: bool = Field(False, description="let the chosen neurons fire at every chosen step, not at none")
+    samples: tuple[str, ...] = Field(
+        (), description="positions of the samples to edit and print; all if not given"
+    )
+    fires: bool = Field(
+        False, description="let the chosen neurons fire at every chosen step, not at none"
+    )
     network: FiredBy = None
     out: Path | None = Field(None, description="raster file for the edited run")
     overwrite: Overwrite = False
@@ -57,11 +67,18 @@ class EditCommand(Section):
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, edit, print, and write what is asked for."""
     command = parse_command(EditCommand, argv, prog="spikesam edit", description=__doc__)
-    chosen: dict[str, Any] = {name: _indices(words, f"--{name}") for name in WHERE if (words := getattr(command, name))}
-    out, path = command.out, raster_file(command.raster, "the folder of a run that keeps spikes, or a raster file")
+    chosen: dict[str, Any] = {
+        name: _indices(words, f"--{name}") for name in WHERE if (words := getattr(command, name))
+    }
+    out, path = (
+        command.out,
+        raster_file(command.raster, "the folder of a run that keeps spikes, or a raster file"),
+    )
     if out is not None:
         refuse_replacing_inputs(out, command.overwrite, path, command.network)
-    from spikesam.pipeline.edits.edit import edit  # pandas takes a second to import, --help need not wait
+    from spikesam.pipeline.edits.edit import (
+        edit,
+    )  # pandas takes a second to import, --help need not wait
 
     with Tracker().show("simulating"):
         edited = edit(path, command.network, command.layer, fires=command.fires, **chosen)
@@ -75,9 +92,13 @@ def _indices(words: Sequence[str], option: str) -> list[int | slice]:
     """Numbers, and ranges as slices."""
     found: list[int | slice] = []
     for word in words:
-        if not (parts := re.fullmatch(r"(\d{1,9})|(\d{0,9}):(\d{0,9})(?::(\d{1,9}))?", word, re.ASCII)):
+        if not (
+            parts := re.fullmatch(r"(\d{1,9})|(\d{0,9}):(\d{0,9})(?::(\d{1,9}))?", word, re.ASCII)
+        ):
             shown = printable(repr(word), LONGEST_NAME)
-            raise InputError(f"{option}: got {shown}, expected numbers or first:last:every, such as 3 or 6:15")
+            raise InputError(
+                f"{option}: got {shown}, expected numbers or first:last:every, such as 3 or 6:15"
+            )
         number, *ends = (int(part) if part else None for part in parts.groups())
         found.append(slice(*ends) if number is None else number)
     return found

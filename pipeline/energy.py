@@ -1,16 +1,18 @@
-"""Count what a recording costs: synaptic operations, neuron updates, bytes and joules, by layer, step, class and pixel.
+"""Count what a recording costs: synaptic operations, neuron updates, bytes and joules, by layer,
+step, class and pixel.
 
-A synaptic operation is a spike that is added at one synapse: spikes at borders reach fewer neurons, weights of 0 are no
-synapses. Beside them stand the MACs of an ANN of the same layers. Joules are operations times published prices; they
-are no measurement of a chip. The network is needed for all but spikes, sparsity and updates; a run leaves it beside its
-raster.
+A synaptic operation is a spike that is added at one synapse: spikes at borders reach fewer neurons,
+weights of 0 are no synapses. Beside them stand the MACs of an ANN of the same layers. Joules are
+operations times published prices; they are no measurement of a chip. The network is needed for all
+but spikes, sparsity and updates; a run leaves it beside its raster.
 
 examples:
   spikesam energy runs/digits
   spikesam energy runs/digits --prices loihi --out runs/digits/energy
   spikesam energy raster.h5 --network cluttered-digits
 
---out receives layers.csv, steps.csv, classes.csv, energy.png, and energy_map.png: where the energy goes.
+--out receives layers.csv, steps.csv, classes.csv, energy.png, and energy_map.png: where the energy
+goes.
 """
 
 from __future__ import annotations
@@ -57,20 +59,26 @@ def main(argv: Sequence[str] | None = None) -> None:
     from spikesam.recordings.raster.reader import opened_raster
 
     holding = (
-        nullcontext() if command.out is None else out_lock(command.out, None if command.overwrite else "overwrite")
+        nullcontext()
+        if command.out is None
+        else out_lock(command.out, None if command.overwrite else "overwrite")
     )
     console = PlainConsole(soft_wrap=True)
     with holding, opened_raster(command.raster, "energy") as raster:
         with Tracker().show("counting"):
             found = energy(raster, command.network, prices=command.prices)
-        console.print(cost_table(found).to_string(index=False), "", *sentences(found, "--network"), sep="\n")
+        console.print(
+            cost_table(found).to_string(index=False), "", *sentences(found, "--network"), sep="\n"
+        )
         if command.out is not None:
             network, _ = network_of(raster, command.network)
             written = []
             for name in ("layers", "steps", "classes"):
                 written.append(command.out / f"{name}.csv")
                 write_file(written[-1], getattr(found, name).to_csv(index=False).encode())
-            console.print(*map(str, [*written, *save_pictures(found, raster, command.out, network)]), sep="\n")
+            console.print(
+                *map(str, [*written, *save_pictures(found, raster, command.out, network)]), sep="\n"
+            )
 
 
 if __name__ == "__main__":

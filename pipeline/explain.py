@@ -1,7 +1,8 @@
-"""Map what a spiking network attends to, or what speaks for its answer. SOURCE decides which methods there are.
+"""Map what a spiking network attends to, or what speaks for its answer. SOURCE decides which
+methods there are.
 
-a raster, whatever fired its spikes, or the folder of a run; relevance needs the network that was recorded, too, which
-a run leaves beside its raster:
+a raster, whatever fired its spikes, or the folder of a run; relevance needs the network that was
+recorded, too, which a run leaves beside its raster:
 {raster_digest}
 
 a network, spiking or an ANN, by name or file, and images:
@@ -16,8 +17,9 @@ examples:
   spikesam explain cluttered-digits --method occlusion --samples 4 --out occlusion.h5
   spikesam explain cluttered-digits --method captum:Saliency --samples 4 --out saliency.h5
 
-Maps are summed over the steps that can still change the answer. Maps step by step take T times the room; they can be
-made again. Grad-CAM explains the true class, where it is known; all other methods explain the predicted one.
+Maps are summed over the steps that can still change the answer. Maps step by step take T times the
+room; they can be made again. Grad-CAM explains the true class, where it is known; all other methods
+explain the predicted one.
 """
 
 from __future__ import annotations
@@ -30,7 +32,13 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from spikesam.pipeline.cli.command_line import Positional, parse_command
 from spikesam.pipeline.cli.errors import exit_codes
-from spikesam.pipeline.cli.options import Figures, Overwrite, figures_folder, method_options, methods_listed
+from spikesam.pipeline.cli.options import (
+    Figures,
+    Overwrite,
+    figures_folder,
+    method_options,
+    methods_listed,
+)
 from spikesam.pipeline.config.fields import KeptSteps
 from spikesam.pipeline.maps.explain import explained, usual_method
 from spikesam.pipeline.maps.layers import PICTURED
@@ -47,12 +55,22 @@ class Common(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    source: Positional[str] = Field(description="folder of a run, or a raster file; or a network, by name or file")
+    source: Positional[str] = Field(
+        description="folder of a run, or a raster file; or a network, by name or file"
+    )
     out: Annotated[
-        Path | None, Field(description="file for the maps (HDF5); beside the raster if not given, of a network needed")
+        Path | None,
+        Field(
+            description=(
+                "file for the maps (HDF5); beside the raster if not given, of a network needed"
+            )
+        ),
     ] = None
     layers: tuple[str, ...] = Field(
-        (), description="by name or number; if not given all that have places, of an ANN the last convolution"
+        (),
+        description=(
+            "by name or number; if not given all that have places, of an ANN the last convolution"
+        ),
     )
     steps: KeptSteps = "pictured"
     figures: Figures = None
@@ -73,14 +91,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     about = Field(None, description="sam of a raster, and grad-cam of a network, if not given")
     chosen: Any = Literal[names] | None, about
     model = create_model("Explain", __base__=Common, method=chosen, **own)
-    command: Any = parse_command(model, argv, prog="spikesam explain", description=__doc__, **methods_listed())
+    command: Any = parse_command(
+        model, argv, prog="spikesam explain", description=__doc__, **methods_listed()
+    )
     method = offline_methods()[command.method or usual_method(command.source)]
     given = command.model_fields_set & {*own, "layers", "steps"}
     refuse_foreign(method, sorted(given), lambda name: f"--{name.replace('_', '-')}:", "--method")
     chosen = method(**{name: getattr(command, name) for name in given & own.keys()})
     chosen.path(command.source)  # which refuses what this method does not explain
     if command.out is None and chosen.source == "network_sha256":
-        raise InputError("--out is needed: maps of a network have no raster beside which they could lie")
+        raise InputError(
+            "--out is needed: maps of a network have no raster beside which they could lie"
+        )
     kept = command.layers, command.steps, PICTURED, command.overwrite, Tracker()
     with (
         figures_folder(command.figures, command.overwrite),
@@ -91,10 +113,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         written = f"{readable(maps.size)}, {explainer.what}, layers {', '.join(maps)} ({maps.header.kept})"
         console.print(*explainer.notes, f"{out}  {written}", sep="\n")
         if command.figures is not None:
-            from spikesam.pipeline.drawing.figures import save_figures  # matplotlib takes a second to import
+            from spikesam.pipeline.drawing.figures import (
+                save_figures,
+            )  # matplotlib takes a second to import
 
             shown = method_of(maps.header), explainer.subjects(maps.predictions[:PICTURED])
-            console.print(*map(str, save_figures(maps, *shown, command.figures, explainer.raster)), sep="\n")
+            console.print(
+                *map(str, save_figures(maps, *shown, command.figures, explainer.raster)), sep="\n"
+            )
 
 
 if __name__ == "__main__":

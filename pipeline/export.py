@@ -1,12 +1,13 @@
 """Export a checkpoint, or a recording for other programs: the kind of SOURCE decides.
 
-A CHECKPOINT goes to float32 and to Loihi-style fixed point, and their accuracy is compared. Both networks see the same
-Poisson spikes, over several seeds. A network of constant currents or events is measured once. --out receives the two
-networks and accuracy.json.
+A CHECKPOINT goes to float32 and to Loihi-style fixed point, and their accuracy is compared. Both
+networks see the same Poisson spikes, over several seeds. A network of constant currents or events
+is measured once. --out receives the two networks and accuracy.json.
 
-A RECORDING (the folder of a run, raster.h5, sam.h5) goes to the file TARGET, whose name decides the format:
-{known}
-docs/other-formats.md says what each of them holds. A raster keeps its spikes exactly in all of them.
+A RECORDING (the folder of a run, raster.h5, sam.h5) goes to the file TARGET, whose name decides the
+format: {known}
+docs/other-formats.md says what each of them holds. A raster keeps its spikes exactly in all of
+them.
 
 DATA OF NIR, of other programs and chips, become a raster, the file TARGET, NAME.h5.
 
@@ -48,26 +49,39 @@ class ExportCommand(Section):
     """Options of the command."""
 
     source: Positional[str] = Field(
-        description="a checkpoint, by name or file; a recording, by HDF5 or the folder of its run; or data of NIR"
+        description=(
+            "a checkpoint, by name or file; a recording, by HDF5 or the folder of its run; "
+            "or data of NIR"
+        )
     )
     target: Positional[Path | None] = Field(
-        None, description=f"of a recording: the file to write, NAME{' or NAME'.join(FORMATS.built_in)}"
+        None,
+        description=f"of a recording: the file to write, NAME{' or NAME'.join(FORMATS.built_in)}",
     )
     samples: str | None = Field(
         None,
         description=f"how many: of a checkpoint images, classes in turn (if not given {CHECKPOINT_SAMPLES}); "
         "of a recording its first samples (if not given all), or from : to, such as 8:16",
     )
-    layers: tuple[str, ...] = Field((), description="of a recording: layers by name or number; all if not given")
+    layers: tuple[str, ...] = Field(
+        (), description="of a recording: layers by name or number; all if not given"
+    )
     overwrite: Overwrite = False
-    dt: float | None = Field(None, gt=0, description="of data of NIR that are events: seconds in a step of the raster")
+    dt: float | None = Field(
+        None, gt=0, description="of data of NIR that are events: seconds in a step of the raster"
+    )
     rounding: Rounding = Field(
-        "down", description="of such data: the step of a time t, if not down, the nearest, or up, which ends at t"
+        "down",
+        description=(
+            "of such data: the step of a time t, if not down, the nearest, or up, which ends at t"
+        ),
     )
     out: Out = Path("runs/export")
     data: Data = None
     seeds: int = Field(10, ge=1, description="how many Poisson seeds: 0, 1, …")
-    nir: Path | None = Field(None, description="a file to write the float32 network to as NIR, for other programs")
+    nir: Path | None = Field(
+        None, description="a file to write the float32 network to as NIR, for other programs"
+    )
     device: Device = "auto"
     download: Download = False
 
@@ -76,7 +90,9 @@ class ExportCommand(Section):
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, export what it is, say what was written."""
     known = listing({f"NAME{suffix}": each.title for suffix, each in FORMATS.items()})
-    command = parse_command(ExportCommand, argv, prog="spikesam export", description=__doc__, known=known)
+    command = parse_command(
+        ExportCommand, argv, prog="spikesam export", description=__doc__, known=known
+    )
     source, say = Path(command.source), PlainConsole(soft_wrap=True).print
     if (source / RASTER).is_file():
         source = raster_file(source, "a raster")
@@ -91,7 +107,9 @@ def _export_recording(command: ExportCommand, source: Path, say: Callable[[str],
         raise InputError(f"--{given[0]} is for a checkpoint, and {source} is a recording")
     if command.target is not None and has_hdf5_name(command.target):
         if given := [name for name in FOR_FORMATS if name in command.model_fields_set]:
-            raise InputError(f"--{given[0]} is for a recording, and {source} is to become a raster, whole")
+            raise InputError(
+                f"--{given[0]} is for a recording, and {source} is to become a raster, whole"
+            )
         from spikesam.pipeline.imports.nir.data import from_nir_data
 
         options = {"dt": command.dt, "rounding": command.rounding, "overwrite": command.overwrite}
@@ -101,8 +119,13 @@ def _export_recording(command: ExportCommand, source: Path, say: Callable[[str],
         raise InputError(f"--{given[0]} is for data of NIR that become a raster, NAME.h5")
     if command.target is None:
         raise InputError(f"TARGET: got none, expected the file to write, such as {source.stem}.nwb")
-    bar, chosen = progress_bar(PlainConsole(stderr=True), transient=True), (command.samples, command.layers)
-    export_recording(source, command.target, *chosen, overwrite=command.overwrite, say=say, progress=bar)
+    bar, chosen = (
+        progress_bar(PlainConsole(stderr=True), transient=True),
+        (command.samples, command.layers),
+    )
+    export_recording(
+        source, command.target, *chosen, overwrite=command.overwrite, say=say, progress=bar
+    )
 
 
 def _export_checkpoint(command: ExportCommand) -> list[str]:
@@ -116,8 +139,13 @@ def _export_checkpoint(command: ExportCommand) -> list[str]:
         raise InputError(f"--{given[0]} is for data of NIR that become a raster, NAME.h5")
     count = str(CHECKPOINT_SAMPLES) if command.samples is None else command.samples
     if not (count.isascii() and count.isdecimal() and int(count)):
-        raise InputError(f"--samples: got {count!r}, expected for a checkpoint how many, such as {CHECKPOINT_SAMPLES}")
-    from spikesam.pipeline.conversion.export_checkpoint import export_checkpoint  # torch is slow to import
+        raise InputError(
+            f"--samples: got {count!r}, expected for a checkpoint how many, such as "
+            f"{CHECKPOINT_SAMPLES}"
+        )
+    from spikesam.pipeline.conversion.export_checkpoint import (
+        export_checkpoint,
+    )  # torch is slow to import
 
     options = {name: getattr(command, name) for name in ("source", *FOR_CHECKPOINTS, "overwrite")}
     accuracy, files = export_checkpoint(**options, samples=int(count))

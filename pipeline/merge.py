@@ -1,6 +1,8 @@
-"""Merge the ranges that "run --range K/N" processes left in a folder into raster.h5, sam.h5, summary.json and a page.
+"""Merge the ranges that "run --range K/N" processes left in a folder into raster.h5, sam.h5,
+summary.json and a page.
 
-Every range is verified first. Missing, damaged and foreign ones are refused, and nothing is removed then.
+Every range is verified first. Missing, damaged and foreign ones are refused, and nothing is removed
+then.
 
 example:
   spikesam merge shared/big
@@ -32,7 +34,9 @@ class MergeCommand(Section):
 def main(argv: Sequence[str] | None = None) -> None:
     """Merge."""
     folder = parse_command(MergeCommand, argv, prog="spikesam merge", description=__doc__).folder
-    from spikesam.backends.network.storage import read_network  # torch is slow to import, --help need not wait
+    from spikesam.backends.network.storage import (
+        read_network,
+    )  # torch is slow to import, --help need not wait
     from spikesam.pipeline.engine.compute_folder import merge_all
     from spikesam.pipeline.engine.job import read_spec
     from spikesam.pipeline.engine.prepare import read_samples_of
@@ -49,7 +53,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         if network.sha256 != spec.header.network_sha256:
             raise InputError(f"{folder / 'network.safetensors'}: is another network than the run's")
         totals = merge_all(folder, spec, tracker)
-        summary, figures = write_run_results(folder, totals, network, config.run, read_samples_of(config), tracker)
+        summary, figures = write_run_results(
+            folder, totals, network, config.run, read_samples_of(config), tracker
+        )
         print_run(summary, folder, figures, tracker.notes, PlainConsole(soft_wrap=True))
 
 

@@ -1,7 +1,8 @@
-"""Show a run, or two side by side, in one HTML file: maps for any γ and step, spikes, answers, rates and scores.
+"""Show a run, or two side by side, in one HTML file: maps for any γ and step, spikes, answers,
+rates and scores.
 
-A browser opens it without a server. The page shows files of the folder alone: spikes, pictures of the first samples
-(pictures.zip), and maps of these samples by any method of spikesam explain.
+A browser opens it without a server. The page shows files of the folder alone: spikes, pictures of
+the first samples (pictures.zip), and maps of these samples by any method of spikesam explain.
 
 examples:
   spikesam report runs/digits
@@ -32,9 +33,14 @@ class ReportCommand(Section):
     run: Positional[Path] = Field(description="folder of a finished run, or a raster file")
     second: Positional[Path | None] = Field(None, description="another, to be shown beside it")
     network: str | None = Field(None, description="import of the recorded model, by name or file")
-    out: Path | None = Field(None, description="the page; in the folder of the (first) run if not given")
+    out: Path | None = Field(
+        None, description="the page; in the folder of the (first) run if not given"
+    )
     megabytes: float = Field(
-        8.0, gt=0, le=500, description="MB that the samples may take; of long runs the page holds the first samples"
+        8.0,
+        gt=0,
+        le=500,
+        description="MB that the samples may take; of long runs the page holds the first samples",
     )
     overwrite: Overwrite = False
 
@@ -49,10 +55,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     runs = [options.run] + ([options.second] if options.second is not None else [])
     with Tracker().show("writing the page"), warnings.catch_warnings(record=True) as warned:
         path = report(
-            runs, options.out, network=options.network, limit=int(options.megabytes * 1e6), overwrite=options.overwrite
+            runs,
+            options.out,
+            network=options.network,
+            limit=int(options.megabytes * 1e6),
+            overwrite=options.overwrite,
         )
     console = PlainConsole(soft_wrap=True)
-    console.print(*(str(each.message) for each in warned), f"{path}  {readable(path.stat().st_size)}", sep="\n")
+    console.print(
+        *(str(each.message) for each in warned),
+        f"{path}  {readable(path.stat().st_size)}",
+        sep="\n",
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""Run a spiking network on images or events, record every spike, explain them with Spike Activation Maps.
+"""Run a spiking network on images or events, record every spike, explain them with Spike Activation
+Maps.
 
 examples:
   spikesam run --backend torch
@@ -6,10 +7,12 @@ examples:
   spikesam run --backend torch --config tiny_imagenet_10 --data tiny-imagenet-200.zip
   spikesam run --backend event --checkpoint saccade-digits --data my_recording.aedat4
 
---out receives config.toml, network.safetensors, raster.h5, sam.h5, figures/, summary.json and report.html.
+--out receives config.toml, network.safetensors, raster.h5, sam.h5, figures/, summary.json and
+report.html.
 
-Stopped? The same command with --out and --resume continues; in fixed point even on another backend. A kill costs at
-most 16 finished samples of each process, workers of --dask included, and those at hand.
+Stopped? The same command with --out and --resume continues; in fixed point even on another backend.
+A kill costs at most 16 finished samples of each process, workers of --dask included, and those at
+hand.
 
 On several machines that share a folder, each computes some ranges of 16 samples:
   spikesam run --data shared/images --samples 50000 --out shared/big --dask tcp://scheduler:8786
@@ -40,10 +43,15 @@ class RunCommand(Section):
 
     run: Annotated[RunSection, Flat] = RunSection()
     config: ConfigFile = None
-    out: Path | None = Field(None, description="folder for the results; by default a new one under runs/")
+    out: Path | None = Field(
+        None, description="folder for the results; by default a new one under runs/"
+    )
     resume: bool = Field(False, description="continue the run in --out")
     range: str | None = Field(
-        None, description="K/N: compute the K-th of N parts of the run in --out, beside others; then merge"
+        None,
+        description=(
+            "K/N: compute the K-th of N parts of the run in --out, beside others; then merge"
+        ),
     )
     dask: str | None = Field(
         None,
@@ -55,12 +63,17 @@ class RunCommand(Section):
 @exit_codes
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, compute, and print what was found."""
-    command, config = parse_with_config(RunCommand, load_config, argv, prog="spikesam run", description=__doc__)
+    command, config = parse_with_config(
+        RunCommand, load_config, argv, prog="spikesam run", description=__doc__
+    )
     command.run.refuse_foreign_options(load_config(command.config).run)
     out = command.out
     if command.range is not None:
         if out is None or command.dask or command.resume:
-            raise InputError("--range needs --out, the folder that all parts share, and neither --dask nor --resume")
+            raise InputError(
+                "--range needs --out, the folder that all parts share, and neither --dask nor "
+                "--resume"
+            )
         with out_lock(out, shared=True):
             run(config, out, resume=False, part=command.range)
         return

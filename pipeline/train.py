@@ -1,4 +1,5 @@
-"""Train a spiking network with surrogate gradients (backpropagation through time) into a checkpoint.
+"""Train a spiking network with surrogate gradients (backpropagation through time) into a
+checkpoint.
 
 With --network.neuron relu, train its artificial twin instead, for spikesam convert.
 
@@ -7,7 +8,8 @@ examples:
   spikesam train --config tiny_imagenet_10 --data.source tiny-imagenet-200.zip --out runs/tiny
   spikesam train --config cluttered_digits_ann --out runs/digits-ann
 
-Stopped? The same command with --resume continues after the last finished epoch, as if it had never stopped.
+Stopped? The same command with --resume continues after the last finished epoch, as if it had never
+stopped.
 """
 
 from __future__ import annotations
@@ -20,7 +22,13 @@ from pydantic import Field
 from spikesam.pipeline.cli.command_line import parse_with_config
 from spikesam.pipeline.cli.errors import exit_codes
 from spikesam.pipeline.cli.options import ConfigFile
-from spikesam.pipeline.config import DataSection, NetworkSection, Section, TrainingSection, load_config
+from spikesam.pipeline.config import (
+    DataSection,
+    NetworkSection,
+    Section,
+    TrainingSection,
+    load_config,
+)
 from spikesam.recordings.console import PlainConsole
 
 
@@ -31,14 +39,18 @@ class TrainCommand(Section):
     network: NetworkSection = NetworkSection()
     training: TrainingSection = TrainingSection()
     config: ConfigFile = None
-    out: Path = Field(Path("runs/train"), description="folder for the checkpoint, logs and resolved configuration")
+    out: Path = Field(
+        Path("runs/train"), description="folder for the checkpoint, logs and resolved configuration"
+    )
     resume: bool = Field(False, description="continue after the last finished epoch in --out")
 
 
 @exit_codes
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, train, say what follows."""
-    command, config = parse_with_config(TrainCommand, load_config, argv, prog="spikesam train", description=__doc__)
+    command, config = parse_with_config(
+        TrainCommand, load_config, argv, prog="spikesam train", description=__doc__
+    )
     from spikesam.pipeline.training.fit import train  # torch is slow to import
 
     train(config, command.out, resume=command.resume)

@@ -1,8 +1,9 @@
-"""Check everything in rasters and in files of maps: structure, types and sizes, the checksum of every chunk, digests.
+"""Check everything in rasters and in files of maps: structure, types and sizes, the checksum of
+every chunk, digests.
 
-In rasters also spike counts, pad bits, and predictions against the readout; in files of maps that every number is
-finite and not negative. Nothing is changed. Prints what each file holds, then "valid"; stops at the first that is not,
-with one line saying where and why.
+In rasters also spike counts, pad bits, and predictions against the readout; in files of maps that
+every number is finite and not negative. Nothing is changed. Prints what each file holds, then
+"valid"; stops at the first that is not, with one line saying where and why.
 
 examples:
   spikesam validate out/raster.h5 out/sam.h5
@@ -50,7 +51,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     for path in command.files:
         with open_recording(raster_file(path, "the folder of a run that keeps spikes")) as reader:
             about = _of_maps(reader) if isinstance(reader, MapReader) else _of_raster(reader)
-            with Tracker().show(f"checking {path}", len(reader.layers) * reader.n_samples) as advance:
+            with Tracker().show(
+                f"checking {path}", len(reader.layers) * reader.n_samples
+            ) as advance:
                 reader.verify(partial(advance, 1))
             console.print(f"{path}  {readable(reader.size)}", style="bold")
             console.print(*about, Text("valid\n", style="green"), sep="\n")
@@ -59,7 +62,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _of_raster(raster: RasterReader) -> list[str]:
     header = raster.header
     lines: list[str] = [
-        f"{raster.n_samples} samples of {header.dataset or 'an unnamed data set'}, T = {header.timesteps}"
+        f"{raster.n_samples} samples of {header.dataset or 'an unnamed data set'}, T = "
+        f"{header.timesteps}"
         + (f" ({header.window} of the model)" if header.window else "")
         + f", seed {header.seed}; {header.precision} precision on {header.backend}"
         + (f" ({header.device})" if header.device else "")
@@ -70,9 +74,18 @@ def _of_raster(raster: RasterReader) -> list[str]:
         lines.append(f"predicted as labelled: {correct} of {int(known.sum())}")
     rows = [("layer", "kind", "C×H×W", "threshold", "leak", "spikes per neuron and step")]
     for each in raster.layers:
-        about = ("", "") if each.threshold == each.leak == 0 else (f"{each.threshold:g}", f"{each.leak:.4g}")
-        rows.append((each.name, each.kind, by_sides(each.shape), *about, f"{raster.rate(each):.2%}"))
-    digests = f"network       {header.network_sha256 or 'unknown'}", f"raster digest {raster.raster_digest}"
+        about = (
+            ("", "")
+            if each.threshold == each.leak == 0
+            else (f"{each.threshold:g}", f"{each.leak:.4g}")
+        )
+        rows.append(
+            (each.name, each.kind, by_sides(each.shape), *about, f"{raster.rate(each):.2%}")
+        )
+    digests = (
+        f"network       {header.network_sha256 or 'unknown'}",
+        f"raster digest {raster.raster_digest}",
+    )
     return [*lines, in_columns(rows), *digests]
 
 
@@ -80,9 +93,12 @@ def _of_maps(maps: MapReader) -> list[str]:
     header, method = maps.header, method_of(maps.header, maps.where)
     named = [name for name in (*method.parameters, *method.optional) if name in header.parameters]
     parameters = "".join(f", {name} {header.parameters[name]}" for name in named)
-    rows = [(layer.name, by_sides(layer.shape), str(layer.steps_that_matter)) for layer in maps.layers]
+    rows = [
+        (layer.name, by_sides(layer.shape), str(layer.steps_that_matter)) for layer in maps.layers
+    ]
     return [
-        f"{method.title} of {maps.n_samples} samples, T = {maps.timesteps}{parameters}; {header.kept}",
+        f"{method.title} of {maps.n_samples} samples, T = {maps.timesteps}{parameters}; "
+        f"{header.kept}",
         in_columns([("layer", "H×W", "steps that matter"), *rows]),
         f"{header.source_name.replace('_', ' ')} {header.source}",
     ]

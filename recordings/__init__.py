@@ -6,7 +6,8 @@ from typing import Any
 from spikesam.recordings.foreign_settings import ignore_foreign_settings
 
 ignore_foreign_settings()
-# Module that draws what is read, `plot_raster`, `plot_maps` and `notebook_html`; told by whoever knows one.
+# Module that draws what is read, `plot_raster`, `plot_maps` and `notebook_html`; told by whoever
+# knows one.
 plots = ""
 
 

@@ -1,4 +1,6 @@
-"""Arguments of the functions that users call: one of another type is refused in a line, before anything is done."""
+"""Arguments of the functions that users call: one of another type is refused in a line, before
+anything is done.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,16 @@ from functools import lru_cache, wraps
 from inspect import signature
 from numbers import Integral, Real
 from os import PathLike
-from typing import Annotated, Any, NamedTuple, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    NamedTuple,
+    ParamSpec,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import numpy as np
 
@@ -19,7 +30,9 @@ from spikesam.recordings.extras import missing
 
 P = ParamSpec("P")
 R = TypeVar("R")
-TYPES: Mapping[str, tuple[Any, str]] = {  # as annotations name them -> what a value must be, and its name for people
+TYPES: Mapping[
+    str, tuple[Any, str]
+] = {  # as annotations name them -> what a value must be, and its name for people
     "None": (type(None), "None"),
     "bool": ((bool, np.bool_), "True or False"),
     "int": (Integral, "a whole number"),
@@ -35,13 +48,17 @@ CLASSES = frozenset({"Checkpoint", "Layer", "Network", "Tracker"})
 
 @dataclass(frozen=True)
 class Option:
-    """The annotation of an option of a map method or backend: `gamma: Annotated[float, Option("decay")] = 0.5`."""
+    """The annotation of an option of a map method or backend: `gamma: Annotated[float,
+    Option("decay")] = 0.5`.
+    """
 
     about: str  # one line of help
     at_least: int | None = None  # limits of a number
     below: int | None = None
     above: int | None = None
-    python: str = ""  # the annotation of what Python may give, where that is more than a command line can
+    python: str = (
+        ""  # the annotation of what Python may give, where that is more than a command line can
+    )
 
 
 class Declared(NamedTuple):
@@ -64,12 +81,16 @@ def options_of(owner: Callable[..., Any]) -> dict[str, Declared]:
 
 
 def checked_arguments(function: Callable[P, R]) -> Callable[P, R]:
-    """Have a function refuse arguments of other types, see `refuse_other_types`, and name extras that it lacks."""
+    """Have a function refuse arguments of other types, see `refuse_other_types`, and name extras
+    that it lacks.
+    """
     parameters = signature(function)
 
     @wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-        with suppress(TypeError):  # where arguments are missing or too many, the function says so itself
+        with suppress(
+            TypeError
+        ):  # where arguments are missing or too many, the function says so itself
             bound = parameters.bind(*args, **kwargs)
             refuse_other_types(function.__name__, function.__annotations__, bound.arguments)
         try:
@@ -82,8 +103,11 @@ def checked_arguments(function: Callable[P, R]) -> Callable[P, R]:
     return checked
 
 
-def refuse_other_types(where: str, annotations: Mapping[str, str], values: Mapping[str, Any]) -> None:
-    """Refuse values that are of no type of their annotation, a text, if that names simple types, or one class, alone.
+def refuse_other_types(
+    where: str, annotations: Mapping[str, str], values: Mapping[str, Any]
+) -> None:
+    """Refuse values that are of no type of their annotation, a text, if that names simple types, or
+    one class, alone.
 
     Where an annotation names a class among others, the function itself knows better what to say.
     """
@@ -93,7 +117,9 @@ def refuse_other_types(where: str, annotations: Mapping[str, str], values: Mappi
         alone = len({*expected} - {"None"}) == 1 and any(each in CLASSES for each in expected)
         if not (simple or alone) or any(_is(value, each) for each in expected):
             continue
-        *words, last = dict.fromkeys(TYPES[each][1] if each in TYPES else f"a {each}" for each in expected)
+        *words, last = dict.fromkeys(
+            TYPES[each][1] if each in TYPES else f"a {each}" for each in expected
+        )
         wanted = f"{', '.join(words)} or {last}" if words else last
         raise InputError(f"{where}: {name} is {_shown(value)}, expected {wanted}")
 
@@ -120,4 +146,8 @@ def _is(value: Any, name: str) -> bool:
 
 def _shown(value: Any) -> str:
     """A short value as it is written, of any other its type."""
-    return repr(value) if isinstance(value, (str, int, float, type(None))) else f"of type {type(value).__name__}"
+    return (
+        repr(value)
+        if isinstance(value, (str, int, float, type(None)))
+        else f"of type {type(value).__name__}"
+    )

@@ -1,7 +1,9 @@
-"""Child processes: they import what this process does, but nothing from the current folder, and end with it.
+"""Child processes: they import what this process does, but nothing from the current folder, and end
+with it.
 
-The current folder holds data. A file in it that is called json.py must not run because a raster beside it is opened.
-Yet `python -c` and `python -m` put the current folder first on the path of imports, before Python's own library.
+The current folder holds data. A file in it that is called json.py must not run because a raster
+beside it is opened. Yet `python -c` and `python -m` put the current folder first on the path of
+imports, before Python's own library.
 """
 
 from __future__ import annotations
@@ -27,10 +29,11 @@ exec(code)
 
 
 def python(code: str, *arguments: str) -> list[str]:
-    """The command that runs `code` in a new Python, for :mod:`subprocess`; `arguments` become ``sys.argv[1:]``.
+    """The command that runs `code` in a new Python, for :mod:`subprocess`; `arguments` become
+    ``sys.argv[1:]``.
 
-    The child takes this process's path of imports, without the current folder; but where this project itself is from
-    there, as with `python -m` in a clone, it stays.
+    The child takes this process's path of imports, without the current folder; but where this
+    project itself is from there, as with `python -m` in a clone, it stays.
     """
     _look_for_no_library_here()
     absolute = dict.fromkeys(os.path.abspath(folder) for folder in (*sys.path, SOURCE))
@@ -40,7 +43,9 @@ def python(code: str, *arguments: str) -> list[str]:
 
 @contextmanager
 def isolated_spawning() -> Iterator[None]:
-    """While the block runs, what `multiprocessing` spawns imports nothing of the current folder before it works."""
+    """While the block runs, what `multiprocessing` spawns imports nothing of the current folder
+    before it works.
+    """
     from multiprocessing import util
 
     _look_for_no_library_here()
@@ -53,9 +58,11 @@ def isolated_spawning() -> Iterator[None]:
 
 
 def die_with_parent(parent: int | None = None) -> None:
-    """Let the kernel kill this process as soon as the thread that started it ends, even while this process is stopped.
+    """Let the kernel kill this process as soon as the thread that started it ends, even while this
+    process is stopped.
 
-    Only Linux can; elsewhere, only `parent` matters: if the process that started this one ended already, so does this.
+    Only Linux can; elsewhere, only `parent` matters: if the process that started this one ended
+    already, so does this.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -64,7 +71,9 @@ def die_with_parent(parent: int | None = None) -> None:
 
 
 def _look_for_no_library_here() -> None:
-    """Take out of LD_LIBRARY_PATH what stands for the current folder: OpenCV, once imported, ends it with a colon."""
+    """Take out of LD_LIBRARY_PATH what stands for the current folder: OpenCV, once imported, ends
+    it with a colon.
+    """
     folders = os.environ.get("LD_LIBRARY_PATH", "").split(":")
     if absolute := ":".join(filter(os.path.isabs, folders)):
         os.environ["LD_LIBRARY_PATH"] = absolute
@@ -73,7 +82,9 @@ def _look_for_no_library_here() -> None:
 
 
 def _isolated() -> list[str]:
-    """Options for a path without the current folder and PYTHONPATH; Python 3.10 has no narrower one."""
+    """Options for a path without the current folder and PYTHONPATH; Python 3.10 has no narrower
+    one.
+    """
     return ["-I", "-B"] if sys.dont_write_bytecode else ["-I"]
 
 

@@ -12,9 +12,11 @@ from spikesam.recordings.text import printable
 
 
 class PlainConsole(Console):
-    """A console that shows texts as they are: "[red]" and ":cat:" stay what they are, ESC becomes "?".
+    """A console that shows texts as they are: "[red]" and ":cat:" stay what they are, ESC becomes
+    "?".
 
-    Nothing is highlighted. To style a text, give :class:`rich.text.Text`. All commands print on such a console.
+    Nothing is highlighted. To style a text, give :class:`rich.text.Text`. All commands print on
+    such a console.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -24,8 +26,16 @@ class PlainConsole(Console):
         """Rich would end the process with exit code 1, which is an answer of `diff`."""
         raise  # the BrokenPipeError that is being handled
 
-    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """All that is printed, on its way to the screen: texts, paths, cells of tables, what a bar says."""
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """All that is printed, on its way to the screen: texts, paths, cells of tables, what a bar
+        says.
+        """
         for segment in super().render(renderable, options):
             lines = segment.text.split("\n")
-            yield segment if segment.control else segment._replace(text="\n".join(map(printable, lines)))
+            yield (
+                segment
+                if segment.control
+                else segment._replace(text="\n".join(map(printable, lines)))
+            )

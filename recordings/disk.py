@@ -1,4 +1,6 @@
-"""Files and folders that appear whole or not at all, what a kill left of them, and a disk that may be full."""
+"""Files and folders that appear whole or not at all, what a kill left of them, and a disk that may
+be full.
+"""
 
 from __future__ import annotations
 
@@ -20,20 +22,24 @@ from filelock import lock_descriptor
 from spikesam.recordings.errors import ExistsError, InputError
 
 WINDOWS = os.name == "nt"
-NO_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # Windows has the second alone
+NO_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(
+    os, "O_BINARY", 0
+)  # Windows has the second alone
 NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
 TEMPORARY = re.compile(r"\.spikesam-[0-9a-f]{16}\.tmp")
 
 
 @contextmanager
 def replacing(path: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
-    """Yield an empty file, open for writing; it becomes `path`, safely on disk, if the block succeeds, else vanishes.
+    """Yield an empty file, open for writing; it becomes `path`, safely on disk, if the block
+    succeeds, else vanishes.
 
-    Meanwhile it lies in the folder of `path`, under a name that nobody else has, so any number of processes may write
-    the same `path`: it is always one of their files, and whole. A file that is replaced hands on its permissions. A
-    link that is called `path` is replaced itself, never followed: a link in a folder that others can write to must not
-    lead to your files. Without `overwrite`, an ExistsError if `path` exists, even since the beginning; an OSError if it
-    is no regular file, or cannot be written.
+    Meanwhile it lies in the folder of `path`, under a name that nobody else has, so any number of
+    processes may write the same `path`: it is always one of their files, and whole. A file that is
+    replaced hands on its permissions. A link that is called `path` is replaced itself, never
+    followed: a link in a folder that others can write to must not lead to your files. Without
+    `overwrite`, an ExistsError if `path` exists, even since the beginning; an OSError if it is no
+    regular file, or cannot be written.
     """
     _check(path, overwrite)
     remove_leftovers(path.parent)
@@ -52,16 +58,20 @@ def replacing(path: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
     except BaseException as error:
         if temporary != path:
             temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and (error.filename is None or TEMPORARY.fullmatch(Path(error.filename).name)):
+        if isinstance(error, OSError) and (
+            error.filename is None or TEMPORARY.fullmatch(Path(error.filename).name)
+        ):
             error.filename, error.filename2 = str(path), None  # the name that a user knows
         raise
 
 
 @contextmanager
 def replacing_folder(path: Path, overwrite: bool) -> Iterator[Path]:
-    """Yield an empty folder beside `path`; it becomes `path`, safely on disk, if the block succeeds, else vanishes.
+    """Yield an empty folder beside `path`; it becomes `path`, safely on disk, if the block
+    succeeds, else vanishes.
 
-    A folder that was there is removed last, once the new one has its place. Whoever calls this holds
+    A folder that was there is removed last, once the new one has its place. Whoever calls this
+    holds
     :func:`spikesam.recordings.lock.file_lock` of `path`.
     """
     temporary, old = (path.with_name(f".{path.name}.{end}") for end in ("tmp", "old"))
@@ -92,7 +102,9 @@ def write_file(path: Path, *parts: bytes | memoryview, overwrite: bool = True) -
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove temporary files that no process holds: a kill left them. Files of other names are never touched."""
+    """Remove temporary files that no process holds: a kill left them. Files of other names are
+    never touched.
+    """
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if TEMPORARY.fullmatch(entry.name):
@@ -105,7 +117,9 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError) as error:
-        raise InputError(f"{path}: cannot be written ({reason(error)}); free space or choose another name") from error
+        raise InputError(
+            f"{path}: cannot be written ({reason(error)}); free space or choose another name"
+        ) from error
 
 
 def unused(path: Path) -> Path:
@@ -115,7 +129,9 @@ def unused(path: Path) -> Path:
 
 
 def try_lock(handle: int) -> bool:
-    """Lock an open file; False if another process holds it. Where the system knows no locks, nobody holds any."""
+    """Lock an open file; False if another process holds it. Where the system knows no locks, nobody
+    holds any.
+    """
     try:
         return lock_descriptor(handle, blocking=False)
     except OSError as error:
@@ -125,7 +141,9 @@ def try_lock(handle: int) -> bool:
 
 
 def sync(path: Path) -> None:
-    """Make a file or the names in a folder last; where one cannot be read or synced, the system does so in its time."""
+    """Make a file or the names in a folder last; where one cannot be read or synced, the system
+    does so in its time.
+    """
     try:
         handle = os.open(path, os.O_RDONLY)
         try:
@@ -142,12 +160,16 @@ def check_free(directory: Path, needed: int, kept: str = "", advice: str | None 
     free = shutil.disk_usage(directory).free
     if free < needed:
         kept = kept and f"; {kept}"
-        raise InputError(f"{directory}: {readable(free)} free, expected about {readable(needed)}{kept}", advice)
+        raise InputError(
+            f"{directory}: {readable(free)} free, expected about {readable(needed)}{kept}", advice
+        )
 
 
 def reason(error: Exception) -> str:
     """Why writing failed, in the system's words; HDF5 hides the error number in a longer text."""
-    number = getattr(error, "errno", None) or next(iter(re.findall(r"errno = (\d+)", str(error))), None)
+    number = getattr(error, "errno", None) or next(
+        iter(re.findall(r"errno = (\d+)", str(error))), None
+    )
     return os.strerror(int(number)) if number else " ".join(str(error).split())[:200]
 
 
@@ -175,7 +197,9 @@ def _exists(path: Path) -> ExistsError:
 
 
 def _new_temporary(folder: Path) -> tuple[Path, BinaryIO]:
-    """Make and open an empty file, locked for as long as it is open; no file that exists is taken, no link followed."""
+    """Make and open an empty file, locked for as long as it is open; no file that exists is taken,
+    no link followed.
+    """
     while True:
         path = folder / f".spikesam-{secrets.token_hex(8)}.tmp"
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | NO_WAITING | NO_LINKS, 0o666)

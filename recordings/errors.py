@@ -1,7 +1,7 @@
 """The errors that mean "what you gave is wrong", shared by every package and command.
 
-An error stores by name what would help. This module words it for Python users, `pipeline/cli/errors.py` for the command
-line.
+An error stores by name what would help. This module words it for Python users,
+`pipeline/cli/errors.py` for the command line.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 
 from spikesam.recordings.text import printable
 
-# How the line ends, by the name of the advice. In braces: an argument, or what the error gave with the advice.
+# How the line ends, by the name of the advice. In braces: an argument, or what the error gave with
+# the advice.
 ADVICE = {
     "other-out": "; choose another {out}",
     "wait": "; wait for it or choose another {out}",
@@ -54,20 +55,27 @@ _PYTHON = {
 class InputError(ValueError):
     """Something given by the user is missing, malformed or does not fit.
 
-    The message is a single line: where, what was found, what would be right. Commands print it and exit with code 2;
-    anything else that escapes a command is an internal failure (exit code 70). Names and values in a message come from
-    files and command lines: whatever they are, the line can be printed and is not long.
+    The message is a single line: where, what was found, what would be right. Commands print it and
+    exit with code 2; anything else that escapes a command is an internal failure (exit code 70).
+    Names and values in a message come from files and command lines: whatever they are, the line can
+    be printed and is not long.
 
     Parameters
     ----------
-    finding : where, what was found, what would be right; names neither an option of a command nor an argument
+    finding : where, what was found, what would be right; names neither an option of a command nor
+    an argument
     advice : what would help, a key of `ADVICE`
     argument : the argument that is wrong, if it is one; opens the line
     details : values for other {names} in the words of the advice
     """
 
     def __init__(
-        self, finding: object, advice: str | None = None, *, argument: str | None = None, **details: object
+        self,
+        finding: object,
+        advice: str | None = None,
+        *,
+        argument: str | None = None,
+        **details: object,
     ) -> None:
         super().__init__(finding, advice)
         self.finding = printable(finding)
@@ -79,7 +87,9 @@ class InputError(ValueError):
         return self.worded(lambda argument: _PYTHON.get(argument, argument))
 
     def worded(self, spell: Callable[[str], str]) -> str:
-        """The whole line; `spell` says how the user writes an argument, such as "out" or "overwrite"."""
+        """The whole line; `spell` says how the user writes an argument, such as "out" or
+        "overwrite".
+        """
         begin = f"{spell(self.argument)}: " if self.argument else ""
         end = re.sub(
             r"\{([\w-]+)\}",
@@ -90,7 +100,9 @@ class InputError(ValueError):
 
 
 class RasterError(InputError):
-    """A file of spikes or maps is not what it should be; the message names file, place, finding, expectation."""
+    """A file of spikes or maps is not what it should be; the message names file, place, finding,
+    expectation.
+    """
 
 
 class ExistsError(InputError):
@@ -107,7 +119,9 @@ def finding(error: Exception) -> str:
         return error.finding
     text = printable(error) or type(error).__name__
     if isinstance(error, OSError):
-        files = " -> ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
+        files = " -> ".join(
+            str(name) for name in (error.filename, error.filename2) if name is not None
+        )
         text = error.strerror or text
         return printable(f"{files}: {text}" if files else text)
     return text

@@ -13,7 +13,9 @@ WHAT = "a raster (raster.h5) or a file of maps (sam.h5)"
 
 
 def file_format(source: FileSource) -> str:
-    """Read the root attribute "format", "spike-raster" or "spike-maps", in a process of its own first; nothing else."""
+    """Read the root attribute "format", "spike-raster" or "spike-maps", in a process of its own
+    first; nothing else.
+    """
     checked = CheckedFile(source, "recording", WHAT, f"{__name__}:file_format")
     try:
         found: str = checked.attributes(checked.root, "/", {"format": str})["format"]

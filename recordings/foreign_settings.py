@@ -1,11 +1,12 @@
 """Keeps libraries from taking settings or code out of the current folder, which may be a download.
 
-Numba would read `.numba_config.yaml` there, which names a folder of compiled code to be run; matplotlib `matplotlibrc`,
-which can have it run LaTeX. A file that cannot be parsed would end the program, and a pipe of that name stop it.
-Settings in the user's own folders and in the environment count as ever.
+Numba would read `.numba_config.yaml` there, which names a folder of compiled code to be run;
+matplotlib `matplotlibrc`, which can have it run LaTeX. A file that cannot be parsed would end the
+program, and a pipe of that name stop it. Settings in the user's own folders and in the environment
+count as ever.
 
-With torch's wheels for Linux comes cuSPARSELt. When it is loaded it opens the library `libcuda.so.1`, which it looks
-for in the current folder before the system's.
+With torch's wheels for Linux comes cuSPARSELt. When it is loaded it opens the library
+`libcuda.so.1`, which it looks for in the current folder before the system's.
 """
 
 from __future__ import annotations
@@ -19,13 +20,19 @@ from pathlib import Path
 from threading import Thread
 from types import ModuleType
 
-FILES = {"numba.core.config": ".numba_config.yaml", "matplotlib": "matplotlibrc"}  # that a module reads when imported
-CUSPARSELT = "nvidia/cusparselt/lib/libcusparseLt.so.*[0-9]"  # where torch looks for it in each folder of sys.path
+FILES = {
+    "numba.core.config": ".numba_config.yaml",
+    "matplotlib": "matplotlibrc",
+}  # that a module reads when imported
+# where torch looks for it in each folder of sys.path
+CUSPARSELT = "nvidia/cusparselt/lib/libcusparseLt.so.*[0-9]"
 CLONE_FS = 0x200  # linux/sched.h: what threads share, the current folder among it
 
 
 def ignore_foreign_settings() -> None:
-    """From now on, import these modules and torch as if nothing of theirs were in the current folder."""
+    """From now on, import these modules and torch as if nothing of theirs were in the current
+    folder.
+    """
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
 
@@ -73,7 +80,9 @@ def _cusparselt_loaded() -> Iterator[None]:
 
 
 def _load_elsewhere(library: str) -> None:
-    """Load a library while "/" is the current folder, of this new thread alone where the system allows that."""
+    """Load a library while "/" is the current folder, of this new thread alone where the system
+    allows that.
+    """
     import ctypes
 
     with suppress(OSError):  # torch will say the same of the library

@@ -1,7 +1,8 @@
 """An HDF5 file of unknown origin: nothing in it is followed or read before it was checked.
 
-Every link is looked at before it is opened (soft and external ones could lead to other files), every dataset's storage
-before its size is asked for (virtual and external ones live elsewhere), and its size, type and filters before its data.
+Every link is looked at before it is opened (soft and external ones could lead to other files),
+every dataset's storage before its size is asked for (virtual and external ones live elsewhere), and
+its size, type and filters before its data.
 """
 
 from __future__ import annotations
@@ -30,20 +31,30 @@ from spikesam.recordings.text import printable
 
 MAX_SHOWN = 300  # characters of a path or a finding in a message
 MAX_ATTRIBUTES = 64  # of one object, where all are read
-LACKING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}  # the system's, whatever the file is
+LACKING = {
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.EAGAIN,
+}  # the system's, whatever the file is
 
 _SCALARS: dict[str, type] = {"text": str, "int64": int, "float64": float, "bool": bool}
-_LAYOUTS = {h5py.h5d.COMPACT: "compact", h5py.h5d.CONTIGUOUS: "contiguous", h5py.h5d.VIRTUAL: "virtual"}
+_LAYOUTS = {
+    h5py.h5d.COMPACT: "compact",
+    h5py.h5d.CONTIGUOUS: "contiguous",
+    h5py.h5d.VIRTUAL: "virtual",
+}
 _LINKS = {h5py.h5l.TYPE_SOFT: "a soft link", h5py.h5l.TYPE_EXTERNAL: "an external link"}
 
 FileSource = Path | str | bytes | io.BytesIO  # a file, by its name or in memory
 
 
 class CheckedFile:
-    """A file opened for reading, by name or content; a RasterError if it is not as expected, a `noun` such as "raster".
+    """A file opened for reading, by name or content; a RasterError if it is not as expected, a
+    `noun` such as "raster".
 
-    `what` is the longer description of what was expected. `opener` opens such a file in a process of its own first, see
-    `inspect`; None if this process wrote the file.
+    `what` is the longer description of what was expected. `opener` opens such a file in a process
+    of its own first, see `inspect`; None if this process wrote the file.
     """
 
     def __init__(self, source: FileSource, noun: str, what: str, opener: str | None) -> None:
@@ -54,15 +65,29 @@ class CheckedFile:
         self.source = content if isinstance(content, bytes) else Path(content).absolute()
         self.where = f"{noun} in memory" if self.path is None else str(self.path)
         if self.path is not None and not self.path.is_file():
-            found = "a directory" if self.path.is_dir() else "not a file" if self.path.exists() else "no such file"
+            found = (
+                "a directory"
+                if self.path.is_dir()
+                else "not a file"
+                if self.path.exists()
+                else "no such file"
+            )
             raise RasterError(f"{self.where}: {found}, expected {what}{similar_file(self.path)}")
         try:
             self.size = len(content) if isinstance(content, bytes) else Path(content).stat().st_size
-            if not self.size:  # nor does the kernel declare a size of what it makes up as it is read, perhaps for ever
-                raise RasterError(f"{self.where}: cannot be read as HDF5 (0 bytes), expected {what}; is it truncated?")
+            # nor does the kernel declare a size of what it makes up as it is read, perhaps for ever
+            if not self.size:
+                raise RasterError(
+                    f"{self.where}: cannot be read as HDF5 (0 bytes), expected {what}; is it "
+                    "truncated?"
+                )
             if opener is not None:
-                inspect(content if isinstance(content, bytes) else Path(content), opener, self.where)
-            self.file = h5py.File(io.BytesIO(content) if isinstance(content, bytes) else content, "r")
+                inspect(
+                    content if isinstance(content, bytes) else Path(content), opener, self.where
+                )
+            self.file = h5py.File(
+                io.BytesIO(content) if isinstance(content, bytes) else content, "r"
+            )
             self.root = h5py.h5g.open(self.file.id, b"/")
             self._chunks: list[tuple[str, NDArray[np.uint64]]] = []
             self._bytes = 0
@@ -71,7 +96,8 @@ class CheckedFile:
         except (OSError, RuntimeError, ValueError, MemoryError) as error:
             if isinstance(error, MemoryError) or getattr(error, "errno", None) in LACKING:
                 raise RasterError(
-                    f"{self.where}: cannot be opened here ({_one_line(error)}), expected room for open files and a "
+                    f"{self.where}: cannot be opened here ({_one_line(error)}), expected room for "
+                    "open files and a "
                     "process; raise the limits (ulimit)"
                 ) from error
             if isinstance(content, bytes):
@@ -81,13 +107,18 @@ class CheckedFile:
             if not begins:
                 raise RasterError(f"{self.where}: is not HDF5, expected {what}") from error
             raise RasterError(
-                f"{self.where}: cannot be read as HDF5 ({_one_line(error)}), expected {what}; is it truncated?"
+                f"{self.where}: cannot be read as HDF5 ({_one_line(error)}), expected {what}; is "
+                "it truncated?"
             ) from error
 
     def fail(self, where: str, found: str, expected: str) -> RasterError:
         """The error to raise."""
-        shown = (text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…" for text in (where, found))
-        return RasterError(f"{self.where}: {printable(': '.join(shown))}, expected {printable(expected)}")
+        shown = (
+            text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…" for text in (where, found)
+        )
+        return RasterError(
+            f"{self.where}: {printable(': '.join(shown))}, expected {printable(expected)}"
+        )
 
     @contextmanager
     def reading(self, where: str) -> Iterator[None]:
@@ -96,9 +127,19 @@ class CheckedFile:
             yield
         except RasterError:
             raise
-        except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError) as error:
+        except (
+            OSError,
+            RuntimeError,
+            KeyError,
+            ValueError,
+            TypeError,
+            OverflowError,
+            MemoryError,
+        ) as error:
             if not self.file:
-                raise RasterError(f"{self.where}: is closed; open it again, or read it inside its with block") from None
+                raise RasterError(
+                    f"{self.where}: is closed; open it again, or read it inside its with block"
+                ) from None
             raise self.fail(where, f"unreadable ({_one_line(error)})", "intact data") from error
 
     @contextmanager
@@ -112,7 +153,9 @@ class CheckedFile:
             raise RasterError(f"{self.where}: {where}: {error}") from error
 
     def expect_finished(self, name: str, version: int) -> None:
-        """Refuse another format or version, of which nothing else is read, and a file that was not finished."""
+        """Refuse another format or version, of which nothing else is read, and a file that was not
+        finished.
+        """
         kinds = {"spike-raster": "a raster", "spike-maps": "a file of maps"}
         if (found := self._root("format", str)) != name and {found, name} <= kinds.keys():
             raise OtherFormatError(f"{self.where}: is {kinds[found]}, expected {kinds[name]}")
@@ -133,11 +176,17 @@ class CheckedFile:
             if (count := group.get_num_objs()) > limit:
                 raise self.fail(where, f"{count:,} entries", f"at most {limit}")
             links: list[tuple[bytes, int]] = []
-            group.links.iterate(lambda name, info: links.append((bytes(name), int(info.type))), info=True)
+            group.links.iterate(
+                lambda name, info: links.append((bytes(name), int(info.type))), info=True
+            )
             for name, kind in links:
                 if kind != h5py.h5l.TYPE_HARD:
                     path = f"{where.rstrip('/')}/{name.decode('utf-8', 'replace')}"
-                    raise self.fail(path, _LINKS.get(kind, "a user-defined link"), "a hard link to data in this file")
+                    raise self.fail(
+                        path,
+                        _LINKS.get(kind, "a user-defined link"),
+                        "a hard link to data in this file",
+                    )
             return sorted(name.decode("utf-8", "replace") for name, _ in links)
 
     def expect_children(self, group: h5py.h5g.GroupID, where: str, expected: set[str]) -> None:
@@ -146,7 +195,11 @@ class CheckedFile:
         if found != expected:
             name = min(found ^ expected)
             finding = "missing" if name in expected else "an unknown path"
-            raise self.fail(f"{where.rstrip('/')}/{name}", finding, f"{where} to hold {', '.join(sorted(expected))}")
+            raise self.fail(
+                f"{where.rstrip('/')}/{name}",
+                finding,
+                f"{where} to hold {', '.join(sorted(expected))}",
+            )
 
     def group(self, parent: h5py.h5g.GroupID, name: str, where: str) -> h5py.h5g.GroupID:
         """Open a child whose link was checked."""
@@ -157,21 +210,35 @@ class CheckedFile:
             return opened
 
     def attributes(
-        self, owner: Any, where: str, expected: Mapping[str, type], optional: Mapping[str, type] = MappingProxyType({})
+        self,
+        owner: Any,
+        where: str,
+        expected: Mapping[str, type],
+        optional: Mapping[str, type] = MappingProxyType({}),
     ) -> dict[str, Any]:
-        """Read attributes, and `optional` ones that are there: str, int, float, bool, or tuple for three integers."""
+        """Read attributes, and `optional` ones that are there: str, int, float, bool, or tuple for
+        three integers.
+        """
         values = {}
         for name, kind in {**expected, **optional}.items():
             with self.reading(f"{where}@{name}"):
                 if not h5py.h5a.exists(owner, name.encode()):
                     if name in optional:
                         continue
-                    raise self.fail(f"{where}@{name}", "missing", f"an attribute of type {kind.__name__}")
-                values[name] = self._attribute(h5py.h5a.open(owner, name.encode()), f"{where}@{name}", kind)
+                    raise self.fail(
+                        f"{where}@{name}", "missing", f"an attribute of type {kind.__name__}"
+                    )
+                values[name] = self._attribute(
+                    h5py.h5a.open(owner, name.encode()), f"{where}@{name}", kind
+                )
         return values
 
-    def scalars(self, owner: Any, where: str, wanted: Callable[[str], bool]) -> dict[str, str | int | float | bool]:
-        """Read all attributes of names that are `wanted`, ascending, whose types the file says itself."""
+    def scalars(
+        self, owner: Any, where: str, wanted: Callable[[str], bool]
+    ) -> dict[str, str | int | float | bool]:
+        """Read all attributes of names that are `wanted`, ascending, whose types the file says
+        itself.
+        """
         found = dict[str, str | int | float | bool]()
         with self.reading(where):
             if (count := h5py.h5a.get_num_attrs(owner)) > MAX_ATTRIBUTES:
@@ -196,7 +263,11 @@ class CheckedFile:
         dtype = "text" if text else str(attribute.dtype)
         expected = {kind: name for name, kind in _SCALARS.items()}.get(kind, "int64")
         if shape != ((3,) if kind is tuple else ()) or dtype != expected:
-            raise self.fail(where, f"{dtype} of shape {shape}", f"{'three' if kind is tuple else 'one'} {expected}")
+            raise self.fail(
+                where,
+                f"{dtype} of shape {shape}",
+                f"{'three' if kind is tuple else 'one'} {expected}",
+            )
         if text and not type_id.is_variable_str() and type_id.get_size() > MAX_TEXT:
             raise self.fail(where, f"{type_id.get_size():,} bytes of text", f"at most {MAX_TEXT:,}")
         array = np.empty(shape, attribute.dtype)
@@ -216,10 +287,14 @@ class CheckedFile:
         opened = self.data(parent, name, where)
         with self.reading(where):
             if (layout := opened.get_create_plist().get_layout()) != h5py.h5d.CHUNKED:
-                raise self.fail(where, f"{_LAYOUTS.get(layout, 'unknown')} storage", "chunks in this file")
+                raise self.fail(
+                    where, f"{_LAYOUTS.get(layout, 'unknown')} storage", "chunks in this file"
+                )
             return opened
 
-    def data(self, parent: h5py.h5g.GroupID, name: str, where: str, other: str = "not a dataset") -> h5py.h5d.DatasetID:
+    def data(
+        self, parent: h5py.h5g.GroupID, name: str, where: str, other: str = "not a dataset"
+    ) -> h5py.h5d.DatasetID:
         """Open a child whose link was checked; an error says `other` of what is no dataset."""
         with self.reading(where):
             opened = h5py.h5o.open(parent, name.encode())
@@ -233,16 +308,22 @@ class CheckedFile:
         plist = dataset.get_create_plist()
         virtual = plist.get_layout() == h5py.h5d.VIRTUAL
         if virtual or plist.get_external_count():
-            raise self.fail(where, f"{'virtual' if virtual else 'external'} storage", "data in this file")
+            raise self.fail(
+                where, f"{'virtual' if virtual else 'external'} storage", "data in this file"
+            )
 
     def count_bytes(self, dataset: h5py.h5d.DatasetID, where: str, most: int) -> None:
-        """Refuse a dataset with which those that were counted take more than so many bytes, once they are unpacked."""
+        """Refuse a dataset with which those that were counted take more than so many bytes, once
+        they are unpacked.
+        """
         self._bytes += math.prod(dataset.shape) * dataset.dtype.itemsize
         if self._bytes > most:
             raise self.fail(where, f"arrays of more than {most:,} bytes", "at most so many")
 
     def check_dataset(self, opened: h5py.h5d.DatasetID, dataset: DatasetSpec) -> None:
-        """Compare dtype, shape, chunks, filters and the place of every stored chunk with what the format says."""
+        """Compare dtype, shape, chunks, filters and the place of every stored chunk with what the
+        format says.
+        """
         with self.reading(dataset.path):
             plist = opened.get_create_plist()
             filters = [plist.get_filter(number)[0] for number in range(plist.get_nfilters())]
@@ -262,7 +343,11 @@ class CheckedFile:
             self._check_chunks(opened, dataset)
 
     def _check_chunks(self, opened: h5py.h5d.DatasetID, dataset: DatasetSpec) -> None:
-        expected = int(np.prod([-(-side // step) for side, step in zip(dataset.shape, dataset.chunks, strict=True)]))
+        expected = int(
+            np.prod(
+                [-(-side // step) for side, step in zip(dataset.shape, dataset.chunks, strict=True)]
+            )
+        )
         if (count := opened.get_num_chunks()) != expected:
             raise self.fail(dataset.path, f"{count:,} stored chunks", f"{expected:,}")
         size = int(np.prod(dataset.chunks)) * dataset.dtype.itemsize
@@ -271,7 +356,11 @@ class CheckedFile:
         places = array("Q")
 
         def check(info: h5py.h5d.StoreInfo) -> None:
-            if info.filter_mask or not CHECKSUM_BYTES < info.size <= largest or info.byte_offset + info.size > end:
+            if (
+                info.filter_mask
+                or not CHECKSUM_BYTES < info.size <= largest
+                or info.byte_offset + info.size > end
+            ):
                 raise self.fail(
                     dataset.path,
                     f"chunk {info.chunk_offset} of {info.size:,} bytes at {info.byte_offset:,}, "
@@ -284,14 +373,21 @@ class CheckedFile:
         self._chunks.append((dataset.path, np.frombuffer(places, np.uint64).reshape(-1, 2)))
 
     def refuse_overlaps(self) -> None:
-        """Refuse a file in which two chunks, of whichever datasets, share bytes: a small one could hold any amount."""
+        """Refuse a file in which two chunks, of whichever datasets, share bytes: a small one could
+        hold any amount.
+        """
         begins, sizes = np.concatenate([places for _, places in self._chunks]).T
         order = np.argsort(begins)
         ends = (begins + sizes)[order]
         if (wrong := np.flatnonzero(ends[:-1] > begins[order][1:])).size:
             owners = np.cumsum([len(places) for _, places in self._chunks])
-            first, second = (self._chunks[np.searchsorted(owners, at, "right")][0] for at in order[wrong[0] :][:2])
-            raise self.fail(first, f"a chunk shares bytes with one of {second}", "chunks apart from each other")
+            first, second = (
+                self._chunks[np.searchsorted(owners, at, "right")][0]
+                for at in order[wrong[0] :][:2]
+            )
+            raise self.fail(
+                first, f"a chunk shares bytes with one of {second}", "chunks apart from each other"
+            )
 
 
 def _one_line(error: BaseException) -> str:

@@ -1,12 +1,14 @@
-"""Open an HDF5 file of unknown origin first in a process that may hang, crash or fill its memory without harm.
+"""Open an HDF5 file of unknown origin first in a process that may hang, crash or fill its memory
+without harm.
 
-HDF5 itself can be led into endless loops, crashes and huge allocations by a damaged file, and no check in this process
-could stop it: it holds Python's lock meanwhile and hears no signal. So one child process opens every such file before
-this one does, with the same checks, under limits on processor time and memory. What passed there is then opened here.
+HDF5 itself can be led into endless loops, crashes and huge allocations by a damaged file, and no
+check in this process could stop it: it holds Python's lock meanwhile and hears no signal. So one
+child process opens every such file before this one does, with the same checks, under limits on
+processor time and memory. What passed there is then opened here.
 
-The child starts with the first file (a quarter of a second), then takes some milliseconds for each, and ends with this
-process, however that ends: its input closes; the kernel ends it on Linux; and its limit on time is its own. On
-Windows it has no limits: the clock alone ends a child that hangs.
+The child starts with the first file (a quarter of a second), then takes some milliseconds for each,
+and ends with this process, however that ends: its input closes; the kernel ends it on Linux; and
+its limit on time is its own. On Windows it has no limits: the clock alone ends a child that hangs.
 """
 
 from __future__ import annotations
@@ -31,19 +33,27 @@ from spikesam.recordings.child import die_with_parent, python
 from spikesam.recordings.disk import WINDOWS, readable
 from spikesam.recordings.errors import InputError, OtherFormatError, RasterError
 
-SECONDS = 2.0  # of processor time to open any file, and more for a large one, which has many chunks to look at
+# of processor time to open any file, and more for a large one, which has many chunks to look at
+SECONDS = 2.0
 BYTES_PER_SECOND = 100e6
 MEMORY = 1 << 30  # beyond the size of the file
-PATIENCE = 20.0  # seconds by the clock without an answer: somebody has stopped the child, or the machine stands still
+# seconds by the clock without an answer: somebody has stopped the child, or the machine stands
+# still
+PATIENCE = 20.0
 
-KILLED, OUT_OF_TIME = (-getattr(signal, name, 1000) for name in ("SIGKILL", "SIGPROF"))  # Windows has neither
+KILLED, OUT_OF_TIME = (
+    -getattr(signal, name, 1000) for name in ("SIGKILL", "SIGPROF")
+)  # Windows has neither
 
-_Ended = tuple[dict[str, Any] | None, int | None]  # an answer, or the code of a child that ended without
+_Ended = tuple[
+    dict[str, Any] | None, int | None
+]  # an answer, or the code of a child that ended without
 _in_child = False
 
 
 def inspect(source: Path | bytes, opener: str, where: str) -> None:
-    """Open a file, or its content, by an `opener` such as "module:RasterReader" in the child process.
+    """Open a file, or its content, by an `opener` such as "module:RasterReader" in the child
+    process.
 
     What is found there, or its end, is raised as a RasterError that begins with `where`.
     """
@@ -60,7 +70,9 @@ def inspect(source: Path | bytes, opener: str, where: str) -> None:
             return
         if code == KILLED and not last_try:
             continue  # it was stopped, or somebody has killed it
-        raise RasterError(f"{where}: opening it {_ending(code, size)}, expected an intact file; get another copy")
+        raise RasterError(
+            f"{where}: opening it {_ending(code, size)}, expected an intact file; get another copy"
+        )
 
 
 def allowed_seconds(size: int) -> float:
@@ -80,7 +92,8 @@ def _ending(code: int | None, size: int) -> str:
 class _Inspector(threading.Thread):
     """Asks the child process one question at a time, whichever thread has it.
 
-    The kernel ends the child with the thread that started it: this one, which lives as long as this process.
+    The kernel ends the child with the thread that started it: this one, which lives as long as this
+    process.
     """
 
     def __init__(self) -> None:
@@ -95,7 +108,9 @@ class _Inspector(threading.Thread):
         atexit.register(self._close)
 
     def ask(self, order: dict[str, Any], content: bytes) -> _Ended:
-        """The child's answer; None if it died of the question, and then the code with which it ended."""
+        """The child's answer; None if it died of the question, and then the code with which it
+        ended.
+        """
         answer = Future[_Ended]()  # after Ctrl-C nobody waits for it
         self._questions.put((order, content, answer))
         return answer.result()
@@ -118,7 +133,9 @@ class _Inspector(threading.Thread):
             del order, content, answer  # before the next question, which may be long in coming
 
     def _close(self) -> None:
-        if self.pid == os.getpid() and self._process is not None:  # a process that was forked has no part in it
+        if (
+            self.pid == os.getpid() and self._process is not None
+        ):  # a process that was forked has no part in it
             self._process.kill()
             self._process.wait()
 
@@ -166,7 +183,9 @@ _starting = threading.Lock()
 def _inspector() -> _Inspector:
     global _current
     with _starting:
-        if _current is None or _current.pid != os.getpid():  # a process that was forked has no thread but one
+        if (
+            _current is None or _current.pid != os.getpid()
+        ):  # a process that was forked has no thread but one
             _current = _Inspector()
         return _current
 
@@ -176,7 +195,9 @@ def serve() -> NoReturn:
     global _in_child
     _in_child = True
     orders, answers = sys.stdin.buffer, sys.stdout.buffer
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, whose end is the end of the input
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C is for the parent, whose end is the end of the input
     if limited := hasattr(signal, "setitimer"):
         signal.signal(signal.SIGPROF, signal.SIG_DFL)
     die_with_parent()
@@ -207,7 +228,9 @@ def serve() -> NoReturn:
 
 def _limit_memory(size: int) -> None:
     """Let this process have `size` bytes more than it has, where the system counts them."""
-    with suppress(ModuleNotFoundError, FileNotFoundError):  # neither resource on Windows, nor /proc on macOS
+    with suppress(
+        ModuleNotFoundError, FileNotFoundError
+    ):  # neither resource on Windows, nor /proc on macOS
         import resource
 
         pages = int(Path("/proc/self/statm").read_text().split()[0])

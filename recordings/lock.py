@@ -16,7 +16,14 @@ from typing import IO
 
 from filelock import unlock_descriptor
 
-from spikesam.recordings.disk import NO_LINKS, NO_WAITING, WINDOWS, reason, remove_leftovers, try_lock
+from spikesam.recordings.disk import (
+    NO_LINKS,
+    NO_WAITING,
+    WINDOWS,
+    reason,
+    remove_leftovers,
+    try_lock,
+)
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.files import open_file
 from spikesam.recordings.text import printable
@@ -30,17 +37,22 @@ _HELD: set[tuple[Path, int]] = set()  # directories, with the threads of this pr
 
 def holds_files(directory: Path) -> bool:
     """True if anything besides locks lies in an existing directory."""
-    return any(not (path.name.startswith(".") and path.name.endswith(".lock")) for path in directory.iterdir())
+    return any(
+        not (path.name.startswith(".") and path.name.endswith(".lock"))
+        for path in directory.iterdir()
+    )
 
 
 @contextmanager
 def out_lock(directory: Path, advice: str | None = None, *, shared: bool = False) -> Iterator[None]:
-    """Hold `directory`, made if missing, for this process; the operating system lets go when the process ends.
+    """Hold `directory`, made if missing, for this process; the operating system lets go when the
+    process ends.
 
-    Afterwards the lock is gone, and so are the directories that were made and are still empty: a refused command leaves
-    nothing. What a killed process left of a file that it wrote there is removed. A thread that holds a directory may
-    hold it again; others may, too, who say `shared`. An InputError at once if another process or thread holds it, it
-    cannot be written, or it holds files and `advice` says what to do about that.
+    Afterwards the lock is gone, and so are the directories that were made and are still empty: a
+    refused command leaves nothing. What a killed process left of a file that it wrote there is
+    removed. A thread that holds a directory may hold it again; others may, too, who say `shared`.
+    An InputError at once if another process or thread holds it, it cannot be written, or it holds
+    files and `advice` says what to do about that.
     """
     directory = Path(directory)
     held = (directory.absolute(), threading.get_ident())
@@ -60,21 +72,29 @@ def out_lock(directory: Path, advice: str | None = None, *, shared: bool = False
 
 @contextmanager
 def file_lock(path: Path) -> Iterator[None]:
-    """Hold the name of a file that is being made, so that nobody works for long on a file that another makes.
+    """Hold the name of a file that is being made, so that nobody works for long on a file that
+    another makes.
 
-    The lock, `.NAME.lock`, lies beside it; folders that are missing are made, and removed if nothing came to lie there.
-    An InputError at once if another process or thread holds the name, or the folder cannot be written.
+    The lock, `.NAME.lock`, lies beside it; folders that are missing are made, and removed if
+    nothing came to lie there. An InputError at once if another process or thread holds the name, or
+    the folder cannot be written.
     """
     lock = path.with_name(f".{path.name}.lock")
-    with _locked(path.parent, lambda _: (lock, _acquired(lock, TRIES)), partial(_file_refusal, path)):
+    with _locked(
+        path.parent, lambda _: (lock, _acquired(lock, TRIES)), partial(_file_refusal, path)
+    ):
         yield
 
 
 @contextmanager
 def _locked(
-    directory: Path, acquire: Callable[[Path], tuple[Path, int]], refusal: Callable[[Exception], InputError]
+    directory: Path,
+    acquire: Callable[[Path], tuple[Path, int]],
+    refusal: Callable[[Exception], InputError],
 ) -> Iterator[None]:
-    """Hold what `acquire` gives, a file and its handle, in a directory, made if missing; `refusal` says why not."""
+    """Hold what `acquire` gives, a file and its handle, in a directory, made if missing; `refusal`
+    says why not.
+    """
     made = [path for path in (directory, *directory.parents) if not path.exists()]
     try:
         try:
@@ -106,7 +126,9 @@ def _alone(directory: Path) -> tuple[Path, int]:
 
 
 def _shared(directory: Path) -> tuple[Path, int]:
-    """Hold a directory beside others who share it: hold it alone for a moment, and make a lock of one's own."""
+    """Hold a directory beside others who share it: hold it alone for a moment, and make a lock of
+    one's own.
+    """
     lock, own = directory / LOCK_NAME, directory / SHARED.replace("*", secrets.token_hex(8))
     handle = _acquired(lock, 10 * TRIES)  # others may come at the same time
     try:
@@ -116,7 +138,9 @@ def _shared(directory: Path) -> tuple[Path, int]:
 
 
 def _acquired(path: Path, tries: int = 1) -> int:
-    """Open and lock a file that says who holds it; BlockingIOError, which names it, if another process does."""
+    """Open and lock a file that says who holds it; BlockingIOError, which names it, if another
+    process does.
+    """
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | NO_WAITING | NO_LINKS, 0o666)
         try:
@@ -124,7 +148,8 @@ def _acquired(path: Path, tries: int = 1) -> int:
                 if _is_there(path, handle):
                     with suppress(OSError):  # on a full disk it says nothing
                         os.ftruncate(handle, 0)
-                        # The first byte says nothing: on Windows nobody else can read it while it is locked.
+                        # The first byte says nothing: on Windows nobody else can read it while it
+                        # is locked.
                         os.write(handle, f" pid {os.getpid()} on {socket.gethostname()}".encode())
                     return handle
             elif (tries := tries - 1) <= 0:
@@ -140,7 +165,8 @@ def _acquired(path: Path, tries: int = 1) -> int:
 def _release(path: Path, handle: int) -> None:
     """Let go; the file is removed, unless another process took it."""
     with suppress(OSError):
-        # While it is held: who opened this file meanwhile finds that it has no name any more, and makes another.
+        # While it is held: who opened this file meanwhile finds that it has no name any more, and
+        # makes another.
         if _is_there(path, handle):
             path.unlink()
     with suppress(OSError):
@@ -148,7 +174,9 @@ def _release(path: Path, handle: int) -> None:
     os.close(handle)
     if WINDOWS:
         with suppress(OSError):
-            path.unlink()  # Windows removes no open file: neither this one before, nor one that another has taken now
+            # Windows removes no open file: neither this one before, nor one that another has taken
+            # now
+            path.unlink()
 
 
 def _is_there(path: Path, handle: int) -> bool:
@@ -170,15 +198,22 @@ def _out_refusal(directory: Path, error: Exception) -> InputError:
         with suppress(OSError), open_file(Path(error.filename)) as file:
             holder = _says(file)
         return InputError(
-            f"{directory}: another run is writing here, expected one run per directory ({holder})", "wait"
+            f"{directory}: another run is writing here, expected one run per directory ({holder})",
+            "wait",
         )
     if isinstance(error, (FileExistsError, NotADirectoryError)):
-        return InputError(f"{directory}: cannot be written, it is or lies below a file; choose a folder")
+        return InputError(
+            f"{directory}: cannot be written, it is or lies below a file; choose a folder"
+        )
     return InputError(f"{directory}: cannot be written ({error})", "other-out")
 
 
 def _file_refusal(path: Path, error: Exception) -> InputError:
     if isinstance(error, BlockingIOError):
-        text = "another run is writing it, expected one at a time; wait for it or choose another name"
+        text = (
+            "another run is writing it, expected one at a time; wait for it or choose another name"
+        )
         return InputError(f"{path}: {text}")
-    return InputError(f"{path}: cannot be written ({reason(error)}); free space or choose another name")
+    return InputError(
+        f"{path}: cannot be written ({reason(error)}); free space or choose another name"
+    )

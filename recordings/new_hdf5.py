@@ -1,4 +1,6 @@
-"""New HDF5 files: on a disk that may be full, under which HDF5 itself crashes (segmentation fault), or in memory."""
+"""New HDF5 files: on a disk that may be full, under which HDF5 itself crashes (segmentation fault),
+or in memory.
+"""
 
 from __future__ import annotations
 
@@ -55,10 +57,13 @@ class Target(io.FileIO):
 def new_hdf5(path: Path, *, overwrite: bool) -> Iterator[tuple[h5py.File, Target]]:
     """An HDF5 file that becomes `path` as `replacing` says; a full disk does not harm it.
 
-    `check` of the target is to be called now and then, and is called at the end: it raises an OSError with the system's
-    plain reason if a write has failed.
+    `check` of the target is to be called now and then, and is called at the end: it raises an
+    OSError with the system's plain reason if a write has failed.
     """
-    with replacing(path, overwrite=overwrite) as disk, Target(disk.fileno(), "w+", closefd=False) as target:
+    with (
+        replacing(path, overwrite=overwrite) as disk,
+        Target(disk.fileno(), "w+", closefd=False) as target,
+    ):
         with h5py.File(target, "w", libver=LIBVER) as file:
             yield file, target
         target.check()
@@ -66,15 +71,25 @@ def new_hdf5(path: Path, *, overwrite: bool) -> Iterator[tuple[h5py.File, Target
 
 def create_dataset(file: h5py.File, dataset: DatasetSpec) -> None:
     """Lay out a dataset, empty unless its content is known."""
-    deflate: dict[str, Any] = {"compression": "gzip", "compression_opts": DEFLATE_LEVEL} if dataset.digests else {}
+    deflate: dict[str, Any] = (
+        {"compression": "gzip", "compression_opts": DEFLATE_LEVEL} if dataset.digests else {}
+    )
     data = np.array(dataset.content, dataset.dtype) if dataset.content else None
     created = file.create_dataset(
-        dataset.path, dataset.shape, dataset.dtype, data, chunks=dataset.chunks, fletcher32=True, **deflate
+        dataset.path,
+        dataset.shape,
+        dataset.dtype,
+        data,
+        chunks=dataset.chunks,
+        fletcher32=True,
+        **deflate,
     )
     for name, value in dataset.attributes.items():
         created.attrs[name] = np.array(value, np.int64) if isinstance(value, tuple) else value
 
 
 def hdf5_in_memory(memory: io.BytesIO, mode: Literal["w", "r+"]) -> h5py.File:
-    """An HDF5 file in memory; HDF5's own files in memory have names, which it looks for in the current folder."""
+    """An HDF5 file in memory; HDF5's own files in memory have names, which it looks for in the
+    current folder.
+    """
     return h5py.File(memory, mode, libver=LIBVER)

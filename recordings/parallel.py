@@ -14,7 +14,9 @@ from typing import Any, TypeVar
 
 MEMORY = 1 << 30  # bytes that the items worked on at once, and their results, may take
 
-_idle: defaultdict[tuple[int, int], list[ThreadPoolExecutor]] = defaultdict(list)  # by process and number of threads
+_idle: defaultdict[tuple[int, int], list[ThreadPoolExecutor]] = defaultdict(
+    list
+)  # by process and number of threads
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -26,16 +28,23 @@ def cores() -> int:
 
 
 def workers_within_memory(item_bytes: int, most: int) -> int:
-    """Number of threads, at least one, at most `most` and one a core, whose items and results fit into memory."""
-    return max(1, min(most, cores(), MEMORY // item_bytes - 2))  # two more results than workers exist at a time
+    """Number of threads, at least one, at most `most` and one a core, whose items and results fit
+    into memory.
+    """
+    return max(
+        1, min(most, cores(), MEMORY // item_bytes - 2)
+    )  # two more results than workers exist at a time
 
 
-def in_order(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Generator[Result, None, None]:
+def in_order(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int
+) -> Generator[Result, None, None]:
     """Results of `function` in the order of `items`, the next few of which are worked on meanwhile.
 
-    The caller is one of the workers: while a result that it asks for is not there, it works on what nobody has begun.
-    At most `workers` + 1 results exist that were not asked for, so memory does not grow with the number of items. An
-    error of `function` is raised in its turn; what has not begun by then never does.
+    The caller is one of the workers: while a result that it asks for is not there, it works on what
+    nobody has begun. At most `workers` + 1 results exist that were not asked for, so memory does
+    not grow with the number of items. An error of `function` is raised in its turn; what has not
+    begun by then never does.
     """
     if workers == 1:
         yield from map(function, items)
@@ -54,7 +63,9 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item], workers:
                 future.cancel()
 
 
-def _first_result(function: Callable[[Item], Result], waiting: deque[tuple[Future[Result], Item]]) -> Result:
+def _first_result(
+    function: Callable[[Item], Result], waiting: deque[tuple[Future[Result], Item]]
+) -> Result:
     """Wait for the first of them, and take it off; meanwhile, work on those that have not begun."""
     for place in range(len(waiting)):
         if _now(waiting[0][0].done):
@@ -77,10 +88,11 @@ def _worked_on(function: Callable[[Item], Result], item: Item) -> Future[Result]
 def results_behind(
     function: Callable[[Item], Result], items: Iterable[Item], most: int
 ) -> Generator[Result, None, None]:
-    """Results of `function` in the order of `items`, by one other thread, while the next items are made.
+    """Results of `function` in the order of `items`, by one other thread, while the next items are
+    made.
 
-    At most `most` items wait for it. If making items fails, those that wait are still worked on; if `function` fails,
-    its error is raised in its turn, and no later item is.
+    At most `most` items wait for it. If making items fails, those that wait are still worked on; if
+    `function` fails, its error is raised in its turn, and no later item is.
     """
     waiting: deque[Future[Result]] = deque()
     failed = threading.Event()
@@ -105,7 +117,8 @@ def results_behind(
 
 @contextmanager
 def thread_pool(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads for the block, which waits for all that it submits, or fails; later blocks get the same ones again.
+    """Threads for the block, which waits for all that it submits, or fails; later blocks get the
+    same ones again.
 
     Linux often starts all new threads on one core, and moves them only after some milliseconds.
     """
@@ -119,7 +132,9 @@ def thread_pool(workers: int) -> Iterator[ThreadPoolExecutor]:
     idle.append(pool)
 
 
-def submitted(pool: ThreadPoolExecutor, function: Callable[..., Result], *arguments: Any) -> Future[Result]:
+def submitted(
+    pool: ThreadPoolExecutor, function: Callable[..., Result], *arguments: Any
+) -> Future[Result]:
     """`pool.submit`, which Ctrl-C does not cut short."""
     with interrupted_later():
         return pool.submit(function, *arguments)
@@ -141,8 +156,9 @@ def _now(ask: Callable[[], bool]) -> bool:
 def interrupted_later() -> Iterator[None]:
     """Let Ctrl-C wait until the block has ended.
 
-    Python raises it between any two steps of its own library, too: between those that take a lock of a future and those
-    that let go of it, for instance. Threads would wait for that lock for ever.
+    Python raises it between any two steps of its own library, too: between those that take a lock
+    of a future and those that let go of it, for instance. Threads would wait for that lock for
+    ever.
     """
     given = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(given):

@@ -12,14 +12,18 @@ DEEPEST = 32  # lists and objects inside each other; what this project writes ne
 
 
 def parse_json(text: str | bytes, where: object) -> Any:
-    """The value of a JSON text; an InputError about `where` if it is none, nests deep, or has NaN or huge numbers."""
+    """The value of a JSON text; an InputError about `where` if it is none, nests deep, or has NaN
+    or huge numbers.
+    """
     try:
         value = json.loads(text, parse_constant=_refuse_constant)
     except RecursionError:
         raise _too_deep(where) from None
     except ValueError as error:  # Python's own limit on digits raises it, and so do JSON and UTF-8
         reason = str(error).partition(";")[0]  # without advice to raise Python's limit
-        raise InputError(f"{where}: not valid JSON: {printable(reason, 2 * LONGEST_NAME)}") from None
+        raise InputError(
+            f"{where}: not valid JSON: {printable(reason, 2 * LONGEST_NAME)}"
+        ) from None
     if _deeper(value, DEEPEST):
         raise _too_deep(where)
     return value
@@ -30,7 +34,10 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _too_deep(where: object) -> InputError:
-    return InputError(f"{where}: lists and objects are nested deeper than {DEEPEST}, expected fewer inside each other")
+    return InputError(
+        f"{where}: lists and objects are nested deeper than {DEEPEST}, expected fewer inside each "
+        "other"
+    )
 
 
 def _deeper(value: Any, depth: int) -> bool:

@@ -7,7 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from spikesam.recordings.console import PlainConsole
 from spikesam.recordings.text import printable
@@ -16,7 +23,9 @@ Advance = Callable[[int], None]  # takes the number of items just done
 
 
 def progress_bar(console: Console, transient: bool = False) -> Progress:
-    """A bar on `console`; a transient one is for terminals only and gone at the end, others leave their last state."""
+    """A bar on `console`; a transient one is for terminals only and gone at the end, others leave
+    their last state.
+    """
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -31,7 +40,9 @@ def progress_bar(console: Console, transient: bool = False) -> Progress:
 
 
 class Tracker:
-    """Shows and times what is being done: `seconds` by stage, and `notes` for the user when the work is done."""
+    """Shows and times what is being done: `seconds` by stage, and `notes` for the user when the
+    work is done.
+    """
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or PlainConsole(stderr=True)
@@ -51,7 +62,9 @@ class Tracker:
 
     @contextmanager
     def show(self, text: str, total: int | None = None) -> Iterator[Advance]:
-        """A bar while the block runs; yields what is to be called with the number of items just done."""
+        """A bar while the block runs; yields what is to be called with the number of items just
+        done.
+        """
         with progress_bar(self.console, transient=True) as bar:
             task = bar.add_task(printable(text), total=total)
             yield lambda done: bar.advance(task, done)

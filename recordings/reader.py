@@ -48,7 +48,9 @@ Value = TypeVar("Value", bound=np.generic)
 
 
 class Reader(ABC, Generic[Layer]):
-    """One finished file, treated as untrusted; a context manager. Opening checks its whole structure."""
+    """One finished file, treated as untrusted; a context manager. Opening checks its whole
+    structure.
+    """
 
     HEADER: ClassVar[type[Header]]
     NOUN: ClassVar[str]  # what the file holds, and longer, for messages
@@ -60,7 +62,9 @@ class Reader(ABC, Generic[Layer]):
     predictions: NDArray[np.int32]
 
     def __init__(self, source: FileSource, *, trusted: bool = False) -> None:
-        if isinstance(source, (str, PathLike)) and os.path.isfile(os.path.join(source, self.IN_FOLDER)):
+        if isinstance(source, (str, PathLike)) and os.path.isfile(
+            os.path.join(source, self.IN_FOLDER)
+        ):
             source = raster_file(Path(source), self.WHAT, self.IN_FOLDER)
         opener = None if trusted else f"{type(self).__module__}:{type(self).__qualname__}"
         self._checked = CheckedFile(source, self.NOUN, self.WHAT, opener)
@@ -74,16 +78,22 @@ class Reader(ABC, Generic[Layer]):
             self.close()
             raise
 
-    beside: Any = None  # pictures and names of classes of what is in memory; of a file they lie in its folder
+    beside: Any = (
+        None  # pictures and names of classes of what is in memory; of a file they lie in its folder
+    )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """For another process, such as a worker of a DataLoader, which opens and checks the file anew."""
+        """For another process, such as a worker of a DataLoader, which opens and checks the file
+        anew.
+        """
         return type(self), (self._checked.source,)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -127,7 +137,9 @@ class Reader(ABC, Generic[Layer]):
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """The layers that were recorded or that have maps, in order of depth, the input first if it is one of them."""
+        """The layers that were recorded or that have maps, in order of depth, the input first if it
+        is one of them.
+        """
         return tuple(self.header.layers)
 
     def __iter__(self) -> Iterator[str]:
@@ -146,11 +158,15 @@ class Reader(ABC, Generic[Layer]):
     def __getitem__(self, layer: str | int | Layer) -> Any: ...
 
     def layer(self, layer: str | int | Layer) -> Layer:
-        """Find a layer by its name ("conv1") or number (1); an InputError names the nearest if there is none."""
+        """Find a layer by its name ("conv1") or number (1); an InputError names the nearest if
+        there is none.
+        """
         asked = layer if isinstance(layer, str | int) else getattr(layer, "name", repr(layer))
         if (found := self._by_name.get(asked)) is not None:
             return found
-        return self._by_name[find_layer(asked, {spec.name: spec.number for spec in self.layers}, self.where)]
+        return self._by_name[
+            find_layer(asked, {spec.name: spec.number for spec in self.layers}, self.where)
+        ]
 
     @cached_property
     def _by_name(self) -> dict[str | int, Layer]:
@@ -162,23 +178,33 @@ class Reader(ABC, Generic[Layer]):
         return html
 
     def verify(self, advance: Callable[[], object] = lambda: None) -> None:
-        """Check every value and everything derived from it; calls `advance` after each layer of each sample."""
+        """Check every value and everything derived from it; calls `advance` after each layer of
+        each sample.
+        """
         for layer in self.layers:
             of_layer = [
-                each for each in self._datasets.values() if each.digests and each.path.startswith(layer.path(""))
+                each
+                for each in self._datasets.values()
+                if each.digests and each.path.startswith(layer.path(""))
             ]
             for sample in range(self.n_samples):
                 for dataset in of_layer:
-                    for _ in self._pieces(dataset.path, sample) if sample < dataset.shape[0] else ():
+                    for _ in (
+                        self._pieces(dataset.path, sample) if sample < dataset.shape[0] else ()
+                    ):
                         pass
                 advance()
 
     @abstractmethod
     def _read_header(self, about: About) -> Header:
-        """Read the header and open all tables, not yet checked; `about` gets attributes of kind and datasets."""
+        """Read the header and open all tables, not yet checked; `about` gets attributes of kind and
+        datasets.
+        """
 
     @abstractmethod
-    def _check_piece(self, dataset: DatasetSpec, sample: int, first: int, rows: NDArray[Any]) -> None:
+    def _check_piece(
+        self, dataset: DatasetSpec, sample: int, first: int, rows: NDArray[Any]
+    ) -> None:
         """Refuse rows of a sample, from `first` on, that cannot be."""
 
     def _open(self) -> None:
@@ -193,7 +219,9 @@ class Reader(ABC, Generic[Layer]):
         self._checked.refuse_overlaps()
         self.samples = SampleTable(self._table("/samples/index"), self._table("/samples/label"))
         self.predictions = self._table(PREDICTION)
-        digest = content_digest(about, (self._table(each.path) for each in datasets if not each.digests))
+        digest = content_digest(
+            about, (self._table(each.path) for each in datasets if not each.digests)
+        )
         if (found := about["/"]["content_digest"]) != digest:
             raise self._checked.fail(
                 "/@content_digest",
@@ -202,7 +230,9 @@ class Reader(ABC, Generic[Layer]):
             )
 
     def _open_root(self, further: Collection[str]) -> int:
-        """Open the tables of samples, and `further` datasets at the root; returns how many samples they declare."""
+        """Open the tables of samples, and `further` datasets at the root; returns how many samples
+        they declare.
+        """
         checked = self._checked
         checked.expect_children(checked.root, "/", {"samples", "layers", *further})
         group = checked.group(checked.root, "samples", "/samples")
@@ -234,14 +264,23 @@ class Reader(ABC, Generic[Layer]):
             group = checked.group(layers, child, where)
             checked.expect_children(group, where, set(datasets))
             for part in datasets:
-                self._opened[f"{where}/{part}"] = checked.open_dataset(group, part, f"{where}/{part}")
+                self._opened[f"{where}/{part}"] = checked.open_dataset(
+                    group, part, f"{where}/{part}"
+                )
             yield NamedLayer(numbered[1], numbered[0])
 
     def _about(
-        self, about: About, where: str, axes: str, expected: Mapping[str, type], optional: Mapping[str, type] = {}
+        self,
+        about: About,
+        where: str,
+        axes: str,
+        expected: Mapping[str, type],
+        optional: Mapping[str, type] = {},
     ) -> dict[str, Any]:
         """Read the attributes of opened values; those but `axes`, which are compared."""
-        values = self._checked.attributes(self._opened[where], where, {"axes": str, **expected}, optional)
+        values = self._checked.attributes(
+            self._opened[where], where, {"axes": str, **expected}, optional
+        )
         about[where] = values
         if values["axes"] != axes:
             raise self._checked.fail(f"{where}@axes", "unknown axes", repr(axes))
@@ -262,7 +301,9 @@ class Reader(ABC, Generic[Layer]):
         self._checked.check_dataset(self._opened[dataset.path], dataset)
 
     def rows(self, path: str, sample: int, first: int = 0, last: int | None = None) -> NDArray[Any]:
-        """(last - first, …): rows of one sample's values, all if not given, checked as far as these rows allow."""
+        """(last - first, …): rows of one sample's values, all if not given, checked as far as these
+        rows allow.
+        """
         dataset = self._datasets[path]
         last = dataset.shape[1] if last is None else last
         rows = np.empty((last - first, *dataset.shape[2:]), dataset.dtype)
@@ -273,7 +314,9 @@ class Reader(ABC, Generic[Layer]):
     def _pieces(
         self, path: str, sample: int, first: int = 0, last: int | None = None
     ) -> Iterator[tuple[int, NDArray[Any]]]:
-        """The rows of a sample chunk by chunk, each with its first row; all are compared with its digest."""
+        """The rows of a sample chunk by chunk, each with its first row; all are compared with its
+        digest.
+        """
         dataset = self._datasets[path]
         where, (_, rows, *row) = f"{path}[{sample}]", dataset.chunks
         last = dataset.shape[1] if last is None else last
@@ -286,14 +329,18 @@ class Reader(ABC, Generic[Layer]):
             except ChunkError as error:
                 raise self._checked.fail(where, f"damaged: {error}", "an intact chunk") from error
             begin = max(first, start)
-            piece = np.frombuffer(chunk, dataset.dtype).reshape(rows, *row)[begin - start : last - start]
+            piece = np.frombuffer(chunk, dataset.dtype).reshape(rows, *row)[
+                begin - start : last - start
+            ]
             self._check_piece(dataset, sample, begin, piece)
             yield begin, piece
             sha256.update(piece.data)
         found, digest = self._table(dataset.digests)[sample], sha256.hexdigest().encode()
         if last - first == dataset.shape[1] and found != digest:
             expected = f"{digest.decode()}, the SHA-256 of its {self.VALUES}"
-            raise self._checked.fail(f"{dataset.digests}[{sample}]", found.decode("ascii", "replace"), expected)
+            raise self._checked.fail(
+                f"{dataset.digests}[{sample}]", found.decode("ascii", "replace"), expected
+            )
 
     def _table(self, where: str) -> NDArray[Any]:
         """A whole dataset whose size and type were checked; read once, then kept."""
@@ -308,7 +355,9 @@ class Reader(ABC, Generic[Layer]):
 
 
 class LayerView(ABC, Generic[Value]):
-    """A layer of an open file, indexed by the position of a sample or by a slice of positions; nothing else is read."""
+    """A layer of an open file, indexed by the position of a sample or by a slice of positions;
+    nothing else is read.
+    """
 
     def __init__(self, reader: Reader[Any], spec: Any, steps: int, dtype: type[Value]) -> None:
         self.spec, self._reader, self._dtype = spec, reader, dtype
@@ -366,7 +415,9 @@ def position(sample: Any, n_samples: int, where: object) -> int:
     try:
         at = operator.index(sample)
     except TypeError as error:
-        raise InputError(f"{where}: got sample {sample!r}, expected a whole number or a slice") from error
+        raise InputError(
+            f"{where}: got sample {sample!r}, expected a whole number or a slice"
+        ) from error
     if not -n_samples <= at < n_samples:
         raise InputError(f"{where}: no sample {at}, expected 0 to {n_samples - 1}")
     return at % n_samples

@@ -1,4 +1,6 @@
-"""Things by name: those of this project, and those that other installed packages add by entry points."""
+"""Things by name: those of this project, and those that other installed packages add by entry
+points.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +19,19 @@ T = TypeVar("T")
 
 
 class Registry(Mapping[str, T]):
-    """The things of one kind, by name; a package's is loaded, or refused naming the package, when it is first needed.
+    """The things of one kind, by name; a package's is loaded, or refused naming the package, when
+    it is first needed.
 
-    A name that another thing has is refused as soon as names are listed, or one that is not built in is looked for.
+    A name that another thing has is refused as soon as names are listed, or one that is not built
+    in is looked for.
     """
 
-    def __init__(self, group: str, expected: str, fits: Callable[[Any], bool], built_in: Mapping[str, T]) -> None:
-        """Of entry points "spikesam.`group`", what `fits` and people call `expected`, and those of this project."""
+    def __init__(
+        self, group: str, expected: str, fits: Callable[[Any], bool], built_in: Mapping[str, T]
+    ) -> None:
+        """Of entry points "spikesam.`group`", what `fits` and people call `expected`, and those of
+        this project.
+        """
         self.group, self.expected, self.built_in = group, expected, built_in
         self._fits, self._loaded = fits, dict[str, T]()
 
@@ -45,7 +53,9 @@ class Registry(Mapping[str, T]):
 
     @cached_property
     def _added(self) -> dict[str, tuple[EntryPoint, str]]:
-        """Name -> entry point, and what messages call it; none of the current folder, which holds data."""
+        """Name -> entry point, and what messages call it; none of the current folder, which holds
+        data.
+        """
         found: dict[str, tuple[EntryPoint, str]] = {}
         path = [folder for folder in map(os.path.abspath, sys.path) if not is_current(folder)]
         seen = set[str]()
@@ -56,10 +66,15 @@ class Registry(Mapping[str, T]):
                 continue  # the first on the path is the one that is imported
             seen.add(package.name)
             for point in package.entry_points.select(group=f"spikesam.{self.group}"):
-                where = printable(f"package {package.name} {package.version}, {point.group}", LONGEST_NAME)
+                where = printable(
+                    f"package {package.name} {package.version}, {point.group}", LONGEST_NAME
+                )
                 if point.name in (*self.built_in, *found):
                     owner = found[point.name][1] if point.name in found else "spikesam"
-                    raise InputError(f"{where}: the name {point.name!r} is taken by {owner}; uninstall one of them")
+                    raise InputError(
+                        f"{where}: the name {point.name!r} is taken by {owner}; uninstall one of "
+                        "them"
+                    )
                 found[point.name] = point, f"{where}: {point.name}"
         return found
 
@@ -70,5 +85,8 @@ class Registry(Mapping[str, T]):
             reason = printable(f"{type(error).__name__}: {error}")
             raise InputError(f"{where}: {point.value} cannot be imported ({reason})") from error
         if not self._fits(thing):
-            raise InputError(f"{where}: {point.value} is of type {type(thing).__name__}, expected {self.expected}")
+            raise InputError(
+                f"{where}: {point.value} is of type {type(thing).__name__}, expected "
+                f"{self.expected}"
+            )
         return thing

@@ -1,4 +1,6 @@
-"""The schema that rasters and maps share: a file that holds something of every sample, layer by layer."""
+"""The schema that rasters and maps share: a file that holds something of every sample, layer by
+layer.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,12 @@ from spikesam.recordings.text import brief
 
 LIBVER = ("v110", "v110")
 
-SPIKE_CHUNK_BYTES = 1 << 20  # a chunk of spikes or maps holds as many whole steps as fit, at least one
-TABLE_CHUNK_BYTES = 1 << 16  # a chunk of any other dataset holds as many whole rows as fit, at least one
+SPIKE_CHUNK_BYTES = (
+    1 << 20
+)  # a chunk of spikes or maps holds as many whole steps as fit, at least one
+TABLE_CHUNK_BYTES = (
+    1 << 16
+)  # a chunk of any other dataset holds as many whole rows as fit, at least one
 
 # Caps on what a file may declare, checked before anything of that size is allocated.
 MAX_LAYERS = 1000  # whose numbers have three digits
@@ -36,7 +42,9 @@ SAMPLE_DTYPES: dict[str, np.dtype[Any]] = {  # of /samples/…
     "prediction": np.dtype("<i4"),
 }
 PREDICTION = "/samples/prediction"
-MADE_OF = "made_of"  # in a configuration, or of maps: the digest of the raster that a raster was made of
+MADE_OF = (
+    "made_of"  # in a configuration, or of maps: the digest of the raster that a raster was made of
+)
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _GROUP = re.compile(rf"([0-9]{{3}})_({_NAME.pattern})")
@@ -44,20 +52,28 @@ _GROUP = re.compile(rf"([0-9]{{3}})_({_NAME.pattern})")
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """One dataset of a file: values of every sample, which are deflated, such as spikes or maps, or else a table."""
+    """One dataset of a file: values of every sample, which are deflated, such as spikes or maps, or
+    else a table.
+    """
 
     path: str
     shape: tuple[int, ...]  # samples first, but where it has `content`; of values (N, rows, …)
     dtype: np.dtype[Any]
     digests: str = ""  # path of the table of SHA-256 of each sample's values; "" of a table
-    attributes: Mapping[str, Any] = field(default_factory=dict, hash=False)  # text, number, or numbers
+    attributes: Mapping[str, Any] = field(
+        default_factory=dict, hash=False
+    )  # text, number, or numbers
     content: tuple[int, ...] = ()  # the same for whatever samples
 
     @cached_property
     def chunks(self) -> tuple[int, ...]:
-        """Of values (1, rows, …), whole rows of ≤ 1 MiB in all; of tables whole rows of ≤ 64 KiB; at least one."""
+        """Of values (1, rows, …), whole rows of ≤ 1 MiB in all; of tables whole rows of ≤ 64 KiB;
+        at least one.
+        """
         count, *row = self.shape[1:] if self.digests else self.shape
-        most = (SPIKE_CHUNK_BYTES if self.digests else TABLE_CHUNK_BYTES) // (math.prod(row) * self.dtype.itemsize)
+        most = (SPIKE_CHUNK_BYTES if self.digests else TABLE_CHUNK_BYTES) // (
+            math.prod(row) * self.dtype.itemsize
+        )
         return (*[1] * bool(self.digests), max(1, min(count, most)), *row)
 
 
@@ -79,17 +95,23 @@ class NamedLayer:
 
 
 class Header(ABC):
-    """Statements of a file about all its samples; raster and maps have one each, a frozen dataclass."""
+    """Statements of a file about all its samples; raster and maps have one each, a frozen
+    dataclass.
+    """
 
     FORMAT: ClassVar[str]
     VERSION: ClassVar[int]
-    JOINED: ClassVar[tuple[str, ...]] = ()  # root attributes that say who made the samples: several are joined by "+"
+    JOINED: ClassVar[
+        tuple[str, ...]
+    ] = ()  # root attributes that say who made the samples: several are joined by "+"
     timesteps: int
     layers: tuple[Any, ...]
 
     @abstractmethod
     def datasets(self, n_samples: int) -> list[DatasetSpec]:
-        """All datasets of a file of so many samples; tables in the order in which the content digest takes them."""
+        """All datasets of a file of so many samples; tables in the order in which the content
+        digest takes them.
+        """
 
     @abstractmethod
     def attributes(self) -> dict[str, Any]:
@@ -107,7 +129,10 @@ class Header(ABC):
 
 def sample_datasets(n_samples: int) -> list[DatasetSpec]:
     """The tables that say which samples a file holds."""
-    return [DatasetSpec(f"/samples/{name}", (n_samples,), dtype) for name, dtype in SAMPLE_DTYPES.items()]
+    return [
+        DatasetSpec(f"/samples/{name}", (n_samples,), dtype)
+        for name, dtype in SAMPLE_DTYPES.items()
+    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,15 +147,22 @@ class SampleTable:
     def __post_init__(self) -> None:
         for name, dtype in (("index", np.int64), ("label", np.int32)):
             array = np.array(getattr(self, name))
-            if array.ndim != 1 or array.dtype.kind not in "iu" or not np.array_equal(array.astype(dtype), array):
+            if (
+                array.ndim != 1
+                or array.dtype.kind not in "iu"
+                or not np.array_equal(array.astype(dtype), array)
+            ):
                 raise InputError(
-                    f"samples: {name} is {array.shape} of {array.dtype}, expected (N,) of {np.dtype(dtype)}"
+                    f"samples: {name} is {array.shape} of {array.dtype}, expected (N,) of "
+                    f"{np.dtype(dtype)}"
                 )
             array = array.astype(dtype)
             array.setflags(write=False)
             object.__setattr__(self, name, array)
         if len(self.index) != len(self.label):
-            raise InputError(f"samples: {len(self.index)} indices and {len(self.label)} labels, expected as many")
+            raise InputError(
+                f"samples: {len(self.index)} indices and {len(self.label)} labels, expected as many"
+            )
         check_cap("number of samples", len(self.index), "N")
 
     def __len__(self) -> int:
@@ -149,7 +181,9 @@ def check_cap(name: str, value: int, symbol: str) -> None:
 def check_name(name: str) -> None:
     """Refuse what cannot be the name of a layer."""
     if not (isinstance(name, str) and _NAME.fullmatch(name)):
-        raise InputError(f"layer {str(name)[:80]!r}: expected a name such as 'conv1', of letters, digits and _")
+        raise InputError(
+            f"layer {str(name)[:80]!r}: expected a name such as 'conv1', of letters, digits and _"
+        )
 
 
 def parse_group(group: str) -> tuple[int, str] | None:
@@ -159,13 +193,17 @@ def parse_group(group: str) -> tuple[int, str] | None:
 
 
 def find_layer(asked: str | int, numbers: Mapping[str, int], where: object) -> str:
-    """Name of the layer of this name ("conv1") or number (1, "1"), of `numbers`: name -> number; else an InputError."""
+    """Name of the layer of this name ("conv1") or number (1, "1"), of `numbers`: name -> number;
+    else an InputError.
+    """
     by_number = {str(number): name for name, number in numbers.items()}
     text = str(asked)
     name = text if text in numbers else by_number.get(text.lstrip("0") or text[:1])
     if name is None:
         if set(text.replace(",", " ").split()) <= set(numbers) and "," in text:
-            raise InputError(f"{where}: no layer {asked!r}; name several one by one, without commas")
+            raise InputError(
+                f"{where}: no layer {asked!r}; name several one by one, without commas"
+            )
         near = difflib.get_close_matches(text, numbers, 3) or numbers
         raise InputError(f"{where}: no layer {asked!r}; did you mean {' or '.join(near)}?")
     return name
@@ -174,8 +212,8 @@ def find_layer(asked: str | int, numbers: Mapping[str, int], where: object) -> s
 def steps_that_matter(timesteps: int, to_readout: int) -> int:
     """How many of the first steps of a layer can still change the answer, at least 1.
 
-    The readout sums up to step T - 1. A spike after step T - 1 - `to_readout` arrives too late, and says nothing of the
-    answer. A spike needs `to_readout` steps at least to get there: where each layer takes a step and reads the one
-    before, L - l of layer l of L; 0 where layers take no step.
+    The readout sums up to step T - 1. A spike after step T - 1 - `to_readout` arrives too late, and
+    says nothing of the answer. A spike needs `to_readout` steps at least to get there: where each
+    layer takes a step and reads the one before, L - l of layer l of L; 0 where layers take no step.
     """
     return max(1, timesteps - to_readout)

@@ -1,4 +1,6 @@
-"""Texts of unknown origin, made fit to be shown: names are data, and must not steer a terminal or fill a screen."""
+"""Texts of unknown origin, made fit to be shown: names are data, and must not steer a terminal or
+fill a screen.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import Any
 
-LONGEST_MESSAGE = 900  # characters of one line for people: enough for two long paths and what is wrong with them
+LONGEST_MESSAGE = (
+    900  # characters of one line for people: enough for two long paths and what is wrong with them
+)
 LISTED = 4  # members of a sequence that a line still names
 LONGEST_NAME = 80  # of the name of a class, of an image or of a data set among other words
 
@@ -15,15 +19,17 @@ LONGEST_NAME = 80  # of the name of a class, of an image or of a data set among 
 def printable(text: object, most: int = LONGEST_MESSAGE) -> str:
     """A text in one line of at most `most` ≥ 3 characters, as it can be shown anywhere.
 
-    Every white space becomes a space. "?" stands for what cannot be printed: control characters such as ESC, marks that
-    turn the direction of writing, halves of surrogate pairs (bytes of a file name that are not UTF-8). Of what is too
-    long the middle is left out, because where something is stands first, and what would be right stands last.
+    Every white space becomes a space. "?" stands for what cannot be printed: control characters
+    such as ESC, marks that turn the direction of writing, halves of surrogate pairs (bytes of a
+    file name that are not UTF-8). Of what is too long the middle is left out, because where
+    something is stands first, and what would be right stands last.
     """
     text = str(text)
     if len(text) > 2 * most:  # before looking at each character of what could be megabytes
         text = f"{text[:most]}…{text[-most:]}"
     cleaned = "".join(
-        character if character.isprintable() else " " if character.isspace() else "?" for character in text
+        character if character.isprintable() else " " if character.isspace() else "?"
+        for character in text
     )
     if len(cleaned) <= most:
         return cleaned
@@ -32,12 +38,19 @@ def printable(text: object, most: int = LONGEST_MESSAGE) -> str:
 
 
 def told_apart(names: Iterable[str]) -> list[str]:
-    """Names as people see them, each another one: those that would look alike get their number, "crane (2)"."""
+    """Names as people see them, each another one: those that would look alike get their number,
+    "crane (2)".
+    """
     shown = [printable(name) for name in names]
     numbered = [f"{name} ({number})" for number, name in enumerate(shown)]
     count = Counter(map(_short, shown))
-    found = [other if count[_short(name)] > 1 else name for name, other in zip(shown, numbered, strict=True)]
-    return found if len(set(map(_short, found))) == len(found) else numbered  # one was called "crane (2)" already
+    found = [
+        other if count[_short(name)] > 1 else name
+        for name, other in zip(shown, numbered, strict=True)
+    ]
+    return (
+        found if len(set(map(_short, found))) == len(found) else numbered
+    )  # one was called "crane (2)" already
 
 
 def _short(name: str) -> str:
@@ -52,8 +65,13 @@ def shorten(names: Sequence[str], most: int = 5) -> str:
 
 
 def brief(thing: Any) -> str:
-    """One line for a dataclass, as its `repr`: what is as by default is left out, and large arrays are their shape."""
-    found = {field.name: (_brief(getattr(thing, field.name)), _brief(field.default)) for field in fields(thing)}
+    """One line for a dataclass, as its `repr`: what is as by default is left out, and large arrays
+    are their shape.
+    """
+    found = {
+        field.name: (_brief(getattr(thing, field.name)), _brief(field.default))
+        for field in fields(thing)
+    }
     parts = [f"{name}={value}" for name, (value, default) in found.items() if value != default]
     return f"{type(thing).__name__}({', '.join(parts)})"
 
@@ -64,5 +82,7 @@ def _brief(value: Any) -> str:
     if hasattr(value, "shape"):
         return f"({' × '.join(map(str, value.shape))})"
     if isinstance(value, tuple):
-        return f"({', '.join(map(_brief, value)) if len(value) <= LISTED else f'{len(value)} in all'})"
+        return (
+            f"({', '.join(map(_brief, value)) if len(value) <= LISTED else f'{len(value)} in all'})"
+        )
     return f"{value:g}" if isinstance(value, float) else printable(repr(value), 2 * LONGEST_NAME)

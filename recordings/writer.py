@@ -1,4 +1,6 @@
-"""Writing a raster or a file of maps from its samples, in any order; it appears whole or not at all."""
+"""Writing a raster or a file of maps from its samples, in any order; it appears whole or not at
+all.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ class SampleRecord:
 
     position: int  # in the raster or among the maps
     rows: dict[str, Any]  # path in the file -> its row of that table
-    chunks: dict[str, list[bytes]] = field(default_factory=dict)  # path -> its encoded values, in order
+    chunks: dict[str, list[bytes]] = field(
+        default_factory=dict
+    )  # path -> its encoded values, in order
 
     @property
     def prediction(self) -> int:
@@ -46,7 +50,9 @@ class SampleRecord:
         """Bytes of its chunks."""
         return sum(len(chunk) for chunks in self.chunks.values() for chunk in chunks)
 
-    def encode(self, dataset: DatasetSpec, values: NDArray[Any], *, keep: bool = True, **options: int) -> None:
+    def encode(
+        self, dataset: DatasetSpec, values: NDArray[Any], *, keep: bool = True, **options: int
+    ) -> None:
         """Take its values of a dataset, (rows, …), and their digest; or the digest alone."""
         self.rows[dataset.digests] = sample_digest(values)
         if keep:
@@ -55,12 +61,18 @@ class SampleRecord:
 
 @contextmanager
 def writing_samples(
-    target: Path | io.BytesIO, header: Header, samples: SampleTable, *, overwrite: bool = False, **identity: str
+    target: Path | io.BytesIO,
+    header: Header,
+    samples: SampleTable,
+    *,
+    overwrite: bool = False,
+    **identity: str,
 ) -> Iterator[SampleWriter]:
-    """Write a file that is there when the block ends well, with every sample in it, or else not at all.
+    """Write a file that is there when the block ends well, with every sample in it, or else not at
+    all.
 
-    A BytesIO is written from its beginning; what it holds if the block fails is not `complete`. `identity` are further
-    root attributes, which tell files of one run apart, or runs.
+    A BytesIO is written from its beginning; what it holds if the block fails is not `complete`.
+    `identity` are further root attributes, which tell files of one run apart, or runs.
     """
     if isinstance(target, io.BytesIO):
         root = ((name, value, type(value)) for name, value in header.attributes().items())
@@ -99,11 +111,14 @@ class SampleWriter:
         self._written = np.zeros(len(samples), np.bool_)
         file.attrs.update(identity)
         self._tables = {  # that are known whole, and need not be read from the file
-            f"/samples/{name}": np.asarray(getattr(samples, name), SAMPLE_DTYPES[name]) for name in ("index", "label")
+            f"/samples/{name}": np.asarray(getattr(samples, name), SAMPLE_DTYPES[name])
+            for name in ("index", "label")
         }
         for path, table in self._tables.items():
             write_table(file, path, table)
-        filled = [each for each in self._datasets if each.path not in self._tables and not each.content]
+        filled = [
+            each for each in self._datasets if each.path not in self._tables and not each.content
+        ]
         self._filled = [(each, dataset_id(file, each.path)) for each in filled]
 
     def add(self, first: int, records: Sequence[SampleRecord]) -> None:
@@ -112,14 +127,20 @@ class SampleWriter:
             # Some datasets have the first samples alone.
             if of_dataset := records[: max(0, dataset.shape[0] - first)]:
                 if dataset.digests:
-                    store_chunks(place, first, (record.chunks[dataset.path] for record in of_dataset))
+                    store_chunks(
+                        place, first, (record.chunks[dataset.path] for record in of_dataset)
+                    )
                 else:
-                    rows = np.array([record.rows[dataset.path] for record in of_dataset], dataset.dtype)
+                    rows = np.array(
+                        [record.rows[dataset.path] for record in of_dataset], dataset.dtype
+                    )
                     self._write(dataset, place, first, rows)
         self._added(first, len(records), self._root)
 
     def copy(self, first: int, content: bytes) -> None:
-        """Take the samples of another file of this run, which needs no check, chunk by chunk, to `first` on."""
+        """Take the samples of another file of this run, which needs no check, chunk by chunk, to
+        `first` on.
+        """
         with h5py.File(io.BytesIO(content), "r") as part:
             for dataset, place in self._filled:
                 if first < dataset.shape[0]:
@@ -137,7 +158,9 @@ class SampleWriter:
     def finish(self) -> None:
         """Mark the file complete; a fault of the program if a sample was never written."""
         if not self._written.all():
-            raise ValueError(f"{self._written.sum()} samples were written, expected {len(self._written)}")
+            raise ValueError(
+                f"{self._written.sum()} samples were written, expected {len(self._written)}"
+            )
         last = self._header.derived(self._table)
         for name, found in self._origins.items():  # who finishes the file stands last
             joined = "+".join(sorted(found, key=getattr(self._header, name).__eq__))
@@ -145,7 +168,9 @@ class SampleWriter:
                 last[name] = joined
         about = {each.path: each.attributes for each in self._datasets if each.attributes}
         tables = (self._table(each.path) for each in self._datasets if not each.digests)
-        self.content_digest = last["content_digest"] = content_digest({"/": self._root | last, **about}, tables)
+        self.content_digest = last["content_digest"] = content_digest(
+            {"/": self._root | last, **about}, tables
+        )
         self._file.attrs.update({**last, "complete": True})
 
     def _added(self, first: int, count: int, root: Any) -> None:
@@ -155,7 +180,9 @@ class SampleWriter:
         if self._target is not None:
             self._target.check()
 
-    def _write(self, dataset: DatasetSpec, place: h5py.h5d.DatasetID, first: int, rows: NDArray[Any]) -> None:
+    def _write(
+        self, dataset: DatasetSpec, place: h5py.h5d.DatasetID, first: int, rows: NDArray[Any]
+    ) -> None:
         write_rows(place, first, rows)
         if len(rows) == dataset.shape[0]:
             self._tables[dataset.path] = rows
@@ -165,7 +192,9 @@ class SampleWriter:
 
 
 def _lay_out(file: h5py.File, datasets: Sequence[DatasetSpec], root: dict[str, Any]) -> None:
-    """Write attributes and empty datasets; `complete` stays false until :meth:`SampleWriter.finish`."""
+    """Write attributes and empty datasets; `complete` stays false until
+    :meth:`SampleWriter.finish`.
+    """
     for dataset in datasets:
         create_dataset(file, dataset)
     file.attrs.update({**root, "complete": False, "content_digest": ""})
@@ -173,7 +202,9 @@ def _lay_out(file: h5py.File, datasets: Sequence[DatasetSpec], root: dict[str, A
 
 @lru_cache(maxsize=4)
 def _empty(datasets: tuple[DatasetSpec, ...], root: tuple[tuple[str, Any, type], ...]) -> bytes:
-    """The content of a file that is laid out: parts of a run share it. Types are given since 1 == 1.0 == True."""
+    """The content of a file that is laid out: parts of a run share it. Types are given since 1 ==
+    1.0 == True.
+    """
     with hdf5_in_memory(memory := io.BytesIO(), "w") as file:
         _lay_out(file, datasets, {name: value for name, value, _ in root})
     return memory.getvalue()

@@ -1,7 +1,8 @@
 """Report known vulnerabilities of the locked packages, with pip-audit in an environment of its own.
 
-It only reports, and its exit code is 0: what is found may not concern this project, and the service that knows may be
-out of reach. Arguments go to pip-audit: `scripts/audit.py --vulnerability-service osv` asks another one.
+It only reports, and its exit code is 0: what is found may not concern this project, and the service
+that knows may be out of reach. Arguments go to pip-audit: `scripts/audit.py --vulnerability-service
+osv` asks another one.
 """
 
 from __future__ import annotations
@@ -30,7 +31,14 @@ def main(arguments: Sequence[str]) -> None:
         print("no audit: pip-audit could not be installed; is the package index in reach?")
         return
     for lock in LOCKS:
-        command = [str(HOME / "bin" / "pip-audit"), "--requirement", lock, "--no-deps", "--disable-pip", *arguments]
+        command = [
+            str(HOME / "bin" / "pip-audit"),
+            "--requirement",
+            lock,
+            "--no-deps",
+            "--disable-pip",
+            *arguments,
+        ]
         command += ["--format", "json", "--progress-spinner", "off"]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         try:
@@ -50,7 +58,15 @@ def install() -> None:
         return
     shutil.rmtree(HOME, ignore_errors=True)
     venv.create(HOME, with_pip=True)
-    pip = [str(HOME / "bin" / "python"), "-I", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip = [
+        str(HOME / "bin" / "python"),
+        "-I",
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+    ]
     subprocess.run([*pip, "--no-deps", "--require-hashes", "-r", str(TOOL)], check=True)
     ready.write_text(state)
 

@@ -1,7 +1,8 @@
-"""Print the table of docs/energy.md, bundled networks beside their ANN twins: python scripts/bundled_energy.py [ZIP].
+"""Print the table of docs/energy.md, bundled networks beside their ANN twins: python
+scripts/bundled_energy.py [ZIP].
 
-ZIP has images of Tiny-ImageNet, for the networks that need them. An ANN's effective MACs leave out values of 0, as
-NeuroBench does: what ReLU made 0, and windows of zeros where a layer pools.
+ZIP has images of Tiny-ImageNet, for the networks that need them. An ANN's effective MACs leave out
+values of 0, as NeuroBench does: what ReLU made 0, and windows of zeros where a layer pools.
 """
 
 from __future__ import annotations
@@ -30,12 +31,19 @@ TWINS = {
     "tiny-imagenet-10-vgg11": "tiny-imagenet-10-vgg11-ann",
 }
 SAMPLES = 50
-PICOJOULES = ((0.9, 4.6), (0.03, 0.23), (0.1, 0.3))  # of an addition, of a MAC: float32; int8; int8, sums of 32 bits
+PICOJOULES = (
+    (0.9, 4.6),
+    (0.03, 0.23),
+    (0.1, 0.3),
+)  # of an addition, of a MAC: float32; int8; int8, sums of 32 bits
 
 
 def main() -> None:
     """Simulate, count and print."""
-    print("| network | steps | sparsity | SynOps | MACs: dense, effective | rated | µJ: SNN, dense, effective | int8 |")
+    print(
+        "| network | steps | sparsity | SynOps | MACs: dense, effective | rated | µJ: SNN, dense, "
+        "effective | int8 |"
+    )
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for name, twin in TWINS.items():
         data = sys.argv[1] if name.startswith("tiny") and len(sys.argv) > 1 else None
@@ -43,13 +51,20 @@ def main() -> None:
             continue
         with spikesam.simulate(name, data, samples=SAMPLES) as raster:
             found = spikesam.energy(raster, name)
-            cells = [f"`{name}`", f"{raster.timesteps}", f"{found.sparsity:.1%}", in_short(found.operations)]
+            cells = [
+                f"`{name}`",
+                f"{raster.timesteps}",
+                f"{found.sparsity:.1%}",
+                in_short(found.operations),
+            ]
         macs = [] if twin is None else [found.layers["ann_macs"].sum()]
         macs += [effective_macs(twin, data)] if twin else []
         cells += [", ".join(map(in_short, macs)) or "–", f"{1e6 * found.rated_joules:.3g}"]
         for addition, mac in PICOJOULES:
             snn = found.operations * addition + found.layers["macs"].sum() * mac
-            cells.append(" / ".join(f"{each / 1e6:.3g}" for each in (snn, *(mac * each for each in macs))))
+            cells.append(
+                " / ".join(f"{each / 1e6:.3g}" for each in (snn, *(mac * each for each in macs)))
+            )
         print("|", " | ".join(cells), "|", flush=True)
 
 
@@ -57,7 +72,10 @@ def effective_macs(name: str, data: str | None) -> float:
     """Mean over samples of the MACs of values that are not 0."""
     checkpoint = spikesam.load(name)
     network = checkpoint.network
-    model, images = DifferentiableNetwork(network), choose_samples(data, checkpoint, SAMPLES, 0, False)
+    model, images = (
+        DifferentiableNetwork(network),
+        choose_samples(data, checkpoint, SAMPLES, 0, False),
+    )
     total = 0
     for sample in range(len(images)):
         (inputs,) = images.encoded([sample], network, 0, 1)
@@ -72,9 +90,15 @@ def effective_macs(name: str, data: str | None) -> float:
 
 def ways(network: Network) -> list[Connection]:
     """Of an ANN, in which a window of average pooling is one value."""
-    found = [way for way in connections(network) if way.synapses.weight is None or not passes_on(way.synapses.weight)]
+    found = [
+        way
+        for way in connections(network)
+        if way.synapses.weight is None or not passes_on(way.synapses.weight)
+    ]
     return [
-        replace(way, synapses=replace(way.synapses, pooling="max")) if isinstance(way.synapses, Input) else way
+        replace(way, synapses=replace(way.synapses, pooling="max"))
+        if isinstance(way.synapses, Input)
+        else way
         for way in found
     ]
 

@@ -1,4 +1,6 @@
-"""Print the path of the photo of a cat that ships with scikit-image (CC0, by Stefan van der Walt; no download)."""
+"""Print the path of the photo of a cat that ships with scikit-image (CC0, by Stefan van der Walt;
+no download).
+"""
 
 from pathlib import Path
 

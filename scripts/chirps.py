@@ -1,14 +1,17 @@
-"""Do bands find the sound that decides? `python scripts/chirps.py OUT`: a folder; it goes on where it stopped.
+"""Do bands find the sound that decides? `python scripts/chirps.py OUT`: a folder; it goes on where
+it stopped.
 
-Five networks are trained on chirps, by `configs/chirps.toml` with seeds 0 to 4. Of 100 unseen recordings each, it says
-which share of what a band of the input holds lies in the channels and moments of the chirp, which alone decides the
-class. Chance is the share of the recording that the chirp takes; the spikes themselves are the other rival.
+Five networks are trained on chirps, by `configs/chirps.toml` with seeds 0 to 4. Of 100 unseen
+recordings each, it says which share of what a band of the input holds lies in the channels and
+moments of the chirp, which alone decides the class. Chance is the share of the recording that the
+chirp takes; the spikes themselves are the other rival.
 
-And do its moments matter? All spikes of a step go, in the order of what the band sums to at each step: the area under
-the probability of the answer over the share of spikes deleted, where a lower one is better; by chance in random orders.
+And do its moments matter? All spikes of a step go, in the order of what the band sums to at each
+step: the area under the probability of the answer over the share of spikes deleted, where a lower
+one is better; by chance in random orders.
 
-It leaves `OUT/recordings.csv.xz`, a row for each training, recording and method, and prints the table of
-docs/sounds.md.
+It leaves `OUT/recordings.csv.xz`, a row for each training, recording and method, and prints the
+table of docs/sounds.md.
 """
 
 from __future__ import annotations
@@ -47,7 +50,9 @@ def main(out: Path) -> None:
         folder = out / f"seed-{seed}"
         finished = folder / "checkpoint.safetensors"
         if not finished.exists():
-            seeded = config.model_copy(update={"training": config.training.model_copy(update={"seed": seed})})
+            seeded = config.model_copy(
+                update={"training": config.training.model_copy(update={"seed": seed})}
+            )
             spikesam.train(seeded, folder, resume=(folder / "epochs" / "last.ckpt").exists())
         rows += measured(finished, seed)
         pd.DataFrame(rows).to_csv(out / "recordings.csv.xz", index=False, float_format="%.4f")
@@ -58,7 +63,11 @@ def measured(checkpoint: Path, seed: int) -> list[dict[str, object]]:
     """Shares and areas of every recording, and whether its class was found."""
     raster = spikesam.simulate(checkpoint, samples=RECORDINGS, backend="event")
     chirps, network = Chirps("val"), {"network": checkpoint}
-    methods: dict[str, dict[str, Any]] = {"relevance": network, "variance-relevance": network, "sam": {}}
+    methods: dict[str, dict[str, Any]] = {
+        "relevance": network,
+        "variance-relevance": network,
+        "sam": {},
+    }
     rows: list[dict[str, object]] = []
     answer = answers_of(recorded_network(raster, str(checkpoint)))
     bands = {
@@ -66,14 +75,25 @@ def measured(checkpoint: Path, seed: int) -> list[dict[str, object]]:
         for name, given in methods.items()
     }
     for sample, index in enumerate(raster.samples.index):
-        decides, spikes = by_bin(chirps.deciding(int(index)), raster.timesteps), raster["input"][sample]
-        seen: dict[str, NDArray[Any]] = {name: of_input[sample][:, :, 0] for name, of_input in bands.items()}
+        decides, spikes = (
+            by_bin(chirps.deciding(int(index)), raster.timesteps),
+            raster["input"][sample],
+        )
+        seen: dict[str, NDArray[Any]] = {
+            name: of_input[sample][:, :, 0] for name, of_input in bands.items()
+        }
         seen |= {"spikes": spikes.sum(axis=(1, 3)), "chance": np.ones(decides.shape)}
         right = bool(raster.predictions[sample] == raster.labels[sample])
         for name, band in seen.items():
-            moments, counts = band.sum(axis=1)[:, None, None], spikes.sum(axis=(1, 2, 3))[:, None, None]
+            moments, counts = (
+                band.sum(axis=1)[:, None, None],
+                spikes.sum(axis=(1, 2, 3))[:, None, None],
+            )
             cuts = [cut(moments, counts, PARTS, tie) for tie in range(TIES)]
-            share, area = band[decides].sum() / band.sum(), np.mean(areas_of(answer, spikes, counts, cuts))
+            share, area = (
+                band[decides].sum() / band.sum(),
+                np.mean(areas_of(answer, spikes, counts, cuts)),
+            )
             rows.append({"training": seed, "recording": int(index), "right": right, "method": name})
             rows[-1] |= {"share": share, "area": area}
     return rows
@@ -89,10 +109,15 @@ def by_bin(frames: NDArray[np.bool_], steps: int) -> NDArray[np.bool_]:
 
 
 def table_of(values: pd.DataFrame) -> list[str]:
-    """The table of docs/sounds.md: means over trainings of the means over recordings, with intervals."""
+    """The table of docs/sounds.md: means over trainings of the means over recordings, with
+    intervals.
+    """
     right = mean_with_interval(values.groupby("training")["right"].mean())
     lines = [f"Right: {right.mean:.1%} of {values['recording'].nunique()} unseen recordings.", ""]
-    lines += ["| band of the input | inside the chirp | area, deleting moments |", "| --- | --- | --- |"]
+    lines += [
+        "| band of the input | inside the chirp | area, deleting moments |",
+        "| --- | --- | --- |",
+    ]
     for method, called in METHODS.items():
         trainings = values[values["method"] == method].groupby("training")[["share", "area"]].mean()
         share, area = (mean_with_interval(trainings[column]) for column in ("share", "area"))

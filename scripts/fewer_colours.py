@@ -1,4 +1,6 @@
-"""Make the pictures of a folder smaller: 256 colours each, a quarter of the bytes. scripts/fewer_colours.py FOLDER …"""
+"""Make the pictures of a folder smaller: 256 colours each, a quarter of the bytes.
+scripts/fewer_colours.py FOLDER …
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ def main(folders: list[str]) -> None:
     for path in (path for folder in folders for path in Path(folder).glob("*.png")):
         with Image.open(path) as picture:
             if picture.mode != "P":
-                fewer = picture.convert("RGB").quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+                fewer = picture.convert("RGB").quantize(
+                    256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
+                )
                 fewer.save(path, optimize=True)
 
 

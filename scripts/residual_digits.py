@@ -1,7 +1,9 @@
-"""Train the bundled residual network: `python scripts/residual_digits.py OUT`, a folder; it goes on where it stopped.
+"""Train the bundled residual network: `python scripts/residual_digits.py OUT`, a folder; it goes on
+where it stopped.
 
-A SEW-ResNet (Fang et al. 2021) for cluttered digits of 40×40 pixels: snnTorch's Leaky, T = 4, the image as a constant
-current, the spikes of a shortcut added to those of each block. It leaves `residual-digits.safetensors` and its log.
+A SEW-ResNet (Fang et al. 2021) for cluttered digits of 40×40 pixels: snnTorch's Leaky, T = 4, the
+image as a constant current, the spikes of a shortcut added to those of each block. It leaves
+`residual-digits.safetensors` and its log.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ import spikesam
 from spikesam.pipeline.images.datasets.cluttered_digits import ClutteredDigits
 
 STEPS, EPOCHS, BATCH, SCENES = 4, 10, 50, 8000
-PREPARATION = spikesam.Preprocessing(40, 40, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))  # so that pixels lie in -2 … 2
+PREPARATION = spikesam.Preprocessing(
+    40, 40, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+)  # so that pixels lie in -2 … 2
 
 
 def neuron() -> Leaky:
@@ -45,7 +49,9 @@ class Block(nn.Module):
     def forward(self, spikes: Tensor) -> Tensor:
         """(B, C, H, W), one step."""
         own = self.neuron1(self.norm1(self.conv1(spikes)))
-        return self.neuron2(self.norm2(self.conv2(own))) + self.shortcut(self.norm3(self.conv3(spikes)))
+        return self.neuron2(self.norm2(self.conv2(own))) + self.shortcut(
+            self.norm3(self.conv3(spikes))
+        )
 
 
 def residual_network() -> nn.Sequential:
@@ -74,7 +80,9 @@ def scenes(split: str, count: int) -> tuple[Tensor, Tensor]:
     """Images on the grid of a constant current, k/127·2, and labels."""
     data = ClutteredDigits(split, size=count)
     items = [data[position] for position in range(len(data))]
-    images = torch.tensor(PREPARATION.normalised(np.stack([PREPARATION.picture(item.image) for item in items])))
+    images = torch.tensor(
+        PREPARATION.normalised(np.stack([PREPARATION.picture(item.image) for item in items]))
+    )
     return torch.round(images / 2 * 127) / 127 * 2, torch.tensor([item.label for item in items])
 
 
@@ -127,9 +135,14 @@ def main(out: Path) -> None:
     train(model, out)
     model.eval()
     utils.reset(model)
-    network = spikesam.compact(spikesam.from_torch(model, scenes("selection", 8)[0], timesteps=STEPS))
+    network = spikesam.compact(
+        spikesam.from_torch(model, scenes("selection", 8)[0], timesteps=STEPS)
+    )
     digits = tuple("0123456789")
-    spikesam.save(spikesam.Checkpoint(network, PREPARATION, digits, digits), out / "residual-digits.safetensors")
+    spikesam.save(
+        spikesam.Checkpoint(network, PREPARATION, digits, digits),
+        out / "residual-digits.safetensors",
+    )
     print(network)
 
 

@@ -40,7 +40,8 @@
 :class:`InputError`       what every function raises where something given does not fit
 ========================  =============================================================================
 
-Names are imported when they are first used, so that `import spikesam` takes neither torch, nor Lava, nor time.
+Names are imported when they are first used, so that `import spikesam` takes neither torch, nor
+Lava, nor time.
 """
 
 from __future__ import annotations
@@ -159,18 +160,26 @@ __version__: str
 
 @cache
 def _imported() -> dict[str, tuple[str, str]]:
-    """Public name -> its module, and its name there, of the imports above, which type checkers read."""
+    """Public name -> its module, and its name there, of the imports above, which type checkers
+    read.
+    """
     import ast
 
     statements = ast.walk(ast.parse(Path(__file__).read_text(encoding="utf-8")))
     imports = [each for each in statements if isinstance(each, ast.ImportFrom)]
-    return {each.asname or each.name: (str(line.module), each.name) for line in imports for each in line.names}
+    return {
+        each.asname or each.name: (str(line.module), each.name)
+        for line in imports
+        for each in line.names
+    }
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used."""
     if name == "__version__":
-        from importlib.metadata import version  # here, because it takes half of the time of this import
+        from importlib.metadata import (
+            version,
+        )  # here, because it takes half of the time of this import
 
         return version("spikesam")
     if name not in __all__:

@@ -23,8 +23,8 @@ except ImportError as error:
 class SAM(LayerAttribution):
     """Where neurons of a layer fire in quick succession, whatever the class.
 
-    What it gives is what :func:`spikesam.explain` gives of a recording of the same inputs. Nothing is differentiated,
-    and no target is asked for.
+    What it gives is what :func:`spikesam.explain` gives of a recording of the same inputs. Nothing
+    is differentiated, and no target is asked for.
 
     Parameters
     ----------
@@ -62,7 +62,9 @@ class SAM(LayerAttribution):
     def __init__(self, forward_func: nn.Module, layer: nn.Module) -> None:
         names = [name for name, module in forward_func.named_modules() if module is layer]
         if not names or not names[0]:
-            raise InputError(f"SAM: {type(layer).__name__} is no module within {type(forward_func).__name__}")
+            raise InputError(
+                f"SAM: {type(layer).__name__} is no module within {type(forward_func).__name__}"
+            )
         super().__init__(forward_func, layer)
         self._name = names[0]
 
@@ -82,18 +84,20 @@ class SAM(LayerAttribution):
         ----------
         inputs : of the network; several in a tuple
         additional_forward_args : further arguments of it; several in a tuple
-        layout, axes, grid : of what the layer puts out, if it is of no library, or tokens: "T B heads N d" and (8, 8);
+        layout, axes, grid : of what the layer puts out, if it is of no library, or tokens: "T B
+        heads N d" and (8, 8);
             see :func:`spikesam.record`
         options : `gamma`, `variant`, `include_current` of :func:`spikesam.explain`
 
         Returns
         -------
-        (B, 1, H, W) float32 on the device of the inputs, as of captum's LayerGradCam; ≥ 0. Of a layer without places, C
-        neurons, (B, 1, C, 1)
+        (B, 1, H, W) float32 on the device of the inputs, as of captum's LayerGradCam; ≥ 0. Of a
+        layer without places, C neurons, (B, 1, C, 1)
 
         Raises
         ------
-        InputError : if what the layer puts out are no spikes of a map, or the network is in training mode
+        InputError : if what the layer puts out are no spikes of a map, or the network is in
+        training mode
         """
         given = inputs if isinstance(inputs, tuple) else (inputs,)
         more = () if additional_forward_args is None else additional_forward_args
@@ -101,8 +105,14 @@ class SAM(LayerAttribution):
         with TemporaryDirectory(prefix="spikesam-") as folder:
             named = {self._name: axes} if axes else None
             arranged: dict[str, Any] = {"layout": layout, "axes": named, "grid": grid}
-            with torch.no_grad(), record(self.forward_func, folder, {self._name: "layer"}, **arranged) as recording:
+            with (
+                torch.no_grad(),
+                record(self.forward_func, folder, {self._name: "layer"}, **arranged) as recording,
+            ):
                 self.forward_func(*given, *more)
                 recording.finish()
-            with recording.raster as raster, explain(raster, Path(folder, "sam.h5"), steps="none", **options) as maps:
+            with (
+                recording.raster as raster,
+                explain(raster, Path(folder, "sam.h5"), steps="none", **options) as maps,
+            ):
                 return torch.from_numpy(maps["layer"].sum[:])[:, None].to(given[0].device)

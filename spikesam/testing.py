@@ -17,7 +17,9 @@ try:
     from spikesam.pipeline.comparison.diff import diff
     from spikesam.pipeline.comparison.sides import opened_side
 except ImportError as error:
-    raise ImportError(f"spikesam.testing {missing(error, 'diff') or error}", name=error.name) from None
+    raise ImportError(
+        f"spikesam.testing {missing(error, 'diff') or error}", name=error.name
+    ) from None
 
 SPIKES = "spikes"  # the layer of an array without a name
 
@@ -32,13 +34,17 @@ def assert_same_spikes(
     backend: str = "auto",
     precision: str = "fixed",
 ) -> None:
-    """Fail unless two recordings hold the same spikes; the failure says what :func:`spikesam.diff` finds.
+    """Fail unless two recordings hold the same spikes; the failure says what :func:`spikesam.diff`
+    finds.
 
     Parameters
     ----------
-    a, b : rasters, their files, folders of runs, or arrays: (N, T, C, H, W) or (N, T, K) of 0 and 1, or a dictionary
-        of several by layer. One of them may be a model, which is simulated on the input of the other
-    network : the network that fired the spikes, to name the cause; the one beside a raster if not given
+    a, b : rasters, their files, folders of runs, or arrays: (N, T, C, H, W) or (N, T, K) of 0 and
+    1, or a dictionary
+        of several by layer. One of them may be a model, which is simulated on the input of the
+        other
+    network : the network that fired the spikes, to name the cause; the one beside a raster if not
+    given
     layers : those to compare; all if not given, and then both must hold the same layers
     data, backend, precision : as of :func:`spikesam.diff`, where one is a model
 
@@ -52,7 +58,8 @@ def assert_same_spikes(
     >>> import spikesam
     >>> from spikesam.testing import assert_same_spikes
     >>> raster = spikesam.simulate("cluttered-digits", samples=1)
-    >>> assert_same_spikes(raster, spikesam.simulate("cluttered-digits", samples=1, backend="torch"))
+    >>> assert_same_spikes(raster, spikesam.simulate("cluttered-digits", samples=1,
+    backend="torch"))
     """
     __tracebackhide__ = True
     with ExitStack() as resources:
@@ -63,14 +70,30 @@ def assert_same_spikes(
         for name, raster in zip("ab", sides, strict=True):
             if isinstance(raster, RasterReader) and (lacking := sorted(wanted - set(raster))):
                 raise AssertionError(f"{name} has no layer {lacking[0]!r}, but {', '.join(raster)}")
-            if isinstance(raster, RasterReader) and layers is None and (more := sorted(set(raster) - wanted)):
-                raise AssertionError(f"{name} alone has layer {more[0]!r}; layers= says which to compare")
+            if (
+                isinstance(raster, RasterReader)
+                and layers is None
+                and (more := sorted(set(raster) - wanted))
+            ):
+                raise AssertionError(
+                    f"{name} alone has layer {more[0]!r}; layers= says which to compare"
+                )
         found = diff(sides[0], sides[1], network, data=data, backend=backend, precision=precision)
         chosen = found.layers[found.layers["layer"].isin(wanted)]
         bits = int(chosen[["only_first", "only_second"]].to_numpy().sum())
-        if bits and found.first and found.first.layer not in wanted:  # the first of those that are asked for
+        if (
+            bits and found.first and found.first.layer not in wanted
+        ):  # the first of those that are asked for
             at = chosen.loc[(chosen["only_first"] + chosen["only_second"]) > 0, "layer"].iloc[0]
-            found = diff(sides[0], sides[1], network, layer=at, data=data, backend=backend, precision=precision)
+            found = diff(
+                sides[0],
+                sides[1],
+                network,
+                layer=at,
+                data=data,
+                backend=backend,
+                precision=precision,
+            )
     if bits:
         raise AssertionError(f"the spikes differ in {bits:,} bits; A is a, B is b\n\n{found}")
 

@@ -10,7 +10,9 @@ LIBRARIES = "h5py json numpy socket pickle subprocess runpy select signal ctypes
 OTHERS = "sitecustomize usercustomize torch numba matplotlib PIL safetensors lightning snntorch captum dask distributed"
 PACKAGES = "recordings backends pipeline spikesam paper lava faery nir"
 SETTINGS = {  # of libraries that look for them in the current folder
-    "matplotlibrc": "text.usetex: True\nbackend: module://h5py\naxes.facecolor: \u202e\nno.such: line\n",
+    "matplotlibrc": (
+        "text.usetex: True\nbackend: module://h5py\naxes.facecolor: \u202e\nno.such: line\n"
+    ),
     ".numba_config.yaml": "cache_dir: cache\ndisable_jit: 1\n",
 }
 ROOM = 4096  # for the path of a mark in a library
@@ -28,7 +30,9 @@ def hostile_folder(parent: Path) -> Path:
 
 
 def make_hostile(folder: Path, mark: Path) -> Path:
-    """Put such modules in a folder, with settings that change what libraries do, and a library that torch looks for."""
+    """Put such modules in a folder, with settings that change what libraries do, and a library that
+    torch looks for.
+    """
     code = f"import os; os.close(os.open({str(mark)!r}, os.O_CREAT | os.O_WRONLY))\n"
     modules = [f"{name}.py" for name in f"{LIBRARIES} {OTHERS}".split()]
     modules += [f"{name}/__init__.py" for name in PACKAGES.split()]
@@ -51,5 +55,10 @@ def hostile_library(mark: Path) -> bytes:
 def _library() -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "library.so"
-        subprocess.run(["cc", "-shared", "-fPIC", "-x", "c", "-", "-o", made], input=LIBRARY, text=True, check=True)
+        subprocess.run(
+            ["cc", "-shared", "-fPIC", "-x", "c", "-", "-o", made],
+            input=LIBRARY,
+            text=True,
+            check=True,
+        )
         return made.read_bytes()

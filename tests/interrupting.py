@@ -7,7 +7,9 @@ import time
 
 
 def interrupt_at(number: int) -> None:
-    """From now on, let Ctrl-C come when this thread has just entered its n-th Condition, and not again."""
+    """From now on, let Ctrl-C come when this thread has just entered its n-th Condition, and not
+    again.
+    """
     entered, here, count = threading.Condition.__enter__, threading.get_ident(), 0
 
     def enter(self: threading.Condition) -> bool:

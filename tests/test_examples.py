@@ -1,4 +1,6 @@
-"""Every example does what it says, where its library is installed: 0 bits differ, and Lava fires the same."""
+"""Every example does what it says, where its library is installed: 0 bits differ, and Lava fires
+the same.
+"""
 
 import runpy
 from pathlib import Path
@@ -32,7 +34,9 @@ def test_an_example(
     runpy.run_path(str(EXAMPLES / f"{name}_network.py"), run_name="__main__")
     printed = capsys.readouterr().out
     (folder,) = (tmp_path / "runs").iterdir()
-    maps = set() if name == "recurrent" else {"sam.h5", "maps.png"}  # whose neurons have no place in an image
+    maps = (
+        set() if name == "recurrent" else {"sam.h5", "maps.png"}
+    )  # whose neurons have no place in an image
     assert {"raster.h5", *maps} <= {path.name for path in folder.iterdir()}
     for backend in ("event", "torch", "lava"):
         assert f"{backend}: 0 of " in printed
@@ -40,13 +44,17 @@ def test_an_example(
 
 
 def test_there_is_a_test_of_every_example() -> None:
-    assert {path.stem for path in EXAMPLES.glob("*_network.py")} == {f"{name}_network" for name in LIBRARIES}
+    assert {path.stem for path in EXAMPLES.glob("*_network.py")} == {
+        f"{name}_network" for name in LIBRARIES
+    }
 
 
 def test_examples_are_short() -> None:
     for path in EXAMPLES.glob("*_network.py"):
         builds_blocks = path.stem in ("residual_network", "recurrent_network")
-        assert len(path.read_text(encoding="utf-8").splitlines()) <= (50 if builds_blocks else 30), path.name
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= (
+            50 if builds_blocks else 30
+        ), path.name
 
 
 def test_own_anns_are_as_accurate_as_their_readme_says() -> None:

@@ -1,4 +1,6 @@
-"""A small file that declares much does not take much memory: spikes and maps are read, checked and made in pieces."""
+"""A small file that declares much does not take much memory: spikes and maps are read, checked and
+made in pieces.
+"""
 
 import re
 import subprocess
@@ -19,11 +21,16 @@ def peak_of(module: str, *arguments: object) -> int:
         "import sys\n"
         f"from {module} import main\n"
         "code = main(sys.argv[1:])\n"
-        "print(open('/proc/self/status').read(), file=sys.stderr)\n"  # getrusage would count the parent, too
+        # getrusage would count the parent, too
+        "print(open('/proc/self/status').read(), file=sys.stderr)\n"
         "sys.exit(code)"
     )
     ran = subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-c", code, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
     )
     found = re.search(r"VmHWM:\s+(\d+) kB", ran.stderr)
     assert found is not None
@@ -34,8 +41,8 @@ def peak_of(module: str, *arguments: object) -> int:
 def test_memory_is_little_more_than_one_sample_takes(tmp_path: Path) -> None:
     """64 MiB of spikes a sample, whose maps take 16 MiB, beside a sample of 16 bytes.
 
-    What the programs take with their libraries differs from machine to machine: a processor with other instructions has
-    other libraries. So the small sample says what they take here.
+    What the programs take with their libraries differs from machine to machine: a processor with
+    other instructions has other libraries. So the small sample says what they take here.
     """
     small, large = tmp_path / "small.h5", tmp_path / "large.h5"
     record_silence(small, samples(1), timesteps=STEPS, shape=(1, 2, 2))

@@ -20,12 +20,15 @@ MODULES = (*(f"spikesam.pipeline.{name}" for name in COMMANDS), "paper", "benchm
 
 
 def run_python(script: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
 
 
 def test_recordings_and_explanations_import_where_torch_and_lava_cannot_be():
     done = run_python(
-        f"import sys; sys.modules.update(dict.fromkeys({HEAVY}))\n"  # None there makes an import fail
+        # None there makes an import fail
+        f"import sys; sys.modules.update(dict.fromkeys({HEAVY}))\n"
         "from spikesam.recordings.raster import arrays, reader\n"
         "import spikesam.pipeline.maps.sam, spikesam.pipeline.explain\n"
         "import spikesam.pipeline.measures.localisation, spikesam.pipeline.measures.statistics\n"
@@ -52,7 +55,15 @@ def test_help_does_not_wait_for_torch():
 
 def test_a_run_takes_the_time_of_what_it_uses_alone():
     """Each of these takes a second or more where a run needs a part of it, or none."""
-    unused = ("torch", "sklearn", "skimage", "scipy.stats", "matplotlib.pyplot", "networkx", "torchvision")
+    unused = (
+        "torch",
+        "sklearn",
+        "skimage",
+        "scipy.stats",
+        "matplotlib.pyplot",
+        "networkx",
+        "torchvision",
+    )
     done = run_python(
         "import sys\n"
         "from spikesam.backends.available import make_backend\n"
@@ -67,13 +78,21 @@ def test_a_run_takes_the_time_of_what_it_uses_alone():
 
 def test_the_page_on_architecture_lists_the_layers_in_the_order_that_is_checked():
     root = Path(__file__).parents[1]
-    contracts = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
-        "contracts"
-    ]
-    layers = next(contract["layers"] for contract in contracts if contract.get("containers") == ["spikesam.pipeline"])
+    contracts = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"][
+        "importlinter"
+    ]["contracts"]
+    layers = next(
+        contract["layers"]
+        for contract in contracts
+        if contract.get("containers") == ["spikesam.pipeline"]
+    )
     floors = {name.strip(): -floor for floor, line in enumerate(layers) for name in line.split("|")}
     page = (root / "docs" / "architecture.md").read_text(encoding="utf-8")
-    listed = [re.findall(r"`pipeline/(\w+)/`", row.split("|")[1]) for row in page.splitlines() if row.startswith("| `")]
+    listed = [
+        re.findall(r"`pipeline/(\w+)/`", row.split("|")[1])
+        for row in page.splitlines()
+        if row.startswith("| `")
+    ]
     folders = [name for row in listed for name in row]
     assert {name for name in floors if (root / "pipeline" / name).is_dir()} == set(folders)
     numbers = [floors[name] for name in folders]
@@ -152,17 +171,28 @@ print(list(spikesam.open_raster("recorded/raster.h5")))
 
 def run(missing: str, script: str, folder: Path) -> str:
     code = missing + IN_CHILDREN.format(missing=missing) + script
-    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 @pytest.mark.parametrize("missing", [WINDOWS, MISSING], ids=["Windows", "a system without locks"])
-def test_spikes_are_written_read_simulated_explained_and_shown(missing: str, tmp_path: Path) -> None:
+def test_spikes_are_written_read_simulated_explained_and_shown(
+    missing: str, tmp_path: Path
+) -> None:
     page, digest = run(missing, SCRIPT, tmp_path).split()
     assert (tmp_path / page).read_text(encoding="utf-8").startswith("<!doctype html>")
-    assert spikesam.simulate("cluttered-digits", samples=2, seed=1, backend="event").raster_digest == digest
-    left = {path.name for path in tmp_path.rglob("*") if path.name.startswith(".") or path.name.endswith(".tmp")}
+    assert (
+        spikesam.simulate("cluttered-digits", samples=2, seed=1, backend="event").raster_digest
+        == digest
+    )
+    left = {
+        path.name
+        for path in tmp_path.rglob("*")
+        if path.name.startswith(".") or path.name.endswith(".tmp")
+    }
     assert left == set()
 
 

@@ -1,4 +1,6 @@
-"""What users install: the wheel holds all that is needed, and runs from an empty folder and beside any other module."""
+"""What users install: the wheel holds all that is needed, and runs from an empty folder and beside
+any other module.
+"""
 
 import json
 import os
@@ -21,7 +23,9 @@ ROOT = Path(__file__).resolve().parents[1]
 def run(*command: str | Path, cwd: Path) -> str:
     """What a command prints, run in a folder of its own and without the clone on its path."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -44,14 +48,31 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The programs of an environment in which the wheel is installed, and which borrows what it needs from this one."""
+    """The programs of an environment in which the wheel is installed, and which borrows what it
+    needs from this one.
+    """
     environment = tmp_path_factory.mktemp("environment")
     venv.create(environment)
     programs = environment / "bin"
-    run(sys.executable, "-m", "pip", "--python", programs / "python", "install", "--no-deps", wheel, cwd=environment)
+    run(
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        programs / "python",
+        "install",
+        "--no-deps",
+        wheel,
+        cwd=environment,
+    )
     (site,) = environment.glob("lib/python*/site-packages")
-    (site / "borrowed.pth").write_text(sysconfig.get_paths()["purelib"])  # takes no notice of .pth files in there
-    for package in ("backends", "pipeline"):  # with the kernels compiled here, kept for sources of this time and size
+    (site / "borrowed.pth").write_text(
+        sysconfig.get_paths()["purelib"]
+    )  # takes no notice of .pth files in there
+    for package in (
+        "backends",
+        "pipeline",
+    ):  # with the kernels compiled here, kept for sources of this time and size
         for kernel in (ROOT / package).rglob("*.nb[ci]"):
             shutil.copy(kernel, site / "spikesam" / kernel.relative_to(ROOT))
         for source in (site / "spikesam" / package).rglob("*.py"):
@@ -64,25 +85,47 @@ def test_the_wheel_holds_packages_configurations_and_checkpoints(wheel: Path) ->
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"spikesam"}
     assert "spikesam/py.typed" in names
     bundled = [
-        path.relative_to(ROOT) for folder in ("configs", "checkpoints") for path in ROOT.glob(f"{folder}/**/*.*")
+        path.relative_to(ROOT)
+        for folder in ("configs", "checkpoints")
+        for path in ROOT.glob(f"{folder}/**/*.*")
     ]
     assert len(bundled) > 10
     assert {f"spikesam/{path}" for path in bundled} < set(names)
-    page = [path.relative_to(ROOT) for path in (ROOT / "pipeline/page").rglob("*.*") if path.suffix != ".pyc"]
+    page = [
+        path.relative_to(ROOT)
+        for path in (ROOT / "pipeline/page").rglob("*.*")
+        if path.suffix != ".pyc"
+    ]
     assert {f"spikesam/{path}" for path in page} < set(names)
 
 
-def test_the_wheel_is_the_same_from_a_checkout_as_from_the_source_distribution(wheel: Path, tmp_path: Path) -> None:
+def test_the_wheel_is_the_same_from_a_checkout_as_from_the_source_distribution(
+    wheel: Path, tmp_path: Path
+) -> None:
     """A checkout has links to the folders in spikesam/, which a source distribution drops."""
     contents = [
-        {member.filename: member.CRC for member in zipfile.ZipFile(path).infolist() if "RECORD" not in member.filename}
+        {
+            member.filename: member.CRC
+            for member in zipfile.ZipFile(path).infolist()
+            if "RECORD" not in member.filename
+        }
         for path in (wheel, build("wheel", ROOT, tmp_path))
     ]
     assert contents[0] == contents[1]
 
 
 # What is called as one of our folders, or as many people call a file of theirs.
-OWN = ("pipeline", "backends", "recordings", "configs", "checkpoints", "paper", "benchmarks", "tests", "utils")
+OWN = (
+    "pipeline",
+    "backends",
+    "recordings",
+    "configs",
+    "checkpoints",
+    "paper",
+    "benchmarks",
+    "tests",
+    "utils",
+)
 SCRIPT = """
 import sys
 sys.dont_write_bytecode = True
@@ -122,7 +165,9 @@ print(spikesam.report("recorded"))
 def test_it_runs_beside_files_of_its_names(
     installed: str, own: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    folder = request.getfixturevalue("programs") if installed == "wheel" else Path(sys.executable).parent
+    folder = (
+        request.getfixturevalue("programs") if installed == "wheel" else Path(sys.executable).parent
+    )
     for name in OWN:
         file = tmp_path / (f"{name}.py" if own == "modules" else f"{name}/__init__.py")
         file.parent.mkdir(exist_ok=True)
@@ -130,7 +175,10 @@ def test_it_runs_beside_files_of_its_names(
     script = SCRIPT + (RECORDING if find_spec("snntorch") else "")
     (tmp_path / "script.py").write_text(script)
     said = run(folder / "python", "script.py", *OWN, cwd=tmp_path)
-    assert said.splitlines()[0] == f"{spikesam.simulate('cluttered-digits', samples=2).raster_digest} (2, 20, 20)"
+    assert (
+        said.splitlines()[0]
+        == f"{spikesam.simulate('cluttered-digits', samples=2).raster_digest} (2, 20, 20)"
+    )
     for name in ("simulated", "recorded") if find_spec("snntorch") else ("simulated",):
         assert f"{name}/report.html" in said
     program, *words = ["spikesam"] if installed == "wheel" else ["python", "-m", "spikesam"]
@@ -158,7 +206,9 @@ def test_commands_are_modules_of_a_checkout(tmp_path: Path) -> None:
     assert "\nvalid\n" in said
 
 
-def test_it_runs_from_an_empty_folder_and_from_where_it_was_installed(programs: Path, tmp_path: Path) -> None:
+def test_it_runs_from_an_empty_folder_and_from_where_it_was_installed(
+    programs: Path, tmp_path: Path
+) -> None:
     script = """
 import spikesam
 from spikesam.pipeline.config import CONFIGS
@@ -166,7 +216,9 @@ raster = spikesam.simulate("cluttered-digits", samples=1)
 maps = spikesam.explain(raster)
 print(spikesam.__version__, spikesam.__file__, CONFIGS, raster["conv1"][0].shape, maps["conv2"].sum.shape)
 """
-    version, file, configs, shapes = run(programs / "python", "-c", script, cwd=tmp_path).split(maxsplit=3)
+    version, file, configs, shapes = run(programs / "python", "-c", script, cwd=tmp_path).split(
+        maxsplit=3
+    )
     assert version in (ROOT / "pyproject.toml").read_text()
     assert all(Path(path).is_relative_to(programs.parent) for path in (file, configs))
     assert shapes == "(16, 24, 40, 40) (1, 20, 20)\n"
@@ -174,9 +226,21 @@ print(spikesam.__version__, spikesam.__file__, CONFIGS, raster["conv1"][0].shape
 
 
 def test_the_main_job_runs_from_an_empty_folder(programs: Path, tmp_path: Path) -> None:
-    """On Lava where it is installed, which starts a process of its own from the wheel; events were simulated above."""
+    """On Lava where it is installed, which starts a process of its own from the wheel; events were
+    simulated above.
+    """
     backend = "lava" if find_spec("lava") else "event"
-    run(programs / "spikesam", "run", "--backend", backend, "--samples", "1", "--out", "out", cwd=tmp_path)
+    run(
+        programs / "spikesam",
+        "run",
+        "--backend",
+        backend,
+        "--samples",
+        "1",
+        "--out",
+        "out",
+        cwd=tmp_path,
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["backend"] == backend
     assert (tmp_path / "out" / "figures" / "overview.png").stat().st_size > 0

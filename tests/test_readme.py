@@ -38,7 +38,10 @@ class Digits(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv, self.lif1 = nn.Conv2d(1, 4, 3, padding=1), snntorch.Leaky(beta=0.9, threshold=0.3)
+        self.conv, self.lif1 = (
+            nn.Conv2d(1, 4, 3, padding=1),
+            snntorch.Leaky(beta=0.9, threshold=0.3),
+        )
         self.fc, self.lif2 = nn.Linear(4 * 8 * 8, 10), snntorch.Leaky(beta=0.9, threshold=0.3)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -54,7 +57,12 @@ def test_an_own_ann_becomes_spikes_and_maps(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
     model = nn.Sequential(
-        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 3)
+        nn.Conv2d(1, 4, 3),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(36, 3),
     )
     images, labels = torch.rand(12, 1, 8, 8), torch.arange(12) % 3
     names = {"model": model, "calibration": images, "images": images, "labels": labels}
@@ -69,9 +77,17 @@ def test_your_own_network_ends_at_its_page(tmp_path, monkeypatch, page):
     """The lines run twice, as a cell of a notebook does; the page has the images and names."""
     monkeypatch.chdir(tmp_path)
     digits = load_digits()
-    images, labels = torch.tensor(digits.images[:, None] / 16, dtype=torch.float32), torch.tensor(digits.target)
+    images, labels = (
+        torch.tensor(digits.images[:, None] / 16, dtype=torch.float32),
+        torch.tensor(digits.target),
+    )
     loader = DataLoader(TensorDataset(images[:6], labels[:6]), batch_size=3)
-    names = {"torch": torch, "model": Digits().eval(), "loader": loader, "names": [f"digit {n}" for n in range(10)]}
+    names = {
+        "torch": torch,
+        "model": Digits().eval(),
+        "loader": loader,
+        "names": [f"digit {n}" for n in range(10)],
+    }
     for _ in range(2):
         exec(block(page, "spikesam.record("), names)
     shown = (tmp_path / "runs" / "mine" / "report.html").read_text(encoding="utf-8")
@@ -97,12 +113,21 @@ def test_your_own_network(tmp_path, monkeypatch):
 
 
 def test_the_ways_in(tmp_path, monkeypatch, capsys):
-    """Record, import, build, write down, as printed; files of other programs, which are not there, are left out."""
+    """Record, import, build, write down, as printed; files of other programs, which are not there,
+    are left out.
+    """
     monkeypatch.chdir(tmp_path)
-    elsewhere = ("theirs.nir", "network.net", "save(Checkpoint(", "SummaryWriter")  # or tried by another test
+    elsewhere = (
+        "theirs.nir",
+        "network.net",
+        "save(Checkpoint(",
+        "SummaryWriter",
+    )  # or tried by another test
     tried = [code for code in blocks(GUIDE) if not any(each in code for each in elsewhere)]
     names: dict[str, Any] = {}
-    for code in [each for each in tried for _ in range(2)]:  # as cells of a notebook that are run again
+    for code in [
+        each for each in tried for _ in range(2)
+    ]:  # as cells of a notebook that are run again
         exec(compile(code, "your-network.md", "exec"), names)
     assert len(tried) == 7
     assert names["recurrent"].inputs[1].sources[0].layer == "conv3"

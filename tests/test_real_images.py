@@ -1,4 +1,6 @@
-"""Real photographs through the bundled network: the same bits whoever simulates them, killed or not."""
+"""Real photographs through the bundled network: the same bits whoever simulates them, killed or
+not.
+"""
 
 import json
 from pathlib import Path
@@ -14,7 +16,16 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def arguments(shared: Path, out: Path, *extra: str) -> list[str]:
     data = shared / "data" / "tiny-imagenet-20.zip"
-    common = ["--checkpoint", "tiny-imagenet-10", "--data", str(data), "--samples", "10", "--figures", "0"]
+    common = [
+        "--checkpoint",
+        "tiny-imagenet-10",
+        "--data",
+        str(data),
+        "--samples",
+        "10",
+        "--figures",
+        "0",
+    ]
     return [*common, "--out", str(out), *extra]
 
 

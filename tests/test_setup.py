@@ -1,4 +1,6 @@
-"""scripts/setup.sh in a toy project whose Pythons are shell scripts that write down what they are asked to do."""
+"""scripts/setup.sh in a toy project whose Pythons are shell scripts that write down what they are
+asked to do.
+"""
 
 import re
 import shutil
@@ -41,7 +43,8 @@ BROKEN = "#!/usr/bin/env bash\necho 'command not found' >&2\nexit 127\n"
 INSTALLED = [
     "venv .venv",
     "-m pip install --no-deps --require-hashes -r requirements.lock",
-    "-m pip install --quiet --no-deps --require-hashes --no-build-isolation --ignore-requires-python"
+    "-m pip install --quiet --no-deps --require-hashes --no-build-isolation "
+    "--ignore-requires-python"
     " -r requirements-nodeps.lock",
     "-m pip install --quiet --no-deps --no-build-isolation -e .",
     "-m compileall -q recordings backends pipeline spikesam",
@@ -73,7 +76,12 @@ def setup(project: Path) -> Run:
         home = project.parent
         return subprocess.run(
             [project / "scripts" / "setup.sh"],
-            env={"PATH": f"{home / 'bin'}:{home / 'usr'}", "HOME": str(home), "LOG": str(home / "log"), **environment},
+            env={
+                "PATH": f"{home / 'bin'}:{home / 'usr'}",
+                "HOME": str(home),
+                "LOG": str(home / "log"),
+                **environment,
+            },
             capture_output=True,
             text=True,
             check=False,
@@ -90,7 +98,9 @@ def executable(path: Path, text: str) -> Path:
     return path
 
 
-def add_python(project: Path, version: str = "3.13", path: str = "", missing: str = "nothing") -> Path:
+def add_python(
+    project: Path, version: str = "3.13", path: str = "", missing: str = "nothing"
+) -> Path:
     """Add a Python, by default as "bin/python3.13"; `missing` is a module it lacks."""
     file = project.parent / (path or f"bin/python{version}")
     return executable(file, PYTHON.format(version=version, missing=missing, path=file))
@@ -127,7 +137,9 @@ def test_a_package_that_cannot_be_installed_is_one_line_of_ours(project, setup):
     add_python(project)
     done = setup(PIP_STATUS="1")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert done.stderr.startswith("error: a package could not be fetched, or is not the one that was locked")
+    assert done.stderr.startswith(
+        "error: a package could not be fetched, or is not the one that was locked"
+    )
 
 
 @pytest.mark.parametrize("file", ["pyproject.toml", *LOCKS])
@@ -147,7 +159,9 @@ def test_an_update_keeps_to_the_python_it_was_made_with_while_that_exists(projec
     other = add_python(project)  # comes first on PATH
     (project / "requirements.lock").write_text("changed\n")
     assert f"with {first} " in setup().stdout
-    (project / ".venv" / "bin" / "python").unlink()  # as if that Python had been removed, to which it is a link
+    (
+        project / ".venv" / "bin" / "python"
+    ).unlink()  # as if that Python had been removed, to which it is a link
     assert f"with {other} " in setup().stdout
 
 
@@ -168,12 +182,20 @@ def test_a_moved_project_sets_up_again(project, setup):
     add_python(project)
     setup()
     moved = project.rename(project.with_name("moved"))
-    environment = {"PATH": str(moved.parent / "bin"), "HOME": str(moved.parent), "LOG": str(moved.parent / "log")}
-    subprocess.run([moved / "scripts" / "setup.sh"], env=environment, check=True, capture_output=True)
+    environment = {
+        "PATH": str(moved.parent / "bin"),
+        "HOME": str(moved.parent),
+        "LOG": str(moved.parent / "log"),
+    }
+    subprocess.run(
+        [moved / "scripts" / "setup.sh"], env=environment, check=True, capture_output=True
+    )
     assert log(moved) == 2 * INSTALLED
 
 
-def test_the_newest_python_that_runs_and_can_make_an_environment_is_taken_wherever_it_is(project, setup):
+def test_the_newest_python_that_runs_and_can_make_an_environment_is_taken_wherever_it_is(
+    project, setup
+):
     executable(project.parent / "bin" / "python3.13", BROKEN)
     executable(project.parent / "bin" / "uv", BROKEN)
     add_python(project, "3.10")
@@ -211,7 +233,8 @@ def test_no_python_is_one_line_that_says_what_to_do(project, setup):
     done = setup()
     assert done.returncode == 2
     assert done.stderr == (
-        "error: none of Python 3.13 3.12 3.11 3.10 with its venv module on PATH, in pyenv or through uv; "
+        "error: none of Python 3.13 3.12 3.11 3.10 with its venv module on PATH, in pyenv or "
+        "through uv; "
         "install one (on Debian and Ubuntu: apt install python3-venv), or uv\n"
     )
     assert not (project / ".venv").exists()
@@ -245,14 +268,19 @@ USELESS = f"does not run, or has no venv module; give {ONE_OF}, or its path"
 @pytest.mark.parametrize(
     ("asked", "version", "reason"),
     [
-        *(("python-of-choice", x, f"is Python {x}, expected {ONE_OF.replace('Python ', '')}") for x in ("3.9", "3.14")),
+        *(
+            ("python-of-choice", x, f"is Python {x}, expected {ONE_OF.replace('Python ', '')}")
+            for x in ("3.9", "3.14")
+        ),
         ("python-of-choice", None, USELESS),
         ("python3.11", "3.10", USELESS),
     ],
 )
 def test_a_useless_python_is_refused(project, setup, asked, version, reason):
     name = project.parent / "bin" / "python-of-choice"
-    executable(name, PYTHON.format(version=version, missing="nothing", path=name) if version else BROKEN)
+    executable(
+        name, PYTHON.format(version=version, missing="nothing", path=name) if version else BROKEN
+    )
     done = setup(PYTHON=asked)
     assert (done.returncode, done.stderr) == (2, f"error: PYTHON={asked} {reason}\n")
 
@@ -262,4 +290,8 @@ def test_under_an_open_umask_nobody_else_can_write_what_is_installed(project, se
     assert setup(umask=0).returncode == 0
     made = [project / ".venv", *(project / ".venv").rglob("*")]
     assert len(made) > 2
-    assert not any(path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH) for path in made if path.name != "python")
+    assert not any(
+        path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        for path in made
+        if path.name != "python"
+    )

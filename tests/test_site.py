@@ -1,4 +1,6 @@
-"""What the build of the site does not check: the README's links, that no public name is missing, its own extensions."""
+"""What the build of the site does not check: the README's links, that no public name is missing,
+its own extensions.
+"""
 
 import re
 import sys
@@ -32,7 +34,9 @@ def test_every_link_to_a_file_has_one(page: Path) -> None:
 
 
 def test_every_public_name_is_described_once() -> None:
-    pages = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs/reference/api").glob("*.rst"))
+    pages = "".join(
+        page.read_text(encoding="utf-8") for page in (ROOT / "docs/reference/api").glob("*.rst")
+    )
     described = re.findall(r"^\.\. auto(?:function|class|exception):: (\w+)$", pages, re.MULTILINE)
     assert sorted(described) == sorted(
         [*spikesam.__all__, "SAM", "assert_same_spikes"]
@@ -58,7 +62,14 @@ Raises
 InputError : if it does not fit"""
     assert docstrings.rewrite(written.splitlines()) == [
         *["One line.", "", "::", "", "    v = leak · v", ""],
-        *["Parameters", "----------", "gamma, leak", "    in [0, 1], such as", "    0.5 : a colon here is text", ""],
+        *[
+            "Parameters",
+            "----------",
+            "gamma, leak",
+            "    in [0, 1], such as",
+            "    0.5 : a colon here is text",
+            "",
+        ],
         *["", "", ":returns:", "    an array: (T, B)", ""],
         *["Raises", "------", "InputError", "    if it does not fit"],
     ]
@@ -66,13 +77,17 @@ InputError : if it does not fit"""
 
 def test_links_of_the_repository_become_links_of_the_site() -> None:
     written = "[format](../recordings/FORMAT.md#digests), [scripts](../examples), [more](guide.md), ![](../x.png)"
-    expected = "[format](/reference/raster-file.md#digests), scripts, [more](guide.md), ![](../x.png)"
+    expected = (
+        "[format](/reference/raster-file.md#digests), scripts, [more](guide.md), ![](../x.png)"
+    )
     assert repository_links.rewrite(written, ROOT / "docs" / "page.md", ROOT) == expected
 
 
 def test_a_cell_that_shows_nothing_of_an_object_is_found(tmp_path: Path) -> None:
     (tmp_path / "good.html").write_text("<p>a Figure of size 6, an object at 0.5</p>")
     assert shown_outputs.bare_outputs(tmp_path) == []
-    (tmp_path / "bad.html").write_text("&lt;Figure size 9x6 with 1 Axes&gt; &lt;a.B object at 0x7f12&gt;")
+    (tmp_path / "bad.html").write_text(
+        "&lt;Figure size 9x6 with 1 Axes&gt; &lt;a.B object at 0x7f12&gt;"
+    )
     found = ["bad.html: &lt;Figure size 9x6 with 1 Axes&gt;", "bad.html: a.B object at 0x7f12"]
     assert shown_outputs.bare_outputs(tmp_path) == found

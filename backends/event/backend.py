@@ -1,4 +1,6 @@
-"""The event backend: each spike adds the weights that it reaches; a thread per sample, or several per layer of one."""
+"""The event backend: each spike adds the weights that it reaches; a thread per sample, or several
+per layer of one.
+"""
 
 from __future__ import annotations
 
@@ -29,28 +31,38 @@ from spikesam.recordings.parallel import cores, in_order, result_of, submitted, 
 from spikesam.recordings.raster.batch import RasterBatch
 
 CHUNK = 32  # steps of one layer at a time, at least: its weights stay in the cache
-SPIKES = 1 << 17  # bytes: more steps where the spikes of the largest layer are no more, as each call has its cost
+SPIKES = (
+    1 << 17
+)  # bytes: more steps where the spikes of the largest layer are no more, as each call has its cost
 KEPT = 4  # networks that are kept laid out
-HANDED_OVER = 1 << 20  # bytes, at most, of several samples that a thread simulates in a row: threads then seldom meet
+HANDED_OVER = (
+    1 << 20
+)  # bytes, at most, of several samples that a thread simulates in a row: threads then seldom meet
 
 Item = TypeVar("Item")
 
 
 class EventBackend(Backend):
-    """Simulates a network event by event, in as many threads as cores, or as given: samples, or parts of one."""
+    """Simulates a network event by event, in as many threads as cores, or as given: samples, or
+    parts of one.
+    """
 
     name = "event"
 
     def __init__(self, threads: int | None = None) -> None:
         self.threads = threads or cores()
-        self._prepared: OrderedDict[str, _PreparedNetwork] = OrderedDict()  # by SHA-256, the last one used at the end
+        self._prepared: OrderedDict[str, _PreparedNetwork] = (
+            OrderedDict()
+        )  # by SHA-256, the last one used at the end
 
     def prepare(self, network: Network) -> None:
         """Compile the kernels, or load them from numba's cache, and lay out the weights."""
         self._laid_out(network)
 
     def _laid_out(self, network: Network) -> _PreparedNetwork:
-        """The network for the kernels; that of an equal one that was read again is the same, and few are kept."""
+        """The network for the kernels; that of an equal one that was read again is the same, and
+        few are kept.
+        """
         prepared = self._prepared.get(network.sha256)
         if prepared is None:
             network.check_spiking(self.name)
@@ -62,7 +74,9 @@ class EventBackend(Backend):
             self._prepared.popitem(last=False)
         return prepared
 
-    def run(self, network: Network, inputs: Iterable[InputBatch], n_samples: int) -> Iterator[RasterBatch]:
+    def run(
+        self, network: Network, inputs: Iterable[InputBatch], n_samples: int
+    ) -> Iterator[RasterBatch]:
         """Simulate samples; see `Backend`. In float32, sums are formed in another order."""
         calls = self.calls(network, inputs, n_samples)
         yield from in_order(lambda call: call[1](), calls, min(self.threads, max(1, n_samples)))
@@ -71,7 +85,9 @@ class EventBackend(Backend):
         self, network: Network, inputs: Iterable[InputBatch], n_samples: int
     ) -> Iterator[tuple[int, Callable[[], RasterBatch]]]:
         """Simulate samples in threads of the caller's; see :class:`Backend`."""
-        simulate = partial(self._laid_out(network).run, threads=max(1, self.threads // max(1, n_samples)))
+        simulate = partial(
+            self._laid_out(network).run, threads=max(1, self.threads // max(1, n_samples))
+        )
         most = HANDED_OVER // (network.timesteps * sum(network.raster_bytes))
         parts = _parts(_samples(network, inputs), n_samples, self.threads, most)
         return ((len(part), partial(simulate, part)) for part in parts)
@@ -79,13 +95,19 @@ class EventBackend(Backend):
     def rerun(
         self, network: Network, samples: Iterable[Mapping[str, NDArray[Any]]], n_samples: int
     ) -> Iterator[RasterBatch]:
-        """Simulate only layers whose spikes, (T, bytes) packed by name, are not given; a RasterBatch of each sample."""
-        simulate = partial(self._laid_out(network).rerun, threads=max(1, self.threads // max(1, n_samples)))
+        """Simulate only layers whose spikes, (T, bytes) packed by name, are not given; a
+        RasterBatch of each sample.
+        """
+        simulate = partial(
+            self._laid_out(network).rerun, threads=max(1, self.threads // max(1, n_samples))
+        )
         yield from in_order(simulate, samples, min(self.threads, max(1, n_samples)))
 
 
 def first_currents(network: Network, inputs: Iterable[InputBatch]) -> Iterator[NDArray[Any]]:
-    """a[1] … a[T-1] of a network's first layer, some steps of a sample at a time, (S, H, W, C); a constant one once."""
+    """a[1] … a[T-1] of a network's first layer, some steps of a sample at a time, (S, H, W, C); a
+    constant one once.
+    """
     layer = LayerKernel(network.layers[0], network.shapes[0])
     state = layer.rest()
     for sample in _samples(network, inputs):
@@ -94,7 +116,9 @@ def first_currents(network: Network, inputs: Iterable[InputBatch]) -> Iterator[N
             yield np.moveaxis(maps, 1, -1)[: max(1, network.timesteps - 1)]
             continue
         for start in range(0, len(sample) - 1, CHUNK):
-            arrived = unpacked_steps(sample[start : min(start + CHUNK, len(sample) - 1)], network.input_shape)
+            arrived = unpacked_steps(
+                sample[start : min(start + CHUNK, len(sample) - 1)], network.input_shape
+            )
             currents = np.empty((len(arrived), *layer.output_shape), layer.dtype)
             for spikes, current in zip(arrived, currents, strict=True):
                 layer.add([spikes], state)
@@ -108,8 +132,12 @@ def _samples(network: Network, inputs: Iterable[InputBatch]) -> Iterator[NDArray
         yield from backend_input("event", network, batch)
 
 
-def _parts(samples: Iterator[Item], n_samples: int, threads: int, most: int) -> Iterator[list[Item]]:
-    """Samples that one thread simulates, one after the other: no more than `most`, and as many for each thread."""
+def _parts(
+    samples: Iterator[Item], n_samples: int, threads: int, most: int
+) -> Iterator[list[Item]]:
+    """Samples that one thread simulates, one after the other: no more than `most`, and as many for
+    each thread.
+    """
     for number in count():
         if number % threads == 0:
             size = max(1, min(most, n_samples // threads))
@@ -121,12 +149,16 @@ def _parts(samples: Iterator[Item], n_samples: int, threads: int, most: int) -> 
 
 
 class _Room(NamedTuple):
-    """The memory that one sample changes: parts of each layer, one for each thread or fewer, or one chain of them."""
+    """The memory that one sample changes: parts of each layer, one for each thread or fewer, or one
+    chain of them.
+    """
 
     parts: list[list[tuple[LayerKernel, State]]]
     chain: Chain | None
     spikes: ChainSpikes | GraphSpikes
-    calls: dict[tuple[int, int, range], _Calls]  # by layer, first step and `acting`, where the same for each sample
+    calls: dict[
+        tuple[int, int, range], _Calls
+    ]  # by layer, first step and `acting`, where the same for each sample
 
 
 class _Calls(NamedTuple):
@@ -154,7 +186,8 @@ class _PreparedNetwork:
             )
             for number, layer in enumerate(network.layers)
         ]
-        # Channels of other delays are copied together, which would lack the spikes that a layer is yet to fire itself.
+        # Channels of other delays are copied together, which would lack the spikes that a layer is
+        # yet to fire itself.
         copied = any(
             source.layer == layer.name and len(source.delays) > 1
             for layer in network.layers
@@ -164,19 +197,26 @@ class _PreparedNetwork:
         largest = max(channels * height * width for channels, height, width in network.shapes)
         self.chunk = min(max(CHUNK, SPIKES // largest), self.timesteps)
         self.acting = ActingSteps(network)
-        self.reads = [{network.place(source.layer) - 1 for source in layer.sources} - {-1} for layer in network.layers]
+        self.reads = [
+            {network.place(source.layer) - 1 for source in layer.sources} - {-1}
+            for layer in network.layers
+        ]
         self.new_spikes = partial(ChainSpikes if network.is_chain else GraphSpikes, network)
         self.last_size = math.prod(network.shapes[-1])
         weight = network.readout.weight.reshape(-1, *network.shapes[-1])
         averages = network.readout.leak == 1 and bool((weight == weight[:, :, :1, :1]).all())
         places = math.prod(network.shapes[-1][1:]) if averages else 1
-        readout = replace(network.readout, weight=np.ascontiguousarray(network.readout.weight[:, ::places]))
+        readout = replace(
+            network.readout, weight=np.ascontiguousarray(network.readout.weight[:, ::places])
+        )
         self.integrator = ReadoutIntegrator(readout, network.timesteps, places)  # at rest
         # By number of threads, those that no sample uses now: new memory costs page faults.
         self._unused: defaultdict[int, SimpleQueue[_Room]] = defaultdict(SimpleQueue)
 
     def run(self, samples: Sequence[NDArray[Any]], threads: int) -> RasterBatch:
-        """All steps of some samples: of each, packed spikes (T, bytes), or currents (S, N), once if it is constant."""
+        """All steps of some samples: of each, packed spikes (T, bytes), or currents (S, N), once if
+        it is constant.
+        """
         sizes = self.raster_bytes[-len(self.layers) :]
         packed = [np.empty((len(samples), self.timesteps, size), np.uint8) for size in sizes]
         room = self._unused_room(threads)
@@ -206,11 +246,16 @@ class _PreparedNetwork:
         for number, layer in enumerate(self.network.layers):
             reads = {source.layer for source in layer.sources}
             if "input" in reads and number not in numbers and -1 not in numbers:
-                raise BackendError(f"event: layer {layer.name!r} reads the input, which is not given")
+                raise BackendError(
+                    f"event: layer {layer.name!r} reads the input, which is not given"
+                )
         room = self._unused_room(threads)
         if -1 in numbers:
             self._begin(room, numbers[-1])
-        packed = [np.empty((self.timesteps, size), np.uint8) for size in self.raster_bytes[-len(self.layers) :]]
+        packed = [
+            np.empty((self.timesteps, size), np.uint8)
+            for size in self.raster_bytes[-len(self.layers) :]
+        ]
         self._simulate(room, packed, numbers)
         self._unused[threads].put(room)
         readout = self._readout(packed[-1][None])
@@ -230,23 +275,37 @@ class _PreparedNetwork:
             return self._unused[threads].get_nowait()
         except Empty:
             parts = [
-                [(part, part.rest()) for part in layer.parts(1 if self.step_by_step or number in reads else threads)]
+                [
+                    (part, part.rest())
+                    for part in layer.parts(1 if self.step_by_step or number in reads else threads)
+                ]
                 for number, (layer, reads) in enumerate(zip(self.layers, self.reads, strict=True))
             ]
             return _Room(parts, self._chain(parts), self.new_spikes(), {})
 
     def _chain(self, parts: list[list[tuple[LayerKernel, State]]]) -> Chain | None:
         whole = [state.inputs.first for of_layer in parts for _, state in of_layer]
-        if not self.network.is_chain or not self.spiking_input or len(whole) > len(parts) or not alike(whole):
+        if (
+            not self.network.is_chain
+            or not self.spiking_input
+            or len(whole) > len(parts)
+            or not alike(whole)
+        ):
             return None
         if not all(layer.plain and not layer.repeats for layer in self.layers):
             return None
         shapes = [(height, width, channels) for channels, height, width in self.network.shapes]
         return Chain(whole, shapes, self.chunk)
 
-    def _simulate(self, room: _Room, packed: list[NDArray[np.uint8]], given: Mapping[int, NDArray[np.uint8]]) -> None:
-        """Fill the packed spikes (T, bytes) of every layer; `given` has those of layers that are not simulated."""
-        simulated = (reads - {number} for number, reads in enumerate(self.reads) if number not in given)
+    def _simulate(
+        self, room: _Room, packed: list[NDArray[np.uint8]], given: Mapping[int, NDArray[np.uint8]]
+    ) -> None:
+        """Fill the packed spikes (T, bytes) of every layer; `given` has those of layers that are
+        not simulated.
+        """
+        simulated = (
+            reads - {number} for number, reads in enumerate(self.reads) if number not in given
+        )
         read = set[int]().union(*simulated)
         for number in given.keys() - {-1}:
             packed[number][:] = given[number]
@@ -259,7 +318,10 @@ class _PreparedNetwork:
             self._run_chunks(room, packed, fired, acting[1:])
 
     def _run_steps(
-        self, room: _Room, packed: list[NDArray[np.uint8]], given: Mapping[int, NDArray[np.uint8] | None]
+        self,
+        room: _Room,
+        packed: list[NDArray[np.uint8]],
+        given: Mapping[int, NDArray[np.uint8] | None],
     ) -> None:
         """Simulate step by step; see :meth:`_run_chunks`."""
         kernels = [part for (part,) in room.parts]
@@ -284,9 +346,15 @@ class _PreparedNetwork:
         given: Mapping[int, NDArray[np.uint8] | None],
         acting: Sequence[range],
     ) -> None:
-        """Simulate some steps of a layer at a time, in which it is `acting`; `given` are packed spikes by number."""
-        with thread_pool(max(1, *(len(parts) - 1 for parts in room.parts))) as pool:  # starts no thread without work
-            for start, number in product(range(0, self.timesteps, self.chunk), range(len(self.layers))):
+        """Simulate some steps of a layer at a time, in which it is `acting`; `given` are packed
+        spikes by number.
+        """
+        with thread_pool(
+            max(1, *(len(parts) - 1 for parts in room.parts))
+        ) as pool:  # starts no thread without work
+            for start, number in product(
+                range(0, self.timesteps, self.chunk), range(len(self.layers))
+            ):
                 steps = slice(start, min(start + self.chunk, self.timesteps))
                 if number not in given:
                     calls = room.calls.get((number, start, acting[number]))
@@ -297,9 +365,13 @@ class _PreparedNetwork:
                     unpack(known[steps], fired)
 
     def _calls(self, room: _Room, number: int, steps: slice, acting: range) -> _Calls:
-        """What is to be done for some steps of a layer, in which it is `acting`; kept if it is so for each sample."""
+        """What is to be done for some steps of a layer, in which it is `acting`; kept if it is so
+        for each sample.
+        """
         arrived, fired = room.spikes.arrived(number, steps), room.spikes.room(number + 1, steps)
-        first = min(max(steps.start, acting.start - 1), steps.stop)  # in the step before the first it is at rest
+        first = min(
+            max(steps.start, acting.start - 1), steps.stop
+        )  # in the step before the first it is at rest
         last = max(first, min(steps.stop, acting.stop))
         now, rest = slice(first - steps.start, last - steps.start), acting.start - 1
         arriving, spikes = [each if each is None else each[now] for each in arrived], fired[now]
@@ -311,9 +383,16 @@ class _PreparedNetwork:
         return calls
 
     def _run_layer(
-        self, pool: ThreadPoolExecutor, layer: LayerKernel, calls: _Calls, steps: slice, packed: NDArray[np.uint8]
+        self,
+        pool: ThreadPoolExecutor,
+        layer: LayerKernel,
+        calls: _Calls,
+        steps: slice,
+        packed: NDArray[np.uint8],
     ) -> None:
-        """Simulate the parts of a layer at the same time, in some steps: its bits are `packed`, (T, bytes)."""
+        """Simulate the parts of a layer at the same time, in some steps: its bits are `packed`, (T,
+        bytes).
+        """
         first, last, parts, fired = calls
         packed[steps.start : first] = packed[last : steps.stop] = 0
         if first == last:

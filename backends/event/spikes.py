@@ -1,4 +1,6 @@
-"""Spikes between layers, some steps of one at a time; a place is a number: 0 of the input, 1 of the first layer."""
+"""Spikes between layers, some steps of one at a time; a place is a number: 0 of the input, 1 of the
+first layer.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from spikesam.backends.event.kernels.events import unpack
 from spikesam.backends.input_currents import arriving, by_input
 from spikesam.backends.network import Network, Shape
 
-Begun = list[tuple[tuple[int, int], Any]]  # layer and input, by number -> its current before anything arrives
+Begun = list[
+    tuple[tuple[int, int], Any]
+]  # layer and input, by number -> its current before anything arrives
 
 
 class _Currents:
@@ -26,20 +30,28 @@ class _Currents:
 
     def begin(self, sample: NDArray[Any]) -> Begun:
         """Begin a sample, (S, N); of a constant current, what stands from the beginning on."""
-        self._maps = {key: np.moveaxis(maps, 1, -1) for key, maps in by_input(self._network, sample)}
+        self._maps = {
+            key: np.moveaxis(maps, 1, -1) for key, maps in by_input(self._network, sample)
+        }
         if not self._constant:
             return []
         return [(key, maps[0] * (self._delay(key) == 1)) for key, maps in self._maps.items()]
 
     def arrived(self, key: tuple[int, int], steps: slice) -> NDArray[Any] | None:
-        """The currents (S, H, W, C) that act in the step after each of some steps; None if they stay as they are."""
+        """The currents (S, H, W, C) that act in the step after each of some steps; None if they
+        stay as they are.
+        """
         maps, delay = self._maps[key], self._delay(key)
         if self._constant and (delay == 1 or not steps.start < delay <= steps.stop):
             return None
         silent, among = arriving(range(steps.start + 1, steps.stop + 1), delay)
         left = among.stop - among.start, *maps.shape[1:]
         found = np.broadcast_to(maps, left) if self._constant else maps[among]
-        return np.concatenate([np.zeros((silent, *maps.shape[1:]), maps.dtype), found]) if silent else found
+        return (
+            np.concatenate([np.zeros((silent, *maps.shape[1:]), maps.dtype), found])
+            if silent
+            else found
+        )
 
     def _delay(self, key: tuple[int, int]) -> int:
         place, number = key
@@ -63,19 +75,25 @@ class ChainSpikes:
         return self._currents.begin(given) if self._currents else []
 
     def rest(self, acting: Sequence[range]) -> None:
-        """Nobody fires yet: what :meth:`room` gives is False in steps in which a place is not `acting`."""
+        """Nobody fires yet: what :meth:`room` gives is False in steps in which a place is not
+        `acting`.
+        """
         self._acting = acting
 
     def room(self, place: int, steps: slice) -> NDArray[np.bool_]:
         """(S, H, W, C) bool, to be written: the spikes of some steps."""
         spikes, acting = _empty(steps.stop - steps.start, self._shapes[place]), self._acting[place]
-        spikes[: max(0, acting.start - steps.start)] = spikes[max(0, acting.stop - steps.start) :] = False
+        spikes[: max(0, acting.start - steps.start)] = spikes[
+            max(0, acting.stop - steps.start) :
+        ] = False
         if place + 1 < len(self._shapes):
             self._unread[place, steps.start] = spikes
         return spikes
 
     def arrived(self, number: int, steps: slice) -> list[NDArray[Any] | None]:
-        """Spikes for :meth:`~.kernels.layer.LayerKernel.run` of layer `number`, 0 of the first; once."""
+        """Spikes for :meth:`~.kernels.layer.LayerKernel.run` of layer `number`, 0 of the first;
+        once.
+        """
         if number:
             return [self._unread.pop((number, steps.start))]
         if self._currents:
@@ -88,7 +106,9 @@ class ChainSpikes:
 
 
 class GraphSpikes:
-    """Spikes that any layers read, any number of steps later: those of a whole sample are kept, a byte each."""
+    """Spikes that any layers read, any number of steps later: those of a whole sample are kept, a
+    byte each.
+    """
 
     def __init__(self, network: Network) -> None:
         self._sources = [
@@ -100,7 +120,9 @@ class GraphSpikes:
             for layer in network.layers
         ]
         self._currents = None if network.spiking_input else _Currents(network)
-        self._before = [0] * len(network.shapes)  # steps without spikes that are kept in front of the first
+        self._before = [0] * len(
+            network.shapes
+        )  # steps without spikes that are kept in front of the first
         for _, place, source in (read for sources in self._sources for read in sources):
             self._before[place] = max(self._before[place], source.longest - 1)
         self._maps = [
@@ -142,16 +164,23 @@ class GraphSpikes:
         if self._currents:
             return False
         kept = {id(maps) for maps in self._maps}
-        return all(each is not None and id(each.base) in kept and each.flags.c_contiguous for each in arrays)
+        return all(
+            each is not None and id(each.base) in kept and each.flags.c_contiguous
+            for each in arrays
+        )
 
     def _fired(self, place: int, steps: slice, delay: int) -> NDArray[np.bool_]:
-        """(S, H, W, C) what fired so many steps before the step after each of some steps; the memory itself."""
+        """(S, H, W, C) what fired so many steps before the step after each of some steps; the
+        memory itself.
+        """
         first = self._before[place] + 1 - delay
         return self._maps[place][first + steps.start : first + steps.stop]
 
 
 def unpacked_steps(packed: NDArray[np.uint8], shape: Shape) -> NDArray[np.bool_]:
-    """Some steps of the input as the kernels read them: packed (S, bytes) of (C, H, W) -> (S, H, W, C)."""
+    """Some steps of the input as the kernels read them: packed (S, bytes) of (C, H, W) -> (S, H, W,
+    C).
+    """
     spikes = _empty(len(packed), shape)
     unpack(packed, spikes)
     return spikes

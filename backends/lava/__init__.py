@@ -17,10 +17,15 @@ def make(
     ] = "event",
     deadline: Annotated[
         float | None,
-        Option("stop Lava after so many seconds without a finished image; none: 300, stock 3600", above=0),
+        Option(
+            "stop Lava after so many seconds without a finished image; none: 300, stock 3600",
+            above=0,
+        ),
     ] = None,
 ) -> Backend:
-    """The backend, see :class:`spikesam.backends.lava.backend.LavaBackend`; Lava has processes of its own."""
+    """The backend, see :class:`spikesam.backends.lava.backend.LavaBackend`; Lava has processes of
+    its own.
+    """
     refuse_other_devices("lava", device)
     from spikesam.backends.lava.backend import LavaBackend
 

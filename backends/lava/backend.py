@@ -35,24 +35,37 @@ DEADLINES = {"event": 300.0, "stock": 3600.0}
 class LavaBackend(Backend):
     """Lava's CPU simulation: one process per Lava Process, all samples back to back.
 
-    A layer is simulated by the event-driven kernels in one process ("event"), or by Lava's own `Conv` or `Dense` and
-    this project's neurons ("stock"), with equal results, a thousand times slower. It is given up after `deadline`
-    seconds, 300 or 3600, without finishing a sample; starting, and what the caller does between samples, do not count.
-    A BackendError where Lava cannot run, or if the simulation fails, dies or misses its deadline.
+    A layer is simulated by the event-driven kernels in one process ("event"), or by Lava's own
+    `Conv` or `Dense` and this project's neurons ("stock"), with equal results, a thousand times
+    slower. It is given up after `deadline` seconds, 300 or 3600, without finishing a sample;
+    starting, and what the caller does between samples, do not count. A BackendError where Lava
+    cannot run, or if the simulation fails, dies or misses its deadline.
     """
 
     name = "lava"
     forms_maps = True
     worker_module = "spikesam.backends.lava.worker"
 
-    def __init__(self, models: Literal["event", "stock"] = "event", deadline: float | None = None) -> None:
+    def __init__(
+        self, models: Literal["event", "stock"] = "event", deadline: float | None = None
+    ) -> None:
         if models not in DEADLINES:
-            raise BackendError(f"lava: models is {models!r}, expected one of {', '.join(map(repr, DEADLINES))}")
-        if not (3, 10) <= sys.version_info[:2] <= (3, 13):  # from 3.14 on, processes are not forked by default
+            raise BackendError(
+                f"lava: models is {models!r}, expected one of {', '.join(map(repr, DEADLINES))}"
+            )
+        if (
+            not (3, 10) <= sys.version_info[:2] <= (3, 13)
+        ):  # from 3.14 on, processes are not forked by default
             python = ".".join(map(str, sys.version_info[:2]))
-            raise BackendError(f"lava: this is Python {python}, expected 3.10 to 3.13; use one of these")
-        if any(importlib.util.find_spec(package) is None for package in ("lava", "asteval", "networkx")):
-            raise BackendError(f"lava: lava-nc is not installed; pip install 'spikesam[lava]', then {INSTALL}")
+            raise BackendError(
+                f"lava: this is Python {python}, expected 3.10 to 3.13; use one of these"
+            )
+        if any(
+            importlib.util.find_spec(package) is None for package in ("lava", "asteval", "networkx")
+        ):
+            raise BackendError(
+                f"lava: lava-nc is not installed; pip install 'spikesam[lava]', then {INSTALL}"
+            )
         self.models: Literal["event", "stock"] = models
         self.deadline: float = DEADLINES[models] if deadline is None else deadline
 
@@ -60,30 +73,44 @@ class LavaBackend(Backend):
         """Compile the kernels into numba's cache, where the child process finds them."""
         compile_kernels(network.precision)
 
-    def run(self, network: Network, inputs: Iterable[InputBatch], n_samples: int) -> Iterator[RasterBatch]:
+    def run(
+        self, network: Network, inputs: Iterable[InputBatch], n_samples: int
+    ) -> Iterator[RasterBatch]:
         """Simulate samples one after the other; see `Backend`. Yields batches of one sample."""
         network.check_spiking(self.name)
-        for arrays in self._simulated(network, _sample_bytes(inputs, n_samples, network), n_samples, None):
+        for arrays in self._simulated(
+            network, _sample_bytes(inputs, n_samples, network), n_samples, None
+        ):
             yield raster_of(network, arrays)
 
     def run_maps(
         self, network: Network, inputs: Iterable[InputBatch], n_samples: int, request: MapRequest
     ) -> Iterator[FormedMaps]:
-        """Let the graph form maps; those of the input are formed here, from the spikes that are sent to it."""
+        """Let the graph form maps; those of the input are formed here, from the spikes that are
+        sent to it.
+        """
         network.check_spiking(self.name)
-        samples, sent = tee(_sample_bytes(inputs, n_samples, network))  # keeps the samples that the graph has ahead
+        samples, sent = tee(
+            _sample_bytes(inputs, n_samples, network)
+        )  # keeps the samples that the graph has ahead
         for sample, arrays in enumerate(self._simulated(network, samples, n_samples, request)):
             arrays |= input_maps(network, request, sample, next(sent))
             yield maps_of(network, request, sample, arrays)
 
     def _simulated(
-        self, network: Network, samples: Iterator[memoryview], n_samples: int, request: MapRequest | None
+        self,
+        network: Network,
+        samples: Iterator[memoryview],
+        n_samples: int,
+        request: MapRequest | None,
     ) -> Iterator[Arrays]:
         """The arrays that leave the graph, sample by sample; see `sent_arrays`."""
         if n_samples == 0:
             return
         samples = islice(samples, n_samples)
-        samples = chain([next(samples)], samples)  # input that does not fit is found before Lava starts
+        samples = chain(
+            [next(samples)], samples
+        )  # input that does not fit is found before Lava starts
         with closing(Child(self.worker_module, self.deadline)) as child:
             child.start(network, n_samples, self.models, request)
             for done in range(n_samples):
@@ -92,16 +119,23 @@ class LavaBackend(Backend):
                 layout = sent_arrays(network, request, done)
                 content = child.receive(message_bytes(layout))
                 if done == n_samples - 1:
-                    child.finish()  # a process may still fail in the last step, which no sample waits for
+                    # a process may still fail in the last step, which no sample waits for
+                    child.finish()
                 yield parse_message(content, layout)
 
 
-def _sample_bytes(inputs: Iterable[InputBatch], n_samples: int, network: Network) -> Iterator[memoryview]:
-    """The bytes that the source reads, sample by sample; refuses a wrong shape, and fewer samples than expected."""
+def _sample_bytes(
+    inputs: Iterable[InputBatch], n_samples: int, network: Network
+) -> Iterator[memoryview]:
+    """The bytes that the source reads, sample by sample; refuses a wrong shape, and fewer samples
+    than expected.
+    """
     count = 0
     for batch in inputs:
         for sample in backend_input("lava", network, batch):
             # The graph takes currents as float32, which holds the integers of fixed point.
-            yield np.ascontiguousarray(sample, np.uint8 if network.spiking_input else np.float32).data.cast("B")
+            yield np.ascontiguousarray(
+                sample, np.uint8 if network.spiking_input else np.float32
+            ).data.cast("B")
             count += 1
     raise BackendError(f"lava: the inputs end after {count} samples, expected {n_samples}")

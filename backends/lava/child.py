@@ -1,4 +1,6 @@
-"""Start the worker process, send it samples, receive results, and end it, whatever happens in between."""
+"""Start the worker process, send it samples, receive results, and end it, whatever happens in
+between.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from typing import IO, Any, NoReturn
 from spikesam.backends.base import BackendError
 from spikesam.recordings.child import python
 
-START = 300.0  # seconds to import Lava, compile the kernels and fork; usually 3, with cold caches 20
+START = (
+    300.0  # seconds to import Lava, compile the kernels and fork; usually 3, with cold caches 20
+)
 STOPPED = 10.0  # seconds the worker may stand still meanwhile because somebody stopped it
 GRACE = 2.0  # seconds the worker has to end by itself
 
@@ -39,14 +43,17 @@ class RemoteTracebackError(Exception):
 
 
 class Child:
-    """A process, `python -m module`, in a session of its own, that makes nothing with a name in a file system."""
+    """A process, `python -m module`, in a session of its own, that makes nothing with a name in a
+    file system.
+    """
 
     def __init__(self, module: str, deadline: float) -> None:
         self.deadline = deadline
         self.log = _anonymous_file()
         self.data, data = socket.socketpair()
         self.control, control = Pipe()
-        # The worker ends with the thread that starts it, so this is one that lives as long as this object.
+        # The worker ends with the thread that starts it, so this is one that lives as long as this
+        # object.
         self.starter = ThreadPoolExecutor(1)
         with data, control:
             self.process: subprocess.Popen[bytes] = self.starter.submit(
@@ -78,10 +85,14 @@ class Child:
             if not is_stopped(self.process.pid):
                 went_on = now
             if now - went_on > STOPPED:
-                raise BackendError(f"lava: the worker process was stopped for {STOPPED:g} s (SIGSTOP?) and given up")
+                raise BackendError(
+                    f"lava: the worker process was stopped for {STOPPED:g} s (SIGSTOP?) and given "
+                    "up"
+                )
             if now > end:
                 raise BackendError(
-                    f"lava: the simulation did not start within {START:g} s; is the machine out of memory?"
+                    f"lava: the simulation did not start within {START:g} s; is the machine out of "
+                    "memory?"
                 )
 
     def send(self, message: bytes | memoryview) -> None:
@@ -153,14 +164,17 @@ class Child:
                 answer = self.control.recv()
         if answer:
             message, details = answer
-            raise BackendError(f"lava: {message}") from (RemoteTracebackError(details) if details else None)
+            raise BackendError(f"lava: {message}") from (
+                RemoteTracebackError(details) if details else None
+            )
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(GRACE)
         self.log.seek(0)
         lines = self.log.read().decode(errors="replace").split("\n")
         last = next((line.strip() for line in reversed(lines) if line.strip()), "")
         raise BackendError(
-            f"lava: the worker process {describe_exit(self.process.returncode)}" + (last and f": {last}")
+            f"lava: the worker process {describe_exit(self.process.returncode)}"
+            + (last and f": {last}")
         ) from None
 
 

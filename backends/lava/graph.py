@@ -1,4 +1,6 @@
-"""Network -> Lava process graph: layers between this project's source, readout and recorder; maps are (H, W, C)."""
+"""Network -> Lava process graph: layers between this project's source, readout and recorder; maps
+are (H, W, C).
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,12 @@ from spikesam.backends.lava.transfer import maps_of_layer, sent_arrays
 from spikesam.backends.network import Network
 
 
-def build_graph(network: Network, n_samples: int, socket_fd: int, request: MapRequest | None) -> AbstractProcess:
-    """Build and connect every Process, for `n_samples · timesteps + 1` steps; returns the source, that leads to all."""
+def build_graph(
+    network: Network, n_samples: int, socket_fd: int, request: MapRequest | None
+) -> AbstractProcess:
+    """Build and connect every Process, for `n_samples · timesteps + 1` steps; returns the source,
+    that leads to all.
+    """
     timesteps = network.timesteps
     shapes = dict(zip(network.names, network.shapes, strict=True))
     layers = [
@@ -24,7 +30,9 @@ def build_graph(network: Network, n_samples: int, socket_fd: int, request: MapRe
             layer=layer,
             shapes=shapes,
             timesteps=timesteps,
-            driven=tuple(number for place, number in network.driven if network.layers[place] is layer),
+            driven=tuple(
+                number for place, number in network.driven if network.layers[place] is layer
+            ),
             maps=maps_of_layer(network, request, layer.name),
         )
         for layer in network.layers
@@ -59,7 +67,9 @@ def build_graph(network: Network, n_samples: int, socket_fd: int, request: MapRe
 
 
 def run_config(network: Network, models: str) -> RunConfig:
-    """Choose models: event-driven ones, or graphs of the Processes and models that Lava comes with ("stock")."""
+    """Choose models: event-driven ones, or graphs of the Processes and models that Lava comes with
+    ("stock").
+    """
     event = models == "event"
     chosen: dict[type, type] = {
         LayerProcess: EventLayer if event else StockLayer,

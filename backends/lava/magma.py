@@ -1,4 +1,6 @@
-"""Names of Lava for this project's Processes, which it keeps it in ten modules. Import it after `repair_lava`."""
+"""Names of Lava for this project's Processes, which it keeps it in ten modules. Import it after
+`repair_lava`.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,8 @@ Ports = Mapping[str, tuple[Any, tuple[int, ...]]]  # name -> dtype and shape
 
 
 def add_ports(process: AbstractProcess, received: Ports, sent: Ports) -> None:
-    """Give a Process, when it is made, the ports in which it receives and those from which it sends, as these dtypes.
+    """Give a Process, when it is made, the ports in which it receives and those from which it
+    sends, as these dtypes.
 
     A model need not declare them; it receives also what numpy promotes to the dtype.
     """
@@ -50,7 +53,9 @@ def add_ports(process: AbstractProcess, received: Ports, sent: Ports) -> None:
 
 
 class RunConfig(Loihi1SimCfg):
-    """Chooses models as Lava does, and declares there the ports that were added: a class for each process."""
+    """Chooses models as Lava does, and declares there the ports that were added: a class for each
+    process.
+    """
 
     def select(self, process: AbstractProcess, proc_models: list[type]) -> type:
         """The model of a Process."""

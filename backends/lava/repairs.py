@@ -1,4 +1,6 @@
-"""What lets lava-nc 0.10.0, written for Python 3.10 and NumPy 1, run on newer ones, and leave nothing when killed."""
+"""What lets lava-nc 0.10.0, written for Python 3.10 and NumPy 1, run on newer ones, and leave
+nothing when killed.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +18,17 @@ SEMAPHORE_BYTES = 64  # sem_t takes 32 at most
 
 
 def repair_lava() -> None:
-    """Import and repair the modules of Lava that need it, before Lava is imported; a second call changes nothing."""
+    """Import and repair the modules of Lava that need it, before Lava is imported; a second call
+    changes nothing.
+    """
     _import_dataclasses()
     _reshape_without_keyword()
 
 
 def _import_dataclasses() -> None:
-    """Make the dataclasses of a module, which are defaults of fields, hashable, as Python 3.11 demands."""
+    """Make the dataclasses of a module, which are defaults of fields, hashable, as Python 3.11
+    demands.
+    """
     original = dataclasses.dataclass
 
     def hashable(cls: type | None = None, /, **options: Any) -> Any:
@@ -38,11 +44,15 @@ def _import_dataclasses() -> None:
 
 
 def _reshape_without_keyword() -> None:
-    """Let a reshaped port call `array.reshape(shape)`, not `newshape=…`, which NumPy 2.5 does not know."""
+    """Let a reshaped port call `array.reshape(shape)`, not `newshape=…`, which NumPy 2.5 does not
+    know.
+    """
     from lava.magma.core.process.ports.ports import ReshapePort
 
     ReshapePort.get_transform_func_fwd = lambda port: operator.methodcaller("reshape", port.shape)
-    ReshapePort.get_transform_func_bwd = lambda port: operator.methodcaller("reshape", port.old_shape)
+    ReshapePort.get_transform_func_bwd = lambda port: operator.methodcaller(
+        "reshape", port.old_shape
+    )
 
 
 def repair_convolutions() -> None:
@@ -55,7 +65,8 @@ def repair_convolutions() -> None:
 
 
 def use_anonymous_memory() -> None:
-    """Let Lava and `multiprocessing` make no named memory or semaphore in this process. Call it after `repair_lava`.
+    """Let Lava and `multiprocessing` make no named memory or semaphore in this process. Call it
+    after `repair_lava`.
 
     Then nothing is left, whatever is killed, and /dev/shm is no limit.
     """
@@ -67,7 +78,9 @@ def use_anonymous_memory() -> None:
 
 
 class _Blocks:
-    """Takes the place of Lava's `SharedMemoryManager`, a process; a block is freed with the last that has it."""
+    """Takes the place of Lava's `SharedMemoryManager`, a process; a block is freed with the last
+    that has it.
+    """
 
     def start(self) -> None:
         pass
@@ -80,16 +93,19 @@ class _Blocks:
 
 
 class _UnnamedSemaphores:
-    """Takes the place of `_multiprocessing`, whose semaphores have a name for a moment between two system calls.
+    """Takes the place of `_multiprocessing`, whose semaphores have a name for a moment between two
+    system calls.
 
-    Python offers no public way around it. The private one used here exists in every Python that Lava runs on, 3.10 to
-    3.13: `_rebuild` takes the address of a semaphore, whoever made it.
+    Python offers no public way around it. The private one used here exists in every Python that
+    Lava runs on, 3.10 to 3.13: `_rebuild` takes the address of a semaphore, whoever made it.
     """
 
     def __init__(self) -> None:
         self._original: Any = synchronize._multiprocessing  # type: ignore[attr-defined]
         self._initialise = ctypes.CDLL(None, use_errno=True).sem_init
-        self._kept: list[Any] = []  # freeing one would call sem_close, which is for those with a name
+        self._kept: list[
+            Any
+        ] = []  # freeing one would call sem_close, which is for those with a name
 
     def SemLock(self, kind: int, value: int, maximum: int, *_: Any) -> Any:  # noqa: N802  (the name it replaces)
         """Make a semaphore in memory common to forked processes; its name is not used."""

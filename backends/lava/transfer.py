@@ -1,4 +1,6 @@
-"""Messages of the graph about each sample: which arrays, in which order, and how they become maps and rasters."""
+"""Messages of the graph about each sample: which arrays, in which order, and how they become maps
+and rasters.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +15,16 @@ from spikesam.backends.network import Network
 from spikesam.backends.trace import STEP_TYPE, SUM_TYPE, SpikeTrace, maps_of_packed
 from spikesam.recordings.raster.batch import RasterBatch
 
-# By ("bits", "maps", "sum" or "readout", name of the layer): the dtype and shape of an array, and the array.
+# By ("bits", "maps", "sum" or "readout", name of the layer): the dtype and shape of an array, and
+# the array.
 MessageLayout: TypeAlias = dict[tuple[str, str], tuple[Any, tuple[int, ...]]]
 Arrays: TypeAlias = dict[tuple[str, str], NDArray[Any]]
 
 
 def sent_arrays(network: Network, request: MapRequest | None, sample: int) -> MessageLayout:
-    """The arrays that the recorder sends of a sample, in order; the spikes of every layer if no maps are requested."""
+    """The arrays that the recorder sends of a sample, in order; the spikes of every layer if no
+    maps are requested.
+    """
     timesteps = network.timesteps
     layout: MessageLayout = {}
     if request is None:
@@ -31,7 +36,10 @@ def sent_arrays(network: Network, request: MapRequest | None, sample: int) -> Me
             if sample < request.stepped:
                 layout["maps", layer.name] = STEP_TYPE, (timesteps, height, width)
             layout["sum", layer.name] = SUM_TYPE, (height, width)
-    layout["readout", ""] = np.int32 if network.precision == "fixed" else np.float32, (network.classes,)
+    layout["readout", ""] = (
+        np.int32 if network.precision == "fixed" else np.float32,
+        (network.classes,),
+    )
     return layout
 
 
@@ -68,14 +76,18 @@ def maps_of(network: Network, request: MapRequest, sample: int, arrays: Arrays) 
 
 
 class LayerMapRequest(NamedTuple):
-    """Maps of a layer that leave the graph: sums over the first `steps_that_matter`, all steps of `stepped` samples."""
+    """Maps of a layer that leave the graph: sums over the first `steps_that_matter`, all steps of
+    `stepped` samples.
+    """
 
     trace: SpikeTrace
     steps_that_matter: int
     stepped: int
 
 
-def maps_of_layer(network: Network, request: MapRequest | None, name: str) -> LayerMapRequest | None:
+def maps_of_layer(
+    network: Network, request: MapRequest | None, name: str
+) -> LayerMapRequest | None:
     """The request for one layer's maps, for its process; None if it has none."""
     if request is None or name not in request.summed:
         return None
@@ -89,5 +101,7 @@ def input_maps(network: Network, request: MapRequest, sample: int, spikes: memor
         return {}
     steps = network.timesteps if sample < request.stepped else 0
     packed = np.frombuffer(spikes, np.uint8).reshape(network.timesteps, -1)
-    maps, total = maps_of_packed(packed, shape, request.trace(network, name), request.summed[name], steps)
+    maps, total = maps_of_packed(
+        packed, shape, request.trace(network, name), request.summed[name], steps
+    )
     return {("maps", name): maps.reshape(-1, *shape[1:]), ("sum", name): total.reshape(shape[1:])}

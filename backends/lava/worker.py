@@ -1,4 +1,6 @@
-"""The child process in which Lava runs; once a process or the control pipe ends, it kills and reaps all of them."""
+"""The child process in which Lava runs; once a process or the control pipe ends, it kills and reaps
+all of them.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ class Worker:
         signal.signal(signal.SIGCHLD, self._child_ended)
         try:
             self._simulate(*self.control.recv())
-            self.control.poll(None)  # returns at end of file: the other side has all it asked for, or is dead
+            self.control.poll(
+                None
+            )  # returns at end of file: the other side has all it asked for, or is dead
         except BaseException as error:
             self._report(_describe(error), traceback.format_exc())
         self._end()
@@ -55,7 +59,9 @@ class Worker:
             return  # the other side closed the pipe already
         self.source = build_graph(network, n_samples, self.socket_fd, request)
         gc.collect()
-        gc.freeze()  # no collector run in a child shall touch, and so copy, the pages common to it and its siblings
+        # no collector run in a child shall touch, and so copy, the pages common to it and its
+        # siblings
+        gc.freeze()
         self.source.run(
             condition=RunSteps(n_samples * network.timesteps + 1, blocking=False),
             run_cfg=run_config(network, models),
@@ -67,10 +73,15 @@ class Worker:
         threading.Thread(target=self._tell_when_done, daemon=True).start()
 
     def _tell_when_done(self) -> None:
-        """Say so once every process has taken every step; if one fails, :meth:`_child_ended` tells of it."""
+        """Say so once every process has taken every step; if one fails, :meth:`_child_ended` tells
+        of it.
+        """
         from lava.magma.runtime.mgmt_token_enums import MGMT_RESPONSE, enum_equal
 
-        if all(enum_equal(service.recv(), MGMT_RESPONSE.DONE) for service in self.source.runtime.service_to_runtime):
+        if all(
+            enum_equal(service.recv(), MGMT_RESPONSE.DONE)
+            for service in self.source.runtime.service_to_runtime
+        ):
             with contextlib.suppress(OSError):  # nobody may be listening any more
                 self.control.send("done")
 
@@ -102,7 +113,9 @@ class Worker:
 
 
 def _post_mortem(name: str, actor: Any) -> tuple[str, str] | None:
-    """Why one of Lava's processes failed, with its traceback if it left one; None if it was merely told to stop."""
+    """Why one of Lava's processes failed, with its traceback if it left one; None if it was merely
+    told to stop.
+    """
     try:
         failure = actor.exception
     except EOFError:  # it was stopped before it had told anything, or while it did
@@ -120,7 +133,9 @@ def _describe(error: BaseException) -> str:
 
 
 def _die_with_this_process(control: Connection) -> None:
-    """Let every process forked from here be killed by the kernel when this one dies, however it dies."""
+    """Let every process forked from here be killed by the kernel when this one dies, however it
+    dies.
+    """
     parent = os.getpid()
 
     def after_fork() -> None:

@@ -1,4 +1,6 @@
-"""Checks of the numbers of a network: each returns a value of the expected type, or raises one error."""
+"""Checks of the numbers of a network: each returns a value of the expected type, or raises one
+error.
+"""
 
 from __future__ import annotations
 
@@ -19,22 +21,30 @@ class NetworkError(InputError):
 
 Sides = int | tuple[int, int]  # one number for rows and columns, or (y, x)
 
-LARGEST = (1 << 31) - 1  # of an integer constant of a network: no product of four overflows what Python writes quickly
+LARGEST = (
+    (1 << 31) - 1
+)  # of an integer constant of a network: no product of four overflows what Python writes quickly
 
 
 def whole(value: object, what: str, where: str, least: int, most: int = LARGEST) -> int:
     """An integer ≥ `least`, at most `most`."""
     if not isinstance(value, Integral) or not least <= int(value) <= most:
-        raise NetworkError(f"{where}: {what} is {_shown(value)}, expected an integer ≥ {least}, at most {most:,}")
+        raise NetworkError(
+            f"{where}: {what} is {_shown(value)}, expected an integer ≥ {least}, at most {most:,}"
+        )
     return int(value)
 
 
 def one_or_pair(value: object, what: str, where: str, least: int) -> Sides:
-    """An integer ≥ `least`, or (y, x) where rows and columns differ; a pair of equal integers is one integer."""
+    """An integer ≥ `least`, or (y, x) where rows and columns differ; a pair of equal integers is
+    one integer.
+    """
     if not isinstance(value, (tuple, list)):
         return whole(value, what, where, least)
     if len(value) != 2:
-        raise NetworkError(f"{where}: {what} is {_shown(value)}, expected an integer ≥ {least}, or a pair (y, x)")
+        raise NetworkError(
+            f"{where}: {what} is {_shown(value)}, expected an integer ≥ {least}, or a pair (y, x)"
+        )
     y, x = (whole(each, what, where, least) for each in value)
     return y if y == x else (y, x)
 
@@ -63,18 +73,29 @@ def yes_or_no(value: object, what: str, where: str) -> bool:
 
 
 def array(value: Any, dtype: Any, what: str, where: str) -> NDArray[Any]:
-    """A read-only copy in C-order of `dtype`, or what is one already; no number may lose its meaning."""
+    """A read-only copy in C-order of `dtype`, or what is one already; no number may lose its
+    meaning.
+    """
     try:
         given = np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise NetworkError(f"{where}: {what} cannot be made an array of numbers: {reason}") from None
+        raise NetworkError(
+            f"{where}: {what} cannot be made an array of numbers: {reason}"
+        ) from None
     integers = np.issubdtype(dtype, np.integer)
     if integers and not np.issubdtype(given.dtype, np.integer):
-        raise NetworkError(f"{where}: {what} has dtype {given.dtype}, expected integers in fixed point")
+        raise NetworkError(
+            f"{where}: {what} has dtype {given.dtype}, expected integers in fixed point"
+        )
     if given.dtype.kind not in "fiu" or not np.isfinite(given).all():
         raise NetworkError(f"{where}: {what} must be finite numbers, got dtype {given.dtype}")
-    if given.dtype == dtype and given.base is None and given.flags.c_contiguous and not given.flags.writeable:
+    if (
+        given.dtype == dtype
+        and given.base is None
+        and given.flags.c_contiguous
+        and not given.flags.writeable
+    ):
         return given
     with np.errstate(over="ignore"):
         converted = np.array(given, dtype=dtype, order="C")
@@ -87,18 +108,30 @@ def array(value: Any, dtype: Any, what: str, where: str) -> NDArray[Any]:
 
 
 def constant(
-    value: Any, channels: int, dtype: Any, what: str, where: str, least: float = 0, most: float = math.inf
+    value: Any,
+    channels: int,
+    dtype: Any,
+    what: str,
+    where: str,
+    least: float = 0,
+    most: float = math.inf,
 ) -> Any:
-    """A constant of neurons within limits: one number of `dtype` for all, or (C,) where channels differ."""
+    """A constant of neurons within limits: one number of `dtype` for all, or (C,) where channels
+    differ.
+    """
     found: Any
     if np.ndim(value) == 0:
         number = value.item() if hasattr(value, "item") else value
         integer = np.issubdtype(dtype, np.integer)
-        found = whole(number, what, where, min(0, int(least))) if integer else real(number, what, where)
+        found = (
+            whole(number, what, where, min(0, int(least))) if integer else real(number, what, where)
+        )
     else:
         found = array(value, dtype, what, where)
         if found.shape != (channels,):
-            raise NetworkError(f"{where}: {what} has shape {found.shape}, expected one number or ({channels},)")
+            raise NetworkError(
+                f"{where}: {what} has shape {found.shape}, expected one number or ({channels},)"
+            )
         found = found[0].item() if (found == found[0]).all() else found
     if np.min(found) < least or np.max(found) > most:
         raise NetworkError(f"{where}: {what} is {found}, expected {least:,} … {most:,}")
@@ -113,7 +146,8 @@ def by_channel(value: Any, channels: int, dtype: Any, what: str, where: str) -> 
         rows.setflags(write=False)
     if rows.ndim != 2 or rows.shape[1] != channels or not len(rows):
         raise NetworkError(
-            f"{where}: {what} has shape {rows.shape}, expected one number, ({channels},), (1, {channels}) "
+            f"{where}: {what} has shape {rows.shape}, expected one number, ({channels},), (1, "
+            f"{channels}) "
             f"or (T, {channels})"
         )
     return rows

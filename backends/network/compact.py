@@ -1,4 +1,6 @@
-"""Float networks whose weights take a byte each: whole numbers times a scale per layer, on disk stored as int8."""
+"""Float networks whose weights take a byte each: whole numbers times a scale per layer, on disk
+stored as int8.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +23,15 @@ WEIGHT, SCALE = ".weight", ".weight_scale"
 
 @checked_arguments
 def compact(network: Network) -> Network:
-    """Round weights to the int8 grid of fixed point, gains and biases to float32; the network stays a float32 one.
+    """Round weights to the int8 grid of fixed point, gains and biases to float32; the network stays
+    a float32 one.
 
         W' = float32(W_q · max|W|/n),  W_q = rint(n·W / max|W|)
 
-    n is 127, or less where all weights are multiples of max|W|/n already, which then stay as they are. Fixed point has
-    the same int8 weights before and after, or, where the rounded ones are multiples of a larger unit, as many of
-    those. A file of the result is about a quarter as large, since storage then writes W_q.
+    n is 127, or less where all weights are multiples of max|W|/n already, which then stay as they
+    are. Fixed point has the same int8 weights before and after, or, where the rounded ones are
+    multiples of a larger unit, as many of those. A file of the result is about a quarter as large,
+    since storage then writes W_q.
 
     Raises
     ------
@@ -48,16 +52,26 @@ def compact(network: Network) -> Network:
     for layer in network.layers:
         neuron = replace(layer.neuron, bias=_to_float32(layer.neuron.bias))
         inputs = tuple(
-            replace(each, weight=None if each.weight is None else _on_grid(each.weight), gain=_to_float32(each.gain))
+            replace(
+                each,
+                weight=None if each.weight is None else _on_grid(each.weight),
+                gain=_to_float32(each.gain),
+            )
             for each in layer.inputs
         )
         layers.append(replace(layer, inputs=inputs, neuron=neuron))
-    readout = replace(network.readout, weight=_on_grid(network.readout.weight), bias=_to_float32(network.readout.bias))
+    readout = replace(
+        network.readout,
+        weight=_on_grid(network.readout.weight),
+        bias=_to_float32(network.readout.bias),
+    )
     return replace(network, layers=tuple(layers), readout=readout)
 
 
 def pack_tensors(tensors: Tensors) -> dict[str, NDArray[Any]] | None:
-    """Tensors of a compact network on disk: int8 weights with their scales, float32; None if bits would be lost."""
+    """Tensors of a compact network on disk: int8 weights with their scales, float32; None if bits
+    would be lost.
+    """
     packed: dict[str, NDArray[Any]] = {}
     for name, tensor in tensors.items():
         if not name.endswith(WEIGHT):
@@ -68,7 +82,11 @@ def pack_tensors(tensors: Tensors) -> dict[str, NDArray[Any]] | None:
         else:
             return None
     found = unpack_tensors(packed)
-    return packed if all(found[name].tobytes() == tensor.tobytes() for name, tensor in tensors.items()) else None
+    return (
+        packed
+        if all(found[name].tobytes() == tensor.tobytes() for name, tensor in tensors.items())
+        else None
+    )
 
 
 def unpack_tensors(packed: Tensors) -> dict[str, NDArray[Any]]:
@@ -81,11 +99,15 @@ def unpack_tensors(packed: Tensors) -> dict[str, NDArray[Any]]:
     weights = {name for name in packed if name.endswith(WEIGHT)}
     scales = {name for name in packed if name.endswith(SCALE)}
     if odd := scales ^ {_scale(name) for name in weights}:
-        raise NetworkError(f"tensors: expected a scale for every int8 weight, but {min(odd)!r} has no partner")
+        raise NetworkError(
+            f"tensors: expected a scale for every int8 weight, but {min(odd)!r} has no partner"
+        )
     tensors: dict[str, NDArray[Any]] = {
         name: packed[name].astype(np.float64) for name in packed.keys() - scales - weights
     }
-    return tensors | {name: (packed[name] * packed[_scale(name)]).astype(np.float32) for name in weights}
+    return tensors | {
+        name: (packed[name] * packed[_scale(name)]).astype(np.float32) for name in weights
+    }
 
 
 def _scale(weight: str) -> str:

@@ -1,4 +1,6 @@
-"""Checks that parts of a network agree, and that its sums stay small: called when a network is built."""
+"""Checks that parts of a network agree, and that its sums stay small: called when a network is
+built.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +16,20 @@ from spikesam.backends.network.layers import PIXEL_LIMIT
 from spikesam.backends.network.structure import Structure
 from spikesam.backends.network.table import by_sides
 
-# What a network may ask for: a small file can declare much. VGG16 has 2²⁴ neurons at 224×224, and 2²⁶ at 512×512.
+# What a network may ask for: a small file can declare much. VGG16 has 2²⁴ neurons at 224×224, and
+# 2²⁶ at 512×512.
 LONGEST = 1 << 16  # steps, as many as a raster can hold
 MOST_LAYERS = 1 << 10
 MOST_READ = 1 << 15  # sources of all layers together
-LARGEST_MAP = 1 << 24  # neurons of a layer: 64 channels of 512×512; with padding, twice as many numbers are read
+LARGEST_MAP = (
+    1 << 24
+)  # neurons of a layer: 64 channels of 512×512; with padding, twice as many numbers are read
 MOST_NEURONS = 1 << 27  # of all layers together, and of the input
 MOST_BITS = 1 << 34  # of a sample: neurons times steps
 
-FLOAT_LIMIT = 2.0**100  # of sums in float32, which holds 2¹²⁸: some ways to compute a convolution need more on the way
+FLOAT_LIMIT = (
+    2.0**100
+)  # of sums in float32, which holds 2¹²⁸: some ways to compute a convolution need more on the way
 
 
 def check_network_size(network: Structure) -> None:
@@ -44,7 +51,8 @@ def check_parts(network: Structure) -> None:
     inputs, expected = math.prod(network.shapes[-1]), network.readout.weight.shape[1]
     if expected != inputs:
         raise NetworkError(
-            f"readout: weight expects {expected} inputs, layer {network.names[-1]!r} has {inputs} neurons"
+            f"readout: weight expects {expected} inputs, layer {network.names[-1]!r} has {inputs} "
+            "neurons"
         )
     if network.precision == "fixed":
         _check_sums(network)
@@ -57,7 +65,8 @@ def _check_maps(network: Structure) -> None:
     for name, shape in zip(network.names, network.shapes, strict=True):
         if math.prod(shape) > LARGEST_MAP:
             raise NetworkError(
-                f"layer {name!r}: its map is {by_sides(shape)}, expected at most {LARGEST_MAP:,} neurons"
+                f"layer {name!r}: its map is {by_sides(shape)}, expected at most {LARGEST_MAP:,} "
+                "neurons"
             )
     for layer in network.layers:
         for each in layer.inputs:
@@ -66,13 +75,15 @@ def _check_maps(network: Structure) -> None:
             padded = (channels, *(side // pool + 2 * padding for side, pool, padding in around))
             if math.prod(padded) > 2 * LARGEST_MAP:
                 raise NetworkError(
-                    f"layer {layer.name!r}: with padding {each.padding} its input is {by_sides(padded)}, expected at "
+                    f"layer {layer.name!r}: with padding {each.padding} its input is "
+                    f"{by_sides(padded)}, expected at "
                     f"most {2 * LARGEST_MAP:,} numbers"
                 )
     neurons = sum(map(math.prod, network.shapes))
     if neurons > MOST_NEURONS or neurons * network.timesteps > MOST_BITS:
         raise NetworkError(
-            f"network: has {neurons:,} neurons with the input, over {network.timesteps:,} steps; expected at most "
+            f"network: has {neurons:,} neurons with the input, over {network.timesteps:,} steps; "
+            "expected at most "
             f"{MOST_NEURONS:,}, and neurons times steps at most {MOST_BITS:,}"
         )
 
@@ -83,7 +94,8 @@ def _check_sources(network: Structure) -> None:
         for source in layer.sources:
             if source.longest > max(1, network.timesteps - 1):
                 raise NetworkError(
-                    f"layer {layer.name!r}: reads {source.layer!r} {source.longest} steps later, expected less than "
+                    f"layer {layer.name!r}: reads {source.layer!r} {source.longest} steps later, "
+                    "expected less than "
                     f"T = {network.timesteps}"
                 )
     for place, number in network.driven:
@@ -92,55 +104,83 @@ def _check_sources(network: Structure) -> None:
         plain = given.weight is not None and given.spread == WHOLE and not given.current_sum
         if not plain or len(given.sources) > 1 or given.sources[0].sign != 1:
             raise NetworkError(
-                f"{where}, input {number + 1}: reads the numbers of 'input', expected weights and no other source there"
+                f"{where}, input {number + 1}: reads the numbers of 'input', expected weights and "
+                "no other source there"
             )
         if isinstance(given.sources[0].delay, tuple):
             raise NetworkError(
-                f"{where}, input {number + 1}: has a delay for each channel of the numbers of 'input', expected one: "
+                f"{where}, input {number + 1}: has a delay for each channel of the numbers of "
+                "'input', expected one: "
                 "they are weighed and summed before they arrive"
             )
         if given.pooling == "max" and given.pool != 1:
             raise NetworkError(
-                f"{where}: pooling is 'max', expected 'average' in front of a current: maximum pooling is of spikes"
+                f"{where}: pooling is 'max', expected 'average' in front of a current: maximum "
+                "pooling is of spikes"
             )
     if lost := [layer.name for layer in network.layers if layer.name not in network.to_readout]:
-        raise NetworkError(f"layer {lost[0]!r}: no way leads from there to the readout, expected one")
+        raise NetworkError(
+            f"layer {lost[0]!r}: no way leads from there to the readout, expected one"
+        )
 
 
 def _check_neurons(network: Structure) -> None:
     """Refuse neurons that cannot work together, or have constants for another number of steps."""
     if len({layer.neuron.spikes for layer in network.layers}) > 1:
         raise NetworkError("layers: got ReLU and spiking neurons in one network, expected either")
-    if len({network.readout.weight.dtype, *(np.dtype(layer.neuron.weight_dtype) for layer in network.layers)}) > 1:
-        raise NetworkError("layers and readout must be all float32 or all fixed point; see quantise()")
+    if (
+        len(
+            {
+                network.readout.weight.dtype,
+                *(np.dtype(layer.neuron.weight_dtype) for layer in network.layers),
+            }
+        )
+        > 1
+    ):
+        raise NetworkError(
+            "layers and readout must be all float32 or all fixed point; see quantise()"
+        )
     if (network.encoder == "image") != (network.kind == "ann"):
         neurons = "neurons that spike" if network.kind == "snn" else "neurons ReLU"
         expected = "an encoder of spikes or currents" if network.kind == "snn" else "'image'"
-        raise NetworkError(f"encoder is {network.encoder!r}, expected {expected} of a network with {neurons}")
+        raise NetworkError(
+            f"encoder is {network.encoder!r}, expected {expected} of a network with {neurons}"
+        )
     if network.kind == "ann" and network.timesteps != 1:
-        raise NetworkError(f"timesteps is {network.timesteps}, expected 1 of a network with neurons ReLU")
+        raise NetworkError(
+            f"timesteps is {network.timesteps}, expected 1 of a network with neurons ReLU"
+        )
     if network.kind == "ann" and network.readout.leak != 1:
         raise NetworkError(
-            f"readout: leak is {network.readout.leak}, expected 1 of a network with neurons ReLU, which has no steps"
+            f"readout: leak is {network.readout.leak}, expected 1 of a network with neurons ReLU, "
+            "which has no steps"
         )
     for number, layer in enumerate(network.layers if network.kind == "ann" else (), 1):
         for source in layer.sources:
             if source.delay != 1 or network.place(source.layer) >= number:
                 raise NetworkError(
-                    f"layer {layer.name!r}: reads {source.layer!r} with delay {source.longest}, expected a layer "
+                    f"layer {layer.name!r}: reads {source.layer!r} with delay {source.longest}, "
+                    "expected a layer "
                     "before it, and delay 1, of a network with neurons ReLU, which has no steps"
                 )
     if network.kind == "ann":
         network.check_sums_alone("neurons ReLU")
         if odd := [layer.name for layer in network.layers if layer.inputs[0].weight is None]:
-            raise NetworkError(f"layer {odd[0]!r}: its input has no weights, expected some in front of neurons ReLU")
+            raise NetworkError(
+                f"layer {odd[0]!r}: its input has no weights, expected some in front of neurons "
+                "ReLU"
+            )
     rows = [(f"layer {layer.name!r}", "bias", layer.neuron.bias) for layer in network.layers]
     rows += [
-        (layer.where(number), "gain", each.gain) for layer in network.layers for number, each in enumerate(layer.inputs)
+        (layer.where(number), "gain", each.gain)
+        for layer in network.layers
+        for number, each in enumerate(layer.inputs)
     ]
     for where, field, values in (*rows, ("readout", "bias", network.readout.bias)):
         if len(values) not in (1, network.timesteps):
-            raise NetworkError(f"{where}: {field} has {len(values)} steps, expected 1 or T = {network.timesteps}")
+            raise NetworkError(
+                f"{where}: {field} has {len(values)} steps, expected 1 or T = {network.timesteps}"
+            )
 
 
 def _check_sums(network: Structure) -> None:
@@ -149,34 +189,44 @@ def _check_sums(network: Structure) -> None:
     biases = int(np.abs(network.readout.bias.astype(np.int64)).max())
     if worst >= CURRENT_LIMIT or (worst + biases) * network.timesteps >= 1 << 31:
         raise NetworkError(
-            f"readout: the int8 weights of one class sum to {worst:,}, its bias is up to {biases:,}; over "
+            f"readout: the int8 weights of one class sum to {worst:,}, its bias is up to "
+            f"{biases:,}; over "
             f"{network.timesteps} steps that could overflow; use fewer inputs or steps"
         )
     for place, number in network.driven:
         largest = network.layers[place].inputs[number].largest_current
         if largest * PIXEL_LIMIT >= CURRENT_LIMIT:
             raise NetworkError(
-                f"layer {network.layers[place].name!r}: the int8 weights of one neuron sum to {largest:,} in "
+                f"layer {network.layers[place].name!r}: the int8 weights of one neuron sum to "
+                f"{largest:,} in "
                 f"magnitude, which a current of pixels up to {PIXEL_LIMIT} could take past "
-                f"2²³ = {CURRENT_LIMIT:,}; use fewer inputs per neuron, less pooling, or the encoder 'poisson'"
+                f"2²³ = {CURRENT_LIMIT:,}; use fewer inputs per neuron, less pooling, or the "
+                "encoder 'poisson'"
             )
 
 
 def _check_float_range(network: Structure) -> None:
-    """Refuse a network whose sums could leave float32: inf - inf is no number, and no neuron fires of it."""
+    """Refuse a network whose sums could leave float32: inf - inf is no number, and no neuron fires
+    of it.
+    """
     steps, readout = network.timesteps, network.readout
     sums = _largest_sum(readout.weight) + _largest(readout.bias)
     reached = {"readout": steps * sums * max(1.0, abs(readout.scale))}
     for layer in network.layers:
         neuron = layer.spiking_neuron
-        current = sum(_largest_current(each, network) * max(1.0, _largest(each.gain)) for each in layer.inputs)
+        current = sum(
+            _largest_current(each, network) * max(1.0, _largest(each.gain)) for each in layer.inputs
+        )
         current += _largest(neuron.bias)
         current *= steps if np.any(neuron.synaptic_leak) else 1
-        reached[f"layer {layer.name!r}"] = steps * float(current + np.max(neuron.threshold + neuron.subtracted))
+        reached[f"layer {layer.name!r}"] = steps * float(
+            current + np.max(neuron.threshold + neuron.subtracted)
+        )
     for where, most in reached.items():
         if not most < FLOAT_LIMIT:
             raise NetworkError(
-                f"{where}: what its numbers sum to over {steps} steps could reach {most:.0e}, expected less than "
+                f"{where}: what its numbers sum to over {steps} steps could reach {most:.0e}, "
+                "expected less than "
                 f"{FLOAT_LIMIT:.0e} in float32; use smaller weights, gains, biases and thresholds"
             )
 
@@ -199,5 +249,7 @@ def _largest_current(each: Input, network: Structure) -> float:
 
 
 def _largest_sum(weight: NDArray[Any]) -> float:
-    """At least what the magnitudes of one neuron's weights sum to; the sum itself would take longer to find."""
+    """At least what the magnitudes of one neuron's weights sum to; the sum itself would take longer
+    to find.
+    """
     return weight.size // len(weight) * _largest(weight)

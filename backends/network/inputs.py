@@ -1,12 +1,14 @@
-"""The inputs of a layer: the spikes of some layers, some steps later, through weights. Most layers have one input.
+"""The inputs of a layer: the spikes of some layers, some steps later, through weights. Most layers
+have one input.
 
     x[t] = spread(Σ over the sources  sign · s[t - delay])  0 where t < delay, which each channel may have its own
     a[t] = W ⊛ pool(x[t])                                   or a = x, the identity, without weights
 
-⊛ is correlation (torch's conv2d) or a matrix product on the C-order flattened map, and may be followed by a maximum
-pooling of the currents, and that by their sum over all places. Attention multiplies spikes: its sources are q, k and v,
-each of which may be several layers that are summed, x[t] is their channels one behind the other, and of head h, whose
-channels are e of v, and c of q and k, and of the places n, m
+⊛ is correlation (torch's conv2d) or a matrix product on the C-order flattened map, and may be
+followed by a maximum pooling of the currents, and that by their sum over all places. Attention
+multiplies spikes: its sources are q, k and v, each of which may be several layers that are summed,
+x[t] is their channels one behind the other, and of head h, whose channels are e of v, and c of q
+and k, and of the places n, m
 
     a[h,e,n] = Σ_m (Σ_c q[h,c,n] · k[h,c,m]) · v[h,e,m]     integers, which float32 holds in any order
 
@@ -24,7 +26,16 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.network.checks import NetworkError, Sides, array, by_channel, one_or_pair, pair, whole, yes_or_no
+from spikesam.backends.network.checks import (
+    NetworkError,
+    Sides,
+    array,
+    by_channel,
+    one_or_pair,
+    pair,
+    whole,
+    yes_or_no,
+)
 from spikesam.recordings.text import LONGEST_NAME, brief, printable
 
 Shape = tuple[int, int, int]
@@ -41,7 +52,8 @@ MOST_SOURCES = 127  # of an input: so many spikes at one place are summed in int
 class Windows(NamedTuple):
     """The windows of a maximum pooling of currents, in (y, x): of single currents by default.
 
-    They begin at -padding, a stride apart, as many as fit; what lies outside the map is never the maximum.
+    They begin at -padding, a stride apart, as many as fit; what lies outside the map is never the
+    maximum.
     """
 
     sides: tuple[int, int] = (1, 1)
@@ -51,11 +63,15 @@ class Windows(NamedTuple):
     def fit(self, map_sides: Iterable[int]) -> tuple[int, int]:
         """How many fit a map of (H, W), down and across; less than 1 where none does."""
         each = zip(map_sides, *self, strict=True)
-        down, across = ((side + 2 * padding - window) // stride + 1 for side, window, stride, padding in each)
+        down, across = (
+            (side + 2 * padding - window) // stride + 1 for side, window, stride, padding in each
+        )
         return down, across
 
     def within(self, map_sides: Iterable[int]) -> Windows:
-        """Windows that see the same of a map of (H, W); in a border wider than the map, each sees all of it."""
+        """Windows that see the same of a map of (H, W); in a border wider than the map, each sees
+        all of it.
+        """
         each = zip(map_sides, self.fit(map_sides), *self, strict=True)
         seen = ((side + many - 1, 1, many - 1) if at[2] > side else at for side, many, *at in each)
         return Windows(*zip(*seen, strict=True))
@@ -103,7 +119,9 @@ class Source:
         return replace(self, delay=later(self.delay, steps))
 
     def arriving(self, before: Callable[[int], Any], axis: int = -3) -> Any:
-        """What arrives, an array or tensor: `before(d)` is all that fired d steps before, channels on an `axis` < 0."""
+        """What arrives, an array or tensor: `before(d)` is all that fired d steps before, channels
+        on an `axis` < 0.
+        """
         (shortest, _), *others = self.delays.items()
         found = before(shortest)
         if others:
@@ -126,26 +144,37 @@ class Input:
 
     Parameters
     ----------
-    weight : (out, in, y, x) for a convolution or (out, in) for a dense layer, float32, or int8 in fixed point,
+    weight : (out, in, y, x) for a convolution or (out, in) for a dense layer, float32, or int8 in
+    fixed point,
         -127 … 127; None for the identity, which adds the spikes themselves, and for attention
-    source : the layers that it reads: a name, a :class:`Source`, or several, whose spikes are summed; of a layer's
-        first input the layer before, one step later, if not given. Of attention q, k and v: three layers of one shape,
-        but that v may have other channels, as many as the gain; or as many layers of each, those of q first, whose
-        spikes are summed; or one that has the channels of all, one behind the other
-    gain : scalar, (C,), (1, C) or (T, C) — factor of this input's currents, per channel and, with BNTT, per step;
+    source : the layers that it reads: a name, a :class:`Source`, or several, whose spikes are
+    summed; of a layer's
+        first input the layer before, one step later, if not given. Of attention q, k and v: three
+        layers of one shape, but that v may have other channels, as many as the gain; or as many
+        layers of each, those of q first, whose spikes are summed; or one that has the channels of
+        all, one behind the other
+    gain : scalar, (C,), (1, C) or (T, C) — factor of this input's currents, per channel and, with
+    BNTT, per step;
         float64, so that quantising rounds once, or int32 in fixed point
-    pool : sides of the pooling in front; like those below one integer, or (y, x) where rows and columns differ
+    pool : sides of the pooling in front; like those below one integer, or (y, x) where rows and
+    columns differ
     stride, padding : of the convolution, after pooling
-    pooling : "average" (fixed point sums instead; the gain absorbs the factor), "sum", or "max", which of spikes is
+    pooling : "average" (fixed point sums instead; the gain absorbs the factor), "sum", or "max",
+    which of spikes is
         their OR
-    current_pool : sides of a maximum pooling of the currents `a`, between the synapses and the neurons
-    current_stride, current_padding : of that pooling; its windows stand side by side if not given, and what lies around
+    current_pool : sides of a maximum pooling of the currents `a`, between the synapses and the
+    neurons
+    current_stride, current_padding : of that pooling; its windows stand side by side if not given,
+    and what lies around
         the currents is never the maximum
-    current_sum : whether the currents of all places, behind that pooling, are summed to one for each channel
+    current_sum : whether the currents of all places, behind that pooling, are summed to one for
+    each channel
     shift : in fixed point, 0 … 30: gain · a is divided by 2^shift
-    spread : how often each channel, row and column of the sources is repeated, beside itself, before anything else:
+    spread : how often each channel, row and column of the sources is repeated, beside itself,
+    before anything else:
         (1, y, x) is upsampling, (d, 1, 1) gives all d channels of a head the spike of the head
-    heads : of attention, among which the channels are divided, the first head's first; 0 of other inputs
+    heads : of attention, among which the channels are divided, the first head's first; 0 of other
+    inputs
     """
 
     weight: Any
@@ -184,20 +213,29 @@ class Input:
         if self.current_stride is None:
             given["current_stride"] = self.current_pool
         sides: dict[str, Any] = {
-            name: one_or_pair(value, name, where, 0 if "padding" in name else 1) for name, value in given.items()
+            name: one_or_pair(value, name, where, 0 if "padding" in name else 1)
+            for name, value in given.items()
         }
         if sides["current_stride"] == sides["current_pool"]:
             sides["current_stride"] = None
         current_sum = yes_or_no(self.current_sum, "current_sum", where)
         if self.pooling not in get_args(Pooling):
-            raise NetworkError(f"{where}: pooling is {self.pooling!r}, expected 'average', 'sum' or 'max'")
+            raise NetworkError(
+                f"{where}: pooling is {self.pooling!r}, expected 'average', 'sum' or 'max'"
+            )
         sources = _sources(self.source, where)
         if not isinstance(self.spread, (tuple, list)) or len(self.spread) != 3:
-            raise NetworkError(f"{where}: spread is {self.spread!r}, expected (channels, rows, columns)")
+            raise NetworkError(
+                f"{where}: spread is {self.spread!r}, expected (channels, rows, columns)"
+            )
         channel, row, column = (whole(each, "a factor of spread", where, 1) for each in self.spread)
         heads = whole(self.heads, "heads", where, 0)
-        if self.pooling == "max" and (len(sources) > 1 or any(source.sign < 0 for source in sources)):
-            raise NetworkError(f"{where}: pooling is 'max', which is of spikes, expected one source, of sign 1")
+        if self.pooling == "max" and (
+            len(sources) > 1 or any(source.sign < 0 for source in sources)
+        ):
+            raise NetworkError(
+                f"{where}: pooling is 'max', which is of spikes, expected one source, of sign 1"
+            )
         fixed = dtype == np.int8
         channels = (channels or columns(self.gain)) if weight is None else len(weight)
         gain = by_channel(self.gain, channels, np.int32 if fixed else np.float64, "gain", where)
@@ -205,31 +243,49 @@ class Input:
             raise NetworkError(f"{where}: |gain| must be ≤ {GAIN_LIMIT} in fixed point")
         shift = whole(self.shift, "shift", where, 0)
         if shift > (LARGEST_SHIFT if fixed else 0):
-            raise NetworkError(f"{where}: shift is {shift}, expected 0 … {LARGEST_SHIFT}, and 0 in float32")
+            raise NetworkError(
+                f"{where}: shift is {shift}, expected 0 … {LARGEST_SHIFT}, and 0 in float32"
+            )
         spread = channel, row, column
         given = {"source": sources, "gain": gain, "shift": shift, "spread": spread, "heads": heads}
         checked = replace(self, weight=weight, **given, **sides, current_sum=current_sum)
         if weight is None and (sides != PLAIN or self.pooling != "average" or self.current_sum):
-            raise NetworkError(f"{where}: without weights, expected neither pool, stride, padding nor current_pool")
-        if heads and (weight is not None or spread != WHOLE or (len(sources) > 1 and len(sources) % 3)):
             raise NetworkError(
-                f"{where}: attention has {len(sources)} sources, expected q, k and v, or one that has all their "
+                f"{where}: without weights, expected neither pool, stride, padding nor current_pool"
+            )
+        if heads and (
+            weight is not None or spread != WHOLE or (len(sources) > 1 and len(sources) % 3)
+        ):
+            raise NetworkError(
+                f"{where}: attention has {len(sources)} sources, expected q, k and v, or one that "
+                "has all their "
                 "channels, or as many of each; and neither weights nor spread"
             )
         if heads and (less := [source.layer for source in sources if source.sign < 0]):
-            raise NetworkError(f"{where}: attention subtracts {less[0]!r}, expected spikes of sign 1")
-        if heads and (apart := [source.layer for source in sources if isinstance(source.delay, tuple)]):
-            raise NetworkError(f"{where}: attention has a delay for each channel of {apart[0]!r}, expected one for all")
+            raise NetworkError(
+                f"{where}: attention subtracts {less[0]!r}, expected spikes of sign 1"
+            )
+        if heads and (
+            apart := [source.layer for source in sources if isinstance(source.delay, tuple)]
+        ):
+            raise NetworkError(
+                f"{where}: attention has a delay for each channel of {apart[0]!r}, expected one "
+                "for all"
+            )
         if checked.kind == "dense" and (sides | {"pool": 1} != PLAIN or self.current_sum):
-            raise NetworkError(f"{where}: a dense layer has neither stride nor padding nor current_pool")
+            raise NetworkError(
+                f"{where}: a dense layer has neither stride nor padding nor current_pool"
+            )
         if any(2 * padding > side for side, _, padding in zip(*checked.windows, strict=True)):
             raise NetworkError(
-                f"{where}: current_padding is {checked.current_padding}, expected at most half of current_pool, "
+                f"{where}: current_padding is {checked.current_padding}, expected at most half of "
+                "current_pool, "
                 f"{checked.current_pool}"
             )
         if fixed and checked.largest_current >= CURRENT_LIMIT:
             raise NetworkError(
-                f"{where}: the int8 weights of one neuron sum to {checked.largest_current:,} in magnitude, which "
+                f"{where}: the int8 weights of one neuron sum to {checked.largest_current:,} in "
+                "magnitude, which "
                 f"could pass 2²³ = {CURRENT_LIMIT:,}; use fewer inputs per neuron or less pooling"
             )
         return checked
@@ -265,15 +321,19 @@ class Input:
 
     @property
     def averaged_weight(self) -> NDArray[Any]:
-        """The weights of the sum-pooled map: average pooling averages in float32, and sums in fixed point."""
+        """The weights of the sum-pooled map: average pooling averages in float32, and sums in fixed
+        point.
+        """
         assert self.weight is not None
         return self.weight if self.fixed else self.weight / np.float32(self.averaged)
 
     @cached_property
     def largest_current(self) -> int:
-        """The largest magnitude of a that any neuron can reach in fixed point, were all its sources to spike.
+        """The largest magnitude of a that any neuron can reach in fixed point, were all its sources
+        to spike.
 
-        It is `sources · max Σ|W|` times :attr:`summed`. Of attention, whose sources decide, see :meth:`counted`.
+        It is `sources · max Σ|W|` times :attr:`summed`. Of attention, whose sources decide, see
+        :meth:`counted`.
         """
         sources = max(1, len(self.sources))
         if self.weight is None:
@@ -301,35 +361,49 @@ class Input:
         return self.planes == 1 and channels == 3 * self.values(channels)
 
     def counted(self, shape: Shape) -> int:
-        """The largest a of attention, d · N · P³: heads of d channels, N places, P planes; x is (2·C + V, H, W)."""
+        """The largest a of attention, d · N · P³: heads of d channels, N places, P planes; x is
+        (2·C + V, H, W).
+        """
         channels, height, width = shape
         depth = (channels - self.values(channels)) // 2 // self.heads
         return depth * height * width * self.planes**3
 
-    def arriving(self, shape: Shape, where: str = "an input", before: str = "the layer before it") -> Shape:
-        """(C, H, W) of x, of sources of (C, H, W); refuses what attention cannot have. See :meth:`output_shape`."""
+    def arriving(
+        self, shape: Shape, where: str = "an input", before: str = "the layer before it"
+    ) -> Shape:
+        """(C, H, W) of x, of sources of (C, H, W); refuses what attention cannot have. See
+        :meth:`output_shape`.
+        """
         if not self.heads:
-            channels, height, width = (side * times for side, times in zip(shape, self.spread, strict=True))
+            channels, height, width = (
+                side * times for side, times in zip(shape, self.spread, strict=True)
+            )
             return channels, height, width
         channels, height, width = shape
         if len(self.sources) == 1 and channels % 3:
             raise NetworkError(
-                f"{where}: {before} has {channels} channels, expected those of q, k and v, as many of each"
+                f"{where}: {before} has {channels} channels, expected those of q, k and v, as many "
+                "of each"
             )
         asked = channels // 3 if len(self.sources) == 1 else channels
         values = self.values(3 * asked)
         for own in (asked, values):
             if own % self.heads:
-                raise NetworkError(f"{where}: {self.heads} heads do not divide the {own} channels of {before}")
+                raise NetworkError(
+                    f"{where}: {self.heads} heads do not divide the {own} channels of {before}"
+                )
         whole = 2 * asked + values, height, width
         if (most := self.counted(whole)) >= CURRENT_LIMIT:
             raise NetworkError(
-                f"{where}: a head of {before} has {asked // self.heads} channels and {height * width} tokens, "
+                f"{where}: a head of {before} has {asked // self.heads} channels and "
+                f"{height * width} tokens, "
                 f"whose products can sum to {most:,}, expected less than 2²³ = {CURRENT_LIMIT:,}"
             )
         return whole
 
-    def output_shape(self, shape: Shape, where: str = "an input", before: str = "the layer before it") -> Shape:
+    def output_shape(
+        self, shape: Shape, where: str = "an input", before: str = "the layer before it"
+    ) -> Shape:
         """(C, H, W) of what sources of (C, H, W) drive; refuses what does not fit.
 
         Parameters
@@ -341,19 +415,23 @@ class Input:
         rows, columns = self.windows.fit(sides)
         if rows < 1 or columns < 1 or np.greater(self.windows.padding, sides).any():
             raise NetworkError(
-                f"{where}: current_pool {self.current_pool} does not fit its {sides[0]}×{sides[1]} currents with "
+                f"{where}: current_pool {self.current_pool} does not fit its {sides[0]}×{sides[1]} "
+                "currents with "
                 f"current_padding {self.current_padding}"
             )
         if not self.current_sum:
             return channels, rows, columns
         if self.fixed and (most := self.largest_current * rows * columns) >= CURRENT_LIMIT:
             raise NetworkError(
-                f"{where}: its currents of {rows}×{columns} places can sum to {most:,}, expected less than 2²³ = "
+                f"{where}: its currents of {rows}×{columns} places can sum to {most:,}, expected "
+                "less than 2²³ = "
                 f"{CURRENT_LIMIT:,}; use fewer inputs per neuron or smaller maps"
             )
         return channels, 1, 1
 
-    def unpooled_shape(self, shape: Shape, where: str = "an input", before: str = "the layer before it") -> Shape:
+    def unpooled_shape(
+        self, shape: Shape, where: str = "an input", before: str = "the layer before it"
+    ) -> Shape:
         """(C, H, W) of the currents in front of their pooling; see :meth:`output_shape`."""
         channels, height, width = self.arriving(shape, where, before)
         if self.weight is None:
@@ -369,16 +447,23 @@ class Input:
             inputs = channels * height * width
             if self.weight.shape[1] != inputs:
                 raise NetworkError(
-                    f"{where}: weight expects {self.weight.shape[1]} inputs, the pooled map of {before} has "
+                    f"{where}: weight expects {self.weight.shape[1]} inputs, the pooled map of "
+                    f"{before} has "
                     f"{channels}×{height}×{width} = {inputs}"
                 )
             return (self.weight.shape[0], 1, 1)
         if self.weight.shape[1] != channels:
-            raise NetworkError(f"{where}: weight expects {self.weight.shape[1]} channels, {before} has {channels}")
+            raise NetworkError(
+                f"{where}: weight expects {self.weight.shape[1]} channels, {before} has {channels}"
+            )
         rows, columns = (
             (side + 2 * padding - kernel) // stride + 1
             for side, kernel, stride, padding in zip(
-                (height, width), self.weight.shape[2:], pair(self.stride), pair(self.padding), strict=True
+                (height, width),
+                self.weight.shape[2:],
+                pair(self.stride),
+                pair(self.padding),
+                strict=True,
             )
         )
         if rows < 1 or columns < 1:
@@ -395,8 +480,15 @@ class Input:
             "kind": self.kind,
             "shape": [] if self.weight is None else list(self.weight.shape),
             "shift": self.shift,
-            "source": [[_plain(getattr(source, field.name)) for field in fields(source)] for source in self.sources],
-            **{name: _plain(value) for name, value in values.items() if name not in UNSAID or value != UNSAID[name]},
+            "source": [
+                [_plain(getattr(source, field.name)) for field in fields(source)]
+                for source in self.sources
+            ],
+            **{
+                name: _plain(value)
+                for name, value in values.items()
+                if name not in UNSAID or value != UNSAID[name]
+            },
         }
 
     @property
@@ -405,8 +497,12 @@ class Input:
         return {"gain": self.gain} | ({} if self.weight is None else {"weight": self.weight})
 
     @classmethod
-    def from_graph(cls, node: dict[str, Any], prefix: str, tensors: dict[str, NDArray[Any]]) -> Input:
-        """Rebuild an input from its node, and from its tensors, whose names begin with a prefix and a dot."""
+    def from_graph(
+        cls, node: dict[str, Any], prefix: str, tensors: dict[str, NDArray[Any]]
+    ) -> Input:
+        """Rebuild an input from its node, and from its tensors, whose names begin with a prefix and
+        a dot.
+        """
         weight = None if node["kind"] in ("identity", "attention") else tensors[f"{prefix}.weight"]
         source = tuple(Source(layer, delay, sign) for layer, delay, sign in node["source"])
         values = {name: (UNSAID | node)[name] for name in STORED}
@@ -414,7 +510,13 @@ class Input:
 
 
 SIDE_BY_SIDE: dict[str, Any] = {"current_stride": None, "current_padding": 0}
-PLAIN = {"pool": 1, "stride": 1, "padding": 0, "current_pool": 1, **SIDE_BY_SIDE}  # the geometry of weights alone
+PLAIN = {
+    "pool": 1,
+    "stride": 1,
+    "padding": 0,
+    "current_pool": 1,
+    **SIDE_BY_SIDE,
+}  # the geometry of weights alone
 STORED = (*PLAIN, "pooling", "spread", "heads", "current_sum")
 # Not written where they are the default, so that inputs without are described as ever.
 UNSAID = {**SIDE_BY_SIDE, "spread": WHOLE, "heads": 0, "current_sum": False}
@@ -431,7 +533,9 @@ def columns(constant: Any) -> int:
 
 
 def _sources(given: Any, where: str) -> tuple[Source, ...]:
-    """The sources of a layer, as they may be written: nothing, a name, a :class:`Source`, or several of these."""
+    """The sources of a layer, as they may be written: nothing, a name, a :class:`Source`, or
+    several of these.
+    """
     several = given if isinstance(given, (tuple, list)) else (given,)
     if len(several) > MOST_SOURCES:
         raise NetworkError(f"{where}: got {len(several)} sources, expected at most {MOST_SOURCES}")
@@ -445,7 +549,9 @@ def _source(given: Any, where: str) -> Source:
         raise NetworkError(f"{where}: source is {shown}, expected the name of a layer, or a Source")
     delay = _delay(source, where)
     if source.sign not in (1, -1) or isinstance(source.sign, bool):
-        raise NetworkError(f"{where}: sign of {source.layer!r} is {source.sign!r}, expected 1 or -1")
+        raise NetworkError(
+            f"{where}: sign of {source.layer!r} is {source.sign!r}, expected 1 or -1"
+        )
     return Source(source.layer, delay, int(source.sign))
 
 
@@ -458,7 +564,9 @@ def _delay(source: Source, where: str) -> int | tuple[int, ...]:
         return _steps(given, of, where)
     if not given:
         raise NetworkError(f"{where}: {of} is of no channel, expected one for all, or one for each")
-    return tuple(_steps(each, f"{of}, channel {channel},", where) for channel, each in enumerate(given))
+    return tuple(
+        _steps(each, f"{of}, channel {channel},", where) for channel, each in enumerate(given)
+    )
 
 
 def _steps(given: Any, what: str, where: str) -> int:
@@ -473,7 +581,8 @@ def checked_weight(weight: Any, dtype: Any, where: str) -> NDArray[Any]:
     checked = array(weight, dtype, "weight", where)
     if checked.ndim not in (2, 4) or 0 in checked.shape:
         raise NetworkError(
-            f"{where}: weight has shape {checked.shape}, expected (out, in, y, x) for a convolution "
+            f"{where}: weight has shape {checked.shape}, expected (out, in, y, x) for a "
+            "convolution "
             "or (out, in) for a dense layer"
         )
     check_weight(checked, where)
@@ -484,6 +593,7 @@ def check_weight(weight: NDArray[Any], where: str) -> None:
     """Refuse an int8 weight that some backend cannot hold."""
     if weight.dtype == np.int8 and weight.min() < -WEIGHT_LIMIT:
         raise NetworkError(
-            f"{where}: got a weight of -128, expected -{WEIGHT_LIMIT} … {WEIGHT_LIMIT} in fixed point, which every "
+            f"{where}: got a weight of -128, expected -{WEIGHT_LIMIT} … {WEIGHT_LIMIT} in fixed "
+            "point, which every "
             "backend can hold"
         )

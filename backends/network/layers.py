@@ -18,7 +18,10 @@ from spikesam.recordings.errors import InputError
 from spikesam.recordings.schema import check_name
 from spikesam.recordings.text import brief
 
-UNSAID: dict[str, Any] = {"gain": 1, "bias": 0}  # in graphs of an ANN, so that those without are described as ever
+UNSAID: dict[str, Any] = {
+    "gain": 1,
+    "bias": 0,
+}  # in graphs of an ANN, so that those without are described as ever
 PIXEL_LIMIT = 127  # the largest magnitude of a constant-current pixel, an int8; it stands for 1
 
 
@@ -26,8 +29,8 @@ PIXEL_LIMIT = 127  # the largest magnitude of a constant-current pixel, an int8;
 class Layer:
     """Neurons and the inputs that drive them; each has weights, pooling and a gain of its own.
 
-    A layer copies what it is given, so one neuron may be given to several layers. Its first input reads the layer
-    before, unless it names others:
+    A layer copies what it is given, so one neuron may be given to several layers. Its first input
+    reads the layer before, unless it names others:
 
         Layer("conv1", w, LIF(leak=0.9))                                                   an array is an Input of it
         Layer("conv2", Input(w, padding=1, pool=2), LIF(leak=0.9))
@@ -59,12 +62,19 @@ class Layer:
         where = f"layer {name!r}"
         if not isinstance(neuron, Neuron):
             raise NetworkError(f"{where}: neuron is {neuron!r}, expected LIF, FixedLIF or ReLU")
-        several = isinstance(inputs, (tuple, list)) and any(isinstance(each, Input) for each in inputs)
-        first, *more = (each if isinstance(each, Input) else Input(each) for each in (inputs if several else (inputs,)))
+        several = isinstance(inputs, (tuple, list)) and any(
+            isinstance(each, Input) for each in inputs
+        )
+        first, *more = (
+            each if isinstance(each, Input) else Input(each)
+            for each in (inputs if several else (inputs,))
+        )
         inputs = first, *more
         names = [where, *(f"{where}, input {number}" for number in range(2, len(inputs) + 1))]
         channels, checked = 0, dict[int, Input]()
-        if all(each.weight is None for each in inputs):  # one for all that its sources have, or what constants say
+        if all(
+            each.weight is None for each in inputs
+        ):  # one for all that its sources have, or what constants say
             constants = (getattr(neuron, each.name) for each in fields(neuron))
             channels = max(map(columns, (*(each.gain for each in inputs), *constants)))
         for number in sorted(range(len(inputs)), key=lambda number: inputs[number].weight is None):
@@ -72,7 +82,9 @@ class Layer:
             channels = channels or len(checked[number].weight)
         first, *others = (checked[number] for number in range(len(inputs)))
         if empty := [number for number, each in enumerate(others, 2) if not each.sources]:
-            raise NetworkError(f"{where}, input {empty[0]}: has no source, expected the name of a layer")
+            raise NetworkError(
+                f"{where}, input {empty[0]}: has no source, expected the name of a layer"
+            )
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "inputs", (first, *others))
         object.__setattr__(self, "neuron", neuron.of_channels(channels, where))
@@ -80,29 +92,43 @@ class Layer:
     def behind(self, before: str) -> Layer:
         """The layer whose first input reads the layer of a name, if it names no source itself."""
         first, *more = self.inputs
-        return self if first.sources else self.reading((replace(first, source=(Source(before),)), *more))
+        return (
+            self
+            if first.sources
+            else self.reading((replace(first, source=(Source(before),)), *more))
+        )
 
     def reading(self, inputs: Sequence[Input]) -> Layer:
-        """The layer with the same inputs of other sources: what is checked need not be copied and checked again."""
+        """The layer with the same inputs of other sources: what is checked need not be copied and
+        checked again.
+        """
         made = copy(self)
         object.__setattr__(made, "inputs", tuple(inputs))
         return made
 
     def widened(self, channels: int) -> Layer:
-        """The layer for so many channels, of one that has no weights and the same constants for all channels."""
+        """The layer for so many channels, of one that has no weights and the same constants for all
+        channels.
+        """
         own = self.inputs[0].gain.shape[1]
         if own == channels:
             return self
         if own != 1:
-            raise NetworkError(f"layer {self.name!r}: has constants of {own} channels, its sources have {channels}")
+            raise NetworkError(
+                f"layer {self.name!r}: has constants of {own} channels, its sources have {channels}"
+            )
         inputs = [replace(each, gain=each.gain.repeat(channels, 1)) for each in self.inputs]
-        return Layer(self.name, inputs, replace(self.neuron, bias=self.neuron.bias.repeat(channels, 1)))
+        return Layer(
+            self.name, inputs, replace(self.neuron, bias=self.neuron.bias.repeat(channels, 1))
+        )
 
     @property
     def spiking_neuron(self) -> SpikingNeuron:
         """The neuron of a layer that spikes, as those of every network do that a backend runs."""
         if isinstance(self.neuron, ReLU):
-            raise NetworkError(f"layer {self.name!r}: has neurons ReLU, expected neurons that spike")
+            raise NetworkError(
+                f"layer {self.name!r}: has neurons ReLU, expected neurons that spike"
+            )
         return self.neuron
 
     @property
@@ -117,18 +143,25 @@ class Layer:
 
     @property
     def kind(self) -> str:
-        """Either "conv" or "dense", that of its first input that has weights; "conv" if there is none."""
+        """Either "conv" or "dense", that of its first input that has weights; "conv" if there is
+        none.
+        """
         return next((each.kind for each in self.inputs if each.weight is not None), "conv")
 
     def where(self, number: int) -> str:
         """The name of one of its inputs in messages, counted from 0."""
-        return f"layer {self.name!r}, input {number + 1}" if len(self.inputs) > 1 else f"layer {self.name!r}"
+        return (
+            f"layer {self.name!r}, input {number + 1}"
+            if len(self.inputs) > 1
+            else f"layer {self.name!r}"
+        )
 
     def to_graph(self, before: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """The layer behind that of a name as a JSON-able node, and its tensors by name; undone by :meth:`from_graph`.
+        """The layer behind that of a name as a JSON-able node, and its tensors by name; undone by
+        :meth:`from_graph`.
 
-        In a graph, the first input is the layer's: its shift stands with the neuron, and its source stands there if it
-        is another than the layer before.
+        In a graph, the first input is the layer's: its shift stands with the neuron, and its source
+        stands there if it is another than the layer before.
         """
         first, *more = self.inputs
         node = {"name": self.name, **first.to_graph(), "neuron": neurons.to_graph(self.neuron)}
@@ -141,7 +174,9 @@ class Layer:
             node["more"] = [each.to_graph() for each in more]
         numbers = {"gain": first.gain, "bias": self.neuron.bias}
         if isinstance(self.neuron, ReLU):
-            numbers = {name: value for name, value in numbers.items() if (value != UNSAID[name]).any()}
+            numbers = {
+                name: value for name, value in numbers.items() if (value != UNSAID[name]).any()
+            }
         tensors = numbers if first.weight is None else {"weight": first.weight, **numbers}
         for number, each in enumerate(more, 2):
             tensors |= {f"{number}.{name}": value for name, value in each.tensors.items()}
@@ -149,9 +184,15 @@ class Layer:
 
     @classmethod
     def from_graph(cls, node: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Layer:
-        """Rebuild a layer from its node and the tensors of the network; raises KeyError if a part is missing."""
+        """Rebuild a layer from its node and the tensors of the network; raises KeyError if a part
+        is missing.
+        """
         name, about = node["name"], dict(node["neuron"])
-        first = {"source": (), **node, "shift": about.pop("shift") if about["type"] == "fixed-lif" else 0}
+        first = {
+            "source": (),
+            **node,
+            "shift": about.pop("shift") if about["type"] == "fixed-lif" else 0,
+        }
         if about["type"] == neurons.NAMES[ReLU]:
             tensors = {f"{name}.{each}": value for each, value in UNSAID.items()} | tensors
         neuron = neurons.from_graph(about, tensors, name)
@@ -191,13 +232,19 @@ class Readout:
         fixed = getattr(self.weight, "dtype", None) == np.int8
         weight = array(self.weight, np.int8 if fixed else np.float32, "weight", "readout")
         if weight.ndim != 2 or 0 in weight.shape:
-            raise NetworkError(f"readout: weight has shape {weight.shape}, expected (classes, inputs)")
+            raise NetworkError(
+                f"readout: weight has shape {weight.shape}, expected (classes, inputs)"
+            )
         check_weight(weight, "readout")
         object.__setattr__(self, "weight", weight)
         object.__setattr__(self, "scale", real(self.scale, "scale", "readout"))
         leak = real(self.leak, "leak", "readout")
         if not 0 <= leak <= 1 or (fixed and leak * THETA % 1):
-            raise NetworkError(f"readout: leak is {leak}, expected 0 … 1, and in fixed point a multiple of 1/4096")
+            raise NetworkError(
+                f"readout: leak is {leak}, expected 0 … 1, and in fixed point a multiple of 1/4096"
+            )
         object.__setattr__(self, "leak", leak)
-        bias = by_channel(self.bias, len(weight), np.int32 if fixed else np.float64, "bias", "readout")
+        bias = by_channel(
+            self.bias, len(weight), np.int32 if fixed else np.float64, "bias", "readout"
+        )
         object.__setattr__(self, "bias", bias)

@@ -34,23 +34,28 @@ class LIF:
         v[t] = leak · v[t-1] · (1 - s[t-1]) + i[t]                       reset "zero"
         s[t] = 1 if v[t] > threshold else 0                              or ≥, where `fires_at_threshold`
 
-    With `min_v_mem`, v[t] is the larger of the two: of that number, and of what stands above. sinabs raises a membrane
-    to its `min_v_mem` after the reset. That is the same, since a membrane that fired lies above.
+    With `min_v_mem`, v[t] is the larger of the two: of that number, and of what stands above.
+    sinabs raises a membrane to its `min_v_mem` after the reset. That is the same, since a membrane
+    that fired lies above.
 
     Parameters
     ----------
     leak : in [0, 1], per step — the paper's λ, snnTorch's beta; 1 is the integrate-and-fire neuron
     threshold : > 0
-    bias : scalar, (C,), (1, C) or (T, C) float64 — per channel and, with BNTT, per step. Kept in double precision so
+    bias : scalar, (C,), (1, C) or (T, C) float64 — per channel and, with BNTT, per step. Kept in
+    double precision so
         that quantising rounds once
     reset : "subtract" or "zero" — what a spike does to the membrane, at the next step
-    reset_by : ≥ 0 — what is subtracted, the threshold if not given. SpikingJelly, sinabs and Norse subtract the
+    reset_by : ≥ 0 — what is subtracted, the threshold if not given. SpikingJelly, sinabs and Norse
+    subtract the
         threshold before the leak: leak · threshold
     fires_at_threshold : whether a membrane that equals the threshold fires
-    synaptic_leak : in [0, 1], per step — what is left of the current of the step before; 0 if it acts in one step alone
+    synaptic_leak : in [0, 1], per step — what is left of the current of the step before; 0 if it
+    acts in one step alone
     min_v_mem : ≤ 0 — the lowest membrane, as in sinabs; none if not given
 
-    leak, threshold, reset_by, synaptic_leak and min_v_mem are one number, or (C,) where channels differ.
+    leak, threshold, reset_by, synaptic_leak and min_v_mem are one number, or (C,) where channels
+    differ.
     """
 
     leak: Any
@@ -78,19 +83,25 @@ class LIF:
     def fires_above(self) -> Any:
         """float32: the neuron fires where its float32 membrane is larger, whichever the comparison."""
         threshold = np.float32(self.threshold)
-        return np.nextafter(threshold, np.float32(-np.inf)) if self.fires_at_threshold else threshold
+        return (
+            np.nextafter(threshold, np.float32(-np.inf)) if self.fires_at_threshold else threshold
+        )
 
     def of_channels(self, channels: int, where: str) -> LIF:
         """A checked copy for a layer of C channels; its bias is (1, C) or (T, C)."""
         leak, synaptic_leak = (
-            constant(getattr(self, name), channels, np.float64, name, where, 0, 1) for name in ("leak", "synaptic_leak")
+            constant(getattr(self, name), channels, np.float64, name, where, 0, 1)
+            for name in ("leak", "synaptic_leak")
         )
         threshold = constant(self.threshold, channels, np.float64, "threshold", where, -math.inf)
         if np.min(threshold) <= 0:
             raise NetworkError(f"{where}: threshold is {threshold}, expected more than 0")
         bias = by_channel(self.bias, channels, np.float64, "bias", where)
         return LIF(
-            leak, bias=bias, synaptic_leak=synaptic_leak, **_firing(self, threshold, channels, np.float64, where)
+            leak,
+            bias=bias,
+            synaptic_leak=synaptic_leak,
+            **_firing(self, threshold, channels, np.float64, where),
         )
 
 
@@ -103,18 +114,21 @@ class FixedLIF:
         s[t] = 1 if v[t] > threshold (or ≥, where `fires_at_threshold`)
         rz(x, n) = sign(x) · (|x| >> n)
 
-    Where synaptic_decay is below 4096, or a layer has several inputs, i is limited to 24 bits, as v is.
+    Where synaptic_decay is below 4096, or a layer has several inputs, i is limited to 24 bits, as v
+    is.
 
-    With reset "zero", v[t-1] counts as 0 where s[t-1] = 1, and nothing is subtracted. With `min_v_mem`, v[t] is at
-    least that.
+    With reset "zero", v[t-1] counts as 0 where s[t-1] = 1, and nothing is subtracted. With
+    `min_v_mem`, v[t] is at least that.
 
     Parameters
     ----------
-    decay, synaptic_decay : in [0, 4096] — Loihi's dv and du; one integer, or (C,) where channels differ
+    decay, synaptic_decay : in [0, 4096] — Loihi's dv and du; one integer, or (C,) where channels
+    differ
     bias : scalar, (C,), (1, C) or (T, C) int32, magnitude ≤ 2³⁰
     reset, fires_at_threshold : as of :class:`LIF`
     reset_by : in [0, 2²³) — one integer, or (C,); the threshold if not given
-    threshold : in [1, 2²³) — one integer, or (C,). 4096 unless a network was trained for a chip, whose thresholds are
+    threshold : in [1, 2²³) — one integer, or (C,). 4096 unless a network was trained for a chip,
+    whose thresholds are
         its own
     min_v_mem : in (-2²³, 0] — one integer, or (C,); none if not given
     """
@@ -161,22 +175,30 @@ class FixedLIF:
             name: constant(getattr(self, name), channels, np.int64, name, where, 0, THETA)
             for name in ("decay", "synaptic_decay")
         }
-        threshold = constant(self.threshold, channels, np.int64, "threshold", where, 1, MEMBRANE_LIMIT)
+        threshold = constant(
+            self.threshold, channels, np.int64, "threshold", where, 1, MEMBRANE_LIMIT
+        )
         bias = by_channel(self.bias, channels, np.int32, "bias", where)
         if np.abs(bias.astype(np.int64)).max() > BIAS_LIMIT:
             raise NetworkError(f"{where}: |bias| must be ≤ 2³⁰ in fixed point")
         return FixedLIF(**decays, bias=bias, **_firing(self, threshold, channels, np.int64, where))
 
 
-def _firing(neuron: LIF | FixedLIF, threshold: Any, channels: int, dtype: Any, where: str) -> dict[str, Any]:
+def _firing(
+    neuron: LIF | FixedLIF, threshold: Any, channels: int, dtype: Any, where: str
+) -> dict[str, Any]:
     """Where a neuron fires, and what it is reset to and held at, all checked."""
     if neuron.reset not in get_args(Reset):
         raise NetworkError(f"{where}: reset is {neuron.reset!r}, expected 'subtract' or 'zero'")
     if neuron.reset == "zero" and neuron.reset_by is not None:
-        raise NetworkError(f"{where}: reset_by is {neuron.reset_by!r}, expected none beside reset 'zero'")
+        raise NetworkError(
+            f"{where}: reset_by is {neuron.reset_by!r}, expected none beside reset 'zero'"
+        )
     limits = {"reset_by": (0, MEMBRANE_LIMIT), "min_v_mem": (-MEMBRANE_LIMIT, 0)}
     given: dict[str, Any] = {
-        name: None if (value := getattr(neuron, name)) is None else constant(value, channels, dtype, name, where, *ends)
+        name: None
+        if (value := getattr(neuron, name)) is None
+        else constant(value, channels, dtype, name, where, *ends)
         for name, ends in limits.items()
     }
     return {
@@ -190,7 +212,8 @@ def _firing(neuron: LIF | FixedLIF, threshold: Any, channels: int, dtype: Any, w
 
 @dataclass(frozen=True, eq=False)
 class ReLU:
-    """Rectifier, the neuron of an artificial network (ANN). It does not spike, and has neither steps nor state.
+    """Rectifier, the neuron of an artificial network (ANN). It does not spike, and has neither
+    steps nor state.
 
         x = max(0, Σ gain · a + bias)                      Σ over the inputs, see inputs.py
         x = min(limit, max(0, Σ gain · a + bias))          with `limit`
@@ -198,7 +221,8 @@ class ReLU:
     Parameters
     ----------
     bias : scalar, (C,) or (1, C) float64
-    limit : > 0 — the largest activation, 6 of ReLU6; one number, or (C,) where channels differ; none if not given
+    limit : > 0 — the largest activation, 6 of ReLU6; one number, or (C,) where channels differ;
+    none if not given
     """
 
     bias: Any = 0.0
@@ -212,7 +236,11 @@ class ReLU:
 
     def of_channels(self, channels: int, where: str) -> ReLU:
         """A checked copy for a layer of C channels; its bias is (1, C)."""
-        limit = None if self.limit is None else constant(self.limit, channels, np.float64, "limit", where, -math.inf)
+        limit = (
+            None
+            if self.limit is None
+            else constant(self.limit, channels, np.float64, "limit", where, -math.inf)
+        )
         if limit is not None and np.min(limit) <= 0:
             raise NetworkError(f"{where}: limit is {limit}, expected more than 0, or None")
         return ReLU(by_channel(self.bias, channels, np.float64, "bias", where), limit)
@@ -222,26 +250,46 @@ SpikingNeuron = LIF | FixedLIF
 Neuron = SpikingNeuron | ReLU
 NEURONS: dict[str, type[Neuron]] = {"lif": LIF, "fixed-lif": FixedLIF, "relu": ReLU}
 NAMES = {neuron: name for name, neuron in NEURONS.items()}
-DEFAULTS = {"threshold": THETA, "min_v_mem": None, "limit": None}  # of the constants that are optional
+DEFAULTS = {
+    "threshold": THETA,
+    "min_v_mem": None,
+    "limit": None,
+}  # of the constants that are optional
 
 
 def to_graph(neuron: Neuron) -> dict[str, Any]:
-    """Type and constants as JSON, without the `optional` ones that are the default; a bias is stored as a tensor."""
+    """Type and constants as JSON, without the `optional` ones that are the default; a bias is
+    stored as a tensor.
+    """
     constants = {name: getattr(neuron, name) for name in _constants(type(neuron))}
-    listed = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in constants.items()}
-    said = {name: value for name, value in listed.items() if name not in neuron.optional or value != DEFAULTS[name]}
+    listed = {
+        name: value.tolist() if isinstance(value, np.ndarray) else value
+        for name, value in constants.items()
+    }
+    said = {
+        name: value
+        for name, value in listed.items()
+        if name not in neuron.optional or value != DEFAULTS[name]
+    }
     return {"type": NAMES[type(neuron)], **said}
 
 
 def from_graph(node: dict[str, Any], tensors: dict[str, NDArray[Any]], layer: str) -> Neuron:
-    """The neuron that :func:`to_graph` and the tensors of a layer describe; a KeyError if one is missing."""
+    """The neuron that :func:`to_graph` and the tensors of a layer describe; a KeyError if one is
+    missing.
+    """
     kind = NEURONS.get(node["type"])
     if kind is None:
-        raise NetworkError(f"layer {layer!r}: neuron type is {node['type']!r}, expected one of {', '.join(NEURONS)}")
+        raise NetworkError(
+            f"layer {layer!r}: neuron type is {node['type']!r}, expected one of "
+            f"{', '.join(NEURONS)}"
+        )
     constants = {name: value for name, value in node.items() if name != "type"}
     if constants.keys() | set(kind.optional) != set(_constants(kind)):
         expected, found = (", ".join(names) or "none" for names in (_constants(kind), constants))
-        raise NetworkError(f"layer {layer!r}: constants of {node['type']} are {found}, expected {expected}")
+        raise NetworkError(
+            f"layer {layer!r}: constants of {node['type']} are {found}, expected {expected}"
+        )
     return kind(**constants, bias=tensors[f"{layer}.bias"])
 
 

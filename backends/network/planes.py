@@ -1,8 +1,9 @@
 """Neurons whose spikes are numbers, as layers of bits that read each other.
 
-A neuron that fires 0 … D spikes at a step, or -1, 0, 1, becomes layers with the same input, one for each threshold.
-What one fires is subtracted from the membranes of the others at the next step, as it is from its own; so all of them
-hold the same membrane. Whoever reads such a neuron reads all its layers:
+A neuron that fires 0 … D spikes at a step, or -1, 0, 1, becomes layers with the same input, one for
+each threshold. What one fires is subtracted from the membranes of the others at the next step, as
+it is from its own; so all of them hold the same membrane. Whoever reads such a neuron reads all its
+layers:
 
     hidden = integer_planes(Layer("hidden", Input(w, "input"), LIF(0.5)), thresholds=(0.5, 1.5, 2.5))    I-LIF, up to 3
     Layer("next", Input(w2, ("hidden_1", "hidden_2", "hidden_3")), LIF(0.5))
@@ -14,7 +15,8 @@ In fixed point the layers round for themselves, each in units of its own thresho
 
 References
 ----------
-Yao et al. 2025, Scaling spike-driven transformer with efficient spike firing approximation training (I-LIF).
+Yao et al. 2025, Scaling spike-driven transformer with efficient spike firing approximation training
+(I-LIF).
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ def integer_planes(layer: Layer, thresholds: Sequence[float]) -> tuple[Layer, ..
 
     Parameters
     ----------
-    layer : in float32, which names its sources, and subtracts when it fires: each spike `reset_by`, or its threshold
+    layer : in float32, which names its sources, and subtracts when it fires: each spike `reset_by`,
+    or its threshold
     thresholds : ascending, above 0; they take the place of the layer's own
 
     Raises
@@ -53,9 +56,14 @@ def integer_planes(layer: Layer, thresholds: Sequence[float]) -> tuple[Layer, ..
     neuron = _subtracting(layer, "integer_planes")
     steps = array(thresholds, np.float64, "thresholds", "integer_planes")
     if steps.ndim != 1:
-        raise NetworkError(f"integer_planes: thresholds have shape {steps.shape}, expected ascending numbers above 0")
+        raise NetworkError(
+            f"integer_planes: thresholds have shape {steps.shape}, expected ascending numbers "
+            "above 0"
+        )
     if not len(steps) or (np.diff(steps, prepend=0) <= 0).any():
-        raise NetworkError(f"integer_planes: thresholds are {steps.tolist()}, expected ascending numbers above 0")
+        raise NetworkError(
+            f"integer_planes: thresholds are {steps.tolist()}, expected ascending numbers above 0"
+        )
     names = [f"{layer.name}_{number}" for number in range(1, len(steps) + 1)]
     planes = []
     for name, threshold in zip(names, steps.tolist(), strict=True):
@@ -68,7 +76,8 @@ def integer_planes(layer: Layer, thresholds: Sequence[float]) -> tuple[Layer, ..
 
 @checked_arguments
 def ternary_planes(layer: Layer) -> tuple[Layer, Layer]:
-    """A layer that fires 1 above its threshold and -1 below minus its threshold: NAME_plus and NAME_minus.
+    """A layer that fires 1 above its threshold and -1 below minus its threshold: NAME_plus and
+    NAME_minus.
 
     Parameters
     ----------
@@ -100,9 +109,12 @@ def _subtracting(layer: Layer, where: str) -> LIF:
         or np.any(neuron.synaptic_leak)
     ):
         raise NetworkError(
-            f"{where}: layer {layer.name!r} has {neuron!r}, expected LIF that subtracts, without synaptic_leak and "
+            f"{where}: layer {layer.name!r} has {neuron!r}, expected LIF that subtracts, without "
+            "synaptic_leak and "
             "min_v_mem"
         )
     if not layer.inputs[0].sources:
-        raise NetworkError(f"{where}: layer {layer.name!r} names no source, expected the name of the layer before")
+        raise NetworkError(
+            f"{where}: layer {layer.name!r} names no source, expected the name of the layer before"
+        )
     return neuron

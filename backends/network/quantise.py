@@ -22,7 +22,9 @@ from spikesam.backends.network.neurons import (
 )
 from spikesam.backends.network.structure import DEFAULT_RANGE
 
-THETAS = tuple(THETA >> lower for lower in range(5))  # thresholds to choose from, the usual one first
+THETAS = tuple(
+    THETA >> lower for lower in range(5)
+)  # thresholds to choose from, the usual one first
 ROUNDING = 2.0**-22  # of numbers that were computed from a few float32 ones
 
 
@@ -30,29 +32,33 @@ ROUNDING = 2.0**-22  # of numbers that were computed from a few float32 ones
 def quantise(network: Network) -> Network:
     """Round every number of a float32 network to integers; rounding is half-to-even throughout.
 
-    Per input of each layer, with n neurons in a pooling window (fixed point sums what float averages):
+    Per input of each layer, with n neurons in a pooling window (fixed point sums what float
+    averages):
 
         W_q = rint(127·W / max|W|)             gain = g·(max|W|/127)/n·Θ/θ
         G = rint(gain·2^shift), shift the largest in 0…30 with |G| ≤ 32767
         B = rint(b·Θ/θ)                        decay = rint(4096·(1 - leak)), also of the synaptic leak
-        reset_by = rint(ρ·Θ/θ), ρ being what the float neuron subtracts; min_v_mem = rint(min_v_mem·Θ/θ)
+        reset_by = rint(ρ·Θ/θ), ρ being what the float neuron subtracts; min_v_mem =
+        rint(min_v_mem·Θ/θ)
 
-    Maximum pooling does not sum, so there gain is without 1/n. The readout's bias and leak are rounded alike, with the
-    real value of a unit of its weights.
+    Maximum pooling does not sum, so there gain is without 1/n. The readout's bias and leak are
+    rounded alike, with the real value of a unit of its weights.
 
-    Θ is 4096, or where a gain would be beyond 32767 the largest of 2048 … 256 with which it is not: there weights are
-    many times the threshold, and membranes become coarser.
+    Θ is 4096, or where a gain would be beyond 32767 the largest of 2048 … 256 with which it is not:
+    there weights are many times the threshold, and membranes become coarser.
 
-    Exact grids: where currents, biases and θ of a layer are multiples of one number u, of weights up to 127 u (as in
-    binary and ternary networks), nothing is rounded, since a sum that meets the threshold must meet it in integers,
-    too: W_q = W/u, Θ = (θ/u)·2^s with the largest s for which it is at most 4096, and gain = 2^s.
+    Exact grids: where currents, biases and θ of a layer are multiples of one number u, of weights
+    up to 127 u (as in binary and ternary networks), nothing is rounded, since a sum that meets the
+    threshold must meet it in integers, too: W_q = W/u, Θ = (θ/u)·2^s with the largest s for which
+    it is at most 4096, and gain = 2^s.
 
-    With a current as input, the gain of what reads it has another factor, the real value of one unit of the input:
-    1/127, or more where `input_range` is; see input_currents.py.
+    With a current as input, the gain of what reads it has another factor, the real value of one
+    unit of the input: 1/127, or more where `input_range` is; see input_currents.py.
 
     Raises
     ------
-    NetworkError : if the network is an ANN, a gain is too large to represent, or weight sums could overflow
+    NetworkError : if the network is an ANN, a gain is too large to represent, or weight sums could
+    overflow
 
     Examples
     --------
@@ -62,14 +68,21 @@ def quantise(network: Network) -> Network:
     ('fixed', 'int8')
     """
     if not isinstance(network, Network):
-        raise NetworkError(f"quantise: got {type(network).__name__}, expected a Network, such as checkpoint.network")
+        raise NetworkError(
+            f"quantise: got {type(network).__name__}, expected a Network, such as "
+            "checkpoint.network"
+        )
     network.check_spiking("quantise")
     if network.precision == "fixed":
         return network
     unit = network.input_range / DEFAULT_RANGE / PIXEL_LIMIT
     layers = tuple(
         _quantise_layer(
-            layer, [unit if (place, number) in network.driven else 1.0 for number in range(len(layer.inputs))]
+            layer,
+            [
+                unit if (place, number) in network.driven else 1.0
+                for number in range(len(layer.inputs))
+            ],
         )
         for place, layer in enumerate(network.layers)
     )
@@ -93,13 +106,16 @@ def _quantise_layer(layer: Layer, units: list[float]) -> Layer:
             break
     else:
         raise NetworkError(
-            f"layer {layer.name!r}: gain {max(np.abs(gain).max() for gain in gains):.3g} exceeds {GAIN_LIMIT} in fixed "
-            f"point, with a threshold of {theta}; is a BNTT variance close to zero, or the threshold tiny?"
+            f"layer {layer.name!r}: gain {max(np.abs(gain).max() for gain in gains):.3g} exceeds "
+            f"{GAIN_LIMIT} in fixed "
+            f"point, with a threshold of {theta}; is a BNTT variance close to zero, or the "
+            "threshold tiny?"
         )
     bias = np.rint(neuron.bias * per_membrane)
     if not np.abs(bias).max() <= BIAS_LIMIT:
         raise NetworkError(
-            f"layer {layer.name!r}: a bias of {np.abs(neuron.bias).max():g} is too large for fixed point"
+            f"layer {layer.name!r}: a bias of {np.abs(neuron.bias).max():g} is too large for fixed "
+            "point"
         )
     fixed = FixedLIF(
         decay=_rounded(THETA * (1 - neuron.leak)),
@@ -118,8 +134,11 @@ def _quantise_layer(layer: Layer, units: list[float]) -> Layer:
     return Layer(layer.name, rounded, fixed)
 
 
-def _exact_grid(inputs: Sequence[Input], units: Sequence[float], neuron: LIF) -> tuple[list[int], list[int]] | None:
-    """For each input the integer that its largest weight becomes, and thresholds to choose from; None if none is exact.
+def _exact_grid(
+    inputs: Sequence[Input], units: Sequence[float], neuron: LIF
+) -> tuple[list[int], list[int]] | None:
+    """For each input the integer that its largest weight becomes, and thresholds to choose from;
+    None if none is exact.
 
     Parameters
     ----------
@@ -134,23 +153,32 @@ def _exact_grid(inputs: Sequence[Input], units: Sequence[float], neuron: LIF) ->
     ]
     least = min((np.abs(each[each != 0]).min() for each in currents if each.any()), default=np.inf)
     candidates = np.rint(np.arange(1, WEIGHT_LIMIT + 1) / least)
-    for theta in np.unique(candidates[(candidates > 0) & (candidates <= THETA)]).astype(int).tolist():
+    for theta in (
+        np.unique(candidates[(candidates > 0) & (candidates <= THETA)]).astype(int).tolist()
+    ):
         factors = [theta * each for each in currents]
         biases = theta * neuron.bias / neuron.threshold
-        fits = max(most * np.abs(each).max() for most, each in zip(largest, factors, strict=True)) < WEIGHT_LIMIT + 1
+        fits = (
+            max(most * np.abs(each).max() for most, each in zip(largest, factors, strict=True))
+            < WEIGHT_LIMIT + 1
+        )
         if fits and all(map(_whole, (*factors, biases))):
             common = list(map(_divisor, factors))  # goes into the weights
             if neuron.reset == "zero" and theta % np.gcd.reduce([*common, _divisor(biases)]):
                 return None  # sums of currents alone, none of which can meet the threshold
             thetas = [theta << power for power in range(LARGEST_SHIFT) if theta << power <= THETA]
-            return [most * max(1, each) for most, each in zip(largest, common, strict=True)], thetas[::-1]
+            return [
+                most * max(1, each) for most, each in zip(largest, common, strict=True)
+            ], thetas[::-1]
     return None
 
 
 def weight_steps(weight: NDArray[np.float32]) -> int:
     """The smallest n ≤ 127 for which all weights are multiples of max|W|/n; 0 if there is none."""
     unit = float(np.abs(weight).max()) or 1.0
-    few = weight.ravel()[:4096].astype(np.float64) / unit  # most weights that are on no grid show it here
+    few = (
+        weight.ravel()[:4096].astype(np.float64) / unit
+    )  # most weights that are on no grid show it here
     fits = (most for most in range(1, WEIGHT_LIMIT + 1) if _whole(most * few))
     return next((most for most in fits if _whole(most * (weight.astype(np.float64) / unit))), 0)
 
@@ -175,7 +203,9 @@ def _quantise_readout(readout: Readout) -> Readout:
     unit = unit or float(np.abs(readout.bias).max()) / THETA  # a bias alone
     bias = np.rint(readout.bias / unit) if unit else np.zeros_like(readout.bias)
     if not np.abs(bias).max() <= BIAS_LIMIT:
-        raise NetworkError(f"readout: a bias of {np.abs(readout.bias).max():g} is too large for fixed point")
+        raise NetworkError(
+            f"readout: a bias of {np.abs(readout.bias).max():g} is too large for fixed point"
+        )
     leak = 1 - float(_rounded(THETA * (1 - readout.leak))) / THETA
     return Readout(weight, unit * readout.scale, leak, bias.astype(np.int32))
 
@@ -189,7 +219,9 @@ def _lowest(membrane: Any) -> NDArray[np.int64]:
     return _rounded(np.maximum(membrane, -MEMBRANE_LIMIT))
 
 
-def integer_weight(weight: NDArray[np.float32], most: int = WEIGHT_LIMIT) -> tuple[NDArray[np.int8], float]:
+def integer_weight(
+    weight: NDArray[np.float32], most: int = WEIGHT_LIMIT
+) -> tuple[NDArray[np.int8], float]:
     """Weights as int8, -most … most, and the real value of one unit; an all-zero layer stays zero."""
     largest = float(np.abs(weight).max())
     if largest == 0:

@@ -1,4 +1,6 @@
-"""One step of a layer in NumPy, in both precisions: the equations of inputs.py and neurons.py as they are written."""
+"""One step of a layer in NumPy, in both precisions: the equations of inputs.py and neurons.py as
+they are written.
+"""
 
 from __future__ import annotations
 
@@ -14,20 +16,28 @@ from spikesam.backends.network.inputs import Input, Source
 from spikesam.backends.network.neurons import MEMBRANE_LIMIT, THETA, SpikingNeuron
 
 Floats = NDArray[np.float64]
-ALONE = 1 << 18  # products that BLAS leaves to one thread: several wait for each other where all cores simulate
-ROUNDING = 1e-5  # of the threshold: the order of additions may take a float32 membrane as close to it to either side
+ALONE = (
+    1 << 18
+)  # products that BLAS leaves to one thread: several wait for each other where all cores simulate
+# of the threshold: the order of additions may take a float32 membrane as close to it to either side
+ROUNDING = 1e-5
 
 
 def arrived(given: Input, fired: Mapping[str, NDArray[Any]], t: int) -> NDArray[np.int8]:
     """x[t] of an input, (C, H, W), of what the layers that it reads fire: (T, C, H, W) by name."""
-    each = [np.int8(source.sign) * arrived_from(source, fired[source.layer], t) for source in given.sources]
+    each = [
+        np.int8(source.sign) * arrived_from(source, fired[source.layer], t)
+        for source in given.sources
+    ]
     sums = [sum(more, first) for first, *more in given.summands(each)]
     return np.concatenate(sums) if given.heads else repeated(sums[0], given.spread)
 
 
 def arrived_from(source: Source, fired: NDArray[Any], t: int) -> NDArray[Any]:
     """What arrives at step t of a source that fires (T, …, C, H, W): (…, C, H, W)."""
-    found: NDArray[Any] = source.arriving(lambda delay: fired[t - delay] if t >= delay else np.zeros_like(fired[0]))
+    found: NDArray[Any] = source.arriving(
+        lambda delay: fired[t - delay] if t >= delay else np.zeros_like(fired[0])
+    )
     return found
 
 
@@ -39,14 +49,18 @@ def repeated(maps: NDArray[Any], factors: tuple[int, int, int]) -> NDArray[Any]:
 
 
 def attended(given: Input, maps: NDArray[Any]) -> Floats:
-    """q · kᵀ · v of each head: (2·C + V, H, W), the channels of q, k and v, -> (V, H, W), whole numbers."""
+    """q · kᵀ · v of each head: (2·C + V, H, W), the channels of q, k and v, -> (V, H, W), whole
+    numbers.
+    """
     query, key, value = factors(given, maps.astype(np.float64))
     found: Floats = (value @ key.swapaxes(1, 2) @ query).reshape(-1, *maps.shape[1:])
     return found
 
 
 def factors(given: Input, maps: NDArray[Any]) -> list[NDArray[Any]]:
-    """q, k and v of attention, (heads, d, N) each, whose channels stand one behind the other in (2·C + V, H, W)."""
+    """q, k and v of attention, (heads, d, N) each, whose channels stand one behind the other in
+    (2·C + V, H, W).
+    """
     channels = (len(maps) - given.values(len(maps))) // 2
     each = np.split(maps, (channels, 2 * channels))
     return [part.reshape(given.heads, len(part) // given.heads, -1) for part in each]
@@ -64,7 +78,9 @@ def summed_currents(given: Input, values: NDArray[Any]) -> Floats:
         return attended(given, values)
     if given.weight is None:
         return values.astype(np.float64)
-    found: Floats = current_cells(given, correlated(given, given.weight, pooled(given, values))).max(axis=3)
+    found: Floats = current_cells(
+        given, correlated(given, given.weight, pooled(given, values))
+    ).max(axis=3)
     return found.sum(axis=(1, 2), keepdims=True) if given.current_sum else found
 
 
@@ -77,7 +93,9 @@ def pooled(given: Input, values: NDArray[Any]) -> Floats:
 
 
 def correlated(given: Input, weight: NDArray[Any], maps: Floats) -> Floats:
-    """W ⊛ x of a pooled map: (C, H, W) -> (C', H', W'), of a dense layer (C', 1, 1); W · x of an identity."""
+    """W ⊛ x of a pooled map: (C, H, W) -> (C', H', W'), of a dense layer (C', 1, 1); W · x of an
+    identity.
+    """
     if given.kind == "identity":
         return weight * maps
     window = weight.shape[2:] if given.kind == "conv" else maps.shape[1:]
@@ -85,14 +103,19 @@ def correlated(given: Input, weight: NDArray[Any], maps: Floats) -> Floats:
     padded = np.pad(maps, ((0, 0), (top, top), (left, left)))
     patches = sliding_window_view(padded, (len(maps), *window))[0, ::down, ::right]
     rows, columns = patches.shape[:2]
-    matrix, places = weight.reshape(len(weight), -1).astype(np.float64), patches.reshape(rows * columns, -1)
+    matrix, places = (
+        weight.reshape(len(weight), -1).astype(np.float64),
+        patches.reshape(rows * columns, -1),
+    )
     some = ALONE // matrix.size if 64 * matrix.size < ALONE else len(places)
     parts = [matrix @ each.T for each in np.split(places, range(some, len(places), some))]
     return np.concatenate(parts, axis=1).reshape(-1, rows, columns)
 
 
 def current_cells(given: Input, sums: Floats) -> Floats:
-    """The currents of each window of an input: (C, H, W) -> (C, H', W', y·x), row by row; -inf outside the map."""
+    """The currents of each window of an input: (C, H, W) -> (C, H', W', y·x), row by row; -inf
+    outside the map.
+    """
     (y, x), (down, across), (above, beside) = given.windows
     padded = np.pad(sums, ((0, 0), (above, above), (beside, beside)), constant_values=-np.inf)
     windows = sliding_window_view(padded, (y, x), axis=(1, 2))[:, ::down, ::across]
@@ -100,19 +123,29 @@ def current_cells(given: Input, sums: Floats) -> Floats:
 
 
 class Neurons:
-    """Neurons of a map (C, H, W), first at rest; `v` and `i` are of the last step. In int64 they round."""
+    """Neurons of a map (C, H, W), first at rest; `v` and `i` are of the last step. In int64 they
+    round.
+    """
 
-    def __init__(self, neuron: SpikingNeuron, inputs: Sequence[Input], shape: Sequence[int], dtype: Any) -> None:
+    def __init__(
+        self, neuron: SpikingNeuron, inputs: Sequence[Input], shape: Sequence[int], dtype: Any
+    ) -> None:
         self.neuron, self.inputs, self.dtype = neuron, inputs, dtype
-        self.limited = len(inputs) > 1 or bool(np.any(np.asarray(neuron.synaptic_leak) > 0))  # i to 24 bits
+        self.limited = len(inputs) > 1 or bool(
+            np.any(np.asarray(neuron.synaptic_leak) > 0)
+        )  # i to 24 bits
         self.v, self.i = np.zeros((2, *shape), dtype)
 
-    def step(self, t: int, currents: Sequence[NDArray[Any]], before: NDArray[np.bool_]) -> NDArray[Any]:
+    def step(
+        self, t: int, currents: Sequence[NDArray[Any]], before: NDArray[np.bool_]
+    ) -> NDArray[Any]:
         """v[t] (C, H, W) of a[t] of each input, at t ≥ 1, where `before` are s[t-1]."""
         neuron, of, exact = self.neuron, self.of, self.dtype is np.int64
         subtracts = neuron.reset == "subtract"
         with np.errstate(all="ignore"):
-            first, *more = (self._weighed(each, a, t) for each, a in zip(self.inputs, currents, strict=True))
+            first, *more = (
+                self._weighed(each, a, t) for each, a in zip(self.inputs, currents, strict=True)
+            )
             driven = sum(more, first) + of(neuron.bias[(t - 1) % len(neuron.bias)])
             v = self.v if subtracts else np.where(before, of(0), self.v)
             lost = of(neuron.subtracted if subtracts else 0) * before
@@ -130,12 +163,16 @@ class Neurons:
     def fires(self) -> NDArray[np.bool_]:
         """s[t] of v[t]."""
         threshold = self.of(self.neuron.threshold)
-        fired: NDArray[np.bool_] = self.v >= threshold if self.neuron.fires_at_threshold else self.v > threshold
+        fired: NDArray[np.bool_] = (
+            self.v >= threshold if self.neuron.fires_at_threshold else self.v > threshold
+        )
         return fired
 
     @property
     def near(self) -> NDArray[np.bool_]:
-        """Where v[t] lies so near the threshold, or at it, that the order of float32 additions may decide."""
+        """Where v[t] lies so near the threshold, or at it, that the order of float32 additions may
+        decide.
+        """
         threshold = self.of(self.neuron.threshold)
         close: NDArray[np.bool_] = np.abs(self.v - threshold) <= ROUNDING * threshold
         return close & (self.dtype is not np.int64)

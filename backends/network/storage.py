@@ -1,4 +1,6 @@
-"""Networks on disk: safetensors whose metadata hold the graph as JSON, and a digest; loading executes nothing."""
+"""Networks on disk: safetensors whose metadata hold the graph as JSON, and a digest; loading
+executes nothing.
+"""
 
 from __future__ import annotations
 
@@ -24,29 +26,40 @@ from spikesam.recordings.parsing import parse_json
 from spikesam.recordings.text import LONGEST_NAME, printable
 
 FORMAT = "spikesam-network"
-PACKED = "packed"  # the entry of the metadata that says that weights are stored as int8 and numbers as float32
+# the entry of the metadata that says that weights are stored as int8 and numbers as float32
+PACKED = "packed"
 DIGEST = "sha256"  # the entry of the metadata that holds the digest of all the rest
 LARGEST_FILE = 1 << 31  # bytes; VGG16 at 224×224 has 0.55 GB of weights
-LARGEST_HEADER = 1 << 24  # bytes of metadata; constants that differ by channel and class names need 1 % of it
+LARGEST_HEADER = (
+    1 << 24
+)  # bytes of metadata; constants that differ by channel and class names need 1 % of it
 DTYPES = ("F32", "F64", "I8", "I32")  # of tensors, as safetensors calls them
 
 Tensors = Mapping[str, NDArray[Any]]
 
 
 def write_network(network: Network, path: Path, metadata: dict[str, str] | None = None) -> None:
-    """Write a network, atomically; `metadata` is stored beside the graph and is not part of its identity."""
+    """Write a network, atomically; `metadata` is stored beside the graph and is not part of its
+    identity.
+    """
     graph, tensors = network.to_graph()
     described = {"format": FORMAT, "graph": json.dumps(graph, sort_keys=True), **(metadata or {})}
     if (packed := pack_tensors(tensors)) is not None:
         described[PACKED], tensors = "int8", packed
     if (length := sum(each.nbytes for each in tensors.values())) > LARGEST_FILE:
-        raise NetworkError(f"{path}: the network has {length:,} bytes, expected at most {LARGEST_FILE:,}")
+        raise NetworkError(
+            f"{path}: the network has {length:,} bytes, expected at most {LARGEST_FILE:,}"
+        )
     described[DIGEST] = network_file_digest(described, tensors)
-    contiguous = {name: np.ascontiguousarray(value) for name, value in tensors.items()}  # save() ignores strides
+    contiguous = {
+        name: np.ascontiguousarray(value) for name, value in tensors.items()
+    }  # save() ignores strides
     try:
         write_file(path, save(contiguous, described))
     except OSError as error:
-        raise NetworkError(f"{path}: cannot be written ({error.strerror}); expected the name of a file") from None
+        raise NetworkError(
+            f"{path}: cannot be written ({error.strerror}); expected the name of a file"
+        ) from None
 
 
 def read_network(path: Path) -> tuple[Network, dict[str, str]]:
@@ -58,11 +71,17 @@ def read_network(path: Path) -> tuple[Network, dict[str, str]]:
     found, digest = metadata.get("format"), metadata.pop(DIGEST, None)
     if found != FORMAT or "graph" not in metadata:
         shown = None if found is None else printable(found, LONGEST_NAME)
-        raise NetworkError(f"{path}: safetensors, but not a network: got format {shown!r}, expected {FORMAT!r}")
+        raise NetworkError(
+            f"{path}: safetensors, but not a network: got format {shown!r}, expected {FORMAT!r}"
+        )
     if digest is None:
-        raise NetworkError(f"{path}: has no digest of its content, expected one; write it again with this version")
+        raise NetworkError(
+            f"{path}: has no digest of its content, expected one; write it again with this version"
+        )
     if digest != network_file_digest(metadata, tensors):
-        raise NetworkError(f"{path}: was changed or damaged after it was written: its digest is of other content")
+        raise NetworkError(
+            f"{path}: was changed or damaged after it was written: its digest is of other content"
+        )
     try:
         graph = parse_json(metadata.pop("graph"), "graph")
         if metadata.pop(PACKED, None) is not None:
@@ -78,8 +97,9 @@ def read_network(path: Path) -> tuple[Network, dict[str, str]]:
 def network_file_digest(metadata: Mapping[str, str], tensors: Tensors) -> str:
     """SHA-256 of everything in a file but this digest.
 
-    The digested bytes are one line of JSON, `[metadata, {name: [dtype, shape]}]` in ASCII with sorted keys and no
-    spaces; then the numbers of every tensor, in the order of names, in C-order and little-endian.
+    The digested bytes are one line of JSON, `[metadata, {name: [dtype, shape]}]` in ASCII with
+    sorted keys and no spaces; then the numbers of every tensor, in the order of names, in C-order
+    and little-endian.
     """
     described = {name: [array.dtype.name, list(array.shape)] for name, array in tensors.items()}
     text = json.dumps([dict(metadata), described], sort_keys=True, separators=(",", ":"))
@@ -91,29 +111,51 @@ def network_file_digest(metadata: Mapping[str, str], tensors: Tensors) -> str:
 
 
 def _check_nothing_else(network: Network, graph: Any, tensors: Tensors) -> None:
-    """Refuse a file whose content differs from what :func:`write_network` would write of the network read from it."""
+    """Refuse a file whose content differs from what :func:`write_network` would write of the
+    network read from it.
+    """
     said, numbers = network.to_graph()
-    found, expected = ({name: (each.dtype, each.shape) for name, each in all_.items()} for all_ in (tensors, numbers))
+    found, expected = (
+        {name: (each.dtype, each.shape) for name, each in all_.items()}
+        for all_ in (tensors, numbers)
+    )
     if found != expected:
-        name = min(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
-        raise NetworkError(f"tensor {name[:LONGEST_NAME]!r}: got {found.get(name)}, expected {expected.get(name)}")
+        name = min(
+            name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name)
+        )
+        raise NetworkError(
+            f"tensor {name[:LONGEST_NAME]!r}: got {found.get(name)}, expected {expected.get(name)}"
+        )
     if graph != said:
-        raise NetworkError("graph: contradicts its own tensors or constants, expected a graph that to_graph() made")
+        raise NetworkError(
+            "graph: contradicts its own tensors or constants, expected a graph that to_graph() made"
+        )
 
 
 def _check_size(path: Path) -> None:
     """Refuse, before anything is read, a file that would take more memory than any network needs."""
     try:
         if not path.is_file():
-            found = "a directory" if path.is_dir() else "not a file" if path.exists() else "no such file"
+            found = (
+                "a directory"
+                if path.is_dir()
+                else "not a file"
+                if path.exists()
+                else "no such file"
+            )
             raise NetworkError(f"{path}: {found}, expected a network in safetensors")
         with open_file(path) as file:
             size, header = path.stat().st_size, int.from_bytes(file.read(8), "little")
     except OSError as error:
         raise NetworkError(f"{path}: cannot be read ({error.strerror})") from None
-    for what, length, most in (("", size, LARGEST_FILE), (" of metadata", min(header, size), LARGEST_HEADER)):
+    for what, length, most in (
+        ("", size, LARGEST_FILE),
+        (" of metadata", min(header, size), LARGEST_HEADER),
+    ):
         if length > most:
-            raise NetworkError(f"{path}: got {length:,} bytes{what}, expected a network of at most {most:,}")
+            raise NetworkError(
+                f"{path}: got {length:,} bytes{what}, expected a network of at most {most:,}"
+            )
 
 
 @contextmanager
@@ -122,12 +164,16 @@ def _opened(path: Path) -> Iterator[Any]:
         with safe_open(path, "numpy") as file:
             yield file
     except (SafetensorError, OSError) as error:
-        raise NetworkError(f"{path}: not a readable safetensors file ({printable(error, 200)})") from None
+        raise NetworkError(
+            f"{path}: not a readable safetensors file ({printable(error, 200)})"
+        ) from None
 
 
 def _tensor(file: Any, name: str, path: Path) -> NDArray[Any]:
     found = file.get_slice(name).get_dtype()
     if found not in DTYPES:
         shown = printable(name, LONGEST_NAME)
-        raise NetworkError(f"{path}: tensor {shown!r} has dtype {found}, expected one of {', '.join(DTYPES)}")
+        raise NetworkError(
+            f"{path}: tensor {shown!r} has dtype {found}, expected one of {', '.join(DTYPES)}"
+        )
     return file.get_tensor(name)

@@ -1,4 +1,6 @@
-"""Structure: the parts of a network, unchecked, and what follows from them: names, shapes, kinds, delays, rasters."""
+"""Structure: the parts of a network, unchecked, and what follows from them: names, shapes, kinds,
+delays, rasters.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ DEFAULT_RANGE = 2.0  # of pixels, as of Poisson spikes, which fire at every step
 
 @dataclass(frozen=True, eq=False)
 class Structure:
-    """The parts of a :class:`~spikesam.backends.network.graph.Network`, which says what each is, and checks them."""
+    """The parts of a :class:`~spikesam.backends.network.graph.Network`, which says what each is,
+    and checks them.
+    """
 
     input_shape: Shape
     timesteps: int
@@ -41,7 +45,9 @@ class Structure:
 
     @property
     def spiking_input(self) -> bool:
-        """True if the input is spikes, which are recorded as layer 0: those of an encoder, or the caller's own."""
+        """True if the input is spikes, which are recorded as layer 0: those of an encoder, or the
+        caller's own.
+        """
         return self.encoder in ("poisson", "spikes")
 
     @property
@@ -51,7 +57,9 @@ class Structure:
 
     @cached_property
     def driven(self) -> tuple[tuple[int, int], ...]:
-        """The inputs of layers that numbers drive, not spikes: number of the layer and of its input, both from 0."""
+        """The inputs of layers that numbers drive, not spikes: number of the layer and of its
+        input, both from 0.
+        """
         return tuple(
             (place, number)
             for place, layer in enumerate(self.layers)
@@ -61,7 +69,9 @@ class Structure:
 
     @property
     def takes_images(self) -> bool:
-        """True if an image is encoded as the input, which is not brought step by step by the caller."""
+        """True if an image is encoded as the input, which is not brought step by step by the
+        caller.
+        """
         return self.encoder not in ("spikes", "changing-current")
 
     @property
@@ -71,9 +81,15 @@ class Structure:
 
     @property
     def outline(self) -> list[tuple[str, int, Sides]]:
-        """Kind, outputs and pool of every layer: equal in all networks of one description, whatever their neurons."""
+        """Kind, outputs and pool of every layer: equal in all networks of one description, whatever
+        their neurons.
+        """
         return [
-            ("recurrent" if layer.reads_itself else layer.kind, layer.inputs[0].gain.shape[1], layer.inputs[0].pool)
+            (
+                "recurrent" if layer.reads_itself else layer.kind,
+                layer.inputs[0].gain.shape[1],
+                layer.inputs[0].pool,
+            )
             for layer in self.layers
         ]
 
@@ -101,16 +117,22 @@ class Structure:
     def has_loops(self) -> bool:
         """True if a layer reads one that comes later; a layer that reads itself makes no loop."""
         return any(
-            self.place(source.layer) > number for number, layer in enumerate(self.layers, 1) for source in layer.sources
+            self.place(source.layer) > number
+            for number, layer in enumerate(self.layers, 1)
+            for source in layer.sources
         )
 
     @cached_property
     def to_readout(self) -> dict[str, int]:
-        """Name of a layer, or "input" -> the steps that its spikes need at least to the readout: 0 of the last."""
+        """Name of a layer, or "input" -> the steps that its spikes need at least to the readout: 0
+        of the last.
+        """
         return steps_to_readout(self.layers)
 
     def dependents(self, name: str) -> tuple[str, ...]:
-        """The layers that a way leads to from a layer or from "input", in order; itself only where it is in a loop."""
+        """The layers that a way leads to from a layer or from "input", in order; itself only where
+        it is in a loop.
+        """
         return dependents(self.layers, name)
 
     def shape_read(self, given: Input) -> Shape:
@@ -132,7 +154,9 @@ class Structure:
 
     @cached_property
     def raster_names(self) -> tuple[str, ...]:
-        """Names of the layers that fire: "input", "conv1", …; from "conv1" where the input has no spikes."""
+        """Names of the layers that fire: "input", "conv1", …; from "conv1" where the input has no
+        spikes.
+        """
         return self.names[self.first_raster :]
 
     @cached_property
@@ -156,11 +180,15 @@ class Structure:
         return 0 if self.spiking_input else 1
 
     def check_sums_alone(self, where: str, why: str = "") -> None:
-        """Refuse one that spreads or multiplies spikes, or sums currents; `where` and `why` are part of the message."""
+        """Refuse one that spreads or multiplies spikes, or sums currents; `where` and `why` are
+        part of the message.
+        """
         for layer in self.layers:
             for each in layer.inputs:
                 does = "multiplies the spikes of q, k and v" if each.heads else ""
                 does = does or ("repeats spikes" if each.spread != WHOLE else "")
                 does = does or ("sums the currents of a map" if each.current_sum else "")
                 if does:
-                    raise NetworkError(f"{where}: layer {layer.name!r} {does}{why}, expected sums of spikes")
+                    raise NetworkError(
+                        f"{where}: layer {layer.name!r} {does}{why}, expected sums of spikes"
+                    )

@@ -11,18 +11,25 @@ def in_columns(rows: Sequence[Sequence[str]]) -> str:
     """Rows of cells as lines, whose columns stand below each other."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
-        "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+        "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
     )
 
 
 def sources_of(each: Input) -> str:
     """The sources of an input, with their signs and delays."""
-    sums = [" ".join(map(_source, sources)).removeprefix("+ ") for sources in each.summands(each.sources)]
+    sums = [
+        " ".join(map(_source, sources)).removeprefix("+ ")
+        for sources in each.summands(each.sources)
+    ]
     return " · ".join(f"({one})" if " + " in one and len(sums) > 1 else one for one in sums)
 
 
 def _source(source: Source) -> str:
-    sign, late = "-" if source.sign < 0 else "+", f" ({steps_of(source)})" if source.longest > 1 else ""
+    sign, late = (
+        "-" if source.sign < 0 else "+",
+        f" ({steps_of(source)})" if source.longest > 1 else "",
+    )
     return f"{sign} {source.layer}{late}"
 
 
@@ -34,7 +41,11 @@ def steps_of(source: Source) -> str:
 
 def weights_of(each: Input) -> str:
     """The weights of an input, and what is not plain of it."""
-    said = [f"{name} {getattr(each, name)}" for name, value in PLAIN.items() if getattr(each, name) != value]
+    said = [
+        f"{name} {getattr(each, name)}"
+        for name, value in PLAIN.items()
+        if getattr(each, name) != value
+    ]
     if each.pooling == "sum":
         said.append("summed")
     if each.current_sum:

@@ -1,4 +1,6 @@
-"""How the layers of a network are connected: what each reads, the shapes that follow, and the ways to the readout."""
+"""How the layers of a network are connected: what each reads, the shapes that follow, and the ways
+to the readout.
+"""
 
 from __future__ import annotations
 
@@ -16,25 +18,34 @@ from spikesam.recordings.text import LONGEST_NAME, printable
 
 
 def with_named_sources(layers: Sequence[Layer]) -> tuple[Layer, ...]:
-    """The layers, with the sources of all their inputs by name; refuses a source that is no layer among them."""
+    """The layers, with the sources of all their inputs by name; refuses a source that is no layer
+    among them.
+    """
     names = ["input", *(layer.name for layer in layers)]
     found = tuple(layer.behind(before) for layer, before in zip(layers, names, strict=False))
     for layer in found:
         for source in layer.sources:
             if source.layer not in names:
-                near = difflib.get_close_matches(source.layer, names, 1) or ["'input' or a layer of this network"]
+                near = difflib.get_close_matches(source.layer, names, 1) or [
+                    "'input' or a layer of this network"
+                ]
                 raise NetworkError(
-                    f"layer {layer.name!r}: reads {printable(source.layer, LONGEST_NAME)!r}, which is not there; "
+                    f"layer {layer.name!r}: reads {printable(source.layer, LONGEST_NAME)!r}, which "
+                    "is not there; "
                     f"expected {near[0]}"
                 )
     return found
 
 
 def with_plain_delays(layers: Sequence[Layer]) -> tuple[Layer, ...]:
-    """The layers, with one delay for equal ones of all channels, so that a network is described in one way."""
+    """The layers, with one delay for equal ones of all channels, so that a network is described in
+    one way.
+    """
 
     def plain(source: Source) -> Source:
-        return replace(source, delay=source.shortest) if source.shortest == source.longest else source
+        return (
+            replace(source, delay=source.shortest) if source.shortest == source.longest else source
+        )
 
     found = []
     for layer in layers:
@@ -50,7 +61,9 @@ def reads_alone(layer: Layer, before: str) -> bool:
 
 
 def shapes_of(input_shape: Shape, layers: Sequence[Layer]) -> tuple[Shape, ...]:
-    """(C, H, W) of the input, then of each layer; a NetworkError that names both parts which do not fit."""
+    """(C, H, W) of the input, then of each layer; a NetworkError that names both parts which do not
+    fit.
+    """
     shapes, readers = {"input": input_shape}, _readers(layers)
     ways = readers.pop("input", [])[::-1]
     while ways:
@@ -58,11 +71,15 @@ def shapes_of(input_shape: Shape, layers: Sequence[Layer]) -> tuple[Shape, ...]:
         layer = layers[number]
         if layer.name not in shapes:
             before = shapes[source.layer]
-            shapes[layer.name] = layer.inputs[place].output_shape(before, layer.where(place), _called(source))
+            shapes[layer.name] = layer.inputs[place].output_shape(
+                before, layer.where(place), _called(source)
+            )
             ways += readers.pop(layer.name, [])[::-1]
     if waiting := [layer.name for layer in layers if layer.name not in shapes]:
         names = " and ".join(map(repr, waiting[:2]))
-        raise NetworkError(f"layer {names}: nothing on the way from 'input' is read there, expected that it is")
+        raise NetworkError(
+            f"layer {names}: nothing on the way from 'input' is read there, expected that it is"
+        )
     for layer in layers:
         for number, each in enumerate(layer.inputs):
             _check_input(layer, number, each, shapes)
@@ -70,39 +87,58 @@ def shapes_of(input_shape: Shape, layers: Sequence[Layer]) -> tuple[Shape, ...]:
 
 
 def _check_input(layer: Layer, number: int, each: Input, shapes: Mapping[str, Shape]) -> None:
-    """Refuse an input whose sources have other shapes than each other, or give another shape than the layer's."""
-    where, (first, *others), meets = layer.where(number), each.sources, "multiplies" if each.heads else "adds"
+    """Refuse an input whose sources have other shapes than each other, or give another shape than
+    the layer's.
+    """
+    where, (first, *others), meets = (
+        layer.where(number),
+        each.sources,
+        "multiplies" if each.heads else "adds",
+    )
     for source in each.sources:
         channels = shapes[source.layer][0]
         if isinstance(source.delay, tuple) and len(source.delay) != channels:
             raise NetworkError(
-                f"{where}: has delays for {len(source.delay)} channels of {source.layer!r}, expected {channels}"
+                f"{where}: has delays for {len(source.delay)} channels of {source.layer!r}, "
+                f"expected {channels}"
             )
     channels, *sides = shapes[first.layer]
     for place, other in enumerate(others, 1):
         of_values = each.heads and place >= 2 * each.planes
         if shapes[other.layer] != (each.values(3 * channels) if of_values else channels, *sides):
-            wider = ", or values of other channels, more than 1, as many as the gain has" if of_values else ""
+            wider = (
+                ", or values of other channels, more than 1, as many as the gain has"
+                if of_values
+                else ""
+            )
             raise NetworkError(
-                f"{where}: {meets} {first.layer!r} of {by_sides(shapes[first.layer])} and {other.layer!r} of "
+                f"{where}: {meets} {first.layer!r} of {by_sides(shapes[first.layer])} and "
+                f"{other.layer!r} of "
                 f"{by_sides(shapes[other.layer])}, expected equal shapes{wider}"
             )
     shape = each.output_shape(shapes[first.layer], where, _called(first))
     if shape != shapes[layer.name]:
         raise NetworkError(
-            f"{where}: {first.layer!r} gives {by_sides(shape)} there, the layer is {by_sides(shapes[layer.name])}; "
+            f"{where}: {first.layer!r} gives {by_sides(shape)} there, the layer is "
+            f"{by_sides(shapes[layer.name])}; "
             "expected equal shapes"
         )
 
 
 def steps_to_readout(layers: Sequence[Layer]) -> dict[str, int]:
-    """The steps that a spike of each layer, or "input", needs at least until the readout reads its effect, if ever."""
-    ways = ((layer.name, source.shortest, source.layer) for layer in layers for source in layer.sources)
+    """The steps that a spike of each layer, or "input", needs at least until the readout reads its
+    effect, if ever.
+    """
+    ways = (
+        (layer.name, source.shortest, source.layer) for layer in layers for source in layer.sources
+    )
     return least_steps({layers[-1].name: 0}, ways)
 
 
 def least_steps(begin: Mapping[str, int], ways: Iterable[tuple[str, int, str]]) -> dict[str, int]:
-    """The least steps to each layer that is reached by ways (from, steps, to) from where one begins with so many."""
+    """The least steps to each layer that is reached by ways (from, steps, to) from where one begins
+    with so many.
+    """
     onward = defaultdict[str, list[tuple[int, str]]](list)
     for start, steps, end in ways:
         onward[start].append((steps, end))
@@ -117,7 +153,9 @@ def least_steps(begin: Mapping[str, int], ways: Iterable[tuple[str, int, str]]) 
 
 
 def dependents(layers: Sequence[Layer], name: str) -> tuple[str, ...]:
-    """The layers that a way leads to from a layer or from "input", in order; itself only where it lies in a loop."""
+    """The layers that a way leads to from a layer or from "input", in order; itself only where it
+    lies in a loop.
+    """
     readers, found = _readers(layers), set[str]()
     changed = [name]
     while changed:
@@ -128,7 +166,9 @@ def dependents(layers: Sequence[Layer], name: str) -> tuple[str, ...]:
 
 
 def _readers(layers: Sequence[Layer]) -> dict[str, list[tuple[int, int, Source]]]:
-    """Name of a layer, or "input" -> who reads it: number of the layer and of its input, from 0, and how it is read."""
+    """Name of a layer, or "input" -> who reads it: number of the layer and of its input, from 0,
+    and how it is read.
+    """
     found: dict[str, list[tuple[int, int, Source]]] = {}
     for number, layer in enumerate(layers):
         for place, each in enumerate(layer.inputs):

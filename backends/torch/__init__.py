@@ -13,7 +13,9 @@ ROCM = Path("/dev/kfd")  # the device of AMD's driver, whose GPUs torch calls CU
 
 
 def make(device: str, threads: int | None) -> Backend:
-    """The backend, see :class:`spikesam.backends.torch.backend.TorchBackend`; torch has threads of its own."""
+    """The backend, see :class:`spikesam.backends.torch.backend.TorchBackend`; torch has threads of
+    its own.
+    """
     from spikesam.backends.torch.backend import TorchBackend
 
     return TorchBackend(device)
@@ -25,7 +27,9 @@ def suits(device: str) -> bool:
 
 
 def _cuda() -> bool:
-    """True if torch finds a GPU. Importing torch takes a second or more, so the driver is looked for first."""
+    """True if torch finds a GPU. Importing torch takes a second or more, so the driver is looked
+    for first.
+    """
     if find_spec("torch") is None or not (any(map(_loads, DRIVERS)) or ROCM.exists()):
         return False
     import torch

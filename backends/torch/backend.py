@@ -1,4 +1,6 @@
-"""The torch backend: layer by layer over chunks of steps, on a CPU or a CUDA GPU; maps are (T, B, H, W, C)."""
+"""The torch backend: layer by layer over chunks of steps, on a CPU or a CUDA GPU; maps are (T, B,
+H, W, C).
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,13 @@ from spikesam.backends.torch.neurons import TorchNeurons
 from spikesam.backends.torch.synapses import Workspace, exact_sums, make_synapses, repeat_spikes
 from spikesam.recordings.raster.batch import RasterBatch
 
-CPU_BYTES, GPU_BYTES = 24 << 20, 1 << 30  # a chunk's inputs and currents in its largest layer: on CPUs, half a cache
-CHUNK_STEPS = 8  # of a chunk, at least: rather fewer samples, whose membranes then stay in that cache
+CPU_BYTES, GPU_BYTES = (
+    24 << 20,
+    1 << 30,
+)  # a chunk's inputs and currents in its largest layer: on CPUs, half a cache
+CHUNK_STEPS = (
+    8  # of a chunk, at least: rather fewer samples, whose membranes then stay in that cache
+)
 
 
 class TorchBackend(Backend):
@@ -43,11 +50,14 @@ class TorchBackend(Backend):
         except (RuntimeError, AssertionError) as error:
             reason = str(error).splitlines()[0].partition(". ")[0]
             raise BackendError(
-                f"torch: device is {device!r}, which is not here ({reason}); expected auto, cpu, cuda or cuda:N"
+                f"torch: device is {device!r}, which is not here ({reason}); expected auto, cpu, "
+                "cuda or cuda:N"
             ) from None
         self.device = device
 
-    def run(self, network: Network, inputs: Iterable[InputBatch], n_samples: int) -> Iterator[RasterBatch]:
+    def run(
+        self, network: Network, inputs: Iterable[InputBatch], n_samples: int
+    ) -> Iterator[RasterBatch]:
         """Simulate samples; see :class:`spikesam.backends.base.Backend`."""
         network.check_spiking(self.name)
         with torch.inference_mode(), exact_sums():
@@ -73,7 +83,9 @@ class _Simulation:
             for layer in network.layers
         ]
         self.neurons: list[TorchNeurons] = []
-        self.given: dict[tuple[int, int], Tensor] = {}  # currents (B, S, C, H, W) of the inputs that numbers drive
+        self.given: dict[
+            tuple[int, int], Tensor
+        ] = {}  # currents (B, S, C, H, W) of the inputs that numbers drive
         largest = max(sum(each.bytes_per_map for each in synapses) for synapses in self.synapses)
         self.maps = (CPU_BYTES if device == "cpu" else GPU_BYTES) // largest  # steps times samples
         self.samples = max(1, self.maps // min(CHUNK_STEPS, self.history.longest))
@@ -96,32 +108,58 @@ class _Simulation:
         for start in range(1, network.timesteps, chunk):  # at step 0 nothing has arrived anywhere
             steps = range(start, min(start + chunk, network.timesteps))
             if network.spiking_input:
-                history.spikes[0] = unpack_bits(source[:, start - 1 : steps.stop + before - 1], network.input_shape)
+                history.spikes[0] = unpack_bits(
+                    source[:, start - 1 : steps.stop + before - 1], network.input_shape
+                )
             for place, bits in enumerate(packed, 1):
                 fired, now = self._fire(place, steps)
                 if now:
-                    bits[:, steps[now.start] : steps[now.stop - 1] + 1] = pack_bits(fired[now.start : now.stop])
+                    bits[:, steps[now.start] : steps[now.stop - 1] + 1] = pack_bits(
+                        fired[now.start : now.stop]
+                    )
                 history.end(place)
             integrator.add(fired)
-        rasters = [*([inputs] if network.spiking_input else []), *(bits.cpu().numpy() for bits in packed)]
+        rasters = [
+            *([inputs] if network.spiking_input else []),
+            *(bits.cpu().numpy() for bits in packed),
+        ]
         spikes = dict(zip(network.raster_names, rasters, strict=True))
         return RasterBatch(spikes, integrator.result(network.timesteps))
 
     def _rest(self, samples: int) -> None:
-        """Bring the neurons of so many samples to rest; new ones, unless there are as many from the last run."""
+        """Bring the neurons of so many samples to rest; new ones, unless there are as many from the
+        last run.
+        """
         if not self.neurons or len(self.neurons[0].membrane) != samples:
             self.neurons = [
-                TorchNeurons(layer.spiking_neuron, layer.inputs, (samples, height * width, channels), self.device)
-                for layer, (channels, height, width) in zip(self.network.layers, self.network.shapes[1:], strict=True)
+                TorchNeurons(
+                    layer.spiking_neuron,
+                    layer.inputs,
+                    (samples, height * width, channels),
+                    self.device,
+                )
+                for layer, (channels, height, width) in zip(
+                    self.network.layers, self.network.shapes[1:], strict=True
+                )
             ]
         for neurons in self.neurons:
             neurons.rest()
         self.history.rest(samples)
 
     def _fire(self, place: int, steps: range) -> tuple[Tensor, range]:
-        """Drive the layer at a place of the network at S steps: (S, B, P, C) int8, its spikes there; where it acts."""
-        neurons, history, layer = self.neurons[place - 1], self.history, self.network.layers[place - 1]
-        fired, piece, acting = history.begin(place, len(steps)), history.pieces[place], self.acting[place]
+        """Drive the layer at a place of the network at S steps: (S, B, P, C) int8, its spikes
+        there; where it acts.
+        """
+        neurons, history, layer = (
+            self.neurons[place - 1],
+            self.history,
+            self.network.layers[place - 1],
+        )
+        fired, piece, acting = (
+            history.begin(place, len(steps)),
+            history.pieces[place],
+            self.acting[place],
+        )
         now = range(max(0, acting.start - steps.start), min(len(steps), acting.stop - steps.start))
         if len(now) < len(steps):
             fired.zero_()
@@ -138,33 +176,46 @@ class _Simulation:
                 else self._currents(place, number, part, steps.start)
                 for number in range(len(layer.inputs))
             ]
-            each_step = zip(steps[start : part.stop], fired[start : part.stop], *currents, strict=True)
+            each_step = zip(
+                steps[start : part.stop], fired[start : part.stop], *currents, strict=True
+            )
             for t, spikes, *given in each_step:
                 spikes.copy_(neurons.step(given, t))
         return fired, now
 
     def _currents(self, place: int, number: int, steps: range, start: int) -> Tensor:
-        """(S, B, P, C) a of a layer's input at some steps of the chunk that begins at `start`, counted from there."""
+        """(S, B, P, C) a of a layer's input at some steps of the chunk that begins at `start`,
+        counted from there.
+        """
         each = self.network.layers[place - 1].inputs[number]
         if (given := self.given.get((place - 1, number))) is not None:
-            maps, now = given.flatten(3).mT.transpose(0, 1), range(start + steps.start, start + steps.stop)
+            maps, now = (
+                given.flatten(3).mT.transpose(0, 1),
+                range(start + steps.start, start + steps.stop),
+            )
             silent, among = arriving(now, each.sources[0].longest)
             constant = self.network.encoder == "constant-current"
             maps = maps.expand(len(steps) - silent, -1, -1, -1) if constant else maps[among]
             return torch.cat([maps.new_zeros((silent, *maps.shape[1:])), maps]) if silent else maps
         arrived = self.history.arrived(each, steps, f"x{number}").flatten(0, 1)
         seen = repeat_spikes(arrived, each, self.network.shape_read(each))
-        return self.synapses[place - 1][number](seen).view(-1, *self.neurons[place - 1].spikes.shape)
+        return self.synapses[place - 1][number](seen).view(
+            -1, *self.neurons[place - 1].spikes.shape
+        )
 
 
 class _DeviceIntegrator:
-    """:class:`spikesam.backends.readout.ReadoutIntegrator` for spikes (B, P, C); nothing happens at step 0."""
+    """:class:`spikesam.backends.readout.ReadoutIntegrator` for spikes (B, P, C); nothing happens at
+    step 0.
+    """
 
     def __init__(self, readout: Readout, spikes: Tensor) -> None:
         self.readout = readout
         self.weight = torch.tensor(readout.weight, dtype=torch.float64, device=spikes.device)
         self.counts = torch.zeros_like(spikes)
-        self.sums = integrate(readout, np.zeros((1, len(spikes), len(readout.weight))), np.zeros(1), 0)
+        self.sums = integrate(
+            readout, np.zeros((1, len(spikes), len(readout.weight))), np.zeros(1), 0
+        )
         self.t = 1
 
     def add(self, spikes: Tensor) -> None:
@@ -180,12 +231,16 @@ class _DeviceIntegrator:
         """(B, K) int32 in fixed point, float32 otherwise."""
         if self.readout.leak == 1:
             counted = self.counts.mT.flatten(1).to(torch.float64) @ self.weight.T
-            return rounded(self.readout, counted.cpu().numpy() + summed_bias(self.readout, timesteps))
+            return rounded(
+                self.readout, counted.cpu().numpy() + summed_bias(self.readout, timesteps)
+            )
         return rounded(self.readout, self.sums)
 
 
 def pack_bits(spikes: Tensor) -> Tensor:
-    """Pack spikes on the device, (S, B, P, C) int8 of 0 and 1, channels last, as `pack` does: (B, S, ⌈C·P/8⌉) uint8."""
+    """Pack spikes on the device, (S, B, P, C) int8 of 0 and 1, channels last, as `pack` does: (B,
+    S, ⌈C·P/8⌉) uint8.
+    """
     spikes = spikes.view(torch.uint8)
     positions, channels = spikes.shape[2:]
     if positions % 8:  # then a byte may hold bits of two channels
@@ -198,7 +253,9 @@ def pack_bits(spikes: Tensor) -> Tensor:
 
 
 def unpack_bits(packed: Tensor, shape: Shape) -> Tensor:
-    """Undo :func:`pack_bits`: (B, S, ⌈C·P/8⌉) uint8 -> (S, B, P, C) int8 of 0 and 1, of maps of (C, H, W)."""
+    """Undo :func:`pack_bits`: (B, S, ⌈C·P/8⌉) uint8 -> (S, B, P, C) int8 of 0 and 1, of maps of (C,
+    H, W).
+    """
     places = torch.arange(7, -1, -1, dtype=torch.uint8, device=packed.device)
     bits = (packed[..., None] >> places & 1).flatten(2)[..., : prod(shape)]
     return bits.unflatten(2, (shape[0], -1)).transpose(0, 1).mT.contiguous().view(torch.int8)

@@ -1,4 +1,6 @@
-"""The spikes that layers still have to read: the last steps of each, and what arrives from them at an input."""
+"""The spikes that layers still have to read: the last steps of each, and what arrives from them at
+an input.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +14,14 @@ from spikesam.backends.torch.synapses import Workspace
 
 
 class History:
-    """Spikes of the input and of all layers of a network, by their place in it, while chunks of steps go through.
+    """Spikes of the input and of all layers of a network, by their place in it, while chunks of
+    steps go through.
 
-    Of each, the last `kept` steps before a chunk are there, as many as the longest delay with which it is read; while
-    it has a reader to come, also those of the chunk. `longest` is how many steps a chunk may have: the shortest delay
-    with which a layer reads one that comes later. `pieces` are how many steps of a chunk a layer may take at a time:
-    the shortest delay with which it reads itself.
+    Of each, the last `kept` steps before a chunk are there, as many as the longest delay with which
+    it is read; while it has a reader to come, also those of the chunk. `longest` is how many steps
+    a chunk may have: the shortest delay with which a layer reads one that comes later. `pieces` are
+    how many steps of a chunk a layer may take at a time: the shortest delay with which it reads
+    itself.
     """
 
     def __init__(self, network: Network, workspace: Workspace) -> None:
@@ -38,13 +42,21 @@ class History:
                     self.pieces[place] = min(self.pieces[place], source.shortest)
                 elif read > place:
                     self.longest = min(self.longest, source.shortest)
-        self.finished = [[read for read in places if last_reader[read] == place] for place in places]
-        self.spikes: list[Tensor] = []  # (D, B, P, C) int8, or (D + S, B, P, C) with the S steps of the chunk
+        self.finished = [
+            [read for read in places if last_reader[read] == place] for place in places
+        ]
+        self.spikes: list[
+            Tensor
+        ] = []  # (D, B, P, C) int8, or (D + S, B, P, C) with the S steps of the chunk
 
     def rest(self, samples: int) -> None:
         """Begin with silence, for so many samples."""
         self.spikes = [
-            torch.zeros((kept, samples, height * width, channels), dtype=torch.int8, device=self.workspace.device)
+            torch.zeros(
+                (kept, samples, height * width, channels),
+                dtype=torch.int8,
+                device=self.workspace.device,
+            )
             for kept, (channels, height, width) in zip(self.kept, self.network.shapes, strict=True)
         ]
 
@@ -62,9 +74,14 @@ class History:
             self.spikes[read] = self.spikes[read][-self.kept[read] :].clone()
 
     def arrived(self, given: Input, steps: range, name: str) -> Tensor:
-        """x of an input at some steps: (S, B, P, C) int8, not spread, valid until the next call with this name."""
+        """x of an input at some steps: (S, B, P, C) int8, not spread, valid until the next call
+        with this name.
+        """
         arriving = [
-            (source.sign, source.arriving(partial(self._fired, self.network.place(source.layer), steps), -1))
+            (
+                source.sign,
+                source.arriving(partial(self._fired, self.network.place(source.layer), steps), -1),
+            )
             for source in given.sources
         ]
         if given.heads:

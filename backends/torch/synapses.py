@@ -1,14 +1,16 @@
 """Spikes -> currents with torch, for many steps and samples at a time.
 
-Fixed point is exact because it is a product of integer matrices: the inputs of each neuron form a row, and the rows are
-multiplied by the kernels. The magnitudes of a neuron's products add up to less than 2²³ (checked when
-the network is built), so every partial sum, in whatever order it is formed, is an integer that int32 and float32 both
-hold. Convolution routines are not used: a library may choose a Winograd or Fourier transform, whose intermediate
-results are not integers.
+Fixed point is exact because it is a product of integer matrices: the inputs of each neuron form a
+row, and the rows are multiplied by the kernels. The magnitudes of a neuron's products add up to
+less than 2²³ (checked when the network is built), so every partial sum, in whatever order it is
+formed, is an integer that int32 and float32 both hold. Convolution routines are not used: a library
+may choose a Winograd or Fourier transform, whose intermediate results are not integers.
 
-* On CPUs with VNNI, int8 is multiplied by int8 into int32, several times faster than float32. oneDNN, which does it, is
-  exact there; on other CPUs it may saturate pairs of products at 16 bits [1]_, [2]_.
-* Everywhere else, and where sums of pooling exceed int8, matrices are float32, in full precision: :func:`exact_sums`.
+* On CPUs with VNNI, int8 is multiplied by int8 into int32, several times faster than float32.
+  oneDNN, which does it, is exact there; on other CPUs it may saturate pairs of products at 16 bits
+  [1]_, [2]_.
+* Everywhere else, and where sums of pooling exceed int8, matrices are float32, in full precision:
+  :func:`exact_sums`.
 
 In float32 a convolution is torch's.
 
@@ -61,15 +63,26 @@ class Workspace:
 
 
 class FixedSynapses:
-    """An input's weights in fixed point as a matrix, int8 or float32, whichever is exact and faster if not given."""
+    """An input's weights in fixed point as a matrix, int8 or float32, whichever is exact and faster
+    if not given.
+    """
 
     def __init__(
-        self, given: Input, shape: Shape, workspace: Workspace, dtype: torch.dtype | None = None, name: str = "currents"
+        self,
+        given: Input,
+        shape: Shape,
+        workspace: Workspace,
+        dtype: torch.dtype | None = None,
+        name: str = "currents",
     ) -> None:
         channels, height, width = given.arriving(shape)
         if dtype is None:
             largest = max(1, len(given.sources)) * given.summed
-            fast = workspace.device == "cpu" and largest <= torch.iinfo(torch.int8).max and multiplies_int8()
+            fast = (
+                workspace.device == "cpu"
+                and largest <= torch.iinfo(torch.int8).max
+                and multiplies_int8()
+            )
             dtype = torch.int8 if fast else torch.float32
         kernel = torch.tensor(given.weight, dtype=dtype, device=workspace.device)
         if given.kind == "dense":
@@ -80,32 +93,57 @@ class FixedSynapses:
         self.join = torch.maximum if given.pooling == "max" else torch.add
         self.windows, self.summed = given.windows, given.current_sum
         self.window = kernel.shape[2:]
-        # Copied: where a side is 1, a view's strides are arbitrary, and _int_mm takes them at their word [3]_.
-        self.matrix = kernel.permute(2, 3, 1, 0).clone(memory_format=torch.contiguous_format).flatten(0, 2)
+        # Copied: where a side is 1, a view's strides are arbitrary, and _int_mm takes them at their
+        # word [3]_.
+        self.matrix = (
+            kernel.permute(2, 3, 1, 0).clone(memory_format=torch.contiguous_format).flatten(0, 2)
+        )
         self.workspace = workspace
         outputs, *self.positions = given.unpooled_shape(shape)
-        self.bytes_per_map = prod(self.positions) * (len(self.matrix) * dtype.itemsize + outputs * 4)
+        self.bytes_per_map = prod(self.positions) * (
+            len(self.matrix) * dtype.itemsize + outputs * 4
+        )
 
     def __call__(self, spikes: Tensor) -> Tensor:
-        """a = W ⊛ pool(x) of (N, H·W, C) int8: (N·H'·W', C') int32 or float32, valid until the name's next call."""
+        """a = W ⊛ pool(x) of (N, H·W, C) int8: (N·H'·W', C') int32 or float32, valid until the
+        name's next call.
+        """
         (down, across), (top, left), dtype = self.pool, self.padding, self.matrix.dtype
         maps = spikes.to(dtype).unflatten(1, self.map)
-        maps = reduce(self.join, (maps[:, y::down, x::across] for y in range(down) for x in range(across)))
+        maps = reduce(
+            self.join, (maps[:, y::down, x::across] for y in range(down) for x in range(across))
+        )
         maps = functional.pad(maps, (0, 0, left, left, top, top))
         for axis, (side, stride) in enumerate(zip(self.window, self.stride, strict=True), start=1):
             maps = maps.unfold(axis, side, stride)
         seen = maps.movedim(3, -1)  # (N, H', W', y, x, C): in the order of the matrix's rows
-        patches = self.workspace.block("patches", seen.shape, dtype).copy_(seen).view(-1, len(self.matrix))
+        patches = (
+            self.workspace.block("patches", seen.shape, dtype)
+            .copy_(seen)
+            .view(-1, len(self.matrix))
+        )
         multiply, sums = (torch._int_mm, torch.int32) if dtype == torch.int8 else (torch.mm, dtype)
         currents = self.workspace.block(self.name, (len(patches), self.matrix.shape[1]), sums)
         multiply(patches, self.matrix, out=currents)
         if self.windows == NO_POOLING:
-            return self._summed(currents.unflatten(0, (-1, *self.positions))) if self.summed else currents
+            return (
+                self._summed(currents.unflatten(0, (-1, *self.positions)))
+                if self.summed
+                else currents
+            )
         (above, beside), (down, across) = self.windows.padding, self.windows.stride
-        around, (rows, columns) = (0, 0, beside, beside, above, above), self.windows.fit(self.positions)
-        padded = functional.pad(currents.unflatten(0, (-1, *self.positions)), around, value=-CURRENT_LIMIT)
+        around, (rows, columns) = (
+            (0, 0, beside, beside, above, above),
+            self.windows.fit(self.positions),
+        )
+        padded = functional.pad(
+            currents.unflatten(0, (-1, *self.positions)), around, value=-CURRENT_LIMIT
+        )
         places = product(*map(range, self.windows.sides))
-        cells = (padded[:, y : y + rows * down : down, x : x + columns * across : across] for y, x in places)
+        cells = (
+            padded[:, y : y + rows * down : down, x : x + columns * across : across]
+            for y, x in places
+        )
         largest = reduce(torch.maximum, cells)
         return self._summed(largest) if self.summed else largest.flatten(0, 2)
 
@@ -123,13 +161,19 @@ class FloatSynapses:
         self.bytes_per_map = 4 * (prod(shape) + prod(given.output_shape(shape)))
 
     def __call__(self, spikes: Tensor) -> Tensor:
-        """Currents in float32; pooling averages. Parameters and result: see :meth:`FixedSynapses.__call__`."""
-        currents = apply_synapses(self.given, self.weight, spikes.mT.unflatten(2, self.map).to(torch.float32))
+        """Currents in float32; pooling averages. Parameters and result: see
+        :meth:`FixedSynapses.__call__`.
+        """
+        currents = apply_synapses(
+            self.given, self.weight, spikes.mT.unflatten(2, self.map).to(torch.float32)
+        )
         return currents.movedim(1, -1).flatten(0, -2)
 
 
 class NoSynapses:
-    """Inputs without weights, for sources (C, H, W): spikes, sums of them, or attention, whose sums float32 holds."""
+    """Inputs without weights, for sources (C, H, W): spikes, sums of them, or attention, whose sums
+    float32 holds.
+    """
 
     def __init__(self, given: Input, shape: Shape) -> None:
         self.heads, seen = given.heads, given.arriving(shape)
@@ -140,15 +184,25 @@ class NoSynapses:
             self.bytes_per_map += 4 * (self.values * prod(seen[1:]) + pairs)
 
     def __call__(self, spikes: Tensor) -> Tensor:
-        """(N, H·W, C) int8, as they are; of attention float32, of (N, H·W, 2·C + V), the channels of q, k and v."""
-        return attended_maps(spikes.to(torch.float32), self.heads, self.values) if self.heads else spikes
+        """(N, H·W, C) int8, as they are; of attention float32, of (N, H·W, 2·C + V), the channels
+        of q, k and v.
+        """
+        return (
+            attended_maps(spikes.to(torch.float32), self.heads, self.values)
+            if self.heads
+            else spikes
+        )
 
 
 def attended_maps(maps: Tensor, heads: int, values: int) -> Tensor:
-    """q · kᵀ · v of each head: (N, P, 2·C + V), the channels of q, k and v, of which v has `values`, -> (N, P, V)."""
+    """q · kᵀ · v of each head: (N, P, 2·C + V), the channels of q, k and v, of which v has
+    `values`, -> (N, P, V).
+    """
     asked = (maps.shape[2] - values) // 2
     each = maps.split((asked, asked, values), 2)
-    query, key, value = (part.unflatten(2, (heads, -1)).transpose(1, 2) for part in each)  # (N, heads, P, d)
+    query, key, value = (
+        part.unflatten(2, (heads, -1)).transpose(1, 2) for part in each
+    )  # (N, heads, P, d)
     return (query @ (key.mT @ value)).transpose(1, 2).flatten(2)
 
 
@@ -164,7 +218,9 @@ def repeat_spikes(spikes: Tensor, given: Input, shape: Shape) -> Tensor:
 def make_synapses(
     given: Input, shape: Shape, workspace: Workspace, name: str
 ) -> FixedSynapses | FloatSynapses | NoSynapses:
-    """The function from spikes of sources of `shape`, spread, to an input's currents; see :class:`FixedSynapses`."""
+    """The function from spikes of sources of `shape`, spread, to an input's currents; see
+    :class:`FixedSynapses`.
+    """
     if given.weight is None:
         return NoSynapses(given, shape)
     if given.fixed:
@@ -173,9 +229,14 @@ def make_synapses(
 
 
 def apply_synapses(
-    given: Input, weight: Tensor, maps: Tensor, memory_format: torch.memory_format = torch.channels_last
+    given: Input,
+    weight: Tensor,
+    maps: Tensor,
+    memory_format: torch.memory_format = torch.channels_last,
 ) -> Tensor:
-    """a = W ⊛ pool(s) in real numbers, laid out as `memory_format` says: (N, C, H, W) -> (N, C', H', W') or (N, C')."""
+    """a = W ⊛ pool(s) in real numbers, laid out as `memory_format` says: (N, C, H, W) -> (N, C',
+    H', W') or (N, C').
+    """
     if given.pool != 1:
         if given.pooling == "max":
             maps = functional.max_pool2d(maps, given.pool)
@@ -197,17 +258,20 @@ def multiplies_int8() -> bool:
 
 @contextmanager
 def without_autocast() -> Iterator[None]:
-    """Products in the types of their operands, also where the user's session is in `torch.autocast`."""
+    """Products in the types of their operands, also where the user's session is in
+    `torch.autocast`.
+    """
     with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
         yield
 
 
 @contextmanager
 def exact_sums() -> Iterator[None]:
-    """Only direct and matrix-multiplication algorithms, in full float32: no TF32, no bfloat16, no transforms.
+    """Only direct and matrix-multiplication algorithms, in full float32: no TF32, no bfloat16, no
+    transforms.
 
-    cuDNN and NNPACK may choose Winograd or FFT for a convolution, so they are off; torch's own CUDA convolution
-    multiplies matrices. oneDNN, on CPUs, is asked by torch for its direct algorithm.
+    cuDNN and NNPACK may choose Winograd or FFT for a convolution, so they are off; torch's own CUDA
+    convolution multiplies matrices. oneDNN, on CPUs, is asked by torch for its direct algorithm.
     """
     precision = torch.get_float32_matmul_precision()
     with without_autocast(), ExitStack() as stack:

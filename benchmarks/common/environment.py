@@ -1,4 +1,6 @@
-"""Where benchmarks run: which there are, the machine, its libraries, peers that are missing, and other processes."""
+"""Where benchmarks run: which there are, the machine, its libraries, peers that are missing, and
+other processes.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,13 @@ from spikesam.recordings.console import PlainConsole
 from spikesam.recordings.parallel import cores
 from spikesam.recordings.progress import progress_bar
 
-VECTORS = ("avx2", "avx512f", "avx512_vnni", "amx_tile", "asimd")  # instructions that speeds depend on, as Linux says
+VECTORS = (
+    "avx2",
+    "avx512f",
+    "avx512_vnni",
+    "amx_tile",
+    "asimd",
+)  # instructions that speeds depend on, as Linux says
 HASWELL = "+sse4.2,+popcnt,+avx,+avx2,+fma,+bmi,+bmi2,+lzcnt,+f16c,+movbe"
 CASCADE_LAKE = f"{HASWELL},+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl,+avx512vnni"
 UP_TO = {
@@ -47,7 +55,9 @@ UP_TO = {
         "ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16",  # as the newest without AMX
     },
 }
-"""Variables with which Numba, PyTorch and its libraries use no better vector instructions than these."""
+"""Variables with which Numba, PyTorch and its libraries use no better vector instructions than
+these.
+"""
 LOOP, COMPILED, INT8 = "PyTorch loop", "loop, torch.compile", "loop, int8 in oneDNN"
 SPIKINGJELLY_COMPILED, NORSE_COMPILED, ONNX = (
     "SpikingJelly, torch.compile",
@@ -68,18 +78,33 @@ NEEDS = {  # peers in simulation -> modules that they import, or programs that t
     ONNX: ("onnx", "onnxruntime"),
 }
 DISTRIBUTIONS = (
-    *("numpy", "numba", "torch", "snntorch", "spikingjelly", "norse", "sinabs", "jax", "onnxruntime"),
+    *(
+        "numpy",
+        "numba",
+        "torch",
+        "snntorch",
+        "spikingjelly",
+        "norse",
+        "sinabs",
+        "jax",
+        "onnxruntime",
+    ),
     *("lava-nc", "h5py", "isal"),
 )
 
 
 def machine(up_to: str = "all") -> dict[str, Any]:
-    """Processor, vector instructions and cores that may be used, memory in bytes, and the last minute's load."""
+    """Processor, vector instructions and cores that may be used, memory in bytes, and the last
+    minute's load.
+    """
     about: dict[str, str] = {}
     allowed = VECTORS[: VECTORS.index(up_to) + 1] if up_to in VECTORS else VECTORS
     with suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        about = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        about = {
+            name.strip(): value.strip()
+            for name, _, value in (line.partition(":") for line in lines)
+        }
     flags = (about.get("flags") or about.get("Features", "")).split()
     return {
         "cpu": about.get("model name", platform.machine()),
@@ -109,7 +134,9 @@ def commit() -> str:
     """The commit checked out, with a mark if anything differs from it."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
     with suppress(OSError):
-        found = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+        found = subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+        )
         if found.stdout:
             return found.stdout.strip()
     return "unknown"
@@ -118,13 +145,17 @@ def commit() -> str:
 def all_benchmarks() -> dict[str, str]:
     """Every benchmark, a module of the package: its name, and the first line of its docstring."""
     files = sorted(Path(__file__).parents[1].glob("[a-z]*.py"))
-    return {file.stem: file.read_text().split('"""')[1].splitlines()[0].rstrip(".") for file in files}
+    return {
+        file.stem: file.read_text().split('"""')[1].splitlines()[0].rstrip(".") for file in files
+    }
 
 
 def missing(names: Iterable[str]) -> list[str]:
     """Why rows of these benchmarks are left out, one for each of their `PEERS` that cannot run."""
     modules = [importlib.import_module(f"benchmarks.{name}") for name in names]
-    return sorted({why for module in modules for reason in getattr(module, "PEERS", ()) if (why := reason())})
+    return sorted(
+        {why for module in modules for reason in getattr(module, "PEERS", ()) if (why := reason())}
+    )
 
 
 def missing_lava() -> str:
@@ -138,7 +169,9 @@ def missing_lava() -> str:
 
 def missing_peer(name: str) -> str:
     """Why a peer in simulation cannot run, and what installs it; nothing if it can."""
-    lacking = [each for each in NEEDS[name] if not (which(each) if each == "g++" else find_spec(each))]
+    lacking = [
+        each for each in NEEDS[name] if not (which(each) if each == "g++" else find_spec(each))
+    ]
     if not lacking:
         return ""
     how = "install a C++ compiler" if "g++" in lacking else f"pip install {' '.join(lacking)}"
@@ -156,9 +189,13 @@ def measure(name: str, options: Options, folder: Path) -> list[MeasuredRow]:
         tempfile.TemporaryDirectory(dir=folder) as scratch,
         progress_bar(PlainConsole(stderr=True), transient=True) as progress,
     ):
-        cases: list[Case] = list(importlib.import_module(f"benchmarks.{name}").cases(options, Path(scratch)))
+        cases: list[Case] = list(
+            importlib.import_module(f"benchmarks.{name}").cases(options, Path(scratch))
+        )
         task = progress.add_task(name, total=len(cases))
-        shared = groupby(enumerate(cases), key=lambda item: (item[1].environment, item[1].alone and item[0]))
+        shared = groupby(
+            enumerate(cases), key=lambda item: (item[1].environment, item[1].alone and item[0])
+        )
         for (environment, _), group in shared:
             with new_process({**UP_TO.get(options.instructions, {}), **environment}) as process:
                 for _, case in group:
@@ -179,7 +216,10 @@ def new_process(environment: Mapping[str, str]) -> Iterator[ProcessPoolExecutor]
     before = dict(os.environ)
     os.environ.update(environment)
     try:
-        with isolated_spawning(), ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        with (
+            isolated_spawning(),
+            ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process,
+        ):
             yield process
     finally:
         os.environ.clear()

@@ -1,7 +1,8 @@
-"""Parts of a benchmark: cases, each measured in a process of its own kind, each giving rows; and how to time.
+"""Parts of a benchmark: cases, each measured in a process of its own kind, each giving rows; and
+how to time.
 
-A benchmark is a module of this package with one function, `cases(options, scratch)`, and is found by it; the first
-line of its docstring says what it is. `scratch` is a folder for files.
+A benchmark is a module of this package with one function, `cases(options, scratch)`, and is found
+by it; the first line of its docstring says what it is. `scratch` is a folder for files.
 """
 
 from __future__ import annotations
@@ -26,23 +27,42 @@ Clock = Callable[[], float]
 Floats = NDArray[np.float64]
 Size = TypeVar("Size")
 
-SETTLING = 0.3  # seconds that what takes less runs before its turn: threads of the way before may wait for work awake
+# seconds that what takes less runs before its turn: threads of the way before may wait for work
+# awake
+SETTLING = 0.3
 
-KEEP_FREED_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1), "MALLOC_TOP_PAD_": str(1 << 28)}
-"""Environment in which glibc reuses freed memory, as in pipeline/training: faster for large tensors."""
+KEEP_FREED_MEMORY = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),
+    "MALLOC_TOP_PAD_": str(1 << 28),
+}
+"""Environment in which glibc reuses freed memory, as in pipeline/training: faster for large
+tensors.
+"""
 
 
 class Options(Section):
     """How to measure."""
 
-    repeats: int = Field(5, ge=1, description="how often everything is timed, after a first time that does not count")
+    repeats: int = Field(
+        5, ge=1, description="how often everything is timed, after a first time that does not count"
+    )
     seed: int = Field(0, ge=0, description="seed of the weights and inputs")
     instructions: Literal["all", "avx512_vnni", "avx2"] = Field(
-        "all", description="the best vector instructions that are used, as on a processor that has no better ones"
+        "all",
+        description=(
+            "the best vector instructions that are used, as on a processor that has no better ones"
+        ),
     )
-    data: str | None = Field(None, description="zip of Tiny-ImageNet, for the photographs of convert")
-    only: Literal["all", "accuracy", "seconds"] = Field("all", description="which part of convert is measured")
-    tiny: bool = Field(False, description="small sizes, to try the command: its figures say nothing")
+    data: str | None = Field(
+        None, description="zip of Tiny-ImageNet, for the photographs of convert"
+    )
+    only: Literal["all", "accuracy", "seconds"] = Field(
+        "all", description="which part of convert is measured"
+    )
+    tiny: bool = Field(
+        False, description="small sizes, to try the command: its figures say nothing"
+    )
 
     def pick(self, full: Size, tiny: Size) -> Size:
         """A size that is measured, or the one that tries the command."""
@@ -81,10 +101,14 @@ class MeasuredRow:
 
 @dataclass(frozen=True)
 class Case:
-    """Something to measure; cases of one environment that follow each other share a process, unless one is `alone`."""
+    """Something to measure; cases of one environment that follow each other share a process, unless
+    one is `alone`.
+    """
 
     name: str
-    rows: Callable[[], Iterable[MeasuredRow]]  # a function of a module and its arguments, to be sent to another process
+    rows: Callable[
+        [], Iterable[MeasuredRow]
+    ]  # a function of a module and its arguments, to be sent to another process
     environment: Mapping[str, str] = field(default_factory=dict)  # set before that process starts
     alone: bool = False  # where what earlier cases left in memory would be counted
 
@@ -103,11 +127,13 @@ def race(
     clock: Clock = time.perf_counter,
     first: Mapping[str, Callable[[], Any]] | None = None,
 ) -> dict[str, Timed]:
-    """Time ways to do the same, taking turns, so that whatever else the machine does meets them all.
+    """Time ways to do the same, taking turns, so that whatever else the machine does meets them
+    all.
 
-    A first turn does not count: it compiles, allocates, and fills caches; it does `first`, where less will do. What
-    takes less than SETTLING, in the turn before, runs for so long before each of its turns, and for a third of it in
-    them: one call of a few milliseconds says more of what else ran than of the way.
+    A first turn does not count: it compiles, allocates, and fills caches; it does `first`, where
+    less will do. What takes less than SETTLING, in the turn before, runs for so long before each of
+    its turns, and for a third of it in them: one call of a few milliseconds says more of what else
+    ran than of the way.
     """
     took = {}
     for name, way in (first or ways).items():
@@ -131,9 +157,16 @@ def race(
 
 
 def timings(
-    case: str, timed: Mapping[str, Timed], unit: str, amount: float, notes: Mapping[str, str] | None = None, **more: Any
+    case: str,
+    timed: Mapping[str, Timed],
+    unit: str,
+    amount: float,
+    notes: Mapping[str, str] | None = None,
+    **more: Any,
 ) -> Iterator[MeasuredRow]:
-    """A row for each way: `amount` times its seconds, or in a unit of something/s `amount` through its seconds."""
+    """A row for each way: `amount` times its seconds, or in a unit of something/s `amount` through
+    its seconds.
+    """
     for way, found in timed.items():
         values = amount / found.seconds if unit.endswith("/s") else amount * found.seconds
         yield MeasuredRow(case, way, unit, values, note=(notes or {}).get(way, ""), **more)
@@ -141,20 +174,33 @@ def timings(
 
 def ratio(case: str, timed: Mapping[str, Timed], slower: str, way: str, **more: Any) -> MeasuredRow:
     """How many times the seconds of a way another one takes."""
-    return MeasuredRow(case, f"{slower} ÷ {way}", "×", timed[slower].seconds / timed[way].seconds, **more)
+    return MeasuredRow(
+        case, f"{slower} ÷ {way}", "×", timed[slower].seconds / timed[way].seconds, **more
+    )
 
 
 def first_calls(
-    first: Callable[[str], Iterable[MeasuredRow]], options: Options, scratch: Path, environment: Mapping[str, str]
+    first: Callable[[str], Iterable[MeasuredRow]],
+    options: Options,
+    scratch: Path,
+    environment: Mapping[str, str],
 ) -> Iterator[Case]:
-    """Time of compiling, by itself: a first call with nothing compiled, and one after numba's cache is warm.
+    """Time of compiling, by itself: a first call with nothing compiled, and one after numba's cache
+    is warm.
 
-    The second begins the process of the cases that follow it in `environment`; what else these compile, they do in
-    their first turn, which is not counted. `first` measures, and is told how: "compiling", …
+    The second begins the process of the cases that follow it in `environment`; what else these
+    compile, they do in their first turn, which is not counted. `first` measures, and is told how:
+    "compiling", …
     """
     if not options.tiny:
-        yield Case("first call, compiling", partial(first, "compiling"), {"NUMBA_CACHE_DIR": str(scratch / "numba")})
-    yield Case("first call", partial(first, "numba's cache, or compiling if it is cold"), environment)
+        yield Case(
+            "first call, compiling",
+            partial(first, "compiling"),
+            {"NUMBA_CACHE_DIR": str(scratch / "numba")},
+        )
+    yield Case(
+        "first call", partial(first, "numba's cache, or compiling if it is cold"), environment
+    )
 
 
 def first_call(way: str, how: str, function: Callable[[], object]) -> MeasuredRow:
@@ -165,9 +211,11 @@ def first_call(way: str, how: str, function: Callable[[], object]) -> MeasuredRo
 
 
 class MemoryWatch:
-    """The largest proportional set size (PSS) of a process, by default this one, and its descendants: `largest`, bytes.
+    """The largest proportional set size (PSS) of a process, by default this one, and its
+    descendants: `largest`, bytes.
 
-    It looks every `interval` seconds, which takes a few milliseconds per process: not where time is measured.
+    It looks every `interval` seconds, which takes a few milliseconds per process: not where time is
+    measured.
     """
 
     def __init__(self, interval: float, root: int | None = None) -> None:
@@ -186,14 +234,20 @@ class MemoryWatch:
 
     def _watch(self) -> None:
         while True:
-            members = [self._root, *self._root.children(recursive=True)] if self._root.is_running() else []
+            members = (
+                [self._root, *self._root.children(recursive=True)]
+                if self._root.is_running()
+                else []
+            )
             self.largest = max(self.largest, sum(map(proportional_set_size, members)))
             if self._stop.wait(self._interval):
                 return
 
 
 def proportional_set_size(process: psutil.Process) -> int:
-    """Bytes of memory of a process, shared pages divided among those that share them; 0 if it has ended."""
+    """Bytes of memory of a process, shared pages divided among those that share them; 0 if it has
+    ended.
+    """
     try:
         return int(process.memory_full_info().pss)
     except psutil.Error:
@@ -207,11 +261,15 @@ def megabytes(run: Callable[[], object], interval: float = 0.02) -> float:
     return watch.largest / 1e6
 
 
-def ends(curve: Sequence[MeasuredRow], unit: str, at_most: float | None, factor: float = 1.0) -> MeasuredRow:
+def ends(
+    curve: Sequence[MeasuredRow], unit: str, at_most: float | None, factor: float = 1.0
+) -> MeasuredRow:
     """The last point of a curve relative to its first, times a factor."""
     begin, *_, end = curve
     ratio = end.median / begin.median * factor
-    return MeasuredRow(f"{begin.sweep} {end.x:g} : {begin.x:g}", begin.way, unit, (ratio,), at_most=at_most)
+    return MeasuredRow(
+        f"{begin.sweep} {end.x:g} : {begin.x:g}", begin.way, unit, (ratio,), at_most=at_most
+    )
 
 
 def many_images(
@@ -222,13 +280,20 @@ def many_images(
     flat: float | None,
     clock: Clock = time.perf_counter,
 ) -> Iterator[MeasuredRow]:
-    """Time and memory of `run` for so many images, ascending, and their ends compared: at most `flat` times as much."""
+    """Time and memory of `run` for so many images, ascending, and their ends compared: at most
+    `flat` times as much.
+    """
     curves: dict[str, list[MeasuredRow]] = {"ms/image": [], "MB": []}
     for count in images:
         (timed,) = race({way: partial(run, count)}, repeats, clock).values()
-        found: dict[str, Any] = {"ms/image": 1000 / count * timed.seconds, "MB": (megabytes(partial(run, count)),)}
+        found: dict[str, Any] = {
+            "ms/image": 1000 / count * timed.seconds,
+            "MB": (megabytes(partial(run, count)),),
+        }
         for unit, values in found.items():
-            curves[unit].append(MeasuredRow(f"images {count}", way, unit, values, sweep="images", x=count))
+            curves[unit].append(
+                MeasuredRow(f"images {count}", way, unit, values, sweep="images", x=count)
+            )
     for unit, curve in curves.items():
         yield from curve
         yield ends(curve, f"× {unit}", flat)

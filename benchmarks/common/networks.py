@@ -1,4 +1,6 @@
-"""Networks of random weights that fire as often as asked, random input for them, and what simulating them takes."""
+"""Networks of random weights that fire as often as asked, random input for them, and what
+simulating them takes.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ from spikesam.recordings.schema import SampleTable
 
 
 class Design(NamedTuple):
-    """Layers as in :class:`spikesam.pipeline.config.NetworkSection`, height and width of the input, and T."""
+    """Layers as in :class:`spikesam.pipeline.config.NetworkSection`, height and width of the input,
+    and T.
+    """
 
     layers: tuple[int | str, ...]
     size: int
@@ -36,11 +40,16 @@ class Design(NamedTuple):
 
     def widened(self, factor: int) -> Design:
         """So many times the channels, and dense neurons, in every layer."""
-        layers = (re.sub(r"^(D?)(\d+)$", lambda m: f"{m[1]}{factor * int(m[2])}", str(layer)) for layer in self.layers)
+        layers = (
+            re.sub(r"^(D?)(\d+)$", lambda m: f"{m[1]}{factor * int(m[2])}", str(layer))
+            for layer in self.layers
+        )
         return self._replace(layers=tuple(layers))
 
 
-VGG11 = Design((64, "P", 128, "P", 256, 256, "P", 512, 512, "P", 512, 512, "P4", "D4096"), 64, 30)  # the paper's
+VGG11 = Design(
+    (64, "P", 128, "P", 256, 256, "P", 512, 512, "P", 512, 512, "P4", "D4096"), 64, 30
+)  # the paper's
 SMALL = Design((16, "P", 32, "P", 64, "P4", "D64"), 32, 30)
 TINY = Design((4, "P", 8, "P4", "D8"), 16, 12)
 CLASSES = 200
@@ -52,11 +61,12 @@ SAMPLED = 8  # rows and columns of a map whose neurons the bias is tuned on
 
 @lru_cache(maxsize=4)
 def random_network(design: Design, rate: float, seed: int) -> Network:
-    """A float32 network of random weights in which each layer fires at about `rate`, given input that does.
+    """A float32 network of random weights in which each layer fires at about `rate`, given input
+    that does.
 
-    The weights of a neuron add up to zero, so the current it receives fluctuates around zero, and when it fires is
-    chance. The gain gives currents one size in every layer; then the bias, one per layer, sets the rate. At the first
-    step none can fire.
+    The weights of a neuron add up to zero, so the current it receives fluctuates around zero, and
+    when it fires is chance. The gain gives currents one size in every layer; then the bias, one per
+    layer, sets the rate. At the first step none can fire.
     """
     rng = np.random.default_rng(seed)
     plans, timesteps = plan_layers(design.layers), design.timesteps
@@ -65,11 +75,17 @@ def random_network(design: Design, rate: float, seed: int) -> Network:
     built: list[Layer] = []
     for plan, inputs in zip(plans, count_inputs(plans, input_shape), strict=True):
         conv = plan.kind == "conv"
-        weight = rng.standard_normal((plan.outputs, inputs, 3, 3) if conv else (plan.outputs, inputs), np.float32)
+        weight = rng.standard_normal(
+            (plan.outputs, inputs, 3, 3) if conv else (plan.outputs, inputs), np.float32
+        )
         weight -= weight.mean(axis=tuple(range(1, weight.ndim)), keepdims=True)
         gain = SIGMA * plan.pool / math.sqrt(rate * weight[0].size)
-        layer = Layer(plan.name, Input(weight, gain=gain, pool=plan.pool, padding=int(conv)), LIF(LEAK))
-        currents = np.concatenate([_sampled(a) for a in first_currents(_alone(layer, shape, timesteps), [spikes])])
+        layer = Layer(
+            plan.name, Input(weight, gain=gain, pool=plan.pool, padding=int(conv)), LIF(LEAK)
+        )
+        currents = np.concatenate(
+            [_sampled(a) for a in first_currents(_alone(layer, shape, timesteps), [spikes])]
+        )
         layer = replace(layer, neuron=LIF(LEAK, bias=tuned_bias(gain * currents, rate)))
         (batch,) = EventBackend(1).run(_alone(layer, shape, timesteps), [spikes], 1)
         shape = layer.inputs[0].output_shape(shape)
@@ -79,20 +95,26 @@ def random_network(design: Design, rate: float, seed: int) -> Network:
     return Network(input_shape, timesteps, tuple(built), readout)
 
 
-def driven(design: Design, rate: float, samples: int, seed: int) -> tuple[Network, NDArray[np.bool_]]:
+def driven(
+    design: Design, rate: float, samples: int, seed: int
+) -> tuple[Network, NDArray[np.bool_]]:
     """A network of :func:`random_network`, and input for so many samples."""
     network = random_network(design, rate, seed)
     return network, random_spikes(network.input_shape, network.timesteps, samples, rate, seed)
 
 
-def random_spikes(shape: Shape, timesteps: int, samples: int, rate: float, seed: int) -> NDArray[np.bool_]:
+def random_spikes(
+    shape: Shape, timesteps: int, samples: int, rate: float, seed: int
+) -> NDArray[np.bool_]:
     """(T, B, C, H, W) bool, each spike with probability `rate`."""
     return np.random.default_rng(seed).random((timesteps, samples, *shape), np.float32) < rate
 
 
 def tuned_bias(currents: NDArray[np.floating[Any]], rate: float) -> float:
     """Offset of (T - 1, …) currents by which neurons fire at `rate`."""
-    return float(bisect(lambda bias: firing_rate(currents + np.float32(bias)) - rate, -10, 10, xtol=1e-3))
+    return float(
+        bisect(lambda bias: firing_rate(currents + np.float32(bias)) - rate, -10, 10, xtol=1e-3)
+    )
 
 
 def firing_rate(currents: NDArray[np.floating[Any]]) -> float:
@@ -121,8 +143,12 @@ def firing(rates: Mapping[str, float]) -> str:
 
 
 def additions(network: Network, rates: Mapping[str, float]) -> float:
-    """Weights that the spikes of one sample add to currents, the readout's left out; see :func:`spike_rates`."""
-    return network.timesteps * sum(rates[each.source] * each.dense for each in connections(network)[:-1])
+    """Weights that the spikes of one sample add to currents, the readout's left out; see
+    :func:`spike_rates`.
+    """
+    return network.timesteps * sum(
+        rates[each.source] * each.dense for each in connections(network)[:-1]
+    )
 
 
 def _alone(layer: Layer, shape: Shape, timesteps: int) -> Network:
@@ -140,7 +166,9 @@ BATCH_SIZE = 16  # the most that spikesam run hands over at a time
 
 
 class Repeated(Samples):
-    """Spikes (T, B, C, H, W) as if they were those of any number of images: after the last comes the first again."""
+    """Spikes (T, B, C, H, W) as if they were those of any number of images: after the last comes
+    the first again.
+    """
 
     name = "random"
 
@@ -157,10 +185,16 @@ class Repeated(Samples):
         return self.spikes.take(self.table.index[chosen], axis=1, mode="wrap")
 
 
-def simulate_only(network: Network, backend: Backend, spikes: NDArray[np.bool_], samples: int) -> None:
-    """Simulate so many samples and keep nothing: what :func:`simulate_and_record` takes beyond this is recording."""
+def simulate_only(
+    network: Network, backend: Backend, spikes: NDArray[np.bool_], samples: int
+) -> None:
+    """Simulate so many samples and keep nothing: what :func:`simulate_and_record` takes beyond this
+    is recording.
+    """
     for _ in backend.run(
-        network, Repeated(spikes, range(samples)).encoded(range(samples), network, 0, BATCH_SIZE), samples
+        network,
+        Repeated(spikes, range(samples)).encoded(range(samples), network, 0, BATCH_SIZE),
+        samples,
     ):
         pass
 
@@ -173,7 +207,9 @@ def simulate_and_record(
     folder: Path,
     batch_size: int = BATCH_SIZE,
 ) -> None:
-    """Simulate so many samples, and keep all spikes in a raster file under `folder`, which is removed."""
+    """Simulate so many samples, and keep all spikes in a raster file under `folder`, which is
+    removed.
+    """
     with tempfile.TemporaryDirectory(dir=folder) as out:
         about: Any = {"backend": backend, "precision": network.precision, "batch_size": batch_size}
         simulate(network, Repeated(spikes, range(samples)), out=out, **about).close()

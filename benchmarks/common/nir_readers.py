@@ -1,7 +1,9 @@
-"""The graphs as other libraries read and run them: `python -m benchmarks.common.nir_readers LIBRARY FILE`.
+"""The graphs as other libraries read and run them: `python -m benchmarks.common.nir_readers LIBRARY
+FILE`.
 
-Runs in a process of its own, in which `nir` may be of another version. Writes what each neuron fired, or why the
-library does not read the graph. Each is used as its documentation says, and told how long a step is where it asks.
+Runs in a process of its own, in which `nir` may be of another version. Writes what each neuron
+fired, or why the library does not read the graph. Each is used as its documentation says, and told
+how long a step is where it asks.
 """
 
 from __future__ import annotations
@@ -25,20 +27,35 @@ from benchmarks.common import nir_graphs
 
 Spikes = dict[str, NDArray[Any]]  # node -> (T, K), spikes or how many of them
 Build = Callable[[], Any]  # makes the graph anew: some readers change it
-Reader = Callable[[Build, float, NDArray[np.bool_]], Spikes]  # graph, dt, spikes (T, …) of one sample
+Reader = Callable[
+    [Build, float, NDArray[np.bool_]], Spikes
+]  # graph, dt, spikes (T, …) of one sample
 
 
 def hooked(model: Any, graph: Any) -> dict[str, list[Any]]:
-    """Lists that fill with what the modules of spiking nodes give; neurons and their own weights may be one module."""
+    """Lists that fill with what the modules of spiking nodes give; neurons and their own weights
+    may be one module.
+    """
     found: dict[str, list[Any]] = {}
     modules = dict(model.named_modules())
     for name in nir_graphs.spiking_nodes(graph):
-        module = next((modules[each] for each in (name.replace(".", "_"), name.split(".")[0]) if each in modules), None)
+        module = next(
+            (
+                modules[each]
+                for each in (name.replace(".", "_"), name.split(".")[0])
+                if each in modules
+            ),
+            None,
+        )
         if module is None:
-            raise LookupError(f"no module comes of node {name!r}, a {type(graph.nodes[name]).__name__}")
+            raise LookupError(
+                f"no module comes of node {name!r}, a {type(graph.nodes[name]).__name__}"
+            )
         given: list[Any] = []
         found[name], keep = given, given.append
-        module.register_forward_hook(lambda _, __, out, keep=keep: keep(out[0] if isinstance(out, tuple) else out))
+        module.register_forward_hook(
+            lambda _, __, out, keep=keep: keep(out[0] if isinstance(out, tuple) else out)
+        )
     return found
 
 
@@ -96,24 +113,36 @@ def sinabs(build: Build, dt: float, spikes: NDArray[np.bool_]) -> Spikes:
     given = hooked(model, build())
     with torch.no_grad():
         model(torch.from_numpy(spikes.astype(np.float32)))
-    return {name: together(name, [step for part in each for step in part], len(spikes)) for name, each in given.items()}
+    return {
+        name: together(name, [step for part in each for step in part], len(spikes))
+        for name, each in given.items()
+    }
 
 
-def by_steps(neurons: Callable[[Any, float], Callable[[Any], Any]], conv: Callable[[Any], Any]) -> Reader:
-    """A library without a reader of NIR: its neurons, with the constants of nodes, between sums of weights."""
+def by_steps(
+    neurons: Callable[[Any, float], Callable[[Any], Any]], conv: Callable[[Any], Any]
+) -> Reader:
+    """A library without a reader of NIR: its neurons, with the constants of nodes, between sums of
+    weights.
+    """
 
     def run(build: Build, dt: float, spikes: NDArray[np.bool_]) -> Spikes:
         graph = build()
         spiking = nir_graphs.spiking_nodes(graph)
         parts = {
-            name: neurons(node, dt) if name in spiking else weighing(node, conv) for name, node in graph.nodes.items()
+            name: neurons(node, dt) if name in spiking else weighing(node, conv)
+            for name, node in graph.nodes.items()
         }
         before = {name: [start for start, end in graph.edges if end == name] for name in parts}
-        values: dict[str, Any] = dict.fromkeys(parts, 0.0)  # of this step, or the last, where spikes lead back
+        values: dict[str, Any] = dict.fromkeys(
+            parts, 0.0
+        )  # of this step, or the last, where spikes lead back
         fired: dict[str, list[Any]] = {name: [] for name in spiking}
         for step in spikes.astype(np.float64):
             for name, part in parts.items():
-                values[name] = part(sum((values[other] for other in before[name]), step if name == "input" else 0.0))
+                values[name] = part(
+                    sum((values[other] for other in before[name]), step if name == "input" else 0.0)
+                )
             for name, each in fired.items():
                 each.append(values[name])
         return {name: together(name, each, len(spikes)) for name, each in fired.items()}
@@ -135,20 +164,32 @@ def weighing(node: Any, conv: Callable[[Any], Any]) -> Callable[[Any], Any]:
     if kind == "Conv2d":
         return conv(node)
     if kind == "Conv1d":
-        around = node.dilation * (node.weight.shape[2] - 1) // 2 if node.padding == "same" else node.padding
+        around = (
+            node.dilation * (node.weight.shape[2] - 1) // 2
+            if node.padding == "same"
+            else node.padding
+        )
         ways = {"stride": (1, node.stride), "padding": (0, around), "dilation": (1, node.dilation)}
-        of_maps = conv(SimpleNamespace(weight=node.weight[:, :, None], groups=node.groups, bias=node.bias, **ways))
+        of_maps = conv(
+            SimpleNamespace(
+                weight=node.weight[:, :, None], groups=node.groups, bias=node.bias, **ways
+            )
+        )
         return lambda x: of_maps(x[:, None])[:, 0]
     raise NotImplementedError(f"no process for a {kind}")
 
 
 def constants(node: Any, dt: float) -> tuple[Any, Any, Any, Any, Any]:
-    """Of one step of Euler: what weights are multiplied by, decays of current and membrane, bias and threshold."""
+    """Of one step of Euler: what weights are multiplied by, decays of current and membrane, bias
+    and threshold.
+    """
     kind = type(node).__name__
     if kind == "Threshold":
         raise NotImplementedError("no neuron without a membrane")
     if np.any(getattr(node, "v_reset", 0)):
-        raise NotImplementedError(f"membranes are reset to 0, v_reset is {np.ravel(node.v_reset)[0]:g}")
+        raise NotImplementedError(
+            f"membranes are reset to 0, v_reset is {np.ravel(node.v_reset)[0]:g}"
+        )
     if kind == "IF":
         return np.rint(node.r * dt), 1.0, 0.0, 0.0, node.v_threshold  # 1 in all of these graphs
     seconds = np.float32(dt)  # as the constants of nodes are rounded
@@ -182,8 +223,13 @@ def lava_conv(node: Any) -> Callable[[Any], Any]:
     """The sum that Lava's Conv makes, whose kernels are flipped, with channels last."""
     from lava.proc.conv.utils import conv
 
-    weight = np.ascontiguousarray(np.flip(node.weight, (2, 3)).transpose(0, 3, 2, 1)).astype(np.float64)
-    sides = [tuple(np.broadcast_to(each, 2)[::-1].tolist()) for each in (node.stride, node.padding, node.dilation)]
+    weight = np.ascontiguousarray(np.flip(node.weight, (2, 3)).transpose(0, 3, 2, 1)).astype(
+        np.float64
+    )
+    sides = [
+        tuple(np.broadcast_to(each, 2)[::-1].tolist())
+        for each in (node.stride, node.padding, node.dilation)
+    ]
     kernel = weight.shape[1:3]
 
     def send(x: Any) -> Any:
@@ -206,7 +252,9 @@ def slayer_neurons(node: Any, dt: float) -> Callable[[Any], Any]:
         raise NotImplementedError("one threshold and one decay for all neurons")
     numbers = (float(np.ravel(each)[0]) for each in (threshold, du, dv))
     neuron = Neuron(*numbers, persistent_state=True)
-    return lambda x: neuron(torch.as_tensor(gain * x, dtype=torch.float32)[None, ..., None]).numpy()[0, ..., 0]
+    return lambda x: neuron(
+        torch.as_tensor(gain * x, dtype=torch.float32)[None, ..., None]
+    ).numpy()[0, ..., 0]
 
 
 READERS: dict[str, Reader] = {
@@ -217,7 +265,12 @@ READERS: dict[str, Reader] = {
     "Lava": by_steps(lava_neurons, lava_conv),
     "lava-dl": by_steps(slayer_neurons, lava_conv),
 }
-DISTRIBUTIONS = {"snnTorch": "snntorch", "SpikingJelly": "spikingjelly", "Norse": "norse", "Lava": "lava-nc"}
+DISTRIBUTIONS = {
+    "snnTorch": "snntorch",
+    "SpikingJelly": "spikingjelly",
+    "Norse": "norse",
+    "Lava": "lava-nc",
+}
 
 
 def in_short(error: BaseException) -> str:
@@ -227,19 +280,37 @@ def in_short(error: BaseException) -> str:
 
 
 def main(library: str, path: str, limit: str = "1000") -> None:
-    """Run the first graphs; write spikes as arrays called number/sample/node, and as JSON versions and refusals."""
+    """Run the first graphs; write spikes as arrays called number/sample/node, and as JSON versions
+    and refusals.
+    """
     arrays: dict[str, NDArray[Any]] = {}
     refused: dict[int, str] = {}
     for number, example in islice(enumerate(nir_graphs.examples()), int(limit)):
-        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        with (
+            warnings.catch_warnings(),
+            redirect_stdout(io.StringIO()),
+            redirect_stderr(io.StringIO()),
+        ):
             warnings.simplefilter("ignore")
             try:
-                found = [READERS[library](example.build, example.dt, spikes) for spikes in example.spikes()]
-            except Exception as error:  # whatever a library raises about a graph is said in the table
+                found = [
+                    READERS[library](example.build, example.dt, spikes)
+                    for spikes in example.spikes()
+                ]
+            except (
+                Exception
+            ) as error:  # whatever a library raises about a graph is said in the table
                 refused[number] = in_short(error)
                 continue
-        arrays |= {f"{number}/{at}/{node}": fired for at, each in enumerate(found) for node, fired in each.items()}
-    versions = {name: metadata.version(name) for name in (DISTRIBUTIONS.get(library, library), "nir", "nirtorch")}
+        arrays |= {
+            f"{number}/{at}/{node}": fired
+            for at, each in enumerate(found)
+            for node, fired in each.items()
+        }
+    versions = {
+        name: metadata.version(name)
+        for name in (DISTRIBUTIONS.get(library, library), "nir", "nirtorch")
+    }
     about = json.dumps({"versions": versions, "refused": refused})
     np.savez(path, about=np.array(about), **arrays)  # type: ignore[arg-type]
 

@@ -1,10 +1,11 @@
-"""The peers in simulation, given the network of the backends: other libraries, used as their manuals do, and a loop in
-PyTorch alone.
+"""The peers in simulation, given the network of the backends: other libraries, used as their
+manuals do, and a loop in PyTorch alone.
 
-snnTorch's neuron is this project's, so its spikes are too, but for rounding. The neurons of the others fire at the
-threshold rather than above it, or reset before the leak rather than after it, and their layers have no delay: other
-spikes, about as many, and the same work. Gains and biases are folded into the weights, images are laid out channels
-last, which is the fastest for all in PyTorch on CPUs.
+snnTorch's neuron is this project's, so its spikes are too, but for rounding. The neurons of the
+others fire at the threshold rather than above it, or reset before the leak rather than after it,
+and their layers have no delay: other spikes, about as many, and the same work. Gains and biases are
+folded into the weights, images are laid out channels last, which is the fastest for all in PyTorch
+on CPUs.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ Peer = Callable[[Tensor], Tensor]  # spikes (T, B, C, H, W) float32 -> readout (
 
 
 def peers(network: Network, names: Iterable[str] = NEEDS) -> dict[str, Peer]:
-    """Those of these peers that are installed, by name; for networks in float32 of the same gains at each step."""
+    """Those of these peers that are installed, by name; for networks in float32 of the same gains
+    at each step.
+    """
     return {name: BUILDERS[name](network) for name in names if not missing_peer(name)}
 
 
@@ -56,8 +59,12 @@ def spikingjelly() -> Any:
     return activation_based
 
 
-def spikingjelly_calls(model: nn.Module, given: Tensor, compiled: bool) -> dict[str, Callable[[], Any]]:
-    """Calls of a model of SpikingJelly's from rest, as it is and, if asked for and possible, through torch.compile."""
+def spikingjelly_calls(
+    model: nn.Module, given: Tensor, compiled: bool
+) -> dict[str, Callable[[], Any]]:
+    """Calls of a model of SpikingJelly's from rest, as it is and, if asked for and possible,
+    through torch.compile.
+    """
     functional = spikingjelly().functional
 
     @torch.inference_mode()
@@ -74,7 +81,13 @@ def spikingjelly_calls(model: nn.Module, given: Tensor, compiled: bool) -> dict[
 def lif_node(leak: float, threshold: float, **options: Any) -> nn.Module:
     """SpikingJelly's leaky neurons, which take all steps at a time."""
     lif: Any = spikingjelly().neuron.LIFNode
-    about = {"tau": 1 / (1 - leak), "decay_input": False, "v_threshold": threshold, "v_reset": None, "step_mode": "m"}
+    about = {
+        "tau": 1 / (1 - leak),
+        "decay_input": False,
+        "v_threshold": threshold,
+        "v_reset": None,
+        "step_mode": "m",
+    }
     neurons: nn.Module = lif(**about, **options)
     return neurons
 
@@ -102,26 +115,39 @@ class SnnTorchNetwork(nn.Module):
             sent[0] = arriving
             for number in reversed(range(len(self.neurons))):
                 current = self.synapses[number](sent[number])
-                sent[number + 1], membranes[number] = self.neurons[number](current, membranes[number])
+                sent[number + 1], membranes[number] = self.neurons[number](
+                    current, membranes[number]
+                )
             fired += sent[-1].flatten(1)
         return self.readout(fired)
 
 
 class Layered(nn.Module):
-    """All steps of a layer, then the next layer: synapses of all steps and images in one call, then neurons."""
+    """All steps of a layer, then the next layer: synapses of all steps and images in one call, then
+    neurons.
+    """
 
     def __init__(
         self,
         network: Network,
-        neurons: Callable[[LIF], Callable[[Tensor], Tensor]],  # of a layer, from currents (T, B, …) to spikes
-        synapses: Callable[[Layer], Callable[[Tensor], Tensor]] = lambda layer: linear_of(layer),  # (N, C, H, W) -> …
+        neurons: Callable[
+            [LIF], Callable[[Tensor], Tensor]
+        ],  # of a layer, from currents (T, B, …) to spikes
+        synapses: Callable[[Layer], Callable[[Tensor], Tensor]] = lambda layer: linear_of(
+            layer
+        ),  # (N, C, H, W) -> …
         dtype: torch.dtype = torch.float32,
         whole: bool = False,  # torch compiles all of it
     ) -> None:
         super().__init__()
         constants: list[Any] = [layer.spiking_neuron for layer in network.layers]
-        self.steps = [(synapses(layer), neurons(each)) for layer, each in zip(network.layers, constants, strict=True)]
-        self.parts = nn.ModuleList(part for pair in self.steps for part in pair if isinstance(part, nn.Module))
+        self.steps = [
+            (synapses(layer), neurons(each))
+            for layer, each in zip(network.layers, constants, strict=True)
+        ]
+        self.parts = nn.ModuleList(
+            part for pair in self.steps for part in pair if isinstance(part, nn.Module)
+        )
         self.parts.to(dtype).eval()
         self.dtype, self.readout = dtype, readout(network)
         self.compute = torch.compile(self.fired) if whole else self.fired
@@ -143,7 +169,9 @@ class Layered(nn.Module):
 
 
 class Neurons(nn.Module):
-    """Those of a library that keep a state, which :meth:`reset` forgets; `axis` of time is 1 for some."""
+    """Those of a library that keep a state, which :meth:`reset` forgets; `axis` of time is 1 for
+    some.
+    """
 
     def __init__(self, neurons: Any, forget: str, axis: int = 0) -> None:
         super().__init__()
@@ -193,15 +221,24 @@ def compiled_stepping() -> Any:
 
 def norse_neurons(neuron: LIF) -> Callable[[Tensor], Tensor]:
     """LIFBox, whose currents Norse multiplies by what leaks in a step."""
-    from norse.torch.functional.lif_box import LIFBoxFeedForwardState, LIFBoxParameters, lif_box_feed_forward_step
+    from norse.torch.functional.lif_box import (
+        LIFBoxFeedForwardState,
+        LIFBoxParameters,
+        lif_box_feed_forward_step,
+    )
     from norse.torch.functional.reset import reset_subtract
     from norse.torch.module.snn import SNN
 
     lost = 1 - float(neuron.leak)
-    about = {"tau_mem_inv": torch.tensor(lost / 1e-3), "v_th": torch.tensor(float(neuron.threshold))}
+    about = {
+        "tau_mem_inv": torch.tensor(lost / 1e-3),
+        "v_th": torch.tensor(float(neuron.threshold)),
+    }
     parameters = LIFBoxParameters(**about, reset_method=reset_subtract)
     neurons = SNN(
-        lif_box_feed_forward_step, lambda given: LIFBoxFeedForwardState(torch.zeros_like(given[0])), parameters
+        lif_box_feed_forward_step,
+        lambda given: LIFBoxFeedForwardState(torch.zeros_like(given[0])),
+        parameters,
     )
     return lambda currents: neurons(currents / lost)[0]
 
@@ -211,8 +248,15 @@ def sinabs_neurons(neuron: LIF) -> Callable[[Tensor], Tensor]:
     from sinabs import layers
     from sinabs.activation import SingleSpike
 
-    about: dict[str, Any] = {"spike_threshold": torch.tensor(float(neuron.threshold)), "norm_input": False}
-    return Neurons(layers.LIF(-1 / math.log(float(neuron.leak)), spike_fn=SingleSpike, **about), "reset_states", 1)
+    about: dict[str, Any] = {
+        "spike_threshold": torch.tensor(float(neuron.threshold)),
+        "norm_input": False,
+    }
+    return Neurons(
+        layers.LIF(-1 / math.log(float(neuron.leak)), spike_fn=SingleSpike, **about),
+        "reset_states",
+        1,
+    )
 
 
 def spikingjelly_neurons(neuron: LIF) -> Callable[[Tensor], Tensor]:
@@ -221,7 +265,9 @@ def spikingjelly_neurons(neuron: LIF) -> Callable[[Tensor], Tensor]:
 
 
 def quantised(layer: Layer) -> tuple[nn.Sequential, Any, Tensor, Tensor, float]:
-    """Modules before the weights, these in float32, in int8, their scales (O,), and how many spikes are pooled."""
+    """Modules before the weights, these in float32, in int8, their scales (O,), and how many spikes
+    are pooled.
+    """
     modules: list[Any] = list(linear_of(layer))
     *before, linear = modules
     rows = linear.weight.detach().flatten(1)
@@ -232,18 +278,24 @@ def quantised(layer: Layer) -> tuple[nn.Sequential, Any, Tensor, Tensor, float]:
 
 
 def onednn_synapses(layer: Layer) -> Callable[[Tensor], Tensor]:
-    """Convolutions of oneDNN with counts and weights of 8 bits, through the operators of torch's quantization."""
+    """Convolutions of oneDNN with counts and weights of 8 bits, through the operators of torch's
+    quantization.
+    """
     before, linear, weight, scales, area = quantised(layer)
     ops, zeros = torch.ops.onednn, torch.zeros(len(scales), dtype=torch.int64)
     dtype, bias = convolution_type("auto"), linear.bias.detach()
     if isinstance(linear, nn.Linear):
         packed = ops.qlinear_prepack(weight, None)
         given: Any = (packed, scales, zeros, bias, 1.0, 0, dtype, "none", [], "")
-        return lambda fired: ops.qlinear_pointwise((before(fired) * area).to(torch.uint8), 1 / area, 0, *given)
+        return lambda fired: ops.qlinear_pointwise(
+            (before(fired) * area).to(torch.uint8), 1 / area, 0, *given
+        )
     sides = list(linear.stride), list(linear.padding), [1, 1], 1
     packed = ops.qconv_prepack(weight, scales, 1 / area, 0, *sides, None)
     then: Any = (packed, scales, zeros, bias, *sides, 1.0, 0, dtype, "none", [], None)
-    return lambda fired: ops.qconv2d_pointwise((before(fired) * area).to(torch.uint8), 1 / area, 0, *then)
+    return lambda fired: ops.qconv2d_pointwise(
+        (before(fired) * area).to(torch.uint8), 1 / area, 0, *then
+    )
 
 
 def onnx_synapses(layer: Layer) -> Callable[[Tensor], Tensor]:
@@ -254,7 +306,11 @@ def onnx_synapses(layer: Layer) -> Callable[[Tensor], Tensor]:
     before, linear, weight, scales, area = quantised(layer)
     conv, sides = isinstance(linear, nn.Conv2d), dict[str, Any]()
     if conv:
-        sides |= {"strides": list(linear.stride), "pads": 2 * list(linear.padding), "kernel_shape": weight.shape[2:]}
+        sides |= {
+            "strides": list(linear.stride),
+            "pads": 2 * list(linear.padding),
+            "kernel_shape": weight.shape[2:],
+        }
     shape = (1, -1, 1, 1) if conv else (1, -1)
     constants = {
         "w": (weight if conv else weight.T.contiguous()).numpy(),
@@ -272,7 +328,9 @@ def onnx_synapses(layer: Layer) -> Callable[[Tensor], Tensor]:
     arrays = [numpy_helper.from_array(array, name) for name, array in constants.items()]
     graph = helper.make_graph(nodes, "layer", [given], [found], arrays)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
 
     def run(fired: Tensor) -> Tensor:
         counts = (before(fired) * area).to(torch.uint8).contiguous()
@@ -289,7 +347,8 @@ def jax_network(network: Network) -> Peer:
 
     linears: list[Any] = [linear_of(layer)[-1] for layer in network.layers]
     constants = [
-        (jnp.asarray(each.weight.detach().numpy()), jnp.asarray(each.bias.detach().numpy())) for each in linears
+        (jnp.asarray(each.weight.detach().numpy()), jnp.asarray(each.bias.detach().numpy()))
+        for each in linears
     ]
 
     def fired(spikes: Any) -> Any:
@@ -298,11 +357,16 @@ def jax_network(network: Network) -> Peer:
             (given,), neuron = layer.inputs, layer.spiking_neuron
             flat, (down, across) = spikes.reshape(-1, *spikes.shape[2:]), pair(given.pool)
             if down * across > 1:
-                flat = lax.reduce_window(flat, 0.0, lax.add, (1, 1, down, across), (1, 1, down, across), "VALID")
+                flat = lax.reduce_window(
+                    flat, 0.0, lax.add, (1, 1, down, across), (1, 1, down, across), "VALID"
+                )
                 flat /= down * across
             if weight.ndim == 4:
                 padding = [(side, side) for side in pair(given.padding)]
-                currents = lax.conv_general_dilated(flat, weight, pair(given.stride), padding) + bias[:, None, None]
+                currents = (
+                    lax.conv_general_dilated(flat, weight, pair(given.stride), padding)
+                    + bias[:, None, None]
+                )
             else:
                 currents = flat.reshape(len(flat), -1) @ weight.T + bias
             currents = currents.reshape(steps, -1, *currents.shape[1:])
@@ -317,7 +381,9 @@ def jax_network(network: Network) -> Peer:
 
     compiled, last = jax.jit(fired), readout(network)
     with torch.inference_mode():
-        return lambda spikes: last(torch.from_numpy(np.array(compiled(spikes[:-1].numpy()))).flatten(1)).detach()
+        return lambda spikes: last(
+            torch.from_numpy(np.array(compiled(spikes[:-1].numpy()))).flatten(1)
+        ).detach()
 
 
 BUILDERS: dict[str, Callable[[Network], Peer]] = {
@@ -338,11 +404,17 @@ BUILDERS: dict[str, Callable[[Network], Peer]] = {
 def as_tensor(spikes: NDArray[np.bool_]) -> Tensor:
     """(T, B, C, H, W) float32, each image with its channels last."""
     tensor = torch.from_numpy(spikes).float()
-    return tensor.flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, tensor.shape[:2])
+    return (
+        tensor.flatten(0, 1)
+        .contiguous(memory_format=torch.channels_last)
+        .unflatten(0, tensor.shape[:2])
+    )
 
 
 def linear_of(layer: Layer) -> nn.Sequential:
-    """Function from the spikes of one step, (B, C, H, W), to currents of the next, gain and bias included."""
+    """Function from the spikes of one step, (B, C, H, W), to currents of the next, gain and bias
+    included.
+    """
     (given,) = layer.inputs
     gain, bias = (torch.tensor(rows[0]).float() for rows in (given.gain, layer.spiking_neuron.bias))
     weight = torch.tensor(given.weight)
@@ -367,7 +439,9 @@ def readout(network: Network) -> nn.Linear:
 
 
 class Surrogate(torch.autograd.Function):
-    """Heaviside forward, piecewise-linear backward: ∂s/∂u = 0.3·max(0, 1 - |u|), with u = v/θ - 1 (Eq. 8)."""
+    """Heaviside forward, piecewise-linear backward: ∂s/∂u = 0.3·max(0, 1 - |u|), with u = v/θ - 1
+    (Eq. 8).
+    """
 
     @staticmethod
     def forward(ctx: Any, u: Tensor) -> Tensor:
@@ -383,7 +457,9 @@ class Surrogate(torch.autograd.Function):
 
 
 def training_peers(network: NetworkSection, size: int, classes: int) -> dict[str, nn.Module]:
-    """Every peer that is installed, by name, for RGB images of a size: spikes (T, B, 3, H, W) -> logits."""
+    """Every peer that is installed, by name, for RGB images of a size: spikes (T, B, 3, H, W) ->
+    logits.
+    """
     found: dict[str, nn.Module] = {"snnTorch": SnnTorchTraining(network, size, classes)}
     if not missing_spikingjelly():
         found["SpikingJelly"] = SpikingJellyTraining(network, size, classes)
@@ -391,7 +467,9 @@ def training_peers(network: NetworkSection, size: int, classes: int) -> dict[str
 
 
 class SnnTorchTraining(nn.Module):
-    """A loop over time, with a batch normalisation per step: the very function that this project trains."""
+    """A loop over time, with a batch normalisation per step: the very function that this project
+    trains.
+    """
 
     def __init__(self, network: NetworkSection, size: int, classes: int) -> None:
         super().__init__()
@@ -429,7 +507,9 @@ class SnnTorchTraining(nn.Module):
 
 
 class SpikingJellyTraining(nn.Module):
-    """Multi-step mode: all steps of a layer, then the next layer; one batch normalisation for all steps."""
+    """Multi-step mode: all steps of a layer, then the next layer; one batch normalisation for all
+    steps.
+    """
 
     def __init__(self, network: NetworkSection, size: int, classes: int) -> None:
         super().__init__()
@@ -439,10 +519,15 @@ class SpikingJellyTraining(nn.Module):
         for plan, inputs in zip(plans, count_inputs(plans, (3, size, size)), strict=True):
             norm = nn.BatchNorm2d if plan.kind == "conv" else nn.BatchNorm1d
             triangle = self.library.surrogate.PiecewiseQuadratic(alpha=1.0)  # as Eq. 8
-            neuron = lif_node(network.leak, network.threshold, surrogate_function=triangle, detach_reset=True)
+            neuron = lif_node(
+                network.leak, network.threshold, surrogate_function=triangle, detach_reset=True
+            )
             container = self.library.layer.SeqToANNContainer
             self.layers.append(
-                nn.Sequential(container(untrained_synapses(plan, inputs), norm(plan.outputs, BNTT_EPSILON)), neuron)
+                nn.Sequential(
+                    container(untrained_synapses(plan, inputs), norm(plan.outputs, BNTT_EPSILON)),
+                    neuron,
+                )
             )
         self.readout = nn.Linear(plans[-1].outputs, classes, bias=False)
 

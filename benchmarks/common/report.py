@@ -19,29 +19,46 @@ from benchmarks.common.measurement import MeasuredRow
 from spikesam.pipeline.drawing.canvas import PALETTE
 from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
 
-TABLE: dict[str, Any] = {"title_justify": "left", "box": SIMPLE_HEAD, "collapse_padding": True, "pad_edge": False}
+TABLE: dict[str, Any] = {
+    "title_justify": "left",
+    "box": SIMPLE_HEAD,
+    "collapse_padding": True,
+    "pad_edge": False,
+}
 STYLES = ("-", "--", ":", "-.")  # of the ways of one library, which have one colour
 
 
 def as_tables(title: str, rows: Sequence[MeasuredRow]) -> Iterator[Table]:
-    """First what was measured at one size; then a table for everything that was varied, with ways as columns."""
+    """First what was measured at one size; then a table for everything that was varied, with ways
+    as columns.
+    """
     yield figures(title, [row for row in rows if not row.sweep])
     for sweep, unit in dict.fromkeys((row.sweep, row.unit) for row in rows if row.sweep):
         yield curves(sweep, unit, [row for row in rows if (row.sweep, row.unit) == (sweep, unit)])
 
 
 def figures(title: str, rows: Sequence[MeasuredRow]) -> Table:
-    """One line per figure: the median, its unit, the range of repeats if there is more than one, and the target."""
+    """One line per figure: the median, its unit, the range of repeats if there is more than one,
+    and the target.
+    """
     table = Table(title=title, **TABLE)
     for heading in ("", "median", "", "range", "target"):
-        table.add_column(heading, justify="right" if heading in ("median", "range") else "left", no_wrap=heading != "")
+        table.add_column(
+            heading,
+            justify="right" if heading in ("median", "range") else "left",
+            no_wrap=heading != "",
+        )
     for case, group in groupby(rows, key=lambda row: row.case):
         table.add_row(Text(case, "bold"))
         for row in group:
             way = [Padding(Text(row.way), (0, 0, 0, 2))]
             if row.note:
                 way.append(Padding(Text(row.note, "dim"), (0, 0, 0, 4)))
-            spread = f"{number(min(row.values))}–{number(max(row.values))}" if len(row.values) > 1 else ""
+            spread = (
+                f"{number(min(row.values))}–{number(max(row.values))}"
+                if len(row.values) > 1
+                else ""
+            )
             table.add_row(Group(*way), number(row.median), row.unit, spread, target(row))
     return table
 
@@ -82,14 +99,29 @@ def as_json(row: MeasuredRow) -> dict[str, Any]:
 
 
 def draw_sweeps(path: Path, title: str, subtitle: str, rows: Sequence[MeasuredRow]) -> bool:
-    """Draw medians, and the range of repeats as a band, a panel for what was varied; was there any to draw?"""
-    points = [(r.sweep, r.unit, r.way, r.x, r.median, min(r.values), max(r.values)) for r in rows if r.sweep]
+    """Draw medians, and the range of repeats as a band, a panel for what was varied; was there any
+    to draw?
+    """
+    points = [
+        (r.sweep, r.unit, r.way, r.x, r.median, min(r.values), max(r.values))
+        for r in rows
+        if r.sweep
+    ]
     table = pd.DataFrame(points, columns=["sweep", "unit", "curve", "x", "mean", "low", "high"])
     if points:
-        libraries, panel = table["curve"].str.partition(",")[0], table["unit"] + " against " + table["sweep"]
+        libraries, panel = (
+            table["curve"].str.partition(",")[0],
+            table["unit"] + " against " + table["sweep"],
+        )
         colour = libraries.map(dict(zip(libraries.unique(), cycle(PALETTE), strict=False)))
-        style = table["curve"].groupby(libraries).transform(lambda ways: [STYLES[n % 4] for n in pd.factorize(ways)[0]])
+        style = (
+            table["curve"]
+            .groupby(libraries)
+            .transform(lambda ways: [STYLES[n % 4] for n in pd.factorize(ways)[0]])
+        )
         table = table.assign(panel=panel, colour=colour, style=style)
         limits = (40.0, 101.0) if set(table["unit"]) == {"%"} else None
-        draw_curves(path, title, subtitle, table, "", "", CurveOptions(logarithmic=True, limits=limits))
+        draw_curves(
+            path, title, subtitle, table, "", "", CurveOptions(logarithmic=True, limits=limits)
+        )
     return bool(points)

@@ -1,4 +1,6 @@
-"""Directive `command-help`: what a command prints when it is asked for --help, and so what its parser knows."""
+"""Directive `command-help`: what a command prints when it is asked for --help, and so what its
+parser knows.
+"""
 
 from __future__ import annotations
 
@@ -44,11 +46,15 @@ class CommandHelp(Directive):
 
 
 def _section(name: str) -> nodes.section:
-    return nodes.section("", nodes.title(text=f"spikesam {name}"), _block(help_of(name)), ids=[name], names=[name])
+    return nodes.section(
+        "", nodes.title(text=f"spikesam {name}"), _block(help_of(name)), ids=[name], names=[name]
+    )
 
 
 def _block(text: str) -> nodes.container:
-    return nodes.container("", nodes.literal_block(text, text, language="text"), classes=["command-help"])
+    return nodes.container(
+        "", nodes.literal_block(text, text, language="text"), classes=["command-help"]
+    )
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

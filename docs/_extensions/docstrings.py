@@ -1,8 +1,9 @@
 """Docstrings as this project writes them, made into what Sphinx's napoleon reads.
 
-In numpydoc, what follows `name :` is a type, and what is indented below is the description. Here the types stand in the
-signature, and `name : what it is` goes on in indented lines. So the name gets a line of its own. An indented paragraph
-is an equation.
+In numpydoc, what follows `name :` is a type, and what is indented below is the description. Here
+the types stand in the
+signature, and `name : what it is` goes on in indented lines. So the name gets a line of its own. An
+indented paragraph is an equation.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ UNDERLINE = re.compile(r"-{3,}\s*")
 
 
 def rewrite(lines: list[str]) -> list[str]:
-    """The lines of a docstring, with each description below its name, and equations as they were typed."""
+    """The lines of a docstring, with each description below its name, and equations as they were
+    typed.
+    """
     done: list[str] = []
     section, literal = "", False
     for number, line in enumerate(lines):
@@ -25,7 +28,9 @@ def rewrite(lines: list[str]) -> list[str]:
         indented = line.startswith("    ")
         if UNDERLINE.fullmatch(following) and line and not indented:
             section = line.strip()
-            if section == "Returns":  # what follows is a sentence, which napoleon would take for a type
+            if (
+                section == "Returns"
+            ):  # what follows is a sentence, which napoleon would take for a type
                 done += ["", "", ":returns:"]
                 continue
         if section == "Returns" and line and not UNDERLINE.fullmatch(line):
@@ -44,7 +49,9 @@ def rewrite(lines: list[str]) -> list[str]:
     return done
 
 
-def _process(app: Sphinx, what: str, name: str, item: object, options: object, lines: list[str]) -> None:
+def _process(
+    app: Sphinx, what: str, name: str, item: object, options: object, lines: list[str]
+) -> None:
     lines[:] = rewrite(lines)
 
 

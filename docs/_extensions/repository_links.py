@@ -1,7 +1,7 @@
 """Links of the pages as they stand in the repository, made into links of the site.
 
-Pages link to files of the repository, so that they can be read there, too. Some of these files are pages of the site
-under another name; folders are not on the site, so only their names stay.
+Pages link to files of the repository, so that they can be read there, too. Some of these files are
+pages of the site under another name; folders are not on the site, so only their names stay.
 """
 
 from __future__ import annotations
@@ -27,7 +27,11 @@ def rewrite(text: str, page: Path, repository: Path) -> str:
         if target.is_dir():
             return found["text"]
         name = target.relative_to(repository).as_posix()
-        return f"[{found['text']}]({PAGES[name]}{found['anchor'] or ''})" if name in PAGES else found[0]
+        return (
+            f"[{found['text']}]({PAGES[name]}{found['anchor'] or ''})"
+            if name in PAGES
+            else found[0]
+        )
 
     return LINK.sub(link, text)
 

@@ -13,9 +13,15 @@ BARE = re.compile(r"&lt;Figure size [^&]{1,80}&gt;|[\w.]{1,80} object at 0x[0-9a
 
 
 def bare_outputs(folder: Path) -> list[str]:
-    """What stands for an object in the pages of a folder: "jupyter.html: <Figure size 640x480 with 1 Axes>"."""
+    """What stands for an object in the pages of a folder: "jupyter.html: <Figure size 640x480 with
+    1 Axes>".
+    """
     pages = sorted(folder.rglob("*.html"))
-    return [f"{page.name}: {found}" for page in pages for found in BARE.findall(page.read_text(encoding="utf-8"))]
+    return [
+        f"{page.name}: {found}"
+        for page in pages
+        for found in BARE.findall(page.read_text(encoding="utf-8"))
+    ]
 
 
 def _check(app: Sphinx, error: Exception | None) -> None:

@@ -1,1 +1,3 @@
-"""Parts of experiments: networks, images and recordings, all cached; maps and scores of them; claims, results."""
+"""Parts of experiments: networks, images and recordings, all cached; maps and scores of them;
+claims, results.
+"""

@@ -1,4 +1,6 @@
-"""Outputs of the ANN twin for images: its Grad-CAM, which maps are measured against, and its answers."""
+"""Outputs of the ANN twin for images: its Grad-CAM, which maps are measured against, and its
+answers.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ from spikesam.pipeline.networks.differentiable import DifferentiableNetwork, pre
 
 
 def reference_maps(setup: Setup, images: ImageSet) -> NDArray[np.float32]:
-    """The map that the paper measures against, (N, h, w) float32 ≥ 0: Grad-CAM of the ANN's last convolution; cached.
+    """The map that the paper measures against, (N, h, w) float32 ≥ 0: Grad-CAM of the ANN's last
+    convolution; cached.
 
     It is taken for the true label, or where that is unknown for the class that the ANN predicts.
     """
@@ -42,4 +45,6 @@ def reference_maps(setup: Setup, images: ImageSet) -> NDArray[np.float32]:
 def ann_predictions(setup: Setup, images: ImageSet) -> NDArray[np.int64]:
     """The class that the ANN twin gives every image: (N,)."""
     network, settings = setup.networks.ann.network, setup.settings
-    return predictions(network, images.encoded(range(len(images)), network, settings.seed, settings.batch_size))
+    return predictions(
+        network, images.encoded(range(len(images)), network, settings.seed, settings.batch_size)
+    )

@@ -1,4 +1,6 @@
-"""A cache of finished work: one folder per stage, named after the hash of everything that went into it."""
+"""A cache of finished work: one folder per stage, named after the hash of everything that went into
+it.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +25,11 @@ MANIFEST = "stage.json"
 
 
 class Cache:
-    """Builds a stage once; later calls, in this run or another, get the finished folder under `directory`.
+    """Builds a stage once; later calls, in this run or another, get the finished folder under
+    `directory`.
 
-    Experiments that share it share networks and recordings. `found` has the seconds that what was asked for had taken
-    to build, 0 for what was built since it was emptied.
+    Experiments that share it share networks and recordings. `found` has the seconds that what was
+    asked for had taken to build, 0 for what was built since it was emptied.
     """
 
     def __init__(self, directory: Path, console: Console) -> None:
@@ -36,10 +39,11 @@ class Cache:
         self._seconds: dict[Path, float] = {}  # of every stage known to be whole
 
     def folder(self, kind: str, inputs: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
-        """The folder of a finished stage, built first if it is missing or a file in it is not what it was.
+        """The folder of a finished stage, built first if it is missing or a file in it is not what
+        it was.
 
-        `inputs` are all that the result depends on, what came out of another stage by its hash. `build` fills an empty
-        folder, or goes on with one that an interrupted build left.
+        `inputs` are all that the result depends on, what came out of another stage by its hash.
+        `build` fills an empty folder, or goes on with one that an interrupted build left.
         """
         text = json.dumps({"kind": kind, **inputs}, sort_keys=True, ensure_ascii=False)
         folder = self.directory / f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
@@ -64,8 +68,14 @@ class Cache:
                 self.directory.rmdir()
             raise
         seconds = round(time.perf_counter() - begun, 1)
-        manifest = {"inputs": {"kind": kind, **inputs}, "seconds": seconds, "files": _digests(unfinished)}
-        write_file(unfinished / MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False).encode())
+        manifest = {
+            "inputs": {"kind": kind, **inputs},
+            "seconds": seconds,
+            "files": _digests(unfinished),
+        }
+        write_file(
+            unfinished / MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False).encode()
+        )
         unfinished.replace(folder)
         self._seconds[folder] = seconds
         self.found[folder] = 0.0
@@ -91,7 +101,9 @@ def _damage(folder: Path) -> str | None:
         manifest = _manifest(folder)
         wanted, _ = dict(manifest["files"]), float(manifest["seconds"])
         found = _digests(folder)
-        changed = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+        changed = sorted(
+            name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name)
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return f"its {MANIFEST} cannot be read"
     return f"{changed[0]} is missing or changed" if changed else None
@@ -105,4 +117,8 @@ def _manifest(folder: Path) -> dict[str, Any]:
 def _digests(folder: Path) -> dict[str, str]:
     """SHA-256 of every file of a stage but its manifest; hidden files (locks) do not count."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
-    return {path.relative_to(folder).as_posix(): file_digest(path) for path in files if not path.name.startswith(".")}
+    return {
+        path.relative_to(folder).as_posix(): file_digest(path)
+        for path in files
+        if not path.name.startswith(".")
+    }

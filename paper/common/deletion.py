@@ -39,15 +39,24 @@ def pixel_score(
 
 
 def upper_network(network: Network, layer: str) -> Network:
-    """A network that is given the spikes of a layer, or of the input, and answers as the whole network does.
+    """A network that is given the spikes of a layer, or of the input, and answers as the whole
+    network does.
 
-    Every layer takes a step to pass spikes on, as the input does. So the recorded spikes of a layer, as an input, cause
-    the same spikes behind it, bit for bit.
+    Every layer takes a step to pass spikes on, as the input does. So the recorded spikes of a
+    layer, as an input, cause the same spikes behind it, bit for bit.
     """
-    number = network.first_raster + network.raster_names.index(layer) if layer in network.raster_names else None
+    number = (
+        network.first_raster + network.raster_names.index(layer)
+        if layer in network.raster_names
+        else None
+    )
     if number is None or number == len(network.layers):
         raise InputError(f"layer {layer!r}: expected one of {', '.join(network.raster_names[:-1])}")
     network.check_chain("deletion of spikes")
     first, *behind = network.layers[number:]
-    first = replace(first, inputs=tuple(replace(each, source=()) for each in first.inputs))  # reads the new input
-    return Network(network.shapes[number], network.timesteps, (first, *behind), network.readout, "spikes")
+    first = replace(
+        first, inputs=tuple(replace(each, source=()) for each in first.inputs)
+    )  # reads the new input
+    return Network(
+        network.shapes[number], network.timesteps, (first, *behind), network.readout, "spikes"
+    )

@@ -1,4 +1,6 @@
-"""The localisation error with either kernel, with and without the authors' floor, against Grad-CAM and the object."""
+"""The localisation error with either kernel, with and without the authors' floor, against Grad-CAM
+and the object.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +29,12 @@ NO_KERNEL = 1e3  # γ at which nothing is left of an earlier spike: e⁻¹⁰⁰
 POINTS, ENERGY = "pointing game", "energy in object"
 
 
-def maps_by_kernel(setup: Setup, path: Path, gammas: Sequence[float]) -> Iterator[tuple[str, int, str, Maps]]:
-    """SAM with both kernels, and the spike count (G = 1): kernel, image, layer, (G, T', H, W) at steps that matter."""
+def maps_by_kernel(
+    setup: Setup, path: Path, gammas: Sequence[float]
+) -> Iterator[tuple[str, int, str, Maps]]:
+    """SAM with both kernels, and the spike count (G = 1): kernel, image, layer, (G, T', H, W) at
+    steps that matter.
+    """
     for kernel, variant in KERNELS.items():
         for image, layer, maps in swept(setup, path, gammas, variant):
             yield kernel, image, layer, maps
@@ -42,7 +48,9 @@ def gammas_of(kernel: str, gammas: Sequence[float]) -> Sequence[float]:
 
 
 def targets(setup: Setup) -> list[tuple[str, float, Sequence[NDArray[Any]]]]:
-    """References of errors, the floor, and one reference for each image; the object where all have one."""
+    """References of errors, the floor, and one reference for each image; the object where all have
+    one.
+    """
     images = setup.images
     reference = list(reference_maps(setup, images))
     objects = [mask.astype(np.float32) for mask in images.masks if mask is not None]
@@ -54,9 +62,11 @@ def targets(setup: Setup) -> list[tuple[str, float, Sequence[NDArray[Any]]]]:
 
 
 def lowest_by_case(setup: Setup, path: Path) -> pd.DataFrame:
-    """The errors of every image and layer, minimum over steps, at the settings' γ: by kernel, floor and reference.
+    """The errors of every image and layer, minimum over steps, at the settings' γ: by kernel, floor
+    and reference.
 
-    The measure names what is not the paper's own: "localisation error, authors' script, floor 0.001".
+    The measure names what is not the paper's own: "localisation error, authors' script, floor
+    0.001".
     """
     found, measured_against = [], targets(setup)
     for kernel, image, layer, (maps,) in maps_by_kernel(setup, path, [setup.settings.gamma]):
@@ -72,7 +82,9 @@ def lowest_by_case(setup: Setup, path: Path) -> pd.DataFrame:
 
 
 def reference_scores(setup: Setup) -> pd.DataFrame:
-    """How well the reference, Grad-CAM of the ANN, points at the object itself: image, measure, value."""
+    """How well the reference, Grad-CAM of the ANN, points at the object itself: image, measure,
+    value.
+    """
     images = setup.images
     known = [image for image, mask in enumerate(images.masks) if mask is not None and mask.any()]
     if not known:
@@ -85,7 +97,9 @@ def with_reference(setup: Setup, table: pd.DataFrame) -> pd.DataFrame:
     found = summary_of_shares(reference_scores(setup))
     if found.empty:
         return table
-    found = found.assign(measure=found["measure"] + " of the reference", network="ANN", against=OBJECT)
+    found = found.assign(
+        measure=found["measure"] + " of the reference", network="ANN", against=OBJECT
+    )
     columns = list(dict.fromkeys([*table.columns, *found.columns]))
     return pd.concat([table, found.reindex(columns=columns, fill_value="")])
 
@@ -94,12 +108,17 @@ def note_on_reference(setup: Setup) -> str:
     """How well the reference points, for the page."""
     scores = reference_scores(setup)
     if scores.empty:
-        return "How well Grad-CAM of the ANN points itself is not known: no image has a box or mask."
+        return (
+            "How well Grad-CAM of the ANN points itself is not known: no image has a box or mask."
+        )
     points, energy = (
-        with_interval(mean_with_interval(values(scores, measure=measure))) for measure in (POINTS, ENERGY)
+        with_interval(mean_with_interval(values(scores, measure=measure)))
+        for measure in (POINTS, ENERGY)
     )
     return (
-        f"The reference, Grad-CAM of the ANN, has its maximum on the object in a share of {points} of the images, and "
-        f"{energy} of its energy. The error says how near a map comes to this reference; against the object it is "
+        f"The reference, Grad-CAM of the ANN, has its maximum on the object in a share of {points} "
+        "of the images, and "
+        f"{energy} of its energy. The error says how near a map comes to this reference; against "
+        "the object it is "
         "measured beside it, where all images have a box or mask."
     )

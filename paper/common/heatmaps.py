@@ -1,6 +1,8 @@
-"""The maps of a spiking network that experiments compare: SAM and spike counts of a raster file, and SNN Grad-CAM.
+"""The maps of a spiking network that experiments compare: SAM and spike counts of a raster file,
+and SNN Grad-CAM.
 
-Of a whole recording, or measured at every step, and what becomes of it over steps: the largest, its step, and the mean.
+Of a whole recording, or measured at every step, and what becomes of it over steps: the largest, its
+step, and the mean.
 """
 
 from __future__ import annotations
@@ -46,7 +48,9 @@ def sam_maps(raster: RasterReader, layer: str, sample: int, gamma: float) -> Map
 def count_maps(raster: RasterReader, layer: str, sample: int) -> Maps:
     """Spikes per pixel of one sample, SAM without its kernel, at the steps that matter: (T', H, W)."""
     spec = raster.layer(layer)
-    return spike_count_map(raster.packed(spec, sample)[: raster.steps_that_matter(layer)], spec.shape)
+    return spike_count_map(
+        raster.packed(spec, sample)[: raster.steps_that_matter(layer)], spec.shape
+    )
 
 
 def at_steps(maps: Maps, steps: list[int]) -> list[Maps | None]:
@@ -61,15 +65,21 @@ def row_of_maps(
     each: bool = False,
     padded: NDArray[np.bool_] | None = None,
 ) -> Row:
-    """An image, if there is one, and the maps (h, w) ≥ 0 over it, relative to the row's maximum, or `each` to its own.
+    """An image, if there is one, and the maps (h, w) ≥ 0 over it, relative to the row's maximum, or
+    `each` to its own.
 
-    None leaves a cell blank. Maps are hatched that are brighter where `padded` cells see much zero padding.
+    None leaves a cell blank. Maps are hatched that are brighter where `padded` cells see much zero
+    padding.
     """
     largest = max((float(shown.max()) for shown in maps if shown is not None), default=0.0)
     cells = [
         None
         if shown is None
-        else Cell(shown / ((float(shown.max()) if each else largest) or 1.0), image, hatched=lit_border(shown, padded))
+        else Cell(
+            shown / ((float(shown.max()) if each else largest) or 1.0),
+            image,
+            hatched=lit_border(shown, padded),
+        )
         for shown in maps
     ]
     return Row(label, cells if image is None else [Cell(image=image), *cells])
@@ -81,21 +91,30 @@ def convolutions(raster: RasterReader) -> list[str]:
 
 
 def spike_rates(raster: RasterReader) -> dict[str, NDArray[np.float64]]:
-    """Share of each convolution's neurons that fire from the image's arrival to the last step that matters: (N, T')."""
+    """Share of each convolution's neurons that fire from the image's arrival to the last step that
+    matters: (N, T').
+    """
     found = {}
     for layer in convolutions(raster):
         spec, matter = raster.layer(layer), raster.steps_that_matter(layer)
-        found[layer] = spike_rate(raster.counts(spec)[:, min(spec.number, matter - 1) : matter], spec.neurons)
+        found[layer] = spike_rate(
+            raster.counts(spec)[:, min(spec.number, matter - 1) : matter], spec.neurons
+        )
     return found
 
 
 def time_sums(setup: Setup, path: Path, layers: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-    """SAM of every layer, with the settings' γ, and the spike count, both summed over steps: (2, N, h, w); cached."""
+    """SAM of every layer, with the settings' γ, and the spike count, both summed over steps: (2, N,
+    h, w); cached.
+    """
     gamma = setup.settings.gamma
 
     def compute() -> dict[str, NDArray[Any]]:
         found = {}
-        with RasterReader(path) as raster, setup.progress("maps", raster.n_samples * len(layers)) as advance:
+        with (
+            RasterReader(path) as raster,
+            setup.progress("maps", raster.n_samples * len(layers)) as advance,
+        ):
             for layer in layers:
                 maps = []
                 for sample in range(raster.n_samples):
@@ -111,12 +130,17 @@ def time_sums(setup: Setup, path: Path, layers: Sequence[str]) -> dict[str, NDAr
 
 
 def snn_grad_cams(
-    setup: Setup, images: ImageSet, raster: RasterReader, network: Network | None = None, seed: int | None = None
+    setup: Setup,
+    images: ImageSet,
+    raster: RasterReader,
+    network: Network | None = None,
+    seed: int | None = None,
 ) -> dict[str, Maps]:
-    """SNN-crafted Grad-CAM at every convolution, (N, T', H, W) float32 ≥ 0, for the true label; cached.
+    """SNN-crafted Grad-CAM at every convolution, (N, T', H, W) float32 ≥ 0, for the true label;
+    cached.
 
-    Gradients need real numbers: these are the maps of the float32 network, by default the surrogate-trained one, driven
-    by the spikes that `raster`, in fixed point, was driven by.
+    Gradients need real numbers: these are the maps of the float32 network, by default the
+    surrogate-trained one, driven by the spikes that `raster`, in fixed point, was driven by.
     """
     from spikesam.backends.torch.backend import TorchBackend
     from spikesam.pipeline.maps.methods.grad_cam import snn_grad_cam
@@ -146,9 +170,11 @@ def snn_grad_cams(
 def swept(
     setup: Setup, path: Path, gammas: Sequence[float], variant: Variant = "paper"
 ) -> Iterator[tuple[int, str, Maps]]:
-    """SAM of every image, in the layers that stand for the paper's 4, 6 and 8, all γ with one decoding of the spikes.
+    """SAM of every image, in the layers that stand for the paper's 4, 6 and 8, all γ with one
+    decoding of the spikes.
 
-    Yields image, name of the layer, (G, T', H, W) at the steps that matter; every layer of an image before the next.
+    Yields image, name of the layer, (G, T', H, W) at the steps that matter; every layer of an image
+    before the next.
     """
     with RasterReader(path) as raster:
         layers = setup.layers(raster)
@@ -156,7 +182,11 @@ def swept(
         def explain(chosen: tuple[int, str]) -> tuple[int, str, Maps]:
             sample, layer = chosen
             packed = raster.packed(layer, sample)[: raster.steps_that_matter(layer)]
-            return sample, layer, spike_activation_maps(packed, raster.layer(layer).shape, gammas, variant=variant)
+            return (
+                sample,
+                layer,
+                spike_activation_maps(packed, raster.layer(layer).shape, gammas, variant=variant),
+            )
 
         what = f"SAM of {raster.n_samples} images, {raster.timesteps} steps, {len(gammas)} γ"
         with setup.progress(what, raster.n_samples * len(layers)) as advance:
@@ -166,15 +196,26 @@ def swept(
 
 
 def arrivals(path: Path) -> dict[str, int]:
-    """The step at which the image reaches a layer, or its last step that matters: name of the layer -> step."""
+    """The step at which the image reaches a layer, or its last step that matters: name of the layer
+    -> step.
+    """
     with RasterReader(path) as raster:
-        return {layer.name: min(layer.number, raster.steps_that_matter(layer.name) - 1) for layer in raster.layers}
+        return {
+            layer.name: min(layer.number, raster.steps_that_matter(layer.name) - 1)
+            for layer in raster.layers
+        }
 
 
 def measured_by_step(
-    setup: Setup, raster: RasterReader, layers: Sequence[str], maps: Sequence[str], measures: Mapping[str, Measure]
+    setup: Setup,
+    raster: RasterReader,
+    layers: Sequence[str],
+    maps: Sequence[str],
+    measures: Mapping[str, Measure],
 ) -> pd.DataFrame:
-    """Measure maps of the images, (1, H, W), at every step that matters: image, measure, layer, map, step, value."""
+    """Measure maps of the images, (1, H, W), at every step that matters: image, measure, layer,
+    map, step, value.
+    """
     grad_cams = snn_grad_cams(setup, setup.images, raster)
     gamma, found = setup.settings.gamma, []
     with setup.progress(", ".join(measures), len(layers) * len(setup.images)) as advance:
@@ -188,7 +229,10 @@ def measured_by_step(
                 for name in maps:
                     for measure, function in measures.items():
                         values = by_step(function, of_image[name])
-                        found += [(image, measure, layer, name, step, value) for step, value in enumerate(values)]
+                        found += [
+                            (image, measure, layer, name, step, value)
+                            for step, value in enumerate(values)
+                        ]
                 advance(1)
     return pd.DataFrame(found, columns=["image", "measure", "layer", "map", "step", "value"])
 
@@ -210,15 +254,26 @@ def step_of_largest(by_step: pd.DataFrame) -> pd.DataFrame:
 
 
 def mean_where_not_flat(by_step: pd.DataFrame) -> pd.DataFrame:
-    """Mean over the steps whose map is not flat, where a measure of spread is zero; 0 if all are flat."""
+    """Mean over the steps whose map is not flat, where a measure of spread is zero; 0 if all are
+    flat.
+    """
     grouped = by_step.assign(counted=by_step["value"] > 0).groupby(_conditions(by_step), sort=False)
-    return (grouped["value"].sum() / grouped["counted"].sum().clip(lower=1)).rename("value").reset_index()
+    return (
+        (grouped["value"].sum() / grouped["counted"].sum().clip(lower=1))
+        .rename("value")
+        .reset_index()
+    )
 
 
 def sam_above_grad_cam(measure: str, paper: str, found: pd.DataFrame, seed: int) -> list[Claim]:
     """At every layer, SAM has more of a measure than SNN-crafted Grad-CAM."""
     return [
-        compared(f"{measure} at {layer}", paper, {name: rows(each, map=name) for name in ("SAM", "SNN Grad-CAM")}, seed)
+        compared(
+            f"{measure} at {layer}",
+            paper,
+            {name: rows(each, map=name) for name in ("SAM", "SNN Grad-CAM")},
+            seed,
+        )
         for layer, each in found.groupby("layer", sort=False)
     ]
 
@@ -228,12 +283,18 @@ def _conditions(by_step: pd.DataFrame) -> list[str]:
 
 
 def score_maps(maps: Iterable[Map], images: ImageSet, known: list[int]) -> pd.DataFrame:
-    """Every measure of one map per image, of the images whose object is known: image, measure, value."""
+    """Every measure of one map per image, of the images whose object is known: image, measure,
+    value.
+    """
     stack = list(maps)
     resized = [resize_map(stack[image], images.size) for image in known]
     masks = [mask for image in known if (mask := images.masks[image]) is not None]
     parts = [
-        measured([score(each, mask) for each, mask in zip(resized, masks, strict=True)], known, measure=measure)
+        measured(
+            [score(each, mask) for each, mask in zip(resized, masks, strict=True)],
+            known,
+            measure=measure,
+        )
         for measure, score in SCORED.items()
     ]
     return pd.concat(parts)

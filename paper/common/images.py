@@ -1,4 +1,6 @@
-"""The images of an experiment, preprocessed and in memory; attacked or combined images have the form of clean ones."""
+"""The images of an experiment, preprocessed and in memory; attacked or combined images have the
+form of clean ones.
+"""
 
 from __future__ import annotations
 
@@ -93,23 +95,30 @@ class EventSet(EventSamples):
 
 @dataclass(frozen=True, eq=False)
 class TimedSpikes(InputSteps):
-    """Samples of a task of :mod:`paper.common.timing_tasks`: `values` are (steps, N, 1, rows, columns) bool."""
+    """Samples of a task of :mod:`paper.common.timing_tasks`: `values` are (steps, N, 1, rows,
+    columns) bool.
+    """
 
     answers: NDArray[np.int64]  # (N, Q), the class by each question that these spikes are asked
     deciding: NDArray[np.bool_]  # (N, rows, columns), the places whose times make the class
-    others: NDArray[np.bool_]  # (N, rows, columns), places that fire as often, and whose times do not
+    others: NDArray[
+        np.bool_
+    ]  # (N, rows, columns), places that fire as often, and whose times do not
 
     @cached_property
     def sha256(self) -> str:
         """Identity of the bits and of the answers to every question."""
         return hashlib.sha256(
-            np.packbits(self.values.astype(np.bool_)).tobytes() + self.answers.astype(np.int32).tobytes()
+            np.packbits(self.values.astype(np.bool_)).tobytes()
+            + self.answers.astype(np.int32).tobytes()
         ).hexdigest()
 
     def shuffled(self, seed: int) -> TimedSpikes:
         """The samples with each neuron's spikes at other, random steps: as many, but not then."""
         random = np.random.default_rng([seed, 1])
-        return replace(self, name=f"{self.name}/shuffled", values=random.permuted(self.values, axis=0))
+        return replace(
+            self, name=f"{self.name}/shuffled", values=random.permuted(self.values, axis=0)
+        )
 
 
 def prepare(samples: DatasetSamples) -> ImageSet:

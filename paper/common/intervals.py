@@ -1,4 +1,6 @@
-"""Many estimates: methods as lines, conditions as columns, measures as rows, dots with their 95 % intervals."""
+"""Many estimates: methods as lines, conditions as columns, measures as rows, dots with their 95 %
+intervals.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +23,15 @@ def draw_intervals(
     ticks: tuple[float, ...] = (0, 0.5, 1),
     limits: tuple[float, float] = (0, 1),
 ) -> None:
-    """Draw and save, on axes within limits. What has a name is shown in the order in which the table first names it.
+    """Draw and save, on axes within limits. What has a name is shown in the order in which the
+    table first names it.
 
-    The table has a row per estimate: row and column of its axes, method (the line in them), series (a colour each),
-    mean, low and high.
+    The table has a row per estimate: row and column of its axes, method (the line in them), series
+    (a colour each), mean, low and high.
     """
-    rows, columns, methods, series = (list(table[name].unique()) for name in ("row", "column", "method", "series"))
+    rows, columns, methods, series = (
+        list(table[name].unique()) for name in ("row", "column", "method", "series")
+    )
     left = 0.3 + text_width("\n".join(methods), 8)
     height = LINE * (len(methods) + 0.6)
     size = (left + len(columns) * (WIDTH + GAP) + 0.1, TOP + len(rows) * (height + BETWEEN) - 0.2)
@@ -41,10 +46,19 @@ def draw_intervals(
                 shown = table[(table["row"] == measure) & (table["column"] == condition)]
                 for number, name in enumerate(series):
                     estimates = shown[shown["series"] == name]
-                    at = estimates["method"].map(methods.index) + APART * (number - (len(series) - 1) / 2)
-                    style = {"color": PALETTE[number], "fmt": "o", "markersize": 3.5, "linewidth": 1.2}
+                    at = estimates["method"].map(methods.index) + APART * (
+                        number - (len(series) - 1) / 2
+                    )
+                    style = {
+                        "color": PALETTE[number],
+                        "fmt": "o",
+                        "markersize": 3.5,
+                        "linewidth": 1.2,
+                    }
                     axes.errorbar(estimates["mean"], at, xerr=reach(estimates), **style)
-                axes.set(ylim=(len(methods) - 0.4, -0.6), yticks=range(len(methods)), yticklabels=[])
+                axes.set(
+                    ylim=(len(methods) - 0.4, -0.6), yticks=range(len(methods)), yticklabels=[]
+                )
                 axes.tick_params(labelsize=7)
                 axes.tick_params(axis="y", length=0)
                 grid_lines(axes, "x")

@@ -1,4 +1,5 @@
-"""Results of an experiment: figures, three small tables that a page is made from (CSV), and every image's values.
+"""Results of an experiment: figures, three small tables that a page is made from (CSV), and every
+image's values.
 
 A claim is what the paper says beside what was found: a view of a measured table.
 """
@@ -22,7 +23,9 @@ LONGEST_NOTE = 10_000  # characters
 VALUES = ".values.csv.xz"
 MANY = 100_000
 CLAIM = ("what", "paper", "ours", "same", "n", "p", "p_holm", "mean", "low", "high")
-SMALL = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "lc": 4, "pb": 0}]  # a third less, of text
+SMALL = [
+    {"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "lc": 4, "pb": 0}
+]  # a third less, of text
 
 
 @dataclass(frozen=True)
@@ -33,21 +36,29 @@ class Result:
     table: pd.DataFrame  # a row per condition with n, mean, low, high
     claims: Sequence[Claim]  # at least one
     notes: Sequence[str] = ()  # sentences that a reader needs beside the numbers
-    values: pd.DataFrame | None = None  # a row per image and condition, from which intervals can be computed again
+    values: pd.DataFrame | None = (
+        None  # a row per image and condition, from which intervals can be computed again
+    )
     samples: str = ""  # what was measured on, where that is not the configuration's images
-    networks: Mapping[str, str] | None = None  # name -> SHA-256, where they are not the configuration's
+    networks: Mapping[str, str] | None = (
+        None  # name -> SHA-256, where they are not the configuration's
+    )
     beside: Mapping[str, Result] = field(
         default_factory=dict
     )  # name -> what the same measurements say of another figure
 
 
 def write_result(name: str, result: Result, about: dict[str, str], directory: Path) -> None:
-    """Write `NAME.csv`, what was measured, `NAME.claims.csv`, a row per claim, and `NAME.notes.csv`: kind, text.
+    """Write `NAME.csv`, what was measured, `NAME.claims.csv`, a row per claim, and
+    `NAME.notes.csv`: kind, text.
 
-    Beside them `NAME.values.csv.xz`, what was measured of every image, to 5 digits; of many values, to 4. `about` says
-    how the numbers were made: kind of note -> text.
+    Beside them `NAME.values.csv.xz`, what was measured of every image, to 5 digits; of many values,
+    to 4. `about` says how the numbers were made: kind of note -> text.
     """
-    claims = [asdict(claim) | (claim.gain._asdict() if claim.gain else {}) | {"n": claim.n} for claim in result.claims]
+    claims = [
+        asdict(claim) | (claim.gain._asdict() if claim.gain else {}) | {"n": claim.n}
+        for claim in result.claims
+    ]
     notes = [("title", result.title), *(("note", note) for note in result.notes), *about.items()]
     for suffix, table in (
         ("", result.table.map(lambda value: _rounded(value, 5))),
@@ -85,7 +96,9 @@ class Claim:
     n: int  # images behind it
     gain: Estimate | None = None  # the difference that the verdict is about, if it is about one
     p: float | None = None  # of there being none, where the verdict is a test
-    p_holm: float | None = None  # p, adjusted for all the claims of the experiment, see :func:`over_family`
+    p_holm: float | None = (
+        None  # p, adjusted for all the claims of the experiment, see :func:`over_family`
+    )
 
 
 def judged(what: str, paper: str, ours: str, gain: Estimate, trainings: int | None = None) -> Claim:
@@ -93,8 +106,12 @@ def judged(what: str, paper: str, ours: str, gain: Estimate, trainings: int | No
     return Claim(what, paper, ours, verdict(gain), gain.n, gain, p_value(gain, trainings))
 
 
-def better(what: str, maps: Mapping[str, pd.DataFrame], seed: int = 0, *, rising: bool = False) -> Claim:
-    """The claim that the first of two maps, name -> values, has the smaller area, image by image, or the larger one."""
+def better(
+    what: str, maps: Mapping[str, pd.DataFrame], seed: int = 0, *, rising: bool = False
+) -> Claim:
+    """The claim that the first of two maps, name -> values, has the smaller area, image by image,
+    or the larger one.
+    """
     own, other = maps.values()
     gain = difference(own, other, seed) if rising else difference(other, own, seed)
     means = ", ".join(f"{name} {values(each).mean():.3g}" for name, each in maps.items())
@@ -102,10 +119,11 @@ def better(what: str, maps: Mapping[str, pd.DataFrame], seed: int = 0, *, rising
 
 
 def over_family(claims: Sequence[Claim]) -> list[Claim]:
-    """The claims of one experiment, judged together: of many claims, some differences are seen by chance.
+    """The claims of one experiment, judged together: of many claims, some differences are seen by
+    chance.
 
-    p-values are adjusted by Holm's procedure. A verdict "yes" or "no" whose adjusted p-value is 0.05 or more becomes
-    "no difference seen". Claims without a p-value stay as they are.
+    p-values are adjusted by Holm's procedure. A verdict "yes" or "no" whose adjusted p-value is
+    0.05 or more becomes "no difference seen". Claims without a p-value stay as they are.
     """
     adjusted = iter(holm([claim.p for claim in claims if claim.p is not None]).tolist())
     return [claim if claim.p is None else _adjusted(claim, next(adjusted)) for claim in claims]
@@ -117,7 +135,9 @@ def _adjusted(claim: Claim, p: float) -> Claim:
 
 
 def verdict(estimate: Estimate) -> Verdict:
-    """Verdict on one difference that the paper gives as positive, by itself; one image says nothing."""
+    """Verdict on one difference that the paper gives as positive, by itself; one image says
+    nothing.
+    """
     if estimate.n < 2:
         return "cannot say"
     return "yes" if estimate.low > 0 else "no" if estimate.high < 0 else "no difference seen"
@@ -131,7 +151,9 @@ def with_interval(estimate: Estimate) -> str:
 
 
 def compared(what: str, paper: str, conditions: Mapping[str, pd.DataFrame], seed: int = 0) -> Claim:
-    """The claim that the first of two conditions, given by name, has the larger values, image by image."""
+    """The claim that the first of two conditions, given by name, has the larger values, image by
+    image.
+    """
     first, second = conditions.values()
     gain = difference(first, second, seed)
     means = ", ".join(f"{name} {values(each).mean():.3g}" for name, each in conditions.items())
@@ -139,10 +161,14 @@ def compared(what: str, paper: str, conditions: Mapping[str, pd.DataFrame], seed
 
 
 def compared_over_trainings(what: str, paper: str, conditions: Mapping[str, pd.DataFrame]) -> Claim:
-    """The claim that the first of two conditions has the larger values; a test over trainings and images."""
+    """The claim that the first of two conditions has the larger values; a test over trainings and
+    images.
+    """
     first, second = (by_training(each) for each in conditions.values())
     gain = bootstrap_over_networks(first - second)
-    means = ", ".join(f"{name} {each.mean():.3g}" for name, each in zip(conditions, (first, second), strict=True))
+    means = ", ".join(
+        f"{name} {each.mean():.3g}" for name, each in zip(conditions, (first, second), strict=True)
+    )
     ours = f"{means}; {' − '.join(conditions)}: {with_interval(gain)}"
     return judged(what, paper, ours, gain, len(first))
 
@@ -150,6 +176,7 @@ def compared_over_trainings(what: str, paper: str, conditions: Mapping[str, pd.D
 def differences(first: pd.DataFrame, second: pd.DataFrame, seed: int = 0) -> str:
     """First − second, image by image, layer by layer, as text: "conv1 0.2 (0.1 … 0.3), conv2 …"."""
     found = {
-        layer: difference(each, rows(second, layer=layer), seed) for layer, each in first.groupby("layer", sort=False)
+        layer: difference(each, rows(second, layer=layer), seed)
+        for layer, each in first.groupby("layer", sort=False)
     }
     return ", ".join(f"{layer} {with_interval(estimate)}" for layer, estimate in found.items())

@@ -15,12 +15,23 @@ from paper.common.images import EventSet, ImageSet, TimedSpikes, prepare
 from paper.common.settings import PaperConfig
 from spikesam.backends.available import make_backend
 from spikesam.backends.network import Network
-from spikesam.pipeline.config import Config, ConversionSection, DataSection, NetworkSection, TrainingSection
+from spikesam.pipeline.config import (
+    Config,
+    ConversionSection,
+    DataSection,
+    NetworkSection,
+    TrainingSection,
+)
 from spikesam.pipeline.engine.simulate import simulate
 from spikesam.pipeline.images.datasets import open_dataset
 from spikesam.pipeline.images.samples import DatasetSamples, EventSamples
 from spikesam.pipeline.maps.layers import mapped_layers
-from spikesam.pipeline.networks.checkpoint import Checkpoint, check_fit, load_checkpoint, save_checkpoint
+from spikesam.pipeline.networks.checkpoint import (
+    Checkpoint,
+    check_fit,
+    load_checkpoint,
+    save_checkpoint,
+)
 from spikesam.pipeline.networks.precisions import in_precision
 from spikesam.pipeline.networks.samples import choose_samples
 from spikesam.recordings.errors import InputError
@@ -36,7 +47,9 @@ class Setup:
     Results go to `out`, networks, recordings and maps to `cache`, `out/stages` if not given.
     """
 
-    def __init__(self, config: PaperConfig, out: Path, console: Console, cache: Path | None = None) -> None:
+    def __init__(
+        self, config: PaperConfig, out: Path, console: Console, cache: Path | None = None
+    ) -> None:
         self.config = config
         self.settings = config.paper
         self.out = out
@@ -73,7 +86,9 @@ class Setup:
 
     def _chosen(self, count: int) -> DatasetSamples:
         data = self.config.data
-        return choose_samples(data.source, self.networks.surrogate, count, self.settings.seed, data.download)
+        return choose_samples(
+            data.source, self.networks.surrogate, count, self.settings.seed, data.download
+        )
 
     def recording(
         self,
@@ -84,12 +99,19 @@ class Setup:
         backend: str = "auto",
         precision: str = "fixed",
     ) -> Path:
-        """The raster file of `images` through `network`, encoded with `seed`, by default the settings'; cached."""
+        """The raster file of `images` through `network`, encoded with `seed`, by default the
+        settings'; cached.
+        """
         network = in_precision(network, precision)
         seed = self.settings.seed if seed is None else seed
         device = "auto" if backend in ("event", "lava") else self.settings.device
         simulator = make_backend(backend, device)
-        inputs = {"network": network.sha256, "images": images.sha256, "seed": seed, "backend": simulator.name}
+        inputs = {
+            "network": network.sha256,
+            "images": images.sha256,
+            "seed": seed,
+            "backend": simulator.name,
+        }
         inputs["schema"] = RasterHeader.VERSION  # rasters of an older format are recorded again
 
         def build(folder: Path) -> None:
@@ -108,13 +130,17 @@ class Setup:
         return self.cache.folder("raster", inputs, build) / "raster.h5"
 
     def layers(self, raster: RasterReader) -> list[str]:
-        """Names of the convolutions that stand for the paper's layers 4, 6 and 8, in order of depth."""
+        """Names of the convolutions that stand for the paper's layers 4, 6 and 8, in order of
+        depth.
+        """
         shapes = {spec.name: spec.shape for spec in raster.layers if spec.kind == "conv"}
         return list(mapped_layers(shapes, self.settings.layers, "paper.layers", bands=False))
 
 
 class Networks:
-    """Every network that the experiments ask for, loaded, trained or converted as the configuration says."""
+    """Every network that the experiments ask for, loaded, trained or converted as the configuration
+    says.
+    """
 
     def __init__(self, config: PaperConfig, cache: Cache, console: Console) -> None:
         self.config = config
@@ -130,7 +156,9 @@ class Networks:
             return self.trained(self.config.network, self.config.training)
         checkpoint = load_checkpoint(name, "snn")
         if checkpoint.network.precision != "float32":
-            raise InputError(f"paper.checkpoint {name!r}: is in fixed point, expected float32; gradients need it")
+            raise InputError(
+                f"paper.checkpoint {name!r}: is in fixed point, expected float32; gradients need it"
+            )
         return checkpoint
 
     @cached_property
@@ -166,13 +194,17 @@ class Networks:
                 network, _ = converted(ann.network, calibration_of(ann, config), settings)
                 save_checkpoint(replace(ann, network=network), folder / "checkpoint.safetensors")
 
-        return load_checkpoint(self.cache.folder("converted", inputs, build) / "checkpoint.safetensors")
+        return load_checkpoint(
+            self.cache.folder("converted", inputs, build) / "checkpoint.safetensors"
+        )
 
     @property
     def digests(self) -> dict[str, str]:
         """SHA-256 of those of the three above that an experiment has asked for so far, by name."""
         return {
-            name: vars(self)[name].network.sha256 for name in ("surrogate", "ann", "converted") if name in vars(self)
+            name: vars(self)[name].network.sha256
+            for name in ("surrogate", "ann", "converted")
+            if name in vars(self)
         }
 
     @property
@@ -182,7 +214,9 @@ class Networks:
 
     @property
     def by_rule(self) -> dict[str, Network]:
-        """Those two, and the ANN converted by each other rule of `paper.rules`: "converted, balanced" and so on."""
+        """Those two, and the ANN converted by each other rule of `paper.rules`: "converted,
+        balanced" and so on.
+        """
         found = self.both
         for rule in self.settings.rules:
             if rule != self.config.conversion.rule:
@@ -190,10 +224,15 @@ class Networks:
         return found
 
     def leaky(self, leak: float) -> list[Checkpoint]:
-        """Surrogate-trained networks of another leak λ, by the schedule of `leak_epochs`, a training seed each."""
+        """Surrogate-trained networks of another leak λ, by the schedule of `leak_epochs`, a
+        training seed each.
+        """
         described = Config(data=self.config.data, network=self.config.network)
         check_fit(self.surrogate, described, str(self.settings.checkpoint))
-        network, training = self.config.network.model_copy(update={"leak": leak}), self.config.training
+        network, training = (
+            self.config.network.model_copy(update={"leak": leak}),
+            self.config.training,
+        )
         seeds = range(training.seed, training.seed + self.settings.trainings)
         updates = ({"epochs": self.settings.leak_epochs, "seed": seed} for seed in seeds)
         return [self.trained(network, training.model_copy(update=update)) for update in updates]
@@ -210,7 +249,9 @@ class Networks:
             remove_leftovers(folder)
 
         inputs = described(config, self._training_data)
-        return load_checkpoint(self.cache.folder("trained", inputs, build) / "checkpoint.safetensors")
+        return load_checkpoint(
+            self.cache.folder("trained", inputs, build) / "checkpoint.safetensors"
+        )
 
     @cached_property
     def _training_data(self) -> dict[str, Any]:
@@ -232,11 +273,17 @@ def remove_leftovers(folder: Path) -> None:
 def described_data(data: DataSection) -> dict[str, Any]:
     """Settings that training depends on, wherever the data lie."""
     dataset = open_dataset(data.source, "train", data.classes, download=data.download)
-    return {"name": dataset.name, "images": len(dataset), **data.model_dump(mode="json", exclude={"source"})}
+    return {
+        "name": dataset.name,
+        "images": len(dataset),
+        **data.model_dump(mode="json", exclude={"source"}),
+    }
 
 
 def _check_twins(ann: Checkpoint, snn: Checkpoint, name: str) -> None:
-    """Refuse an ANN that cannot be compared with a spiking network, image by image and layer by layer."""
+    """Refuse an ANN that cannot be compared with a spiking network, image by image and layer by
+    layer.
+    """
     for what, of_ann, of_snn in (
         ("classes", ann.classes, snn.classes),
         ("preprocessing", ann.preprocessing, snn.preprocessing),
@@ -244,6 +291,8 @@ def _check_twins(ann: Checkpoint, snn: Checkpoint, name: str) -> None:
     ):
         if of_ann != of_snn:
             raise InputError(
-                f"ANN {name!r} is no twin of the spiking network: its {what} are {of_ann}, the other's {of_snn}; "
-                "choose an ANN with the layers, classes and image preparation of the spiking network"
+                f"ANN {name!r} is no twin of the spiking network: its {what} are {of_ann}, the "
+                f"other's {of_snn}; "
+                "choose an ANN with the layers, classes and image preparation of the spiking "
+                "network"
             )

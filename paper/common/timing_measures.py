@@ -2,23 +2,28 @@
 
 Measures:
 
-- "rank correlation with leaving out": the truth is what each place that fires does by itself, the answer's probability
-  less that without all spikes of the place. Spearman's correlation of the map with it, -1 … 1; a flat map has 0.
-- "deletion of places": all spikes of a place go, in the order of the map summed over steps; the area under the
-  probability of the answer over the share of spikes deleted, 0 … 1. Lower is better.
-- "deletion of moments": the same of single moments, a place at one step, in the order of the map of that step.
-- "share on the deciding places": the mean of a map over the places whose times make the class, as a share of that and
-  of its mean over others that fire as often. A map that is the same everywhere has 0.5. A network need not use these
-  places, so this is no ground truth.
+- "rank correlation with leaving out": the truth is what each place that fires does by itself, the
+  answer's probability less that without all spikes of the place. Spearman's correlation of the map
+  with it, -1 … 1; a flat map has 0.
+- "deletion of places": all spikes of a place go, in the order of the map summed over steps; the
+  area under the probability of the answer over the share of spikes deleted, 0 … 1. Lower is better.
+- "deletion of moments": the same of single moments, a place at one step, in the order of the map of
+  that step.
+- "share on the deciding places": the mean of a map over the places whose times make the class, as a
+  share of that and of its mean over others that fire as often. A map that is the same everywhere
+  has 0.5. A network need not use these places, so this is no ground truth.
 
-Spikes go in parts of equal spikes; where a map is equal, the order is random, and the area is the mean of many orders.
+Spikes go in parts of equal spikes; where a map is equal, the order is random, and the area is the
+mean of many orders.
 
-Maps: SAM at every γ; the spike count (γ → ∞); SAM whose spikes are at random steps ("shuffled": of places) or whose
-earlier spikes are ("earlier": of moments, where the spike that is deleted must stay); and relevance.
+Maps: SAM at every γ; the spike count (γ → ∞); SAM whose spikes are at random steps ("shuffled": of
+places) or whose earlier spikes are ("earlier": of moments, where the spike that is deleted must
+stay); and relevance.
 
-In "shuffled", each neuron's spikes are put at random steps; it fires as often, but not then. In "earlier", who fires at
-a step stays, and how often each neuron fired before, but its earlier spikes lie at random among the steps before. Of
-that, the expected map is exact: with n earlier spikes of a neuron that fires at t, among t - a steps,
+In "shuffled", each neuron's spikes are put at random steps; it fires as often, but not then. In
+"earlier", who fires at a step stays, and how often each neuron fired before, but its earlier spikes
+lie at random among the steps before. Of that, the expected map is exact: with n earlier spikes of a
+neuron that fires at t, among t - a steps,
 
     E N[t] = 1 + n · K(t),   K(t) = mean over d = 1 … t - a of e^{-γd},
 
@@ -65,8 +70,8 @@ AT_ONCE = 256  # versions of a raster in memory
 def measured_task(setup: Setup, network: Network, samples: TimedSpikes) -> pd.DataFrame:
     """Every measure of every map: image, layer, measure, map, gamma, value; cached.
 
-    The layer is the input, or the convolutions, of which a value is the mean. The network is recorded in float32, and
-    answers in it. The steps that can still change the answer count.
+    The layer is the input, or the convolutions, of which a value is the mean. The network is
+    recorded in float32, and answers in it. The steps that can still change the answer count.
     """
     settings, gamma, seed = setup.config.timing, setup.settings.gamma, setup.settings.seed
 
@@ -83,16 +88,22 @@ def measured_task(setup: Setup, network: Network, samples: TimedSpikes) -> pd.Da
                     of_sample: dict[str, list[float]] = {}
                     for layer, told in layers.items():
                         gammas = settings.gammas if told == HIDDEN else [gamma]
-                        maps = maps_of(raster, layer, sample, of_relevance[layer], gammas, gamma, seed)
+                        maps = maps_of(
+                            raster, layer, sample, of_relevance[layer], gammas, gamma, seed
+                        )
                         answer, spikes = answers[layer], matters(raster, layer, sample)
                         values = {
                             SHARE: on_deciding(maps, objects),
                             LEFT_OUT: with_leaving_out(answer, spikes, maps),
-                            **deletion_areas(answer, spikes, maps, settings.parts, settings.ties, seed + sample),
+                            **deletion_areas(
+                                answer, spikes, maps, settings.parts, settings.ties, seed + sample
+                            ),
                         }
                         for measure, of_maps in values.items():
                             for (name, of_gamma), value in of_maps.items():
-                                of_sample.setdefault(f"{told}|{measure}|{name}|{of_gamma}", []).append(value)
+                                of_sample.setdefault(
+                                    f"{told}|{measure}|{name}|{of_gamma}", []
+                                ).append(value)
                     for key, of_layers in of_sample.items():
                         found.setdefault(key, []).append(float(np.mean(of_layers)))
                     advance(1)
@@ -123,9 +134,13 @@ def matters(raster: RasterReader, layer: str, sample: int) -> NDArray[np.bool_]:
 
 
 def relevances(network: Network, raster: RasterReader, sample: int) -> dict[str, Floats]:
-    """Relevance of every layer's spikes for the predicted class, summed over channels: layer -> (T, H, W)."""
+    """Relevance of every layer's spikes for the predicted class, summed over channels: layer -> (T,
+    H, W).
+    """
     names = list(raster)
-    found = relevance(network, [raster[name][sample] for name in names], int(raster.predictions[sample]))
+    found = relevance(
+        network, [raster[name][sample] for name in names], int(raster.predictions[sample])
+    )
     return {name: each.sum(axis=1) for name, each in zip(names, found, strict=True)}
 
 
@@ -138,7 +153,9 @@ def maps_of(
     gamma: float,
     seed: int,
 ) -> Named:
-    """Every map of a layer, step by step: (map, γ) -> (T', h, w). `gamma` is that of shuffled times."""
+    """Every map of a layer, step by step: (map, γ) -> (T', h, w). `gamma` is that of shuffled
+    times.
+    """
     spec, steps = raster.layer(layer), raster.steps_that_matter(layer)
     packed = raster.packed(spec, sample)[:steps]
     random = np.random.default_rng([seed, spec.number, sample])
@@ -152,8 +169,12 @@ def maps_of(
 
 
 def on_deciding(maps: Named, objects: NDArray[np.bool_]) -> dict[Map, float]:
-    """The share of each map, summed over steps, on the first of two objects (2, H, W); 0.5 where it is zero on both."""
-    totals = {name: np.maximum(each.sum(axis=0), 0) for name, each in maps.items() if name[0] != EARLIER}
+    """The share of each map, summed over steps, on the first of two objects (2, H, W); 0.5 where it
+    is zero on both.
+    """
+    totals = {
+        name: np.maximum(each.sum(axis=0), 0) for name, each in maps.items() if name[0] != EARLIER
+    }
     return {
         name: float(np.nan_to_num(shares(energy_on(total[None], objects), 0)["step 0"], nan=0.5))
         for name, total in totals.items()
@@ -161,22 +182,28 @@ def on_deciding(maps: Named, objects: NDArray[np.bool_]) -> dict[Map, float]:
 
 
 def with_leaving_out(answer: Answering, spikes: NDArray[np.bool_], maps: Named) -> dict[Map, float]:
-    """Rank correlation of each map, summed over steps, with what every place that fires does by itself."""
+    """Rank correlation of each map, summed over steps, with what every place that fires does by
+    itself.
+    """
     fires = spikes.any(axis=(0, 1))
     alone = np.eye(fires.sum() + 1, dtype=np.bool_)[:, 1:]  # none left out, then each
     probability = _probability(answer, spikes, fires[None], alone)
     does = rankdata(probability[0] - probability[1:])[None]
     totals = {name: each.sum(axis=0)[fires] for name, each in maps.items() if name[0] != EARLIER}
-    return {name: pearson(rankdata(each)[None], does) if fires.any() else 0.0 for name, each in totals.items()}
+    return {
+        name: pearson(rankdata(each)[None], does) if fires.any() else 0.0
+        for name, each in totals.items()
+    }
 
 
 def deletion_areas(
     answer: Answering, spikes: NDArray[np.bool_], maps: Named, parts: int, ties: int, seed: int
 ) -> dict[str, dict[Map, float]]:
-    """Areas under the probability over the share of spikes deleted, by places and by moments: measure -> map -> area.
+    """Areas under the probability over the share of spikes deleted, by places and by moments:
+    measure -> map -> area.
 
-    The mean over `ties` random orders of what is equal in a map. Maps are (T', H, W), T' ≤ T of the spikes
-    (T, C, H, W); the later steps have none.
+    The mean over `ties` random orders of what is equal in a map. Maps are (T', H, W), T' ≤ T of the
+    spikes (T, C, H, W); the later steps have none.
     """
     counts, found = spikes.sum(axis=1), dict[str, dict[Map, float]]()
     for measure, other in ((PLACES, EARLIER), (MOMENTS, SHUFFLED)):
@@ -188,13 +215,17 @@ def deletion_areas(
             values[: len(maps[name])] = maps[name]
             one = values.sum(axis=summed, keepdims=True)
             cuts += [cut(one, of_measure, parts, tie) for tie in range(seed, seed + ties)]
-        areas = np.reshape(areas_of(answer, spikes, of_measure, cuts), (len(names), ties)).mean(axis=1)
+        areas = np.reshape(areas_of(answer, spikes, of_measure, cuts), (len(names), ties)).mean(
+            axis=1
+        )
         found[measure] = dict(zip(names, areas.tolist(), strict=True))
     return found
 
 
 def cut(values: Floats, counts: NDArray[np.int64], parts: int, seed: int) -> NDArray[np.bool_]:
-    """What is gone after 0, 1, … parts of equal spikes, highest values first, of the F with spikes: (K, F)."""
+    """What is gone after 0, 1, … parts of equal spikes, highest values first, of the F with spikes:
+    (K, F).
+    """
     fires = counts > 0
     if not fires.any():
         return np.zeros((2, 0), np.bool_)
@@ -206,23 +237,35 @@ def cut(values: Floats, counts: NDArray[np.int64], parts: int, seed: int) -> NDA
 
 
 def areas_of(
-    answer: Answering, spikes: NDArray[np.bool_], counts: NDArray[np.int64], cuts: Sequence[NDArray[np.bool_]]
+    answer: Answering,
+    spikes: NDArray[np.bool_],
+    counts: NDArray[np.int64],
+    cuts: Sequence[NDArray[np.bool_]],
 ) -> list[float]:
-    """The area of each of many cuts of `counts`, (T or 1, H, W); what several leave alike is simulated once."""
+    """The area of each of many cuts of `counts`, (T or 1, H, W); what several leave alike is
+    simulated once.
+    """
     fires = counts > 0
     packed = np.packbits(np.concatenate(cuts), axis=1)
-    alike, which = np.unique(packed, axis=0, return_inverse=True)  # in ascending order, so the first is nothing gone
+    alike, which = np.unique(
+        packed, axis=0, return_inverse=True
+    )  # in ascending order, so the first is nothing gone
     gone = np.unpackbits(alike, axis=1, count=int(fires.sum())).view(np.bool_)
-    probability, share = _probability(answer, spikes, fires, gone), gone @ counts[fires] / max(1, int(counts.sum()))
+    probability, share = (
+        _probability(answer, spikes, fires, gone),
+        gone @ counts[fires] / max(1, int(counts.sum())),
+    )
     each = np.split(which.ravel(), np.cumsum([len(one) for one in cuts])[:-1])
-    return [float(trapezoid(probability[one], [*share[one[:-1]], 1])) for one in each]  # of no spikes at all, too
+    return [
+        float(trapezoid(probability[one], [*share[one[:-1]], 1])) for one in each
+    ]  # of no spikes at all, too
 
 
 def _probability(
     answer: Answering, spikes: NDArray[np.bool_], places: NDArray[np.bool_], gone: NDArray[np.bool_]
 ) -> Floats:
-    """Probability of the answer to all spikes, where of `places` (T or 1, H, W) those that are gone (K, F), first none,
-    are deleted.
+    """Probability of the answer to all spikes, where of `places` (T or 1, H, W) those that are gone
+    (K, F), first none, are deleted.
     """
     found = []
     for part in np.split(gone, range(AT_ONCE, len(gone), AT_ONCE)):
@@ -232,8 +275,12 @@ def _probability(
     return probability_of("timing", np.concatenate(found), len(gone))
 
 
-def earlier_times_shuffled(packed: NDArray[np.uint8], shape: tuple[int, int, int], gamma: float, first: int) -> Maps:
-    """The expected map, (T, H, W), where earlier spikes lie at random; before step `first` the layer cannot fire."""
+def earlier_times_shuffled(
+    packed: NDArray[np.uint8], shape: tuple[int, int, int], gamma: float, first: int
+) -> Maps:
+    """The expected map, (T, H, W), where earlier spikes lie at random; before step `first` the
+    layer cannot fire.
+    """
     count = spike_count_map(packed, shape)
     (since,) = spike_activation_maps(packed, shape, [0.0])
     decays = np.exp(-gamma * np.arange(1, len(packed) + 1))
@@ -245,7 +292,11 @@ def earlier_times_shuffled(packed: NDArray[np.uint8], shape: tuple[int, int, int
 
 
 def all_times_shuffled(
-    packed: NDArray[np.uint8], shape: tuple[int, int, int], gamma: float, first: int, random: np.random.Generator
+    packed: NDArray[np.uint8],
+    shape: tuple[int, int, int],
+    gamma: float,
+    first: int,
+    random: np.random.Generator,
 ) -> Maps:
     """SAM of spikes of which each neuron's are put at random steps from `first` on; as above."""
     neurons = int(np.prod(shape))

@@ -1,15 +1,17 @@
-"""Does the network use what a map marks? The probability of its answer, as pixels or spikes go in the order of the map.
+"""Does the network use what a map marks? The probability of its answer, as pixels or spikes go in
+the order of the map.
 
-Deletion of pixels replaces them by the data set's mean: the probability should fall. Insertion puts them onto a blurred
-image: it should rise.
+Deletion of pixels replaces them by the data set's mean: the probability should fall. Insertion puts
+them onto a blurred image: it should rise.
 
-Deletion of spikes takes the places of a recorded layer, with all of their channels and steps, and passes the spikes
-that are left on through the rest of the network. No image has to stand for "nothing": a spike that is deleted is none.
-A map of where a layer is busy deletes the most spikes at the first places, so a fall by places can be of their number
-alone. Hence a second axis, the share of the spikes deleted: there a map wins if its spikes matter, not their number.
+Deletion of spikes takes the places of a recorded layer, with all of their channels and steps, and
+passes the spikes that are left on through the rest of the network. No image has to stand for
+"nothing": a spike that is deleted is none. A map of where a layer is busy deletes the most spikes
+at the first places, so a fall by places can be of their number alone. Hence a second axis, the
+share of the spikes deleted: there a map wins if its spikes matter, not their number.
 
-The class is the one that is predicted before anything is deleted. The network is a function from images or spikes to
-logits.
+The class is the one that is predicted before anything is deleted. The network is a function from
+images or spikes to logits.
 
 References
 ----------
@@ -38,7 +40,9 @@ BLUR = 1 / 8  # standard deviation of the blur, in short sides of the image
 
 
 class PixelCurves(NamedTuple):
-    """Shares of the pixels that are deleted or inserted, from 0 to 1, and the probability by both: (K + 1,) each."""
+    """Shares of the pixels that are deleted or inserted, from 0 to 1, and the probability by both:
+    (K + 1,) each.
+    """
 
     fractions: Floats
     deletion: Floats
@@ -46,7 +50,9 @@ class PixelCurves(NamedTuple):
 
 
 class SpikeCurve(NamedTuple):
-    """Shares of the places and of the spikes that are deleted, from 0 to 1, and the probability: (K + 1,) each."""
+    """Shares of the places and of the spikes that are deleted, from 0 to 1, and the probability: (K
+    + 1,) each.
+    """
 
     places: Floats
     spikes: Floats
@@ -64,12 +70,14 @@ def faithfulness(
     steps: int = STEPS,
     seed: int = 0,
 ) -> PixelCurves:
-    """Both curves of a map (h, w) on one image (C, H, W), in one call of `score` with 2·(steps + 1) images.
+    """Both curves of a map (h, w) on one image (C, H, W), in one call of `score` with 2·(steps + 1)
+    images.
 
-    Left open by the source: the map is resized bilinearly; pixels go in `steps` equal parts; the deleted ones become 0,
-    the mean after preprocessing; the blur has a standard deviation of an eighth of the short side. What it leaves of
-    the class shows in the curve's first value. Where `score` encodes with random spikes, it takes the same random
-    numbers for every image of the batch, or noise is measured too.
+    Left open by the source: the map is resized bilinearly; pixels go in `steps` equal parts; the
+    deleted ones become 0, the mean after preprocessing; the blur has a standard deviation of an
+    eighth of the short side. What it leaves of the class shows in the curve's first value. Where
+    `score` encodes with random spikes, it takes the same random numbers for every image of the
+    batch, or noise is measured too.
     """
     if image.ndim != 3:
         raise InputError(f"faithfulness: got an image of shape {image.shape}, expected (C, H, W)")
@@ -80,7 +88,9 @@ def faithfulness(
     marked = in_parts(image_map, taken, size, seed)[:, None]
     sigma = BLUR * min(size)
     blurred = gaussian_filter(image, (0, sigma, sigma), mode="reflect")
-    images = np.concatenate([np.where(marked, 0, image), np.where(marked, image, blurred)]).astype(np.float32)
+    images = np.concatenate([np.where(marked, 0, image), np.where(marked, image, blurred)]).astype(
+        np.float32
+    )
     probability = probability_of("faithfulness", score(images), len(images))
     return PixelCurves(taken / pixels, *np.split(probability, 2))
 
@@ -94,14 +104,17 @@ def spike_deletion(
     seed: int = 0,
     equal: Literal["places", "spikes"] = "places",
 ) -> SpikeCurve:
-    """Delete a layer's spikes (T, C, H, W) in the order of a map, in one call of `score`, at most steps + 2 rasters.
+    """Delete a layer's spikes (T, C, H, W) in the order of a map, in one call of `score`, at most
+    steps + 2 rasters.
 
-    A map (h, w) that is larger is averaged over each place, a smaller one resized bilinearly. Each step deletes equally
-    many places, or else about equally many spikes: whole places go, and those without spikes at the end.
+    A map (h, w) that is larger is averaged over each place, a smaller one resized bilinearly. Each
+    step deletes equally many places, or else about equally many spikes: whole places go, and those
+    without spikes at the end.
     """
     if spikes.ndim != 4 or steps < 1:
         raise InputError(
-            f"spike deletion: got spikes of {spikes.shape} and {steps} steps, expected (T, C, H, W) and at least 1"
+            f"spike deletion: got spikes of {spikes.shape} and {steps} steps, expected (T, C, H, "
+            "W) and at least 1"
         )
     size, counts = spikes.shape[2:], spikes.sum(axis=(0, 1))
     of_places = average_map(checked("spike deletion", layer_map, "(h, w)"), size)
@@ -117,11 +130,15 @@ def spike_deletion(
 
 
 def nearest(gone: NDArray[Any], parts: int) -> NDArray[np.int64]:
-    """Numbers of places at which what is `gone`, ascending, is nearest to equal parts of it; and all of the places."""
+    """Numbers of places at which what is `gone`, ascending, is nearest to equal parts of it; and
+    all of the places.
+    """
     share = gone[-1] * np.arange(1, parts + 1) / parts
     above = np.searchsorted(gone, share)  # of places, less one
     below = gone[above - 1] * (above > 0)
-    return np.unique([0, *(above + (gone[above] - share <= share - below)), len(gone)]).astype(np.int64)
+    return np.unique([0, *(above + (gone[above] - share <= share - below)), len(gone)]).astype(
+        np.int64
+    )
 
 
 def random_orders(
@@ -133,7 +150,9 @@ def random_orders(
     seed: int = 0,
     **options: Any,
 ) -> Curves:
-    """The baseline: mean curves of random orders, seeded by seed, seed + 1, …; flat maps give such orders."""
+    """The baseline: mean curves of random orders, seeded by seed, seed + 1, …; flat maps give such
+    orders.
+    """
     if repeats < 1:
         raise InputError(f"random orders: got {repeats} repeats, expected at least 1")
     flat, seeds = np.zeros(whole.shape[-2:]), range(seed, seed + repeats)
@@ -143,9 +162,11 @@ def random_orders(
 
 
 def pixel_order(image_map: ArrayLike, size: tuple[int, ...], seed: int = 0) -> NDArray[np.int64]:
-    """C-order positions of pixels from the map's highest value to its lowest; ties in a seeded random order.
+    """C-order positions of pixels from the map's highest value to its lowest; ties in a seeded
+    random order.
 
-    Values are equal that differ by less than 10⁻⁶ of the largest magnitude. So a flat map is a random order.
+    Values are equal that differ by less than 10⁻⁶ of the largest magnitude. So a flat map is a
+    random order.
     """
     return order_of(resize_map(checked("faithfulness", image_map, "(h, w)"), size).ravel(), seed)
 
@@ -157,7 +178,9 @@ def order_of(values: Floats, seed: int) -> NDArray[np.int64]:
     return np.lexsort((np.random.default_rng(seed).permutation(len(level)), -level))
 
 
-def in_parts(image_map: ArrayLike, taken: NDArray[Any], size: tuple[int, ...], seed: int = 0) -> NDArray[np.bool_]:
+def in_parts(
+    image_map: ArrayLike, taken: NDArray[Any], size: tuple[int, ...], seed: int = 0
+) -> NDArray[np.bool_]:
     """(K, H, W): the pixels among the first ones in the order of a map, so many as are taken, (K,)."""
     rank = np.empty(size[0] * size[1], np.int64)
     rank[pixel_order(image_map, size, seed)] = np.arange(len(rank))
@@ -168,6 +191,9 @@ def probability_of(where: str, found: Logits, versions: int) -> Floats:
     """(B,) — softmax probability of the class that the first version is given."""
     logits = np.asarray(found, np.float64)
     if logits.ndim != 2 or len(logits) != versions or not np.isfinite(logits).all():
-        raise InputError(f"{where}: got logits of shape {logits.shape}, expected finite ones of ({versions}, classes)")
+        raise InputError(
+            f"{where}: got logits of shape {logits.shape}, expected finite ones of ({versions}, "
+            "classes)"
+        )
     probability: Floats = softmax(logits, axis=1)[:, logits[0].argmax()]
     return probability

@@ -23,7 +23,9 @@ DRAW = {"doses": doses.draw, "fig9": fig9.draw_accuracy, "timing": timing.draw}
 def draw_figures(docs: Path) -> Iterator[str]:
     """Draw them, each beside its table, and Fig. 6a of all data sets; yields what was drawn."""
     for path in folders_of(docs):
-        config = load_paper_config(docs.parent / "configs" / "paper" / f"{path.name.replace('-', '_')}.toml")
+        config = load_paper_config(
+            docs.parent / "configs" / "paper" / f"{path.name.replace('-', '_')}.toml"
+        )
         setup = Setup(config, path, Console(file=io.StringIO()), path / "stages")
         for name, draw in DRAW.items():
             if (path / f"{name}.csv").is_file():
@@ -44,12 +46,16 @@ def draw_errors(results: Path) -> None:
     """A panel per data set, a colour per network; sums over steps beside single steps."""
     parts = []
     for name, panel in SHORT.items():
-        found = rows(table_of(results / name, "fig6"), measure="localisation error", kernel="equations")
+        found = rows(
+            table_of(results / name, "fig6"), measure="localisation error", kernel="equations"
+        )
         found = rows(found, against="Grad-CAM", floor=0.0, epsilon=0.001)
         for network in ("surrogate", "converted"):
             for steps, told in (("all", "best step"), ("sum of all", "sum over steps")):
                 of_layers = rows(found, network=network, steps=steps)
-                parts.append(of_layers.assign(panel=panel, curve=f"{network}, {told}", x=["4", "6", "8"]))
+                parts.append(
+                    of_layers.assign(panel=panel, curve=f"{network}, {told}", x=["4", "6", "8"])
+                )
     about = "against the ANN's Grad-CAM; mean over 100 images and 95 % interval; smaller is nearer"
     title = "Localisation error: surrogate-trained against converted"
     axes = ("layer, as the paper numbers them", "localisation error (nats)")

@@ -1,4 +1,5 @@
-"""Pages that are made from the tables of the experiments: jinja2 templates, whose numbers are looked up in tables.
+"""Pages that are made from the tables of the experiments: jinja2 templates, whose numbers are
+looked up in tables.
 
 In a template of `docs/_filled`, `results["digits"]` is a :class:`paper.pages.folder.Folder`:
 
@@ -8,7 +9,8 @@ In a template of `docs/_filled`, `results["digits"]` is a :class:`paper.pages.fo
 
 `benchmark("agreement")` is what `python -m benchmarks` left, `docs/performance/agreement.json`.
 
-A row that is missing, or not the only one, is an error. `results.md.jinja` beside this file is the page of a folder.
+A row that is missing, or not the only one, is an error. `results.md.jinja` beside this file is the
+page of a folder.
 """
 
 from __future__ import annotations
@@ -30,17 +32,23 @@ TEMPLATES, RESULTS = "_filled", "results"
 
 
 def pages(docs: Path) -> dict[Path, str]:
-    """Every page that is made from results, and its text: those of the templates, and one in each folder of results."""
+    """Every page that is made from results, and its text: those of the templates, and one in each
+    folder of results.
+    """
     environment = environment_of(docs)
     made = {path / "results.md": experiments_page(path, tables=True) for path in folders_of(docs)}
-    return made | {docs / name: _filled(environment, name) for name in environment.list_templates(["md"])}
+    return made | {
+        docs / name: _filled(environment, name) for name in environment.list_templates(["md"])
+    }
 
 
 def environment_of(docs: Path) -> Environment:
     """Where templates are filled in, which know the folders of results by name."""
     environment = _environment(docs / TEMPLATES)
     environment.globals["results"] = {path.name: Folder(path) for path in folders_of(docs)}
-    environment.globals["benchmark"] = lambda name: parse_json((docs / f"performance/{name}.json").read_bytes(), name)
+    environment.globals["benchmark"] = lambda name: parse_json(
+        (docs / f"performance/{name}.json").read_bytes(), name
+    )
     return environment
 
 
@@ -48,7 +56,9 @@ def folders_of(docs: Path) -> list[Path]:
     """The folders that hold results."""
     folders = sorted(path.parent for path in (docs / RESULTS).glob("*/config.toml"))
     if not folders:
-        raise InputError(f"{docs / RESULTS}: no folder there holds results; run from the root of the repository")
+        raise InputError(
+            f"{docs / RESULTS}: no folder there holds results; run from the root of the repository"
+        )
     return folders
 
 
@@ -60,12 +70,15 @@ def _filled(environment: Environment, name: str) -> str:
 
 
 def experiments_page(path: Path, tables: bool = False) -> str:
-    """The page of the results in a folder, in Markdown: claims beside what was found, figures and notes.
+    """The page of the results in a folder, in Markdown: claims beside what was found, figures and
+    notes.
 
     Also `tables` of what was measured, which need all of what the committed results have.
     """
     folder = Folder(path)
-    images = dict.fromkeys(images for name in folder.experiments for images in folder.notes(name, "images"))
+    images = dict.fromkeys(
+        images for name in folder.experiments for images in folder.notes(name, "images")
+    )
     template = _environment(Path(__file__).parent).get_template("results.md.jinja")
     return template.render(folder=folder, images=images, longest=LONGEST_NOTE, with_tables=tables)
 
@@ -88,7 +101,9 @@ def number(value: float, decimals: int = 2) -> str:
 def signed(value: float, decimals: int = 2) -> str:
     """A difference, with its sign: +0.03, −0.13, 0 if it rounds to zero."""
     text = number(value, decimals)
-    return "0" if float(text.replace("−", "-")) == 0 else text if text.startswith("−") else f"+{text}"
+    return (
+        "0" if float(text.replace("−", "-")) == 0 else text if text.startswith("−") else f"+{text}"
+    )
 
 
 def percent(value: float, decimals: int = 0) -> str:
@@ -115,5 +130,7 @@ def _environment(templates: Path) -> Environment:
         keep_trailing_newline=True,
     )
     environment.globals["PAPER_SUM"] = PAPER_SUM
-    environment.filters |= {each.__name__: each for each in (number, signed, percent, p_value, cell, printable)}
+    environment.filters |= {
+        each.__name__: each for each in (number, signed, percent, p_value, cell, printable)
+    }
     return environment

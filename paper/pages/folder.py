@@ -26,18 +26,24 @@ def in_order(name: str) -> tuple[bool, int, str]:
 
 
 class Rows:
-    """Rows of a table, column -> value, called `where` in messages; of exactly one row, columns are attributes."""
+    """Rows of a table, column -> value, called `where` in messages; of exactly one row, columns are
+    attributes.
+    """
 
     def __init__(self, where: str, rows: Sequence[dict[str, Any]]) -> None:
         self.where = where
         self.rows = rows
 
     def __call__(self, **wanted: Any) -> Rows:
-        """Those that have these values in these columns, one at least; a tuple stands for any of its values."""
+        """Those that have these values in these columns, one at least; a tuple stands for any of
+        its values.
+        """
         chosen = self.rows
         for column, value in wanted.items():
             if chosen and column not in chosen[0]:
-                raise InputError(f"{self.where}: no column {column!r}, expected one of {', '.join(chosen[0])}")
+                raise InputError(
+                    f"{self.where}: no column {column!r}, expected one of {', '.join(chosen[0])}"
+                )
             values = value if isinstance(value, tuple) else (value,)
             chosen = [row for row in chosen if any(_equal(row[column], one) for one in values)]
         where = f"{self.where} {', '.join(f'{column} = {value}' for column, value in wanted.items())}".strip()
@@ -57,7 +63,9 @@ class Rows:
 
 
 class Folder:
-    """Results of one data set: `NAME.csv`, `.claims.csv` and `.notes.csv` of experiments, figures, `config.toml`."""
+    """Results of one data set: `NAME.csv`, `.claims.csv` and `.notes.csv` of experiments, figures,
+    `config.toml`.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -65,7 +73,9 @@ class Folder:
     @cached_property
     def experiments(self) -> list[str]:
         """Names of the experiments that were run."""
-        found = [path.name.removesuffix(f"{CLAIMS}.csv") for path in self.path.glob(f"*{CLAIMS}.csv")]
+        found = [
+            path.name.removesuffix(f"{CLAIMS}.csv") for path in self.path.glob(f"*{CLAIMS}.csv")
+        ]
         return sorted(found, key=in_order)
 
     @cached_property
@@ -74,7 +84,9 @@ class Folder:
         return read_toml(self.path / "config.toml")
 
     def __call__(self, name: str, **wanted: Any) -> Rows:
-        """Measurements of an experiment: the rows of its table that have these values in these columns."""
+        """Measurements of an experiment: the rows of its table that have these values in these
+        columns.
+        """
         return _measured(self.path / f"{name}.csv", tuple(wanted.items()))
 
     def has(self, name: str, **wanted: Any) -> bool:
@@ -93,11 +105,17 @@ class Folder:
 
     def notes(self, name: str, kind: str = "note") -> list[str]:
         """The texts of one kind: "title", "note", "command", "seconds", …"""
-        return [note["text"] for note in _read(self.path / f"{name}{NOTES}.csv") if note["kind"] == kind]
+        return [
+            note["text"] for note in _read(self.path / f"{name}{NOTES}.csv") if note["kind"] == kind
+        ]
 
     def figures(self, name: str) -> list[str]:
         """The file names of an experiment's figures; those of further images are not among them."""
-        return [path.name for pattern in ("", "_[a-z]*") for path in sorted(self.path.glob(f"{name}{pattern}.png"))]
+        return [
+            path.name
+            for pattern in ("", "_[a-z]*")
+            for path in sorted(self.path.glob(f"{name}{pattern}.png"))
+        ]
 
     def has_values(self, name: str) -> bool:
         """True if the values of every image are kept."""
@@ -110,7 +128,9 @@ class Folder:
         return tally([claim["same"] for claim in self.claims(name, pattern)])
 
     def count(self, name: str, pattern: str = "", same: str = "yes") -> int:
-        """How many claims that hold a regular expression came out so; 0 where the experiment was not run."""
+        """How many claims that hold a regular expression came out so; 0 where the experiment was
+        not run.
+        """
         if name not in self.experiments:
             return 0
         return sum(claim["same"] == same for claim in self.claims(name, pattern))
@@ -120,11 +140,24 @@ def tally(same: Sequence[str]) -> str:
     """The verdict on several comparisons: a word, and their counts if there are several."""
     counts = Counter(same)
     yes, no, unsaid, total = counts["yes"], counts["no"], counts["cannot say"], len(same)
-    word = "cannot say" if unsaid == total else "holds" if yes == total - unsaid else "depends" if yes else ""
+    word = (
+        "cannot say"
+        if unsaid == total
+        else "holds"
+        if yes == total - unsaid
+        else "depends"
+        if yes
+        else ""
+    )
     word = word or ("does not hold" if no else "no difference")
     if total == 1:
         return f"**{word}**"
-    parts = {"yes": yes, "opposite": no, "no difference": total - yes - no - unsaid, "cannot say": unsaid}
+    parts = {
+        "yes": yes,
+        "opposite": no,
+        "no difference": total - yes - no - unsaid,
+        "cannot say": unsaid,
+    }
     return f"**{word}**: {', '.join(f'{count} {part}' for part, count in parts.items() if count)}"
 
 
@@ -139,8 +172,14 @@ def _read(path: Path) -> list[dict[str, Any]]:
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as a table ({error}); run that experiment first") from None
-    numbers = {column: pd.to_numeric(table[column], errors="coerce") for column in NUMBERS if column in table}
+        raise InputError(
+            f"{path}: cannot be read as a table ({error}); run that experiment first"
+        ) from None
+    numbers = {
+        column: pd.to_numeric(table[column], errors="coerce")
+        for column in NUMBERS
+        if column in table
+    }
     rows: list[dict[str, Any]] = table.assign(**numbers).to_dict("records")
     return rows
 

@@ -1,4 +1,5 @@
-"""The command line: a pydantic model becomes options with help (argparse), and a mistake becomes one line.
+"""The command line: a pydantic model becomes options with help (argparse), and a mistake becomes
+one line.
 
 class Train(Section):
     raster: Positional[Path] = Field(description="raster file")        # RASTER, without an option's name
@@ -39,9 +40,16 @@ _METAVARS = {int: "INT", float: "NUMBER", str: "TEXT", Path: "PATH"}
 
 
 def parse_command(
-    model: type[CommandT], argv: Sequence[str] | None, *, prog: str, description: str | None, **lists: str
+    model: type[CommandT],
+    argv: Sequence[str] | None,
+    *,
+    prog: str,
+    description: str | None,
+    **lists: str,
 ) -> CommandT:
-    """Parse `argv`, None for the process's own; `lists` stand in the description of ``--help`` for names in braces."""
+    """Parse `argv`, None for the process's own; `lists` stand in the description of ``--help`` for
+    names in braces.
+    """
     about = (description or "").format(**lists) if lists else description
     return _parse(model, sys.argv[1:] if argv is None else argv, None, prog, about)
 
@@ -58,14 +66,20 @@ def parse_with_config(
     arguments = sys.argv[1:] if argv is None else argv
     _check(arguments)
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--config", type=Path, nargs="?")  # a missing value is for the real parser to refuse
+    first.add_argument(
+        "--config", type=Path, nargs="?"
+    )  # a missing value is for the real parser to refuse
     config = read(first.parse_known_args(arguments)[0].config)
     command = _parse(model, arguments, config, prog, description)
-    return command, config.model_copy(update={name: value for name, value in command if isinstance(value, BaseModel)})
+    return command, config.model_copy(
+        update={name: value for name, value in command if isinstance(value, BaseModel)}
+    )
 
 
 def option(path: KeyPath, model: type[BaseModel]) -> str:
-    """A field as the command line of `model` spells it: ("training", "batch_size") -> "--training.batch-size"."""
+    """A field as the command line of `model` spells it: ("training", "batch_size") ->
+    "--training.batch-size".
+    """
     parts: list[str] = []
     inside: Any = model
     for name in path:
@@ -79,16 +93,25 @@ def option(path: KeyPath, model: type[BaseModel]) -> str:
 
 
 def _check(arguments: Sequence[str]) -> None:
-    """Refuse arguments that are not text: bytes that are not UTF-8, as Python passes them on, and null characters."""
+    """Refuse arguments that are not text: bytes that are not UTF-8, as Python passes them on, and
+    null characters.
+    """
     for argument in arguments:
-        if "\0" in argument or (not argument.isascii() and any("\ud800" <= letter <= "\udfff" for letter in argument)):
+        if "\0" in argument or (
+            not argument.isascii() and any("\ud800" <= letter <= "\udfff" for letter in argument)
+        ):
             shown = printable(argument, LONGEST_NAME)
-            raise InputError(f"argument {shown!r}: expected UTF-8 without null characters; rename what is called so")
+            raise InputError(
+                f"argument {shown!r}: expected UTF-8 without null characters; rename what is "
+                "called so"
+            )
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        text = message.removeprefix("argument ").replace("ignored explicit argument", "expected no value, got")
+        text = message.removeprefix("argument ").replace(
+            "ignored explicit argument", "expected no value, got"
+        )
         raise InputError(f"{text}{' See' if text.endswith('?') else '; see'} {self.prog} --help")
 
 
@@ -97,7 +120,9 @@ class _Help(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=30)
 
     def _split_lines(self, text: str, width: int) -> list[str]:
-        return textwrap.wrap(text, width, break_on_hyphens=False)  # names such as cluttered-digits stay whole
+        return textwrap.wrap(
+            text, width, break_on_hyphens=False
+        )  # names such as cluttered-digits stay whole
 
 
 def _parse(
@@ -107,14 +132,18 @@ def _parse(
     prog: str,
     description: str | None,
 ) -> CommandT:
-    """Parse the arguments; sections that are not given are those of the configuration, or of the model."""
+    """Parse the arguments; sections that are not given are those of the configuration, or of the
+    model.
+    """
     _check(arguments)
     sections: dict[str, BaseModel] = {
         name: getattr(config, name) if config else field.default
         for name, field in model.model_fields.items()
         if is_section(field)
     }
-    values: dict[str, Any] = {name: section.model_dump(exclude_unset=True) for name, section in sections.items()}
+    values: dict[str, Any] = {
+        name: section.model_dump(exclude_unset=True) for name, section in sections.items()
+    }
     parser = _Parser(
         prog,
         description=description,
@@ -138,7 +167,9 @@ def _parse(
         default = getattr(sections[path[0]], path[1]) if path[1:] else field.default
         _add(groups[section], names, ".".join(path), field, default)
     parser.usage = " ".join([*usage, "[options]"])
-    found, unknown = parser.parse_known_intermixed_args([_with_hyphens(argument) for argument in arguments])
+    found, unknown = parser.parse_known_intermixed_args(
+        [_with_hyphens(argument) for argument in arguments]
+    )
     if unknown:
         parser.error(_unknown(unknown, options))
     for key, value in vars(found).items():
@@ -159,8 +190,13 @@ def _add(group: Any, names: Sequence[str], key: str, field: FieldInfo, default: 
         group.add_argument(*names, dest=key, action=_Switch, help=about)
         return
     metavar, nargs, optional = _shape(field.annotation)
-    if not field.is_required() and default not in (None, ()):  # what happens without one, the description says
-        text = printable(" ".join(map(str, default)) if isinstance(default, tuple) else default, LONGEST_NAME)
+    if not field.is_required() and default not in (
+        None,
+        (),
+    ):  # what happens without one, the description says
+        text = printable(
+            " ".join(map(str, default)) if isinstance(default, tuple) else default, LONGEST_NAME
+        )
         about += f" (default: {text})".replace("%", "%%")
     convert = (lambda text: None if text.lower() == "none" else text) if optional else str
     if not names[0].startswith("-"):
@@ -175,14 +211,22 @@ class _Switch(argparse.Action):
         super().__init__(option_strings, dest, nargs=0, **more)
 
     def __call__(
-        self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: str | None = None
+        self,
+        parser: Any,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
     ) -> None:
         setattr(namespace, self.dest, option_string == self.option_strings[0])
 
 
 def _shape(annotation: Any) -> tuple[str, int | str | None, bool]:
-    """Name of a value of this type in the help, number of its words (as argparse says it), and if it may be none."""
-    members = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    """Name of a value of this type in the help, number of its words (as argparse says it), and if
+    it may be none.
+    """
+    members = (
+        get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    )
     if NoneType in members:
         rest = [member for member in members if member is not NoneType]
         metavar, nargs, _ = _shape(Union[tuple(rest)])  # noqa: UP007
@@ -212,7 +256,11 @@ def _with_hyphens(argument: str) -> str:
 def _unknown(arguments: Sequence[str], options: Sequence[str]) -> str:
     given = next((each for each in arguments if each.startswith("-")), "").partition("=")[0]
     if not given:
-        hint = "; a switch takes no value, write --X or --no-X" if arguments[0].lower() in ("true", "false") else ""
+        hint = (
+            "; a switch takes no value, write --X or --no-X"
+            if arguments[0].lower() in ("true", "false")
+            else ""
+        )
         return f"unexpected argument {arguments[0]!r}{hint}"
     close = nearest(given, options)
     if given == "--timesteps" and not (close or "").endswith(".timesteps"):

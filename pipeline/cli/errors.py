@@ -13,7 +13,13 @@ from spikesam.recordings.errors import InputError, finding
 from spikesam.recordings.extras import missing
 from spikesam.recordings.text import printable
 
-DIFFERENT, BAD_INPUT, INTERNAL_FAILURE, INTERRUPTED, BROKEN_PIPE = 1, 2, 70, 130, 141  # as diff(1), sysexits.h
+DIFFERENT, BAD_INPUT, INTERNAL_FAILURE, INTERRUPTED, BROKEN_PIPE = (
+    1,
+    2,
+    70,
+    130,
+    141,
+)  # as diff(1), sysexits.h
 DEBUG_VARIABLE = "SPIKESAM_DEBUG"
 
 # How an argument is typed on the command line, where it is not simply --NAME.
@@ -32,9 +38,11 @@ Main = Callable[[Sequence[str] | None], None]
 
 
 def exit_codes(main: Main) -> Callable[..., None]:
-    """Turn what `main(argv)` of a command raises into one line and an exit code; SPIKESAM_DEBUG=1 lets it propagate.
+    """Turn what `main(argv)` of a command raises into one line and an exit code; SPIKESAM_DEBUG=1
+    lets it propagate.
 
-    Characters that standard output cannot encode are replaced. What is printed where it was closed is lost.
+    Characters that standard output cannot encode are replaced. What is printed where it was closed
+    is lost.
     """
 
     @functools.wraps(main)
@@ -51,7 +59,10 @@ def exit_codes(main: Main) -> Callable[..., None]:
         except (Exception, KeyboardInterrupt) as error:
             _drop_what_cannot_be_printed()
             if (interrupt := interruption(error)) is not None:
-                kept = str(interrupt) or "finished work is kept, and run and train continue it with --resume"
+                kept = (
+                    str(interrupt)
+                    or "finished work is kept, and run and train continue it with --resume"
+                )
                 print(f"interrupted; {printable(kept)}", file=sys.stderr)
                 sys.exit(INTERRUPTED)
             if os.environ.get(DEBUG_VARIABLE, "0") not in ("", "0"):
@@ -66,7 +77,9 @@ def exit_codes(main: Main) -> Callable[..., None]:
 
 
 def interruption(error: BaseException | None) -> KeyboardInterrupt | None:
-    """The Ctrl-C behind an error, if there is one; compiled code that it stops raises an error of its own."""
+    """The Ctrl-C behind an error, if there is one; compiled code that it stops raises an error of
+    its own.
+    """
     if error is None or isinstance(error, KeyboardInterrupt):
         return error
     return interruption(error.__cause__ or error.__context__)
@@ -91,15 +104,21 @@ def message(error: BaseException, command: str = "") -> str:
 
 
 def _allow_any_text() -> None:
-    """Print "?" for what standard output cannot encode, such as "γ" in ASCII; standard error escapes it by itself."""
+    """Print "?" for what standard output cannot encode, such as "γ" in ASCII; standard error
+    escapes it by itself.
+    """
     if isinstance(sys.stdout, io.TextIOWrapper):
-        unable = sys.stdout.errors == "surrogateescape" and lookup(sys.stdout.encoding).name != "utf-8"  # C locale
+        unable = (
+            sys.stdout.errors == "surrogateescape" and lookup(sys.stdout.encoding).name != "utf-8"
+        )  # C locale
         if unable or sys.stdout.errors == "strict":
             sys.stdout.reconfigure(errors="replace")
 
 
 def _open_what_is_closed() -> None:
-    """Let standard streams that are closed lead to nothing: a file that is opened would get the number of one."""
+    """Let standard streams that are closed lead to nothing: a file that is opened would get the
+    number of one.
+    """
     while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(handle, True)
     os.close(handle)
@@ -109,7 +128,9 @@ def _open_what_is_closed() -> None:
 
 
 def _drop_what_cannot_be_printed() -> None:
-    """Point a standard output that fails at nothing, so that the interpreter's last flush cannot complain."""
+    """Point a standard output that fails at nothing, so that the interpreter's last flush cannot
+    complain.
+    """
     try:
         sys.stdout.flush()
     except OSError:

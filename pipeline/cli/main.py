@@ -1,4 +1,6 @@
-"""The console script `spikesam`, which is also `python -m spikesam`: its first argument names a command."""
+"""The console script `spikesam`, which is also `python -m spikesam`: its first argument names a
+command.
+"""
 
 from __future__ import annotations
 
@@ -51,5 +53,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(import_module(f"spikesam.pipeline.{name}").main(arguments))
     else:
         close = nearest(name, list(COMMANDS))
-        hint = f"; did you mean {close}? See" if close else f", expected one of {', '.join(COMMANDS)}; see"
+        hint = (
+            f"; did you mean {close}? See"
+            if close
+            else f", expected one of {', '.join(COMMANDS)}; see"
+        )
         raise InputError(f"unknown command {name!r}{hint} spikesam --help")

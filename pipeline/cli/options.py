@@ -1,4 +1,6 @@
-"""Options that no file of configuration has: their types and lines of help, and what their values stand for."""
+"""Options that no file of configuration has: their types and lines of help, and what their values
+stand for.
+"""
 
 from __future__ import annotations
 
@@ -16,37 +18,60 @@ from spikesam.recordings.errors import InputError
 from spikesam.recordings.files import RASTER, refuse_replacing
 from spikesam.recordings.lock import out_lock
 
-ConfigFile = Annotated[Path | None, Field(description="TOML file with the settings, or the name of a bundled one")]
-Figures = Annotated[Path | None, Field(description="new folder for pictures of the first samples (PNG)")]
+ConfigFile = Annotated[
+    Path | None, Field(description="TOML file with the settings, or the name of a bundled one")
+]
+Figures = Annotated[
+    Path | None, Field(description="new folder for pictures of the first samples (PNG)")
+]
 FiredBy = Annotated[
     str | None,
-    Field(description="network that fired the spikes, by name or file; the one beside the raster if not given"),
+    Field(
+        description=(
+            "network that fired the spikes, by name or file; the one beside the raster if not given"
+        )
+    ),
 ]
 Out = Annotated[Path, Field(description="folder for the results")]
 Overwrite = Annotated[bool, Field(description="replace existing files")]
 
 
 def refuse_replacing_inputs(out: Path, overwrite: bool, *read: Path | str | None) -> None:
-    """Refuse a file in the place of something not given up, above all of what is read: paths, runs, or other names."""
+    """Refuse a file in the place of something not given up, above all of what is read: paths, runs,
+    or other names.
+    """
     from spikesam.pipeline.networks.recorded import BESIDE  # slow to import, --help need not wait
 
     given = [Path(name) for name in read if name is not None]
     folders = [path if path.is_dir() else path.parent for path in given]
-    refuse_replacing(out, overwrite, *given, *(folder / name for folder in folders for name in (RASTER, BESIDE)))
+    refuse_replacing(
+        out, overwrite, *given, *(folder / name for folder in folders for name in (RASTER, BESIDE))
+    )
 
 
 @contextmanager
 def figures_folder(folder: Path | None, overwrite: bool) -> Iterator[None]:
-    """Hold the folder for pictures, if any are wanted, from before the hours of work until they are drawn."""
+    """Hold the folder for pictures, if any are wanted, from before the hours of work until they are
+    drawn.
+    """
     if folder is None:
         yield
         return
-    if file := next((path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()), None):
+    if file := next(
+        (path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()), None
+    ):
         raise InputError(f"{folder}: {file} is a file, expected the name of a folder for --figures")
     if folder.exists() and not overwrite:
-        raise InputError(f"{folder}: already exists; choose another --figures, or add to it with --overwrite")
+        raise InputError(
+            f"{folder}: already exists; choose another --figures, or add to it with --overwrite"
+        )
     with out_lock(folder):
         yield
+
+
+def summary_of(docstring: str) -> str:
+    """First paragraph of a docstring, on one line."""
+    return " ".join(docstring.partition("\n\n")[0].split())
 
 
 def methods_listed() -> dict[str, str]:
@@ -55,7 +80,7 @@ def methods_listed() -> dict[str, str]:
 
     found: dict[str, dict[str, str]] = {}
     for name, method in offline_methods().items():
-        found.setdefault(method.source, {})[name] = (method.__doc__ or "").partition("\n")[0].rstrip(".")
+        found.setdefault(method.source, {})[name] = summary_of(method.__doc__ or "").rstrip(".")
     return {source: listing(about) for source, about in found.items()}
 
 
@@ -68,4 +93,7 @@ def method_options() -> dict[str, Any]:
         for option, has in options_of(method).items():
             declared[option] = has
             having.setdefault(option, []).append(name)
-    return {option: option_field(has, f"; for {', '.join(having[option])}") for option, has in declared.items()}
+    return {
+        option: option_field(has, f"; for {', '.join(having[option])}")
+        for option, has in declared.items()
+    }

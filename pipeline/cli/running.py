@@ -1,4 +1,6 @@
-"""The work of `run` once its options are parsed, and the lines it prints: answers, rates, localisation and files."""
+"""The work of `run` once its options are parsed, and the lines it prints: answers, rates,
+localisation and files.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +28,14 @@ if TYPE_CHECKING:
 SHOWN_ANSWERS = 8  # images whose classes are printed
 
 
-def run(config: Config, out: Path, *, resume: bool, part: str | None = None, cluster: str | None = None) -> None:
+def run(
+    config: Config, out: Path, *, resume: bool, part: str | None = None, cluster: str | None = None
+) -> None:
     """Compute all of it, or "K/N" of it beside others, and print what was found; `out` is locked."""
-    from spikesam.pipeline.engine.compute_folder import compute_all, compute_ranges  # numba is slow to import
+    from spikesam.pipeline.engine.compute_folder import (
+        compute_all,
+        compute_ranges,
+    )  # numba is slow to import
     from spikesam.pipeline.engine.first_run import on_torch_at_first
     from spikesam.pipeline.engine.folder import begin, undone_if_refused
     from spikesam.pipeline.engine.prepare import prepare, usable_anywhere
@@ -53,13 +60,19 @@ def run(config: Config, out: Path, *, resume: bool, part: str | None = None, clu
             job = on_torch_at_first(prepared.job, tracker.say)
         else:
             job = prepared.with_contents(out, tracker).job
-        job, client = begin(out, job, usable_anywhere(config), resume=resume if numbers is None else None), None
+        job, client = (
+            begin(out, job, usable_anywhere(config), resume=resume if numbers is None else None),
+            None,
+        )
         if numbers is not None:
             compute_ranges(out, job, numbers, tracker, f"part {part}")
             for note in tracker.notes:
                 console.print(printable(note))
             about = f"ranges {numbers.start} to {numbers.stop - 1}" if numbers else "no range"
-            console.print(f"{out}: {about} of {len(spec.ranges)} are finished; when all are, spikesam merge {out}")
+            console.print(
+                f"{out}: {about} of {len(spec.ranges)} are finished; when all are, spikesam merge "
+                f"{out}"
+            )
             return
         if cluster is not None:
             from spikesam.pipeline.engine.cluster import connected
@@ -93,25 +106,35 @@ def _was_finished(out: Path, spec: JobSpec, settings: RunSection, console: Conso
         return False
     pictures = sorted((out / "figures").glob("*.png"))
     notes = [f"{out}: was finished before; nothing is computed again"]
-    drawn, asked = sum(path.name != "overview.png" for path in pictures), min(settings.figures, found.n_samples)
+    drawn, asked = (
+        sum(path.name != "overview.png" for path in pictures),
+        min(settings.figures, found.n_samples),
+    )
     if drawn < asked and not spec.keep.spikes:
         notes.append(
-            f"{drawn} of {asked} pictures are there: more need the spikes, which were dropped; use another --out"
+            f"{drawn} of {asked} pictures are there: more need the spikes, which were dropped; use "
+            "another --out"
         )
     print_run(found, out, pictures, notes, console)
     return True
 
 
 def part_of(text: str, ranges: int) -> range:
-    """The ranges of the K-th of N processes, "K/N" from "1/N" on: consecutive ones, as many as others' or one more."""
+    """The ranges of the K-th of N processes, "K/N" from "1/N" on: consecutive ones, as many as
+    others' or one more.
+    """
     parts = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text.strip(), re.ASCII)
     if not parts or not 1 <= int(parts[1]) <= int(parts[2]):
-        raise InputError(f"--range: got {text!r}, expected K/N, the K-th of N processes, such as 1/8")
+        raise InputError(
+            f"--range: got {text!r}, expected K/N, the K-th of N processes, such as 1/8"
+        )
     number, count = int(parts[1]), int(parts[2])
     return range((number - 1) * ranges // count, number * ranges // count)
 
 
-def print_run(summary: Summary, out: Path, figures: Sequence[Path], notes: Sequence[str], console: Console) -> None:
+def print_run(
+    summary: Summary, out: Path, figures: Sequence[Path], notes: Sequence[str], console: Console
+) -> None:
     """Print the results of a run in `out`, the pictures that were drawn, and before them the notes."""
 
     def say(text: str) -> None:
@@ -123,7 +146,9 @@ def print_run(summary: Summary, out: Path, figures: Sequence[Path], notes: Seque
     simulated = f"{summary.timesteps} steps on {summary.backend} ({summary.precision})"
     accuracy = ""
     if found := summary.accuracy_interval:
-        accuracy = f": accuracy {found.mean:.1%} (95 % interval {found.low:.0%} to {found.high:.0%})"
+        accuracy = (
+            f": accuracy {found.mean:.1%} (95 % interval {found.low:.0%} to {found.high:.0%})"
+        )
     say(f"{count} of {summary.dataset}, {simulated}{accuracy}")
     for answer in summary.answers[:SHOWN_ANSWERS]:
         say(f"  {_answer_text(answer, summary.class_names)}")
@@ -135,8 +160,14 @@ def print_run(summary: Summary, out: Path, figures: Sequence[Path], notes: Seque
     if summary.localisation:
         console.print(localisation_text(summary.localisation))
     else:
-        say("no box or mask is known of these samples: whether maps find the object is not measured")
-    say(f"raster_digest {summary.raster_digest}" if summary.raster_digest else "no spikes left Lava's graph, only maps")
+        say(
+            "no box or mask is known of these samples: whether maps find the object is not measured"
+        )
+    say(
+        f"raster_digest {summary.raster_digest}"
+        if summary.raster_digest
+        else "no spikes left Lava's graph, only maps"
+    )
     for name in ("raster.h5", "sam.h5", "summary.json", "report.html"):
         if (out / name).is_file():
             say(str(out / name))
@@ -149,9 +180,16 @@ def localisation_text(scores: Sequence[LocalisationScore]) -> str:
     measures = list(dict.fromkeys(score.measure for score in scores))
     rows = [("layer", "map", *measures)]
     for layer, method in dict.fromkeys((score.layer, score.method) for score in scores):
-        cells = {score.measure: score for score in scores if (score.layer, score.method) == (layer, method)}
+        cells = {
+            score.measure: score
+            for score in scores
+            if (score.layer, score.method) == (layer, method)
+        }
         found = [cell for cell in map(cells.get, measures) if cell]
-        texts = [f"{cell.mean:.2f}" + f" ({cell.low:.2f}–{cell.high:.2f})" * (cell.n > 1) for cell in found]
+        texts = [
+            f"{cell.mean:.2f}" + f" ({cell.low:.2f}–{cell.high:.2f})" * (cell.n > 1)
+            for cell in found
+        ]
         rows.append((layer or "", method, *texts, *[""] * (len(measures) - len(texts))))
     count = f"{scores[0].n} sample{'s' * (scores[0].n > 1)}"
     return f"does the map find the object? ({count}; mean, 95 % interval)\n{in_columns(rows)}"
@@ -165,7 +203,12 @@ def _answer_text(answer: ImageAnswer, names: Sequence[str]) -> str:
 
     said = map(str, answer.counts) if answer.counts else [f"{share:.0%}" for share in answer.shares]
     unit = " spikes" * (answer.counts is not None)
-    ranked = ", ".join(f"{name(of)} {share}" for of, share in zip(answer.classes, said, strict=True)) + unit
+    ranked = (
+        ", ".join(f"{name(of)} {share}" for of, share in zip(answer.classes, said, strict=True))
+        + unit
+    )
     ranked = ranked if answer.classes else NO_ANSWER
-    verdict = "" if answer.label is None else " ✓" if answer.right else f" ✗ is {name(answer.label)}"
+    verdict = (
+        "" if answer.label is None else " ✓" if answer.right else f" ✗ is {name(answer.label)}"
+    )
     return f"{printable(answer.image, LONGEST_NAME)}: {ranked}{verdict}"

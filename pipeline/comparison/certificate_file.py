@@ -21,9 +21,15 @@ class Settings(Section):
     """What decides the digests of a certificate, beside the model and the recording."""
 
     timesteps: int | None = Field(
-        None, ge=1, description="steps of the input; those of the recording, or as the graph says, if not given"
+        None,
+        ge=1,
+        description=(
+            "steps of the input; those of the recording, or as the graph says, if not given"
+        ),
     )
-    dt: float | None = Field(None, gt=0, description="seconds in a step; 1e-4, or as the graph says, if not given")
+    dt: float | None = Field(
+        None, gt=0, description="seconds in a step; 1e-4, or as the graph says, if not given"
+    )
     reset: Literal["zero", "subtract"] | None = Field(
         None, description="of neurons; to zero, or as the graph says, if not given"
     )
@@ -33,9 +39,13 @@ class Settings(Section):
         "equations, if not given",
     )
     samples: int = Field(4, ge=1, le=1000, description="of random input")
-    rate: float = Field(0.3, ge=0, le=1, description="of random input: the probability of a spike at a step")
+    rate: float = Field(
+        0.3, ge=0, le=1, description="of random input: the probability of a spike at a step"
+    )
     seed: int = Field(0, ge=0, lt=1 << 63, description="of random input")
-    backends: tuple[str, ...] = Field(("event", "torch"), min_length=1, description="backends to run on")
+    backends: tuple[str, ...] = Field(
+        ("event", "torch"), min_length=1, description="backends to run on"
+    )
 
 
 class Run(Section):

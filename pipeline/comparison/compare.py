@@ -20,7 +20,13 @@ from spikesam.backends.torch.synapses import without_autocast
 from spikesam.pipeline.drawing.notebook import Shown
 from spikesam.pipeline.engine.simulate import simulate
 from spikesam.pipeline.imports.libraries.library import Takes
-from spikesam.pipeline.imports.torch.calling import Example, NoNeuronsError, check_model, follow_model, read_example
+from spikesam.pipeline.imports.torch.calling import (
+    Example,
+    NoNeuronsError,
+    check_model,
+    follow_model,
+    read_example,
+)
 from spikesam.pipeline.imports.torch.follower import FollowedLayer
 from spikesam.pipeline.imports.torch.imported import assemble, model_bits
 from spikesam.pipeline.imports.torch.modules import NeuronModules, OwnNeurons
@@ -46,18 +52,21 @@ def compare(
     takes: Takes | None = None,
     neurons: Mapping[str | type, OwnNeurons] | None = None,
 ) -> Comparison:
-    """Compare a model with the network that it became, on data: where do bits differ, and where does accuracy go?
+    """Compare a model with the network that it became, on data: where do bits differ, and where
+    does accuracy go?
 
-    A network that a current drives is given the data in 8 bits. Its bits are compared with those of the model on the
-    same rounded data; answers are told of the model as it is, too.
+    A network that a current drives is given the data in 8 bits. Its bits are compared with those of
+    the model on the same rounded data; answers are told of the model as it is, too.
 
     Parameters
     ----------
     model : torch.nn.Module, as :func:`from_torch` takes it
     network : its import, in float32; or a checkpoint of that
-    data : one batch as the model takes it at every step, or a sequence of them, as the example of :func:`from_torch`
+    data : one batch as the model takes it at every step, or a sequence of them, as the example of
+    :func:`from_torch`
     labels : (B,) int, the classes of the samples; -1 where unknown
-    backends : simulators, or one, each used in both precisions; the first one's bits are compared layer by layer
+    backends : simulators, or one, each used in both precisions; the first one's bits are compared
+    layer by layer
     takes, neurons : as of :func:`from_torch`
 
     Returns
@@ -101,7 +110,9 @@ def compare(
     try:
         check_model(model)
         known = NeuronModules(neurons, takes)
-        example, exact = (_read_data(data, network, model, known, rounded=rounded) for rounded in (True, False))
+        example, exact = (
+            _read_data(data, network, model, known, rounded=rounded) for rounded in (True, False)
+        )
         layers, shifts, scores = _followed(model, example, known, network)
         chosen = {"model": _chosen(scores)}
         if network.current_input:
@@ -109,8 +120,10 @@ def compare(
             chosen = {"model": _chosen(torch.cat(parts)), "rounded": chosen["model"]}
     except NoNeuronsError as error:
         raise NetworkError(
-            f"compare: found no neurons that fire in {error.kinds}, so no bits to compare; how well the network that "
-            "an ANN became agrees with it, on other images and layer by layer, print(spikesam.convert(model, images, "
+            f"compare: found no neurons that fire in {error.kinds}, so no bits to compare; how "
+            "well the network that "
+            "an ANN became agrees with it, on other images and layer by layer, "
+            "print(spikesam.convert(model, images, "
             "validation=more)) says"
         ) from None
     except InputError as error:
@@ -135,23 +148,31 @@ def compare(
             if backend == backends[0]:
                 chosen[precision] = raster.predictions
                 table[f"rate_{precision}"] = found["rate"]
-                table[f"differ_{precision}"] = found["differ"] / [layer.spikes.numel() for layer in layers]
+                table[f"differ_{precision}"] = found["differ"] / [
+                    layer.spikes.numel() for layer in layers
+                ]
     alone = _alone(network, layers, shifts, example)
     table["alone_fixed"], table["ties_fixed"] = zip(*alone, strict=True)
     return Comparison(table, pd.DataFrame(runs), pd.DataFrame({"label": raster.labels, **chosen}))
 
 
 def _chosen(scores: Tensor) -> NDArray[np.int32]:
-    """The classes with the highest scores, (B, K); ties, which sums may have rounded apart, go to the lowest index."""
+    """The classes with the highest scores, (B, K); ties, which sums may have rounded apart, go to
+    the lowest index.
+    """
     found = scores.cpu().numpy()
     highest = found.max(axis=1, keepdims=True)
     return chosen_classes(np.where(found >= highest - TIE * np.abs(highest), highest, found))
 
 
-def _read_data(data: Any, network: Network, model: Any, neurons: NeuronModules, *, rounded: bool = True) -> Example:
+def _read_data(
+    data: Any, network: Network, model: Any, neurons: NeuronModules, *, rounded: bool = True
+) -> Example:
     """The data, as the network can be given it, or before they are `rounded` for it."""
     if not isinstance(network, Network):
-        raise NetworkError(f"network: got {type(network).__name__}, expected a Network, such as from_torch gives")
+        raise NetworkError(
+            f"network: got {type(network).__name__}, expected a Network, such as from_torch gives"
+        )
     if network.precision != "float32":
         raise NetworkError("network: is in fixed point, expected float32; both are compared")
     if network.encoder != "spikes" and not network.current_input:
@@ -160,14 +181,18 @@ def _read_data(data: Any, network: Network, model: Any, neurons: NeuronModules, 
     steps = network.timesteps - (0 if delayed else network.to_readout["input"])
     example = read_example(data, steps, model, network, rounded=rounded)
     if example.shape != network.input_shape:
-        raise NetworkError(f"data: samples are (C, H, W) = {example.shape}, expected {network.input_shape}")
+        raise NetworkError(
+            f"data: samples are (C, H, W) = {example.shape}, expected {network.input_shape}"
+        )
     return example
 
 
 def _followed(
     model: Any, example: Example, neurons: NeuronModules, network: Network
 ) -> tuple[list[FollowedLayer], tuple[int, ...], Tensor]:
-    """The model's layers, one for each of the network's, their shifts, and its scores (B, K), samples by samples."""
+    """The model's layers, one for each of the network's, their shifts, and its scores (B, K),
+    samples by samples.
+    """
     parts = [follow_model(model, part, neurons) for part in example.parts(BATCH)]
     orders = [assemble(model, part, example) for part in parts]
     layers = [
@@ -177,10 +202,15 @@ def _followed(
     sizes = [layer.spikes.shape[2] for layer in layers]
     expected = [prod(shape) for shape in network.shapes[1:]]
     if sizes != expected:
-        raise NetworkError(f"network: has layers of {expected} neurons, the model {sizes}; is it of another model?")
+        raise NetworkError(
+            f"network: has layers of {expected} neurons, the model {sizes}; is it of another model?"
+        )
     steps = network.timesteps - orders[0].shifts[-1]
     if example.timesteps != steps:
-        raise NetworkError(f"data: has {example.timesteps} steps, expected {steps}, as the network was imported with")
+        raise NetworkError(
+            f"data: has {example.timesteps} steps, expected {steps}, as the network was imported "
+            "with"
+        )
     return layers, orders[0].shifts, torch.cat([part.answer.scores for part in parts])
 
 
@@ -188,16 +218,22 @@ def _given(example: Example, network: Network) -> NDArray[Any]:
     """The data as :func:`simulate` takes them."""
     if network.encoder == "spikes":
         return example.encoded(network.timesteps)
-    steps = example.sequence.reshape(example.timesteps, example.samples, *example.shape).cpu().numpy()
+    steps = (
+        example.sequence.reshape(example.timesteps, example.samples, *example.shape).cpu().numpy()
+    )
     return steps[0] if network.encoder == "constant-current" else steps
 
 
-def _against(raster: RasterReader, layers: Sequence[FollowedLayer], shifts: Sequence[int]) -> pd.DataFrame:
+def _against(
+    raster: RasterReader, layers: Sequence[FollowedLayer], shifts: Sequence[int]
+) -> pd.DataFrame:
     """A row per layer of the network: rate, and how many bits differ from the model's."""
     rows = []
     for spec, layer, shift in zip(raster.layers[-len(layers) :], layers, shifts, strict=True):
         of_model = layer.spikes.cpu().numpy()
-        found = raster.spikes(spec, steps=slice(shift, shift + len(of_model))).reshape(of_model.shape)
+        found = raster.spikes(spec, steps=slice(shift, shift + len(of_model))).reshape(
+            of_model.shape
+        )
         rows.append({"rate": found.mean(), "differ": int(np.sum(found != of_model))})
     return pd.DataFrame(rows)
 
@@ -205,17 +241,24 @@ def _against(raster: RasterReader, layers: Sequence[FollowedLayer], shifts: Sequ
 def _alone(
     network: Network, layers: Sequence[FollowedLayer], shifts: Sequence[int], example: Example
 ) -> Iterator[tuple[float, float]]:
-    """The share of bits that differ in each layer where it alone is in fixed point, and of those that are ties.
+    """The share of bits that differ in each layer where it alone is in fixed point, and of those
+    that are ties.
 
-    A tie is a membrane in float32 that equals the threshold up to rounding. Integers put it on one side.
+    A tie is a membrane in float32 that equals the threshold up to rounding. Integers put it on one
+    side.
     """
-    fixed, steps, given = quantise(network), example.timesteps, model_bits(network, layers, shifts, example)
+    fixed, steps, given = (
+        quantise(network),
+        example.timesteps,
+        model_bits(network, layers, shifts, example),
+    )
     for number, (layer, shift) in enumerate(zip(network.layers, shifts, strict=True)):
         threshold = torch.as_tensor(layer.spiking_neuron.threshold, dtype=torch.float32)
         integers, reals = (LayerAlone(each, number, given, "cpu") for each in (fixed, network))
         differ = ties = 0
         for (t, fired), _ in zip(
-            *(each.run(shift, min(shift + steps, network.timesteps)) for each in (integers, reals)), strict=True
+            *(each.run(shift, min(shift + steps, network.timesteps)) for each in (integers, reals)),
+            strict=True,
         ):
             bits = by_position(given[layer.name][t], "cpu")
             wrong = fired != bits
@@ -226,7 +269,10 @@ def _alone(
 
 
 DRIFT = 0.25  # bits that differ, as a share of the model's spikes: a layer with more drifts
-PRECISIONS = {"float32": "float32", "fixed": "fixed point"}  # as columns name them, as the report does
+PRECISIONS = {
+    "float32": "float32",
+    "fixed": "fixed point",
+}  # as columns name them, as the report does
 ANSWERING = {"model": "model", "rounded": "model, input in 8 bits", **PRECISIONS}
 
 
@@ -236,14 +282,18 @@ class Comparison(Shown):
 
     Parameters
     ----------
-    layers : a row per layer — layer, neurons, rate (the model's spikes per neuron and step); then of each precision, on
-        the first backend, `rate_…` and `differ_…` (the share of bits that differ from the model's); `alone_fixed` (that
-        share where this layer alone is in fixed point, driven by the model's spikes) and `ties_fixed` (the share of
-        those among them at which the membrane in float32 equals the threshold up to rounding: integers put it on one
-        side)
-    runs : a row per backend and precision — backend, precision, bits, differ (how many bits), digest (of the raster)
-    answers : a row per sample — label (-1 where unknown), model, rounded (the model on the data in 8 bits, where a
-        current drives the network), float32, fixed: the class that each chooses, -1 where all scores are 0
+    layers : a row per layer — layer, neurons, rate (the model's spikes per neuron and step); then
+    of each precision, on
+        the first backend, `rate_…` and `differ_…` (the share of bits that differ from the model's);
+        `alone_fixed` (that share where this layer alone is in fixed point, driven by the model's
+        spikes) and `ties_fixed` (the share of those among them at which the membrane in float32
+        equals the threshold up to rounding: integers put it on one side)
+    runs : a row per backend and precision — backend, precision, bits, differ (how many bits),
+    digest (of the raster)
+    answers : a row per sample — label (-1 where unknown), model, rounded (the model on the data in
+    8 bits, where a
+        current drives the network), float32, fixed: the class that each chooses, -1 where all
+        scores are 0
     """
 
     layers: pd.DataFrame
@@ -254,12 +304,21 @@ class Comparison(Shown):
 
     @property
     def drifts_from(self) -> str | None:
-        """The first layer that drifts: in fixed point, more bits differ than a quarter of the model's spikes."""
+        """The first layer that drifts: in fixed point, more bits differ than a quarter of the
+        model's spikes.
+        """
         drifting = self.layers["layer"][self.layers["differ_fixed"] > DRIFT * self.layers["rate"]]
         return None if drifting.empty else str(drifting.iloc[0])
 
     def _parts(self) -> Iterator[Any]:
-        yield from (self._table(), "", self._drift(), self._alone(), *self._choices(), *self._backends())
+        yield from (
+            self._table(),
+            "",
+            self._drift(),
+            self._alone(),
+            *self._choices(),
+            *self._backends(),
+        )
 
     def _table(self) -> pd.DataFrame:
         columns = {"layer": self.layers["layer"], "neurons": self.layers["neurons"]}
@@ -274,7 +333,8 @@ class Comparison(Shown):
         layer = self.drifts_from
         if layer is None:
             return (
-                f"fixed point does not drift: in every layer fewer bits differ than {DRIFT:.0%} of the model's spikes"
+                f"fixed point does not drift: in every layer fewer bits differ than {DRIFT:.0%} "
+                "of the model's spikes"
             )
         row = self.layers[self.layers["layer"] == layer].iloc[0]
         changed = row["differ_fixed"] / row["rate"] if row["rate"] else np.inf
@@ -287,16 +347,26 @@ class Comparison(Shown):
         row = self.layers.loc[own.idxmax()]
         said = f"alone, {row['layer']} changes most: {_share(own.max())} of the model's spikes"
         ties = row["ties_fixed"] / row["alone_fixed"]
-        return f"{said}; {ties:.0%} of these bits are membranes that meet the threshold exactly" if ties else said
+        return (
+            f"{said}; {ties:.0%} of these bits are membranes that meet the threshold exactly"
+            if ties
+            else said
+        )
 
     def _choices(self) -> Iterator[Any]:
         answers = self.answers
         known = answers[answers["label"] >= 0]
         rows = {name: words for name, words in ANSWERING.items() if name in answers}
-        columns: dict[str, Any] = {f"answers of {len(answers)} sample{'s' * (len(answers) > 1)}": rows.values()}
+        columns: dict[str, Any] = {
+            f"answers of {len(answers)} sample{'s' * (len(answers) > 1)}": rows.values()
+        }
         if len(known):
-            columns[f"right of {len(known)}"] = [f"{np.mean(known[name] == known['label']):.1%}" for name in rows]
-        same = (f"{np.mean(answers[name] == answers['model']):.1%}" for name in rows if name != "model")
+            columns[f"right of {len(known)}"] = [
+                f"{np.mean(known[name] == known['label']):.1%}" for name in rows
+            ]
+        same = (
+            f"{np.mean(answers[name] == answers['model']):.1%}" for name in rows if name != "model"
+        )
         yield pd.DataFrame(columns | {"same as the model's": ["-", *same]})
 
     def _backends(self) -> Iterator[str]:
@@ -306,7 +376,11 @@ class Comparison(Shown):
             yield f"{backend}: {differ}; fixed point has the digest {fixed['digest'][:12]}"
         digests = self.runs[self.runs["precision"] == "fixed"]
         if len(digests) > 1:
-            same = "is the same bits" if digests["digest"].nunique() == 1 else "DIFFERS, which is a bug,"
+            same = (
+                "is the same bits"
+                if digests["digest"].nunique() == 1
+                else "DIFFERS, which is a bug,"
+            )
             yield f"fixed point {same} on {', '.join(digests['backend'])}"
 
 

@@ -50,14 +50,18 @@ class Diff(Shown):
     ----------
     names : of A and B
     samples : number that both hold
-    layers : a row per layer — layer, neurons, spikes_first, spikes_second (of A and of B), only_first, only_second
-        (spikes that the other has not), step and sample (of the first bit that differs; <NA> if there is none)
+    layers : a row per layer — layer, neurons, spikes_first, spikes_second (of A and of B),
+    only_first, only_second
+        (spikes that the other has not), step and sample (of the first bit that differs; <NA> if
+        there is none)
     table : a row per layer and step — layer, step, only_first, only_second
-    answers : samples whose answers differ, -1 (all scores are 0) being one; None if one of the rasters knows none
+    answers : samples whose answers differ, -1 (all scores are 0) being one; None if one of the
+    rasters knows none
     first : the bit that differs first, where it was looked for; None if there is none
     why : why it differs; None if that is not known
     notes : facts that are unknown, or were assumed
-    lag : layer -> how many steps later it stands in B than in A, where one of them passes spikes on a step later
+    lag : layer -> how many steps later it stands in B than in A, where one of them passes spikes on
+    a step later
     """
 
     names: tuple[str, str]
@@ -74,7 +78,12 @@ class Diff(Shown):
 
     @classmethod
     def of(
-        cls, found: Differences, names: tuple[str, str], bit: Bit | None, why: Why | None, notes: tuple[str, ...]
+        cls,
+        found: Differences,
+        names: tuple[str, str],
+        bit: Bit | None,
+        why: Why | None,
+        notes: tuple[str, ...],
     ) -> Diff:
         """The result of counted differences."""
         pair = found.pair
@@ -95,10 +104,14 @@ class Diff(Shown):
             }
         )
         chosen = [raster.predictions for raster in pair.rasters]
-        known = all(raster.header.classes or np.any(raster.predictions >= 0) for raster in pair.rasters)
+        known = all(
+            raster.header.classes or np.any(raster.predictions >= 0) for raster in pair.rasters
+        )
         answers = int(np.sum(chosen[0] != chosen[1])) if known else None
         lag = {name: pair.shifts[1][name] - pair.shifts[0][name] for name in pair.layers}
-        return cls(names, pair.first.n_samples, layers, found.table(), answers, bit, why, notes, lag)
+        return cls(
+            names, pair.first.n_samples, layers, found.table(), answers, bit, why, notes, lag
+        )
 
     @property
     def bits(self) -> int:
@@ -110,21 +123,40 @@ class Diff(Shown):
         return self.bits > 0
 
     def draw(self, path: str | Path) -> Path:
-        """Draw which bits differ, by layer and step, and both membranes of the neuron that differs first (PNG)."""
+        """Draw which bits differ, by layer and step, and both membranes of the neuron that differs
+        first (PNG).
+        """
         from spikesam.pipeline.drawing.difference import DrawnNeuron, draw_difference
 
-        names, steps, neuron = self.layers["layer"].tolist(), len(self.table) // len(self.layers), None
+        names, steps, neuron = (
+            self.layers["layer"].tolist(),
+            len(self.table) // len(self.layers),
+            None,
+        )
         if self.first is not None:
             membranes, fired = {}, {}
-            for name, which, threshold in zip("AB", WHICH, self.why.thresholds if self.why else (), strict=False):
+            for name, which, threshold in zip(
+                "AB", WHICH, self.why.thresholds if self.why else (), strict=False
+            ):
                 if self.why is not None and threshold is not None:
                     membranes[name] = self.why.steps[f"membrane_{which}"].to_numpy() / threshold
                     fired[name] = self.why.steps[f"fired_{which}"].to_numpy()
             about = f"{self.first.layer}, neuron {self.first.neuron}, sample {self.first.sample}"
-            neuron = DrawnNeuron(names.index(self.first.layer), self.first.step, about, membranes, fired)
-        counts = (self.table["only_first"] + self.table["only_second"]).to_numpy().reshape(-1, steps)
+            neuron = DrawnNeuron(
+                names.index(self.first.layer), self.first.step, about, membranes, fired
+            )
+        counts = (
+            (self.table["only_first"] + self.table["only_second"]).to_numpy().reshape(-1, steps)
+        )
         said = f"A: {self.names[0]}. B: {self.names[1]}. {_count(self.samples, 'sample')}."
-        draw_difference(Path(path), said, names, counts, (self.layers["neurons"] * self.samples).tolist(), neuron)
+        draw_difference(
+            Path(path),
+            said,
+            names,
+            counts,
+            (self.layers["neurons"] * self.samples).tolist(),
+            neuron,
+        )
         return Path(path)
 
     def _picture(self) -> bytes:
@@ -169,7 +201,9 @@ class Diff(Shown):
         return pd.DataFrame({**columns, "first differs at": differs})
 
     def bit_words(self, bit: Bit, which: str) -> str:
-        """A bit as a line of the report: its layer, step, sample and neuron, and which raster fires."""
+        """A bit as a line of the report: its layer, step, sample and neuron, and which raster
+        fires.
+        """
         later = self.lag.get(bit.layer, 0)
         step = f"step {bit.step}" + (f" (of B: step {bit.step + later})" if later > 0 else "")
         step += f" (of A: step {bit.step - later})" if later < 0 else ""
@@ -223,14 +257,19 @@ def diff(
 
     Parameters
     ----------
-    first, second : each a raster, its file or the folder of a run. One of them may be a model instead, a checkpoint,
-        its name or a network: it is simulated on the input spikes that the raster holds, or on `data`
-    network : the network that fired the spikes; if not given, the model, or `network.safetensors` beside a raster. A
-        raster that names no network, such as that of a library or a chip, is taken to be of this network, which must
-        fire one of both rasters, in the sample of the first bit that differs
-    layer, sample : where to look for the spike: in one layer, by its name or number; in one sample, by its position;
+    first, second : each a raster, its file or the folder of a run. One of them may be a model
+    instead, a checkpoint,
+        its name or a network: it is simulated on the input spikes that the raster holds, or on
+        `data`
+    network : the network that fired the spikes; if not given, the model, or `network.safetensors`
+    beside a raster. A
+        raster that names no network, such as that of a library or a chip, is taken to be of this
+        network, which must fire one of both rasters, in the sample of the first bit that differs
+    layer, sample : where to look for the spike: in one layer, by its name or number; in one sample,
+    by its position;
         everywhere if not given
-    data : the samples, as of :func:`simulate`; for a network that a current drives, and where a raster does not hold
+    data : the samples, as of :func:`simulate`; for a network that a current drives, and where a
+    raster does not hold
         its input
     backend, precision : for the simulation of a model
 
@@ -256,7 +295,9 @@ def diff(
         sides: list[Any] = [opened_side(each, resources) for each in (first, second)]
         rasters = [side for side in sides if isinstance(side, RasterReader)]
         if not rasters:
-            raise InputError("diff: got two models, expected a raster among them; simulate one of them first")
+            raise InputError(
+                "diff: got two models, expected a raster among them; simulate one of them first"
+            )
         model = next((side for side in sides if not isinstance(side, RasterReader)), None)
         named = None if network is None else loaded_network(network, WHAT)
         known = model or named or network_beside(rasters)
@@ -264,13 +305,22 @@ def diff(
         names = [raster_words(raster) for raster in rasters]
         if model is not None:
             at = sides.index(model)
-            fired = resources.enter_context(simulated(model, rasters[0], source, backend, precision))
-            called = str((first, second)[at]) if isinstance((first, second)[at], (str, PathLike)) else "the model"
+            fired = resources.enter_context(
+                simulated(model, rasters[0], source, backend, precision)
+            )
+            called = (
+                str((first, second)[at])
+                if isinstance((first, second)[at], (str, PathLike))
+                else "the model"
+            )
             rasters.insert(at, fired)
             names.insert(at, f"{called} on {raster_words(fired, named=False)}")
         same_index = model is None or not (data is None or hasattr(data, "__array__"))
         pair = line_up(rasters[0], rasters[1], same_index=same_index)
-        found, where = Differences(pair), None if sample is None else position(sample, pair.first.n_samples, "sample")
+        found, where = (
+            Differences(pair),
+            None if sample is None else position(sample, pair.first.n_samples, "sample"),
+        )
         bit, why, notes = next(found.firsts(layer, where), None), None, list[str]()
         if bit is not None:
             networks = (None if each is None else plain_network(each) for each in (named, model))
@@ -278,10 +328,16 @@ def diff(
             if any(rules):
                 driven = what_drives(source, rasters[0].header.seed)
                 unlike = _unlike(pair, rules, driven, bit.sample)
-                fits = any(rule and (rule.proven or not of) for rule, of in zip(rules, unlike, strict=True))
+                fits = any(
+                    rule and (rule.proven or not of) for rule, of in zip(rules, unlike, strict=True)
+                )
                 if named is not None and not fits:
-                    wrong = "; ".join(f"{name}: {of}" for name, of in zip("AB", unlike, strict=True) if of)
-                    raise InputError(f"network: fires neither raster, expected that of one of them ({wrong})")
+                    wrong = "; ".join(
+                        f"{name}: {of}" for name, of in zip("AB", unlike, strict=True) if of
+                    )
+                    raise InputError(
+                        f"network: fires neither raster, expected that of one of them ({wrong})"
+                    )
                 try:
                     why = explain_bit(bit, Traced(pair, rules, driven))
                 except InputError as error:
@@ -292,7 +348,9 @@ def diff(
 def _unlike(
     pair: RasterPair, rules: tuple[Rule | None, Rule | None], driven: Driven | None, sample: int
 ) -> tuple[str | None, str | None]:
-    """Of each raster whose network is taken for granted, the first layer that fires otherwise; None if none does."""
+    """Of each raster whose network is taken for granted, the first layer that fires otherwise; None
+    if none does.
+    """
     found: list[str | None] = [None, None]
     with suppress(InputError):
         traced = Traced(pair, rules, driven)
@@ -300,10 +358,16 @@ def _unlike(
             for layer in rule.network.layers if rule and not rule.proven else ():
                 if layer.name not in pair.layers:
                     continue
-                with suppress(InputError):  # numbers that drive it are not known, or it is in one raster alone
-                    missed = traced.misses(which, layer.name, sample, {"": FiringRule(layer.spiking_neuron)})[""].sum()
+                with suppress(
+                    InputError
+                ):  # numbers that drive it are not known, or it is in one raster alone
+                    missed = traced.misses(
+                        which, layer.name, sample, {"": FiringRule(layer.spiking_neuron)}
+                    )[""].sum()
                     if missed:
-                        found[which] = f"{missed:,} bits of {layer.name} in sample {sample} are others"
+                        found[which] = (
+                            f"{missed:,} bits of {layer.name} in sample {sample} are others"
+                        )
                         break
     return found[0], found[1]
 
@@ -311,22 +375,31 @@ def _unlike(
 def _rules(
     pair: RasterPair, named: Network | None, model: Network | None
 ) -> tuple[tuple[Rule | None, Rule | None], list[str]]:
-    """The rules of both rasters, of the network that was `named` or the `model` simulated, and notes where unknown."""
+    """The rules of both rasters, of the network that was `named` or the `model` simulated, and
+    notes where unknown.
+    """
     rules: list[Rule | None] = []
     notes = []
     for name, raster in zip("AB", pair.rasters, strict=True):
         said, found, refused = bool(raster.header.network_sha256), None, []
         beside = [] if raster.path is None else [None]  # the file that lies there
-        for candidate in [each for each in (named, model) if each is not None] + beside if said else []:
+        for candidate in (
+            [each for each in (named, model) if each is not None] + beside if said else []
+        ):
             try:
                 found = found or Rule(recorded_network(raster, candidate), proven=True)
             except InputError as error:  # noqa: PERF203
                 refused.append(finding(error))
         rules.append(found)
         if said and found is None:
-            notes.append(f"{name}'s membranes are not known: {refused[0] if refused else 'give its network'}")
+            notes.append(
+                f"{name}'s membranes are not known: {refused[0] if refused else 'give its network'}"
+            )
         elif said and named is not None and refused:
-            notes.append(f"the network that was given is not {name}'s; the one that is known was taken: {refused[0]}")
+            notes.append(
+                f"the network that was given is not {name}'s; the one that is known was taken: "
+                f"{refused[0]}"
+            )
     taken = named or model or next((rule.network for rule in rules if rule), None)
     if lying := None if taken else network_beside(pair.rasters):
         taken = plain_network(lying)
@@ -335,12 +408,23 @@ def _rules(
         if raster.header.network_sha256:
             continue
         if taken is None:
-            notes.append(f"{name} does not say which network fired it; give the network, to know why they differ")
+            notes.append(
+                f"{name} does not say which network fired it; give the network, to know why they "
+                "differ"
+            )
         else:
-            whose = "the one that was given" if named else "the one that lies beside it" if lying else f"{other}'s"
+            whose = (
+                "the one that was given"
+                if named
+                else "the one that lies beside it"
+                if lying
+                else f"{other}'s"
+            )
             try:
                 rules[which] = Rule(fired_by(raster, taken), proven=False)
-                notes.append(f"{name} does not say which network fired it: it is taken to be {whose}")
+                notes.append(
+                    f"{name} does not say which network fired it: it is taken to be {whose}"
+                )
             except InputError as error:
                 notes.append(f"{name}'s membranes are not known: {finding(error)}")
     return (rules[0], rules[1]), notes

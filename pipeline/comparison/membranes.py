@@ -1,4 +1,6 @@
-"""Layers of two rasters, step by step: what arrives, membranes, and what networks' rules, or others, make of them."""
+"""Layers of two rasters, step by step: what arrives, membranes, and what networks' rules, or
+others, make of them.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from spikesam.backends.input_currents import currents_of_numbers
-from spikesam.backends.network import LIF, THETA, Input, Layer, Network, Shape, Source, SpikingNeuron, pair
+from spikesam.backends.network import (
+    LIF,
+    THETA,
+    Input,
+    Layer,
+    Network,
+    Shape,
+    Source,
+    SpikingNeuron,
+    pair,
+)
 from spikesam.backends.network.step import ROUNDING, Neurons, arrived, current_of, factors, on_maps
 from spikesam.backends.network.table import by_sides
 from spikesam.pipeline.comparison.pair import Bit, RasterPair
@@ -51,7 +63,8 @@ def rules_of(neuron: SpikingNeuron) -> dict[str, FiringRule]:
     if neuron.reset == "subtract" and not np.array_equal(neuron.subtracted, neuron.threshold):
         found["a reset by subtraction behind the leak"] = subtracting
     return {
-        name: FiringRule(each, at=each.fires_at_threshold != neuron.fires_at_threshold) for name, each in found.items()
+        name: FiringRule(each, at=each.fires_at_threshold != neuron.fires_at_threshold)
+        for name, each in found.items()
     }
 
 
@@ -69,21 +82,31 @@ def leaks_of(neuron: SpikingNeuron) -> dict[str, FiringRule]:
     """Neurons of other leaks."""
     found = {}
     for leak in LEAKS:
-        other: Any = {"leak": leak} if isinstance(neuron, LIF) else {"decay": round(THETA * (1 - leak))}
+        other: Any = (
+            {"leak": leak} if isinstance(neuron, LIF) else {"decay": round(THETA * (1 - leak))}
+        )
         if np.any(neuron.leak != leak):
             found[f"a leak of {leak}"] = FiringRule(replace(neuron, **other))
     return found
 
 
-def threshold_between(neuron: SpikingNeuron, low: float, high: float, *, alone: bool = False) -> dict[str, FiringRule]:
-    """Neurons whose thresholds differ by a factor between two, if any; `alone`: a spike subtracts what it did."""
+def threshold_between(
+    neuron: SpikingNeuron, low: float, high: float, *, alone: bool = False
+) -> dict[str, FiringRule]:
+    """Neurons whose thresholds differ by a factor between two, if any; `alone`: a spike subtracts
+    what it did.
+    """
     if low > high + ROUNDING:
         return {}
-    factor = (low + high) / 2 if high < np.inf else 2 * low  # none fires at all, if there is no upper bound
+    factor = (
+        (low + high) / 2 if high < np.inf else 2 * low
+    )  # none fires at all, if there is no upper bound
     if isinstance(neuron, LIF):
         threshold: Any = neuron.threshold * factor
     else:
-        down = np.ceil if neuron.fires_at_threshold else np.floor  # to the last integer at which the same fire
+        down = (
+            np.ceil if neuron.fires_at_threshold else np.floor
+        )  # to the last integer at which the same fire
         threshold = down(neuron.threshold * factor).astype(np.int64)
     amount = None if neuron.reset == "zero" else neuron.subtracted
     if not alone and amount is not None:
@@ -100,24 +123,34 @@ def _as_its_own(neuron: SpikingNeuron, number: Any) -> Any:
     return number if isinstance(neuron, LIF) else rounded
 
 
-Given = Callable[[str], NDArray[Any]]  # name of a layer -> its spikes, (T, C, H, W) bool; or the numbers of a current
+Given = Callable[
+    [str], NDArray[Any]
+]  # name of a layer -> its spikes, (T, C, H, W) bool; or the numbers of a current
 Currents = Callable[[int], list[NDArray[Any]]]  # t -> a[t] of each input, (C, H, W)
 
 
 class DrivenLayer:
-    """One layer, by name, of a network in float32 or fixed point, driven by recorded spikes, step by step, in NumPy.
+    """One layer, by name, of a network in float32 or fixed point, driven by recorded spikes, step
+    by step, in NumPy.
 
-    So what other layers do wrong changes nothing here. Equations: neurons.py and inputs.py of `backends/network/`.
+    So what other layers do wrong changes nothing here. Equations: neurons.py and inputs.py of
+    `backends/network/`.
     """
 
     def __init__(self, network: Network, name: str) -> None:
         self.network, self.number = network, network.place(name) - 1
         layer = network.layers[self.number]
-        self.inputs, self.neuron, self.fixed = layer.inputs, layer.spiking_neuron, network.precision == "fixed"
+        self.inputs, self.neuron, self.fixed = (
+            layer.inputs,
+            layer.spiking_neuron,
+            network.precision == "fixed",
+        )
         self.shape = network.shapes[self.number + 1]
 
     def reads(self, place: Shape) -> Iterator[tuple[Source, NDArray[np.bool_]]]:
-        """Each source of spikes, and which of its neurons reach that at `place` through a weight that is not 0."""
+        """Each source of spikes, and which of its neurons reach that at `place` through a weight
+        that is not 0.
+        """
         for number, each in enumerate(self.inputs):
             if (self.number, number) in self.network.driven:
                 continue
@@ -139,13 +172,20 @@ class DrivenLayer:
                 if each.current_sum:
                     cells[:] = 1
                 weight = (each.weight[channel : channel + 1] != 0).astype(np.float64)
-                reached = transposed(each, weight, cells, (shape[0], shape[1] // down, shape[2] // across)) > 0
+                reached = (
+                    transposed(
+                        each, weight, cells, (shape[0], shape[1] // down, shape[2] // across)
+                    )
+                    > 0
+                )
                 mask = reached.repeat(down, axis=1).repeat(across, axis=2)
             for source in each.sources:
                 yield source, gathered(mask.astype(np.float64), each.spread) > 0
 
     def _attended(self, each: Input, place: Shape) -> list[NDArray[np.bool_]]:
-        """The neurons of each source of attention that can reach one neuron: of its head, its token, its channel."""
+        """The neurons of each source of attention that can reach one neuron: of its head, its
+        token, its channel.
+        """
         channel, row, column = place
         whole = np.zeros(self._seen(each), np.bool_)
         query, key, value = factors(each, whole)  # views
@@ -156,11 +196,16 @@ class DrivenLayer:
         return [mask for mask in masks for _ in range(each.planes)]
 
     def currents(self, given: Given) -> Currents:
-        """Function to a[t] of each input, (C, H, W), of what each layer fired in a sample, (T, C, H, W) bool.
+        """Function to a[t] of each input, (C, H, W), of what each layer fired in a sample, (T, C,
+        H, W) bool.
 
-        An "input" of numbers is in units of int8: (C, H, W) of a constant current, (T, C, H, W) of a changing one.
+        An "input" of numbers is in units of int8: (C, H, W) of a constant current, (T, C, H, W) of
+        a changing one.
         """
-        inputs = [self._current(each, (self.number, number), given) for number, each in enumerate(self.inputs)]
+        inputs = [
+            self._current(each, (self.number, number), given)
+            for number, each in enumerate(self.inputs)
+        ]
         return lambda t: [of_input(t) for of_input in inputs]
 
     def _source(self, each: Input) -> Shape:
@@ -169,13 +214,19 @@ class DrivenLayer:
     def _seen(self, each: Input) -> Shape:
         return each.arriving(self._source(each))
 
-    def _current(self, each: Input, key: tuple[int, int], given: Given) -> Callable[[int], NDArray[Any]]:
+    def _current(
+        self, each: Input, key: tuple[int, int], given: Given
+    ) -> Callable[[int], NDArray[Any]]:
         read = {source.layer: given(source.layer) for source in each.sources}
         if key in self.network.driven:
             (source,), dtype = each.sources, np.int64 if self.fixed else np.float32
             delay = source.longest
-            (steps,) = currents_of_numbers(self.network, key, np.expand_dims(read[source.layer], -4))
-            return lambda t: (steps[min(max(t - delay, 0), len(steps) - 1)] * (t >= delay)).astype(dtype)
+            (steps,) = currents_of_numbers(
+                self.network, key, np.expand_dims(read[source.layer], -4)
+            )
+            return lambda t: (steps[min(max(t - delay, 0), len(steps) - 1)] * (t >= delay)).astype(
+                dtype
+            )
         return lambda t: current_of(each, arrived(each, read, t))
 
 
@@ -183,7 +234,12 @@ class Membranes(Neurons):
     """The membranes of a layer, or of another neuron in its place, from rest, whatever fires."""
 
     def __init__(self, layer: DrivenLayer, neuron: SpikingNeuron | None = None) -> None:
-        super().__init__(neuron or layer.neuron, layer.inputs, layer.shape, np.int64 if layer.fixed else np.float32)
+        super().__init__(
+            neuron or layer.neuron,
+            layer.inputs,
+            layer.shape,
+            np.int64 if layer.fixed else np.float32,
+        )
 
     @property
     def at(self) -> NDArray[np.bool_]:
@@ -212,7 +268,9 @@ class Membrane:
 
 
 class Traced:
-    """Two rasters with their networks, at least one, in the networks' time; `driven` gives an input, if it is known."""
+    """Two rasters with their networks, at least one, in the networks' time; `driven` gives an
+    input, if it is known.
+    """
 
     def __init__(
         self,
@@ -227,17 +285,23 @@ class Traced:
             raise InputError("the networks of A and B are connected differently")
         self.starts, *others = (_starts(pair, network) for network in networks)
         if any(starts != self.starts for starts in others):
-            raise InputError("the networks of A and B have other delays, and the rasters do not show them")
+            raise InputError(
+                "the networks of A and B have other delays, and the rasters do not show them"
+            )
         self.spikes = lru_cache(maxsize=4)(self._spikes)
         self.membrane = lru_cache(maxsize=4)(self._membrane)
 
     def layers(self, bit: Bit) -> tuple[DrivenLayer, DrivenLayer]:
-        """The bit's layer in the network of each raster, or in the other one's where it is not known."""
+        """The bit's layer in the network of each raster, or in the other one's where it is not
+        known.
+        """
         first, second = (rule.network if rule else self.network for rule in self.rules)
         return DrivenLayer(first, bit.layer), DrivenLayer(second, bit.layer)
 
     def _membrane(self, which: int, bit: Bit) -> Membrane | None:
-        """The bit's neuron in the first (0) or second (1) raster; None without its network; refuses unknown input."""
+        """The bit's neuron in the first (0) or second (1) raster; None without its network; refuses
+        unknown input.
+        """
         rule = self.rules[which]
         if rule is None:
             return None
@@ -263,15 +327,18 @@ class Traced:
     ) -> dict[str, NDArray[np.int64]]:
         """Rules -> how often each fires otherwise than a raster's layer, at each neuron: (C, H, W).
 
-        A neuron is reset where its rule says, so that a changed bit counts once. Where the order of additions decides,
-        the raster is right. Without `all_of_them` a rule is left at its first miss. `exact`: the input is not rounded.
+        A neuron is reset where its rule says, so that a changed bit counts once. Where the order of
+        additions decides, the raster is right. Without `all_of_them` a rule is left at its first
+        miss. `exact`: the input is not rounded.
         """
         of_layer, shared, fired, window = self._driven(which, layer, sample, exact=exact)
         itself = any(source.layer == layer for each in of_layer.inputs for source in each.sources)
         follows = {name: fired.copy() if itself else fired for name in variants}
         left = {name: Membranes(of_layer, variant.neuron) for name, variant in variants.items()}
         currents = {
-            name: self._driven(which, layer, sample, follows[name], exact=exact)[1] if itself else shared
+            name: self._driven(which, layer, sample, follows[name], exact=exact)[1]
+            if itself
+            else shared
             for name in variants
         }
         before = {name: np.zeros(of_layer.shape, np.bool_) for name in variants}
@@ -290,51 +357,81 @@ class Traced:
                     del left[name]
         return found
 
-    def fitting(self, which: int, layer: str, samples: Sequence[int], variants: Mapping[str, FiringRule]) -> list[str]:
+    def fitting(
+        self, which: int, layer: str, samples: Sequence[int], variants: Mapping[str, FiringRule]
+    ) -> list[str]:
         """The rules of which the whole layer fires all that a raster has."""
         for sample in samples:
             missed = self.misses(which, layer, sample, variants, all_of_them=False)
-            variants = {name: variant for name, variant in variants.items() if not missed[name].any()}
+            variants = {
+                name: variant for name, variant in variants.items() if not missed[name].any()
+            }
         return [*variants]
 
-    def other_thresholds(self, which: int, name: str, samples: Sequence[int]) -> dict[str, FiringRule]:
-        """Thresholds, the network's times a factor f, by which a layer might fire as a raster has it.
+    def other_thresholds(
+        self, which: int, name: str, samples: Sequence[int]
+    ) -> dict[str, FiringRule]:
+        """Thresholds, the network's times a factor f, by which a layer might fire as a raster has
+        it.
 
-        A membrane is linear in what a spike subtracts, so where it is above f θ says how large f may be.
+        A membrane is linear in what a spike subtracts, so where it is above f θ says how large f
+        may be.
         """
-        bounds = np.array([[0.0, np.inf], [0.0, np.inf]])  # of f where f times as much is subtracted, and where θ is
+        bounds = np.array(
+            [[0.0, np.inf], [0.0, np.inf]]
+        )  # of f where f times as much is subtracted, and where θ is
         for sample in samples:
             layer, currents, fired, window = self._driven(which, name, sample)
             own, kept = Membranes(layer), Membranes(layer, replace(layer.neuron, reset_by=0))
             for t in range(1, window.stop):
                 v, whole = (each.step(t, currents(t), fired[t - 1]) for each in (own, kept))
                 theta, now = on_maps(layer.neuron.threshold), fired[t]
-                for bound, factor in zip(bounds, (whole / (theta + whole - v), v / theta), strict=True):
+                for bound, factor in zip(
+                    bounds, (whole / (theta + whole - v), v / theta), strict=True
+                ):
                     bound[0] = factor[~now].max(initial=bound[0]) if t in window else bound[0]
                     bound[1] = factor[now].min(initial=bound[1])
         found = threshold_between(layer.neuron, *bounds[0])
         return (
-            found if layer.neuron.reset == "zero" else found | threshold_between(layer.neuron, *bounds[1], alone=True)
+            found
+            if layer.neuron.reset == "zero"
+            else found | threshold_between(layer.neuron, *bounds[1], alone=True)
         )
 
     def _driven(
-        self, which: int, name: str, sample: int, own: NDArray[np.bool_] | None = None, *, exact: bool = False
+        self,
+        which: int,
+        name: str,
+        sample: int,
+        own: NDArray[np.bool_] | None = None,
+        *,
+        exact: bool = False,
     ) -> tuple[DrivenLayer, Currents, NDArray[np.bool_], range]:
-        """A layer, its currents and its own spikes, a raster's or others, and the steps that the raster has."""
+        """A layer, its currents and its own spikes, a raster's or others, and the steps that the
+        raster has.
+        """
         rule, start = self.rules[which], self.starts[name]
         assert rule
         layer = DrivenLayer(rule.network, name)
         own = self.spikes(which, name, sample) if own is None else own
-        of = layer.currents(lambda each: own if each == name else self._given(which, each, name, sample, exact=exact))
+        of = layer.currents(
+            lambda each: (
+                own if each == name else self._given(which, each, name, sample, exact=exact)
+            )
+        )
         return layer, lru_cache(maxsize=3)(of), own, range(start, start + self.pair.steps)
 
     def arriving(self, bit: Bit) -> NDArray[np.int64]:
-        """Spikes that reach the bit's neuron by weights that are not 0: (3, steps), in A, in B, in one alone."""
+        """Spikes that reach the bit's neuron by weights that are not 0: (3, steps), in A, in B, in
+        one alone.
+        """
         start = self.starts[bit.layer]
         found = np.zeros((3, start + self.pair.steps), np.int64)
         for reads in zip(*(layer.reads(bit.neuron) for layer in self.layers(bit)), strict=True):
             first, second = (
-                source.arriving(partial(_later, self._given(which, source.layer, bit.layer, bit.sample) & mask))
+                source.arriving(
+                    partial(_later, self._given(which, source.layer, bit.layer, bit.sample) & mask)
+                )
                 for which, (source, mask) in enumerate(reads)
             )
             for row, spikes in zip(found, (first, second, first ^ second), strict=True):
@@ -342,9 +439,13 @@ class Traced:
         return found[:, start:]
 
     def steps(self, bit: Bit) -> pd.DataFrame:
-        """A row per step: what arrives in each raster, the membranes, and the spikes of the bit's neuron."""
+        """A row per step: what arrives in each raster, the membranes, and the spikes of the bit's
+        neuron.
+        """
         columns: dict[str, Any] = {"step": np.arange(self.pair.steps)}
-        columns |= zip(("arrive_first", "arrive_second", "arrive_differ"), self.arriving(bit), strict=True)
+        columns |= zip(
+            ("arrive_first", "arrive_second", "arrive_differ"), self.arriving(bit), strict=True
+        )
         for which, name in enumerate(("first", "second")):
             if (membrane := self.membrane(which, bit)) is not None:
                 columns[f"membrane_{name}"] = membrane.values
@@ -358,8 +459,12 @@ class Traced:
         sources = (source.layer for source, _ in self.layers(bit)[0].reads(bit.neuron))
         return [name for name in dict.fromkeys(sources) if name not in self.pair.layers]
 
-    def _given(self, which: int, name: str, reader: str, sample: int, *, exact: bool = False) -> NDArray[Any]:
-        """A layer's spikes in one raster, or in the other one where this does not hold it; or the input's numbers."""
+    def _given(
+        self, which: int, name: str, reader: str, sample: int, *, exact: bool = False
+    ) -> NDArray[Any]:
+        """A layer's spikes in one raster, or in the other one where this does not hold it; or the
+        input's numbers.
+        """
         for holder in (which, 1 - which):
             if name in self.pair.rasters[holder]:
                 return self.spikes(holder, name, sample)
@@ -367,12 +472,16 @@ class Traced:
             raise InputError(f"{reader} reads {name}, which neither raster holds")
         if self.driven is None:
             what = "a current drives it" if self.network.current_input else "it reads the input"
-            raise InputError(f"{reader}: {what}, which neither raster holds; give the data that it is made of")
+            raise InputError(
+                f"{reader}: {what}, which neither raster holds; give the data that it is made of"
+            )
         rule = self.rules[which] or self.rules[1 - which]
         return self.driven(sample, rule.network if rule else self.network, exact)
 
     def _spikes(self, which: int, layer: str, sample: int) -> NDArray[np.bool_]:
-        """(T, C, H, W) of one sample in the network's time; none outside of the steps that both rasters have."""
+        """(T, C, H, W) of one sample in the network's time; none outside of the steps that both
+        rasters have.
+        """
         raster, start = self.pair.rasters[which], self.starts[layer]
         own = start if raster.header.layer_delay else 0
         bits = np.zeros((self.network.timesteps, *raster.layer(layer).shape), np.bool_)
@@ -388,12 +497,17 @@ def _later(spikes: NDArray[np.bool_], delay: int) -> NDArray[np.bool_]:
 
 def _wiring(network: Network) -> tuple[object, ...]:
     """Which layer reads what."""
-    sources = tuple(tuple(tuple(s.layer for s in each.sources) for each in layer.inputs) for layer in network.layers)
+    sources = tuple(
+        tuple(tuple(s.layer for s in each.sources) for each in layer.inputs)
+        for layer in network.layers
+    )
     return network.raster_names, network.shapes, network.current_input, network.timesteps, sources
 
 
 def _starts(pair: RasterPair, network: Network) -> dict[str, int]:
-    """Each layer of a network -> its step at the first step of the rasters; refuses a network that cannot be theirs."""
+    """Each layer of a network -> its step at the first step of the rasters; refuses a network that
+    cannot be theirs.
+    """
     for name in pair.layers:
         shape = pair.first.layer(name).shape
         if name not in network.raster_names:
@@ -406,10 +520,14 @@ def _starts(pair: RasterPair, network: Network) -> dict[str, int]:
     if late != (ways["input"] if quick else 0):
         steps = network.timesteps - (ways["input"] if quick else 0)
         raise InputError(f"the rasters have {pair.steps} steps, the network takes {steps}")
-    starts = {name: late - ways.get(name, late) if quick else 0 for name in ("input", *network.raster_names)}
+    starts = {
+        name: late - ways.get(name, late) if quick else 0
+        for name in ("input", *network.raster_names)
+    }
     if early := [name for name, start in starts.items() if start < 0]:
         raise InputError(
-            f"layer {early[0]!r} is further from the answer than the input is by a shorter way, so that the steps of "
+            f"layer {early[0]!r} is further from the answer than the input is by a shorter way, so "
+            "that the steps of "
             "rasters without delay between layers cannot be found in those of the network"
         )
     return starts

@@ -41,7 +41,8 @@ class Bit:
 class RasterPair:
     """Two open rasters whose layers, `steps` and samples are beside each other.
 
-    Where one alone passes spikes on a step later in each layer, `shifts` has layer -> its first of these steps.
+    Where one alone passes spikes on a step later in each layer, `shifts` has layer -> its first of
+    these steps.
     """
 
     first: RasterReader
@@ -65,7 +66,9 @@ class RasterPair:
 
 
 def line_up(first: RasterReader, second: RasterReader, *, same_index: bool = True) -> RasterPair:
-    """Put two rasters beside each other, of the same samples (positions, too, if `same_index`), steps and shapes."""
+    """Put two rasters beside each other, of the same samples (positions, too, if `same_index`),
+    steps and shapes.
+    """
     one, other = first.where, second.where
     if one == other:  # both are in memory
         one, other = f"{one} (first)", f"{other} (second)"
@@ -75,43 +78,56 @@ def line_up(first: RasterReader, second: RasterReader, *, same_index: bool = Tru
     if same_index and (wrong := np.flatnonzero(first.samples.index != second.samples.index)).size:
         at = int(wrong[0])
         raise InputError(
-            f"{other}: sample {at} is number {second.samples.index[at]} of its data, in {one} it is number "
+            f"{other}: sample {at} is number {second.samples.index[at]} of its data, in {one} it "
+            "is number "
             f"{first.samples.index[at]}; expected the same samples in the same order"
         )
     layers = tuple(name for name in first if name in second)
     if not layers:
         raise InputError(
-            f"{other}: holds layers {', '.join(second)}, expected some of those of {one}: {', '.join(first)}"
+            f"{other}: holds layers {', '.join(second)}, expected some of those of {one}: "
+            f"{', '.join(first)}"
         )
     for name in layers:
         shapes = [raster.layer(name).shape for raster in (first, second)]
         if shapes[0] != shapes[1]:
             found, expected = ("×".join(map(str, shape)) for shape in reversed(shapes))
-            raise InputError(f"{other}: layer {name!r} is {found}, expected {expected}, as in {one}")
+            raise InputError(
+                f"{other}: layer {name!r} is {found}, expected {expected}, as in {one}"
+            )
     delays = [raster.header.layer_delay for raster in (first, second)]
     here = dict.fromkeys(layers, 0)
     if delays[0] == delays[1]:
         if first.timesteps != second.timesteps:
-            raise InputError(f"{other}: has {second.timesteps} steps, expected {first.timesteps}, as {one} has")
+            raise InputError(
+                f"{other}: has {second.timesteps} steps, expected {first.timesteps}, as {one} has"
+            )
         return RasterPair(first, second, layers, first.timesteps, (here, here))
     slow, quick = (first, second) if delays[0] else (second, first)
     late = arrivals(slow, quick.timesteps)
     if late is None:
         slow_name, quick_name = (one, other) if slow is first else (other, one)
         raise InputError(
-            f"{slow_name}: passes spikes on a step later in each layer and has {slow.timesteps} steps, "
-            f"{quick_name} in the same step and has {quick.timesteps}; expected so many more as the last layer is "
+            f"{slow_name}: passes spikes on a step later in each layer and has {slow.timesteps} "
+            "steps, "
+            f"{quick_name} in the same step and has {quick.timesteps}; expected so many more as "
+            "the last layer is "
             "deep. If neither or both do, say so where they are recorded: layer_delay"
         )
     shifts = {name: late[name] for name in layers}
-    return RasterPair(first, second, layers, quick.timesteps, (shifts, here) if slow is first else (here, shifts))
+    return RasterPair(
+        first, second, layers, quick.timesteps, (shifts, here) if slow is first else (here, shifts)
+    )
 
 
 def arrivals(slow: RasterReader, steps: int) -> dict[str, int] | None:
-    """Each layer of a raster with a step a layer -> the step at which it sees an input of `steps`, if that fits."""
+    """Each layer of a raster with a step a layer -> the step at which it sees an input of `steps`,
+    if that fits.
+    """
     last, extra = slow.layers[-1], slow.timesteps - steps
     found = {
-        layer.name: extra - (last.number - layer.number if layer.to_readout is None else layer.to_readout)
+        layer.name: extra
+        - (last.number - layer.number if layer.to_readout is None else layer.to_readout)
         for layer in slow.layers
     }
     fits = all((at == 0) if slow.layer(name).number == 0 else at > 0 for name, at in found.items())
@@ -120,7 +136,9 @@ def arrivals(slow: RasterReader, steps: int) -> dict[str, int] | None:
 
 
 class Differences:
-    """Bits that differ: `only` (2, layers, steps) in one raster alone, `spikes` (2, layers) of each, of all samples."""
+    """Bits that differ: `only` (2, layers, steps) in one raster alone, `spikes` (2, layers) of
+    each, of all samples.
+    """
 
     def __init__(self, pair: RasterPair) -> None:
         self.pair = pair
@@ -147,17 +165,25 @@ class Differences:
             self._firsts.append(Bit(layer, sample, step, (channel, row, column), fired))
 
     def firsts(self, layer: str | int | None = None, sample: int | None = None) -> Iterator[Bit]:
-        """The bits that differ first in each layer and sample, or in those given, the earliest and shallowest first."""
+        """The bits that differ first in each layer and sample, or in those given, the earliest and
+        shallowest first.
+        """
         name = None
         if layer is not None:
             numbers = {each: self.pair.first.layer(each).number for each in self.pair.layers}
             name = find_layer(layer, numbers, "layer")
         order = {each: place for place, each in enumerate(self.pair.layers)}
-        chosen = [bit for bit in self._firsts if bit.layer == (name or bit.layer) and sample in (None, bit.sample)]
+        chosen = [
+            bit
+            for bit in self._firsts
+            if bit.layer == (name or bit.layer) and sample in (None, bit.sample)
+        ]
         yield from sorted(chosen, key=lambda bit: (bit.step, order[bit.layer], bit.sample))
 
     def table(self) -> pd.DataFrame:
-        """A row per layer and step: layer, step, only_first, only_second (spikes, over all samples)."""
+        """A row per layer and step: layer, step, only_first, only_second (spikes, over all
+        samples).
+        """
         layers, steps = self.only.shape[1:]
         return pd.DataFrame(
             {

@@ -1,4 +1,6 @@
-"""The two sides of `diff`: a raster, or a model that is simulated on the raster's own input or data."""
+"""The two sides of `diff`: a raster, or a model that is simulated on the raster's own input or
+data.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
 
 EXPECTED = "the folder of a finished run, a raster or a network"
 WHAT = "diff: got {}, expected a raster or a network, or the name or file of one"
-# sample, network, whether numbers are as they are, not rounded -> its input: (T, C, H, W) or (C, H, W)
+# sample, network, whether numbers are as they are, not rounded -> its input: (T, C, H, W) or (C, H,
+# W)
 Driven = Callable[[int, Network, bool], NDArray[Any]]
 
 
@@ -38,11 +41,17 @@ def opened_side(given: Any, resources: ExitStack) -> RasterReader | Model:
     if not isinstance(given, (str, PathLike)):
         return loaded_network(given, WHAT)
     path = raster_file(Path(given), EXPECTED)
-    return resources.enter_context(RasterReader(path)) if is_raster(path) else loaded_network(given, WHAT)
+    return (
+        resources.enter_context(RasterReader(path))
+        if is_raster(path)
+        else loaded_network(given, WHAT)
+    )
 
 
 def is_raster(given: Path) -> bool:
-    """True of a run's folder, and of a file called as rasters are or that begins as one and is no foreign network."""
+    """True of a run's folder, and of a file called as rasters are or that begins as one and is no
+    foreign network.
+    """
     from spikesam.pipeline.networks.checkpoint_files import FOREIGN
 
     path = raster_file(given, EXPECTED)
@@ -68,7 +77,9 @@ def raster_words(raster: RasterReader, *, named: bool = True) -> str:
 
 
 def samples_of(data: Any, model: Model | None, raster: RasterReader) -> Samples:
-    """The samples of a raster, made of its data; refused if they fit no network, or there is none to take them."""
+    """The samples of a raster, made of its data; refused if they fit no network, or there is none
+    to take them.
+    """
     from spikesam.pipeline.engine.open_samples import open_samples
     from spikesam.pipeline.images.samples import Samples
 
@@ -78,22 +89,34 @@ def samples_of(data: Any, model: Model | None, raster: RasterReader) -> Samples:
     return open_samples(data, model, samples=count, seed=raster.header.seed)
 
 
-def simulated(model: Model, raster: RasterReader, source: Samples | None, backend: str, precision: str) -> RasterReader:
-    """The spikes of a model on the samples of a raster; an InputError if what drives it is not known."""
+def simulated(
+    model: Model, raster: RasterReader, source: Samples | None, backend: str, precision: str
+) -> RasterReader:
+    """The spikes of a model on the samples of a raster; an InputError if what drives it is not
+    known.
+    """
     from spikesam.pipeline.engine.simulate import simulate
     from spikesam.pipeline.images.samples import InputSteps
 
     if source is not None:
-        return simulate(model, source, backend=backend, precision=precision, seed=raster.header.seed)
+        return simulate(
+            model, source, backend=backend, precision=precision, seed=raster.header.seed
+        )
     network = plain_network(model)
     if not network.spiking_input:
-        raise InputError(f"{raster.where}: holds spikes, and a current drives the model", "give-data")
+        raise InputError(
+            f"{raster.where}: holds spikes, and a current drives the model", "give-data"
+        )
     if "input" not in raster:
-        raise InputError(f"{raster.where}: does not hold the spikes of its input, which the model needs", "give-data")
+        raise InputError(
+            f"{raster.where}: does not hold the spikes of its input, which the model needs",
+            "give-data",
+        )
     spec = raster.layer("input")
     if spec.shape != network.input_shape:
         raise InputError(
-            f"{raster.where}: its input is {by_sides(spec.shape)}, that of the model {by_sides(network.input_shape)}; "
+            f"{raster.where}: its input is {by_sides(spec.shape)}, that of the model "
+            f"{by_sides(network.input_shape)}; "
             "expected a raster of that model"
         )
     values: Any = RecordedInput(raster, range(raster.n_samples))
@@ -102,7 +125,9 @@ def simulated(model: Model, raster: RasterReader, source: Samples | None, backen
 
 
 class RecordedInput:
-    """The input spikes of a raster as an array (T, N, C, H, W) bool, of which some samples are read at a time."""
+    """The input spikes of a raster as an array (T, N, C, H, W) bool, of which some samples are read
+    at a time.
+    """
 
     dtype = np.dtype(np.bool_)
 
@@ -116,7 +141,9 @@ class RecordedInput:
     def __getitem__(self, chosen: tuple[slice, slice | Sequence[int]]) -> Any:
         if isinstance(chosen[1], slice):
             return RecordedInput(self._raster, self._samples[chosen[1]])
-        return np.stack([self._raster["input"][self._samples[sample]] for sample in chosen[1]], axis=1)
+        return np.stack(
+            [self._raster["input"][self._samples[sample]] for sample in chosen[1]], axis=1
+        )
 
 
 def what_drives(source: Samples | None, seed: int) -> Driven | None:

@@ -1,4 +1,6 @@
-"""Why a bit differs between two rasters: what its neuron reads, both membranes, and the first ancestor that differs."""
+"""Why a bit differs between two rasters: what its neuron reads, both membranes, and the first
+ancestor that differs.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +15,27 @@ import pandas as pd
 from spikesam.backends.network import Network
 from spikesam.backends.network.inputs import STORED
 from spikesam.backends.network.quantise import quantise
-from spikesam.pipeline.comparison.membranes import FiringRule, Membrane, Rule, Traced, delays_of, leaks_of, rules_of
+from spikesam.pipeline.comparison.membranes import (
+    FiringRule,
+    Membrane,
+    Rule,
+    Traced,
+    delays_of,
+    leaks_of,
+    rules_of,
+)
 from spikesam.pipeline.comparison.pair import Bit
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.text import brief
 
 SAMPLES = 4  # in which a rule must explain a layer; more would take longer, and tell little
 FEW = 1000  # bits of a layer, of which one may be wrong where its rule is right
-CONSTANTS = {"leak": "leak", "threshold": "threshold", "synaptic_leak": "synaptic leak", "bias": "biases"}
+CONSTANTS = {
+    "leak": "leak",
+    "threshold": "threshold",
+    "synaptic_leak": "synaptic leak",
+    "bias": "biases",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +49,8 @@ class Why:
         `arrive_differ` counts those in one raster alone), `membrane_…` (v, where that raster's
         network is known), `fired_…`; of the first and of the second raster
     thresholds : of its neuron in each raster; None where the network is not known
-    ancestors : bits that differ, from one that drives this bit to the first, before which all is the same
+    ancestors : bits that differ, from one that drives this bit to the first, before which all is
+    the same
     cause : the reason, in sentences, of the last of the ancestors, or of the bit if it has none
     """
 
@@ -62,18 +78,30 @@ def explain_bit(bit: Bit, traced: Traced) -> Why:
         return Why(bit, pd.DataFrame(), (None, None), (), _cause(bit, traced))
     membranes = [traced.membrane(which, bit) for which in (0, 1)]
     thresholds = [None if each is None else each.threshold for each in membranes]
-    return Why(bit, traced.steps(bit), (thresholds[0], thresholds[1]), tuple(ancestors), _cause(last, traced))
+    return Why(
+        bit,
+        traced.steps(bit),
+        (thresholds[0], thresholds[1]),
+        tuple(ancestors),
+        _cause(last, traced),
+    )
 
 
 def _parent(bit: Bit, traced: Traced) -> Bit | None:
-    """Of all that the bit's neuron reads, and of its own spikes before, the first that differs and is not forgotten."""
+    """Of all that the bit's neuron reads, and of its own spikes before, the first that differs and
+    is not forgotten.
+    """
     if bit.layer == "input":
         return None
     starts, order = traced.starts, {name: place for place, name in enumerate(traced.pair.layers)}
     now, layers = starts[bit.layer] + bit.step, traced.layers(bit)
-    own = [traced.spikes(which, bit.layer, bit.sample)[(slice(None), *bit.neuron)] for which in (0, 1)]
+    own = [
+        traced.spikes(which, bit.layer, bit.sample)[(slice(None), *bit.neuron)] for which in (0, 1)
+    ]
     since = 0
-    if all(each.neuron.reset == "zero" and not np.any(each.neuron.synaptic_leak) for each in layers):
+    if all(
+        each.neuron.reset == "zero" and not np.any(each.neuron.synaptic_leak) for each in layers
+    ):
         both = np.flatnonzero(own[0][:now] & own[1][:now])
         since = int(both[-1]) + 1 if both.size else 0  # both membranes were 0 then
     found: list[Bit] = []
@@ -83,7 +111,9 @@ def _parent(bit: Bit, traced: Traced) -> Bit | None:
             step, *place = map(int, places[0])
             channel, row, column = place
             fired = bool(traced.spikes(0, layer, bit.sample)[(first + step, channel, row, column)])
-            found.append(Bit(layer, bit.sample, first + step - starts[layer], (channel, row, column), fired))
+            found.append(
+                Bit(layer, bit.sample, first + step - starts[layer], (channel, row, column), fired)
+            )
 
     for source, mask in (read for each in layers for read in each.reads(bit.neuron)):
         if source.layer in order:
@@ -91,7 +121,11 @@ def _parent(bit: Bit, traced: Traced) -> Bit | None:
             for delay, channels in source.delays.items():
                 begin, reached = max(since - delay, 0), np.zeros_like(mask)
                 reached[channels] = mask[channels]
-                add(source.layer, ((first ^ second) & reached)[begin : max(now - delay + 1, 0)], begin)
+                add(
+                    source.layer,
+                    ((first ^ second) & reached)[begin : max(now - delay + 1, 0)],
+                    begin,
+                )
     itself = np.zeros(traced.network.shape_of[bit.layer], np.bool_)
     itself[bit.neuron] = True
     add(bit.layer, (own[0] ^ own[1])[since:now, None, None, None] & itself, since)
@@ -104,16 +138,27 @@ def _cause(bit: Bit, traced: Traced) -> tuple[str, ...]:
         a, b = (raster.header for raster in traced.pair.rasters)
         if a.dataset != b.dataset:
             return (
-                f"the input itself differs: A is of {a.dataset or 'unknown data'}, B of {b.dataset or 'unknown data'}",
+                f"the input itself differs: A is of {a.dataset or 'unknown data'}, B of "
+                f"{b.dataset or 'unknown data'}",
             )
         if a.seed != b.seed:
-            return (f"the input itself differs: A was made with seed {a.seed}, B with seed {b.seed}",)
+            return (
+                f"the input itself differs: A was made with seed {a.seed}, B with seed {b.seed}",
+            )
         return ("the input itself differs: other data, or another encoding",)
     membranes = [traced.membrane(which, bit) for which in (0, 1)]
     said = [*_said(bit, traced, membranes)]
     if lacking := traced.lacking(bit):
-        holders = [name for name, raster in zip("AB", traced.pair.rasters, strict=True) if lacking[0] in raster]
-        taken = f"only {holders[0]} holds it, and it is taken to be the same in both" if holders else "it may differ"
+        holders = [
+            name
+            for name, raster in zip("AB", traced.pair.rasters, strict=True)
+            if lacking[0] in raster
+        ]
+        taken = (
+            f"only {holders[0]} holds it, and it is taken to be the same in both"
+            if holders
+            else "it may differ"
+        )
         said.append(f"{bit.layer} reads {lacking[0]}, which is not in both rasters: {taken}")
     return tuple(said)
 
@@ -124,7 +169,11 @@ def _said(bit: Bit, traced: Traced, membranes: list[Membrane | None]) -> Iterato
         if each is None or rule is None:
             continue
         fires, fired = bool(each.fires[bit.step]), bool(each.fired[bit.step])
-        as_recorded = f", as {name} has it" if fires == fired else f", but {name} has {'a' if fired else 'no'} spike"
+        as_recorded = (
+            f", as {name} has it"
+            if fires == fired
+            else f", but {name} has {'a' if fired else 'no'} spike"
+        )
         precision = rule.network.precision
         whose = f"{'its' if rule.proven else 'the'} network, in {'fixed point' if precision == 'fixed' else precision}"
         membrane, threshold = each.values[bit.step], each.threshold
@@ -149,15 +198,22 @@ def _said(bit: Bit, traced: Traced, membranes: list[Membrane | None]) -> Iterato
 def _wrong(which: int, bit: Bit, traced: Traced, rule: Rule, *, near: bool) -> str:
     """The likely reason for which a raster has not what the network's rule says."""
     name, layer = "AB"[which], bit.layer
-    order = f"near the threshold, the order in which {name}'s simulator adds float32 numbers decides"
+    order = (
+        f"near the threshold, the order in which {name}'s simulator adds float32 numbers decides"
+    )
     if near and rule.proven:
         return order
     asked = rule.network.layers[rule.network.place(layer) - 1]
     neuron = asked.spiking_neuron
-    samples = [bit.sample, *(each for each in range(traced.pair.first.n_samples) if each != bit.sample)][:SAMPLES]
+    samples = [
+        bit.sample,
+        *(each for each in range(traced.pair.first.n_samples) if each != bit.sample),
+    ][:SAMPLES]
     own = {"": FiringRule(neuron), "at": FiringRule(neuron, at=True)}
     each = [traced.misses(which, layer, sample, own) for sample in samples]
-    off, missed = (np.sum([found[name] for found in each], axis=0) for name in ("", "at" if near else ""))
+    off, missed = (
+        np.sum([found[name] for found in each], axis=0) for name in ("", "at" if near else "")
+    )
     bits, total = int(missed.sum()), missed.size * traced.pair.steps * len(samples)
     changed = f"{name} was changed after it was recorded, or what simulated it has an error"
     explained = f"the network explains all but {bits:,} of the {total:,} bits of {layer}"
@@ -169,17 +225,26 @@ def _wrong(which: int, bit: Bit, traced: Traced, rule: Rule, *, near: bool) -> s
         and rule.network.precision == "float32"
     ):
         given = {"": FiringRule(neuron)}
-        if not any(traced.misses(which, layer, sample, given, exact=True)[""].any() for sample in samples):
+        if not any(
+            traced.misses(which, layer, sample, given, exact=True)[""].any() for sample in samples
+        ):
             return (
-                f"{name} has the numbers of the input as they are, which the network has in 8 bits: with them, {layer} "
+                f"{name} has the numbers of the input as they are, which the network has in 8 "
+                f"bits: with them, {layer} "
                 f"fires all that {name} has"
             )
     rules = {each: variant for each, variant in rules_of(neuron).items() if variant.at or off.any()}
     fits = traced.fitting(which, layer, samples, rules)
     if not fits and bits > 1 and off.any():
-        others = delays_of(asked) | leaks_of(neuron) | traced.other_thresholds(which, layer, samples)
+        others = (
+            delays_of(asked) | leaks_of(neuron) | traced.other_thresholds(which, layer, samples)
+        )
         fits = traced.fitting(which, layer, samples, others)
-    reasons = [f"{name} has another rule: with {' or '.join(fits)}, {layer} fires all that {name} has"] if fits else []
+    reasons = (
+        [f"{name} has another rule: with {' or '.join(fits)}, {layer} fires all that {name} has"]
+        if fits
+        else []
+    )
     if near and (bits == 1 or not (fits or off.any())):
         reasons.append(order)
     channels = np.flatnonzero(missed.any(axis=(1, 2)))
@@ -188,21 +253,31 @@ def _wrong(which: int, bit: Bit, traced: Traced, rule: Rule, *, near: bool) -> s
         reasons.append(f"{changed}: {explained}")
     elif not reasons:
         there = f" in channel {channels[0]}" if one else ""
-        reasons.append(f"{name} has another rule than the network, or other numbers{there}: {explained}")
+        reasons.append(
+            f"{name} has another rule than the network, or other numbers{there}: {explained}"
+        )
     return ", or ".join(reasons)
 
 
 def number_text(value: float) -> str:
     """A membrane or a threshold: an integer in fixed point."""
-    return f"{int(value):,}" if float(value).is_integer() and abs(value) >= 256 else f"{float(value):.7g}"
+    return (
+        f"{int(value):,}"
+        if float(value).is_integer() and abs(value) >= 256
+        else f"{float(value):.7g}"
+    )
 
 
 def differing_numbers(first: Network, second: Network, name: str) -> str:
-    """How two networks, A's and B's, whose layers are connected alike, differ in the layer of a name."""
+    """How two networks, A's and B's, whose layers are connected alike, differ in the layer of a
+    name.
+    """
     rounded = first.precision != second.precision
     with suppress(InputError):  # what cannot be rounded was rounded neither
         first, second = (quantise(each) if rounded else each for each in (first, second))
-    found = "; ".join(_differences(first, second, name)) if first.precision == second.precision else ""
+    found = (
+        "; ".join(_differences(first, second, name)) if first.precision == second.precision else ""
+    )
     if rounded and not found:
         return ": one is in fixed point, whose numbers are rounded"
     return f" in {name}: {found}"
@@ -250,4 +325,8 @@ def _unlike(what: str, a: Any, b: Any) -> Iterator[str]:
 def _shown(constant: Any) -> str:
     if isinstance(constant, bool):
         return "yes" if constant else "no"
-    return str(constant) if isinstance(constant, (str, tuple)) else f"{np.asarray(constant).item():.7g}"
+    return (
+        str(constant)
+        if isinstance(constant, (str, tuple))
+        else f"{np.asarray(constant).item():.7g}"
+    )

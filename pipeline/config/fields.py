@@ -1,4 +1,6 @@
-"""Settings that files of configuration and commands have in common: their types, limits and lines of help."""
+"""Settings that files of configuration and commands have in common: their types, limits and lines
+of help.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ def _known_backend(name: str) -> str:
     names = ["auto", *BACKENDS]
     if name not in names:
         expected = f"{', '.join(map(repr, names[:-1]))} or {names[-1]!r}"
-        raise PydanticCustomError("literal_error", "Input should be {expected}", {"expected": expected})
+        raise PydanticCustomError(
+            "literal_error", "Input should be {expected}", {"expected": expected}
+        )
     return name
 
 
@@ -29,7 +33,9 @@ BackendName = Annotated[
         "there is a CUDA device, and event otherwise"
     ),
 ]
-CheckpointName = Annotated[str, Field(description="a bundled checkpoint's name, or a checkpoint file")]
+CheckpointName = Annotated[
+    str, Field(description="a bundled checkpoint's name, or a checkpoint file")
+]
 Data = Annotated[tuple[str, ...] | None, Field(description=DATA)]
 Device = Annotated[str, Field(description="where torch computes: auto, cpu, cuda, cuda:1")]
 Download = Annotated[bool, Field(description=DOWNLOAD)]
@@ -47,4 +53,6 @@ Seed = Annotated[int, Field(ge=0, lt=1 << 63, description=SEED)]
 def option_field(option: Declared, note: str = "") -> tuple[Any, Any]:
     """An option of a map method or backend as a field, for :func:`pydantic.create_model`."""
     kind, has, default = option
-    return kind, Field(default, description=has.about + note, ge=has.at_least, lt=has.below, gt=has.above)
+    return kind, Field(
+        default, description=has.about + note, ge=has.at_least, lt=has.below, gt=has.above
+    )

@@ -13,36 +13,57 @@ KeyPath = tuple[str, ...]
 ALIKE = 0.6  # similarity from which on one name probably means the other
 
 
-def explanation(error: ValidationError, model: type[BaseModel], spell: Callable[[KeyPath], str] = ".".join) -> str:
-    """Say in one line what the first problem is, and how many more there are; `spell` is how the user writes a key."""
+def explanation(
+    error: ValidationError, model: type[BaseModel], spell: Callable[[KeyPath], str] = ".".join
+) -> str:
+    """Say in one line what the first problem is, and how many more there are; `spell` is how the
+    user writes a key.
+    """
     first, *others = error.errors(include_url=False)
     keys = tuple(part for part in first["loc"] if isinstance(part, str))
     name = spell(keys) + "".join(f"[{part}]" for part in first["loc"] if isinstance(part, int))
     text = first["msg"]
     if first["type"] == "extra_forbidden":
         paths = list(leaves(model))
-        close = nearest(name, [".".join(path[:end]) for path in paths for end in range(1, len(path) + 1)])
-        siblings = dict.fromkeys(path[len(keys) - 1] for path in paths if path[: len(keys) - 1] == keys[:-1])
+        close = nearest(
+            name, [".".join(path[:end]) for path in paths for end in range(1, len(path) + 1)]
+        )
+        siblings = dict.fromkeys(
+            path[len(keys) - 1] for path in paths if path[: len(keys) - 1] == keys[:-1]
+        )
         line = f"unknown key {name}; "
         line += f"did you mean {close}?" if close else f"expected one of {', '.join(siblings)}"
     elif first["type"] == "missing":
         field = leaves(model).get(keys)  # none of what stands in a list
-        line = f"missing {name}" + (f" ({field.description})" if field and field.description else "")
+        line = f"missing {name}" + (
+            f" ({field.description})" if field and field.description else ""
+        )
     elif text.startswith("Input should be "):
         expected = text.removeprefix("Input should be ").partition(", unable")[0]
-        is_number = first["type"].startswith(("greater", "less"))  # an option's text, too, if it was read as a number
+        is_number = first["type"].startswith(
+            ("greater", "less")
+        )  # an option's text, too, if it was read as a number
         value = str(first["input"]) if is_number else reprlib.repr(first["input"])
         line = f"{name} is {value}, expected {'a table' if first['type'] == 'model_type' else expected}"
         if first["type"] == "literal_error" and isinstance(first["input"], str):
-            close = nearest(first["input"], first["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", "))
+            close = nearest(
+                first["input"],
+                first["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", "),
+            )
             line += f"; did you mean {close!r}?" if close else ""
     else:
-        line = f"{name}: {text.removeprefix('Value error, ')}" if name else text.removeprefix("Value error, ")
+        line = (
+            f"{name}: {text.removeprefix('Value error, ')}"
+            if name
+            else text.removeprefix("Value error, ")
+        )
     return line + (f" (and {len(others)} more)" if others else "")
 
 
 def nearest(given: str, known: Iterable[str]) -> str | None:
-    """The known name that `given` most likely misspells; of names with parts the last decides, then the whole."""
+    """The known name that `given` most likely misspells; of names with parts the last decides, then
+    the whole.
+    """
 
     def alike(first: str, second: str) -> float:
         return difflib.SequenceMatcher(None, first, second).ratio()

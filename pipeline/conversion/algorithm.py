@@ -1,8 +1,9 @@
-"""An ANN becomes a spiking network: the same weights, integrate-and-fire neurons, a threshold for every layer.
+"""An ANN becomes a spiking network: the same weights, integrate-and-fire neurons, a threshold for
+every layer.
 
-Of any graph, thresholds θ are those of the ANN's activations x: a spike of a neuron stands for θ in one of T steps, so
-that its rate approaches x / θ, clipped at 1; a sum of branches gives each its own scale (see spiking.py). `per` says
-whether a layer or a channel has a threshold.
+Of any graph, thresholds θ are those of the ANN's activations x: a spike of a neuron stands for θ in
+one of T steps, so that its rate approaches x / θ, clipped at 1; a sum of branches gives each its
+own scale (see spiking.py). `per` says whether a layer or a channel has a threshold.
 
 ============  =====================================================================================================
 rule          threshold
@@ -12,19 +13,24 @@ rule          threshold
 "percentile"  `percentile` of the positive activations (Rueckauer et al. 2017)
 "balanced"    local threshold balancing, one per channel (Bu, Li & Yu 2025)
 "ftbc"        where clipping and counting in T steps cost the least squares, at most that of "percentile"; and biases
-              corrected by channel and step: forward temporal bias correction (Wu et al. 2024; see thresholds.py)
+              corrected by channel and step: forward temporal bias correction (Wu et al. 2024; see
+              thresholds.py)
 ============  =====================================================================================================
 
-Membranes start at `initial` thresholds, by default a half, which rounds counts where 0 cuts them (Bu et al. 2022).
-Right answers by "max", "scaled", "percentile" and "ftbc", this with the thresholds of "percentile", of 200 images: a
-ResNet-18 on Tiny-ImageNet (ANN 87.0 %) 74.0, 78.0, 80.5 and 85.5 % after 8 steps, 87.5, 87.0, 87.5 and 87.5 % after
-128. A VGG with maximum pooling (ANN 98.0 %) 83.0, 83.0, 83.5 and 97.0 %, then 23.5, 38.0, 42.0 and 99.5 %: the largest
-of uneven currents is more than the largest mean, which "ftbc" alone corrects. Logits of the ResNet, on 96 other images,
-are off by 28 % of their RMS after 8 steps with thresholds for these, and by 34 % with those of "percentile"; after 128
-steps by 4 % with biases corrected for 64 steps, and by 6 % with those of 16.
+Membranes start at `initial` thresholds, by default a half, which rounds counts where 0 cuts them
+(Bu et al. 2022). Right answers by "max", "scaled", "percentile" and "ftbc", this with the
+thresholds of "percentile", of 200 images: a ResNet-18 on Tiny-ImageNet (ANN 87.0 %) 74.0, 78.0,
+80.5 and 85.5 % after 8 steps, 87.5, 87.0, 87.5 and 87.5 % after
+128. A VGG with maximum pooling (ANN 98.0 %) 83.0, 83.0, 83.5 and 97.0 %, then 23.5, 38.0, 42.0 and
+     99.5 %: the largest
+of uneven currents is more than the largest mean, which "ftbc" alone corrects. Logits of the ResNet,
+on 96 other images, are off by 28 % of their RMS after 8 steps with thresholds for these, and by 34
+% with those of "percentile"; after 128 steps by 4 % with biases corrected for 64 steps, and by 6 %
+with those of 16.
 
-Of a chain without biases, the first three rules are as the paper has them, since everything is homogeneous there: the
-rate approaches the activation in units of θ_1 ⋯ θ_l, and the readout's sum is proportional to the ANN's logits.
+Of a chain without biases, the first three rules are as the paper has them, since everything is
+homogeneous there: the rate approaches the activation in units of θ_1 ⋯ θ_l, and the readout's sum
+is proportional to the ANN's logits.
 
 ============  =====================================================================================================
 rule          threshold of layer l of such a chain
@@ -77,14 +83,18 @@ from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.batch import PackedSpikes
 
 BATCH = 4  # images simulated together
-MOST_VALUES = 1 << 27  # activations of a layer of a graph: thresholds come from as many images as have no more
+MOST_VALUES = (
+    1 << 27
+)  # activations of a layer of a graph: thresholds come from as many images as have no more
 Advance = Callable[[int], None]
 
 
 def calibration_samples(ann: Checkpoint, config: Config) -> DatasetSamples:
     """The first `conversion.calibration` training images of `data.source`, in class-balanced order."""
     settings, data = config.conversion, config.data
-    return choose_samples(data.source, ann, settings.calibration, settings.seed, data.download, split="train")
+    return choose_samples(
+        data.source, ann, settings.calibration, settings.seed, data.download, split="train"
+    )
 
 
 def calibration_of(ann: Checkpoint, config: Config) -> NDArray[np.float32]:
@@ -93,9 +103,13 @@ def calibration_of(ann: Checkpoint, config: Config) -> NDArray[np.float32]:
 
 
 def matching_configuration(config: Config, ann: Checkpoint, target: Path) -> Config:
-    """The configuration with the sections of the ANN's own, which fits the new checkpoint in `spikesam run`."""
+    """The configuration with the sections of the ANN's own, which fits the new checkpoint in
+    `spikesam run`.
+    """
     data = config.data.model_copy(update=asdict(ann.image_preprocessing) | {"classes": ann.classes})
-    network = config.network.model_copy(update={"neuron": "relu", "layers": description(ann.network.outline)})
+    network = config.network.model_copy(
+        update={"neuron": "relu", "layers": description(ann.network.outline)}
+    )
     run = config.run.model_copy(update={"checkpoint": str(target), "data": (config.data.source,)})
     return config.model_copy(update={"data": data, "network": network, "run": run})
 
@@ -107,14 +121,16 @@ def converted(
     settings: ConversionSection,
     advance: Advance = lambda images: None,
 ) -> tuple[Network, dict[str, Floats]]:
-    """A float32 spiking network of an ANN, and the activation (C,) that a spike of each layer stands for at every step.
+    """A float32 spiking network of an ANN, and the activation (C,) that a spike of each layer
+    stands for at every step.
 
-    `images` (N, C, H, W) are of the training part, preprocessed; `advance` is called with the number that one more
-    layer has seen. Chains without biases and limits, by any rule but "ftbc", are converted by what arrives in the
-    simulated network, all T steps of which are the network's: λ = 1, b = 0, and g = 1 except with "balanced", where
-    θ = 1 and g = 1/θ_c. All else: :func:`convert_graph`. Memory: one bit per neuron of two layers, step and image, or a
-    float32 per neuron of a layer. An InputError if the network spikes already, there are too few images, T is too short
-    for the depth, or nothing drives a layer.
+    `images` (N, C, H, W) are of the training part, preprocessed; `advance` is called with the
+    number that one more layer has seen. Chains without biases and limits, by any rule but "ftbc",
+    are converted by what arrives in the simulated network, all T steps of which are the network's:
+    λ = 1, b = 0, and g = 1 except with "balanced", where θ = 1 and g = 1/θ_c. All else:
+    :func:`convert_graph`. Memory: one bit per neuron of two layers, step and image, or a float32
+    per neuron of a layer. An InputError if the network spikes already, there are too few images, T
+    is too short for the depth, or nothing drives a layer.
     """
     settings = settings.first
     if settings.rule == "ftbc" or settings.spikes > 1 or not _plain_chain(ann):
@@ -122,7 +138,8 @@ def converted(
     _check(ann, images)
     if settings.timesteps <= len(ann.layers):
         raise InputError(
-            f"conversion.timesteps is {settings.timesteps}, but {len(ann.layers)} layers delay the image by as many "
+            f"conversion.timesteps is {settings.timesteps}, but {len(ann.layers)} layers delay the "
+            "image by as many "
             f"steps; expected at least {len(ann.layers) + 1}, better several hundred"
         )
     shape, layers, readout = ann.input_shape, list(ann.layers), ann.readout
@@ -131,28 +148,40 @@ def converted(
     if settings.encoder == "poisson":
         shape = (2 * shape[0], *shape[1:])
         (first,) = layers[0].inputs
-        layers[0] = Layer(layers[0].name, replace(first, weight=with_off_planes(first.weight)), layers[0].neuron)
+        layers[0] = Layer(
+            layers[0].name, replace(first, weight=with_off_planes(first.weight)), layers[0].neuron
+        )
     if settings.rule != "balanced":
         layers = _simulate(layers, shape, images, settings, advance)
     network = Network(shape, settings.timesteps, tuple(layers), readout, settings.encoder)
-    of_layers = [layer.spiking_neuron.threshold / layer.inputs[0].gain[0] for layer in network.layers]
+    of_layers = [
+        layer.spiking_neuron.threshold / layer.inputs[0].gain[0] for layer in network.layers
+    ]
     if settings.rule != "balanced":
         of_layers = [
             np.full(shape[0], worth)
-            for worth, shape in zip(np.cumprod([each[0] for each in of_layers]), network.shapes[1:], strict=True)
+            for worth, shape in zip(
+                np.cumprod([each[0] for each in of_layers]), network.shapes[1:], strict=True
+            )
         ]
     return network, dict(zip((layer.name for layer in network.layers), of_layers, strict=True))
 
 
 def _check(ann: Network, images: NDArray[np.float32]) -> None:
     if ann.kind != "ann":
-        raise InputError("conversion: got a spiking network, expected an ANN, whose neurons are ReLU")
+        raise InputError(
+            "conversion: got a spiking network, expected an ANN, whose neurons are ReLU"
+        )
     if len(images) < 2:
-        raise InputError(f"conversion: got {len(images)} calibration images, expected at least 2, better 64")
+        raise InputError(
+            f"conversion: got {len(images)} calibration images, expected at least 2, better 64"
+        )
 
 
 def _plain_chain(ann: Network) -> bool:
-    """True if there is one input a layer, and neither bias, nor gain, nor limit: then everything is homogeneous."""
+    """True if there is one input a layer, and neither bias, nor gain, nor limit: then everything is
+    homogeneous.
+    """
     plain = (
         isinstance(layer.neuron, ReLU)
         and layer.neuron.limit is None
@@ -170,7 +199,9 @@ def convert_graph(
     settings: ConversionSection,
     advance: Advance = lambda images: None,
 ) -> tuple[Network, dict[str, Floats]]:
-    """An ANN of any graph, by thresholds of its own activations, for T steps of each layer; see :func:`converted`."""
+    """An ANN of any graph, by thresholds of its own activations, for T steps of each layer; see
+    :func:`converted`.
+    """
     _check(ann, images)
     settings = settings.first
     rectifiers = Rectifiers(ann)
@@ -184,7 +215,9 @@ def convert_graph(
     corrections = None
     if settings.rule == "ftbc":
         seen = images_seen(ann, images[chosen], settings.encoder, steps, settings.seed)
-        corrections = temporal_corrections(rectifiers, seen, worths, means, settings.initial, settings.spikes, advance)
+        corrections = temporal_corrections(
+            rectifiers, seen, worths, means, settings.initial, settings.spikes, advance
+        )
     network = spiking_network(
         ann,
         worths,
@@ -198,14 +231,22 @@ def convert_graph(
 
 
 def evenly_spaced(count: int, most: int) -> NDArray[np.int64]:
-    """At most so many of `count` positions, evenly spaced, since images may be in order of their classes."""
+    """At most so many of `count` positions, evenly spaced, since images may be in order of their
+    classes.
+    """
     return np.linspace(0, count - 1, min(count, most)).round().astype(np.int64)
 
 
 def _simulate(
-    layers: list[Layer], shape: Shape, images: NDArray[np.float32], settings: ConversionSection, advance: Advance
+    layers: list[Layer],
+    shape: Shape,
+    images: NDArray[np.float32],
+    settings: ConversionSection,
+    advance: Advance,
 ) -> list[Layer]:
-    """Algorithm 1: simulate layer after layer, each first for its currents, then with the threshold they give."""
+    """Algorithm 1: simulate layer after layer, each first for its currents, then with the threshold
+    they give.
+    """
     backend = EventBackend()
     converted: list[Layer] = []
     spikes: list[NDArray[np.uint8]] | None = None  # of the layer before, packed, sample by sample
@@ -216,12 +257,17 @@ def _simulate(
         if settings.rule == "percentile":
             threshold = percentile_current(currents, settings.percentile)
         else:
-            threshold = largest_current(currents) * (settings.scale if settings.rule == "scaled" else 1)
+            threshold = largest_current(currents) * (
+                settings.scale if settings.rule == "scaled" else 1
+            )
         _refuse_dead(threshold, layer.name, len(images))
         converted.append(replace(layer, neuron=LIF(1.0, threshold)))
         stage = _single_layer(converted[-1], shape, settings.timesteps, encoder)
         inputs = _inputs(stage, images, spikes, settings.seed)
-        spikes = [batch.spikes[stage.raster_names[-1]] for batch in backend.run(stage, inputs, len(images))]  # one each
+        spikes = [
+            batch.spikes[stage.raster_names[-1]]
+            for batch in backend.run(stage, inputs, len(images))
+        ]  # one each
         shape = stage.shapes[-1]
     return converted
 
@@ -233,16 +279,28 @@ def _inputs(
     seed: int,
     advance: Advance = lambda images: None,
 ) -> Iterator[InputBatch]:
-    """The images or spikes of a layer, in batches; `advance` learns the size of each when the next is asked for."""
-    parts = [range(start, min(start + BATCH, len(images))) for start in range(0, len(images), BATCH)]
+    """The images or spikes of a layer, in batches; `advance` learns the size of each when the next
+    is asked for.
+    """
+    parts = [
+        range(start, min(start + BATCH, len(images))) for start in range(0, len(images), BATCH)
+    ]
     encoded = (encode(stage, images[part], seed, part) for part in parts)
-    for batch in encoded if spikes is None else (PackedSpikes(packed, stage.input_shape) for packed in spikes):
+    for batch in (
+        encoded
+        if spikes is None
+        else (PackedSpikes(packed, stage.input_shape) for packed in spikes)
+    ):
         yield batch
         advance(batch_size(batch))
 
 
-def _balance(ann: Network, images: NDArray[np.float32], advance: Advance) -> tuple[list[Layer], Readout]:
-    """Thresholds per channel; a spike of channel c is worth θ_c, which the next layer's weights absorb."""
+def _balance(
+    ann: Network, images: NDArray[np.float32], advance: Advance
+) -> tuple[list[Layer], Readout]:
+    """Thresholds per channel; a spike of channel c is worth θ_c, which the next layer's weights
+    absorb.
+    """
     layers: list[Layer] = []
     x, worth = torch.from_numpy(mean_spikes(images)), np.ones(ann.input_shape[0], np.float32)
     with torch.inference_mode():
@@ -269,7 +327,9 @@ def _single_layer(layer: Layer, shape: Shape, timesteps: int, encoder: Encoder) 
 
 
 def _scaled(weight: NDArray[np.float32], worth: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Weights times what a spike of each input channel is worth; inputs of a dense layer are channel-major."""
+    """Weights times what a spike of each input channel is worth; inputs of a dense layer are
+    channel-major.
+    """
     factors = worth.repeat(weight.shape[1] // len(worth))
     return weight * factors.reshape(-1, *[1] * (weight.ndim - 2))
 
@@ -277,6 +337,7 @@ def _scaled(weight: NDArray[np.float32], worth: NDArray[np.float32]) -> NDArray[
 def _refuse_dead(threshold: float, name: str, images: int) -> None:
     if threshold <= 0:
         raise InputError(
-            f"layer {name!r}: nothing drives it on {images} calibration images (its input currents never exceed "
+            f"layer {name!r}: nothing drives it on {images} calibration images (its input currents "
+            "never exceed "
             "0), so it has no threshold; use more images, or train the ANN again"
         )

@@ -1,4 +1,6 @@
-"""A finished conversion: network, accuracy over time, cost, and where errors arise; its files and its text."""
+"""A finished conversion: network, accuracy over time, cost, and where errors arise; its files and
+its text.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ from spikesam.recordings.text import printable
 BATCH = 4  # images simulated together
 FEW = 8  # samples whose layers and operations are looked at
 WITHIN, TWO_POINTS = 0.01, 0.02  # accuracy
-Name = Annotated[str, BeforeValidator(printable)]  # of whatever letters: a file's name need not even be UTF-8
+Name = Annotated[
+    str, BeforeValidator(printable)
+]  # of whatever letters: a file's name need not even be UTF-8
 WRITTEN = ("checkpoint.safetensors", "accuracy.csv", "accuracy.png", "summary.json")
 UNPREPARED = (
     "how images are prepared is not known; say it: convert(…, preprocessing="
@@ -58,15 +62,18 @@ UNPREPARED = (
 
 @dataclass(frozen=True, eq=False)
 class Conversion(Shown):
-    """A spiking network that an ANN became, measured when it is first asked for; `print` shows all of it.
+    """A spiking network that an ANN became, measured when it is first asked for; `print` shows all
+    of it.
 
     Parameters
     ----------
     ann : the ANN, as a network of ReLU neurons
     network : the spiking network, in float32; :func:`spikesam.quantise` makes its integers
     settings : how it was converted, by the first of its rules
-    thresholds : by layer, (C,): the activation that a spike at every step stands for, or all `spikes` of the settings
-    samples : the images that are measured on, and their labels, or the ANN's answers where none are known
+    thresholds : by layer, (C,): the activation that a spike at every step stands for, or all
+    `spikes` of the settings
+    samples : the images that are measured on, and their labels, or the ANN's answers where none are
+    known
     labelled : whether their labels are known
     preprocessing, classes, class_names : of the checkpoint
     calibration : (N, C, H, W) the images that thresholds come from
@@ -87,7 +94,9 @@ class Conversion(Shown):
     preprocessing: Preprocessing | None = None
     classes: Any = None
     class_names: Any = None
-    calibration: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 1, 1, 1), np.float32))
+    calibration: NDArray[np.float32] = field(
+        default_factory=lambda: np.zeros((0, 1, 1, 1), np.float32)
+    )
     seed: int = 0
     device: str = "auto"
     tracker: Tracker = field(default_factory=Tracker)
@@ -101,7 +110,9 @@ class Conversion(Shown):
         if self.preprocessing is None:
             raise InputError(f"checkpoint: {UNPREPARED}")
         classes = tuple(self.classes or map(str, range(self.network.classes)))
-        return Checkpoint(self.network, self.preprocessing, classes, tuple(self.class_names or classes))
+        return Checkpoint(
+            self.network, self.preprocessing, classes, tuple(self.class_names or classes)
+        )
 
     @cached_property
     def networks(self) -> dict[str, Network]:
@@ -120,18 +131,25 @@ class Conversion(Shown):
 
     @cached_property
     def accuracy(self) -> pd.DataFrame:
-        """Share of right answers, or of the ANN's where labels are not known, of both precisions after t = 1 … T."""
+        """Share of right answers, or of the ANN's where labels are not known, of both precisions
+        after t = 1 … T.
+        """
         return accuracy_over_time(self.answers, self.samples.table.label)
 
     @cached_property
     def rules(self) -> pd.DataFrame:
-        """Accuracy in fixed point of every rule of the settings: a row per rule, a column per number of steps.
+        """Accuracy in fixed point of every rule of the settings: a row per rule, a column per
+        number of steps.
 
         The ANN is converted by each, of the same images, for T steps.
         """
         rows, found = milestones(self.timesteps), dict[str, pd.Series]()
         for rule, settings in self.settings.by_rule.items():
-            fixed = {"fixed": self.answers["fixed"]} if not found else self._answers(self._by(settings), f"rule {rule}")
+            fixed = (
+                {"fixed": self.answers["fixed"]}
+                if not found
+                else self._answers(self._by(settings), f"rule {rule}")
+            )
             found[rule] = accuracy_over_time(fixed, self.samples.table.label)["fixed"].loc[rows]
         return pd.DataFrame(found).T.rename_axis("rule")
 
@@ -146,7 +164,10 @@ class Conversion(Shown):
             n_samples=len(self.samples),
             seed=self.seed,
             ann_accuracy=reference,
-            accuracy={name: {t: float(curve[t]) for t in milestones(len(curve))} for name, curve in curves.items()},
+            accuracy={
+                name: {t: float(curve[t]) for t in milestones(len(curve))}
+                for name, curve in curves.items()
+            },
             within_2_points_from_step={
                 name: settles_at(curve, reference - TWO_POINTS) for name, curve in curves.items()
             },
@@ -164,49 +185,72 @@ class Conversion(Shown):
 
     @cached_property
     def layers(self) -> pd.DataFrame:
-        """Errors of each layer's activations in % of their root mean square, by cause; of the first images.
+        """Errors of each layer's activations in % of their root mean square, by cause; of the first
+        images.
 
-        Columns are layer, error (in fixed point, all in all), and arriving, maximum, clipped, steps, unevenness and
-        integers, see :func:`spikesam.pipeline.conversion.layer_errors.layer_errors`.
+        Columns are layer, error (in fixed point, all in all), and arriving, maximum, clipped,
+        steps, unevenness and integers, see
+        :func:`spikesam.pipeline.conversion.layer_errors.layer_errors`.
         """
         initial = self.settings.initial if self.network.window else 0.0
         with self._shown("looking for errors", None):
             images = self.samples.images[:FEW]
-            return layer_errors(self.ann, self.networks, self.thresholds, images, initial, self.seed)
+            return layer_errors(
+                self.ann, self.networks, self.thresholds, images, initial, self.seed
+            )
 
     @cached_property
     def table(self) -> pd.DataFrame:
         """Accuracy and cost after t = 8, 16, … T steps.
 
-        Columns are float32 and fixed, the spiking network's accuracy; levels, that of the ANN whose activations are
-        rounded to t + 1 levels up to the threshold, or nt + 1 of n spikes a step; and spikes, operations and joules
-        (45nm) of a sample until then.
+        Columns are float32 and fixed, the spiking network's accuracy; levels, that of the ANN whose
+        activations are rounded to t + 1 levels up to the threshold, or nt + 1 of n spikes a step;
+        and spikes, operations and joules (45nm) of a sample until then.
         """
         rows = milestones(len(self.accuracy))
         labels, images = self.samples.table.label, self.samples.images
         found = self.accuracy.loc[rows].copy()
-        answers = [answers_in_levels(self.ann, images, self.thresholds, t * self.settings.spikes) for t in rows]
+        answers = [
+            answers_in_levels(self.ann, images, self.thresholds, t * self.settings.spikes)
+            for t in rows
+        ]
         found["levels"] = [np.mean(each == labels) for each in answers]
         return found.join(self.costs)
 
     @cached_property
     def costs(self) -> pd.DataFrame:
-        """Spikes, operations and joules (45nm) of a sample until t = 1 … T, of the first images, in fixed point."""
+        """Spikes, operations and joules (45nm) of a sample until t = 1 … T, of the first images, in
+        fixed point.
+        """
         with self._shown("counting operations", None):
             fixed = self.networks["fixed"]
             raster = simulate(fixed, self.samples.images[:FEW], seed=self.seed, device=self.device)
-            steps = energy(raster, fixed).steps.groupby("step")[["spikes", "operations", "joules"]].sum().cumsum()
+            steps = (
+                energy(raster, fixed)
+                .steps.groupby("step")[["spikes", "operations", "joules"]]
+                .sum()
+                .cumsum()
+            )
             return steps.set_axis(self.accuracy.index)
 
     def plot(self) -> Figure:
-        """Accuracy over time, and by layer the errors of activations by cause, as a figure of matplotlib."""
+        """Accuracy over time, and by layer the errors of activations by cause, as a figure of
+        matplotlib.
+        """
         return figure_of(self._picture())
 
     def _picture(self) -> bytes:
         curves = {"SNN float32": self.accuracy["float32"], "SNN integers": self.accuracy["fixed"]}
         curves[f"ANN at {self._levels}"] = self.table["levels"]
-        title, errors = f"Conversion by the rule {self.rule}", self.layers.set_index("layer")[list(CAUSES)]
-        return png_of(lambda path: draw_conversion(path, title, self._where, curves, self.ann_accuracy, errors))
+        title, errors = (
+            f"Conversion by the rule {self.rule}",
+            self.layers.set_index("layer")[list(CAUSES)],
+        )
+        return png_of(
+            lambda path: draw_conversion(
+                path, title, self._where, curves, self.ann_accuracy, errors
+            )
+        )
 
     @property
     def _levels(self) -> str:
@@ -215,7 +259,11 @@ class Conversion(Shown):
     @property
     def _where(self) -> str:
         what = "accuracy" if self.labelled else "agreement with the ANN"
-        count = f"{len(self.samples)} of {self.whole}" if self.whole > len(self.samples) else f"{len(self.samples)}"
+        count = (
+            f"{len(self.samples)} of {self.whole}"
+            if self.whole > len(self.samples)
+            else f"{len(self.samples)}"
+        )
         return f"{what} on {count} {self.samples.name}; errors of {min(FEW, len(self.samples))} of them"
 
     def __repr__(self) -> str:
@@ -223,29 +271,44 @@ class Conversion(Shown):
         return f"<Conversion by the rule {self.rule}, {self.timesteps} steps: {self.network!r}>"
 
     def _parts(self) -> Iterator[Any]:
-        """What it keeps of the ANN, after how many steps, what that costs, and where errors arise; measures it."""
+        """What it keeps of the ANN, after how many steps, what that costs, and where errors arise;
+        measures it.
+        """
         table, curves = self.table, self.accuracy
         macs = sum(products(self.ann).values())
         spent = in_joules(1e-12 * macs * (prices_of("45nm").mac or 0))
         of_ann = f"the ANN's is {self.ann_accuracy:.1%}, with {macs:,} products, {spent}"
         shown = table.assign(
-            **{name: [f"{each:.1%}" for each in table[name]] for name in ("float32", "fixed", "levels")}
+            **{
+                name: [f"{each:.1%}" for each in table[name]]
+                for name in ("float32", "fixed", "levels")
+            }
         )
         for name in ("spikes", "operations"):
             shown[name] = [f"{each:,.0f}" for each in table[name]]
         shown["joules"] = [in_joules(each) for each in table["joules"]]
-        shown = shown.rename(columns={"fixed": "integers", "levels": f"ANN, {self._levels}", "joules": "energy"})
+        shown = shown.rename(
+            columns={"fixed": "integers", "levels": f"ANN, {self._levels}", "joules": "energy"}
+        )
         clipped = [said] if (said := self.samples.clipped(self.network)) else []
         yield from (repr(self), f"{self._where}; {of_ann}", *clipped, shown.reset_index(), "")
         unreached = f"not yet{'; spikes=4 may help' if self.settings.spikes == 1 else ''}"
         for name, curve in curves.rename(columns={"fixed": "integers"}).items():
             step = settles_at(curve.to_numpy(), self.ann_accuracy - WITHIN)
             spikes, joules = self.costs.loc[step or len(curve), ["spikes", "joules"]]
-            reached = f"from step {step}, after {spikes:,.0f} spikes and {in_joules(joules)}" if step else unreached
+            reached = (
+                f"from step {step}, after {spikes:,.0f} spikes and {in_joules(joules)}"
+                if step
+                else unreached
+            )
             yield f"{name}: within 1 point of the ANN {reached}"
         if len(self.settings.by_rule) > 1:
             shares = self.rules.map("{:.1%}".format)
-            yield from ("", "in integers, by rule, after t steps:", shares.rename_axis(columns=None).reset_index())
+            yield from (
+                "",
+                "in integers, by rule, after t steps:",
+                shares.rename_axis(columns=None).reset_index(),
+            )
         yield from ("", "errors of activations, % of their root mean square:", self.layers.round(1))
 
     @property
@@ -260,7 +323,9 @@ class Conversion(Shown):
 
     def _answers(self, networks: Mapping[str, Network], text: str) -> dict[str, NDArray[np.int64]]:
         with self._shown(text, len(self.samples)) as advance:
-            return all_answers(networks, make_backend("auto", self.device), self.samples, self.seed, advance)
+            return all_answers(
+                networks, make_backend("auto", self.device), self.samples, self.seed, advance
+            )
 
     @contextmanager
     def _shown(self, text: str, total: int | None) -> Iterator[Any]:
@@ -271,7 +336,9 @@ class Conversion(Shown):
 
 
 class ConversionSummary(Section):
-    """summary.json of a conversion. Accuracies are shares in 0 … 1, of the float32 and the fixed-point network."""
+    """summary.json of a conversion. Accuracies are shares in 0 … 1, of the float32 and the
+    fixed-point network.
+    """
 
     ann: Name = Field(description="the ANN's name or file")
     conversion: ConversionSection = Field(description="how it was converted")
@@ -279,30 +346,50 @@ class ConversionSummary(Section):
     n_samples: int = Field(description="how many of them")
     seed: int = Field(description="of their order and Poisson spikes")
     ann_accuracy: float = Field(description="of the ANN on them")
-    accuracy: dict[str, dict[int, float]] = Field(description="by precision, after a few numbers of steps")
+    accuracy: dict[str, dict[int, float]] = Field(
+        description="by precision, after a few numbers of steps"
+    )
     within_2_points_from_step: dict[str, int | None] = Field(
-        description="by precision, the step from which on accuracy is at most 2 points below the ANN's; null if never"
+        description=(
+            "by precision, the step from which on accuracy is at most 2 points below the "
+            "ANN's; null if never"
+        )
     )
     thresholds: dict[str, list[float]] = Field(
-        description="by layer, θ/g in units of its input current: one for all neurons, or one per channel"
+        description=(
+            "by layer, θ/g in units of its input current: one for all neurons, or one per channel"
+        )
     )
     rules: dict[str, dict[int, float]] = Field(
-        {}, description="accuracy in fixed point by rule, where several were asked for, after a few numbers of steps"
+        {},
+        description=(
+            "accuracy in fixed point by rule, where several were asked for, after a few "
+            "numbers of steps"
+        ),
     )
     network_sha256: str = Field(description="identity of the float32 network")
     seconds: dict[str, float] = Field(description="by stage, by the clock")
 
 
-def thresholds(network: Network, worths: Mapping[str, NDArray[np.float64]]) -> dict[str, list[float]]:
-    """θ of each layer: of a chain θ/g, in units of its input current, else of activations; one, or one per channel."""
+def thresholds(
+    network: Network, worths: Mapping[str, NDArray[np.float64]]
+) -> dict[str, list[float]]:
+    """θ of each layer: of a chain θ/g, in units of its input current, else of activations; one, or
+    one per channel.
+    """
     each = dict(worths)
     if network.window is None:
-        each = {layer.name: layer.spiking_neuron.threshold / layer.inputs[0].gain[0] for layer in network.layers}
+        each = {
+            layer.name: layer.spiking_neuron.threshold / layer.inputs[0].gain[0]
+            for layer in network.layers
+        }
     values = {name: np.asarray(found).tolist() for name, found in each.items()}
     return {name: found[:1] if len(set(found)) == 1 else found for name, found in values.items()}
 
 
-def write_conversion(summary: ConversionSummary, curves: pd.DataFrame, out: Path) -> tuple[Path, ...]:
+def write_conversion(
+    summary: ConversionSummary, curves: pd.DataFrame, out: Path
+) -> tuple[Path, ...]:
     """Write accuracy.csv, accuracy.png and summary.json; returns their paths."""
     table_path, plot_path, summary_path = (out / name for name in WRITTEN[1:])
     write_curves(table_path, curves)
@@ -315,7 +402,9 @@ def write_conversion(summary: ConversionSummary, curves: pd.DataFrame, out: Path
 
 def print_conversion(summary: ConversionSummary, console: Console) -> None:
     """Thresholds, accuracy over time as a table, and when it is there."""
-    console.print(f"thresholds ({summary.conversion.first.rule}): {_thresholds_text(summary.thresholds)}")
+    console.print(
+        f"thresholds ({summary.conversion.first.rule}): {_thresholds_text(summary.thresholds)}"
+    )
     table = Table(title=f"accuracy, {_where(summary)}; the ANN's is {summary.ann_accuracy:.1%}")
     for column in ("steps", *summary.accuracy):
         table.add_column(column, justify="right")
@@ -341,13 +430,16 @@ def _where(summary: ConversionSummary) -> str:
 def _thresholds_text(thresholds: Mapping[str, list[float]]) -> str:
     """ "conv1 4.42, conv2 1.97, …"; of several per layer, the median and the range."""
     return ", ".join(
-        f"{name} {np.median(values):.3g}" + (f" ({min(values):.2g}–{max(values):.2g})" if len(values) > 1 else "")
+        f"{name} {np.median(values):.3g}"
+        + (f" ({min(values):.2g}–{max(values):.2g})" if len(values) > 1 else "")
         for name, values in thresholds.items()
     )
 
 
 def answers_over_time(network: Network, packed: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """The class with the largest Σ_{τ<t} W_out s_L[τ] + bias after t = 1 … T steps of packed spikes (B, T, bytes)."""
+    """The class with the largest Σ_{τ<t} W_out s_L[τ] + bias after t = 1 … T steps of packed spikes
+    (B, T, bytes).
+    """
     spikes = unpack(packed, network.shapes[-1]).reshape(*packed.shape[1::-1], -1)  # (T, B, neurons)
     readout, bias = network.readout, network.readout.bias[:, None].astype(np.float64)
     sums = (spikes.astype(np.float64) @ readout.weight.T.astype(np.float64) + bias).cumsum(axis=0)
@@ -361,7 +453,9 @@ def all_answers(
     seed: int,
     advance: Callable[[int], None],
 ) -> dict[str, NDArray[np.int64]]:
-    """The :func:`answers_over_time` of all samples, (N, T), of each of networks that see the same input."""
+    """The :func:`answers_over_time` of all samples, (N, T), of each of networks that see the same
+    input.
+    """
     some = next(iter(networks.values()))
     found: dict[str, list[NDArray[np.int64]]] = {name: [] for name in networks}
     for inputs in samples.encoded(range(len(samples)), some, seed, BATCH):
@@ -369,17 +463,22 @@ def all_answers(
         for name, network in networks.items():
             last = network.raster_names[-1]
             found[name] += [
-                answers_over_time(network, batch.spikes[last]) for batch in backend.run(network, [inputs], size)
+                answers_over_time(network, batch.spikes[last])
+                for batch in backend.run(network, [inputs], size)
             ]
         advance(size)
     return {name: np.concatenate(each) for name, each in found.items()}
 
 
-def accuracy_over_time(answers: Mapping[str, NDArray[np.int64]], labels: NDArray[np.int32]) -> pd.DataFrame:
+def accuracy_over_time(
+    answers: Mapping[str, NDArray[np.int64]], labels: NDArray[np.int32]
+) -> pd.DataFrame:
     """Share of right answers (N, T), a row per number of steps t = 1 … T, a column per network."""
     right = {name: (each == labels[:, None]).mean(axis=0) for name, each in answers.items()}
     return (
-        pd.DataFrame(right).rename_axis("t").set_axis(pd.RangeIndex(1, len(next(iter(right.values()))) + 1, name="t"))
+        pd.DataFrame(right)
+        .rename_axis("t")
+        .set_axis(pd.RangeIndex(1, len(next(iter(right.values()))) + 1, name="t"))
     )
 
 
@@ -395,7 +494,9 @@ def write_curves(path: Path, curves: pd.DataFrame) -> None:
     write_file(path, curves.to_csv(float_format="%.4f", lineterminator="\n").encode())
 
 
-def plot_curves(path: Path, curves: pd.DataFrame, reference: float, title: str, subtitle: str) -> None:
+def plot_curves(
+    path: Path, curves: pd.DataFrame, reference: float, title: str, subtitle: str
+) -> None:
     """Accuracy against t, and as a dashed line that of the ANN on the same images, the reference."""
     points = pd.concat(
         pd.DataFrame({"x": curve.index, "mean": 100 * curve}).assign(
@@ -405,10 +506,19 @@ def plot_curves(path: Path, curves: pd.DataFrame, reference: float, title: str, 
     )
     level = (100 * reference, f"ANN {reference:.1%}")
     draw_curves(
-        path, title, subtitle, points, "steps t", "accuracy, %", CurveOptions(level=level, limits=(0, 102), width=5.0)
+        path,
+        title,
+        subtitle,
+        points,
+        "steps t",
+        "accuracy, %",
+        CurveOptions(level=level, limits=(0, 102), width=5.0),
     )
 
 
 def milestones(timesteps: int) -> Sequence[int]:
     """A few numbers of steps to quote: 8, 16, 32, 64, … as far as they go, and the last."""
-    return [*(1 << power for power in range(3, timesteps.bit_length()) if 1 << power < timesteps), timesteps]
+    return [
+        *(1 << power for power in range(3, timesteps.bit_length()) if 1 << power < timesteps),
+        timesteps,
+    ]

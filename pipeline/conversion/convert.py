@@ -1,4 +1,6 @@
-"""Conversion from Python: an ANN becomes a spiking network, with the accuracy that it keeps after every step."""
+"""Conversion from Python: an ANN becomes a spiking network, with the accuracy that it keeps after
+every step.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,12 @@ from spikesam.pipeline.conversion.algorithm import (
     evenly_spaced,
     matching_configuration,
 )
-from spikesam.pipeline.conversion.conversion import UNPREPARED, WRITTEN, Conversion, write_conversion
+from spikesam.pipeline.conversion.conversion import (
+    UNPREPARED,
+    WRITTEN,
+    Conversion,
+    write_conversion,
+)
 from spikesam.pipeline.conversion.read_ann import read_ann
 from spikesam.pipeline.images.calibration import MOST, calibration_images
 from spikesam.pipeline.images.preprocessing import Preprocessing
@@ -65,44 +72,59 @@ def convert(
     device: str = "auto",
     overwrite: bool = False,
 ) -> Conversion:
-    """Convert an ANN to a network of integrate-and-fire neurons, and measure its accuracy after every step.
+    """Convert an ANN to a network of integrate-and-fire neurons, and measure its accuracy after
+    every step.
 
-    Of a torch model in evaluation, neurons are its ReLU, clipped or not, wherever they are called; between them may be
-    what :func:`spikesam.from_torch` knows: convolutions, linear layers, batch normalisation, pooling, sums of branches,
-    concatenations. The network that is read is proven equal to the model on the images. Nothing is written without
-    `out`, and accuracy is measured when it is first asked for.
+    Of a torch model in evaluation, neurons are its ReLU, clipped or not, wherever they are called;
+    between them may be what :func:`spikesam.from_torch` knows: convolutions, linear layers, batch
+    normalisation, pooling, sums of branches, concatenations. The network that is read is proven
+    equal to the model on the images. Nothing is written without `out`, and accuracy is measured
+    when it is first asked for.
 
-    Of a checkpoint, `conversion` of the configuration says how to convert; thresholds come from training images of
-    `data`, accuracy from its validation images, and all is written to `out`.
+    Of a checkpoint, `conversion` of the configuration says how to convert; thresholds come from
+    training images of `data`, accuracy from its validation images, and all is written to `out`.
 
     Parameters
     ----------
-    ann : a `torch.nn.Module`; or a bundled ANN's name, or a checkpoint file, `conversion.ann` if not given
-    images : of a model, to calibrate on: a tensor or array (N, C, H, W) or (N, F) as the model takes it, batches of
-        such, or a DataLoader of images or (images, labels), whose first 1,024 images count. 64 are enough, training
-        images do
+    ann : a `torch.nn.Module`; or a bundled ANN's name, or a checkpoint file, `conversion.ann` if
+    not given
+    images : of a model, to calibrate on: a tensor or array (N, C, H, W) or (N, F) as the model
+    takes it, batches of
+        such, or a DataLoader of images or (images, labels), whose first 1,024 images count. 64 are
+        enough, training images do
     labels : (N,) int, their classes; without any, agreement with the ANN counts
     timesteps : T, steps that every layer works; 64 for a model
-    rule : how thresholds are chosen, see :mod:`spikesam.pipeline.conversion.algorithm`: "max", "percentile", "scaled",
-        "balanced", or "ftbc", those of the least error after T steps with biases that correct the mean of each channel
-        step by step (Wu et al. 2024), the default for a model. Of several, or "all", the first one converts, and a
-        table compares them: :attr:`Conversion.rules`
-    percentile : of the activations above 0: the threshold by "percentile", the highest by "ftbc"; 99.9 if not given
-    per : "layer" or "channel", each with a threshold of its own; by "balanced" each channel, and in a checkpoint's
+    rule : how thresholds are chosen, see :mod:`spikesam.pipeline.conversion.algorithm`: "max",
+    "percentile", "scaled",
+        "balanced", or "ftbc", those of the least error after T steps with biases that correct the
+        mean of each channel step by step (Wu et al. 2024), the default for a model. Of several, or
+        "all", the first one converts, and a table compares them: :attr:`Conversion.rules`
+    percentile : of the activations above 0: the threshold by "percentile", the highest by "ftbc";
+    99.9 if not given
+    per : "layer" or "channel", each with a threshold of its own; by "balanced" each channel, and in
+    a checkpoint's
         chain without biases by "max", "percentile" and "scaled" each layer, whatever this says
     encoder : "constant-current", the image itself at every step, in 8 bits; or "poisson"
-    initial : membranes to begin with, in thresholds; 0.5 if not given, which rounds counts where 0 cuts them
-    spikes : of a neuron in a step, at most; 1 if not given. Of n, each channel becomes n of bits: T steps tell nT + 1
-        levels apart, and arrive more evenly than n times as many steps of one; see :func:`spikesam.integer_planes`
-    validation : to measure on, (images, labels) or a DataLoader, whose first 1,024 images count, or `samples` if that
+    initial : membranes to begin with, in thresholds; 0.5 if not given, which rounds counts where 0
+    cuts them
+    spikes : of a neuron in a step, at most; 1 if not given. Of n, each channel becomes n of bits: T
+    steps tell nT + 1
+        levels apart, and arrive more evenly than n times as many steps of one; see
+        :func:`spikesam.integer_planes`
+    validation : to measure on, (images, labels) or a DataLoader, whose first 1,024 images count, or
+    `samples` if that
         is more; the images to calibrate on if not given
     preprocessing : of images, which a checkpoint of a model says, so needed with `out`
     class_names : of every class, in the order of the model's outputs; "0", "1", … if not given
-    out : folder, made if missing: `checkpoint.safetensors`, `accuracy.csv`, `accuracy.png`, `summary.json`, and of a
+    out : folder, made if missing: `checkpoint.safetensors`, `accuracy.csv`, `accuracy.png`,
+    `summary.json`, and of a
         checkpoint `config.toml`; "runs/convert" for a checkpoint if not given
-    config : a TOML file as those in `configs/`, or its tables as a dictionary, of which `conversion` and `data` count;
-        of a model, what `conversion` says beside `ann` and `calibration`, where arguments say nothing else
-    data : of a checkpoint, data set with training and validation parts, by name or path; `data.source` if not given
+    config : a TOML file as those in `configs/`, or its tables as a dictionary, of which
+    `conversion` and `data` count;
+        of a model, what `conversion` says beside `ann` and `calibration`, where arguments say
+        nothing else
+    data : of a checkpoint, data set with training and validation parts, by name or path;
+    `data.source` if not given
     samples : how many of these images to measure on, evenly spaced
     seed : of their order and of the Poisson spikes
     device : of the torch backend: "auto", "cpu", "cuda", "cuda:1"
@@ -114,13 +136,14 @@ def convert(
 
     Raises
     ------
-    InputError : if the network spikes already, arguments, images or data do not fit, an operation of the
+    InputError : if the network spikes already, arguments, images or data do not fit, an operation
+    of the
         model is not known, nothing drives a layer, or `out` holds files
 
     References
     ----------
-    Wu, Li, Bojkovic, Gu & Yuan 2024, Forward temporal bias correction for optimizing ANN-SNN conversion, ECCV,
-    arXiv:2403.18388.
+    Wu, Li, Bojkovic, Gu & Yuan 2024, Forward temporal bias correction for optimizing ANN-SNN
+    conversion, ECCV, arXiv:2403.18388.
 
     Examples
     --------
@@ -134,11 +157,15 @@ def convert(
     """
     named = ann is None or isinstance(ann, (str, PathLike))
     if named and (images is not None or labels is not None):
-        raise InputError("images, labels: got some beside a checkpoint, expected a data set: data='…'")
+        raise InputError(
+            "images, labels: got some beside a checkpoint, expected a data set: data='…'"
+        )
     if named and validation is not None:
         raise InputError("validation: got some beside a checkpoint, expected a data set: data='…'")
     if named and (preprocessing is not None or len(class_names)):
-        raise InputError("preprocessing, class_names: got some beside a checkpoint, which has its own")
+        raise InputError(
+            "preprocessing, class_names: got some beside a checkpoint, which has its own"
+        )
     if samples < 1:
         raise InputError(f"samples: got {samples}, expected a whole number, at least 1")
     make_backend("auto", device)  # which refuses a device that is none before anything is written
@@ -156,13 +183,16 @@ def convert(
         if out is not None and preprocessing is None:
             raise InputError(f"out: {UNPREPARED}")
         configured = {} if config is None else given.conversion.model_dump(exclude_unset=True)
-        settings = _section({"seed": seed} | USUAL | configured | said | {"ann": type(ann).__name__})
+        settings = _section(
+            {"seed": seed} | USUAL | configured | said | {"ann": type(ann).__name__}
+        )
         about |= {"preprocessing": preprocessing, "classes": tuple(class_names)}
         with out_lock(folder, advice) if files else nullcontext():
             return _of_model(ann, images, labels, settings, validation, samples, about)
     if not named:
         raise InputError(
-            f"convert: got {type(ann).__name__}, expected a torch.nn.Module, or the name or file of an ANN's checkpoint"
+            f"convert: got {type(ann).__name__}, expected a torch.nn.Module, or the name or file "
+            "of an ANN's checkpoint"
         )
     of_ann = {} if ann is None else {"ann": fspath(ann)}
     conversion = _section(given.conversion.model_dump() | of_ann | said)
@@ -185,7 +215,9 @@ def _of_model(
     samples: int,
     about: dict[str, Any],
 ) -> Conversion:
-    """Read the model, convert it, and write what comes out, if there is a folder for it, which is locked."""
+    """Read the model, convert it, and write what comes out, if there is a folder for it, which is
+    locked.
+    """
     tracker = about["tracker"]
     if images is None:
         raise InputError("images: got none, expected some to calibrate on, as the model takes them")
@@ -203,12 +235,18 @@ def _of_model(
     elif validation is None and answers is not None:
         answers = answers[chosen]
     else:
-        encoded = PreparedImages("", SampleTable(np.arange(len(shown)), np.full(len(shown), -1, np.int32)), shown)
+        encoded = PreparedImages(
+            "", SampleTable(np.arange(len(shown)), np.full(len(shown), -1, np.int32)), shown
+        )
         answers = predictions(ann, encoded.encoded(range(len(shown)), ann, about["seed"], 16))
     table = SampleTable(np.arange(len(shown)), answers.astype(np.int32))
-    measured = PreparedImages(f"{'calibration' if validation is None else 'validation'} images", table, shown)
+    measured = PreparedImages(
+        f"{'calibration' if validation is None else 'validation'} images", table, shown
+    )
     about |= {"calibration": given, "whole": len(of_all)}
-    return _written(Conversion(ann, network, settings, thresholds, measured, of_shown is not None, **about))
+    return _written(
+        Conversion(ann, network, settings, thresholds, measured, of_shown is not None, **about)
+    )
 
 
 def _written(conversion: Conversion) -> Conversion:
@@ -222,12 +260,20 @@ def _shaped(images: NDArray[np.float32], ann: Network, where: str) -> NDArray[np
     """Images (N, C, H, W), or (N, F) of a network of F numbers, as (N, C, H, W)."""
     found = images.shape[1:] if images.ndim == 4 else (*images.shape[1:], 1, 1)
     if found != ann.input_shape:
-        raise InputError(f"{where}: have shape {images.shape}, expected (N, {', '.join(map(str, ann.input_shape))})")
+        raise InputError(
+            f"{where}: have shape {images.shape}, expected (N, "
+            f"{', '.join(map(str, ann.input_shape))})"
+        )
     return images.reshape(-1, *ann.input_shape)
 
 
 def _validation(given: Any, samples: int) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
-    pair = isinstance(given, (tuple, list)) and len(given) == 2 and np.ndim(given[0]) > 1 and np.ndim(given[1]) == 1
+    pair = (
+        isinstance(given, (tuple, list))
+        and len(given) == 2
+        and np.ndim(given[0]) > 1
+        and np.ndim(given[1]) == 1
+    )
     images, labels = given if pair else (given, None)
     try:
         return calibration_images(images, labels, max(samples, MOST))
@@ -238,7 +284,8 @@ def _validation(given: Any, samples: int) -> tuple[NDArray[np.float32], NDArray[
 def _labels(labels: NDArray[np.int64], ann: Network) -> NDArray[np.int64]:
     if labels.min() < 0 or labels.max() >= ann.classes:
         raise InputError(
-            f"labels: got {labels.min()} … {labels.max()}, expected 0 … {ann.classes - 1}, the outputs of the model"
+            f"labels: got {labels.min()} … {labels.max()}, expected 0 … {ann.classes - 1}, the "
+            "outputs of the model"
         )
     return labels
 
@@ -248,7 +295,9 @@ def _of_checkpoint(config: Config, count: int, about: dict[str, Any]) -> Convers
     settings, target, tracker = config.conversion, about["files"][0], about["tracker"]
     source = find_checkpoint(settings.ann, "ann")
     if target.exists() and source.samefile(target):
-        raise InputError(f"{source}: is the ANN to be converted, and would be overwritten", "other-out")
+        raise InputError(
+            f"{source}: is the ANN to be converted, and would be overwritten", "other-out"
+        )
     ann = load_checkpoint(settings.ann, "ann")
     samples = choose_samples(config.data.source, ann, count, about["seed"], config.data.download)
     samples.known_labels()
@@ -260,7 +309,8 @@ def _of_checkpoint(config: Config, count: int, about: dict[str, Any]) -> Convers
     of_training = calibration_samples(ann, config)
     if again := sum(map(set(filter(None, of_training.contents)).__contains__, samples.contents)):
         tracker.say(
-            f"accuracy is measured on {len(samples)} images, {again} of which thresholds are chosen on; "
+            f"accuracy is measured on {len(samples)} images, {again} of which thresholds are "
+            "chosen on; "
             "a folder with the parts train/ and val/ keeps them apart"
         )
     calibration = of_training.images()
@@ -268,8 +318,14 @@ def _of_checkpoint(config: Config, count: int, about: dict[str, Any]) -> Convers
     with tracker.time("convert"), tracker.show("calibrating", shown) as advance:
         network, thresholds = converted(ann.network, calibration, settings, advance)
     measured = PreparedImages(samples.name, samples.table, samples.images())
-    about |= {"calibration": calibration, "convert": converted, "preprocessing": ann.image_preprocessing}
+    about |= {
+        "calibration": calibration,
+        "convert": converted,
+        "preprocessing": ann.image_preprocessing,
+    }
     about |= {"classes": ann.classes, "class_names": ann.class_names}
-    conversion = _written(Conversion(ann.network, network, settings, thresholds, measured, True, **about))
+    conversion = _written(
+        Conversion(ann.network, network, settings, thresholds, measured, True, **about)
+    )
     save_config(matching_configuration(config, ann, target), target.with_name("config.toml"))
     return conversion

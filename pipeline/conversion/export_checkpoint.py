@@ -33,7 +33,9 @@ def export_checkpoint(
     download: bool,
     overwrite: bool,
 ) -> tuple[str, list[Path]]:
-    """Write a checkpoint in both precisions, and measure it; a line about its accuracy, and the files written."""
+    """Write a checkpoint in both precisions, and measure it; a line about its accuracy, and the
+    files written.
+    """
     checkpoint = load_checkpoint(source, "snn")
     if checkpoint.network.precision != "float32":
         raise InputError(f"checkpoint {source!r} is in fixed point already, expected float32")
@@ -52,7 +54,12 @@ def export_checkpoint(
             write_network(network, path)
         float32, fixed = predictions_by_seed([*networks.values()], backend, chosen, _shown(seeds))
         found = paired_accuracy(float32, fixed, labels)
-        report = {**asdict(found), "checkpoint": source, "dataset": chosen.name, "samples": len(chosen)}
+        report = {
+            **asdict(found),
+            "checkpoint": source,
+            "dataset": chosen.name,
+            "samples": len(chosen),
+        }
         write_file(out / "accuracy.json", (json.dumps(report, indent=2) + "\n").encode())
     line = f"{chosen.name}, {len(chosen)} {chosen.kind} × {accuracy_text(found)}"
     return line, files if nir is None else [*files, nir]
@@ -67,9 +74,12 @@ def _shown(seeds: int) -> Iterator[int]:
 
 
 def accuracy_text(found: PairedAccuracy) -> str:
-    """ "2 seeds: float32 96.00%, fixed 95.00%; fixed − float32 -1.00 points (95 % interval over seeds …)"."""
+    """ "2 seeds: float32 96.00%, fixed 95.00%; fixed − float32 -1.00 points (95 % interval over
+    seeds …)".
+    """
     text = (
-        f"{found.seeds} seed{'s' * (found.seeds > 1)}: float32 {found.float32:.2%}, fixed {found.fixed:.2%}; "
+        f"{found.seeds} seed{'s' * (found.seeds > 1)}: float32 {found.float32:.2%}, fixed "
+        f"{found.fixed:.2%}; "
         f"fixed − float32 {100 * found.difference:+.2f} points"
     )
     if found.low is None or found.high is None:

@@ -1,4 +1,6 @@
-"""Where a converted network's activations depart from its ANN's: how much each layer adds, and by what."""
+"""Where a converted network's activations depart from its ANN's: how much each layer adds, and by
+what.
+"""
 
 from __future__ import annotations
 
@@ -33,9 +35,11 @@ def layer_errors(
     initial: float,
     seed: int,
 ) -> pd.DataFrame:
-    """The error of each layer's activations in per cent of their root mean square, in all and by cause.
+    """The error of each layer's activations in per cent of their root mean square, in all and by
+    cause.
 
-    x̂ is what the ANN's layer makes of what really arrives, the mean over the T steps of what the float32 network fires.
+    x̂ is what the ANN's layer makes of what really arrives, the mean over the T steps of what the
+    float32 network fires.
 
     ==========  =====================================================================================================
     arriving    x̂ - x, x being the ANN's activation: errors of the layers before, and of the image in 8 bits
@@ -46,17 +50,26 @@ def layer_errors(
     integers    what the fixed-point layer fires instead, of what arrives in fixed point
     ==========  =====================================================================================================
 
-    `networks` are "float32" and "fixed"; `worths` θ (C,), the activation that a spike in every step stands for, or n.
+    `networks` are "float32" and "fixed"; `worths` θ (C,), the activation that a spike in every step
+    stands for, or n.
     """
     rectifiers, late = Rectifiers(ann), layer_depths(ann)
     bare, backend, samples = networks["float32"], EventBackend(), len(images)
     steps = bare.window or bare.timesteps - max(late.values())
-    spikes: dict[str, dict[str, NDArray[np.uint8]]] = {}  # packed (N, T, bytes), by precision and layer
+    spikes: dict[
+        str, dict[str, NDArray[np.uint8]]
+    ] = {}  # packed (N, T, bytes), by precision and layer
     for precision, network in networks.items():
         runs = list(backend.run(network, [encode(network, images, seed, range(samples))], samples))
-        spikes[precision] = {name: np.concatenate([run.spikes[name] for run in runs]) for name in network.raster_names}
+        spikes[precision] = {
+            name: np.concatenate([run.spikes[name] for run in runs])
+            for name in network.raster_names
+        }
 
-    planes = {name: bare.shapes[bare.place(name)][0] // ann.shapes[ann.place(name)][0] for name in rectifiers.layers}
+    planes = {
+        name: bare.shapes[bare.place(name)][0] // ann.shapes[ann.place(name)][0]
+        for name in rectifiers.layers
+    }
 
     def each_step(packed: NDArray[np.uint8], name: str) -> Iterator[Tensor]:
         """What a layer fires at each of its steps, as a share of the most, (N, C, H, W) or (N, C)."""
@@ -69,41 +82,61 @@ def layer_errors(
         return sum(each_step(packed, name), torch.zeros(())) / steps * theta[name]
 
     def stepwise(name: str) -> Tensor:
-        """The activations of the mean of its currents over the steps, each driven by the spikes of its own."""
+        """The activations of the mean of its currents over the steps, each driven by the spikes of
+        its own.
+        """
         module, names = rectifiers.layers[name], sorted(rectifiers.reads[name] - {"input"})
         total = torch.zeros(())
-        for _, *shares in zip(range(steps), *(each_step(spikes["float32"][each], each) for each in names), strict=True):
+        for _, *shares in zip(
+            range(steps), *(each_step(spikes["float32"][each], each) for each in names), strict=True
+        ):
             arrived = {each: share * theta[each] for each, share in zip(names, shares, strict=True)}
             total = total + module.currents({"input": values["input"]} | arrived)
         return module.rectified(total / steps)
 
-    theta = {name: rectifiers.by_channel(name, torch.from_numpy(each).float()) for name, each in worths.items()}
+    theta = {
+        name: rectifiers.by_channel(name, torch.from_numpy(each).float())
+        for name, each in worths.items()
+    }
     pixels = torch.from_numpy(mean_spikes(images, ann.input_range))
     seen = (step.double() for step in images_seen(ann, images, bare.encoder, steps, seed))
     values: dict[str, Tensor] = {"input": (sum(seen, torch.zeros(())) / steps).float()}
     rows = []
-    given: list[dict[str, Any]] = [{each: bits[n] for each, bits in spikes["fixed"].items()} for n in range(samples)]
+    given: list[dict[str, Any]] = [
+        {each: bits[n] for each, bits in spikes["fixed"].items()} for n in range(samples)
+    ]
     if not bare.spiking_input:
         driving = backend_input("event", bare, encode(bare, images, seed, range(samples)))
         given = [{"input": each, **others} for each, others in zip(driving, given, strict=True)]
     with torch.inference_mode():
-        exact = {name: activations for name, _, activations in rectifiers.run(pixels, lambda name, kept: kept)}
+        exact = {
+            name: activations
+            for name, _, activations in rectifiers.run(pixels, lambda name, kept: kept)
+        }
         for layer in ann.layers:
             name, module, own = layer.name, rectifiers.layers[layer.name], theta[layer.name]
             x = exact.pop(name)
             arriving = module(values)
-            pooled = stepwise(name) if any(each.windows != NO_POOLING for each in layer.inputs) else arriving
+            pooled = (
+                stepwise(name)
+                if any(each.windows != NO_POOLING for each in layer.inputs)
+                else arriving
+            )
             clipped = pooled.minimum(own)
             levels = steps * planes[name]
             counted = own / levels * (levels * clipped / own + initial).floor().clamp(max=levels)
             values[name] = fired(spikes["float32"][name], name)
-            again = backend.rerun(bare, [{k: v for k, v in each.items() if k != name} for each in given], samples)
+            again = backend.rerun(
+                bare, [{k: v for k, v in each.items() if k != name} for each in given], samples
+            )
             driven = fired(np.concatenate([run.spikes[name] for run in again]), name)
             whole = fired(spikes["fixed"][name], name)
             stages = x, arriving, pooled, clipped, counted, values[name]
             found = [*(after - before for before, after in pairwise(stages)), whole - driven]
             scale = float(x.square().mean().sqrt()) or 1.0
-            shares = [100 * float(each.square().mean().sqrt()) / scale for each in (whole - x, *found)]
+            shares = [
+                100 * float(each.square().mean().sqrt()) / scale for each in (whole - x, *found)
+            ]
             rows.append({"layer": name, **dict(zip(("error", *CAUSES), shares, strict=True))})
     return pd.DataFrame(rows)
 
@@ -112,12 +145,19 @@ def layer_errors(
 def answers_in_levels(
     ann: Network, images: NDArray[np.float32], worths: Mapping[str, Floats], levels: int
 ) -> NDArray[Any]:
-    """(N,) the classes of the ANN whose activations are rounded to 0 … `levels` times θ / levels, and no larger."""
+    """(N,) the classes of the ANN whose activations are rounded to 0 … `levels` times θ / levels,
+    and no larger.
+    """
     rectifiers = Rectifiers(ann)
-    theta = {name: rectifiers.by_channel(name, torch.from_numpy(each).float()) for name, each in worths.items()}
+    theta = {
+        name: rectifiers.by_channel(name, torch.from_numpy(each).float())
+        for name, each in worths.items()
+    }
 
     def rounded(name: str, values: Tensor) -> Tensor:
-        return (values * levels / theta[name] + HALF).floor().clamp(max=levels) * theta[name] / levels
+        return (
+            (values * levels / theta[name] + HALF).floor().clamp(max=levels) * theta[name] / levels
+        )
 
     kept: list[Tensor] = []
     with torch.inference_mode():
@@ -125,5 +165,8 @@ def answers_in_levels(
             pixels = torch.from_numpy(mean_spikes(images[start : start + BATCH], ann.input_range))
             *_, (last, _, activations) = rectifiers.run(pixels, rounded)
             kept.append(rounded(last, activations).flatten(1))
-        logits = torch.cat(kept) @ torch.tensor(ann.readout.weight).T + torch.tensor(ann.readout.bias).float()
+        logits = (
+            torch.cat(kept) @ torch.tensor(ann.readout.weight).T
+            + torch.tensor(ann.readout.bias).float()
+        )
     return logits.argmax(1).numpy()

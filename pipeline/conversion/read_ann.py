@@ -1,4 +1,6 @@
-"""Any torch classifier of ReLU neurons, read as a network of kind "ann", and the proof that it is the same function."""
+"""Any torch classifier of ReLU neurons, read as a network of kind "ann", and the proof that it is
+the same function.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,10 @@ from spikesam.pipeline.imports.torch.proof import warn_of_dropped
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 
 FOLLOWED = 2  # images that the model is followed on, which keeps every tensor
-BATCH, MOST_VALUES = 16, 1 << 26  # images that are compared at a time, and activations of all layers of a batch
+BATCH, MOST_VALUES = (
+    16,
+    1 << 26,
+)  # images that are compared at a time, and activations of all layers of a batch
 ROUNDING = 1e-5  # of the largest number of a layer: what the order of additions may change
 
 RECTIFIERS = NeuronModules(takes="B...", rectified=True)
@@ -39,10 +44,14 @@ RECTIFIERS = NeuronModules(takes="B...", rectified=True)
 
 @exact_sums()  # the model, too, without TF32
 def read_ann(model: Any, images: Any) -> tuple[Network, NDArray[np.int64]]:
-    """The network of a model whose neurons are ReLU, proven equal to it on images, and its answers (N,)."""
+    """The network of a model whose neurons are ReLU, proven equal to it on images, and its answers
+    (N,).
+    """
     check_model(model)
     given, _ = calibration_images(images)
-    device = next((weight.device for weight in (*model.parameters(), *model.buffers())), torch.device("cpu"))
+    device = next(
+        (weight.device for weight in (*model.parameters(), *model.buffers())), torch.device("cpu")
+    )
     largest = float(np.abs(given).max())
     if not largest:
         raise NetworkError("images: are all 0, expected images as the model takes them")
@@ -52,9 +61,14 @@ def read_ann(model: Any, images: Any) -> tuple[Network, NDArray[np.int64]]:
     try:
         _, again = _followed(model, example.varied())
         if again.network.sha256 != network.sha256:
-            raise NetworkError("the model is another network; expected weights and connections that depend on no data")
+            raise NetworkError(
+                "the model is another network; expected weights and connections that depend on no "
+                "data"
+            )
     except NetworkError as error:
-        raise NetworkError(f"on a second input, which is made from the images: {error}") from error.__cause__
+        raise NetworkError(
+            f"on a second input, which is made from the images: {error}"
+        ) from error.__cause__
     answers = _check_all(model, imported, given, device)
     warn_of_dropped(followed, imported, "images", 2)
     return network, answers
@@ -74,7 +88,9 @@ def _followed(model: nn.Module, example: Example) -> tuple[FollowedModel, Import
 def _check_all(
     model: nn.Module, imported: Imported, images: NDArray[np.float32], device: torch.device
 ) -> NDArray[np.int64]:
-    """Compare activations and answers of model and network on all images; refuse layers that none drives."""
+    """Compare activations and answers of model and network on all images; refuse layers that none
+    drives.
+    """
     network, answers = imported.network, []
     differentiable = DifferentiableNetwork(network, memory_format=torch.channels_last)
     driven = [False] * len(network.layers)
@@ -89,12 +105,24 @@ def _check_all(
             with watched:
                 (answer,) = answers_in(model(torch.from_numpy(some).to(device)), 1)
             if missing := next(iter(watched.waiting.values()), None):
-                raise NetworkError(f"{missing.label}: is not called on all images; expected one way through the model")
-            _expect_equal(imported.probabilities(logits), answer.flatten(1).cpu(), "the model's output")
+                raise NetworkError(
+                    f"{missing.label}: is not called on all images; expected one way through the "
+                    "model"
+                )
+            _expect_equal(
+                imported.probabilities(logits), answer.flatten(1).cpu(), "the model's output"
+            )
             answers.append(logits.argmax(1))
-            driven = [before or bool(output.any()) for before, output in zip(driven, outputs, strict=True)]
-    if silent := [layer.label for layer, any_ in zip(imported.layers, driven, strict=True) if not any_]:
-        raise NetworkError(f"{silent[0]}: no image drives it: its activations are 0 on all {len(images)}; give others")
+            driven = [
+                before or bool(output.any()) for before, output in zip(driven, outputs, strict=True)
+            ]
+    if silent := [
+        layer.label for layer, any_ in zip(imported.layers, driven, strict=True) if not any_
+    ]:
+        raise NetworkError(
+            f"{silent[0]}: no image drives it: its activations are 0 on all {len(images)}; give "
+            "others"
+        )
     return torch.cat(answers).numpy()
 
 
@@ -108,6 +136,7 @@ def _expect_equal(found: Tensor, expected: Tensor, where: str) -> None:
     largest, error = (float(each.abs().amax()) for each in (expected, found - expected))
     if not error <= ROUNDING * largest:
         raise NetworkError(
-            f"{where}: differs from the network that was read by up to {error:.3g}, where its largest number is "
+            f"{where}: differs from the network that was read by up to {error:.3g}, where its "
+            "largest number is "
             f"{largest:.3g}; expected at most {ROUNDING:g} of it"
         )

@@ -1,12 +1,15 @@
-"""An ANN with thresholds as a spiking network: what a spike is worth goes into gains, biases act step by step.
+"""An ANN with thresholds as a spiking network: what a spike is worth goes into gains, biases act
+step by step.
 
-A spike of a neuron with threshold θ stands for an activation of θ in one step of T. In units of θ every neuron has the
-threshold 1, so each branch of a layer's sum has the gain θ of its source / θ of the layer, and biases are divided by θ.
-Each layer answers the T steps of its window, D steps late at depth D, as imported networks do (see imports/road/).
+A spike of a neuron with threshold θ stands for an activation of θ in one step of T. In units of θ
+every neuron has the threshold 1, so each branch of a layer's sum has the gain θ of its source / θ
+of the layer, and biases are divided by θ. Each layer answers the T steps of its window, D steps
+late at depth D, as imported networks do (see imports/road/).
 
-Where neurons fire up to n spikes a step, each channel becomes n of bits: the d-th fires where the membrane exceeds d
-thresholds, and what any of them fires is subtracted from all, as in backends/network/planes.py. Since they are channels
-of one layer, which reads itself, layers keep their names and depths.
+Where neurons fire up to n spikes a step, each channel becomes n of bits: the d-th fires where the
+membrane exceeds d thresholds, and what any of them fires is subtracted from all, as in
+backends/network/planes.py. Since they are channels of one layer, which reads itself, layers keep
+their names and depths.
 """
 
 from __future__ import annotations
@@ -48,7 +51,9 @@ def spiking_network(
     corrections: Mapping[str, Floats] | None = None,
     spikes: int = 1,
 ) -> Network:
-    """The float32 network of an ANN; thresholds (C,) are of one of up to `spikes` a step, `corrections` are (S, C)."""
+    """The float32 network of an ANN; thresholds (C,) are of one of up to `spikes` a step,
+    `corrections` are (S, C).
+    """
     depth = layer_depths(ann)
     steps = timesteps + depth[ann.layers[-1].name]
     layers = []
@@ -57,13 +62,22 @@ def spiking_network(
         inputs = [
             part
             for each in layer.inputs
-            for part in _parts(replace(each, gain=each.gain / theta), thresholds, depth, own, encoder, ann.input_range)
+            for part in _parts(
+                replace(each, gain=each.gain / theta),
+                thresholds,
+                depth,
+                own,
+                encoder,
+                ann.input_range,
+            )
         ]
         rows = np.repeat(layer.neuron.bias / theta, timesteps, 0)
         more = (corrections or {}).get(layer.name, np.zeros((1, len(theta)))) / theta
         rows += more[np.minimum(np.arange(timesteps), len(more) - 1)]
         rows[0] += initial
-        made = Layer(layer.name, inputs, LIF(1.0, bias=delayed(rows, own - 1, steps, timesteps, 1.0)))
+        made = Layer(
+            layer.name, inputs, LIF(1.0, bias=delayed(rows, own - 1, steps, timesteps, 1.0))
+        )
         layers.append(made if spikes == 1 else _in_planes(made, spikes))
     readout = ann.readout
     last = thresholds[ann.layers[-1].name]
@@ -97,24 +111,36 @@ def _in_planes(layer: Layer, spikes: int) -> Layer:
         read = 1 if given.sources[0].layer == "input" else spikes
         tiled = np.tile(weight, (spikes, read, *[1] * (weight.ndim - 2)))
         inputs.append(replace(given, weight=tiled, gain=np.tile(given.gain, spikes)))
-    others = np.tile(each, (spikes, spikes, 1, 1)) - np.eye(spikes * channels, dtype=np.float32)[..., None, None]
+    others = (
+        np.tile(each, (spikes, spikes, 1, 1))
+        - np.eye(spikes * channels, dtype=np.float32)[..., None, None]
+    )
     inputs.append(Input(others, Source(layer.name), gain=-1))
     thresholds = np.arange(1.0, spikes + 1).repeat(channels)
-    return Layer(layer.name, inputs, LIF(1.0, thresholds, bias=np.tile(neuron.bias, spikes), reset_by=1.0))
+    return Layer(
+        layer.name, inputs, LIF(1.0, thresholds, bias=np.tile(neuron.bias, spikes), reset_by=1.0)
+    )
 
 
 def layer_depths(network: Network) -> dict[str, int]:
     """The steps by which each layer is later than the input, where every layer costs one."""
-    reads = {layer.name: [replace(source, delay=0) for source in layer.sources] for layer in network.layers}
+    reads = {
+        layer.name: [replace(source, delay=0) for source in layer.sources]
+        for layer in network.layers
+    }
     return depths(reads, {name: name for name in reads})
 
 
 def images_seen(
     ann: Network, images: NDArray[np.float32], encoder: Encoder, steps: int, seed: int
 ) -> Iterator[torch.Tensor]:
-    """What a spiking network of an ANN sees of images in each step, (N, C, H, W), in units of the ANN."""
+    """What a spiking network of an ANN sees of images in each step, (N, C, H, W), in units of the
+    ANN.
+    """
     if encoder == "constant-current":
-        constant = torch.from_numpy(in_eight_bits(images, ann.input_range) / np.float32(PIXEL_LIMIT))
+        constant = torch.from_numpy(
+            in_eight_bits(images, ann.input_range) / np.float32(PIXEL_LIMIT)
+        )
         yield from repeat(constant, steps)
         return
     for step in poisson_batch(images, steps, seed, range(len(images))).unpacked():
@@ -123,7 +149,12 @@ def images_seen(
 
 
 def _parts(
-    given: Input, thresholds: Mapping[str, Floats], depth: Mapping[str, int], own: int, encoder: Encoder, largest: float
+    given: Input,
+    thresholds: Mapping[str, Floats],
+    depth: Mapping[str, int],
+    own: int,
+    encoder: Encoder,
+    largest: float,
 ) -> Iterator[Input]:
     """The input, as one for each worth of a spike among its sources."""
 
@@ -141,9 +172,13 @@ def _parts(
         if len(set(values)) > 1:
             each = factors.repeat(weight.shape[1] // len(factors))
             weight, factors = weight * each.reshape(-1, *[1] * (weight.ndim - 2)), np.ones(1)
-        largest_of = np.abs(weight).reshape(len(weight), -1).max(1)  # of each neuron: int8 then has all its steps
+        largest_of = (
+            np.abs(weight).reshape(len(weight), -1).max(1)
+        )  # of each neuron: int8 then has all its steps
         largest_of[largest_of == 0] = 1
         weight = (weight / largest_of.reshape(-1, *[1] * (weight.ndim - 1))).astype(np.float32)
         if encoder == "poisson" and sources[0].layer == "input":
             weight = with_off_planes(weight)
-        yield replace(given, weight=weight, source=sources, gain=given.gain * largest_of * factors[0])
+        yield replace(
+            given, weight=weight, source=sources, gain=given.gain * largest_of * factors[0]
+        )

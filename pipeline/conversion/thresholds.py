@@ -1,4 +1,6 @@
-"""Thresholds of converted layers, and what their spikes lack, corrected step by step and layer by layer."""
+"""Thresholds of converted layers, and what their spikes lack, corrected step by step and layer by
+layer.
+"""
 
 from __future__ import annotations
 
@@ -17,23 +19,31 @@ from spikesam.pipeline.measures.operations import products
 from spikesam.pipeline.networks.differentiable import ReluLayer
 
 MANTISSA_BITS = 9  # of a current that the histogram keeps: bins are 0.1 to 0.2 % wide
-BINS, MOST = 512, 1 << 16  # of a channel's activations: bins that they are counted in, and how many are counted
-ROUNDING = 0.2  # threshold² / T²: what counting spikes costs a neuron that fires; rounding alone costs 1/12
+BINS, MOST = (
+    512,
+    1 << 16,
+)  # of a channel's activations: bins that they are counted in, and how many are counted
+# threshold² / T²: what counting spikes costs a neuron that fires; rounding alone costs 1/12
+ROUNDING = 0.2
 BALANCING_STEPS = 1000
 BALANCING_RATE = 1.0
 
 
 def largest_current(currents: Iterable[NDArray[np.float32]]) -> float:
-    """The largest of all currents, or 0: Algorithm 1 of Kim & Panda 2021, Diehl et al. 2015, Sengupta et al. 2019."""
+    """The largest of all currents, or 0: Algorithm 1 of Kim & Panda 2021, Diehl et al. 2015,
+    Sengupta et al. 2019.
+    """
     return max((float(current.max()) for current in currents), default=0.0)
 
 
 def percentile_current(currents: Iterable[NDArray[np.float32]], percentile: float) -> float:
-    """The percentile of all positive currents, so that rare outliers do not slow every neuron down; 0 without any.
+    """The percentile of all positive currents, so that rare outliers do not slow every neuron down;
+    0 without any.
 
-    Counted in a histogram whose bins are as wide as the leading bits of a float32 tell apart, so memory is flat and
-    the result, a bin's upper edge, at most 0.2 % too large. That only positive currents count is a choice: how silent
-    a layer is does not change what its active neurons need (Rueckauer et al. 2017 take those of the ANN's activations).
+    Counted in a histogram whose bins are as wide as the leading bits of a float32 tell apart, so
+    memory is flat and the result, a bin's upper edge, at most 0.2 % too large. That only positive
+    currents count is a choice: how silent a layer is does not change what its active neurons need
+    (Rueckauer et al. 2017 take those of the ANN's activations).
     """
     shift = 23 - MANTISSA_BITS
     counts = np.zeros(1 << (8 + MANTISSA_BITS), np.int64)
@@ -53,18 +63,28 @@ def least_squares_thresholds(values: Tensor, timesteps: int, percentile: float) 
 
         loss(θ) = Σ max(0, x - θ)² + c · θ² / T² · (number of x > 0)
 
-    over activations x, (C, n), with c = 0.2: rounding to whole spikes costs 1/12, their unevenness the rest. The more
-    steps, the higher θ, up to a percentile of the positive x: unevenness, which grows with the steps, outweighs rare
-    activations beyond that. Activations, of many some, are counted in 512 bins up to the largest of each channel.
-    Returns (C,) float64, 0 for a channel without positive activations.
+    over activations x, (C, n), with c = 0.2: rounding to whole spikes costs 1/12, their unevenness
+    the rest. The more steps, the higher θ, up to a percentile of the positive x: unevenness, which
+    grows with the steps, outweighs rare activations beyond that. Activations, of many some, are
+    counted in 512 bins up to the largest of each channel. Returns (C,) float64, 0 for a channel
+    without positive activations.
     """
-    values = values[:, :: values.shape[1] // MOST | 1]  # an odd number, so that all columns of a map are among them
+    values = values[
+        :, :: values.shape[1] // MOST | 1
+    ]  # an odd number, so that all columns of a map are among them
     largest, edges = values.amax(1).double(), torch.arange(1, BINS + 1, dtype=torch.float64)
     widths = largest.clamp(min=1e-30) / BINS
     bins = (values * (1 / widths).float()[:, None]).ceil_().clamp_(0, BINS).to(torch.int64)
     bins += (BINS + 1) * torch.arange(len(values))[:, None]
-    counts = bins.flatten().bincount(minlength=(BINS + 1) * len(values)).view(len(values), -1)[:, 1:].double()
-    above = (edges[:, None] - 0.5 - edges).clamp(min=0).square()  # of each bin's middle, beyond each threshold
+    counts = (
+        bins.flatten()
+        .bincount(minlength=(BINS + 1) * len(values))
+        .view(len(values), -1)[:, 1:]
+        .double()
+    )
+    above = (
+        (edges[:, None] - 0.5 - edges).clamp(min=0).square()
+    )  # of each bin's middle, beyond each threshold
     positive, below = counts.sum(1, keepdim=True), counts.cumsum(1) - counts
     loss = counts @ above + ROUNDING * (edges / timesteps).square() * positive
     loss[below >= percentile / 100 * positive] = torch.inf
@@ -77,10 +97,11 @@ def balanced_thresholds(inputs: Tensor) -> Tensor:
         loss(θ) = E[(min(max(z, 0), θ) - max(z, 0))²]
         θ ← θ + η · E[2 (z - θ) H(z - θ)],  from θ = 0
 
-    over z (C, n) of all images and positions at once, the ANN's pre-activations behind layers clipped at their own
-    thresholds, with η = 1 and 1,000 steps as in the authors' code (their batches are samples of the same mean). θ (C,)
-    rises towards the largest z, but ever more slowly for rare ones, which is what makes it lower than the maximum. A
-    channel without positive z gets the layer's largest, or 0 (Bu, Li & Yu 2025, arXiv:2409.03368, Eq. 12–15 and 17).
+    over z (C, n) of all images and positions at once, the ANN's pre-activations behind layers
+    clipped at their own thresholds, with η = 1 and 1,000 steps as in the authors' code (their
+    batches are samples of the same mean). θ (C,) rises towards the largest z, but ever more slowly
+    for rare ones, which is what makes it lower than the maximum. A channel without positive z gets
+    the layer's largest, or 0 (Bu, Li & Yu 2025, arXiv:2409.03368, Eq. 12–15 and 17).
     """
     thresholds = torch.zeros(len(inputs), dtype=inputs.dtype)
     for _ in range(BALANCING_STEPS):
@@ -101,26 +122,40 @@ class Rectifiers:
 
     def __init__(self, ann: Network) -> None:
         self.ann = ann
-        self.layers = {layer.name: ReluLayer(layer, ann, torch.channels_last) for layer in ann.layers}
-        self.reads = {layer.name: {s.layer for each in layer.inputs for s in each.sources} for layer in ann.layers}
-        self.last_read = {source: at for at, sources in enumerate(self.reads.values()) for source in sources}
+        self.layers = {
+            layer.name: ReluLayer(layer, ann, torch.channels_last) for layer in ann.layers
+        }
+        self.reads = {
+            layer.name: {s.layer for each in layer.inputs for s in each.sources}
+            for layer in ann.layers
+        }
+        self.last_read = {
+            source: at for at, sources in enumerate(self.reads.values()) for source in sources
+        }
 
     def by_channel(self, name: str, numbers: Tensor) -> Tensor:
         """(C,) for the maps of a layer."""
         return numbers.reshape(-1, *[1] * (len(self.layers[name].shape) - 1))
 
-    def run(self, images: Tensor, clip: Callable[[str, Tensor], Tensor]) -> Iterator[tuple[str, Tensor, Tensor]]:
+    def run(
+        self, images: Tensor, clip: Callable[[str, Tensor], Tensor]
+    ) -> Iterator[tuple[str, Tensor, Tensor]]:
         """Each name, what a layer's neurons rectify (N, C, …), and their activations, seen clipped."""
         values = {"input": images}
         for at, (name, layer) in enumerate(self.layers.items()):
             parts = range(0, len(images), BATCH)
             found = torch.cat(
-                [layer.currents({each: values[each][i : i + BATCH] for each in self.reads[name]}) for i in parts]
+                [
+                    layer.currents({each: values[each][i : i + BATCH] for each in self.reads[name]})
+                    for i in parts
+                ]
             )
             activations = layer.rectified(found)
             yield name, found, activations
             values[name] = clip(name, activations)
-            values = {each: kept for each, kept in values.items() if self.last_read.get(each, -1) > at}
+            values = {
+                each: kept for each, kept in values.items() if self.last_read.get(each, -1) > at
+            }
 
 
 def activation_thresholds(
@@ -130,7 +165,9 @@ def activation_thresholds(
     chosen: NDArray[np.int64],
     refuse_dead: Callable[[float, str], None],
 ) -> tuple[dict[str, Floats], dict[str, Tensor]]:
-    """Largest activations (C,) that each layer tells apart, by a rule, and means (C,) of all, on chosen images."""
+    """Largest activations (C,) that each layer tells apart, by a rule, and means (C,) of all, on
+    chosen images.
+    """
     thresholds: dict[str, Floats] = {}
     means: dict[str, Tensor] = {}
     balanced = settings.rule == "balanced"
@@ -147,7 +184,9 @@ def activation_thresholds(
             thresholds[name] = _thresholds(of_channels, settings)
             refuse_dead(float(thresholds[name].max()), name)
             if layer.limit is not None:
-                thresholds[name] = np.minimum(thresholds[name], layer.limit.flatten().double().numpy())
+                thresholds[name] = np.minimum(
+                    thresholds[name], layer.limit.flatten().double().numpy()
+                )
     return thresholds, means
 
 
@@ -157,7 +196,9 @@ def _thresholds(values: Tensor, settings: ConversionSection) -> Floats:
         return balanced_thresholds(values).double().numpy()
     rows = values if settings.per == "channel" else values.reshape(1, -1)
     if settings.rule == "ftbc":
-        found = least_squares_thresholds(rows, settings.timesteps * settings.spikes, settings.percentile).numpy()
+        found = least_squares_thresholds(
+            rows, settings.timesteps * settings.spikes, settings.percentile
+        ).numpy()
     elif settings.rule == "percentile":
         found = np.array([percentile_current([row.numpy()], settings.percentile) for row in rows])
     else:
@@ -175,14 +216,16 @@ def temporal_corrections(
     spikes: int = 1,
     advance: Callable[[int], None] = lambda images: None,
 ) -> dict[str, Floats]:
-    """Forward temporal bias correction: what to add to each layer's bias in each step, (S, C), in units of the ANN.
+    """Forward temporal bias correction: what to add to each layer's bias in each step, (S, C), in
+    units of the ANN.
 
         b_c[t] = b_c[t] + α · mean over images and places of  (t + 1) · x_c - Σ_{τ≤t} θ_c s_c[τ]
 
-    x being the activation and s the spikes, of layers in order, those before already corrected; α = 1/2, three times a
-    step, of 4,096 of them. The authors compare each step alone; the sum over the steps lets no error of the mean stay
-    (Wu, Li, Bojkovic, Gu & Yuan 2024, ECCV, arXiv:2403.18388). `inputs` (N, C, H, W) are what the network sees in each
-    step, `means` (C,) mean activations; a neuron fires up to `spikes` a step, of which each is worth the threshold.
+    x being the activation and s the spikes, of layers in order, those before already corrected; α =
+    1/2, three times a step, of 4,096 of them. The authors compare each step alone; the sum over the
+    steps lets no error of the mean stay (Wu, Li, Bojkovic, Gu & Yuan 2024, ECCV, arXiv:2403.18388).
+    `inputs` (N, C, H, W) are what the network sees in each step, `means` (C,) mean activations; a
+    neuron fires up to `spikes` a step, of which each is worth the threshold.
     """
     theta = {name: torch.from_numpy(each).float() for name, each in thresholds.items()}
     membranes: dict[str, Tensor] = {}  # (n, C), of all images and places
@@ -203,7 +246,9 @@ def temporal_corrections(
                     steady[name] = current
                 v = current.reshape(-1, len(own))
                 v = membranes[name].add_(v) if found[name] else v + initial * own
-                apart = len(v) // SOME | 1  # an odd number, so that all columns of a map are among them
+                apart = (
+                    len(v) // SOME | 1
+                )  # an odd number, so that all columns of a map are among them
                 some = v[::apart].contiguous()
                 missing[name] += means[name].float()
                 added = torch.zeros_like(own)
@@ -216,11 +261,16 @@ def temporal_corrections(
                 values[name] = worth.view(current.shape).movedim(-1, 1)
                 found[name].append(added.double().numpy())
             advance(len(image))
-    return {name: np.stack([*rows, np.mean(rows[len(rows) // 2 :], axis=0)]) for name, rows in found.items()}
+    return {
+        name: np.stack([*rows, np.mean(rows[len(rows) // 2 :], axis=0)])
+        for name, rows in found.items()
+    }
 
 
 def _fired(membranes: Tensor, thresholds: Tensor, added: Tensor | float, spikes: int) -> Tensor:
-    """How often membranes, with something added, are above their threshold, at most `spikes`: (n, C) float32."""
+    """How often membranes, with something added, are above their threshold, at most `spikes`: (n,
+    C) float32.
+    """
     if spikes == 1:  # float32 numbers of 0 and 1, which torch makes faster than bool
         return torch.gt(membranes, thresholds - added, out=torch.empty_like(membranes))
     return (membranes + added).div_(thresholds).ceil_().sub_(1).clamp_(0, spikes)

@@ -34,18 +34,33 @@ if TYPE_CHECKING:
 
 PICTURED = 8  # samples with a map of their own
 COLUMNS = (
-    *("layer", "neurons", "spikes", "sparsity", "updates", "operations", "dense", "macs", "rated", "ann_macs"),
+    *(
+        "layer",
+        "neurons",
+        "spikes",
+        "sparsity",
+        "updates",
+        "operations",
+        "dense",
+        "macs",
+        "rated",
+        "ann_macs",
+    ),
     *("bytes", "joules", "ann_joules"),
 )
 SUMMED = ("spikes", "operations", "macs", "rated", "bytes", "joules")
 BY_SAMPLE = ("spikes", "operations", "joules")
-LONGEST, SHOWN_CLASSES = 14, 8  # characters of a name in the table, which has 80 columns; classes named below it
+LONGEST, SHOWN_CLASSES = (
+    14,
+    8,
+)  # characters of a name in the table, which has 80 columns; classes named below it
 UNITS = ("pJ", "nJ", "µJ", "mJ", "J")
 
 
 @dataclass(frozen=True, eq=False)
 class Energy(Shown):
-    """The cost of a recording, which `print` shows. Every number is the mean of its samples, NaN where it is not known.
+    """The cost of a recording, which `print` shows. Every number is the mean of its samples, NaN
+    where it is not known.
 
     Parameters
     ----------
@@ -58,14 +73,17 @@ class Energy(Shown):
         - operations: synaptic operations at the synapses of the layer
         - dense: the same if every neuron fired at every step, weights of 0 included
         - macs: products of a graded input
-        - rated: operations if all synapses were used at the mean rate of what they read, as papers estimate them
+        - rated: operations if all synapses were used at the mean rate of what they read, as papers
+          estimate them
         - ann_macs: products of one pass of an ANN of these layers
         - bytes: read and written
         - joules, ann_joules: of all that, and of an ANN's products
 
-    steps : step (of the model), layer, spikes, operations, joules; an operation counts when its spike fires
+    steps : step (of the model), layer, spikes, operations, joules; an operation counts when its
+    spike fires
     classes : class, samples, spikes, operations, joules; class -1 where the label is unknown
-    map : (H, W) J on the grid of the input, mean of all samples; None where it has no extent, or is not known
+    map : (H, W) J on the grid of the input, mean of all samples; None where it has no extent, or is
+    not known
     maps : (P, H, W) J of the first samples
     prices : price of each operation
     note : why some numbers are not known, or what has no price; empty where all are known
@@ -83,7 +101,9 @@ class Energy(Shown):
 
     @property
     def sparsity(self) -> float:
-        """Share of zeros of all neurons at all steps, NeuroBench's ActivationSparsity; the input has no neurons."""
+        """Share of zeros of all neurons at all steps, NeuroBench's ActivationSparsity; the input
+        has no neurons.
+        """
         neurons = self.layers[self.layers["updates"].gt(0) & self.layers["spikes"].notna()]
         updates = neurons["updates"].sum()
         return float(1 - neurons["spikes"].sum() / updates) if updates else float("nan")
@@ -100,11 +120,13 @@ class Energy(Shown):
 
     @property
     def rated_joules(self) -> float:
-        """J by the formula of Spikformer: graded products, and operations of mean rates; NaN where these cost nothing.
+        """J by the formula of Spikformer: graded products, and operations of mean rates; NaN where
+        these cost nothing.
 
         References
         ----------
-        Zhou et al. 2023, Spikformer: when spiking neural network meets transformer, ICLR, arXiv:2209.15425.
+        Zhou et al. 2023, Spikformer: when spiking neural network meets transformer, ICLR,
+        arXiv:2209.15425.
         """
         macs, prices = self._total("macs"), self.prices
         multiplied = macs and macs * (np.nan if prices.mac is None else prices.mac)
@@ -140,14 +162,17 @@ def energy(
     prices: str | Prices = "45nm",
     pictured: int = PICTURED,
 ) -> Energy:
-    """Count what a recording costs: synaptic operations, updates, bytes and joules, by layer, step, class and pixel.
+    """Count what a recording costs: synaptic operations, updates, bytes and joules, by layer, step,
+    class and pixel.
 
-    Definitions and equations: `pipeline/cost/ledger.py`. Without the network, spikes, sparsity and updates are known.
+    Definitions and equations: `pipeline/cost/ledger.py`. Without the network, spikes, sparsity and
+    updates are known.
 
     Parameters
     ----------
     raster : an open raster, or the path of a raster file or of a run's folder
-    network : the network that fired the spikes: a network, a checkpoint, a bundled name or a file; if not given, the
+    network : the network that fired the spikes: a network, a checkpoint, a bundled name or a file;
+    if not given, the
         `network.safetensors` beside the raster, if it is there
     prices : "45nm", "45nm-memory", "lemaire", "loihi", or :class:`Prices` of your own
     pictured : of how many first samples maps are kept
@@ -158,7 +183,8 @@ def energy(
 
     Raises
     ------
-    InputError : if there is no such raster, the network is not the raster's, or there are no such prices
+    InputError : if there is no such raster, the network is not the raster's, or there are no such
+    prices
 
     Examples
     --------
@@ -208,16 +234,24 @@ def _tables(
         if spent.map is not None:
             heat = spent.map if heat is None else heat + spent.map
             heats += [spent.map] * (number < pictured)
-    by_step = {column: {name: each / raster.n_samples for name, each in by_step[column].items()} for column in SUMMED}
+    by_step = {
+        column: {name: each / raster.n_samples for name, each in by_step[column].items()}
+        for column in SUMMED
+    }
     if ledger is None:
-        counts = {layer.name: raster.counts(layer)[:, header.window_of(layer)] for layer in raster.layers}
+        counts = {
+            layer.name: raster.counts(layer)[:, header.window_of(layer)] for layer in raster.layers
+        }
         by_step["spikes"] = {name: each.mean(axis=0) for name, each in counts.items()}
-        by_sample["spikes"] = np.sum([each.sum(axis=1, dtype=np.float64) for each in counts.values()], axis=0)
+        by_sample["spikes"] = np.sum(
+            [each.sum(axis=1, dtype=np.float64) for each in counts.values()], axis=0
+        )
     else:
         by_step["spikes"][ledger.readout][:] = np.nan
     layers = [_row(name, raster, ledger, by_step) for name in names]
     steps = [
-        {"step": step, "layer": name} | {column: by_step[column][name][step] for column in BY_SAMPLE}
+        {"step": step, "layer": name}
+        | {column: by_step[column][name][step] for column in BY_SAMPLE}
         for step in range(length)
         for name in names
     ]
@@ -227,11 +261,20 @@ def _tables(
     maps = np.stack(heats) if heats else None
     mean = None if heat is None else heat / raster.n_samples
     return Energy(
-        pd.DataFrame(layers, columns=COLUMNS), pd.DataFrame(steps), classes, mean, maps, prices, note, class_names
+        pd.DataFrame(layers, columns=COLUMNS),
+        pd.DataFrame(steps),
+        classes,
+        mean,
+        maps,
+        prices,
+        note,
+        class_names,
     )
 
 
-def _row(name: str, raster: RasterReader, ledger: Ledger | None, by_step: dict[str, Any]) -> dict[str, Any]:
+def _row(
+    name: str, raster: RasterReader, ledger: Ledger | None, by_step: dict[str, Any]
+) -> dict[str, Any]:
     """The row of a layer in :attr:`Energy.layers`."""
     recorded = raster.layer(name) if name in raster else None
     neurons = recorded.neurons if recorded else ledger.updates[name] if ledger else 0
@@ -240,9 +283,15 @@ def _row(name: str, raster: RasterReader, ledger: Ledger | None, by_step: dict[s
     row |= {"layer": name, "neurons": neurons, "sparsity": 1 - row["spikes"] / (neurons * steps)}
     row["updates"] = 0 if recorded and recorded.kind == "input" else neurons * steps
     if ledger is None or name not in ledger.updates:  # the input has no synapses
-        return row | dict.fromkeys(("dense", "ann_macs", "ann_joules"), np.nan if ledger is None else 0)
+        return row | dict.fromkeys(
+            ("dense", "ann_macs", "ann_joules"), np.nan if ledger is None else 0
+        )
     dense = ledger.dense[name] * steps
-    return row | {"dense": dense, "ann_macs": ledger.ann_macs[name], "ann_joules": ledger.ann_joules(name)}
+    return row | {
+        "dense": dense,
+        "ann_macs": ledger.ann_macs[name],
+        "ann_joules": ledger.ann_joules(name),
+    }
 
 
 def cost_table(energy: Energy) -> pd.DataFrame:
@@ -256,8 +305,17 @@ def cost_table(energy: Energy) -> pd.DataFrame:
         cells = [in_short(row["updates"])]
         if known:
             share = f"{row['operations'] / row['dense']:.1%}" if row["dense"] else ""
-            cells = [in_short(row["operations"]), share, in_joules(row["joules"]), in_short(row["ann_macs"])]
-            cells = [*cells, in_joules(row["ann_joules"])] if row["layer"] != "input" else [""] * len(heads)
+            cells = [
+                in_short(row["operations"]),
+                share,
+                in_joules(row["joules"]),
+                in_short(row["ann_macs"]),
+            ]
+            cells = (
+                [*cells, in_joules(row["ann_joules"])]
+                if row["layer"] != "input"
+                else [""] * len(heads)
+            )
         sparsity = "" if np.isnan(row["sparsity"]) else f"{row['sparsity']:.1%}"
         rows.append([printable(row["layer"], LONGEST), in_short(row["spikes"]), sparsity, *cells])
     return pd.DataFrame(rows, columns=["layer", "spikes", "sparsity", *heads])
@@ -267,23 +325,41 @@ def sentences(energy: Energy, network: str = "network") -> list[str]:
     """The lines below the table; `network` is how the network is given."""
     samples = int(energy.classes["samples"].sum())
     layers, mean = energy.layers, f"Mean of {samples} sample{'s' * (samples > 1)}"
-    silent = [f"Never fires: {', '.join(names)}." for names in [layers["layer"][layers["spikes"] == 0]] if len(names)]
+    silent = [
+        f"Never fires: {', '.join(names)}."
+        for names in [layers["layer"][layers["spikes"] == 0]]
+        if len(names)
+    ]
     if np.isnan(energy.operations):
         give = f"; give {network}" if energy.note in (UNSAID, AWAY) else ""
-        return [f"{mean}. Synaptic operations and energy are not known: {energy.note}{give}.", *silent]
+        return [
+            f"{mean}. Synaptic operations and energy are not known: {energy.note}{give}.",
+            *silent,
+        ]
     updates, moved = in_short(layers["updates"].sum()), readable(layers["bytes"].sum())
     said = [
         f"{mean}, which also takes {updates} updates of neurons and moves {moved}.",
-        "SynOps are additions at synapses; dense: if all neurons fired. ANN: one pass through these layers.",
-        f"At mean rates, as papers on spiking transformers estimate: {in_joules(energy.rated_joules)}.",
-        *([f"The current of the input takes {in_short(macs)} MACs."] if (macs := layers["macs"].sum()) else []),
+        "SynOps are additions at synapses; dense: if all neurons fired. ANN: one pass through "
+        "these layers.",
+        "At mean rates, as papers on spiking transformers estimate: "
+        f"{in_joules(energy.rated_joules)}.",
+        *(
+            [f"The current of the input takes {in_short(macs)} MACs."]
+            if (macs := layers["macs"].sum())
+            else []
+        ),
         *silent,
         *([f"Beware: {energy.note}."] if energy.note else []),
     ]
     if len(energy.classes) > 1:
         shown = energy.classes.sort_values("joules", ascending=False)[:SHOWN_CLASSES]
-        listed = [f"{_class(row[1], energy.class_names)}: {in_joules(row.joules)}" for row in shown.itertuples()]
-        more = f", and {len(energy.classes) - len(listed)} more classes" * (len(energy.classes) > len(listed))
+        listed = [
+            f"{_class(row[1], energy.class_names)}: {in_joules(row.joules)}"
+            for row in shown.itertuples()
+        ]
+        more = f", and {len(energy.classes) - len(listed)} more classes" * (
+            len(energy.classes) > len(listed)
+        )
         said.append(f"By class: {', '.join(listed)}{more}.")
     return [*said, f"Prices {energy.prices.name}: {energy.prices.source}."]
 
@@ -318,12 +394,18 @@ def _scaled(value: float, units: tuple[str, ...], first: int) -> str:
         return "0"
     power = min(max(math.floor(math.log10(value) / 3), first), first + len(units) - 1)
     scaled = value / 1000.0**power
-    digits = max(0, 2 - math.floor(math.log10(scaled))) if power > 0 or first < 0 or scaled % 1 else 0
+    digits = (
+        max(0, 2 - math.floor(math.log10(scaled))) if power > 0 or first < 0 or scaled % 1 else 0
+    )
     return f"{scaled:.{min(digits, 2)}f} {units[power - first]}"
 
 
-def save_pictures(energy: Energy, raster: RasterReader, folder: Path, network: Network | None = None) -> list[Path]:
-    """Draw `energy.png`, and `energy_map.png` where there are maps, padding hatched; nothing without joules."""
+def save_pictures(
+    energy: Energy, raster: RasterReader, folder: Path, network: Network | None = None
+) -> list[Path]:
+    """Draw `energy.png`, and `energy_map.png` where there are maps, padding hatched; nothing
+    without joules.
+    """
     if np.isnan(energy.joules):
         return []
     written = [folder / "energy.png"]
@@ -338,7 +420,9 @@ def draw_layers(energy: Energy, path: Path) -> None:
     """Draw what layers cost, in all and at every step; an InputError where joules are unknown."""
     if np.isnan(energy.joules):
         raise InputError("energy: joules are not known, so there is nothing to draw")
-    from spikesam.pipeline.drawing.energy import draw_energy  # here, because matplotlib takes a second
+    from spikesam.pipeline.drawing.energy import (
+        draw_energy,
+    )  # here, because matplotlib takes a second
 
     scale, unit = unit_of(energy.layers["joules"].max())
     layers = energy.layers[energy.layers["layer"] != "input"]
@@ -352,13 +436,17 @@ def draw_layers(energy: Energy, path: Path) -> None:
 
 
 def _draw_places(path: Path, energy: Energy, raster: RasterReader, padded: Outside) -> None:
-    """The first samples beside each other: the image, the energy of all layers, and SAM of the deepest layer."""
+    """The first samples beside each other: the image, the energy of all layers, and SAM of the
+    deepest layer.
+    """
     from spikesam.pipeline.drawing.samples import draw_side_by_side
 
     assert energy.maps is not None
     subjects = recorded_subjects(raster, raster.predictions[: len(energy.maps)])
     maps = [{"energy\nall layers": heat[None].astype(np.float32)} for heat in energy.maps]
-    about = f"Energy of spikes and neurons, all layers on the grid of the input ({energy.prices.name})"
+    about = (
+        f"Energy of spikes and neurons, all layers on the grid of the input ({energy.prices.name})"
+    )
     deepest = next((layer for layer in reversed(raster.layers) if has_places(layer.shape)), None)
     if deepest:  # where an image drives dense layers there is none
         name = f"SAM\n{deepest.name}"

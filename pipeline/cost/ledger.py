@@ -1,25 +1,28 @@
-"""The cost of one sample of a recording, by layer, step and pixel; and the network that fired it, if it is at hand.
+"""The cost of one sample of a recording, by layer, step and pixel; and the network that fired it,
+if it is at hand.
 
     operations   O_l[t] = Σ over inputs of l, their sources j, and spikes of j at step t:  fan-out at the spike's place
     updates      U_l[t] = C·H·W                                                            every neuron at every step
     bytes        B_l[t] = (O_l[t] + M_l[t]) · (b_w + 8) + U_l[t] · 8 · n_l
     energy       E_l[t] = e_op O_l[t] + e_mac M_l[t] + e_up (U_l[t] - S_l[t]) + e_fire S_l[t] + e_byte B_l[t]
 
-S are spikes. M are the products of a graded input, which is multiplied: once of an image that stays a current, every
-step of a changing one. A synaptic operation reads a weight of b_w bytes (4 of float32, 1 of int8, none of the
-identity), and reads and writes a sum of 4 bytes; so does a product. An update reads and writes n state variables of 4
-bytes: the membrane, and the current where it outlasts a step.
+S are spikes. M are the products of a graded input, which is multiplied: once of an image that stays
+a current, every step of a changing one. A synaptic operation reads a weight of b_w bytes (4 of
+float32, 1 of int8, none of the identity), and reads and writes a sum of 4 bytes; so does a product.
+An update reads and writes n state variables of 4 bytes: the membrane, and the current where it
+outlasts a step.
 
-Steps are those of the model: a network that was imported from one without delay between layers takes more steps, in
-which its layers stand one behind the other, and are silent otherwise.
+Steps are those of the model: a network that was imported from one without delay between layers
+takes more steps, in which its layers stand one behind the other, and are silent otherwise.
 
-Beside it, as papers on spiking transformers estimate it: every synapse at the mean rate of what it reads, borders and
-weights of 0 like others, and attention as its dense twin has it, at the mean rate of q, k and v.
+Beside it, as papers on spiking transformers estimate it: every synapse at the mean rate of what it
+reads, borders and weights of 0 like others, and attention as its dense twin has it, at the mean
+rate of q, k and v.
 
     rated        A_l[t] = Σ over inputs of l, their sources j:  rate_j[t] · operations if all of j fire
 
-In space, an operation or a product lies where the spike or number came from, and an update where its neuron is. What
-dense layers and the readout spend has no place.
+In space, an operation or a product lies where the spike or number came from, and an update where
+its neuron is. What dense layers and the readout spend has no place.
 """
 
 from __future__ import annotations
@@ -55,8 +58,9 @@ UNSAID, AWAY = "the recording does not say which network fired", "the network is
 def network_of(raster: RasterReader, given: Any = None) -> tuple[Network | None, str]:
     """The network of a raster, in the raster's precision, or None and why it is not known.
 
-    A raster that does not say what fired it takes any network whose layers have its names and shapes; those that only
-    repeat spikes, which the model has not that the network was imported from, may be missing.
+    A raster that does not say what fired it takes any network whose layers have its names and
+    shapes; those that only repeat spikes, which the model has not that the network was imported
+    from, may be missing.
     """
     if given is None and not raster.header.network_sha256:
         return None, UNSAID
@@ -70,29 +74,46 @@ def network_of(raster: RasterReader, given: Any = None) -> tuple[Network | None,
         return network, ""
     if given is None:
         return None, f"the recording {reason}"
-    raise InputError(f"{raster.where}: {reason}; operations are counted where all layers of the network are recorded")
+    raise InputError(
+        f"{raster.where}: {reason}; operations are counted where all layers of the network are "
+        "recorded"
+    )
 
 
 def _recorded_from_model(raster: RasterReader, network: Network) -> bool:
-    """True of a recording of the model that the network was imported from, which has no delay between layers."""
+    """True of a recording of the model that the network was imported from, which has no delay
+    between layers.
+    """
     return raster.header.layer_delay == 0 and network.window is not None
 
 
 def sources_in_model(network: Network, target: str, each: Input) -> tuple[Source, ...]:
-    """The sources of an input of a layer with their delays in the steps of the model, which has none between layers."""
+    """The sources of an input of a layer with their delays in the steps of the model, which has
+    none between layers.
+    """
     late = network.to_readout
     return tuple(of.later(late[target] - late[of.layer]) for of in each.sources)
 
 
-def repeated_spikes(network: Network, layer: Layer, spikes: Mapping[str, NDArray[np.bool_]]) -> NDArray[np.bool_]:
-    """The spikes (T, C, H, W) of a layer without memory, in the model's steps, of those of all layers that it reads."""
-    inputs = [replace(each, source=sources_in_model(network, layer.name, each)) for each in layer.inputs]
+def repeated_spikes(
+    network: Network, layer: Layer, spikes: Mapping[str, NDArray[np.bool_]]
+) -> NDArray[np.bool_]:
+    """The spikes (T, C, H, W) of a layer without memory, in the model's steps, of those of all
+    layers that it reads.
+    """
+    inputs = [
+        replace(each, source=sources_in_model(network, layer.name, each)) for each in layer.inputs
+    ]
     shape = network.shapes[network.place(layer.name)]
     neurons = Neurons(layer.spiking_neuron, inputs, shape, np.float64)
     found = np.zeros((len(next(iter(spikes.values()))), *shape), np.bool_)
     for t, fired in enumerate(found):
         # Step 0 has the last row of constants, which each of the model's steps has.
-        neurons.step(0, [current_of(each, arrived(each, spikes, t)) for each in inputs], np.zeros(shape, np.bool_))
+        neurons.step(
+            0,
+            [current_of(each, arrived(each, spikes, t)) for each in inputs],
+            np.zeros(shape, np.bool_),
+        )
         fired[:] = neurons.fires
     return found
 
@@ -115,24 +136,32 @@ class Spent:
 
 
 class Ledger:
-    """Counts the samples of a raster with all layers of the network that fired it, but for some that only repeat.
+    """Counts the samples of a raster with all layers of the network that fired it, but for some
+    that only repeat.
 
-    By layer, or readout: `updates` per step, `dense` operations of a step at which all neurons fire, `ann_macs` of a
-    pass.
+    By layer, or readout: `updates` per step, `dense` operations of a step at which all neurons
+    fire, `ann_macs` of a pass.
     """
 
     def __init__(self, raster: RasterReader, network: Network, prices: Prices) -> None:
         self.raster, self.network, self.prices = raster, network, prices
-        self.shapes = {layer.name: network.shapes[network.place(layer.name)] for layer in network.layers}
+        self.shapes = {
+            layer.name: network.shapes[network.place(layer.name)] for layer in network.layers
+        }
         self.updates = {name: int(np.prod(shape)) for name, shape in self.shapes.items()}
         self.readout = readout_name(network)
         self.updates[self.readout] = network.classes
         self.ann_macs = products(network)
-        self._states = {layer.name: 1 + bool(np.any(layer.spiking_neuron.synaptic_leak)) for layer in network.layers}
+        self._states = {
+            layer.name: 1 + bool(np.any(layer.spiking_neuron.synaptic_leak))
+            for layer in network.layers
+        }
         self._states[self.readout] = 1
         self.steps = raster.header.window or raster.timesteps
         # A recording of a model has no window; all its steps are the model's.
-        self._in_steps_of_model = raster.header.window is not None or _recorded_from_model(raster, network)
+        self._in_steps_of_model = raster.header.window is not None or _recorded_from_model(
+            raster, network
+        )
         ways = connections(network)
         self._ways = [way for way in ways if way.source in network.raster_names]
         self.dense = dict.fromkeys(self.updates, 0)
@@ -142,26 +171,40 @@ class Ledger:
         for attending in self._attentions:
             self.dense[attending.target] += attending.dense
         self._graded = [way for way in ways if way.source not in network.raster_names]
-        notes = ["the input's current is multiplied, which has no price and is not among the joules"]
+        notes = [
+            "the input's current is multiplied, which has no price and is not among the joules"
+        ]
         notes = notes if self._graded and prices.mac is None else []
         if network.window is not None:
             added = network.timesteps - self.steps
-            notes.append(f"counted are the model's {self.steps} steps; the {added} added for delays cost nothing")
-            notes.append("linear operations of the model in a row count as the one synapse that they became")
+            notes.append(
+                f"counted are the model's {self.steps} steps; the {added} added for delays cost "
+                "nothing"
+            )
+            notes.append(
+                "linear operations of the model in a row count as the one synapse that they became"
+            )
         if self._attentions:
-            notes.append("attention counts the order that needs fewer additions in a step: q · kᵀ first, or kᵀ · v")
+            notes.append(
+                "attention counts the order that needs fewer additions in a step: q · kᵀ first, or "
+                "kᵀ · v"
+            )
         self.note = "; ".join(notes)
 
     def sample(self, number: int) -> Spent:
         """Count one sample."""
         steps, prices, fired = self.steps, self.prices, self._fired(number)
         names = list(self.updates)
-        operations, macs, moved = ({name: np.zeros(steps, np.int64) for name in names} for _ in range(3))
+        operations, macs, moved = (
+            {name: np.zeros(steps, np.int64) for name in names} for _ in range(3)
+        )
         rates = {name: spikes.mean(axis=(1, 2, 3)) for name, spikes in fired.items()}
         rated = {name: np.zeros(steps) for name in names}
         size = self.network.input_shape[1:]
         heat = None if size == (1, 1) else np.zeros(size)
-        joules = {name: np.full(steps, self._update_cost(name) * self.updates[name]) for name in names}
+        joules = {
+            name: np.full(steps, self._update_cost(name) * self.updates[name]) for name in names
+        }
 
         def count(way: Any, by_step: Counts, by_place: Counts, rate: Floats) -> None:
             operations[way.target] += by_step
@@ -197,10 +240,14 @@ class Ledger:
             _add(heat, cost * by_place * (1 if at.stop else steps), way.shape)
         in_joules = {name: PICO * spent for name, spent in joules.items()}
         counts = {name: spikes.sum(axis=(1, 2, 3)) for name, spikes in fired.items()}
-        return Spent(counts, operations, macs, rated, moved, in_joules, None if heat is None else PICO * heat)
+        return Spent(
+            counts, operations, macs, rated, moved, in_joules, None if heat is None else PICO * heat
+        )
 
     def of_neurons(self, number: int, layer: LayerSpec) -> Floats:
-        """J of each neuron's updates and spikes at all steps of the raster, (T, C, H, W), without attention."""
+        """J of each neuron's updates and spikes at all steps of the raster, (T, C, H, W), without
+        attention.
+        """
         spikes, prices = self.raster[layer.name][number], self.prices
         found = np.zeros(spikes.shape)
         if layer.name in self.shapes:
@@ -211,7 +258,9 @@ class Ledger:
         return PICO * found
 
     def _fired(self, number: int) -> dict[str, NDArray[np.bool_]]:
-        """(T, C, H, W) of the input and all layers of a sample; of layers that are not recorded, what they repeat."""
+        """(T, C, H, W) of the input and all layers of a sample; of layers that are not recorded,
+        what they repeat.
+        """
         fired = {
             layer.name: self.raster[layer.name][number][self.raster.header.window_of(layer)]
             for layer in self.raster.layers
@@ -226,7 +275,9 @@ class Ledger:
         return self.prices.update + self.prices.byte * 2 * WORD * self._states[name]
 
     def ann_joules(self, name: str) -> float:
-        """J of the products of an ANN, each with a weight and a value read; NaN where products have no price."""
+        """J of the products of an ANN, each with a weight and a value read; NaN where products have
+        no price.
+        """
         if self.prices.mac is None:
             return float("nan")
         return PICO * self.ann_macs[name] * (self.prices.mac + self.prices.byte * 2 * WORD)
@@ -247,6 +298,8 @@ Floats = NDArray[np.float64]
 
 
 def spread_evenly(amounts: NDArray[Any], size: tuple[int, int]) -> Floats:
-    """Spread the amount of each cell (h, w) evenly over the part of a grid (H, W) that it covers; the sum stays."""
+    """Spread the amount of each cell (h, w) evenly over the part of a grid (H, W) that it covers;
+    the sum stays.
+    """
     rows, columns = (overlaps(old, new) for old, new in zip(amounts.shape, size, strict=True))
     return rows @ amounts @ columns.T

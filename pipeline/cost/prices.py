@@ -40,8 +40,13 @@ class Prices:
         for field in fields(self)[2:]:
             price = getattr(self, field.name)
             number = isinstance(price, Real) and not isinstance(price, bool)
-            if not (number and math.isfinite(price) and price >= 0) and (field.name, price) != ("mac", None):
-                raise InputError(f"prices {self.name!r}: {field.name} is {price!r}, expected pJ, at least 0")
+            if not (number and math.isfinite(price) and price >= 0) and (field.name, price) != (
+                "mac",
+                None,
+            ):
+                raise InputError(
+                    f"prices {self.name!r}: {field.name} is {price!r}, expected pJ, at least 0"
+                )
 
 
 HOROWITZ = "Horowitz 2014, ISSCC, doi:10.1109/ISSCC.2014.6757323, Fig. 1.1.9: 45 nm, 0.9 V"
@@ -50,13 +55,15 @@ PRICES = {
     for prices in (
         Prices(
             "45nm",
-            f"{HOROWITZ}; float32: an addition 0.9 pJ, a multiplication 3.7 pJ. Neurons and memory cost nothing here",
+            f"{HOROWITZ}; float32: an addition 0.9 pJ, a multiplication 3.7 pJ. Neurons and memory "
+            "cost nothing here",
             operation=0.9,
             mac=4.6,
         ),
         Prices(
             "45nm-memory",
-            f"{HOROWITZ}; float32 as in 45nm, and 10 pJ for 8 bytes from an 8 kB memory. A neuron's step is a MAC",
+            f"{HOROWITZ}; float32 as in 45nm, and 10 pJ for 8 bytes from an 8 kB memory. A "
+            "neuron's step is a MAC",
             operation=0.9,
             mac=4.6,
             update=4.6,
@@ -65,8 +72,10 @@ PRICES = {
         ),
         Prices(
             "lemaire",
-            "Lemaire et al. 2022, ICONIP, doi:10.1007/978-3-031-30105-6_48: 45 nm, integers of 32 bits; an addition "
-            "0.1 pJ, a multiplication 3.1 pJ, 10 pJ for 4 bytes from an 8 kB memory. A neuron's step is a MAC, its "
+            "Lemaire et al. 2022, ICONIP, doi:10.1007/978-3-031-30105-6_48: 45 nm, integers of 32 "
+            "bits; an addition "
+            "0.1 pJ, a multiplication 3.1 pJ, 10 pJ for 4 bytes from an 8 kB memory. A neuron's "
+            "step is a MAC, its "
             "leak, and a spike one more addition. Addresses and queues are not counted",
             operation=0.1,
             mac=3.2,
@@ -76,9 +85,12 @@ PRICES = {
         ),
         Prices(
             "loihi",
-            "Davies et al. 2018, IEEE Micro 38(1), doi:10.1109/MM.2018.112130359, Table 2: 14 nm, 0.75 V, simulated "
-            "before the chip was made; a synaptic operation at least 23.6 pJ, a neuron's update 52 pJ inactive and "
-            "81 pJ active, taken here for neurons that fire. The ways between cores are not counted",
+            "Davies et al. 2018, IEEE Micro 38(1), doi:10.1109/MM.2018.112130359, Table 2: 14 nm, "
+            "0.75 V, simulated "
+            "before the chip was made; a synaptic operation at least 23.6 pJ, a neuron's update 52 "
+            "pJ inactive and "
+            "81 pJ active, taken here for neurons that fire. The ways between cores are not "
+            "counted",
             operation=23.6,
             update=52.0,
             firing=81.0,

@@ -1,4 +1,6 @@
-"""A sheet on which pictures, text and plots are placed in inches, and the colours and sizes of all pictures."""
+"""A sheet on which pictures, text and plots are placed in inches, and the colours and sizes of all
+pictures.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,18 @@ from PIL import Image
 from spikesam.recordings.disk import write_file
 from spikesam.recordings.text import LONGEST_NAME, printable
 
-PALETTE = ("#1f5a99", "#c8553d", "#4f8a3c", "#8a5aa8", "#b08900", "#2f8f8f", "#6b6b6b", "#d67fb1", "#111111", "#7fb3e6")
+PALETTE = (
+    "#1f5a99",
+    "#c8553d",
+    "#4f8a3c",
+    "#8a5aa8",
+    "#b08900",
+    "#2f8f8f",
+    "#6b6b6b",
+    "#d67fb1",
+    "#111111",
+    "#7fb3e6",
+)
 GREY = "0.35"
 STYLE: Any = {
     "font.size": 9,
@@ -34,9 +47,15 @@ STYLE: Any = {
 }
 TITLE: Any = {"fontsize": 12, "fontweight": "bold"}
 SUBTITLE: Any = {"fontsize": 8.5, "color": GREY}
-MARGIN, LINE, NARROWEST = 0.2, 0.17, 5.5  # inches: left of the title, between lines of the subtitle, of a picture
+MARGIN, LINE, NARROWEST = (
+    0.2,
+    0.17,
+    5.5,
+)  # inches: left of the title, between lines of the subtitle, of a picture
 DPI = 120
-LONGEST_LINE = 240  # characters: a longer one loses its middle, before anything is measured or drawn
+LONGEST_LINE = (
+    240  # characters: a longer one loses its middle, before anything is measured or drawn
+)
 
 
 class ShownFigure(Figure):
@@ -50,7 +69,9 @@ class ShownFigure(Figure):
 
 
 class Canvas:
-    """A figure on which things are placed in inches, from the left and from `above` inches below the title's lines."""
+    """A figure on which things are placed in inches, from the left and from `above` inches below
+    the title's lines.
+    """
 
     def __init__(self, width: float, height: float, above: float = 0) -> None:
         self.width, self.height, self.above = width, height + above, above
@@ -70,7 +91,9 @@ class Canvas:
         """Text whose lower left corner, unless `style` says otherwise, is at a point."""
         self.sheet.text(x, y, drawable(text), **style)
 
-    def picture(self, x: float, y: float, width: float, height: float, pixels: NDArray[np.floating[Any]]) -> None:
+    def picture(
+        self, x: float, y: float, width: float, height: float, pixels: NDArray[np.floating[Any]]
+    ) -> None:
         """(H, W, 3) pixels in 0 … 1, stretched to a rectangle; below everything that is drawn.
 
         Pillow stretches hundreds of them in a tenth of the time that matplotlib takes.
@@ -82,7 +105,9 @@ class Canvas:
         self._background.paste(stretched, (left, top))
 
     def png(self) -> bytes:
-        """As PNG, without a channel for transparency: nothing here is transparent, and it takes a third."""
+        """As PNG, without a channel for transparency: nothing here is transparent, and it takes a
+        third.
+        """
         canvas: Any = FigureCanvasAgg(self.figure)
         canvas.draw()
         drawn = Image.fromarray(np.asarray(canvas.buffer_rgba()))
@@ -93,7 +118,9 @@ class Canvas:
 
 @contextmanager
 def drawing(path: Path, title: str, subtitle: str, width: float, height: float) -> Iterator[Canvas]:
-    """A canvas with a title and an explanation at its top, which may enlarge it; saved when the block ends."""
+    """A canvas with a title and an explanation at its top, which may enlarge it; saved when the
+    block ends.
+    """
     title = printable(title, LONGEST_LINE)
     with style(), _any_letters():
         width = max(width, NARROWEST, text_width(title, **TITLE) + 2 * MARGIN)
@@ -108,14 +135,18 @@ def drawing(path: Path, title: str, subtitle: str, width: float, height: float) 
 
 @contextmanager
 def style(**further: Any) -> Iterator[None]:
-    """Draw in the style of all pictures, whatever the user's matplotlibrc says; its fonts stay: names may need them."""
+    """Draw in the style of all pictures, whatever the user's matplotlibrc says; its fonts stay:
+    names may need them.
+    """
     kept: Any = {name: value for name, value in mpl.rcParams.items() if name.startswith("font.")}
     with mpl.style.context(["default", {**kept, **STYLE, **further}]):
         yield
 
 
 def drawable(text: str) -> str:
-    """A text whose lines lose what cannot be drawn, and are cut where they are too long to be measured."""
+    """A text whose lines lose what cannot be drawn, and are cut where they are too long to be
+    measured.
+    """
     return "\n".join(printable(line, LONGEST_LINE) for line in text.split("\n"))
 
 
@@ -132,7 +163,12 @@ def text_width(text: str, fontsize: float = 9, fontweight: str = "normal", **_: 
     font = FontProperties(size=fontsize, weight=fontweight)
     measure = TextToPath().get_text_width_height_descent
     with _any_letters():
-        return max((measure(line, font, False)[0] for line in drawable(text).splitlines()), default=0.0) / 72
+        return (
+            max(
+                (measure(line, font, False)[0] for line in drawable(text).splitlines()), default=0.0
+            )
+            / 72
+        )
 
 
 def wrapped(text: str, inches: float, **style: Any) -> list[str]:
@@ -141,7 +177,9 @@ def wrapped(text: str, inches: float, **style: Any) -> list[str]:
     space, room = text_width("x x", **style) - text_width("xx", **style), 0.0
     for word in text.split():
         word = printable(word, LONGEST_NAME)
-        width = text_width(word, **style)  # of each word once: of whole lines it would take longer than to draw them
+        width = text_width(
+            word, **style
+        )  # of each word once: of whole lines it would take longer than to draw them
         if lines and space + width <= room:
             lines[-1] = f"{lines[-1]} {word}"
             room -= space + width
@@ -179,4 +217,11 @@ def step_axis(axes: Any, steps: int) -> None:
 
 def legend_beside(axes: Any, *handles: Any, right: float = 1.02, **further: Any) -> None:
     """A legend at the right of a plot, as high as its top."""
-    axes.legend(*handles, loc="upper left", bbox_to_anchor=(right, 1.03), frameon=False, borderaxespad=0, **further)
+    axes.legend(
+        *handles,
+        loc="upper left",
+        bbox_to_anchor=(right, 1.03),
+        frameon=False,
+        borderaxespad=0,
+        **further,
+    )

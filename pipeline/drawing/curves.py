@@ -13,9 +13,23 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from spikesam.pipeline.drawing.canvas import GREY, PALETTE, drawing, grid_lines, legend_beside, text_width
+from spikesam.pipeline.drawing.canvas import (
+    GREY,
+    PALETTE,
+    drawing,
+    grid_lines,
+    legend_beside,
+    text_width,
+)
 
-WIDTH, HEIGHT, LEFT, GAP, TOP, BOTTOM = 3.0, 2.3, 0.9, 0.95, 1.05, 0.6  # inches; GAP and LEFT hold "−0.005" and a label
+WIDTH, HEIGHT, LEFT, GAP, TOP, BOTTOM = (
+    3.0,
+    2.3,
+    0.9,
+    0.95,
+    1.05,
+    0.6,
+)  # inches; GAP and LEFT hold "−0.005" and a label
 APART = 0.12  # between curves in one category, whose width is 1
 FLAT = 4  # times the smallest value: less is drawn from 0
 MANY = 20  # points along x: from here on they have no markers
@@ -27,12 +41,18 @@ class CurveOptions:
     """How axes of curves are drawn."""
 
     joined: bool = False  # join categories by lines and bands, too
-    level: tuple[float, str] | None = None  # height and name of a dashed line through all panels, to compare with
-    marks: Mapping[float, str] = MappingProxyType({})  # where along x dotted lines stand, and their names
+    level: tuple[float, str] | None = (
+        None  # height and name of a dashed line through all panels, to compare with
+    )
+    marks: Mapping[float, str] = MappingProxyType(
+        {}
+    )  # where along x dotted lines stand, and their names
     alike: bool = False  # give all panels the limits that hold the values of each
     limits: tuple[float, float] | None = None  # of all y axes, in place of that
     width: float = WIDTH  # inches, of a panel
-    logarithmic: bool = False  # both axes, but y from 0 where values hardly differ, and within limits
+    logarithmic: bool = (
+        False  # both axes, but y from 0 where values hardly differ, and within limits
+    )
 
 
 USUAL = CurveOptions()
@@ -49,11 +69,12 @@ def draw_curves(
 ) -> None:
     """Draw and save. Whatever has a name is shown in the order in which the table first names it.
 
-    The table has a row per point, and the columns curve (name in the legend; it has a colour, in all panels), x
-    (numbers, which are joined by lines and bands, or names of categories, which get dots and bars), mean, and
-    optionally low and high (the interval; none is drawn where they are NaN or infinite), panel (title of the axes),
-    style ("-", "--" or ":", may change along a curve), faint (names a thin line without interval, of which a curve may
-    have several; "" is the curve itself) and colour. `x` and `y` are labels of the axes, `y` also of each panel's.
+    The table has a row per point, and the columns curve (name in the legend; it has a colour, in
+    all panels), x (numbers, which are joined by lines and bands, or names of categories, which get
+    dots and bars), mean, and optionally low and high (the interval; none is drawn where they are
+    NaN or infinite), panel (title of the axes), style ("-", "--" or ":", may change along a curve),
+    faint (names a thin line without interval, of which a curve may have several; "" is the curve
+    itself) and colour. `x` and `y` are labels of the axes, `y` also of each panel's.
     """
     level, width = options.level, options.width
     palette = dict(zip(table["curve"].unique(), cycle(PALETTE), strict=False))
@@ -63,31 +84,44 @@ def draw_curves(
     if categories:
         table = table.assign(x=table["x"].map(categories.index).astype(float))
     if dots := bool(categories) and not options.joined:
-        shift = {curve: APART * (place - (len(palette) - 1) / 2) for place, curve in enumerate(palette)}
+        shift = {
+            curve: APART * (place - (len(palette) - 1) / 2) for place, curve in enumerate(palette)
+        }
         table = table.assign(x=table["x"] + table["curve"].map(shift))
     panels = table.groupby("panel", sort=False, dropna=False)
     legend: dict[str, Any] = {}
     named = [*palette, *([] if level is None else [level[1]]), *options.marks.values()]
-    size = (LEFT + len(panels) * (width + GAP) - GAP + 0.75 + text_width("\n".join(named), 8), TOP + HEIGHT + BOTTOM)
+    size = (
+        LEFT + len(panels) * (width + GAP) - GAP + 0.75 + text_width("\n".join(named), 8),
+        TOP + HEIGHT + BOTTOM,
+    )
     with drawing(path, title, subtitle, *size) as canvas:
         drawn = []
         for number, (panel, rows) in enumerate(panels):
             axes = canvas.axes(LEFT + number * (width + GAP), TOP, width, HEIGHT)
             drawn.append(axes)
             marker = "o" if rows["x"].nunique() < MANY else ""
-            for (curve, style, faint), points in rows.groupby(["curve", "style", "faint"], sort=False, dropna=False):
-                handle = _dots(axes, points) if dots else _line(axes, points, style, marker, bool(faint))
+            for (curve, style, faint), points in rows.groupby(
+                ["curve", "style", "faint"], sort=False, dropna=False
+            ):
+                handle = (
+                    _dots(axes, points) if dots else _line(axes, points, style, marker, bool(faint))
+                )
                 legend.setdefault(curve, handle)
             if level is not None:
                 handle = axes.axhline(level[0], color=GREY, linestyle="--", linewidth=1, zorder=1.5)
                 legend = {level[1]: handle, **legend}
             for (at, name), style in zip(options.marks.items(), cycle((":", "-.")), strict=False):
-                legend[name] = axes.axvline(at, color=GREY, linestyle=style, linewidth=1, zorder=1.5)
+                legend[name] = axes.axvline(
+                    at, color=GREY, linestyle=style, linewidth=1, zorder=1.5
+                )
             axes.set(title=panel, xlabel=x, ylabel=y if isinstance(y, str) else y[panel])
             if options.logarithmic:
                 _make_logarithmic(axes, rows, options.limits is not None)
             if dots:
-                axes.set_xticks(range(len(categories)), [name.replace(" ", "\n") for name in categories])
+                axes.set_xticks(
+                    range(len(categories)), [name.replace(" ", "\n") for name in categories]
+                )
                 axes.set_xlim(-0.5, len(categories) - 0.5)
             elif categories:
                 axes.set_xticks(range(len(categories)), categories, rotation=45, ha="right")
@@ -96,18 +130,28 @@ def draw_curves(
         if limits := options.limits or ((min(lows), max(highs)) if options.alike else None):
             for axes in drawn:
                 axes.set_ylim(limits)
-        legend_beside(drawn[-1], legend.values(), legend, right=1 + 0.06 / width, fontsize=8, handlelength=2.8)
+        legend_beside(
+            drawn[-1], legend.values(), legend, right=1 + 0.06 / width, fontsize=8, handlelength=2.8
+        )
 
 
 def reach(estimates: pd.DataFrame) -> NDArray[np.float64]:
-    """How far an interval goes below and above its mean: (2, n), NaN where that is infinite or unknown."""
+    """How far an interval goes below and above its mean: (2, n), NaN where that is infinite or
+    unknown.
+    """
     mean, low, high = estimates[["mean", "low", "high"]].to_numpy(float).T
     distance = np.array([mean - low, high - mean])
     return np.where(np.isfinite(distance), np.maximum(distance, 0), np.nan)
 
 
 def _dots(axes: Any, points: pd.DataFrame) -> Any:
-    style = {"color": points["colour"].iloc[0], "fmt": "o", "markersize": 4, "capsize": 2, "linewidth": 1.2}
+    style = {
+        "color": points["colour"].iloc[0],
+        "fmt": "o",
+        "markersize": 4,
+        "capsize": 2,
+        "linewidth": 1.2,
+    }
     return axes.errorbar(points["x"], points["mean"], reach(points), **style)
 
 

@@ -33,10 +33,11 @@ def save_figures(
     raster: RasterReader | None = None,
     network: Network | None = None,
 ) -> list[Path]:
-    """Draw the first samples of a file of maps: sums over the steps that matter, then steps; the files written.
+    """Draw the first samples of a file of maps: sums over the steps that matter, then steps; the
+    files written.
 
-    With the raster also spike_rates.png and raster_LAYER.png; with the network, cells that see much padding are
-    hatched.
+    With the raster also spike_rates.png and raster_LAYER.png; with the network, cells that see much
+    padding are hatched.
     """
     directory.mkdir(parents=True, exist_ok=True)
     title, kernel, hidden = method.title, method.caption(maps.header.parameters), _hidden(maps)
@@ -51,7 +52,9 @@ def save_figures(
         draw_raster(written[2], hidden[-1], raster.packed(hidden[-1], 0), neurons, facts)
     for number, subject in enumerate(subjects):
         written.append(directory / f"{maps.header.method}_{number:03d}.png")
-        about = title + _of_class(method, [subject], maps.header.parameters) + _sums_alone(maps, number)
+        about = (
+            title + _of_class(method, [subject], maps.header.parameters) + _sums_alone(maps, number)
+        )
         layers = dict(_SampleMaps(maps, number, list(maps)))
         draw_over_time(written[-1], subject, layers, about, kernel, delays, padded)
     return written
@@ -65,11 +68,18 @@ def draw_overview(
     layers: Sequence[str] = (),
     padded: Outside = NOT_PADDED,
 ) -> None:
-    """Draw samples beside each other, and below the summed maps of some layers; of a few over all depths if none."""
+    """Draw samples beside each other, and below the summed maps of some layers; of a few over all
+    depths if none.
+    """
     hidden = _hidden(maps)
-    few = [hidden[i] for i in sorted({*np.linspace(0, len(hidden) - 1, OVERVIEW_LAYERS).round().astype(int)})]
+    few = [
+        hidden[i]
+        for i in sorted({*np.linspace(0, len(hidden) - 1, OVERVIEW_LAYERS).round().astype(int)})
+    ]
     of_samples = [_SampleMaps(maps, sample, layers or few) for sample in range(len(subjects))]
-    about = method.title + _of_class(method, subjects, maps.header.parameters) + _sums_alone(maps, 0)
+    about = (
+        method.title + _of_class(method, subjects, maps.header.parameters) + _sums_alone(maps, 0)
+    )
     draw_side_by_side(path, subjects, of_samples, method.shows, about, _delays(maps), padded)
 
 
@@ -80,7 +90,9 @@ def _hidden(maps: MapReader) -> list[str]:
 
 @dataclass(frozen=True)
 class _SampleMaps(Mapping[str, NDArray[np.float32]]):
-    """Layer -> maps of a sample at the steps that matter, or their sum (1, H, W), read from the file when asked for."""
+    """Layer -> maps of a sample at the steps that matter, or their sum (1, H, W), read from the
+    file when asked for.
+    """
 
     maps: MapReader
     sample: int
@@ -108,19 +120,28 @@ def _sums_alone(maps: MapReader, sample: int) -> str:
 
 
 def _delays(maps: MapReader) -> dict[str, int]:
-    """Layer -> number of steps until the input reaches it: its depth, or 0 of a network without delay."""
+    """Layer -> number of steps until the input reaches it: its depth, or 0 of a network without
+    delay.
+    """
     delayed = any(maps[name].steps_that_matter < maps.timesteps for name in maps)
     return {layer.name: layer.number * delayed for layer in maps.layers}
 
 
-def _of_class(method: type[MapMethod], subjects: Sequence[Subject], parameters: Mapping[str, Parameter]) -> str:
-    """The class that the maps explain: that of the file, or the predicted or true one, as a method takes it."""
+def _of_class(
+    method: type[MapMethod], subjects: Sequence[Subject], parameters: Mapping[str, Parameter]
+) -> str:
+    """The class that the maps explain: that of the file, or the predicted or true one, as a method
+    takes it.
+    """
     if "target" in parameters:
         return f" for the class {parameters.get('target_name', parameters['target'])}"
     target = method.speaks_for
     if target == "none":
         return ""
-    known = sorted({"true" if target == "label" and subject.true is not None else "predicted" for subject in subjects})[
-        ::-1
-    ]
+    known = sorted(
+        {
+            "true" if target == "label" and subject.true is not None else "predicted"
+            for subject in subjects
+        }
+    )[::-1]
     return f" for the {' or '.join(known)} class"

@@ -1,4 +1,6 @@
-"""A network as a picture: a box for every layer, an arrow for everything that is read, and how much is fired."""
+"""A network as a picture: a box for every layer, an arrow for everything that is read, and how much
+is fired.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +21,14 @@ ACROSS, DOWN = 1.8, 1.05  # inches from box to box
 ARROW: Any = {"arrowstyle": "-|>", "mutation_scale": 9, "shrinkA": 0, "shrinkB": 1}
 
 
-def draw_network(network: Network, raster: RasterReader | str | PathLike[str] | None = None) -> ShownFigure:
-    """Draw what every layer reads: arrows from left to right, shortcuts as bows, feedback as a bow below.
+def draw_network(
+    network: Network, raster: RasterReader | str | PathLike[str] | None = None
+) -> ShownFigure:
+    """Draw what every layer reads: arrows from left to right, shortcuts as bows, feedback as a bow
+    below.
 
-    Where a raster is given, arrows are as dark as the layer behind them fires, and say how often: spikes per neuron
-    and step.
+    Where a raster is given, arrows are as dark as the layer behind them fires, and say how often:
+    spikes per neuron and step.
 
     Parameters
     ----------
@@ -46,13 +51,22 @@ def draw_network(network: Network, raster: RasterReader | str | PathLike[str] | 
     """
     network = getattr(network, "network", network)
     if not isinstance(network, Network):
-        raise InputError(f"draw_network: got {type(network).__name__}, expected a Network or a Checkpoint")
+        raise InputError(
+            f"draw_network: got {type(network).__name__}, expected a Network or a Checkpoint"
+        )
     rates = _rates(network, raster) if raster else {}
     places = _places(network)
     columns = 2 + max(column for column, _ in places.values())
     rows = 1 + max(row for _, row in places.values())
-    reads = [(source, each, layer.name) for layer in network.layers for each in layer.inputs for source in each.sources]
-    longest = max((places[target][0] - places[source.layer][0] for source, _, target in reads), default=1)
+    reads = [
+        (source, each, layer.name)
+        for layer in network.layers
+        for each in layer.inputs
+        for source in each.sources
+    ]
+    longest = max(
+        (places[target][0] - places[source.layer][0] for source, _, target in reads), default=1
+    )
     above = 0.75 + 0.08 * longest
     size = ACROSS * columns, DOWN * rows + above
     with style():
@@ -74,7 +88,9 @@ def _rates(network: Network, given: RasterReader | str | PathLike[str]) -> dict[
     with opened_raster(given, "draw_network") as raster:
         found = {layer.name: raster.rate(layer) for layer in raster.layers}
     if unknown := found.keys() - set(network.names):
-        raise InputError(f"draw_network: the raster has a layer {min(unknown)!r}, which the network has not")
+        raise InputError(
+            f"draw_network: the raster has a layer {min(unknown)!r}, which the network has not"
+        )
     return found
 
 
@@ -94,17 +110,23 @@ def _box(axes: Any, place: tuple[int, int], name: str, shape: str, plain: bool) 
     x, y = place[0] * ACROSS, -place[1] * DOWN
     corner = x - WIDTH / 2, y - HEIGHT / 2
     style: Any = {"facecolor": "white" if plain else "#e8eef6", "edgecolor": GREY, "linewidth": 0.8}
-    axes.add_patch(FancyBboxPatch(corner, WIDTH, HEIGHT, boxstyle="round,pad=0,rounding_size=0.08", **style))
+    axes.add_patch(
+        FancyBboxPatch(corner, WIDTH, HEIGHT, boxstyle="round,pad=0,rounding_size=0.08", **style)
+    )
     about: Any = {"ha": "center", "va": "center"}
     axes.text(x, y + 0.11, drawable(shortened(name, SHORT)), fontsize=8, fontweight="bold", **about)
     axes.text(x, y - 0.13, shape, fontsize=7, color=GREY, **about)
 
 
-def _arrow(axes: Any, places: Any, source: Source, each: Input | None, target: str, rates: dict[str, float]) -> None:
+def _arrow(
+    axes: Any, places: Any, source: Source, each: Input | None, target: str, rates: dict[str, float]
+) -> None:
     """From a layer to one that reads it, with the delay, the sign and the rate."""
     (left, upper), (right, lower) = places[source.layer], places[target]
     rate = rates.get(source.layer)
-    colour = GREY if rate is None else str(round(0.72 * (1 - min(1.0, rate / 0.3)), 3))  # black from 30 % on
+    colour = (
+        GREY if rate is None else str(round(0.72 * (1 - min(1.0, rate / 0.3)), 3))
+    )  # black from 30 % on
     line: Any = {
         "color": colour,
         "linestyle": "--" if each is not None and each.weight is None else "-",
@@ -122,9 +144,17 @@ def _arrow(axes: Any, places: Any, source: Source, each: Input | None, target: s
     elif source.layer == target:
         start, end, height = (x0 - 0.25, y0 - HEIGHT / 2), (x0 + 0.25, y0 - HEIGHT / 2), -0.35
     elif right < left:  # back, under the layers between
-        start, end, height = (x0, y0 - HEIGHT / 2), (x1, y1 - HEIGHT / 2), 0.3 + 0.08 * (left - right)
+        start, end, height = (
+            (x0, y0 - HEIGHT / 2),
+            (x1, y1 - HEIGHT / 2),
+            0.3 + 0.08 * (left - right),
+        )
     elif upper == lower == 0:  # over them
-        start, end, height = (x0, y0 + HEIGHT / 2), (x1, y1 + HEIGHT / 2), 0.3 + 0.08 * (right - left)
+        start, end, height = (
+            (x0, y0 + HEIGHT / 2),
+            (x1, y1 + HEIGHT / 2),
+            0.3 + 0.08 * (right - left),
+        )
     elif upper == lower:
         start, end, height = (x0, y0 - HEIGHT / 2), (x1, y1 - HEIGHT / 2), -0.3
     elif upper > lower:  # between the rows
@@ -132,11 +162,18 @@ def _arrow(axes: Any, places: Any, source: Source, each: Input | None, target: s
     else:
         start, end, height = (x0 + 0.3, y0 - HEIGHT / 2), (x1 - WIDTH / 2, y1), 0.0
     across, up = end[0] - start[0], end[1] - start[1]
-    bend = -2 * height / float(np.hypot(across, up))  # as far as a bow stands off, in shares of its length
+    bend = (
+        -2 * height / float(np.hypot(across, up))
+    )  # as far as a bow stands off, in shares of its length
     axes.add_patch(FancyArrowPatch(start, end, connectionstyle=f"arc3,rad={bend}", **line))
     if said:
         x, y = (start[0] + end[0]) / 2 + bend / 2 * up, (start[1] + end[1]) / 2 - bend / 2 * across
         below = y < min(start[1], end[1])
         behind = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.6}
-        about: Any = {"ha": "center", "va": "top" if below else "bottom", "fontsize": 6.5, "bbox": behind}
+        about: Any = {
+            "ha": "center",
+            "va": "top" if below else "bottom",
+            "fontsize": 6.5,
+            "bbox": behind,
+        }
         axes.text(x, y + (-0.05 if below else 0.04), ", ".join(said), **about)

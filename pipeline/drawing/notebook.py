@@ -1,4 +1,6 @@
-"""What a notebook shows of an object: the lines that `print` writes, tables as tables, and a picture."""
+"""What a notebook shows of an object: the lines that `print` writes, tables as tables, and a
+picture.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from spikesam.recordings.errors import InputError
 
 
 class Shown:
-    """A result that says what it is in parts, lines of text or tables of pandas: `print` shows them, notebooks, too."""
+    """A result that says what it is in parts, lines of text or tables of pandas: `print` shows
+    them, notebooks, too.
+    """
 
     def _parts(self) -> Iterable[Any]:
         raise NotImplementedError
@@ -25,7 +29,9 @@ class Shown:
 
     def __str__(self) -> str:
         """The report."""
-        return "\n".join(part if isinstance(part, str) else part.to_string(index=False) for part in self._parts())
+        return "\n".join(
+            part if isinstance(part, str) else part.to_string(index=False) for part in self._parts()
+        )
 
     def _repr_html_(self) -> str:
         """The report in a notebook."""
@@ -51,7 +57,11 @@ def html(parts: Iterable[Any], picture: Callable[[], bytes]) -> str:
 
 def _text(lines: list[str]) -> str:
     text = "\n".join(lines).strip("\n")
-    return f'<pre style="font-family: monospace; line-height: 1.3">{escape(text)}</pre>' if text else ""
+    return (
+        f'<pre style="font-family: monospace; line-height: 1.3">{escape(text)}</pre>'
+        if text
+        else ""
+    )
 
 
 def png_of(draw: Callable[[Path], object]) -> bytes:

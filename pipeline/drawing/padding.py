@@ -11,21 +11,31 @@ from numpy.typing import NDArray
 
 from spikesam.backends.network import Input, Network, pair
 
-MOSTLY_IMAGE = 2 / 3  # of a cell's inputs: from this fraction on, the cell counts as seeing the image
-BRIGHTER = 1.25  # times as bright as the cells inside, on average, is a border that the padding lights up
+MOSTLY_IMAGE = (
+    2 / 3
+)  # of a cell's inputs: from this fraction on, the cell counts as seeing the image
+BRIGHTER = (
+    1.25  # times as bright as the cells inside, on average, is a border that the padding lights up
+)
 
-Outside = Mapping[str, NDArray[np.bool_]]  # layer -> (H, W), true where a cell sees too little of the image
+Outside = Mapping[
+    str, NDArray[np.bool_]
+]  # layer -> (H, W), true where a cell sees too little of the image
 
 
 def outside(network: Network) -> Outside:
     """The cells of which less than two thirds of the inputs come from the image, layer by layer."""
-    return {name: fraction < MOSTLY_IMAGE - 1e-9 for name, fraction in fractions_inside(network).items()}
+    return {
+        name: fraction < MOSTLY_IMAGE - 1e-9 for name, fraction in fractions_inside(network).items()
+    }
 
 
 def fractions_inside(network: Network) -> dict[str, NDArray[np.float64]]:
-    """The fraction of a cell's inputs that come from the image and not from padding, if all weights were equal.
+    """The fraction of a cell's inputs that come from the image and not from padding, if all weights
+    were equal.
 
-    It is the mean over the kernel of the fractions in the first source; in a corner the smaller one of the two sides.
+    It is the mean over the kernel of the fractions in the first source; in a corner the smaller one
+    of the two sides.
     """
     height, width = network.input_shape[1:]
     sides = {"input": (np.ones(height), np.ones(width))}
@@ -35,11 +45,19 @@ def fractions_inside(network: Network) -> dict[str, NDArray[np.float64]]:
         if layer.kind == "conv" and before in sides and first.kind != "dense":
             rows, columns = (_after(side, first, axis) for axis, side in enumerate(sides[before]))
             sides[layer.name] = rows, columns
-    return {layer.name: np.minimum.outer(*sides[layer.name]) for layer in network.layers if layer.name in sides}
+    return {
+        layer.name: np.minimum.outer(*sides[layer.name])
+        for layer in network.layers
+        if layer.name in sides
+    }
 
 
-def lit_border(heat: NDArray[np.floating[Any]], padded: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
-    """The cells of a map that see much padding, where they are brighter than the others; None where they are not."""
+def lit_border(
+    heat: NDArray[np.floating[Any]], padded: NDArray[np.bool_] | None
+) -> NDArray[np.bool_] | None:
+    """The cells of a map that see much padding, where they are brighter than the others; None where
+    they are not.
+    """
     if padded is None or not padded.any() or padded.all():
         return None
     return padded if heat[padded].mean() > BRIGHTER * heat[~padded].mean() else None
@@ -47,12 +65,16 @@ def lit_border(heat: NDArray[np.floating[Any]], padded: NDArray[np.bool_] | None
 
 def _after(fractions: NDArray[np.float64], given: Input, axis: int) -> NDArray[np.float64]:
     """The fractions along one side of a layer's output, rows or columns, from those of its input."""
-    pool, stride, padding = (pair(sides)[axis] for sides in (given.pool, given.stride, given.padding))
+    pool, stride, padding = (
+        pair(sides)[axis] for sides in (given.pool, given.stride, given.padding)
+    )
     window, step, around = (sides[axis] for sides in given.windows)
     pooled = fractions.repeat(given.spread[1 + axis]).reshape(-1, pool).mean(axis=1)
     if given.weight is None:
         return np.full_like(pooled, pooled.mean()) if given.heads else pooled
-    seen = sliding_window_view(np.pad(pooled, padding), given.weight.shape[2 + axis]).mean(axis=1)[::stride]
+    seen = sliding_window_view(np.pad(pooled, padding), given.weight.shape[2 + axis]).mean(axis=1)[
+        ::stride
+    ]
     if given.current_sum:
         return seen.mean(keepdims=True)
     mean: NDArray[np.float64] = np.nanmean(

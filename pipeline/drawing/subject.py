@@ -34,7 +34,9 @@ class Subject:
     true: str | None = None  # name of its class
     image: NDArray[np.floating[Any]] | None = None  # (H, W, 3) in 0 … 1, as the network saw it
     box: Box | None = None  # around the object in `image`
-    frames: NDArray[np.floating[Any]] | None = None  # (T, H, W, 3) in 0 … 1, of each step, where images move
+    frames: NDArray[np.floating[Any]] | None = (
+        None  # (T, H, W, 3) in 0 … 1, of each step, where images move
+    )
     right: bool | None = None  # the network chose the sample's class
 
     def __post_init__(self) -> None:
@@ -43,12 +45,20 @@ class Subject:
                 object.__setattr__(self, field, printable(text, LONGEST_NAME))
 
     def seen(self, step: int) -> NDArray[np.floating[Any]] | None:
-        """(H, W, 3): the frame of a step, the first or last one where there is none; or the image, if there is one."""
-        return self.image if self.frames is None else self.frames[min(max(step, 0), len(self.frames) - 1)]
+        """(H, W, 3): the frame of a step, the first or last one where there is none; or the image,
+        if there is one.
+        """
+        return (
+            self.image
+            if self.frames is None
+            else self.frames[min(max(step, 0), len(self.frames) - 1)]
+        )
 
     @property
     def caption(self) -> str:
-        """Up to two lines to stand at the image: the prediction, and the true class if it is another."""
+        """Up to two lines to stand at the image: the prediction, and the true class if it is
+        another.
+        """
         if self.predicted is None:
             return self.name if self.true is None else f"is {self.true}"
         if self.true is None:
@@ -67,22 +77,35 @@ class Subject:
         return "black" if self.right is None else RIGHT if self.right else WRONG
 
 
-def subjects_of(samples: DatasetSamples, predictions: Classes, class_names: Sequence[str]) -> list[Subject]:
-    """The first samples, with the classes that the network chose for them, and the names of all classes."""
-    from spikesam.pipeline.images.pictures import Pictures, seen_of  # here, because pydantic takes a while
+def subjects_of(
+    samples: DatasetSamples, predictions: Classes, class_names: Sequence[str]
+) -> list[Subject]:
+    """The first samples, with the classes that the network chose for them, and the names of all
+    classes.
+    """
+    from spikesam.pipeline.images.pictures import (
+        Pictures,
+        seen_of,
+    )  # here, because pydantic takes a while
 
     shown = Pictures(tuple(seen_of(samples, len(predictions))), tuple(told_apart(class_names)))
     return _subjects(shown, predictions, samples.table, samples.frames, answers=True)
 
 
-def recorded_subjects(source: RasterReader | MapReader, predictions: NDArray[np.integer[Any]]) -> list[Subject]:
+def recorded_subjects(
+    source: RasterReader | MapReader, predictions: NDArray[np.integer[Any]]
+) -> list[Subject]:
     """The first samples of a raster or of maps, with what lies beside it of pictures and names."""
     from spikesam.pipeline.images.pictures import Pictures, pictures_beside
 
     known = pictures_beside(source, len(predictions)) or Pictures()
 
     def frames(sample: int) -> NDArray[np.uint8] | None:
-        return _event_frames(source, sample) if known.events and isinstance(source, RasterReader) else None
+        return (
+            _event_frames(source, sample)
+            if known.events and isinstance(source, RasterReader)
+            else None
+        )
 
     answers = isinstance(source, RasterReader) and source.header.classes > 0
     return _subjects(known, predictions, source.samples, frames, answers)
@@ -115,7 +138,9 @@ def _subjects(
 
 
 def _event_frames(raster: RasterReader, sample: int) -> NDArray[np.uint8] | None:
-    """The input at each step; None if it was not recorded, or is a single column, whose picture has all steps."""
+    """The input at each step; None if it was not recorded, or is a single column, whose picture has
+    all steps.
+    """
     first = raster.layers[0]
     if first.kind != "input" or first.shape[0] != len(("OFF", "ON")) or first.shape[2] == 1:
         return None
@@ -123,5 +148,7 @@ def _event_frames(raster: RasterReader, sample: int) -> NDArray[np.uint8] | None
 
 
 def is_right(prediction: int, label: int, *, answers: bool = False) -> bool | None:
-    """True if the predicted class is the sample's own; None if either is unknown, -1, which of `answers` is none."""
+    """True if the predicted class is the sample's own; None if either is unknown, -1, which of
+    `answers` is none.
+    """
     return None if label < 0 or (prediction < 0 and not answers) else bool(prediction == label)

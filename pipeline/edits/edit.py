@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 Indices = int | slice | Iterable[int | slice]
 AXES = "(H, W), (C, H, W), (T, C, H, W) or (T, B, C, H, W)"
 WHERE = "edit"
-EDITED = "edited"  # in the configuration of a raster: the layers that do not fire what the network says
+EDITED = (
+    "edited"  # in the configuration of a raster: the layers that do not fire what the network says
+)
 
 
 @checked_arguments
@@ -52,28 +54,32 @@ def edit(
 ) -> Edit:
     """Simulate what the answer would be, had some neurons been silent, or had they fired.
 
-    The recorded spikes of one layer are changed, and every layer that depends on it is simulated again, exactly. With s
-    the recorded spikes and s' those of the edited run, l the layer, m the chosen neurons and steps, and f = 1 if
-    `fires`, else 0:
+    The recorded spikes of one layer are changed, and every layer that depends on it is simulated
+    again, exactly. With s the recorded spikes and s' those of the edited run, l the layer, m the
+    chosen neurons and steps, and f = 1 if `fires`, else 0:
 
         s'_l[t] = f  where m[t],  s_l[t] elsewhere
         s'_k[t] = what layer k fires, driven by s'     for every k ≠ l to which a way leads from l
         s'_k[t] = s_k[t]                               for every other k
 
-    So the edit holds for the whole run, also where the layer lies in a loop: what comes back to it changes nothing
-    there. A layer that reads others beside l goes on reading what they fire. The readout is that of s'.
+    So the edit holds for the whole run, also where the layer lies in a loop: what comes back to it
+    changes nothing there. A layer that reads others beside l goes on reading what they fire. The
+    readout is that of s'.
 
     Parameters
     ----------
     raster : a raster, its file, or the folder of a run, which holds every layer of the network
-    network : the network that fired its spikes: a network, a checkpoint, its name or its file; if not given,
-        `network.safetensors` beside the raster. A float32 network is rounded as for the run where the raster is in
-        fixed point. Of a recorded model, its import: the recording is lined up with it, and refused if the network
-        does not fire one of its spikes
+    network : the network that fired its spikes: a network, a checkpoint, its name or its file; if
+    not given,
+        `network.safetensors` beside the raster. A float32 network is rounded as for the run where
+        the raster is in fixed point. Of a recorded model, its import: the recording is lined up
+        with it, and refused if the network does not fire one of its spikes
     layer : the layer to edit by its name or number, "input" for the input spikes; needed
-    mask : bool, where to edit: (H, W) places, (C, H, W) neurons, (T, C, H, W) or (T, B, C, H, W) with steps, or with
+    mask : bool, where to edit: (H, W) places, (C, H, W) neurons, (T, C, H, W) or (T, B, C, H, W)
+    with steps, or with
         samples, too; (C,) of a dense layer. A side of 1 stands for all. Everywhere if not given
-    rows, columns, channels, steps, samples : which of them to edit, as whole numbers or slices: all if not given. An
+    rows, columns, channels, steps, samples : which of them to edit, as whole numbers or slices: all
+    if not given. An
         edit is where the mask and all of these say so; the result holds the chosen samples alone
     fires : whether the chosen neurons fire at every chosen step, or at none
 
@@ -83,13 +89,14 @@ def edit(
 
     Raises
     ------
-    InputError : if the network is not the raster's, there is no such layer, channel, step or sample, or a mask has
+    InputError : if the network is not the raster's, there is no such layer, channel, step or
+    sample, or a mask has
         another shape or dtype
 
     Notes
     -----
-    In fixed point an edit that changes no spike gives the same raster, whichever backend wrote it. In float32 this is
-    sure for rasters of the event backend alone, which simulates here.
+    In fixed point an edit that changes no spike gives the same raster, whichever backend wrote it.
+    In float32 this is sure for rasters of the event backend alone, which simulates here.
 
     Examples
     --------
@@ -98,36 +105,53 @@ def edit(
     >>> edited = spikesam.edit(raster, "cluttered-digits", "conv1", channels=range(12))
     >>> int(edited.raster["conv1"][0][:, :12].sum()), edited.after.shares.shape
     (0, (2, 10))
-    >>> spikesam.edit(raster, "cluttered-digits", "conv2", steps=[]).raster.raster_digest == raster.raster_digest
-    True
+    >>> spikesam.edit(raster, "cluttered-digits", "conv2", steps=[]).raster.raster_digest ==
+    raster.raster_digest True
     """
     if layer is None:
-        raise InputError(f"{WHERE}: no layer is given, expected its name or number, as in edit(raster, layer='conv1')")
+        raise InputError(
+            f"{WHERE}: no layer is given, expected its name or number, as in edit(raster, "
+            "layer='conv1')"
+        )
     with opened_raster(raster, WHERE) as recorded:
         opened, graph = with_network(recorded, network)
         if not opened.header.classes:
-            raise InputError(f"{WHERE}: {opened.where} holds no answers, expected a raster of a run")
+            raise InputError(
+                f"{WHERE}: {opened.where} holds no answers, expected a raster of a run"
+            )
         spec = opened.layer(layer)
         again = tuple(name for name in graph.dependents(spec.name) if name != spec.name)
         _refuse_unknown_currents(graph, again, spec.name)
         forced = _edited_before(opened)
         if lost := [name for name in forced if name in again]:
             raise InputError(
-                f"{WHERE}: {opened.where}: {lost[0]!r} was edited before, and would be simulated again; edit "
+                f"{WHERE}: {opened.where}: {lost[0]!r} was edited before, and would be simulated "
+                "again; edit "
                 f"{spec.name!r} first, then {lost[0]!r}"
             )
         shown = positions(samples, opened.n_samples, "sample", WHERE)
         if not shown:
-            raise InputError(f"{WHERE}: got no samples, expected at least one of 0 to {opened.n_samples - 1}")
+            raise InputError(
+                f"{WHERE}: got no samples, expected at least one of 0 to {opened.n_samples - 1}"
+            )
         where, sides = f"{WHERE}: layer {spec.name!r}", (opened.timesteps, *spec.shape)
-        asked = zip((steps, channels, rows, columns), sides, ("step", "channel", "row", "column"), strict=True)
+        asked = zip(
+            (steps, channels, rows, columns),
+            sides,
+            ("step", "channel", "row", "column"),
+            strict=True,
+        )
         chosen = np.zeros(sides, np.bool_)
         chosen[np.ix_(*[np.array(positions(*each, where), np.intp) for each in asked])] = True
         masked = _mask(mask, (opened.timesteps, len(shown), *spec.shape), where)
 
         def given() -> Iterator[dict[str, NDArray[np.uint8]]]:
             for row, sample in enumerate(shown):
-                spikes = {each.name: opened.packed(each, sample) for each in opened.layers if each.name not in again}
+                spikes = {
+                    each.name: opened.packed(each, sample)
+                    for each in opened.layers
+                    if each.name not in again
+                }
                 bits = unpack(spikes[spec.name][None], spec.shape)
                 bits[:, 0][masked[:, row] & chosen] = fires
                 spikes[spec.name] = pack(bits)[0]
@@ -138,8 +162,13 @@ def edit(
         table = SampleTable(opened.samples.index[shown], opened.samples.label[shown])
         batch = joined(list(_simulator().rerun(graph, given(), len(shown))))
         last = opened.layers[-1]
-        fired = int(opened.counts(last)[shown].sum()), int(spike_counts(batch.spikes[last.name]).sum())
-        before, after = map(Answers.of, (opened.readout[shown], batch.readout), (header, header), fired)
+        fired = (
+            int(opened.counts(last)[shown].sum()),
+            int(spike_counts(batch.spikes[last.name]).sum()),
+        )
+        before, after = map(
+            Answers.of, (opened.readout[shown], batch.readout), (header, header), fired
+        )
         layers = layer_table(opened, shown, batch, (spec.name, *again))
         names = class_names_of(opened, network)
         return Edit(spec.name, shown, before, after, layers, header, table, batch, names)
@@ -148,7 +177,9 @@ def edit(
 @lru_cache(maxsize=1)
 def _simulator() -> EventBackend:
     """The event backend, which keeps the weights laid out of networks that are edited again."""
-    from spikesam.backends.event.backend import EventBackend  # here, because numba takes half a second to import
+    from spikesam.backends.event.backend import (
+        EventBackend,
+    )  # here, because numba takes half a second to import
 
     return EventBackend()
 
@@ -158,7 +189,8 @@ def _refuse_unknown_currents(network: Network, again: tuple[str, ...], edited: s
     for driven in (network.layers[place].name for place, _ in network.driven):
         if driven in again:
             raise InputError(
-                f"{WHERE}: {edited!r} leads to {driven!r}, which currents of the input drive that a raster does not "
+                f"{WHERE}: {edited!r} leads to {driven!r}, which currents of the input drive that "
+                "a raster does not "
                 "hold; expected an edit behind it"
             )
 
@@ -175,7 +207,9 @@ def _edited_before(raster: RasterReader) -> list[str]:
 
 
 def positions(asked: Indices | None, count: int, what: str, where: str) -> list[int]:
-    """Whole numbers and slices as positions among `count`, all if not given, -1 the last; refuses others as `what`."""
+    """Whole numbers and slices as positions among `count`, all if not given, -1 the last; refuses
+    others as `what`.
+    """
     if asked is None:
         return list(range(count))
     several: Any = asked if isinstance(asked, Iterable) and not isinstance(asked, str) else (asked,)
@@ -185,8 +219,12 @@ def positions(asked: Indices | None, count: int, what: str, where: str) -> list[
             within = _within(each, count)
             if not within:
                 parts = (each.start, each.stop, each.step)[: 2 + (each.step is not None)]
-                shown = printable(":".join("" if part is None else str(part) for part in parts), LONGEST_NAME)
-                raise InputError(f"{where}: no {what} in {shown}, expected some of 0 to {count - 1}")
+                shown = printable(
+                    ":".join("" if part is None else str(part) for part in parts), LONGEST_NAME
+                )
+                raise InputError(
+                    f"{where}: no {what} in {shown}, expected some of 0 to {count - 1}"
+                )
             found += within
             continue
         try:
@@ -195,7 +233,8 @@ def positions(asked: Indices | None, count: int, what: str, where: str) -> list[
             at = None
         if at is None or isinstance(each, (bool, np.bool_)):
             raise InputError(
-                f"{where}: got the {what} {printable(repr(each), LONGEST_NAME)}, expected whole numbers or a slice"
+                f"{where}: got the {what} {printable(repr(each), LONGEST_NAME)}, expected whole "
+                "numbers or a slice"
             )
         if not -count <= at < count:
             raise InputError(f"{where}: no {what} {at}, expected 0 to {count - 1}")
@@ -227,7 +266,11 @@ def _mask(given: ArrayLike | None, full: tuple[int, ...], where: str) -> NDArray
     if mask.ndim == 4:
         mask = mask[:, None]
     sides = full[-mask.ndim :]
-    if mask.ndim not in (2, 3, 5) or any(side not in (1, goal) for side, goal in zip(mask.shape, sides, strict=True)):
+    if mask.ndim not in (2, 3, 5) or any(
+        side not in (1, goal) for side, goal in zip(mask.shape, sides, strict=True)
+    ):
         sizes = f"T, B, C, H, W = {timesteps}, {samples}, {', '.join(map(str, shape))}"
-        raise InputError(f"{where}: got a mask of {seen}, expected {AXES}, with {sizes}, or sides of 1")
+        raise InputError(
+            f"{where}: got a mask of {seen}, expected {AXES}, with {sizes}, or sides of 1"
+        )
     return np.broadcast_to(mask, full)

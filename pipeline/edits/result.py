@@ -1,4 +1,6 @@
-"""The result of an edit: the answers before and after, what fires differently, and the raster of the edited run."""
+"""The result of an edit: the answers before and after, what fires differently, and the raster of
+the edited run.
+"""
 
 from __future__ import annotations
 
@@ -35,14 +37,18 @@ class Answers:
 
     readout: NDArray[Any]  # (B, K) raw sums: int32 in fixed point, float32 otherwise
     shares: NDArray[np.float64]  # (B, K), softmax of the logits
-    predictions: NDArray[np.int32]  # (B,), argmax of the readout, ties to the lowest class; -1 where all of it is 0
+    predictions: NDArray[
+        np.int32
+    ]  # (B,), argmax of the readout, ties to the lowest class; -1 where all of it is 0
     counted: Counted | None = None  # the counts of spikes that the answers are, where they are that
 
     __repr__ = brief
 
     @classmethod
     def of(cls, readout: NDArray[Any], header: RasterHeader, fired: int) -> Answers:
-        """Those of the raw sums of a raster, the last layer of which `fired` so often in these samples."""
+        """Those of the raw sums of a raster, the last layer of which `fired` so often in these
+        samples.
+        """
         real, steps = readout * header.readout_scale, header.window or header.timesteps
         counted = Counted.of(real, fired, header.layers[-1].neurons, steps)
         return cls(readout, softmax(real / header.timesteps), chosen_classes(readout), counted)
@@ -57,7 +63,8 @@ class Edit(Shown):
     layer : whose spikes were changed
     samples : (B,) positions in the recorded raster
     before, after : the answers of the recorded and of the edited run
-    layers : a row per layer — layer, before, after (spikes of all these samples), differ (bits that differ)
+    layers : a row per layer — layer, before, after (spikes of all these samples), differ (bits that
+    differ)
     """
 
     layer: str
@@ -72,7 +79,9 @@ class Edit(Shown):
 
     def __repr__(self) -> str:
         """One line: how many answers changed."""
-        return f"<Edit of {self.layer}: {self.changed.sum()} of {len(self.samples)} answers changed>"
+        return (
+            f"<Edit of {self.layer}: {self.changed.sum()} of {len(self.samples)} answers changed>"
+        )
 
     @property
     def changed(self) -> NDArray[np.bool_]:
@@ -81,7 +90,9 @@ class Edit(Shown):
 
     @cached_property
     def raster(self) -> RasterReader:
-        """The edited run, in memory: of the same network, but that `layer` fires what the edit says."""
+        """The edited run, in memory: of the same network, but that `layer` fires what the edit
+        says.
+        """
         return RasterReader(self._image, trusted=True)
 
     @cached_property
@@ -120,13 +131,23 @@ class Edit(Shown):
             yield f"… and {len(self.samples) - SHOWN} more"
 
     def _name(self, number: int) -> str:
-        return printable(self._names[number], LONGEST_NAME) if number < len(self._names) else f"class {number}"
+        return (
+            printable(self._names[number], LONGEST_NAME)
+            if number < len(self._names)
+            else f"class {number}"
+        )
 
     def _changed(self, row: int) -> str:
-        """The answer to a sample before and after: counts of spikes, or the shares of the classes that were chosen."""
-        (before, was), (after, now) = ((each, each.predictions[row]) for each in (self.before, self.after))
+        """The answer to a sample before and after: counts of spikes, or the shares of the classes
+        that were chosen.
+        """
+        (before, was), (after, now) = (
+            (each, each.predictions[row]) for each in (self.before, self.after)
+        )
         if before.counted and after.counted:
-            return f"{before.counted.words(row, self._name)} -> {after.counted.words(row, self._name)}"
+            return (
+                f"{before.counted.words(row, self._name)} -> {after.counted.words(row, self._name)}"
+            )
         if was < 0 or now < 0:
             return " -> ".join(self._name(of) if of >= 0 else NO_ANSWER for of in (was, now))
         shares = f"{self._name(was)} {before.shares[row, was]:.1%} -> {after.shares[row, was]:.1%}"
@@ -136,7 +157,9 @@ class Edit(Shown):
 def layer_table(
     before: RasterReader, rows: Sequence[int], after: RasterBatch, changed: Collection[str]
 ) -> pd.DataFrame:
-    """Spikes of the samples at `rows`, before and after, and bits that differ, in the `changed` layers alone."""
+    """Spikes of the samples at `rows`, before and after, and bits that differ, in the `changed`
+    layers alone.
+    """
     table = []
     for layer in before.layers:
         fired = int(before.counts(layer)[rows].sum(dtype=np.int64))
@@ -144,7 +167,10 @@ def layer_table(
         if layer.name in changed:
             edited = after.spikes[layer.name]
             fires = int(spike_counts(edited).sum(dtype=np.int64))
-            others = (before.packed(layer, sample) ^ bits for sample, bits in zip(rows, edited, strict=True))
+            others = (
+                before.packed(layer, sample) ^ bits
+                for sample, bits in zip(rows, edited, strict=True)
+            )
             differ = sum(int(spike_counts(other).sum(dtype=np.int64)) for other in others)
         table.append((layer.name, fired, fires, differ))
     return pd.DataFrame(table, columns=["layer", "before", "after", "differ"])

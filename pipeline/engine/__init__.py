@@ -1,4 +1,5 @@
-"""The engine: a job is cut into ranges of 16 samples; a range is computed anywhere; results go to a store.
+"""The engine: a job is cut into ranges of 16 samples; a range is computed anywhere; results go to a
+store.
 
 job.py           what decides the bits of a run, what is kept of every sample, and what computing it takes
 prepare.py       from the settings of the command `run` to a job

@@ -1,8 +1,10 @@
-"""Ranges on a cluster of dask.distributed: one task for each. Dask tries again what fails, and replaces lost workers.
+"""Ranges on a cluster of dask.distributed: one task for each. Dask tries again what fails, and
+replaces lost workers.
 
-A worker that is stopped costs what a kill costs, see `FolderStore` in folder.py: another one computes the rest.
-Workers need the project installed, and see the folder of the run and the data under the same paths. The job travels
-once to each worker, network and list of samples included; spikes and maps go to the folder, not through the scheduler.
+A worker that is stopped costs what a kill costs, see `FolderStore` in folder.py: another one
+computes the rest. Workers need the project installed, and see the folder of the run and the data
+under the same paths. The job travels once to each worker, network and list of samples included;
+spikes and maps go to the folder, not through the scheduler.
 """
 
 from __future__ import annotations
@@ -47,7 +49,9 @@ _one_range = threading.Lock()  # the threads of a worker all work on the same ra
 
 
 def compute_in_worker(number: int, job: Job, folder: Path) -> int:
-    """Compute one range, or what is missing of it, with all threads of this worker; gives the number of its samples."""
+    """Compute one range, or what is missing of it, with all threads of this worker; gives the
+    number of its samples.
+    """
     from distributed import get_worker
 
     threads: int = get_worker().state.nthreads
@@ -65,17 +69,28 @@ def _backend(name: str, device: str, options: tuple[tuple[str, Any], ...], threa
     return make_backend(name, device, dict(options), threads=threads)
 
 
-def distribute(client: Client, folder: Path, job: Job, advance: Callable[[int], None] = lambda samples: None) -> None:
-    """Compute all ranges of a run on a cluster; says what failed for good once all the others are finished and kept."""
+def distribute(
+    client: Client, folder: Path, job: Job, advance: Callable[[int], None] = lambda samples: None
+) -> None:
+    """Compute all ranges of a run on a cluster; says what failed for good once all the others are
+    finished and kept.
+    """
     from distributed import as_completed
 
     _expect_the_project(client)
     count, failed = len(job.spec.ranges), dict[int, str]()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sending large graph")  # it is sent once
-        shared = client.submit(_given, job, pure=False)  # a task: made anew where all workers that had it were lost
+        shared = client.submit(
+            _given, job, pure=False
+        )  # a task: made anew where all workers that had it were lost
     ranges = client.map(
-        compute_in_worker, range(count), job=shared, folder=folder.absolute(), retries=RETRIES, pure=False
+        compute_in_worker,
+        range(count),
+        job=shared,
+        folder=folder.absolute(),
+        retries=RETRIES,
+        pure=False,
     )
     numbers = {future.key: number for number, future in enumerate(ranges)}
     for future, found in as_completed(ranges, client.loop, with_results=True, raise_errors=False):
@@ -85,7 +100,9 @@ def distribute(client: Client, folder: Path, job: Job, advance: Callable[[int], 
             error = found[1] if isinstance(found, tuple) else found
             failed[numbers[future.key]] = printable(error) or type(error).__name__
     if failed:
-        named = "; ".join(f"range {number}: {reason}" for number, reason in sorted(failed.items())[:SHOWN])
+        named = "; ".join(
+            f"range {number}: {reason}" for number, reason in sorted(failed.items())[:SHOWN]
+        )
         more = f"; and {len(failed) - SHOWN} more" if len(failed) > SHOWN else ""
         raise InputError(
             f"{len(failed)} of {count} ranges failed {1 + RETRIES} times each ({named}{more}); "
@@ -102,10 +119,13 @@ def _expect_the_project(client: Client) -> None:
     """Refuse workers without the project: they could not even read what they are sent."""
     mine = _version()
     for worker, theirs in client.run(metadata.version, "spikesam", on_error="return").items():
-        if theirs != mine and isinstance(theirs, (str, metadata.PackageNotFoundError)):  # else it was lost
+        if theirs != mine and isinstance(
+            theirs, (str, metadata.PackageNotFoundError)
+        ):  # else it was lost
             has = f"spikesam {theirs}" if isinstance(theirs, str) else "no spikesam"
             raise InputError(
-                f"worker {worker} has {has}, expected {mine}; install the same version there", argument="dask"
+                f"worker {worker} has {has}, expected {mine}; install the same version there",
+                argument="dask",
             )
 
 
@@ -114,54 +134,76 @@ def _version() -> str:
 
 
 @contextmanager
-def connected(address: str, folder: Path, say: Callable[[str], object] = lambda text: None) -> Iterator[Client]:
-    """A client of a cluster, "tls://HOST:PORT" or "tcp://HOST:PORT", or of "local:N" new processes of one thread each.
+def connected(
+    address: str, folder: Path, say: Callable[[str], object] = lambda text: None
+) -> Iterator[Client]:
+    """A client of a cluster, "tls://HOST:PORT" or "tcp://HOST:PORT", or of "local:N" new processes
+    of one thread each.
 
-    These may have a folder of dask's for a moment in `folder`. `say` gets a line for the user. An address that is none,
-    or where nobody answers, is refused.
+    These may have a folder of dask's for a moment in `folder`. `say` gets a line for the user. An
+    address that is none, or where nobody answers, is refused.
     """
     local = re.fullmatch(r"local:(\d{1,4})", address)
     try:
         import cryptography  # noqa: F401  for the certificates of a local cluster
         from distributed import Client
     except ImportError:
-        raise InputError("needs dask.distributed; pip install 'spikesam[dask]'", argument="dask") from None
+        raise InputError(
+            "needs dask.distributed; pip install 'spikesam[dask]'", argument="dask"
+        ) from None
     except ValueError as error:
-        raise InputError(f"the configuration of dask cannot be read ({printable(error)})", argument="dask") from None
+        raise InputError(
+            f"the configuration of dask cannot be read ({printable(error)})", argument="dask"
+        ) from None
     if local and int(local[1]):
         with _local(int(local[1]), folder) as client:
             yield client
         return
     if not re.fullmatch(r"(tcp|tls|ucx|ws|wss)://\S+", address):
         raise InputError(
-            f"got {address!r}, expected tcp://HOST:PORT, tls://HOST:PORT, or local:N with N processes", argument="dask"
+            f"got {address!r}, expected tcp://HOST:PORT, tls://HOST:PORT, or local:N with N "
+            "processes",
+            argument="dask",
         )
     if not address.startswith(("tls", "wss")):
         say(
-            f"{address}: the connection is not protected, and whoever reaches the cluster can run code as its user; "
+            f"{address}: the connection is not protected, and whoever reaches the cluster can run "
+            "code as its user; "
             "with certificates in dask's configuration, use tls://"
         )
     try:
         client = Client(address, timeout=10, set_as_default=False)
-    except (OSError, ValueError, TypeError, RuntimeError) as error:  # of TLS that is not configured, too
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        RuntimeError,
+    ) as error:  # of TLS that is not configured, too
         raise InputError(
-            f"cannot connect to {address} ({printable(error)}); is the scheduler there?", argument="dask"
+            f"cannot connect to {address} ({printable(error)}); is the scheduler there?",
+            argument="dask",
         ) from None
     with client:
         if not client.nthreads():
-            raise InputError(f"{address} has no workers; start some with: dask worker {address}", argument="dask")
+            raise InputError(
+                f"{address} has no workers; start some with: dask worker {address}", argument="dask"
+            )
         yield client
 
 
 @contextmanager
 def _local(count: int, folder: Path) -> Iterator[Client]:
-    """A client of so many new processes with one thread each; nobody else on this machine may connect."""
+    """A client of so many new processes with one thread each; nobody else on this machine may
+    connect.
+    """
     import dask
     from distributed import Client, LocalCluster
 
     for logger in ("distributed", "tornado.application"):  # they print what they try again
         logging.getLogger(logger).setLevel(logging.CRITICAL)
-    scratch = folder / f".dask-scratch-space-{secrets.token_hex(8)}"  # dask takes a folder that is called so as it is
+    scratch = (
+        folder / f".dask-scratch-space-{secrets.token_hex(8)}"
+    )  # dask takes a folder that is called so as it is
     settings = {
         "temporary-directory": str(scratch),
         "distributed.scheduler.worker-ttl": f"{PATIENCE} s",
@@ -187,7 +229,9 @@ def _local(count: int, folder: Path) -> Iterator[Client]:
                     silence_logs=logging.CRITICAL,
                     death_timeout=STARTING,
                 )
-                cluster.shutdown_on_close = False  # it is closed here, not once more when Python ends
+                cluster.shutdown_on_close = (
+                    False  # it is closed here, not once more when Python ends
+                )
                 stack.callback(_close, cluster)
                 client = stack.enter_context(Client(cluster, set_as_default=False))
         except Exception as error:  # whatever dask says of it
@@ -197,7 +241,9 @@ def _local(count: int, folder: Path) -> Iterator[Client]:
 
 
 def _close(cluster: LocalCluster) -> None:
-    with suppress(Exception):  # of a worker that is just being replaced, or never says that it has ended
+    with suppress(
+        Exception
+    ):  # of a worker that is just being replaced, or never says that it has ended
         cluster.close(CLOSING)
 
 
@@ -210,10 +256,17 @@ def _kill_workers() -> None:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Let Ctrl-C wait for the end of the block, and never reach the threads and processes that start in it."""
-    resource_tracker.ensure_running()  # which would let this thread be interrupted again, in Python 3.10
+    """Let Ctrl-C wait for the end of the block, and never reach the threads and processes that
+    start in it.
+    """
+    # which would let this thread be interrupted again, in Python 3.10
+    resource_tracker.ensure_running()
     with interrupted_later():
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if hasattr(signal, "pthread_sigmask") else None
+        mask = (
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            if hasattr(signal, "pthread_sigmask")
+            else None
+        )
         try:
             yield
         finally:
@@ -222,7 +275,9 @@ def _uninterrupted() -> Iterator[None]:
 
 
 def _certified(folder: Path) -> Security:
-    """A new certificate and its key, as files there: dask makes temporary ones, which would stay after a kill."""
+    """A new certificate and its key, as files there: dask makes temporary ones, which would stay
+    after a kill.
+    """
     from distributed.security import Security
 
     made = Security.temporary()
@@ -230,5 +285,7 @@ def _certified(folder: Path) -> Security:
     certificate.write_text(made.tls_ca_file)
     key.write_text(made.tls_client_key)
     roles = [(f"tls_{role}_cert", f"tls_{role}_key") for role in ("client", "scheduler", "worker")]
-    files = {cert_name: str(certificate) for cert_name, _ in roles} | {key_name: str(key) for _, key_name in roles}
+    files = {cert_name: str(certificate) for cert_name, _ in roles} | {
+        key_name: str(key) for _, key_name in roles
+    }
     return Security(require_encryption=True, tls_ca_file=str(certificate), **files)

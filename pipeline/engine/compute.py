@@ -1,7 +1,8 @@
 """Computing samples: encode → simulate → record, explain and measure, which overlap over all cores.
 
-A thread that has simulated samples records, explains and measures them. One more thread stores what they finish. A few
-samples wait at most, so memory does not grow. The same job gives the same bits wherever and however often it runs.
+A thread that has simulated samples records, explains and measures them. One more thread stores what
+they finish. A few samples wait at most, so memory does not grow. The same job gives the same bits
+wherever and however often it runs.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ Item = TypeVar("Item")
 class SampleResult:
     """The part of a sample that is kept, ready to store."""
 
-    record: SampleRecord  # its spikes; counts and digests alone where spikes are dropped or stored already
+    # its spikes; counts and digests alone where spikes are dropped or stored already
+    record: SampleRecord
     name: str  # for people
     maps: SampleRecord | None = None  # None where nothing is explained
     scores: tuple[Score, ...] = ()  # of maps that find the object; none if it is unknown
@@ -120,7 +122,9 @@ class Store(Protocol):
 
     @property
     def recorded(self) -> Path | None:
-        """The finished raster of an earlier run of the command: its spikes need not be simulated again."""
+        """The finished raster of an earlier run of the command: its spikes need not be simulated
+        again.
+        """
 
     def add(self, sample: SampleResult) -> None:
         """Take the next sample that is missing."""
@@ -130,12 +134,16 @@ class Store(Protocol):
 
 
 def compute(
-    job: Job, store: Store, advance: Callable[[int], None] = lambda samples: None, workers: int | None = None
+    job: Job,
+    store: Store,
+    advance: Callable[[int], None] = lambda samples: None,
+    workers: int | None = None,
 ) -> None:
-    """Compute the samples that a store lacks; refuses a full disk or a failed simulation, and keeps what was finished.
+    """Compute the samples that a store lacks; refuses a full disk or a failed simulation, and keeps
+    what was finished.
 
-    `advance` gets the number of samples just stored. All but storing is done by `workers` threads, one a core if not
-    given; 1 stores, too, between samples.
+    `advance` gets the number of samples just stored. All but storing is done by `workers` threads,
+    one a core if not given; 1 stores, too, between samples.
     """
     if not store.missing:
         return
@@ -169,12 +177,16 @@ def compile_for_job(job: Job) -> None:
 def _stored(
     add: Callable[[SampleResult], None], results: Iterator[SampleResult], workers: int
 ) -> Generator[None, None, None]:
-    """A value for each result that was added; in a thread of its own where there are several, since disks are slow."""
+    """A value for each result that was added; in a thread of its own where there are several, since
+    disks are slow.
+    """
     yield from map(add, results) if workers == 1 else results_behind(add, results, AHEAD)
 
 
 class _Computation:
-    """The work on the samples that a store lacks; a range is read once, and forgotten when it is stored."""
+    """The work on the samples that a store lacks; a range is read once, and forgotten when it is
+    stored.
+    """
 
     def __init__(self, job: Job, store: Store) -> None:
         self._job, self._spec, self._store, self._timer = job, job.spec, store, store.timer
@@ -187,17 +199,23 @@ class _Computation:
         if self._store.recorded is not None:
             with RasterReader(self._store.recorded) as raster:
                 for position in missing:
-                    spikes = {layer.name: raster.packed(layer, position)[None] for layer in raster.layers}
+                    spikes = {
+                        layer.name: raster.packed(layer, position)[None] for layer in raster.layers
+                    }
                     batch = RasterBatch(spikes, raster.readout[position : position + 1])
                     yield partial(self._explain, [position], batch)
             return
         inputs, positions = timer.timed("encode", self._inputs(missing)), iter(missing)
         if self._spec.keep.by_backend:
-            formed = job.backend.run_maps(job.network, inputs, len(missing), self._spec.map_request(missing))
+            formed = job.backend.run_maps(
+                job.network, inputs, len(missing), self._spec.map_request(missing)
+            )
             for position, maps in zip(missing, timer.timed("simulate", formed), strict=True):
                 yield partial(self._take_maps, position, maps)
         else:
-            for count, call in timer.timed("simulate", job.backend.calls(job.network, inputs, len(missing))):
+            for count, call in timer.timed(
+                "simulate", job.backend.calls(job.network, inputs, len(missing))
+            ):
                 yield partial(self._simulate, list(islice(positions, count)), call)
 
     def forget_before(self, position: int) -> None:
@@ -206,29 +224,39 @@ class _Computation:
             for number in [number for number in self._ranges if number < position // RANGE]:
                 del self._ranges[number]
 
-    def _simulate(self, positions: Sequence[int], call: Callable[[], RasterBatch]) -> list[SampleResult]:
+    def _simulate(
+        self, positions: Sequence[int], call: Callable[[], RasterBatch]
+    ) -> list[SampleResult]:
         with self._timer.time("simulate"):
             batch = call()
         layers = self._spec.header.layers
         if len(batch.spikes) > len(layers):  # others are not recorded
-            batch = replace(batch, spikes={layer.name: batch.spikes[layer.name] for layer in layers})
+            batch = replace(
+                batch, spikes={layer.name: batch.spikes[layer.name] for layer in layers}
+            )
         check_batch(self._spec.header, batch)
         return self._explain(positions, batch)
 
     def _explain(self, positions: Sequence[int], batch: RasterBatch) -> list[SampleResult]:
         """Encode, explain and measure the samples of a batch."""
-        return [self._explain_sample(batch, row, position) for row, position in enumerate(positions)]
+        return [
+            self._explain_sample(batch, row, position) for row, position in enumerate(positions)
+        ]
 
     def _explain_sample(self, batch: RasterBatch, row: int, position: int) -> SampleResult:
         spec, sections, timer = self._spec, self._store.sections, self._timer
 
         with timer.time("record"):
-            record = make_record(spec.header, batch, row, position, keep_spikes="raster" in sections)
+            record = make_record(
+                spec.header, batch, row, position, keep_spikes="raster" in sections
+            )
         if "maps" not in sections:
             return self._result(record)
         with timer.time("explain"):
             packed = {layer.name: batch.spikes[layer.name][row] for layer in spec.mapped}
-            explained = explain_spikes(spec.all_maps, spec.mapped, packed.values(), position, record.prediction)
+            explained = explain_spikes(
+                spec.all_maps, spec.mapped, packed.values(), position, record.prediction
+            )
         if self._mask(position) is None:
             return self._result(record, explained)
         with timer.time("explain"):
@@ -238,14 +266,24 @@ class _Computation:
                 for each in spec.mapped
                 if has_places(each.shape)
             }
-        return self._result(record, explained, {name: (explained.sums[name], counts[name]) for name in counts})
+        return self._result(
+            record, explained, {name: (explained.sums[name], counts[name]) for name in counts}
+        )
 
     def _take_maps(self, position: int, maps: FormedMaps) -> list[SampleResult]:
-        """Measure a sample of which the backend formed the maps; how often neurons fired is not known."""
+        """Measure a sample of which the backend formed the maps; how often neurons fired is not
+        known.
+        """
         kept = {name: of_layer[list(self._spec.keep.steps)] for name, of_layer in maps.maps.items()}
         explained = Explained(int(chosen_classes(maps.readout[None])[0]), maps.sums, kept)
-        record = SampleRecord(position, {PREDICTION: explained.prediction, "/readout": maps.readout})
-        return [self._result(record, explained, {name: (of_layer,) for name, of_layer in maps.sums.items()})]
+        record = SampleRecord(
+            position, {PREDICTION: explained.prediction, "/readout": maps.readout}
+        )
+        return [
+            self._result(
+                record, explained, {name: (of_layer,) for name, of_layer in maps.sums.items()}
+            )
+        ]
 
     def _result(
         self,
@@ -253,7 +291,9 @@ class _Computation:
         explained: Explained | None = None,
         of_layers: Mapping[str, tuple[Map, ...]] = MappingProxyType({}),
     ) -> SampleResult:
-        """The part of a sample that is kept; of_layers: layer -> maps that are measured where its object is known."""
+        """The part of a sample that is kept; of_layers: layer -> maps that are measured where its
+        object is known.
+        """
         position, scores = record.position, list[Score]()
         name = self._range_of(position).name_of(position % RANGE)
         if explained is None:
@@ -271,10 +311,15 @@ class _Computation:
         return mask if mask is not None and mask.any() else None
 
     def _inputs(self, positions: Sequence[int]) -> Iterator[InputBatch]:
-        """The network's input, range by range, so that no more than one range's samples are encoded at a time."""
+        """The network's input, range by range, so that no more than one range's samples are encoded
+        at a time.
+        """
         job = self._job
         for number, chosen in groupby(positions, lambda position: position // RANGE):
-            samples, rows = self._range_of(number * RANGE), [position % RANGE for position in chosen]
+            samples, rows = (
+                self._range_of(number * RANGE),
+                [position % RANGE for position in chosen],
+            )
             yield from samples.encoded(rows, job.network, self._spec.header.seed, job.batch_size)
 
     def _range_of(self, position: int) -> Samples:
@@ -285,10 +330,15 @@ class _Computation:
                 return self._ranges[number]
             with self._timer.time("load"):
                 positions = spec.ranges[number]
-                found, expected = self._job.read(positions), spec.samples[positions.start : positions.stop]
+                found, expected = (
+                    self._job.read(positions),
+                    spec.samples[positions.start : positions.stop],
+                )
                 for name in ("index", "label"):
                     if not np.array_equal(getattr(found.table, name), getattr(expected, name)):
-                        text = f"a sample has another {name} than when the run began; was it changed?"
+                        text = (
+                            f"a sample has another {name} than when the run began; was it changed?"
+                        )
                         raise InputError(f"{found.name}: {text}")
                 found.refuse_changed(spec.contents[positions.start : positions.stop])
             return self._ranges.setdefault(number, found)

@@ -1,4 +1,6 @@
-"""A job computed in a folder: by this process alone, beside others, or on a cluster; and its files made."""
+"""A job computed in a folder: by this process alone, beside others, or on a cluster; and its files
+made.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
 
 
 def compute_all(folder: Path, job: Job, tracker: Tracker, client: Client | None = None) -> Totals:
-    """Compute what is missing of a run that :func:`.folder.begin` gave, here or on a cluster, and make its files.
+    """Compute what is missing of a run that :func:`.folder.begin` gave, here or on a cluster, and
+    make its files.
 
     A failed simulation, a full disk and damaged files are refused; what was finished is kept. Hold
     :func:`spikesam.recordings.lock.out_lock` on the folder meanwhile.
@@ -31,7 +34,10 @@ def compute_all(folder: Path, job: Job, tracker: Tracker, client: Client | None 
         if client is not None:
             from spikesam.pipeline.engine.cluster import distribute  # asyncio is slow to import
 
-            with tracker.time("simulate"), tracker.show("computing on the cluster", count) as advance:
+            with (
+                tracker.time("simulate"),
+                tracker.show("computing on the cluster", count) as advance,
+            ):
                 distribute(client, folder, job, advance)
         else:
             store = FolderStore(folder, job, whole=whole)
@@ -54,13 +60,17 @@ def prepare_kernels(job: Job, tracker: Tracker) -> None:
 
 
 def compute_ranges(folder: Path, job: Job, numbers: range, tracker: Tracker, part: str) -> None:
-    """Compute the ranges of these numbers, a part of all, beside others; those that others have claimed come last.
+    """Compute the ranges of these numbers, a part of all, beside others; those that others have
+    claimed come last.
 
-    A claim is an empty file, and nothing depends on it but time: a range that two processes compute is written once.
+    A claim is an empty file, and nothing depends on it but time: a range that two processes compute
+    is written once.
     """
     prepare_kernels(job, tracker)
     ranges, claimed = job.spec.ranges, list[int]()
-    with tracker.show(f"{part} on {job.backend.name}", sum(len(ranges[number]) for number in numbers)) as advance:
+    with tracker.show(
+        f"{part} on {job.backend.name}", sum(len(ranges[number]) for number in numbers)
+    ) as advance:
         for number in numbers:
             path = range_path(folder, ranges[number].start)
             claim = path.with_name(f".{path.name}.claim")
@@ -83,7 +93,10 @@ def merge_all(
     checked: Mapping[int, str] = MappingProxyType({}),
 ) -> Totals:
     """Make the files of a run of which all ranges are computed; see `merge`."""
-    with tracker.time("merge"), tracker.show("checking and merging", 2 * len(spec.ranges)) as advance:
+    with (
+        tracker.time("merge"),
+        tracker.show("checking and merging", 2 * len(spec.ranges)) as advance,
+    ):
         totals = merge(folder, spec, advance, whole, checked)
     totals.seconds |= tracker.seconds
     return totals

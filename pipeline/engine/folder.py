@@ -1,7 +1,8 @@
-"""The folder of a run: the first process makes it; finished samples are saved in files of ranges, which survive a kill.
+"""The folder of a run: the first process makes it; finished samples are saved in files of ranges,
+which survive a kill.
 
-To resume a run, :func:`begin` refuses a folder in which another run lies, or none, and :class:`FolderStore` finds out
-which samples are missing. A finished run is not computed again.
+To resume a run, :func:`begin` refuses a folder in which another run lies, or none, and
+:class:`FolderStore` finds out which samples are missing. A finished run is not computed again.
 """
 
 from __future__ import annotations
@@ -51,16 +52,23 @@ from spikesam.recordings.raster.writer import raster_image
 from spikesam.recordings.text import printable
 
 FLUSH_BYTES = 64 << 20  # of finished samples in memory at most, beyond the batch at hand
-FLUSH_SECONDS = 10.0  # of work on finished samples: less than that is lost to a kill, beyond the samples at hand
-STORED_PER_PACKED = 0.75  # deflate leaves this much of rasters in which a fifth of all bits are set; usually less
+# of work on finished samples: less than that is lost to a kill, beyond the samples at hand
+FLUSH_SECONDS = 10.0
+STORED_PER_PACKED = (
+    0.75  # deflate leaves this much of rasters in which a fifth of all bits are set; usually less
+)
 
 
-def begin(folder: Path, job: Job, config: Config | None = None, *, resume: bool | None = None) -> Job:
-    """Write what everybody who takes part in a run needs, or join those who did; gives the job as it is there.
+def begin(
+    folder: Path, job: Job, config: Config | None = None, *, resume: bool | None = None
+) -> Job:
+    """Write what everybody who takes part in a run needs, or join those who did; gives the job as
+    it is there.
 
-    Another run, changed samples and a folder that cannot be written are refused; nothing that was there changes then.
-    `config` is stored as `config.toml`. With `resume`, True continues a run, and refuses if none was begun there; False
-    begins one, and refuses one that has not finished; None does either, where several processes may come first.
+    Another run, changed samples and a folder that cannot be written are refused; nothing that was
+    there changes then. `config` is stored as `config.toml`. With `resume`, True continues a run,
+    and refuses if none was begun there; False begins one, and refuses one that has not finished;
+    None does either, where several processes may come first.
     """
     raster, maps, spec = folder / MADE["raster"], folder / MADE["maps"], job.spec
     refuse_links(folder, NAMES)
@@ -71,17 +79,22 @@ def begin(folder: Path, job: Job, config: Config | None = None, *, resume: bool 
     if raster.exists() and spec.keep.spikes:
         with RasterReader(raster) as finished:
             refuse_differences(
-                raster, differences_of_runs(finished.header, finished.samples, spec.header, spec.samples)
+                raster,
+                differences_of_runs(finished.header, finished.samples, spec.header, spec.samples),
             )
             _refuse_other_contents(folder, spec)
-            if any(range_files(folder, range(0), everything=True)):  # killed before they were removed
+            if any(
+                range_files(folder, range(0), everything=True)
+            ):  # killed before they were removed
                 finished.verify()
     if maps.is_file():
         with suppress(RasterError), MapReader(maps) as found:  # a damaged one is made anew
             refuse_other_origin(maps, found.header.method == "graph-sam", spec)
     with _writing(folder, 0, len(spec.samples)):
         (folder / PARTS).mkdir(parents=True, exist_ok=True)
-        first = not (folder / PARTS / SPEC).exists()  # or a finished run is explained anew, with other settings
+        first = not (
+            folder / PARTS / SPEC
+        ).exists()  # or a finished run is explained anew, with other settings
         spec = join(folder / PARTS / SPEC, spec)
         if not _is_network(folder / "network.safetensors", job.network):
             write_network(job.network, folder / "network.safetensors")
@@ -98,14 +111,17 @@ def _refuse_other_contents(folder: Path, spec: JobSpec) -> None:
     with suppress(OSError, InputError):  # the summary was not written yet
         found = read_summary(folder / "summary.json", len(spec.samples)).contents
     if None not in (found, spec.contents_digest) and found != spec.contents_digest:
-        raise InputError(f"{folder}: images were changed since that run; restore what they were", "other-out")
+        raise InputError(
+            f"{folder}: images were changed since that run; restore what they were", "other-out"
+        )
 
 
 def finished_before(folder: Path, spec: JobSpec, pictured: bool) -> Summary | None:
     """The summary of a finished run; None if it is not finished, or not all of it is intact.
 
-    Another run without spikes, which would be computed over what is there, is refused. The number of samples that are
-    `pictured`, and so keep maps of all steps, may differ: to draw more, everything would have to be computed again.
+    Another run without spikes, which would be computed over what is there, is refused. The number
+    of samples that are `pictured`, and so keep maps of all steps, may differ: to draw more,
+    everything would have to be computed again.
     """
     refuse_links(folder, NAMES)
     if (folder / PARTS).exists():
@@ -130,7 +146,8 @@ def finished_before(folder: Path, spec: JobSpec, pictured: bool) -> Summary | No
     if spec.keep.spikes:  # which can be explained in another way
         return None
     raise InputError(
-        f"{folder}: cannot resume: a run with other settings is finished there, those of {folder / 'config.toml'}",
+        f"{folder}: cannot resume: a run with other settings is finished there, those of "
+        f"{folder / 'config.toml'}",
         "same-settings",
     )
 
@@ -145,13 +162,17 @@ def _is_network(path: Path, network: Network) -> bool:
 
 @contextmanager
 def undone_if_refused(folder: Path) -> Iterator[None]:
-    """Leave nothing in an empty folder if what was to come there is refused before a sample is finished."""
+    """Leave nothing in an empty folder if what was to come there is refused before a sample is
+    finished.
+    """
     refuse_links(folder, NAMES)
     empty = not (folder.is_dir() and holds_files(folder))
     try:
         yield
     except InputError:
-        finished = (folder / MADE["raster"]).exists() or any(range_files(folder, range(0), everything=True))
+        finished = (folder / MADE["raster"]).exists() or any(
+            range_files(folder, range(0), everything=True)
+        )
         if empty and not finished:
             shutil.rmtree(folder / PARTS, ignore_errors=True)
             for name in ("network.safetensors", "config.toml"):
@@ -162,18 +183,27 @@ def undone_if_refused(folder: Path) -> Iterator[None]:
 class FolderStore:
     """Files of the ranges of a run; see :class:`spikesam.pipeline.engine.compute.Store`.
 
-    Finished samples are safe on disk after 16 of them, 64 MB, or ten seconds of work, whichever comes first. So a kill
-    loses at most 15 finished samples, which took less than ten seconds in all, and those at hand: what the backend is
-    simulating, what threads explain, and up to 16 that wait for the disk.
+    Finished samples are safe on disk after 16 of them, 64 MB, or ten seconds of work, whichever
+    comes first. So a kill loses at most 15 finished samples, which took less than ten seconds in
+    all, and those at hand: what the backend is simulating, what threads explain, and up to 16 that
+    wait for the disk.
     """
 
     def __init__(
-        self, folder: Path, job: Job, positions: range | None = None, whole: WholeRaster | None = None
+        self,
+        folder: Path,
+        job: Job,
+        positions: range | None = None,
+        whole: WholeRaster | None = None,
     ) -> None:
-        """Of whole ranges, or all samples if no other process works here; `whole` takes the spikes from memory, too."""
+        """Of whole ranges, or all samples if no other process works here; `whole` takes the spikes
+        from memory, too.
+        """
         self.timer = StageTimer()
         self.dropped = 0  # damaged files that were removed; their samples are missing
-        self.checked = dict[int, str]()  # first position -> digest, of files that this process wrote, or found good
+        self.checked = dict[
+            int, str
+        ]()  # first position -> digest, of files that this process wrote, or found good
         self._folder, self._job, self._whole = folder, job, whole
         self._everything = positions is None
         spec, self._samples = job.spec, list[SampleResult]()
@@ -182,7 +212,9 @@ class FolderStore:
             positions = range(len(spec.samples))
         raster = folder / MADE["raster"]
         self.recorded = raster if spec.keep.spikes and raster.exists() else None
-        self.sections = tuple(each for each in spec.keep.sections if each != "raster" or self.recorded is None)
+        self.sections = tuple(
+            each for each in spec.keep.sections if each != "raster" or self.recorded is None
+        )
         good = self._good(positions)
         self.missing = [position for position in positions if position not in good]
         self._kept = len(good)
@@ -192,7 +224,9 @@ class FolderStore:
     @property
     def notes(self) -> list[str]:
         """Lines for the user."""
-        return [f"{self.dropped} damaged files dropped; their samples are computed again"] * (self.dropped > 0)
+        return [f"{self.dropped} damaged files dropped; their samples are computed again"] * (
+            self.dropped > 0
+        )
 
     def add(self, sample: SampleResult) -> None:
         """Keep the next sample that is missing."""
@@ -207,7 +241,10 @@ class FolderStore:
     def flush(self) -> None:
         """Put the samples that are in memory safely on disk."""
         if samples := self._samples:
-            with _writing(self._folder, self._kept, len(self._job.spec.samples)), self.timer.time("write"):
+            with (
+                _writing(self._folder, self._kept, len(self._job.spec.samples)),
+                self.timer.time("write"),
+            ):
                 self._write(samples)
             self._kept, self._samples = self._kept + len(samples), []
         self._flushed_at = time.monotonic()
@@ -235,9 +272,13 @@ class FolderStore:
         spec, first, sections = self._job.spec, samples[0].position, dict[str, bytes]()
         table = spec.samples[first : first + len(samples)]
         if "raster" in self.sections:
-            sections["raster"] = raster_image(spec.header, table, spec.run_uuid, [sample.record for sample in samples])
+            sections["raster"] = raster_image(
+                spec.header, table, spec.run_uuid, [sample.record for sample in samples]
+            )
         if "maps" in self.sections:
-            header = spec.maps(range(first, first + len(samples)), spec.digest(_digests(spec, samples)))
+            header = spec.maps(
+                range(first, first + len(samples)), spec.digest(_digests(spec, samples))
+            )
             with writing_maps(image := io.BytesIO(), header, table) as writer:
                 writer.add(0, [sample.maps for sample in samples if sample.maps is not None])
             sections["maps"] = image.getvalue()
@@ -249,11 +290,15 @@ class FolderStore:
             job=spec.identity,
             first=samples[0].position,
             count=len(samples),
-            names=tuple(printable(sample.name) for sample in samples),  # a file's name need not be UTF-8
+            names=tuple(
+                printable(sample.name) for sample in samples
+            ),  # a file's name need not be UTF-8
             predictions=tuple(record.prediction for record in records),
             readout=tuple(tuple(record.rows["/readout"].tolist()) for record in records),
             spikes={
-                layer.name: tuple(int(record.rows[layer.path("count")].sum(dtype=int)) for record in records)
+                layer.name: tuple(
+                    int(record.rows[layer.path("count")].sum(dtype=int)) for record in records
+                )
                 for layer in spec.recorded
             },
             digests=_digests(spec, samples),
@@ -265,7 +310,9 @@ class FolderStore:
         )
 
     def _good(self, positions: range) -> set[int]:
-        """The samples whose files are there and hold what they say; files that are damaged are removed."""
+        """The samples whose files are there and hold what they say; files that are damaged are
+        removed.
+        """
         spec, good = self._job.spec, set[int]()
         for path in range_files(self._folder, positions, self._everything):
             try:
@@ -298,7 +345,9 @@ def compute_range(
     advance: Callable[[int], None] = lambda samples: None,
     workers: int | None = None,
 ) -> None:
-    """Compute what is missing of one range of a run, whether another process computes it or not; see `compute`."""
+    """Compute what is missing of one range of a run, whether another process computes it or not;
+    see `compute`.
+    """
     positions, known = job.spec.ranges[number], 0
 
     def count(samples: int) -> None:
@@ -320,7 +369,8 @@ def compute_range(
 
 def _digests(spec: JobSpec, samples: list[SampleResult]) -> dict[str, list[str]]:
     return {
-        layer.name: [sample.record.rows[layer.path("digest")].decode() for sample in samples] for layer in spec.recorded
+        layer.name: [sample.record.rows[layer.path("digest")].decode() for sample in samples]
+        for layer in spec.recorded
     }
 
 

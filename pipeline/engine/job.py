@@ -1,4 +1,5 @@
-"""A job: which samples of which network are simulated, and what is kept of them; computed range by range, anywhere.
+"""A job: which samples of which network are simulated, and what is kept of them; computed range by
+range, anywhere.
 
 :class:`JobSpec` is what decides the bits. It lies in the folder of a run; every process that joins
 compares its own with it.
@@ -47,10 +48,16 @@ BackendChoice = tuple[str, str, Mapping[str, Any]]  # arguments of `make_backend
 
 @dataclass(frozen=True)
 class Keep:
-    """The parts of every sample that a run keeps: one value, decided once, before anything is computed."""
+    """The parts of every sample that a run keeps: one value, decided once, before anything is
+    computed.
+    """
 
-    spikes: bool = True  # in `raster.h5`; if not, `make_record` drops them once a sample was explained
-    maps: Literal["spikes", "backend"] | None = "spikes"  # of what `sam.h5` is made; "backend": no spike leaves it
+    spikes: bool = (
+        True  # in `raster.h5`; if not, `make_record` drops them once a sample was explained
+    )
+    maps: Literal["spikes", "backend"] | None = (
+        "spikes"  # of what `sam.h5` is made; "backend": no spike leaves it
+    )
     steps: tuple[int, ...] = ()  # whose maps are kept one by one, beside the sum over steps
     stepped: int = 0  # number of samples, from the first on, that keep these single steps
     layers: tuple[str, ...] = ()  # by name or number; all if there are none
@@ -71,7 +78,9 @@ class Keep:
 
     @property
     def name(self) -> str:
-        """Its name in files and messages: "all", "maps", "raster" (no maps), or "graph" (the backend formed maps)."""
+        """Its name in files and messages: "all", "maps", "raster" (no maps), or "graph" (the
+        backend formed maps).
+        """
         return "graph" if self.by_backend else {1: self.sections[0], 2: "all"}[len(self.sections)]
 
 
@@ -90,7 +99,9 @@ class JobSpec:
     class_names: tuple[str, ...] = ()  # of the network, for people
     checkpoint: str = ""  # name or file of the network, for people
     run_uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
-    contents: tuple[str, ...] = ()  # SHA-256 of the file of each sample; "" without one; none if named, or not read yet
+    contents: tuple[
+        str, ...
+    ] = ()  # SHA-256 of the file of each sample; "" without one; none if named, or not read yet
 
     @cached_property
     def ranges(self) -> tuple[range, ...]:
@@ -105,21 +116,30 @@ class JobSpec:
 
     @property
     def results_identity(self) -> str:
-        """SHA-256, hexadecimal, of all settings that decide what is found, whether spikes are kept or not."""
+        """SHA-256, hexadecimal, of all settings that decide what is found, whether spikes are kept
+        or not.
+        """
         return self._identity("graph" if self.keep.by_backend else "all", ())
 
     def _identity(self, kept: str, contents: tuple[str, ...]) -> str:
         about = _content(self)
         for name in ("backend", "device", "config", "dt"):
             del about["header"][name]
-        about = {name: about[name] for name in ("header", "index", "label", "gamma", "variant", "steps", "stepped")}
+        about = {
+            name: about[name]
+            for name in ("header", "index", "label", "gamma", "variant", "steps", "stepped")
+        }
         about |= {"keep": kept, "contents": contents}
         return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
     @property
     def contents_digest(self) -> str | None:
         """SHA-256, hexadecimal, of what all samples are read from; None if that is not known."""
-        return hashlib.sha256("\n".join(self.contents).encode()).hexdigest() if any(self.contents) else None
+        return (
+            hashlib.sha256("\n".join(self.contents).encode()).hexdigest()
+            if any(self.contents)
+            else None
+        )
 
     @property
     def recorded(self) -> tuple[LayerSpec, ...]:
@@ -128,7 +148,9 @@ class JobSpec:
 
     @cached_property
     def mapped(self) -> tuple[LayerSpec, ...]:
-        """The layers that have maps: those with places, or all if none has; the backend forms none of the others."""
+        """The layers that have maps: those with places, or all if none has; the backend forms none
+        of the others.
+        """
         shapes = {layer.name: layer.shape for layer in self.header.layers}
         names = mapped_layers(shapes, (), "layers", bands=not self.keep.by_backend)
         return tuple(layer for layer in self.header.layers if layer.name in names)
@@ -139,23 +161,33 @@ class JobSpec:
         return self.maps(range(len(self.samples)), "0" * 64)
 
     def maps(self, positions: range, raster: str) -> MapHeader:
-        """Header of the maps of some consecutive samples, or of all; with the digest of the raster of those samples."""
+        """Header of the maps of some consecutive samples, or of all; with the digest of the raster
+        of those samples.
+        """
         layers, keep = map_layers(self.header, self.mapped), self.keep
         stepped = min(max(keep.stepped - positions.start, 0), len(positions))
         kept = self.header.timesteps, layers, keep.steps * bool(stepped), stepped
         parameters = {"gamma": float(self.gamma), "variant": self.variant}
         if keep.by_backend:
             parameters["seed"] = self.header.seed
-            return MapHeader("graph-sam", self.header.network_sha256, parameters, *kept, "network_sha256")
+            return MapHeader(
+                "graph-sam", self.header.network_sha256, parameters, *kept, "network_sha256"
+            )
         return MapHeader("sam", raster, parameters | {"include_current": True}, *kept)
 
     def map_request(self, positions: Sequence[int]) -> MapRequest:
-        """The maps that the backend forms of some samples, given by their ascending positions in the run."""
+        """The maps that the backend forms of some samples, given by their ascending positions in
+        the run.
+        """
         summed = {layer.name: self.header.steps_that_matter(layer) for layer in self.mapped}
-        return MapRequest(self.gamma, summed, sum(position < self.keep.stepped for position in positions))
+        return MapRequest(
+            self.gamma, summed, sum(position < self.keep.stepped for position in positions)
+        )
 
     def digest(self, digests: dict[str, list[str]]) -> str:
-        """Digest of the raster of some samples, from those of its layers: layer -> one for each sample."""
+        """Digest of the raster of some samples, from those of its layers: layer -> one for each
+        sample.
+        """
         return raster_digest(np.array(digests[layer.name], "S64") for layer in self.recorded)
 
 
@@ -167,7 +199,9 @@ class Job:
     network: Network  # in the specification's precision
     read: Callable[[range], Samples]  # positions of one range -> its samples
     backend: Backend
-    choice: BackendChoice | None = None  # by which other processes make it; None where only this one can
+    choice: BackendChoice | None = (
+        None  # by which other processes make it; None where only this one can
+    )
     batch_size: int = 8  # samples that are encoded together
 
     def __getstate__(self) -> dict[str, Any]:
@@ -183,7 +217,9 @@ def raster_header(
     config: Config | None = None,
     layers: Iterable[str] = (),
 ) -> RasterHeader:
-    """The words of a raster about network, backend and data; `layers`, all if none, are recorded, and the last."""
+    """The words of a raster about network, backend and data; `layers`, all if none, are recorded,
+    and the last.
+    """
     specs = network_specs(network)
     numbers = {spec.name: spec.number for spec in specs}
     chosen = {find_layer(layer, numbers, "layers") for layer in layers}
@@ -197,7 +233,9 @@ def raster_header(
         network_sha256=network.sha256,
         dataset=dataset,
         config=json.dumps(resolved(config) if config else {}),
-        layers=tuple(spec for spec in specs if spec.name in chosen or not chosen or spec is specs[-1]),
+        layers=tuple(
+            spec for spec in specs if spec.name in chosen or not chosen or spec is specs[-1]
+        ),
         classes=network.classes,
         readout_scale=network.readout.scale,
         window=network.window,
@@ -205,7 +243,9 @@ def raster_header(
 
 
 def join(path: Path, spec: JobSpec) -> JobSpec:
-    """Write what a run computes, or take part in the run that is there if it is the same; gives what is there."""
+    """Write what a run computes, or take part in the run that is there if it is the same; gives
+    what is there.
+    """
     if not path.exists():
         content = {"format": FORMAT, "schema_version": SCHEMA_VERSION, **_content(spec)}
         with suppress(ExistsError):  # another process was faster
@@ -215,11 +255,18 @@ def join(path: Path, spec: JobSpec) -> JobSpec:
     refuse_other_origin(path, found.keep.by_backend, spec)
     differ = differences_of_runs(found.header, found.samples, spec.header, spec.samples)
     before, after = (
-        {"keep": each.keep.name, "gamma": each.gamma, "variant": each.variant, "stepped": each.keep.stepped}
+        {
+            "keep": each.keep.name,
+            "gamma": each.gamma,
+            "variant": each.variant,
+            "stepped": each.keep.stepped,
+        }
         for each in (found, spec)
     )
     differ += [
-        f"{name} is {value!r} there, {after[name]!r} here" for name, value in before.items() if value != after[name]
+        f"{name} is {value!r} there, {after[name]!r} here"
+        for name, value in before.items()
+        if value != after[name]
     ]
     if (steps := found.keep.steps) != spec.keep.steps:
         differ.append(f"steps is {len(steps)} steps there, {len(spec.keep.steps)} steps here")
@@ -231,25 +278,39 @@ def read_spec(path: Path) -> JobSpec:
     """Read what :func:`join` wrote; refuses what is none."""
     try:
         content = parse_json(read_file(path, LARGEST), "job")
-        if (found := (content.pop("format"), content.pop("schema_version"))) != (FORMAT, SCHEMA_VERSION):
-            raise InputError(f"it is schema {found[1]} of {found[0]}, expected {SCHEMA_VERSION} of {FORMAT}")
+        if (found := (content.pop("format"), content.pop("schema_version"))) != (
+            FORMAT,
+            SCHEMA_VERSION,
+        ):
+            raise InputError(
+                f"it is schema {found[1]} of {found[0]}, expected {SCHEMA_VERSION} of {FORMAT}"
+            )
         header = RasterHeader.parse(content.pop("header"))
         samples = SampleTable(np.array(content.pop("index")), np.array(content.pop("label")))
         keep = {"steps": tuple(content.pop("steps")), "stepped": content.pop("stepped")}
         keep |= {name: content.pop(name) for name in ("spikes", "maps")}
         names, contents = tuple(content.pop("class_names")), tuple(content.pop("contents"))
-        return JobSpec(header, samples, Keep(**keep), class_names=names, contents=contents, **content)
+        return JobSpec(
+            header, samples, Keep(**keep), class_names=names, contents=contents, **content
+        )
     except (OSError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise InputError(f"{path}: cannot be read ({error}), expected what a run computes", "other-out") from None
+        raise InputError(
+            f"{path}: cannot be read ({error}), expected what a run computes", "other-out"
+        ) from None
 
 
 def refuse_other_origin(where: Path, of_backend: bool, spec: JobSpec) -> None:
-    """Refuse to go on with maps that left Lava's graph (`of_backend`) by maps made of spikes, or vice versa."""
+    """Refuse to go on with maps that left Lava's graph (`of_backend`) by maps made of spikes, or
+    vice versa.
+    """
     if of_backend != spec.keep.by_backend:
         there, here = (
-            "leave Lava's graph" if graph else "are made of spikes" for graph in (of_backend, not of_backend)
+            "leave Lava's graph" if graph else "are made of spikes"
+            for graph in (of_backend, not of_backend)
         )
-        refuse_differences(where, [f"maps {there} there and {here} here, as backend, keep and variant decide"])
+        refuse_differences(
+            where, [f"maps {there} there and {here} here, as backend, keep and variant decide"]
+        )
 
 
 def refuse_differences(where: Path, found: list[str]) -> None:
@@ -261,8 +322,19 @@ def refuse_differences(where: Path, found: list[str]) -> None:
 def differences_of_runs(
     old: RasterHeader, old_samples: SampleTable, new: RasterHeader, new_samples: SampleTable
 ) -> list[str]:
-    """Differences for which two runs are not one raster, each as "field is OLD there, NEW here"; none if they are."""
-    fields = ["network_sha256", "dataset", "seed", "timesteps", "precision", "classes", "readout_scale", "layer_delay"]
+    """Differences for which two runs are not one raster, each as "field is OLD there, NEW here";
+    none if they are.
+    """
+    fields = [
+        "network_sha256",
+        "dataset",
+        "seed",
+        "timesteps",
+        "precision",
+        "classes",
+        "readout_scale",
+        "layer_delay",
+    ]
     if old.precision == "float32":  # there, another backend or device may round spikes differently
         fields += ["backend", "device"]
     found = [

@@ -15,7 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.pipeline.engine.job import RANGE, JobSpec
-from spikesam.pipeline.engine.range_file import MADE, PARTS, SPEC, RangeFile, Sections, check_range, range_files
+from spikesam.pipeline.engine.range_file import (
+    MADE,
+    PARTS,
+    SPEC,
+    RangeFile,
+    Sections,
+    check_range,
+    range_files,
+)
 from spikesam.pipeline.maps.localisation import GatheredScores
 from spikesam.recordings.digests import raster_digest
 from spikesam.recordings.disk import check_free, reason
@@ -37,20 +45,31 @@ class Totals:
         self.spec, count = spec, len(spec.samples)
         self.names: list[str] = []  # of the samples
         self.predictions = np.empty(count, np.int32)
-        self.readout: NDArray[Any] = np.empty((count, spec.header.classes), PRECISIONS[spec.header.precision])
-        self.spikes: Counter[str] = Counter({layer.name: 0 for layer in spec.recorded})  # of all samples, by layer
+        self.readout: NDArray[Any] = np.empty(
+            (count, spec.header.classes), PRECISIONS[spec.header.precision]
+        )
+        self.spikes: Counter[str] = Counter(
+            {layer.name: 0 for layer in spec.recorded}
+        )  # of all samples, by layer
         self.scores = GatheredScores()  # of maps that find the object
-        self.seconds: dict[str, float] = defaultdict(float)  # by stage, of all ranges and threads together
+        self.seconds: dict[str, float] = defaultdict(
+            float
+        )  # by stage, of all ranges and threads together
         self._origins: tuple[dict[str, None], dict[str, None]] = {}, {}
         self._digests = {name: np.empty(count, "S64") for name in self.spikes}
         self._covered = np.zeros(count, np.bool_)
 
     def add(self, file: RangeFile) -> Sections:
-        """Take the next file, unless another one has some of its samples; gives its spikes and maps."""
+        """Take the next file, unless another one has some of its samples; gives its spikes and
+        maps.
+        """
         record = file.record
         rows = slice(record.first, record.first + record.count)
         if self._covered[rows].any():
-            raise RasterError(f"{file.sections.path}: belongs to no range of this run; remove it, then merge again")
+            raise RasterError(
+                f"{file.sections.path}: belongs to no range of this run; remove it, then merge "
+                "again"
+            )
         self._covered[rows] = True
         for names, name in zip(self._origins, (record.backend, record.device), strict=True):
             names[name] = None
@@ -68,9 +87,12 @@ class Totals:
         """Refuse a run of which some samples are missing, saying of which ranges."""
         missing = sorted({int(position) // RANGE for position in np.flatnonzero(~self._covered)})
         if missing:
-            named = ", ".join(str(number) for number in missing[:SHOWN]) + (", …" if len(missing) > SHOWN else "")
+            named = ", ".join(str(number) for number in missing[:SHOWN]) + (
+                ", …" if len(missing) > SHOWN else ""
+            )
             raise InputError(
-                f"{folder}: {len(missing)} of {len(self.spec.ranges)} ranges are not finished ({named}); "
+                f"{folder}: {len(missing)} of {len(self.spec.ranges)} ranges are not finished "
+                f"({named}); "
                 "run the processes that compute them again, then merge"
             )
 
@@ -93,11 +115,13 @@ def merge(
     whole: WholeRaster | None = None,
     checked: Mapping[int, str] = MappingProxyType({}),
 ) -> Totals:
-    """Make the files of a run of its ranges, each verified; refuses missing, damaged, forged and foreign ones.
+    """Make the files of a run of its ranges, each verified; refuses missing, damaged, forged and
+    foreign ones.
 
-    Hold :func:`spikesam.recordings.lock.out_lock` on the folder meanwhile. :func:`remove_parts` removes the ranges.
-    `advance` gets the number of files of ranges just checked, then merged. `whole` may have most of the spikes already.
-    `checked` has the digests, by first position, of files that this process has written or checked.
+    Hold :func:`spikesam.recordings.lock.out_lock` on the folder meanwhile. :func:`remove_parts`
+    removes the ranges. `advance` gets the number of files of ranges just checked, then merged.
+    `whole` may have most of the spikes already. `checked` has the digests, by first position, of
+    files that this process has written or checked.
     """
     totals, recorded = Totals(spec), (folder / MADE["raster"]).exists()
 
@@ -108,7 +132,9 @@ def merge(
         return file
 
     files = list[Sections]()
-    with closing(in_order(check, range_files(folder, range(0), everything=True), cores())) as ranges:
+    with closing(
+        in_order(check, range_files(folder, range(0), everything=True), cores())
+    ) as ranges:
         for each in ranges:
             files.append(totals.add(each))
             advance(1)
@@ -125,7 +151,9 @@ def merge(
         if "raster" in spec.keep.sections:
             _merge_raster(folder, files, totals, whole or WholeRaster(folder, spec), advance)
     if "maps" in spec.keep.sections:
-        MapReader(sam, trusted=True).close()  # what is wrong with it is found while the ranges are there
+        MapReader(
+            sam, trusted=True
+        ).close()  # what is wrong with it is found while the ranges are there
     return totals
 
 
@@ -135,9 +163,11 @@ def remove_parts(folder: Path) -> None:
 
 
 class WholeRaster:
-    """`raster.h5` while it is filled: from memory as samples are computed, or from range files; whole when finished.
+    """`raster.h5` while it is filled: from memory as samples are computed, or from range files;
+    whole when finished.
 
-    `added` are positions of the first samples of what it has. An OSError or RuntimeError says if it is not written.
+    `added` are positions of the first samples of what it has. An OSError or RuntimeError says if it
+    is not written.
     """
 
     def __init__(self, folder: Path, spec: JobSpec) -> None:
@@ -154,7 +184,9 @@ class WholeRaster:
         self.added.add(records[0].position)
 
     def copy(self, first: int, section: bytes) -> None:
-        """Take the samples from `first` on from a raster file of them, chunk by chunk as they are stored."""
+        """Take the samples from `first` on from a raster file of them, chunk by chunk as they are
+        stored.
+        """
         self._opened().copy(first, section)
         self.added.add(first)
 
@@ -183,21 +215,29 @@ class _UnfinishedError(Exception):
 
 
 def _merge_raster(
-    folder: Path, files: list[Sections], totals: Totals, whole: WholeRaster, advance: Callable[[int], None]
+    folder: Path,
+    files: list[Sections],
+    totals: Totals,
+    whole: WholeRaster,
+    advance: Callable[[int], None],
 ) -> None:
     path, merged_before = whole.path, whole.path.exists()  # by an earlier run of the command
     if not merged_before:
         kept = f"all samples are kept in {folder / PARTS}"
         rest = [file for file in files if file.first not in whole.added]
         try:
-            check_free(folder, sum(file.seals["raster"].size for file in rest), kept, "free-space-resume")
+            check_free(
+                folder, sum(file.seals["raster"].size for file in rest), kept, "free-space-resume"
+            )
             for file in rest:
                 whole.copy(file.first, file.read("raster"))
                 if "maps" not in totals.spec.keep.sections:  # else maps were counted
                     advance(1)
             whole.finish()
         except (OSError, RuntimeError) as error:
-            raise InputError(f"{folder}: cannot write there ({reason(error)}); {kept}", "free-space-resume") from error
+            raise InputError(
+                f"{folder}: cannot write there ({reason(error)}); {kept}", "free-space-resume"
+            ) from error
         finally:
             if not path.exists():
                 whole.close()
@@ -211,4 +251,6 @@ def _refuse_strangers(folder: Path, files: list[Sections]) -> None:
     known = {SPEC, *(file.path.name for file in files)}
     found = {path for path in (folder / PARTS).glob("[!.]*") if path.name not in known}
     if found:
-        raise InputError(f"{min(found)}: belongs to no range of this run; remove it, then merge again")
+        raise InputError(
+            f"{min(found)}: belongs to no range of this run; remove it, then merge again"
+        )

@@ -1,4 +1,6 @@
-"""Samples of what a caller of `simulate` has: a data set, images or events in memory, or arrays of spikes."""
+"""Samples of what a caller of `simulate` has: a data set, images or events in memory, or arrays of
+spikes.
+"""
 
 from __future__ import annotations
 
@@ -36,14 +38,21 @@ def open_samples(
     seed: int = 0,
     advance: Callable[[int], None] = lambda images: None,
 ) -> Samples:
-    """The samples to simulate: of a data set, files, events or arrays; `samples` are 8 of a data set if not given."""
+    """The samples to simulate: of a data set, files, events or arrays; `samples` are 8 of a data
+    set if not given.
+    """
     if samples is not None and not (isinstance(samples, int) and samples >= 1):
         raise InputError(f"samples: got {samples!r}, expected a whole number, at least 1")
     if isinstance(data, Samples):
         if samples is not None or labels is not None:
-            raise InputError("samples, labels: got some beside prepared samples, which have their own; leave them out")
+            raise InputError(
+                "samples, labels: got some beside prepared samples, which have their own; leave "
+                "them out"
+            )
         return data
-    graph, checkpoint = (network, None) if isinstance(network, Network) else (network.network, network)
+    graph, checkpoint = (
+        (network, None) if isinstance(network, Network) else (network.network, network)
+    )
     if hasattr(data, "__array__"):
         return _of_array(np.asarray(on_cpu(data)), graph, checkpoint, labels, samples, advance)
     if isinstance(data, Events):
@@ -52,18 +61,22 @@ def open_samples(
     if several and data and all(isinstance(item, Events) for item in data):
         if checkpoint is None:
             raise InputError(
-                "data: a plain network does not know how events are binned; give a checkpoint, or spikes "
+                "data: a plain network does not know how events are binned; give a checkpoint, or "
+                "spikes "
                 "(T, N, C, H, W), such as EventBinning(…).binned(events).bits[:, None]"
             )
         known = _table(labels, len(data), samples).label.tolist()
         dataset = InMemory(data[:samples], known, checkpoint.class_names)
         return read_samples(dataset, checkpoint.preparation, advance=advance)
-    if data is not None and not all(isinstance(path, (str, Path)) for path in (data if several else [data])):
+    if data is not None and not all(
+        isinstance(path, (str, Path)) for path in (data if several else [data])
+    ):
         of = " of other things than paths" if several else ""
         raise InputError(f"data: got {type(data).__name__}{of}, expected {EXPECTED}")
     if checkpoint is None:
         raise InputError(
-            "data: a plain network does not know how its images are prepared; give a checkpoint, or arrays: "
+            "data: a plain network does not know how its images are prepared; give a checkpoint, "
+            "or arrays: "
             "(N, C, H, W) floating point or (T, N, C, H, W) of 0 and 1"
         )
     if labels is not None:
@@ -98,7 +111,9 @@ def _of_array(
     if array.dtype != np.uint8 or array.ndim not in (3, 4):
         raise InputError(about)
     if checkpoint is None:
-        raise InputError(f"{about}; a plain network does not know how images are prepared, so prepare them first")
+        raise InputError(
+            f"{about}; a plain network does not know how images are prepared, so prepare them first"
+        )
     dataset = InMemory(array, table.label.tolist(), checkpoint.class_names)
     return read_samples(dataset, checkpoint.preparation, advance=advance)
 
@@ -111,45 +126,71 @@ def _table(labels: ArrayLike | None, count: int, samples: int | None) -> SampleT
     return SampleTable(np.arange(count)[:samples], known[:samples])
 
 
-def _check_prepared(images: NDArray[Any], network: Network, prepare: Preprocessing | EventBinning | None) -> None:
+def _check_prepared(
+    images: NDArray[Any], network: Network, prepare: Preprocessing | EventBinning | None
+) -> None:
     """Refuse images of another shape, or whose values no prepared image can have."""
     if not network.takes_images:
         of = "of 0 and 1" if network.spiking_input else "floating point"
-        raise InputError(f"data: got images, but the network takes {network.encoder}: (T, N, C, H, W) {of}")
+        raise InputError(
+            f"data: got images, but the network takes {network.encoder}: (T, N, C, H, W) {of}"
+        )
     channels, *size = network.input_shape
     expected = (channels // 2 if network.encoder == "poisson" else channels, *size)
     if images.shape[1:] != expected:
-        raise InputError(f"data: got prepared images of (C, H, W) = {images.shape[1:]}, expected {expected}")
+        raise InputError(
+            f"data: got prepared images of (C, H, W) = {images.shape[1:]}, expected {expected}"
+        )
     if not isinstance(prepare, Preprocessing):
         return
     low, high = prepare.limits
-    if not (np.isfinite(images).all() and low - 1e-3 <= images.min() and images.max() <= high + 1e-3):
+    if not (
+        np.isfinite(images).all() and low - 1e-3 <= images.min() and images.max() <= high + 1e-3
+    ):
         raise InputError(
-            f"data: got prepared images with values in {images.min():g} … {images.max():g}, expected {low:.3g} … "
+            f"data: got prepared images with values in {images.min():g} … {images.max():g}, "
+            f"expected {low:.3g} … "
             f"{high:.3g}; prepare them as (p/255 - mean)/std, or give the pixels as uint8"
         )
 
 
 class InMemory(Dataset):
-    """Images (N, H, W, 3) or (N, H, W) uint8, or recordings of events, labelled by `classes`; -1 is unknown."""
+    """Images (N, H, W, 3) or (N, H, W) uint8, or recordings of events, labelled by `classes`; -1 is
+    unknown.
+    """
 
-    def __init__(self, samples: NDArray[Any] | Sequence[Events], labels: Sequence[int], classes: Sequence[str]) -> None:
-        if isinstance(samples, np.ndarray) and (not samples.size or (samples.ndim == 4 and samples.shape[3] != 3)):
-            raise InputError(f"data: got images of shape {samples.shape}, expected (N, H, W, 3) or (N, H, W)")
+    def __init__(
+        self,
+        samples: NDArray[Any] | Sequence[Events],
+        labels: Sequence[int],
+        classes: Sequence[str],
+    ) -> None:
+        if isinstance(samples, np.ndarray) and (
+            not samples.size or (samples.ndim == 4 and samples.shape[3] != 3)
+        ):
+            raise InputError(
+                f"data: got images of shape {samples.shape}, expected (N, H, W, 3) or (N, H, W)"
+            )
         if labels and not -1 <= min(labels) <= max(labels) < len(classes):
-            raise InputError(f"labels: got {min(labels)} … {max(labels)}, expected -1 … {len(classes) - 1}")
+            raise InputError(
+                f"labels: got {min(labels)} … {max(labels)}, expected -1 … {len(classes) - 1}"
+            )
         if isinstance(samples, np.ndarray):
             name = _identity("array", samples)
         else:
             name = _identity(
-                "events", *(array for each in samples for array in (each.t, each.x, each.y, each.polarity))
+                "events",
+                *(array for each in samples for array in (each.t, each.x, each.y, each.polarity)),
             )
         super().__init__(name, classes, [None if label < 0 else int(label) for label in labels])
         self._samples = samples
 
     def __getitem__(self, position: int) -> Item:
         sample = self._samples[position]
-        return self._item(position, sample if isinstance(sample, Events) else Image.fromarray(sample).convert("RGB"))
+        return self._item(
+            position,
+            sample if isinstance(sample, Events) else Image.fromarray(sample).convert("RGB"),
+        )
 
     def name_of(self, position: int) -> str:
         """See :class:`.base.Dataset`."""
@@ -157,7 +198,9 @@ class InMemory(Dataset):
 
 
 def _identity(kind: str, *arrays: NDArray[Any]) -> str:
-    """A name that differs for other pixels, spikes or events, so that a run is not resumed with them."""
+    """A name that differs for other pixels, spikes or events, so that a run is not resumed with
+    them.
+    """
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(np.ascontiguousarray(array))

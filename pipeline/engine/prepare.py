@@ -1,4 +1,6 @@
-"""From the settings of `run` to a job: the network is loaded and the samples are listed; no image is read."""
+"""From the settings of `run` to a job: the network is loaded and the samples are listed; no image
+is read.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,12 @@ from spikesam.pipeline.engine.job import Job, JobSpec, Keep, raster_header
 from spikesam.pipeline.engine.range_file import PARTS, SPEC
 from spikesam.pipeline.images.datasets import NAMED, Dataset
 from spikesam.pipeline.images.events.binning import EventBinning
-from spikesam.pipeline.images.samples import DatasetSamples, EventSamples, choice_notes, read_samples
+from spikesam.pipeline.images.samples import (
+    DatasetSamples,
+    EventSamples,
+    choice_notes,
+    read_samples,
+)
 from spikesam.pipeline.maps.layers import kept_steps, laid_out, mapped_layers
 from spikesam.pipeline.maps.sam import AnyVariant
 from spikesam.pipeline.networks.checkpoint import check_fit, load_checkpoint
@@ -30,7 +37,9 @@ from spikesam.recordings.progress import Tracker
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """The needs of a process that takes part in a run: the job, the samples as they are listed, and what reads some."""
+    """The needs of a process that takes part in a run: the job, the samples as they are listed, and
+    what reads some.
+    """
 
     job: Job
     dataset: Dataset
@@ -38,7 +47,9 @@ class Prepared:
     notes: Sequence[str] = ()  # lines for the user on the choice of samples
 
     def read_all(self, tracker: Tracker) -> Prepared:
-        """Read all samples, so that a broken one is found before anything starts; then they are taken from memory."""
+        """Read all samples, so that a broken one is found before anything starts; then they are
+        taken from memory.
+        """
         with tracker.time("load"), tracker.show("reading images", len(self.dataset)) as advance:
             samples = self.read(advance=advance)
         tracker.notes += filter(None, [samples.binned, samples.clipped(self.job.network)])
@@ -46,16 +57,22 @@ class Prepared:
         return replace(self, job=replace(self.job, spec=spec, read=samples.part), read=samples.part)
 
     def with_contents(self, folder: Path, tracker: Tracker) -> Prepared:
-        """Find out what each sample is read from, for a run in several processes; the first of them does so."""
+        """Find out what each sample is read from, for a run in several processes; the first of them
+        does so.
+        """
         if (folder / PARTS / SPEC).exists():
-            return self  # joining it takes over what the first has found; each sample is compared when it is read
+            # joining it takes over what the first has found; each sample is compared when it is
+            # read
+            return self
         with tracker.time("load"), tracker.show("looking at images", len(self.dataset)) as advance:
             contents = self.dataset.contents(advance)
         return replace(self, job=replace(self.job, spec=replace(self.job.spec, contents=contents)))
 
 
 def prepare(config: Config) -> Prepared:
-    """Load the network and list the samples; whatever does not fit is refused before hours of simulation."""
+    """Load the network and list the samples; whatever does not fit is refused before hours of
+    simulation.
+    """
     settings = config.run
     checkpoint = load_checkpoint(settings.checkpoint, "snn")
     check_fit(checkpoint, config, settings.checkpoint)
@@ -67,7 +84,9 @@ def prepare(config: Config) -> Prepared:
     keep = replace(keep, stepped=min(keep.stepped, len(samples)))
     header = raster_header(network, backend, dataset.name, settings.seed, config, keep.layers)
     variant: AnyVariant = "fixed" if settings.variant == "fixed" or keep.by_backend else "paper"
-    spec = JobSpec(header, samples, keep, settings.gamma, variant, checkpoint.class_names, settings.checkpoint)
+    spec = JobSpec(
+        header, samples, keep, settings.gamma, variant, checkpoint.class_names, settings.checkpoint
+    )
     if variant == "fixed":
         for layer in spec.mapped:  # integer maps must not overflow
             spike_trace(spec.gamma, laid_out(layer.shape)[0], network.timesteps)
@@ -75,24 +94,37 @@ def prepare(config: Config) -> Prepared:
         mapped_layers(network.shape_of, settings.layers, "layers", bands=False)
         if network.precision != "fixed":
             raise InputError(
-                f"{header.backend}: maps leave the graph in fixed point only; use precision fixed, or record spikes"
+                f"{header.backend}: maps leave the graph in fixed point only; use precision fixed, "
+                "or record spikes"
             )
-    kind = (EventSamples if isinstance(checkpoint.preparation, EventBinning) else DatasetSamples).kind
+    kind = (
+        EventSamples if isinstance(checkpoint.preparation, EventBinning) else DatasetSamples
+    ).kind
     notes = choice_notes(dataset, kind, settings.samples)
-    return Prepared(Job(spec, network, read, backend, choice, settings.batch_size), dataset, read, notes)
+    return Prepared(
+        Job(spec, network, read, backend, choice, settings.batch_size), dataset, read, notes
+    )
 
 
 def _what_to_keep(settings: RunSection, backend: Backend, network: Network) -> Keep:
     """The parts of samples that the settings ask for; refuses steps that are none."""
-    steps, stepped = kept_steps(settings.steps, network.timesteps, settings.samples, settings.figures)
+    steps, stepped = kept_steps(
+        settings.steps, network.timesteps, settings.samples, settings.figures
+    )
     formed = backend.forms_maps and settings.keep == "maps" and settings.variant != "paper"
-    return Keep(settings.keep == "all", "backend" if formed else "spikes", steps, stepped, settings.layers)
+    return Keep(
+        settings.keep == "all", "backend" if formed else "spikes", steps, stepped, settings.layers
+    )
 
 
 def usable_anywhere(config: Config) -> Config:
-    """The configuration with absolute paths of the checkpoint and the data, for `merge` in another folder."""
+    """The configuration with absolute paths of the checkpoint and the data, for `merge` in another
+    folder.
+    """
     settings, found = config.run, find_checkpoint(config.run.checkpoint)
-    paths: dict[str, Any] = {"checkpoint": str(found.absolute())} if found == Path(settings.checkpoint) else {}
+    paths: dict[str, Any] = (
+        {"checkpoint": str(found.absolute())} if found == Path(settings.checkpoint) else {}
+    )
     if settings.data is not None and not (len(settings.data) == 1 and settings.data[0] in NAMED):
         paths["data"] = tuple(str(Path(each).absolute()) for each in settings.data)
     return config.model_copy(update={"run": settings.model_copy(update=paths)})

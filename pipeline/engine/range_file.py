@@ -1,14 +1,17 @@
-"""One sealed file for up to 16 consecutive samples of a run: what is known of them, their spikes and their maps.
+"""One sealed file for up to 16 consecutive samples of a run: what is known of them, their spikes
+and their maps.
 
 Line 1   SHA-256 of line 2, hexadecimal
 Line 2   a :class:`RangeRecord` as JSON, which has the seal of each section
 then     the sections one after the other: a whole raster file, and a whole file of maps, where the run keeps them
 
-A file never holds samples of two ranges. It is called after the position of its first sample: `00000016.range`.
+A file never holds samples of two ranges. It is called after the position of its first sample:
+`00000016.range`.
 
-Whoever can write in the folder of a run can write digests that fit. So a file that this process has not written is
-read like any file from outside: HDF5 by the readers of rasters and of maps, which open it in a process of its own
-first, and every bit of it. Then its parts are compared with each other and with the specification of the run.
+Whoever can write in the folder of a run can write digests that fit. So a file that this process has
+not written is read like any file from outside: HDF5 by the readers of rasters and of maps, which
+open it in a process of its own first, and every bit of it. Then its parts are compared with each
+other and with the specification of the run.
 """
 
 from __future__ import annotations
@@ -62,7 +65,9 @@ class RangeRecord(BaseModel):
     names: tuple[str, ...]  # of the samples, for people
     predictions: tuple[int, ...]  # classes that the network chose
     readout: tuple[tuple[float, ...], ...]  # raw sums that they were chosen by
-    spikes: dict[str, tuple[int, ...]]  # layer -> number of each sample; none where the backend formed the maps
+    spikes: dict[
+        str, tuple[int, ...]
+    ]  # layer -> number of each sample; none where the backend formed the maps
     digests: dict[str, list[str]]  # layer -> SHA-256 of the packed spikes of each sample; as many
     scores: tuple[Score, ...]  # of maps, see :mod:`spikesam.pipeline.maps.localisation`
     backend: str
@@ -82,8 +87,12 @@ def range_path(folder: Path, first: int) -> Path:
 
 
 def write_range(folder: Path, record: RangeRecord, sections: Mapping[str, bytes]) -> str:
-    """Write a file whole, never in place of another's (ExistsError); gives the digest of the record."""
-    sealed = record.model_copy(update={"sections": {name: seal(content) for name, content in sections.items()}})
+    """Write a file whole, never in place of another's (ExistsError); gives the digest of the
+    record.
+    """
+    sealed = record.model_copy(
+        update={"sections": {name: seal(content) for name, content in sections.items()}}
+    )
     line = sealed.model_dump_json().encode()
     digest = hashlib.sha256(line).hexdigest()
     content = digest.encode(), b"\n", line, b"\n", *sections.values()
@@ -92,7 +101,9 @@ def write_range(folder: Path, record: RangeRecord, sections: Mapping[str, bytes]
 
 
 class RangeFile:
-    """A file of a range: `record`, its `digest`, and `sections`; a RasterError if it is damaged or of another run."""
+    """A file of a range: `record`, its `digest`, and `sections`; a RasterError if it is damaged or
+    of another run.
+    """
 
     def __init__(self, path: Path, spec: JobSpec) -> None:
         self.path = path
@@ -103,10 +114,14 @@ class RangeFile:
                 digest, line = file.readline(DIGEST_LINE), file.readline(LARGEST_RECORD)
                 start, size = file.tell(), os.fstat(file.fileno()).st_size
         except OSError as error:
-            raise RasterError(f"{path}: cannot be read ({error.strerror}); compute its samples again") from error
+            raise RasterError(
+                f"{path}: cannot be read ({error.strerror}); compute its samples again"
+            ) from error
         self.digest = hashlib.sha256(line.removesuffix(b"\n")).hexdigest()
         if self.digest.encode() + b"\n" != digest:
-            raise RasterError(f"{path}: damaged, its digest does not fit; compute its samples again")
+            raise RasterError(
+                f"{path}: damaged, its digest does not fit; compute its samples again"
+            )
         try:
             self.record = RangeRecord.model_validate_json(line)
         except ValidationError as error:
@@ -116,7 +131,11 @@ class RangeFile:
         if positions.start < len(spec.samples):
             of_range = spec.ranges[positions.start // RANGE]
         inside = positions.stop <= of_range.stop
-        if self.record.job != spec.identity or not inside or path.name != range_path(path, positions.start).name:
+        if (
+            self.record.job != spec.identity
+            or not inside
+            or path.name != range_path(path, positions.start).name
+        ):
             raise RasterError(f"{path}: belongs to no range of this run; remove it")
         sizes = [sealed.size for sealed in self.record.sections.values()]
         if sum(sizes) != size - start or max(sizes, default=0) > self._largest_section(spec):
@@ -131,7 +150,9 @@ class RangeFile:
 
 @dataclass(frozen=True)
 class Sections:
-    """Sections behind the record of a file, from the byte `start` on; `first` is the position of its first sample."""
+    """Sections behind the record of a file, from the byte `start` on; `first` is the position of
+    its first sample.
+    """
 
     path: Path
     first: int
@@ -148,7 +169,9 @@ class Sections:
                     return content
                 break
             start += expected.size
-        raise RasterError(f"{self.path}: damaged, its {name} is not what was written; compute its samples again")
+        raise RasterError(
+            f"{self.path}: damaged, its {name} is not what was written; compute its samples again"
+        )
 
     def _content(self, start: int, size: int) -> bytes:
         try:
@@ -162,7 +185,9 @@ class Sections:
 
 
 def range_files(folder: Path, positions: range, everything: bool) -> Iterator[Path]:
-    """Paths of files that begin at some positions, in order; `everything` lists the folder, which is slower for few."""
+    """Paths of files that begin at some positions, in order; `everything` lists the folder, which
+    is slower for few.
+    """
     if everything:
         paths = sorted((folder / PARTS).glob(f"[0-9]*{SUFFIX}"))
     else:
@@ -170,19 +195,24 @@ def range_files(folder: Path, positions: range, everything: bool) -> Iterator[Pa
     yield from (
         path
         for path in paths
-        if re.fullmatch("[0-9]+", path.stem) and (path.is_symlink() or (path.exists() and not path.is_dir()))
+        if re.fullmatch("[0-9]+", path.stem)
+        and (path.is_symlink() or (path.exists() and not path.is_dir()))
     )
 
 
 def check_range(file: RangeFile, spec: JobSpec, *, recorded: bool) -> None:
-    """Read all of a file; a RasterError if the run would not have written it; once `recorded`, it needs no spikes."""
+    """Read all of a file; a RasterError if the run would not have written it; once `recorded`, it
+    needs no spikes.
+    """
     expected, found = spec.keep.sections, tuple(file.sections.seals)
     with _named(file):
         same = found == expected or (recorded and ("raster", *found) == expected)
         _expect(same, f"the sections {' and '.join(expected)}")
         _check_record(file.record, spec)
         for name in file.sections.seals:
-            {"raster": _check_raster, "maps": _check_maps}[name](file.sections.read(name), file.record, spec)
+            {"raster": _check_raster, "maps": _check_maps}[name](
+                file.sections.read(name), file.record, spec
+            )
 
 
 @contextmanager
@@ -194,36 +224,72 @@ def _named(file: RangeFile) -> Iterator[None]:
         path, text = str(file.path), str(error)
         if text.startswith(path):
             raise
-        raise RasterError(f"{path}: damaged or forged, {text}; compute its samples again") from error
+        raise RasterError(
+            f"{path}: damaged or forged, {text}; compute its samples again"
+        ) from error
 
 
 def _check_record(record: RangeRecord, spec: JobSpec) -> None:
     count, classes = record.count, spec.header.classes
     layers = {layer.name: layer for layer in spec.recorded}
-    columns = [record.names, record.predictions, record.readout, *record.spikes.values(), *record.digests.values()]
-    _expect(all(len(column) == count for column in columns), f"all columns of its record to have {count} rows")
-    _expect(record.spikes.keys() == record.digests.keys() == layers.keys(), "its layers to be those of the run")
+    columns = [
+        record.names,
+        record.predictions,
+        record.readout,
+        *record.spikes.values(),
+        *record.digests.values(),
+    ]
+    _expect(
+        all(len(column) == count for column in columns),
+        f"all columns of its record to have {count} rows",
+    )
+    _expect(
+        record.spikes.keys() == record.digests.keys() == layers.keys(),
+        "its layers to be those of the run",
+    )
     for name, layer in layers.items():
         most = spec.header.timesteps * layer.neurons
-        _expect(all(0 <= spikes <= most for spikes in record.spikes[name]), f"at most {most:,} spikes in {name}")
-        _expect(all(re.fullmatch("[0-9a-f]{64}", digest) for digest in record.digests[name]), "its digests")
-    _expect(all(len(row) == classes > 0 for row in record.readout), f"a readout of {classes} classes")
+        _expect(
+            all(0 <= spikes <= most for spikes in record.spikes[name]),
+            f"at most {most:,} spikes in {name}",
+        )
+        _expect(
+            all(re.fullmatch("[0-9a-f]{64}", digest) for digest in record.digests[name]),
+            "its digests",
+        )
+    _expect(
+        all(len(row) == classes > 0 for row in record.readout), f"a readout of {classes} classes"
+    )
     readout = np.array(record.readout, np.float64)
     with np.errstate(all="ignore"):  # of numbers that the precision does not have
         kept = readout.astype(PRECISIONS[spec.header.precision])
-    _expect(bool(np.isfinite(readout).all()) and np.array_equal(readout, kept), f"a {spec.header.precision} readout")
-    _expect(list(record.predictions) == chosen_classes(readout).tolist(), "its predictions to be those of its readout")
+    _expect(
+        bool(np.isfinite(readout).all()) and np.array_equal(readout, kept),
+        f"a {spec.header.precision} readout",
+    )
+    _expect(
+        list(record.predictions) == chosen_classes(readout).tolist(),
+        "its predictions to be those of its readout",
+    )
     texts = [*record.names, record.backend, record.device]
-    _expect(all(len(text) <= LONGEST_TEXT and text == printable(text) for text in texts), "short printable names")
+    _expect(
+        all(len(text) <= LONGEST_TEXT and text == printable(text) for text in texts),
+        "short printable names",
+    )
     if spec.header.precision == "float32":
         same = (record.backend, record.device) == (spec.header.backend, spec.header.device)
         _expect(same, f"{spec.header.backend} on {spec.header.device}")
     stages = record.seconds
-    _expect(len(stages) <= STAGES and all(re.fullmatch("[a-z]{1,32}", stage) for stage in stages), "names of stages")
+    _expect(
+        len(stages) <= STAGES and all(re.fullmatch("[a-z]{1,32}", stage) for stage in stages),
+        "names of stages",
+    )
     _expect(all(0 <= seconds < math.inf for seconds in stages.values()), "finite seconds")
     names = {layer.name for layer in spec.mapped}
     for score in record.scores:
-        method = (score.layer in names and score.method in OF_LAYERS) or (not score.layer and score.method in GUESSES)
+        method = (score.layer in names and score.method in OF_LAYERS) or (
+            not score.layer and score.method in GUESSES
+        )
         known = method and score.measure in MEASURES and score.image in record.positions
         _expect(known and math.isfinite(score.value), "scores of its samples and layers")
 
@@ -234,25 +300,49 @@ def _check_raster(content: bytes, record: RangeRecord, spec: JobSpec) -> None:
         found, header = raster.header, spec.header
         if wrong := differences_of_runs(found, raster.samples, header, samples):
             raise RasterError(f"its raster is another run's ({wrong[0]})")
-        same = replace(found, backend=header.backend, device=header.device, config=header.config, dt=header.dt)
+        same = replace(
+            found, backend=header.backend, device=header.device, config=header.config, dt=header.dt
+        )
         _expect(same == header and raster.run_uuid == spec.run_uuid, "its raster to be of this run")
-        _expect((found.backend, found.device) == (record.backend, record.device), "one backend and device")
+        _expect(
+            (found.backend, found.device) == (record.backend, record.device),
+            "one backend and device",
+        )
         raster.verify()
-        _expect(raster.predictions.tolist() == list(record.predictions), "one prediction of each sample")
-        _expect(raster.readout.tolist() == [list(row) for row in record.readout], "one readout of each sample")
+        _expect(
+            raster.predictions.tolist() == list(record.predictions), "one prediction of each sample"
+        )
+        _expect(
+            raster.readout.tolist() == [list(row) for row in record.readout],
+            "one readout of each sample",
+        )
         for layer in raster.layers:
             counts, digests = raster.counts(layer).sum(axis=1, dtype=int), raster.digests(layer)
-            _expect(counts.tolist() == list(record.spikes[layer.name]), f"one number of spikes in {layer.name}")
-            _expect([digest.decode() for digest in digests] == record.digests[layer.name], "one digest of each sample")
+            _expect(
+                counts.tolist() == list(record.spikes[layer.name]),
+                f"one number of spikes in {layer.name}",
+            )
+            _expect(
+                [digest.decode() for digest in digests] == record.digests[layer.name],
+                "one digest of each sample",
+            )
 
 
 def _check_maps(content: bytes, record: RangeRecord, spec: JobSpec) -> None:
     samples = spec.samples[record.first : record.first + record.count]
     with MapReader(content) as maps:
         expected = spec.maps(record.positions, spec.digest(record.digests))
-        _expect(maps.header == expected, "its maps to be those of its spikes, as this run makes them")
-        same = all(np.array_equal(getattr(maps.samples, name), getattr(samples, name)) for name in ("index", "label"))
-        _expect(same and maps.predictions.tolist() == list(record.predictions), "its maps to be of these samples")
+        _expect(
+            maps.header == expected, "its maps to be those of its spikes, as this run makes them"
+        )
+        same = all(
+            np.array_equal(getattr(maps.samples, name), getattr(samples, name))
+            for name in ("index", "label")
+        )
+        _expect(
+            same and maps.predictions.tolist() == list(record.predictions),
+            "its maps to be of these samples",
+        )
         maps.verify()
 
 

@@ -59,25 +59,34 @@ def simulate(
 
     Parameters
     ----------
-    network : a bundled checkpoint's name, a checkpoint file, :func:`spikesam.load`'s result, or a plain network
-    data : the samples: a data set by name or path, paths of files of images or of recordings of events,
-        events in memory (:class:`spikesam.Events`, or a list of them), or an array; by default the set that needs no
-        download, digits in clutter or, for a network that takes events, before a simulated camera. Arrays are images
-        (N, H, W, 3) or (N, H, W) uint8, prepared images (N, C, H, W) floating point, input spikes (T, N, C, H, W) of
-        0 and 1, or real numbers (T, N, C, H, W) for a network that takes a changing current
-    samples : how many of a data set, in a seeded class-balanced order (8 if not given); or of an array, of
+    network : a bundled checkpoint's name, a checkpoint file, :func:`spikesam.load`'s result, or a
+    plain network
+    data : the samples: a data set by name or path, paths of files of images or of recordings of
+    events,
+        events in memory (:class:`spikesam.Events`, or a list of them), or an array; by default the
+        set that needs no download, digits in clutter or, for a network that takes events, before a
+        simulated camera. Arrays are images (N, H, W, 3) or (N, H, W) uint8, prepared images (N, C,
+        H, W) floating point, input spikes (T, N, C, H, W) of 0 and 1, or real numbers (T, N, C, H,
+        W) for a network that takes a changing current
+    samples : how many of a data set, in a seeded class-balanced order (8 if not given); or of an
+    array, of
         events or of files, the first ones (all if not given)
     labels : (N,) int, the classes of an array's samples; -1 where unknown
-    out : folder for `raster.h5` and `network.safetensors`; if not given, the raster is kept in memory. The same call
+    out : folder for `raster.h5` and `network.safetensors`; if not given, the raster is kept in
+    memory. The same call
         again returns the finished raster that is there; a raster of other arguments is refused
-    backend : "event", "torch", "lava", or "auto" for torch where there is a CUDA device and event otherwise;
-        before event was ever compiled here, little work is done by torch too, whose bits in fixed point are the same
+    backend : "event", "torch", "lava", or "auto" for torch where there is a CUDA device and event
+    otherwise;
+        before event was ever compiled here, little work is done by torch too, whose bits in fixed
+        point are the same
     precision : "fixed" for integers, "float32" for the network's own numbers
     seed : of the order of samples and of the Poisson spikes
     device : of the torch backend: "auto", "cpu", "cuda", "cuda:1"
     batch_size : samples that are encoded, and that torch simulates, at a time, 1 … 16
-    resume : continue what an earlier call with the same arguments left in `out`; refused where nothing is there
-    client : of a dask.distributed cluster, which then simulates, 16 samples a task; its workers see `out`, and data
+    resume : continue what an earlier call with the same arguments left in `out`; refused where
+    nothing is there
+    client : of a dask.distributed cluster, which then simulates, 16 samples a task; its workers see
+    `out`, and data
         that are paths, under the same names. Needs `out`, and the name of a backend
     tracker : shows and times the work
 
@@ -99,34 +108,54 @@ def simulate(
     True
     """
     if "timesteps" in unknown:
-        raise InputError("timesteps: T belongs to the network; train or import one with other timesteps")
+        raise InputError(
+            "timesteps: T belongs to the network; train or import one with other timesteps"
+        )
     if unknown:
-        raise InputError(f"simulate: got the option {min(unknown)!r}, expected some of help(spikesam.simulate)")
+        raise InputError(
+            f"simulate: got the option {min(unknown)!r}, expected some of help(spikesam.simulate)"
+        )
     if not isinstance(backend, (str, Backend)):
-        raise InputError(f"simulate: backend is of type {type(backend).__name__}, expected its name, or a Backend")
+        raise InputError(
+            f"simulate: backend is of type {type(backend).__name__}, expected its name, or a "
+            "Backend"
+        )
     tracker = tracker or Tracker()
     if not 1 <= batch_size <= 16:
         raise InputError(f"batch_size: got {batch_size}, expected 1 … 16")
     if client is not None and (out is None or not isinstance(backend, str)):
-        raise InputError("client: needs out, a folder that all workers see, and a backend by its name")
+        raise InputError(
+            "client: needs out, a folder that all workers see, and a backend by its name"
+        )
     with tracker.time("load"):
         loaded = _loaded(network)
-        graph = in_precision(loaded.network if isinstance(loaded, Checkpoint) else loaded, precision)
+        graph = in_precision(
+            loaded.network if isinstance(loaded, Checkpoint) else loaded, precision
+        )
         choice: BackendChoice | None = (backend, device, {}) if isinstance(backend, str) else None
         simulator = make_backend(*choice) if choice else backend
         assert not isinstance(simulator, str)
         with tracker.show("reading images") as advance:
-            source = open_samples(data, loaded, labels=labels, samples=samples, seed=seed, advance=advance)
+            source = open_samples(
+                data, loaded, labels=labels, samples=samples, seed=seed, advance=advance
+            )
     notes = source.notes(samples) if isinstance(source, DatasetSamples) else []
     if len(source) < (samples or 0) and not notes:  # which say so of data sets with labels
         count = f"{len(source)} sample{'s' * (len(source) != 1)}"
         notes = [f"data has {count}, fewer than {samples}"]
     for said in filter(None, [*notes, source.clipped(graph)]):
         warnings.warn(f"simulate: {said}", stacklevel=3)  # behind what checks the arguments
-    spec = JobSpec(raster_header(graph, simulator, source.name, seed), source.table, RASTER, contents=source.contents)
+    spec = JobSpec(
+        raster_header(graph, simulator, source.name, seed),
+        source.table,
+        RASTER,
+        contents=source.contents,
+    )
     job = Job(spec, graph, source.part, simulator, choice, batch_size)
     if backend == "auto" and client is None:
-        from spikesam.pipeline.engine.first_run import on_torch_at_first  # imports numba, which other backends need not
+        from spikesam.pipeline.engine.first_run import (
+            on_torch_at_first,
+        )  # imports numba, which other backends need not
 
         job = on_torch_at_first(job, tracker.say)
     if out is None:
@@ -152,7 +181,8 @@ def _loaded(network: Any) -> Checkpoint | Network:
     if isinstance(network, (str, PathLike)):
         return load_checkpoint(network, "snn")
     raise InputError(
-        f"network: got {type(network).__name__}, expected a Network, a Checkpoint, or its name or file; "
+        f"network: got {type(network).__name__}, expected a Network, a Checkpoint, or its name or "
+        "file; "
         "spikesam.from_torch makes a Network of a torch model"
     )
 
@@ -170,7 +200,9 @@ def _keep_pictures(folder: Path, source: Samples, network: Checkpoint | Network)
         prepared = network.preprocessing if isinstance(network, Checkpoint) else None
         undo = (prepared.mean, prepared.std) if isinstance(prepared, Preprocessing) else None
         images = as_pictures(source.images[:MOST], undo, "data")
-        shown = Pictures.first([Seen(f"sample {number}", image) for number, image in enumerate(images)], names)
+        shown = Pictures.first(
+            [Seen(f"sample {number}", image) for number, image in enumerate(images)], names
+        )
     else:
         return
     with RasterReader(folder / "raster.h5", trusted=True) as raster:
@@ -192,7 +224,11 @@ class _MemoryStore:
     recorded = None
 
     def __init__(self, spec: JobSpec) -> None:
-        self.timer, self.missing, self.sections = StageTimer(), range(len(spec.samples)), spec.keep.sections
+        self.timer, self.missing, self.sections = (
+            StageTimer(),
+            range(len(spec.samples)),
+            spec.keep.sections,
+        )
         self._spec, self._records = spec, list[SampleRecord]()
 
     def add(self, sample: SampleResult) -> None:
@@ -205,4 +241,6 @@ class _MemoryStore:
     def raster(self) -> RasterReader:
         """The raster, once every sample was added."""
         spec = self._spec
-        return RasterReader(raster_image(spec.header, spec.samples, spec.run_uuid, self._records), trusted=True)
+        return RasterReader(
+            raster_image(spec.header, spec.samples, spec.run_uuid, self._records), trusted=True
+        )

@@ -1,4 +1,6 @@
-"""The results of a run, as `summary.json`: every field, its type and its meaning (docs/summary.md lists them)."""
+"""The results of a run, as `summary.json`: every field, its type and its meaning (docs/summary.md
+lists them).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from spikesam.pipeline.measures.statistics import mean_with_interval, softmax
 from spikesam.recordings.disk import write_file
@@ -20,9 +30,14 @@ from spikesam.recordings.raster.schema import RasterHeader
 from spikesam.recordings.text import LONGEST_NAME, printable, told_apart
 
 LIKELIEST = 3  # classes named per image
-LARGEST, PER_SAMPLE = 1 << 24, 1 << 11  # bytes of names of classes and of all else; of an answer with a long name
+LARGEST, PER_SAMPLE = (
+    1 << 24,
+    1 << 11,
+)  # bytes of names of classes and of all else; of an answer with a long name
 
-Name = Annotated[str, BeforeValidator(printable)]  # of whatever letters: a file's name need not even be UTF-8
+Name = Annotated[
+    str, BeforeValidator(printable)
+]  # of whatever letters: a file's name need not even be UTF-8
 Class = Annotated[int, Field(ge=0)]
 
 if TYPE_CHECKING:
@@ -55,7 +70,9 @@ class ImageAnswer(Record):
         description="the three likeliest classes, the likeliest first; none if all scores are 0"
     )
     shares: list[float] = Field(description="their softmax shares")
-    counts: list[int] | None = Field(None, description="how often their neurons fired, of a network that counts spikes")
+    counts: list[int] | None = Field(
+        None, description="how often their neurons fired, of a network that counts spikes"
+    )
 
     @property
     def right(self) -> bool | None:
@@ -80,7 +97,9 @@ class Summary(Record):
     checkpoint: Name = Field(description="name or file of the network")
     dataset: Name = Field(description="identity of the data")
     n_samples: int = Field(description="images that were simulated")
-    timesteps: int = Field(description="T, steps per image; of an imported network, those of its model")
+    timesteps: int = Field(
+        description="T, steps per image; of an imported network, those of its model"
+    )
     seed: int = Field(description="of the order of images and the Poisson spikes")
     accuracy: float | None = Field(description="share of right answers; null if no class is known")
     accuracy_interval: Interval | None = Field(description="the same with its 95 % interval")
@@ -93,13 +112,20 @@ class Summary(Record):
     )
     localisation: list[LocalisationScore] = Field(description="empty if no object is known")
     raster_digest: str | None = Field(
-        description="identity of all spikes, 64 hexadecimal digits; null where only maps left Lava's graph"
+        description=(
+            "identity of all spikes, 64 hexadecimal digits; null where only maps left Lava's graph"
+        )
     )
     network_sha256: str = Field(description="identity of the network, 64 hexadecimal digits")
     contents: str | None = Field(
-        description="identity of the files that all images were read from, 64 hexadecimal digits; null if unknown"
+        description=(
+            "identity of the files that all images were read from, 64 hexadecimal digits; "
+            "null if unknown"
+        )
     )
-    plan: str = Field(description="identity of all that decides these results, 64 hexadecimal digits")
+    plan: str = Field(
+        description="identity of all that decides these results, 64 hexadecimal digits"
+    )
     seconds: dict[str, float] = Field(
         description="stage -> seconds, of all threads together: encoding, simulating, recording, explaining and "
         "measuring overlap"
@@ -112,7 +138,10 @@ class Summary(Record):
                 raise ValueError(f"{answer.image}: a class without a name")
             for each in (answer.shares, answer.counts or answer.classes):
                 if len(each) != len(answer.classes):
-                    raise ValueError(f"{answer.image}: {len(each)} shares or counts of {len(answer.classes)} classes")
+                    raise ValueError(
+                        f"{answer.image}: {len(each)} shares or counts of {len(answer.classes)} "
+                        "classes"
+                    )
         return self
 
     def write(self, path: Path) -> None:
@@ -127,7 +156,9 @@ def read_summary(path: Path, n_samples: int) -> Summary:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = printable(".".join(map(str, first["loc"])), LONGEST_NAME) or "summary"
-        raise InputError(f"{path}: {place} is {reprlib.repr(first['input'])}: {first['msg']}") from None
+        raise InputError(
+            f"{path}: {place} is {reprlib.repr(first['input'])}: {first['msg']}"
+        ) from None
 
 
 def summarise(found: Totals, seconds: Mapping[str, float]) -> Summary:
@@ -150,7 +181,9 @@ def summarise(found: Totals, seconds: Mapping[str, float]) -> Summary:
         answers=answers(found.readout * scale, spec.samples.label, found.names, _counted(found)),
         spike_rate=spike_rates(header, found.spikes, len(spec.samples)),
         localisation=[
-            LocalisationScore(layer=layer or None, method=method, measure=measure, **estimate._asdict())
+            LocalisationScore(
+                layer=layer or None, method=method, measure=measure, **estimate._asdict()
+            )
             for (layer, method, measure), estimate in found.scores.summary().items()
         ],
         raster_digest=found.raster_digest,
@@ -162,7 +195,9 @@ def summarise(found: Totals, seconds: Mapping[str, float]) -> Summary:
 
 
 def accuracy(labels: NDArray[np.int32], predictions: NDArray[np.int32]) -> Interval | None:
-    """Share of right answers, (N,) each, with Wilson's interval; None if no class is known, all labels -1."""
+    """Share of right answers, (N,) each, with Wilson's interval; None if no class is known, all
+    labels -1.
+    """
     known = labels >= 0
     if not known.any():
         return None
@@ -173,7 +208,9 @@ def accuracy(labels: NDArray[np.int32], predictions: NDArray[np.int32]) -> Inter
 def _counted(found: Totals) -> Counted | None:
     header = found.spec.header
     last, steps = header.layers[-1], header.window or header.timesteps
-    return Counted.of(found.readout * header.readout_scale, found.spikes.get(last.name, -1), last.neurons, steps)
+    return Counted.of(
+        found.readout * header.readout_scale, found.spikes.get(last.name, -1), last.neurons, steps
+    )
 
 
 def answers(
@@ -182,7 +219,9 @@ def answers(
     images: Sequence[str],
     counted: Counted | None = None,
 ) -> list[ImageAnswer]:
-    """The likeliest classes of every image by its name, of logits (N, K), with labels (N,), -1 where unknown."""
+    """The likeliest classes of every image by its name, of logits (N, K), with labels (N,), -1
+    where unknown.
+    """
     shares, chosen = softmax(logits), chosen_classes(logits)
     ranked = np.argsort(-logits, axis=1, kind="stable")[:, :LIKELIEST].tolist()
     return [
@@ -191,14 +230,18 @@ def answers(
             label=int(label) if label >= 0 else None,
             classes=classes,
             shares=[round(float(shares[sample, number]), 4) for number in classes],
-            counts=None if counted is None else [int(counted.counts[sample, number]) for number in classes],
+            counts=None
+            if counted is None
+            else [int(counted.counts[sample, number]) for number in classes],
         )
         for sample, label in enumerate(labels)
         for classes in [ranked[sample] if chosen[sample] >= 0 else []]
     ]
 
 
-def spike_rates(header: RasterHeader, spikes: Mapping[str, int], n_samples: int) -> dict[str, float]:
+def spike_rates(
+    header: RasterHeader, spikes: Mapping[str, int], n_samples: int
+) -> dict[str, float]:
     """Spikes per neuron and step; `spikes`: layer -> number of all samples, where it is known."""
     neurons = {layer.name: layer.neurons for layer in header.layers}
     steps = header.window or header.timesteps

@@ -1,4 +1,6 @@
-"""A preprocessed image as the input of a network: Poisson spikes, a constant current, or clipped pixels."""
+"""A preprocessed image as the input of a network: Poisson spikes, a constant current, or clipped
+pixels.
+"""
 
 from __future__ import annotations
 
@@ -14,26 +16,37 @@ from spikesam.recordings.raster.batch import PackedSpikes, packed_bytes
 
 
 def encode(
-    network: Network, images: NDArray[np.float32], seed: int, indices: Sequence[int] | NDArray[np.int64]
+    network: Network,
+    images: NDArray[np.float32],
+    seed: int,
+    indices: Sequence[int] | NDArray[np.int64],
 ) -> InputBatch:
-    """Encode preprocessed images, (B, C, H, W) float32, as the input of a network; refuses one that takes steps."""
+    """Encode preprocessed images, (B, C, H, W) float32, as the input of a network; refuses one that
+    takes steps.
+    """
     if network.encoder == "constant-current":
         return in_eight_bits(images, network.input_range)
     if network.encoder == "image":
         return mean_spikes(images, network.input_range)
     if not network.takes_images:
         of = "of 0 and 1" if network.spiking_input else "floating point"
-        raise InputError(f"encoding: got images, but the network takes {network.encoder}: (T, B, C, H, W) {of}")
+        raise InputError(
+            f"encoding: got images, but the network takes {network.encoder}: (T, B, C, H, W) {of}"
+        )
     return poisson_batch(images, network.timesteps, seed, indices)
 
 
-def poisson_spikes(x: NDArray[np.float32], timesteps: int, seed: int, index: int) -> NDArray[np.bool_]:
-    """Encode one preprocessed image, (C, H, W) float32: (T, 2C, H, W) bool, planes of positive pixels (ON), then OFF.
+def poisson_spikes(
+    x: NDArray[np.float32], timesteps: int, seed: int, index: int
+) -> NDArray[np.bool_]:
+    """Encode one preprocessed image, (C, H, W) float32: (T, 2C, H, W) bool, planes of positive
+    pixels (ON), then OFF.
 
     A pixel spikes with probability min(1, |x|/2), in the plane of its sign.
-    The random numbers are `numpy.random.Philox(key=(seed, index)).random_raw`, split into little-endian uint32 `u` in
-    C-order (T, C, H, W); a spike happens iff `u >> 8 < min(2²⁴, ⌊|x|·2²³⌋)`: integers, so the same bits everywhere.
-    This is the definition, in NumPy; :func:`poisson_batch` draws the same spikes several times as fast.
+    The random numbers are `numpy.random.Philox(key=(seed, index)).random_raw`, split into
+    little-endian uint32 `u` in C-order (T, C, H, W); a spike happens iff `u >> 8 < min(2²⁴,
+    ⌊|x|·2²³⌋)`: integers, so the same bits everywhere. This is the definition, in NumPy;
+    :func:`poisson_batch` draws the same spikes several times as fast.
     """
     x = _checked(x, timesteps, seed, index)
     count = timesteps * x.size
@@ -44,14 +57,23 @@ def poisson_spikes(x: NDArray[np.float32], timesteps: int, seed: int, index: int
 
 
 def poisson_batch(
-    images: NDArray[np.float32], timesteps: int, seed: int, indices: Sequence[int] | NDArray[np.int64]
+    images: NDArray[np.float32],
+    timesteps: int,
+    seed: int,
+    indices: Sequence[int] | NDArray[np.int64],
 ) -> PackedSpikes:
-    """The :func:`poisson_spikes` of images (B, C, H, W) float32 and B dataset indices, packed; threads may do this."""
-    from spikesam.pipeline.images.poisson_kernel import draw_spikes, plane_limits  # numba is slow to import
+    """The :func:`poisson_spikes` of images (B, C, H, W) float32 and B dataset indices, packed;
+    threads may do this.
+    """
+    from spikesam.pipeline.images.poisson_kernel import (
+        draw_spikes,
+        plane_limits,
+    )  # numba is slow to import
 
     if len(images) != len(indices) or len(images) == 0:
         raise InputError(
-            f"encoding: got {len(images)} images and {len(indices)} indices, expected as many, at least one"
+            f"encoding: got {len(images)} images and {len(indices)} indices, expected as many, at "
+            "least one"
         )
     checked = [_checked(x, timesteps, seed, int(i)) for x, i in zip(images, indices, strict=True)]
     channels, height, width = checked[0].shape
@@ -62,13 +84,17 @@ def poisson_batch(
 
 
 def compile_encoding(network: Network) -> None:
-    """Compile, or load from numba's cache, what :func:`encode` needs for a network, before a timed part."""
+    """Compile, or load from numba's cache, what :func:`encode` needs for a network, before a timed
+    part.
+    """
     if network.encoder == "poisson":
         poisson_batch(np.zeros((1, 1, 1, 1), np.float32), 1, 0, [0])
 
 
 def mean_spikes(x: NDArray[np.float32], largest: float = DEFAULT_RANGE) -> NDArray[np.float32]:
-    """The input of an ANN: pixels clipped to a range, over the range, by default the mean of signed Poisson spikes."""
+    """The input of an ANN: pixels clipped to a range, over the range, by default the mean of signed
+    Poisson spikes.
+    """
     return np.clip(_finite(x, "image"), -largest, largest) / np.float32(largest)
 
 
@@ -92,12 +118,16 @@ def _checked(x: NDArray[np.float32], timesteps: int, seed: int, index: int) -> N
 
 
 def _limits(x: NDArray[np.float32]) -> NDArray[np.uint32]:
-    """min(2²⁴, ⌊|x|·2²³⌋) of every pixel: multiplying a float32 by 2²³ is exact, and 2·2²³ = 2²⁴ is the cap."""
+    """min(2²⁴, ⌊|x|·2²³⌋) of every pixel: multiplying a float32 by 2²³ is exact, and 2·2²³ = 2²⁴ is
+    the cap.
+    """
     return np.floor(np.minimum(np.abs(x), np.float32(2)) * np.float32(1 << 23)).astype(np.uint32)
 
 
 def _finite(x: NDArray[np.float32], what: str) -> NDArray[np.float32]:
     x = np.asarray(x, np.float32)
     if not np.isfinite(x).all():
-        raise InputError(f"{what}: got NaN or infinite pixels, expected finite numbers; check the image")
+        raise InputError(
+            f"{what}: got NaN or infinite pixels, expected finite numbers; check the image"
+        )
     return x

@@ -1,4 +1,6 @@
-"""The first samples of a raster as people see them: pictures, names, boxes, beside it in a bounded `pictures.zip`."""
+"""The first samples of a raster as people see them: pictures, names, boxes, beside it in a bounded
+`pictures.zip`.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,9 @@ class Seen:
 
 @dataclass(frozen=True, eq=False)
 class Pictures:
-    """The first samples of a raster, and the names of its classes, or none; pictures of `events` are sums over time."""
+    """The first samples of a raster, and the names of its classes, or none; pictures of `events`
+    are sums over time.
+    """
 
     seen: tuple[Seen, ...] = ()
     class_names: tuple[str, ...] = ()
@@ -80,18 +84,26 @@ class Pictures:
     @classmethod
     def of(cls, samples: DatasetSamples, class_names: Sequence[str]) -> Pictures:
         """Those of samples that were read, as many as are kept."""
-        return cls.first(seen_of(samples, MOST), class_names, isinstance(samples.preparation, EventBinning))
+        return cls.first(
+            seen_of(samples, MOST), class_names, isinstance(samples.preparation, EventBinning)
+        )
 
     @classmethod
-    def first(cls, seen: Sequence[Seen], class_names: Sequence[str], events: bool = False) -> Pictures:
+    def first(
+        cls, seen: Sequence[Seen], class_names: Sequence[str], events: bool = False
+    ) -> Pictures:
         """The first of some samples, as many as are kept."""
         size = max((each.picture.nbytes for each in seen if each.picture is not None), default=1)
         return cls(tuple(seen[: min(MOST, max(1, LARGEST // size))]), tuple(class_names), events)
 
 
 def seen_of(samples: DatasetSamples, most: int) -> list[Seen]:
-    """The first samples that were read, at most so many; the picture of a single column shows its mask at all steps."""
-    columns = zip(samples.names[:most], samples.pictures, samples.boxes, samples.masks, strict=False)
+    """The first samples that were read, at most so many; the picture of a single column shows its
+    mask at all steps.
+    """
+    columns = zip(
+        samples.names[:most], samples.pictures, samples.boxes, samples.masks, strict=False
+    )
     return [
         Seen(name, picture, box, None if mask is None else np.broadcast_to(mask, picture.shape[:2]))
         for name, picture, box, mask in columns
@@ -99,13 +111,20 @@ def seen_of(samples: DatasetSamples, most: int) -> list[Seen]:
 
 
 def as_pictures(images: Any, normalisation: Normalisation | None, where: str) -> NDArray[np.uint8]:
-    """Images (N, C, H, W), (N, H, W, 3) or (N, H, W) for people: (N, H, W, 3) uint8; `where` begins a refusal."""
+    """Images (N, C, H, W), (N, H, W, 3) or (N, H, W) for people: (N, H, W, 3) uint8; `where` begins
+    a refusal.
+    """
     array = np.asarray(on_cpu(images))
     if array.ndim == 3:
         array = array[:, None]
     elif array.ndim == 4 and array.shape[3] == 3 and array.shape[1] not in (1, 2, 3):
         array = np.moveaxis(array, 3, 1)
-    if array.ndim != 4 or array.shape[1] not in (1, 2, 3) or not array.size or array.dtype.kind not in "buif":
+    if (
+        array.ndim != 4
+        or array.shape[1] not in (1, 2, 3)
+        or not array.size
+        or array.dtype.kind not in "buif"
+    ):
         raise InputError(f"{where}: got {array.shape} {array.dtype}, expected {EXPECTED}")
     if array.shape[1] == 2:
         return np.stack([picture_of(np.abs(image)[None]) for image in array.astype(np.float64)])
@@ -113,14 +132,18 @@ def as_pictures(images: Any, normalisation: Normalisation | None, where: str) ->
         pixels = np.clip(array, 0, 255).astype(np.uint8)
     else:
         pixels = np.stack([_pixels(image, normalisation) for image in array.astype(np.float64)])
-    return np.ascontiguousarray(np.broadcast_to(np.moveaxis(pixels, 1, 3), (len(array), *array.shape[2:], 3)))
+    return np.ascontiguousarray(
+        np.broadcast_to(np.moveaxis(pixels, 1, 3), (len(array), *array.shape[2:], 3))
+    )
 
 
 def _pixels(image: NDArray[np.float64], normalisation: Normalisation | None) -> NDArray[np.uint8]:
     """(C, H, W) of one image."""
     image = np.nan_to_num(image, posinf=0, neginf=0)
     if normalisation is not None:
-        mean, std = (np.reshape(np.asarray(numbers, np.float64), (-1, 1, 1)) for numbers in normalisation)
+        mean, std = (
+            np.reshape(np.asarray(numbers, np.float64), (-1, 1, 1)) for numbers in normalisation
+        )
         image = np.clip(image * std + mean, 0, 1)
     elif image.min() < 0 or image.max() > 1:
         image = (image - image.min()) / max(float(np.ptp(image)), np.finfo(np.float64).tiny)
@@ -151,7 +174,9 @@ class _About(BaseModel):
 
 
 def write_pictures(folder: Path, raster: str, pictures: Pictures) -> None:
-    """Write the file of a folder anew, whole; `raster` is the digest of the spikes, or of the network without any."""
+    """Write the file of a folder anew, whole; `raster` is the digest of the spikes, or of the
+    network without any.
+    """
     samples = [
         _Sample(
             name=printable(each.name, LONGEST_NAME),
@@ -193,7 +218,9 @@ def _mask(sample: int) -> str:
 
 
 def read_pictures(folder: Path, rasters: Collection[str], most: int = MOST) -> Pictures | None:
-    """The pictures of the raster known by some digests, its first samples; None without a file; refuses others."""
+    """The pictures of the raster known by some digests, its first samples; None without a file;
+    refuses others.
+    """
     path = folder / NAME
     if not path.is_file():
         return None
@@ -209,7 +236,9 @@ def read_pictures(folder: Path, rasters: Collection[str], most: int = MOST) -> P
     seen, spare = list[Seen](), LARGEST
     for number, sample in enumerate(about.samples[:most]):
         picture, mask = (
-            np.asarray(read_image(archive.read(name(number)), f"{path}: {name(number)}")) if there else None
+            np.asarray(read_image(archive.read(name(number)), f"{path}: {name(number)}"))
+            if there
+            else None
             for name, there in ((_picture, sample.picture), (_mask, sample.mask))
         )
         spare -= 0 if picture is None else picture.nbytes
@@ -217,12 +246,21 @@ def read_pictures(folder: Path, rasters: Collection[str], most: int = MOST) -> P
             raise InputError(f"{path}: more than {LARGEST:,} bytes of pixels")
         if mask is not None and (picture is None or mask.shape != picture.shape):
             raise InputError(f"{path}: {_mask(number)}: has another size than its picture")
-        seen.append(Seen(printable(sample.name), picture, sample.box, None if mask is None else mask[..., 0] >= 128))
+        seen.append(
+            Seen(
+                printable(sample.name),
+                picture,
+                sample.box,
+                None if mask is None else mask[..., 0] >= 128,
+            )
+        )
     return Pictures(tuple(seen), tuple(told_apart(about.class_names)), about.events)
 
 
 def pictures_beside(source: RasterReader | MapReader, most: int = MOST) -> Pictures | None:
-    """The pictures of the first samples that lie beside a raster, or beside its maps; None if there are none of it."""
+    """The pictures of the first samples that lie beside a raster, or beside its maps; None if there
+    are none of it.
+    """
     if source.path is None:
         return source.beside
     try:

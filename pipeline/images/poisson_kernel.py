@@ -1,12 +1,13 @@
 """The compiled kernel behind `poisson_batch`: random numbers become packed spikes.
 
-NumPy draws 8 uint32 with its Philox, moves them to memory, and reads them three more times to compare, join and pack.
-Here a step's numbers stay in the cache until they are bits. Philox is a function of the number of a block, so a step
-begins with whichever block its first draw lies in.
+NumPy draws 8 uint32 with its Philox, moves them to memory, and reads them three more times to
+compare, join and pack. Here a step's numbers stay in the cache until they are bits. Philox is a
+function of the number of a block, so a step begins with whichever block its first draw lies in.
 
 References
 ----------
-Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3": Philox4x64 of ten rounds, whose constants these are.
+Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3": Philox4x64 of ten rounds, whose
+constants these are.
 """
 
 from __future__ import annotations
@@ -25,20 +26,27 @@ from spikesam.backends.event.kernels.events import WORD, store_bits
 
 ROUNDS = 10
 MULTIPLIERS = np.uint64(0xD2E7470EE14C6C93), np.uint64(0xCA5A826395121157)
-KEY_STEPS = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBB67AE8584CAA73B)  # added to the key after every round
+KEY_STEPS = (
+    np.uint64(0x9E3779B97F4A7C15),
+    np.uint64(0xBB67AE8584CAA73B),
+)  # added to the key after every round
 DRAWS = 8  # uint32 of a block
 ONE, TWO, THREE, FOUR = (np.uint64(number) for number in (1, 2, 3, 4))
 
 
 @intrinsic
 def full_product(_: Any, a: Any, b: Any) -> tuple[Any, Callable[..., Any]]:
-    """Upper and lower half of the 128 bits of a·b: one machine instruction, which numba has no name for."""
+    """Upper and lower half of the 128 bits of a·b: one machine instruction, which numba has no name
+    for.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         half, whole = ir.IntType(64), ir.IntType(128)
         product = builder.mul(*(builder.zext(factor, whole) for factor in arguments))
         upper = builder.trunc(builder.lshr(product, ir.Constant(whole, 64)), half)
-        return context.make_tuple(builder, signature.return_type, [upper, builder.trunc(product, half)])
+        return context.make_tuple(
+            builder, signature.return_type, [upper, builder.trunc(product, half)]
+        )
 
     pair: Any = types.UniTuple(types.uint64, 2)  # type: ignore[no-untyped-call]
     return pair(types.uint64, types.uint64), generate
@@ -46,7 +54,9 @@ def full_product(_: Any, a: Any, b: Any) -> tuple[Any, Callable[..., Any]]:
 
 @njit(inline="always")
 def philox_block(number: Any, seed: Any, index: Any) -> Any:
-    """Four uint64: the values 4·number … 4·number + 3 of `numpy.random.Philox(key=(seed, index)).random_raw`."""
+    """Four uint64: the values 4·number … 4·number + 3 of `numpy.random.Philox(key=(seed,
+    index)).random_raw`.
+    """
     zero = np.uint64(0)
     a, b, c, d = number + np.uint64(1), zero, zero, zero  # NumPy counts before it draws
     for _ in range(ROUNDS):
@@ -59,13 +69,19 @@ def philox_block(number: Any, seed: Any, index: Any) -> Any:
 
 
 @intrinsic
-def below(_: Any, draws: Any, first: Any, limits: Any, place: Any) -> tuple[Any, Callable[..., Any]]:
-    """Bit i of a word: whether draws[first + i] >> 8 < limits[place + i], for 64 neighbours in a few instructions."""
+def below(
+    _: Any, draws: Any, first: Any, limits: Any, place: Any
+) -> tuple[Any, Callable[..., Any]]:
+    """Bit i of a word: whether draws[first + i] >> 8 < limits[place + i], for 64 neighbours in a
+    few instructions.
+    """
     vector = ir.VectorType(ir.IntType(32), WORD)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         def load(array: int) -> Any:
-            data = context.make_array(signature.args[array])(context, builder, arguments[array]).data
+            data = context.make_array(signature.args[array])(
+                context, builder, arguments[array]
+            ).data
             pointer = builder.gep(data, [arguments[array + 1]])
             return builder.load(builder.bitcast(pointer, vector.as_pointer()), align=4)
 
@@ -75,7 +91,9 @@ def below(_: Any, draws: Any, first: Any, limits: Any, place: Any) -> tuple[Any,
     return types.uint64(draws, types.int64, limits, types.int64), generate
 
 
-def plane_limits(x: NDArray[np.float32], limits: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+def plane_limits(
+    x: NDArray[np.float32], limits: NDArray[np.uint32]
+) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
     """`on` and `off` of :func:`draw_spikes` for an image (C, H, W) and the limits of its pixels."""
     on, off = np.zeros((2, -(-2 * x.size // WORD) * WORD), np.uint32)
     on[: x.size] = (limits * (x > 0)).ravel()
@@ -92,13 +110,17 @@ def draw_spikes(
     index: np.uint64,
     packed: NDArray[np.uint8],
 ) -> None:
-    """Draw the spikes of an image of P pixels, into (T, ⌈2P/8⌉) uint8: big-endian bits, ON planes before OFF planes.
+    """Draw the spikes of an image of P pixels, into (T, ⌈2P/8⌉) uint8: big-endian bits, ON planes
+    before OFF planes.
 
-    A neuron of `on` or `off`, (2P, padded to a multiple of 64) uint32, fires where its pixel's draw, shifted right by
-    8, is below its limit. Pixels lie at 0 … P-1 of `on` and P … 2P-1 of `off`, other limits are 0. Draw t·P + p of the
-    random numbers of (seed, index) is that of step t and pixel p.
+    A neuron of `on` or `off`, (2P, padded to a multiple of 64) uint32, fires where its pixel's
+    draw, shifted right by 8, is below its limit. Pixels lie at 0 … P-1 of `on` and P … 2P-1 of
+    `off`, other limits are 0. Draw t·P + p of the random numbers of (seed, index) is that of step t
+    and pixel p.
     """
-    words = np.zeros((WORD + DRAWS + pixels + WORD) // 2, np.uint64)  # a word's room before and after the draws
+    words = np.zeros(
+        (WORD + DRAWS + pixels + WORD) // 2, np.uint64
+    )  # a word's room before and after the draws
     draws = words.view(np.uint32)
     for t in range(len(packed)):
         row = packed[t]

@@ -1,4 +1,6 @@
-"""Libraries that write what they stumble over to standard error by themselves: a refusal is one line."""
+"""Libraries that write what they stumble over to standard error by themselves: a refusal is one
+line.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 STDERR = 2
-_one_at_a_time = threading.Lock()  # two that restore what the other one set would leave the process silent
+_one_at_a_time = (
+    threading.Lock()
+)  # two that restore what the other one set would leave the process silent
 _counting = threading.Lock()
 _ignoring = ExitStack()  # holds the filters of before, while any thread is in `silent_warnings`
 _threads = 0  # that are in there

@@ -1,4 +1,6 @@
-"""Samples shown to a network, by position: items of a data set, read and prepared once, or arrays of a caller."""
+"""Samples shown to a network, by position: items of a data set, read and prepared once, or arrays
+of a caller.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ class Samples(ABC):
 
     name: str  # identity of the data, for files
     table: SampleTable  # index and label of every sample; -1 where the class is unknown
-    contents: tuple[str, ...] = ()  # SHA-256, hexadecimal, of what each was read from; none where `name` says it
+    contents: tuple[
+        str, ...
+    ] = ()  # SHA-256, hexadecimal, of what each was read from; none where `name` says it
 
     def __len__(self) -> int:
         return len(self.table)
@@ -54,7 +58,9 @@ class Samples(ABC):
     def batch(self, chosen: list[int], network: Network, seed: int) -> InputBatch:
         """The input of `network` for the chosen samples."""
 
-    def encoded(self, chosen: Sequence[int], network: Network, seed: int, batch_size: int) -> Iterator[InputBatch]:
+    def encoded(
+        self, chosen: Sequence[int], network: Network, seed: int, batch_size: int
+    ) -> Iterator[InputBatch]:
         """The input of `network` for the chosen samples, in batches."""
         for rows in batches(chosen, batch_size):
             yield self.batch(rows, network, seed)
@@ -68,11 +74,15 @@ class Samples(ABC):
         return None
 
     def numbers(self) -> Iterator[NDArray[np.float32]]:
-        """The numbers before they are encoded, some samples at a time; nothing where the input is spikes."""
+        """The numbers before they are encoded, some samples at a time; nothing where the input is
+        spikes.
+        """
         return iter(())
 
     def clipped(self, network: Network) -> str | None:
-        """A line about numbers beyond the range of a current input, which are clipped; None where there are none."""
+        """A line about numbers beyond the range of a current input, which are clipped; None where
+        there are none.
+        """
         most, beyond, size = network.input_range, 0, 0
         for part in self.numbers() if network.current_input else ():
             beyond, size = beyond + int(np.count_nonzero(np.abs(part) > most)), size + part.size
@@ -82,12 +92,19 @@ class Samples(ABC):
         return f"input: {share:.2g} % of the numbers are beyond ±{most:g}, the network's range, and are clipped to it"
 
     def refuse_changed(self, expected: Sequence[str]) -> None:
-        """Refuse samples that are not what they were when a run began, by their contents then; nothing: not known."""
-        found = [number for number, pair in enumerate(zip(self.contents, expected, strict=False)) if pair[0] != pair[1]]
+        """Refuse samples that are not what they were when a run began, by their contents then;
+        nothing: not known.
+        """
+        found = [
+            number
+            for number, pair in enumerate(zip(self.contents, expected, strict=False))
+            if pair[0] != pair[1]
+        ]
         if found:
             more = f" and {len(found) - 1} more" if found[1:] else ""
             raise InputError(
-                f"{self.name}: {self.name_of(found[0])}{more}: changed since the run began; restore what it was",
+                f"{self.name}: {self.name_of(found[0])}{more}: changed since the run began; "
+                "restore what it was",
                 "other-out",
             )
 
@@ -116,7 +133,9 @@ class PreparedImages(Samples):
 
 @dataclass(frozen=True, eq=False)
 class InputSteps(Samples):
-    """The network's input at every step, (T, N, C, H, W): spikes as they are, bool, or numbers, float32."""
+    """The network's input at every step, (T, N, C, H, W): spikes as they are, bool, or numbers,
+    float32.
+    """
 
     name: str
     table: SampleTable
@@ -128,13 +147,20 @@ class InputSteps(Samples):
         return InputSteps(self.name, self.table[chosen], self.values[:, chosen])
 
     def batch(self, chosen: list[int], network: Network, seed: int) -> InputBatch:
-        """See :class:`Samples`; refuses another shape than the network's input; adds silent steps for its delays."""
+        """See :class:`Samples`; refuses another shape than the network's input; adds silent steps
+        for its delays.
+        """
         spikes = self.values.dtype == np.bool_
         what = "spikes" if spikes else "numbers"
         if not (network.spiking_input if spikes else network.encoder == "changing-current"):
-            raise InputError(f"data: got input {what}, but the network takes its input as {network.encoder}")
+            raise InputError(
+                f"data: got input {what}, but the network takes its input as {network.encoder}"
+            )
         steps, late = network.timesteps, network.to_readout["input"]
-        if len(self.values) not in (steps, steps - late) or self.values.shape[2:] != network.input_shape:
+        if (
+            len(self.values) not in (steps, steps - late)
+            or self.values.shape[2:] != network.input_shape
+        ):
             then = "1 silent step comes" if late == 1 else f"{late} silent steps come"
             raise InputError(
                 f"data: got input {what} of (T, N, C, H, W) = {self.values.shape}, expected "
@@ -161,7 +187,9 @@ class DatasetSamples(Samples):
     names: tuple[str, ...]
     pictures: NDArray[np.uint8]  # (N, H, W, 3), resized and cropped, or events summed over time
     boxes: tuple[Box | None, ...]  # of the object in the picture; None if unknown or cropped away
-    masks: tuple[NDArray[np.bool_] | None, ...]  # (H, W), the object's pixels, from its mask or else its box
+    masks: tuple[
+        NDArray[np.bool_] | None, ...
+    ]  # (H, W), the object's pixels, from its mask or else its box
     contents: tuple[str, ...] = field()  # without the default of `Samples`; "" for what has no file
     preparation: Preprocessing | EventBinning
     skipped: int  # items left out because the checkpoint does not know their class
@@ -169,11 +197,24 @@ class DatasetSamples(Samples):
     __repr__ = brief
     kind = "images"
     # Fields with a part for each sample.
-    by_sample: ClassVar[tuple[str, ...]] = ("table", "names", "pictures", "boxes", "masks", "contents")
+    by_sample: ClassVar[tuple[str, ...]] = (
+        "table",
+        "names",
+        "pictures",
+        "boxes",
+        "masks",
+        "contents",
+    )
 
     def part(self, positions: range) -> Self:
         """See :class:`Samples`."""
-        return replace(self, **{name: getattr(self, name)[positions.start : positions.stop] for name in self.by_sample})
+        return replace(
+            self,
+            **{
+                name: getattr(self, name)[positions.start : positions.stop]
+                for name in self.by_sample
+            },
+        )
 
     def batch(self, chosen: list[int], network: Network, seed: int) -> InputBatch:
         """See :class:`Samples`."""
@@ -194,7 +235,9 @@ class DatasetSamples(Samples):
     def known_labels(self) -> NDArray[np.int32]:
         """(N,) the class of every sample; refuses an unknown one."""
         if self.table.label.min() < 0:
-            raise InputError(f"{self.name}: holds {self.kind} without labels, expected labelled ones")
+            raise InputError(
+                f"{self.name}: holds {self.kind} without labels, expected labelled ones"
+            )
         return self.table.label
 
     def images(self, chosen: Sequence[int] | slice = slice(None)) -> NDArray[np.float32]:
@@ -209,7 +252,9 @@ class DatasetSamples(Samples):
         return self.preparation
 
     def frames(self, sample: int) -> NDArray[np.uint8] | None:
-        """(T, H, W, 3): what the network sees at each step, where that is not one image at all of them."""
+        """(T, H, W, 3): what the network sees at each step, where that is not one image at all of
+        them.
+        """
         return None
 
     @property
@@ -228,7 +273,9 @@ class EventSamples(DatasetSamples):
 
     preparation: EventBinning
     bits: NDArray[np.uint8]  # (N, bins, ⌈2·H·W/8⌉), packed
-    counts: NDArray[np.int64]  # (N, 3): events that became bits; that fell on a bit set already; that were left out
+    counts: NDArray[
+        np.int64
+    ]  # (N, 3): events that became bits; that fell on a bit set already; that were left out
 
     kind = "recordings"
     __repr__ = brief
@@ -236,8 +283,12 @@ class EventSamples(DatasetSamples):
 
     def batch(self, chosen: list[int], network: Network, seed: int) -> InputBatch:
         """See :class:`Samples`: the bits, followed by silence."""
-        silent = np.zeros((len(chosen), network.timesteps - self.bits.shape[1], self.bits.shape[2]), np.uint8)
-        return PackedSpikes(np.concatenate([self.bits[chosen], silent], axis=1), self.preparation.input_shape)
+        silent = np.zeros(
+            (len(chosen), network.timesteps - self.bits.shape[1], self.bits.shape[2]), np.uint8
+        )
+        return PackedSpikes(
+            np.concatenate([self.bits[chosen], silent], axis=1), self.preparation.input_shape
+        )
 
     def numbers(self) -> Iterator[NDArray[np.float32]]:
         """See :class:`Samples`."""
@@ -247,14 +298,17 @@ class EventSamples(DatasetSamples):
         """See :class:`DatasetSamples`; a single column has none: its picture shows all steps."""
         if self.preparation.width == 1:
             return None
-        return np.stack([picture_of(step) for step in unpack(self.bits[[sample]], self.preparation.input_shape)])
+        return np.stack(
+            [picture_of(step) for step in unpack(self.bits[[sample]], self.preparation.input_shape)]
+        )
 
     @property
     def binned(self) -> str:
         """See :class:`DatasetSamples`."""
         kept, merged, left_out = self.counts.sum(axis=0).tolist()
         return (
-            f"{kept + merged + left_out:,} events became {kept:,} spikes: {merged:,} merged (same pixel, polarity and "
+            f"{kept + merged + left_out:,} events became {kept:,} spikes: {merged:,} merged (same "
+            "pixel, polarity and "
             f"bin), {left_out:,} dropped (outside the crop or too late)"
         )
 
@@ -263,7 +317,9 @@ def choice_notes(chosen: Dataset | DatasetSamples, kind: str, asked: int | None)
     """Lines for the user: what was skipped, and where there are fewer labelled items."""
     found = []
     if chosen.skipped:
-        found.append(f"skipped {chosen.skipped:,} {kind} of classes that the checkpoint does not know")
+        found.append(
+            f"skipped {chosen.skipped:,} {kind} of classes that the checkpoint does not know"
+        )
     if len(chosen) < (asked or 0) and chosen.table.label.max() >= 0:
         name = printable(chosen.name)
         found.append(f"{name} has {len(chosen)} {kind} of these classes, fewer than {asked}")
@@ -282,7 +338,9 @@ def read_samples(
     positions: range | None = None,
     advance: Callable[[int], None] = lambda images: None,
 ) -> DatasetSamples:
-    """Read and prepare every item, or those at some positions, into a nameless file; refuses the first broken one."""
+    """Read and prepare every item, or those at some positions, into a nameless file; refuses the
+    first broken one.
+    """
     if positions is not None:
         dataset = dataset.chosen(positions)
     pictures = _scratch((len(dataset), *preparation.picture_size, 3))
@@ -293,7 +351,10 @@ def read_samples(
         if isinstance(preparation, EventBinning):
             binned = preparation.binned(item.image)
             pictures[place] = picture_of(binned.bits)
-            seen = pack(binned.bits[:, None])[0], (int(binned.bits.sum()), binned.merged, binned.left_out)
+            seen = (
+                pack(binned.bits[:, None])[0],
+                (int(binned.bits.sum()), binned.merged, binned.left_out),
+            )
         else:
             pictures[place] = preparation.picture(item.image)
         box = None if item.box is None else preparation.box(item.box, item.image.size)
@@ -307,13 +368,25 @@ def read_samples(
             rows.append(row)
             advance(1)
     boxes, masks, contents, *seen = zip(*rows, strict=True)
-    about = (dataset.name, dataset.table, dataset.names, pictures, boxes, masks, contents, preparation, dataset.skipped)
+    about = (
+        dataset.name,
+        dataset.table,
+        dataset.names,
+        pictures,
+        boxes,
+        masks,
+        contents,
+        preparation,
+        dataset.skipped,
+    )
     kind: Any = EventSamples if seen else DatasetSamples
     return kind(*about, *map(np.array, seen))
 
 
 def _scratch(shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """An array in a file without a name, whose blocks are taken at once: a disk that is full later would kill us."""
+    """An array in a file without a name, whose blocks are taken at once: a disk that is full later
+    would kill us.
+    """
     size = math.prod(shape)
     try:
         with tempfile.TemporaryFile() as file:
@@ -322,12 +395,15 @@ def _scratch(shape: tuple[int, ...]) -> NDArray[np.uint8]:
             return np.memmap(file, np.uint8, "w+", shape=shape)
     except OSError as error:
         raise InputError(
-            f"{tempfile.gettempdir()}: cannot hold {readable(size)} of prepared pictures ({reason(error)}); "
+            f"{tempfile.gettempdir()}: cannot hold {readable(size)} of prepared pictures "
+            f"({reason(error)}); "
             "free space there, take fewer samples, or set TMPDIR to another folder"
         ) from error
 
 
-def _mask(item: Item, box: Box | None, preparation: Preprocessing | EventBinning) -> NDArray[np.bool_] | None:
+def _mask(
+    item: Item, box: Box | None, preparation: Preprocessing | EventBinning
+) -> NDArray[np.bool_] | None:
     if item.mask is not None:
         mask = preparation.mask(item.mask)
         return mask if mask.any() else None

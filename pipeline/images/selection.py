@@ -1,4 +1,6 @@
-"""The choice of items: those whose class a checkpoint knows, in an order balanced over classes; a training's split."""
+"""The choice of items: those whose class a checkpoint knows, in an order balanced over classes; a
+training's split.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +16,15 @@ from spikesam.recordings.text import shorten
 
 
 def known_classes(dataset: Dataset, classes: Sequence[str], class_names: Sequence[str]) -> Dataset:
-    """The items of a data set whose class, by identifier or name, is known, labelled by the known classes."""
+    """The items of a data set whose class, by identifier or name, is known, labelled by the known
+    classes.
+    """
     known = dataset.relabelled(_matched(dataset, classes, class_names), classes, class_names)
     if len(dataset) and not len(known):
         names = shorten([name.split(",")[0] for name in class_names])
         raise InputError(
-            f"{dataset.name}: its classes ({shorten(dataset.class_names)}) are none that the checkpoint knows "
+            f"{dataset.name}: its classes ({shorten(dataset.class_names)}) are none that the "
+            "checkpoint knows "
             f"({names})",
             "without-labels" if dataset.files else "other-data",
             files=dataset.files,
@@ -27,8 +32,12 @@ def known_classes(dataset: Dataset, classes: Sequence[str], class_names: Sequenc
     return known
 
 
-def _matched(dataset: Dataset, classes: Sequence[str], class_names: Sequence[str]) -> dict[int, int | None]:
-    """The known class of each class with items, or None; names count where identifiers say nothing, if unique."""
+def _matched(
+    dataset: Dataset, classes: Sequence[str], class_names: Sequence[str]
+) -> dict[int, int | None]:
+    """The known class of each class with items, or None; names count where identifiers say nothing,
+    if unique.
+    """
     exactly, by_identifier = _numbers(classes), _numbers(map(comparable, classes))
     by_name = _numbers(map(comparable, class_names))
 
@@ -36,7 +45,8 @@ def _matched(dataset: Dataset, classes: Sequence[str], class_names: Sequence[str
         if found and len(found) > 1:
             several = " and ".join(f"{number} ({classes[number]})" for number in found)
             raise InputError(
-                f"{dataset.name}: its class {called!r} could be each of the checkpoint's classes {several}, which have "
+                f"{dataset.name}: its class {called!r} could be each of the checkpoint's classes "
+                f"{several}, which have "
                 "one name; expected the identifier of one"
             )
         return found[0] if found else None
@@ -45,7 +55,9 @@ def _matched(dataset: Dataset, classes: Sequence[str], class_names: Sequence[str
     for label in sorted({label for label in dataset.labels if label is not None}):
         called = dataset.classes[label]
         own = comparable(called)
-        matched[label] = one(called, exactly.get(called) or by_identifier.get(own) or by_name.get(own))
+        matched[label] = one(
+            called, exactly.get(called) or by_identifier.get(own) or by_name.get(own)
+        )
     unknown = [label for label, number in matched.items() if number is None]
     namesakes = _numbers(comparable(dataset.class_names[label]) for label in unknown)
     taken = set(matched.values())
@@ -56,7 +68,8 @@ def _matched(dataset: Dataset, classes: Sequence[str], class_names: Sequence[str
         if len(alike) > 1:
             same = " and ".join(dataset.classes[unknown[each]] for each in alike)
             raise InputError(
-                f"{dataset.name}: its classes {same} are all called {name!r}, and the checkpoint knows no more of its "
+                f"{dataset.name}: its classes {same} are all called {name!r}, and the checkpoint "
+                "knows no more of its "
                 f"class {number} ({classes[number]}), expected its identifier"
             )
         matched[unknown[alike[0]]] = number
@@ -72,7 +85,9 @@ def _numbers(names: Iterable[str]) -> dict[str, list[int]]:
 
 
 def balanced_order(labels: Sequence[int | None], seed: int) -> NDArray[np.int64]:
-    """A seeded order of the n positions in which every class comes once per round, while it lasts: (n,) int64."""
+    """A seeded order of the n positions in which every class comes once per round, while it lasts:
+    (n,) int64.
+    """
     known = np.array([i for i, label in enumerate(labels) if label is not None], np.int64)
     unknown = np.array([i for i, label in enumerate(labels) if label is None], np.int64)
     order, turns, draws = _shuffle_classes(np.array([labels[i] for i in known], np.int64), seed)
@@ -83,16 +98,23 @@ def balanced_order(labels: Sequence[int | None], seed: int) -> NDArray[np.int64]
 def split_selection(
     labels: Sequence[int | None], fraction: float, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Split off a `fraction` of every class to select a model by: sorted positions of training, and of selection."""
+    """Split off a `fraction` of every class to select a model by: sorted positions of training, and
+    of selection.
+    """
     if not 0 < fraction < 1:
-        raise InputError(f"selection fraction: got {fraction}, expected more than 0 and less than 1")
+        raise InputError(
+            f"selection fraction: got {fraction}, expected more than 0 and less than 1"
+        )
     if not len(labels) or any(label is None for label in labels):
-        raise InputError("selection split: got images without labels, expected labelled ones; use class folders")
+        raise InputError(
+            "selection split: got images without labels, expected labelled ones; use class folders"
+        )
     classes = np.array(labels, np.int64)
     counts = np.bincount(classes)
     if (counts == 1).any():
         raise InputError(
-            f"selection split: class {int(np.flatnonzero(counts == 1)[0])} has one image, expected two or more of each"
+            f"selection split: class {int(np.flatnonzero(counts == 1)[0])} has one image, expected "
+            "two or more of each"
         )
     order, turns, _ = _shuffle_classes(classes, seed)
     taken = np.clip(np.rint(fraction * counts), 1, counts - 1)
@@ -103,7 +125,9 @@ def split_selection(
 def _shuffle_classes(
     labels: NDArray[np.int64], seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Positions grouped by class and shuffled within it; each one's turn in its class; a random number for each."""
+    """Positions grouped by class and shuffled within it; each one's turn in its class; a random
+    number for each.
+    """
     if seed < 0:
         raise InputError(f"seed: got {seed}, expected 0 or more")
     random = np.random.Generator(np.random.Philox(key=seed))

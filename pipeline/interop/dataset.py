@@ -1,4 +1,5 @@
-"""A raster or a file of maps as a data set of xarray: which variables, dimensions, coordinates and attributes it has.
+"""A raster or a file of maps as a data set of xarray: which variables, dimensions, coordinates and
+attributes it has.
 
 docs/other-formats.md describes them for those who use them.
 """
@@ -24,13 +25,27 @@ from spikesam.recordings.raster.reader import RasterReader
 
 SAMPLE, STEPPED, STEP, CLASS, READOUT = "sample", "stepped", "step", "class", "readout"
 COORDINATES = (SAMPLE, "index", "label", "prediction", STEP, "seconds")
-HEADER = ("backend", "device", "precision", "dt", "seed", "network_sha256", "dataset", "config", "layer_delay")
+HEADER = (
+    "backend",
+    "device",
+    "precision",
+    "dt",
+    "seed",
+    "network_sha256",
+    "dataset",
+    "config",
+    "layer_delay",
+)
 
 
 def open_xarray(source: Any, drop: Collection[str] = ()) -> xr.Dataset:
-    """Open a raster or a file of maps, by name or content; spikes and maps are read when they are used."""
+    """Open a raster or a file of maps, by name or content; spikes and maps are read when they are
+    used.
+    """
     files: CachingFileManager[Any] = CachingFileManager(_open, source, mode="r")
-    found = _dataset(files, files.acquire()).drop_vars([name for name in drop if name], errors="ignore")
+    found = _dataset(files, files.acquire()).drop_vars(
+        [name for name in drop if name], errors="ignore"
+    )
     found.set_close(files.close)
     return found
 
@@ -43,7 +58,9 @@ def _open(source: Any, mode: str = "r") -> RasterReader | MapReader:
 def xarray_of(reader: RasterReader | MapReader, layers: Sequence[str]) -> xr.Dataset:
     """Some layers of an open recording, which stays open; reads neither spikes nor maps."""
     found = _dataset(DummyFileManager(reader), reader)
-    return found.drop_vars([name for name, each in found.items() if each.attrs.get("layer", layers[0]) not in layers])
+    return found.drop_vars(
+        [name for name, each in found.items() if each.attrs.get("layer", layers[0]) not in layers]
+    )
 
 
 Variables = dict[Hashable, xr.Variable]
@@ -57,7 +74,9 @@ def _dataset(files: FileManager[Any], reader: RasterReader | MapReader) -> xr.Da
     return found
 
 
-def _raster(files: FileManager[Any], raster: RasterReader) -> tuple[Variables, Variables, dict[str, Any]]:
+def _raster(
+    files: FileManager[Any], raster: RasterReader
+) -> tuple[Variables, Variables, dict[str, Any]]:
     header, names = raster.header, Names([*COORDINATES, CLASS, READOUT])
     variables: Variables = {}
     for layer in raster.layers:
@@ -76,15 +95,23 @@ def _raster(files: FileManager[Any], raster: RasterReader) -> tuple[Variables, V
         }
         variables[name] = _lazy(dims, LazyValues(files, raster, layer.path("spikes"), shape), about)
         about = {"long_name": f"spikes per step of {layer.name}", "layer": layer.name}
-        variables[names.new(f"{layer.name}_count")] = xr.Variable((SAMPLE, STEP), raster.counts(layer), about)
+        variables[names.new(f"{layer.name}_count")] = xr.Variable(
+            (SAMPLE, STEP), raster.counts(layer), about
+        )
     if header.classes:
         about = {"long_name": "raw sums over all steps", "scale": header.readout_scale}
         variables[READOUT] = xr.Variable((SAMPLE, CLASS), raster.readout, about)
     coordinates = _coordinates(raster)
     seconds = np.arange(raster.timesteps) * header.dt
-    coordinates["seconds"] = xr.Variable(STEP, seconds, {"units": "s", "long_name": "beginning of the step"})
+    coordinates["seconds"] = xr.Variable(
+        STEP, seconds, {"units": "s", "long_name": "beginning of the step"}
+    )
     about = {name: getattr(header, name) for name in HEADER}
-    return variables, coordinates, {**about, "run_uuid": raster.run_uuid, "raster_digest": raster.raster_digest}
+    return (
+        variables,
+        coordinates,
+        {**about, "run_uuid": raster.run_uuid, "raster_digest": raster.raster_digest},
+    )
 
 
 def _maps(files: FileManager[Any], maps: MapReader) -> tuple[Variables, Variables, dict[str, Any]]:
@@ -93,7 +120,11 @@ def _maps(files: FileManager[Any], maps: MapReader) -> tuple[Variables, Variable
     variables: Variables = {}
     for layer in maps.layers:
         place = (names.new(f"{layer.name}_row"), names.new(f"{layer.name}_column"))
-        about = {"layer": layer.name, "number": layer.number, "steps_that_matter": layer.steps_that_matter}
+        about = {
+            "layer": layer.name,
+            "number": layer.number,
+            "steps_that_matter": layer.steps_that_matter,
+        }
         sums = LazyValues(files, maps, layer.path(SUM), (maps.n_samples, *layer.shape))
         title = {"long_name": f"{method.title} of {layer.name}, summed over the steps that matter"}
         variables[names.new(layer.name)] = _lazy((SAMPLE, *place), sums, title | about)
@@ -101,7 +132,9 @@ def _maps(files: FileManager[Any], maps: MapReader) -> tuple[Variables, Variable
             shape = (header.stepped, len(maps.steps), *layer.shape)
             steps = LazyValues(files, maps, layer.path(header.method), shape)
             title = {"long_name": f"{method.title} of {layer.name}"}
-            variables[names.new(f"{layer.name}_steps")] = _lazy((STEPPED, STEP, *place), steps, title | about)
+            variables[names.new(f"{layer.name}_steps")] = _lazy(
+                (STEPPED, STEP, *place), steps, title | about
+            )
     coordinates = _coordinates(maps)
     if header.stepped:
         coordinates[STEP] = xr.Variable(STEP, np.array(maps.steps))
@@ -109,14 +142,21 @@ def _maps(files: FileManager[Any], maps: MapReader) -> tuple[Variables, Variable
         coordinates[STEPPED] = xr.Variable(STEPPED, np.arange(header.stepped), about)
     else:
         del coordinates[STEP]
-    parameters = {name: int(value) if isinstance(value, bool) else value for name, value in header.parameters.items()}
+    parameters = {
+        name: int(value) if isinstance(value, bool) else value
+        for name, value in header.parameters.items()
+    }
     about = {"method": header.method, "timesteps": header.timesteps, method.source: header.source}
     return variables, coordinates, {**about, **parameters}
 
 
 def _lazy(dims: tuple[str, ...], array: LazyValues, about: dict[str, Any]) -> xr.Variable:
     """A variable whose chunks are those of the file: some steps of one sample, or a sum."""
-    sizes = dict(zip(dims, array.shape, strict=True)) | {dims[0]: 1} | ({STEP: array.rows} if STEP in dims else {})
+    sizes = (
+        dict(zip(dims, array.shape, strict=True))
+        | {dims[0]: 1}
+        | ({STEP: array.rows} if STEP in dims else {})
+    )
     return xr.Variable(dims, indexing.LazilyIndexedArray(array), about, {"preferred_chunks": sizes})
 
 
@@ -124,30 +164,44 @@ Key = Any  # of one axis: a whole number, a slice or an array of whole numbers
 
 
 class LazyValues(BackendArray):
-    """Spikes or maps of a layer, (sample, …), read sample by sample, from the first to the last row that is asked for.
+    """Spikes or maps of a layer, (sample, …), read sample by sample, from the first to the last row
+    that is asked for.
 
-    It may be copied to other processes, which open the file for themselves: `files` opens it, and again after it was
-    closed because too many others are open. `path` is where the values lie in the file, `shape` their shape for xarray.
+    It may be copied to other processes, which open the file for themselves: `files` opens it, and
+    again after it was closed because too many others are open. `path` is where the values lie in
+    the file, `shape` their shape for xarray.
     """
 
     def __init__(
-        self, files: FileManager[Any], reader: RasterReader | MapReader, path: str, shape: tuple[int, ...]
+        self,
+        files: FileManager[Any],
+        reader: RasterReader | MapReader,
+        path: str,
+        shape: tuple[int, ...],
     ) -> None:
         self._files, self._identity, self._path, self.shape = files, _identity(reader), path, shape
-        self.dtype: np.dtype[Any] = np.dtype(np.bool_ if isinstance(reader, RasterReader) else np.float32)
+        self.dtype: np.dtype[Any] = np.dtype(
+            np.bool_ if isinstance(reader, RasterReader) else np.float32
+        )
         self.rows = reader.header.one_sample[path].chunks[1]  # of a chunk
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
         """The selection that xarray asks for."""
-        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._select)
+        return indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.OUTER, self._select
+        )
 
     def _select(self, key: tuple[Key, ...]) -> NDArray[Any]:
         reader = self._files.acquire()
         if _identity(reader) != self._identity:
-            raise RasterError(f"{reader.where}: was replaced by another file since it was opened; open it again")
+            raise RasterError(
+                f"{reader.where}: was replaced by another file since it was opened; open it again"
+            )
         positions = [np.arange(side)[index] for side, index in zip(self.shape, key, strict=True)]
         samples, rows = np.atleast_1d(positions[0]), np.atleast_1d(positions[1])
-        found = np.empty([len(samples), *(each.size for each in positions[1:] if each.ndim)], self.dtype)
+        found = np.empty(
+            [len(samples), *(each.size for each in positions[1:] if each.ndim)], self.dtype
+        )
         if found.size:
             first, last = int(rows.min()), int(rows.max()) + 1
             inside = (positions[1] - first, *key[2:])
@@ -172,15 +226,24 @@ def _orthogonal(block: NDArray[Any], key: Sequence[Key]) -> NDArray[Any]:
 
 
 def _coordinates(reader: RasterReader | MapReader) -> Variables:
-    table = {"index": reader.samples.index, "label": reader.labels, "prediction": reader.predictions}
+    table = {
+        "index": reader.samples.index,
+        "label": reader.labels,
+        "prediction": reader.predictions,
+    }
     about = {
         "index": "position in the data set",
         "label": "class, -1 where unknown",
         "prediction": "class that the network chose, -1 where unknown",
     }
     return {
-        SAMPLE: xr.Variable(SAMPLE, np.arange(reader.n_samples), {"long_name": "position in the file"}),
-        **{name: xr.Variable(SAMPLE, values, {"long_name": about[name]}) for name, values in table.items()},
+        SAMPLE: xr.Variable(
+            SAMPLE, np.arange(reader.n_samples), {"long_name": "position in the file"}
+        ),
+        **{
+            name: xr.Variable(SAMPLE, values, {"long_name": about[name]})
+            for name, values in table.items()
+        },
         STEP: xr.Variable(STEP, np.arange(reader.timesteps)),
     }
 

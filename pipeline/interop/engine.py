@@ -1,7 +1,7 @@
 """The engine of xarray: `xr.open_dataset("raster.h5", engine="spikesam")`.
 
-xarray finds it through the entry point "xarray.backends" of this package, and imports it whenever it looks for engines:
-so this module imports little.
+xarray finds it through the entry point "xarray.backends" of this package, and imports it whenever
+it looks for engines: so this module imports little.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ class SpikesamBackend(BackendEntrypoint):
     description = "Spikes and maps that spikesam recorded (raster.h5, sam.h5)"
     open_dataset_parameters = ("filename_or_obj", "drop_variables")
 
-    def open_dataset(self, filename_or_obj: Any, *, drop_variables: str | Iterable[str] | None = None) -> xr.Dataset:
+    def open_dataset(
+        self, filename_or_obj: Any, *, drop_variables: str | Iterable[str] | None = None
+    ) -> xr.Dataset:
         """See :func:`spikesam.pipeline.interop.dataset.open_xarray`."""
         from spikesam.pipeline.interop.dataset import open_xarray
 
@@ -30,7 +32,9 @@ class SpikesamBackend(BackendEntrypoint):
         return open_xarray(filename_or_obj, [*dropped])
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
-        """True for a raster or a file of maps; opened only if its name and first bytes are those of HDF5."""
+        """True for a raster or a file of maps; opened only if its name and first bytes are those of
+        HDF5.
+        """
         try:
             path = Path(filename_or_obj)
         except TypeError:

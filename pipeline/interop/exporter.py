@@ -1,4 +1,6 @@
-"""Recordings for other programs: what is exported, the file formats, and the interface of their exporters."""
+"""Recordings for other programs: what is exported, the file formats, and the interface of their
+exporters.
+"""
 
 from __future__ import annotations
 
@@ -54,16 +56,26 @@ class Selection:
         groups = tuple(self.recording.layer(name).path("") for name in names)
         every = self.recording.header.datasets(self.recording.n_samples)
         return sum(
-            math.prod(each.shape[1:]) * each.dtype.itemsize * len(samples[: max(0, each.shape[0] - samples.start)])
+            math.prod(each.shape[1:])
+            * each.dtype.itemsize
+            * len(samples[: max(0, each.shape[0] - samples.start)])
             for each in every
             if each.digests and each.path.startswith(groups)
         )
 
 
-def select(recording: RasterReader | MapReader, samples: str | None, layers: Iterable[str]) -> Selection:
-    """Choose samples, "8" for the first 8, "8:16", "8:" and ":16", and layers by name or number; all if not given."""
+def select(
+    recording: RasterReader | MapReader, samples: str | None, layers: Iterable[str]
+) -> Selection:
+    """Choose samples, "8" for the first 8, "8:16", "8:" and ":16", and layers by name or number;
+    all if not given.
+    """
     names = {recording.layer(layer).name for layer in layers} or set(recording)
-    return Selection(recording, _positions(samples, recording), tuple(name for name in recording if name in names))
+    return Selection(
+        recording,
+        _positions(samples, recording),
+        tuple(name for name in recording if name in names),
+    )
 
 
 def _positions(text: str | None, recording: RasterReader | MapReader) -> range:
@@ -93,7 +105,9 @@ class Exporter(ABC):
 
     @abstractmethod
     def write(self, path: Path, advance: Advance, overwrite: bool) -> None:
-        """Write the file, which appears whole or not at all, in a folder that exists; memory stays flat."""
+        """Write the file, which appears whole or not at all, in a folder that exists; memory stays
+        flat.
+        """
 
 
 @dataclass(frozen=True)
@@ -116,13 +130,17 @@ FORMATS: Registry[Format] = Registry(
     lambda thing: isinstance(thing, Format),
     {
         ".nwb": Format(
-            "NWB, for neuroscience: spike times by neuron, one trial per sample", "spikesam.pipeline.interop.nwb:Nwb"
+            "NWB, for neuroscience: spike times by neuron, one trial per sample",
+            "spikesam.pipeline.interop.nwb:Nwb",
         ),
         ".zarr": Format(
             "Zarr 3, which xarray opens: arrays by layer; of maps, too",
             "spikesam.pipeline.interop.zarr_store:ZarrStore",
         ),
-        ".nir": Format("data of NIR, beside the graph: arrays by node", "spikesam.pipeline.interop.nir_data:NirData"),
+        ".nir": Format(
+            "data of NIR, beside the graph: arrays by node",
+            "spikesam.pipeline.interop.nir_data:NirData",
+        ),
     },
 )
 
@@ -132,7 +150,8 @@ def format_of(path: Path) -> Format:
     if path.suffix not in FORMATS:
         *most, last = FORMATS
         raise InputError(
-            f"{path}: got a name that ends in {path.suffix or 'nothing'!r}, expected {', '.join(most)} or {last}"
+            f"{path}: got a name that ends in {path.suffix or 'nothing'!r}, expected "
+            f"{', '.join(most)} or {last}"
         )
     return FORMATS[path.suffix]
 
@@ -140,7 +159,8 @@ def format_of(path: Path) -> Format:
 def not_installed(library: str, extra: str) -> InputError:
     """The error to raise where a library is not installed."""
     return InputError(
-        f"this format needs the library {library}, which is not installed; pip install 'spikesam[{extra}]'"
+        f"this format needs the library {library}, which is not installed; pip install "
+        f"'spikesam[{extra}]'"
     )
 
 
@@ -154,13 +174,18 @@ def export_recording(
     say: Callable[[str], object],
     progress: Progress,
 ) -> None:
-    """Write samples and layers, see `select`, in the format of the name `target`; `say` prints what, and how large."""
+    """Write samples and layers, see `select`, in the format of the name `target`; `say` prints
+    what, and how large.
+    """
     target_format = format_of(target)
     _refuse_target(source, target, overwrite)
     with open_recording(source) as recording:
         exporter = target_format.open(select(recording, samples, layers))
         if isinstance(recording, MapReader) and not exporter.takes_maps:
-            raise InputError(f"{source}: is a file of maps, expected a raster for {target.suffix}; .zarr takes maps")
+            raise InputError(
+                f"{source}: is a file of maps, expected a raster for {target.suffix}; .zarr takes "
+                "maps"
+            )
         chosen, count = exporter.selection, len(exporter.selection.samples)
         contents = f"{count} sample{'s' * (count > 1)}, {recording.timesteps} steps, layers {', '.join(chosen.names)}"
         say(f"{source} -> {target}: {contents}, about {readable(exporter.size)}")
@@ -173,13 +198,19 @@ def export_recording(
 
 
 def _refuse_target(source: Path, target: Path, overwrite: bool) -> None:
-    """Refuse a target that must not be replaced: above all the recording itself, and a folder that is no Zarr store."""
+    """Refuse a target that must not be replaced: above all the recording itself, and a folder that
+    is no Zarr store.
+    """
     if target.suffix != ".zarr":
         refuse_replacing(target, overwrite, source, out="name")
     elif os.path.lexists(target):
-        is_store = target.is_dir() and ((target / "zarr.json").is_file() or not any(target.iterdir()))
+        is_store = target.is_dir() and (
+            (target / "zarr.json").is_file() or not any(target.iterdir())
+        )
         if target.is_symlink() or not is_store:
-            raise InputError(f"{target}: is no folder with zarr.json, expected a Zarr store; choose another name")
+            raise InputError(
+                f"{target}: is no folder with zarr.json, expected a Zarr store; choose another name"
+            )
         if not overwrite:
             raise InputError(f"{target}: already exists", "overwrite", out="name")
 

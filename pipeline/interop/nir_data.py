@@ -1,4 +1,6 @@
-"""A raster as data of NIR, which `nir.read_data` and `from_nir_data` read: the spikes of the nodes of a graph."""
+"""A raster as data of NIR, which `nir.read_data` and `from_nir_data` read: the spikes of the nodes
+of a graph.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ RATIO = 1.6  # of the size to that of the raster: gzip finds less where a spike 
 
 
 class NirData(Exporter):
-    """One array of bool per node of `to_nir`'s graphs, (sample, step, neuron), as `nir.write_data`, but in pieces."""
+    """One array of bool per node of `to_nir`'s graphs, (sample, step, neuron), as `nir.write_data`,
+    but in pieces.
+    """
 
     def __init__(self, selection: Selection) -> None:
         super().__init__(selection)
@@ -33,10 +37,17 @@ class NirData(Exporter):
         """Write sample by sample."""
         raster, samples = self.selection.recording, self.selection.samples
         with writing(path), new_hdf5(path, overwrite=overwrite) as (file, target):
-            about = {"raster_digest": raster.raster_digest, "layer_delay": raster.header.layer_delay}
+            about = {
+                "raster_digest": raster.raster_digest,
+                "layer_delay": raster.header.layer_delay,
+            }
             file.attrs.update({"__type__": nir.NIRGraphData.__name__, **about})
             rows = slice(samples.start, samples.stop)
-            tables = {"index": raster.samples.index, "label": raster.labels, "prediction": raster.predictions}
+            tables = {
+                "index": raster.samples.index,
+                "label": raster.labels,
+                "prediction": raster.predictions,
+            }
             for name, values in tables.items():  # which nir does not read
                 file[f"samples/{name}"] = values[rows]
             for layer in self.selection.layers:
@@ -57,7 +68,9 @@ class NirData(Exporter):
         shape = (len(self.selection.samples), header.timesteps, layer.neurons)
         steps = max(1, min(header.timesteps, (1 << 20) // layer.neurons))
         chunks = (1, steps, layer.neurons)
-        return spikes.create_dataset("data", shape, np.bool_, chunks=chunks, compression="gzip", compression_opts=4)
+        return spikes.create_dataset(
+            "data", shape, np.bool_, chunks=chunks, compression="gzip", compression_opts=4
+        )
 
 
 def node_name(layer: LayerSpec) -> str:

@@ -35,7 +35,16 @@ FILE_BYTES = 300_000  # the schema of NWB, which every file holds, and the other
 PIECE = 1 << 18  # spike times that are written at a time
 BLOCK_BYTES = 64 << 20  # of packed spikes in memory at a time
 UNPACKED_BYTES = 16 << 20
-HEADER = ("backend", "device", "precision", "dt", "seed", "network_sha256", "dataset", "layer_delay")
+HEADER = (
+    "backend",
+    "device",
+    "precision",
+    "dt",
+    "seed",
+    "network_sha256",
+    "dataset",
+    "layer_delay",
+)
 
 
 class Nwb(Exporter):
@@ -46,10 +55,14 @@ class Nwb(Exporter):
         self._raster = selection.recording
         self._layers = [SpikeTimes(selection, layer) for layer in selection.layers]
         rows = slice(selection.samples.start, selection.samples.stop)
-        spikes = [int(self._raster.counts(layer)[rows].sum(dtype=np.int64)) for layer in selection.layers]
-        units = sum(min(count, each.layer.neurons) for count, each in zip(spikes, self._layers, strict=True))
-        # What gzip makes of the eight bytes of a time depends on how many different times there are: measured from 0.9
-        # bytes for 128 of them to 3.2 for 20,000.
+        spikes = [
+            int(self._raster.counts(layer)[rows].sum(dtype=np.int64)) for layer in selection.layers
+        ]
+        units = sum(
+            min(count, each.layer.neurons) for count, each in zip(spikes, self._layers, strict=True)
+        )
+        # What gzip makes of the eight bytes of a time depends on how many different times there
+        # are: measured from 0.9 bytes for 128 of them to 3.2 for 20,000.
         packed = max(0.9, 0.32 * math.log2(len(selection.samples) * self._raster.timesteps) - 1.4)
         self.size = FILE_BYTES + int(packed * sum(spikes) + UNIT_BYTES * units)
         self.most = 2 * FILE_BYTES + int(MOST_SPIKE_BYTES * sum(spikes) + MOST_UNIT_BYTES * units)
@@ -64,7 +77,10 @@ class Nwb(Exporter):
                 target.check()
                 advance()
 
-            steps = (layer.steps(count, checked) for layer, count in zip(self._layers, counts, strict=True))
+            steps = (
+                layer.steps(count, checked)
+                for layer, count in zip(self._layers, counts, strict=True)
+            )
             with NWBHDF5IO(file=file, mode="w") as io:
                 io.write(self._file(counts, chain.from_iterable(steps)))
 
@@ -73,10 +89,16 @@ class Nwb(Exporter):
         seconds = where.stat().st_mtime if where else 0
         chosen = f"{self._raster.raster_digest} {self.selection.samples} {self.selection.names}"
         about = {name: getattr(header, name) for name in HEADER}
-        about |= {"T": header.timesteps, "run_uuid": self._raster.run_uuid, "raster_digest": self._raster.raster_digest}
+        about |= {
+            "T": header.timesteps,
+            "run_uuid": self._raster.run_uuid,
+            "raster_digest": self._raster.raster_digest,
+        }
         made_by = printable(header.backend, LONGEST_NAME)
         file = NWBFile(
-            session_description=f"spikes of a spiking neural network, simulated or recorded by {made_by}",
+            session_description=(
+                f"spikes of a spiking neural network, simulated or recorded by {made_by}"
+            ),
             identifier=str(uuid.uuid5(uuid.NAMESPACE_OID, chosen)),
             session_start_time=datetime.fromtimestamp(seconds, timezone.utc),
             notes=json.dumps(about),
@@ -98,11 +120,17 @@ class Nwb(Exporter):
             "stop_time": ("end of its last step, in seconds", duration[1:]),
             "index": ("position in the data set", raster.samples.index[rows]),
             "label": ("class, -1 where unknown", raster.labels[rows]),
-            "prediction": ("class that the network chose, -1 where unknown", raster.predictions[rows]),
+            "prediction": (
+                "class that the network chose, -1 where unknown",
+                raster.predictions[rows],
+            ),
         }
         if raster.header.classes:
             scale = raster.header.readout_scale
-            columns["readout"] = (f"raw sums of each class over all steps; one unit is {scale}", raster.readout[rows])
+            columns["readout"] = (
+                f"raw sums of each class over all steps; one unit is {scale}",
+                raster.readout[rows],
+            )
         about = "one trial per sample; between samples the network starts anew"
         return _table(TimeIntervals, "trials", about, np.asarray(samples), columns)
 
@@ -125,19 +153,33 @@ class Nwb(Exporter):
         return _table(DynamicTable, "layers", about, [layer.number for layer in layers], columns)
 
 
-def _table(kind: type[Any], name: str, about: str, ids: Any, columns: Mapping[str, tuple[str, Any]]) -> Any:
+def _table(
+    kind: type[Any], name: str, about: str, ids: Any, columns: Mapping[str, tuple[str, Any]]
+) -> Any:
     """A table of NWB, of columns by name: what each says, and its values."""
-    vectors = [VectorData(name=column, description=text, data=data) for column, (text, data) in columns.items()]
+    vectors = [
+        VectorData(name=column, description=text, data=data)
+        for column, (text, data) in columns.items()
+    ]
     numbers = ElementIdentifiers(name="id", data=ids)
     return kind(name=name, description=about, id=numbers, columns=vectors, colnames=list(columns))
 
 
 def _units(
-    layers: list[SpikeTimes], counts: list[NDArray[np.int64]], steps: Iterator[NDArray[np.int64]], dt: float
+    layers: list[SpikeTimes],
+    counts: list[NDArray[np.int64]],
+    steps: Iterator[NDArray[np.int64]],
+    dt: float,
 ) -> Units:
     firing = [np.flatnonzero(count) for count in counts]
-    places = [np.unravel_index(each, layer.layer.shape) for each, layer in zip(firing, layers, strict=True)]
-    ends = np.cumsum(np.concatenate([count[each] for count, each in zip(counts, firing, strict=True)]), dtype=np.uint64)
+    places = [
+        np.unravel_index(each, layer.layer.shape)
+        for each, layer in zip(firing, layers, strict=True)
+    ]
+    ends = np.cumsum(
+        np.concatenate([count[each] for count, each in zip(counts, firing, strict=True)]),
+        dtype=np.uint64,
+    )
     total = int(ends[-1]) if len(ends) else 0
     times = VectorData(
         name="spike_times",
@@ -145,12 +187,18 @@ def _units(
         data=_compressed(_Times(steps, total, dt)) if total else np.empty(0),
     )
     index = VectorIndex(name="spike_times_index", data=_compressed(ends), target=times)
-    names = [each.layer.name for each, some in zip(layers, firing, strict=True) for _ in range(len(some))]
+    names = [
+        each.layer.name for each, some in zip(layers, firing, strict=True) for _ in range(len(some))
+    ]
     about = "name of the layer of the neuron"
     columns = [index, times, VectorData(name="layer", description=about, data=np.array(names, str))]
     for axis, name in enumerate(("channel", "row", "column")):
         place = np.concatenate([each[axis] for each in places]).astype(np.uint32)
-        columns.append(VectorData(name=name, description=f"{name} of the neuron in its layer", data=_compressed(place)))
+        columns.append(
+            VectorData(
+                name=name, description=f"{name} of the neuron in its layer", data=_compressed(place)
+            )
+        )
     return Units(
         name="units",
         description="every neuron that fires at least once, by layer, channel, row and column",
@@ -162,7 +210,9 @@ def _units(
 
 
 def _compressed(data: Any) -> Any:
-    """Without shuffling: few different times occur, and gzip finds all eight bytes of one as a repetition."""
+    """Without shuffling: few different times occur, and gzip finds all eight bytes of one as a
+    repetition.
+    """
     if isinstance(data, np.ndarray) and not len(data):
         return data
     return H5DataIO(data, compression="gzip", compression_opts=4)
@@ -211,7 +261,9 @@ class SpikeTimes:
         self.layer = layer
         self._raster, self._samples = selection.recording, selection.samples
         steps = len(self._samples) * self._raster.timesteps
-        self._width = min(layer.step_bytes, max(1, BLOCK_BYTES // steps))  # bytes of a step in memory at a time
+        self._width = min(
+            layer.step_bytes, max(1, BLOCK_BYTES // steps)
+        )  # bytes of a step in memory at a time
         self._starts = range(0, layer.step_bytes, self._width)
 
     @property
@@ -226,17 +278,25 @@ class SpikeTimes:
         for sample in self._samples:
             packed = self._raster.packed(self.layer, sample)
             for start in range(0, len(packed), rows):
-                bits = np.unpackbits(packed[start : start + rows], axis=-1, count=self.layer.neurons)
+                bits = np.unpackbits(
+                    packed[start : start + rows], axis=-1, count=self.layer.neurons
+                )
                 counts += bits.sum(axis=0, dtype=np.int64)
             advance()
         return counts
 
-    def steps(self, counts: NDArray[np.int64], advance: Callable[[], object]) -> Iterator[NDArray[np.int64]]:
-        """The steps of all spikes of one neuron after the other, for each that fires; `advance` after each sample."""
+    def steps(
+        self, counts: NDArray[np.int64], advance: Callable[[], object]
+    ) -> Iterator[NDArray[np.int64]]:
+        """The steps of all spikes of one neuron after the other, for each that fires; `advance`
+        after each sample.
+        """
         timesteps = self._raster.timesteps
         for start in self._starts:
             width = min(self._width, self.layer.step_bytes - start)
-            block = np.empty((width, len(self._samples) * timesteps), np.uint8)  # by byte, then by step
+            block = np.empty(
+                (width, len(self._samples) * timesteps), np.uint8
+            )  # by byte, then by step
             for row, sample in enumerate(self._samples):
                 packed = self._raster.packed(self.layer, sample)[:, start : start + width]
                 block[:, row * timesteps : (row + 1) * timesteps] = packed.T

@@ -22,7 +22,9 @@ FILE_BYTES = 4096  # of each variable, and of the folder, what is no value
 
 
 class ZarrStore(Exporter):
-    """Chunks of whole samples, or of the steps of one, compressed by blosc's zstd after its bits were shuffled."""
+    """Chunks of whole samples, or of the steps of one, compressed by blosc's zstd after its bits
+    were shuffled.
+    """
 
     takes_maps = True
 
@@ -31,7 +33,11 @@ class ZarrStore(Exporter):
         self.dataset = _dataset(selection)
 
         variables = [variable for _, variable in self._variables()]
-        bits = sum(variable.nbytes for variable in variables if _chunked(variable) and variable.dtype == bool)
+        bits = sum(
+            variable.nbytes
+            for variable in variables
+            if _chunked(variable) and variable.dtype == bool
+        )
         others = sum(variable.nbytes for variable in variables) - bits
         # Shuffled bits take as much space as packed bits.
         self.size = int(selection.recording.size * selection.fraction) + FILE_BYTES
@@ -53,7 +59,9 @@ class ZarrStore(Exporter):
                     array[region] = variable[region].values
                     advance()
             with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "Consolidated metadata")  # xarray looks for it first, as yet
+                warnings.filterwarnings(
+                    "ignore", "Consolidated metadata"
+                )  # xarray looks for it first, as yet
                 zarr.consolidate_metadata(group.store, zarr_format=3)
 
     def _variables(self) -> list[tuple[str, xr.Variable]]:
@@ -71,11 +79,16 @@ def _dataset(selection: Selection) -> xr.Dataset:
     except ImportError as error:
         raise not_installed(error.name or "zarr", "zarr") from None
     if int(zarr.__version__.split(".")[0]) < 3:
-        raise InputError(f"this format needs the library zarr 3, got {zarr.__version__}; pip install 'spikesam[zarr]'")
+        raise InputError(
+            f"this format needs the library zarr 3, got {zarr.__version__}; pip install "
+            "'spikesam[zarr]'"
+        )
     found = xarray_of(selection.recording, selection.names)
     first, last = selection.samples.start, selection.samples.stop
     stepped = found.sizes.get("stepped", 0)
-    chosen = found.isel(sample=slice(first, last), stepped=slice(min(first, stepped), last), missing_dims="ignore")
+    chosen = found.isel(
+        sample=slice(first, last), stepped=slice(min(first, stepped), last), missing_dims="ignore"
+    )
     return chosen if chosen.sizes.get("stepped", 1) else chosen.drop_dims(["stepped", "step"])
 
 
@@ -90,7 +103,11 @@ def _chunks(variable: xr.Variable) -> tuple[int, ...]:
     samples, steps, *place = variable.shape
     step_bytes = math.prod(place) * variable.dtype.itemsize
     whole = CHUNK_BYTES // (steps * step_bytes)
-    return (min(samples, max(1, whole)), steps if whole else max(1, CHUNK_BYTES // step_bytes), *place)
+    return (
+        min(samples, max(1, whole)),
+        steps if whole else max(1, CHUNK_BYTES // step_bytes),
+        *place,
+    )
 
 
 def _regions(variable: xr.Variable) -> list[tuple[slice, ...]]:

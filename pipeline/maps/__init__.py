@@ -1,1 +1,3 @@
-"""Maps of where layers attend: SAM from recorded spikes, Grad-CAM through gradients, and the file they go to."""
+"""Maps of where layers attend: SAM from recorded spikes, Grad-CAM through gradients, and the file
+they go to.
+"""

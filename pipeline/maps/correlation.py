@@ -1,4 +1,6 @@
-"""The way back through the synapses of step.py, for what is handed from currents to the spikes that caused them."""
+"""The way back through the synapses of step.py, for what is handed from currents to the spikes that
+caused them.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from spikesam.backends.network.step import Floats, current_cells, factors
 
 
 def unpooled(layer: Input, spikes: NDArray[Any], values: Floats) -> Floats:
-    """The transpose of `pooled`, (C, H/y, W/x) -> (C, H, W): spikes get all of a window's sum, or share its maximum."""
+    """The transpose of `pooled`, (C, H/y, W/x) -> (C, H, W): spikes get all of a window's sum, or
+    share its maximum.
+    """
     (channels, height, width), (y, x) = spikes.shape, pair(layer.pool)
     windows = spikes.reshape(channels, height // y, y, width // x, x)
     if layer.pooling == "max":
@@ -23,7 +27,9 @@ def unpooled(layer: Input, spikes: NDArray[Any], values: Floats) -> Floats:
 
 
 def transposed(layer: Input, weight: Floats, values: Floats, shape: tuple[int, ...]) -> Floats:
-    """The transpose of :func:`~spikesam.backends.network.step.correlated`: (C', H', W') -> (C, H, W) = `shape`."""
+    """The transpose of :func:`~spikesam.backends.network.step.correlated`: (C', H', W') -> (C, H,
+    W) = `shape`.
+    """
     if layer.kind == "identity":
         return weight * values
     if layer.kind == "dense":
@@ -39,15 +45,21 @@ def transposed(layer: Input, weight: Floats, values: Floats, shape: tuple[int, .
 
 
 def gathered(values: Floats, factors: tuple[int, int, int]) -> Floats:
-    """The transpose of :func:`~spikesam.backends.network.step.repeated`: what all copies get, (C, H, W), summed."""
+    """The transpose of :func:`~spikesam.backends.network.step.repeated`: what all copies get, (C,
+    H, W), summed.
+    """
     channels, rows, columns = factors
     depth, height, width = values.shape
-    copies = values.reshape(depth // channels, channels, height // rows, rows, width // columns, columns)
+    copies = values.reshape(
+        depth // channels, channels, height // rows, rows, width // columns, columns
+    )
     return copies.sum(axis=(1, 3, 5))
 
 
 def shared_by_three(given: Input, maps: NDArray[Any], values: Floats) -> list[Floats]:
-    """A third each for spikes of q, k and v, (C, H, W), of what attention of `maps` hands back, (V, H, W)."""
+    """A third each for spikes of q, k and v, (C, H, W), of what attention of `maps` hands back, (V,
+    H, W).
+    """
     query, key, value = factors(given, maps.astype(np.float64))
     handed = values.reshape(value.shape)
     pairs, asked = key @ value.swapaxes(1, 2), query @ handed.swapaxes(1, 2)  # (heads, c, e)
@@ -56,7 +68,9 @@ def shared_by_three(given: Input, maps: NDArray[Any], values: Floats) -> list[Fl
 
 
 def winners(layer: Input, currents: Floats) -> NDArray[np.intp]:
-    """The cell, row by row, of each window's first maximum: (C', OH, OW) -> (C', H', W'); cells outside count, too."""
+    """The cell, row by row, of each window's first maximum: (C', OH, OW) -> (C', H', W'); cells
+    outside count, too.
+    """
     return current_cells(layer, currents).argmax(axis=3)
 
 
@@ -64,12 +78,18 @@ def won(layer: Input, currents: Floats, winners: NDArray[np.intp]) -> Floats:
     """The current of each window's winner, or the sum of these: (C', OH, OW) -> (C', H', W')."""
     if layer.windows == NO_POOLING and not layer.current_sum:
         return currents
-    found: Floats = np.take_along_axis(current_cells(layer, currents), winners[..., None], axis=3)[..., 0]
+    found: Floats = np.take_along_axis(current_cells(layer, currents), winners[..., None], axis=3)[
+        ..., 0
+    ]
     return found.sum(axis=(1, 2), keepdims=True) if layer.current_sum else found
 
 
-def to_winners(layer: Input, values: Floats, winners: NDArray[np.intp], sides: Sequence[int]) -> Floats:
-    """The transpose of :func:`won`: the winner takes all, (C', H', W') -> (C', OH, OW), (OH, OW) = `sides`."""
+def to_winners(
+    layer: Input, values: Floats, winners: NDArray[np.intp], sides: Sequence[int]
+) -> Floats:
+    """The transpose of :func:`won`: the winner takes all, (C', H', W') -> (C', OH, OW), (OH, OW) =
+    `sides`.
+    """
     if layer.windows == NO_POOLING and not layer.current_sum:
         return values
     (y, x), (down, across), (above, beside) = layer.windows
@@ -77,5 +97,7 @@ def to_winners(layer: Input, values: Floats, winners: NDArray[np.intp], sides: S
     padded = np.zeros((channels, rows + 2 * above, columns + 2 * beside))
     for cell, (row, column) in enumerate(np.ndindex(y, x)):
         taken = np.where(winners == cell, values, 0)
-        padded[:, row : row + height * down : down, column : column + width * across : across] += taken
+        padded[:, row : row + height * down : down, column : column + width * across : across] += (
+            taken
+        )
     return padded[:, above : above + rows, beside : beside + columns]

@@ -1,4 +1,6 @@
-"""Explain: where a network's layers attend, or what its answers rest on, by any method, into a file of maps."""
+"""Explain: where a network's layers attend, or what its answers rest on, by any method, into a file
+of maps.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spikesam.pipeline.maps.layers import PICTURED
-from spikesam.pipeline.maps.method import Explainer, MapMethod, offline_methods, refuse_foreign, split_method
+from spikesam.pipeline.maps.method import (
+    Explainer,
+    MapMethod,
+    offline_methods,
+    refuse_foreign,
+    split_method,
+)
 from spikesam.pipeline.networks.checkpoint_files import is_checkpoint
 from spikesam.recordings.arguments import checked_arguments
 from spikesam.recordings.errors import InputError
@@ -64,27 +72,37 @@ def explain(
 
     Parameters
     ----------
-    source : an open raster, or the path of a raster file or of a run's folder; or a network: a checkpoint, its bundled
+    source : an open raster, or the path of a raster file or of a run's folder; or a network: a
+    checkpoint, its bundled
         name or its file
-    out : file for the maps; if not given, beside the raster: `sam.h5` or `relevance.h5` for `raster.h5`, `x.sam.h5` for
-        `x.h5`, in place of earlier maps of this method there, which is said if they were others. The maps of a raster
-        in memory are in memory, too, and so are those of a network
+    out : file for the maps; if not given, beside the raster: `sam.h5` or `relevance.h5` for
+    `raster.h5`, `x.sam.h5` for
+        `x.h5`, in place of earlier maps of this method there, which is said if they were others.
+        The maps of a raster in memory are in memory, too, and so are those of a network
     method : if not given "sam" of a raster, and "grad-cam" of a network
-    layers : by name or number; if not given all that have places (all, if none has), or of an ANN the last convolution
-    steps : which maps are kept step by step, beside the sums over the steps that matter: "pictured" for all steps of
-        the first samples, "all", "none", or of all samples steps such as "0:100" or "::10", as Python slices
+    layers : by name or number; if not given all that have places (all, if none has), or of an ANN
+    the last convolution
+    steps : which maps are kept step by step, beside the sums over the steps that matter: "pictured"
+    for all steps of
+        the first samples, "all", "none", or of all samples steps such as "0:100" or "::10", as
+        Python slices
     pictured : how many first samples "pictured" means
     overwrite : replace an existing file
     tracker : shows and times the work
-    gamma : γ, decay of the kernel per step, ≥ 0; 0 counts all earlier spikes alike; 0.5 if not given
-    variant : "paper" (Kim & Panda 2021, Eq. 12-14), if not given; "authors-code", their published script; or "fixed",
+    gamma : γ, decay of the kernel per step, ≥ 0; 0 counts all earlier spikes alike; 0.5 if not
+    given
+    variant : "paper" (Kim & Panda 2021, Eq. 12-14), if not given; "authors-code", their published
+    script; or "fixed",
         the paper's in integers, as maps from Lava's graph are
     include_current : let a spike count itself, not only earlier ones
-    network : the recorded network: a network, a checkpoint, its name or its file; `network.safetensors` beside the
+    network : the recorded network: a network, a checkpoint, its name or its file;
+    `network.safetensors` beside the
         raster if not given. Of a recorded model, its import, see :func:`spikesam.record`
-    target : the class whose relevance is shown, by name or number; each sample's predicted one if not given
+    target : the class whose relevance is shown, by name or number; each sample's predicted one if
+    not given
     rule : "signed", exact shares of the membrane, or "positive", those of what raised it (SLTRP)
-    data, samples, seed, download : which images, as the command line names them; 8 samples, and seed 0, if not given
+    data, samples, seed, download : which images, as the command line names them; 8 samples, and
+    seed 0, if not given
 
     Returns
     -------
@@ -92,7 +110,8 @@ def explain(
 
     Raises
     ------
-    InputError : if there is no such method, an option has no meaning or belongs to another method, a layer is unknown,
+    InputError : if there is no such method, an option has no meaning or belongs to another method,
+    a layer is unknown,
         the raster is damaged or of another network, or the file exists or cannot be written
 
     Examples
@@ -106,12 +125,17 @@ def explain(
     """
     tracker, (method, named) = tracker or Tracker(), split_method(method or usual_method(source))
     if (kind := offline_methods().get(method)) is None:
-        raise InputError(f"explain: method is {method!r}, expected one of {', '.join(offline_methods())}")
+        raise InputError(
+            f"explain: method is {method!r}, expected one of {', '.join(offline_methods())}"
+        )
     options = named | options
     refuse_foreign(kind, [*options, *["layers"] * bool(layers), *["steps"] * (steps != "pictured")])
     chosen = kind(**options)
     names = (layers,) if isinstance(layers, str) else tuple(layers)
-    with explained(chosen, source, out, names, steps, pictured, overwrite, tracker) as (target, explainer):
+    with explained(chosen, source, out, names, steps, pictured, overwrite, tracker) as (
+        target,
+        explainer,
+    ):
         for said in explainer.notes:
             warnings.warn(f"explain: {said}", stacklevel=3)  # behind what checks the arguments
         maps = MapReader(target, trusted=True)
@@ -130,7 +154,9 @@ def explained(
     overwrite: bool,
     tracker: Tracker,
 ) -> Iterator[tuple[Path | BytesIO, Explainer]]:
-    """Compute maps, see :func:`explain`; gives where they are, while what was explained is still open."""
+    """Compute maps, see :func:`explain`; gives where they are, while what was explained is still
+    open.
+    """
     path = method.path(source)
     target, replaced = _target(out, path, method), None
     if isinstance(target, Path):
@@ -139,7 +165,9 @@ def explained(
         refuse_replacing(target, overwrite, *([path] if path else []))
     with method.prepare(source, layers, steps, pictured) as explainer:
         compute_maps(explainer, target, tracker, overwrite=overwrite)
-        said = [f"replaced other maps in {target}"] if replaced not in (None, explainer.header) else []
+        said = (
+            [f"replaced other maps in {target}"] if replaced not in (None, explainer.header) else []
+        )
         yield target, replace(explainer, notes=[*explainer.notes, *said])
 
 
@@ -147,7 +175,9 @@ def usual_method(source: Any) -> str:
     """The method that explains a source where none is chosen: Grad-CAM a network, SAM all else."""
     if isinstance(source, (str, PathLike)):
         return "grad-cam" if is_checkpoint(source) else "sam"
-    from spikesam.pipeline.networks.checkpoint import Checkpoint  # here, because pydantic takes a while
+    from spikesam.pipeline.networks.checkpoint import (
+        Checkpoint,
+    )  # here, because pydantic takes a while
 
     return "grad-cam" if isinstance(source, Checkpoint) else "sam"
 
@@ -160,7 +190,9 @@ def write_maps(
     *,
     overwrite: bool = False,
 ) -> None:
-    """Explain all samples into a file or memory, at most `workers` + 2 at a time, one if 1; whole or not at all."""
+    """Explain all samples into a file or memory, at most `workers` + 2 at a time, one if 1; whole
+    or not at all.
+    """
     samples = range(len(explainer.samples))
     with (
         writing_maps(target, explainer.header, explainer.samples, overwrite=overwrite) as file,
@@ -171,7 +203,9 @@ def write_maps(
             advance(1)
 
 
-def compute_maps(explainer: Explainer, target: Path | BytesIO, tracker: Tracker, *, overwrite: bool = False) -> None:
+def compute_maps(
+    explainer: Explainer, target: Path | BytesIO, tracker: Tracker, *, overwrite: bool = False
+) -> None:
     """Write maps as :func:`write_maps`, shown and timed, by as many threads as make it faster."""
     with tracker.time("prepare"), tracker.show("preparing"):
         explainer.compile_kernels()
@@ -180,7 +214,9 @@ def compute_maps(explainer: Explainer, target: Path | BytesIO, tracker: Tracker,
 
 
 def _header_of(path: Path, method: MapMethod) -> MapHeader | None:
-    """The header of a file with maps of this method, which can be made again, so may be replaced; else None."""
+    """The header of a file with maps of this method, which can be made again, so may be replaced;
+    else None.
+    """
     try:
         with MapReader(path) as maps:
             return maps.header if maps.header.method == method.name else None
@@ -188,10 +224,14 @@ def _header_of(path: Path, method: MapMethod) -> MapHeader | None:
         return None
 
 
-def _target(out: str | PathLike[str] | None, path: Path | None, method: MapMethod) -> Path | BytesIO:
+def _target(
+    out: str | PathLike[str] | None, path: Path | None, method: MapMethod
+) -> Path | BytesIO:
     """The target of maps: the file that was named, or one beside the raster at `path`, or memory."""
     if out is not None:
         return Path(out)
     if path is None or method.source != "raster_digest":
         return BytesIO()
-    return path.with_name(f"{method.name}.h5" if path.name == "raster.h5" else f"{path.stem}.{method.name}.h5")
+    return path.with_name(
+        f"{method.name}.h5" if path.name == "raster.h5" else f"{path.stem}.{method.name}.h5"
+    )

@@ -38,7 +38,9 @@ Maps = tuple[NDArray[np.int64], Mapping[str, NDArray[np.float32]]]
 
 @dataclass(frozen=True)
 class ImageMethod(MapMethod):
-    """A method that explains a network, of `kind` or of both kinds if None, and images; see :class:`MapMethod`."""
+    """A method that explains a network, of `kind` or of both kinds if None, and images; see
+    :class:`MapMethod`.
+    """
 
     source: ClassVar[SourceName] = "network_sha256"
     kind: ClassVar[Kind | None] = "snn"
@@ -53,9 +55,15 @@ class ImageMethod(MapMethod):
         given: Any = self.data
         if given is not None:
             paths = [given] if isinstance(given, (str, PathLike)) else given
-            if not isinstance(paths, (list, tuple)) or not all(isinstance(path, (str, PathLike)) for path in paths):
-                raise InputError(f"explain: data is of type {type(given).__name__}, expected a name or paths")
-            object.__setattr__(self, "data", tuple(map(fspath, paths)))  # as dataclasses that are frozen set fields
+            if not isinstance(paths, (list, tuple)) or not all(
+                isinstance(path, (str, PathLike)) for path in paths
+            ):
+                raise InputError(
+                    f"explain: data is of type {type(given).__name__}, expected a name or paths"
+                )
+            object.__setattr__(
+                self, "data", tuple(map(fspath, paths))
+            )  # as dataclasses that are frozen set fields
         super().__post_init__()
 
     @abstractmethod
@@ -66,17 +74,25 @@ class ImageMethod(MapMethod):
         labels: NDArray[np.integer[Any]],
         layers: Sequence[str],
     ) -> Maps:
-        """The maps of B encoded images of a float32 network; labels (B,), -1 where unknown; layers in order."""
+        """The maps of B encoded images of a float32 network; labels (B,), -1 where unknown; layers
+        in order.
+        """
 
     def of_kind(self, kind: Kind) -> ImageMethod:
         """This method, or its stand-in, for a network of this kind; InputError if it explains none."""
         if kind != self.kind:
-            raise InputError(f"explain: {self.name} explains a network of kind {self.kind}, got {kind}")
+            raise InputError(
+                f"explain: {self.name} explains a network of kind {self.kind}, got {kind}"
+            )
         return self
 
     def chosen_layers(self, network: Network, layers: Sequence[str], where: str) -> tuple[str, ...]:
         """The layers that get maps: those that are named, or all."""
-        return mapped_layers(network.shape_of, layers, where, bands=False) if self.layered else ("input",)
+        return (
+            mapped_layers(network.shape_of, layers, where, bands=False)
+            if self.layered
+            else ("input",)
+        )
 
     def inputs(self, images: DatasetSamples, sample: int, network: Network) -> InputBatch:
         """What is explained of one sample: its encoded input."""
@@ -91,18 +107,24 @@ class ImageMethod(MapMethod):
             return None
         if isinstance(source, (str, PathLike)):
             if (Path(source) / RASTER).is_file() or Path(source).suffix == ".h5":
-                raise InputError(f"{source}: is a recording, but method {self.name} explains a network and images")
+                raise InputError(
+                    f"{source}: is a recording, but method {self.name} explains a network and "
+                    "images"
+                )
             return find_checkpoint(str(source))
         if isinstance(source, Network):
             what = (
-                "a plain Network, which does not say how images are prepared, expected a Checkpoint with preprocessing"
+                "a plain Network, which does not say how images are prepared, "
+                "expected a Checkpoint with preprocessing"
             )
         else:
             what = f"{type(source).__name__}, expected a network: its name, file or checkpoint"
         raise InputError(f"explain: got {what}")
 
     @contextmanager
-    def prepare(self, source: Any, layers: Sequence[str], steps: str, pictured: int) -> Iterator[Explainer]:
+    def prepare(
+        self, source: Any, layers: Sequence[str], steps: str, pictured: int
+    ) -> Iterator[Explainer]:
         """Load the network, and read the images."""
         # Here, because these take a while, and torch a second.
         from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint
@@ -110,13 +132,17 @@ class ImageMethod(MapMethod):
         from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
         from spikesam.pipeline.networks.samples import choose_samples
 
-        checkpoint = source if isinstance(source, Checkpoint) else load_checkpoint(source, self.kind)
+        checkpoint = (
+            source if isinstance(source, Checkpoint) else load_checkpoint(source, self.kind)
+        )
         network, where = checkpoint.network, self.name if source is checkpoint else str(source)
         method = self.of_kind(network.kind)
         with usual_defaults():
             differentiable = DifferentiableNetwork(network)
             chosen = method.chosen_layers(network, layers, where)
-            kept_steps(steps, network.timesteps, self.samples, pictured)  # refused before images are read
+            kept_steps(
+                steps, network.timesteps, self.samples, pictured
+            )  # refused before images are read
             images = choose_samples(self.data, checkpoint, self.samples, self.seed, self.download)
             kept = kept_steps(steps, network.timesteps, len(images), pictured)
             yield method._explainer(differentiable, checkpoint.class_names, images, chosen, kept)
@@ -133,20 +159,34 @@ class ImageMethod(MapMethod):
         if self.layered:
             timesteps, mapped = network.timesteps, network_layers(network, layers)
         else:
-            timesteps, mapped, kept = 1, (MapLayer("input", 0, network.input_shape[1:], 1),), ((), 0)
+            timesteps, mapped, kept = (
+                1,
+                (MapLayer("input", 0, network.input_shape[1:], 1),),
+                ((), 0),
+            )
         parameters = {name: getattr(self, name) for name in self.parameters}
-        header = MapHeader(self.name, network.sha256, parameters, timesteps, mapped, *kept, self.source)
+        header = MapHeader(
+            self.name, network.sha256, parameters, timesteps, mapped, *kept, self.source
+        )
 
         def explain(sample: int) -> Explained:
             inputs = self.inputs(images, sample, network)
             predictions, maps = self.maps(differentiable, inputs, samples.label[[sample]], layers)
-            return summed(header, sample, int(predictions[0]), {name: each[:, 0] for name, each in maps.items()})
+            return summed(
+                header,
+                sample,
+                int(predictions[0]),
+                {name: each[:, 0] for name, each in maps.items()},
+            )
 
         count = f"{len(samples)} sample{'s' * (len(samples) > 1)}"
         what = f"{self.name} maps of {count}, {timesteps} step{'s' * (timesteps > 1)}"
         unknown = int((samples.label < 0).sum())
         note = f"no label is known of {unknown} of {count}: explained for the predicted class"
-        notes = [*images.notes(self.samples), *[note] * bool(unknown and self.speaks_for == "label")]
+        notes = [
+            *images.notes(self.samples),
+            *[note] * bool(unknown and self.speaks_for == "label"),
+        ]
         subjects = partial(subjects_of, images, class_names=class_names)
         return Explainer(header, samples, explain, subjects, what, None, notes)
 
@@ -179,14 +219,18 @@ class InputMethod(ImageMethod):
         return predictions, {"input": maps[None]}
 
 
-def prepared(network: DifferentiableNetwork, inputs: InputBatch) -> tuple[Tensor, Callable[[Tensor], Tensor], Tensor]:
+def prepared(
+    network: DifferentiableNetwork, inputs: InputBatch
+) -> tuple[Tensor, Callable[[Tensor], Tensor], Tensor]:
     """The input with the samples first, logits as a function of it, and the predicted classes."""
     import torch
 
     x = torch.from_numpy(unpacked(inputs)).to(network.readout.device, torch.float32)
 
     def logits(x: Tensor) -> Tensor:
-        return network.logits(x.movedim(1, 0) if x.ndim == 5 else x)  # a current that is constant has no time
+        return network.logits(
+            x.movedim(1, 0) if x.ndim == 5 else x
+        )  # a current that is constant has no time
 
     x = x.movedim(1, 0) if x.ndim == 5 else x
     with torch.no_grad():
@@ -194,7 +238,9 @@ def prepared(network: DifferentiableNetwork, inputs: InputBatch) -> tuple[Tensor
 
 
 def positive(target: Tensor, values: Tensor) -> Attributed:
-    """Predictions, and the positive part of signed values (B, …, C, H, W) summed over all but samples and pixels."""
+    """Predictions, and the positive part of signed values (B, …, C, H, W) summed over all but
+    samples and pixels.
+    """
     import torch
 
     summed = values.detach().flatten(1, -3).sum(1, dtype=torch.float64).clamp(min=0)

@@ -1,7 +1,8 @@
-"""Layers that have maps, as a file of maps describes them, and the steps of which it keeps maps beside the sums.
+"""Layers that have maps, as a file of maps describes them, and the steps of which it keeps maps
+beside the sums.
 
-A layer without places, whose maps would be one pixel (dense, recurrent, a bank of filters), has *bands*: each neuron is
-a row of its own, and its map step by step shows neurons over time.
+A layer without places, whose maps would be one pixel (dense, recurrent, a bank of filters), has
+*bands*: each neuron is a row of its own, and its map step by step shows neurons over time.
 """
 
 from __future__ import annotations
@@ -29,34 +30,51 @@ def laid_out(shape: Shape) -> Shape:
 def map_layers(header: RasterHeader, layers: Iterable[LayerSpec]) -> tuple[MapLayer, ...]:
     """The entries of a file of maps for layers of a raster."""
     return tuple(
-        MapLayer(layer.name, layer.number, laid_out(layer.shape)[1:], header.steps_that_matter(layer))
+        MapLayer(
+            layer.name, layer.number, laid_out(layer.shape)[1:], header.steps_that_matter(layer)
+        )
         for layer in layers
     )
 
 
 def network_layers(network: Network, names: Collection[str]) -> tuple[MapLayer, ...]:
-    """The entries of a file of maps for layers of a network or ANN, in order of depth; no raster is needed."""
+    """The entries of a file of maps for layers of a network or ANN, in order of depth; no raster is
+    needed.
+    """
     rasters = zip(network.raster_names, network.raster_shapes, strict=True)
     return tuple(
-        MapLayer(name, number, shape[1:], steps_that_matter(network.timesteps, network.to_readout[name]))
+        MapLayer(
+            name, number, shape[1:], steps_that_matter(network.timesteps, network.to_readout[name])
+        )
         for number, (name, shape) in enumerate(rasters, network.first_raster)
         if name in names
     )
 
 
-def mapped_layers(shapes: Mapping[str, Shape], asked: Iterable[str], where: object, *, bands: bool) -> tuple[str, ...]:
-    """Names of the layers asked for, by name or number, in order of depth; if none is, all that have places, or all.
+def mapped_layers(
+    shapes: Mapping[str, Shape], asked: Iterable[str], where: object, *, bands: bool
+) -> tuple[str, ...]:
+    """Names of the layers asked for, by name or number, in order of depth; if none is, all that
+    have places, or all.
 
-    `shapes` has (C, H, W) by name. Without `bands`, a layer without places is refused, as is one that is unknown.
+    `shapes` has (C, H, W) by name. Without `bands`, a layer without places is refused, as is one
+    that is unknown.
     """
     first = 0 if "input" in shapes else 1
     numbers = {name: number for number, name in enumerate(shapes, first)}
-    names = {find_layer(name, numbers, where) for name in ([asked] if isinstance(asked, str) else asked)}
+    names = {
+        find_layer(name, numbers, where) for name in ([asked] if isinstance(asked, str) else asked)
+    }
     places = [name for name, shape in shapes.items() if has_places(shape)]
     if not bands and not places:
-        raise InputError(f"{where}: its layers have no places, expected at least one that has more than one")
+        raise InputError(
+            f"{where}: its layers have no places, expected at least one that has more than one"
+        )
     if not bands and (without := names - set(places)):
-        raise InputError(f"{where}: layer {min(without)!r} has no places in the image; choose from {', '.join(places)}")
+        raise InputError(
+            f"{where}: layer {min(without)!r} has no places in the image; choose from "
+            f"{', '.join(places)}"
+        )
     return tuple(name for name in shapes if name in (names or places or shapes))
 
 
@@ -64,8 +82,12 @@ PICTURED = 4  # samples of which a command draws pictures unless it is told othe
 EXPECTED = '"pictured", "all", "none", or first:last:every, such as 0:100 or ::10'
 
 
-def kept_steps(asked: str, timesteps: int, n_samples: int, pictured: int = PICTURED) -> tuple[tuple[int, ...], int]:
-    """The steps to keep, ascending, and of how many first samples; refuses what is no such choice, or means no step."""
+def kept_steps(
+    asked: str, timesteps: int, n_samples: int, pictured: int = PICTURED
+) -> tuple[tuple[int, ...], int]:
+    """The steps to keep, ascending, and of how many first samples; refuses what is no such choice,
+    or means no step.
+    """
     if pictured < 0:
         raise InputError(f"pictured: got {pictured}, expected how many samples, at least 0")
     everything = tuple(range(timesteps))
@@ -82,5 +104,7 @@ def kept_steps(asked: str, timesteps: int, n_samples: int, pictured: int = PICTU
     first, last, every = (int(part) if part else None for part in parts.groups())
     steps = everything[first:last:every]
     if not steps:
-        raise InputError(f"steps: {asked!r} means none of the {timesteps} steps, 0 to {timesteps - 1}")
+        raise InputError(
+            f"steps: {asked!r} means none of the {timesteps} steps, 0 to {timesteps - 1}"
+        )
     return steps, n_samples

@@ -29,7 +29,9 @@ GUESSES = ("centred box", "centred Gaussian")
 
 
 class Score(NamedTuple):
-    """The `value` of a measure for a method ("SAM", "spike count" or a guess) in an image's layer, "" of a guess."""
+    """The `value` of a measure for a method ("SAM", "spike count" or a guess) in an image's layer,
+    "" of a guess.
+    """
 
     image: int
     layer: str
@@ -38,27 +40,43 @@ class Score(NamedTuple):
     value: float
 
 
-def localisation_scores(raster: RasterReader, maps: MapReader, masks: Sequence[Mask | None]) -> list[Score]:
-    """Scores of the maps and spike counts of layers with places, and of each guess, of samples with a mask (H, W)."""
+def localisation_scores(
+    raster: RasterReader, maps: MapReader, masks: Sequence[Mask | None]
+) -> list[Score]:
+    """Scores of the maps and spike counts of layers with places, and of each guess, of samples with
+    a mask (H, W).
+    """
     if maps.header.source not in raster.known_as:
-        raise InputError(f"{maps.where}: maps of another raster than {raster.where}; run spikesam explain on that one")
+        raise InputError(
+            f"{maps.where}: maps of another raster than {raster.where}; run spikesam explain on "
+            "that one"
+        )
     if len(masks) != raster.n_samples:
-        raise InputError(f"{len(masks)} masks for the {raster.n_samples} samples of {raster.where}, expected as many")
+        raise InputError(
+            f"{len(masks)} masks for the {raster.n_samples} samples of {raster.where}, expected as "
+            "many"
+        )
     scores: list[Score] = []
     for sample, mask in enumerate(masks):
         if mask is None or not mask.any():
             continue
         of_layers = {}
         for layer in (layer for layer in map(raster.layer, maps) if has_places(layer.shape)):
-            counts = spike_count_sum(raster.packed(layer, sample), layer.shape, raster.steps_that_matter(layer))
+            counts = spike_count_sum(
+                raster.packed(layer, sample), layer.shape, raster.steps_that_matter(layer)
+            )
             of_layers[layer.name] = maps.read_sum(maps.layer(layer.name), sample), counts
         scores += score_sample(sample, of_layers, mask)
     return scores
 
 
 def score_sample(sample: int, of_layers: Mapping[str, tuple[Map, ...]], mask: Mask) -> list[Score]:
-    """Scores of one sample: layer -> SAM and, if known, spikes per pixel, (h, w) each; mask (H, W) bool, not empty."""
-    what = [(layer, method) for layer, maps in of_layers.items() for method in OF_LAYERS[: len(maps)]]
+    """Scores of one sample: layer -> SAM and, if known, spikes per pixel, (h, w) each; mask (H, W)
+    bool, not empty.
+    """
+    what = [
+        (layer, method) for layer, maps in of_layers.items() for method in OF_LAYERS[: len(maps)]
+    ]
     what += [("", method) for method in GUESSES]
     stack = np.empty((len(what), *mask.shape))
     place = 0
@@ -75,7 +93,9 @@ def score_sample(sample: int, of_layers: Mapping[str, tuple[Map, ...]], mask: Ma
 
 
 class GatheredScores:
-    """The scores of any number of samples, 16 bytes each; every sample has as many, of the same conditions."""
+    """The scores of any number of samples, 16 bytes each; every sample has as many, of the same
+    conditions.
+    """
 
     def __init__(self) -> None:
         self._found: dict[tuple[str, str, str], tuple[array[int], array[float]]] = {}
@@ -91,8 +111,12 @@ class GatheredScores:
             values.append(value)
 
     def summary(self) -> dict[tuple[str, str, str], Estimate]:
-        """Mean and 95 % interval of every condition: layer, method, measure; in order of appearance."""
-        estimates = means_with_intervals([np.frombuffer(values) for _, values in self._found.values()])
+        """Mean and 95 % interval of every condition: layer, method, measure; in order of
+        appearance.
+        """
+        estimates = means_with_intervals(
+            [np.frombuffer(values) for _, values in self._found.values()]
+        )
         return dict(zip(self._found, estimates, strict=True))
 
     def of_samples(self) -> Iterator[Score]:
@@ -104,13 +128,17 @@ class GatheredScores:
 
 
 @checked_arguments
-def measure(maps: MapReader | str | PathLike[str], masks: Sequence[ArrayLike | None]) -> pd.DataFrame:
-    """Measure how well maps find the objects of their images, beside two guesses that do not know the image.
+def measure(
+    maps: MapReader | str | PathLike[str], masks: Sequence[ArrayLike | None]
+) -> pd.DataFrame:
+    """Measure how well maps find the objects of their images, beside two guesses that do not know
+    the image.
 
     Parameters
     ----------
     maps : an open reader, as :func:`spikesam.explain` returns it, or the path of a file of maps
-    masks : one for each image of the file: (H, W) bool, the object's pixels in the image as the network saw it. None,
+    masks : one for each image of the file: (H, W) bool, the object's pixels in the image as the
+    network saw it. None,
         or a mask without a pixel, where the object is unknown: such images are left out
 
     Returns
@@ -118,16 +146,18 @@ def measure(maps: MapReader | str | PathLike[str], masks: Sequence[ArrayLike | N
     a row per image, layer and measure, with the columns
 
         - image: its number in the file, from 0
-        - layer: in order of depth; "" of a guess. Layers without places are left out: their maps have one column, and
-          the image has more
-        - map: the method of the file, such as "sam"; of a guess "centred box", as large as the object, or
-          "centred Gaussian"
-        - measure: "pointing game", "energy in object" or "IoU", see :mod:`spikesam.pipeline.measures.localisation`
+        - layer: in order of depth; "" of a guess. Layers without places are left out: their maps
+          have one column, and the image has more
+        - map: the method of the file, such as "sam"; of a guess "centred box", as large as the
+          object, or "centred Gaussian"
+        - measure: "pointing game", "energy in object" or "IoU", see
+          :mod:`spikesam.pipeline.measures.localisation`
         - value: of the map summed over the steps that matter; from 0 to 1, and higher is better
 
     Raises
     ------
-    InputError : if there are not as many masks as images, a mask is not (H, W) bool, or the file is damaged
+    InputError : if there are not as many masks as images, a mask is not (H, W) bool, or the file is
+    damaged
 
     Examples
     --------
@@ -146,14 +176,22 @@ def measure(maps: MapReader | str | PathLike[str], masks: Sequence[ArrayLike | N
         source = fspath(maps) if isinstance(maps, PathLike) else maps
         reader = source if isinstance(source, MapReader) else stack.enter_context(open_maps(source))
         if len(masks) != reader.n_samples:
-            raise InputError(f"masks: got {len(masks)}, expected one for each of the {reader.n_samples} images")
+            raise InputError(
+                f"masks: got {len(masks)}, expected one for each of the {reader.n_samples} images"
+            )
         scores: list[Score] = []
         for image, given in enumerate(masks):
             mask = np.zeros((1, 1), np.bool_) if given is None else np.asarray(given)
             if mask.ndim != 2 or mask.dtype != np.bool_:
-                raise InputError(f"masks: number {image} is {mask.shape} {mask.dtype}, expected (H, W) bool")
+                raise InputError(
+                    f"masks: number {image} is {mask.shape} {mask.dtype}, expected (H, W) bool"
+                )
             if mask.any():
-                layers = [layer for layer in map(reader.layer, reader) if not layer.shape[1] == 1 < mask.shape[1]]
+                layers = [
+                    layer
+                    for layer in map(reader.layer, reader)
+                    if not layer.shape[1] == 1 < mask.shape[1]
+                ]
                 sums = {layer.name: (reader.read_sum(layer, image),) for layer in layers}
                 scores += score_sample(image, sums, mask)
         table = pd.DataFrame(scores, columns=["image", "layer", "map", "measure", "value"])

@@ -1,8 +1,10 @@
-"""The contract of a method of maps, also of a raster, and the list of all: in `methods/`, found by being there.
+"""The contract of a method of maps, also of a raster, and the list of all: in `methods/`, found by
+being there.
 
-A method is a frozen dataclass. Its class says what a file of maps tells of it, its fields are its options, and
-:meth:`MapMethod.prepare` gives what computes its maps. None of the files may import torch or numba when it is imported,
-so that methods can be listed, and offline ones used, without them.
+A method is a frozen dataclass. Its class says what a file of maps tells of it, its fields are its
+options, and
+:meth:`MapMethod.prepare` gives what computes its maps. None of the files may import torch or numba
+when it is imported, so that methods can be listed, and offline ones used, without them.
 """
 
 from __future__ import annotations
@@ -45,14 +47,20 @@ class MapMethod(ABC):
     name: ClassVar[str]  # in files, commands and functions
     title: ClassVar[str]  # of its maps, for people
     shows: ClassVar[str]  # what they show, for people
-    speaks_for: ClassVar[Literal["none", "label", "prediction"]]  # the class; the prediction if no label is known
+    speaks_for: ClassVar[
+        Literal["none", "label", "prediction"]
+    ]  # the class; the prediction if no label is known
     source: ClassVar[SourceName]  # the attribute of a file that says what was explained
     parameters: ClassVar[Mapping[str, type]] = {}  # further attributes of a file
     optional: ClassVar[Mapping[str, type]] = {}  # those that a file may have or not
     offline: ClassVar[bool] = True  # `explain` computes it
-    layered: ClassVar[bool] = True  # maps any layers, and steps; otherwise the input, over all steps
+    layered: ClassVar[bool] = (
+        True  # maps any layers, and steps; otherwise the input, over all steps
+    )
     label: ClassVar[str] = ""  # on the page; the title if empty
-    on_page: ClassVar[Literal["spikes", "network", "file"]] = "file"  # what the page has its maps from
+    on_page: ClassVar[Literal["spikes", "network", "file"]] = (
+        "file"  # what the page has its maps from
+    )
     signed: ClassVar[bool] = False  # on the page: what speaks for a class, and against it
 
     def __post_init__(self) -> None:
@@ -62,11 +70,19 @@ class MapMethod(ABC):
             types = option.python or (kind.__name__ if isinstance(kind, type) else str(kind))
             refuse_other_types("explain", {name: types}, {name: value})
             if get_origin(kind) is Literal and value not in get_args(kind):
-                raise InputError(f"explain: {name} is {value!r}, expected one of {', '.join(get_args(kind))}")
-            limits = (ge, "≥", option.at_least), (lt, "below", option.below), (gt, "above", option.above)
+                raise InputError(
+                    f"explain: {name} is {value!r}, expected one of {', '.join(get_args(kind))}"
+                )
+            limits = (
+                (ge, "≥", option.at_least),
+                (lt, "below", option.below),
+                (gt, "above", option.above),
+            )
             for within, words, limit in limits:
                 if limit is not None and value is not None and not within(value, limit):
-                    raise InputError(f"explain: {name} is {value!r}, expected {number} {words} {limit}")
+                    raise InputError(
+                        f"explain: {name} is {value!r}, expected {number} {words} {limit}"
+                    )
 
     @classmethod
     def caption(cls, parameters: Mapping[str, Parameter]) -> str:
@@ -81,7 +97,9 @@ class MapMethod(ABC):
     def prepare(
         self, source: Any, layers: Sequence[str], steps: str, pictured: int
     ) -> AbstractContextManager[Explainer]:
-        """Open what is explained, a raster or a network, open or by its name; the method chooses layers if none is."""
+        """Open what is explained, a raster or a network, open or by its name; the method chooses
+        layers if none is.
+        """
 
 
 @dataclass(frozen=True)
@@ -91,7 +109,9 @@ class Explainer:
     header: MapHeader
     samples: SampleTable  # in order
     explain: Callable[[int], Explained]  # of a sample, by its position
-    subjects: Callable[[NDArray[np.int32]], list[Subject]]  # the first samples, from the chosen classes
+    subjects: Callable[
+        [NDArray[np.int32]], list[Subject]
+    ]  # the first samples, from the chosen classes
     what: str  # "maps of 3 samples, 8 steps"
     raster: RasterReader | None = None
     notes: Sequence[str] = ()  # further lines for people
@@ -104,23 +124,35 @@ class Explained(NamedTuple):
 
     prediction: int  # the class that the network chose, -1 if unknown
     sums: Mapping[str, NDArray[np.float32]]  # layer -> (H, W) ≥ 0, over the steps that matter
-    maps: Mapping[str, NDArray[np.float32]]  # layer -> (S, H, W) ≥ 0, of the steps that are kept of this sample
+    maps: Mapping[
+        str, NDArray[np.float32]
+    ]  # layer -> (S, H, W) ≥ 0, of the steps that are kept of this sample
 
 
-def summed(header: MapHeader, sample: int, prediction: int, maps: Mapping[str, NDArray[np.float32]]) -> Explained:
+def summed(
+    header: MapHeader, sample: int, prediction: int, maps: Mapping[str, NDArray[np.float32]]
+) -> Explained:
     """The part of a sample's maps (T, H, W) at all steps that a file keeps."""
     sums = {
-        layer.name: maps[layer.name][: layer.steps_that_matter].sum(axis=0, dtype=np.float64).astype(np.float32)
+        layer.name: maps[layer.name][: layer.steps_that_matter]
+        .sum(axis=0, dtype=np.float64)
+        .astype(np.float32)
         for layer in header.layers
     }
     steps = list(header.steps)
-    kept = {name: of_layer[steps] for name, of_layer in maps.items()} if sample < header.stepped else {}
+    kept = (
+        {name: of_layer[steps] for name, of_layer in maps.items()}
+        if sample < header.stepped
+        else {}
+    )
     return Explained(prediction, sums, kept)
 
 
 @cache
 def methods() -> Registry[type[MapMethod]]:
-    """Every method by its name, the default first: those of the files in `methods/`, and of entry points."""
+    """Every method by its name, the default first: those of the files in `methods/`, and of entry
+    points.
+    """
     folder = import_module(METHODS)
     found = dict[str, type[MapMethod]]()
     for file in iter_modules(folder.__path__):
@@ -133,7 +165,9 @@ def methods() -> Registry[type[MapMethod]]:
 
 
 def _is_method(thing: Any) -> bool:
-    return MapMethod in getattr(thing, "__mro__", ())  # issubclass refuses list[str], a class for Python 3.10
+    return MapMethod in getattr(
+        thing, "__mro__", ()
+    )  # issubclass refuses list[str], a class for Python 3.10
 
 
 def offline_methods() -> dict[str, type[MapMethod]]:
@@ -142,26 +176,41 @@ def offline_methods() -> dict[str, type[MapMethod]]:
 
 
 def split_method(method: str) -> tuple[str, dict[str, Any]]:
-    """The name of a method, and its options: "captum:Saliency" is captum's with the attribution Saliency."""
+    """The name of a method, and its options: "captum:Saliency" is captum's with the attribution
+    Saliency.
+    """
     name, colon, attribution = method.partition(":")
     return name, {"attribution": attribution} if colon else {}
 
 
 def method_of(header: MapHeader, where: str = "maps") -> type[MapMethod]:
-    """The method that made a file of maps, `where` in errors; refuses a file that says other things than it would."""
+    """The method that made a file of maps, `where` in errors; refuses a file that says other things
+    than it would.
+    """
     if (method := methods().get(header.method)) is None:
-        raise InputError(f"{where}: method is {header.method!r}, expected one of {', '.join(methods())}")
+        raise InputError(
+            f"{where}: method is {header.method!r}, expected one of {', '.join(methods())}"
+        )
     optional = {**method.optional, MADE_OF: str}
-    known = {**method.parameters} | {name: kind for name, kind in optional.items() if name in header.parameters}
+    known = {**method.parameters} | {
+        name: kind for name, kind in optional.items() if name in header.parameters
+    }
     if header.parameters.keys() != known.keys():
-        found, expected = (", ".join(names) or "none" for names in (header.parameters, method.parameters))
+        found, expected = (
+            ", ".join(names) or "none" for names in (header.parameters, method.parameters)
+        )
         raise InputError(f"{where}: parameters of {method.name} are {found}, expected {expected}")
     for name, kind in known.items():
         if type(value := header.parameters[name]) is not kind:
             shown = printable(repr(value), LONGEST_NAME)
-            raise InputError(f"{where}: {name} of {method.name} is {shown}, expected a value of type {kind.__name__}")
+            raise InputError(
+                f"{where}: {name} of {method.name} is {shown}, expected a value of type "
+                f"{kind.__name__}"
+            )
     if header.source_name != method.source:
-        raise InputError(f"{where}: {method.name} maps by {header.source_name}, expected {method.source}")
+        raise InputError(
+            f"{where}: {method.name} maps by {header.source_name}, expected {method.source}"
+        )
     return method
 
 
@@ -171,21 +220,31 @@ def refuse_foreign(
     spell: Callable[[str], str] = "explain: {}".format,
     flag: str = "method",
 ) -> None:
-    """Refuse options that a method has not, in a message that begins with `spell` of one; `flag` chooses the method."""
+    """Refuse options that a method has not, in a message that begins with `spell` of one; `flag`
+    chooses the method.
+    """
     own = options_of(method)
     for name in given:
         if name in ("layers", "steps"):
             if not method.layered:
-                others = [each for each in offline_methods().values() if each.layered and each.source == method.source]
+                others = [
+                    each
+                    for each in offline_methods().values()
+                    if each.layered and each.source == method.source
+                ]
                 named = f"{spell(name)} belongs to {flag} {', '.join(each.name for each in others)}"
                 raise InputError(f"{named}; {method.name} maps the input, over all steps")
         elif name not in own:
             owners = [each.name for each in offline_methods().values() if name in options_of(each)]
             if not owners:
-                near = did_you_mean(name, [*own, "method", "layers", "steps", "pictured", "overwrite", "tracker"])
+                near = did_you_mean(
+                    name, [*own, "method", "layers", "steps", "pictured", "overwrite", "tracker"]
+                )
                 has = near or f"; {method.name} has {', '.join(own)}"
                 raise InputError(f"{spell(name)} is no option of any method{has}")
-            raise InputError(f"{spell(name)} belongs to {flag} {', '.join(owners)}, got {flag} {method.name}")
+            raise InputError(
+                f"{spell(name)} belongs to {flag} {', '.join(owners)}, got {flag} {method.name}"
+            )
 
 
 Kept = tuple[tuple[int, ...], int]  # steps, and of how many first samples, see kept_steps
@@ -207,10 +266,14 @@ class RasterMethod(MapMethod):
         instead = "sam() maps an array, write_raster() makes a raster of it"
         if isinstance(source, Network):
             instead = "record the model, or simulate the network, and give the network as an option of relevance"
-        raise InputError(f"explain: got {type(source).__name__}, expected a raster or its path; {instead}")
+        raise InputError(
+            f"explain: got {type(source).__name__}, expected a raster or its path; {instead}"
+        )
 
     @contextmanager
-    def prepare(self, source: Any, layers: Sequence[str], steps: str, pictured: int) -> Iterator[Explainer]:
+    def prepare(
+        self, source: Any, layers: Sequence[str], steps: str, pictured: int
+    ) -> Iterator[Explainer]:
         """Open the raster, and close it if it was not open."""
         with opened_raster(source, "explain") as opened:
             raster = self.read(opened)
@@ -224,7 +287,9 @@ class RasterMethod(MapMethod):
         return raster
 
     @abstractmethod
-    def of_raster(self, raster: RasterReader, layers: tuple[LayerSpec, ...], kept: Kept) -> Explainer:
+    def of_raster(
+        self, raster: RasterReader, layers: tuple[LayerSpec, ...], kept: Kept
+    ) -> Explainer:
         """The explainer of these layers; made by :func:`raster_explainer`."""
 
 
@@ -238,4 +303,6 @@ def raster_explainer(
     """The explainer of a raster's samples."""
     what = f"maps of {raster.n_samples} samples, {raster.timesteps} steps"
     subjects, notes = partial(recorded_subjects, raster), (raster.silence,) * bool(raster.silence)
-    return Explainer(header, raster.samples, explain, subjects, what, raster, notes, workers, compile_kernels)
+    return Explainer(
+        header, raster.samples, explain, subjects, what, raster, notes, workers, compile_kernels
+    )

@@ -1,4 +1,6 @@
-"""What a notebook shows of maps, rasters and networks; of the first two also as a figure, see `maps.plot()`."""
+"""What a notebook shows of maps, rasters and networks; of the first two also as a figure, see
+`maps.plot()`.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +27,16 @@ from spikesam.recordings.reader import position
 
 
 def plot_maps(maps: MapReader, samples: int = 4, layers: Sequence[str] = ()) -> Figure:
-    """The first samples beside each other: image, name and answer, and below the summed maps of some layers."""
+    """The first samples beside each other: image, name and answer, and below the summed maps of
+    some layers.
+    """
     return figure_of(_maps(maps, samples, layers))
 
 
 def plot_raster(raster: RasterReader, layer: str | int | None = None, sample: int = 0) -> Figure:
-    """The spikes of a layer, the last one if none is named, in one sample: a line per neuron, a tick per spike."""
+    """The spikes of a layer, the last one if none is named, in one sample: a line per neuron, a
+    tick per spike.
+    """
     return figure_of(_raster(raster, layer, sample))
 
 
@@ -41,7 +47,10 @@ def notebook_html(shown: MapReader | RasterReader | Network) -> str:
     if isinstance(shown, MapReader):
         return html([repr(shown)], lambda: _maps(shown))
     layers = [(each.name, by_sides(each.shape), f"{each.neurons:,}") for each in shown.layers]
-    return html([repr(shown), "", in_columns([("layer", "shape", "neurons"), *layers])], lambda: _raster(shown))
+    return html(
+        [repr(shown), "", in_columns([("layer", "shape", "neurons"), *layers])],
+        lambda: _raster(shown),
+    )
 
 
 def _maps(maps: MapReader, samples: int = 4, layers: Sequence[str] = ()) -> bytes:
@@ -49,7 +58,9 @@ def _maps(maps: MapReader, samples: int = 4, layers: Sequence[str] = ()) -> byte
         raise InputError(f"plot: samples is {samples!r}, expected a whole number ≥ 1")
     names = [maps.layer(layer).name for layer in ((layers,) if isinstance(layers, str) else layers)]
     subjects = recorded_subjects(maps, maps.predictions[:samples])
-    return png_of(lambda path: draw_overview(path, maps, method_of(maps.header, maps.where), subjects, names))
+    return png_of(
+        lambda path: draw_overview(path, maps, method_of(maps.header, maps.where), subjects, names)
+    )
 
 
 def _raster(raster: RasterReader, layer: str | int | None = None, sample: int = 0) -> bytes:
@@ -59,7 +70,9 @@ def _raster(raster: RasterReader, layer: str | int | None = None, sample: int = 
     )
     subject = recorded_subjects(raster, raster.predictions[: at + 1])[at]
     facts = ", ".join(subject.facts)
-    return png_of(lambda path: draw_raster(path, spec.name, raster.packed(spec, at), spec.neurons, facts))
+    return png_of(
+        lambda path: draw_raster(path, spec.name, raster.packed(spec, at), spec.neurons, facts)
+    )
 
 
 def figure_of(picture: bytes) -> ShownFigure:

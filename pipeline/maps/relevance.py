@@ -1,19 +1,23 @@
-"""Relevance of recorded spikes: what each of them adds to one class's logit, through the weights alone.
+"""Relevance of recorded spikes: what each of them adds to one class's logit, through the weights
+alone.
 
-The logit is a sum over the spikes of the last layer, whose terms are the relevance R of these spikes. A spike's
-relevance is passed back to what raised the membrane v that fired it: over time, to what the neuron kept from the step
-before; and through the synapses to the spikes that arrived. Two rules divide it.
+The logit is a sum over the spikes of the last layer, whose terms are the relevance R of these
+spikes. A spike's relevance is passed back to what raised the membrane v that fired it: over time,
+to what the neuron kept from the step before; and through the synapses to the spikes that arrived.
+Two rules divide it.
 
-"signed" gives every part its exact share of the membrane, negative ones too. A spike fires because v > θ, so the
-divisor is never small. With leak λ, synaptic leak κ, gain g, weights w, and ρ what a spike subtracts:
+"signed" gives every part its exact share of the membrane, negative ones too. A spike fires because
+v > θ, so the divisor is never small. With leak λ, synaptic leak κ, gain g, weights w, and ρ what a
+spike subtracts:
 
     c[t]       = R[t] / v[t] + λ c[t+1]                    relevance per unit of membrane; R / v where it fired, else 0
     d[t]       = c[t] + κ d[t+1]                           and per unit of current
     R[t-1]    += -ρ c[t]                                   to the neuron's own spike that the membrane was reset by
     R_i[t-1]   = d[t] g w_i x_i[t-1]                       to a spike x_i that arrived, summed over what it reaches
 
-"positive" divides among what raised the membrane alone, as SLTRP does: over time between what was kept and the
-current I, where they are above 0; then the current's share among the spikes that excited (z⁺, or α1β0):
+"positive" divides among what raised the membrane alone, as SLTRP does: over time between what was
+kept and the current I, where they are above 0; then the current's share among the spikes that
+excited (z⁺, or α1β0):
 
     m[t]       = (λ v[t-1] - ρ s[t-1])⁺                    what the neuron kept
     c[t]       = (R[t] + m[t+1] c[t+1]) / (m[t] + I[t]⁺)
@@ -21,23 +25,24 @@ current I, where they are above 0; then the current's share among the spikes tha
     d[t]       = c[t] I[t]⁺ / E[t] + κ d[t+1]
     R_i[t-1]   = d[t] (g w_i x_i[t-1])⁺
 
-Where a layer has several inputs, all parts are theirs together. A spike that arrives d steps later gets its part at
-step t - d, and its sign counts as one of the weight.
+Where a layer has several inputs, all parts are theirs together. A spike that arrives d steps later
+gets its part at step t - d, and its sign counts as one of the weight.
 
-A product of attention, of a spike of q, of k and of v, gives each a third of its part, since it is there because of all
-of them.
+A product of attention, of a spike of q, of k and of v, gives each a third of its part, since it is
+there because of all of them.
 
-A maximum of currents is its winner: what it gets goes to the largest current of its window at that step, or to the
-first of several, row by row. A sum of currents hands all that it gets to each of them.
+A maximum of currents is its winner: what it gets goes to the largest current of its window at that
+step, or to the first of several, row by row. A sum of currents hands all that it gets to each of
+them.
 
-Both keep relevance: what reaches the input is what the readout began with, less what biases caused, and membranes that
-stood at their `min_v_mem`, whatever came before. Membranes are those of the recorded spikes, in real numbers; nothing
-is simulated anew.
+Both keep relevance: what reaches the input is what the readout began with, less what biases caused,
+and membranes that stood at their `min_v_mem`, whatever came before. Membranes are those of the
+recorded spikes, in real numbers; nothing is simulated anew.
 
 References
 ----------
-Sun et al. 2024, EventRPG, ICLR, arXiv:2403.09274: spiking layer-time-wise relevance propagation (SLTRP).
-Bach et al. 2015, PLoS ONE 10, e0130140: layer-wise relevance propagation.
+Sun et al. 2024, EventRPG, ICLR, arXiv:2403.09274: spiking layer-time-wise relevance propagation
+(SLTRP). Bach et al. 2015, PLoS ONE 10, e0130140: layer-wise relevance propagation.
 """
 
 from __future__ import annotations
@@ -61,7 +66,15 @@ from spikesam.backends.network.step import (
     pooled,
     repeated,
 )
-from spikesam.pipeline.maps.correlation import gathered, shared_by_three, to_winners, transposed, unpooled, winners, won
+from spikesam.pipeline.maps.correlation import (
+    gathered,
+    shared_by_three,
+    to_winners,
+    transposed,
+    unpooled,
+    winners,
+    won,
+)
 
 Signs = Literal["signed", "positive"]
 Target = int | NDArray[np.float64]
@@ -70,24 +83,34 @@ Part = tuple[Floats, Floats]  # weights, and the gain of every step: (1, C, 1, 1
 
 
 def relevance(
-    network: Network, spikes: Sequence[Spikes], target: Target, rule: Signs | type[RelevanceLayer] = "signed"
+    network: Network,
+    spikes: Sequence[Spikes],
+    target: Target,
+    rule: Signs | type[RelevanceLayer] = "signed",
 ) -> list[Floats]:
-    """Relevance of one sample's spikes for a class, or a weighted sum of logits, in a network's last layers.
+    """Relevance of one sample's spikes for a class, or a weighted sum of logits, in a network's
+    last layers.
 
-    `spikes` are (T, C, H, W) bool of some last layers in order of depth, the input the first of all. `target` is the
-    class, or (classes,), what each logit counts. Gives (T, C, H, W) float64 of each of these layers, in units of the
-    logit.
+    `spikes` are (T, C, H, W) bool of some last layers in order of depth, the input the first of
+    all. `target` is the class, or (classes,), what each logit counts. Gives (T, C, H, W) float64 of
+    each of these layers, in units of the logit.
     """
     return next(relevances(network, spikes, [target], rule))
 
 
 def relevances(
-    network: Network, spikes: Sequence[Spikes], targets: Iterable[Target], rule: Signs | type[RelevanceLayer] = "signed"
+    network: Network,
+    spikes: Sequence[Spikes],
+    targets: Iterable[Target],
+    rule: Signs | type[RelevanceLayer] = "signed",
 ) -> Iterator[list[Floats]]:
-    """Relevance of one sample's spikes for each of some targets, see :func:`relevance`; membranes are computed once."""
+    """Relevance of one sample's spikes for each of some targets, see :func:`relevance`; membranes
+    are computed once.
+    """
     if later := [network.layers[place].name for place, _ in network.driven if place]:
         raise NetworkError(
-            f"relevance: layer {later[0]!r} gets the numbers of the input, too, which a raster does not hold, expected "
+            f"relevance: layer {later[0]!r} gets the numbers of the input, too, which a raster "
+            "does not hold, expected "
             "spikes there, or numbers in the first layer alone"
         )
     if len(spikes) < len(network.raster_names):
@@ -102,10 +125,13 @@ def relevances(
     ]
     for target in targets:
         found = {name: np.zeros(each.shape) for name, each in fired.items()}
-        found[names[-1]] += readout_relevance(network, spikes[-1], target, exciting=of_rule.exciting)
+        found[names[-1]] += readout_relevance(
+            network, spikes[-1], target, exciting=of_rule.exciting
+        )
         for layer in layers:
             layer.begin()
-        # What reads a layer comes after it, so its own relevance is complete; in a loop, that of each step is.
+        # What reads a layer comes after it, so its own relevance is complete; in a loop, that of
+        # each step is.
         for together in [layers] if network.has_loops else [[layer] for layer in reversed(layers)]:
             for t in range(network.timesteps - 1, 0, -1):
                 for layer in together:
@@ -114,7 +140,8 @@ def relevances(
 
 
 def variance_relevance(network: Network, spikes: Sequence[Spikes]) -> list[Floats]:
-    """Relevance, "signed", of the variance over the K logits z: Σ_k (z_k - m)² / K = Σ_k (z_k - m) z_k / K, m the mean.
+    """Relevance, "signed", of the variance over the K logits z: Σ_k (z_k - m)² / K = Σ_k (z_k - m)
+    z_k / K, m the mean.
 
     That is a sum of logits with weights that the network itself gave.
     """
@@ -122,8 +149,12 @@ def variance_relevance(network: Network, spikes: Sequence[Spikes]) -> list[Float
     return relevance(network, spikes, (logits - logits.mean()) / len(logits))
 
 
-def readout_relevance(network: Network, fired: Spikes, target: Target, *, exciting: bool = False) -> Floats:
-    """Terms of a logit, or a weighted sum, that the last layer's spikes add: (T, C, H, W); those > 0 if `exciting`."""
+def readout_relevance(
+    network: Network, fired: Spikes, target: Target, *, exciting: bool = False
+) -> Floats:
+    """Terms of a logit, or a weighted sum, that the last layer's spikes add: (T, C, H, W); those >
+    0 if `exciting`.
+    """
     weight = network.readout.weight
     row = weight[target] if isinstance(target, int) else target @ weight
     terms: Floats = fired * row.reshape(fired.shape[1:]) * _counted(network)[:, None, None, None]
@@ -134,7 +165,9 @@ def logits_of(network: Network, last: Spikes) -> Floats:
     """(classes,) logits of the last layer's spikes (T, C, H, W)."""
     readout, counted = network.readout, _counted(network)
     arrived: Floats = np.tensordot(counted, last, 1).ravel()
-    bias = np.broadcast_to(np.asarray(readout.bias, np.float64), (len(counted), len(readout.weight)))
+    bias = np.broadcast_to(
+        np.asarray(readout.bias, np.float64), (len(counted), len(readout.weight))
+    )
     return readout.weight @ arrived + counted @ bias
 
 
@@ -146,9 +179,11 @@ def _counted(network: Network) -> Floats:
 
 
 class RelevanceLayer(ABC):
-    """A layer whose relevance is passed back to what it reads, a step at a time, from the last one on.
+    """A layer whose relevance is passed back to what it reads, a step at a time, from the last one
+    on.
 
-    Of the step after, `per_membrane` is relevance per unit of the membrane, `own` what its reset gives to spikes.
+    Of the step after, `per_membrane` is relevance per unit of the membrane, `own` what its reset
+    gives to spikes.
     """
 
     exciting: ClassVar[bool] = False
@@ -156,11 +191,15 @@ class RelevanceLayer(ABC):
     def __init__(self, layer: Layer, fired: Mapping[str, Spikes]) -> None:
         self.name, self.neuron = layer.name, layer.spiking_neuron
         self.fired = fired[layer.name]
-        self.inputs = [_Input(each, fired, self.fired.shape, self.exciting) for each in layer.inputs]
+        self.inputs = [
+            _Input(each, fired, self.fired.shape, self.exciting) for each in layer.inputs
+        ]
         neurons = Neurons(self.neuron, layer.inputs, self.fired.shape[1:], np.float64)
         self.membrane = np.zeros(self.fired.shape)
         for t in range(1, len(self.fired)):
-            self.membrane[t] = neurons.step(t, [each.current(t) for each in self.inputs], self.fired[t - 1])
+            self.membrane[t] = neurons.step(
+                t, [each.current(t) for each in self.inputs], self.fired[t - 1]
+            )
         self.begin()
 
     def begin(self) -> None:
@@ -176,15 +215,21 @@ class RelevanceLayer(ABC):
 
     @abstractmethod
     def share(self, t: int, relevance: Floats) -> Floats:
-        """Relevance per unit of the current of step t, for that of the spikes of step t; notes it of the membrane."""
+        """Relevance per unit of the current of step t, for that of the spikes of step t; notes it
+        of the membrane.
+        """
 
     def left(self, t: int) -> Any:
-        """The part of the membrane of step t that the next step keeps, before anything is subtracted."""
+        """The part of the membrane of step t that the next step keeps, before anything is
+        subtracted.
+        """
         leak = on_maps(self.neuron.leak)
         return leak * (1 - self.fired[t]) if self.neuron.reset == "zero" else leak
 
     def note(self, t: int, per_membrane: Floats) -> Floats:
-        """Keep what there is per unit of the membrane for step t - 1: none where it was held at its lowest."""
+        """Keep what there is per unit of the membrane for step t - 1: none where it was held at its
+        lowest.
+        """
         neuron = self.neuron
         if neuron.min_v_mem is not None:
             per_membrane = per_membrane * (self.membrane[t] > on_maps(neuron.min_v_mem))
@@ -231,9 +276,13 @@ RULES: Mapping[Signs, type[RelevanceLayer]] = {"signed": SignedShares, "positive
 
 
 class _Input:
-    """One input of a layer: the currents that recorded spikes caused, and the way back to these spikes."""
+    """One input of a layer: the currents that recorded spikes caused, and the way back to these
+    spikes.
+    """
 
-    def __init__(self, each: Input, fired: Mapping[str, Spikes], shape: tuple[int, ...], exciting: bool) -> None:
+    def __init__(
+        self, each: Input, fired: Mapping[str, Spikes], shape: tuple[int, ...], exciting: bool
+    ) -> None:
         self.input, self.fired = each, fired
         weight = np.ones(1) if each.weight is None else each.averaged_weight.astype(np.float64)
         gain = np.asarray(each.gain * 2.0**-each.shift, np.float64)[..., None, None]
@@ -242,7 +291,10 @@ class _Input:
         self.parts: dict[int, list[Part]] = {sign: [(weight, sign * gain)] for sign in (1, -1)}
         if exciting:
             self.parts = {
-                sign: [(np.maximum(half * weight, 0), np.maximum(sign * half * gain, 0)) for half in (1, -1)]
+                sign: [
+                    (np.maximum(half * weight, 0), np.maximum(sign * half * gain, 0))
+                    for half in (1, -1)
+                ]
                 for sign in (1, -1)
             }
         self.shape = shape[1:]
@@ -271,7 +323,9 @@ class _Input:
         for source, before in self._arrived(t):
             maps = pooled(self.input, repeated(before, self.input.spread))
             for weight, gain in self.parts[source.sign]:
-                found += _at(gain, t) * won(self.input, correlated(self.input, weight, maps), self.places[t])
+                found += _at(gain, t) * won(
+                    self.input, correlated(self.input, weight, maps), self.places[t]
+                )
         return found
 
     def pass_back(self, t: int, per_current: Floats, found: Mapping[str, Floats]) -> None:
@@ -283,9 +337,13 @@ class _Input:
                 shared_by_three(self.input, maps, np.asarray(handed)),
                 self.input.summands(self.input.sources),
             )
-            for share, sources in zip(shares if len(each) > 1 else [np.concatenate(shares)], each, strict=True):
+            for share, sources in zip(
+                shares if len(each) > 1 else [np.concatenate(shares)], each, strict=True
+            ):
                 for source in sources:
-                    _hand_back(source, t, share * arrived_from(source, self.fired[source.layer], t), found)
+                    _hand_back(
+                        source, t, share * arrived_from(source, self.fired[source.layer], t), found
+                    )
             return
         for source, before in self._arrived(t):
             sides = self.input.unpooled_shape(before.shape)[1:]
@@ -303,7 +361,9 @@ class _Input:
 
 
 def _hand_back(source: Source, t: int, shares: Floats, found: Mapping[str, Floats]) -> None:
-    """Add the shares of what arrived at step t, (C, H, W), to those of the steps at which it was fired."""
+    """Add the shares of what arrived at step t, (C, H, W), to those of the steps at which it was
+    fired.
+    """
     for delay, channels in source.delays.items():
         if delay <= t:
             found[source.layer][t - delay, channels] += shares[channels]

@@ -1,18 +1,23 @@
-"""The event-driven kernel behind :func:`spikesam.pipeline.maps.sam.spike_activation_maps`, compiled by numba.
+"""The event-driven kernel behind :func:`spikesam.pipeline.maps.sam.spike_activation_maps`, compiled
+by numba.
 
-Work is proportional to the number of spikes; silent neurons are never touched. What makes it fast, and why:
+Work is proportional to the number of spikes; silent neurons are never touched. What makes it fast,
+and why:
 
 * Decay is caught up when a neuron fires, from a table of e^{-γΔ}: nothing happens to it in between.
-* The bits of 64 neighbouring pixels of a channel are put into one word, wherever they begin, and only its set bits are
-  visited. Maps and channels may have any size.
-* Blocks of 64 pixels do not depend on each other. One after the other keeps the scores of a block in the cache. Of very
-  many channels some go through all steps before the next ones do, which bounds memory.
+* The bits of 64 neighbouring pixels of a channel are put into one word, wherever they begin, and
+  only its set bits are visited. Maps and channels may have any size.
+* Blocks of 64 pixels do not depend on each other. One after the other keeps the scores of a block
+  in the cache. Of very many channels some go through all steps before the next ones do, which
+  bounds memory.
 * Bits are read where they are, eight bytes at a time: no copy of the spikes is made.
-* The scores of several γ lie side by side and advance in one vector instruction or a few. Finding a spike costs more
-  than using it, so that eleven γ take about twice the time of one. Their number is compiled in.
+* The scores of several γ lie side by side and advance in one vector instruction or a few. Finding a
+  spike costs more than using it, so that eleven γ take about twice the time of one. Their number is
+  compiled in.
 
-The map of a pixel is a float64 sum over channels in ascending order; each term is a float64 recurrence over the spikes
-of one neuron. Neither depends on the other γ, on blocks, threads or other samples, so neither do the resulting bits.
+The map of a pixel is a float64 sum over channels in ascending order; each term is a float64
+recurrence over the spikes of one neuron. Neither depends on the other γ, on blocks, threads or
+other samples, so neither do the resulting bits.
 """
 
 from __future__ import annotations
@@ -50,7 +55,9 @@ def fire_all_gammas(
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> None:
         def row(position: int) -> Any:
             """Where row `arguments[position + 1]` of the array `arguments[position]` begins."""
-            array = context.make_array(signature.args[position])(context, builder, arguments[position])
+            array = context.make_array(signature.args[position])(
+                context, builder, arguments[position]
+            )
             start = builder.mul(arguments[position + 1], ir.Constant(ir.IntType(64), len(current)))
             return builder.bitcast(builder.gep(array.data, [start]), vector.as_pointer())
 
@@ -63,7 +70,9 @@ def fire_all_gammas(
             counted = builder.insert_element(counted, number, ir.Constant(ir.IntType(32), i))
         score, total = row(0), row(4)
         earlier = builder.fmul(load(score), load(row(2)))
-        builder.store(builder.fadd(earlier, ir.Constant(vector, [1.0] * len(current))), score, align=8)
+        builder.store(
+            builder.fadd(earlier, ir.Constant(vector, [1.0] * len(current))), score, align=8
+        )
         builder.store(builder.fadd(load(total), builder.fadd(earlier, counted)), total, align=8)
         return context.get_dummy_value()
 
@@ -72,13 +81,19 @@ def fire_all_gammas(
 
 @intrinsic
 def eight_bytes(_: Any, packed: Any, step: Any, byte: Any) -> tuple[Any, Callable[..., Any]]:
-    """The eight bytes of `packed[step]` from `byte` on, as one number, the first one highest; they must exist."""
+    """The eight bytes of `packed[step]` from `byte` on, as one number, the first one highest; they
+    must exist.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        at = builder.add(builder.mul(arguments[1], builder.extract_value(array.strides, 0)), arguments[2])
+        at = builder.add(
+            builder.mul(arguments[1], builder.extract_value(array.strides, 0)), arguments[2]
+        )
         word = ir.IntType(64)
-        number = builder.load(builder.bitcast(builder.gep(array.data, [at]), word.as_pointer()), align=1)
+        number = builder.load(
+            builder.bitcast(builder.gep(array.data, [at]), word.as_pointer()), align=1
+        )
         return builder.bswap(number) if sys.byteorder == "little" else number
 
     return types.uint64(packed, step, byte), generate
@@ -94,9 +109,11 @@ def sum_scores(
     current: tuple[float, ...],
     maps: NDArray[Any],
 ) -> None:
-    """Fill `maps` (G, T, P') with Σ_c S·N of packed spikes (T, ⌈C·P/8⌉), at least 8 bytes a step, from `begin` on.
+    """Fill `maps` (G, T, P') with Σ_c S·N of packed spikes (T, ⌈C·P/8⌉), at least 8 bytes a step,
+    from `begin` on.
 
-    `decays` (T, K) float64 are e^{-γΔ} by Δ and γ, K ≥ G. `current` are K ones if a spike counts itself, else zeros.
+    `decays` (T, K) float64 are e^{-γΔ} by Δ and γ, K ≥ G. `current` are K ones if a spike counts
+    itself, else zeros.
     """
     timesteps, end = np.uint64(len(packed)), begin + np.uint64(maps.shape[2])
     last_word = np.uint64(packed.shape[1]) - EIGHT
@@ -104,7 +121,9 @@ def sum_scores(
     group = min(channels, max(ONE, NEURONS // block))
     scores = np.empty((group * block, np.uint64(len(current))))
     last = np.empty(group * block, np.uint32)
-    row = ZERO if group == channels else block  # from the sums of one step to those of the next, if all must be kept
+    row = (
+        ZERO if group == channels else block
+    )  # from the sums of one step to those of the next, if all must be kept
     sums = np.zeros((row * (timesteps - ONE) + block, np.uint64(len(current))))
     for first in range(begin, end, block):
         width = min(block, end - first)
@@ -128,9 +147,13 @@ def sum_scores(
                         neuron = (channel - lowest) * block + place
                         elapsed = t - np.uint64(last[neuron])
                         last[neuron] = t
-                        fire_all_gammas(scores, neuron, decays, elapsed, sums, t * row + place, current)
+                        fire_all_gammas(
+                            scores, neuron, decays, elapsed, sums, t * row + place, current
+                        )
                 if highest == channels:
                     for g in range(np.uint64(len(maps))):
                         for pixel in range(width):
-                            maps[g, t, first - begin + pixel] = sums[t * row + width - ONE - pixel, g]
+                            maps[g, t, first - begin + pixel] = sums[
+                                t * row + width - ONE - pixel, g
+                            ]
                     sums[t * row : t * row + block] = 0

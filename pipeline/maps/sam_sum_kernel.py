@@ -1,11 +1,12 @@
 """The kernels behind :func:`spikesam.pipeline.maps.sam.spike_activation_sum`, compiled by numba.
 
-64 neighbouring pixels of a channel go through all steps at once, silent or not: their scores and sums are vectors that
-stay in registers. Per neuron and step that is a product and two additions, which cost less than finding spikes one by
-one, as :mod:`spikesam.pipeline.maps.sam_kernel` must. Nothing of size T is written.
+64 neighbouring pixels of a channel go through all steps at once, silent or not: their scores and
+sums are vectors that stay in registers. Per neuron and step that is a product and two additions,
+which cost less than finding spikes one by one, as :mod:`spikesam.pipeline.maps.sam_kernel` must.
+Nothing of size T is written.
 
-A pixel's sum is a float64 sum over channels in ascending order, and of each channel over steps. It does not depend on
-blocks, threads or other samples, so neither do the resulting bits.
+A pixel's sum is a float64 sum over channels in ascending order, and of each channel over steps. It
+does not depend on blocks, threads or other samples, so neither do the resulting bits.
 """
 
 from __future__ import annotations
@@ -30,15 +31,25 @@ LANES = ir.VectorType(ir.DoubleType(), 64)
 
 @intrinsic
 def add_trains(
-    _: Any, packed: Any, steps: Any, byte: Any, offset: Any, width: Any, decay: Any, sums: Any, current: Any
+    _: Any,
+    packed: Any,
+    steps: Any,
+    byte: Any,
+    offset: Any,
+    width: Any,
+    decay: Any,
+    sums: Any,
+    current: Any,
 ) -> tuple[Any, Callable[..., Any]]:
-    """Add to `sums` (64 float64) what the trains of up to 64 neurons of a channel give over some first steps.
+    """Add to `sums` (64 float64) what the trains of up to 64 neurons of a channel give over some
+    first steps.
 
         earlier = score · decay
         score   = earlier + spike
         sum    += spike · (score, or earlier if `current` is None)
 
-    Their bits begin `offset` bits behind byte `byte` of every step, the highest first; lane 63 is the first pixel.
+    Their bits begin `offset` bits behind byte `byte` of every step, the highest first; lane 63 is
+    the first pixel.
     """
     counts_itself = not isinstance(current, types.NoneType)
 
@@ -47,7 +58,9 @@ def add_trains(
         data = context.make_array(signature.args[6])(context, builder, arguments[6]).data
         summed = builder.bitcast(data, LANES.as_pointer())
         steps, byte, offset, width, decay = arguments[1:6]
-        decays = builder.insert_element(ir.Constant(LANES, ir.Undefined), decay, ir.Constant(ir.IntType(32), 0))
+        decays = builder.insert_element(
+            ir.Constant(LANES, ir.Undefined), decay, ir.Constant(ir.IntType(32), 0)
+        )
         spread = ir.Constant(ir.VectorType(ir.IntType(32), 64), [0] * 64)
         decays = builder.shuffle_vector(decays, ir.Constant(LANES, ir.Undefined), spread)
         ones, nothing = ir.Constant(LANES, [1.0] * 64), ir.Constant(LANES, [0.0] * 64)
@@ -72,7 +85,9 @@ def add_trains(
 def load_train_bits(
     _: Any, packed: Any, step: Any, byte: Any, offset: Any, width: Any
 ) -> tuple[Any, Callable[..., Any]]:
-    """The spikes of up to 64 neurons at one step, see :func:`add_trains`: uint64, the first one highest."""
+    """The spikes of up to 64 neurons at one step, see :func:`add_trains`: uint64, the first one
+    highest.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
@@ -82,9 +97,13 @@ def load_train_bits(
 
 
 def _load_bits(builder: Any, array: Any, step: Any, byte: Any, offset: Any, width: Any) -> Any:
-    """The bits that :func:`load_train_bits` gives; LLVM takes out of a loop over steps what does not change in it."""
+    """The bits that :func:`load_train_bits` gives; LLVM takes out of a loop over steps what does
+    not change in it.
+    """
     eight, unused = ir.Constant(BITS, 8), builder.sub(ir.Constant(BITS, 64), width)
-    spills = builder.icmp_unsigned(">", builder.add(offset, width), ir.Constant(BITS, 64))  # into a ninth byte
+    spills = builder.icmp_unsigned(
+        ">", builder.add(offset, width), ir.Constant(BITS, 64)
+    )  # into a ninth byte
     ninth = builder.select(spills, eight, ir.Constant(BITS, 0))
     behind = builder.select(spills, builder.sub(eight, offset), ir.Constant(BITS, 0))
     stride = builder.extract_value(array.strides, 0)
@@ -92,7 +111,9 @@ def _load_bits(builder: Any, array: Any, step: Any, byte: Any, offset: Any, widt
     bits = builder.load(builder.bitcast(place, BITS.as_pointer()), align=1)
     bits = builder.shl(builder.bswap(bits), offset)
     last = builder.zext(builder.load(builder.gep(place, [ninth]), align=1), BITS)
-    bits = builder.or_(bits, builder.select(spills, builder.lshr(last, behind), ir.Constant(BITS, 0)))
+    bits = builder.or_(
+        bits, builder.select(spills, builder.lshr(last, behind), ir.Constant(BITS, 0))
+    )
     return builder.shl(builder.lshr(bits, unused), unused)  # those of other channels are no spikes
 
 
@@ -106,7 +127,8 @@ def sum_trains(
     current: bool | None,
     sums: NDArray[np.float64],
 ) -> None:
-    """Fill `sums` (P) float64 with Σ_t Σ_c S·N of packed spikes (T, ⌈C·P/8⌉), at least 8 bytes a step.
+    """Fill `sums` (P) float64 with Σ_t Σ_c S·N of packed spikes (T, ⌈C·P/8⌉), at least 8 bytes a
+    step.
 
     `decay` is e^{-γ}; `current` is True if a spike counts itself, None if only earlier ones count.
     """
@@ -125,13 +147,17 @@ def sum_trains(
 
 @cached(nogil=True)
 def count_trains(
-    packed: NDArray[np.uint8], channels: np.uint64, pixels: np.uint64, steps: np.uint64, counts: NDArray[np.float32]
+    packed: NDArray[np.uint8],
+    channels: np.uint64,
+    pixels: np.uint64,
+    steps: np.uint64,
+    counts: NDArray[np.float32],
 ) -> None:
     """Fill `counts` (P) with Σ_t Σ_c S of packed spikes, see `sum_trains`.
 
-    64 counters stand side by side, a plane for each binary digit. Eight words of spikes are added up by carry-save
-    adders (Warren, Hacker's Delight, 2nd ed., section 5-1: Harley and Seal), so that the carry runs through the planes
-    once.
+    64 counters stand side by side, a plane for each binary digit. Eight words of spikes are added
+    up by carry-save adders (Warren, Hacker's Delight, 2nd ed., section 5-1: Harley and Seal), so
+    that the carry runs through the planes once.
     """
     last_word = np.uint64(packed.shape[1]) - EIGHT
     planes, words = np.empty(PLANES, np.uint64), np.empty(8, np.uint64)
@@ -160,7 +186,9 @@ def count_trains(
 
 @cached(nogil=True)
 def _add_words(planes: NDArray[np.uint64], words: NDArray[np.uint64]) -> int:
-    """Add one to the counters of every bit that is set in eight words; returns how many planes may be in use."""
+    """Add one to the counters of every bit that is set in eight words; returns how many planes may
+    be in use.
+    """
     twos, ones = _add(planes[0], words[0], words[1])
     more_twos, ones = _add(ones, words[2], words[3])
     fours, twos = _add(planes[1], twos, more_twos)

@@ -1,8 +1,10 @@
-"""How well a map finds the object, beside baselines: centred guesses, and spikes counted without SAM's kernel.
+"""How well a map finds the object, beside baselines: centred guesses, and spikes counted without
+SAM's kernel.
 
-A map is first summed over the steps whose spikes can still change the answer, then resized to the image. The object is
-a mask of the image. The measures lie between 0 (the map misses the object) and 1. A map that is zero everywhere scores
-0: it points at nothing. Every measure takes one map or a stack of them, (..., H, W), and gives a value for each, (...).
+A map is first summed over the steps whose spikes can still change the answer, then resized to the
+image. The object is a mask of the image. The measures lie between 0 (the map misses the object) and
+1. A map that is zero everywhere scores 0: it points at nothing. Every measure takes one map or a
+   stack of them, (..., H, W), and gives a value for each, (...).
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ from spikesam.pipeline.measures.maps import TIE, Map, Mask, checked
 
 
 def pointing_game(maps: Map, mask: Mask) -> NDArray[np.float64]:
-    """Share of maxima on the object, 0 … 1, without tolerance around it (Zhang et al. 2016, arXiv:1608.00507)."""
+    """Share of maxima on the object, 0 … 1, without tolerance around it (Zhang et al. 2016,
+    arXiv:1608.00507).
+    """
     values, inside = _rows("pointing game", maps, mask)
     highest = values.max(axis=-1, keepdims=True)
     maxima = values >= highest * (1 - TIE)
@@ -26,7 +30,9 @@ def pointing_game(maps: Map, mask: Mask) -> NDArray[np.float64]:
 
 
 def energy_in_object(maps: Map, mask: Mask) -> NDArray[np.float64]:
-    """Fraction of the sum, of values above 0, on the object (Wang et al. 2020, Score-CAM, arXiv:1910.01279)."""
+    """Fraction of the sum, of values above 0, on the object (Wang et al. 2020, Score-CAM,
+    arXiv:1910.01279).
+    """
     values, inside = _rows("energy in object", maps, mask)
     energy = np.maximum(values, 0, dtype=np.float64)
     total = energy.sum(axis=-1)
@@ -34,7 +40,8 @@ def energy_in_object(maps: Map, mask: Mask) -> NDArray[np.float64]:
 
 
 def iou(maps: Map, mask: Mask) -> NDArray[np.float64]:
-    """Intersection over union of the object with the pixels from half the maximum on, which was never tuned.
+    """Intersection over union of the object with the pixels from half the maximum on, which was
+    never tuned.
 
     Zhou et al. 2016 (CAM, arXiv:1512.04150) threshold at 0.2 and take the largest component's box.
     """
@@ -69,9 +76,11 @@ def _fraction(part: NDArray[Any], whole: NDArray[Any], highest: Map) -> NDArray[
 
 
 def centred_box(size: tuple[int, ...], area: float) -> NDArray[np.float64]:
-    """Guess without the image: a centred box of `area` pixels with the proportions of the image, as a map (H, W).
+    """Guess without the image: a centred box of `area` pixels with the proportions of the image, as
+    a map (H, W).
 
-    1 inside, and 1 + 1e-5 in the very centre, one or two pixels wide, where it points in the pointing game.
+    1 inside, and 1 + 1e-5 in the very centre, one or two pixels wide, where it points in the
+    pointing game.
     """
     height, width = size
     scale = np.sqrt(area / (height * width))
@@ -86,8 +95,12 @@ def centred_box(size: tuple[int, ...], area: float) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=64)
 def centred_gaussian(size: tuple[int, ...]) -> NDArray[np.float64]:
-    """Guess without image and area: a centred Gaussian (H, W) ≤ 1, with deviations of a quarter of the sides."""
-    rows, columns = (np.exp(-((((np.arange(side) + 0.5) / side - 0.5) / 0.25) ** 2) / 2) for side in size)
+    """Guess without image and area: a centred Gaussian (H, W) ≤ 1, with deviations of a quarter of
+    the sides.
+    """
+    rows, columns = (
+        np.exp(-((((np.arange(side) + 0.5) / side - 0.5) / 0.25) ** 2) / 2) for side in size
+    )
     guess: NDArray[np.float64] = rows[:, None] * columns[None, :]
     guess.setflags(write=False)
     return guess

@@ -16,23 +16,34 @@ Mask = NDArray[np.bool_]
 TIE = 1e-6  # relative; resizing leaves equal values equal only up to rounding
 
 
-def checked(where: str, maps: ArrayLike, axes: str = "(..., H, W)", *, positive: bool = False) -> Map:
-    """Maps as finite floating-point numbers of `axes`, such as "(T, H, W)"; else an InputError that names `where`."""
+def checked(
+    where: str, maps: ArrayLike, axes: str = "(..., H, W)", *, positive: bool = False
+) -> Map:
+    """Maps as finite floating-point numbers of `axes`, such as "(T, H, W)"; else an InputError that
+    names `where`.
+    """
     array = np.asarray(maps)
     if array.dtype.kind != "f":
         array = array.astype(np.float64)
     expected = [axis for axis in axes.strip("()").split(", ") if axis != "..."]
-    if array.ndim < len(expected) or (array.ndim > len(expected) and "..." not in axes) or not array.size:
+    if (
+        array.ndim < len(expected)
+        or (array.ndim > len(expected) and "..." not in axes)
+        or not array.size
+    ):
         raise InputError(f"{where}: got maps of shape {array.shape}, expected {axes}, not empty")
     if not np.isfinite(array).all():
-        raise InputError(f"{where}: got NaN or infinite values, expected finite maps; check what computed them")
+        raise InputError(
+            f"{where}: got NaN or infinite values, expected finite maps; check what computed them"
+        )
     if positive and array.min() < 0:
         raise InputError(f"{where}: got a negative value ({array.min():g}), expected maps ≥ 0")
     return array
 
 
 def resize_map(maps: Map, size: tuple[int, ...]) -> NDArray[np.float64]:
-    """Bilinear (..., h, w) -> (..., H, W) float64, centres aligned; beyond the outermost ones the nearest cell counts.
+    """Bilinear (..., h, w) -> (..., H, W) float64, centres aligned; beyond the outermost ones the
+    nearest cell counts.
 
     Equal to skimage's `resize(order=1, mode="edge", anti_aliasing=False)`, in a tenth of the time.
     """
@@ -45,7 +56,9 @@ def resize_map(maps: Map, size: tuple[int, ...]) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=64)
 def _weights(old: int, new: int) -> NDArray[np.float64]:
-    """Weight of each of `old` cells of a row in each of `new` cells: (new, old), with two weights in a row."""
+    """Weight of each of `old` cells of a row in each of `new` cells: (new, old), with two weights
+    in a row.
+    """
     centres = np.clip((np.arange(new) + 0.5) * old / new - 0.5, 0, old - 1)
     weights = np.maximum(1 - np.abs(centres[:, None] - np.arange(old)), 0)
     weights.setflags(write=False)
@@ -54,8 +67,12 @@ def _weights(old: int, new: int) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=64)
 def overlaps(old: int, new: int) -> NDArray[np.float64]:
-    """The share of each of `old` cells of a row that lies in each of `new` cells of the same row: (new, old)."""
+    """The share of each of `old` cells of a row that lies in each of `new` cells of the same row:
+    (new, old).
+    """
     edges, cells = np.arange(new + 1) * (old / new), np.arange(old)
-    shares = np.maximum(np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells), 0)
+    shares = np.maximum(
+        np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells), 0
+    )
     shares.setflags(write=False)
     return shares

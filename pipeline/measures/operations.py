@@ -1,15 +1,17 @@
-"""Synaptic operations: how often a spike is added to a neuron, beside the products (MACs) of an ANN of the same layers.
+"""Synaptic operations: how often a spike is added to a neuron, beside the products (MACs) of an ANN
+of the same layers.
 
-A spike costs one addition at every synapse that it reaches; how many those are is its fan-out. In a convolution a spike
-at the border reaches fewer neurons than one in the middle. A synapse whose weight is 0 is none, as in NeuroBench. An
-input without weights, the identity, adds each spike to one neuron. A spike that is repeated counts as often. Pooling
-and neurons count nothing.
+A spike costs one addition at every synapse that it reaches; how many those are is its fan-out. In a
+convolution a spike at the border reaches fewer neurons than one in the middle. A synapse whose
+weight is 0 is none, as in NeuroBench. An input without weights, the identity, adds each spike to
+one neuron. A spike that is repeated counts as often. Pooling and neurons count nothing.
 
-Attention adds in the order that needs fewer additions in a step: p = kᵀ · v, one for each two spikes of a head at a
-token, then a row of p for each spike of q; or s = q · kᵀ, one for each two spikes of a channel, then s[n, m] for each
-spike of v at a token m where it is not 0.
+Attention adds in the order that needs fewer additions in a step: p = kᵀ · v, one for each two
+spikes of a head at a token, then a row of p for each spike of q; or s = q · kᵀ, one for each two
+spikes of a channel, then s[n, m] for each spike of v at a token m where it is not 0.
 
-A spike counts at the step at which it fires, however long it travels, and for every input that reads it.
+A spike counts at the step at which it fires, however long it travels, and for every input that
+reads it.
 """
 
 from __future__ import annotations
@@ -22,18 +24,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.network import Input, Layer, Network, Readout, Shape, Source, SpikingNeuron, pair
+from spikesam.backends.network import (
+    Input,
+    Layer,
+    Network,
+    Readout,
+    Shape,
+    Source,
+    SpikingNeuron,
+    pair,
+)
 from spikesam.backends.network.step import arrived, factors, repeated
 
 Counts = NDArray[np.int64]
 
 
 def fan_out(synapses: Input | Readout, shape: Shape, *, dense: bool = False) -> Counts:
-    """Synapses that one value of the pooled map reaches: (C, H // y, W // x) int64, of a layer (C, H, W) = `shape`.
+    """Synapses that one value of the pooled map reaches: (C, H // y, W // x) int64, of a layer (C,
+    H, W) = `shape`.
 
-    Of a convolution it is Σ_{y, x} n[c, y, x] · rows[h, y] · columns[w, x], where n counts the outputs whose weight is
-    not 0 at place (y, x) of the kernel, and rows[h, y] is 1 if some place of the kernel has its row y on row h, else 0.
-    `dense` counts weights of 0, too, but those that only fill a kernel, see :func:`_present`.
+    Of a convolution it is Σ_{y, x} n[c, y, x] · rows[h, y] · columns[w, x], where n counts the
+    outputs whose weight is not 0 at place (y, x) of the kernel, and rows[h, y] is 1 if some place
+    of the kernel has its row y on row h, else 0. `dense` counts weights of 0, too, but those that
+    only fill a kernel, see :func:`_present`.
     """
     y, x = pool_of(synapses)
     pooled = shape[0], shape[1] // y, shape[2] // x
@@ -45,14 +58,20 @@ def fan_out(synapses: Input | Readout, shape: Shape, *, dense: bool = False) -> 
         return reached.sum(axis=0, dtype=np.int64).reshape(pooled)
     rows, columns = (
         _covering(*sides)
-        for sides in zip(pooled[1:], weight.shape[2:], pair(synapses.stride), pair(synapses.padding), strict=True)
+        for sides in zip(
+            pooled[1:], weight.shape[2:], pair(synapses.stride), pair(synapses.padding), strict=True
+        )
     )
-    return np.einsum("cyx,hy,wx->chw", reached.sum(axis=0, dtype=np.int64), rows, columns, optimize=True)
+    return np.einsum(
+        "cyx,hy,wx->chw", reached.sum(axis=0, dtype=np.int64), rows, columns, optimize=True
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class Connection:
-    """The spikes of `source`, (C, H, W) = `shape`, through one input of `target`, a layer or the readout."""
+    """The spikes of `source`, (C, H, W) = `shape`, through one input of `target`, a layer or the
+    readout.
+    """
 
     source: str
     target: str
@@ -67,7 +86,9 @@ class Connection:
     @property
     def seen(self) -> Shape:
         """(C, H, W) of the spikes, repeated where they are spread."""
-        return self.shape if isinstance(self.synapses, Readout) else self.synapses.arriving(self.shape)
+        return (
+            self.shape if isinstance(self.synapses, Readout) else self.synapses.arriving(self.shape)
+        )
 
     @property
     def dense(self) -> int:
@@ -77,12 +98,18 @@ class Connection:
         return passed * int(fan_out(self.synapses, self.seen, dense=True).sum())
 
     def operations(self, spikes: NDArray[np.bool_]) -> tuple[Counts, Counts]:
-        """Additions that spikes (T, C, H, W) cause: by step, (T,), and by cell of the pooled map, (h, w)."""
+        """Additions that spikes (T, C, H, W) cause: by step, (T,), and by cell of the pooled map,
+        (h, w).
+        """
         (y, x), (channels, height, width) = pool_of(self.synapses), self.seen
-        spikes = spikes if isinstance(self.synapses, Readout) else repeated(spikes, self.synapses.spread)
+        spikes = (
+            spikes if isinstance(self.synapses, Readout) else repeated(spikes, self.synapses.spread)
+        )
         reached = self.fan_out
         if _maximum(self.synapses):
-            spikes = spikes.reshape(len(spikes), channels, height // y, y, width // x, x).any(axis=(3, 5))
+            spikes = spikes.reshape(len(spikes), channels, height // y, y, width // x, x).any(
+                axis=(3, 5)
+            )
             y = x = 1
         else:
             reached = reached.repeat(y, axis=1).repeat(x, axis=2)
@@ -97,12 +124,16 @@ class Connection:
         return by_step, by_place
 
     def caused(self, spikes: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Additions that each spike causes, (T, C, H, W); spikes of which one maximum is passed on share its own."""
+        """Additions that each spike causes, (T, C, H, W); spikes of which one maximum is passed on
+        share its own.
+        """
         (y, x), spread = pool_of(self.synapses), getattr(self.synapses, "spread", (1, 1, 1))
         fired = repeated(spikes, spread).astype(np.float64)
         if _maximum(self.synapses):
             steps, (channels, height, width) = len(fired), self.seen
-            together = fired.reshape(steps, channels, height // y, y, width // x, x).sum(axis=(3, 5))
+            together = fired.reshape(steps, channels, height // y, y, width // x, x).sum(
+                axis=(3, 5)
+            )
             fired /= repeated(np.maximum(together, 1), (1, y, x))
         fired *= repeated(self.fan_out, (1, y, x))
         sides = [side for pair in zip(self.shape, spread, strict=True) for side in pair]
@@ -110,7 +141,9 @@ class Connection:
 
 
 def connections(network: Network) -> list[Connection]:
-    """All of a network, in order of their targets; one for each source of each input, but for attention."""
+    """All of a network, in order of their targets; one for each source of each input, but for
+    attention.
+    """
     found = [
         Connection(source.layer, layer.name, each, network.shapes[network.place(source.layer)])
         for layer in network.layers
@@ -118,12 +151,19 @@ def connections(network: Network) -> list[Connection]:
         for source in each.sources
         if not each.heads
     ]
-    return [*found, Connection(network.layers[-1].name, readout_name(network), network.readout, network.shapes[-1])]
+    return [
+        *found,
+        Connection(
+            network.layers[-1].name, readout_name(network), network.readout, network.shapes[-1]
+        ),
+    ]
 
 
 @dataclass(frozen=True, eq=False)
 class Attending:
-    """Products of the spikes of q, k (of `asked` channels, or as many) and v in one input of `target`, (V, H, W)."""
+    """Products of the spikes of q, k (of `asked` channels, or as many) and v in one input of
+    `target`, (V, H, W).
+    """
 
     target: str
     synapses: Input
@@ -140,7 +180,9 @@ class Attending:
 
     @property
     def macs(self) -> int:
-        """Products of the dense twin: q · kᵀ, and that times v, for every two tokens and each channel."""
+        """Products of the dense twin: q · kᵀ, and that times v, for every two tokens and each
+        channel.
+        """
         channels, asked, tokens = self._sizes
         return (channels + asked) * tokens**2
 
@@ -150,8 +192,12 @@ class Attending:
         channels, height, width = self.shape
         return channels, self.asked or channels, height * width
 
-    def operations(self, fired: Mapping[str, NDArray[np.bool_]], sources: Sequence[Source]) -> tuple[Counts, Counts]:
-        """Additions by step (T,), when the last spike of each fired, and by token (H, W), of spikes by layer."""
+    def operations(
+        self, fired: Mapping[str, NDArray[np.bool_]], sources: Sequence[Source]
+    ) -> tuple[Counts, Counts]:
+        """Additions by step (T,), when the last spike of each fired, and by token (H, W), of spikes
+        by layer.
+        """
         timesteps, (channels, height, width) = len(fired[sources[0].layer]), self.shape
         depth, latest = channels // self.synapses.heads, min(source.shortest for source in sources)
         given = replace(self.synapses, source=tuple(sources))
@@ -159,8 +205,12 @@ class Attending:
         for t in range(latest, timesteps + latest):
             maps = arrived(given, fired, t)
             query, key, value = factors(given, maps.astype(np.int64))
-            pairs = (key.sum(axis=1) * value.sum(axis=1)).sum(axis=0) + query.sum(axis=(0, 1)) * depth
-            asked = query * key.sum(axis=2, keepdims=True)  # how many keys of its channel each spike of q meets
+            pairs = (key.sum(axis=1) * value.sum(axis=1)).sum(axis=0) + query.sum(
+                axis=(0, 1)
+            ) * depth
+            asked = query * key.sum(
+                axis=2, keepdims=True
+            )  # how many keys of its channel each spike of q meets
             meets = query.swapaxes(1, 2) @ key > 0
             other = asked.sum(axis=(0, 1)) + (meets * value.sum(axis=1)[:, None]).sum(axis=(0, 2))
             counted = min(pairs, other, key=np.sum)
@@ -172,7 +222,12 @@ class Attending:
 def attentions(network: Network) -> list[Attending]:
     """All of a network, in order of their targets."""
     return [
-        Attending(layer.name, each, shape, (each.arriving(network.shapes[network.place(source)])[0] - shape[0]) // 2)
+        Attending(
+            layer.name,
+            each,
+            shape,
+            (each.arriving(network.shapes[network.place(source)])[0] - shape[0]) // 2,
+        )
         for layer, shape in zip(network.layers, network.shapes[1:], strict=True)
         for each in layer.inputs
         if each.heads
@@ -181,10 +236,12 @@ def attentions(network: Network) -> list[Attending]:
 
 
 def products(network: Network) -> dict[str, int]:
-    """MACs of one pass of an ANN with these layers, by layer, the readout the last: each value at each synapse.
+    """MACs of one pass of an ANN with these layers, by layer, the readout the last: each value at
+    each synapse.
 
-    Zeros around the image are not counted, nor what only fills a kernel, passes values on, or takes their maximum. What
-    an input sums or averages becomes one value first. ON and OFF planes of Poisson spikes are one image to an ANN.
+    Zeros around the image are not counted, nor what only fills a kernel, passes values on, or takes
+    their maximum. What an input sums or averages becomes one value first. ON and OFF planes of
+    Poisson spikes are one image to an ANN.
     """
     found = {layer.name: 0 for layer in network.layers}
     for layer in network.layers:
@@ -193,7 +250,9 @@ def products(network: Network) -> dict[str, int]:
             if each.weight is not None and not passes_on(each.weight) and not _takes_maximum(layer):
                 seen = each.arriving(network.shapes[network.place(source)])
                 macs = int(fan_out(each, seen, dense=True).sum())
-                found[layer.name] += macs // (2 if source == "input" and network.encoder == "poisson" else 1)
+                found[layer.name] += macs // (
+                    2 if source == "input" and network.encoder == "poisson" else 1
+                )
     for attending in attentions(network):
         found[attending.target] += attending.macs
     readout = network.readout.weight
@@ -209,7 +268,9 @@ def readout_name(network: Network) -> str:
 
 
 def passes_on(weight: NDArray[Any]) -> bool:
-    """True of weights that only pass values on: each output takes one of several values, all by the same factor."""
+    """True of weights that only pass values on: each output takes one of several values, all by the
+    same factor.
+    """
     taken = weight.reshape(len(weight), -1)
     used = weight[weight != 0]
     if taken.shape[1] == 1 or not used.size:
@@ -218,26 +279,39 @@ def passes_on(weight: NDArray[Any]) -> bool:
 
 
 def only_repeats(layer: Layer) -> bool:
-    """True of a layer without memory: spikes alone decide whether it fires a step later, as in relays."""
+    """True of a layer without memory: spikes alone decide whether it fires a step later, as in
+    relays.
+    """
     neuron = layer.neuron
     return (
-        isinstance(neuron, SpikingNeuron) and neuron.reset == "zero" and not np.any(neuron.leak + neuron.synaptic_leak)
+        isinstance(neuron, SpikingNeuron)
+        and neuron.reset == "zero"
+        and not np.any(neuron.leak + neuron.synaptic_leak)
     )
 
 
 def _takes_maximum(layer: Layer) -> bool:
-    """True of a layer that fires where any spike arrives, through equal weights: a maximum pooling of spikes."""
+    """True of a layer that fires where any spike arrives, through equal weights: a maximum pooling
+    of spikes.
+    """
     weight = layer.inputs[0].weight
     if weight is None:
         return False
     used = weight[weight != 0]
-    return only_repeats(layer) and layer.kind == "conv" and used.size > 0 and bool((used == used[0]).all())
+    return (
+        only_repeats(layer)
+        and layer.kind == "conv"
+        and used.size > 0
+        and bool((used == used[0]).all())
+    )
 
 
 def _present(weight: NDArray[Any]) -> NDArray[np.bool_]:
-    """The weights of a layer, of 0 or not, without the zeros by which a kernel of groups or with gaps was filled up.
+    """The weights of a layer, of 0 or not, without the zeros by which a kernel of groups or with
+    gaps was filled up.
 
-    Channels are in one group if weights lead from one to the other. A gap is a row or column of the kernel without any.
+    Channels are in one group if weights lead from one to the other. A gap is a row or column of the
+    kernel without any.
     """
     if weight.ndim == 2 or not weight.any():
         return np.ones(weight.shape, np.bool_)
@@ -260,7 +334,9 @@ def _maximum(synapses: Input | Readout) -> bool:
 
 
 def _covering(side: int, kernel: int, stride: int, padding: int) -> Counts:
-    """Which places of a kernel lie on which cell, at some step of the kernel: (side, kernel) int64 of 0 and 1."""
+    """Which places of a kernel lie on which cell, at some step of the kernel: (side, kernel) int64
+    of 0 and 1.
+    """
     first = np.arange(side)[:, None] + padding - np.arange(kernel)[None]  # where the kernel begins
     places = (side + 2 * padding - kernel) // stride + 1
     return ((first % stride == 0) & (first >= 0) & (first < places * stride)).astype(np.int64)

@@ -26,17 +26,26 @@ class Estimate(NamedTuple):
 
 
 def mean_with_interval(values: ArrayLike) -> Estimate:
-    """Mean of n ≥ 1 measures in [0, 1], and its 95 % interval: Wilson's of hits and misses, else the bootstrap's."""
+    """Mean of n ≥ 1 measures in [0, 1], and its 95 % interval: Wilson's of hits and misses, else
+    the bootstrap's.
+    """
     return means_with_intervals([values])[0]
 
 
 def means_with_intervals(measures: Sequence[ArrayLike]) -> list[Estimate]:
-    """:func:`mean_with_interval` of several measures of the same images, which are resampled once for all."""
+    """:func:`mean_with_interval` of several measures of the same images, which are resampled once
+    for all.
+    """
     samples = [checked_values("mean", values) for values in measures]
-    found = {place: _wilson(sample) for place, sample in enumerate(samples) if set(sample) <= {0.0, 1.0}}
+    found = {
+        place: _wilson(sample) for place, sample in enumerate(samples) if set(sample) <= {0.0, 1.0}
+    }
     others = [place for place in range(len(samples)) if place not in found]
     resampled = zip(others, bootstrap_means([samples[place] for place in others]), strict=True)
-    found |= {place: Estimate(1, each.mean, 0.0, 1.0) if each.n == 1 else each for place, each in resampled}
+    found |= {
+        place: Estimate(1, each.mean, 0.0, 1.0) if each.n == 1 else each
+        for place, each in resampled
+    }
     return [found[place] for place in range(len(samples))]
 
 
@@ -49,13 +58,17 @@ def _wilson(sample: NDArray[np.float64]) -> Estimate:
 
 
 def bootstrap_means(measures: Sequence[ArrayLike], seed: int = 0) -> list[Estimate]:
-    """Means of any measures of the same n images, and the 2.5th and 97.5th percentile of the means of seeded resamples.
+    """Means of any measures of the same n images, and the 2.5th and 97.5th percentile of the means
+    of seeded resamples.
 
-    The percentile bootstrap (Efron 1979, Ann. Statist. 7) is a little too narrow for fewer than about 20 values.
+    The percentile bootstrap (Efron 1979, Ann. Statist. 7) is a little too narrow for fewer than
+    about 20 values.
     """
     samples = [checked_values("bootstrap", values) for values in measures]
     if len(lengths := {len(sample) for sample in samples}) > 1:
-        raise InputError(f"bootstrap: got measures of {sorted(lengths)} images, expected the same images in all")
+        raise InputError(
+            f"bootstrap: got measures of {sorted(lengths)} images, expected the same images in all"
+        )
     if not samples or len(samples[0]) == 1:
         return [Estimate(1, float(sample[0]), -np.inf, np.inf) for sample in samples]
     random, n = np.random.default_rng(seed), len(samples[0])
@@ -65,22 +78,31 @@ def bootstrap_means(measures: Sequence[ArrayLike], seed: int = 0) -> list[Estima
         for sample, of_sample in zip(samples, means, strict=True):
             of_sample[first : first + BLOCK] = sample.take(rows).mean(axis=1)
     ends = [np.percentile(of_sample, [2.5, 97.5]).tolist() for of_sample in means]
-    return [Estimate(n, float(sample.mean()), *each) for sample, each in zip(samples, ends, strict=True)]
+    return [
+        Estimate(n, float(sample.mean()), *each) for sample, each in zip(samples, ends, strict=True)
+    ]
 
 
 def checked_values(where: str, values: ArrayLike) -> NDArray[np.float64]:
     """The values in a row, at least one and all finite; otherwise an InputError."""
     sample = np.asarray(values, np.float64)
     if sample.ndim != 1 or not len(sample):
-        raise InputError(f"{where}: got values of shape {sample.shape}, expected at least one in a row")
+        raise InputError(
+            f"{where}: got values of shape {sample.shape}, expected at least one in a row"
+        )
     if not np.isfinite(sample).all():
-        raise InputError(f"{where}: got NaN or infinite values, expected finite ones; leave out what has no value")
+        raise InputError(
+            f"{where}: got NaN or infinite values, expected finite ones; leave out what has no "
+            "value"
+        )
     return sample
 
 
 def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """Shares of the classes, (N, K) float64, of logits (N, K)."""
-    shares: NDArray[np.float64] = np.exp(logits - logits.max(axis=1, keepdims=True), dtype=np.float64)
+    shares: NDArray[np.float64] = np.exp(
+        logits - logits.max(axis=1, keepdims=True), dtype=np.float64
+    )
     return shares / shares.sum(axis=1, keepdims=True)
 
 
@@ -97,7 +119,9 @@ class PairedAccuracy:
     accuracy_by_seed: dict[str, list[float]]
 
 
-def paired_accuracy(float32: NDArray[np.int64], fixed: NDArray[np.int64], labels: NDArray[np.int32]) -> PairedAccuracy:
+def paired_accuracy(
+    float32: NDArray[np.int64], fixed: NDArray[np.int64], labels: NDArray[np.int32]
+) -> PairedAccuracy:
     """Both precisions compared seed by seed: (seeds, N) predicted classes of each, and (N,) labels."""
     by_seed = {"float32": (float32 == labels).mean(axis=1), "fixed": (fixed == labels).mean(axis=1)}
     differences = by_seed["fixed"] - by_seed["float32"]

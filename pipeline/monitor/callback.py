@@ -10,9 +10,11 @@ from spikesam.pipeline.monitor.monitor import Monitor
 
 
 class MonitorCallback(lightning.Callback):
-    """Records one fixed batch every few epochs of a training with Lightning, see :class:`spikesam.Monitor`.
+    """Records one fixed batch every few epochs of a training with Lightning, see
+    :class:`spikesam.Monitor`.
 
-    Numbers and pictures go to those of the trainer's loggers that have `add_scalar` and `add_image`, as TensorBoard's.
+    Numbers and pictures go to those of the trainer's loggers that have `add_scalar` and
+    `add_image`, as TensorBoard's.
 
     Parameters
     ----------
@@ -27,7 +29,8 @@ class MonitorCallback(lightning.Callback):
     --------
     >>> import spikesam, torch
     >>> callback = spikesam.MonitorCallback(torch.rand(4, 1, 8, 8), every=5)
-    >>> # lightning.Trainer(callbacks=[callback]).fit(module, loader); callback.monitor.strip("lif1")
+    >>> # lightning.Trainer(callbacks=[callback]).fit(module, loader);
+    callback.monitor.strip("lif1")
     """
 
     def __init__(self, batch: Any, **options: Any) -> None:
@@ -37,7 +40,9 @@ class MonitorCallback(lightning.Callback):
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Make the monitor."""
         batch = pl_module.transfer_batch_to_device(self._batch, pl_module.device, 0)
-        written = [each.experiment for each in trainer.loggers if hasattr(each.experiment, "add_image")]
+        written = [
+            each.experiment for each in trainer.loggers if hasattr(each.experiment, "add_image")
+        ]
         self.monitor = Monitor(pl_module, batch, written, **self._options)
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:

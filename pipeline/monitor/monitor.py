@@ -49,11 +49,13 @@ class Logger(Protocol):
 
 
 class Monitor:
-    """Records one fixed batch every few epochs: how often layers fire, which neurons are dead or saturated, and maps.
+    """Records one fixed batch every few epochs: how often layers fire, which neurons are dead or
+    saturated, and maps.
 
-    Call it after each epoch. The batch is run in evaluation mode, without gradients, always with the same random
-    numbers; the weights, the modes of all modules and the random numbers of the training stay as they are. Neurons keep
-    the state that the batch left, as after any other batch: reset them before the next.
+    Call it after each epoch. The batch is run in evaluation mode, without gradients, always with
+    the same random numbers; the weights, the modes of all modules and the random numbers of the
+    training stay as they are. Neurons keep the state that the batch left, as after any other batch:
+    reset them before the next.
 
     Parameters
     ----------
@@ -62,12 +64,16 @@ class Monitor:
     logger : takes numbers and pictures, such as TensorBoard's `SummaryWriter`; several in a list
     every : epochs from one recording to the next
     run : called with model and batch, runs all steps from rest; `model(batch)` if not given
-    network : makes of the model a network, by which its energy is counted: `lambda model: spikesam.from_torch(model,
-        batch, timesteps=10)`. In an epoch in which it cannot, no energy is logged, nor where the model takes spikes,
-        since its input is not recorded
-    layers : see :func:`spikesam.record`; name them where neurons are written by hand, which are found by what they fire
-    out : folder in which the recordings stay, `epoch-0010/raster.h5` and so on; they are not kept if not given
-    options : of the recording, see :func:`spikesam.record`: `layout`, `axes`, `grid`, `counts`; and of the maps, see
+    network : makes of the model a network, by which its energy is counted: `lambda model:
+    spikesam.from_torch(model,
+        batch, timesteps=10)`. In an epoch in which it cannot, no energy is logged, nor where the
+        model takes spikes, since its input is not recorded
+    layers : see :func:`spikesam.record`; name them where neurons are written by hand, which are
+    found by what they fire
+    out : folder in which the recordings stay, `epoch-0010/raster.h5` and so on; they are not kept
+    if not given
+    options : of the recording, see :func:`spikesam.record`: `layout`, `axes`, `grid`, `counts`; and
+    of the maps, see
         :func:`spikesam.explain`: `gamma`, `variant`
 
     Attributes
@@ -118,7 +124,9 @@ class Monitor:
         if not isinstance(every, int) or isinstance(every, bool) or every < 1:
             raise InputError(f"monitor: every is {every!r}, expected a number of epochs ≥ 1")
         self.model, self.batch, self.every = model, batch, every
-        several: Any = () if logger is None else [logger] if hasattr(logger, "add_scalar") else logger
+        several: Any = (
+            () if logger is None else [logger] if hasattr(logger, "add_scalar") else logger
+        )
         self.loggers: list[Logger] = list(several)
         self.history = pd.DataFrame({name: [] for name in ("epoch", "layer", *NUMBERS)})
         self.maps: dict[int, Maps] = {}
@@ -140,16 +148,24 @@ class Monitor:
         """
         if epoch % self.every:
             return None
-        folder = nullcontext(Path(self._out, f"epoch-{epoch:04d}")) if self._out else TemporaryDirectory()
+        folder = (
+            nullcontext(Path(self._out, f"epoch-{epoch:04d}"))
+            if self._out
+            else TemporaryDirectory()
+        )
         with folder as place, self._recorded(Path(place)) as raster:
             rows = pd.DataFrame([{"epoch": epoch, **_row(raster[name])} for name in raster])
             rows = rows.join(self._energy(raster), on="layer")
             drawn = [layer.name for layer in raster.layers if has_places(layer.shape)]
             maps = {}
             if drawn:
-                with explain(raster, Path(place, "sam.h5"), steps="none", overwrite=True, **self._options) as found:
+                with explain(
+                    raster, Path(place, "sam.h5"), steps="none", overwrite=True, **self._options
+                ) as found:
                     maps = {name: found[name].sum[:] for name in drawn}
-        self.history = rows if self.history.empty else pd.concat([self.history, rows], ignore_index=True)
+        self.history = (
+            rows if self.history.empty else pd.concat([self.history, rows], ignore_index=True)
+        )
         self.maps[epoch] = maps
         for logger in self.loggers:
             for row in rows.to_dict("records"):
@@ -161,7 +177,9 @@ class Monitor:
         return rows
 
     def _energy(self, raster: RasterReader) -> pd.DataFrame:
-        """Operations and joules by layer; without columns where no network is asked for, or none can be made."""
+        """Operations and joules by layer; without columns where no network is asked for, or none
+        can be made.
+        """
         if self._network is not None:
             try:
                 with evaluating(self.model):
@@ -175,13 +193,18 @@ class Monitor:
         return f"<Monitor of {type(self.model).__name__}, every {self.every} epochs: {len(self.maps)} recorded>"
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the last recorded epoch, and the maps of the deepest layer by epoch."""
+        """What a notebook shows: the last recorded epoch, and the maps of the deepest layer by
+        epoch.
+        """
         last = self.history[self.history["epoch"] == self.history["epoch"].max()]
         names = [name for maps in self.maps.values() for name in maps] or [""]
-        return html([f"{len(self.maps)} recorded epochs", last], lambda: self.strip(names[-1])._repr_png_())
+        return html(
+            [f"{len(self.maps)} recorded epochs", last], lambda: self.strip(names[-1])._repr_png_()
+        )
 
     def strip(self, layer: str, samples: int = 4) -> ShownFigure:
-        """A picture: the maps of a layer, a row for each of the first samples, a column for each recorded epoch.
+        """A picture: the maps of a layer, a row for each of the first samples, a column for each
+        recorded epoch.
 
         Raises
         ------
@@ -191,7 +214,10 @@ class Monitor:
             raise InputError("strip: nothing was recorded yet; call the monitor after each epoch")
         found = {epoch: maps[layer][:samples] for epoch, maps in self.maps.items() if layer in maps}
         if not found:
-            known = ", ".join(dict.fromkeys(name for maps in self.maps.values() for name in maps)) or "none"
+            known = (
+                ", ".join(dict.fromkeys(name for maps in self.maps.values() for name in maps))
+                or "none"
+            )
             raise InputError(f"strip: no maps of layer {layer!r}; there are maps of: {known}")
         return draw_strip(found, layer)
 
@@ -200,7 +226,9 @@ class Monitor:
         """The raster of the batch, while the block runs."""
         with evaluating(self.model), torch.no_grad():
             torch.manual_seed(0)
-            with record(self.model, folder, self._layers, overwrite=True, **self._recording) as recording:
+            with record(
+                self.model, folder, self._layers, overwrite=True, **self._recording
+            ) as recording:
                 self._run(self.model, self.batch)
                 recording.finish()
         with recording.raster as raster:
@@ -209,9 +237,13 @@ class Monitor:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """While the block runs, the model is in evaluation mode; afterwards modes and random numbers are as before."""
+    """While the block runs, the model is in evaluation mode; afterwards modes and random numbers
+    are as before.
+    """
     modes = {module: module.training for module in model.modules()}
-    devices = sorted({each.device.index or 0 for each in model.parameters() if each.device.type == "cuda"})
+    devices = sorted(
+        {each.device.index or 0 for each in model.parameters() if each.device.type == "cuda"}
+    )
     model.eval()
     try:
         with torch.random.fork_rng(devices):
@@ -239,7 +271,9 @@ def _row(layer: RecordedLayer) -> dict[str, Any]:
 
 
 def beside(sums: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Maps of samples, (N, H, W), in a row, by one scale of colour: (3, H', W') as loggers take pictures."""
+    """Maps of samples, (N, H, W), in a row, by one scale of colour: (3, H', W') as loggers take
+    pictures.
+    """
     times = max(1, -(-SMALLEST // max(sums.shape[1:])))
     enlarged = sums.repeat(times, axis=1).repeat(times, axis=2)
     coloured = HEAT(enlarged / (enlarged.max() or 1))[..., :3]
@@ -249,7 +283,9 @@ def beside(sums: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def draw_strip(maps: Mapping[int, NDArray[np.float32]], layer: str) -> ShownFigure:
-    """The maps of a layer by epoch, (N, H, W) each; of many epochs some, the first and the last among them."""
+    """The maps of a layer by epoch, (N, H, W) each; of many epochs some, the first and the last
+    among them.
+    """
     epochs = list(maps)
     if len(epochs) > MOST:
         epochs = [epochs[round(place)] for place in np.linspace(0, len(epochs) - 1, MOST)]
@@ -257,4 +293,8 @@ def draw_strip(maps: Mapping[int, NDArray[np.float32]], layer: str) -> ShownFigu
     each = ([Cell(heat / largest) for heat in maps[epoch]] for epoch in epochs)
     rows = [Row("", cells) for cells in zip_longest(*each)]
     title = f"SAM of layer {printable(layer, LONGEST_NAME)} while it was trained"
-    return figure_of(png_of(lambda path: draw_maps(path, title, ABOUT, [f"epoch {epoch}" for epoch in epochs], rows)))
+    return figure_of(
+        png_of(
+            lambda path: draw_maps(path, title, ABOUT, [f"epoch {epoch}" for epoch in epochs], rows)
+        )
+    )

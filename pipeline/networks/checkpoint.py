@@ -1,4 +1,6 @@
-"""Checkpoints: a network with its class names and image preparation, in one file that executes nothing."""
+"""Checkpoints: a network with its class names and image preparation, in one file that executes
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,8 @@ class Checkpoint(Shown):
     Parameters
     ----------
     network : Network, usually float32
-    preprocessing : of the images or events it was trained on; None if the caller brings arrays alone
+    preprocessing : of the images or events it was trained on; None if the caller brings arrays
+    alone
     classes : identifiers, in the order of the readout
     class_names : in that order, for people
     """
@@ -44,18 +47,29 @@ class Checkpoint(Shown):
     class_names: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.network, Network) and isinstance(self.preprocessing, Preparation | None)):
+        if not (
+            isinstance(self.network, Network) and isinstance(self.preprocessing, Preparation | None)
+        ):
             found = f"{type(self.network).__name__} and {type(self.preprocessing).__name__}"
-            raise InputError(f"checkpoint: got {found}, expected a Network and its Preprocessing, EventBinning or None")
+            raise InputError(
+                f"checkpoint: got {found}, expected a Network and its Preprocessing, EventBinning "
+                "or None"
+            )
         _check_preparation(self.network, self.preprocessing)
         for field in ("classes", "class_names"):
             names = getattr(self, field)
-            if not (isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names)):
-                raise InputError(f"checkpoint: {field} are {printable(repr(names), LONGEST_NAME)}, expected texts")
+            if not (
+                isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names)
+            ):
+                raise InputError(
+                    f"checkpoint: {field} are {printable(repr(names), LONGEST_NAME)}, expected "
+                    "texts"
+                )
             object.__setattr__(self, field, tuple(names))
         if not len(self.classes) == len(self.class_names) == self.network.classes:
             raise InputError(
-                f"checkpoint: {len(self.classes)} classes with {len(self.class_names)} names, but the network has "
+                f"checkpoint: {len(self.classes)} classes with {len(self.class_names)} names, but "
+                "the network has "
                 f"{self.network.classes} outputs"
             )
 
@@ -68,25 +82,39 @@ class Checkpoint(Shown):
         yield str(self.network)
 
     def _picture(self) -> bytes:
-        from spikesam.pipeline.drawing.network import draw_network  # matplotlib takes a second to import
+        from spikesam.pipeline.drawing.network import (
+            draw_network,
+        )  # matplotlib takes a second to import
 
         return draw_network(self.network)._repr_png_()
 
     def is_called(self, classes: Sequence[str]) -> bool:
         """True if its classes are these, in this order, each by its identifier or its name."""
-        asked, *known = ([comparable(each) for each in names] for names in (classes, self.classes, self.class_names))
-        return len(asked) == len(known[0]) and all(each in both for each, *both in zip(asked, *known, strict=True))
+        asked, *known = (
+            [comparable(each) for each in names]
+            for names in (classes, self.classes, self.class_names)
+        )
+        return len(asked) == len(known[0]) and all(
+            each in both for each, *both in zip(asked, *known, strict=True)
+        )
 
     @property
     def preparation(self) -> Preparation:
         """The preparation of images or events; an InputError if the network takes spikes alone."""
         if self.preprocessing is None:
-            what, of = ("spikes", "0 and 1") if self.network.encoder == "spikes" else ("numbers", "floating point")
+            what, of = (
+                ("spikes", "0 and 1")
+                if self.network.encoder == "spikes"
+                else ("numbers", "floating point")
+            )
             axes = "(N, C, H, W)" if self.network.takes_images else "(T, N, C, H, W)"
-            saved = "; for images, import it by from_torch(…, preprocessing=spikesam.Preprocessing(…))"
+            saved = (
+                "; for images, import it by from_torch(…, preprocessing=spikesam.Preprocessing(…))"
+            )
             saved *= self.network.takes_images
             raise InputError(
-                f"data: the network takes {what} that the caller brings; give an array {axes} of {of}{saved}"
+                f"data: the network takes {what} that the caller brings; give an array {axes} of "
+                f"{of}{saved}"
             )
         return self.preprocessing
 
@@ -95,7 +123,9 @@ class Checkpoint(Shown):
         """The preparation of images; an InputError if the network takes events or spikes."""
         if not isinstance(self.preprocessing, Preprocessing):
             takes = "spikes" if self.preprocessing is None else "events"
-            raise InputError(f"checkpoint: the network takes {takes}, expected one that takes images")
+            raise InputError(
+                f"checkpoint: the network takes {takes}, expected one that takes images"
+            )
         return self.preprocessing
 
 
@@ -103,17 +133,22 @@ class Checkpoint(Shown):
 def save_checkpoint(checkpoint: Checkpoint | Network, path: str | PathLike[str]) -> None:
     """Write a checkpoint as safetensors; its folder is made if it is missing.
 
-    A plain network becomes a checkpoint whose classes are called by their numbers, and whose input the caller brings as
-    arrays: `spikesam.simulate(path, arrays)`. For `spikesam run`, give a :class:`Checkpoint` with preprocessing.
+    A plain network becomes a checkpoint whose classes are called by their numbers, and whose input
+    the caller brings as arrays: `spikesam.simulate(path, arrays)`. For `spikesam run`, give a
+    :class:`Checkpoint` with preprocessing.
     """
     path = Path(path)
     if isinstance(checkpoint, Network):
         checkpoint = named_network(checkpoint)
     if not isinstance(checkpoint, Checkpoint):
-        raise InputError(f"save: got {type(checkpoint).__name__}, expected a Checkpoint or a Network")
+        raise InputError(
+            f"save: got {type(checkpoint).__name__}, expected a Checkpoint or a Network"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     about = {
-        "preprocessing": None if checkpoint.preprocessing is None else asdict(checkpoint.preprocessing),
+        "preprocessing": None
+        if checkpoint.preprocessing is None
+        else asdict(checkpoint.preprocessing),
         "classes": checkpoint.classes,
         "class_names": checkpoint.class_names,
     }
@@ -123,7 +158,9 @@ def save_checkpoint(checkpoint: Checkpoint | Network, path: str | PathLike[str])
 def named_network(
     network: Network, class_names: Sequence[str] = (), preprocessing: Preparation | None = None
 ) -> Checkpoint:
-    """A network with names of its classes, their numbers if none are given, and the preparation of its images."""
+    """A network with names of its classes, their numbers if none are given, and the preparation of
+    its images.
+    """
     names = tuple(class_names) or tuple(map(str, range(network.classes)))
     return Checkpoint(network, preprocessing, names, names)
 
@@ -151,46 +188,64 @@ def load_checkpoint(name_or_path: str | PathLike[str], kind: Kind | None = None)
     path = find_checkpoint(str(name_or_path), kind)
     network, metadata = read_network(path)
     if kind == "snn" and network.kind == "ann":
-        raise InputError(f"{path}: an ANN, which does not spike, expected a spiking network", "convert")
+        raise InputError(
+            f"{path}: an ANN, which does not spike, expected a spiking network", "convert"
+        )
     if kind == "ann" and network.kind == "snn":
         raise InputError(
             f'{path}: a spiking network, expected an ANN; train one with network.neuron = "relu", or take a bundled one'
         )
     if "checkpoint" not in metadata:
         raise InputError(
-            f"{path}: a network without class names and image preparation; make a checkpoint with save_checkpoint()"
+            f"{path}: a network without class names and image preparation; make a checkpoint with "
+            "save_checkpoint()"
         )
     try:
         about = parse_json(metadata["checkpoint"], "checkpoint metadata")
-        return Checkpoint(network, _preparation(about["preprocessing"]), about["classes"], about["class_names"])
+        return Checkpoint(
+            network, _preparation(about["preprocessing"]), about["classes"], about["class_names"]
+        )
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except (ValueError, KeyError, TypeError) as error:
         reason = printable(repr(error), 200)
-        raise InputError(f"{path}: its checkpoint metadata is incomplete or malformed: {reason}") from None
+        raise InputError(
+            f"{path}: its checkpoint metadata is incomplete or malformed: {reason}"
+        ) from None
 
 
 def check_fit(checkpoint: Checkpoint, config: Config, name: str) -> None:
     """Refuse a checkpoint that contradicts the sections of a configuration file that describe it."""
     network, prepare, data = checkpoint.network, checkpoint.preprocessing, config.data
-    pairs: dict[str, tuple[object, object]] = {}  # what the checkpoint holds, and what the file says
+    pairs: dict[
+        str, tuple[object, object]
+    ] = {}  # what the checkpoint holds, and what the file says
     if "network" in config.model_fields_set:
         pairs["network.layers"] = (network.outline, outline(plan_layers(config.network.layers)))
-        if config.network.neuron == "lif":  # what a converted network takes, and how long, is up to its conversion
+        if (
+            config.network.neuron == "lif"
+        ):  # what a converted network takes, and how long, is up to its conversion
             pairs["network.encoder"] = (network.encoder, config.network.encoder)
             pairs["network.timesteps"] = (network.timesteps, config.network.timesteps)
     if "data" in config.model_fields_set and prepare is not None:
-        pairs["data.height, data.width"] = ((prepare.height, prepare.width), (data.height, data.width))
+        pairs["data.height, data.width"] = (
+            (prepare.height, prepare.width),
+            (data.height, data.width),
+        )
         if isinstance(prepare, Preprocessing):
             pairs["data.mean, data.std"] = ((prepare.mean, prepare.std), (data.mean, data.std))
         else:
-            pairs["data.window_us, data.binning"] = ((prepare.window_us, prepare.by), (data.window_us, data.binning))
+            pairs["data.window_us, data.binning"] = (
+                (prepare.window_us, prepare.by),
+                (data.window_us, data.binning),
+            )
         if data.classes is not None and not checkpoint.is_called(data.classes):
             pairs["data.classes"] = (checkpoint.classes, data.classes)
     for key, (found, configured) in pairs.items():
         if found != configured:
             raise InputError(
-                f"checkpoint {name!r} does not fit the configuration: {key} is {configured}, the checkpoint has "
+                f"checkpoint {name!r} does not fit the configuration: {key} is {configured}, the "
+                "checkpoint has "
                 f"{found}; choose the checkpoint or the configuration that belongs to it"
             )
 
@@ -211,7 +266,8 @@ def _check_preparation(network: Network, prepare: Preparation | None) -> None:
         what, expected = "events, OFF and ON", prepare.input_shape
         if prepare.bins > network.timesteps:
             raise InputError(
-                f"checkpoint: {prepare.bins} bins of events do not fit into the network's {network.timesteps} steps"
+                f"checkpoint: {prepare.bins} bins of events do not fit into the network's "
+                f"{network.timesteps} steps"
             )
     else:
         colours = "RGB" if prepare.channels == 3 else "grey"
@@ -220,7 +276,10 @@ def _check_preparation(network: Network, prepare: Preparation | None) -> None:
         expected = (planes * prepare.channels, prepare.height, prepare.width)
     if network.input_shape != expected:
         found, prepared = ("×".join(map(str, shape)) for shape in (network.input_shape, expected))
-        raise InputError(f"checkpoint: the network's input is {found}, but its data are prepared as {what}, {prepared}")
+        raise InputError(
+            f"checkpoint: the network's input is {found}, but its data are prepared as {what}, "
+            f"{prepared}"
+        )
 
 
 def _preparation(parts: dict[str, Any] | None) -> Preparation | None:

@@ -34,7 +34,9 @@ def find_checkpoint(name_or_path: str, kind: Kind | None = None) -> Path:
         hint = did_you_mean(name_or_path, bundled_names(kind)) or similar_file(path)
         if path.suffix == ".safetensors" or len(path.parts) > 1:
             raise InputError(f"checkpoint {name_or_path!r}: no such file{hint}")
-        raise InputError(f"checkpoint {name_or_path!r}: neither a bundled one ({bundled}) nor a file{hint}")
+        raise InputError(
+            f"checkpoint {name_or_path!r}: neither a bundled one ({bundled}) nor a file{hint}"
+        )
     if path.is_dir():
         inside = path / "checkpoint.safetensors"
         hint = f"; did you mean {inside}?" if inside.is_file() else ", expected a checkpoint file"
@@ -54,7 +56,9 @@ def _bundled(name: str | PathLike[str]) -> Path | None:
 
 
 def _is_safetensors(path: Path) -> bool:
-    """True of a file that begins as our checkpoints do, whatever its name: the header's length, then JSON."""
+    """True of a file that begins as our checkpoints do, whatever its name: the header's length,
+    then JSON.
+    """
     try:
         with open_file(path) as file:
             return file.read(9)[8:] == b"{"
@@ -63,6 +67,8 @@ def _is_safetensors(path: Path) -> bool:
 
 
 def bundled_names(kind: Kind | None = None) -> list[str]:
-    """Names of the bundled checkpoints whose network is of that kind, as their files say; all if none is given."""
+    """Names of the bundled checkpoints whose network is of that kind, as their files say; all if
+    none is given.
+    """
     files = sorted(BUNDLED.glob("*.safetensors"))
     return [file.stem for file in files if kind is None or read_network(file)[0].kind == kind]

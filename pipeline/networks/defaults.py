@@ -1,4 +1,6 @@
-"""Settings of a process: torch's defaults of tensors and gradients, and memory that is freed and needed again."""
+"""Settings of a process: torch's defaults of tensors and gradients, and memory that is freed and
+needed again.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,12 @@ from spikesam.backends.torch.synapses import without_autocast
 
 @contextmanager
 def usual_defaults() -> Iterator[None]:
-    """Torch's first settings, for models built here: new tensors are float32 on the CPU, with gradients."""
+    """Torch's first settings, for models built here: new tensors are float32 on the CPU, with
+    gradients.
+    """
     dtype = torch.get_default_dtype()
-    # Where the CPU is the default already, nothing is entered: each call of torch would pass through Python.
+    # Where the CPU is the default already, nothing is entered: each call of torch would pass
+    # through Python.
     cpu = nullcontext() if torch.get_default_device().type == "cpu" else torch.device("cpu")
     torch.set_default_dtype(torch.float32)
     try:
@@ -27,7 +32,9 @@ def usual_defaults() -> Iterator[None]:
 
 
 def keep_freed_memory() -> None:
-    """Have glibc reuse freed memory instead of faulting large tensors in again: training is faster by a third."""
+    """Have glibc reuse freed memory instead of faulting large tensors in again: training is faster
+    by a third.
+    """
     if sys.platform != "linux":
         return
     libc = ctypes.CDLL(None)

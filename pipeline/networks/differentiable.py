@@ -1,9 +1,11 @@
 """A float32 network, spiking or not, as a differentiable function of its encoded input.
 
-What a gradient through spikes needs besides the equations of `backends/network/neurons.py`: the spike's derivative is
-replaced by Eq. 8's ∂s/∂v = 0.3·max(0, 1 - |v/θ - 1|) / θ, as in training, and none flows through the reset (see
-:mod:`.firing`). The 1/θ, which Eq. 8 leaves out, is that of the chain rule, and scales all gradients that pass through
-a layer alike. Each layer delays by a step, so the last steps of the input and of early layers have no gradient.
+What a gradient through spikes needs besides the equations of `backends/network/neurons.py`: the
+spike's derivative is replaced by Eq. 8's ∂s/∂v = 0.3·max(0, 1 - |v/θ - 1|) / θ, as in training, and
+none flows through the reset (see
+:mod:`.firing`). The 1/θ, which Eq. 8 leaves out, is that of the chain rule, and scales all
+gradients that pass through a layer alike. Each layer delays by a step, so the last steps of the
+input and of early layers have no gradient.
 
 References
 ----------
@@ -45,55 +47,81 @@ from spikesam.recordings.schema import steps_that_matter
 
 
 class DifferentiableNetwork(nn.Module):
-    """A float32 network with constant weights through which gradients flow; `width` is in thresholds either side."""
+    """A float32 network with constant weights through which gradients flow; `width` is in
+    thresholds either side.
+    """
 
     def __init__(
-        self, network: Network, width: float = 1.0, memory_format: torch.memory_format = torch.contiguous_format
+        self,
+        network: Network,
+        width: float = 1.0,
+        memory_format: torch.memory_format = torch.contiguous_format,
     ) -> None:
         super().__init__()
         if network.precision != "float32":
-            raise InputError("gradients: got a network in fixed point, expected float32; use the one before quantise()")
+            raise InputError(
+                "gradients: got a network in fixed point, expected float32; use the one before "
+                "quantise()"
+            )
         if network.has_loops:
             raise InputError(
-                "gradients: a layer reads one that comes later, expected no loops but those of a layer to itself"
+                "gradients: a layer reads one that comes later, expected no loops but those of a "
+                "layer to itself"
             )
         self.network = network
         made: dict[type, Callable[..., nn.Module]] = {
             LIF: partial(SpikingLayer, width=width),
             ReLU: partial(ReluLayer, memory_format=memory_format),
         }
-        self.layers = nn.ModuleList(made[type(layer.neuron)](layer, network) for layer in network.layers)
+        self.layers = nn.ModuleList(
+            made[type(layer.neuron)](layer, network) for layer in network.layers
+        )
         readout, timesteps = network.readout, network.timesteps
         self.readout = constant_parameter(readout.weight)
         bias = torch.tensor(readout.bias, dtype=torch.float64).expand(timesteps, -1)
-        self.bias = constant_parameter((_leaked(readout, timesteps) @ bias).numpy().astype(np.float32))
+        self.bias = constant_parameter(
+            (_leaked(readout, timesteps) @ bias).numpy().astype(np.float32)
+        )
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Logits (B, classes) of encoded float32 inputs, and each layer's spikes (T, B, C, H, W) or activations."""
+        """Logits (B, classes) of encoded float32 inputs, and each layer's spikes (T, B, C, H, W) or
+        activations.
+        """
         tracked = torch.is_grad_enabled()
         fired = {"input": inputs}
         with exact_sums():
             for layer, module in zip(self.network.layers, self.layers, strict=True):
                 output = module(fired)
-                fired[layer.name] = output if output.requires_grad or not tracked else output.requires_grad_()
+                fired[layer.name] = (
+                    output if output.requires_grad or not tracked else output.requires_grad_()
+                )
             outputs = list(fired.values())[1:]
             logits = self._read(outputs[-1])
         if self.network.kind == "ann" and not logits.isfinite().all():
             finite = [bool(output.isfinite().all()) for output in outputs]
-            where = "readout" if all(finite) else f"layer {self.network.layers[finite.index(False)].name!r}"
+            where = (
+                "readout"
+                if all(finite)
+                else f"layer {self.network.layers[finite.index(False)].name!r}"
+            )
             raise NetworkError(
-                f"{where}: its sums leave float32 on these images, expected finite numbers; scale it down"
+                f"{where}: its sums leave float32 on these images, expected finite numbers; scale "
+                "it down"
             )
         return logits, outputs
 
     def logits(self, inputs: Tensor) -> Tensor:
-        """The logits of :meth:`forward` alone, sooner: spikes too late to reach them are not worked out."""
+        """The logits of :meth:`forward` alone, sooner: spikes too late to reach them are not worked
+        out.
+        """
         if self.network.kind == "ann" or not self.network.is_chain:
             return self(inputs)[0]
         fired, before = {"input": inputs}, "input"
         with exact_sums():
             for layer, module in zip(self.network.layers, self.layers, strict=True):
-                whole = before == "input" and self.network.encoder == "constant-current"  # an image without steps
+                whole = (
+                    before == "input" and self.network.encoder == "constant-current"
+                )  # an image without steps
                 early = fired[before] if whole else fired[before][: module.reach]
                 fired, before = {layer.name: module({before: early})}, layer.name
             return self._read(fired[before])
@@ -101,14 +129,22 @@ class DifferentiableNetwork(nn.Module):
     def _read(self, last: Tensor) -> Tensor:
         """Logits of what the last layer fires or activates."""
         readout, timesteps = self.network.readout, self.network.timesteps
-        if self.network.kind == "snn":  # (T, …), summed over the steps as the readout does: those long ago have leaked
+        if (
+            self.network.kind == "snn"
+        ):  # (T, …), summed over the steps as the readout does: those long ago have leaked
             without_leak = readout.leak == 1
-            last = last.sum(0) if without_leak else torch.tensordot(_leaked(readout, timesteps).to(last), last, 1)
+            last = (
+                last.sum(0)
+                if without_leak
+                else torch.tensordot(_leaked(readout, timesteps).to(last), last, 1)
+            )
         return (last.flatten(1) @ self.readout.T + self.bias) / timesteps * readout.scale
 
 
 class ReluLayer(nn.Module):
-    """Activations of a layer of ReLU neurons, (B, C, H, W), or (B, C) of a dense one, from those of layers by name."""
+    """Activations of a layer of ReLU neurons, (B, C, H, W), or (B, C) of a dense one, from those of
+    layers by name.
+    """
 
     def __init__(self, layer: Layer, network: Network, memory_format: torch.memory_format) -> None:
         super().__init__()
@@ -118,7 +154,8 @@ class ReluLayer(nn.Module):
         self.shape = shape[:1] if layer.kind == "dense" else shape
         self.read = [network.shape_read(each) for each in self.inputs]
         self.weights = nn.ParameterList(
-            constant_parameter(np.zeros(0) if each.weight is None else each.weight) for each in self.inputs
+            constant_parameter(np.zeros(0) if each.weight is None else each.weight)
+            for each in self.inputs
         )
         self.gains = nn.ParameterList(self._by_channel(each.gain) for each in self.inputs)
         self.bias = self._by_channel(layer.neuron.bias)
@@ -136,10 +173,19 @@ class ReluLayer(nn.Module):
     def currents(self, activations: Mapping[str, Tensor]) -> Tensor:
         """What the neurons rectify: Σ gain · a + bias."""
         found = self.bias
-        for each, weight, gain, shape in zip(self.inputs, self.weights, self.gains, self.read, strict=True):
-            first, *more = (source.sign * activations[source.layer].reshape(-1, *shape) for source in each.sources)
+        for each, weight, gain, shape in zip(
+            self.inputs, self.weights, self.gains, self.read, strict=True
+        ):
+            first, *more = (
+                source.sign * activations[source.layer].reshape(-1, *shape)
+                for source in each.sources
+            )
             maps = sum(more, first)
-            currents = maps if each.weight is None else apply_synapses(each, weight, maps, self.memory_format)
+            currents = (
+                maps
+                if each.weight is None
+                else apply_synapses(each, weight, maps, self.memory_format)
+            )
             found = found + gain * currents.reshape(-1, *self.shape)
         return found
 
@@ -154,11 +200,16 @@ def classes_meant(logits: Tensor, labels: Tensor) -> Tensor:
     return given.where(given >= 0, logits.argmax(1))
 
 
-def predictions(network: Network | DifferentiableNetwork, inputs: Iterable[InputBatch]) -> NDArray[np.int64]:
+def predictions(
+    network: Network | DifferentiableNetwork, inputs: Iterable[InputBatch]
+) -> NDArray[np.int64]:
     """The class that a float32 network gives every image of encoded batches: (N,)."""
     model = DifferentiableNetwork(network) if isinstance(network, Network) else network
     with torch.no_grad():
-        batches = [model.logits(torch.from_numpy(unpacked(batch)).to(torch.float32)).argmax(1) for batch in inputs]
+        batches = [
+            model.logits(torch.from_numpy(unpacked(batch)).to(torch.float32)).argmax(1)
+            for batch in inputs
+        ]
     return torch.cat(batches).numpy()
 
 
@@ -172,23 +223,31 @@ Fired = Mapping[str, Tensor]  # name of a layer, or "input" -> the spikes of all
 
 
 class SpikingLayer(nn.Module):
-    """Spikes (T, B, C, H, W) of a layer, from those that it reads or an image; gradients of the first `reach` steps."""
+    """Spikes (T, B, C, H, W) of a layer, from those that it reads or an image; gradients of the
+    first `reach` steps.
+    """
 
     def __init__(self, layer: Layer, network: Network, width: float = 1.0) -> None:
         super().__init__()
         place, self.width = network.place(layer.name), width
-        self.name, self.steps = layer.name, network.timesteps - 1  # at the first one nothing arrives
+        self.name, self.steps = (
+            layer.name,
+            network.timesteps - 1,
+        )  # at the first one nothing arrives
         self.inputs, self.shape = layer.inputs, network.shapes[place]
         self.driven = [number for at, number in network.driven if at == place - 1]
         self.constant = network.encoder == "constant-current"
         self.unit = network.input_range / DEFAULT_RANGE
         self.weights = nn.ParameterList(
-            constant_parameter(np.zeros(0) if each.weight is None else each.weight) for each in self.inputs
+            constant_parameter(np.zeros(0) if each.weight is None else each.weight)
+            for each in self.inputs
         )
         self.reach = steps_that_matter(network.timesteps, network.to_readout[layer.name]) - 1
         self.neuron = layer.spiking_neuron
         gains = [each.gain for each in self.inputs]
-        self.gain = gains.pop() if len(gains) == 1 else np.ones((1, self.shape[0]))  # which the neurons' steps apply
+        self.gain = (
+            gains.pop() if len(gains) == 1 else np.ones((1, self.shape[0]))
+        )  # which the neurons' steps apply
         self.gains = [torch.tensor(gain, dtype=torch.float32) for gain in gains]
         self.recurrent = layer.reads_itself
 
@@ -206,7 +265,9 @@ class SpikingLayer(nn.Module):
 
     def _driven(self, fired: Fired, start: int, stop: int) -> Tensor:
         """The currents of all inputs at steps start + 1 … stop."""
-        first, *more = (self._weighed(number, fired, start, stop) for number in range(len(self.inputs)))
+        first, *more = (
+            self._weighed(number, fired, start, stop) for number in range(len(self.inputs))
+        )
         return sum(more, first)
 
     def _weighed(self, number: int, fired: Mapping[str, Any], start: int, stop: int) -> Tensor:
@@ -225,7 +286,8 @@ class SpikingLayer(nn.Module):
         if number in self.driven:
             return self._of_numbers(each, weight, fired["input"], start, stop)
         arrived = [
-            source.sign * source.arriving(partial(_later, fired[source.layer], start, stop)) for source in each.sources
+            source.sign * source.arriving(partial(_later, fired[source.layer], start, stop))
+            for source in each.sources
         ]
         if each.heads:
             sums = [sum(more, first) for first, *more in each.summands(arrived)]
@@ -237,25 +299,42 @@ class SpikingLayer(nn.Module):
             maps = maps if times == 1 else maps.repeat_interleave(times, axis)
         if each.weight is None:
             return maps
-        return apply_synapses(each, weight, maps.flatten(0, 1)).reshape(*maps.shape[:2], *self.shape)
+        return apply_synapses(each, weight, maps.flatten(0, 1)).reshape(
+            *maps.shape[:2], *self.shape
+        )
 
-    def _of_numbers(self, each: Input, weight: Tensor, given: Tensor, start: int, stop: int) -> Tensor:
-        """The currents of numbers, summed in float64 and rounded once: see backends/input_currents.py."""
+    def _of_numbers(
+        self, each: Input, weight: Tensor, given: Tensor, start: int, stop: int
+    ) -> Tensor:
+        """The currents of numbers, summed in float64 and rounded once: see
+        backends/input_currents.py.
+        """
         delay = each.sources[0].longest
         maps = given[None] if self.constant else _later(given, start, stop, delay)
         numbers = maps.flatten(0, 1).double() / PIXEL_LIMIT
         found = (
-            (apply_synapses(each, weight.double(), numbers) * self.unit).float().reshape(*maps.shape[:2], *self.shape)
+            (apply_synapses(each, weight.double(), numbers) * self.unit)
+            .float()
+            .reshape(*maps.shape[:2], *self.shape)
         )
-        return _later(found.expand(stop, -1, -1, -1, -1), start, stop, delay) if self.constant else found
+        return (
+            _later(found.expand(stop, -1, -1, -1, -1), start, stop, delay)
+            if self.constant
+            else found
+        )
 
     def _step_by_step(self, fired: Fired) -> Tensor:
-        reads_itself = [any(source.layer == self.name for source in each.sources) for each in self.inputs]
+        reads_itself = [
+            any(source.layer == self.name for source in each.sources) for each in self.inputs
+        ]
         known = [
-            None if again else self._weighed(number, fired, 0, self.steps) for number, again in enumerate(reads_itself)
+            None if again else self._weighed(number, fired, 0, self.steps)
+            for number, again in enumerate(reads_itself)
         ]
         before, given = list(fired.items())[-1]
-        samples = len(given) if self.constant and before == "input" else given.shape[1]  # an image has no steps
+        samples = (
+            len(given) if self.constant and before == "input" else given.shape[1]
+        )  # an image has no steps
         own = [torch.zeros((samples, *self.shape), device=given.device)]
         state: Any = None
         for t in range(1, self.steps + 1):
@@ -264,18 +343,24 @@ class SpikingLayer(nn.Module):
                 self._weighed(number, with_own, t - 1, t)[0] if each is None else each[t - 1]
                 for number, each in enumerate(known)
             ]
-            spikes, state = fire_step(self.neuron, self.gain, sum(found[1:], found[0]), t, own[-1], state, self.width)
+            spikes, state = fire_step(
+                self.neuron, self.gain, sum(found[1:], found[0]), t, own[-1], state, self.width
+            )
             own.append(spikes)
         return torch.stack(own)
 
 
 def _later(spikes: Steps, start: int, stop: int, delay: int) -> Tensor:
-    """What arrives at steps start + 1 … stop, `delay` steps after it was fired or given; silence at first."""
+    """What arrives at steps start + 1 … stop, `delay` steps after it was fired or given; silence at
+    first.
+    """
     silent, among = arriving(range(start + 1, stop + 1), delay)
     if isinstance(spikes, list):
         return torch.stack([*silent * [torch.zeros_like(spikes[0])], *spikes[among]])
     arrived = spikes[among]
-    return torch.cat([spikes.new_zeros((silent, *spikes.shape[1:])), arrived]) if silent else arrived
+    return (
+        torch.cat([spikes.new_zeros((silent, *spikes.shape[1:])), arrived]) if silent else arrived
+    )
 
 
 def constant_parameter(weight: object) -> nn.Parameter:
@@ -287,9 +372,10 @@ def constant_parameter(weight: object) -> nn.Parameter:
 def to_torch(network: Network | Checkpoint | str, seed: int = 0) -> nn.Module:
     """A torch module that is a network: images in, class scores out, with gradients.
 
-    What it computes is what the backends do in float32. A spike's derivative is that of its surrogate (see
-    `pipeline/networks/differentiable.py`), and Poisson spikes and the rounding of currents have the gradient of their
-    mean. So methods that ask a model again, or its gradients, can be used: captum's, Quantus' faithfulness, attacks.
+    What it computes is what the backends do in float32. A spike's derivative is that of its
+    surrogate (see `pipeline/networks/differentiable.py`), and Poisson spikes and the rounding of
+    currents have the gradient of their mean. So methods that ask a model again, or its gradients,
+    can be used: captum's, Quantus' faithfulness, attacks.
 
     Parameters
     ----------
@@ -298,11 +384,13 @@ def to_torch(network: Network | Checkpoint | str, seed: int = 0) -> nn.Module:
 
     Returns
     -------
-    a module: (B, C, H, W) float32, preprocessed as the checkpoint says, -> (B, classes) float32, as `readout / T`
+    a module: (B, C, H, W) float32, preprocessed as the checkpoint says, -> (B, classes) float32, as
+    `readout / T`
 
     Raises
     ------
-    InputError : if the network is in fixed point, takes no images, or has loops through several layers; from the
+    InputError : if the network is in fixed point, takes no images, or has loops through several
+    layers; from the
         module, if images are of another shape
 
     Examples
@@ -317,9 +405,13 @@ def to_torch(network: Network | Checkpoint | str, seed: int = 0) -> nn.Module:
     given: Any = load_checkpoint(network) if isinstance(network, str) else network
     graph = getattr(given, "network", given)
     if not isinstance(graph, Network):
-        raise NetworkError(f"to_torch: got {type(network).__name__}, expected a Network, a checkpoint or its name")
+        raise NetworkError(
+            f"to_torch: got {type(network).__name__}, expected a Network, a checkpoint or its name"
+        )
     if not graph.takes_images:
-        raise NetworkError(f"to_torch: the network takes {graph.encoder}, expected one that takes images")
+        raise NetworkError(
+            f"to_torch: the network takes {graph.encoder}, expected one that takes images"
+        )
     return _ImageModule(graph, seed).eval()
 
 
@@ -336,8 +428,12 @@ class _ImageModule(nn.Module):
         """The class scores of images."""
         if images.ndim != 4 or tuple(images.shape[1:]) != self.image_shape:
             expected = ", ".join(map(str, self.image_shape))
-            raise NetworkError(f"to_torch: got images of {tuple(images.shape)}, expected (B, {expected})")
-        encoded = encode_straight_through(self.spiking.network, images.cpu(), self.seed, range(len(images)))
+            raise NetworkError(
+                f"to_torch: got images of {tuple(images.shape)}, expected (B, {expected})"
+            )
+        encoded = encode_straight_through(
+            self.spiking.network, images.cpu(), self.seed, range(len(images))
+        )
         return self.spiking.logits(encoded.to(self.spiking.readout.device)).to(images.device)
 
 
@@ -346,8 +442,8 @@ def encode_straight_through(
 ) -> Tensor:
     """The input of a network, exactly as it is simulated, with the gradient of its expectation.
 
-    Images are (B, C, H, W) float32, preprocessed, on the CPU. The input is float32, (T, B, 2C, H, W) of 0 and 1; or
-    (B, C, H, W), for a constant current in -127 … 127, of an ANN in -1 … 1.
+    Images are (B, C, H, W) float32, preprocessed, on the CPU. The input is float32, (T, B, 2C, H,
+    W) of 0 and 1; or (B, C, H, W), for a constant current in -127 … 127, of an ANN in -1 … 1.
     """
     if network.encoder in ("image", "constant-current"):
         largest = network.input_range

@@ -1,10 +1,12 @@
-"""Currents -> spikes of one layer over many steps, with Eq. 8's gradient back through time, as one operation.
+"""Currents -> spikes of one layer over many steps, with Eq. 8's gradient back through time, as one
+operation.
 
-    ∂s/∂v = 0.3·max(0, 1 - |u|) / θ, with u = (v - θ)/(w θ) and the width w = 1; no gradient through the reset, nor
-    from a membrane that stands at `min_v_mem`
+    ∂s/∂v = 0.3·max(0, 1 - |u|) / θ, with u = (v - θ)/(w θ) and the width w = 1; no gradient through
+    the reset, nor from a membrane that stands at `min_v_mem`
 
-Forward, each step is that of `backends/torch/neurons.py`, so the spikes are that backend's. Autograd would keep and
-copy a dozen arrays a step. Here one is kept, u, and the loop backward is written out.
+Forward, each step is that of `backends/torch/neurons.py`, so the spikes are that backend's.
+Autograd would keep and copy a dozen arrays a step. Here one is kept, u, and the loop backward is
+written out.
 
 References
 ----------
@@ -30,8 +32,12 @@ SURROGATE_SLOPE = 0.3  # Kim & Panda 2021, Eq. 8
 Rows = NDArray[np.float64]  # (1 or T, C)
 
 
-def fire(neuron: SpikingNeuron, gain: Rows, early: Tensor, late: Tensor | None = None, width: float = 1.0) -> Tensor:
-    """Spikes (1 + S + S', B, C, …) from rest, of `early` (S, …) and `late` currents (S', …), which have no gradient."""
+def fire(
+    neuron: SpikingNeuron, gain: Rows, early: Tensor, late: Tensor | None = None, width: float = 1.0
+) -> Tensor:
+    """Spikes (1 + S + S', B, C, …) from rest, of `early` (S, …) and `late` currents (S', …), which
+    have no gradient.
+    """
     late = early[:0] if late is None else late
     space = early.shape[3:]
     positions = (part.reshape(*part.shape[:3], prod(space)).mT for part in (early, late.detach()))
@@ -40,14 +46,24 @@ def fire(neuron: SpikingNeuron, gain: Rows, early: Tensor, late: Tensor | None =
 
 
 def fire_step(
-    neuron: SpikingNeuron, gain: Rows, driven: Tensor, t: int, before: Tensor, state: Any, width: float = 1.0
+    neuron: SpikingNeuron,
+    gain: Rows,
+    driven: Tensor,
+    t: int,
+    before: Tensor,
+    state: Any,
+    width: float = 1.0,
 ) -> tuple[Tensor, Any]:
-    """One step t ≥ 1 of a layer that reads itself, of currents `driven` (B, C, H, W); its spikes and `state`."""
+    """One step t ≥ 1 of a layer that reads itself, of currents `driven` (B, C, H, W); its spikes
+    and `state`.
+    """
 
     def by_channel(numbers: Any) -> Tensor:
         return torch.tensor(numbers, dtype=driven.dtype, device=driven.device).reshape(-1, 1, 1)
 
-    membrane, current = state if state is not None else (torch.zeros_like(driven), torch.zeros_like(driven))
+    membrane, current = (
+        state if state is not None else (torch.zeros_like(driven), torch.zeros_like(driven))
+    )
     factor, bias = (by_channel(rows[(t - 1) % len(rows)]) for rows in (gain, neuron.bias))
     current = current * by_channel(neuron.synaptic_leak) + (driven * factor + bias)
     before = before.detach()  # no gradient through the reset
@@ -66,7 +82,9 @@ class _Spike(torch.autograd.Function):
     """Membranes -> spikes, with Eq. 8's gradient."""
 
     @staticmethod
-    def forward(ctx: Any, membrane: Tensor, fires_above: Tensor, threshold: Tensor, width: float) -> Tensor:
+    def forward(
+        ctx: Any, membrane: Tensor, fires_above: Tensor, threshold: Tensor, width: float
+    ) -> Tensor:
         ctx.save_for_backward((membrane - fires_above) / (width * threshold), threshold)
         return (membrane > fires_above).to(membrane.dtype)
 
@@ -74,17 +92,26 @@ class _Spike(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         distances, threshold = ctx.saved_tensors
-        return gradient * (1 - distances.abs()).clamp(min=0) * SURROGATE_SLOPE / threshold, None, None, None
+        return (
+            gradient * (1 - distances.abs()).clamp(min=0) * SURROGATE_SLOPE / threshold,
+            None,
+            None,
+            None,
+        )
 
 
 class _Fire(torch.autograd.Function):
     """Currents and spikes are (S, B, P, C), of P positions."""
 
     @staticmethod
-    def forward(ctx: Any, early: Tensor, late: Tensor, neuron: Any, gain: Rows, width: float) -> Tensor:
+    def forward(
+        ctx: Any, early: Tensor, late: Tensor, neuron: Any, gain: Rows, width: float
+    ) -> Tensor:
         steps = len(early) + len(late)
         samples, positions, channels = shape = early.shape[1:]
-        neurons = TorchNeurons(neuron, [Input(None, gain=gain)], (samples, positions, channels), str(early.device))
+        neurons = TorchNeurons(
+            neuron, [Input(None, gain=gain)], (samples, positions, channels), str(early.device)
+        )
         threshold = early.new_tensor(neuron.threshold)
         spikes = early.new_empty((1 + steps, *shape))
         spikes[0] = 0
@@ -94,9 +121,21 @@ class _Fire(torch.autograd.Function):
             current = early[t] if t < len(early) else late[t - len(early)]
             neurons.step([current], t + 1, out=spikes[t + 1])
             if t < kept:
-                torch.sub(neurons.membrane, neurons.fires_above, out=distances[t]).div_(width * threshold)
-        lowest = None if neurons.lowest is None else (neurons.lowest - neurons.fires_above).div_(width * threshold)
-        constants = neurons.gains[0][0], neurons.leak, neurons.synaptic_leak, SURROGATE_SLOPE / threshold, lowest
+                torch.sub(neurons.membrane, neurons.fires_above, out=distances[t]).div_(
+                    width * threshold
+                )
+        lowest = (
+            None
+            if neurons.lowest is None
+            else (neurons.lowest - neurons.fires_above).div_(width * threshold)
+        )
+        constants = (
+            neurons.gains[0][0],
+            neurons.leak,
+            neurons.synaptic_leak,
+            SURROGATE_SLOPE / threshold,
+            lowest,
+        )
         ctx.save_for_backward(distances, *constants)
         ctx.to_zero, ctx.outlasts = neurons.to_zero, neurons.outlasts
         return spikes

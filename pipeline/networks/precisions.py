@@ -24,14 +24,18 @@ def in_precision(network: Network, precision: str) -> Network:
     if precision != "float32":
         raise InputError(f"precision is {precision!r}, expected 'fixed' or 'float32'")
     if network.precision != "float32":
-        raise InputError("precision: the network holds fixed point already, which float32 cannot undo; use fixed")
+        raise InputError(
+            "precision: the network holds fixed point already, which float32 cannot undo; use fixed"
+        )
     return network
 
 
 def predictions_by_seed(
     networks: Sequence[Network], backend: Backend, samples: Samples, seeds: Iterable[int]
 ) -> list[NDArray[np.int64]]:
-    """The class that each network, of equal spikes and input, chooses by Poisson seed, (seeds, N) each."""
+    """The class that each network, of equal spikes and input, chooses by Poisson seed, (seeds, N)
+    each.
+    """
     chosen: list[list[NDArray[np.int64]]] = [[] for _ in networks]  # batch by batch
     for seed in seeds:
         for inputs in samples.encoded(range(len(samples)), networks[0], seed, BATCH):

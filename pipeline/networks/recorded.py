@@ -1,4 +1,6 @@
-"""The network that a raster was recorded from, and a recording of a model lined up with its network's delays."""
+"""The network that a raster was recorded from, and a recording of a model lined up with its
+network's delays.
+"""
 
 from __future__ import annotations
 
@@ -36,14 +38,20 @@ BESIDE = "network.safetensors"
 
 
 def recorded_network(raster: RasterReader, given: Any = None) -> Network:
-    """The network of a raster that holds all of its layers: `given`, or `network.safetensors` beside it."""
+    """The network of a raster that holds all of its layers: `given`, or `network.safetensors`
+    beside it.
+    """
     if not raster.header.network_sha256:
         raise InputError(f"{raster.where}: does not say which network fired it", "give-network")
     network = fired_by(raster, given)
     header, reason = raster.header, unlike(raster, network)
     for what, found, says in (
         ("steps", header.timesteps, network.timesteps),
-        ("outputs", header.classes or network.classes, network.classes),  # none were recorded, perhaps
+        (
+            "outputs",
+            header.classes or network.classes,
+            network.classes,
+        ),  # none were recorded, perhaps
     ):
         reason = reason or (f"has {found} {what}, {says} in the network" if found != says else "")
     if reason:
@@ -52,7 +60,9 @@ def recorded_network(raster: RasterReader, given: Any = None) -> Network:
 
 
 def fired_by(raster: RasterReader, given: Any = None) -> Network:
-    """The network that fired a raster, in its precision; the raster need not hold all of its layers."""
+    """The network that fired a raster, in its precision; the raster need not hold all of its
+    layers.
+    """
     if given is None:
         if raster.path is not None:
             refuse_links(raster.path.parent, [BESIDE])
@@ -60,27 +70,35 @@ def fired_by(raster: RasterReader, given: Any = None) -> Network:
         if given is None or not given.is_file():
             raise InputError(f"{raster.where}: no {BESIDE} lies beside it", "give-network")
     if isinstance(given, (str, PathLike)):
-        from spikesam.pipeline.networks.checkpoint_files import find_checkpoint  # here, because pydantic takes a while
+        from spikesam.pipeline.networks.checkpoint_files import (
+            find_checkpoint,
+        )  # here, because pydantic takes a while
 
         path = find_checkpoint(str(given))
         where, network = str(path), read_network(path)[0]
     else:
         where, network = "network", getattr(given, "network", given)  # of a checkpoint
     if not isinstance(network, Network):
-        raise InputError(f"network: got {type(given).__name__}, expected a Network, a checkpoint, its name or its file")
+        raise InputError(
+            f"network: got {type(given).__name__}, expected a Network, a checkpoint, its name or "
+            "its file"
+        )
     network.check_spiking(where)
     network = quantise(network) if raster.header.precision == "fixed" else network
     recorded = raster.header.network_sha256
     if recorded and network.sha256 != recorded:
         raise InputError(
-            f"{where}: network {network.sha256[:12]}, but {raster.where} was recorded from {recorded[:12]}; "
+            f"{where}: network {network.sha256[:12]}, but {raster.where} was recorded from "
+            f"{recorded[:12]}; "
             f"give the {BESIDE} of that run as network"
         )
     return network
 
 
 def loaded_network(given: Any, refusal: str) -> Network | Checkpoint:
-    """A network by name or file, or as it is; `refusal` is said of what does not spike, {} being its type."""
+    """A network by name or file, or as it is; `refusal` is said of what does not spike, {} being
+    its type.
+    """
     # Here, because pydantic takes a while.
     from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint
     from spikesam.pipeline.networks.checkpoint_files import find_checkpoint
@@ -97,8 +115,12 @@ def loaded_network(given: Any, refusal: str) -> Network | Checkpoint:
 
 
 def class_names_of(raster: RasterReader, given: Any = None) -> tuple[str, ...]:
-    """Names of the classes of a raster: those that it was recorded with, or of a checkpoint, or none."""
-    from spikesam.pipeline.images.pictures import pictures_beside  # here, because pydantic takes a while
+    """Names of the classes of a raster: those that it was recorded with, or of a checkpoint, or
+    none.
+    """
+    from spikesam.pipeline.images.pictures import (
+        pictures_beside,
+    )  # here, because pydantic takes a while
     from spikesam.pipeline.networks.checkpoint_files import find_checkpoint
 
     if (shown := pictures_beside(raster, 0)) is not None and shown.class_names:
@@ -106,7 +128,10 @@ def class_names_of(raster: RasterReader, given: Any = None) -> tuple[str, ...]:
     if given is None and raster.path is not None and raster.path.with_name(BESIDE).is_file():
         given = raster.path.with_name(BESIDE)
     if isinstance(given, (str, PathLike)):
-        about = parse_json(read_network(find_checkpoint(str(given)))[1].get("checkpoint", "{}"), "checkpoint metadata")
+        about = parse_json(
+            read_network(find_checkpoint(str(given)))[1].get("checkpoint", "{}"),
+            "checkpoint metadata",
+        )
         return tuple(told_apart(map(str, about.get("class_names", ()))))
     return tuple(told_apart(getattr(given, "class_names", ())))
 
@@ -121,21 +146,31 @@ def find_class(asked: str | int, classes: int, names: Sequence[str]) -> int:
     near = did_you_mean(str(asked), names)
     known = f"one of {shorten(names)}, or " * bool(names)
     raise InputError(
-        f"no class {printable(repr(asked), LONGEST_NAME)}, expected {known}0 to {classes - 1}{near}", argument="target"
+        f"no class {printable(repr(asked), LONGEST_NAME)}, expected {known}0 to "
+        f"{classes - 1}{near}",
+        argument="target",
     )
 
 
 def network_specs(network: Network) -> tuple[LayerSpec, ...]:
     """The layers of a raster of a network."""
     about = [
-        (layer.kind, _constant(layer.spiking_neuron.threshold), _constant(layer.spiking_neuron.leak))
+        (
+            layer.kind,
+            _constant(layer.spiking_neuron.threshold),
+            _constant(layer.spiking_neuron.leak),
+        )
         for layer in network.layers
     ]
     if network.spiking_input:
         about.insert(0, ("input", 0.0, 0.0))
-    rasters = enumerate(zip(network.raster_names, network.raster_shapes, about, strict=True), network.first_raster)
+    rasters = enumerate(
+        zip(network.raster_names, network.raster_shapes, about, strict=True), network.first_raster
+    )
     ways = dict.fromkeys(network.raster_names) if network.is_chain else network.to_readout
-    return tuple(LayerSpec(name, number, shape, *each, ways[name]) for number, (name, shape, each) in rasters)
+    return tuple(
+        LayerSpec(name, number, shape, *each, ways[name]) for number, (name, shape, each) in rasters
+    )
 
 
 def _constant(constant: Any) -> float:
@@ -146,7 +181,9 @@ def _constant(constant: Any) -> float:
 def unlike(raster: RasterReader, network: Network) -> str:
     """How a raster is unlike what the network fires; "" if it holds all layers."""
     if layer := unlike_layer(raster, network):
-        return f"layer {layer.name!r} is {layer.shape}, {network.shape_of[layer.name]} in the network"
+        return (
+            f"layer {layer.name!r} is {layer.shape}, {network.shape_of[layer.name]} in the network"
+        )
     if tuple(raster) != network.raster_names:
         return f"holds layers {', '.join(raster)}, expected all of the network: {', '.join(network.raster_names)}"
     return ""
@@ -155,7 +192,12 @@ def unlike(raster: RasterReader, network: Network) -> str:
 def unlike_layer(raster: RasterReader, network: Network) -> LayerSpec | None:
     """The first layer of a raster whose maps are of another size in the network, if there is one."""
     return next(
-        (layer for layer in raster.layers if network.shape_of.get(layer.name, layer.shape) != layer.shape), None
+        (
+            layer
+            for layer in raster.layers
+            if network.shape_of.get(layer.name, layer.shape) != layer.shape
+        ),
+        None,
     )
 
 
@@ -163,7 +205,9 @@ Spikes = NDArray[np.bool_]
 
 
 def with_network(raster: RasterReader, given: Any = None) -> tuple[RasterReader, Network]:
-    """A raster with every layer of the network that fired it, and that network, in the raster's precision."""
+    """A raster with every layer of the network that fired it, and that network, in the raster's
+    precision.
+    """
     beside = raster.path is not None and raster.path.with_name(BESIDE).is_file()
     if raster.header.network_sha256:
         return raster, recorded_network(raster, given)
@@ -178,30 +222,40 @@ def with_network(raster: RasterReader, given: Any = None) -> tuple[RasterReader,
             spikes = {layer.name: raster.packed(layer, sample)[None] for layer in raster.layers}
             yield make_record(header, lined.batch(spikes, sample), 0, sample)
 
-    return raster.remade(raster_image(header, raster.samples, str(uuid.uuid4()), list(records()))), network
+    return raster.remade(
+        raster_image(header, raster.samples, str(uuid.uuid4()), list(records()))
+    ), network
 
 
 @dataclass(frozen=True, eq=False)
 class LinedUp:
-    """The layers of a recording in the steps of a network, in float32; `where` names the recording in errors."""
+    """The layers of a recording in the steps of a network, in float32; `where` names the recording
+    in errors.
+    """
 
     network: Network
     steps: int  # of the recording
-    names: Mapping[str, str]  # layer of the network -> its name in the recording; of those that it holds
+    names: Mapping[
+        str, str
+    ]  # layer of the network -> its name in the recording; of those that it holds
     starts: Mapping[str, int]  # layer of the network -> where its first recorded step stands
     where: str
 
     @classmethod
     def of(cls, network: Network, recorded: RasterHeader, where: str) -> LinedUp:
-        """Find each layer, by its name, or all in their order; refuses a recording of something else."""
+        """Find each layer, by its name, or all in their order; refuses a recording of something
+        else.
+        """
         if network.precision != "float32":
             raise InputError(
-                f"{where}: the network is in fixed point, expected float32, as the model that was recorded"
+                f"{where}: the network is in fixed point, expected float32, as the model that was "
+                "recorded"
             )
         late = 0 if recorded.layer_delay else network.to_readout["input"]
         if recorded.timesteps != network.timesteps - late:
             raise InputError(
-                f"{where}: has {recorded.timesteps} steps, expected {network.timesteps - late}, as the network takes"
+                f"{where}: has {recorded.timesteps} steps, expected {network.timesteps - late}, as "
+                "the network takes"
             )
         return cls(
             network,
@@ -228,9 +282,13 @@ class LinedUp:
         )
 
     def batch(self, spikes: Mapping[str, NDArray[np.uint8]], first: int) -> RasterBatch:
-        """The samples of a recording, from the number `first` on, packed by its layers' names: (B, steps, bytes)."""
+        """The samples of a recording, from the number `first` on, packed by its layers' names: (B,
+        steps, bytes).
+        """
         count = len(next(iter(spikes.values())))
-        samples = ({name: spikes[of][[row]] for name, of in self.names.items()} for row in range(count))
+        samples = (
+            {name: spikes[of][[row]] for name, of in self.names.items()} for row in range(count)
+        )
         return joined([self._sample(each, first + row) for row, each in enumerate(samples)])
 
     def _sample(self, packed: Mapping[str, NDArray[np.uint8]], sample: int) -> RasterBatch:
@@ -247,16 +305,24 @@ class LinedUp:
         return RasterBatch(bits, integrator.result()[None])
 
     def _simulate(self, fired: Mapping[str, Spikes], sample: int) -> None:
-        """Fill in what was not recorded; refuses the first spike that is not what the network fires."""
+        """Fill in what was not recorded; refuses the first spike that is not what the network
+        fires.
+        """
         network, driven = self.network, {place for place, _ in self.network.driven}
         neurons = {
-            layer.name: Neurons(layer.spiking_neuron, layer.inputs, network.shapes[place + 1], np.float64)
+            layer.name: Neurons(
+                layer.spiking_neuron, layer.inputs, network.shapes[place + 1], np.float64
+            )
             for place, layer in enumerate(network.layers)
             if place not in driven
         }
         for t in range(1, network.timesteps):
             for name, each in neurons.items():
-                each.step(t, [current_of(of, arrived(of, fired, t)) for of in each.inputs], fired[name][t - 1])
+                each.step(
+                    t,
+                    [current_of(of, arrived(of, fired, t)) for of in each.inputs],
+                    fired[name][t - 1],
+                )
                 step, now = t - self.starts[name], fired[name][t]
                 if name not in self.names or not 0 <= step < self.steps:
                     now[:] = each.fires
@@ -264,9 +330,13 @@ class LinedUp:
                     place = tuple(map(int, np.argwhere(wrong)[0]))
                     has = "a spike" if now[place] else "no spike"
                     at = f"layer {self.names[name]!r}, sample {sample}, step {step}, neuron {place}"
-                    share = each.v[place] / np.broadcast_to(each.of(each.neuron.threshold), now.shape)[place]
+                    share = (
+                        each.v[place]
+                        / np.broadcast_to(each.of(each.neuron.threshold), now.shape)[place]
+                    )
                     raise InputError(
-                        f"{self.where}: {at}: {has}, but the network's membrane is {share:.2%} of the threshold there; "
+                        f"{self.where}: {at}: {has}, but the network's membrane is {share:.2%} of "
+                        "the threshold there; "
                         "expected a recording of the model that the network was made of"
                     )
 
@@ -281,13 +351,18 @@ def _named(network: Network, recorded: RasterHeader, where: str) -> dict[str, st
     found = [name for name in shapes if name != "input" or network.spiking_input]
     names = dict(zip(expected, expected, strict=True))
     if not names.keys() <= shapes.keys() and len(found) == len(expected):
-        names = dict(zip(expected, found, strict=True))  # of other names, but perhaps the same layers
+        names = dict(
+            zip(expected, found, strict=True)
+        )  # of other names, but perhaps the same layers
     for name, of in names.items():
         if of not in shapes:
             raise InputError(
-                f"{where}: holds layers {', '.join(found)}, expected those of the network: {', '.join(names)}"
+                f"{where}: holds layers {', '.join(found)}, expected those of the network: "
+                f"{', '.join(names)}"
             )
         if shapes[of] != network.shapes[network.place(name)]:
             sides = by_sides(network.shapes[network.place(name)])
-            raise InputError(f"{where}: layer {of!r} is {by_sides(shapes[of])}, {sides} in the network")
+            raise InputError(
+                f"{where}: layer {of!r} is {by_sides(shapes[of])}, {sides} in the network"
+            )
     return names

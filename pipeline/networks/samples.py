@@ -23,7 +23,9 @@ def choose(
     download: bool = False,
     split: str = "val",
 ) -> Dataset:
-    """The first `count` items of a seeded class-balanced order, of classes that the checkpoint knows; reads none."""
+    """The first `count` items of a seeded class-balanced order, of classes that the checkpoint
+    knows; reads none.
+    """
     prepare = checkpoint.preparation
     if source is None:
         of_events = CHIRPS if prepare.width == 1 else SACCADE_DIGITS
@@ -46,5 +48,7 @@ def choose_samples(
 ) -> DatasetSamples:
     """Choose items, see :func:`choose`, and read them, see :func:`read_samples`."""
     return read_samples(
-        choose(source, checkpoint, count, seed, download, split), checkpoint.preparation, advance=advance
+        choose(source, checkpoint, count, seed, download, split),
+        checkpoint.preparation,
+        advance=advance,
     )

@@ -1,4 +1,6 @@
-"""The content of a page, which its script reads as JSON: names, numbers, and packed spikes and pictures as blobs."""
+"""The content of a page, which its script reads as JSON: names, numbers, and packed spikes and
+pictures as blobs.
+"""
 
 from __future__ import annotations
 
@@ -25,18 +27,27 @@ from spikesam.pipeline.page.shown_run import ShownRun
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.schema import LayerSpec
 
-Scores = dict[tuple[str, int | None], dict[str, dict[str, float]]]  # layer, sample -> map -> measure -> score
+Scores = dict[
+    tuple[str, int | None], dict[str, dict[str, float]]
+]  # layer, sample -> map -> measure -> score
 
 ORDER = ("sam", "relevance", "count", "attention")  # others follow
 COUNT = {"label": "count", "says": "Bright: where neurons fire often", "live": True}
-ENERGY = {"label": "energy", "says": "Bright: where neurons and their spikes cost energy", "unit": "J"}
+ENERGY = {
+    "label": "energy",
+    "says": "Bright: where neurons and their spikes cost energy",
+    "unit": "J",
+}
 
 
 def kinds_of(runs: Sequence[ShownRun]) -> dict[str, Content]:
     """The kinds of maps that the page can show, in order; `live` ones it computes of the spikes."""
     known = methods()
     computed = [each for each in known.built_in.values() if each.offline and each.on_page != "file"]
-    read = [known[name] for name in dict.fromkeys(maps.header.method for run in runs for maps in run.maps)]
+    read = [
+        known[name]
+        for name in dict.fromkeys(maps.header.method for run in runs for maps in run.maps)
+    ]
     kinds = {each.name: _kind(each) for each in (*computed, *read)} | {"count": COUNT}
     return {**{name: kinds[name] for name in ORDER}, **kinds, "energy": ENERGY}
 
@@ -59,22 +70,36 @@ def run_content(run: ShownRun, limit: int) -> Content:
     content = partial(_sample, run, scores, ledger, values, computed)
     shown = excerpt(content, raster.n_samples, raster.timesteps, limit)
     unsilenced = unsimulated(run, shown.steps)
-    known = (raster.labels >= 0) & ((raster.predictions >= 0) | (header.classes > 0))  # silence is wrong
+    known = (raster.labels >= 0) & (
+        (raster.predictions >= 0) | (header.classes > 0)
+    )  # silence is wrong
     right = f"{(raster.labels == raster.predictions)[known].sum()} of {known.sum()} right"
     samples = f"{raster.n_samples} sample{'s' * (raster.n_samples > 1)}"
-    about = [run.network_name or header.dataset, samples, f"{header.window or raster.timesteps} steps"]
-    about += [f"{header.backend}, {'integers' if header.precision == 'fixed' else header.precision}"]
+    about = [
+        run.network_name or header.dataset,
+        samples,
+        f"{header.window or raster.timesteps} steps",
+    ]
+    about += [
+        f"{header.backend}, {'integers' if header.precision == 'fixed' else header.precision}"
+    ]
     return {
         "name": run.name,
         "about": " · ".join(each for each in (*about, right if known.any() else "") if each),
         "dataset": header.dataset,
         "timesteps": raster.timesteps,
         "steps": shown.steps,
-        "rated": min(header.window or shown.steps, shown.steps),  # steps of the model, which rates are by
+        "rated": min(
+            header.window or shown.steps, shown.steps
+        ),  # steps of the model, which rates are by
         "gamma": run.gamma,
         "events": bool(run.pictures and run.pictures.events),
         "facts": [
-            ["network", " ".join(each for each in (run.network_name, header.network_sha256[:12]) if each) or "unknown"],
+            [
+                "network",
+                " ".join(each for each in (run.network_name, header.network_sha256[:12]) if each)
+                or "unknown",
+            ],
             ["data", header.dataset or "unknown"],
             ["simulated on", f"{header.backend} ({header.precision})"],
             ["spikes' digest", raster.raster_digest[:12]],
@@ -83,7 +108,11 @@ def run_content(run: ShownRun, limit: int) -> Content:
         "attention": attention_of(run),
         "graph": _graph(run),
         "energy": energy_of_run(ledger, shown.samples),
-        "integers": None if unsilenced else integers_of(run.whole_network) if run.whole_network else None,
+        "integers": None
+        if unsilenced
+        else integers_of(run.whole_network)
+        if run.whole_network
+        else None,
         "unsilenced": unsilenced,
         "explains": computed and shown.steps == raster.timesteps,
         "notes": [
@@ -91,7 +120,9 @@ def run_content(run: ShownRun, limit: int) -> Content:
             for note in (
                 shown.note,
                 raster.silence,
-                None if computed and shown.steps == raster.timesteps else unexplained(run, len(shown.samples)),
+                None
+                if computed and shown.steps == raster.timesteps
+                else unexplained(run, len(shown.samples)),
                 *run.notes,
             )
             if note
@@ -109,7 +140,9 @@ def _graph(run: ShownRun) -> str | None:
     from spikesam.pipeline.drawing.network import draw_network
 
     drawn = io.BytesIO()
-    with style(**{"svg.fonttype": "none", "svg.hashsalt": "spikesam"}):  # the same network, the same page
+    with style(
+        **{"svg.fonttype": "none", "svg.hashsalt": "spikesam"}
+    ):  # the same network, the same page
         draw_network(run.network, run.raster).savefig(drawn, format="svg", metadata={"Date": None})
     return "data:image/svg+xml;base64," + base64.b64encode(drawn.getvalue()).decode()
 
@@ -119,7 +152,9 @@ def _layer(run: ShownRun, scores: Scores, layer: LayerSpec) -> Content:
     return {
         "name": layer.name,
         "kind": layer.kind,
-        "shape": (1, layer.neurons, 1) if is_band(layer) else layer.shape,  # each neuron of a band is a place
+        "shape": (1, layer.neurons, 1)
+        if is_band(layer)
+        else layer.shape,  # each neuron of a band is a place
         "band": is_band(layer),
         "matter": run.raster.steps_that_matter(layer),
         "padded": _padded(run, layer),
@@ -130,21 +165,35 @@ def _layer(run: ShownRun, scores: Scores, layer: LayerSpec) -> Content:
 
 
 def _padded(run: ShownRun, layer: LayerSpec) -> dict[str, list[int]] | None:
-    """The rows and columns whose cells see much zero padding; None where there are none, or all are so."""
+    """The rows and columns whose cells see much zero padding; None where there are none, or all are
+    so.
+    """
     cells = outside(run.network).get(layer.name) if run.network else None
     if cells is None or not cells.any() or cells.all():
         return None
-    return {"rows": cells.all(axis=1).nonzero()[0].tolist(), "columns": cells.all(axis=0).nonzero()[0].tolist()}
+    return {
+        "rows": cells.all(axis=1).nonzero()[0].tolist(),
+        "columns": cells.all(axis=0).nonzero()[0].tolist(),
+    }
 
 
 def _sample(
-    run: ShownRun, scores: Scores, ledger: Ledger | None, answers: NDArray[Any], computed: bool, sample: int, steps: int
+    run: ShownRun,
+    scores: Scores,
+    ledger: Ledger | None,
+    answers: NDArray[Any],
+    computed: bool,
+    sample: int,
+    steps: int,
 ) -> Content:
     raster = run.raster
     label, predicted = int(raster.labels[sample]), int(raster.predictions[sample])
     computed = computed and steps == raster.timesteps
     classes = classes_of(run, sample, computed)
-    index, (energy, energy_map) = int(raster.samples.index[sample]), energy_of_sample(run, ledger, sample, steps)
+    index, (energy, energy_map) = (
+        int(raster.samples.index[sample]),
+        energy_of_sample(run, ledger, sample, steps),
+    )
     return {
         "index": index,
         "name": run.summary.answers[sample].image if run.summary else f"sample {index}",
@@ -154,7 +203,10 @@ def _sample(
         "scores": answers[sample].tolist(),
         "classes": classes,
         **_picture(run, sample),
-        "spikes": [blob(spike_trains(raster.packed(layer, sample)[:steps], layer.neurons)) for layer in raster.layers],
+        "spikes": [
+            blob(spike_trains(raster.packed(layer, sample)[:steps], layer.neurons))
+            for layer in raster.layers
+        ],
         "maps": {
             "relevance": [] if computed else relevance_of(run, sample, classes, steps),
             **{maps.header.method: [{"layers": _summed(maps, sample)}] for maps in run.maps},
@@ -166,15 +218,21 @@ def _sample(
 
 
 def _picture(run: ShownRun, sample: int) -> Content:
-    """The image, (H, W, 3) uint8, its mask, (H, W) uint8, and its box, as fractions of width and height."""
+    """The image, (H, W, 3) uint8, its mask, (H, W) uint8, and its box, as fractions of width and
+    height.
+    """
     seen = run.pictures[sample] if run.pictures and sample < len(run.pictures) else None
     if seen is None or (pixels := seen.picture) is None:
         return {"picture": None, "mask": None, "box": None}
     (height, width), mask, box = pixels.shape[:2], seen.mask, seen.box
     return {
         "picture": {"shape": [height, width], "pixels": blob(pixels)},
-        "mask": None if mask is None else {"shape": mask.shape, "pixels": blob(mask.astype(np.uint8))},
-        "box": None if box is None else [box[0] / width, box[1] / height, box[2] / width, box[3] / height],
+        "mask": None
+        if mask is None
+        else {"shape": mask.shape, "pixels": blob(mask.astype(np.uint8))},
+        "box": None
+        if box is None
+        else [box[0] / width, box[1] / height, box[2] / width, box[3] / height],
     }
 
 
@@ -184,11 +242,15 @@ def _summed(maps: MapReader, sample: int) -> Content:
 
 
 def _scores(run: ShownRun) -> Scores:
-    """The scores of the shown samples whose object is known; beside None, the means over all samples."""
+    """The scores of the shown samples whose object is known; beside None, the means over all
+    samples.
+    """
     scores: Scores = {}
 
     def put(layer: str | None, sample: int | None, method: str, measure: str, value: float) -> None:
-        scores.setdefault((layer or "", sample), {}).setdefault(method, {})[measure] = round(value, 4)
+        scores.setdefault((layer or "", sample), {}).setdefault(method, {})[measure] = round(
+            value, 4
+        )
 
     for image, layer, method, measure, value in run.scores:
         put(layer, image, method, measure, value)
@@ -198,15 +260,18 @@ def _scores(run: ShownRun) -> Scores:
 
 
 def spike_trains(packed: NDArray[np.uint8], neurons: int) -> NDArray[np.uint8]:
-    """From steps of neurons to trains of steps, which deflate a fifth smaller: (T, bytes) -> (neurons, ⌈T/8⌉) uint8."""
+    """From steps of neurons to trains of steps, which deflate a fifth smaller: (T, bytes) ->
+    (neurons, ⌈T/8⌉) uint8.
+    """
     return np.packbits(np.unpackbits(packed, axis=1, count=neurons).T, axis=1)
 
 
 def shown_answers(run: ShownRun) -> tuple[dict[str, Any], NDArray[Any]]:
     """The classes and the unit of their scores, and these scores, (N, K).
 
-    "spikes" of answers that are counts, of at most `most`, a count being `factor` times the raw sum; "share" of those
-    of a network that is known, the softmax of its logits; else "score", what the model gave.
+    "spikes" of answers that are counts, of at most `most`, a count being `factor` times the raw
+    sum; "share" of those of a network that is known, the softmax of its logits; else "score", what
+    the model gave.
     """
     raster, header = run.raster, run.raster.header
     names = [run.class_name(number) or str(number) for number in range(raster.readout.shape[1])]
@@ -221,15 +286,18 @@ def shown_answers(run: ShownRun) -> tuple[dict[str, Any], NDArray[Any]]:
 
 
 def attention_of(run: ShownRun) -> list[dict[str, Any]]:
-    """Layers of queries and keys, by position in the raster; a query meets a key that fired `later` steps before.
+    """Layers of queries and keys, by position in the raster; a query meets a key that fired `later`
+    steps before.
 
-    `layers` are all whose places are tokens of this attention. Without the network names tell them, and heads are not
-    known.
+    `layers` are all whose places are tokens of this attention. Without the network names tell them,
+    and heads are not known.
     """
     raster, at = run.raster, list(run.raster).index
     found: list[tuple[str, str, int, int, list[str]]] = []
     if network := run.whole_network:
-        attending = [(layer.name, each) for layer in network.layers for each in layer.inputs if each.heads]
+        attending = [
+            (layer.name, each) for layer in network.layers for each in layer.inputs if each.heads
+        ]
         for name, each in ((name, each) for name, each in attending if each.planes == 1):
             query, key = each.sources[0], each.sources[len(each.sources) // 2]
             layers = [*{source.layer: None for source in each.sources}, name]
@@ -241,6 +309,12 @@ def attention_of(run: ShownRun) -> list[dict[str, Any]]:
             if shapes[asking][0] % 3 == 0 if asking == asked else shapes[asking] == shapes[asked]:
                 found.append((asking, asked, starts[asking] - starts[asked], 1, [asking, asked]))
     return [
-        {"query": at(query), "key": at(key), "later": later, "heads": heads, "layers": [at(name) for name in layers]}
+        {
+            "query": at(query),
+            "key": at(key),
+            "later": later,
+            "heads": heads,
+            "layers": [at(name) for name in layers],
+        }
         for query, key, later, heads, layers in found
     ]

@@ -1,4 +1,6 @@
-"""The cost of the samples of a page: a table by layer, one map of all layers, and a band of each without places."""
+"""The cost of the samples of a page: a table by layer, one map of all layers, and a band of each
+without places.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +20,20 @@ def ledger_of(run: ShownRun) -> Ledger | None:
     return Ledger(run.raster, run.whole_network, PRICES["45nm"]) if run.whole_network else None
 
 
-def energy_of_sample(run: ShownRun, ledger: Ledger | None, sample: int, steps: int) -> tuple[Content | None, Content]:
-    """Operations and joules of each layer; and layer -> map of all, on the first layer's grid, or of a band its own."""
+def energy_of_sample(
+    run: ShownRun, ledger: Ledger | None, sample: int, steps: int
+) -> tuple[Content | None, Content]:
+    """Operations and joules of each layer; and layer -> map of all, on the first layer's grid, or
+    of a band its own.
+    """
     if ledger is None:
         return None, {}
     spent = ledger.sample(sample)
     layers = {
-        name: {"operations": int(spent.operations[name].sum()), "joules": float(spent.joules[name].sum())}
+        name: {
+            "operations": int(spent.operations[name].sum()),
+            "joules": float(spent.joules[name].sum()),
+        }
         for name in ledger.updates
     }
     bands = [layer for layer in run.raster.layers if is_band(layer)]
@@ -36,7 +45,9 @@ def energy_of_sample(run: ShownRun, ledger: Ledger | None, sample: int, steps: i
 
 
 def energy_of_run(ledger: Ledger | None, samples: Sequence[Content]) -> Content | None:
-    """A row for each layer and the readout: means of the samples that the page holds, and what an ANN's layer costs."""
+    """A row for each layer and the readout: means of the samples that the page holds, and what an
+    ANN's layer costs.
+    """
     if ledger is None:
         return None
 

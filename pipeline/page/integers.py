@@ -1,4 +1,6 @@
-"""The numbers of a network with which the page itself simulates what depends on silenced spikes; see js/simulate.js."""
+"""The numbers of a network with which the page itself simulates what depends on silenced spikes;
+see js/simulate.js.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ MOST_OPERATIONS = 400_000_000  # of a sample, a second or two, in which the page
 
 
 def multiplying_counts(network: Network) -> list[str]:
-    """Names of layers whose attention multiplies counts, or values of other channels than queries and keys."""
+    """Names of layers whose attention multiplies counts, or values of other channels than queries
+    and keys.
+    """
     return [
         layer.name
         for layer in network.layers
@@ -27,7 +31,9 @@ def multiplying_counts(network: Network) -> list[str]:
 
 
 def unsimulated(run: ShownRun, steps: int) -> str | None:
-    """The reason why the page cannot simulate a run of which it holds `steps` steps; None if it can."""
+    """The reason why the page cannot simulate a run of which it holds `steps` steps; None if it
+    can.
+    """
     if (network := run.whole_network) is None:
         return "Nothing can be silenced here without the network: spikesam.report(run, network=…) makes a page with it."
     weights = _weights(network)
@@ -43,14 +49,18 @@ def unsimulated(run: ShownRun, steps: int) -> str | None:
     elif counting:
         reason = f"{counting[0]} attends to counts of spikes, or to values of more channels; a page knows only bits"
     elif lost := [name for name in driven if name in again]:
-        reason = f"currents of the input drive {lost[0]} beside spikes, and the run does not hold them"
+        reason = (
+            f"currents of the input drive {lost[0]} beside spikes, and the run does not hold them"
+        )
     else:
         return None
     return f"No spikes can be silenced here: {reason}. spikesam edit silences them."
 
 
 def integers_of(network: Network) -> dict[str, Any]:
-    """The numbers of a network as the page's script reads them: integers, or `real` ones of a network in float32."""
+    """The numbers of a network as the page's script reads them: integers, or `real` ones of a
+    network in float32.
+    """
     readout, real = network.readout, network.precision != "fixed"
     kept = THETA * np.float32(readout.leak)
     return {
@@ -74,7 +84,9 @@ def _layer(layer: Layer, network: Network) -> dict[str, Any]:
     channels = neuron.bias.shape[1]
 
     def every(constant: Any) -> list[float]:
-        exact = np.float32(constant).astype(np.float64) if real else np.rint(constant).astype(np.int64)
+        exact = (
+            np.float32(constant).astype(np.float64) if real else np.rint(constant).astype(np.int64)
+        )
         found: list[float] = np.broadcast_to(exact, channels).tolist()
         return found
 
@@ -94,7 +106,9 @@ def _layer(layer: Layer, network: Network) -> dict[str, Any]:
 
 
 def _input(given: Input, network: Network) -> dict[str, Any]:
-    """One input: its kernel, (C, y, x, outputs), is as large as the pooled map where the layer is dense."""
+    """One input: its kernel, (C, y, x, outputs), is as large as the pooled map where the layer is
+    dense.
+    """
     places = [network.place(source.layer) for source in given.sources]
     pooled: Shape = given.arriving(network.shapes[places[0]])
     pool, weight = pair(given.pool), given.weight
@@ -117,7 +131,9 @@ def _input(given: Input, network: Network) -> dict[str, Any]:
         "heads": given.heads,
         "summed": given.current_sum,
         "windows": None if given.windows == NO_POOLING else given.windows,
-        "gain": _rows(given.gain, False) if given.fixed else _rows(given.gain / given.averaged, True),
+        "gain": _rows(given.gain, False)
+        if given.fixed
+        else _rows(given.gain / given.averaged, True),
         "shift": given.shift,
     }
 
@@ -129,10 +145,17 @@ def _rows(numbers: NDArray[Any], real: bool) -> str:
 
 def _operations(run: ShownRun, network: Network) -> int:
     """Additions of weights in a sample, of the mean spikes and the mean fan-out of each layer."""
-    spikes = {layer.name: run.raster.counts(layer).sum(axis=1, dtype=np.int64).mean() for layer in run.raster.layers}
-    return round(sum(spikes.get(each.source, 0) * each.fan_out.mean() for each in connections(network)))
+    spikes = {
+        layer.name: run.raster.counts(layer).sum(axis=1, dtype=np.int64).mean()
+        for layer in run.raster.layers
+    }
+    return round(
+        sum(spikes.get(each.source, 0) * each.fan_out.mean() for each in connections(network))
+    )
 
 
 def _weights(network: Network) -> int:
-    every = (each.weight for layer in network.layers for each in layer.inputs if each.weight is not None)
+    every = (
+        each.weight for layer in network.layers for each in layer.inputs if each.weight is not None
+    )
     return sum(weight.nbytes for weight in every) + network.readout.weight.nbytes

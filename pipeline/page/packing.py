@@ -1,4 +1,6 @@
-"""Arrays and maps as text that a page can hold, bands of layers without places, and as many samples as fit."""
+"""Arrays and maps as text that a page can hold, bands of layers without places, and as many samples
+as fit.
+"""
 
 from __future__ import annotations
 
@@ -20,19 +22,29 @@ LEVEL = 1  # a hundred times as fast as zlib's 9, for 5 % more bytes
 
 def blob(content: NDArray[Any]) -> str:
     """The bytes of an array in C-order; the page's own `inflate` undoes it."""
-    return base64.b64encode(isal_zlib.compress(np.ascontiguousarray(content).tobytes(), LEVEL)).decode("ascii")
+    return base64.b64encode(
+        isal_zlib.compress(np.ascontiguousarray(content).tobytes(), LEVEL)
+    ).decode("ascii")
 
 
 def heat_map(heat: NDArray[Any], signed: bool = False) -> dict[str, Any]:
-    """A map (H, W) in 256 levels, enough for a picture: 0 to `most`, or with signs -most to most, 128 being 0."""
+    """A map (H, W) in 256 levels, enough for a picture: 0 to `most`, or with signs -most to most,
+    128 being 0.
+    """
     most = float(np.abs(heat).max())
     levels = np.rint(heat * ((127 if signed else 255) / most if most > 0 else 0)) + 128 * signed
     return {"shape": heat.shape, "most": most, "levels": blob(levels.astype(np.uint8))}
 
 
 def is_band(layer: LayerSpec) -> bool:
-    """True of a layer without places, and of an input of one column, such as the channels of a sound."""
-    return layer.kind == "dense" or not has_places(layer.shape) or (layer.kind == "input" and layer.shape[2] == 1)
+    """True of a layer without places, and of an input of one column, such as the channels of a
+    sound.
+    """
+    return (
+        layer.kind == "dense"
+        or not has_places(layer.shape)
+        or (layer.kind == "input" and layer.shape[2] == 1)
+    )
 
 
 def band_map(heat: NDArray[Any], steps: int, signed: bool = False) -> dict[str, Any]:
@@ -45,20 +57,30 @@ Content = dict[str, Any]
 
 @dataclass(frozen=True)
 class Excerpt:
-    """The part of a run that a page shows: contents of its first samples, and how many of the first steps they hold."""
+    """The part of a run that a page shows: contents of its first samples, and how many of the first
+    steps they hold.
+    """
 
     samples: list[Content]
     steps: int
     note: str | None  # what was left out, for people
 
 
-def excerpt(content: Callable[[int, int], Content], samples: int, steps: int, limit: int) -> Excerpt:
-    """As many of the first samples as fit into `limit` bytes; if not even one does, its first steps."""
+def excerpt(
+    content: Callable[[int, int], Content], samples: int, steps: int, limit: int
+) -> Excerpt:
+    """As many of the first samples as fit into `limit` bytes; if not even one does, its first
+    steps.
+    """
     first = content(0, steps)
     size = _size(first)
     shown = steps if size <= limit else max(1, steps * limit // size)
     made = {0: first} if shown == steps else {}
-    contents = list(_while_they_fit(lambda sample: made.pop(sample, None) or content(sample, shown), samples, limit))
+    contents = list(
+        _while_they_fit(
+            lambda sample: made.pop(sample, None) or content(sample, shown), samples, limit
+        )
+    )
     left_out = []
     if len(contents) < samples:
         left_out.append(f"the first {len(contents)} of {samples} samples")
@@ -71,7 +93,9 @@ def excerpt(content: Callable[[int, int], Content], samples: int, steps: int, li
     return Excerpt(contents, shown, f"{note} Rates and scores are means of all samples and steps.")
 
 
-def _while_they_fit(content: Callable[[int], Content], samples: int, limit: int) -> Iterator[Content]:
+def _while_they_fit(
+    content: Callable[[int], Content], samples: int, limit: int
+) -> Iterator[Content]:
     used = 0
     for sample in range(samples):
         made = content(sample)

@@ -1,4 +1,5 @@
-"""Relevance of the samples that a page shows: the spikes that speak for a class and against it, in few bytes.
+"""Relevance of the samples that a page shows: the spikes that speak for a class and against it, in
+few bytes.
 
 A page that can simulate its network computes it by itself, for any class; see js/relevance.js.
 """
@@ -27,11 +28,17 @@ LEAST, SHARE = 10, 10  # and those of a run: a tenth of its own, or ten if that 
 def explains(run: ShownRun) -> bool:
     """True if a page that holds all steps of a run computes relevance itself, for any class."""
     network = run.whole_network
-    return network is not None and not _refused(network) and unsimulated(run, run.raster.timesteps) is None
+    return (
+        network is not None
+        and not _refused(network)
+        and unsimulated(run, run.raster.timesteps) is None
+    )
 
 
 def explained_in_time(run: ShownRun) -> tuple[int, int]:
-    """Of how many of the first samples, and for how many classes of each, there is time for relevance: two at least."""
+    """Of how many of the first samples, and for how many classes of each, there is time for
+    relevance: two at least.
+    """
     network = run.whole_network
     if network is None or _refused(network):
         return 0, 0
@@ -43,7 +50,9 @@ def explained_in_time(run: ShownRun) -> tuple[int, int]:
 
 
 def unexplained(run: ShownRun, shown: int) -> str | None:
-    """The reason why relevance of some of the `shown` samples is missing; without the network nobody expects it."""
+    """The reason why relevance of some of the `shown` samples is missing; without the network
+    nobody expects it.
+    """
     samples, _ = explained_in_time(run)
     if run.network is None or samples >= shown:
         return None
@@ -67,20 +76,28 @@ def _refused(network: Network) -> str | None:
 
 
 def classes_of(run: ShownRun, sample: int, computed: bool) -> list[int]:
-    """The classes for which a sample has relevance: all if the page computes it, else as many as there is time for.
+    """The classes for which a sample has relevance: all if the page computes it, else as many as
+    there is time for.
 
-    The first is the predicted one, the second the sample's own where the answer is wrong, and else the runner-up.
+    The first is the predicted one, the second the sample's own where the answer is wrong, and else
+    the runner-up.
     """
-    samples, classes = (run.raster.n_samples, run.raster.header.classes) if computed else explained_in_time(run)
+    samples, classes = (
+        (run.raster.n_samples, run.raster.header.classes) if computed else explained_in_time(run)
+    )
     predicted, label = int(run.raster.predictions[sample]), int(run.raster.labels[sample])
     if sample >= samples or predicted < 0:
         return []
     readout = run.raster.readout[sample].astype(np.float64)
     ranked = [int(number) for number in np.argsort(-readout, kind="stable")]
-    return list(dict.fromkeys([predicted, *[label] * (0 <= label < len(readout)), *ranked]))[:classes]
+    return list(dict.fromkeys([predicted, *[label] * (0 <= label < len(readout)), *ranked]))[
+        :classes
+    ]
 
 
-def relevance_of(run: ShownRun, sample: int, classes: Sequence[int], steps: int) -> list[dict[str, Any]]:
+def relevance_of(
+    run: ShownRun, sample: int, classes: Sequence[int], steps: int
+) -> list[dict[str, Any]]:
     """Of each class: its number, and by layer the sum over channels and all steps; or a band."""
     network, raster = run.network, run.raster
     if network is None or not classes:
@@ -88,16 +105,27 @@ def relevance_of(run: ShownRun, sample: int, classes: Sequence[int], steps: int)
     spikes = [raster[layer.name][sample] for layer in raster.layers]
     contents = []
     for target, each in zip(classes, relevances(network, spikes, classes), strict=True):
-        packed = {layer.name: _packed(found, layer, steps) for layer, found in zip(raster.layers, each, strict=True)}
+        packed = {
+            layer.name: _packed(found, layer, steps)
+            for layer, found in zip(raster.layers, each, strict=True)
+        }
         contents.append({"of": target, "layers": packed})
     return contents
 
 
 def _packed(found: NDArray[np.float64], layer: LayerSpec, steps: int) -> dict[str, Any]:
-    """A map or a band of (T, C, H, W); `moments` are what speaks for the class at each of the first steps."""
-    by_place = found.reshape(len(found), -1) if is_band(layer) else found.sum(axis=1).reshape(len(found), -1)
+    """A map or a band of (T, C, H, W); `moments` are what speaks for the class at each of the first
+    steps.
+    """
+    by_place = (
+        found.reshape(len(found), -1)
+        if is_band(layer)
+        else found.sum(axis=1).reshape(len(found), -1)
+    )
     moments = [float(f"{moment:.3g}") for moment in np.maximum(by_place, 0).sum(axis=1)[:steps]]
-    heat = band_map(found, steps, True) if is_band(layer) else heat_map(found.sum(axis=(0, 1)), True)
+    heat = (
+        band_map(found, steps, True) if is_band(layer) else heat_map(found.sum(axis=(0, 1)), True)
+    )
     return heat | {"moments": moments}
 
 

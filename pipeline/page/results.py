@@ -28,17 +28,21 @@ def write_run_results(
     read: Callable[[range], DatasetSamples],
     tracker: Tracker,
 ) -> tuple[Summary, list[Path]]:
-    """Write what is made of a merged run, then remove its ranges; gives the summary and the pictures drawn."""
+    """Write what is made of a merged run, then remove its ranges; gives the summary and the
+    pictures drawn.
+    """
     spec, figures = totals.spec, list[Path]()
     with _saying_what_is_kept(folder, totals), ExitStack() as stack:
         summary = summarise(totals, totals.seconds)
         summary.write(folder / "summary.json")
         with_page = settings.report and spec.keep.spikes
         if settings.report and not with_page:
-            tracker.notes.append("no report.html: the page shows spikes, and this run keeps maps alone")
+            tracker.notes.append(
+                "no report.html: the page shows spikes, and this run keeps maps alone"
+            )
         samples = read(range(min(len(spec.samples), MOST)))
-        # The folder may be somebody else's, who must not choose which pictures of this machine are shown: without a
-        # digest that somebody knew when the run began, no file counts.
+        # The folder may be somebody else's, who must not choose which pictures of this machine are
+        # shown: without a digest that somebody knew when the run began, no file counts.
         samples.refuse_changed(spec.contents or ("",) * len(samples))
         pictures = Pictures.of(samples, summary.class_names)
         write_pictures(folder, totals.raster_digest or summary.network_sha256, pictures)
@@ -46,13 +50,19 @@ def write_run_results(
         if spec.keep.spikes and (settings.figures or with_page):
             raster = stack.enter_context(RasterReader(folder / "raster.h5", trusted=True))
         if settings.figures:
-            from spikesam.pipeline.drawing.figures import save_figures  # matplotlib takes a second to import
+            from spikesam.pipeline.drawing.figures import (
+                save_figures,
+            )  # matplotlib takes a second to import
             from spikesam.pipeline.drawing.subject import subjects_of
 
             with tracker.time("figures"), tracker.show("drawing"):
                 maps = stack.enter_context(MapReader(folder / "sam.h5", trusted=True))
-                subjects = subjects_of(samples, totals.predictions[: settings.figures], spec.class_names)
-                figures = save_figures(maps, method_of(maps.header), subjects, folder / "figures", raster, network)
+                subjects = subjects_of(
+                    samples, totals.predictions[: settings.figures], spec.class_names
+                )
+                figures = save_figures(
+                    maps, method_of(maps.header), subjects, folder / "figures", raster, network
+                )
         if with_page and raster is not None:
             from spikesam.pipeline.page.shown_run import ShownRun, maps_beside
             from spikesam.pipeline.page.write import write_page
@@ -61,18 +71,25 @@ def write_run_results(
                 beside = tuple(maps_beside(folder, raster, stack))
                 scores = list(totals.scores.of_samples())
                 about = (spec.gamma, summary, pictures, network, scores, beside)
-                write_page([ShownRun(folder.resolve().name, raster, *about, brief=True)], folder / "report.html")
+                write_page(
+                    [ShownRun(folder.resolve().name, raster, *about, brief=True)],
+                    folder / "report.html",
+                )
         expected = [*(MADE[section] for section in spec.keep.sections), "summary.json"]
         if missing := [name for name in expected if not (folder / name).is_file()]:
             found = ", ".join(missing)
-            raise InputError(f"{folder}: {found} vanished while the run went on; did something else remove it?")
+            raise InputError(
+                f"{folder}: {found} vanished while the run went on; did something else remove it?"
+            )
         remove_parts(folder)
     return summary, figures
 
 
 @contextmanager
 def _saying_what_is_kept(folder: Path, totals: Totals) -> Iterator[None]:
-    """Say of a failure after the simulation that nothing has to be simulated again, where that is true."""
+    """Say of a failure after the simulation that nothing has to be simulated again, where that is
+    true.
+    """
     try:
         yield
     except (InputError, OSError) as error:

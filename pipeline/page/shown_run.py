@@ -47,7 +47,11 @@ class ShownRun:
     @property
     def whole_network(self) -> Network | None:
         """The network, if the raster holds all of its layers."""
-        return self.network if self.network and tuple(self.raster) == self.network.raster_names else None
+        return (
+            self.network
+            if self.network and tuple(self.raster) == self.network.raster_names
+            else None
+        )
 
     @property
     def network_name(self) -> str:
@@ -65,19 +69,26 @@ class ShownRun:
 def open_run(path: Path, resources: ExitStack, network: Any = None) -> ShownRun:
     """Open a run's folder, or a raster file alone, lined up with `network` if that is given.
 
-    What lies beside the raster may be missing, or belong to another run: then a note says so. Nothing outside of the
-    folder is read: it may be somebody else's, who must not choose what a page shows of this machine.
+    What lies beside the raster may be missing, or belong to another run: then a note says so.
+    Nothing outside of the folder is read: it may be somebody else's, who must not choose what a
+    page shows of this machine.
     """
     if not path.is_dir():
         return _opened(path, path.name, resources, network)
     refuse_links(path, (*FILES, NAME))
     if not (path / "raster.h5").is_file():
         if (path / "sam.h5").is_file():
-            raise InputError(f"{path}: keeps maps alone, and a page needs every spike", "keep-spikes")
-        raise InputError(f"{path}: has no raster.h5, expected the folder of a finished run, or a raster file")
+            raise InputError(
+                f"{path}: keeps maps alone, and a page needs every spike", "keep-spikes"
+            )
+        raise InputError(
+            f"{path}: has no raster.h5, expected the folder of a finished run, or a raster file"
+        )
     run = _opened(path / "raster.h5", path.resolve().name, resources, network)
     unread = len(_other_files(path)) - MOST_FILES
-    notes = (f"{unread} files of maps are not shown, only the first {MOST_FILES} by name",) * (unread > 0)
+    notes = (f"{unread} files of maps are not shown, only the first {MOST_FILES} by name",) * (
+        unread > 0
+    )
     run = replace(run, maps=tuple(maps_beside(path, run.raster, resources)), notes=notes)
     for file, add in (
         ("summary.json", _with_summary),
@@ -93,7 +104,10 @@ def open_run(path: Path, resources: ExitStack, network: Any = None) -> ShownRun:
                 run = replace(run, notes=(*run.notes, f"{file} is not shown. {said}"))
     if network is not None and not (run.pictures and run.pictures.class_names):
         run = replace(
-            run, pictures=replace(run.pictures or Pictures(), class_names=class_names_of(run.raster, network))
+            run,
+            pictures=replace(
+                run.pictures or Pictures(), class_names=class_names_of(run.raster, network)
+            ),
         )
     return run
 
@@ -107,7 +121,9 @@ def _opened(path: Path, name: str, resources: ExitStack, network: Any) -> ShownR
 
 
 def maps_beside(folder: Path, raster: RasterReader, resources: ExitStack) -> Iterator[MapReader]:
-    """The files of maps in a folder that are of the samples of a raster, if the page has such maps from files."""
+    """The files of maps in a folder that are of the samples of a raster, if the page has such maps
+    from files.
+    """
     for path in _other_files(folder)[:MOST_FILES]:
         with ExitStack() as opened:
             try:
@@ -160,7 +176,9 @@ def _with_scores(run: ShownRun, path: Path) -> ShownRun:
         method_of(maps.header, maps.where)  # refuses other parameters than its own
         kernel: Mapping[str, Any] = maps.header.parameters
         if kernel["variant"] != "paper" or not kernel["include_current"]:
-            raise InputError("It holds maps of another variant; the page computes those of the paper")
+            raise InputError(
+                "It holds maps of another variant; the page computes those of the paper"
+            )
         known = [seen.mask for seen in run.pictures.seen] if run.pictures else []
         masks = [*known, *[None] * (run.raster.n_samples - len(known))]
         scores = localisation_scores(run.raster, maps, masks)

@@ -1,4 +1,6 @@
-"""Write the page of one run, or of two side by side; data cannot become markup in it, and nothing is asked for."""
+"""Write the page of one run, or of two side by side; data cannot become markup in it, and nothing
+is asked for.
+"""
 
 from __future__ import annotations
 
@@ -35,18 +37,25 @@ _IMPORT = re.compile(r'^import \{[^}]*\} from "\./([a-z_]+)\.js";\n', re.MULTILI
 INLINE = 2_000_000  # bytes of a page that a notebook holds
 LIMIT = 8_000_000  # bytes of the samples of all runs
 MOST_RUNS = 2
-GENERATOR, HEAD = b'<meta name="generator" content="spikesam">', 2000  # bytes from the beginning of a page
+GENERATOR, HEAD = (
+    b'<meta name="generator" content="spikesam">',
+    2000,
+)  # bytes from the beginning of a page
 
 
 class Page(type(Path())):  # type: ignore[misc]  # until Python 3.12, Path itself cannot be inherited from
-    """The path of a page; a notebook shows it inline, in a frame that reaches nothing outside of itself."""
+    """The path of a page; a notebook shows it inline, in a frame that reaches nothing outside of
+    itself.
+    """
 
     def _repr_html_(self) -> str:
         link = f'<a href="{escape(quote(str(self)))}" target="_blank">{escape(str(self))}</a>'
         if self.stat().st_size > INLINE:
             return f"<p>{link} ({readable(self.stat().st_size)}: open it in a browser)</p>"
         page = escape(self.read_text(encoding="utf-8"))
-        frame = f'sandbox="allow-scripts" style="width: 100%; height: 700px; border: 0" srcdoc="{page}"'
+        frame = (
+            f'sandbox="allow-scripts" style="width: 100%; height: 700px; border: 0" srcdoc="{page}"'
+        )
         return f"<iframe {frame}></iframe><p>{link}</p>"
 
 
@@ -59,15 +68,20 @@ def report(
     limit: int = LIMIT,
     overwrite: bool = False,
 ) -> Path:
-    """One HTML file that shows a run, or two side by side, computes their maps itself, and asks no server for anything.
+    """One HTML file that shows a run, or two side by side, computes their maps itself, and asks no
+    server for anything.
 
     Parameters
     ----------
     runs : the folder of a run or a raster file; or two of them
-    out : the file; if not given, `report.html` in the folder of the first run, or `x.html` beside `x.h5`, in place of
-        an earlier page there; of two runs, `report-beside-b.html` in the folder of the first, if the second is `b`
-    network : import of the model that was recorded; needed where the runs do not say which network fired them
-    limit : bytes that the samples may take; of long runs the page holds the first samples, and says so
+    out : the file; if not given, `report.html` in the folder of the first run, or `x.html` beside
+    `x.h5`, in place of
+        an earlier page there; of two runs, `report-beside-b.html` in the folder of the first, if
+        the second is `b`
+    network : import of the model that was recorded; needed where the runs do not say which network
+    fired them
+    limit : bytes that the samples may take; of long runs the page holds the first samples, and says
+    so
     overwrite : replace an existing file
 
     Returns
@@ -82,7 +96,8 @@ def report(
     --------
     >>> import numpy as np
     >>> import spikesam
-    >>> path = spikesam.write_raster("c.h5", {"conv1": np.ones((1, 2, 1, 2, 2), bool)}, overwrite=True)
+    >>> path = spikesam.write_raster("c.h5", {"conv1": np.ones((1, 2, 1, 2, 2), bool)},
+    overwrite=True)
     >>> spikesam.report(path).name
     'c.html'
     """
@@ -94,8 +109,12 @@ def report(
         raise InputError(f"limit: got {limit}, expected a number of bytes ≥ 1")
     overwrite = overwrite or (out is None and _is_page(target))
     if (target / RASTER).is_file():
-        raise InputError(f"{target}: is the folder of a run, expected the file of the page", "two-runs")
-    refuse_replacing(target, overwrite, *(path / RASTER if path.is_dir() else path for path in paths))
+        raise InputError(
+            f"{target}: is the folder of a run, expected the file of the page", "two-runs"
+        )
+    refuse_replacing(
+        target, overwrite, *(path / RASTER if path.is_dir() else path for path in paths)
+    )
     with ExitStack() as resources:
         opened = [open_run(path, resources, network) for path in paths]
         for run in opened:
@@ -117,11 +136,15 @@ def _is_page(path: Path) -> bool:
         return GENERATOR in file.read(HEAD)
 
 
-def write_page(runs: Sequence[ShownRun], target: Path, limit: int = LIMIT, overwrite: bool = True) -> Path:
+def write_page(
+    runs: Sequence[ShownRun], target: Path, limit: int = LIMIT, overwrite: bool = True
+) -> Path:
     """Write the page of runs that are open; see :func:`report`."""
     contents = [run_content(run, limit // len(runs)) for run in runs]
     try:
-        page = page_html(" beside ".join(run.name for run in runs), {"kinds": kinds_of(runs), "runs": contents})
+        page = page_html(
+            " beside ".join(run.name for run in runs), {"kinds": kinds_of(runs), "runs": contents}
+        )
         write_file(target, page.encode(), overwrite=overwrite)
     except OSError as error:
         raise InputError(f"{target}: cannot be written ({error.strerror})", "other-out") from None
@@ -131,7 +154,9 @@ def write_page(runs: Sequence[ShownRun], target: Path, limit: int = LIMIT, overw
 def page_html(title: str, data: dict[str, Any]) -> str:
     """The page of the data that its script reads, see :mod:`spikesam.pipeline.page.content`."""
     script, style = script_of("main"), (HERE / "page.css").read_text(encoding="utf-8")
-    environment = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined)
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined
+    )
     return environment.get_template("page.html").render(
         title=title,
         data=json_in_page(data),

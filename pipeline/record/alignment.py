@@ -1,4 +1,6 @@
-"""A recorded batch as the network fires that the model became, with the input that the model was called with."""
+"""A recorded batch as the network fires that the model became, with the input that the model was
+called with.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +27,18 @@ SCORES = 1e-4  # of the largest score: what the order of additions may change
 def match_network(
     network: Network, header: RasterHeader, batch: RasterBatch, inputs: Sequence[Tensor], first: int
 ) -> tuple[RasterHeader, RasterBatch]:
-    """The header and batch of a raster of `network`; refuses spikes or answers, from sample `first` on, of another."""
+    """The header and batch of a raster of `network`; refuses spikes or answers, from sample `first`
+    on, of another.
+    """
     ways = [batch.spikes]
     if network.spiking_input and "input" not in batch.spikes:
-        ways = [{"input": each} | batch.spikes for each in _inputs(inputs, header.timesteps, len(batch), network)]
-        shapes: dict[str, Any] = {"input": network.input_shape} | {each.name: each.shape for each in header.layers}
+        ways = [
+            {"input": each} | batch.spikes
+            for each in _inputs(inputs, header.timesteps, len(batch), network)
+        ]
+        shapes: dict[str, Any] = {"input": network.input_shape} | {
+            each.name: each.shape for each in header.layers
+        }
         header = replace(header, layers=layer_specs(shapes))
     lined, failures = LinedUp.of(network, header, WHERE), list[InputError]()
     for spikes in ways:
@@ -43,8 +52,12 @@ def match_network(
     raise failures[0]
 
 
-def _inputs(inputs: Sequence[Tensor], timesteps: int, samples: int, network: Network) -> Iterator[NDArray[np.uint8]]:
-    """The spikes that a model was called with, packed (B, T, bytes), in each way in which their axes may be read."""
+def _inputs(
+    inputs: Sequence[Tensor], timesteps: int, samples: int, network: Network
+) -> Iterator[NDArray[np.uint8]]:
+    """The spikes that a model was called with, packed (B, T, bytes), in each way in which their
+    axes may be read.
+    """
     size, found = samples * prod(network.input_shape), list[Tensor]()
     if len(inputs) == timesteps and all(each.numel() == size for each in inputs):
         found = [each.reshape(1, samples, -1) for each in inputs]
@@ -55,15 +68,23 @@ def _inputs(inputs: Sequence[Tensor], timesteps: int, samples: int, network: Net
         given = inputs[0]
         time_first = len(given) in (timesteps, timesteps * samples)
         readings = [[given.reshape(timesteps, samples, -1)]] * time_first
-        readings += [[given.reshape(samples, timesteps, -1).transpose(0, 1)]] * (len(given) == samples)
-        readings += [[given.reshape(samples, -1, timesteps).permute(2, 0, 1)]] * (given.shape[-1] == timesteps)
+        readings += [[given.reshape(samples, timesteps, -1).transpose(0, 1)]] * (
+            len(given) == samples
+        )
+        readings += [[given.reshape(samples, -1, timesteps).permute(2, 0, 1)]] * (
+            given.shape[-1] == timesteps
+        )
     if not readings or not readings[0]:
         raise InputError(
-            f"{WHERE}: what the model is called with is not an input of {network.input_shape} at {timesteps} steps; "
+            f"{WHERE}: what the model is called with is not an input of {network.input_shape} at "
+            f"{timesteps} steps; "
             'hand it over with recording.tap("input", …)'
         )
     for reading in readings:
-        bits = as_bits(np.concatenate([each.numpy() for each in reading]), lambda place: f"{WHERE}: input {place}")
+        bits = as_bits(
+            np.concatenate([each.numpy() for each in reading]),
+            lambda place: f"{WHERE}: input {place}",
+        )
         yield pack(bits.reshape(timesteps, samples, *network.input_shape))
 
 
@@ -78,7 +99,9 @@ def _check_answers(scores: NDArray[Any], readout: NDArray[Any], first: int) -> N
     if rows.size:
         row = int(rows[0])
         raise InputError(
-            f"{WHERE}: sample {first + row}: all spikes are the same, but the model's answer is class "
-            f"{scores[row].argmax()} of {scores.shape[1]}, the network's class {readout[row].argmax()} of "
+            f"{WHERE}: sample {first + row}: all spikes are the same, but the model's answer is "
+            "class "
+            f"{scores[row].argmax()} of {scores.shape[1]}, the network's class "
+            f"{readout[row].argmax()} of "
             f"{readout.shape[1]}; hand over what the network was imported with, or no output"
         )

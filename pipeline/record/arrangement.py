@@ -22,7 +22,9 @@ Value = TypeVar("Value")
 
 
 class Arrangement:
-    """The axes of a model's layers, as the caller or a library says them; `used` has module -> axes it was read by."""
+    """The axes of a model's layers, as the caller or a library says them; `used` has module -> axes
+    it was read by.
+    """
 
     def __init__(
         self,
@@ -36,15 +38,21 @@ class Arrangement:
         self._model, self._layout = model, layout
         self._layouts: dict[str, Layout] = {}  # name of a module -> its library's, or the caller's
         self._found: dict[tuple[str, int], Axes | None] = {}
-        self._axes = {pattern: parse(text) for pattern, text in _table({} if axes is None else axes).items()}
+        self._axes = {
+            pattern: parse(text) for pattern, text in _table({} if axes is None else axes).items()
+        }
         grids: object = {} if grid is None else grid if isinstance(grid, Mapping) else {"*": grid}
         self._grids = {pattern: _sides(sides) for pattern, sides in _table(grids).items()}
         modules = [name for name, _ in model.named_modules() if name]
-        for where, pattern in (*(("axes", each) for each in self._axes), *(("grid", each) for each in self._grids)):
+        for where, pattern in (
+            *(("axes", each) for each in self._axes),
+            *(("grid", each) for each in self._grids),
+        ):
             if pattern != "*" and not any(fnmatchcase(name, pattern) for name in modules):
                 near = difflib.get_close_matches(pattern, modules, 3) or modules[:8]
                 raise InputError(
-                    f"{where}: no module {pattern!r} in {type(model).__name__}; did you mean {' or '.join(near)}?"
+                    f"{where}: no module {pattern!r} in {type(model).__name__}; did you mean "
+                    f"{' or '.join(near)}?"
                 )
 
     def layout_of(self, name: str, module: nn.Module, batch: Batch, key: Key) -> Layout:
@@ -57,20 +65,28 @@ class Arrangement:
             axes = self._axes_of(name, spikes.ndim)
             if axes is None:
                 steps = library(spikes)
-                self._expect_convolution(name, steps, batch, key, each_step=spikes.ndim < steps.ndim)
+                self._expect_convolution(
+                    name, steps, batch, key, each_step=spikes.ndim < steps.ndim
+                )
                 return steps
             return self._arrange(name, axes, batch, key, spikes)
 
         return arranged
 
     def _axes_of(self, name: str, ndim: int) -> Axes | None:
-        """The caller's axes, or those that are known; found once, as there are as many calls as steps."""
+        """The caller's axes, or those that are known; found once, as there are as many calls as
+        steps.
+        """
         if (name, ndim) not in self._found:
-            self._found[name, ndim] = _first(self._axes, name) or known_axes(self._model, name, ndim)
+            self._found[name, ndim] = _first(self._axes, name) or known_axes(
+                self._model, name, ndim
+            )
         return self._found[name, ndim]
 
     def _arrange(self, name: str, axes: Axes, batch: Batch, key: Key, spikes: Tensor) -> Tensor:
-        arranged = axes.arrange(spikes, batch.sizes(key), lambda tokens: self._grid(name, tokens, batch, key))
+        arranged = axes.arrange(
+            spikes, batch.sizes(key), lambda tokens: self._grid(name, tokens, batch, key)
+        )
         self.used[name] = axes.pattern
         return arranged
 
@@ -86,44 +102,63 @@ class Arrangement:
         if tokens == 1:  # one place for all tokens
             return 1, 1
         maps = [shape[1:] for shape in batch.shapes_before(key) if shape[1:] != (1, 1)]
-        fitting = [sides for sides in ([given] if given else maps) if tokens in (None, math.prod(sides))]
+        fitting = [
+            sides for sides in ([given] if given else maps) if tokens in (None, math.prod(sides))
+        ]
         if not fitting:
             found = "tokens of an unknown number" if tokens is None else f"{tokens} tokens"
             known = f"{given[0]} × {given[1]} = {math.prod(given)} of grid=" if given else ""
             raise InputError(
-                f"got {found}, expected {known or 'as many as places in a map before'}; say how many rows and columns "
-                f"they have with grid=(rows, columns), or for some layers with grid={{{name!r}: (rows, columns)}}"
+                f"got {found}, expected {known or 'as many as places in a map before'}; say how "
+                "many rows and columns "
+                "they have with grid=(rows, columns), or for some layers with "
+                f"grid={{{name!r}: (rows, columns)}}"
             )
         return fitting[-1]
 
-    def _expect_convolution(self, name: str, steps: Tensor, batch: Batch, key: Key, *, each_step: bool) -> None:
+    def _expect_convolution(
+        self, name: str, steps: Tensor, batch: Batch, key: Key, *, each_step: bool
+    ) -> None:
         """Refuse steps of several axes of which nobody knows what they are."""
         sides = tuple(steps.shape[2:])
         if len(sides) not in (2, 3):
             return
         made = self.convolutions.made(sides)
-        maps = [shape for shape in batch.shapes_before(key) if shape[1] > 1 and shape[1] * shape[2] == sides[-1]]
+        maps = [
+            shape
+            for shape in batch.shapes_before(key)
+            if shape[1] > 1 and shape[1] * shape[2] == sides[-1]
+        ]
         if made and not (len(sides) == 2 and maps):
             return
-        why = f"which may be {maps[-1][1]} × {maps[-1][2]} tokens" if made else "which no convolution made"
+        why = (
+            f"which may be {maps[-1][1]} × {maps[-1][2]} tokens"
+            if made
+            else "which no convolution made"
+        )
         likely = "B C N" if made else "B N C" if len(sides) == 2 else "B heads N d"
         likely, channels = (f"{'' if each_step else 'T '}{axes}" for axes in (likely, "B C H W"))
         instead = f", or {channels!r} if it is a map" if len(sides) == 3 else ""
         raise InputError(
             f"got a step of shape {tuple(steps.shape[1:])}, {why}; name its axes, such as axes="
-            f"{{{name!r}: {likely!r}}}{instead}: T steps, if a call gives several, B samples, N tokens of a grid, H W "
+            f"{{{name!r}: {likely!r}}}{instead}: T steps, if a call gives several, B samples, N "
+            "tokens of a grid, H W "
             "rows and columns, others channels"
         )
 
 
 def known_layout(module: nn.Module) -> Layout | None:
-    """The layout of a module's spikes, as its library says; None if it is of no known library, or does not spike."""
+    """The layout of a module's spikes, as its library says; None if it is of no known library, or
+    does not spike.
+    """
     library = library_that_fires(module)
     if library is None:
         return None
     axes = library.axes(module)
     squeezed: Any = module
-    return merged(squeezed.batch_size, squeezed.num_timesteps) if axes == "(BT)..." else LAYOUTS[axes]
+    return (
+        merged(squeezed.batch_size, squeezed.num_timesteps) if axes == "(BT)..." else LAYOUTS[axes]
+    )
 
 
 def _first(table: Mapping[str, Value], name: str) -> Value | None:
@@ -135,7 +170,8 @@ def _table(given: object) -> Mapping[str, object]:
     """A mapping from names of modules."""
     if not isinstance(given, Mapping) or not all(isinstance(pattern, str) for pattern in given):
         raise InputError(
-            f"axes: got {given!r}, expected names of modules, or patterns, and theirs: {{name: 'T B N C'}}"
+            f"axes: got {given!r}, expected names of modules, or patterns, and theirs: "
+            f"{{name: 'T B N C'}}"
         )
     return given
 
@@ -143,7 +179,9 @@ def _table(given: object) -> Mapping[str, object]:
 def _sides(given: object) -> Sides:
     """Rows and columns."""
     sides = tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else ()
-    if len(sides) != 2 or not all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides):
+    if len(sides) != 2 or not all(
+        isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides
+    ):
         raise InputError(f"grid: got {given!r}, expected rows and columns, such as (8, 8)")
     return sides[0], sides[1]
 
@@ -160,7 +198,9 @@ class Convolutions:
     """The convolutions that were called, of maps and of rows, and the model's own input."""
 
     def __init__(self) -> None:
-        self._maps: dict[tuple[int, ...], None] = {}  # (C, H, W) and (C, L), each once, the last one called at the end
+        self._maps: dict[
+            tuple[int, ...], None
+        ] = {}  # (C, H, W) and (C, L), each once, the last one called at the end
         self._given: tuple[int, ...] = ()  # (C, H, W) of the input
 
     def begin(self, inputs: Sequence[Any]) -> None:
@@ -178,10 +218,11 @@ class Convolutions:
             self._maps[shape] = None
 
     def made(self, step: tuple[int, ...]) -> bool:
-        """True if (C, H, W) or (C, L) may be a map: the input, any before, or made of the last one otherwise.
+        """True if (C, H, W) or (C, L) may be a map: the input, any before, or made of the last one
+        otherwise.
 
-        That is: pooled or enlarged, by one factor for rows and columns, where channels may become pixels; with more
-        channels.
+        That is: pooled or enlarged, by one factor for rows and columns, where channels may become
+        pixels; with more channels.
         """
         before = [each for each in self._maps if len(each) == len(step)]
         if step in before or step == self._given or (len(step) == 3 and step[1:] == (1, 1)):
@@ -194,11 +235,16 @@ class Convolutions:
         ratios = [side / each for side, each in zip(sides, now, strict=True)]
         alike = abs(ratios[0] - ratios[1]) <= ALIKE * max(ratios) or _pooled(sides, now)
         factor = now[0] // sides[0]
-        shuffled = [factor * side for side in sides] == list(now) and step[0] * factor**2 == channels
+        shuffled = [factor * side for side in sides] == list(now) and step[
+            0
+        ] * factor**2 == channels
         return shuffled or (step[0] >= channels and alike)
 
 
 def _pooled(sides: Sequence[int], now: Sequence[int]) -> bool:
     """True if one factor leads from some sides to others, to a pixel."""
     factors = range(1, max(sides) + 1)
-    return any(all(abs(side / k - each) < 1 for side, each in zip(sides, now, strict=True)) for k in factors)
+    return any(
+        all(abs(side / k - each) < 1 for side, each in zip(sides, now, strict=True))
+        for k in factors
+    )

@@ -45,7 +45,11 @@ class Batch:
 
     def _before(self, key: Key) -> Iterator[LayerBits]:
         """The layers that fired before; of those that none put spikes out yet, nothing is known."""
-        return (layer for _, layer in takewhile(lambda each: each[0] != key, self.layers.items()) if layer.steps)
+        return (
+            layer
+            for _, layer in takewhile(lambda each: each[0] != key, self.layers.items())
+            if layer.steps
+        )
 
     @property
     def steps(self) -> int:
@@ -53,21 +57,24 @@ class Batch:
         return min((layer.steps for layer in self.layers.values()), default=0)
 
     def agreed(self) -> list[LayerBits]:
-        """The layers, the input first, all of one number of steps and samples; an InputError names two that differ."""
+        """The layers, the input first, all of one number of steps and samples; an InputError names
+        two that differ.
+        """
         layers = sorted(self.layers.values(), key=lambda layer: layer.name != "input")  # stable
         shortest = min(layers, key=lambda layer: layer.steps)
         for layer in layers:
             with about(layer.name):
                 if layer.samples != layers[0].samples:
                     raise InputError(
-                        f"got {layer.samples} samples, expected {layers[0].samples} as layer {layers[0].name!r}"
+                        f"got {layer.samples} samples, expected {layers[0].samples} as layer "
+                        f"{layers[0].name!r}"
                     )
                 if layer.steps != shortest.steps:
                     times, rest = divmod(layer.steps, shortest.steps)
                     twice = f", so it may be called {times} times a step; give each use a module of its own, or tap it"
                     raise InputError(
-                        f"got {layer.steps} steps, expected {shortest.steps} as layer {shortest.name!r}"
-                        + ("" if rest else twice)
+                        f"got {layer.steps} steps, expected {shortest.steps} as layer "
+                        f"{shortest.name!r}" + ("" if rest else twice)
                     )
         return layers
 
@@ -81,14 +88,22 @@ def about(layer: str) -> Iterator[None]:
         raise InputError(f"layer {layer!r}: {error}") from error
 
 
-Counts: TypeAlias = Literal["fired", "ternary"] | None  # what a bit says of other values than 0 and 1
-TERNARY_ADVICE = "; pass counts='ternary' to record -1, 0 and 1 as two planes of channels, positive spikes first"
+Counts: TypeAlias = (
+    Literal["fired", "ternary"] | None
+)  # what a bit says of other values than 0 and 1
+TERNARY_ADVICE = (
+    "; pass counts='ternary' to record -1, 0 and 1 as two planes of channels, positive spikes first"
+)
 SMALL = 1 << 18  # neurons times samples that are packed at a time, if a step is not larger
-Range = tuple[Tensor, Tensor]  # the least and the greatest of some values, each a scalar on its device
+Range = tuple[
+    Tensor, Tensor
+]  # the least and the greatest of some values, each a scalar on its device
 
 
 class LayerBits:
-    """The spikes of one layer, packed as they come, a step or some small ones at a time; ternary, of 2C channels."""
+    """The spikes of one layer, packed as they come, a step or some small ones at a time; ternary,
+    of 2C channels.
+    """
 
     def __init__(self, name: str, counts: Counts) -> None:
         self.name, self.counts = name, counts
@@ -98,23 +113,35 @@ class LayerBits:
         self.device = ""
         self._packed: list[Tensor] = []  # (S, B, bytes) uint8 of S steps each
         self._values: list[Range] = []  # of spikes x
-        self._excess: list[Range] = []  # of x - x², which is 0 for 0 and 1 alone; of ternary spikes for their amounts
+        self._excess: list[
+            Range
+        ] = []  # of x - x², which is 0 for 0 and 1 alone; of ternary spikes for their amounts
 
     def add(self, spikes: Tensor, layout: Layout) -> int:
-        """Take what a call gave; returns how many steps; refuses none, no samples, and other sizes than before."""
+        """Take what a call gave; returns how many steps; refuses none, no samples, and other sizes
+        than before.
+        """
         steps = layout(spikes.detach())
         if not len(steps):
-            raise InputError(f"got shape {tuple(spikes.shape)}, in which T = 0, expected at least one step")
+            raise InputError(
+                f"got shape {tuple(spikes.shape)}, in which T = 0, expected at least one step"
+            )
         shape, samples = shape_of_step(steps[0]), steps.shape[1]
         if not (samples and all(shape)):
             raise InputError(f"got a step of shape {tuple(steps.shape[1:])}, expected no side of 0")
         if self.counts == "ternary":
             shape = (2 * shape[0], *shape[1:])
         if not self.steps:
-            self.shape, self.samples, self.layout, self.device = shape, samples, layout, str(spikes.device)
+            self.shape, self.samples, self.layout, self.device = (
+                shape,
+                samples,
+                layout,
+                str(spikes.device),
+            )
         elif (shape, samples) != (self.shape, self.samples):
             raise InputError(
-                f"got a step of {samples} × {shape} after one of {self.samples} × {self.shape}; end a batch with "
+                f"got a step of {samples} × {shape} after one of {self.samples} × {self.shape}; "
+                "end a batch with "
                 "finish(), and give each layer a module of its own"
             )
         self.steps += len(steps)
@@ -133,7 +160,9 @@ class LayerBits:
 
     def _look_at(self, maps: Tensor) -> None:
         if _channels_last(maps):
-            maps = maps.permute(0, 2, 3, 1)  # as it lies in memory, without which torch is ten times slower
+            maps = maps.permute(
+                0, 2, 3, 1
+            )  # as it lies in memory, without which torch is ten times slower
         self._values.append(maps.aminmax())
         if self.counts != "fired":
             amounts = maps.abs() if self.counts else maps
@@ -143,9 +172,16 @@ class LayerBits:
         """(B, T, bytes) uint8, on the CPU; refuses values that `counts` does not stand for."""
         low, high = _overall(self._values)
         if self.counts == "fired" and not low >= 0:
-            raise InputError(f"got values in {low:.4g} … {high:.4g}, expected counts of 0 or more{TERNARY_ADVICE}")
+            raise InputError(
+                f"got values in {low:.4g} … {high:.4g}, expected counts of 0 or "
+                f"more{TERNARY_ADVICE}"
+            )
         if _overall(self._excess) != (0, 0):
-            wanted = "-1, 0 and 1" if self.counts else f"spikes{TERNARY_ADVICE if low < 0 else FIRED_ADVICE}"
+            wanted = (
+                "-1, 0 and 1"
+                if self.counts
+                else f"spikes{TERNARY_ADVICE if low < 0 else FIRED_ADVICE}"
+            )
             neither = "" if self.counts else " that are neither 0 nor 1"
             raise InputError(f"got values in {low:.4g} … {high:.4g}{neither}, expected {wanted}")
         return torch.cat(self._packed).cpu().numpy().swapaxes(0, 1)
@@ -160,7 +196,9 @@ def _overall(ranges: Sequence[Range]) -> tuple[float, float]:
 
 
 def pack_maps(bits: Tensor) -> Tensor:
-    """(B, …) bool -> (B, ⌈neurons/8⌉) uint8 on the same device, packed in C-order as `numpy.packbits` does."""
+    """(B, …) bool -> (B, ⌈neurons/8⌉) uint8 on the same device, packed in C-order as
+    `numpy.packbits` does.
+    """
     channels_last = _channels_last(bits)
     if bits.device.type == "cpu" and (
         bits.numel() <= SMALL or not channels_last
@@ -172,4 +210,8 @@ def pack_maps(bits: Tensor) -> Tensor:
 
 def _channels_last(maps: Tensor) -> bool:
     """True of (B, C, H, W) that lies in memory as (B, H, W, C)."""
-    return maps.ndim == 4 and not maps.is_contiguous() and maps.is_contiguous(memory_format=torch.channels_last)
+    return (
+        maps.ndim == 4
+        and not maps.is_contiguous()
+        and maps.is_contiguous(memory_format=torch.channels_last)
+    )

@@ -1,8 +1,9 @@
 """Finding spiking layers of unknown classes by their values, in the first batch.
 
-A module fires where what comes out lies on a grid {0, u, 2u, …}, and what goes in, or what one of its parts puts out,
-does not. So neurons are found, and blocks of synapses and neurons; convolutions, pooling, flattening and leaky readouts
-are not. Of modules within each other the innermost counts.
+A module fires where what comes out lies on a grid {0, u, 2u, …}, and what goes in, or what one of
+its parts puts out, does not. So neurons are found, and blocks of synapses and neurons;
+convolutions, pooling, flattening and leaky readouts are not. Of modules within each other the
+innermost counts.
 """
 
 from __future__ import annotations
@@ -15,12 +16,16 @@ from torch import Tensor
 
 from spikesam.recordings.errors import InputError
 
-MOST_UNITS = 255  # a grid has few lines: analog values are multiples of the smallest one, too, if that is small enough
+# a grid has few lines: analog values are multiples of the smallest one, too, if that is small
+# enough
+MOST_UNITS = 255
 TOLERANCE = 1e-3  # of a unit
 
 
 class Grid:
-    """A test that all values seen so far lie on one grid {0, u, 2u, …}; or, if `signed`, on {…, -u, 0, u, …}."""
+    """A test that all values seen so far lie on one grid {0, u, 2u, …}; or, if `signed`, on {…, -u,
+    0, u, …}.
+    """
 
     def __init__(self, signed: bool = False) -> None:
         self.fits, self._signed = True, signed
@@ -65,28 +70,49 @@ def find_firing(probes: Mapping[str, Probe]) -> list[str]:
     makers = _makers(probes)
     firing = [name for name, probe in makers.items() if probe.left.unit]
     silent = [name for name in makers if name not in firing]
-    lonely = [name for name in silent if not (_parts(name, makers) or any(name in _parts(o, makers) for o in firing))]
+    lonely = [
+        name
+        for name in silent
+        if not (_parts(name, makers) or any(name in _parts(o, makers) for o in firing))
+    ]
     if lonely:
         raise InputError(
-            f"record: {', '.join(map(repr, lonely))} put out nothing but zeros in the first batch, which a layer of "
+            f"record: {', '.join(map(repr, lonely))} put out nothing but zeros in the first batch, "
+            "which a layer of "
             "silent neurons does, but others do, too; name the layers to record with layers="
         )
     return [name for name in firing if not set(_parts(name, probes)) & set(firing)]
 
 
 def find_firing_beside(probes: Mapping[str, Probe], known: Iterable[str]) -> list[str]:
-    """The names of the modules that fire though they are not among the known ones, hold none, and lie in none."""
+    """The names of the modules that fire though they are not among the known ones, hold none, and
+    lie in none.
+    """
     firing = [name for name, probe in _makers(probes).items() if probe.left.unit]
-    related = {name for name in probes for each in known if f"{name}.".startswith(f"{each}.") or name in _above(each)}
-    return [name for name in firing if name not in related and not set(_parts(name, probes)) & set(firing)]
+    related = {
+        name
+        for name in probes
+        for each in known
+        if f"{name}.".startswith(f"{each}.") or name in _above(each)
+    }
+    return [
+        name
+        for name in firing
+        if name not in related and not set(_parts(name, probes)) & set(firing)
+    ]
 
 
 def _makers(probes: Mapping[str, Probe]) -> dict[str, Probe]:
-    """The modules that put out what lies on a grid, though what they are given, or their parts put out, does not."""
+    """The modules that put out what lies on a grid, though what they are given, or their parts put
+    out, does not.
+    """
     return {
         name: probe
         for name, probe in probes.items()
-        if probe.left.fits and not (probe.entered.fits and all(probes[part].left.fits for part in _parts(name, probes)))
+        if probe.left.fits
+        and not (
+            probe.entered.fits and all(probes[part].left.fits for part in _parts(name, probes))
+        )
     }
 
 

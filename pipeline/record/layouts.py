@@ -1,4 +1,6 @@
-"""How a tensor of spikes is laid out: one step, or all steps at once; each layout is a function to (S, B, …)."""
+"""How a tensor of spikes is laid out: one step, or all steps at once; each layout is a function to
+(S, B, …).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from torch import Tensor
 
 from spikesam.recordings.errors import InputError
 
-Layout = Callable[[Tensor], Tensor]  # spikes as a library lays them out -> (S, B, …), of S ≥ 1 steps
+Layout = Callable[
+    [Tensor], Tensor
+]  # spikes as a library lays them out -> (S, B, …), of S ≥ 1 steps
 
 
 def one_step(spikes: Tensor) -> Tensor:
@@ -35,10 +39,13 @@ def time_last(spikes: Tensor) -> Tensor:
 
 
 def likely_one_step(spikes: Tensor) -> Tensor:
-    """(B, K) or (B, C, H, W) of one step, where nobody said whether it is one; refuses what may be several steps."""
+    """(B, K) or (B, C, H, W) of one step, where nobody said whether it is one; refuses what may be
+    several steps.
+    """
     if spikes.ndim not in (2, 4):
         raise InputError(
-            f"got shape {tuple(spikes.shape)}, expected one step, (B, K) or (B, C, H, W); say which axis is time with "
+            f"got shape {tuple(spikes.shape)}, expected one step, (B, K) or (B, C, H, W); say "
+            "which axis is time with "
             f"layout=, one of {', '.join(LAYOUTS)}, or name all axes, as in 'T B heads N d'"
         )
     return spikes[None]
@@ -53,7 +60,12 @@ def merged(batch: int, steps: int) -> Layout:
     return unmerged
 
 
-LAYOUTS: dict[str, Layout] = {"B...": one_step, "TB...": time_first, "BT...": batch_first, "B...T": time_last}
+LAYOUTS: dict[str, Layout] = {
+    "B...": one_step,
+    "TB...": time_first,
+    "BT...": batch_first,
+    "B...T": time_last,
+}
 
 
 def named_layout(name: str | None) -> Layout:
@@ -68,13 +80,17 @@ def named_layout(name: str | None) -> Layout:
 def shape_of_step(step: Tensor) -> tuple[int, int, int]:
     """(C, H, W) of one step of spikes, (B, K), (B, C, L) or (B, C, H, W)."""
     if step.ndim not in (2, 3, 4):
-        raise InputError(f"got shape {tuple(step.shape)} of a step, expected (B, K), (B, C, L) or (B, C, H, W)")
+        raise InputError(
+            f"got shape {tuple(step.shape)} of a step, expected (B, K), (B, C, L) or (B, C, H, W)"
+        )
     channels, *space = step.shape[1:]
     height, width = ([1] * (2 - len(space)) + space) if space else (1, 1)
     return channels, height, width
 
 
-Grid = Callable[[int | None], tuple[int, int]]  # number of tokens, None if unknown -> rows and columns of their grid
+Grid = Callable[
+    [int | None], tuple[int, int]
+]  # number of tokens, None if unknown -> rows and columns of their grid
 RESERVED = ("T", "B", "N", "H", "W")
 
 
@@ -103,10 +119,13 @@ class Axes:
         return ndim == len(self.groups) or (ndim > len(self.groups) and len(self.groups[-1]) > 1)
 
     def arrange(self, spikes: Tensor, sizes: Mapping[str, int], grid: Grid) -> Tensor:
-        """Spikes with these axes as (S, B, C, H, W), S = 1 for one step; `sizes` has T and B, where known."""
+        """Spikes with these axes as (S, B, C, H, W), S = 1 for one step; `sizes` has T and B, where
+        known.
+        """
         if not self.fits(spikes.ndim):
             raise InputError(
-                f"got shape {tuple(spikes.shape)}, expected {len(self.groups)} axes, {self.pattern!r}; say with axes= "
+                f"got shape {tuple(spikes.shape)}, expected {len(self.groups)} axes, "
+                f"{self.pattern!r}; say with axes= "
                 "what they are"
             )
         spikes = spikes.flatten(len(self.groups) - 1) if len(self.groups) < spikes.ndim else spikes
@@ -120,11 +139,15 @@ class Axes:
         space = ["N"] if "N" in size_of else [name for name in ("H", "W") if name in size_of]
         order = [name for name in ("T", "B") if name in size_of] + channels + space
         ordered = spikes.reshape(parts).permute([self.names.index(name) for name in order])
-        rows, columns = grid(size_of["N"]) if space == ["N"] else (size_of.get("H", 1), size_of.get("W", 1))
+        rows, columns = (
+            grid(size_of["N"]) if space == ["N"] else (size_of.get("H", 1), size_of.get("W", 1))
+        )
         depth = math.prod(size_of[name] for name in channels)
         return ordered.reshape(size_of.get("T", 1), size_of["B"], depth, rows, columns)
 
-    def _split(self, side: int, group: tuple[str, ...], sizes: Mapping[str, int], grid: Grid) -> list[int]:
+    def _split(
+        self, side: int, group: tuple[str, ...], sizes: Mapping[str, int], grid: Grid
+    ) -> list[int]:
         """The sizes of the names in one axis."""
         if len(group) == 1:
             return [side]
@@ -136,16 +159,21 @@ class Axes:
         if len(unknown) > 1 or left or (not unknown and rest != 1):
             said = ", ".join(f"{name} = {size}" for name, size in known.items()) or "none"
             raise InputError(
-                f"got {side} for ({' '.join(group)}) of {self.pattern!r}, expected all sizes but one to be known, and "
+                f"got {side} for ({' '.join(group)}) of {self.pattern!r}, expected all sizes but "
+                "one to be known, and "
                 f"to divide it; known: {said}"
             )
         return [known.get(name, rest) for name in group]
 
 
 def parse(pattern: object) -> Axes:
-    """Axes from their pattern; an InputError if it does not name samples once, and each axis by a word of its own."""
+    """Axes from their pattern; an InputError if it does not name samples once, and each axis by a
+    word of its own.
+    """
     text = pattern if isinstance(pattern, str) else ""
-    groups = tuple(tuple(part.strip("()").split()) for part in re.findall(r"\([^()]*\)|[^\s()]+", text))
+    groups = tuple(
+        tuple(part.strip("()").split()) for part in re.findall(r"\([^()]*\)|[^\s()]+", text)
+    )
     axes = Axes(text, groups)
     names, left = axes.names, re.sub(r"\([^()]*\)", "", text)
     fine = (
@@ -159,7 +187,8 @@ def parse(pattern: object) -> Axes:
     )
     if not fine:
         raise InputError(
-            f"axes: got {pattern!r}, expected a name for each axis, such as 'T B heads N d' or 'T B C H W': B for "
+            f"axes: got {pattern!r}, expected a name for each axis, such as 'T B heads N d' or 'T "
+            "B C H W': B for "
             "samples, T for steps, N for tokens, or H and W, and other words for channels"
         )
     return axes

@@ -16,17 +16,24 @@ from spikesam.recordings.errors import InputError
 
 
 def first_tensor(output: Any, where: str) -> Any:
-    """The tensor or array itself, or the first of a tuple, such as (spikes, membrane) or (spikes, state)."""
+    """The tensor or array itself, or the first of a tuple, such as (spikes, membrane) or (spikes,
+    state).
+    """
     found = output
     while isinstance(found, tuple) and found:
         found = found[0]
     if not isinstance(found, Tensor | np.ndarray):
-        raise InputError(f"{where}: got {type(found).__name__}, expected a tensor, or a tuple that begins with one")
+        raise InputError(
+            f"{where}: got {type(found).__name__}, expected a tensor, or a tuple that begins with "
+            "one"
+        )
     return found
 
 
 class OutputLayout:
-    """The layout of a network's output in all batches: `name`, "" of the last layer; None until a batch showed it."""
+    """The layout of a network's output in all batches: `name`, "" of the last layer; None until a
+    batch showed it.
+    """
 
     def __init__(self) -> None:
         self.name: str | None = None
@@ -36,22 +43,36 @@ class OutputLayout:
     ) -> NDArray[np.float32]:
         """Scores (B, K) float32 of every class, the highest of which is the prediction.
 
-        `output` holds (B, K) scores; or those of every step, which are added up: (T, B, K), (B, T, K), or as the
-        network lays out its layers, `layer` the last. Refuses what may be read in two ways.
+        `output` holds (B, K) scores; or those of every step, which are added up: (T, B, K), (B, T,
+        K), or as the network lays out its layers, `layer` the last. Refuses what may be read in two
+        ways.
         """
-        found = torch.as_tensor(first_tensor(_logits(output), "output")).detach().cpu().to(torch.float32)
+        found = (
+            torch.as_tensor(first_tensor(_logits(output), "output"))
+            .detach()
+            .cpu()
+            .to(torch.float32)
+        )
         scores = self._read(found, timesteps, samples, layer, given)
         if not scores.shape[1] or not scores.isfinite().all():
-            raise InputError(f"output: got {'no class' if not scores.shape[1] else 'NaN or infinity'}, expected scores")
+            raise InputError(
+                f"output: got {'no class' if not scores.shape[1] else 'NaN or infinity'}, expected "
+                "scores"
+            )
         return scores.numpy()
 
-    def _read(self, scores: Tensor, timesteps: int, samples: int, layer: Layout, given: str | None) -> Tensor:
+    def _read(
+        self, scores: Tensor, timesteps: int, samples: int, layer: Layout, given: str | None
+    ) -> Tensor:
         """(B, K), summed over the steps."""
         if given is not None:
-            steps = _fitting(scores, named_layout(given), 1 if given == "B..." else timesteps, samples)
+            steps = _fitting(
+                scores, named_layout(given), 1 if given == "B..." else timesteps, samples
+            )
             if steps is None:
                 raise InputError(
-                    f"output: got shape {tuple(scores.shape)}, expected {timesteps} steps and {samples} samples, laid "
+                    f"output: got shape {tuple(scores.shape)}, expected {timesteps} steps and "
+                    f"{samples} samples, laid "
                     f"out as layout={given!r} says"
                 )
             return steps.sum(0)
@@ -64,7 +85,8 @@ class OutputLayout:
         }
         if not readings:
             raise InputError(
-                f"output: got shape {tuple(scores.shape)}, expected class scores of ({samples}, K), or of every step, "
+                f"output: got shape {tuple(scores.shape)}, expected class scores of ({samples}, "
+                "K), or of every step, "
                 f"({timesteps}, {samples}, K)"
             )
         if scores.ndim < 3:  # steps and samples in one axis, which only the layers tell apart
@@ -74,8 +96,10 @@ class OutputLayout:
         first, *others = readings.values()
         if any(not torch.equal(first, other) for other in others):
             raise InputError(
-                f"output: got shape {tuple(scores.shape)} of {timesteps} steps and {samples} samples, which may be "
-                "(T, B, K), (B, T, K) or (B, K, T); say which with layout='TB...', 'BT...' or 'B...T', or give class "
+                f"output: got shape {tuple(scores.shape)} of {timesteps} steps and {samples} "
+                "samples, which may be "
+                "(T, B, K), (B, T, K) or (B, K, T); say which with layout='TB...', 'BT...' or "
+                "'B...T', or give class "
                 "scores (B, K)"
             )
         names = [name for name in readings if name] or [""]
@@ -97,7 +121,8 @@ def _logits(output: Any) -> Any:
     if isinstance(output, Mapping):
         if "logits" not in output:
             raise InputError(
-                f"output: got {type(output).__name__} of {', '.join(map(repr, list(output)[:8])) or 'nothing'}, "
+                f"output: got {type(output).__name__} of "
+                f"{', '.join(map(repr, list(output)[:8])) or 'nothing'}, "
                 "expected 'logits' in it, or a tensor: hand over the class scores alone"
             )
         return output["logits"]

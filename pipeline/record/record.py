@@ -45,9 +45,10 @@ def record(
 ) -> Iterator[Recording]:
     """Record every spike of a torch network while you run it, into `out/raster.h5`.
 
-    A context manager. Hooks see what spiking modules put out; the model and what it returns stay as they are, and the
-    hooks leave with the block. Run a batch, then call :meth:`Recording.finish`, and so on for as many batches as you
-    like: memory does not grow with their number. When the block ends, the file is there; after an error there is none.
+    A context manager. Hooks see what spiking modules put out; the model and what it returns stay as
+    they are, and the hooks leave with the block. Run a batch, then call :meth:`Recording.finish`,
+    and so on for as many batches as you like: memory does not grow with their number. When the
+    block ends, the file is there; after an error there is none.
 
     Reset your neurons before each batch, as you would without recording.
 
@@ -55,41 +56,54 @@ def record(
     ----------
     model : in evaluation mode, on any device
     out : folder for `raster.h5`, made if missing
-    layers : names of the modules to record, or module -> name of its layer; none if all spikes are handed over by
-        :meth:`Recording.tap`. If not given, the spiking modules of snnTorch, SpikingJelly, Norse, sinabs and lava-dl;
-        where there are none of these, whatever module puts out spikes in the first batch though what goes in is none.
-        Layers are numbered in the order in which they fire
-    layout : how modules of none of these libraries lay out what they return: "B..." for one step a call, "TB...",
+    layers : names of the modules to record, or module -> name of its layer; none if all spikes are
+    handed over by
+        :meth:`Recording.tap`. If not given, the spiking modules of snnTorch, SpikingJelly, Norse,
+        sinabs and lava-dl; where there are none of these, whatever module puts out spikes in the
+        first batch though what goes in is none. Layers are numbered in the order in which they fire
+    layout : how modules of none of these libraries lay out what they return: "B..." for one step a
+    call, "TB...",
         "BT..." or "B...T" for all steps at once; if not given, one step of (B, K) or (B, C, H, W)
-    axes : names of modules, or patterns of them -> a name for each axis of what one call returns, where that is no map
-        of channels, rows and columns: {"block.*.attn_lif": "T B heads N d"}. T are steps, B samples, N tokens, which
-        are laid out as a map, H and W rows and columns; others are channels: several become one, the first of them
-        changing slowest. "(T B)" is one axis that holds both. Recognised automatically: Spikformer, QKFormer and
-        Spike-driven Transformer, of SpikingJelly and of their authors. Steps of three or four axes that no convolution
-        made are refused
-    grid : rows and columns of the tokens, or pattern of names of modules -> theirs; if not given, those of the last
+    axes : names of modules, or patterns of them -> a name for each axis of what one call returns,
+    where that is no map
+        of channels, rows and columns: {"block.*.attn_lif": "T B heads N d"}. T are steps, B
+        samples, N tokens, which are laid out as a map, H and W rows and columns; others are
+        channels: several become one, the first of them changing slowest. "(T B)" is one axis that
+        holds both. Recognised automatically: Spikformer, QKFormer and Spike-driven Transformer, of
+        SpikingJelly and of their authors. Steps of three or four axes that no convolution made are
+        refused
+    grid : rows and columns of the tokens, or pattern of names of modules -> theirs; if not given,
+    those of the last
         recorded map with as many places as there are tokens
-    counts : None to refuse other values than 0 and 1; "fired" to record of counts and graded spikes that there were
-        any; "ternary" to record -1, 0 and 1 as two planes, 2C channels: where a neuron fired 1, then where it fired -1
-    layer_delay : 1 if each layer passes its spikes on one step later, as lava-dl's blocks do, 0 if in the same step;
+    counts : None to refuse other values than 0 and 1; "fired" to record of counts and graded spikes
+    that there were
+        any; "ternary" to record -1, 0 and 1 as two planes, 2C channels: where a neuron fired 1,
+        then where it fired -1
+    layer_delay : 1 if each layer passes its spikes on one step later, as lava-dl's blocks do, 0 if
+    in the same step;
         decides which steps matter
     dataset : name of the data, such as "CIFAR-10"
-    class_names : of every class, by its number, for page and figures; those of `network`, if it has any, if not given
-    input_normalisation : mean and standard deviation that were taken out of the images that `finish` is given, a number
+    class_names : of every class, by its number, for page and figures; those of `network`, if it has
+    any, if not given
+    input_normalisation : mean and standard deviation that were taken out of the images that
+    `finish` is given, a number
         each or one for each channel, so that they are shown in their own colours
-    network : result of :func:`from_torch` for the model, with or without names of classes, or its file. Then the
-        raster is one of this network, with its input spikes: each batch is lined up with the delays of its layers, and
-        refused if the network does not fire one of its spikes. The network is written beside it, so that relevance,
-        edits, energy and the page ask for nothing more
+    network : result of :func:`from_torch` for the model, with or without names of classes, or its
+    file. Then the
+        raster is one of this network, with its input spikes: each batch is lined up with the delays
+        of its layers, and refused if the network does not fire one of its spikes. The network is
+        written beside it, so that relevance, edits, energy and the page ask for nothing more
     overwrite : replace an earlier `raster.h5` when the new one is whole
 
     Yields
     ------
-    Recording : with `finish(output, labels=…, images=…)` and `tap(name, spikes)`; after the block, with `raster`
+    Recording : with `finish(output, labels=…, images=…)` and `tap(name, spikes)`; after the block,
+    with `raster`
 
     Raises
     ------
-    InputError : naming the module or layer that does not fit, at the beginning, in the block, or at its end
+    InputError : naming the module or layer that does not fit, at the beginning, in the block, or at
+    its end
 
     Examples
     --------
@@ -114,14 +128,22 @@ def record(
     if layers is not None:
         names: Mapping[str, str] | None = named_modules(model, layers)
     else:
-        names = {name: layer_name(model, name) for name in find_known(model)} or None  # found in the first batch
+        names = {
+            name: layer_name(model, name) for name in find_known(model)
+        } or None  # found in the first batch
     check_names((names or {}).values())
     folder = Path(out)
     path = folder / "raster.h5"
     with out_lock(folder), file_lock(path):
         refuse_existing(path, overwrite)
-        watch = Watch(model, names, arrangement, counts, by_library=layers is None and names is not None)
-        known = None if network is None else loaded_network(network, "network: got {}, expected a Network or its file")
+        watch = Watch(
+            model, names, arrangement, counts, by_library=layers is None and names is not None
+        )
+        known = (
+            None
+            if network is None
+            else loaded_network(network, "network: got {}, expected a Network or its file")
+        )
         if isinstance(known, Checkpoint):
             class_names, images = class_names or known.class_names, known.preprocessing
             if isinstance(images, Preprocessing):
@@ -145,14 +167,23 @@ def _check_model(model: object) -> None:
     if not isinstance(model, nn.Module):
         raise InputError(f"record: got {type(model).__name__}, expected a torch.nn.Module")
     if isinstance(model, nn.DataParallel):
-        raise InputError("record: got DataParallel, which hides its copies from hooks; record model.module instead")
+        raise InputError(
+            "record: got DataParallel, which hides its copies from hooks; record model.module "
+            "instead"
+        )
     for name, module in model.named_modules():
         where = f"record: module {name!r}" if name else "record: the model"
-        by_compile = type(module).__name__ == "OptimizedModule" or getattr(module, "_compiled_call_impl", None)
+        by_compile = type(module).__name__ == "OptimizedModule" or getattr(
+            module, "_compiled_call_impl", None
+        )
         if by_compile or isinstance(module, torch.jit.ScriptModule):
-            raise InputError(f"{where} is compiled, so hooks may not see it; record the model that it was made from")
+            raise InputError(
+                f"{where} is compiled, so hooks may not see it; record the model that it was made "
+                "from"
+            )
         if module.training:
             raise InputError(
-                f"{where} is in training mode, in which dropout and batch normalisation change what fires; "
+                f"{where} is in training mode, in which dropout and batch normalisation change "
+                "what fires; "
                 "call model.eval() before"
             )

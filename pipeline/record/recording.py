@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 
 from spikesam.backends.network import Network
 from spikesam.backends.network.storage import write_network
-from spikesam.pipeline.images.pictures import MOST, NAME, Normalisation, Pictures, Seen, as_pictures, write_pictures
+from spikesam.pipeline.images.pictures import (
+    MOST,
+    NAME,
+    Normalisation,
+    Pictures,
+    Seen,
+    as_pictures,
+    write_pictures,
+)
 from spikesam.pipeline.networks.checkpoint import Checkpoint, save_checkpoint
 from spikesam.pipeline.networks.recorded import BESIDE
 from spikesam.pipeline.record.alignment import match_network
@@ -36,24 +44,37 @@ STEP_SECONDS = 1e-3  # the conventional length of a step; metadata only
 
 
 class SeenImages:
-    """The first samples of a recording, as many as are kept; `normalisation` as of :func:`as_pictures`."""
+    """The first samples of a recording, as many as are kept; `normalisation` as of
+    :func:`as_pictures`.
+    """
 
     def __init__(self, class_names: Sequence[str], normalisation: Normalisation | None) -> None:
-        self._class_names, self._normalisation = tuple(told_apart(map(str, class_names))), normalisation
+        self._class_names, self._normalisation = (
+            tuple(told_apart(map(str, class_names))),
+            normalisation,
+        )
         self._shown = Pictures(class_names=self._class_names)
 
     def add(self, table: SampleTable, images: Any, classes: int) -> None:
-        """Take a batch, with or without images; refuses images that do not fit, and `classes` without names."""
+        """Take a batch, with or without images; refuses images that do not fit, and `classes`
+        without names.
+        """
         if self._class_names and len(self._class_names) < classes:
             raise InputError(
-                f"class_names: got {len(self._class_names)} names, expected one for each of {classes} classes"
+                f"class_names: got {len(self._class_names)} names, expected one for each of "
+                f"{classes} classes"
             )
         pictures: Sequence[NDArray[np.uint8] | None] = [None] * len(table)
         if images is not None:
             pictures = list(as_pictures(images, self._normalisation, "finish: images"))
             if len(pictures) != len(table):
-                raise InputError(f"finish: images: got {len(pictures)}, expected {len(table)}, as many as fired")
-        seen = [Seen(f"sample {index}", picture) for index, picture in zip(table.index, pictures, strict=True)]
+                raise InputError(
+                    f"finish: images: got {len(pictures)}, expected {len(table)}, as many as fired"
+                )
+        seen = [
+            Seen(f"sample {index}", picture)
+            for index, picture in zip(table.index, pictures, strict=True)
+        ]
         if len(self._shown) < MOST:
             self._shown = Pictures.first([*self._shown.seen, *seen], self._class_names)
 
@@ -84,7 +105,12 @@ class Recording:
         overwrite: bool,
     ) -> None:
         self.path = path
-        self._watch, self._dataset, self._layer_delay, self._overwrite = watch, dataset, layer_delay, overwrite
+        self._watch, self._dataset, self._layer_delay, self._overwrite = (
+            watch,
+            dataset,
+            layer_delay,
+            overwrite,
+        )
         self._seen, self._output, self._network = seen, OutputLayout(), network
         self._writer: GrowingWriter | None = None
         self._open, self._whole = True, False
@@ -95,14 +121,17 @@ class Recording:
         return f"<recording {self.path}: {state}>"
 
     def tap(self, name: str, spikes: Any, layout: str | None = None) -> None:
-        """Hand over the spikes of a layer that is no module, once a step or once a batch; "input" names the input.
+        """Hand over the spikes of a layer that is no module, once a step or once a batch; "input"
+        names the input.
 
         Parameters
         ----------
         name : of the layer
         spikes : tensor or array of 0 and 1
-        layout : "B..." for one step, "TB...", "BT..." or "B...T" for all steps at once; if not given, one step of
-            (B, K) or (B, C, H, W). Or a name for each axis, such as "T B heads N d", see :func:`spikesam.record`
+        layout : "B..." for one step, "TB...", "BT..." or "B...T" for all steps at once; if not
+        given, one step of
+            (B, K) or (B, C, H, W). Or a name for each axis, such as "T B heads N d", see
+            :func:`spikesam.record`
 
         Raises
         ------
@@ -126,13 +155,16 @@ class Recording:
         Parameters
         ----------
         output : the network's result, for predictions: class scores (B, K), or spikes or scores of
-            every step, which are added up: (T, B, K), (B, T, K), or laid out as the layers are. A tuple, such as
-            (spikes, membrane), counts as its first member; of a dictionary or an object with `logits`, these count
+            every step, which are added up: (T, B, K), (B, T, K), or laid out as the layers are. A
+            tuple, such as (spikes, membrane), counts as its first member; of a dictionary or an
+            object with `logits`, these count
         labels : (B,) int — classes, -1 where unknown
         index : (B,) int — positions in the data set; if not given, samples are counted
-        images : as shown to the network, (B, C, H, W), (B, H, W, 3) or (B, H, W), for page and figures; the first ones
+        images : as shown to the network, (B, C, H, W), (B, H, W, 3) or (B, H, W), for page and
+        figures; the first ones
             are kept beside the raster
-        layout : of `output`: "B..." for class scores, "TB...", "BT..." or "B...T" for every step; needed only where as
+        layout : of `output`: "B..." for class scores, "TB...", "BT..." or "B...T" for every step;
+        needed only where as
             many steps as samples leave it open, unless an earlier batch has shown it
 
         Raises
@@ -146,11 +178,15 @@ class Recording:
             np.arange(done, done + samples)
             if index is None
             else whole_numbers("finish: index", index, samples, np.int64),
-            np.full(samples, -1) if labels is None else whole_numbers("finish: labels", labels, samples, np.int32),
+            np.full(samples, -1)
+            if labels is None
+            else whole_numbers("finish: labels", labels, samples, np.int32),
         )
         scores = np.empty((samples, 0), np.float32)
         if output is not None:
-            scores = self._output.scores(output, layers[0].steps, samples, layers[-1].layout, layout)
+            scores = self._output.scores(
+                output, layers[0].steps, samples, layers[-1].layout, layout
+            )
         self._seen.add(table, images, max(scores.shape[1], int(table.label.max()) + 1))
         spikes: dict[str, NDArray[np.uint8]] = {}
         for layer in layers:
@@ -175,16 +211,24 @@ class Recording:
         InputError : if it has not ended, or not well
         """
         if not self._whole:
-            raise InputError(f"{self.path}: is not finished; read it when the block of record() has ended")
+            raise InputError(
+                f"{self.path}: is not finished; read it when the block of record() has ended"
+            )
         return RasterReader(self.path, trusted=True)
 
     def close(self) -> None:
-        """Make the file of what was recorded; refuses if nothing was, or the last batch was not ended."""
+        """Make the file of what was recorded; refuses if nothing was, or the last batch was not
+        ended.
+        """
         self._open = False
         if self._watch.pending:
-            raise InputError("record: the last batch was not ended; call recording.finish(...) after each batch")
+            raise InputError(
+                "record: the last batch was not ended; call recording.finish(...) after each batch"
+            )
         if self._writer is None:
-            raise InputError("record: nothing was recorded; run the model, then call recording.finish(...)")
+            raise InputError(
+                "record: nothing was recorded; run the model, then call recording.finish(...)"
+            )
         self._writer.finalize()
         self._seen.write(self.path)
         if isinstance(self._network, Network):
@@ -203,7 +247,9 @@ class Recording:
 
     def _expect_open(self, function: str) -> None:
         if not self._open:
-            raise InputError(f"{function}: the recording has ended, expected a call within the block of record()")
+            raise InputError(
+                f"{function}: the recording has ended, expected a call within the block of record()"
+            )
 
     def _header(self, layers: Sequence[LayerBits], classes: int) -> RasterHeader:
         modules = {layer: module for module, layer in (self._watch.names or {}).items()}
@@ -214,7 +260,9 @@ class Recording:
             timesteps=layers[0].steps,
             dt=STEP_SECONDS,
             dataset=self._dataset,
-            config=json.dumps({"modules": modules, **({"axes": axes} if (axes := self._watch.axes) else {})}),
+            config=json.dumps(
+                {"modules": modules, **({"axes": axes} if (axes := self._watch.axes) else {})}
+            ),
             layers=layer_specs({layer.name: layer.shape for layer in layers}),
             classes=classes,
             layer_delay=self._layer_delay,
@@ -224,12 +272,19 @@ class Recording:
 def _refuse_differences(first: RasterHeader, header: RasterHeader) -> None:
     """Refuse a batch that does not fit the first one."""
     if header.timesteps != first.timesteps:
-        raise InputError(f"finish: got {header.timesteps} steps, expected {first.timesteps} as in the first batch")
+        raise InputError(
+            f"finish: got {header.timesteps} steps, expected {first.timesteps} as in the first "
+            "batch"
+        )
     if header.classes != first.classes:
-        found, expected = (f"{each.classes} classes" if each.classes else "no output" for each in (header, first))
+        found, expected = (
+            f"{each.classes} classes" if each.classes else "no output" for each in (header, first)
+        )
         raise InputError(f"finish: got {found}, expected {expected} as in the first batch")
     shapes = [{layer.name: layer.shape for layer in each.layers} for each in (first, header)]
     for name in {**shapes[0], **shapes[1]}:
         before, now = (shape.get(name) for shape in shapes)
         if before != now:
-            raise InputError(f"layer {name!r}: got shape {now}, expected {before} as in the first batch")
+            raise InputError(
+                f"layer {name!r}: got shape {now}, expected {before} as in the first batch"
+            )

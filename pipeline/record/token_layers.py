@@ -1,17 +1,18 @@
 """The axes of neurons in spiking transformers that are known: what each of them is really given.
 
-A network is known by the class that holds the neurons, and by a module beside them, which tells namesakes apart. Read
-from SpikingJelly 2.0 and the authors' repositories, 2026-11; each table holds (neurons, axes) in order, the first that
-fits counts. Maps made by convolutions need no entry.
+A network is known by the class that holds the neurons, and by a module beside them, which tells
+namesakes apart. Read from SpikingJelly 2.0 and the authors' repositories, 2026-11; each table holds
+(neurons, axes) in order, the first that fits counts. Maps made by convolutions need no entry.
 
-Two of the authors' shapes are not what they seem. Spikformer on CIFAR-10 reshapes keys and values from (N, C) to (C, N)
-without a transposition, so tokens still come first in memory. QKFormer gives `proj_lif` all steps and samples in one
-axis, so it runs through them as if they were steps.
+Two of the authors' shapes are not what they seem. Spikformer on CIFAR-10 reshapes keys and values
+from (N, C) to (C, N) without a transposition, so tokens still come first in memory. QKFormer gives
+`proj_lif` all steps and samples in one axis, so it runs through them as if they were steps.
 
 References
 ----------
-Zhou et al. 2023, Spikformer (ZK-Zhou/spikformer); Zhou et al. 2024, QKFormer (zhouchenlin2096/QKFormer); Yao et al.
-2023 and 2024, Spike-driven Transformer (BICLab/Spike-Driven-Transformer and -V2); SpikingJelly's `layer.attention`.
+Zhou et al. 2023, Spikformer (ZK-Zhou/spikformer); Zhou et al. 2024, QKFormer
+(zhouchenlin2096/QKFormer); Yao et al. 2023 and 2024, Spike-driven Transformer
+(BICLab/Spike-Driven-Transformer and -V2); SpikingJelly's `layer.attention`.
 """
 
 from __future__ import annotations
@@ -55,13 +56,19 @@ KNOWN: dict[tuple[str, str], Table] = {
 
 
 def known_axes(model: nn.Module, module: str, ndim: int) -> Axes | None:
-    """The axes of a module of neurons, of which a call gives a tensor of `ndim` axes; None if nothing is known."""
+    """The axes of a module of neurons, of which a call gives a tensor of `ndim` axes; None if
+    nothing is known.
+    """
     holder, _, neurons = module.rpartition(".")
     held = model.get_submodule(holder)
     kinds = {kind.__name__ for kind in type(held).__mro__}
     for (kind, name), table in KNOWN.items():
         beside = getattr(held, name, None)
-        if kind in kinds and isinstance(beside, nn.Module) and isinstance(beside, nn.Linear) == name.endswith("linear"):
+        if (
+            kind in kinds
+            and isinstance(beside, nn.Module)
+            and isinstance(beside, nn.Linear) == name.endswith("linear")
+        ):
             fitting = (parse(text) for pattern, text in table if fnmatchcase(neurons, pattern))
             return next((axes for axes in fitting if axes.fits(ndim)), None)
     return None

@@ -28,7 +28,8 @@ MODULE, TAP = "module", "tap"  # where the spikes of a layer come from
 class Watch:
     """Collects the spikes of modules and of taps, batch by batch.
 
-    `names` are module -> layer; None to find them by their values in the first batch. `by_library`: more may fire.
+    `names` are module -> layer; None to find them by their values in the first batch. `by_library`:
+    more may fire.
     """
 
     def __init__(
@@ -43,7 +44,9 @@ class Watch:
         self.names = names
         self._model, self._arrangement, self._counts = model, arrangement, counts
         self.keeps_inputs = False
-        self._looking = by_library or names is None  # for what else fires, until the first batch has ended
+        self._looking = (
+            by_library or names is None
+        )  # for what else fires, until the first batch has ended
         self._handles: list[RemovableHandle] = []
         self._probes: dict[str, Probe] = {}
         self._unfit: dict[str, InputError] = {}
@@ -75,12 +78,18 @@ class Watch:
     @property
     def axes(self) -> dict[str, str]:
         """Names of layers -> the axes by which they were read, of those that are not as they come."""
-        return {layer: self._arrangement.used[of] for of, layer in self._sources() if of in self._arrangement.used}
+        return {
+            layer: self._arrangement.used[of]
+            for of, layer in self._sources()
+            if of in self._arrangement.used
+        }
 
     def tap(self, name: str, spikes: Tensor, layout: str | None) -> None:
         """Take spikes that no module put out."""
         key = (TAP, name)
-        self._batch.add(key, name, spikes, self._arrangement.layout_named(name, layout, self._batch, key))
+        self._batch.add(
+            key, name, spikes, self._arrangement.layout_named(name, layout, self._batch, key)
+        )
 
     def layers(self) -> list[LayerBits]:
         """The collected layers in order of depth; all have one number of steps and samples."""
@@ -93,13 +102,17 @@ class Watch:
             raise InputError("finish: got no spikes since the batch began; run the model before")
         for module, name in (self.names or {}).items():
             if (MODULE, module) not in self._batch.layers:
-                raise InputError(f"layer {name!r}: module {module!r} was not called; leave it out with layers=")
+                raise InputError(
+                    f"layer {name!r}: module {module!r} was not called; leave it out with layers="
+                )
         layers = self._batch.agreed()
         check_names(layer.name for layer in layers)
         if self._passes not in (0, 1, layers[0].steps):
             raise InputError(
-                f"finish: got {layers[0].steps} steps in {self._passes} calls of the model, expected one call, or one "
-                "for each step; call finish() after each batch, and give each layer a module of its own"
+                f"finish: got {layers[0].steps} steps in {self._passes} calls of the model, "
+                "expected one call, or one "
+                "for each step; call finish() after each batch, and give each layer a module of "
+                "its own"
             )
         return layers
 
@@ -112,7 +125,11 @@ class Watch:
             if is_convolution(module):
                 hold(module.register_forward_hook(self._arrangement.convolutions.see))
             if self._looking and module is not self._model:
-                hold(module.register_forward_pre_hook(partial(self._probe_input, name), with_kwargs=True))
+                hold(
+                    module.register_forward_pre_hook(
+                        partial(self._probe_input, name), with_kwargs=True
+                    )
+                )
                 hold(module.register_forward_hook(partial(self._probe_output, name)))
         for name, layer in (self.names or {}).items():
             module = self._model.get_submodule(name)
@@ -128,7 +145,8 @@ class Watch:
     def _pass_begins(self, model: nn.Module, inputs: Any) -> None:
         if self.names is not None and self._passes and self._batch.steps > self._passes:
             raise InputError(
-                "record: the model was called again before recording.finish(): call finish() after each batch, and "
+                "record: the model was called again before recording.finish(): call finish() after "
+                "each batch, and "
                 "where the model runs one step a call, give each layer a module of its own"
             )
         self._passes += 1
@@ -145,7 +163,8 @@ class Watch:
         library = library_that_fires(module)
         if library and (MODULE, name) not in self._batch.layers and library.keeps_state(module):
             warnings.warn(
-                f"layer {layer!r}: begins a batch with the membrane that an earlier one left; reset the model before "
+                f"layer {layer!r}: begins a batch with the membrane that an earlier one left; "
+                "reset the model before "
                 "each batch",
                 stacklevel=2,
             )
@@ -153,24 +172,35 @@ class Watch:
     def _take(self, name: str, layer: str, module: nn.Module, inputs: Any, output: Any) -> None:
         """Take what a call of a module gave, all steps at once at most once in a call of the model."""
         key, spikes = (MODULE, name), first_tensor(output, f"layer {layer!r}")
-        steps = self._batch.add(key, layer, spikes, self._arrangement.layout_of(name, module, self._batch, key))
+        steps = self._batch.add(
+            key, layer, spikes, self._arrangement.layout_of(name, module, self._batch, key)
+        )
         if steps > 1 and key in self._called and self._passes:
             raise InputError(
-                f"layer {layer!r}: called twice in one call of the model, each time with {steps} steps, so these would "
+                f"layer {layer!r}: called twice in one call of the model, each time with {steps} "
+                "steps, so these would "
                 f"be two layers; {ONE_USE}"
             )
         if self._passes and self._calls.differ(name):
             raise InputError(
-                f"layer {layer!r}: called several times in one call of the model, and what is called in between "
+                f"layer {layer!r}: called several times in one call of the model, and what is "
+                "called in between "
                 f"differs, so these would be several layers, not several steps; {ONE_USE}"
             )
         self._called.add(key)
 
-    def _probe_input(self, name: str, module: nn.Module, inputs: Any, keywords: Mapping[str, Any]) -> None:
-        self._probes.setdefault(name, Probe(self._counts == "ternary")).enter([*inputs, *keywords.values()])
+    def _probe_input(
+        self, name: str, module: nn.Module, inputs: Any, keywords: Mapping[str, Any]
+    ) -> None:
+        self._probes.setdefault(name, Probe(self._counts == "ternary")).enter(
+            [*inputs, *keywords.values()]
+        )
 
     def _probe_output(self, name: str, module: nn.Module, inputs: Any, output: Any) -> None:
-        grid, key = self._probes.setdefault(name, Probe(self._counts == "ternary")).left, (MODULE, name)
+        grid, key = (
+            self._probes.setdefault(name, Probe(self._counts == "ternary")).left,
+            (MODULE, name),
+        )
         try:
             grid.see(first_tensor(output, name))
         except InputError:  # not a tensor
@@ -187,13 +217,18 @@ class Watch:
 
     def _called_of(self, names: Mapping[str, str]) -> dict[str, str]:
         """The modules that the first batch called; says which were not, and what else fired."""
-        called = {name: layer for name, layer in names.items() if (MODULE, name) in self._batch.layers}
+        called = {
+            name: layer for name, layer in names.items() if (MODULE, name) in self._batch.layers
+        }
         idle = [name for name in names if name not in called]
         if idle and self._passes and called:
             _say(f"{_listed(idle)} not called by the model, and left out")
         beside = find_firing_beside(self._probes, names)
         if beside:
-            _say(f"{_listed(beside)} not recorded, but seem to fire, too; to record them, name all layers with layers=")
+            _say(
+                f"{_listed(beside)} not recorded, but seem to fire, too; to record them, name all "
+                "layers with layers="
+            )
         return called if self._passes and called else dict(names)
 
     def _sources(self) -> list[tuple[str, str]]:
@@ -209,22 +244,36 @@ class Watch:
                 raise self._unfit[name]
         taps = {key: layer for key, layer in self._batch.layers.items() if key[0] == TAP}
         if not (firing or taps):
-            modules = [(name, type(module).__name__) for name, module in self._model.named_modules() if name]
-            seen = ", ".join(f"{name} ({kind})" for name, kind in modules[:16]) + ", …" * (len(modules) > 16)
+            modules = [
+                (name, type(module).__name__)
+                for name, module in self._model.named_modules()
+                if name
+            ]
+            seen = ", ".join(f"{name} ({kind})" for name, kind in modules[:16]) + ", …" * (
+                len(modules) > 16
+            )
             raise InputError(
-                f"record: found no spiking layer in {type(self._model).__name__}, neither of snnTorch, SpikingJelly, "
-                f"Norse, sinabs or lava-dl, nor by the values of {seen or 'a part'}; name modules with layers=, or "
+                f"record: found no spiking layer in {type(self._model).__name__}, neither of "
+                "snnTorch, SpikingJelly, "
+                f"Norse, sinabs or lava-dl, nor by the values of {seen or 'a part'}; name modules "
+                "with layers=, or "
                 "hand spikes over with recording.tap()"
             )
         names = {name: layer_name(self._model, name) for name in firing}
-        self._batch.layers = {key: layer for key, layer in self._batch.layers.items() if key in taps or key[1] in names}
+        self._batch.layers = {
+            key: layer
+            for key, layer in self._batch.layers.items()
+            if key in taps or key[1] in names
+        }
         for key, layer in self._batch.layers.items():
             layer.name = names[key[1]] if key[0] == MODULE else layer.name
         return names
 
 
 def find_known(model: nn.Module) -> list[str]:
-    """Names of the spiking modules of known libraries in the model; of none that lies within another."""
+    """Names of the spiking modules of known libraries in the model; of none that lies within
+    another.
+    """
     found: list[str] = []
     for name, module in model.named_modules():  # outer ones first
         if library_that_fires(module) and not any(name.startswith(f"{outer}.") for outer in found):
@@ -233,16 +282,28 @@ def find_known(model: nn.Module) -> list[str]:
 
 
 def named_modules(model: nn.Module, layers: Iterable[str] | Mapping[str, str]) -> dict[str, str]:
-    """Names of modules, as `model.named_modules()` gives them -> names of layers, which `layers` may say, too."""
+    """Names of modules, as `model.named_modules()` gives them -> names of layers, which `layers`
+    may say, too.
+    """
     if isinstance(layers, str):
         raise InputError(f'layers: got {layers!r}, expected several names, such as ["{layers}"]')
     names = list(layers)
     modules = dict(model.named_modules())
     for name in names:
         if name not in modules:
-            near = difflib.get_close_matches(str(name), modules, 3) or [other for other in modules if other][:8]
-            raise InputError(f"layers: no module {name!r} in {type(model).__name__}; did you mean {' or '.join(near)}?")
-    return dict(layers) if isinstance(layers, Mapping) else {name: layer_name(model, name) for name in names}
+            near = (
+                difflib.get_close_matches(str(name), modules, 3)
+                or [other for other in modules if other][:8]
+            )
+            raise InputError(
+                f"layers: no module {name!r} in {type(model).__name__}; did you mean "
+                f"{' or '.join(near)}?"
+            )
+    return (
+        dict(layers)
+        if isinstance(layers, Mapping)
+        else {name: layer_name(model, name) for name in names}
+    )
 
 
 def check_names(names: Iterable[str]) -> None:
@@ -251,13 +312,17 @@ def check_names(names: Iterable[str]) -> None:
     for name in names:
         check_name(name)
         if name in known:
-            raise InputError(f"layer {name!r}: got two of this name; give names with layers={{module: name}}")
+            raise InputError(
+                f"layer {name!r}: got two of this name; give names with layers={{module: name}}"
+            )
         known.add(name)
 
 
 def _listed(modules: Sequence[str]) -> str:
     """Names of modules, the first of many."""
-    first = ", ".join(map(repr, modules[:8])) + (f" and {len(modules) - 8} more" if len(modules) > 8 else "")
+    first = ", ".join(map(repr, modules[:8])) + (
+        f" and {len(modules) - 8} more" if len(modules) > 8 else ""
+    )
     return f"module {first} is" if len(modules) == 1 else f"modules {first} are"
 
 
@@ -266,27 +331,35 @@ def _say(text: str) -> None:
     warnings.warn(f"record: {text}", stacklevel=5)  # where finish() is called
 
 
-Call = tuple[str, str | None]  # a module, and the one whose output it got, as it was; None if that is not known
+Call = tuple[
+    str, str | None
+]  # a module, and the one whose output it got, as it was; None if that is not known
 
 
 class Calls:
     """The calls of modules in one call of the model.
 
-    Where it loops over steps, from the second step on a layer is called after the same modules as at the step before,
-    with what the same modules put out; to know that may take some steps. What is called before the first step may
-    differ.
+    Where it loops over steps, from the second step on a layer is called after the same modules as
+    at the step before, with what the same modules put out; to know that may take some steps. What
+    is called before the first step may differ.
     """
 
     def __init__(self) -> None:
         self._calls: list[Call] = []
         self._outputs: dict[str, weakref.ref[Tensor]] = {}  # of each module, the last one
-        self._ways: dict[str, list[tuple[Call, ...]]] = {}  # calls that led to the first and last call of a module
+        self._ways: dict[
+            str, list[tuple[Call, ...]]
+        ] = {}  # calls that led to the first and last call of a module
         self._ends: dict[str, int] = {}
 
     def see(self, name: str, inputs: Any, output: Any) -> None:
         """Note a call that has ended."""
         given = inputs[0] if inputs else None
-        made = (module for module, output in self._outputs.items() if given is not None and output() is given)
+        made = (
+            module
+            for module, output in self._outputs.items()
+            if given is not None and output() is given
+        )
         self._calls.append((name, next(made, None)))
         while isinstance(output, tuple) and output:
             output = output[0]
@@ -294,7 +367,9 @@ class Calls:
             self._outputs[name] = weakref.ref(output)
 
     def differ(self, name: str) -> bool:
-        """True if the call of a module that was just seen cannot be the next step after the call before it."""
+        """True if the call of a module that was just seen cannot be the next step after the call
+        before it.
+        """
         way, before = tuple(self._calls[self._ends.get(name, 0) :]), self._ways.setdefault(name, [])
         self._ends[name] = len(self._calls)
         before.append(way)
@@ -305,4 +380,6 @@ class Calls:
             return False
         known, before[1:] = before[1], [way]
         same = [module for module, _ in known] == [module for module, _ in way]
-        return not same or any(maker not in (None, now) for (_, maker), (_, now) in zip(known, way, strict=True))
+        return not same or any(
+            maker not in (None, now) for (_, maker), (_, now) in zip(known, way, strict=True)
+        )

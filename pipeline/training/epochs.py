@@ -1,4 +1,6 @@
-"""Finished epochs of a training on disk, sealed and free of paths; trainings that begin with one; a training's log."""
+"""Finished epochs of a training on disk, sealed and free of paths; trainings that begin with one; a
+training's log.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ from spikesam.recordings.files import open_file
 from spikesam.recordings.progress import progress_bar
 from spikesam.recordings.text import printable
 
-SEAL = 64  # bytes at the end of a file: the SHA-256 of all that stands before them, in hexadecimal digits
+# bytes at the end of a file: the SHA-256 of all that stands before them, in hexadecimal digits
+SEAL = 64
 EXPECTED = {  # in an epoch, beside what Lightning reads
     "epoch": int,
     "settings": dict,
@@ -41,10 +44,16 @@ PREFIX = "model."  # of the network's parameters in a file of TrainingModule
 
 
 class Epochs(Checkpoint):
-    """Writes `last.ckpt` after every epoch and `best.ckpt` after the best, each enough to go on from."""
+    """Writes `last.ckpt` after every epoch and `best.ckpt` after the best, each enough to go on
+    from.
+    """
 
     def __init__(
-        self, folder: Path, settings: dict[str, Any], images: str, model: SpikingNetwork | ReluNetwork
+        self,
+        folder: Path,
+        settings: dict[str, Any],
+        images: str,
+        model: SpikingNetwork | ReluNetwork,
     ) -> None:
         self.folder = folder
         self.settings = settings
@@ -57,7 +66,9 @@ class Epochs(Checkpoint):
     def on_train_start(self, trainer: Any, module: Any) -> None:
         """Refuse what Lightning has restored of its own if it is of another epoch."""
         if not 0 <= trainer.current_epoch == self.restored:
-            raise ValueError(f"epoch {trainer.current_epoch + 1} would follow epoch {self.restored}")
+            raise ValueError(
+                f"epoch {trainer.current_epoch + 1} would follow epoch {self.restored}"
+            )
 
     def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
         """Write the epoch."""
@@ -87,11 +98,15 @@ class EpochFiles(TorchCheckpointIO):
     def __init__(self, resumed: dict[str, Any] | None) -> None:
         self.resumed = resumed
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
         """Write one."""
         write_epoch(checkpoint, Path(path))
 
-    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+    def load_checkpoint(
+        self, path: Any, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
         """Give that one."""
         assert self.resumed is not None
         return self.resumed
@@ -99,7 +114,9 @@ class EpochFiles(TorchCheckpointIO):
 
 def finished_epochs(folder: Path) -> list[Path]:
     """The files of finished epochs in the folder of a training, the newest first."""
-    return [path for name in ("last", "best") if (path := folder / "epochs" / f"{name}.ckpt").is_file()]
+    return [
+        path for name in ("last", "best") if (path := folder / "epochs" / f"{name}.ckpt").is_file()
+    ]
 
 
 def write_epoch(epoch: dict[str, Any], path: Path) -> None:
@@ -116,26 +133,36 @@ def read_epoch(path: Path) -> dict[str, Any]:
     with open_file(path) as file:
         file.seek(max(0, path.stat().st_size - SEAL))
         sealed, content = file.read(SEAL), b""
-        if re.fullmatch(rb"[0-9a-f]{64}", sealed):  # or else no more of it is read: it may be terabytes of zeros
+        if re.fullmatch(
+            rb"[0-9a-f]{64}", sealed
+        ):  # or else no more of it is read: it may be terabytes of zeros
             file.seek(0)
             content = file.read()[:-SEAL]
     if _sha256(content) != sealed:
-        raise InputError(f"{path}: damaged, or not an epoch of spikesam train: it does not end with its SHA-256")
+        raise InputError(
+            f"{path}: damaged, or not an epoch of spikesam train: it does not end with its SHA-256"
+        )
     try:
         epoch = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
         if all(isinstance(epoch[name], kind) for name, kind in EXPECTED.items()):
             return epoch
     except MemoryError:
         raise
-    except Exception:  # whatever a file raises that somebody else has sealed; torch would advise to run its code
+    except (
+        Exception
+    ):  # whatever a file raises that somebody else has sealed; torch would advise to run its code
         pass
     raise InputError(f"{path}: not an epoch of spikesam train")
 
 
 def start_from(model: nn.Module, path: Path) -> None:
-    """Set the parameters and BNTT's statistics of a new `model` to those of an epoch, `path`, of another training."""
+    """Set the parameters and BNTT's statistics of a new `model` to those of an epoch, `path`, of
+    another training.
+    """
     if not path.is_file():
-        raise InputError(f"training.start: {path}: no such file; give epochs/best.ckpt of a training's folder")
+        raise InputError(
+            f"training.start: {path}: no such file; give epochs/best.ckpt of a training's folder"
+        )
     try:
         state = read_epoch(path)["state_dict"].items()
     except InputError as error:
@@ -143,10 +170,13 @@ def start_from(model: nn.Module, path: Path) -> None:
     found = {name.removeprefix(PREFIX): value for name, value in state if name.startswith(PREFIX)}
     expected = model.state_dict()
     for name in expected | found:
-        here, there = (tuple(state[name].shape) if name in state else "none" for state in (expected, found))
+        here, there = (
+            tuple(state[name].shape) if name in state else "none" for state in (expected, found)
+        )
         if here != there:
             raise InputError(
-                f"training.start: {path}: {name} has shape {there}, the network to train has {here}; "
+                f"training.start: {path}: {name} has shape {there}, the network to train has "
+                f"{here}; "
                 "layers, timesteps and classes must be the same"
             )
     model.load_state_dict(found)
@@ -154,12 +184,21 @@ def start_from(model: nn.Module, path: Path) -> None:
 
 def settings_of(config: Config) -> dict[str, Any]:
     """The settings of a training, such as "training.epochs", as plain values."""
-    sections = {name: getattr(config, name).model_dump(mode="json") for name in ("data", "network", "training")}
-    return {f"{name}.{key}": value for name, section in sections.items() for key, value in section.items()}
+    sections = {
+        name: getattr(config, name).model_dump(mode="json")
+        for name in ("data", "network", "training")
+    }
+    return {
+        f"{name}.{key}": value
+        for name, section in sections.items()
+        for key, value in section.items()
+    }
 
 
 def epoch_to_resume(config: Config, out: Path, console: Console) -> tuple[Path, dict[str, Any]]:
-    """File and last finished epoch of a training in `out`; the best one, with a line, where that file is damaged."""
+    """File and last finished epoch of a training in `out`; the best one, with a line, where that
+    file is damaged.
+    """
     damaged: list[str] = []
     for path in (found := finished_epochs(out)):
         try:
@@ -171,13 +210,19 @@ def epoch_to_resume(config: Config, out: Path, console: Console) -> tuple[Path, 
             then = epoch["settings"].get(name)
             if now != then and name not in MAY_CHANGE:
                 raise InputError(
-                    f"{path}: the training has {name} {printable(str(then))}, now it is {printable(str(now))}; "
+                    f"{path}: the training has {name} {printable(str(then))}, now it is "
+                    f"{printable(str(now))}; "
                     "resume with the same settings, or begin another with training.start"
                 )
         if damaged:
-            console.print(f"{damaged[0]}; going on after epoch {epoch['epoch'] + 1}, from {path}", soft_wrap=True)
+            console.print(
+                f"{damaged[0]}; going on after epoch {epoch['epoch'] + 1}, from {path}",
+                soft_wrap=True,
+            )
         return path, epoch
-    raise InputError(f"{damaged[0]}; no other epoch is whole, remove {found[0].parent} and train from the start")
+    raise InputError(
+        f"{damaged[0]}; no other epoch is whole, remove {found[0].parent} and train from the start"
+    )
 
 
 def _sha256(content: bytes | memoryview) -> bytes:
@@ -193,7 +238,9 @@ METRICS = {  # column of metrics.csv -> what Lightning calls it here
 
 
 class EpochLog(lightning.Callback):
-    """A bar over all steps with the time left, and per epoch a line on the console and one in `metrics.csv`."""
+    """A bar over all steps with the time left, and per epoch a line on the console and one in
+    `metrics.csv`.
+    """
 
     def __init__(self, console: Console, path: Path) -> None:
         self.console = console
@@ -231,11 +278,15 @@ class EpochLog(lightning.Callback):
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         epoch, epochs = trainer.current_epoch + 1, trainer.max_epochs
         seconds = time.monotonic() - self.started
-        self.lines.append(",".join([str(epoch), *(f"{metrics[name]:.4f}" for name in METRICS.values())]))
+        self.lines.append(
+            ",".join([str(epoch), *(f"{metrics[name]:.4f}" for name in METRICS.values())])
+        )
         write_file(self.path, ("\n".join(self.lines) + "\n").encode())
         self.console.print(
-            f"epoch {epoch}/{epochs}: loss {metrics['loss']:.3f}, accuracy {metrics['accuracy']:.1%}, "
-            f"selection loss {metrics['selection_loss']:.3f}, accuracy {metrics['selection_accuracy']:.1%} "
+            f"epoch {epoch}/{epochs}: loss {metrics['loss']:.3f}, accuracy "
+            f"{metrics['accuracy']:.1%}, "
+            f"selection loss {metrics['selection_loss']:.3f}, accuracy "
+            f"{metrics['selection_accuracy']:.1%} "
             f"({seconds:.0f} s, about {seconds * (epochs - epoch) / 60:.0f} min left)",
             soft_wrap=True,
         )

@@ -1,4 +1,6 @@
-"""Training from Python: what is put together, where it resumes, one step of it, and the network that it ends with."""
+"""Training from Python: what is put together, where it resumes, one step of it, and the network
+that it ends with.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,13 @@ from rich.console import Console
 from torch import Tensor
 from torch.nn import functional
 
-from spikesam.pipeline.config import Config, TrainingPrecision, TrainingSection, read_config, save_config
+from spikesam.pipeline.config import (
+    Config,
+    TrainingPrecision,
+    TrainingSection,
+    read_config,
+    save_config,
+)
 from spikesam.pipeline.networks.checkpoint import Checkpoint, save_checkpoint
 from spikesam.pipeline.networks.defaults import keep_freed_memory, usual_defaults
 from spikesam.pipeline.training.epochs import (
@@ -31,8 +39,19 @@ from spikesam.pipeline.training.epochs import (
     settings_of,
     start_from,
 )
-from spikesam.pipeline.training.inputs import Inputs, images_sha256, loaders, open_split, training_inputs
-from spikesam.pipeline.training.trainable import ReluNetwork, SpikingNetwork, compile_operations, export_network
+from spikesam.pipeline.training.inputs import (
+    Inputs,
+    images_sha256,
+    loaders,
+    open_split,
+    training_inputs,
+)
+from spikesam.pipeline.training.trainable import (
+    ReluNetwork,
+    SpikingNetwork,
+    compile_operations,
+    export_network,
+)
 from spikesam.recordings.arguments import checked_arguments
 from spikesam.recordings.child import isolated_spawning
 from spikesam.recordings.console import PlainConsole
@@ -41,7 +60,12 @@ from spikesam.recordings.files import refuse_links
 from spikesam.recordings.lock import out_lock
 from spikesam.recordings.progress import progress_bar
 
-NAMES = ("epochs", "epochs/last.ckpt", "epochs/best.ckpt", "tensorboard")  # in the folder of a training
+NAMES = (
+    "epochs",
+    "epochs/last.ckpt",
+    "epochs/best.ckpt",
+    "tensorboard",
+)  # in the folder of a training
 
 
 @checked_arguments
@@ -52,18 +76,23 @@ def train(
     resume: bool = False,
     console: Console | None = None,
 ) -> Checkpoint:
-    """Train a spiking network with surrogate gradients, or its ANN twin, into `out/checkpoint.safetensors`.
+    """Train a spiking network with surrogate gradients, or its ANN twin, into
+    `out/checkpoint.safetensors`.
 
-    Backpropagation through time; the network of the epoch that did best on the selection images counts. Beside the
-    checkpoint, `out` receives `config.toml`, `epochs/*.ckpt`, `metrics.csv` and TensorBoard events.
+    Backpropagation through time; the network of the epoch that did best on the selection images
+    counts. Beside the checkpoint, `out` receives `config.toml`, `epochs/*.ckpt`, `metrics.csv` and
+    TensorBoard events.
 
     Parameters
     ----------
-    config : a TOML file as those in `configs/`, or its tables as a dictionary: `data`, `network` and `training` count.
+    config : a TOML file as those in `configs/`, or its tables as a dictionary: `data`, `network`
+    and `training` count.
         If not given, `configs/default.toml`. An ANN is trained with `network.neuron = "relu"`
     out : folder, made if missing
-    resume : continue after the last finished epoch in `out`, as if the training had never stopped. One that was
-        finished there, with the same settings and images, is returned without it; if it has fewer epochs, it goes on
+    resume : continue after the last finished epoch in `out`, as if the training had never stopped.
+    One that was
+        finished there, with the same settings and images, is returned without it; if it has fewer
+        epochs, it goes on
     console : where a line for each epoch and a bar appear; standard error if not given
 
     Returns
@@ -72,7 +101,8 @@ def train(
 
     Raises
     ------
-    InputError : if the data do not fit, `out` holds an unfinished training, or one that had other settings or
+    InputError : if the data do not fit, `out` holds an unfinished training, or one that had other
+    settings or
         images, its epochs are damaged, or the loss is no longer finite
 
     Examples
@@ -91,16 +121,22 @@ def train(
     refuse_links(folder, NAMES)
     finished = finished_epochs(folder)
     if resume and not finished:
-        raise InputError(f"{folder / 'epochs' / 'last.ckpt'}: no finished epoch to resume from", "start-again")
+        raise InputError(
+            f"{folder / 'epochs' / 'last.ckpt'}: no finished epoch to resume from", "start-again"
+        )
     if not resume and bool(finished) != (folder / "checkpoint.safetensors").exists():
         raise InputError(f"{folder}: holds a training already", "resume-training")
     with out_lock(folder), _without_empty_caches():
-        return train_checkpoint(settings, folder, bool(finished), console or PlainConsole(stderr=True))
+        return train_checkpoint(
+            settings, folder, bool(finished), console or PlainConsole(stderr=True)
+        )
 
 
 @contextmanager
 def _without_empty_caches() -> Iterator[None]:
-    """Remove the folder that torch makes for what it compiles where nothing was compiled: no optimiser here is."""
+    """Remove the folder that torch makes for what it compiles where nothing was compiled: no
+    optimiser here is.
+    """
     try:
         yield
     finally:
@@ -111,9 +147,15 @@ def _without_empty_caches() -> Iterator[None]:
 
 @usual_defaults()
 def train_checkpoint(
-    config: Config, out: Path, resume: bool, console: Console, callbacks: Sequence[lightning.Callback] = ()
+    config: Config,
+    out: Path,
+    resume: bool,
+    console: Console,
+    callbacks: Sequence[lightning.Callback] = (),
 ) -> Checkpoint:
-    """Train as configured, into `out`; the network of the epoch that did best on the selection split counts."""
+    """Train as configured, into `out`; the network of the epoch that did best on the selection
+    split counts.
+    """
     settings, dtype = config.training, convolution_type(config.training.precision)
     last, epoch = epoch_to_resume(config, out, console) if resume else (None, None)
     inputs = training_inputs(config)
@@ -130,7 +172,8 @@ def train_checkpoint(
     images = images_sha256(fitting, selecting)
     if epoch is not None and epoch["images"] != images:
         raise InputError(
-            f"{last}: the training had other images than there are now; resume with those, or remove "
+            f"{last}: the training had other images than there are now; resume with those, or "
+            "remove "
             f"{out / 'epochs'} and train from the start"
         )
     epochs = Epochs(out / "epochs", settings_of(config), images, model)
@@ -153,10 +196,14 @@ def train_checkpoint(
     fused = settings.fused and config.network.normalise and isinstance(model, SpikingNetwork)
     if fused and not torch.cuda.is_available():
         with progress_bar(console, transient=True) as progress:
-            progress.add_task("compiling the fused operation (fifteen seconds, the first time only)", total=None)
+            progress.add_task(
+                "compiling the fused operation (fifteen seconds, the first time only)", total=None
+            )
             compile_operations(dtype)
     try:
-        with isolated_spawning():  # of the processes that load data, on Pythons that do not fork them
+        with (
+            isolated_spawning()
+        ):  # of the processes that load data, on Pythons that do not fork them
             trainer.fit(module, fitting, selecting, ckpt_path=last)
     except SystemExit:
         if trainer.interrupted:  # Lightning makes exit code 1 of Ctrl-C
@@ -167,10 +214,14 @@ def train_checkpoint(
     except Exception as error:
         if last is None or epochs.goes_on:
             raise
-        raise InputError(f"{last}: training cannot go on from it ({type(error).__name__})") from error
+        raise InputError(
+            f"{last}: training cannot go on from it ({type(error).__name__})"
+        ) from error
     if math.isinf(epochs.accuracy):
         raise InputError(f"{out}: no epoch was finished", "train-again")
-    checkpoint = Checkpoint(export_network(epochs.best), inputs.preparation, dataset.classes, dataset.class_names)
+    checkpoint = Checkpoint(
+        export_network(epochs.best), inputs.preparation, dataset.classes, dataset.class_names
+    )
     save_checkpoint(checkpoint, out / "checkpoint.safetensors")
     return checkpoint
 
@@ -192,14 +243,18 @@ def build_model(config: Config, inputs: Inputs, classes: int) -> SpikingNetwork 
 
 
 def convolution_type(precision: TrainingPrecision) -> torch.dtype:
-    """The type that is asked for; of "auto" bfloat16, or float32 on processors without instructions for it."""
+    """The type that is asked for; of "auto" bfloat16, or float32 on processors without instructions
+    for it.
+    """
     if precision != "auto":
         return torch.bfloat16 if precision == "bfloat16" else torch.float32
     if torch.cuda.is_available():
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         known: Any = getattr(torch.cpu, "get_capabilities", dict)()  # older releases cannot tell
-        native = "AVX512" in torch.backends.cpu.get_cpu_capability() and known.get("avx512_bf16", True)
+        native = "AVX512" in torch.backends.cpu.get_cpu_capability() and known.get(
+            "avx512_bf16", True
+        )
     return torch.bfloat16 if native else torch.float32
 
 
@@ -208,14 +263,18 @@ SELECTION_SEED = 1_000_003  # of the Poisson spikes that the selection accuracy 
 
 
 def step_milestones(epochs: int) -> list[int]:
-    """Epochs after which "step" divides the rate by ten; of fewer than six, two are equal or one is the last."""
+    """Epochs after which "step" divides the rate by ten; of fewer than six, two are equal or one is
+    the last.
+    """
     return [max(1, round(share * epochs)) for share in STEP_MILESTONES]
 
 
 class TrainingModule(lightning.LightningModule):
     """Loss, selection accuracy and optimizer of either trainable network, for Lightning."""
 
-    def __init__(self, model: SpikingNetwork | ReluNetwork, settings: TrainingSection, inputs: Inputs) -> None:
+    def __init__(
+        self, model: SpikingNetwork | ReluNetwork, settings: TrainingSection, inputs: Inputs
+    ) -> None:
         super().__init__()
         self.model = model
         self.settings = settings
@@ -224,17 +283,22 @@ class TrainingModule(lightning.LightningModule):
     def on_train_epoch_start(self) -> None:
         """Seed everything random of the epoch by its number."""
         torch.manual_seed((self.settings.seed * 100_003 + self.current_epoch) * 1009)
-        if self.current_epoch > 0:  # a number that loaders without a generator of their own drew here, unless resumed
+        if (
+            self.current_epoch > 0
+        ):  # a number that loaders without a generator of their own drew here, unless resumed
             torch.empty((), dtype=torch.int64).random_()
 
     def training_step(self, batch: list[Tensor], number: int) -> Tensor:
         """The loss of one batch."""
         images, labels, boxes = batch
         logits = self.model(self.inputs.varied(images, boxes))
-        loss = functional.cross_entropy(logits.float(), labels, label_smoothing=self.settings.label_smoothing)
+        loss = functional.cross_entropy(
+            logits.float(), labels, label_smoothing=self.settings.label_smoothing
+        )
         if not torch.isfinite(loss):
             raise InputError(
-                f"training: the loss is {float(loss)} in epoch {self.current_epoch + 1}, step {number + 1}; "
+                f"training: the loss is {float(loss)} in epoch {self.current_epoch + 1}, step "
+                f"{number + 1}; "
                 "lower training.learning_rate, or check the data for extreme values"
             )
         accuracy = (logits.argmax(1) == labels).float().mean()
@@ -248,7 +312,9 @@ class TrainingModule(lightning.LightningModule):
         logits = self.model(self.inputs.plain(images, generator))
         loss = functional.cross_entropy(logits.float(), labels)
         accuracy = (logits.argmax(1) == labels).float().mean()
-        self.log_dict({"selection_loss": loss, "selection_accuracy": accuracy}, batch_size=len(labels))
+        self.log_dict(
+            {"selection_loss": loss, "selection_accuracy": accuracy}, batch_size=len(labels)
+        )
 
     def configure_optimizers(self) -> Any:
         """The optimizer and the schedule of its learning rate."""
@@ -260,10 +326,16 @@ class TrainingModule(lightning.LightningModule):
         else:
             optimizer = torch.optim.AdamW(self._groups(), rate)
         if settings.schedule == "step":
-            return [optimizer], [torch.optim.lr_scheduler.MultiStepLR(optimizer, step_milestones(settings.epochs))]
+            return [optimizer], [
+                torch.optim.lr_scheduler.MultiStepLR(optimizer, step_milestones(settings.epochs))
+            ]
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, rate, total_steps=steps, pct_start=0.2, cycle_momentum=settings.optimizer != "sgd"
+            optimizer,
+            rate,
+            total_steps=steps,
+            pct_start=0.2,
+            cycle_momentum=settings.optimizer != "sgd",
         )
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
 
@@ -274,4 +346,7 @@ class TrainingModule(lightning.LightningModule):
             return [{"params": list(self.parameters()), "weight_decay": decay}]
         gains = [parameter for name, parameter in self.named_parameters() if ".bntt." in name]
         others = [parameter for name, parameter in self.named_parameters() if ".bntt." not in name]
-        return [{"params": others, "weight_decay": decay}, {"params": gains, "weight_decay": gain_decay}]
+        return [
+            {"params": others, "weight_decay": decay},
+            {"params": gains, "weight_decay": gain_decay},
+        ]

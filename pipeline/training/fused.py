@@ -1,7 +1,8 @@
-"""BNTT, leaky integration, threshold, surrogate gradient and pooling of one layer, of many steps in one operation.
+"""BNTT, leaky integration, threshold, surrogate gradient and pooling of one layer, of many steps in
+one operation.
 
-Its loops go over rows of channels in blocks that stay in cache. Numba knows no bfloat16, so it travels as uint16: the
-upper half of a float32's bits.
+Its loops go over rows of channels in blocks that stay in cache. Numba knows no bfloat16, so it
+travels as uint16: the upper half of a float32's bits.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from torch import Tensor
 from spikesam.backends.event.kernels.cache import cached
 from spikesam.pipeline.networks.firing import SURROGATE_SLOPE
 
-ROWS = 256  # rows (samples × pixels) per task: a block of all steps stays in cache, and all cores get work
+# rows (samples × pixels) per task: a block of all steps stays in cache, and all cores get work
+ROWS = 256
 
 
 def _load(value: Any) -> Any:
@@ -52,7 +54,8 @@ def _store_overload(array: Any, t: int, row: int, channel: int, value: Any) -> A
         def store_bfloat16(array: Any, t: int, row: int, channel: int, value: Any) -> None:
             bits = np.float32(value).view(np.uint32)
             array[t, row, channel] = np.uint16(
-                (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
+                (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1)))
+                >> np.uint32(16)
             )
 
         return store_bfloat16
@@ -65,7 +68,9 @@ def _store_overload(array: Any, t: int, row: int, channel: int, value: Any) -> A
 
 @cached(parallel=True)
 def moments(a: Any) -> Any:
-    """Σa and Σa² of each step and channel, one row of partial sums per block: 2 × (blocks, T, C) float64."""
+    """Σa and Σa² of each step and channel, one row of partial sums per block: 2 × (blocks, T, C)
+    float64.
+    """
     steps, rows, channels = a.shape
     blocks = (rows + ROWS - 1) // ROWS
     sums = np.zeros((blocks, steps, channels))
@@ -86,9 +91,18 @@ def moments(a: Any) -> Any:
 
 @cached(parallel=True)
 def fire_all_steps(
-    a: Any, gain: Any, bias: Any, leak: Any, threshold: Any, windows: Any, membrane: Any, spikes: Any
+    a: Any,
+    gain: Any,
+    bias: Any,
+    leak: Any,
+    threshold: Any,
+    windows: Any,
+    membrane: Any,
+    spikes: Any,
 ) -> None:
-    """Spikes of all steps, averaged over windows; `membrane` is advanced from before the first to after the last."""
+    """Spikes of all steps, averaged over windows; `membrane` is advanced from before the first to
+    after the last.
+    """
     steps, channels = len(a), a.shape[2]
     count, rows = windows.shape
     size = max(1, ROWS // rows)
@@ -101,7 +115,9 @@ def fire_all_steps(
                     for c in range(channels):
                         previous = membrane[row, c]
                         reset = threshold if previous > threshold else np.float32(0)
-                        now = leak * previous + gain[t, c] * _load(a[t, row, c]) + bias[t, c] - reset
+                        now = (
+                            leak * previous + gain[t, c] * _load(a[t, row, c]) + bias[t, c] - reset
+                        )
                         membrane[row, c] = now
                         fired[c] += np.float32(1) if now > threshold else np.float32(0)
                 for c in range(channels):
@@ -123,7 +139,9 @@ def backward_through_time(
     start: Any,
     through_membrane: Any,
 ) -> Any:
-    """∂L/∂v into `through_membrane`, and Σ∂L/∂v and Σ∂L/∂v·â per block; membranes are worked out again."""
+    """∂L/∂v into `through_membrane`, and Σ∂L/∂v and Σ∂L/∂v·â per block; membranes are worked out
+    again.
+    """
     steps, rows, channels = a.shape
     blocks = (rows + ROWS - 1) // ROWS
     sums = np.zeros((blocks, steps, channels))
@@ -141,7 +159,12 @@ def backward_through_time(
                 for c in range(channels):
                     previous = v[t - 1, row, c] if t > 0 else before[row, c]
                     reset = threshold if previous > threshold else np.float32(0)
-                    v[t, row, c] = leak * previous + gain[t, c] * _load(a[t, first + row, c]) + bias[t, c] - reset
+                    v[t, row, c] = (
+                        leak * previous
+                        + gain[t, c] * _load(a[t, first + row, c])
+                        + bias[t, c]
+                        - reset
+                    )
         later = np.zeros((last - first, channels), np.float32)
         for t in range(steps - 1, -1, -1):
             total = np.zeros(channels, np.float32)
@@ -180,7 +203,11 @@ def backward_through_normalisation(
             for row in range(block * ROWS, min(rows, (block + 1) * ROWS)):
                 for c in range(channels):
                     normalised = (_load(a[t, row, c]) - mean[t, c]) * inverse[t, c]
-                    value = through_membrane[t, row, c] - mean_gradient[t, c] - normalised * mean_product[t, c]
+                    value = (
+                        through_membrane[t, row, c]
+                        - mean_gradient[t, c]
+                        - normalised * mean_product[t, c]
+                    )
                     _store(result, t, row, c, gain[t, c] * value)
 
 
@@ -199,9 +226,10 @@ def bntt_lif(
         v[t] = leak·v[t-1] + i[t] - threshold·s[t-1]        s[t] = v[t] > threshold
         ∂s/∂v = 0.3·max(0, 1 - |v/threshold - 1|) / threshold, no gradient through the reset
 
-    of a `current` a (T, rows, C), float32 or bfloat16, contiguous, with samples and pixels as rows, `scale` (T, C), and
-    v before the first step, (rows, C) or zero (Kim & Panda 2021, Eq. 2-4 and 8). Returns spikes of the dtype of a, or
-    their means over `windows`; and, not differentiable, v after the last step, and μ and biased σ², (T, C).
+    of a `current` a (T, rows, C), float32 or bfloat16, contiguous, with samples and pixels as rows,
+    `scale` (T, C), and v before the first step, (rows, C) or zero (Kim & Panda 2021, Eq. 2-4 and
+    8). Returns spikes of the dtype of a, or their means over `windows`; and, not differentiable, v
+    after the last step, and μ and biased σ², (T, C).
     """
     windows = windows or pooling(1, current.shape[1], 1, 1)
     return _BnttLif.apply(current, scale, epsilon, leak, threshold, membrane, windows)
@@ -226,7 +254,9 @@ def pooling(samples: int, height: int, width: int, side: int) -> Windows:
 
 
 def compile_bntt_lif(dtype: torch.dtype) -> None:
-    """Compile the operation for currents of one dtype, or load it from numba's cache: ten seconds the first time."""
+    """Compile the operation for currents of one dtype, or load it from numba's cache: ten seconds
+    the first time.
+    """
     current = torch.ones(1, 2, 1, dtype=dtype, requires_grad=True)
     for membrane in (None, torch.zeros(2, 1)):
         spikes, *_ = bntt_lif(current, torch.ones(1, 1), 1e-4, 0.9, 1.0, membrane)
@@ -257,9 +287,19 @@ class _BnttLif(torch.autograd.Function):
         end = torch.zeros(current.shape[1:]) if membrane is None else membrane.clone()
         constants = np.float32(leak), np.float32(threshold), windows.rows
         fire_all_steps(a, gain, bias, *constants, end.numpy(), _as_numpy(spikes))
-        batch_mean, batch_variance = (torch.from_numpy(array.astype(np.float32)) for array in (mean, variance))
+        batch_mean, batch_variance = (
+            torch.from_numpy(array.astype(np.float32)) for array in (mean, variance)
+        )
         ctx.save_for_backward(current, membrane)
-        ctx.constants = (mean.astype(np.float32), inverse.astype(np.float32), gain, bias, leak, threshold, windows)
+        ctx.constants = (
+            mean.astype(np.float32),
+            inverse.astype(np.float32),
+            gain,
+            bias,
+            leak,
+            threshold,
+            windows,
+        )
         ctx.mark_non_differentiable(end, batch_mean, batch_variance)
         ctx.set_materialize_grads(False)  # no zeros in the place of their gradients
         return spikes, end, batch_mean, batch_variance
@@ -289,7 +329,14 @@ class _BnttLif(torch.autograd.Function):
         result = torch.empty_like(current)
         rows = np.float32(a.shape[1])
         backward_through_normalisation(
-            a, through_membrane, gain, mean, inverse, total / rows, scale_gradient / rows, _as_numpy(result)
+            a,
+            through_membrane,
+            gain,
+            mean,
+            inverse,
+            total / rows,
+            scale_gradient / rows,
+            _as_numpy(result),
         )
         return result, torch.from_numpy(scale_gradient), None, None, None, None, None
 

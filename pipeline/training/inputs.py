@@ -1,4 +1,6 @@
-"""Images or events of a training: prepared once, kept in memory as bytes, varied at random, made spikes."""
+"""Images or events of a training: prepared once, kept in memory as bytes, varied at random, made
+spikes.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ from spikesam.recordings.text import shorten
 
 
 def open_split(config: Config, split: str) -> Dataset:
-    """A part of the data that the configuration names: "train", or "selection" where the data have such a part."""
+    """A part of the data that the configuration names: "train", or "selection" where the data have
+    such a part.
+    """
     data = config.data
     size = data.train_scenes if is_generated(data.source) and split == "train" else None
     return open_dataset(data.source, split, data.classes, size=size, download=data.download)
@@ -48,24 +52,31 @@ def split(config: Config) -> tuple[Dataset, Dataset]:
     return training.chosen(kept.tolist()), training.chosen(aside.tolist())
 
 
-def loaders(config: Config, inputs: Inputs, console: Console) -> tuple[DataLoader[Any], DataLoader[Any]]:
+def loaders(
+    config: Config, inputs: Inputs, console: Console
+) -> tuple[DataLoader[Any], DataLoader[Any]]:
     """Batches to train on, and to select the best epoch by."""
     settings = config.training
     training, selection = split(config)
     found = set(training.labels)
     absent = [name for label, name in enumerate(training.classes) if label not in found]
     if config.data.classes is not None and absent:
-        raise InputError(f"data.classes: {training.name} has no training image of {shorten(absent)}")
+        raise InputError(
+            f"data.classes: {training.name} has no training image of {shorten(absent)}"
+        )
     if len(training) < settings.batch_size:
         raise InputError(
-            f"training.batch_size is {settings.batch_size}, but there are only {len(training)} training images"
+            f"training.batch_size is {settings.batch_size}, but there are only {len(training)} "
+            "training images"
         )
     parts = ((training, "training images"), (selection, "selection images"))
     fitting, selecting = _prepared(config, parts, inputs, console)
 
     def loader(images: TensorDataset, training: bool) -> DataLoader[Any]:
-        sampler: DistributedSampler[Any] = DistributedSampler(  # of one process, since it shuffles by epoch
-            images, 1, 0, shuffle=training, seed=settings.seed
+        sampler: DistributedSampler[Any] = (
+            DistributedSampler(  # of one process, since it shuffles by epoch
+                images, 1, 0, shuffle=training, seed=settings.seed
+            )
         )
         return DataLoader(
             images,
@@ -96,7 +107,9 @@ def _end_with(parent: int, _: int) -> None:
 def _prepared(
     config: Config, parts: Sequence[tuple[Dataset, str]], inputs: Inputs, console: Console
 ) -> list[TensorDataset]:
-    """Both parts in memory; scenes of the last training are kept for the next, since drawing them takes a minute."""
+    """Both parts in memory; scenes of the last training are kept for the next, since drawing them
+    takes a minute.
+    """
     described = (config.data, inputs.kept_shape)
     if described in _LAST_DRAWN:
         return _LAST_DRAWN[described]
@@ -115,14 +128,20 @@ def _in_memory(dataset: Dataset, inputs: Inputs, what: str, console: Console) ->
     labels = np.empty(len(dataset), np.int64)
     boxes = np.full((len(dataset), 4), np.nan, np.float32)
     with progress_bar(console) as progress:
-        for place, item in enumerate(progress.track(dataset, description=f"preparing {what}", total=len(dataset))):
+        for place, item in enumerate(
+            progress.track(dataset, description=f"preparing {what}", total=len(dataset))
+        ):
             if item.label is None:
-                raise InputError(f"{dataset.name}: {item.name} has no label; training needs class folders")
+                raise InputError(
+                    f"{dataset.name}: {item.name} has no label; training needs class folders"
+                )
             images[place] = inputs.kept(item.image)
             labels[place] = item.label
             box = None if item.box is None else inputs.preparation.box(item.box, item.image.size)
             boxes[place] = np.nan if box is None else box
-    return TensorDataset(torch.from_numpy(images), torch.from_numpy(labels), torch.from_numpy(boxes))
+    return TensorDataset(
+        torch.from_numpy(images), torch.from_numpy(labels), torch.from_numpy(boxes)
+    )
 
 
 class ImageInputs:
@@ -131,7 +150,11 @@ class ImageInputs:
     def __init__(self, config: Config) -> None:
         data = config.data
         self.preparation = Preprocessing(data.height, data.width, data.mean, data.std)
-        self.shape = (self.preparation.channels, data.height, data.width)  # of the network's input, and of what is kept
+        self.shape = (
+            self.preparation.channels,
+            data.height,
+            data.width,
+        )  # of the network's input, and of what is kept
         self.kept_shape = self.shape
         self._settings = config.training
         self._timesteps = None if config.network.neuron == "relu" else config.network.timesteps
@@ -141,7 +164,9 @@ class ImageInputs:
         return self.preparation.picture(image).transpose(2, 0, 1)[: self.preparation.channels]
 
     def varied(self, images: Tensor, boxes: Tensor) -> Tensor:
-        """A batch to train on: (B, C, H, W) uint8 -> signed spikes (T, B, C, H, W), or for an ANN (B, C, H, W)."""
+        """A batch to train on: (B, C, H, W) uint8 -> signed spikes (T, B, C, H, W), or for an ANN
+        (B, C, H, W).
+        """
         return self._spikes(augment(self._normalised(images), boxes, self._settings), None)
 
     def plain(self, images: Tensor, generator: torch.Generator) -> Tensor:
@@ -160,18 +185,26 @@ class ImageInputs:
 
 
 class EventInputs:
-    """Binned events, one bin per step; silent steps follow, one per layer, so that every bin reaches the answer."""
+    """Binned events, one bin per step; silent steps follow, one per layer, so that every bin
+    reaches the answer.
+    """
 
     def __init__(self, config: Config) -> None:
         data, network, settings = config.data, config.network, config.training
         if network.neuron == "relu":
-            raise InputError('network.encoder is "spikes", which an ANN cannot take; set network.neuron = "lif"')
+            raise InputError(
+                'network.encoder is "spikes", which an ANN cannot take; set network.neuron = "lif"'
+            )
         if settings.crop < 1:
-            raise InputError(f"training.crop is {settings.crop}, but events cannot be zoomed; set training.crop = 1.0")
+            raise InputError(
+                f"training.crop is {settings.crop}, but events cannot be zoomed; set training.crop "
+                "= 1.0"
+            )
         bins = network.timesteps - max(plan_depths(plan_layers(network.layers)).values())
         if bins < 1:
             raise InputError(
-                f"network.timesteps is {network.timesteps}, expected more than the number of layers, each taking one"
+                f"network.timesteps is {network.timesteps}, expected more than the number of "
+                "layers, each taking one"
             )
         self.preparation = EventBinning(data.height, data.width, bins, data.window_us, data.binning)
         self.shape = self.preparation.input_shape
@@ -212,11 +245,15 @@ def training_inputs(config: Config) -> Inputs:
 
 
 def augment(images: Tensor, boxes: Tensor, settings: TrainingSection) -> Tensor:
-    """Zoom, move and mirror images (B, C, H, W) at random; with `keep_object`, known boxes (B, 4) stay inside."""
+    """Zoom, move and mirror images (B, C, H, W) at random; with `keep_object`, known boxes (B, 4)
+    stay inside.
+    """
     batch, _, height, width = images.shape
     size = torch.tensor([width, height], device=images.device)
     random = torch.rand(4, batch, 1, device=images.device)
-    zoom = torch.sqrt(1 - (1 - settings.crop) * random[0])  # side of the window, as a share of the image's
+    zoom = torch.sqrt(
+        1 - (1 - settings.crop) * random[0]
+    )  # side of the window, as a share of the image's
     low, high = torch.zeros_like(boxes[:, :2]), 1 - zoom  # of the window's corner
     if settings.keep_object:
         known = torch.isfinite(boxes).all(1, keepdim=True)
@@ -225,17 +262,24 @@ def augment(images: Tensor, boxes: Tensor, settings: TrainingSection) -> Tensor:
         low = torch.where(known, (end - zoom).clamp(min=0), low)
         high = torch.where(known, start.minimum(1 - zoom), 1 - zoom)
     corner = low + (high - low) * torch.cat([random[1], random[2]], 1)
-    move = 2 * corner + zoom - 1  # of the window's centre, in affine_grid's units: the image spans -1 … 1
+    move = (
+        2 * corner + zoom - 1
+    )  # of the window's centre, in affine_grid's units: the image spans -1 … 1
     move = move + (4 * torch.rand_like(move) - 2) * settings.shift / size
     mirror = torch.where(random[3] < 0.5, -1.0, 1.0) if settings.flip else torch.ones_like(zoom)
     zero = torch.zeros_like(zoom)
-    rows = [torch.cat([zoom * mirror, zero, move[:, :1]], 1), torch.cat([zero, zoom, move[:, 1:]], 1)]
+    rows = [
+        torch.cat([zoom * mirror, zero, move[:, :1]], 1),
+        torch.cat([zero, zoom, move[:, 1:]], 1),
+    ]
     grid = functional.affine_grid(torch.stack(rows, 1), list(images.shape), align_corners=False)
     return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
 def move_events(bits: Tensor, settings: TrainingSection) -> Tensor:
-    """Move each recording (B, T, 2, H, W) by whole pixels at random, and mirror it; one column within itself alone."""
+    """Move each recording (B, T, 2, H, W) by whole pixels at random, and mirror it; one column
+    within itself alone.
+    """
     batch, *_, height, width = bits.shape
     random = torch.rand(3, batch, device=bits.device)
     reach = 2 * settings.shift + 1
@@ -247,7 +291,9 @@ def move_events(bits: Tensor, settings: TrainingSection) -> Tensor:
     )
     if settings.flip:
         columns = torch.where(random[2, :, None] < 0.5, width - 1 - columns, columns)
-    inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None, :]
+    inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[
+        :, None, :
+    ]
     place = rows.clamp(0, height - 1)[:, :, None] * width + columns.clamp(0, width - 1)[:, None, :]
     moved = bits.flatten(3).gather(3, place.flatten(1)[:, None, None].expand(*bits.shape[:3], -1))
     return moved.unflatten(3, (height, width)) * inside[:, None, None]

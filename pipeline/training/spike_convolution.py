@@ -1,9 +1,11 @@
-"""A convolution of spikes in training: rows of weights, and backward of gradients, are added for those that fired.
+"""A convolution of spikes in training: rows of weights, and backward of gradients, are added for
+those that fired.
 
-The products of a neuron that is silent are zero, in the convolution and in the gradient of its weights, and most are.
-Forward, an output pixel adds the rows of the spikes that it sees, as the event backend does. Backward, the gradient of
-a weight is the sum, over the spikes of its input channel, of the gradients one tap of the kernel away; their outputs
-lie side by side as the weights' do. The gradient of the spikes themselves is dense, and PyTorch's.
+The products of a neuron that is silent are zero, in the convolution and in the gradient of its
+weights, and most are. Forward, an output pixel adds the rows of the spikes that it sees, as the
+event backend does. Backward, the gradient of a weight is the sum, over the spikes of its input
+channel, of the gradients one tap of the kernel away; their outputs lie side by side as the weights'
+do. The gradient of the spikes themselves is dense, and PyTorch's.
 
 References
 ----------
@@ -22,11 +24,24 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from spikesam.backends.event.kernels.aligned import aligned
-from spikesam.backends.event.kernels.compiled import compiled_in_parallel, compiled_making_arrays, internal
-from spikesam.backends.event.kernels.events import COPIED, WORD, list_events, list_window, trailing_zeros, word_of
+from spikesam.backends.event.kernels.compiled import (
+    compiled_in_parallel,
+    compiled_making_arrays,
+    internal,
+)
+from spikesam.backends.event.kernels.events import (
+    COPIED,
+    WORD,
+    list_events,
+    list_window,
+    trailing_zeros,
+    word_of,
+)
 from spikesam.backends.event.kernels.synapses import FARTHEST, add_rows, positions_of
 
-FEW = 0.3  # of all neurons: with AVX-512 adding rows takes as long then, without it half of all neurons may fire
+# of all neurons: with AVX-512 adding rows takes as long then, without it half of all neurons may
+# fire
+FEW = 0.3
 LOOKED_AT = 8  # maps, for how many fire
 NARROW, WIDE = 32, 64  # outputs whose weights lie side by side
 BAND = 8  # rows of a map whose gradients stay in the nearest cache
@@ -34,7 +49,9 @@ FLOAT = 4  # bytes
 
 
 def pays(spikes: Tensor, weight: Tensor) -> bool:
-    """True if adding rows is faster than multiplying everything, by some of the maps (N, C, H, W), of 0 and 1."""
+    """True if adding rows is faster than multiplying everything, by some of the maps (N, C, H, W),
+    of 0 and 1.
+    """
     outputs, channels, rows, _ = weight.shape
     height, width = spikes.shape[2:]
     reach = width * max(channels * rows, height) * WIDE * FLOAT  # of an event, in bytes
@@ -45,8 +62,8 @@ def pays(spikes: Tensor, weight: Tensor) -> bool:
 def convolve_spikes(spikes: Tensor, weight: Tensor, padding: int) -> Tensor:
     """`functional.conv2d`, differentiable, on the CPU; sums are rounded in another order.
 
-    `spikes` (N, C, H, W) are 0 or 1, channels last; `weight` is (O, C, KH, KW), and O a multiple of 32; both are
-    float32.
+    `spikes` (N, C, H, W) are 0 or 1, channels last; `weight` is (O, C, KH, KW), and O a multiple of
+    32; both are float32.
     """
     convolved: Tensor = _SpikeConvolution.apply(spikes, weight, padding)
     return convolved
@@ -72,7 +89,9 @@ class _SpikeConvolution(torch.autograd.Function):
         through_spikes, through_weight, _ = ctx.needs_input_grad
         return (
             _spike_gradient(spikes, gradient, weight, ctx.padding) if through_spikes else None,
-            _weight_gradient(spikes, gradient, weight.shape, ctx.padding) if through_weight else None,
+            _weight_gradient(spikes, gradient, weight.shape, ctx.padding)
+            if through_weight
+            else None,
             None,
         )
 
@@ -90,9 +109,13 @@ def _weight_gradient(spikes: Tensor, gradient: Tensor, shape: torch.Size, paddin
     _, height, width, _ = maps.shape
     size = _block(outputs)
     blocks = outputs // size
-    parts = -(-numba.get_num_threads() // blocks)  # of the maps: sums of all weights for each would take much memory
+    parts = -(
+        -numba.get_num_threads() // blocks
+    )  # of the maps: sums of all weights for each would take much memory
     sums = np.zeros((parts, blocks, channels, down, across, size), np.float32)
-    around = aligned(np.zeros((parts * blocks, height + down - 1, width + across - 1, size), np.float32))
+    around = aligned(
+        np.zeros((parts * blocks, height + down - 1, width + across - 1, size), np.float32)
+    )
     add_gradients(maps, _channels_last(gradient), padding, around, sums)
     return torch.from_numpy(np.moveaxis(sums.sum(axis=0), -1, 1).reshape(shape))
 
@@ -102,7 +125,9 @@ def _block(outputs: int) -> int:
 
 
 def compile_spike_convolution() -> None:
-    """Compile what both directions need, or load it from numba's cache: some seconds the first time."""
+    """Compile what both directions need, or load it from numba's cache: some seconds the first
+    time.
+    """
     spikes, weight = torch.ones(1, 1, 1, 1), torch.ones(NARROW, 1, 1, 1, requires_grad=True)
     convolve_spikes(spikes, weight, 0).sum().backward()
 
@@ -121,15 +146,19 @@ def convolve_maps(maps: Any, weights: Any, padding: int, currents: Any, threads:
 
 @compiled_in_parallel
 def add_gradients(maps: Any, gradients: Any, padding: int, around: Any, sums: Any) -> None:
-    """Add to `sums` (P, O/B, C, KH, KW, B), of P parts of maps (N, H, W, C), the gradients (N, OH, OW, O) of weights.
+    """Add to `sums` (P, O/B, C, KH, KW, B), of P parts of maps (N, H, W, C), the gradients (N, OH,
+    OW, O) of weights.
 
-    `around` (P·O/B, H + KH - 1, W + KW - 1, B) is aligned and zero; a gradient is written into its middle.
+    `around` (P·O/B, H + KH - 1, W + KW - 1, B) is aligned and zero; a gradient is written into its
+    middle.
     """
     parts, blocks = sums.shape[:2]
     for task in numba.prange(parts * blocks):
         part, block = task // blocks, task % blocks
         first, last = len(maps) * part // parts, len(maps) * (part + 1) // parts
-        add_some_gradients(maps[first:last], gradients[first:last], block, padding, around[task], sums[part, block])
+        add_some_gradients(
+            maps[first:last], gradients[first:last], block, padding, around[task], sums[part, block]
+        )
 
 
 @compiled_making_arrays
@@ -149,17 +178,37 @@ def convolve_some(maps: Any, weights: Any, padding: int, currents: Any) -> None:
         list_events(fired, True, (1, 1), events, ends)
         sums = currents[i].reshape(-1)
         for y in range(down):
-            list_window(events, ends, y - padding, taps_down, channels, size * FLOAT, window, np.int64(0), starts)
+            list_window(
+                events,
+                ends,
+                y - padding,
+                taps_down,
+                channels,
+                size * FLOAT,
+                window,
+                np.int64(0),
+                starts,
+            )
             for block in range(blocks):
                 for x in range(across):
                     left = x - padding
-                    first, last = starts[max(0, left)], starts[max(0, min(width, left + taps_across))]
-                    base, target = (block * taps_across - left) * taps_down * channels, (y * across + x) * outputs
-                    add_rows(size, rows, base, window, first, last, sums, target + block * size, False)
+                    first, last = (
+                        starts[max(0, left)],
+                        starts[max(0, min(width, left + taps_across))],
+                    )
+                    base, target = (
+                        (block * taps_across - left) * taps_down * channels,
+                        (y * across + x) * outputs,
+                    )
+                    add_rows(
+                        size, rows, base, window, first, last, sums, target + block * size, False
+                    )
 
 
 @compiled_making_arrays
-def add_some_gradients(maps: Any, gradients: Any, block: int, padding: int, around: Any, sums: Any) -> None:
+def add_some_gradients(
+    maps: Any, gradients: Any, block: int, padding: int, around: Any, sums: Any
+) -> None:
     """The part of :func:`add_gradients` that a thread does at a time."""
     _, height, width, channels = maps.shape
     _, rows, columns, _ = gradients.shape
@@ -167,7 +216,9 @@ def add_some_gradients(maps: Any, gradients: Any, block: int, padding: int, arou
     wide = width + across - 1
     rows_around, flat_sums = around.reshape(-1), sums.reshape(-1)
     fired = np.empty(height * width * channels, np.bool_)
-    events = np.empty((channels, BAND * width), np.int32)  # bytes from one corner of `around`, by channel
+    events = np.empty(
+        (channels, BAND * width), np.int32
+    )  # bytes from one corner of `around`, by channel
     counts = np.empty(channels, np.int64)
     for i in range(len(maps)):
         note_fired(maps[i].reshape(-1), fired)
@@ -184,7 +235,17 @@ def add_some_gradients(maps: Any, gradients: Any, block: int, padding: int, arou
                     for x in range(across):
                         base = (down - 1 - y) * wide + across - 1 - x
                         target, count = ((channel * down + y) * across + x) * size, counts[channel]
-                        add_rows(size, rows_around, base, events[channel], 0, count, flat_sums, target, True)
+                        add_rows(
+                            size,
+                            rows_around,
+                            base,
+                            events[channel],
+                            0,
+                            count,
+                            flat_sums,
+                            target,
+                            True,
+                        )
 
 
 @internal
@@ -196,14 +257,18 @@ def note_fired(spikes: Any, fired: Any) -> None:
 
 @internal
 def list_channels(fired: Any, part: Any, row: int, pixel: int, events: Any, counts: Any) -> None:
-    """List, for each channel, the pixels where it fired, of some rows of a map: `row` and `pixel` are bytes of each."""
+    """List, for each channel, the pixels where it fired, of some rows of a map: `row` and `pixel`
+    are bytes of each.
+    """
     first, last, width = part
     channels = len(counts)
     counts[:] = 0
     for y in range(first, last):
         for x in range(width):
             for start in range(0, channels, WORD):
-                word = word_of(fired, (y * width + x) * channels + start, min(WORD, channels - start))
+                word = word_of(
+                    fired, (y * width + x) * channels + start, min(WORD, channels - start)
+                )
                 while word:
                     channel = start + np.int64(trailing_zeros(word))  # type: ignore[call-arg]
                     events[channel, counts[channel]] = y * row + x * pixel

@@ -1,4 +1,6 @@
-"""Networks that can be trained, spiking with BNTT or an ANN, of one VGG-like list; and each as a plain `Network`."""
+"""Networks that can be trained, spiking with BNTT or an ANN, of one VGG-like list; and each as a
+plain `Network`.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +15,27 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from spikesam.backends.network import LIF, Input, Layer, Network, Neuron, Readout, ReLU, Shape, Source
+from spikesam.backends.network import (
+    LIF,
+    Input,
+    Layer,
+    Network,
+    Neuron,
+    Readout,
+    ReLU,
+    Shape,
+    Source,
+)
 from spikesam.backends.torch.synapses import attended_maps, without_autocast
 from spikesam.pipeline.config import NetworkSection
 from spikesam.pipeline.networks.firing import fire, fire_step
 from spikesam.pipeline.networks.layer_list import LayerPlan, count_inputs, plan_depths, plan_layers
 from spikesam.pipeline.training.fused import bntt_lif, compile_bntt_lif, pooling
-from spikesam.pipeline.training.spike_convolution import compile_spike_convolution, convolve_spikes, pays
+from spikesam.pipeline.training.spike_convolution import (
+    compile_spike_convolution,
+    convolve_spikes,
+    pays,
+)
 from spikesam.recordings.errors import InputError
 
 BNTT_EPSILON = 1e-4
@@ -29,9 +45,13 @@ ATTENTION_GAIN = 0.125  # Spikformer's scale of q · kᵀ · v, in place of BNTT
 
 
 class TrainableLayer(nn.Module):
-    """Average pooling, synapses without bias, BNTT and LIF neurons, silent for its first `depth` steps."""
+    """Average pooling, synapses without bias, BNTT and LIF neurons, silent for its first `depth`
+    steps.
+    """
 
-    def __init__(self, plan: LayerPlan, inputs: int, depth: int, network: NetworkSection, fused: bool) -> None:
+    def __init__(
+        self, plan: LayerPlan, inputs: int, depth: int, network: NetworkSection, fused: bool
+    ) -> None:
         super().__init__()
         self.pool, self.pool_after = plan.pool, 1
         self.reads_spikes = False  # of one layer that normalises, not pooled
@@ -47,7 +67,9 @@ class TrainableLayer(nn.Module):
             return
         self.synapses: nn.Conv2d | nn.Linear
         if plan.kind == "conv":
-            self.synapses = nn.Conv2d(inputs, plan.outputs, plan.side, padding=plan.side // 2, bias=False)
+            self.synapses = nn.Conv2d(
+                inputs, plan.outputs, plan.side, padding=plan.side // 2, bias=False
+            )
             normalise = snntorch.BatchNormTT2d
         else:
             self.synapses = nn.Linear(inputs, plan.outputs, bias=False)
@@ -57,7 +79,8 @@ class TrainableLayer(nn.Module):
             self.bntt = normalise(plan.outputs, network.timesteps, eps=BNTT_EPSILON)
 
     def forward(self, early: Tensor, late: Tensor) -> tuple[Tensor, Tensor]:
-        """Spikes that arrive from step `depth` on -> spikes of these steps; no gradient passes the `late` ones.
+        """Spikes that arrive from step `depth` on -> spikes of these steps; no gradient passes the
+        `late` ones.
 
         They are pooled behind the neurons where the only layer that reads them would pool them.
         """
@@ -87,7 +110,12 @@ class TrainableLayer(nn.Module):
             with torch.set_grad_enabled(torch.is_grad_enabled() and t <= len(early)):
                 driven = current + self.back(fired[-1])
                 spikes, state = fire_step(
-                    self.neuron, NO_GAIN, driven[..., None, None], t, fired[-1][..., None, None], state
+                    self.neuron,
+                    NO_GAIN,
+                    driven[..., None, None],
+                    t,
+                    fired[-1][..., None, None],
+                    state,
                 )
                 fired.append(spikes[..., 0, 0])
         spikes = torch.stack(fired[1:])
@@ -97,10 +125,14 @@ class TrainableLayer(nn.Module):
         x = _pooled(spikes, self.pool).flatten(0, 1)
         if self.heads:
             with without_autocast():
-                found = ATTENTION_GAIN * attended_maps(x.float().flatten(2).mT, self.heads, x.shape[1] // 3)
+                found = ATTENTION_GAIN * attended_maps(
+                    x.float().flatten(2).mT, self.heads, x.shape[1] // 3
+                )
             return found.mT.reshape(*spikes.shape[:2], -1, *spikes.shape[3:])
         dense = isinstance(self.synapses, nn.Linear)
-        x = x.flatten(1) if dense else x.contiguous(memory_format=torch.channels_last)  # by far the fastest on CPUs
+        x = (
+            x.flatten(1) if dense else x.contiguous(memory_format=torch.channels_last)
+        )  # by far the fastest on CPUs
         weight = self.synapses.weight
         if sparse and pays(x, weight):
             return convolve_spikes(x, weight, weight.shape[2] // 2).unflatten(0, spikes.shape[:2])
@@ -134,7 +166,9 @@ class TrainableLayer(nn.Module):
         count = rows.shape[1]
         if count < 2:  # as torch's own batch normalisation
             raise ValueError("BNTT: got one value per channel and step, expected more in training")
-        for norm, batch_mean, batch_variance in zip(norms, mean, variance * (count / (count - 1)), strict=True):
+        for norm, batch_mean, batch_variance in zip(
+            norms, mean, variance * (count / (count - 1)), strict=True
+        ):
             norm.running_mean.lerp_(batch_mean, norm.momentum)
             norm.running_var.lerp_(batch_variance, norm.momentum)
             norm.num_batches_tracked += 1
@@ -150,10 +184,17 @@ def _pooled(spikes: Tensor, side: int) -> Tensor:
 
 
 class SpikingNetwork(nn.Module):
-    """Layers as planned and an accumulating readout, for images or input spikes of (C, H, W) = `shape`."""
+    """Layers as planned and an accumulating readout, for images or input spikes of (C, H, W) =
+    `shape`.
+    """
 
     def __init__(
-        self, network: NetworkSection, shape: Shape, classes: int, dropout: float = 0.0, fused: bool = False
+        self,
+        network: NetworkSection,
+        shape: Shape,
+        classes: int,
+        dropout: float = 0.0,
+        fused: bool = False,
     ) -> None:
         super().__init__()
         plans = plan_layers(network.layers)
@@ -161,7 +202,8 @@ class SpikingNetwork(nn.Module):
         self.depth = self.depths[plans[-1].name]
         if network.timesteps <= self.depth:
             raise InputError(
-                f"network.timesteps is {network.timesteps}, but {self.depth} layers delay the image by as many steps; "
+                f"network.timesteps is {network.timesteps}, but {self.depth} layers delay the "
+                "image by as many steps; "
                 f"expected at least {self.depth + 1}, better twice that"
             )
         self.plans = plans
@@ -179,22 +221,41 @@ class SpikingNetwork(nn.Module):
         self.readout = nn.Linear(plans[-1].outputs, classes, bias=False)
 
     def _connect(self) -> None:
-        """Let layers pool their own spikes where one other alone reads them; tell who reads one's spikes unpooled."""
-        by_name: dict[str, Any] = dict(zip((plan.name for plan in self.plans), self.layers, strict=True))
-        reads = [plan.reads or (before,) for before, plan in zip(["input", *by_name], self.plans, strict=False)]
+        """Let layers pool their own spikes where one other alone reads them; tell who reads one's
+        spikes unpooled.
+        """
+        by_name: dict[str, Any] = dict(
+            zip((plan.name for plan in self.plans), self.layers, strict=True)
+        )
+        reads = [
+            plan.reads or (before,)
+            for before, plan in zip(["input", *by_name], self.plans, strict=False)
+        ]
         for plan, (name, *others) in zip(self.plans, reads, strict=True):
             alone = not others and sum(name in each for each in reads) == 1
-            if name in by_name and alone and not plan.heads and not (plan.kind == "dense" and self.dropout):
-                by_name[name].pool_after, by_name[plan.name].pool = plan.pool, 1  # unpooled maps never reach memory
+            if (
+                name in by_name
+                and alone
+                and not plan.heads
+                and not (plan.kind == "dense" and self.dropout)
+            ):
+                by_name[name].pool_after, by_name[plan.name].pool = (
+                    plan.pool,
+                    1,
+                )  # unpooled maps never reach memory
             normalises = name in by_name and by_name[name].bntt is not None
-            by_name[plan.name].reads_spikes = plan.kind == "conv" and plan.pool == 1 and normalises and not others
+            by_name[plan.name].reads_spikes = (
+                plan.kind == "conv" and plan.pool == 1 and normalises and not others
+            )
 
     def forward(self, spikes: Tensor) -> Tensor:
-        """Input spikes (T, B, C, H, W), signed ones of images in {-1, 0, 1} or bits -> logits (B, classes).
+        """Input spikes (T, B, C, H, W), signed ones of images in {-1, 0, 1} or bits -> logits (B,
+        classes).
 
-        Each of L layers delays by a step, so only the first T - L steps of the input, and as many of every layer, reach
-        the readout. Later ones are worked out in training alone, without gradient, for BNTT's statistics. Where a layer
-        reads several, the delays bring the spikes of one input step together.
+        Each of L layers delays by a step, so only the first T - L steps of the input, and as many
+        of every layer, reach the readout. Later ones are worked out in training alone, without
+        gradient, for BNTT's statistics. Where a layer reads several, the delays bring the spikes of
+        one input step together.
         """
         reach = self.timesteps - self.depth
         early, late = spikes[:reach], spikes[reach:]
@@ -203,9 +264,14 @@ class SpikingNetwork(nn.Module):
         fired, before = {"input": (early, late)}, "input"
         for plan, layer in zip(self.plans, self.layers, strict=True):
             in_time = self.depth - self.depths[plan.name]
-            sources = [(early, late[:in_time]) for early, late in (fired[name] for name in plan.reads or (before,))]
+            sources = [
+                (early, late[:in_time])
+                for early, late in (fired[name] for name in plan.reads or (before,))
+            ]
             both = zip(*sources, strict=True)
-            arriving = [torch.cat(each, 2) if plan.heads else sum(each[1:], each[0]) for each in both]
+            arriving = [
+                torch.cat(each, 2) if plan.heads else sum(each[1:], each[0]) for each in both
+            ]
             before = plan.name
             fired[before] = layer(*self._drop(plan.kind, *arriving))
         (early,) = self._drop("dense", fired[before][0])
@@ -226,20 +292,27 @@ def compile_operations(dtype: torch.dtype) -> None:
 
 
 def poisson(images: Tensor, timesteps: int, generator: torch.Generator | None = None) -> Tensor:
-    """Signed Poisson spikes for training, on the images' device: (B, C, H, W) -> (T, B, C, H, W) in {-1, 0, 1}."""
+    """Signed Poisson spikes for training, on the images' device: (B, C, H, W) -> (T, B, C, H, W) in
+    {-1, 0, 1}.
+    """
     random = torch.rand((timesteps, *images.shape), device=images.device, generator=generator)
     return images.sign() * (random < images.abs() / 2)
 
 
 class ReluNetwork(nn.Module):
-    """Average pooling, synapses without bias, ReLU and dropout, for images (C, H, W) clipped to ±2 and halved."""
+    """Average pooling, synapses without bias, ReLU and dropout, for images (C, H, W) clipped to ±2
+    and halved.
+    """
 
-    def __init__(self, layers: Sequence[int | str], shape: Shape, classes: int, dropout: float = 0.0) -> None:
+    def __init__(
+        self, layers: Sequence[int | str], shape: Shape, classes: int, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         self.plans = plan_layers(layers)
         if any(plan.heads or plan.recurrent for plan in self.plans):
             raise InputError(
-                "network.layers: an ANN has neither attention, which multiplies spikes, nor time to read itself; set "
+                "network.layers: an ANN has neither attention, which multiplies spikes, nor time "
+                "to read itself; set "
                 'network.neuron = "lif"'
             )
         self.input_shape = shape
@@ -268,14 +341,20 @@ class ReluNetwork(nn.Module):
 def export_network(model: SpikingNetwork | ReluNetwork) -> Network:
     """The float32 :class:`Network` that behaves as `model` does in evaluation.
 
-    The first layer of a spiking network for images gets their ON and OFF planes with weights [W, -W]. BNTT becomes
-    g = γ/√(σ²+ε), b = -g·μ per channel and step (Eq. 4).
+    The first layer of a spiking network for images gets their ON and OFF planes with weights [W,
+    -W]. BNTT becomes g = γ/√(σ²+ε), b = -g·μ per channel and step (Eq. 4).
     """
     shape, readout = model.input_shape, Readout(_numpy(model.readout.weight))
     if isinstance(model, ReluNetwork):
-        layers = [_layer(plan, each.weight, ReLU()) for plan, each in zip(model.plans, model.synapses, strict=True)]
+        layers = [
+            _layer(plan, each.weight, ReLU())
+            for plan, each in zip(model.plans, model.synapses, strict=True)
+        ]
         return Network(shape, 1, tuple(layers), readout, "image")
-    layers = [_spiking_layer(plan, layer, model.depths) for plan, layer in zip(model.plans, model.layers, strict=True)]
+    layers = [
+        _spiking_layer(plan, layer, model.depths)
+        for plan, layer in zip(model.plans, model.layers, strict=True)
+    ]
     if model.encoder == "spikes":
         return Network(shape, model.timesteps, tuple(layers), readout, "spikes")
     first, *back = layers[0].inputs
@@ -285,23 +364,33 @@ def export_network(model: SpikingNetwork | ReluNetwork) -> Network:
 
 
 def with_off_planes(weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    """W on signed input -> [W, -W] on its ON and OFF planes; a dense layer's inputs are channel-major too."""
+    """W on signed input -> [W, -W] on its ON and OFF planes; a dense layer's inputs are
+    channel-major too.
+    """
     return np.concatenate([weight, -weight], axis=1)
 
 
-def _layer(plan: LayerPlan, weight: Any, neuron: Neuron, gain: Any = 1, source: tuple[Source, ...] = ()) -> Layer:
+def _layer(
+    plan: LayerPlan, weight: Any, neuron: Neuron, gain: Any = 1, source: tuple[Source, ...] = ()
+) -> Layer:
     if plan.heads:
         return Layer(plan.name, Input(None, source, gain, heads=plan.heads), neuron)
     padding = plan.side // 2 if plan.kind == "conv" else 0
-    return Layer(plan.name, Input(_numpy(weight), source, gain, pool=plan.pool, padding=padding), neuron)
+    return Layer(
+        plan.name, Input(_numpy(weight), source, gain, pool=plan.pool, padding=padding), neuron
+    )
 
 
 def _spiking_layer(plan: LayerPlan, layer: nn.Module, depths: Mapping[str, int]) -> Layer:
     assert isinstance(layer, TrainableLayer)
-    gain, bias = (ATTENTION_GAIN if plan.heads else 1.0, 0.0) if layer.bntt is None else _fold(layer.bntt)
+    gain, bias = (
+        (ATTENTION_GAIN if plan.heads else 1.0, 0.0) if layer.bntt is None else _fold(layer.bntt)
+    )
     source = tuple(Source(name, depths[plan.name] - depths[name]) for name in plan.reads)
     weight = None if plan.heads else layer.synapses.weight
-    made = _layer(plan, weight, LIF(layer.neuron.leak, layer.neuron.threshold, bias=bias), gain, source)
+    made = _layer(
+        plan, weight, LIF(layer.neuron.leak, layer.neuron.threshold, bias=bias), gain, source
+    )
     if layer.back is None:
         return made
     return replace(made, inputs=(*made.inputs, Input(_numpy(layer.back.weight), Source(plan.name))))

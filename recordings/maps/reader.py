@@ -35,13 +35,15 @@ if TYPE_CHECKING:
 class MapReader(Reader[MapLayer]):
     """One finished file of maps, on disk or in memory, treated as untrusted; a context manager.
 
-    Opening checks the whole structure, and that everything but the maps is as it was written. Maps are checked as they
-    are read: their checksum and digest, finite and not negative; :meth:`verify` does so for all.
+    Opening checks the whole structure, and that everything but the maps is as it was written. Maps
+    are checked as they are read: their checksum and digest, finite and not negative; :meth:`verify`
+    does so for all.
 
     Parameters
     ----------
     source : name of the file or of the folder of a run, or the content of the file in memory
-    trusted : whether this process wrote it; anything else is opened in a process of its own first, see
+    trusted : whether this process wrote it; anything else is opened in a process of its own first,
+    see
         :mod:`spikesam.recordings.inspection`
 
     Attributes
@@ -64,7 +66,9 @@ class MapReader(Reader[MapLayer]):
     @property
     def known_as(self) -> frozenset[str]:
         """The digests of what was explained, and of the raster that this was made of."""
-        return frozenset({self.header.source, str(self.header.parameters.get(MADE_OF, self.header.source))})
+        return frozenset(
+            {self.header.source, str(self.header.parameters.get(MADE_OF, self.header.source))}
+        )
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -76,14 +80,24 @@ class MapReader(Reader[MapLayer]):
         return LayerMaps(self, self.layer(layer))
 
     def read_sum(self, layer: MapLayer, sample: int) -> NDArray[np.float32]:
-        """(H, W) float32: the maps of one sample in one layer, which both exist, summed over the steps that matter."""
+        """(H, W) float32: the maps of one sample in one layer, which both exist, summed over the
+        steps that matter.
+        """
         return self.rows(layer.path(SUM), sample)
 
     def read(self, layer: MapLayer, sample: int) -> NDArray[np.float32]:
-        """(S, H, W) float32: the maps of one sample at the steps that are kept; an InputError if it has none."""
+        """(S, H, W) float32: the maps of one sample at the steps that are kept; an InputError if it
+        has none.
+        """
         if sample >= self.header.stepped:
             count = self.header.stepped
-            kept = "no sample" if not count else "its first sample" if count == 1 else f"its first {count} samples"
+            kept = (
+                "no sample"
+                if not count
+                else "its first sample"
+                if count == 1
+                else f"its first {count} samples"
+            )
             raise InputError(
                 f"{self.where}: keeps maps step by step of {kept}, not of sample {sample}; "
                 f'take .sum, or explain again with steps "all"'
@@ -105,30 +119,48 @@ class MapReader(Reader[MapLayer]):
         figure: Figure = draw("plot_maps", self, samples, layers)
         return figure
 
-    def _check_piece(self, dataset: DatasetSpec, sample: int, first: int, rows: NDArray[Any]) -> None:
+    def _check_piece(
+        self, dataset: DatasetSpec, sample: int, first: int, rows: NDArray[Any]
+    ) -> None:
         """Refuse numbers that no map has."""
         if not (rows.min() >= 0 and rows.max() < np.inf):  # which NaN is not, either
-            raise self._checked.fail(f"{dataset.path}[{sample}]", "negative or not finite", "numbers ≥ 0")
+            raise self._checked.fail(
+                f"{dataset.path}[{sample}]", "negative or not finite", "numbers ≥ 0"
+            )
 
     def _read_header(self, about: About) -> MapHeader:
         checked = self._checked
         found = checked.attributes(checked.root, "/", ROOT_ATTRIBUTES)
-        self.content_digest, method, stepped = found["content_digest"], found["method"], found["stepped"]
+        self.content_digest, method, stepped = (
+            found["content_digest"],
+            found["method"],
+            found["stepped"],
+        )
         if not is_method_name(method):
             raise checked.fail("/@method", repr(method)[:80], "a name such as 'grad-cam'")
         parameters = checked.scalars(checked.root, "/", is_parameter_name)
         about["/"] = found | parameters
-        source_name = next((name for name in get_args(SourceName) if isinstance(parameters.get(name), str)), None)
+        source_name = next(
+            (name for name in get_args(SourceName) if isinstance(parameters.get(name), str)), None
+        )
         if source_name is None:
-            raise checked.fail("/", "does not say what was explained", f"text @{' or @'.join(get_args(SourceName))}")
+            raise checked.fail(
+                "/",
+                "does not say what was explained",
+                f"text @{' or @'.join(get_args(SourceName))}",
+            )
         source = str(parameters.pop(source_name))
         n_samples = self._open_root(["steps"] if stepped else [])
         if not 0 <= stepped <= n_samples:
-            raise checked.fail("/@stepped", str(stepped), f"0 to {n_samples}, the number of samples")
+            raise checked.fail(
+                "/@stepped", str(stepped), f"0 to {n_samples}, the number of samples"
+            )
         steps = self._read_steps() if stepped else ()
         layers = tuple(self._read_layers(method, bool(stepped), about))
         with checked.valid("/"):
-            return MapHeader(method, source, parameters, found["T"], layers, steps, stepped, source_name)
+            return MapHeader(
+                method, source, parameters, found["T"], layers, steps, stepped, source_name
+            )
 
     def _read_steps(self) -> tuple[int, ...]:
         """The steps that are kept, not yet checked themselves."""
@@ -147,14 +179,16 @@ class MapReader(Reader[MapLayer]):
                 shape = self._opened[where].shape
             if len(shape) != 3:
                 raise self._checked.fail(where, f"shape {shape}", "(N, H, W)")
-            yield MapLayer(layer.name, layer.number, (int(shape[1]), int(shape[2])), steps_that_matter)
+            yield MapLayer(
+                layer.name, layer.number, (int(shape[1]), int(shape[2])), steps_that_matter
+            )
 
 
 class LayerMaps(LayerView[np.float32]):
     """One layer of an open file of maps, made by `maps["conv1"]`.
 
-    `.sum` holds the sums of all samples. `[i]` reads (S, H, W) float32 of sample i, its maps at the steps that the file
-    keeps, `[a:b]` reads (S, B, H, W) float32. The length is N.
+    `.sum` holds the sums of all samples. `[i]` reads (S, H, W) float32 of sample i, its maps at the
+    steps that the file keeps, `[a:b]` reads (S, B, H, W) float32. The length is N.
 
     Attributes
     ----------
@@ -202,7 +236,8 @@ def open_maps(source: FileSource) -> MapReader:
     --------
     >>> import numpy as np
     >>> import spikesam
-    >>> path = spikesam.write_raster("c.h5", {"conv1": np.ones((1, 2, 1, 2, 2), bool)}, overwrite=True)
+    >>> path = spikesam.write_raster("c.h5", {"conv1": np.ones((1, 2, 1, 2, 2), bool)},
+    overwrite=True)
     >>> spikesam.explain(path, "maps.h5", gamma=0.0, overwrite=True).close()
     >>> with spikesam.open_maps("maps.h5") as maps:
     ...     print(list(maps), maps["conv1"].sum[0].tolist())

@@ -56,27 +56,41 @@ class MapHeader(Header):
     FORMAT, VERSION = "spike-maps", 5
 
     method: str  # its name, such as "snn-grad-cam"
-    source: str  # identity of what was explained (for SAM the raster's digest), 64 hexadecimal digits
-    parameters: Mapping[str, Parameter] = field(hash=False)  # of the method, such as "gamma"; real ones finite and ≥ 0
+    source: (
+        str  # identity of what was explained (for SAM the raster's digest), 64 hexadecimal digits
+    )
+    parameters: Mapping[str, Parameter] = field(
+        hash=False
+    )  # of the method, such as "gamma"; real ones finite and ≥ 0
     timesteps: int  # T ≥ 1
     layers: tuple[MapLayer, ...]  # in order of depth
     steps: tuple[int, ...] = ()  # those of which maps are kept beside the sums, ascending
-    stepped: int = 0  # how many of the first samples have them; 0 if and only if there are no such steps
+    stepped: int = (
+        0  # how many of the first samples have them; 0 if and only if there are no such steps
+    )
     source_name: SourceName = "raster_digest"  # the attribute that holds the source
 
     def __post_init__(self) -> None:
         if not is_method_name(self.method):
             raise InputError(f"method is {self.method[:80]!r}, expected a name such as 'grad-cam'")
         if not re.fullmatch(r"[0-9a-f]{64}", self.source):
-            raise InputError(f"{self.source_name} is {self.source[:80]!r}, expected 64 hexadecimal digits")
+            raise InputError(
+                f"{self.source_name} is {self.source[:80]!r}, expected 64 hexadecimal digits"
+            )
         self._check_parameters()
         check_cap("timesteps", self.timesteps, "T")
         steps = list(self.steps)
-        if steps != sorted(set(steps)) or (steps and not 0 <= steps[0] <= steps[-1] < self.timesteps):
-            raise InputError(f"steps are {str(steps)[:80]}, expected ascending numbers of 0 to {self.timesteps - 1}")
+        if steps != sorted(set(steps)) or (
+            steps and not 0 <= steps[0] <= steps[-1] < self.timesteps
+        ):
+            raise InputError(
+                f"steps are {str(steps)[:80]}, expected ascending numbers of 0 to "
+                f"{self.timesteps - 1}"
+            )
         if self.stepped < 0 or bool(self.stepped) != bool(steps):
             raise InputError(
-                f"{self.stepped} samples have maps of {len(steps)} steps, expected both above 0 or neither"
+                f"{self.stepped} samples have maps of {len(steps)} steps, expected both above 0 or "
+                "neither"
             )
         for layer in self.layers:
             check_name(layer.name)
@@ -88,7 +102,8 @@ class MapHeader(Header):
                 )
             if not 1 <= layer.steps_that_matter <= self.timesteps:
                 raise InputError(
-                    f"layer {layer.name!r}: {layer.steps_that_matter} steps matter, expected 1 to {self.timesteps}"
+                    f"layer {layer.name!r}: {layer.steps_that_matter} steps matter, expected 1 to "
+                    f"{self.timesteps}"
                 )
         if self.sample_bytes > MAX_DATASET_BYTES:
             raise InputError(
@@ -97,33 +112,54 @@ class MapHeader(Header):
             )
         numbers = [layer.number for layer in self.layers]
         in_range = all(0 <= number <= MAX_LAYERS for number in numbers)
-        if not in_range or numbers != sorted(set(numbers)) or len({layer.name for layer in self.layers}) < len(numbers):
+        if (
+            not in_range
+            or numbers != sorted(set(numbers))
+            or len({layer.name for layer in self.layers}) < len(numbers)
+        ):
             named = ", ".join(f"{layer.number} {layer.name}" for layer in self.layers)
-            raise InputError(f"layers are {named}; expected different names, and ascending numbers from 0 on")
+            raise InputError(
+                f"layers are {named}; expected different names, and ascending numbers from 0 on"
+            )
 
     def _check_parameters(self) -> None:
         for name, value in self.parameters.items():
             if not is_parameter_name(name) or name == self.source_name:
-                raise InputError(f"parameter {name[:80]!r}, expected a name such as 'gamma' that means nothing else")
+                raise InputError(
+                    f"parameter {name[:80]!r}, expected a name such as 'gamma' that means nothing "
+                    "else"
+                )
             if type(value) not in get_args(Parameter):
-                raise InputError(f"{name} is of type {type(value).__name__}, expected str, bool, int or float")
+                raise InputError(
+                    f"{name} is of type {type(value).__name__}, expected str, bool, int or float"
+                )
             if isinstance(value, float) and not (math.isfinite(value) and value >= 0):
                 raise InputError(f"{name} is {value}, expected a finite number ≥ 0")
         if len(self.parameters) > MAX_PARAMETERS:
-            raise InputError(f"{len(self.parameters)} parameters, expected at most {MAX_PARAMETERS}")
+            raise InputError(
+                f"{len(self.parameters)} parameters, expected at most {MAX_PARAMETERS}"
+            )
 
     @property
     def kept(self) -> str:
         """Words for people: what is kept of each sample."""
         if not self.stepped:
             return "sums alone"
-        steps = "all steps" if len(self.steps) == self.timesteps else f"{len(self.steps)} of {self.timesteps} steps"
+        steps = (
+            "all steps"
+            if len(self.steps) == self.timesteps
+            else f"{len(self.steps)} of {self.timesteps} steps"
+        )
         return f"sums, and {steps} of {self.stepped} sample{'s' * (self.stepped > 1)}"
 
     @property
     def sample_bytes(self) -> int:
         """Bytes of all that is kept of one sample."""
-        return MAP.itemsize * (len(self.steps) + 1) * sum(math.prod(layer.shape) for layer in self.layers)
+        return (
+            MAP.itemsize
+            * (len(self.steps) + 1)
+            * sum(math.prod(layer.shape) for layer in self.layers)
+        )
 
     def attributes(self) -> dict[str, Any]:
         """Root attributes that files of the same run have in common."""
@@ -131,7 +167,9 @@ class MapHeader(Header):
         return {**about, "T": self.timesteps, "stepped": self.stepped, **self.parameters}
 
     def datasets(self, n_samples: int) -> list[DatasetSpec]:
-        """All datasets of a file of so many samples; tables in the order in which the content digest takes them."""
+        """All datasets of a file of so many samples; tables in the order in which the content
+        digest takes them.
+        """
         found = sample_datasets(n_samples)
         if self.stepped:
             found.append(DatasetSpec("/steps", (len(self.steps),), STEP, content=self.steps))
@@ -144,7 +182,9 @@ class MapHeader(Header):
         return found
 
 
-def _with_digests(path: str, shape: tuple[int, ...], about: dict[str, Any]) -> tuple[DatasetSpec, DatasetSpec]:
+def _with_digests(
+    path: str, shape: tuple[int, ...], about: dict[str, Any]
+) -> tuple[DatasetSpec, DatasetSpec]:
     digests = digest_path(path)
     return DatasetSpec(path, shape, MAP, digests, about), DatasetSpec(digests, shape[:1], DIGEST)
 

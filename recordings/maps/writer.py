@@ -28,9 +28,9 @@ def make_map_record(
 ) -> SampleRecord:
     """Encode the sample at position `sample`; may run in any thread.
 
-    `sums` are (H, W) float32 for every layer; `maps` (S, H, W) float32, of the steps that are kept, of the first
-    `stepped` samples. Another shape than the header says is a fault of the program, a ValueError; a number that is not
-    finite, as gradients that leave float32 are, an InputError.
+    `sums` are (H, W) float32 for every layer; `maps` (S, H, W) float32, of the steps that are kept,
+    of the first `stepped` samples. Another shape than the header says is a fault of the program, a
+    ValueError; a number that is not finite, as gradients that leave float32 are, an InputError.
     """
     record = SampleRecord(sample, {PREDICTION: prediction})
     for layer in header.layers:
@@ -42,16 +42,24 @@ def make_map_record(
                 raise ValueError(f"{dataset.path}: {found}")
             stored = np.ascontiguousarray(values, MAP)
             if not np.isfinite(stored).all():
-                raise InputError(f"layer {layer.name!r}: map of sample {sample} is not finite, it leaves float32")
+                raise InputError(
+                    f"layer {layer.name!r}: map of sample {sample} is not finite, it leaves float32"
+                )
             record.encode(dataset, stored)
     return record
 
 
 @contextmanager
 def writing_maps(
-    target: Path | str | io.BytesIO, header: MapHeader, samples: SampleTable, *, overwrite: bool = False
+    target: Path | str | io.BytesIO,
+    header: MapHeader,
+    samples: SampleTable,
+    *,
+    overwrite: bool = False,
 ) -> Iterator[SampleWriter]:
-    """Write a file of maps as `writing_samples` does; an InputError if another writes it, or it cannot be written."""
+    """Write a file of maps as `writing_samples` does; an InputError if another writes it, or it
+    cannot be written.
+    """
     if header.stepped > len(samples):
         raise ValueError(f"{header.stepped} of {len(samples)} samples have maps step by step")
     identity: dict[str, Any] = {header.source_name: header.source}
@@ -61,7 +69,10 @@ def writing_maps(
         return
     path = Path(target)
     try:
-        with file_lock(path), writing_samples(path, header, samples, overwrite=overwrite, **identity) as writer:
+        with (
+            file_lock(path),
+            writing_samples(path, header, samples, overwrite=overwrite, **identity) as writer,
+        ):
             yield writer
     except (OSError, RuntimeError) as error:
         raise InputError(f"{path}: cannot be written ({reason(error)})", "free-space") from error

@@ -17,7 +17,13 @@ from numpy.typing import NDArray
 from spikesam.recordings.disk import writing
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.lock import file_lock
-from spikesam.recordings.raster.batch import FIRED_ADVICE, RasterBatch, as_bits, counts_as_fired, whole_numbers
+from spikesam.recordings.raster.batch import (
+    FIRED_ADVICE,
+    RasterBatch,
+    as_bits,
+    counts_as_fired,
+    whole_numbers,
+)
 from spikesam.recordings.raster.events import SpikeEvents
 from spikesam.recordings.raster.schema import LayerSpec, RasterHeader
 from spikesam.recordings.raster.writer import encode_samples, parts_of, refuse_existing
@@ -42,21 +48,27 @@ def write_raster(
 ) -> Path:
     """Write spikes as a raster file, which appears whole or not at all.
 
-    Memory does not grow with the number of samples: arrays may be larger than it, such as those of `numpy.memmap`.
+    Memory does not grow with the number of samples: arrays may be larger than it, such as those of
+    `numpy.memmap`.
 
     Parameters
     ----------
     path : of the new file
-    layers : name -> spikes (N, T, C, H, W), samples first, or (N, T, K) of a dense layer, in order of depth. NumPy or
-        torch, bool or 0 and 1 of any dtype; or :class:`SpikeEvents`, which list the spikes, by steps or by times in
-        seconds. A layer called "input" is
-        the network's input and gets number 0; the others count from 1. A layer of one pixel counts as dense
+    layers : name -> spikes (N, T, C, H, W), samples first, or (N, T, K) of a dense layer, in order
+    of depth. NumPy or
+        torch, bool or 0 and 1 of any dtype; or :class:`SpikeEvents`, which list the spikes, by
+        steps or by times in seconds. A layer called "input" is
+        the network's input and gets number 0; the others count from 1. A layer of one pixel counts
+        as dense
     labels : (N,) int — class of each sample, -1 where unknown; all unknown if not given
     index : (N,) int — position of each sample in the data set; 0 … N-1 if not given
-    predictions : (N,) int — class that the network chose, -1 where unknown; all unknown if not given
-    counts : None to refuse other values than 0 and 1, and neurons that fire twice in a step; "fired" to record of such
+    predictions : (N,) int — class that the network chose, -1 where unknown; all unknown if not
+    given
+    counts : None to refuse other values than 0 and 1, and neurons that fire twice in a step;
+    "fired" to record of such
         counts that there were any
-    layer_delay : 1 if each layer passes its spikes on one step later, 0 if in the same step; decides which steps matter
+    layer_delay : 1 if each layer passes its spikes on one step later, 0 if in the same step;
+    decides which steps matter
     dt : seconds in a step; if not given those of spikes that were given by their times, else 0.001
     dataset : name of the data, such as "CIFAR-10"
     overwrite : replace an existing file
@@ -67,7 +79,8 @@ def write_raster(
 
     Raises
     ------
-    InputError : if spikes are other values than 0 and 1, shapes do not fit together, a name is none, or the file exists
+    InputError : if spikes are other values than 0 and 1, shapes do not fit together, a name is
+    none, or the file exists
         or cannot be written
 
     Examples
@@ -103,7 +116,9 @@ def write_raster(
         layer_delay=layer_delay,
     )
     samples = SampleTable(
-        np.arange(n_samples) if index is None else whole_numbers("write_raster: index", index, n_samples, np.int64),
+        np.arange(n_samples)
+        if index is None
+        else whole_numbers("write_raster: index", index, n_samples, np.int64),
         _classes("labels", labels, n_samples),
     )
     chosen = _classes("predictions", predictions, n_samples).astype(np.int32)
@@ -111,7 +126,10 @@ def write_raster(
     with file_lock(path), writing(path), new as writer:
         for start in range(0, n_samples, BATCH):
             rows = slice(start, min(start + BATCH, n_samples))
-            packed = {layer.name: _packed(layer, layers[layer.name], rows, fired) for layer in header.layers}
+            packed = {
+                layer.name: _packed(layer, layers[layer.name], rows, fired)
+                for layer in header.layers
+            }
             nothing = np.empty((rows.stop - start, 0), np.float32)
             batch = RasterBatch(packed, nothing, chosen[rows])
             writer.add(start, list(encode_samples(header, batch, range(start, rows.stop))))
@@ -129,46 +147,64 @@ def _common_sizes(layers: Mapping[str, Any]) -> tuple[int, int]:
         if len(shape) not in (3, 5):
             found = f"shape {shape}" if hasattr(spikes, "shape") else type(spikes).__name__
             raise InputError(
-                f"write_raster: layer {name!r}: got {found}, expected (N, T, C, H, W), or (N, T, K) if dense"
+                f"write_raster: layer {name!r}: got {found}, expected (N, T, C, H, W), or (N, T, "
+                "K) if dense"
             )
         if not all(shape):
-            raise InputError(f"write_raster: layer {name!r}: got shape {shape}, expected no side of 0")
+            raise InputError(
+                f"write_raster: layer {name!r}: got shape {shape}, expected no side of 0"
+            )
         if shape[:2] != tuple(layers[first].shape[:2]):
             raise InputError(
                 f"write_raster: layer {name!r}: got {shape[0]} samples and {shape[1]} steps, "
-                f"expected {layers[first].shape[0]} and {layers[first].shape[1]}, as layer {first!r} has"
+                f"expected {layers[first].shape[0]} and {layers[first].shape[1]}, as layer "
+                f"{first!r} has"
             )
     return int(layers[first].shape[0]), int(layers[first].shape[1])
 
 
 def _seconds_in_a_step(dt: float | None, layers: Mapping[str, SpikeEvents]) -> float:
-    """What is given, or what layers of spikes by their times say, who must agree; else a millisecond."""
+    """What is given, or what layers of spikes by their times say, who must agree; else a
+    millisecond.
+    """
     if not isinstance(dt, Real | NoneType) or isinstance(dt, bool):
         raise InputError(f"write_raster: dt: got {dt!r}, expected seconds in a step")
     said = dt
     for name, events in layers.items():
         if events.dt is not None and said not in (None, events.dt):
-            raise InputError(f"write_raster: layer {name!r}: has steps of {events.dt:g} s, expected {said:g} s")
+            raise InputError(
+                f"write_raster: layer {name!r}: has steps of {events.dt:g} s, expected {said:g} s"
+            )
         said = events.dt if said is None else said
     return 1e-3 if said is None else float(said)
 
 
 def layer_specs(shapes: Mapping[str, tuple[int, ...]]) -> tuple[LayerSpec, ...]:
-    """Layers of which only shapes are known, (C, H, W) or (K,), in order of depth, the one called "input" first."""
-    names = sorted(shapes, key=lambda name: name != "input")  # a stable order: the others stay as they are
+    """Layers of which only shapes are known, (C, H, W) or (K,), in order of depth, the one called
+    "input" first.
+    """
+    names = sorted(
+        shapes, key=lambda name: name != "input"
+    )  # a stable order: the others stay as they are
     specs = []
     for number, name in enumerate(names, 0 if "input" in shapes else 1):
         channels, height, width = (*map(int, shapes[name]), 1, 1)[:3]
         kind = "input" if number == 0 else "conv" if height * width > 1 else "dense"
-        specs.append(LayerSpec(name, number, (channels, height, width), kind, threshold=0.0, leak=0.0))
+        specs.append(
+            LayerSpec(name, number, (channels, height, width), kind, threshold=0.0, leak=0.0)
+        )
     return tuple(specs)
 
 
 def _packed(layer: LayerSpec, spikes: Any, rows: slice, fired: bool) -> NDArray[np.uint8]:
-    """Pack some samples of a layer: of (N, T, …) of 0 and 1, array or tensor, or of events -> (B, T, bytes) uint8."""
+    """Pack some samples of a layer: of (N, T, …) of 0 and 1, array or tensor, or of events -> (B,
+    T, bytes) uint8.
+    """
 
     def where(place: tuple[int, ...]) -> str:
-        return f"write_raster: layer {layer.name!r}" + (f", sample {rows.start + place[0]}" if place else "")
+        return f"write_raster: layer {layer.name!r}" + (
+            f", sample {rows.start + place[0]}" if place else ""
+        )
 
     if isinstance(spikes, SpikeEvents):
         return spikes.packed(rows, where, fired=fired)

@@ -1,4 +1,6 @@
-"""Spikes as bits, whatever made them; packed, what a backend may be given, and what it gives with their readout."""
+"""Spikes as bits, whatever made them; packed, what a backend may be given, and what it gives with
+their readout.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ FIRED_ADVICE = f"; pass counts={FIRED!r} to record that a neuron fired, however 
 
 
 def counts_as_fired(counts: object, where: str) -> bool:
-    """True if counts of spikes are to be recorded as "fired", which `counts` says if it is not None."""
+    """True if counts of spikes are to be recorded as "fired", which `counts` says if it is not
+    None.
+    """
     if counts not in (None, FIRED):
         raise InputError(f"{where}: counts: got {counts!r}, expected None or {FIRED!r}")
     return counts == FIRED
@@ -29,16 +33,20 @@ def counts_as_fired(counts: object, where: str) -> bool:
 def as_bits(
     spikes: Any, where: Callable[[tuple[int, ...]], str], *, fired: bool = False, advice: str = ""
 ) -> NDArray[np.bool_]:
-    """Spikes of 0 and 1, an array or torch tensor of any shape, device and dtype, as bool; else an InputError.
+    """Spikes of 0 and 1, an array or torch tensor of any shape, device and dtype, as bool; else an
+    InputError.
 
-    `where` makes of an index what names its place in a message; () names the whole. `fired` takes counts of spikes as
-    well, and calls what is above 0 a spike. `advice`, the end of a message, is what else could be done about counts.
+    `where` makes of an index what names its place in a message; () names the whole. `fired` takes
+    counts of spikes as well, and calls what is above 0 a spike. `advice`, the end of a message, is
+    what else could be done about counts.
     """
     spikes = on_cpu(spikes)
     if not hasattr(spikes, "detach"):
         spikes = np.asarray(spikes)
     if isinstance(spikes, np.ndarray) and spikes.dtype.kind not in "biuf":
-        raise InputError(f"{where(())}: got dtype {spikes.dtype}, expected bool, or 0 and 1 of any dtype")
+        raise InputError(
+            f"{where(())}: got dtype {spikes.dtype}, expected bool, or 0 and 1 of any dtype"
+        )
     ones = spikes > 0 if fired else spikes == 1
     others = np.asarray(~(ones | (spikes == 0)))
     if others.any():
@@ -51,16 +59,24 @@ def as_bits(
 
 
 def on_cpu(values: Any) -> Any:
-    """A torch tensor, which may be on a GPU or need gradients, as one that NumPy can read; anything else as it is."""
+    """A torch tensor, which may be on a GPU or need gradients, as one that NumPy can read; anything
+    else as it is.
+    """
     return values.detach().cpu() if hasattr(values, "detach") else values
 
 
-def whole_numbers(where: str, values: Any, count: int, dtype: type[np.signedinteger[Any]]) -> NDArray[Any]:
-    """(N,) whole numbers, one for each of `count` samples: -1, for unknown, or what the dtype holds from 0 on."""
+def whole_numbers(
+    where: str, values: Any, count: int, dtype: type[np.signedinteger[Any]]
+) -> NDArray[Any]:
+    """(N,) whole numbers, one for each of `count` samples: -1, for unknown, or what the dtype holds
+    from 0 on.
+    """
     array = np.asarray(on_cpu(values))
     if array.shape != (count,) or array.dtype.kind not in "iu":
         found = f"shape {array.shape} of {array.dtype}"
-        raise InputError(f"{where}: got {found}, expected {count} whole numbers, one for each sample")
+        raise InputError(
+            f"{where}: got {found}, expected {count} whole numbers, one for each sample"
+        )
     most = np.iinfo(dtype).max
     if array.min() < -1 or array.max() > most:
         raise InputError(f"{where}: got {array.min()} to {array.max()}, expected -1 to {most}")
@@ -68,7 +84,9 @@ def whole_numbers(where: str, values: Any, count: int, dtype: type[np.signedinte
 
 
 def chosen_classes(readout: NDArray[Any]) -> NDArray[np.int32]:
-    """The classes with the highest sums (B, K), the lowest of several; -1, no answer, where all of several are 0."""
+    """The classes with the highest sums (B, K), the lowest of several; -1, no answer, where all of
+    several are 0.
+    """
     chosen = readout.argmax(axis=1).astype(np.int32)
     chosen[~readout.any(axis=1) & (readout.shape[1] > 1)] = -1
     return chosen
@@ -83,12 +101,16 @@ class Counted:
 
     @classmethod
     def of(cls, sums: NDArray[Any], fired: int, neurons: int, timesteps: int) -> Counted | None:
-        """The counts that raw sums (B, K) in real numbers are, or their means over steps or over neurons of a class.
+        """The counts that raw sums (B, K) in real numbers are, or their means over steps or over
+        neurons of a class.
 
-        The last layer has `neurons`, which `fired` so often in all. None if the sums are not those of its spikes.
+        The last layer has `neurons`, which `fired` so often in all. None if the sums are not those
+        of its spikes.
         """
         each, rest = divmod(neurons, sums.shape[1] or 1)
-        for factor in dict.fromkeys((1, timesteps, each, each * timesteps)) if each and not rest else ():
+        for factor in (
+            dict.fromkeys((1, timesteps, each, each * timesteps)) if each and not rest else ()
+        ):
             found = np.rint(sums.astype(np.float64) * factor)
             whole = np.abs(sums * factor - found).max(initial=0) < 1e-3
             if whole and found.min(initial=0) >= 0 and found.sum() == fired:
@@ -120,11 +142,14 @@ class PackedSpikes:
         size = packed_bytes(neurons)
         if self.bits.ndim != 3 or self.bits.shape[2] != size or self.bits.dtype != np.uint8:
             raise InputError(
-                f"packed spikes: got {self.bits.shape} {self.bits.dtype}, expected (B, T, {size}) uint8 for maps of "
+                f"packed spikes: got {self.bits.shape} {self.bits.dtype}, expected (B, T, {size}) "
+                "uint8 for maps of "
                 f"(C, H, W) = {self.map_shape}"
             )
         if neurons % 8 and (self.bits[..., -1] & (255 >> neurons % 8)).any():
-            raise InputError("packed spikes: got pad bits that are set, expected zeros behind the last neuron")
+            raise InputError(
+                "packed spikes: got pad bits that are set, expected zeros behind the last neuron"
+            )
 
     @classmethod
     def of(cls, spikes: NDArray[np.bool_]) -> PackedSpikes:
@@ -149,9 +174,13 @@ class PackedSpikes:
 class RasterBatch:
     """Rasters of `B` consecutive samples."""
 
-    spikes: dict[str, NDArray[np.uint8]]  # layer -> (B, T, ceil(C*H*W/8)), by :func:`pack`, in order of depth
+    spikes: dict[
+        str, NDArray[np.uint8]
+    ]  # layer -> (B, T, ceil(C*H*W/8)), by :func:`pack`, in order of depth
     readout: NDArray[np.int32] | NDArray[np.float32]  # (B, K) raw sums; K = 0 where it is unknown
-    predictions: NDArray[np.int32] | None = None  # (B,) where the readout is unknown; -1: so is the class
+    predictions: NDArray[np.int32] | None = (
+        None  # (B,) where the readout is unknown; -1: so is the class
+    )
 
     def __len__(self) -> int:
         return len(self.readout)
@@ -161,7 +190,10 @@ def joined(batches: Sequence[RasterBatch]) -> RasterBatch:
     """One batch of the samples of several, at least one, in their order."""
     if len(batches) == 1:
         return batches[0]
-    spikes = {name: np.concatenate([batch.spikes[name] for batch in batches]) for name in batches[0].spikes}
+    spikes = {
+        name: np.concatenate([batch.spikes[name] for batch in batches])
+        for name in batches[0].spikes
+    }
     predictions = [batch.predictions for batch in batches if batch.predictions is not None]
     readout = np.concatenate([batch.readout for batch in batches])
     return RasterBatch(spikes, readout, np.concatenate(predictions) if predictions else None)
@@ -173,9 +205,13 @@ def packed_bytes(neurons: int) -> int:
 
 
 def pack(spikes: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Pack a raster to bits: (T, B, C, H, W) bool -> (B, T, ceil(C*H*W/8)) uint8, big-endian bits, pad bits zero."""
+    """Pack a raster to bits: (T, B, C, H, W) bool -> (B, T, ceil(C*H*W/8)) uint8, big-endian bits,
+    pad bits zero.
+    """
     timesteps, batch = spikes.shape[:2]
-    return np.packbits(spikes.reshape(timesteps, batch, prod(spikes.shape[2:])).swapaxes(0, 1), axis=-1)
+    return np.packbits(
+        spikes.reshape(timesteps, batch, prod(spikes.shape[2:])).swapaxes(0, 1), axis=-1
+    )
 
 
 def unpack(packed: NDArray[np.uint8], shape: tuple[int, int, int]) -> NDArray[np.bool_]:

@@ -16,7 +16,8 @@ from spikesam.recordings.text import brief
 
 Rounding = Literal["down", "nearest", "up"]
 
-CLOSE = 1e-6  # of a step: a time so near to where a step begins is there, because floats seldom hold it exactly
+# of a step: a time so near to where a step begins is there, because floats seldom hold it exactly
+CLOSE = 1e-6
 COARSE = 0.1  # of a step: where numbers hold times no better, they do not tell steps apart
 
 
@@ -26,21 +27,26 @@ class SpikeEvents:
 
     Parameters
     ----------
-    sample, step, neuron : (E,) int, from 0 — in which sample, in which step, and who: the position in C-order over
+    sample, step, neuron : (E,) int, from 0 — in which sample, in which step, and who: the position
+    in C-order over
         (C, H, W), which is ``numpy.ravel_multi_index((channel, row, column), (C, H, W))``
-    shape : (N, T, C, H, W), or (N, T, K) of a dense layer — what an array of all these spikes would have
+    shape : (N, T, C, H, W), or (N, T, K) of a dense layer — what an array of all these spikes would
+    have
     dt : seconds in a step, where they are known
-    merged : how many spikes of times were left out, because their neuron had fired in that step already
+    merged : how many spikes of times were left out, because their neuron had fired in that step
+    already
 
     Raises
     ------
-    InputError : if they are no whole numbers, not equally many, or outside `shape`; for times in seconds see
+    InputError : if they are no whole numbers, not equally many, or outside `shape`; for times in
+    seconds see
         :meth:`from_times` and :meth:`from_trains`
 
     Examples
     --------
     >>> import spikesam
-    >>> events = spikesam.SpikeEvents(sample=[0, 0, 1], step=[2, 3, 0], neuron=[7, 7, 1], shape=(2, 5, 8))
+    >>> events = spikesam.SpikeEvents(sample=[0, 0, 1], step=[2, 3, 0], neuron=[7, 7, 1], shape=(2,
+    5, 8))
     >>> path = spikesam.write_raster("chip.h5", {"fc1": events}, overwrite=True)
     >>> with spikesam.open_raster(path) as raster:
     ...     raster["fc1"].counts.tolist()
@@ -84,8 +90,9 @@ class SpikeEvents:
     ) -> SpikeEvents:
         """Spikes by their times, one after the other, as monitors of Brian2 and chips give them.
 
-        A neuron that fires several times in a step has one spike there; how many are left out is said, and `merged`.
-        A time within a millionth of a step of where a step begins is there: floats seldom hold such times exactly.
+        A neuron that fires several times in a step has one spike there; how many are left out is
+        said, and `merged`. A time within a millionth of a step of where a step begins is there:
+        floats seldom hold such times exactly.
 
         Parameters
         ----------
@@ -94,19 +101,22 @@ class SpikeEvents:
         shape : as of the class; T steps of `dt` seconds
         dt : seconds in a step
         sample : (E,) int, or one number for all
-        rounding : which step a time belongs to. "down": step t lasts from t·dt to before (t + 1)·dt, as in Brian2 and
-            bins of Neo; "up": from behind t·dt to (t + 1)·dt, as in NEST, which stamps a spike at the end of its step;
-            "nearest": t·dt is the nearest, of two the later
+        rounding : which step a time belongs to. "down": step t lasts from t·dt to before (t +
+        1)·dt, as in Brian2 and
+            bins of Neo; "up": from behind t·dt to (t + 1)·dt, as in NEST, which stamps a spike at
+            the end of its step; "nearest": t·dt is the nearest, of two the later
         start : seconds at which step 0 begins
 
         Raises
         ------
-        InputError : if a time is before `start` or after the last step, no number, or held too coarsely for `dt`
+        InputError : if a time is before `start` or after the last step, no number, or held too
+        coarsely for `dt`
 
         Examples
         --------
         >>> import spikesam
-        >>> events = spikesam.SpikeEvents.from_times([0.0003, 0.0121], [7, 1], shape=(1, 200, 8), dt=1e-4)
+        >>> events = spikesam.SpikeEvents.from_times([0.0003, 0.0121], [7, 1], shape=(1, 200, 8),
+        dt=1e-4)
         >>> events.step.tolist()
         [3, 121]
         """
@@ -125,40 +135,56 @@ class SpikeEvents:
         rounding: Rounding = "down",
         start: float = 0.0,
     ) -> SpikeEvents:
-        """Spikes by the times of each neuron, as Neo, PyNN and Brian2 have them; see :meth:`from_times`.
+        """Spikes by the times of each neuron, as Neo, PyNN and Brian2 have them; see
+        :meth:`from_times`.
 
         Parameters
         ----------
-        trains : for each of the N samples, such as a segment of Neo, the spike trains of its neurons: a list in the
+        trains : for each of the N samples, such as a segment of Neo, the spike trains of its
+        neurons: a list in the
             order of neurons, such as `segment.spiketrains`, or a dictionary from neurons, such as
             `monitor.spike_trains()` of Brian2. A train is (E,) s, or a quantity in another unit
         shape, dt, rounding, start : as of :meth:`from_times`
 
         Raises
         ------
-        InputError : as of :meth:`from_times`, and if there are other than N samples, or more trains than neurons
+        InputError : as of :meth:`from_times`, and if there are other than N samples, or more trains
+        than neurons
 
         Examples
         --------
         >>> import spikesam
-        >>> events = spikesam.SpikeEvents.from_trains([[[0.001, 0.003], [0.002]]], shape=(1, 4, 2), dt=0.001)
+        >>> events = spikesam.SpikeEvents.from_trains([[[0.001, 0.003], [0.002]]], shape=(1, 4, 2),
+        dt=0.001)
         >>> events.step.tolist(), events.neuron.tolist()
         ([1, 3, 2], [0, 0, 1])
         """
         samples, timesteps, *map_shape = _whole_shape(shape)
-        neurons, expected = int(np.prod(map_shape, dtype=object)), "for each sample the trains of its neurons"
+        neurons, expected = (
+            int(np.prod(map_shape, dtype=object)),
+            "for each sample the trains of its neurons",
+        )
         if isinstance(trains, Mapping) or not hasattr(trains, "__len__") or len(trains) != samples:
-            found = f"{len(trains)} samples" if isinstance(trains, Sequence) else type(trains).__name__
-            raise InputError(f"SpikeEvents: trains: got {found}, expected {expected}, {samples} as shape says")
-        columns: list[tuple[Any, Any, NDArray[np.float64], float]] = []  # sample, neuron, times, slack
+            found = (
+                f"{len(trains)} samples" if isinstance(trains, Sequence) else type(trains).__name__
+            )
+            raise InputError(
+                f"SpikeEvents: trains: got {found}, expected {expected}, {samples} as shape says"
+            )
+        columns: list[
+            tuple[Any, Any, NDArray[np.float64], float]
+        ] = []  # sample, neuron, times, slack
         for number, given in enumerate(trains):
             if not hasattr(given, "__len__"):
                 raise InputError(
-                    f"SpikeEvents: trains: got {type(given).__name__} for sample {number}, expected {expected}"
+                    f"SpikeEvents: trains: got {type(given).__name__} for sample {number}, "
+                    f"expected {expected}"
                 )
             if len(given) > neurons:
                 found = f"{len(given)} trains for sample {number}"
-                raise InputError(f"SpikeEvents: trains: got {found}, expected at most {neurons}, one a neuron")
+                raise InputError(
+                    f"SpikeEvents: trains: got {found}, expected at most {neurons}, one a neuron"
+                )
             of_neurons = given.items() if isinstance(given, Mapping) else enumerate(given)
             columns += [(number, neuron, *_seconds(train)) for neuron, train in of_neurons]
         sizes = np.array([len(times) for _, _, times, _ in columns], np.int64)
@@ -169,15 +195,22 @@ class SpikeEvents:
         return cls(sample, steps, neuron, shape, float(dt))._once()
 
     def _once(self) -> SpikeEvents:
-        """Each spike of a neuron in a step once, in the order in which they were; says if some were left out."""
-        columns = [np.asarray(each).astype(np.int64) for each in (self.neuron, self.step, self.sample)]
+        """Each spike of a neuron in a step once, in the order in which they were; says if some were
+        left out.
+        """
+        columns = [
+            np.asarray(each).astype(np.int64) for each in (self.neuron, self.step, self.sample)
+        ]
         order = np.lexsort(columns)
-        again = np.logical_and.reduce([column[order][1:] == column[order][:-1] for column in columns])
+        again = np.logical_and.reduce(
+            [column[order][1:] == column[order][:-1] for column in columns]
+        )
         kept = np.delete(np.arange(len(order)), order[1:][again])
         merged = len(order) - len(kept)
         if merged:
             warnings.warn(
-                f"SpikeEvents: {merged:,} of {len(order):,} spikes are in a step in which their neuron fired already, "
+                f"SpikeEvents: {merged:,} of {len(order):,} spikes are in a step in which their "
+                "neuron fired already, "
                 "and a raster has one there; a shorter dt tells them apart",
                 stacklevel=3,
             )
@@ -189,8 +222,12 @@ class SpikeEvents:
         """C·H·W, or K."""
         return int(np.prod(self.shape[2:], dtype=object))
 
-    def packed(self, rows: slice, where: Callable[[tuple[int, ...]], str], *, fired: bool) -> NDArray[np.uint8]:
-        """Pack some samples as `batch.pack`: (B, T, bytes) uint8; `fired` allows a neuron twice in a step."""
+    def packed(
+        self, rows: slice, where: Callable[[tuple[int, ...]], str], *, fired: bool
+    ) -> NDArray[np.uint8]:
+        """Pack some samples as `batch.pack`: (B, T, bytes) uint8; `fired` allows a neuron twice in
+        a step.
+        """
         events = slice(*np.searchsorted(np.asarray(self.sample), (rows.start, rows.stop)))
         columns = (self.sample, self.step, self.neuron)
         sample, step, neuron = (np.asarray(column)[events].astype(np.int64) for column in columns)
@@ -214,62 +251,93 @@ def _column(name: str, values: Any, side: int) -> NDArray[Any]:
     if column.ndim == 1 and not column.size:
         return column.astype(np.int64)
     if column.ndim != 1 or column.dtype.kind not in "iu":
-        advice = "; SpikeEvents.from_times takes times" if name == "step" and column.dtype.kind == "f" else ""
+        advice = (
+            "; SpikeEvents.from_times takes times"
+            if name == "step" and column.dtype.kind == "f"
+            else ""
+        )
         raise InputError(
-            f"SpikeEvents: {name}: got shape {column.shape} of {column.dtype}, expected (E,) whole numbers{advice}"
+            f"SpikeEvents: {name}: got shape {column.shape} of {column.dtype}, expected (E,) whole "
+            f"numbers{advice}"
         )
     if (wrong := np.flatnonzero((column < 0) | (column >= side))).size:
         first = wrong[0]
-        raise InputError(f"SpikeEvents: {name}: got {column[first]} for spike {first}, expected 0 to {side - 1}")
+        raise InputError(
+            f"SpikeEvents: {name}: got {column[first]} for spike {first}, expected 0 to {side - 1}"
+        )
     return column
 
 
 def _whole_shape(given: Any) -> tuple[int, ...]:
     shape = tuple(given)
-    if len(shape) not in (3, 5) or not all(isinstance(side, int | np.integer) and side > 0 for side in shape):
-        raise InputError(f"SpikeEvents: shape: got {given}, expected (N, T, C, H, W), or (N, T, K), above 0")
+    if len(shape) not in (3, 5) or not all(
+        isinstance(side, int | np.integer) and side > 0 for side in shape
+    ):
+        raise InputError(
+            f"SpikeEvents: shape: got {given}, expected (N, T, C, H, W), or (N, T, K), above 0"
+        )
     return tuple(map(int, shape))
 
 
 def _seconds(times: Any) -> tuple[NDArray[np.float64], float]:
-    """(E,) times in seconds, and how far from them the truth may be, because of the type of their numbers."""
+    """(E,) times in seconds, and how far from them the truth may be, because of the type of their
+    numbers.
+    """
     if hasattr(times, "rescale"):  # a quantity as Neo has them
         times = times.rescale("s").magnitude
     found = np.asarray(on_cpu(times))
     if found.ndim != 1 or (found.size and found.dtype.kind not in "iuf"):
-        raise InputError(f"SpikeEvents: time: got shape {found.shape} of {found.dtype}, expected (E,) seconds")
+        raise InputError(
+            f"SpikeEvents: time: got shape {found.shape} of {found.dtype}, expected (E,) seconds"
+        )
     if (wrong := np.flatnonzero(~np.isfinite(found))).size:
-        raise InputError(f"SpikeEvents: time: got {found[wrong[0]]} for spike {wrong[0]}, expected seconds")
+        raise InputError(
+            f"SpikeEvents: time: got {found[wrong[0]]} for spike {wrong[0]}, expected seconds"
+        )
     kind = found.dtype if found.dtype.kind == "f" else np.dtype(np.float64)
-    return found.astype(np.float64), float(2 * np.spacing(np.abs(found).max(initial=0).astype(kind)))
+    return found.astype(np.float64), float(
+        2 * np.spacing(np.abs(found).max(initial=0).astype(kind))
+    )
 
 
 def _steps(
     times: NDArray[np.float64], slack: float, timesteps: int, dt: float, rounding: str, start: float
 ) -> NDArray[np.int64]:
     """(E,) the step of each time in seconds; refuses those before the first step or after the last."""
-    for name, value, fits in (("dt", dt, lambda value: value > 0), ("start", start, lambda value: True)):
+    for name, value, fits in (
+        ("dt", dt, lambda value: value > 0),
+        ("start", start, lambda value: True),
+    ):
         number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
         if not (number and np.isfinite(value) and fits(value)):
             expected = "seconds in a step, above 0" if name == "dt" else "seconds"
             raise InputError(f"SpikeEvents: {name}: got {value!r}, expected {expected}")
     if rounding not in get_args(Rounding):
-        raise InputError(f"SpikeEvents: rounding: got {rounding!r}, expected one of {', '.join(get_args(Rounding))}")
+        raise InputError(
+            f"SpikeEvents: rounding: got {rounding!r}, expected one of "
+            f"{', '.join(get_args(Rounding))}"
+        )
     if slack > COARSE * dt:
         raise InputError(
-            f"SpikeEvents: time: got numbers that hold times to {slack / 2:.2g} s alone, expected to less than a "
+            f"SpikeEvents: time: got numbers that hold times to {slack / 2:.2g} s alone, expected "
+            "to less than a "
             f"twentieth of dt = {dt:g} s; give them in float64, or from a later start"
         )
     position = (times - start) / dt
     near, close = np.rint(position), CLOSE + slack / dt
     there = np.abs(position - near) <= close  # where a step begins
     position[there] = near[there]
-    edges = {"down": np.floor(position), "up": np.ceil(position) - 1, "nearest": np.floor(position + 0.5 + close)}
+    edges = {
+        "down": np.floor(position),
+        "up": np.ceil(position) - 1,
+        "nearest": np.floor(position + 0.5 + close),
+    }
     steps, last = edges[rounding], timesteps - 1
     if (wrong := np.flatnonzero((position < 0) | (steps < 0) | (steps > last))).size:
         first, end = wrong[0], start + timesteps * dt
         raise InputError(
-            f"SpikeEvents: time: got {times[first]:.9g} s for spike {first}, expected one in steps 0 to {last} of "
+            f"SpikeEvents: time: got {times[first]:.9g} s for spike {first}, expected one in steps "
+            f"0 to {last} of "
             f"{dt:g} s, rounded {rounding}: from {start:g} s to {end:g} s"
         )
     return steps.astype(np.int64)

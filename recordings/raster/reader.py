@@ -43,14 +43,16 @@ if TYPE_CHECKING:
 class RasterReader(Reader[LayerSpec]):
     """One finished raster, on disk or in memory, treated as untrusted; a context manager.
 
-    Opening checks the whole structure, and that everything but the spikes is as it was written. Spikes are checked as
-    they are read: their checksum, that pad bits are zero and that counts agree, and for a whole sample its digest;
+    Opening checks the whole structure, and that everything but the spikes is as it was written.
+    Spikes are checked as they are read: their checksum, that pad bits are zero and that counts
+    agree, and for a whole sample its digest;
     :meth:`verify` does so for everything.
 
     Parameters
     ----------
     source : name of the file, or its content in memory
-    trusted : whether this process wrote it; anything else is opened in a process of its own first, see
+    trusted : whether this process wrote it; anything else is opened in a process of its own first,
+    see
         :mod:`spikesam.recordings.inspection`
 
     Attributes
@@ -58,8 +60,10 @@ class RasterReader(Reader[LayerSpec]):
     header : RasterHeader
     run_uuid : str — the same for every file of one run
     samples : SampleTable — index and label
-    predictions : (N,) int32 — argmax of the readout, ties to the lowest index; -1 where all of it is 0, or unknown
-    readout : (N, K) int32 in fixed point, float32 otherwise; raw sums over all steps; K = 0 where it is unknown
+    predictions : (N,) int32 — argmax of the readout, ties to the lowest index; -1 where all of it
+    is 0, or unknown
+    readout : (N, K) int32 in fixed point, float32 otherwise; raw sums over all steps; K = 0 where
+    it is unknown
 
     Raises
     ------
@@ -73,12 +77,16 @@ class RasterReader(Reader[LayerSpec]):
 
     @cached_property
     def raster_digest(self) -> str:
-        """Identity of all spikes, computed from the sample digests and compared with what the file says."""
+        """Identity of all spikes, computed from the sample digests and compared with what the file
+        says.
+        """
         found: str = self._root["raster_digest"]
         with self._checked.reading("/@raster_digest"):
             digest = raster_digest(self.digests(layer) for layer in self.layers)
         if found != digest:
-            raise self._checked.fail("/@raster_digest", found[:80], f"{digest}, as the sample digests give")
+            raise self._checked.fail(
+                "/@raster_digest", found[:80], f"{digest}, as the sample digests give"
+            )
         return digest
 
     def __getitem__(self, layer: str | int | LayerSpec) -> RecordedLayer:
@@ -106,7 +114,9 @@ class RasterReader(Reader[LayerSpec]):
     def rate(self, layer: str | int | LayerSpec) -> float:
         """Spikes per neuron and step of the model, of all samples."""
         steps = self.header.window or self.timesteps
-        return int(self.counts(layer).sum(dtype=int)) / (self.n_samples * steps * self.layer(layer).neurons)
+        return int(self.counts(layer).sum(dtype=int)) / (
+            self.n_samples * steps * self.layer(layer).neurons
+        )
 
     def digests(self, layer: str | int | LayerSpec) -> NDArray[np.bytes_]:
         """(N,) S64 hexadecimal SHA-256 of each sample's packed bytes."""
@@ -114,7 +124,9 @@ class RasterReader(Reader[LayerSpec]):
 
     def packed(self, layer: str | int | LayerSpec, sample: int) -> NDArray[np.uint8]:
         """(T, bytes) uint8: all steps of one sample, with digest, counts and pad bits verified."""
-        return self.rows(self.layer(layer).path("spikes"), position(sample, self.n_samples, self.where))
+        return self.rows(
+            self.layer(layer).path("spikes"), position(sample, self.n_samples, self.where)
+        )
 
     def spikes(
         self, layer: str | int | LayerSpec, samples: slice = slice(None), steps: slice = slice(None)
@@ -127,18 +139,24 @@ class RasterReader(Reader[LayerSpec]):
         if chosen and times:
             first, last = min(times), max(times)
             for row, sample in enumerate(chosen):
-                packed[row] = self.rows(spec.path("spikes"), sample, first, last + 1)[np.asarray(times) - first]
+                packed[row] = self.rows(spec.path("spikes"), sample, first, last + 1)[
+                    np.asarray(times) - first
+                ]
         return unpack(packed, spec.shape)
 
     def remade(self, image: bytes) -> RasterReader:
-        """A raster that was made of this one, in memory; its name and what lies beside it are those of this one."""
+        """A raster that was made of this one, in memory; its name and what lies beside it are those
+        of this one.
+        """
         made = RasterReader(image, trusted=True)
         made._checked.path, made._checked.where, made.beside = self.path, self.where, self.beside
         return made
 
     @property
     def known_as(self) -> frozenset[str]:
-        """The digests by which files beside it may know it: of its spikes, and of those that it was made of."""
+        """The digests by which files beside it may know it: of its spikes, and of those that it was
+        made of.
+        """
         config = parse_json(self.header.config, "config")
         made_of = config.get(MADE_OF) if isinstance(config, dict) else None
         return frozenset({self.raster_digest, str(made_of or self.raster_digest)})
@@ -148,7 +166,9 @@ class RasterReader(Reader[LayerSpec]):
         """A line about layers in which nothing fires in any sample; "" if there are none."""
         silent = [layer.name for layer in self.layers if not self.counts(layer).any()]
         all_of_them = len(silent) == len(self.layers)
-        return f"nothing fires in {'any layer' if all_of_them else shorten(silent)}" if silent else ""
+        return (
+            f"nothing fires in {'any layer' if all_of_them else shorten(silent)}" if silent else ""
+        )
 
     @cached_property
     def counted(self) -> Counted | None:
@@ -160,7 +180,9 @@ class RasterReader(Reader[LayerSpec]):
         return Counted.of(sums, fired, last.neurons, steps) if header.classes else None
 
     def verify(self, advance: Callable[[], object] = lambda: None) -> None:
-        """Check every bit and everything derived from it; calls `advance` after each layer of each sample."""
+        """Check every bit and everything derived from it; calls `advance` after each layer of each
+        sample.
+        """
         said = self._table(PREDICTION)
         predicted = self.readout.argmax(axis=1) if self.header.classes else said
         if (wrong := np.flatnonzero((predicted != said) & (self.predictions != said))).size:
@@ -170,16 +192,23 @@ class RasterReader(Reader[LayerSpec]):
         super().verify(advance)
         _ = self.raster_digest
 
-    def _check_piece(self, dataset: DatasetSpec, sample: int, first: int, rows: NDArray[Any]) -> None:
+    def _check_piece(
+        self, dataset: DatasetSpec, sample: int, first: int, rows: NDArray[Any]
+    ) -> None:
         """Refuse steps with pad bits, or of other counts."""
         where, group = f"{dataset.path}[{sample}]", dataset.path.rpartition("/")[0]
         if not pad_bits_clear(rows, self._neurons[dataset.path]):
             raise self._checked.fail(where, "pad bits that are set", "zero behind the last neuron")
-        found, counts = spike_counts(rows), self._table(f"{group}/count")[sample, first : first + len(rows)]
+        found, counts = (
+            spike_counts(rows),
+            self._table(f"{group}/count")[sample, first : first + len(rows)],
+        )
         if (wrong := np.flatnonzero(found != counts)).size:
             step = int(wrong[0])
             counted = f"{found[step]}, the number of spikes"
-            raise self._checked.fail(f"{group}/count[{sample}, {first + step}]", str(counts[step]), counted)
+            raise self._checked.fail(
+                f"{group}/count[{sample}, {first + step}]", str(counts[step]), counted
+            )
 
     @cached_property
     def _neurons(self) -> dict[str, int]:
@@ -187,13 +216,17 @@ class RasterReader(Reader[LayerSpec]):
 
     def _read_header(self, about: About) -> RasterHeader:
         checked = self._checked
-        self._root = about["/"] = root = checked.attributes(checked.root, "/", ROOT_ATTRIBUTES, WINDOW_ATTRIBUTES)
+        self._root = about["/"] = root = checked.attributes(
+            checked.root, "/", ROOT_ATTRIBUTES, WINDOW_ATTRIBUTES
+        )
         self.run_uuid: str = root["run_uuid"]
         with checked.valid("/@T"):
             check_cap("timesteps", root["T"], "T")
         self._open_root(["readout"] if root["K"] else [])
         if root["K"]:
-            about["/readout"] = checked.attributes(self._opened["/readout"], "/readout", READOUT_ATTRIBUTES)
+            about["/readout"] = checked.attributes(
+                self._opened["/readout"], "/readout", READOUT_ATTRIBUTES
+            )
         specs = []
         for layer in self._open_layers(LAYER_DATASETS):
             where = layer.path("spikes")
@@ -266,7 +299,8 @@ def open_raster(source: FileSource) -> RasterReader:
     --------
     >>> import numpy as np
     >>> import spikesam
-    >>> path = spikesam.write_raster("c.h5", {"conv1": np.eye(4).reshape(1, 4, 4, 1, 1)}, overwrite=True)
+    >>> path = spikesam.write_raster("c.h5", {"conv1": np.eye(4).reshape(1, 4, 4, 1, 1)},
+    overwrite=True)
     >>> with spikesam.open_raster(path) as raster:
     ...     print(list(raster), raster["conv1"][0].shape, raster["conv1"].counts.tolist())
     ['conv1'] (4, 4, 1, 1) [[1, 1, 1, 1]]
@@ -276,11 +310,18 @@ def open_raster(source: FileSource) -> RasterReader:
 
 @contextmanager
 def opened_raster(raster: Any, where: str) -> Iterator[RasterReader]:
-    """An open raster as it is, or that of a file or a run's folder, closed at the end; `where` begins a refusal."""
+    """An open raster as it is, or that of a file or a run's folder, closed at the end; `where`
+    begins a refusal.
+    """
     if isinstance(raster, RasterReader):
         yield raster
         return
     if not isinstance(raster, (str, PathLike)):
-        raise InputError(f"{where}: got {type(raster).__name__}, expected a raster, its file, or the folder of a run")
-    with RasterReader(raster_file(Path(raster), "the folder of a run that keeps spikes, or a raster file")) as reader:
+        raise InputError(
+            f"{where}: got {type(raster).__name__}, expected a raster, its file, or the folder of "
+            "a run"
+        )
+    with RasterReader(
+        raster_file(Path(raster), "the folder of a run that keeps spikes, or a raster file")
+    ) as reader:
         yield reader

@@ -1,4 +1,6 @@
-"""The raster format in one table: every name, dtype, chunk rule and cap (FORMAT.md says the same in prose)."""
+"""The raster format in one table: every name, dtype, chunk rule and cap (FORMAT.md says the same in
+prose).
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,9 @@ ROOT_ATTRIBUTES: dict[str, type] = {
     "raster_digest": str,
     "content_digest": str,
 }
-WINDOW_ATTRIBUTES: dict[str, type] = {"window": int}  # of networks that were imported from models without delay
+WINDOW_ATTRIBUTES: dict[str, type] = {
+    "window": int
+}  # of networks that were imported from models without delay
 READOUT_ATTRIBUTES: dict[str, type] = {"scale": float}
 LAYER_FIELDS: dict[str, type] = {"shape": tuple, "kind": str, "threshold": float, "leak": float}
 GRAPH_ATTRIBUTES: dict[str, type] = {"to_readout": int}  # of layers of a network that is no chain
@@ -79,14 +83,18 @@ _DISTRIBUTIONS = (
 
 @dataclass(frozen=True)
 class LayerSpec(NamedLayer):
-    """One raster of the file; 0 is the number of the encoded input, which it lacks where that has no spikes."""
+    """One raster of the file; 0 is the number of the encoded input, which it lacks where that has
+    no spikes.
+    """
 
     shape: tuple[int, int, int]  # (C, H, W); dense layers (C, 1, 1)
     kind: str  # "input", "conv" or "dense"
-    threshold: float  # in the units of the simulation; 0 where there is none, it is unknown, or channels differ in it
+    # in the units of the simulation; 0 where there is none, it is unknown, or channels differ in it
+    threshold: float
     leak: float  # alike
     to_readout: int | None = (
-        None  # steps that a spike needs at least to get there; None in a chain, whose numbers say it
+        # steps that a spike needs at least to get there; None in a chain, whose numbers say it
+        None
     )
 
     def __post_init__(self) -> None:
@@ -97,11 +105,17 @@ class LayerSpec(NamedLayer):
         if len(self.shape) != 3 or min(self.shape) < 1:
             raise InputError(f"{where}: shape is {self.shape}, expected positive (C, H, W)")
         if self.step_bytes > MAX_SIZES["bytes"]:
-            raise InputError(f"{where}: {self.neurons:,} neurons, expected at most {8 * MAX_SIZES['bytes']:,}")
+            raise InputError(
+                f"{where}: {self.neurons:,} neurons, expected at most {8 * MAX_SIZES['bytes']:,}"
+            )
         if not (math.isfinite(self.threshold) and math.isfinite(self.leak)):
-            raise InputError(f"{where}: threshold {self.threshold}, leak {self.leak}; expected finite numbers")
+            raise InputError(
+                f"{where}: threshold {self.threshold}, leak {self.leak}; expected finite numbers"
+            )
         if self.to_readout is not None and not 0 <= self.to_readout < 1 << 31:
-            raise InputError(f"{where}: to_readout is {self.to_readout}, expected steps, at least 0")
+            raise InputError(
+                f"{where}: to_readout is {self.to_readout}, expected steps, at least 0"
+            )
 
     @property
     def neurons(self) -> int:
@@ -115,13 +129,17 @@ class LayerSpec(NamedLayer):
 
     def attributes(self) -> dict[str, Any]:
         """Attributes of its spikes in the file."""
-        about = {name: kind(getattr(self, name)) for name, kind in LAYER_FIELDS.items()} | {"axes": SPIKE_AXES}
+        about = {name: kind(getattr(self, name)) for name, kind in LAYER_FIELDS.items()} | {
+            "axes": SPIKE_AXES
+        }
         return about if self.to_readout is None else about | {"to_readout": self.to_readout}
 
 
 @dataclass(frozen=True, kw_only=True)
 class RasterHeader(Header):
-    """Statements of a raster about the run it comes from; an InputError names the field that cannot be."""
+    """Statements of a raster about the run it comes from; an InputError names the field that cannot
+    be.
+    """
 
     FORMAT, VERSION, JOINED = "spike-raster", 3, ("backend", "device")
 
@@ -131,23 +149,33 @@ class RasterHeader(Header):
     timesteps: int  # T ≥ 1
     dt: float  # seconds per step; metadata only
     seed: int = 0  # of the encoding, 0 ≤ seed < 2⁶³
-    network_sha256: str = ""  # identity of the network, 64 hexadecimal digits; empty where it is unknown
+    network_sha256: str = (
+        ""  # identity of the network, 64 hexadecimal digits; empty where it is unknown
+    )
     dataset: str  # identity of the data
     config: str  # JSON text, the resolved configuration of the run
-    layers: tuple[LayerSpec, ...]  # recorded, in order of depth; the last always, from which steps that matter count
+    layers: tuple[
+        LayerSpec, ...
+    ]  # recorded, in order of depth; the last always, from which steps that matter count
     classes: int = 0  # K, width of the readout; 0 where it is unknown
     readout_scale: float = 1.0  # real value of one raw unit of the readout; 1 where that is unknown
     layer_delay: int = 1  # steps that each synapse layer takes, 0 or 1; decides which steps matter
-    window: int | None = None  # steps of the model that the network was imported from; None where all T are its own
+    window: int | None = (
+        None  # steps of the model that the network was imported from; None where all T are its own
+    )
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
-            raise InputError(f"precision is {self.precision!r}, expected one of {', '.join(PRECISIONS)}")
+            raise InputError(
+                f"precision is {self.precision!r}, expected one of {', '.join(PRECISIONS)}"
+            )
         check_cap("timesteps", self.timesteps, "T")
         if self.classes:
             check_cap("classes", self.classes, "K")
         elif self.readout_scale != 1:
-            raise InputError(f"readout_scale is {self.readout_scale}, expected 1 where there is no readout")
+            raise InputError(
+                f"readout_scale is {self.readout_scale}, expected 1 where there is no readout"
+            )
         whole = isinstance(self.layer_delay, Integral) and not isinstance(self.layer_delay, bool)
         if not whole or self.layer_delay not in (0, 1):
             raise InputError(f"layer_delay is {self.layer_delay}, expected 0 or 1 step")
@@ -156,7 +184,10 @@ class RasterHeader(Header):
         if not 0 <= self.seed < 1 << 63:
             raise InputError(f"seed is {self.seed}, expected 0 ≤ seed < 2⁶³")
         if not re.fullmatch(r"([0-9a-f]{64})?", self.network_sha256):
-            raise InputError(f"network_sha256 is {self.network_sha256[:80]!r}, expected 64 hexadecimal digits, or none")
+            raise InputError(
+                f"network_sha256 is {self.network_sha256[:80]!r}, expected 64 hexadecimal digits, "
+                "or none"
+            )
         if not math.isfinite(self.readout_scale):
             raise InputError(f"readout_scale is {self.readout_scale}, expected a finite number")
         texts = {name: getattr(self, name) for name in ("backend", "device", "dataset", "config")}
@@ -164,19 +195,29 @@ class RasterHeader(Header):
             if not isinstance(text, str):
                 raise InputError(f"{name} is {text!r:.80}, expected a text")
         if max(map(len, texts.values())) > MAX_TEXT:
-            raise InputError(f"backend, device, dataset and config may have {MAX_TEXT:,} characters each, not more")
+            raise InputError(
+                f"backend, device, dataset and config may have {MAX_TEXT:,} characters each, not "
+                "more"
+            )
         for name, text in texts.items():
             if re.search("[\0\ud800-\udfff]", text):
-                raise InputError(f"{name} holds a null character or half a surrogate pair, which HDF5 cannot store")
+                raise InputError(
+                    f"{name} holds a null character or half a surrogate pair, which HDF5 cannot "
+                    "store"
+                )
         parse_json(self.config, "config")
         names = [layer.name for layer in self.layers]
         if not 1 <= len(names) <= MAX_LAYERS:
             raise InputError(f"{len(names)} layers, expected 1 to {MAX_LAYERS}")
         before = -1
         for layer in self.layers:
-            if not before < layer.number < MAX_LAYERS or (layer.kind == "input") != (layer.number == 0):
+            if not before < layer.number < MAX_LAYERS or (layer.kind == "input") != (
+                layer.number == 0
+            ):
                 numbers = ", ".join(f"{layer.number} {layer.name}" for layer in self.layers)
-                raise InputError(f"layers are {numbers}; expected ascending numbers, 0 being the input")
+                raise InputError(
+                    f"layers are {numbers}; expected ascending numbers, 0 being the input"
+                )
             before = layer.number
             if self.timesteps * layer.step_bytes > MAX_DATASET_BYTES:
                 raise InputError(
@@ -187,12 +228,18 @@ class RasterHeader(Header):
             raise InputError(f"layers are {', '.join(names)}; expected different names")
         longest = self.timesteps - max(map(self._to_readout, self.layers))
         if self.window is not None and not 1 <= self.window <= longest:
-            raise InputError(f"window is {self.window}, expected 1 to {longest} of {self.timesteps} steps")
+            raise InputError(
+                f"window is {self.window}, expected 1 to {longest} of {self.timesteps} steps"
+            )
 
     @classmethod
     def parse(cls, content: Any) -> RasterHeader:
-        """A header of what `dataclasses.asdict` made of it, after a way through JSON; else one of several errors."""
-        layers = tuple(LayerSpec(**{**layer, "shape": tuple(layer["shape"])}) for layer in content["layers"])
+        """A header of what `dataclasses.asdict` made of it, after a way through JSON; else one of
+        several errors.
+        """
+        layers = tuple(
+            LayerSpec(**{**layer, "shape": tuple(layer["shape"])}) for layer in content["layers"]
+        )
         return cls(**{**content, "layers": layers})
 
     def attributes(self) -> dict[str, Any]:
@@ -206,16 +253,22 @@ class RasterHeader(Header):
         }
 
     def datasets(self, n_samples: int) -> list[DatasetSpec]:
-        """All datasets of a file of so many samples; tables in the order in which the content digest takes them."""
+        """All datasets of a file of so many samples; tables in the order in which the content
+        digest takes them.
+        """
         found = sample_datasets(n_samples)
         if self.classes:
             about: dict[str, Any] = {"scale": float(self.readout_scale)}
             shape: tuple[int, ...] = (n_samples, self.classes)
-            found.append(DatasetSpec("/readout", shape, PRECISIONS[self.precision], attributes=about))
+            found.append(
+                DatasetSpec("/readout", shape, PRECISIONS[self.precision], attributes=about)
+            )
         for layer in self.layers:
             shape, digests = (n_samples, self.timesteps, layer.step_bytes), layer.path("digest")
             found += [
-                DatasetSpec(layer.path("spikes"), shape, np.dtype("u1"), digests, layer.attributes()),
+                DatasetSpec(
+                    layer.path("spikes"), shape, np.dtype("u1"), digests, layer.attributes()
+                ),
                 DatasetSpec(layer.path("count"), shape[:2], np.dtype("<u4")),
                 DatasetSpec(digests, shape[:1], DIGEST),
             ]
@@ -223,14 +276,18 @@ class RasterHeader(Header):
 
     def derived(self, table: Callable[[str], NDArray[Any]]) -> dict[str, str]:
         """The digest of all spikes."""
-        return {"raster_digest": raster_digest(table(layer.path("digest")) for layer in self.layers)}
+        return {
+            "raster_digest": raster_digest(table(layer.path("digest")) for layer in self.layers)
+        }
 
     def steps_that_matter(self, layer: LayerSpec) -> int:
         """How many of the first steps of a layer can still change the answer."""
         return steps_that_matter(self.timesteps, self._to_readout(layer))
 
     def window_of(self, layer: LayerSpec) -> slice:
-        """The steps of a layer that a model has, too: all, or `window` of them; the layer is silent at the others."""
+        """The steps of a layer that a model has, too: all, or `window` of them; the layer is silent
+        at the others.
+        """
         if self.window is None:
             return slice(0, self.timesteps)
         stop = self.timesteps - self._to_readout(layer)

@@ -1,4 +1,6 @@
-"""Writing a raster from batches: whole in memory, or sample by sample while nobody knows how many there will be."""
+"""Writing a raster from batches: whole in memory, or sample by sample while nobody knows how many
+there will be.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ def make_record(
     """Encode one sample of a batch; without its spikes, only their counts and digests are taken."""
     readout = np.array(batch.readout[row], PRECISIONS[header.precision])
     given = -1 if batch.predictions is None else int(batch.predictions[row])
-    record = SampleRecord(position, {PREDICTION: int(chosen_classes(readout[None])[0]) if header.classes else given})
+    record = SampleRecord(
+        position, {PREDICTION: int(chosen_classes(readout[None])[0]) if header.classes else given}
+    )
     record.rows["/readout"] = readout
     for layer in header.layers:
         packed, dataset = batch.spikes[layer.name][row], header.one_sample[layer.path("spikes")]
@@ -43,7 +47,9 @@ def make_record(
     return record
 
 
-def raster_image(header: RasterHeader, samples: SampleTable, run_uuid: str, records: list[SampleRecord]) -> bytes:
+def raster_image(
+    header: RasterHeader, samples: SampleTable, run_uuid: str, records: list[SampleRecord]
+) -> bytes:
     """The content of a raster file that holds these records, one for each sample, in order."""
     memory = io.BytesIO()
     memory.seek(sum(record.nbytes for record in records))
@@ -56,7 +62,9 @@ def raster_image(header: RasterHeader, samples: SampleTable, run_uuid: str, reco
 def encode_samples(
     header: RasterHeader, batch: RasterBatch, positions: Sequence[int]
 ) -> Generator[SampleRecord, None, None]:
-    """Check a batch and encode its samples, which stand at these positions; a core takes one at a time."""
+    """Check a batch and encode its samples, which stand at these positions; a core takes one at a
+    time.
+    """
     check_batch(header, batch)
     rows, workers = enumerate(positions), max(1, min(cores(), len(batch)))
     return in_order(lambda row: make_record(header, batch, *row), rows, workers)
@@ -65,20 +73,31 @@ def encode_samples(
 def check_batch(header: RasterHeader, batch: RasterBatch) -> None:
     """Refuse a batch that is not what the header says with a ValueError: a fault of the program."""
     expected: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {
-        layer.name: ((len(batch), header.timesteps, layer.step_bytes), np.dtype(np.uint8)) for layer in header.layers
+        layer.name: ((len(batch), header.timesteps, layer.step_bytes), np.dtype(np.uint8))
+        for layer in header.layers
     }
     arrays: dict[str, NDArray[Any]] = dict(batch.spikes)
     if set(arrays) != set(expected):
-        raise ValueError(f"a batch with layers {', '.join(arrays)}; the header has {', '.join(expected)}")
+        raise ValueError(
+            f"a batch with layers {', '.join(arrays)}; the header has {', '.join(expected)}"
+        )
     expected["/readout"] = ((len(batch), header.classes), PRECISIONS[header.precision])
     arrays["/readout"] = batch.readout
     if batch.predictions is not None:
         if header.classes:
-            raise ValueError("a batch with predictions, which the readout of the header gives already")
-        expected["/predictions"], arrays["/predictions"] = ((len(batch),), np.dtype(np.int32)), batch.predictions
+            raise ValueError(
+                "a batch with predictions, which the readout of the header gives already"
+            )
+        expected["/predictions"], arrays["/predictions"] = (
+            ((len(batch),), np.dtype(np.int32)),
+            batch.predictions,
+        )
     for name, (shape, dtype) in expected.items():
         if (arrays[name].shape, arrays[name].dtype) != (shape, dtype):
-            raise ValueError(f"{name}: {arrays[name].shape} {arrays[name].dtype}, the header says {shape} {dtype}")
+            raise ValueError(
+                f"{name}: {arrays[name].shape} {arrays[name].dtype}, the header says {shape} "
+                f"{dtype}"
+            )
     for layer in header.layers:
         if not pad_bits_clear(arrays[layer.name], layer.neurons):
             raise ValueError(f"{layer.name}: pad bits are set")
@@ -90,19 +109,22 @@ def parts_of(path: Path) -> Path:
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:
-    """Refuse to touch an earlier file, or what a run that was cut off left of one, unless it may be replaced."""
+    """Refuse to touch an earlier file, or what a run that was cut off left of one, unless it may be
+    replaced.
+    """
     refuse_replacing(path, overwrite, out="name")
     if (parts := parts_of(path)).exists() and not overwrite:
         raise InputError(f"{parts}: a run that has not finished left this", "overwrite", out="name")
 
 
 class GrowingWriter:
-    """Records samples batch by batch. The file appears whole when :meth:`finalize` is called, or not at all.
+    """Records samples batch by batch. The file appears whole when :meth:`finalize` is called, or
+    not at all.
 
-    Meanwhile encoded samples lie beside it in a file without a name, made with the first of them, of which a kill
-    leaves nothing. Hold `file_lock` on the path, or a lock on its folder. With `overwrite`, the new file replaces an
-    existing one when it is whole, and what a run that was cut off left of one. An InputError says if the disk is full
-    or cannot be written.
+    Meanwhile encoded samples lie beside it in a file without a name, made with the first of them,
+    of which a kill leaves nothing. Hold `file_lock` on the path, or a lock on its folder. With
+    `overwrite`, the new file replaces an existing one when it is whole, and what a run that was cut
+    off left of one. An InputError says if the disk is full or cannot be written.
     """
 
     def __init__(self, path: Path, header: RasterHeader, *, overwrite: bool = False) -> None:
@@ -132,7 +154,9 @@ class GrowingWriter:
         """Make the file; returns the path."""
         samples = SampleTable(np.array(self._index), np.array(self._label))
         assert self._encoded is not None
-        new = writing_samples(self.path, self.header, samples, overwrite=self._overwrite, run_uuid=str(uuid.uuid4()))
+        new = writing_samples(
+            self.path, self.header, samples, overwrite=self._overwrite, run_uuid=str(uuid.uuid4())
+        )
         with writing(self.path):
             check_free(self.path.parent, self._encoded.tell(), "free space, or choose another name")
             self._encoded.seek(0)

@@ -1,4 +1,6 @@
-"""Random networks whose layers read several others, themselves too, with delays, of channels as well, and signs."""
+"""Random networks whose layers read several others, themselves too, with delays, of channels as
+well, and signs.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,7 +20,9 @@ SIDES = ((4, 6), (2, 3), (1, 1))  # of maps; from each to each other a convoluti
 
 @dataclass(frozen=True)
 class Numbers:
-    """Where the numbers of a network come from: weights of a shape, neurons and gains of some channels."""
+    """Where the numbers of a network come from: weights of a shape, neurons and gains of some
+    channels.
+    """
 
     weights: Callable[..., NDArray[Any]]
     neurons: Callable[[np.random.Generator, int], Any]
@@ -28,28 +32,45 @@ class Numbers:
 
 
 def quarters(rng: np.random.Generator, *shape: int) -> NDArray[np.float32]:
-    """Multiples of 1/4, whose sums float32 holds exactly, in any order: thresholds are met, not nearly met."""
+    """Multiples of 1/4, whose sums float32 holds exactly, in any order: thresholds are met, not
+    nearly met.
+    """
     return (rng.integers(-2, 4, shape) / 4).astype(np.float32)
 
 
 def constant_current() -> Network:
-    """A constant current, into a layer that reads itself and the last one; one in between is passed by."""
+    """A constant current, into a layer that reads itself and the last one; one in between is passed
+    by.
+    """
     rng = np.random.default_rng(4)
     given = Input(quarters(rng, 4, 1, 3, 3), padding=1)
-    loops = Input(quarters(rng, 4, 4, 1, 1), "conv1", gain=-1), Input(None, Source("conv3", 2), gain=[1, 0, 1, 2])
+    loops = (
+        Input(quarters(rng, 4, 4, 1, 1), "conv1", gain=-1),
+        Input(None, Source("conv3", 2), gain=[1, 0, 1, 2]),
+    )
     layers = (
         Layer("conv1", (given, *loops), LIF(0.5)),
         Layer("conv2", Input(quarters(rng, 4, 4, 3, 3), padding=1), LIF(0.5)),
-        Layer("conv3", Input(quarters(rng, 4, 4, 3, 3), ("conv2", Source("conv1", 3)), padding=1), LIF(0.5)),
+        Layer(
+            "conv3",
+            Input(quarters(rng, 4, 4, 3, 3), ("conv2", Source("conv1", 3)), padding=1),
+            LIF(0.5),
+        ),
     )
-    return quantise(Network((1, 4, 6), 9, layers, Readout(quarters(rng, 3, 96)), "constant-current"))
+    return quantise(
+        Network((1, 4, 6), 9, layers, Readout(quarters(rng, 3, 96)), "constant-current")
+    )
 
 
 def float_neurons(rng: np.random.Generator, channels: int) -> LIF:
-    """Constants that are multiples of 1/4 or powers of 1/2, so that few bits are needed for what is left."""
+    """Constants that are multiples of 1/4 or powers of 1/2, so that few bits are needed for what is
+    left.
+    """
     leak, threshold = rng.choice((0.0, 0.5, 1.0)), rng.choice((0.5, 0.75, 2.0), channels)
     reset = str(rng.choice(("subtract", "zero")))
-    reset_by = rng.integers(0, 5, channels) / 4 if reset == "subtract" and rng.random() < 0.3 else None
+    reset_by = (
+        rng.integers(0, 5, channels) / 4 if reset == "subtract" and rng.random() < 0.3 else None
+    )
     lasting = rng.choice((0.5, 1.0)) if rng.random() < 0.3 else 0.0
     return LIF(
         leak,
@@ -69,25 +90,34 @@ FIXED = Numbers(
     (0, 2, 6),
     (1, 3, 66),
 )
-FLOAT = Numbers(quarters, float_neurons, lambda rng, shape: rng.integers(-4, 5, shape) / 4, (0,), (1, 3))
+FLOAT = Numbers(
+    quarters, float_neurons, lambda rng, shape: rng.integers(-4, 5, shape) / 4, (0,), (1, 3)
+)
 
 
 @st.composite
 def graphs(
-    draw: st.DrawFn, numbers: Numbers = FIXED, encoder: Encoder = "spikes", products: bool = True, loops: bool = True
+    draw: st.DrawFn,
+    numbers: Numbers = FIXED,
+    encoder: Encoder = "spikes",
+    products: bool = True,
+    loops: bool = True,
 ) -> Network:
-    """Two to four layers; each reads an earlier one, and up to two others; up to four sources are summed each time.
+    """Two to four layers; each reads an earlier one, and up to two others; up to four sources are
+    summed each time.
 
-    With `products` some sources are spread, some are multiplied (attention), and some layers have no weights; without
-    `loops` no layer reads a later one.
+    With `products` some sources are spread, some are multiplied (attention), and some layers have
+    no weights; without `loops` no layer reads a later one.
 
-    The numbers of a current are few, and 127 is the largest: sums of them are exact, too, in fixed point and float32.
+    The numbers of a current are few, and 127 is the largest: sums of them are exact, too, in fixed
+    point and float32.
     """
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     timesteps = draw(st.integers(3, 10))
     current = encoder != "spikes"
     shapes = [
-        (draw(st.sampled_from(numbers.channels)), *draw(st.sampled_from(SIDES))) for _ in range(draw(st.integers(3, 5)))
+        (draw(st.sampled_from(numbers.channels)), *draw(st.sampled_from(SIDES)))
+        for _ in range(draw(st.integers(3, 5)))
     ]
     if current:
         shapes[0] = (min(shapes[0][0], 3), *shapes[0][1:])
@@ -114,7 +144,9 @@ def graphs(
         others = [] if alone else draw(st.lists(st.sampled_from(same), max_size=3))
         signs = st.just(1) if alone else st.sampled_from((1, 1, -1))
         sources = [
-            Source(name, draw(delays) if alone else delay_of(shapes[names.index(name)][0]), draw(signs))
+            Source(
+                name, draw(delays) if alone else delay_of(shapes[names.index(name)][0]), draw(signs)
+            )
             for name in (names[first], *others)
         ]
         channels = shapes[place][0]
@@ -122,44 +154,73 @@ def graphs(
         about = {"gain": gain, "shift": draw(st.sampled_from(numbers.shifts))}
         packed = shapes[first] == (3 * channels, *shapes[place][1:])
         wide = [name for name, shape in spiking if shape == shapes[place]]  # what v may be
-        meet = packed or (wide and shapes[place][1:] == shapes[first][1:] and (channels > 1 or shapes[first][0] == 1))
+        meet = packed or (
+            wide
+            and shapes[place][1:] == shapes[first][1:]
+            and (channels > 1 or shapes[first][0] == 1)
+        )
         if products and not alone and meet and draw(st.integers(0, 2)) == 0:
             planes = draw(st.sampled_from((1, 1, 2)))
             asked = (
                 []
                 if packed
-                else draw(st.lists(st.sampled_from(same), min_size=2 * planes - 1, max_size=2 * planes - 1))
+                else draw(
+                    st.lists(
+                        st.sampled_from(same), min_size=2 * planes - 1, max_size=2 * planes - 1
+                    )
+                )
             )
             read = [*draw(st.permutations([names[first], *asked]))]
-            read += [] if packed else draw(st.lists(st.sampled_from(wide), min_size=planes, max_size=planes))
+            read += (
+                []
+                if packed
+                else draw(st.lists(st.sampled_from(wide), min_size=planes, max_size=planes))
+            )
             three = [Source(name, draw(delays)) for name in read]
-            divisors = (heads for heads in (1, 2, 3, 66) if channels % heads == 0 == shapes[first][0] % heads)
+            divisors = (
+                heads
+                for heads in (1, 2, 3, 66)
+                if channels % heads == 0 == shapes[first][0] % heads
+            )
             return Input(None, three, **about, heads=draw(st.sampled_from([*divisors])))
         given = Input(None, draw(st.permutations(sources)), **about, spread=spread)
         if shapes[place] == seen and not (weighted or alone) and draw(st.booleans()):
             return given
         (before, *sides), (channels, *goal) = seen, shapes[place]
         pool, stride, padding, current_pool, kernel = zip(
-            *(draw(st.sampled_from(along(*ends))) for ends in zip(sides, goal, strict=True)), strict=True
+            *(draw(st.sampled_from(along(*ends))) for ends in zip(sides, goal, strict=True)),
+            strict=True,
         )
         if goal == [1, 1] and draw(st.booleans()):
             taken = before * sides[0] * sides[1] // (pool[0] * pool[1])
             given = replace(given, weight=numbers.weights(rng, channels, taken), pool=pool)
         else:
             weight = numbers.weights(rng, channels, before, *kernel)
-            about = {"pool": pool, "stride": stride, "padding": padding, "current_pool": current_pool}
+            about = {
+                "pool": pool,
+                "stride": stride,
+                "padding": padding,
+                "current_pool": current_pool,
+            }
             given = replace(given, weight=weight, **about)
         of_spikes = len(sources) == 1 and sources[0].sign == 1 and not alone
         return replace(
             given,
             pooling=draw(
-                st.sampled_from((("average", "sum") if products else ("average",)) + (("max",) if of_spikes else ()))
+                st.sampled_from(
+                    (("average", "sum") if products else ("average",))
+                    + (("max",) if of_spikes else ())
+                )
             ),
         )
 
     layers, unread = [], {*range(1, len(shapes) - 1)}
     for place in range(1, len(shapes)):
-        earlier = [draw(st.integers(0, place - 1))] if place < len(shapes) - 1 else sorted(unread) or [place - 1]
+        earlier = (
+            [draw(st.integers(0, place - 1))]
+            if place < len(shapes) - 1
+            else sorted(unread) or [place - 1]
+        )
         reads = [*earlier, *draw(st.lists(st.integers(0, last(place)), max_size=2))]
         unread -= {read for read in reads if read < place}
         inputs = [
@@ -172,21 +233,33 @@ def graphs(
 
 
 def spreads(shape: tuple[int, ...]) -> list[tuple[int, int, int]]:
-    """What a map can be repeated by so that its sides are among those above: channels once or twice."""
+    """What a map can be repeated by so that its sides are among those above: channels once or
+    twice.
+    """
     sides = [
-        (tall // shape[1], wide // shape[2]) for tall, wide in SIDES if not tall % shape[1] and not wide % shape[2]
+        (tall // shape[1], wide // shape[2])
+        for tall, wide in SIDES
+        if not tall % shape[1] and not wide % shape[2]
     ]
     return [(channels, *factors) for channels in (1, 2) for factors in sides]
 
 
 def along(side: int, goal: int) -> list[tuple[int, int, int, int, int]]:
-    """Every pool, stride, padding, current_pool and side of a kernel that lead from one side of a map to another."""
+    """Every pool, stride, padding, current_pool and side of a kernel that lead from one side of a
+    map to another.
+    """
     return [
         (pool, stride, padding, current_pool, kernel)
         for pool in (1, 2)
         if side % pool == 0
-        for stride, left in ((1, 0), (2, 0), (2, 1))  # `left` is at the end, where no window reaches
+        for stride, left in (
+            (1, 0),
+            (2, 0),
+            (2, 1),
+        )  # `left` is at the end, where no window reaches
         for padding in range(4)
         for current_pool in (1, 2)
-        if 0 < (kernel := side // pool + 2 * padding - stride * (current_pool * goal - 1) - left) <= 5
+        if 0
+        < (kernel := side // pool + 2 * padding - stride * (current_pool * goal - 1) - left)
+        <= 5
     ]

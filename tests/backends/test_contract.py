@@ -26,7 +26,8 @@ from spikesam.backends.network.quantise import quantise
 from spikesam.recordings.raster.batch import PackedSpikes, joined, unpack
 from tests.reference import reference_network, simulate_reference
 
-# Starting Lava takes seconds, so each of its runs checks many things, and its stock models see only what concerns them.
+# Starting Lava takes seconds, so each of its runs checks many things, and its stock models see only
+# what concerns them.
 BACKENDS = ("event", "torch", "lava", "lava-stock")
 
 
@@ -44,7 +45,8 @@ def make_backend(name: str) -> Backend:
 def simulate(
     name: str, network: Network, inputs: NDArray[Any], batches: Sequence[int]
 ) -> tuple[list[NDArray[np.bool_]], NDArray[Any]]:
-    """Run all samples, handed over in batches of the sizes given; (T, B, C, H, W) rasters and (B, classes) readout.
+    """Run all samples, handed over in batches of the sizes given; (T, B, C, H, W) rasters and (B,
+    classes) readout.
 
     Every other batch of spikes is packed.
     """
@@ -60,13 +62,19 @@ def simulate(
     return [unpack(whole.spikes[key], shape) for key, shape in shapes], whole.readout
 
 
-def assert_same(network: Network, found: list[NDArray[np.bool_]], expected: list[NDArray[np.bool_]]) -> None:
+def assert_same(
+    network: Network, found: list[NDArray[np.bool_]], expected: list[NDArray[np.bool_]]
+) -> None:
     for name, raster, wanted in zip(network.raster_names, found, expected, strict=True):
         assert raster.shape == wanted.shape
-        assert np.array_equal(raster, wanted), f"{name}: {np.sum(raster != wanted)} of {wanted.size} bits differ"
+        assert np.array_equal(raster, wanted), (
+            f"{name}: {np.sum(raster != wanted)} of {wanted.size} bits differ"
+        )
 
 
-def check(name: str, network: Network, inputs: NDArray[Any], batches: Sequence[int]) -> list[NDArray[np.bool_]]:
+def check(
+    name: str, network: Network, inputs: NDArray[Any], batches: Sequence[int]
+) -> list[NDArray[np.bool_]]:
     """Run all samples: rasters and readout are those of the equations; the rasters."""
     expected, expected_readout = simulate_reference(network, inputs)
     found, readout = simulate(name, network, inputs, batches)
@@ -77,7 +85,9 @@ def check(name: str, network: Network, inputs: NDArray[Any], batches: Sequence[i
 
 def weights(rng: np.random.Generator, *shape: int) -> NDArray[np.float32]:
     """Random weights that pass activity on."""
-    return rng.normal(0.2, 2, shape).astype(np.float32) / np.float32(np.sqrt(np.prod(shape[1:])) * 0.5)
+    return rng.normal(0.2, 2, shape).astype(np.float32) / np.float32(
+        np.sqrt(np.prod(shape[1:])) * 0.5
+    )
 
 
 def layer(
@@ -97,7 +107,9 @@ def layer(
 
 
 def odd_sizes(rng: np.random.Generator) -> Network:
-    """Kernels 1, 3, 5 and 2×4, strides 1 and 2, paddings 0, 1, 2, odd and non-square maps, gains for every step."""
+    """Kernels 1, 3, 5 and 2×4, strides 1 and 2, paddings 0, 1, 2, odd and non-square maps, gains
+    for every step.
+    """
     return Network(
         (3, 13, 7),
         9,
@@ -113,7 +125,9 @@ def odd_sizes(rng: np.random.Generator) -> Network:
 
 
 def limits(rng: np.random.Generator) -> Network:
-    """Currents of up to 8,323,072 (the limit is 2²³ = 8,388,608), gains of ±32767, membranes that saturate."""
+    """Currents of up to 8,323,072 (the limit is 2²³ = 8,388,608), gains of ±32767, membranes that
+    saturate.
+    """
     signs = np.ones((6, 16 * 16 * 16), np.int8)
     signs[1] = -1
     signs[2:] = rng.choice((-1, 1), signs[2:].shape)
@@ -123,9 +137,15 @@ def limits(rng: np.random.Generator) -> Network:
         (16, 64, 64),
         4,
         (
-            Layer("fc1", Input(127 * signs, gain=gain, pool=4), FixedLIF(1, bias=bias, threshold=MEMBRANE_LIMIT - 1)),
             Layer(
-                "fc2", Input(127 * signs[2:, :6], gain=gain[:, :4], shift=30), FixedLIF(4096, bias=bias[:, :4] >> 17)
+                "fc1",
+                Input(127 * signs, gain=gain, pool=4),
+                FixedLIF(1, bias=bias, threshold=MEMBRANE_LIMIT - 1),
+            ),
+            Layer(
+                "fc2",
+                Input(127 * signs[2:, :6], gain=gain[:, :4], shift=30),
+                FixedLIF(4096, bias=bias[:, :4] >> 17),
             ),
         ),
         Readout(127 * signs[:2, :4]),
@@ -133,7 +153,9 @@ def limits(rng: np.random.Generator) -> Network:
 
 
 def summed_limits(rng: np.random.Generator) -> Network:
-    """Two spikes at a place, currents of up to 2²³, gains of ±32767, sums and membranes that saturate."""
+    """Two spikes at a place, currents of up to 2²³, gains of ±32767, sums and membranes that
+    saturate.
+    """
     signs = rng.choice((-1, 1), (6, 32 * 16 * 16)).astype(np.int8)
     signs[0], signs[1] = 1, -1
     gain = np.array([[32767, -32767, 1, -1, 32767, 3]], np.int32)
@@ -141,11 +163,16 @@ def summed_limits(rng: np.random.Generator) -> Network:
     again = Input(127 * signs[::-1], ("input", Source("input", 3, -1)), gain[:, ::-1], pool=2)
     layers = (
         Layer(
-            "fc1", (Input(127 * signs, ("input", Source("input", 2)), gain=gain, pool=2), again), FixedLIF(1, bias=bias)
+            "fc1",
+            (Input(127 * signs, ("input", Source("input", 2)), gain=gain, pool=2), again),
+            FixedLIF(1, bias=bias),
         ),
         Layer(
             "fc2",
-            (Input(127 * signs[:4, :6], gain=gain[:, :4], shift=2), Input(None, "fc2", -gain[:, :4])),
+            (
+                Input(127 * signs[:4, :6], gain=gain[:, :4], shift=2),
+                Input(None, "fc2", -gain[:, :4]),
+            ),
             FixedLIF(0, bias=bias[:, :4] >> 17),
         ),
     )
@@ -153,8 +180,9 @@ def summed_limits(rng: np.random.Generator) -> Network:
 
 
 def resets(rng: np.random.Generator) -> Network:
-    """Resets to zero, by the threshold and by other amounts; firing at the threshold; constants that differ by channel;
-    a current that outlasts its step; membranes that are held, by one number and by channel.
+    """Resets to zero, by the threshold and by other amounts; firing at the threshold; constants
+    that differ by channel; a current that outlasts its step; membranes that are held, by one number
+    and by channel.
 
     Thresholds are met exactly: weights, gains and leaks are multiples of 1/4.
     """
@@ -168,16 +196,30 @@ def resets(rng: np.random.Generator) -> Network:
         12,
         (
             Layer(
-                "conv1", Input(round_weights(4, 3, 3, 3), padding=1), LIF(1.0, reset="zero", fires_at_threshold=True)
+                "conv1",
+                Input(round_weights(4, 3, 3, 3), padding=1),
+                LIF(1.0, reset="zero", fires_at_threshold=True),
             ),
             Layer(
-                "conv2", Input(round_weights(5, 4, 1, 1), pool=2), LIF(by_channel, 2 * by_channel, reset_by=by_channel)
+                "conv2",
+                Input(round_weights(5, 4, 1, 1), pool=2),
+                LIF(by_channel, 2 * by_channel, reset_by=by_channel),
             ),
             Layer(
-                "conv3", Input(round_weights(6, 5, 3, 3), padding=1), LIF(0.5, reset_by=0.5, fires_at_threshold=True)
+                "conv3",
+                Input(round_weights(6, 5, 3, 3), padding=1),
+                LIF(0.5, reset_by=0.5, fires_at_threshold=True),
             ),
-            Layer("conv4", Input(round_weights(5, 6, 3, 3), padding=1), LIF(1.0, 0.75, min_v_mem=-by_channel)),
-            Layer("fc5", round_weights(7, 60), LIF(0.5, bias=0.25, reset="zero", synaptic_leak=0.5, min_v_mem=-0.25)),
+            Layer(
+                "conv4",
+                Input(round_weights(5, 6, 3, 3), padding=1),
+                LIF(1.0, 0.75, min_v_mem=-by_channel),
+            ),
+            Layer(
+                "fc5",
+                round_weights(7, 60),
+                LIF(0.5, bias=0.25, reset="zero", synaptic_leak=0.5, min_v_mem=-0.25),
+            ),
         ),
         Readout(round_weights(3, 7)),
         "spikes",
@@ -185,7 +227,8 @@ def resets(rng: np.random.Generator) -> Network:
 
 
 def rectangles(rng: np.random.Generator) -> Network:
-    """Pooling of both kinds, strides, paddings and pooling of currents that differ for rows and columns.
+    """Pooling of both kinds, strides, paddings and pooling of currents that differ for rows and
+    columns.
 
     A convolution after a dense layer; a leaky readout.
     """
@@ -193,7 +236,16 @@ def rectangles(rng: np.random.Generator) -> Network:
         (2, 25, 27),
         9,
         (
-            layer(rng, "conv1", (4, 2, 3, 2), 9, pool=(1, 3), stride=(2, 1), padding=(2, 0), current_pool=(1, 2)),
+            layer(
+                rng,
+                "conv1",
+                (4, 2, 3, 2),
+                9,
+                pool=(1, 3),
+                stride=(2, 1),
+                padding=(2, 0),
+                current_pool=(1, 2),
+            ),
             layer(rng, "conv2", (5, 4, 1, 4), 1, pool=(7, 1), padding=(0, 2), pooling="max"),
             layer(rng, "conv3", (3, 5, 1, 2), 9, stride=(3, 1), padding=(0, 1), leak=0.0),
             layer(rng, "fc4", (6, 9), 1, pool=(1, 2), pooling="max"),
@@ -204,10 +256,17 @@ def rectangles(rng: np.random.Generator) -> Network:
 
 
 def overlaps(rng: np.random.Generator) -> Network:
-    """Maxima of currents whose windows overlap, reach past the border, leave out or leave over; gains of both signs."""
+    """Maxima of currents whose windows overlap, reach past the border, leave out or leave over;
+    gains of both signs.
+    """
     stem: dict[str, Any] = {"current_pool": 3, "current_stride": 2, "current_padding": 1}
-    mixed, gain = LIF(0.9, 0.8, bias=rng.normal(0.1, 0.1, 4)), rng.choice((-1, 1), 4) * rng.uniform(0.5, 2, 4)
-    again = Input(weights(rng, 5, 2, 3, 2), "input", [1.0, -1.0, 0.5, -0.5, 1.0], padding=(1, 0), **stem)
+    mixed, gain = (
+        LIF(0.9, 0.8, bias=rng.normal(0.1, 0.1, 4)),
+        rng.choice((-1, 1), 4) * rng.uniform(0.5, 2, 4),
+    )
+    again = Input(
+        weights(rng, 5, 2, 3, 2), "input", [1.0, -1.0, 0.5, -0.5, 1.0], padding=(1, 0), **stem
+    )
     return Network(
         (2, 14, 17),
         9,
@@ -223,11 +282,14 @@ def overlaps(rng: np.random.Generator) -> Network:
 
 def one_step(rng: np.random.Generator) -> Network:
     """T = 1: nothing but the input can have happened yet."""
-    return Network((1, 3, 3), 1, (layer(rng, "conv1", (2, 1, 2, 2), 1),), Readout(weights(rng, 2, 8)))
+    return Network(
+        (1, 3, 3), 1, (layer(rng, "conv1", (2, 1, 2, 2), 1),), Readout(weights(rng, 2, 8))
+    )
 
 
 def constant_odd(rng: np.random.Generator) -> Network:
-    """Constant current through pooling 3, a 3×2 kernel, stride 2 and padding 1 on odd sides; gains for every step.
+    """Constant current through pooling 3, a 3×2 kernel, stride 2 and padding 1 on odd sides; gains
+    for every step.
 
     A readout with bias.
     """
@@ -245,14 +307,17 @@ def constant_odd(rng: np.random.Generator) -> Network:
 
 
 def changing_maps(rng: np.random.Generator) -> Network:
-    """Other maps at every step, more steps than a chunk holds, a maximum of their currents, and recurrent weights.
+    """Other maps at every step, more steps than a chunk holds, a maximum of their currents, and
+    recurrent weights.
 
     They drive a dense layer, too; 127 stands for 5, not 2.
     """
     recurrent = Input(weights(rng, 4, 4, 3, 1) / 4, "conv1", padding=(1, 0))
     conv1 = layer(rng, "conv1", (4, 2, 3, 3), 40, recurrent, padding=1, current_pool=2)
     fc2 = layer(rng, "fc2", (5, 48), 1, Input(weights(rng, 5, 48), "input", pool=(2, 1)))
-    return Network((2, 6, 8), 40, (conv1, fc2), Readout(weights(rng, 3, 5)), "changing-current", 5.0)
+    return Network(
+        (2, 6, 8), 40, (conv1, fc2), Readout(weights(rng, 3, 5)), "changing-current", 5.0
+    )
 
 
 def constant_limits(rng: np.random.Generator) -> Network:
@@ -266,7 +331,11 @@ def constant_limits(rng: np.random.Generator) -> Network:
         7,
         (
             Layer("fc1", Input(127 * signs, gain=gain, pool=2, shift=10), FixedLIF(1, bias=bias)),
-            Layer("fc2", Input(127 * signs[:, :4], gain=gain[:, ::-1], shift=10), FixedLIF(4096, bias=bias >> 17)),
+            Layer(
+                "fc2",
+                Input(127 * signs[:, :4], gain=gain[:, ::-1], shift=10),
+                FixedLIF(4096, bias=bias >> 17),
+            ),
         ),
         Readout(127 * signs[:2, :4]),
         "constant-current",
@@ -274,9 +343,11 @@ def constant_limits(rng: np.random.Generator) -> Network:
 
 
 def multiplied(rng: np.random.Generator, counts: bool = True) -> Network:
-    """Attention of one layer, of three and, with `counts`, of sums, whose values are wider, gates, spread spikes.
+    """Attention of one layer, of three and, with `counts`, of sums, whose values are wider, gates,
+    spread spikes.
 
-    Sums over a head and over all places. And sums of currents over all places, behind a maximum and alone.
+    Sums over a head and over all places. And sums of currents over all places, behind a maximum and
+    alone.
 
     Thresholds are met exactly: weights and gains are multiples of 1/16.
     """
@@ -298,8 +369,15 @@ def multiplied(rng: np.random.Generator, counts: bool = True) -> Network:
     )
     read = (("joined", 6), ("counted", 8)) if counts else (("joined", 6),)
     heads = np.kron(np.eye(2), np.ones((1, 2))).astype(np.float32)[:, :, None, None]
-    joined = Input(some(6, 4, 3, 3), ("alone", "attended", Source("masked", 2)), padding=1, spread=(1, 2, 1))
-    pooled: dict[str, Any] = {"current_pool": 3, "current_stride": 2, "current_padding": 1, "current_sum": True}
+    joined = Input(
+        some(6, 4, 3, 3), ("alone", "attended", Source("masked", 2)), padding=1, spread=(1, 2, 1)
+    )
+    pooled: dict[str, Any] = {
+        "current_pool": 3,
+        "current_stride": 2,
+        "current_padding": 1,
+        "current_sum": True,
+    }
     largest = Input(some(5, 6, 3, 3), "joined", 1 / 16, padding=1, **pooled)
     return Network(
         (2, 3, 4),
@@ -307,13 +385,24 @@ def multiplied(rng: np.random.Generator, counts: bool = True) -> Network:
         (
             Layer("qkv", Input(some(12, 2, 3, 3), "input", padding=1), half),
             Layer("packed", Input(None, "qkv", 1 / 16, heads=2), half),
-            *(Layer(name, Input(some(4, 4, 1, 1), "packed"), LIF(0.5, 0.25)) for name in ("q", "k", "v")),
-            Layer("attended", (Input(None, (Source("q", 2), "k", "v"), 1 / 16, heads=2), Input(None, "packed")), half),
+            *(
+                Layer(name, Input(some(4, 4, 1, 1), "packed"), LIF(0.5, 0.25))
+                for name in ("q", "k", "v")
+            ),
+            Layer(
+                "attended",
+                (Input(None, (Source("q", 2), "k", "v"), 1 / 16, heads=2), Input(None, "packed")),
+                half,
+            ),
             Layer("of_head", Input(heads, "q"), half),
-            gate("masked", 1.5, Input(None, "of_head", spread=(2, 1, 1)), Input(None, Source("k", 2))),
+            gate(
+                "masked", 1.5, Input(None, "of_head", spread=(2, 1, 1)), Input(None, Source("k", 2))
+            ),
             Layer("of_places", Input(np.eye(4), "v", 1 / 4, pool=(3, 4), pooling="sum"), half),
             *(counted if counts else ()),
-            gate("alone", 0.5, Input(None, "of_places", -1, spread=(1, 3, 4)), Input(None, "masked")),
+            gate(
+                "alone", 0.5, Input(None, "of_places", -1, spread=(1, 3, 4)), Input(None, "masked")
+            ),
             Layer("joined", joined, LIF(0.5, 1.0)),
             Layer("mean", (largest, *(single(*each) for each in read)), half),
         ),
@@ -323,7 +412,9 @@ def multiplied(rng: np.random.Generator, counts: bool = True) -> Network:
 
 
 def staggered(rng: np.random.Generator) -> Network:
-    """Channels of sources that arrive at steps of their own: of the input, of a layer itself, subtracted, pooled."""
+    """Channels of sources that arrive at steps of their own: of the input, of a layer itself,
+    subtracted, pooled.
+    """
     late = (4, 1, 2, 1, 6)
     return Network(
         (3, 6, 4),
@@ -336,13 +427,35 @@ def staggered(rng: np.random.Generator) -> Network:
                 (4, 5, 3, 3),
                 1,
                 Input(weights(rng, 4, 4, 1, 1), Source("conv2", (2, 1, 5, 1))),
-                Input(None, ("conv3", Source("conv3", (1, 3, 1, 2), -1)), gain=0.5, spread=(1, 2, 2)),
+                Input(
+                    None, ("conv3", Source("conv3", (1, 3, 1, 2), -1)), gain=0.5, spread=(1, 2, 2)
+                ),
                 source=(Source("conv1", late), "conv1"),
                 padding=1,
             ),
-            layer(rng, "conv3", (4, 4, 1, 1), 1, source=Source("conv2", (1, 1, 2, 3)), pool=2, pooling="max"),
-            layer(rng, "fc4", (6, 24), 1, Input(weights(rng, 6, 5 * 4), Source("conv1", late), pool=(3, 2))),
-            layer(rng, "fc5", (7, 6), 1, Input(weights(rng, 7, 7), Source("fc5", (1, 2, 3, 4, 3, 2, 1)))),
+            layer(
+                rng,
+                "conv3",
+                (4, 4, 1, 1),
+                1,
+                source=Source("conv2", (1, 1, 2, 3)),
+                pool=2,
+                pooling="max",
+            ),
+            layer(
+                rng,
+                "fc4",
+                (6, 24),
+                1,
+                Input(weights(rng, 6, 5 * 4), Source("conv1", late), pool=(3, 2)),
+            ),
+            layer(
+                rng,
+                "fc5",
+                (7, 6),
+                1,
+                Input(weights(rng, 7, 7), Source("fc5", (1, 2, 3, 4, 3, 2, 1))),
+            ),
         ),
         Readout(weights(rng, 3, 7)),
         "spikes",
@@ -368,23 +481,32 @@ NETWORKS = {
 }
 NOT_STOCK = ("odd_sizes", "one_step", "constant_limits")  # nothing new to them
 STOCK = [name for name in NETWORKS if name not in NOT_STOCK]
-RUNS = [(name, network) for name in BACKENDS for network in (STOCK if name == "lava-stock" else NETWORKS)]
+RUNS = [
+    (name, network)
+    for name in BACKENDS
+    for network in (STOCK if name == "lava-stock" else NETWORKS)
+]
 
 
 def samples(rng: np.random.Generator, network: Network) -> NDArray[Any]:
-    """Samples of density 0.1, 1, 0, 0.5; then the first again, after a loud one and after a silent one.
+    """Samples of density 0.1, 1, 0, 0.5; then the first again, after a loud one and after a silent
+    one.
 
-    Where currents are the input, they are images: noise, the brightest, black, and all of -127 … 127.
+    Where currents are the input, they are images: noise, the brightest, black, and all of -127 …
+    127.
     """
     if network.encoder == "constant-current":
         noise, bright, black, full = (
-            rng.integers(-limit, limit + 1, network.input_shape, np.int8) for limit in (20, 0, 0, 127)
+            rng.integers(-limit, limit + 1, network.input_shape, np.int8)
+            for limit in (20, 0, 0, 127)
         )
         return np.stack([noise, bright + np.int8(127), noise, black, full, noise])
     if network.encoder == "changing-current":
         shape = network.timesteps, *network.input_shape
         noise, full = (rng.integers(-limit, limit + 1, shape, np.int8) for limit in (20, 127))
-        return np.stack([noise, np.full_like(noise, 127), noise, np.zeros_like(noise), full, noise], axis=1)
+        return np.stack(
+            [noise, np.full_like(noise, 127), noise, np.zeros_like(noise), full, noise], axis=1
+        )
     shape = (network.timesteps, *network.input_shape)
     drawn = [rng.random(shape) < density for density in (0.1, 1.0, 0.0, 0.5)]
     return np.stack([*drawn[:2], drawn[0], *drawn[2:], drawn[0]], axis=1)
@@ -399,12 +521,18 @@ def test_fixed_point_is_the_equations_to_the_bit(name: str, network_name: str) -
         assert np.array_equal(raster[:, 0], raster[:, 2])
         assert np.array_equal(raster[:, 0], raster[:, 5])
     if network.timesteps > len(network.layers):
-        assert all(0 < raster.mean() < 1 for raster in found), "a layer that never or always spikes tests nothing"
+        assert all(0 < raster.mean() < 1 for raster in found), (
+            "a layer that never or always spikes tests nothing"
+        )
 
 
-@pytest.mark.parametrize("build", [odd_sizes, constant_odd, resets, overlaps, rectangles, changing_maps, multiplied])
+@pytest.mark.parametrize(
+    "build", [odd_sizes, constant_odd, resets, overlaps, rectangles, changing_maps, multiplied]
+)
 @pytest.mark.parametrize("name", ["event", "torch", "lava"])
-def test_float32_follows_the_equations(name: str, build: Callable[[np.random.Generator], Network]) -> None:
+def test_float32_follows_the_equations(
+    name: str, build: Callable[[np.random.Generator], Network]
+) -> None:
     rng = np.random.default_rng(7)
     network = build(rng)
     inputs = samples(rng, network)
@@ -412,7 +540,9 @@ def test_float32_follows_the_equations(name: str, build: Callable[[np.random.Gen
     found, readout = simulate(name, network, inputs, (4, 2))
     for key, raster, wanted in zip(network.raster_names, found, expected, strict=True):
         assert key != "input" or np.array_equal(raster, wanted)
-        assert np.mean(raster != wanted) <= 1e-3  # float32 may round a membrane to the other side of its threshold
+        assert (
+            np.mean(raster != wanted) <= 1e-3
+        )  # float32 may round a membrane to the other side of its threshold
     assert np.abs(readout - expected_readout).max() <= 1e-3 * np.abs(expected_readout).max()
 
 
@@ -422,16 +552,25 @@ def test_the_equations_give_the_worked_reference(shared: Any) -> None:
     for precision, given in (("float", network), ("fixed", quantise(network))):
         rasters, readout = simulate_reference(given, spikes)
         for number in range(1, 5):
-            assert np.array_equal(rasters[number][:, 0], arrays[f"layer{number}_raster_{precision}"])
+            assert np.array_equal(
+                rasters[number][:, 0], arrays[f"layer{number}_raster_{precision}"]
+            )
         assert readout[0] == pytest.approx(arrays[f"readout_{precision}"], rel=1e-5)
 
 
 @pytest.mark.parametrize("name", ["event", "torch", "lava"])
 @pytest.mark.parametrize(
     ("shape", "dtype"),
-    [((1, 2, 3, 13, 7), bool), ((9, 2, 3, 7, 13), bool), ((9, 2, 3, 13, 7), np.float32), ((9, 2, 1, 13, 7), bool)],
+    [
+        ((1, 2, 3, 13, 7), bool),
+        ((9, 2, 3, 7, 13), bool),
+        ((9, 2, 3, 13, 7), np.float32),
+        ((9, 2, 1, 13, 7), bool),
+    ],
 )
-def test_spikes_of_another_shape_or_type_are_refused(name: str, shape: tuple[int, ...], dtype: Any) -> None:
+def test_spikes_of_another_shape_or_type_are_refused(
+    name: str, shape: tuple[int, ...], dtype: Any
+) -> None:
     network = quantise(odd_sizes(np.random.default_rng(0)))
     found = (shape[0], *shape[2:])
     message = rf"{name}: got .* = {re.escape(str(found))} {np.dtype(dtype)}, expected \(9, 3, 13, 7\) bool"
@@ -445,18 +584,30 @@ def test_spikes_of_another_shape_or_type_are_refused(name: str, shape: tuple[int
 @pytest.mark.parametrize("name", ["event", "torch", "lava"])
 def test_the_largest_numbers_that_a_network_may_have_stay_numbers(name: str) -> None:
     rng = np.random.default_rng(0)
-    conv, dense, out = (rng.choice([-1.0, 1.0], shape) for shape in ((4, 2, 3, 3), (5, 4 * 3 * 4), (3, 5)))
+    conv, dense, out = (
+        rng.choice([-1.0, 1.0], shape) for shape in ((4, 2, 3, 3), (5, 4 * 3 * 4), (3, 5))
+    )
 
     def scaled(conv_scale: float, dense_scale: float, out_scale: float) -> Network:
         layers = (
             Layer(
-                "conv1", Input(conv * conv_scale, gain=rng.choice([-1, 1], 4), padding=1), LIF(1.0, synaptic_leak=1.0)
+                "conv1",
+                Input(conv * conv_scale, gain=rng.choice([-1, 1], 4), padding=1),
+                LIF(1.0, synaptic_leak=1.0),
             ),
-            Layer("fc1", Input(dense * dense_scale, pool=2), LIF(1.0, bias=rng.choice([-1, 1], 5) * dense_scale)),
+            Layer(
+                "fc1",
+                Input(dense * dense_scale, pool=2),
+                LIF(1.0, bias=rng.choice([-1, 1], 5) * dense_scale),
+            ),
         )
         return Network((2, 6, 8), 8, layers, Readout(out * out_scale), "spikes")
 
-    network = scaled(FLOAT_LIMIT / (8 * 8 * 18 * 1.01), FLOAT_LIMIT / (8 * 49 * 1.01), FLOAT_LIMIT / (8 * 5 * 1.01))
+    network = scaled(
+        FLOAT_LIMIT / (8 * 8 * 18 * 1.01),
+        FLOAT_LIMIT / (8 * 49 * 1.01),
+        FLOAT_LIMIT / (8 * 5 * 1.01),
+    )
     _, readout = simulate(name, network, np.ones((8, 2, 2, 6, 8), np.bool_), (2,))
     assert np.isfinite(readout).all()
     with pytest.raises(NetworkError, match="layer 'fc1': "):

@@ -37,7 +37,9 @@ def test_any_graph_in_float32(backend: str, network: Network) -> None:
 
 
 def some_numbers(network: Network) -> NDArray[np.int8]:
-    """Three samples of maps, of each step or of all; from -3 to 3, so that sums of them are exact in float32."""
+    """Three samples of maps, of each step or of all; from -3 to 3, so that sums of them are exact
+    in float32.
+    """
     steps = () if network.encoder == "constant-current" else (network.timesteps,)
     return np.random.default_rng(1).integers(-3, 4, (*steps, 3, *network.input_shape), np.int8)
 
@@ -47,7 +49,9 @@ def some_numbers(network: Network) -> NDArray[np.int8]:
 @pytest.mark.parametrize("numbers", [FIXED, FLOAT], ids=["fixed", "float32"])
 @given(data=st.data())
 @settings(max_examples=12)
-def test_numbers_that_drive_any_layers(backend: str, encoder: Encoder, numbers: Numbers, data: st.DataObject) -> None:
+def test_numbers_that_drive_any_layers(
+    backend: str, encoder: Encoder, numbers: Numbers, data: st.DataObject
+) -> None:
     network = data.draw(graphs(numbers, encoder))
     check(backend, network, some_numbers(network), (2, 1))
 
@@ -55,7 +59,8 @@ def test_numbers_that_drive_any_layers(backend: str, encoder: Encoder, numbers: 
 @BACKENDS
 @pytest.mark.parametrize("precision", ["float32", "fixed"])
 def test_a_memory_of_one_bit_worked_by_hand(backend: str, precision: str) -> None:
-    """`hold` fires from when `seen` tells it to until the input, four steps late, subtracts; `both` needs two spikes.
+    """`hold` fires from when `seen` tells it to until the input, four steps late, subtracts; `both`
+    needs two spikes.
 
     t                             0   1   2   3   4   5   6   7   8
     input                         1   1   1   0   1   0   0   0   0
@@ -97,7 +102,8 @@ def test_a_memory_of_one_bit_worked_by_hand(backend: str, precision: str) -> Non
 @pytest.mark.parametrize("backend", CONTRACTED)
 @pytest.mark.parametrize("precision", ["float32", "fixed"])
 def test_channels_of_delays_of_their_own_worked_by_hand(backend: str, precision: str) -> None:
-    """`met` fires where three channels meet, 3, 1 and 2 steps late; of `ring` one neuron waits 1 step, the other 2.
+    """`met` fires where three channels meet, 3, 1 and 2 steps late; of `ring` one neuron waits 1
+    step, the other 2.
 
     t                         0   1   2   3   4   5   6   7
     input[0], 3 steps late    1   0   0   0   0   1   0   0
@@ -108,10 +114,17 @@ def test_channels_of_delays_of_their_own_worked_by_hand(backend: str, precision:
     ring[0] = met[t-1] or ring[0][t-1]    1   1   1   1
     ring[1] = met[t-1] or ring[1][t-2]    1   0   1   0
     """
-    met = Layer("met", Input(np.ones((1, 3), np.float32), Source("input", (3, 1, 2))), LIF(0.0, 2.5, reset="zero"))
+    met = Layer(
+        "met",
+        Input(np.ones((1, 3), np.float32), Source("input", (3, 1, 2))),
+        LIF(0.0, 2.5, reset="zero"),
+    )
     ring = Layer(
         "ring",
-        (Input(np.ones((2, 1), np.float32), "met"), Input(np.eye(2, dtype=np.float32), Source("ring", (1, 2)))),
+        (
+            Input(np.ones((2, 1), np.float32), "met"),
+            Input(np.eye(2, dtype=np.float32), Source("ring", (1, 2))),
+        ),
         LIF(0.0, 0.5, reset="zero"),
     )
     network = Network((3, 1, 1), 8, (met, ring), Readout(np.ones((1, 2), np.float32)), "spikes")
@@ -120,5 +133,8 @@ def test_channels_of_delays_of_their_own_worked_by_hand(backend: str, precision:
     spikes[(0, 2, 1, 5, 5, 5), 0, (0, 1, 2, 0, 1, 2)] = True
     (_, met_fired, ring_fired), readout = simulate(backend, network, spikes, (1,))
     assert met_fired.ravel().nonzero()[0].tolist() == [3]
-    assert [ring_fired[:, 0, channel].ravel().nonzero()[0].tolist() for channel in (0, 1)] == [[4, 5, 6, 7], [4, 6]]
+    assert [ring_fired[:, 0, channel].ravel().nonzero()[0].tolist() for channel in (0, 1)] == [
+        [4, 5, 6, 7],
+        [4, 6],
+    ]
     assert readout.ravel().tolist() == [6 * network.readout.weight[0, 0].item()]

@@ -7,7 +7,9 @@ from spikesam.backends.network import Readout
 from spikesam.backends.readout import ReadoutIntegrator
 
 
-@pytest.mark.parametrize("neurons", [500, 520, 2000])  # sums of 16,190,000, and beyond 2²⁴: 16,840,000; 64,770,000
+@pytest.mark.parametrize(
+    "neurons", [500, 520, 2000]
+)  # sums of 16,190,000, and beyond 2²⁴: 16,840,000; 64,770,000
 @pytest.mark.parametrize("places", [1, 4])
 def test_largest_sums_are_exact(neurons: int, places: int) -> None:
     weight = np.full((3, neurons // places), 127, np.int8)

@@ -26,7 +26,12 @@ def largest_payload(trace: SpikeTrace, timesteps: int) -> int:
         (LOG_2, 1, 16, SpikeTrace(2048, 16, 8, 0)),
         (0.5, 64, 20, SpikeTrace(2484, 16, 8, 0)),  # 64 · 2.54 · 2⁸ = 41,600 fits into 16 bits
         (0.5, 512, 20, SpikeTrace(2484, 16, 8, 3)),
-        (0.5, 64, 200_000, SpikeTrace(2484, 16, 6, 0)),  # 41,600 over as many steps is more than 2³¹
+        (
+            0.5,
+            64,
+            200_000,
+            SpikeTrace(2484, 16, 6, 0),
+        ),  # 41,600 over as many steps is more than 2³¹
         (0.0, 512, 500, SpikeTrace(4096, 14, 4, 6)),  # 500 · 2¹⁴ < 2²³; 512 · 500 · 500 · 2⁴ < 2³¹
     ],
 )
@@ -35,7 +40,9 @@ def test_worked_by_hand(gamma: float, channels: int, timesteps: int, expected: S
 
 
 @given(st.one_of(st.just(0.0), st.floats(0.0002, 9)), st.integers(1, 2048), st.integers(1, 300))
-def test_nothing_overflows_and_no_bit_is_left_unused(gamma: float, channels: int, timesteps: int) -> None:
+def test_nothing_overflows_and_no_bit_is_left_unused(
+    gamma: float, channels: int, timesteps: int
+) -> None:
     trace = spike_trace(gamma, channels, timesteps)
     of_step = channels * largest_payload(trace, timesteps)
     assert of_step < 2**23 and of_step * timesteps < 2**31
@@ -49,7 +56,11 @@ def test_nothing_overflows_and_no_bit_is_left_unused(gamma: float, channels: int
 @pytest.mark.parametrize(
     ("gamma", "message"),
     [
-        (0.0001, "gamma: got 0.0001, whose decay rounds to 0 of 4096; in integers, γ is 0 or 0.000123 to 9.01"),
+        (
+            0.0001,
+            "gamma: got 0.0001, whose decay rounds to 0 of 4096; in integers, γ is 0 or 0.000123 "
+            "to 9.01",
+        ),
         (9.1, "gamma: got 9.1, whose decay rounds to 4096 of 4096"),
         (-1.0, "gamma: got -1.0, expected a finite number"),
         (float("nan"), "gamma: got nan, expected a finite number"),
@@ -68,7 +79,10 @@ def test_the_limits_that_the_message_names_are_allowed(gamma: float) -> None:
 @pytest.mark.parametrize(("channels", "timesteps"), [(1, 2**23), (2**16, 2**8), (4096, 1200)])
 def test_sums_that_could_overflow_without_decay(channels: int, timesteps: int) -> None:
     """A trace of 2²³, a sum over channels of 2²⁴, and a sum over steps of 5.9 · 10⁹."""
-    with pytest.raises(InputError, match=f"integer maps of {channels} channels over {timesteps} steps could overflow"):
+    with pytest.raises(
+        InputError,
+        match=f"integer maps of {channels} channels over {timesteps} steps could overflow",
+    ):
         spike_trace(0.0, channels, timesteps)
 
 

@@ -27,7 +27,10 @@ def test_there_are_thirty_graphs_that_this_project_reads() -> None:
     ("library", "said"),
     [
         ("Lava", {"IF": "", "IF, r = 1": ""}),
-        ("snnTorch", {"IF": "AssertionError: r != 1 not supported", "IF, r = 1": "it has another rule"}),
+        (
+            "snnTorch",
+            {"IF": "AssertionError: r != 1 not supported", "IF, r = 1": "it has another rule"},
+        ),
         ("SpikingJelly", {"IF": "firing at the threshold, too"}),
         ("Norse", {"IF": "", "IF, r = 1": ""}),
     ],
@@ -49,10 +52,16 @@ def test_our_backends_agree() -> None:
 
 
 @pytest.mark.parametrize("kind", ["Conv1d", "Conv2d"])
-def test_what_stands_in_for_readers_sums_as_convolutions_do(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lava has none: its float model on a graph with groups, strides and dilation fires as NIR's equations say."""
+def test_what_stands_in_for_readers_sums_as_convolutions_do(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lava has none: its float model on a graph with groups, strides and dilation fires as NIR's
+    equations say.
+    """
     pytest.importorskip("lava")
-    monkeypatch.setattr("multiprocessing.set_start_method", lambda method: None)  # as Lava does on import
+    monkeypatch.setattr(
+        "multiprocessing.set_start_method", lambda method: None
+    )  # as Lava does on import
     example = EXAMPLES[f"{kind}, stride 2, dilation 2, groups 2"]
     known = agreement.reference(example)
     fired = nir_readers.READERS["Lava"](example.build, example.dt, example.spikes()[0])
@@ -62,12 +71,15 @@ def test_what_stands_in_for_readers_sums_as_convolutions_do(kind: str, monkeypat
 
 
 def test_a_library_that_fails_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    done = subprocess.CompletedProcess([], 1, "", "Traceback\nModuleNotFoundError: No module named 'norse'\n")
+    done = subprocess.CompletedProcess(
+        [], 1, "", "Traceback\nModuleNotFoundError: No module named 'norse'\n"
+    )
     monkeypatch.setattr("benchmarks.agreement.subprocess.run", lambda *_, **__: done)
     rows = list(agreement.of_library("Norse", Options(tiny=True), tmp_path))
     assert {row.note for row in rows} == {"ModuleNotFoundError: No module named 'norse'"}
     with pytest.raises(
-        InputError, match="sinabs: asks for nir==1.0.4 and nirtorch==2.0.2, which pip cannot install: Mod"
+        InputError,
+        match="sinabs: asks for nir==1.0.4 and nirtorch==2.0.2, which pip cannot install: Mod",
     ):
         agreement.own_packages("sinabs", tmp_path)
 

@@ -1,1 +1,3 @@
-"""Against bad luck and bad files: damaged inputs, kills, full disks, commands that meet; see docs/trust.md."""
+"""Against bad luck and bad files: damaged inputs, kills, full disks, commands that meet; see
+docs/trust.md.
+"""

@@ -24,16 +24,41 @@ from tests.campaign.formats.checkpoints import edit_json
 from tests.campaign.hostile import TEXTS
 from tests.campaign.structured import CONTENT_EDITS, EDITS, edit, stored_elsewhere
 
-DEVICES = ("/dev/zero", "/dev/full", "/dev/null", "/dev/random", "/dev/tty", "/proc/self/mem", "/proc/kmsg")
-MADE = ("figures", "report.html", "summary.json", "sam.h5", "raster.h5", "raster.parts", "tensorboard", "metrics.csv")
+DEVICES = (
+    "/dev/zero",
+    "/dev/full",
+    "/dev/null",
+    "/dev/random",
+    "/dev/tty",
+    "/proc/self/mem",
+    "/proc/kmsg",
+)
+MADE = (
+    "figures",
+    "report.html",
+    "summary.json",
+    "sam.h5",
+    "raster.h5",
+    "raster.parts",
+    "tensorboard",
+    "metrics.csv",
+)
 FILES = ("copy", "rename", "swap", "odd", "tmp", "none")
-OF_NAMES = {".toml": "toml", ".safetensors": "checkpoints", ".png": "images", ".zip": "zips", ".bin": "events"}
+OF_NAMES = {
+    ".toml": "toml",
+    ".safetensors": "checkpoints",
+    ".png": "images",
+    ".zip": "zips",
+    ".bin": "events",
+}
 KINDS = ("content", "content", "content", "instead", "instead", "elsewhere")
 
 
 @dataclass(frozen=True)
 class Done:
-    """What was done; whether results may differ from those of intact files; whether files outside may be read."""
+    """What was done; whether results may differ from those of intact files; whether files outside
+    may be read.
+    """
 
     text: str
     valid: bool = False
@@ -41,16 +66,25 @@ class Done:
 
 
 class Runs:
-    """An object whose unpickling leaves the mark of code that was run, see :func:`tests.campaign.entries.examine`."""
+    """An object whose unpickling leaves the mark of code that was run, see
+    :func:`tests.campaign.entries.examine`.
+    """
 
     def __reduce__(self) -> tuple[Any, ...]:
         return os.mkdir, ("../mark",)
 
 
 def attack(random: Random, work: Path, reads: list[str], outside: Path) -> Done:
-    """Do one thing to what a command reads below `work`: files, and folders of runs, foreign as a whole."""
+    """Do one thing to what a command reads below `work`: files, and folders of runs, foreign as a
+    whole.
+    """
     folder = random.choice([None, *[work / name for name in reads if (work / name).is_dir()] * 3])
-    every = [path for name in reads for path in (work / name, *(work / name).rglob("*")) if path.is_file()]
+    every = [
+        path
+        for name in reads
+        for path in (work / name, *(work / name).rglob("*"))
+        if path.is_file()
+    ]
     path = random.choice(every)
     what = random.choice(KINDS)
     if (
@@ -61,10 +95,14 @@ def attack(random: Random, work: Path, reads: list[str], outside: Path) -> Done:
     ):
         return edit_parts(parts, random)
     if what == "content":
-        return spoil(random, path, random.choice([each for each in every if each.suffix == path.suffix]))
+        return spoil(
+            random, path, random.choice([each for each in every if each.suffix == path.suffix])
+        )
     if what == "instead":
         if folder is not None:
-            path = random.choice([*folder.rglob("*"), *(folder / name for name in (*MADE, ".lock", "gradcam.h5"))])
+            path = random.choice(
+                [*folder.rglob("*"), *(folder / name for name in (*MADE, ".lock", "gradcam.h5"))]
+            )
         own = [outside / "secret.txt", outside / "images", *outside.rglob(path.name)]
         return instead(random, path, random.choice(every), random.choice(own), folder is not None)
     return elsewhere(random, path, outside, folder)
@@ -94,7 +132,9 @@ def spoil_json(random: Random, path: Path) -> Done:
         done = edit_json(random, content)
         path.write_text(json.dumps(content))
         return Done(f"{path.name}: {done}", True)
-    text = random.choice(("", "{}", "[]", "null", "[" * 100000, '{"a":' * 100000, "1" * 5000, *TEXTS))
+    text = random.choice(
+        ("", "{}", "[]", "null", "[" * 100000, '{"a":' * 100000, "1" * 5000, *TEXTS)
+    )
     path.write_text(text, "utf-8", "surrogatepass")
     return Done(f"{path.name}: {text!r:.40}", True)
 
@@ -105,8 +145,13 @@ def spoil_nir(random: Random, path: Path) -> Done:
 
 
 def forge_epoch(random: Random, path: Path) -> Done:
-    """Change a value, or put in an object whose unpickling runs code; half of these have their seal made anew."""
-    sealed, harm = random.random() < 0.5, random.choice((Runs(), {"epoch": 0, "state_dict": Runs()}))
+    """Change a value, or put in an object whose unpickling runs code; half of these have their seal
+    made anew.
+    """
+    sealed, harm = (
+        random.random() < 0.5,
+        random.choice((Runs(), {"epoch": 0, "state_dict": Runs()})),
+    )
     if random.random() < 0.4:
         epoch, sealed = torch.load(path, weights_only=True), True
         done = edit_json(random, epoch)
@@ -133,18 +178,24 @@ def forge_range(random: Random, path: Path) -> Done:
     name = random.choice(sorted(sections) or ["record"])
     if what == "record" or name == "record":
         done = edit_json(random, record)
-        valid = done.startswith(("names", "scores", "seconds"))  # which are believed, and change no digest
+        valid = done.startswith(
+            ("names", "scores", "seconds")
+        )  # which are believed, and change no digest
     elif what == "other" and others:
         done, sections[name] = f"{name} of others", random.choice(others)[name]
     elif what == "gone":
         done, _ = f"no {name}", sections.pop(name)
     elif what == "damage":
-        sections[name], done = damage(random, sections[name], sections[random.choice(sorted(sections))])
+        sections[name], done = damage(
+            random, sections[name], sections[random.choice(sorted(sections))]
+        )
     else:
         inner = path.with_name(".inner.sam.h5" if name == "maps" else ".inner.h5")
         inner.write_bytes(sections[name])
         if what == "forged":
-            done, valid = FORMATS["maps" if name == "maps" else "rasters"].spoil(random, inner, sections[name])
+            done, valid = FORMATS["maps" if name == "maps" else "rasters"].spoil(
+                random, inner, sections[name]
+            )
         else:
             done = edit(inner, random, random.choice((EDITS, CONTENT_EDITS)))
         sections[name] = inner.read_bytes()
@@ -161,15 +212,23 @@ def edit_parts(parts: Path, random: Random) -> Done:
     ranges, what = sorted(parts.glob("0*.range")), random.choice(FILES)
     path, other = random.choice(ranges), random.choice(ranges)
     if what == "copy":
-        shutil.copy(path, parts / (random.choice(("00000001", "99999999", "x", "-1", "00000016", "٣")) + ".range"))
+        shutil.copy(
+            path,
+            parts
+            / (random.choice(("00000001", "99999999", "x", "-1", "00000016", "٣")) + ".range"),
+        )
     elif what == "rename":
-        path.rename(parts / random.choice(("00000005.range", "16.range", "0000.range", "1e1.range")))
+        path.rename(
+            parts / random.choice(("00000005.range", "16.range", "0000.range", "1e1.range"))
+        )
     elif what == "swap":
         content = path.read_bytes()
         path.write_bytes(other.read_bytes())
         other.write_bytes(content)
     elif what == "odd":
-        (parts / random.choice(("notes.txt", "\x1b[2J.range", "a" * 200 + ".range", ".range"))).write_text("mine")
+        (
+            parts / random.choice(("notes.txt", "\x1b[2J.range", "a" * 200 + ".range", ".range"))
+        ).write_text("mine")
     elif what == "tmp":
         (parts / random.choice(("00000000.range.tmp", "x.tmp", "job.json.tmp"))).mkdir()
     elif what == "none":
@@ -179,8 +238,21 @@ def edit_parts(parts: Path, random: Random) -> Done:
 
 
 def instead(random: Random, path: Path, other: Path, own: Path, foreign: bool) -> Done:
-    """Something else in the place of a file or folder: `own` is the user's, which no link in a foreign folder gives."""
-    ways = ["gone", "fifo", "device", "socket", "folder", "empty", "dangling", "loop", "sparse", "other"]
+    """Something else in the place of a file or folder: `own` is the user's, which no link in a
+    foreign folder gives.
+    """
+    ways = [
+        "gone",
+        "fifo",
+        "device",
+        "socket",
+        "folder",
+        "empty",
+        "dangling",
+        "loop",
+        "sparse",
+        "other",
+    ]
     what = random.choice(ways + ["link"] * 8 * foreign)
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
@@ -213,8 +285,13 @@ def instead(random: Random, path: Path, other: Path, own: Path, foreign: bool) -
 
 
 def elsewhere(random: Random, path: Path, outside: Path, folder: Path | None) -> Done:
-    """A file that says that what it holds lies outside: in a configuration, in HDF5, in a section of a range."""
-    secrets = [outside / name for name in ("secret.txt", "images", "images/apple", "snn.safetensors", "run/raster.h5")]
+    """A file that says that what it holds lies outside: in a configuration, in HDF5, in a section
+    of a range.
+    """
+    secrets = [
+        outside / name
+        for name in ("secret.txt", "images", "images/apple", "snn.safetensors", "run/raster.h5")
+    ]
     config = folder / "config.toml" if folder is not None else path
     if config.suffix == ".toml" and config.exists() and (path == config or random.random() < 0.4):
         content = read_toml(config)

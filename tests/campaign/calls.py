@@ -27,7 +27,9 @@ CALLS = {
         "read_events": lambda path: print(len(spikesam.read_events(path).t)),
         "from_nir": lambda path: print(spikesam.from_nir(path, timesteps=4).sha256),
         "from_netx": lambda path: print(spikesam.from_netx(path).sha256),
-        "simulate": lambda of, data, out: spikesam.simulate(of, data, samples=4, out=out, backend="event").close(),
+        "simulate": lambda of, data, out: spikesam.simulate(
+            of, data, samples=4, out=out, backend="event"
+        ).close(),
         "report": lambda *paths: spikesam.report(paths[:-1], paths[-1]),
         "explain": lambda source, out: spikesam.explain(source, out).close(),
     }.items()

@@ -8,7 +8,9 @@ import pytest
 @pytest.fixture(scope="session")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `work`, in which commands run; see workplace.py."""
-    from tests.campaign.isolated import attempt  # not before the profile of hypothesis is known, see LONG there
+    from tests.campaign.isolated import (
+        attempt,
+    )  # not before the profile of hypothesis is known, see LONG there
     from tests.campaign.workplace import build
 
     base = tmp_path_factory.mktemp("workplace")
@@ -30,7 +32,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let a test run for hours where it shall try thousands of cases; each case has a limit of its own."""
+    """Let a test run for hours where it shall try thousands of cases; each case has a limit of its
+    own.
+    """
     from tests.campaign.isolated import LONG
 
     for item in items if LONG else []:

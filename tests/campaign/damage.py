@@ -4,11 +4,18 @@ from collections.abc import Callable
 from random import Random
 
 SIGNATURES = (  # of the structures of HDF5, and of zip, PNG, JPEG and safetensors
-    *(b"GCOL OHDR OCHK FRHP FHDB FHIB BTHD BTLF BTIN FAHD FADB EAHD EAIB TREE SNOD HEAP FSHD FSSE SMTB SMLI".split()),
+    *(
+        b"GCOL OHDR OCHK FRHP FHDB FHIB BTHD BTLF BTIN FAHD FADB EAHD EAIB TREE SNOD HEAP FSHD FSSE SMTB SMLI".split()
+    ),
     *(b"\x89HDF", b"PK\x01\x02", b"PK\x03\x04", b"PK\x05\x06", b"IHDR", b"IDAT", b"PLTE", b"IEND"),
     *(b"\xff\xc0", b"\xff\xc4", b"\xff\xda", b"\xff\xe1", b'{"', b'":'),
 )
-BORDERS = (0, 1, 2, *((1 << bits) - below for bits in (7, 8, 15, 16, 31, 32, 63, 64) for below in (0, 1)))
+BORDERS = (
+    0,
+    1,
+    2,
+    *((1 << bits) - below for bits in (7, 8, 15, 16, 31, 32, 63, 64) for below in (0, 1)),
+)
 SIZES = (1, 2, 4, 8, 16, 64, 512, 4096)
 Damage = Callable[[Random, bytes, bytes], bytes]
 
@@ -24,8 +31,8 @@ def flip_bits(random: Random, data: bytes, other: bytes) -> bytes:
 def rewrite(random: Random, data: bytes, other: bytes) -> bytes:
     """Some bytes are written over others, put between them, or missing.
 
-    They are zeros, as a disk leaves that lost a block, ones, anything, a number that programs stumble over, or a piece
-    of the file, as a block written to the wrong place.
+    They are zeros, as a disk leaves that lost a block, ones, anything, a number that programs
+    stumble over, or a piece of the file, as a block written to the wrong place.
     """
     place, start, size = _place(random, data), random.randrange(len(data)), random.choice(SIZES)
     width, order = min(size, 8), random.choice(("little", "big"))
@@ -43,12 +50,20 @@ def _place(random: Random, data: bytes) -> int:
         return random.randrange(len(data))
     signature = random.choice(present)
     places = [at for at in range(len(data)) if data.startswith(signature, at)]
-    return random.choice(places) + len(signature) + random.choice((0, 1, 2, 4, 8, 12, 16, 24, random.randrange(64)))
+    return (
+        random.choice(places)
+        + len(signature)
+        + random.choice((0, 1, 2, 4, 8, 12, 16, 24, random.randrange(64)))
+    )
 
 
 def truncate(random: Random, data: bytes, other: bytes) -> bytes:
     """The end is missing."""
-    return data[: random.choice((0, 1, len(data) - 1, random.randrange(len(data)), random.randrange(len(data))))]
+    return data[
+        : random.choice(
+            (0, 1, len(data) - 1, random.randrange(len(data)), random.randrange(len(data)))
+        )
+    ]
 
 
 def append(random: Random, data: bytes, other: bytes) -> bytes:

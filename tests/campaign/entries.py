@@ -1,4 +1,6 @@
-"""Where files of unknown origin come in: every command and public function that reads some, with what it reads."""
+"""Where files of unknown origin come in: every command and public function that reads some, with
+what it reads.
+"""
 
 import os
 import shutil
@@ -14,7 +16,14 @@ from tests.campaign.faults import Boundaries
 from tests.campaign.formats import zips
 from tests.campaign.isolated import Refused
 from tests.campaign.outside import Outside, make_outside
-from tests.campaign.process import SHARED_MEMORY, adopt_orphans, aside, nothing_runs, own_mounts, run
+from tests.campaign.process import (
+    SHARED_MEMORY,
+    adopt_orphans,
+    aside,
+    nothing_runs,
+    own_mounts,
+    run,
+)
 from tests.campaign.workplace import RECIPES, RUN, identity, none
 from tests.hostile import make_hostile
 from tests.pipeline.small_events import nmnist_file
@@ -30,7 +39,9 @@ class Entry:
 
     line: str
     reads: str  # files and folders of unknown origin
-    same: dict[str, str] = field(default_factory=dict)  # result -> a good file, unless another valid input was made
+    same: dict[str, str] = field(
+        default_factory=dict
+    )  # result -> a good file, unless another valid input was made
     follows: bool = False  # goes by design where a configuration says
     tells: bool = False  # exit code 1 is an answer, if no error was written
 
@@ -50,7 +61,9 @@ ENTRIES = {
     "energy": Entry("energy run --out out", "run"),
     "report": Entry("report run --out page.html", "run"),
     "merge": Entry("merge parts", "parts", _same("parts"), follows=True),
-    "run --resume": Entry(f"{RUN} stopped --backend event --resume", f"stopped {SNN}", _same("stopped")),
+    "run --resume": Entry(
+        f"{RUN} stopped --backend event --resume", f"stopped {SNN}", _same("stopped")
+    ),
     "run --range": Entry(f"{RUN} stopped --backend event --range 1/1", f"stopped {SNN}"),
     "run --data": Entry(f"{RUN} new --backend event", f"{SNN} {IMAGE}"),
     "run --data zip": Entry("run --checkpoint wnids.safetensors --data a.zip --out new", "a.zip"),
@@ -62,7 +75,9 @@ ENTRIES = {
         f"ann.safetensors small.toml {IMAGE}",
         follows=True,
     ),
-    "export": Entry(f"export {SNN} --samples 4 --seeds 1 --data images --nir b.nir --out new", f"{SNN} {IMAGE}"),
+    "export": Entry(
+        f"export {SNN} --samples 4 --seeds 1 --data images --nir b.nir --out new", f"{SNN} {IMAGE}"
+    ),
     "export raster": Entry("export raster.h5 b.nwb", "raster.h5"),
     "open_raster": Entry("spikesam.open_raster raster.h5", "raster.h5"),
     "open_maps": Entry("spikesam.open_maps maps.sam.h5", "maps.sam.h5"),
@@ -87,10 +102,14 @@ def build_entries(base: Path, folder: Path) -> None:
     nmnist_file(work / "a.bin", events)
     spikesam.to_nir(spikesam.load(work / "snn.safetensors").network, work / "a.nir")
     small_net(work / "a.net")
-    (work / "run.toml").write_text(f'[run]\ncheckpoint = "{SNN}"\ndata = ["images"]\nsamples = 20\nbackend = "event"\n')
+    (work / "run.toml").write_text(
+        f'[run]\ncheckpoint = "{SNN}"\ndata = ["images"]\nsamples = 20\nbackend = "event"\n'
+    )
     epoch = work / "trained" / "epochs" / "last.ckpt"
     run(f"{TRAIN} trained", work, Boundaries(when=epoch.exists).install)
-    assert epoch.exists() and not (work / "trained" / "checkpoint.safetensors").exists(), "it was not killed in time"
+    assert epoch.exists() and not (work / "trained" / "checkpoint.safetensors").exists(), (
+        "it was not killed in time"
+    )
     gradcam = f"explain {SNN} --samples 40 --data images --out run/gradcam.h5"
     parts, whole = f"{RUN} parts --backend event --range 1/1", f"{TRAIN} whole"
     for line in (parts, whole, "merge run", "explain raster.h5 --out maps.sam.h5", gradcam):
@@ -117,12 +136,20 @@ def examine(name: str, case: Path, done: Done) -> str:
     assert not (case / "mark").exists(), "executed: something in the current folder was imported"
     none("temporary files are left", os.listdir(os.environ["TMPDIR"]))
     nothing_runs()
-    none("left in shared memory", os.listdir(SHARED_MEMORY) if alone and SHARED_MEMORY.is_dir() else [])
+    none(
+        "left in shared memory",
+        os.listdir(SHARED_MEMORY) if alone and SHARED_MEMORY.is_dir() else [],
+    )
     after = listing(work)
-    none("locks or temporary files are left", {path for path in after - before if _temporary(Path(path).name)})
+    none(
+        "locks or temporary files are left",
+        {path for path in after - before if _temporary(Path(path).name)},
+    )
     if ended.code:
         kept = [*entry.reads.split(), *["new"] * (name == "train")]  # what was finished
-        made = {path for path in after - before if path.partition("/")[0] not in kept or path in kept}
+        made = {
+            path for path in after - before if path.partition("/")[0] not in kept or path in kept
+        }
         none(f"refused ({ended.line[:200]}), but there is", made)
         return Refused(ended.line)
     found = {result: aside(identity, work / result) for result in good}

@@ -1,4 +1,6 @@
-"""Faults injected into a command from outside: death at the k-th call that changes a disk, a clock that runs ahead."""
+"""Faults injected into a command from outside: death at the k-th call that changes a disk, a clock
+that runs ahead.
+"""
 
 import builtins
 import io
@@ -11,13 +13,26 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-CALLS = ("fsync", "replace", "rename", "link", "symlink", "unlink", "remove", "rmdir", "mkdir", "ftruncate", "truncate")
+CALLS = (
+    "fsync",
+    "replace",
+    "rename",
+    "link",
+    "symlink",
+    "unlink",
+    "remove",
+    "rmdir",
+    "mkdir",
+    "ftruncate",
+    "truncate",
+)
 
 
 class Boundaries:
     """Counts the calls that change what lies on a disk, and dies at one of them.
 
-    Those are the functions of `os` that do so, the opening of files for writing, and every write of HDF5 to its file.
+    Those are the functions of `os` that do so, the opening of files for writing, and every write of
+    HDF5 to its file.
     """
 
     def __init__(
@@ -25,7 +40,8 @@ class Boundaries:
         at: int = 0,  # die at this call, counted from 1; never at 0
         after: bool = False,  # the call, not before it
         when: Callable[[], bool] = lambda: False,  # die at the first call at which this is true
-        pause: float = 0.0,  # seconds, at most, that each call is held up, so that commands meet which seldom would
+        # seconds, at most, that each call is held up, so that commands meet which seldom would
+        pause: float = 0.0,
         report: Path | None = None,  # a file for the count, when the command has ended
     ) -> None:
         self.at, self.after, self.when, self.pause, self.report = at, after, when, pause, report
@@ -54,7 +70,9 @@ class Boundaries:
         if self.report is not None:
             self.report.write_text(str(self.count))
 
-    def _counted(self, function: Callable[..., Any], counts: Callable[..., bool] = lambda *args, **more: True) -> Any:
+    def _counted(
+        self, function: Callable[..., Any], counts: Callable[..., bool] = lambda *args, **more: True
+    ) -> Any:
         def call(*args: Any, **more: Any) -> Any:
             if os.getpid() != self._owner or not counts(*args, **more):
                 return function(*args, **more)
@@ -74,10 +92,16 @@ class Boundaries:
 
 
 def log_samples(log: Path, slow: float = 0.0) -> None:
-    """Let the folder of a run note how many samples it has been given; the clock jumps `slow` seconds for each."""
+    """Let the folder of a run note how many samples it has been given; the clock jumps `slow`
+    seconds for each.
+    """
     from spikesam.pipeline.engine.folder import FolderStore
 
-    add, handle, clock = FolderStore.add, os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), time.monotonic
+    add, handle, clock = (
+        FolderStore.add,
+        os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND),
+        time.monotonic,
+    )
     ahead = [0.0]
     if slow:
         time.monotonic = lambda: clock() + ahead[0]
@@ -91,7 +115,9 @@ def log_samples(log: Path, slow: float = 0.0) -> None:
 
 
 def log_workers(log: Path, slow: float, patience: float) -> None:
-    """The same in the workers of dask, of which one is replaced after so many seconds without a sign of life."""
+    """The same in the workers of dask, of which one is replaced after so many seconds without a
+    sign of life.
+    """
     import dask
 
     from spikesam.pipeline.engine import cluster

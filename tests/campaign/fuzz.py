@@ -1,4 +1,6 @@
-"""The campaign for so many minutes (`make fuzz`): each test gets its share of new cases; a table says how all ended."""
+"""The campaign for so many minutes (`make fuzz`): each test gets its share of new cases; a table
+says how all ended.
+"""
 
 import time
 from random import Random
@@ -12,13 +14,17 @@ AGAIN = """To repeat a failing case, which hypothesis keeps in .hypothesis/ and 
 
 
 class Fuzz:
-    """A plugin of pytest that shares some minutes over all tests of hypothesis, in random order, and runs no others."""
+    """A plugin of pytest that shares some minutes over all tests of hypothesis, in random order,
+    and runs no others.
+    """
 
     def __init__(self, minutes: float) -> None:
         self._end = time.monotonic() + 60 * minutes
         self._left = 0
 
-    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> None:
         """Keep the tests of hypothesis."""
         others = [item for item in items if not hasattr(getattr(item, "obj", None), "hypothesis")]
         items[:] = [item for item in items if item not in others]
@@ -46,9 +52,14 @@ class Fuzz:
         rows = [("kind", "tried", *OUTCOMES, "slowest", "most memory")]
         for name, tally in [*sorted(TALLIES.items()), ("all", total)]:
             counts = (sum(tally.counts.values()), *(tally.counts[outcome] for outcome in OUTCOMES))
-            rows.append((name, *map(str, counts), f"{tally.seconds:.1f} s", f"{tally.memory / 1e6:.0f} MB"))
+            rows.append(
+                (name, *map(str, counts), f"{tally.seconds:.1f} s", f"{tally.memory / 1e6:.0f} MB")
+            )
             total.counts += tally.counts
-            total.seconds, total.memory = max(total.seconds, tally.seconds), max(total.memory, tally.memory)
+            total.seconds, total.memory = (
+                max(total.seconds, tally.seconds),
+                max(total.memory, tally.memory),
+            )
         terminalreporter.section("how the cases ended")
         for row in rows:
             terminalreporter.write_line(f"| {' | '.join(row)} |")

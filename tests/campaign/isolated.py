@@ -23,7 +23,9 @@ from spikesam.recordings.errors import InputError
 from tests.campaign.process import end_tree
 
 LONG = not settings.default.derandomize
-LINUX = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="watches processes as Linux shows them")
+LINUX = pytest.mark.skipif(
+    not Path("/proc/self/task").is_dir(), reason="watches processes as Linux shows them"
+)
 only_long = pytest.mark.skipif(not LONG, reason="takes minutes, with --hypothesis-profile=long")
 
 PATIENCE = 3.0  # wall time per processor time, on a machine where others compute too
@@ -44,11 +46,15 @@ def cases(short: int, long: int) -> settings:
     return settings(max_examples=count, phases=phases, suppress_health_check=list(HealthCheck))
 
 
-def attempt(function: Callable[..., Any], *arguments: Any, seconds: float = 10.0, memory: int = 1 << 30) -> Any:
-    """Call a function of a module in a child process: what it returns, or a `Refused` if it raises an InputError.
+def attempt(
+    function: Callable[..., Any], *arguments: Any, seconds: float = 10.0, memory: int = 1 << 30
+) -> Any:
+    """Call a function of a module in a child process: what it returns, or a `Refused` if it raises
+    an InputError.
 
-    That must be one line that is safe to print; any other end is an AssertionError. `seconds` are of processor time,
-    thrice as many of the clock, `memory` is what it, with the largest of its children, may take beyond what it had.
+    That must be one line that is safe to print; any other end is an AssertionError. `seconds` are
+    of processor time, thrice as many of the clock, `memory` is what it, with the largest of its
+    children, may take beyond what it had.
     """
     return _attempt(function, arguments, seconds, memory)[0]
 
@@ -65,8 +71,12 @@ class Tally:
 TALLIES: defaultdict[str, Tally] = defaultdict(Tally)  # by name of a test
 
 
-def tried(function: Callable[..., Any], *arguments: Any, seconds: float = 10.0, memory: int = 1 << 30) -> None:
-    """Try a case: call a function that says how it ended, see :func:`attempt`; hypothesis and the tally count it."""
+def tried(
+    function: Callable[..., Any], *arguments: Any, seconds: float = 10.0, memory: int = 1 << 30
+) -> None:
+    """Try a case: call a function that says how it ended, see :func:`attempt`; hypothesis and the
+    tally count it.
+    """
     tally, began = (
         TALLIES[os.environ.get("PYTEST_CURRENT_TEST", "").split("::")[-1].rpartition(" ")[0]],
         time.monotonic(),
@@ -84,7 +94,9 @@ def tried(function: Callable[..., Any], *arguments: Any, seconds: float = 10.0, 
     event(outcome)
 
 
-def _attempt(function: Callable[..., Any], arguments: Any, seconds: float, memory: int) -> tuple[Any, int]:
+def _attempt(
+    function: Callable[..., Any], arguments: Any, seconds: float, memory: int
+) -> tuple[Any, int]:
     scratch = Path(tempfile.mkdtemp(prefix="attempt-"))
     here, there = CONTEXT.Pipe(duplex=False)
     child = CONTEXT.Process(target=_serve, args=(there, scratch, seconds, function, arguments))
@@ -97,7 +109,9 @@ def _attempt(function: Callable[..., Any], arguments: Any, seconds: float, memor
     except EOFError:
         child.join()
         if child.exitcode == -signal.SIGXCPU:
-            raise AssertionError(f"hang: it took more than {seconds:g} s of processor time") from None
+            raise AssertionError(
+                f"hang: it took more than {seconds:g} s of processor time"
+            ) from None
         raise AssertionError(f"crash: it ended with exit code {child.exitcode}") from None
     finally:
         end_tree(child.pid)
@@ -114,15 +128,23 @@ def _attempt(function: Callable[..., Any], arguments: Any, seconds: float, memor
 def clean(message: str) -> Refused:
     """A refusal must be one line that is safe to print."""
     if not message.isprintable() or not 0 < len(message) <= LONGEST:
-        raise AssertionError(f"not one clean line of at most {LONGEST} characters: {message!r:.200}")
+        raise AssertionError(
+            f"not one clean line of at most {LONGEST} characters: {message!r:.200}"
+        )
     return Refused(message)
 
 
-def _serve(answers: Connection, scratch: Path, seconds: float, function: Callable[..., Any], arguments: Any) -> None:
+def _serve(
+    answers: Connection, scratch: Path, seconds: float, function: Callable[..., Any], arguments: Any
+) -> None:
     os.setsid()
     faulthandler.disable()
-    pages = int(Path("/proc/self/statm").read_text().split()[0])  # no child shall take all memory of the machine
-    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + ADDRESSES, resource.RLIM_INFINITY))
+    pages = int(
+        Path("/proc/self/statm").read_text().split()[0]
+    )  # no child shall take all memory of the machine
+    resource.setrlimit(
+        resource.RLIMIT_AS, (pages * resource.getpagesize() + ADDRESSES, resource.RLIM_INFINITY)
+    )
     resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds) + 5))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     Path("/proc/self/oom_score_adj").write_text("1000")
@@ -148,6 +170,10 @@ def _peak(who: int) -> int:
 
 def describe(error: BaseException) -> str:
     """Type, message, and the innermost line of this project."""
-    lines = [line for line in traceback.extract_tb(error.__traceback__) if "site-packages" not in line.filename]
+    lines = [
+        line
+        for line in traceback.extract_tb(error.__traceback__)
+        if "site-packages" not in line.filename
+    ]
     where = f"{Path(lines[-1].filename).name}:{lines[-1].lineno}" if lines else "?"
     return f"{type(error).__name__}: {error!s:.600} ({where})"

@@ -1,4 +1,6 @@
-"""A folder beside that of a command, which holds what is the user's own: whoever looks into it is noticed."""
+"""A folder beside that of a command, which holds what is the user's own: whoever looks into it is
+noticed.
+"""
 
 import ctypes
 import os
@@ -12,7 +14,9 @@ WATCHED = 0x1 | 0x2 | 0x4 | 0x20 | 0x40 | 0x80 | 0x100 | 0x200
 
 
 def make_outside(folder: Path, work: Path) -> None:
-    """Private files that a command would take, if it followed a link: each in the place of one in `work`."""
+    """Private files that a command would take, if it followed a link: each in the place of one in
+    `work`.
+    """
     for name in ("run", "parts", "trained"):
         shutil.copytree(work / name, folder / name)
     shutil.copytree(work / "images", folder / "images")
@@ -26,17 +30,30 @@ class Outside:
     def __init__(self, folder: Path) -> None:
         self._folder, self._before = folder, _state(folder)
         libc = ctypes.CDLL(None, use_errno=True)
-        self._events, self._names = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC), dict[int, Path]()
+        self._events, self._names = (
+            libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC),
+            dict[int, Path](),
+        )
         for each in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
             self._names[libc.inotify_add_watch(self._events, os.fsencode(each), WATCHED)] = each
 
     def check(self, work: Path, said: str, may_read: bool) -> None:
-        """Nothing was opened there, unless it may be read; nothing changed; no result in `work` holds the secret."""
+        """Nothing was opened there, unless it may be read; nothing changed; no result in `work`
+        holds the secret.
+        """
         events = self._read()
-        assert may_read or not events, f"outside: opened or changed: {', '.join(sorted(events))[:300]}"
-        assert (after := _state(self._folder)) == self._before, f"outside: changed: {after ^ self._before}"
+        assert may_read or not events, (
+            f"outside: opened or changed: {', '.join(sorted(events))[:300]}"
+        )
+        assert (after := _state(self._folder)) == self._before, (
+            f"outside: changed: {after ^ self._before}"
+        )
         results = (path for path in work.rglob("*") if path.is_file() and not path.is_symlink())
-        told = [path.name for path in results if path.stat().st_size < 1 << 30 and SECRET.encode() in path.read_bytes()]
+        told = [
+            path.name
+            for path in results
+            if path.stat().st_size < 1 << 30 and SECRET.encode() in path.read_bytes()
+        ]
         assert not told, f"outside: the secret stands in {told}"
         assert SECRET not in said, f"outside: the secret was printed: {said[-300:]!r}"
 

@@ -1,4 +1,6 @@
-"""Commands of this project in forked child processes, as a user would type them; and processes seen from outside."""
+"""Commands of this project in forked child processes, as a user would type them; and processes seen
+from outside.
+"""
 
 import atexit
 import contextlib
@@ -20,7 +22,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
-CLONE_NEWNS, MS_REMOUNT, MS_PRIVATE_REC = 0x20000, 32, 0x44000  # linux/sched.h, linux/mount.h: MS_PRIVATE | MS_REC
+CLONE_NEWNS, MS_REMOUNT, MS_PRIVATE_REC = (
+    0x20000,
+    32,
+    0x44000,
+)  # linux/sched.h, linux/mount.h: MS_PRIVATE | MS_REC
 GRACE = 10.0  # seconds in which what a command started must end after it
 SHARED_MEMORY = Path("/dev/shm")
 T = TypeVar("T")
@@ -41,19 +47,27 @@ class Ended:
         return self.error.strip().rpartition("\n")[2]
 
     def check(self, reports: bool = False) -> None:
-        """It must be done, or refused in one clean line; a command that `reports` may write lines before that one."""
+        """It must be done, or refused in one clean line; a command that `reports` may write lines
+        before that one.
+        """
         if self.code:
             assert self.code > 0, f"crash: {signal.Signals(-self.code).name}: {self.line[:200]}"
             alone = self.error.count("\n") == 1 or (reports and "Traceback" not in self.error)
             fine = self.code == 2 and alone and self.line.startswith("error: ")
             assert fine, f"exit code {self.code}: {self.error.strip()[-300:]!r}"
-            assert self.line.isprintable() and len(self.line) <= 2000, f"not one clean line: {self.line!r:.300}"
+            assert self.line.isprintable() and len(self.line) <= 2000, (
+                f"not one clean line: {self.line!r:.300}"
+            )
 
 
 class Command:
-    """A command, as a line or its words, in `folder`; `prepare` is called in its process before it begins."""
+    """A command, as a line or its words, in `folder`; `prepare` is called in its process before it
+    begins.
+    """
 
-    def __init__(self, line: str | Sequence[str], folder: Path, prepare: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self, line: str | Sequence[str], folder: Path, prepare: Callable[[], object] = lambda: None
+    ) -> None:
         words = line.split() if isinstance(line, str) else line
         pipes = os.pipe(), os.pipe()  # no files: there may be a limit on these
         self._written = {reads: b"" for reads, _ in pipes}  # standard output, standard error
@@ -74,8 +88,12 @@ class Command:
                     while more := os.read(reads, 1 << 16):
                         self._written[reads] += more
             if pid:
-                output, error = (written.decode(errors="replace") for written in self._written.values())
-                self._ended = Ended(os.waitstatus_to_exitcode(status), error, time.monotonic() - self._began, output)
+                output, error = (
+                    written.decode(errors="replace") for written in self._written.values()
+                )
+                self._ended = Ended(
+                    os.waitstatus_to_exitcode(status), error, time.monotonic() - self._began, output
+                )
                 for reads in self._written:
                     os.close(reads)
         return self._ended
@@ -95,7 +113,9 @@ class Command:
             end_tree(self.pid) if everything else os.kill(self.pid, signal.SIGKILL)
 
 
-def run(line: str | Sequence[str], folder: Path, prepare: Callable[[], object] = lambda: None) -> Ended:
+def run(
+    line: str | Sequence[str], folder: Path, prepare: Callable[[], object] = lambda: None
+) -> Ended:
     """Run a command to its end."""
     return Command(line, folder, prepare).wait()
 
@@ -114,7 +134,9 @@ def forked(function: Callable[[], int | None]) -> int:
 
 
 def aside(function: Callable[..., T], *arguments: Any) -> T:
-    """Call a function in a child process of its own, so that what it starts is not taken for what a command left."""
+    """Call a function in a child process of its own, so that what it starts is not taken for what a
+    command left.
+    """
     here, there = multiprocessing.Pipe(duplex=False)
 
     def answer() -> None:
@@ -137,10 +159,14 @@ def main_of(command: str) -> Callable[[Sequence[str]], Any]:
 
     if command in CALLS:
         return CALLS[command]
-    return import_module("paper.__main__" if command == "paper" else f"spikesam.pipeline.{command}").main
+    return import_module(
+        "paper.__main__" if command == "paper" else f"spikesam.pipeline.{command}"
+    ).main
 
 
-def _run(words: Sequence[str], folder: Path, writes: Sequence[int], prepare: Callable[[], object]) -> int:
+def _run(
+    words: Sequence[str], folder: Path, writes: Sequence[int], prepare: Callable[[], object]
+) -> int:
     """The child's side of a command."""
     os.chdir(folder)
     for number, target in enumerate(writes, start=1):
@@ -151,7 +177,9 @@ def _run(words: Sequence[str], folder: Path, writes: Sequence[int], prepare: Cal
     atexit.register(multiprocessing.util._exit_function)
     tracker = resource_tracker._resource_tracker  # that of the fork server outlives the command
     tracker._fd = tracker._pid = None
-    multiprocessing.set_start_method(None, force=True)  # that of the fork server is not the one that a command has
+    multiprocessing.set_start_method(
+        None, force=True
+    )  # that of the fork server is not the one that a command has
     sys.argv = ["spikesam", *words]
     main = main_of(words[0])
     prepare()
@@ -170,7 +198,9 @@ def _run(words: Sequence[str], folder: Path, writes: Sequence[int], prepare: Cal
 
 
 def adopt_orphans() -> None:
-    """Become the parent of every descendant whose own parent ends, so that :func:`descendants` still finds it."""
+    """Become the parent of every descendant whose own parent ends, so that :func:`descendants`
+    still finds it.
+    """
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
@@ -181,22 +211,35 @@ def descendants(pid: int) -> list[int]:
         for task in os.listdir(f"/proc/{pid}/task"):
             with contextlib.suppress(OSError):
                 found += map(int, Path(f"/proc/{pid}/task/{task}/children").read_text().split())
-    return [process for child in found for process in (child, *descendants(child)) if not _over(process)]
+    return [
+        process for child in found for process in (child, *descendants(child)) if not _over(process)
+    ]
 
 
 def started(pid: int) -> list[int]:
-    """The descendants of a process that run a program by now: until then, a child is a copy of the process."""
-    return [child for child in descendants(pid) if describe(child).split()[1:] != describe(pid).split()[1:]]
+    """The descendants of a process that run a program by now: until then, a child is a copy of the
+    process.
+    """
+    return [
+        child
+        for child in descendants(pid)
+        if describe(child).split()[1:] != describe(pid).split()[1:]
+    ]
 
 
 def _over(pid: int) -> bool:
     with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] in "ZX"
+        return (
+            Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0]
+            in "ZX"
+        )
     return True
 
 
 def end_tree(pid: int) -> None:
-    """Kill a process and all its descendants; the process itself is stopped first, so that it starts no more."""
+    """Kill a process and all its descendants; the process itself is stopped first, so that it
+    starts no more.
+    """
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGSTOP)
     for process in (*descendants(pid), pid):
@@ -229,7 +272,9 @@ def _alive() -> list[int]:
 
 
 def own_mounts() -> bool:
-    """Give this process mounts of its own, and an empty /dev/shm; False where that is not allowed (it takes root)."""
+    """Give this process mounts of its own, and an empty /dev/shm; False where that is not allowed
+    (it takes root).
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(CLONE_NEWNS) or libc.mount(b"none", b"/", None, MS_PRIVATE_REC, None):
         return False

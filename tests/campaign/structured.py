@@ -1,4 +1,6 @@
-"""Edits of an HDF5 file through h5py: each leaves a file that HDF5 itself finds in order. Each says what it did."""
+"""Edits of an HDF5 file through h5py: each leaves a file that HDF5 itself finds in order. Each says
+what it did.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +14,15 @@ from tests.campaign.hostile import TEXTS, number
 
 Edit = Callable[[Random, h5py.File], str]
 BOTH = (h5py.Group, h5py.Dataset)
-REFUSALS = (ValueError, TypeError, OSError, RuntimeError, OverflowError, LookupError, AttributeError)  # by h5py
+REFUSALS = (
+    ValueError,
+    TypeError,
+    OSError,
+    RuntimeError,
+    OverflowError,
+    LookupError,
+    AttributeError,
+)  # by h5py
 
 
 def edit(path: Path, random: Random, edits: tuple[Edit, ...]) -> str:
@@ -53,14 +63,20 @@ def attribute_value(random: Random, file: h5py.File) -> str:
     old = file[owner].attrs[name]
     new: Any
     if isinstance(old, str):
-        file[owner].attrs[name] = random.choice((*TEXTS, old + "x", old[:-1], old[:1].swapcase() + old[1:]))
+        file[owner].attrs[name] = random.choice(
+            (*TEXTS, old + "x", old[:-1], old[:1].swapcase() + old[1:])
+        )
     elif isinstance(old, np.ndarray):
         new = old.copy()
         new.flat[random.randrange(new.size)] = number(random, new.dtype)
         file[owner].attrs[name] = new
     else:
         dtype = np.asarray(old).dtype
-        new = not old if dtype == np.bool_ else random.choice((number(random, dtype), old + dtype.type(1)))
+        new = (
+            not old
+            if dtype == np.bool_
+            else random.choice((number(random, dtype), old + dtype.type(1)))
+        )
         file[owner].attrs.modify(name, np.asarray(new, dtype)[()])
     return f"{owner}@{name} = {file[owner].attrs[name]!r:.60}"
 
@@ -71,14 +87,36 @@ def attribute_type(random: Random, file: h5py.File) -> str:
     old = np.asarray(file[owner].attrs[name])
     record = np.array([(1, 2.0)], [("a", "i4"), ("b", "f8")])
     values: tuple[Any, ...] = (
-        *(np.int32(1), np.uint64(1), np.float32(0.5), np.float16(0.5), np.int8(-1), np.True_, np.complex128(1j)),
-        *(h5py.Empty("f8"), np.bytes_(b"x" * random.choice((1, 8, 4096))), np.arange(3), np.zeros((2, 2)), "text"),
-        *(np.array([], np.int64), np.void(b"opaque"), record, file.ref, np.array(["a", "b"], object)),
+        *(
+            np.int32(1),
+            np.uint64(1),
+            np.float32(0.5),
+            np.float16(0.5),
+            np.int8(-1),
+            np.True_,
+            np.complex128(1j),
+        ),
+        *(
+            h5py.Empty("f8"),
+            np.bytes_(b"x" * random.choice((1, 8, 4096))),
+            np.arange(3),
+            np.zeros((2, 2)),
+            "text",
+        ),
+        *(
+            np.array([], np.int64),
+            np.void(b"opaque"),
+            record,
+            file.ref,
+            np.array(["a", "b"], object),
+        ),
         *(old.astype(old.dtype.newbyteorder()), old[None], np.bytes_(str(old).encode()[:60000])),
     )
     value = random.choice(values)
     dtype = h5py.ref_dtype if isinstance(value, h5py.Reference) else None
-    dtype = h5py.string_dtype() if isinstance(value, np.ndarray) and value.dtype == object else dtype
+    dtype = (
+        h5py.string_dtype() if isinstance(value, np.ndarray) and value.dtype == object else dtype
+    )
     file[owner].attrs.create(name, value, dtype=dtype)
     return f"{owner}@{name} is of another type, {value!r:.60}"
 
@@ -86,11 +124,15 @@ def attribute_type(random: Random, file: h5py.File) -> str:
 def attribute_odd_text(random: Random, file: h5py.File) -> str:
     """Text that is not UTF-8, in ASCII's clothing, padded in other ways, or an array of texts."""
     owner, name = _owner(random, file)
-    content = random.choice((b"\xff\xfe", b"a\0b", b"\xed\xa0\x80", str(file[owner].attrs[name]).encode()))[:1000]
+    content = random.choice(
+        (b"\xff\xfe", b"a\0b", b"\xed\xa0\x80", str(file[owner].attrs[name]).encode())
+    )[:1000]
     kind = h5py.h5t.C_S1.copy()
     kind.set_size(random.choice((len(content) + 1, 8192, h5py.h5t.VARIABLE, 1 << 15)))
     kind.set_cset(random.choice((h5py.h5t.CSET_ASCII, h5py.h5t.CSET_UTF8)))
-    kind.set_strpad(random.choice((h5py.h5t.STR_NULLTERM, h5py.h5t.STR_NULLPAD, h5py.h5t.STR_SPACEPAD)))
+    kind.set_strpad(
+        random.choice((h5py.h5t.STR_NULLTERM, h5py.h5t.STR_NULLPAD, h5py.h5t.STR_SPACEPAD))
+    )
     del file[owner].attrs[name]
     made = h5py.h5a.create(file[owner].id, name.encode(), kind, h5py.h5s.create(h5py.h5s.SCALAR))
     if not kind.is_variable_str():
@@ -119,7 +161,9 @@ def values(random: Random, file: h5py.File) -> str:
     path = _dataset(random, file)
     at = tuple(random.randrange(side) for side in file[path].shape)
     old, kind = file[path][at], file[path].dtype
-    file[path][at] = number(random, kind) if kind.kind != "S" else bytes([*old[:-1], 48 + old[-1] % 8])
+    file[path][at] = (
+        number(random, kind) if kind.kind != "S" else bytes([*old[:-1], 48 + old[-1] % 8])
+    )
     return f"{path}{list(at)} = {file[path][at]!r:.40}"
 
 
@@ -133,25 +177,66 @@ def many_values(random: Random, file: h5py.File) -> str:
 
 
 def again(file: h5py.File, path: str, **changes: Any) -> None:
-    """Write a dataset again, keeping its attributes and, unless changed, what it holds and how it is stored."""
+    """Write a dataset again, keeping its attributes and, unless changed, what it holds and how it
+    is stored.
+    """
     old = file[path]
-    keep = {"chunks": old.chunks, "compression": old.compression, "fletcher32": old.fletcher32, "dtype": old.dtype}
-    content, attributes = {} if changes.keys() & {"data", "shape"} else {"data": old[...]}, dict(old.attrs)
+    keep = {
+        "chunks": old.chunks,
+        "compression": old.compression,
+        "fletcher32": old.fletcher32,
+        "dtype": old.dtype,
+    }
+    content, attributes = (
+        {} if changes.keys() & {"data", "shape"} else {"data": old[...]},
+        dict(old.attrs),
+    )
     del file[path]
     file.create_dataset(path, **{**content, **keep, **changes}).attrs.update(attributes)
 
 
 def dataset_type(random: Random, file: h5py.File) -> str:
-    """Another dtype; also records, references, and elements of variable length, of which none is stored."""
+    """Another dtype; also records, references, and elements of variable length, of which none is
+    stored.
+    """
     path = _dataset(random, file)
     old = file[path]
-    kinds = ["i1", "u1", "i2", "i4", "u4", "i8", ">i4", ">f4", "f2", "f4", "f8", "S64", "S8", "bool", "c8", "i4,S3"]
-    odd = (h5py.vlen_dtype("u1"), h5py.string_dtype(), h5py.ref_dtype, h5py.enum_dtype({"a": 0, "b": 1}, "u1"))
+    kinds = [
+        "i1",
+        "u1",
+        "i2",
+        "i4",
+        "u4",
+        "i8",
+        ">i4",
+        ">f4",
+        "f2",
+        "f4",
+        "f8",
+        "S64",
+        "S8",
+        "bool",
+        "c8",
+        "i4,S3",
+    ]
+    odd = (
+        h5py.vlen_dtype("u1"),
+        h5py.string_dtype(),
+        h5py.ref_dtype,
+        h5py.enum_dtype({"a": 0, "b": 1}, "u1"),
+    )
     wanted = np.dtype(random.choice((*kinds, *odd, old.dtype.newbyteorder())))
     plain = not (wanted.hasobject or wanted.names)
     content = np.zeros(old.shape, wanted) if "S" in (wanted.kind, old.dtype.kind) else old[...]
     stored = {"data": content.astype(wanted)} if plain else {"shape": old.shape}
-    again(file, path, **stored, dtype=wanted, compression=None, fletcher32=plain and random.random() < 0.9)
+    again(
+        file,
+        path,
+        **stored,
+        dtype=wanted,
+        compression=None,
+        fletcher32=plain and random.random() < 0.9,
+    )
     return f"{path} is {wanted}"
 
 
@@ -185,10 +270,26 @@ def dataset_storage(random: Random, file: h5py.File) -> str:
     content = file[path][...]
     sides = content.shape
     options: tuple[dict[str, Any], ...] = (
-        *({"chunks": None, "compression": None, "fletcher32": False}, {"fletcher32": False}, {"shuffle": True}),
-        *({"chunks": tuple(max(1, side // 2) for side in sides)}, {"chunks": (1,) * len(sides)}, {"track_times": True}),
-        *({"compression": "lzf"}, {"compression": "gzip", "compression_opts": 9}, {"compression": None}),
-        *({"scaleoffset": 0, "fletcher32": False}, {"maxshape": (None,) * len(sides)}, {"fillvalue": content.flat[0]}),
+        *(
+            {"chunks": None, "compression": None, "fletcher32": False},
+            {"fletcher32": False},
+            {"shuffle": True},
+        ),
+        *(
+            {"chunks": tuple(max(1, side // 2) for side in sides)},
+            {"chunks": (1,) * len(sides)},
+            {"track_times": True},
+        ),
+        *(
+            {"compression": "lzf"},
+            {"compression": "gzip", "compression_opts": 9},
+            {"compression": None},
+        ),
+        *(
+            {"scaleoffset": 0, "fletcher32": False},
+            {"maxshape": (None,) * len(sides)},
+            {"fillvalue": content.flat[0]},
+        ),
         *({"shape": sides, "fillvalue": fill} for fill in (None, 1)),
     )
     chosen = random.choice(options)
@@ -198,7 +299,9 @@ def dataset_storage(random: Random, file: h5py.File) -> str:
 
 def dataset_elsewhere(random: Random, file: h5py.File) -> str:
     """Virtual or external storage, or a link to another file."""
-    return stored_elsewhere(random, file, random.choice((".", "/etc/passwd", "/dev/zero", "missing.h5")))
+    return stored_elsewhere(
+        random, file, random.choice((".", "/etc/passwd", "/dev/zero", "missing.h5"))
+    )
 
 
 def stored_elsewhere(random: Random, file: h5py.File, where: str) -> str:
@@ -244,13 +347,21 @@ def more(random: Random, file: h5py.File) -> str:
     """An object that the format does not know; its name may be anything."""
     where = file[random.choice(("/", *paths(file, h5py.Group)))]
     odd = random.choice(TEXTS)[:200]
-    name = random.choice(("more", "spikes ", "SPIKES", "000_x", "1", "..", "a\nb", "\x1b[2J", "ü" * 100, odd))
-    made = where.create_group(name) if random.random() < 0.5 else where.create_dataset(name, data=np.arange(3))
+    name = random.choice(
+        ("more", "spikes ", "SPIKES", "000_x", "1", "..", "a\nb", "\x1b[2J", "ü" * 100, odd)
+    )
+    made = (
+        where.create_group(name)
+        if random.random() < 0.5
+        else where.create_dataset(name, data=np.arange(3))
+    )
     return f"{made.name!r:.80} added"
 
 
 def renamed(random: Random, file: h5py.File) -> str:
-    """Another name: of another layer, in another order, odd, or that of a neighbour, which gets this one's."""
+    """Another name: of another layer, in another order, odd, or that of a neighbour, which gets
+    this one's.
+    """
     path = random.choice(paths(file))
     group, _, name = path.rpartition("/")
     parent = file[group or "/"]
@@ -262,7 +373,15 @@ def renamed(random: Random, file: h5py.File) -> str:
         parent.move("swapped-aside", other)
         return f"{path} and {other} swapped"
     odd = random.choice(TEXTS)[:100]
-    changed = (name + "x", name.upper(), "999_" + name, "001_" + name, name.replace("_", ""), "000_a", odd)
+    changed = (
+        name + "x",
+        name.upper(),
+        "999_" + name,
+        "001_" + name,
+        name.replace("_", ""),
+        "000_a",
+        odd,
+    )
     parent.move(name, new := random.choice(changed))
     return f"{path} renamed to {new!r:.60}"
 
@@ -292,8 +411,24 @@ def kind_of_object(random: Random, file: h5py.File) -> str:
 
 
 EDITS: tuple[Edit, ...] = (
-    *(attribute_value, attribute_value, attribute_value, attribute_type, attribute_odd_text, attribute_gone),
-    *(attribute_more, values, values, many_values, dataset_type, dataset_type, dataset_shape, dataset_storage),
+    *(
+        attribute_value,
+        attribute_value,
+        attribute_value,
+        attribute_type,
+        attribute_odd_text,
+        attribute_gone,
+    ),
+    *(
+        attribute_more,
+        values,
+        values,
+        many_values,
+        dataset_type,
+        dataset_type,
+        dataset_shape,
+        dataset_storage,
+    ),
     *(dataset_storage, dataset_elsewhere, chunk, gone, more, renamed, linked, kind_of_object),
 )
 CONTENT_EDITS: tuple[Edit, ...] = (attribute_value, values, many_values)

@@ -1,7 +1,8 @@
-"""Commands that are killed, whose disk is full, that meet another, that lose a Lava process: each can be continued.
+"""Commands that are killed, whose disk is full, that meet another, that lose a Lava process: each
+can be continued.
 
-Whatever lies under a final name is whole, little is lost, and the command, continued, ends with the results of one that
-nobody disturbed and leaves nothing else.
+Whatever lies under a final name is whole, little is lost, and the command, continued, ends with the
+results of one that nobody disturbed and leaves nothing else.
 """
 
 import os
@@ -35,12 +36,22 @@ from tests.campaign.process import (
     run,
     started,
 )
-from tests.campaign.workplace import RECIPES, all_whole, files, finish, measured, none, read_range, same_results
+from tests.campaign.workplace import (
+    RECIPES,
+    all_whole,
+    files,
+    finish,
+    measured,
+    none,
+    read_range,
+    same_results,
+)
 
 pytestmark = LINUX
 fractions = st.floats(0, 1, exclude_max=True)
 
-LOST = 16  # finished samples, at most, of which a kill may cost the work, in each process that computes
+# finished samples, at most, of which a kill may cost the work, in each process that computes
+LOST = 16
 WORKERS = {"dask": 2}
 PATIENCE = 8.0  # seconds after which a worker of dask that was stopped is replaced
 LOST_SECONDS = 10.0  # or so much work, and the batch at hand
@@ -62,21 +73,36 @@ def disturb(workplace: Path, function: Callable[..., None], name: str, *plan: An
     shutil.rmtree(case)
 
 
-def alone_with(function: Callable[..., None], base: Path, work: Path, name: str, plan: tuple[Any, ...]) -> str:
-    """Call the function in a process with mounts of its own, to which all fall that lose their parents."""
+def alone_with(
+    function: Callable[..., None], base: Path, work: Path, name: str, plan: tuple[Any, ...]
+) -> str:
+    """Call the function in a process with mounts of its own, to which all fall that lose their
+    parents.
+    """
     adopt_orphans()
     function(base, work, name, own_mounts(), *plan)
     return "identical"
 
 
-def at_a_call(base: Path, work: Path, name: str, alone: bool, place: float, after: bool, slow: float) -> None:
-    """SIGKILL before or after a call that changes the disk: any, or one of the first, when samples are recorded."""
+def at_a_call(
+    base: Path, work: Path, name: str, alone: bool, place: float, after: bool, slow: float
+) -> None:
+    """SIGKILL before or after a call that changes the disk: any, or one of the first, when samples
+    are recorded.
+    """
     calls = measured(base, name)["boundaries"]
     early = min(calls, EARLY * (3 if slow else 1))
     last = early if slow or place < 0.5 else calls
     boundaries = Boundaries(1 + int((2 * place % 1) * last), after)
     line = RECIPES[name].line + " --batch-size 1" * bool(slow)
-    killed(base, work, name, alone, Command(line, work, lambda: prepare(boundaries, work, name, slow)), slow)
+    killed(
+        base,
+        work,
+        name,
+        alone,
+        Command(line, work, lambda: prepare(boundaries, work, name, slow)),
+        slow,
+    )
 
 
 def prepare(boundaries: Boundaries, work: Path, name: str, slow: float) -> None:
@@ -88,7 +114,9 @@ def prepare(boundaries: Boundaries, work: Path, name: str, slow: float) -> None:
         log_samples(work.with_name("log"), slow)
 
 
-def at_a_moment(base: Path, work: Path, name: str, alone: bool, moment: float, everything: bool) -> None:
+def at_a_moment(
+    base: Path, work: Path, name: str, alone: bool, moment: float, everything: bool
+) -> None:
     """SIGKILL to a command, or to all that it started, too."""
     seconds = moment * measured(base, name)["seconds"]
     end = time.monotonic() + seconds
@@ -108,7 +136,9 @@ def killed(base: Path, work: Path, name: str, alone: bool, command: Command, slo
         ended.check(RECIPES[name].reports)
     finished = log.stat().st_size if log.exists() else 0
     allowed = int(LOST_SECONDS / SLOW) + BATCH if slow else LOST * WORKERS.get(name, 1)
-    assert finished - aside(samples_kept, work / "out") <= allowed, f"of {finished} finished samples too many were lost"
+    assert finished - aside(samples_kept, work / "out") <= allowed, (
+        f"of {finished} finished samples too many were lost"
+    )
     finish(work, base, name, alone)
 
 
@@ -122,8 +152,12 @@ def samples_kept(out: Path) -> int:
 
 def recipes(*short: str) -> Any:
     """All recipes; those that are not named are tried in a long run alone."""
-    no_dask = pytest.mark.skipif(find_spec("distributed") is None, reason="dask.distributed is not installed")
-    marks = {name: [no_dask] * (name in WORKERS) + [only_long] * (name not in short) for name in RECIPES}
+    no_dask = pytest.mark.skipif(
+        find_spec("distributed") is None, reason="dask.distributed is not installed"
+    )
+    marks = {
+        name: [no_dask] * (name in WORKERS) + [only_long] * (name not in short) for name in RECIPES
+    }
     every = [pytest.param(name, marks=marks[name]) for name in RECIPES]
     return pytest.mark.parametrize("name", every)
 
@@ -132,7 +166,9 @@ def recipes(*short: str) -> Any:
 @cases(short=0, long=12)
 @example(place=0.3, after=True, slow=False)
 @given(place=fractions, after=st.booleans(), slow=st.booleans())
-def test_killed_at_a_call(workplace: Path, name: str, place: float, after: bool, slow: bool) -> None:
+def test_killed_at_a_call(
+    workplace: Path, name: str, place: float, after: bool, slow: bool
+) -> None:
     disturb(workplace, at_a_call, name, place, after, SLOW if slow and name == "event" else 0.0)
 
 
@@ -154,7 +190,9 @@ def full(base: Path, work: Path, name: str, alone: bool, part: float, mounted: b
         work.mkdir()
         mount_memory(work, 1 << 30)
         shutil.copytree(inside, work, dirs_exist_ok=True)
-        mount_memory(work, shutil.disk_usage(work).used + int(part * (2 * size + 300_000)), again=True)
+        mount_memory(
+            work, shutil.disk_usage(work).used + int(part * (2 * size + 300_000)), again=True
+        )
 
     def limit() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -171,7 +209,8 @@ def full(base: Path, work: Path, name: str, alone: bool, part: float, mounted: b
 
 @only_long
 @pytest.mark.parametrize(
-    "name", ["event", "torch", "train", "convert", "paper", "explain", "gradcam", "energy", "export"]
+    "name",
+    ["event", "torch", "train", "convert", "paper", "explain", "gradcam", "energy", "export"],
 )
 @cases(short=0, long=8)
 @example(part=0.0, mounted=True)
@@ -180,13 +219,17 @@ def test_a_full_disk(workplace: Path, name: str, part: float, mounted: bool) -> 
     disturb(workplace, full, name, part, mounted)
 
 
-def together(base: Path, work: Path, name: str, alone: bool, delay: float, again: bool, own: str) -> None:
+def together(
+    base: Path, work: Path, name: str, alone: bool, delay: float, again: bool, own: str
+) -> None:
     """Two commands with one --out, beside a file of the user's own."""
     recipe, good = RECIPES[name], measured(base, name)
     mine = {"mine", "out.h5.tmp"} if own and not recipe.results.startswith("out/") else set()
     if mine:
         (work / "mine").write_bytes(OWN)
-        (work / "out.h5.tmp").symlink_to("mine") if own == "link" else (work / "out.h5.tmp").write_bytes(OWN)
+        (work / "out.h5.tmp").symlink_to("mine") if own == "link" else (
+            work / "out.h5.tmp"
+        ).write_bytes(OWN)
     first = Command(recipe.line, work, Boundaries(pause=PAUSE).install)
     time.sleep(delay * good["seconds"])
     second = Command(f"{recipe.line} {recipe.again * again}", work, Boundaries(pause=PAUSE).install)
@@ -204,13 +247,21 @@ def together(base: Path, work: Path, name: str, alone: bool, delay: float, again
 @pytest.mark.parametrize("name", ["explain", "event", "torch", "gradcam", "convert", "export"])
 @cases(short=0, long=8)
 @example(delay=0.0, again=False, own="link")
-@given(delay=st.just(0.0) | fractions, again=st.booleans(), own=st.sampled_from(("", "file", "link")))
-def test_two_commands_at_once(workplace: Path, name: str, delay: float, again: bool, own: str) -> None:
+@given(
+    delay=st.just(0.0) | fractions, again=st.booleans(), own=st.sampled_from(("", "file", "link"))
+)
+def test_two_commands_at_once(
+    workplace: Path, name: str, delay: float, again: bool, own: str
+) -> None:
     disturb(workplace, together, name, delay, again, own)
 
 
-def signalled(command: Command, started: Callable[[int], list[int]], after: float, victim: float, number: str) -> str:
-    """Send a signal to a process that a command started, after seconds or when there is one; says to which."""
+def signalled(
+    command: Command, started: Callable[[int], list[int]], after: float, victim: float, number: str
+) -> str:
+    """Send a signal to a process that a command started, after seconds or when there is one; says
+    to which.
+    """
     end, victims = time.monotonic() + after, list[int]()
     while command.poll() is None and (time.monotonic() < end or not victims):
         time.sleep(0.002)
@@ -224,7 +275,14 @@ def signalled(command: Command, started: Callable[[int], list[int]], after: floa
 
 
 def lava_fault(
-    base: Path, work: Path, name: str, alone: bool, moment: float, victim: float, number: str, then: bool
+    base: Path,
+    work: Path,
+    name: str,
+    alone: bool,
+    moment: float,
+    victim: float,
+    number: str,
+    then: bool,
 ) -> None:
     """A signal to one of Lava's processes; sometimes the command is killed after."""
     seconds = measured(base, name)["seconds"]
@@ -244,17 +302,25 @@ def lava_fault(
 @cases(short=0, long=20)
 @example(moment=0.5, victim=0.5, number="SIGSTOP", then=False)
 @given(moment=fractions, victim=fractions, number=st.sampled_from(SIGNALS), then=st.booleans())
-def test_a_fault_in_lava(workplace: Path, moment: float, victim: float, number: str, then: bool) -> None:
+def test_a_fault_in_lava(
+    workplace: Path, moment: float, victim: float, number: str, then: bool
+) -> None:
     disturb(workplace, lava_fault, "lava", moment, victim, number, then)
 
 
-def dask_fault(base: Path, work: Path, name: str, alone: bool, moment: float, victim: float, number: str) -> None:
-    """A signal to a worker of dask: the run ends as if nothing had happened, or in one line if no worker had begun."""
+def dask_fault(
+    base: Path, work: Path, name: str, alone: bool, moment: float, victim: float, number: str
+) -> None:
+    """A signal to a worker of dask: the run ends as if nothing had happened, or in one line if no
+    worker had begun.
+    """
     good = measured(base, name)
     command = Command(RECIPES[name].line, work, lambda: prepare(Boundaries(), work, name, 0.0))
     who = signalled(command, dask_workers, moment * good["seconds"], victim, number)
     ended = command.wait(12 * PATIENCE + 8 * good["seconds"])
-    assert ended.code in (0, 2), f"exit code {ended.code}: {ended.error[-300:]!r}; the victim was {who}"
+    assert ended.code in (0, 2), (
+        f"exit code {ended.code}: {ended.error[-300:]!r}; the victim was {who}"
+    )
     ended.check()
     nothing_runs()
     if ended.code:
@@ -273,6 +339,10 @@ def dask_workers(pid: int) -> list[int]:
 @pytest.mark.skipif(find_spec("distributed") is None, reason="dask.distributed is not installed")
 @cases(short=0, long=20)
 @example(moment=0.5, victim=0.5, number="SIGSTOP")
-@given(moment=fractions, victim=fractions, number=st.sampled_from(("SIGSTOP", "SIGKILL", "SIGSEGV", "SIGTERM")))
+@given(
+    moment=fractions,
+    victim=fractions,
+    number=st.sampled_from(("SIGSTOP", "SIGKILL", "SIGSEGV", "SIGTERM")),
+)
 def test_a_fault_in_dask(workplace: Path, moment: float, victim: float, number: str) -> None:
     disturb(workplace, dask_fault, "dask", moment, victim, number)

@@ -1,4 +1,6 @@
-"""Hostile files and folders at every entry point: refused in one line or valid, and nothing executed, read or left."""
+"""Hostile files and folders at every entry point: refused in one line or valid, and nothing
+executed, read or left.
+"""
 
 import shutil
 import tempfile
@@ -14,7 +16,16 @@ from tests.campaign.entries import ENTRIES, build_entries, examine
 from tests.campaign.isolated import LINUX, attempt, cases, only_long, tried
 
 pytestmark = LINUX
-SHORT = ["validate", "run --range", "convert", "export raster", "from_nir", "read_events", "simulate", "py report"]
+SHORT = [
+    "validate",
+    "run --range",
+    "convert",
+    "export raster",
+    "from_nir",
+    "read_events",
+    "simulate",
+    "py report",
+]
 SHORT += ["train --resume"]
 
 
@@ -33,12 +44,16 @@ def copied(folders: Path) -> Path:
     return case
 
 
-@pytest.mark.parametrize("name", [name if name in SHORT else pytest.param(name, marks=only_long) for name in ENTRIES])
+@pytest.mark.parametrize(
+    "name", [name if name in SHORT else pytest.param(name, marks=only_long) for name in ENTRIES]
+)
 @cases(short=1, long=400)
 @given(seed=st.integers(0, 1 << 64))
 def test_a_hostile_input(folders: Path, name: str, seed: int) -> None:
     case = copied(folders)
-    done = attack(Random(f"{name} {seed}"), case / "work", ENTRIES[name].reads.split(), case / "outside")
+    done = attack(
+        Random(f"{name} {seed}"), case / "work", ENTRIES[name].reads.split(), case / "outside"
+    )
     note(f"{ENTRIES[name].line}: {done.text}; in {case / 'work'}")
     tried(examine, name, case, done, seconds=30)
     shutil.rmtree(case)
@@ -56,7 +71,9 @@ LINKS = [
 
 
 @pytest.mark.parametrize(("name", "path"), LINKS)
-def test_a_link_that_leads_out_of_the_folder_of_a_run_is_refused(folders: Path, name: str, path: str) -> None:
+def test_a_link_that_leads_out_of_the_folder_of_a_run_is_refused(
+    folders: Path, name: str, path: str
+) -> None:
     """Results would be written there, or what is there would be shown."""
     case = copied(folders)
     own = next(each for each in (case / "outside").rglob(Path(path).name))

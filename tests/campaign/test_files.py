@@ -1,4 +1,6 @@
-"""Spoiled files: each is read as what it is, or refused in one line, within limits on time and memory."""
+"""Spoiled files: each is read as what it is, or refused in one line, within limits on time and
+memory.
+"""
 
 import json
 import shutil
@@ -18,11 +20,15 @@ from tests.campaign.isolated import LINUX, Refused, attempt, cases, only_long, t
 
 pytestmark = LINUX
 REGRESSIONS = Path(__file__).with_name("regressions")
-Originals = tuple[str, dict[Path, Content]]  # the name of a format; good files, each with what it says
+Originals = tuple[
+    str, dict[Path, Content]
+]  # the name of a format; good files, each with what it says
 
 
 @pytest.fixture(scope="session", params=FORMATS)
-def originals(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Originals:
+def originals(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Originals:
     folder = tmp_path_factory.mktemp(request.param)
     return request.param, attempt(make, request.param, folder, seconds=60)
 
@@ -44,19 +50,36 @@ def test_a_spoiled_file(originals: Originals, random: Random) -> None:
     spoiled = shutil.copy(path, folder / f"input{path.suffix}")
     done, valid = FORMATS[name].spoil(random, spoiled, other.read_bytes())
     note(f"{path.name}: {done}; the file: {spoiled}")
-    tried(compared, FORMATS[name].read, FORMATS[name].checksummed, spoiled, good[path], valid, list(good.values()))
+    tried(
+        compared,
+        FORMATS[name].read,
+        FORMATS[name].checksummed,
+        spoiled,
+        good[path],
+        valid,
+        list(good.values()),
+    )
     shutil.rmtree(folder)
 
 
 def compared(
-    read: Callable[[Path], Content], checksummed: bool, path: Path, good: Content, valid: bool, known: list[Content]
+    read: Callable[[Path], Content],
+    checksummed: bool,
+    path: Path,
+    good: Content,
+    valid: bool,
+    known: list[Content],
 ) -> str:
-    """What is read must be what was written, unless the format has no digests, or these were made anew."""
+    """What is read must be what was written, unless the format has no digests, or these were made
+    anew.
+    """
     found = read(path)
     differ = [key for key in sorted(found.keys() | good.keys()) if found.get(key) != good.get(key)]
     # Two good files of equal beginnings, spliced there, are one of them.
     fine = not differ or valid or not checksummed or found in known
-    assert fine, f"read without complaint, but {', '.join(differ)} differ: {found.get(differ[0])!r:.80}"
+    assert fine, (
+        f"read without complaint, but {', '.join(differ)} differ: {found.get(differ[0])!r:.80}"
+    )
     return "another valid" if differ else "identical"
 
 
@@ -74,7 +97,9 @@ def read_bomb(name: str, path: Path) -> None:
     """As a command does; maps are made of a raster."""
     import spikesam
 
-    FORMATS[name].read(path) if name != "rasters" else explain(spikesam.open_raster(path), path.with_suffix(".sam.h5"))
+    FORMATS[name].read(path) if name != "rasters" else explain(
+        spikesam.open_raster(path), path.with_suffix(".sam.h5")
+    )
 
 
 def explain(raster: object, out: Path) -> None:
@@ -94,9 +119,13 @@ def write_bomb(kind: str, path: Path) -> None:
 
     one = {"sample": [0], "step": [0], "neuron": [5]}
     if kind == "large":
-        spikesam.write_raster(path, {"conv1": spikesam.SpikeEvents(**one, shape=(1, 16384, 1, 256, 512))})
+        spikesam.write_raster(
+            path, {"conv1": spikesam.SpikeEvents(**one, shape=(1, 16384, 1, 256, 512))}
+        )
     elif kind == "many samples":
-        spikesam.write_raster(path, {"conv1": spikesam.SpikeEvents(**one, shape=(512, 4, 1, 512, 1024))})
+        spikesam.write_raster(
+            path, {"conv1": spikesam.SpikeEvents(**one, shape=(512, 4, 1, 512, 1024))}
+        )
     elif kind.startswith("images"):
         names = sorted(name for name in members() if name.endswith(".JPEG"))
         path.write_bytes(zip_bomb(names, 1200 << 20, 10 if "lie" in kind else None))
@@ -104,7 +133,11 @@ def write_bomb(kind: str, path: Path) -> None:
     elif kind.startswith("13300"):
         path.write_bytes(png_bomb(13300, 13300, int(kind[-1])))
     else:
-        begin, again = {"brackets": ("a = ", "["), "digits": ("[run]\nseed = ", "9"), "parts": ("", "a.b")}[kind]
+        begin, again = {
+            "brackets": ("a = ", "["),
+            "digits": ("[run]\nseed = ", "9"),
+            "parts": ("", "a.b"),
+        }[kind]
         path.write_text(begin + again * 10**6)
 
 
@@ -118,7 +151,9 @@ def write_bomb(kind: str, path: Path) -> None:
         *(("toml", "a.toml", kind, True) for kind in ("brackets", "digits", "parts")),
     ],
 )
-def test_a_small_file_that_asks_for_much(name: str, file: str, kind: str, refused: bool, tmp_path: Path) -> None:
+def test_a_small_file_that_asks_for_much(
+    name: str, file: str, kind: str, refused: bool, tmp_path: Path
+) -> None:
     attempt(write_bomb, kind, tmp_path / file, seconds=60, memory=4 << 30)
     found = attempt(read_bomb, name, tmp_path / file, seconds=60)
     assert isinstance(found, Refused) or not refused

@@ -75,7 +75,9 @@ def test_what_is_broken_is_called_by_its_name(way: str, called: str) -> None:
 
 
 def sum_of(path: Path) -> dict[str, str]:
-    """A format of ten bytes of which the last ought to be the sum of the others, and is not looked at."""
+    """A format of ten bytes of which the last ought to be the sum of the others, and is not looked
+    at.
+    """
     data = path.read_bytes()
     if len(data) != 10:
         raise InputError(f"{path}: {len(data)} bytes, expected 10")
@@ -96,8 +98,12 @@ def test_a_difference_is_wrong_unless_it_was_meant(tmp_path: Path) -> None:
     assert ends(bytes([1, 2, 9, 4, 5, 6, 7, 8, 9, 51]), valid=True) == "another valid"
 
 
-@pytest.mark.parametrize(("at", "after", "whole"), [(0, False, 3), (2, False, 0), (2, True, 1), (5, True, 2)])
-def test_a_process_dies_at_the_call_it_is_told(tmp_path: Path, at: int, after: bool, whole: int) -> None:
+@pytest.mark.parametrize(
+    ("at", "after", "whole"), [(0, False, 3), (2, False, 0), (2, True, 1), (5, True, 2)]
+)
+def test_a_process_dies_at_the_call_it_is_told(
+    tmp_path: Path, at: int, after: bool, whole: int
+) -> None:
     def write() -> None:
         Boundaries(at, after).install()
         for name in ("a", "b", "c"):

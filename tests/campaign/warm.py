@@ -1,4 +1,6 @@
-"""Imports what commands import, and loads compiled kernels, so that forked commands begin at once; starts no thread."""
+"""Imports what commands import, and loads compiled kernels, so that forked commands begin at once;
+starts no thread.
+"""
 
 from importlib import import_module
 

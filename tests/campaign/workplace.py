@@ -1,4 +1,6 @@
-"""A folder with small networks, images and configurations, and commands to run in it, each with what it must leave."""
+"""A folder with small networks, images and configurations, and commands to run in it, each with
+what it must leave.
+"""
 
 import atexit
 import hashlib
@@ -20,7 +22,8 @@ from tests.campaign.faults import Boundaries
 from tests.campaign.formats.rasters import read_maps
 from tests.campaign.process import SHARED_MEMORY, Ended, aside, nothing_runs, run
 
-COMPILING = 15.0  # seconds: a command that takes longer has compiled something, which is kept, and is measured again
+# seconds: a command that takes longer has compiled something, which is kept, and is measured again
+COMPILING = 15.0
 FINAL = {"raster.h5", "sam.h5", "out.h5"}
 
 
@@ -46,12 +49,18 @@ RECIPES = {
     "lava": Recipe(f"{RUN} out --backend lava --lava-deadline 20", "--resume", LEAVES),
     "train": Recipe("train --config small.toml --out out", "--resume", MADE, reports=True),
     "convert": Recipe(
-        "convert ann.safetensors --config small.toml --samples 9 --out out", "--overwrite", f"{MADE} out/accuracy.csv"
+        "convert ann.safetensors --config small.toml --samples 9 --out out",
+        "--overwrite",
+        f"{MADE} out/accuracy.csv",
     ),
-    "paper": Recipe("paper fig3 --config paper.toml --out out", "", "out/fig3.csv out/fig3.claims.csv"),
+    "paper": Recipe(
+        "paper fig3 --config paper.toml --out out", "", "out/fig3.csv out/fig3.claims.csv"
+    ),
     "explain": Recipe("explain raster.h5 --out out.h5", "--overwrite", "out.h5"),
     "energy": Recipe("energy raster.h5 --network snn.safetensors --out out", "--overwrite", TABLES),
-    "gradcam": Recipe("explain snn.safetensors --samples 6 --data images --out out.h5", "--overwrite", "out.h5"),
+    "gradcam": Recipe(
+        "explain snn.safetensors --samples 6 --data images --out out.h5", "--overwrite", "out.h5"
+    ),
     "diff": Recipe("diff raster.h5 raster.h5 --out out.png", "--overwrite", "out.png"),
     "export": Recipe(
         "export snn.safetensors --samples 9 --seeds 2 --data images --out out",
@@ -73,7 +82,9 @@ def build(base: Path) -> None:
 
 
 def measured(base: Path, name: str) -> dict[str, Any]:
-    """Run a command undisturbed in a copy of the folder, once: what it takes and passes, and what it leaves."""
+    """Run a command undisturbed in a copy of the folder, once: what it takes and passes, and what
+    it leaves.
+    """
     kept = base / f"{name}.json"
     if not kept.exists():
         folder, count, seconds = base / "copy", base / "count", COMPILING
@@ -103,7 +114,9 @@ def measured(base: Path, name: str) -> dict[str, Any]:
 
 
 def files(folder: Path) -> set[str]:
-    """Every file and empty folder, by its path; where a name holds the time or the host, without that."""
+    """Every file and empty folder, by its path; where a name holds the time or the host, without
+    that.
+    """
     found = {
         path.relative_to(folder).as_posix()
         for path in folder.rglob("*")
@@ -117,16 +130,22 @@ def results(folder: Path, recipe: Recipe) -> dict[str, str]:
     found = {}
     for pattern in recipe.results.split():
         paths = sorted(folder.glob(pattern))
-        found |= {path.relative_to(folder).as_posix(): identity(path) for path in paths} or {pattern: "missing"}
+        found |= {path.relative_to(folder).as_posix(): identity(path) for path in paths} or {
+            pattern: "missing"
+        }
     return found
 
 
 def identity(path: Path) -> str:
-    """What a reader says of a raster, of maps, of a checkpoint, or the bytes of a file; an InputError if not whole."""
+    """What a reader says of a raster, of maps, of a checkpoint, or the bytes of a file; an
+    InputError if not whole.
+    """
     if path.suffix == ".safetensors":
         return read_network(path)[0].sha256
     if path.suffix == ".range":
-        said = read_range(path).model_dump_json(exclude={"job", "seconds", "sections"})  # of any run, however fast
+        said = read_range(path).model_dump_json(
+            exclude={"job", "seconds", "sections"}
+        )  # of any run, however fast
         return hashlib.sha256(said.encode()).hexdigest()
     if path.suffix != ".h5":
         return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -159,7 +178,9 @@ def all_whole(folder: Path) -> None:
                 try:
                     identity(path)
                 except (InputError, OSError) as error:
-                    raise AssertionError(f"{path.relative_to(folder)} is there and is not whole: {error}") from None
+                    raise AssertionError(
+                        f"{path.relative_to(folder)} is there and is not whole: {error}"
+                    ) from None
 
     aside(check)
 
@@ -168,11 +189,16 @@ def same_results(work: Path, base: Path, name: str) -> None:
     """Every file is whole, and the results are those of an undisturbed command."""
     all_whole(work)
     left, good = aside(results, work, RECIPES[name]), measured(base, name)["results"]
-    none("differ from an undisturbed command's", {key for key in left | good if left.get(key) != good.get(key)})
+    none(
+        "differ from an undisturbed command's",
+        {key for key in left | good if left.get(key) != good.get(key)},
+    )
 
 
 def finish(work: Path, base: Path, name: str, alone: bool) -> None:
-    """Continue a command that was stopped: it must end as if it had never been, and leave nothing else."""
+    """Continue a command that was stopped: it must end as if it had never been, and leave nothing
+    else.
+    """
     recipe, good = RECIPES[name], measured(base, name)
     ended = continued(work, recipe)
     ended.check(recipe.reports)
@@ -181,7 +207,10 @@ def finish(work: Path, base: Path, name: str, alone: bool) -> None:
     none("left, or lacking", files(work) ^ set(good["files"]))
     none("temporary files are left", os.listdir(os.environ["TMPDIR"]))
     nothing_runs()
-    none("left in shared memory", os.listdir(SHARED_MEMORY) if alone and SHARED_MEMORY.is_dir() else [])
+    none(
+        "left in shared memory",
+        os.listdir(SHARED_MEMORY) if alone and SHARED_MEMORY.is_dir() else [],
+    )
 
 
 def none(what: str, names: Collection[str]) -> None:
@@ -190,7 +219,9 @@ def none(what: str, names: Collection[str]) -> None:
 
 
 def continued(work: Path, recipe: Recipe) -> Ended:
-    """The command again, with what continues it; from the start where nothing was kept to be continued."""
+    """The command again, with what continues it; from the start where nothing was kept to be
+    continued.
+    """
     ended = run(f"{recipe.line} {recipe.again}", work)
     if ended.code == 2 and "--resume" in recipe.again:
         again = run(recipe.line, work)

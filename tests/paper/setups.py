@@ -1,4 +1,6 @@
-"""A laboratory of small untrained networks and noisy images, in which every experiment runs in seconds."""
+"""A laboratory of small untrained networks and noisy images, in which every experiment runs in
+seconds.
+"""
 
 import io
 from collections.abc import Mapping
@@ -14,7 +16,9 @@ from tests.pipeline.small_networks import SMALL, class_folders, small_ann, small
 
 
 def small_setup(path: Path, sections: Mapping[str, Any] | None = None, **settings: Any) -> Setup:
-    """Nine images of three classes, a spiking network and its ANN twin; `settings` are those of `[paper]`."""
+    """Nine images of three classes, a spiking network and its ANN twin; `settings` are those of
+    `[paper]`.
+    """
     (path / "out").mkdir(parents=True, exist_ok=True)
     data = path / "images"
     if not data.exists():
@@ -30,5 +34,13 @@ def small_setup(path: Path, sections: Mapping[str, Any] | None = None, **setting
             **settings,
         }
     )
-    known = {"data": DataSection(source=str(data), height=16, width=24), "network": SMALL, "paper": section}
-    return Setup(PaperConfig(**known | dict(sections or {})), path / "out", Console(file=io.StringIO(), width=200))
+    known = {
+        "data": DataSection(source=str(data), height=16, width=24),
+        "network": SMALL,
+        "paper": section,
+    }
+    return Setup(
+        PaperConfig(**known | dict(sections or {})),
+        path / "out",
+        Console(file=io.StringIO(), width=200),
+    )

@@ -51,15 +51,27 @@ def test_what_was_found_made_is_told_with_its_seconds(cache: Cache) -> None:
 
 def test_other_inputs_or_another_kind_are_another_stage(cache: Cache) -> None:
     built: list[Path] = []
-    folders = {cache.folder(kind, {"seed": seed}, counting(built)) for kind in ("raster", "maps") for seed in (0, 1)}
+    folders = {
+        cache.folder(kind, {"seed": seed}, counting(built))
+        for kind in ("raster", "maps")
+        for seed in (0, 1)
+    }
     assert len(folders) == len(built) == 4
 
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("out.txt", "resulT"), ("out.txt", None), ("more.txt", "x"), (MANIFEST, "[1, 2"), (MANIFEST, None)],
+    [
+        ("out.txt", "resulT"),
+        ("out.txt", None),
+        ("more.txt", "x"),
+        (MANIFEST, "[1, 2"),
+        (MANIFEST, None),
+    ],
 )
-def test_a_damaged_stage_is_computed_again_with_a_line(cache: Cache, name: str, content: str | None) -> None:
+def test_a_damaged_stage_is_computed_again_with_a_line(
+    cache: Cache, name: str, content: str | None
+) -> None:
     built: list[Path] = []
     folder = cache.folder("raster", {}, counting(built))
     (folder / name).unlink() if content is None else (folder / name).write_text(content)

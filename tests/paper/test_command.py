@@ -33,7 +33,10 @@ def test_an_unknown_experiment_is_one_line(refused: Any) -> None:
 
 def test_some_experiments_are_each_done_once_in_the_order_asked_for() -> None:
     assert some_or_all(["fig8", "fig2", "fig8"], EXPERIMENTS) == ("fig8", "fig2")
-    assert some_or_all(["fig8", "all"], EXPERIMENTS) == ("fig8", *(name for name in EXPERIMENTS if name != "fig8"))
+    assert some_or_all(["fig8", "all"], EXPERIMENTS) == (
+        "fig8",
+        *(name for name in EXPERIMENTS if name != "fig8"),
+    )
 
 
 @pytest.mark.parametrize("name", ["pages", "figures"])
@@ -55,14 +58,17 @@ def small_command(path: Path, *words: str) -> list[str]:
     data = class_folders(path / "images")
     config = path / "small.toml"
     config.write_text(
-        "[data]\nheight = 16\nwidth = 24\n[network]\nlayers = [4, 'P', 6, 'P4', 'D8']\ntimesteps = 8\n"
+        "[data]\nheight = 16\nwidth = 24\n[network]\nlayers = [4, 'P', 6, 'P4', 'D8']\ntimesteps = "
+        "8\n"
         f"[paper]\ncheckpoint = '{small_checkpoint(path / 'snn.safetensors')}'\n"
         f"ann = '{small_ann(path / 'ann.safetensors')}'\nimages = 6\nshown = 1\n"
     )
     return [*words, "--config", str(config), "--data", str(data), "--out", str(path / "out")]
 
 
-def test_an_experiment_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_experiment_from_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = small_command(tmp_path, "fig3")
     config = tmp_path / "small.toml"
     main(arguments)
@@ -80,10 +86,16 @@ def test_an_experiment_from_the_command_line(tmp_path: Path, capsys: pytest.Capt
     main(arguments)
     again = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out" / "stages").iterdir()}
     assert again == cache, "a second run computes nothing anew"
-    main([*arguments[:-1], str(tmp_path / "elsewhere"), "--cache", str(tmp_path / "out" / "stages")])
+    main(
+        [*arguments[:-1], str(tmp_path / "elsewhere"), "--cache", str(tmp_path / "out" / "stages")]
+    )
     assert not (tmp_path / "elsewhere" / "stages").exists()
-    assert (tmp_path / "elsewhere" / "fig3.csv").read_bytes() == (tmp_path / "out" / "fig3.csv").read_bytes()
-    shared = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out" / "stages").iterdir()}
+    assert (tmp_path / "elsewhere" / "fig3.csv").read_bytes() == (
+        tmp_path / "out" / "fig3.csv"
+    ).read_bytes()
+    shared = {
+        path.name: path.stat().st_mtime_ns for path in (tmp_path / "out" / "stages").iterdir()
+    }
     assert shared == cache, "with its cache elsewhere, too"
 
 
@@ -98,7 +110,9 @@ def test_what_is_impossible_does_not_stop_the_others(
     assert stop.value.code == 2
     captured = capsys.readouterr()
     assert "not done: paper.epsilons: got [-1.0]" in captured.out
-    assert captured.err.splitlines()[-1].startswith("error: 1 of 3 experiments not done, see above: fig9")
+    assert captured.err.splitlines()[-1].startswith(
+        "error: 1 of 3 experiments not done, see above: fig9"
+    )
     page = (tmp_path / "out" / "results.md").read_text(encoding="utf-8")
     assert "## Fig. 3" in page
     assert "## Fig. 10" in page
@@ -110,19 +124,43 @@ EPSILONS = "paper.epsilons: got .*, expected numbers ≥ 0 with at least one abo
 @pytest.mark.parametrize(
     ("experiment", "sections", "settings", "message"),
     [
-        *(("fig2", {}, {"layers": (each,)}, f"paper.layers: no layer '{each}'") for each in ("fc1", "input")),
+        *(
+            ("fig2", {}, {"layers": (each,)}, f"paper.layers: no layer '{each}'")
+            for each in ("fc1", "input")
+        ),
         ("fig8", {}, {"gammas": (0.5, 0.5, 1.0)}, "paper.gammas: got 2 values, expected 3 or more"),
         *(("fig9", {}, {"epsilons": each}, EPSILONS) for each in ((), (0.0,), (-0.1, 0.1))),
-        ("table1", {}, {"leaks": (0.9,)}, "paper.leaks: got 1 values, expected 2 or more to compare"),
-        ("doses", {"doses": {"doses": (-1.0, 0.0)}}, {}, "doses.doses: got -1, expected numbers ≥ 0"),
-        ("same_weights", {"same_weights": {"epsilons": (1.5,)}}, {}, "same_weights.epsilons: got .* in 0 … 1"),
+        (
+            "table1",
+            {},
+            {"leaks": (0.9,)},
+            "paper.leaks: got 1 values, expected 2 or more to compare",
+        ),
+        (
+            "doses",
+            {"doses": {"doses": (-1.0, 0.0)}},
+            {},
+            "doses.doses: got -1, expected numbers ≥ 0",
+        ),
+        (
+            "same_weights",
+            {"same_weights": {"epsilons": (1.5,)}},
+            {},
+            "same_weights.epsilons: got .* in 0 … 1",
+        ),
     ],
 )
 def test_an_experiment_refuses_settings_without_meaning(
-    tmp_path: Path, experiment: str, sections: dict[str, Any], settings: dict[str, Any], message: str
+    tmp_path: Path,
+    experiment: str,
+    sections: dict[str, Any],
+    settings: dict[str, Any],
+    message: str,
 ) -> None:
     with pytest.raises(InputError, match=f"^{message}"):
-        importlib.import_module(f"paper.{experiment}").run(small_setup(tmp_path, sections, **settings))
+        importlib.import_module(f"paper.{experiment}").run(
+            small_setup(tmp_path, sections, **settings)
+        )
 
 
 def test_layers_are_taken_in_order_of_depth(tmp_path: Path) -> None:

@@ -1,4 +1,6 @@
-"""Doses of the decay of BNTT's gains: what a dose is, one step of decay by hand, and the experiment, tiny and whole."""
+"""Doses of the decay of BNTT's gains: what a dose is, one step of decay by hand, and the
+experiment, tiny and whole.
+"""
 
 import numpy as np
 import pandas as pd
@@ -30,7 +32,9 @@ def test_the_papers_sum_by_hand() -> None:
 
 
 def test_a_dose_is_a_product() -> None:
-    """Twice the steps, a higher rate of the gains, or half the dose, each with a decay as much weaker."""
+    """Twice the steps, a higher rate of the gains, or half the dose, each with a decay as much
+    weaker.
+    """
     training = TrainingSection(epochs=10, **SGD)
     once = decay_of(1.0, training, 100)
     assert decay_of(1.0, training, 200) == pytest.approx(once / 2)
@@ -47,9 +51,11 @@ def test_a_dose_of_another_optimizer_is_refused(change: dict[str, str]) -> None:
 
 @pytest.mark.parametrize(("gradients", "late"), [("none", 1.0), ("zero", 0.7)])
 def test_a_step_of_decay_by_hand(gradients: str, late: float) -> None:
-    """Rate 0.1 · 6, decay 0.5: γ ← γ · (1 - 0.3), and with momentum 0.9 (1 - 0.3) · 0.7 - 0.9 · 0.3 = 0.22 after two.
+    """Rate 0.1 · 6, decay 0.5: γ ← γ · (1 - 0.3), and with momentum 0.9 (1 - 0.3) · 0.7 - 0.9 · 0.3
+    = 0.22 after two.
 
-    Two layers delay the input by two steps, so of layer 1's four gains the last two are never heard of.
+    Two layers delay the input by two steps, so of layer 1's four gains the last two are never heard
+    of.
     """
     treatment = Treatment(1.0, gradients, 6.0)
     network = NetworkSection(layers=(4, "D8"), timesteps=4)
@@ -58,12 +64,17 @@ def test_a_step_of_decay_by_hand(gradients: str, late: float) -> None:
     config = Config(data=DataSection(height=4, width=4), network=network, training=training)
     module = TrainingModule(model, training, training_inputs(config))
     (optimizer,), _ = module.configure_optimizers()
-    callback, trainer = TreatGains(treatment), type("Trainer", (), {"global_step": 0, "optimizers": [optimizer]})
+    callback, trainer = (
+        TreatGains(treatment),
+        type("Trainer", (), {"global_step": 0, "optimizers": [optimizer]}),
+    )
     callback.on_train_start(trainer, module)
     gains = [norm.weight for norm in model.layers[0].bntt]
     for left in (0.7, 0.22):
         optimizer.zero_grad()
-        model(torch.ones(4, 2, 3, 4, 4)).sum().mul(0).backward()  # gradients of zero, where an answer hears of them
+        model(torch.ones(4, 2, 3, 4, 4)).sum().mul(
+            0
+        ).backward()  # gradients of zero, where an answer hears of them
         callback.on_before_optimizer_step(trainer, module, optimizer)
         optimizer.step()
         of_late = 1.0 if late == 1 else left
@@ -72,12 +83,16 @@ def test_a_step_of_decay_by_hand(gradients: str, late: float) -> None:
 
 
 def test_silence_and_burst_by_hand() -> None:
-    """Ten steps; the image arrives at 1, the last two come too late: six in between, in thirds of two."""
+    """Ten steps; the image arrives at 1, the last two come too late: six in between, in thirds of
+    two.
+    """
     rates = np.array([[0, 0.5, 0.001, 0.5, 0.5, 0.02, 0.0, 0.0, 0.3, 0.5]])
     found = pd.concat(doses.of_layer(rates, "conv1", 1, 7))
     assert values(found, measure=doses.EARLY) == [0.5]
     assert values(found, measure=doses.LATE) == [0.5]
-    assert values(found, measure=doses.BURST) == pytest.approx([(0 + 0.3 + 0.5) / 3 - (0.02 + 0) / 2])
+    assert values(found, measure=doses.BURST) == pytest.approx(
+        [(0 + 0.3 + 0.5) / 3 - (0.02 + 0) / 2]
+    )
     assert values(found, measure=doses.RATE).tolist() == rates[0].tolist()
     last = pd.concat(doses.of_layer(rates, "fc1", 1, 10))
     assert doses.BURST not in set(last["measure"]), "all its steps can change the answer"
@@ -112,12 +127,20 @@ def test_the_whole_experiment(setup: Setup) -> None:
     }  # fmt: skip
     table = result.table
     assert set(table["trainings"]) == {2} and set(table["n"]) == {6}
-    assert rows(table, gradients="none", rate=2.0, measure=doses.SPIKES)["dose"].tolist() == [0.0, 0.02, 1.0]
+    assert rows(table, gradients="none", rate=2.0, measure=doses.SPIKES)["dose"].tolist() == [
+        0.0,
+        0.02,
+        1.0,
+    ]
     assert len(rows(table, gradients="zero", measure=doses.RIGHT)) == 1
     assert any("1 by a rate of 1: " in note for note in result.notes)
-    assert "2 epochs of 3 steps of 2 images" in result.notes[0]  # of three classes of three, 40 % are set aside
+    assert (
+        "2 epochs of 3 steps of 2 images" in result.notes[0]
+    )  # of three classes of three, 40 % are set aside
     assert verdicts["conv1 silent steps, late at dose 1, gains' rate 2 against 1"].n == 6
-    assert sum("gains' rate" in what for what in verdicts) == 3 + 2, "three layers, spikes and accuracy, at one dose"
+    assert sum("gains' rate" in what for what in verdicts) == 3 + 2, (
+        "three layers, spikes and accuracy, at one dose"
+    )
     assert not list(setup.cache.directory.glob("*/epochs"))
 
 
@@ -130,7 +153,9 @@ def test_gains_without_gradient_stay_and_zeros_take_them(setup: Setup) -> None:
         treatment = Treatment(0.02, gradients, 2.0)
         network = dosed(setup, config, section.training, treatment).network
         gain = np.abs(np.asarray(network.layers[0].inputs[0].gain)).mean(axis=1)
-        left[gradients] = gain[7] / gain[3]  # three layers, nine steps: currents of the first six reach the answer
+        left[gradients] = (
+            gain[7] / gain[3]
+        )  # three layers, nine steps: currents of the first six reach the answer
     assert left["none"] > 1.2, "they stay while the others decay"
     assert left["zero"] == pytest.approx(1, abs=0.1), "they decay alike"
 

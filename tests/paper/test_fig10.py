@@ -19,7 +19,9 @@ def test_energy_is_a_mean_over_the_pixels_of_an_object() -> None:
     maps = np.array([[[1, 1, 3, 3]], [[0, 0, 0, 8]]], np.float32)
     objects = np.array([[[1, 1, 0, 0]], [[0, 0, 0, 1]]], bool)
     np.testing.assert_allclose(energy_on(maps, objects), [[1, 3], [0, 8]])
-    np.testing.assert_allclose(energy_on(np.ones((1, 1, 2), np.float32), objects), [[1, 1]])  # a coarser map
+    np.testing.assert_allclose(
+        energy_on(np.ones((1, 1, 2), np.float32), objects), [[1, 1]]
+    )  # a coarser map
 
 
 def energies(*shares: float, n: int = 20) -> np.ndarray:
@@ -48,7 +50,9 @@ def test_early_and_late_are_the_first_and_last_third() -> None:
 
 def test_a_step_counts_by_its_energy_and_silence_has_no_share() -> None:
     silent = np.array([[0.0, 0.0], [0.0, 0.0], [0.0, 0.0]])
-    found = shares(np.array([[[3.0, 1.0], [0.0, 1.0], [0.0, 0.0], [0.0, 0.0], [2.0, 0.0], [1.0, 3.0]]]), 0)
+    found = shares(
+        np.array([[[3.0, 1.0], [0.0, 1.0], [0.0, 0.0], [0.0, 0.0], [2.0, 0.0], [1.0, 3.0]]]), 0
+    )
     np.testing.assert_allclose([found["early"], found["late"]], [[3 / 5], [3 / 6]])
     assert np.isnan(found["step 2"]).all()
     assert np.isnan(list(shares(silent[None], 0).values())).all()
@@ -57,13 +61,19 @@ def test_a_step_counts_by_its_energy_and_silence_has_no_share() -> None:
 def test_judgement_of_attention_that_settles() -> None:
     settles, even = energies(0.5, 0.5, 0.9), energies(0.5, 0.5, 0.5)
     assert judged(settles, even) == ["yes", "yes", "yes", "yes", "yes"]
-    assert judged(even, settles) == ["yes", "no difference seen", "no difference seen", "no"]  # no image prefers one
+    assert judged(even, settles) == [
+        "yes",
+        "no difference seen",
+        "no difference seen",
+        "no",
+    ]  # no image prefers one
     assert judged(energies(0.7, 0.5, 0.2), even) == ["no", "no", "no", "no", "no"]
     assert set(judged(energies(0.5, 0.5, 0.9, n=1), energies(0.5, 0.5, 0.5, n=1))) == {"cannot say"}
 
 
 def test_silent_images_and_ties_do_not_count() -> None:
-    # Of forty images sixteen are silent late, four have exactly a half, and sixteen of the other twenty have more.
+    # Of forty images sixteen are silent late, four have exactly a half, and sixteen of the other
+    # twenty have more.
     late = [0.9, 0.8, 0.7, 0.6, 0.1, 0.5, np.nan, np.nan, np.nan, np.nan] * 4
     parts = [
         measured(values, map=name, layer="conv1", when=when)
@@ -85,7 +95,9 @@ def test_of_few_images_only_the_sign_test_says_something() -> None:
 
 def test_a_layer_that_is_always_silent_late_is_claimed_nothing_of() -> None:
     claims = judge(measured([0.5, 0.5], map=SAM, layer="conv1", when="early"))
-    assert [claim.what for claim in claims] == ["conv1: share of the energy on the predicted object, early"]
+    assert [claim.what for claim in claims] == [
+        "conv1: share of the energy on the predicted object, early"
+    ]
 
 
 def test_the_left_half_gets_what_the_predicted_object_does_not() -> None:
@@ -119,19 +131,28 @@ def test_two_images_side_by_side(tmp_path: Path) -> None:
 
 def test_two_digits_in_a_scene(tmp_path: Path) -> None:
     digits = {"data": DataSection(source="cluttered-digits", height=16, width=24)}
-    result = fig10.run(small_setup(tmp_path, digits, two_objects=2, checkpoint="cluttered-digits", layers=("conv4",)))
+    result = fig10.run(
+        small_setup(
+            tmp_path, digits, two_objects=2, checkpoint="cluttered-digits", layers=("conv4",)
+        )
+    )
     assert len(result.claims) == 5
     assert result.notes[2].startswith("Scenes of two digits cannot be exchanged")
 
 
 def test_none_taken_for_its_objects_is_one_line(tmp_path: Path) -> None:
     setup = small_setup(tmp_path, two_objects=2)
-    labels = np.where(setup.images.labels == 0, 1, 2)  # the network answers 0 wherever it sees noise
+    labels = np.where(
+        setup.images.labels == 0, 1, 2
+    )  # the network answers 0 wherever it sees noise
     setup.images = replace(setup.images, labels=labels)
     network = setup.networks.surrogate.network
-    silent = replace(network, readout=replace(network.readout, weight=np.zeros_like(network.readout.weight)))
+    silent = replace(
+        network, readout=replace(network.readout, weight=np.zeros_like(network.readout.weight))
+    )
     setup.networks.surrogate = replace(setup.networks.surrogate, network=silent)
     with pytest.raises(
-        InputError, match=r"none of 2 images with two objects is taken for one of the two; use a better"
+        InputError,
+        match=r"none of 2 images with two objects is taken for one of the two; use a better",
     ):
         fig10.run(setup)

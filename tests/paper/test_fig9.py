@@ -30,8 +30,11 @@ EPSILONS = (0.0, 0.01, 0.03)
 
 def test_share_of_the_range_survived_is_an_area() -> None:
     right = np.array([[1, 1, 1], [1, 1, 0], [1, 0, 0], [1, 0, 1], [0, 0, 0]], bool)
-    # The range is 0.03, in pieces of 1/3 and 2/3: a trapezoid counts half where one of its ends is wrong.
-    np.testing.assert_allclose(survived(right, EPSILONS), [1, 1 / 3 + 1 / 3, 1 / 6, 1 / 6 + 1 / 3, 0])
+    # The range is 0.03, in pieces of 1/3 and 2/3: a trapezoid counts half where one of its ends is
+    # wrong.
+    np.testing.assert_allclose(
+        survived(right, EPSILONS), [1, 1 / 3 + 1 / 3, 1 / 6, 1 / 6 + 1 / 3, 0]
+    )
 
 
 def answered(right: dict[tuple[str, Through], list[list[bool]]]) -> pd.DataFrame:
@@ -51,7 +54,8 @@ def test_accuracy_is_compared_on_images_that_both_get_right_when_clean() -> None
             ("ANN", "ann"): [until] * 10 + [never],
             ("ANN", "snn"): [always] * 10 + [never],
             ("SNN", "ann"): [[True, False, False]] * 10 + [always],
-            ("SNN", "snn"): [always] * 11,  # as robust as can be to itself, but not to the ANN's attack
+            ("SNN", "snn"): [always]
+            * 11,  # as robust as can be to itself, but not to the ANN's attack
             ("ANN", "ann-iterated"): [until] * 10 + [never],
             ("ANN", "snn-iterated"): [always] * 10 + [never],
             ("SNN", "ann-iterated"): [always] * 11,
@@ -67,7 +71,9 @@ def test_accuracy_is_compared_on_images_that_both_get_right_when_clean() -> None
 
 
 def test_without_an_image_that_both_get_right_nothing_can_be_said() -> None:
-    right = answered({(network, through): [[False] * 3] * 4 for network in ("ANN", "SNN") for through in ABOUT})
+    right = answered(
+        {(network, through): [[False] * 3] * 4 for network in ("ANN", "SNN") for through in ABOUT}
+    )
     assert [(claim.same, claim.n) for claim in accuracy_claims(right, 0)] == [("cannot say", 0)] * 3
 
 
@@ -87,7 +93,9 @@ def test_the_shift_of_grad_cam_by_hand() -> None:
     found = grad_cam_shifts(before.astype(np.float32), after.astype(np.float32))
     moved = {measure: each["value"].tolist() for measure, each in found.groupby("measure")}
     np.testing.assert_allclose(moved["heatmap shift"], [0, 1])  # equal up to a factor; turned round
-    np.testing.assert_allclose(moved["mass shift"], [0, 0.5])  # 1/4, 3/4 becomes 3/4, 1/4: half of it has moved
+    np.testing.assert_allclose(
+        moved["mass shift"], [0, 0.5]
+    )  # 1/4, 3/4 becomes 3/4, 1/4: half of it has moved
     np.testing.assert_array_equal(moved["mass shift"], moved["mass shift, summed over steps"])
 
 
@@ -98,27 +106,43 @@ def test_without_an_attack_no_map_moves_but_another_seed_moves_sam(tmp_path: Pat
         assert (found["value"] > 0).any() if change == RESEEDED else (found["value"] == 0).all()
     claims = shift_claims(shifts, 0.0, 0)
     assert {claim.same for claim in claims} == {"no difference seen"}
-    assert len(claims) == 2 + len(MEASURES) - 1  # one per convolution, and the other measures at the last
-    assert "by 0.0000 (ANN's attack), 0.0000 (SNN's attack)" in note_on_noise(summary(shifts), "mass shift", 0.0)
+    assert (
+        len(claims) == 2 + len(MEASURES) - 1
+    )  # one per convolution, and the other measures at the last
+    assert "by 0.0000 (ANN's attack), 0.0000 (SNN's attack)" in note_on_noise(
+        summary(shifts), "mass shift", 0.0
+    )
 
 
 @pytest.mark.parametrize("show_images", [True, False])
-def test_fig9_measures_every_line_and_draws_with_fig7_beside_it(tmp_path: Path, show_images: bool) -> None:
+def test_fig9_measures_every_line_and_draws_with_fig7_beside_it(
+    tmp_path: Path, show_images: bool
+) -> None:
     setup = small_setup(
-        tmp_path, epsilons=(0.0, 0.05), strong_epsilon=0.05, attack_iterations=2, show_images=show_images
+        tmp_path,
+        epsilons=(0.0, 0.05),
+        strong_epsilon=0.05,
+        attack_iterations=2,
+        show_images=show_images,
     )
     result = fig9.run(setup)
     table = result.table
     accuracies = rows(table, measure="accuracy")
-    assert len(accuracies) == 2 * (10 + 2)  # two strengths; two networks under five attacks, and two differences
+    assert len(accuracies) == 2 * (
+        10 + 2
+    )  # two strengths; two networks under five attacks, and two differences
     clean = rows(accuracies, epsilon=0).groupby("network")["mean"].first()
     assert clean["SNN − ANN"] == pytest.approx(clean["SNN"] - clean["ANN"])
     assert (table["low"] <= table["mean"]).all() and (table["mean"] <= table["high"]).all()
     assert table[table["measure"] != "accuracy"]["mean"].between(0, 1).all()
     seen, shifts = result.beside["fig7"], rows(result.values, measure="heatmap shift", epsilon=0.05)
     expected = {
-        "Grad-CAM": values(shifts, map="Grad-CAM", change="attacked through the ANN, iterated").mean(),
-        "SAM": values(shifts, map="SAM", layer="conv2", change="attacked through the SNN, iterated").mean(),
+        "Grad-CAM": values(
+            shifts, map="Grad-CAM", change="attacked through the ANN, iterated"
+        ).mean(),
+        "SAM": values(
+            shifts, map="SAM", layer="conv2", change="attacked through the SNN, iterated"
+        ).mean(),
     }
     assert dict(zip(seen.table["map"], seen.table["mean"], strict=True)) == pytest.approx(expected)
     assert seen.claims[0].n == 9
@@ -138,13 +162,17 @@ def test_the_snn_answers_with_several_seeds(tmp_path: Path) -> None:
     np.testing.assert_array_equal(values(found, network="SNN", change=ABOUT["snn"]), expected)
 
 
-def test_an_attack_changes_pixels_by_its_strength_and_nothing_else_and_is_computed_once(tmp_path: Path) -> None:
+def test_an_attack_changes_pixels_by_its_strength_and_nothing_else_and_is_computed_once(
+    tmp_path: Path,
+) -> None:
     setup = small_setup(tmp_path)
     clean, seen = setup.images, set()
     for through in ABOUT:
         assert attacked(setup, through, 0.0).sha256 == clean.sha256
         changed = attacked(setup, through, 0.01)
-        distance = np.abs(changed.pixels - clean.pixels) * 0.25  # in the 0 … 1 range; the standard deviation is 0.25
+        distance = (
+            np.abs(changed.pixels - clean.pixels) * 0.25
+        )  # in the 0 … 1 range; the standard deviation is 0.25
         assert distance.max() == pytest.approx(0.01, rel=1e-4) and (distance > 0).mean() > 0.5
         np.testing.assert_array_equal(changed.indices, clean.indices)
         np.testing.assert_array_equal(changed.labels, clean.labels)

@@ -32,14 +32,18 @@ def test_estimates_stand_where_their_names_say(tmp_path: Path, saved: list[Figur
     surrogate, converted = first.containers
     np.testing.assert_allclose(surrogate.lines[0].get_xydata(), [[0.5, -0.11], [0.3, 0.89]])
     np.testing.assert_allclose(converted.lines[0].get_xydata(), [[0.2, 0.11]])
-    np.testing.assert_allclose(surrogate.lines[2][0].get_segments()[0], [[0.4, -0.11], [0.7, -0.11]])
+    np.testing.assert_allclose(
+        surrogate.lines[2][0].get_segments()[0], [[0.4, -0.11], [0.7, -0.11]]
+    )
     assert [to_hex(each.lines[0].get_color()) for each in first.containers] == list(PALETTE[:2])
     np.testing.assert_allclose(second.containers[1].lines[0].get_xydata(), [[0.9, 1.11]])
     assert not any(len(each.lines[0].get_xydata()) for each in third.containers)
     np.testing.assert_allclose(fourth.containers[1].lines[0].get_xydata(), [[0.8, 0.11]])
     assert [label.get_text() for label in first.get_yticklabels()] == ["SAM", "count"]
     assert (first.get_title(), second.get_title(), fourth.get_title()) == ("as is", "decoys", "")
-    assert {"energy", "IoU", "● surrogate", "● converted"} <= {text.get_text() for text in sheet.texts}
+    assert {"energy", "IoU", "● surrogate", "● converted"} <= {
+        text.get_text() for text in sheet.texts
+    }
     assert first.get_xlim() == (0, 1)
 
 

@@ -1,4 +1,6 @@
-"""The experiments beyond the paper on whether maps find objects: planted maps, verdicts, small runs to the end."""
+"""The experiments beyond the paper on whether maps find objects: planted maps, verdicts, small runs
+to the end.
+"""
 
 from dataclasses import replace
 
@@ -27,7 +29,11 @@ from spikesam.pipeline.measures.statistics import Estimate
 from tests.paper.setups import small_setup
 from tests.paper.test_scenes import image_set
 
-BETTER, WORSE, NEITHER = Estimate(9, 0.2, 0.1, 0.3), Estimate(9, -0.2, -0.3, -0.1), Estimate(9, 0, -0.1, 0.1)
+BETTER, WORSE, NEITHER = (
+    Estimate(9, 0.2, 0.1, 0.3),
+    Estimate(9, -0.2, -0.3, -0.1),
+    Estimate(9, 0, -0.1, 0.1),
+)
 
 
 @pytest.fixture
@@ -78,7 +84,9 @@ def test_a_map_that_favours_no_image_scores_the_mean_of_them():
     mosaic = mosaics(images, 2, 2, seed=0)
     union = [mask.astype(float) for mask in mosaic.images.masks]
     scores = mean_of_parts(union, mosaic, [0, 3])
-    np.testing.assert_allclose(values(scores, measure="energy in object"), 0.25)  # objects are equally large
+    np.testing.assert_allclose(
+        values(scores, measure="energy in object"), 0.25
+    )  # objects are equally large
     first = mean_of_parts([masks[0].astype(float) for masks in mosaic.masks], mosaic, [0, 3])
     np.testing.assert_allclose(values(first, measure="pointing game"), 0.25)
 
@@ -124,7 +132,12 @@ def test_layers_are_compared_image_by_image():
 
 def test_conditions_follow_what_the_images_allow(setup):
     names = [condition.name for condition in conditions(setup, setup.images)]
-    assert names == ["as is", "pasted on mean", "pasted on texture", "among decoys"]  # three classes: no four images
+    assert names == [
+        "as is",
+        "pasted on mean",
+        "pasted on texture",
+        "among decoys",
+    ]  # three classes: no four images
     five = image_set(count=10, classes=5)
     found = {condition.name: condition for condition in conditions(setup, five)}
     assert list(found) == [*names[:3], "four images: predicted", "four images: any"]
@@ -133,7 +146,8 @@ def test_conditions_follow_what_the_images_allow(setup):
         found["four images: predicted"].asked(mosaic.labels[:, 3]).masks[0], mosaic.masks[0][3]
     )
     np.testing.assert_array_equal(
-        found["four images: any"].asked(mosaic.labels[:, 3]).masks[0], np.logical_or.reduce(mosaic.masks[0])
+        found["four images: any"].asked(mosaic.labels[:, 3]).masks[0],
+        np.logical_or.reduce(mosaic.masks[0]),
     )
     assert recognised(found["four images: any"], mosaic.labels[:, 3]).all()
     assert not recognised(found["four images: any"], np.full(10, 7)).any()
@@ -152,13 +166,17 @@ def test_localisation_to_the_end(setup):
     assert (setup.out / "localisation.png").stat().st_size > 10_000
     for condition in ("as is", "pasted on mean", "pasted on texture", "among decoys"):
         found = rows(result.table, condition=condition, subset="all", network="surrogate")
-        assert set(rows(found, measure="IoU")["method"]) == {*localisation.METHODS} - {localisation.ANY_OF_FOUR}
+        assert set(rows(found, measure="IoU")["method"]) == {*localisation.METHODS} - {
+            localisation.ANY_OF_FOUR
+        }
         assert set(found["n"]) == {8, 9}  # one object is unknown; accuracy is of all
         assert (found["low"] <= found["mean"]).all() and (found["mean"] <= found["high"]).all()
     as_is = rows(result.table, condition="as is", subset="all", network="surrogate")
     gaussian = rows(as_is, method="centred Gaussian", measure="pointing game")
     assert gaussian["mean"].tolist() == [0]  # the objects lie at the left
-    assert len(result.claims) == 2 * 4 * 4 + 2 * 3  # of two layers: both networks in each, and one against the other
+    assert (
+        len(result.claims) == 2 * 4 * 4 + 2 * 3
+    )  # of two layers: both networks in each, and one against the other
     assert rows(result.table, condition="negatives")["measure"].tolist() == ["accuracy"]
 
 

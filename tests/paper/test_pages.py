@@ -17,7 +17,8 @@ from spikesam.recordings.errors import InputError
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 TEMPLATES = sorted((DOCS / "_filled").glob("*.md"))
-# Numbers that nobody measured here: γ, λ, ε, learning rates and shares of thresholds, and the levels of tests.
+# Numbers that nobody measured here: γ, λ, ε, learning rates and shares of thresholds, and the
+# levels of tests.
 SETTINGS = {"0.1", "0.2", "0.5", "0.7", "0.8", "0.9", "0.008", "0.032", "95 %", "5 %"}
 
 
@@ -51,7 +52,9 @@ def test_tables_and_values_are_small(ending: str, most: int) -> None:
 
 def rows() -> Rows:
     found = [("conv1", "0.0", 3.0), ("conv2", "0.0", 5.0), ("conv1", "1", 4.0)]
-    return Rows("fig3.csv", [dict(zip(("layer", "gamma", "mean"), each, strict=True)) for each in found])
+    return Rows(
+        "fig3.csv", [dict(zip(("layer", "gamma", "mean"), each, strict=True)) for each in found]
+    )
 
 
 def test_rows_are_named_by_their_columns() -> None:
@@ -62,7 +65,9 @@ def test_rows_are_named_by_their_columns() -> None:
 def test_a_number_that_is_not_there_is_refused() -> None:
     with pytest.raises(InputError, match=r"^fig3.csv layer = conv3: no such row$"):
         rows()(layer="conv3")
-    with pytest.raises(InputError, match=r"^fig3.csv: no column 'map', expected one of layer, gamma, mean$"):
+    with pytest.raises(
+        InputError, match=r"^fig3.csv: no column 'map', expected one of layer, gamma, mean$"
+    ):
         rows()(map="SAM")
     with pytest.raises(InputError, match=r"^fig3.csv layer = conv1: 2 rows, expected one$"):
         rows()(layer="conv1").mean  # noqa: B018
@@ -81,7 +86,9 @@ def test_a_number_that_is_not_there_is_refused() -> None:
     ],
 )
 def test_verdicts_count_claims(tmp_path: Path, same: list[str], expected: str) -> None:
-    claims = pd.DataFrame({"what": [f"conv{place}: error" for place in range(len(same))], "same": same})
+    claims = pd.DataFrame(
+        {"what": [f"conv{place}: error" for place in range(len(same))], "same": same}
+    )
     claims = pd.concat([claims, pd.DataFrame({"what": ["conv1: rate"], "same": ["no"]})])
     claims.to_csv(tmp_path / "fig6.claims.csv", index=False)
     folder = Folder(tmp_path)
@@ -121,7 +128,10 @@ def test_the_command_fills_templates(
             "_filled/page.md: digits/fig3.csv layer = conv9: no such row",
         ),
         ('{{ results["digits"]("fig4").mean }}', "fig4.csv: cannot be read as a table"),
-        ("{{ results.letters.config }}", "_filled/page.md: 'dict object' has no attribute 'letters'"),
+        (
+            "{{ results.letters.config }}",
+            "_filled/page.md: 'dict object' has no attribute 'letters'",
+        ),
         ("{% if %}", "_filled/page.md: Expected an expression"),
     ],
 )
@@ -133,9 +143,13 @@ def test_a_template_that_asks_for_what_is_not_there_is_one_line(
     assert message in refused(main, "pages")
 
 
-def test_without_results_there_are_no_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Any) -> None:
+def test_without_results_there_are_no_pages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Any
+) -> None:
     monkeypatch.chdir(tmp_path)
-    assert "docs/results: no folder there holds results; run from the root" in refused(main, "pages")
+    assert "docs/results: no folder there holds results; run from the root" in refused(
+        main, "pages"
+    )
 
 
 def test_numbers_are_written_with_a_real_minus() -> None:
@@ -156,7 +170,9 @@ def test_figures_are_drawn_again_from_the_tables(
     tables = {"doses.csv", "fig6.csv", "fig9.csv", "config.toml"}
     for path in (DOCS / "results").glob("*/*"):
         if path.name in tables:
-            (copy := tmp_path / path.relative_to(DOCS.parent)).parent.mkdir(parents=True, exist_ok=True)
+            (copy := tmp_path / path.relative_to(DOCS.parent)).parent.mkdir(
+                parents=True, exist_ok=True
+            )
             copy.write_bytes(path.read_bytes())
     (tmp_path / "configs").symlink_to(DOCS.parent / "configs")
     monkeypatch.chdir(tmp_path)

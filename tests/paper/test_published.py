@@ -1,4 +1,6 @@
-"""The authors' published VGG11: a file of that kind is read, imported and drawn; others are refused in one line."""
+"""The authors' published VGG11: a file of that kind is read, imported and drawn; others are refused
+in one line.
+"""
 
 from __future__ import annotations
 
@@ -46,14 +48,18 @@ def saved(path: Path, state: Any, **others: Any) -> Path:
 
 
 def spikes_by_hand(state: dict[str, torch.Tensor], inputs: torch.Tensor) -> list[torch.Tensor]:
-    """The authors' recurrence, written anew: input spikes (T, C, H, W) -> of each convolution (T, C, H, W)."""
+    """The authors' recurrence, written anew: input spikes (T, C, H, W) -> of each convolution (T,
+    C, H, W).
+    """
     membranes: list[Any] = [0.0] * len(WIDTHS)
     fired: list[list[torch.Tensor]] = [[] for _ in WIDTHS]
     for step, arriving in enumerate(inputs):
         for number in range(1, len(WIDTHS) + 1):
             if number in POOLED:
                 arriving = functional.avg_pool2d(arriving, 2)
-            current = functional.conv2d(arriving[None], state[f"module.conv{number}.weight"], padding=1)[0]
+            current = functional.conv2d(
+                arriving[None], state[f"module.conv{number}.weight"], padding=1
+            )[0]
             mean, variance, gain = (
                 state[f"module.bn{number}_list.{step}.{name}"][:, None, None]
                 for name in ("running_mean", "running_var", "weight")
@@ -66,7 +72,9 @@ def spikes_by_hand(state: dict[str, torch.Tensor], inputs: torch.Tensor) -> list
     return [torch.stack(each) for each in fired]
 
 
-def test_a_file_is_read_imported_and_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_is_read_imported_and_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     state, data = small_state(), class_folders(tmp_path / "images", per_class=1)
     path, out = saved(tmp_path / "model.pth.tar", state), tmp_path / "out"
     main(["checkpoint", str(path)])
@@ -79,9 +87,25 @@ def test_a_file_is_read_imported_and_drawn(tmp_path: Path, capsys: pytest.Captur
     assert table[STEPS - 9].split()[1].endswith("*")
     assert table[-1].startswith("no figures: they need images, give --data")
 
-    main(["checkpoint", str(path), "--data", str(data), "--out", str(out), "--images", "3", "--shown", "1"])
+    main(
+        [
+            "checkpoint",
+            str(path),
+            "--data",
+            str(data),
+            "--out",
+            str(out),
+            "--images",
+            "3",
+            "--shown",
+            "1",
+        ]
+    )
     told = capsys.readouterr().out
-    assert "surrogate, conv6: activity late, to the last step of the recording (paper: active, then zero)" in told
+    assert (
+        "surrogate, conv6: activity late, to the last step of the recording (paper: active, then "
+        "zero)" in told
+    )
     assert (out / "fig5.png").stat().st_size
     assert (out / "fig6_rate.png").stat().st_size
     checkpoint = load_checkpoint(str(out / "checkpoint.safetensors"))
@@ -102,10 +126,22 @@ def without(state: dict[str, torch.Tensor], name: str) -> dict[str, torch.Tensor
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda state: without(state, "module.conv3.weight"), "no 'layers.2.synapses.weight' of the authors' VGG11"),
-        (lambda state: state | {"module.bntt1.0.weight": torch.ones(3)}, "got 'module.bntt1.0.weight', expected names"),
-        (lambda state: state | {"module.conv2.weight": torch.ones(4, 9, 3, 3)}, r"has shape \(4, 9, 3, 3\), expected"),
-        (lambda state: without(state, "module.bn4_list.7.weight"), "layers.3.bntt.7.weight has shape none"),
+        (
+            lambda state: without(state, "module.conv3.weight"),
+            "no 'layers.2.synapses.weight' of the authors' VGG11",
+        ),
+        (
+            lambda state: state | {"module.bntt1.0.weight": torch.ones(3)},
+            "got 'module.bntt1.0.weight', expected names",
+        ),
+        (
+            lambda state: state | {"module.conv2.weight": torch.ones(4, 9, 3, 3)},
+            r"has shape \(4, 9, 3, 3\), expected",
+        ),
+        (
+            lambda state: without(state, "module.bn4_list.7.weight"),
+            "layers.3.bntt.7.weight has shape none",
+        ),
         (lambda state: state | {"module.fc1.weight": "text"}, "tensors in `state_dict`"),
     ],
 )
@@ -121,7 +157,9 @@ class Runs:
         return Path.touch, (Path("ran"),)
 
 
-def test_nothing_in_a_file_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Any) -> None:
+def test_nothing_in_a_file_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Any
+) -> None:
     monkeypatch.chdir(tmp_path)
     saved(Path("model.pth.tar"), small_state(), epoch=Runs())
     Path("plain.pickle").write_bytes(pickle.dumps({"state_dict": Runs()}))

@@ -20,7 +20,13 @@ from paper.measures.tables import measured
 from paper.pages.fill import experiments_page
 from spikesam.pipeline.measures.statistics import Estimate
 
-ABOUT = {"images": "digits/val", "seed": "0", "command": "command", "seconds": "3", "seconds before": "80"}
+ABOUT = {
+    "images": "digits/val",
+    "seed": "0",
+    "command": "command",
+    "seconds": "3",
+    "seconds before": "80",
+}
 
 
 def left(path: Path) -> str:
@@ -38,11 +44,16 @@ def left(path: Path) -> str:
 
 def test_tables_hold_what_was_found(tmp_path: Path) -> None:
     left(tmp_path)
-    assert (tmp_path / "fig8.csv").read_text() == "layer,gamma,n,mean\nconv1,0.1,3,0.33333\nconv2,0.1,3,2.0\n"
+    assert (
+        tmp_path / "fig8.csv"
+    ).read_text() == "layer,gamma,n,mean\nconv1,0.1,3,0.33333\nconv2,0.1,3,2.0\n"
     first, second, third = (tmp_path / "fig8.claims.csv").read_text(encoding="utf-8").splitlines()
     assert first == "what,paper,ours,same,n,p,p_holm,mean,low,high"
     # The interval reaches 0.1333 towards 0, which is 1.96 standard errors: 0.3333 is 4.9 of them.
-    assert second == "error at γ = 0,highest,0.81 (0.79 … 0.83),yes,100,9.59e-07,9.59e-07,0.333,0.2,0.4"
+    assert (
+        second
+        == "error at γ = 0,highest,0.81 (0.79 … 0.83),yes,100,9.59e-07,9.59e-07,0.333,0.2,0.4"
+    )
     assert third == "same | bits,–,<b>,yes,4,,,,,"
 
 
@@ -54,17 +65,24 @@ def test_a_page_is_made_from_the_tables(tmp_path: Path) -> None:
     assert page.index("## Fig. 2\n") < page.index("## Fig. 8: γ\n")
     assert "| error at γ = 0 | highest | 0.81 (0.79 … 0.83) | yes | &lt; 0.001 | 100 |\n" in page
     assert "| same \\| bits | – | &lt;b> | yes |  | 4 |\n" in page
-    figures = "![Fig. 8: γ](fig8.png)\n\n![Fig. 8: γ](fig8_rate.png)\n\nSilent steps do not count.\n"
+    figures = (
+        "![Fig. 8: γ](fig8.png)\n\n![Fig. 8: γ](fig8_rate.png)\n\nSilent steps do not count.\n"
+    )
     assert figures in page and "fig8_2" not in page and "fig88" not in page
     assert page.endswith(
-        "`command`, seed 0: 3 s, and before that 80 s for networks, recordings and maps that it found made.\n"
+        "`command`, seed 0: 3 s, and before that 80 s for networks, recordings and maps that it "
+        "found made.\n"
     )
 
 
 def test_direction_needs_an_interval_that_excludes_zero() -> None:
     assert verdict(Estimate(9, 0.2, 0.1, 0.3)) == "yes"
     assert verdict(Estimate(9, -0.2, -0.3, -0.1)) == "no"
-    assert verdict(Estimate(9, 0.0, -0.1, 0.1)) == verdict(Estimate(9, 0.05, 0.0, 0.1)) == "no difference seen"
+    assert (
+        verdict(Estimate(9, 0.0, -0.1, 0.1))
+        == verdict(Estimate(9, 0.05, 0.0, 0.1))
+        == "no difference seen"
+    )
 
 
 def test_one_image_gives_neither_verdict_nor_interval() -> None:
@@ -79,7 +97,11 @@ def test_one_image_gives_neither_verdict_nor_interval() -> None:
 def test_the_first_of_two_conditions_is_claimed_to_be_larger() -> None:
     sam, grad_cam = measured([0.3, 0.5, 0.7]), measured([0.2, 0.4, 0.6])
     found = compared("variance", "SAM's is larger", {"SAM": sam, "Grad-CAM": grad_cam})
-    assert (found.ours, found.same, found.n) == ("SAM 0.5, Grad-CAM 0.4; SAM − Grad-CAM: 0.1 (0.1 … 0.1)", "yes", 3)
+    assert (found.ours, found.same, found.n) == (
+        "SAM 0.5, Grad-CAM 0.4; SAM − Grad-CAM: 0.1 (0.1 … 0.1)",
+        "yes",
+        3,
+    )
     assert found.gain is not None and found.gain.mean == pytest.approx(0.1)
     assert found.p == 0
     assert compared("variance", "", {"Grad-CAM": grad_cam, "SAM": sam}).same == "no"
@@ -93,15 +115,23 @@ def test_the_first_of_two_conditions_is_claimed_to_be_larger() -> None:
 
 
 def test_claims_are_judged_as_a_family() -> None:
-    # Reaches of 1.96 standard errors: 3 of them are p = 0.0027, 2.2 of them 0.0278, and twice that is above 0.05.
+    # Reaches of 1.96 standard errors: 3 of them are p = 0.0027, 2.2 of them 0.0278, and twice that
+    # is above 0.05.
     clear = judged("a", "", "", Estimate(50, 3.0, 3 - 1.96, 3 + 1.96))
     weak = judged("b", "", "", Estimate(50, -2.2, -2.2 - 1.96, -2.2 + 1.96))
     none = judged("c", "", "", Estimate(50, 0.1, 0.1 - 1.96, 0.1 + 1.96))
     equal_bits = Claim("d", "", "", "yes", 4)
     assert [claim.same for claim in (clear, weak, none)] == ["yes", "no", "no difference seen"]
     found = over_family([weak, equal_bits, clear, none])
-    assert [claim.same for claim in found] == ["no difference seen", "yes", "yes", "no difference seen"]
-    assert [claim.p_holm for claim in found] == pytest.approx([0.0556, None, 0.0081, 0.920], abs=5e-4)
+    assert [claim.same for claim in found] == [
+        "no difference seen",
+        "yes",
+        "yes",
+        "no difference seen",
+    ]
+    assert [claim.p_holm for claim in found] == pytest.approx(
+        [0.0556, None, 0.0081, 0.920], abs=5e-4
+    )
     assert over_family([weak])[0].same == "no", "by itself it is one"
 
 

@@ -23,7 +23,13 @@ NAMES = [same_weights.ANN, same_weights.LEVELS, same_weights.CURRENT, same_weigh
 def setup(tmp_path: Path) -> Setup:
     """Untrained networks of six steps, and attacks of four."""
     section = SameWeightsSection(
-        images=6, timesteps=6, epsilons=(0.02, 0.3), iterations=4, restarts=2, draws=3, widths=(1, 2)
+        images=6,
+        timesteps=6,
+        epsilons=(0.02, 0.3),
+        iterations=4,
+        restarts=2,
+        draws=3,
+        widths=(1, 2),
     )
     return small_setup(tmp_path, {"same_weights": section})
 
@@ -41,16 +47,22 @@ def test_the_whole_experiment(setup: Setup) -> None:
         assert of_network == sorted(of_network, reverse=True), "what is broken stays broken"
         for epsilon in (0.0, 0.02, 0.3):
             broken = sum(
-                rows(result.table, measure=f"broken by {through}", network=name, epsilon=epsilon)["mean"].item()
+                rows(result.table, measure=f"broken by {through}", network=name, epsilon=epsilon)[
+                    "mean"
+                ].item()
                 for through in same_weights.attackers(setup, name, models)
             )
             assert broken <= 1 - rows(accuracy, network=name, epsilon=epsilon)["mean"].item() + 1e-9
-    assert rows(accuracy, network=same_weights.ANN, epsilon=0.3)["mean"].item() == 0, "an ANN without defence"
+    assert rows(accuracy, network=same_weights.ANN, epsilon=0.3)["mean"].item() == 0, (
+        "an ANN without defence"
+    )
     assert (setup.out / "same_weights.png").is_file()
 
 
 def test_worst_cases_by_hand(setup: Setup) -> None:
-    """Of two pixels the redder tells the class. They are 0.1 apart, so just more than ε = 0.05 breaks both images."""
+    """Of two pixels the redder tells the class. They are 0.1 apart, so just more than ε = 0.05
+    breaks both images.
+    """
     weight = np.array([[1.0, 0, 0, 0, 0, 0], [0, 1.0, 0, 0, 0, 0]])
     ann = Network((3, 1, 2), 1, (Layer("fc1", weight, ReLU()),), Readout(np.eye(2)), "image")
     pixels = np.full((2, 3, 1, 2), 0.7)
@@ -77,12 +89,18 @@ def test_answers_are_the_mean_over_draws(setup: Setup) -> None:
 
 
 def test_an_ann_in_levels_by_hand() -> None:
-    """θ = 2 in four levels: 0.5 apart, none above 2, where the gradient ends, and many levels are the ANN."""
+    """θ = 2 in four levels: 0.5 apart, none above 2, where the gradient ends, and many levels are
+    the ANN.
+    """
     ann = Network((3, 1, 1), 1, (Layer("fc1", np.eye(3), ReLU()),), Readout(np.eye(3)), "image")
     inputs = torch.tensor([[0.6, 1.8, 3.0]], requires_grad=True)
-    found = same_weights.InLevels(ann, {"fc1": np.array([2.0])}, 4).logits(inputs.reshape(1, 3, 1, 1))
+    found = same_weights.InLevels(ann, {"fc1": np.array([2.0])}, 4).logits(
+        inputs.reshape(1, 3, 1, 1)
+    )
     assert found.tolist() == [[0.5, 2.0, 2.0]]
     found.sum().backward()
     assert inputs.grad is not None and inputs.grad.tolist() == [[1.0, 1.0, 0.0]]
-    fine = same_weights.InLevels(ann, {"fc1": np.array([4.0])}, 1 << 16).logits(inputs.reshape(1, 3, 1, 1))
+    fine = same_weights.InLevels(ann, {"fc1": np.array([4.0])}, 1 << 16).logits(
+        inputs.reshape(1, 3, 1, 1)
+    )
     torch.testing.assert_close(fine, inputs, atol=1e-4, rtol=0)

@@ -10,7 +10,15 @@ import torch
 from PIL import Image
 
 from paper.common.images import ImageSet, prepare
-from paper.common.scenes import inverted, mosaics, paste, side_by_side, two_digit_scenes, widen, with_decoys
+from paper.common.scenes import (
+    inverted,
+    mosaics,
+    paste,
+    side_by_side,
+    two_digit_scenes,
+    widen,
+    with_decoys,
+)
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout, ReLU
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.torch.backend import TorchBackend
@@ -25,29 +33,47 @@ from tests.pipeline.small_networks import small_checkpoint
 
 def numbered(labels: list[int]) -> ImageSet:
     """2×3 images that hold their own number."""
-    pixels = np.broadcast_to(np.arange(len(labels), dtype=np.float32)[:, None, None, None], (len(labels), 3, 2, 3))
+    pixels = np.broadcast_to(
+        np.arange(len(labels), dtype=np.float32)[:, None, None, None], (len(labels), 3, 2, 3)
+    )
     preprocessing = Preprocessing(2, 3, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
     known = np.array(labels, np.int64)
-    return ImageSet("numbers", pixels.copy(), known, np.arange(len(labels)), (None,) * len(labels), preprocessing)
+    return ImageSet(
+        "numbers",
+        pixels.copy(),
+        known,
+        np.arange(len(labels)),
+        (None,) * len(labels),
+        preprocessing,
+    )
 
 
 def test_scenes_side_by_side_are_two_images_of_different_classes_each_used_once() -> None:
     images = numbered([0, 0, 1, 1, 2, 2, 2, -1])
     scenes = side_by_side(images, 3, seed=0)
     assert scenes.images.pixels.shape == (3, 3, 2, 6)
-    left, right = scenes.images.pixels[:, 0, 0, 0].astype(int), scenes.images.pixels[:, 0, 0, 3].astype(int)
-    np.testing.assert_array_equal(scenes.images.pixels[:, :, :, :3], left[:, None, None, None] + np.zeros((1, 3, 2, 3)))
+    left, right = (
+        scenes.images.pixels[:, 0, 0, 0].astype(int),
+        scenes.images.pixels[:, 0, 0, 3].astype(int),
+    )
+    np.testing.assert_array_equal(
+        scenes.images.pixels[:, :, :, :3], left[:, None, None, None] + np.zeros((1, 3, 2, 3))
+    )
     np.testing.assert_array_equal(
         scenes.images.pixels[:, :, :, 3:], right[:, None, None, None] + np.zeros((1, 3, 2, 3))
     )
-    np.testing.assert_array_equal(scenes.labels, np.stack([images.labels[left], images.labels[right]], axis=1))
+    np.testing.assert_array_equal(
+        scenes.labels, np.stack([images.labels[left], images.labels[right]], axis=1)
+    )
     assert (scenes.labels[:, 0] != scenes.labels[:, 1]).all()
     assert (scenes.labels >= 0).all()
     assert len({*left, *right}) == 6
     again, other = (side_by_side(images, 3, seed).images.sha256 for seed in (0, 1))
     assert scenes.images.sha256 == again != other
     np.testing.assert_array_equal(scenes.images.labels, scenes.labels[:, 0])
-    np.testing.assert_array_equal(np.stack(scenes.masks[0])[:, 0], [[1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1]])
+    np.testing.assert_array_equal(
+        np.stack(scenes.masks[0])[:, 0], [[1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1]]
+    )
 
 
 def test_exchanging_twice_is_where_one_began() -> None:
@@ -78,7 +104,9 @@ def test_one_class_is_not_enough(labels: list[int]) -> None:
 def test_images_of_different_size_come_to_one_height(tmp_path: Path) -> None:
     for name, size in (("apple", (60, 30)), ("pear", (200, 150))):
         (tmp_path / "images" / name).mkdir(parents=True)
-        Image.new("RGB", size, "red" if name == "apple" else "blue").save(tmp_path / "images" / name / "1.png")
+        Image.new("RGB", size, "red" if name == "apple" else "blue").save(
+            tmp_path / "images" / name / "1.png"
+        )
     checkpoint = load_checkpoint(str(small_checkpoint(tmp_path / "small.safetensors")))
     images = prepare(choose_samples(str(tmp_path / "images"), checkpoint, 2, seed=0))
     scenes = side_by_side(images, 1, seed=0)
@@ -103,7 +131,9 @@ def knowing(classes: int) -> Checkpoint:
     """The bundled network without the later digits."""
     whole = load_checkpoint("cluttered-digits")
     whole_readout = whole.network.readout
-    readout = replace(whole_readout, weight=whole_readout.weight[:classes], bias=whole_readout.bias[:, :classes])
+    readout = replace(
+        whole_readout, weight=whole_readout.weight[:classes], bias=whole_readout.bias[:, :classes]
+    )
     names = {"classes": whole.classes[:classes], "class_names": whole.class_names[:classes]}
     return replace(whole, network=replace(whole.network, readout=readout), **names)
 
@@ -112,7 +142,10 @@ def test_scenes_with_an_unknown_digit_are_left_out() -> None:
     few = two_digit_scenes(knowing(3), 100)
     assert 0 < len(few) < 20
     assert few.labels.max() <= 2
-    with pytest.raises(InputError, match=r"^cluttered-digits/val-pairs: no scene of 10 has two digits that the check"):
+    with pytest.raises(
+        InputError,
+        match=r"^cluttered-digits/val-pairs: no scene of 10 has two digits that the check",
+    ):
         two_digit_scenes(knowing(1), 10)
 
 
@@ -130,13 +163,17 @@ def test_mosaics():
                     window = np.s_[top : top + 8, left : left + 12]
                     if mask[window].any():
                         source = next(
-                            i for i in range(9) if (images.pixels[i] == canvas[:, window[0], window[1]]).all()
+                            i
+                            for i in range(9)
+                            if (images.pixels[i] == canvas[:, window[0], window[1]]).all()
                         )
                         assert images.labels[source] == label
                         np.testing.assert_array_equal(images.masks[source], mask[window])
                         cells.add((top, left))
         assert len(cells) == 4
-        np.testing.assert_array_equal(mosaic.images.masks[number], np.logical_or.reduce(mosaic.masks[number]))
+        np.testing.assert_array_equal(
+            mosaic.images.masks[number], np.logical_or.reduce(mosaic.masks[number])
+        )
     assert len({tuple(np.argwhere(masks[0])[0] // (8, 12)) for masks in mosaic.masks}) > 1
 
 
@@ -144,7 +181,9 @@ def test_asking_a_mosaic_about_a_class():
     images = image_set(count=9, classes=5)
     mosaic = mosaics(images, 1, 3, seed=1)
     asked = mosaic.about(mosaic.labels[:, 2])
-    assert all((own == masks[2]).all() for own, masks in zip(asked.masks, mosaic.masks, strict=True))
+    assert all(
+        (own == masks[2]).all() for own, masks in zip(asked.masks, mosaic.masks, strict=True)
+    )
     missing = [min(set(range(5)) - set(labels)) for labels in mosaic.labels]
     assert mosaic.about(np.array(missing)).masks == (None,) * 9
     np.testing.assert_array_equal(asked.pixels, mosaic.images.pixels)
@@ -201,13 +240,19 @@ def test_places_are_spread_and_depend_on_the_seed():
     canvases = paste(images, 16, 24, 0).pixels
     tops = {find(canvas, own)[0].start for canvas, own in zip(canvases, images.pixels, strict=True)}
     assert tops == set(range(9))
-    assert paste(images, 16, 24, 0).sha256 == paste(images, 16, 24, 0).sha256 != paste(images, 16, 24, 1).sha256
+    assert (
+        paste(images, 16, 24, 0).sha256
+        == paste(images, 16, 24, 0).sha256
+        != paste(images, 16, 24, 1).sha256
+    )
 
 
 @pytest.mark.parametrize("size", [(16, 24), (15, 23)])
 def test_no_object_is_at_the_centre(size):
     for mask in paste(image_set(count=60), *size, 0).masks:
-        assert not mask[(size[0] - 1) // 2 : size[0] // 2 + 1, (size[1] - 1) // 2 : size[1] // 2 + 1].any()
+        assert not mask[
+            (size[0] - 1) // 2 : size[0] // 2 + 1, (size[1] - 1) // 2 : size[1] // 2 + 1
+        ].any()
 
 
 def test_an_object_that_fills_its_image_goes_into_a_corner():
@@ -282,7 +327,9 @@ def network(dense: bool = True) -> Network:
 def run(network: Network, inputs: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
     (batch,) = TorchBackend("cpu").run(network, [inputs], inputs.shape[1])
     shapes = dict(zip(network.raster_names, network.raster_shapes, strict=True))
-    return {name: unpack(packed, shapes[name]) for name, packed in batch.spikes.items()}, batch.readout
+    return {
+        name: unpack(packed, shapes[name]) for name, packed in batch.spikes.items()
+    }, batch.readout
 
 
 @pytest.mark.parametrize("dense", [True, False])
@@ -290,7 +337,9 @@ def run(network: Network, inputs: np.ndarray) -> tuple[dict[str, np.ndarray], np
 def test_an_even_image_is_the_same_at_any_size(dense: bool, rows: int, columns: int) -> None:
     own = network(dense)
     wide = widen(own, 4 * rows, 6 * columns)
-    channels = np.random.default_rng(1).random((12, 1, 2, 1, 1)) < 0.6  # a colour at each step, the same everywhere
+    channels = (
+        np.random.default_rng(1).random((12, 1, 2, 1, 1)) < 0.6
+    )  # a colour at each step, the same everywhere
     inputs = np.broadcast_to(channels, (12, 1, *SHAPE))
     spikes, readout = run(own, inputs)
     wide_spikes, wide_readout = run(wide, np.tile(inputs, (1, 1, 1, rows, columns)))
@@ -301,7 +350,9 @@ def test_an_even_image_is_the_same_at_any_size(dense: bool, rows: int, columns: 
 
 
 def test_cells_of_a_block_share_the_weight_of_the_cell_they_stand_for() -> None:
-    own = Network((1, 1, 2), 3, (Layer("fc1", np.array([[4.0, 8.0]]), LIF(leak=1)),), Readout(np.ones((1, 1))))
+    own = Network(
+        (1, 1, 2), 3, (Layer("fc1", np.array([[4.0, 8.0]]), LIF(leak=1)),), Readout(np.ones((1, 1)))
+    )
     wide = widen(own, 2, 4)
     np.testing.assert_array_equal(wide.layers[0].inputs[0].weight, [[1, 1, 2, 2, 1, 1, 2, 2]])
     assert wide.shapes == ((1, 2, 4), (1, 1, 1))
@@ -309,7 +360,9 @@ def test_cells_of_a_block_share_the_weight_of_the_cell_they_stand_for() -> None:
 
 
 def test_an_ann_sees_the_same_in_an_image_enlarged_by_repetition() -> None:
-    """Its convolution sees single pixels, so that repeating them changes no mean of the pooling behind it."""
+    """Its convolution sees single pixels, so that repeating them changes no mean of the pooling
+    behind it.
+    """
     random = np.random.default_rng(0)
     layers = (
         Layer("conv1", random.normal(size=(3, 2, 1, 1)), ReLU()),
@@ -325,17 +378,32 @@ def test_an_ann_sees_the_same_in_an_image_enlarged_by_repetition() -> None:
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        (lambda: mosaics(image_set(), 2, 2, 0), "side by side: got images of 3 known classes, expected at least 4"),
-        (lambda: paste(image_set(), 7, 24, 0), "paste: got a canvas of 7×24, expected at least the images' 8×12"),
+        (
+            lambda: mosaics(image_set(), 2, 2, 0),
+            "side by side: got images of 3 known classes, expected at least 4",
+        ),
+        (
+            lambda: paste(image_set(), 7, 24, 0),
+            "paste: got a canvas of 7×24, expected at least the images' 8×12",
+        ),
         *(
-            (lambda masks=masks, side=side: with_decoys(image_set(masks=masks), 1, side, 0), ".*expected at least 2 o")
+            (
+                lambda masks=masks, side=side: with_decoys(image_set(masks=masks), 1, side, 0),
+                ".*expected at least 2 o",
+            )
             for masks, side in ((False, 3), (True, 9))
         ),
         *(
-            (lambda size=size: widen(network(), *size), f"widen: got {size[0]}×{size[1]}, expected multiples of .*4×6$")
+            (
+                lambda size=size: widen(network(), *size),
+                f"widen: got {size[0]}×{size[1]}, expected multiples of .*4×6$",
+            )
             for size in ((5, 6), (4, 9), (2, 6), (0, 6), (4, 0))
         ),
-        (lambda: widen(quantise(network()), 8, 12), "widen: got a network in fixed point, expected float32; widen it"),
+        (
+            lambda: widen(quantise(network()), 8, 12),
+            "widen: got a network in fixed point, expected float32; widen it",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(asked: Callable[[], object], message: str) -> None:

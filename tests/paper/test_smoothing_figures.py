@@ -1,4 +1,6 @@
-"""fig2 and fig3, whole, the maps they compare, and sweeps over γ, in which a raster is decoded once."""
+"""fig2 and fig3, whole, the maps they compare, and sweeps over γ, in which a raster is decoded
+once.
+"""
 
 from collections import Counter
 from pathlib import Path
@@ -27,13 +29,17 @@ from spikesam.recordings.raster.reader import RasterReader
 from tests.paper.setups import small_setup
 
 
-def test_sam_comes_from_the_raster_at_the_steps_that_can_still_change_the_answer(tmp_path: Path) -> None:
+def test_sam_comes_from_the_raster_at_the_steps_that_can_still_change_the_answer(
+    tmp_path: Path,
+) -> None:
     setup = small_setup(tmp_path)
     with RasterReader(setup.recording(setup.networks.surrogate.network, setup.images)) as raster:
         spikes = raster.spikes("conv1", slice(2, 3))
         expected = spike_activation_map(spikes, 0.3)[:, 0]
         maps = sam_maps(raster, "conv1", 2, 0.3)
-        assert len(maps) == raster.steps_that_matter("conv1") == 6  # of 8; conv2 and fc1 take a step each
+        assert (
+            len(maps) == raster.steps_that_matter("conv1") == 6
+        )  # of 8; conv2 and fc1 take a step each
         np.testing.assert_allclose(maps, expected[:6], rtol=1e-6)
         np.testing.assert_array_equal(count_maps(raster, "conv1", 2), spikes[:6, 0].sum(axis=1))
 
@@ -42,7 +48,10 @@ def test_grad_cams_are_cached_and_cut_to_the_same_steps(tmp_path: Path) -> None:
     setup = small_setup(tmp_path)
     with RasterReader(setup.recording(setup.networks.surrogate.network, setup.images)) as raster:
         maps = snn_grad_cams(setup, setup.images, raster)
-        assert {layer: each.shape for layer, each in maps.items()} == {"conv1": (9, 6, 16, 24), "conv2": (9, 7, 8, 12)}
+        assert {layer: each.shape for layer, each in maps.items()} == {
+            "conv1": (9, 6, 16, 24),
+            "conv2": (9, 7, 8, 12),
+        }
         assert all(each.min() >= 0 and each.max() > 0 for each in maps.values())
         assert not maps["conv2"][:, :2].any()  # the image has not arrived
         again = snn_grad_cams(small_setup(tmp_path), setup.images, raster)
@@ -75,9 +84,18 @@ def test_a_measure_step_by_step_and_what_becomes_of_it_over_steps() -> None:
     assert steps == [0, 0.25, 0, 0.25]
     assert max(steps) == heatmap_variance(maps)
     table = pd.DataFrame(
-        {"image": [0] * 4 + [1] * 4, "layer": "conv1", "step": [0, 1, 2, 3] * 2, "value": [0, 0.2, 0, 0.1] + [0.0] * 4}
+        {
+            "image": [0] * 4 + [1] * 4,
+            "layer": "conv1",
+            "step": [0, 1, 2, 3] * 2,
+            "value": [0, 0.2, 0, 0.1] + [0.0] * 4,
+        }
     )
-    for summary, values in ((largest, [0.2, 0]), (step_of_largest, [1, 0]), (mean_where_not_flat, [0.15, 0])):
+    for summary, values in (
+        (largest, [0.2, 0]),
+        (step_of_largest, [1, 0]),
+        (mean_where_not_flat, [0.15, 0]),
+    ):
         found = summary(table)
         assert found.columns.tolist() == ["image", "layer", "value"]
         assert found["image"].tolist() == [0, 1]
@@ -87,9 +105,14 @@ def test_a_measure_step_by_step_and_what_becomes_of_it_over_steps() -> None:
 def test_fig2_compares_the_first_convolution_and_the_chosen_ones(tmp_path: Path) -> None:
     setup = small_setup(tmp_path, layers=("conv2",), shown=2)
     result = fig2.run(setup)
-    assert [claim.what for claim in result.claims] == ["total variation at conv1", "total variation at conv2"]
+    assert [claim.what for claim in result.claims] == [
+        "total variation at conv1",
+        "total variation at conv2",
+    ]
     table = result.table
-    assert ((table["low"] >= 0) & (table["low"] <= table["mean"]) & (table["mean"] <= table["high"])).all()
+    assert (
+        (table["low"] >= 0) & (table["low"] <= table["mean"]) & (table["mean"] <= table["high"])
+    ).all()
     assert (table["high"] <= 1).all()
     assert set(table["n"]) == {9}
     assert sorted(path.name for path in setup.out.glob("*.png")) == ["fig2.png", "fig2_2.png"]
@@ -107,7 +130,10 @@ def test_fig2_pictures_without_images_differ(tmp_path: Path) -> None:
 def test_fig3_has_a_verdict_per_convolution_and_two_on_depth(tmp_path: Path) -> None:
     setup = small_setup(tmp_path)
     result = fig3.run(setup)
-    assert [claim.what for claim in result.claims[:2]] == ["heatmap variance at conv1", "heatmap variance at conv2"]
+    assert [claim.what for claim in result.claims[:2]] == [
+        "heatmap variance at conv1",
+        "heatmap variance at conv2",
+    ]
     assert len(result.claims) == 4
     rows = result.table.set_index(["measure", "layer", "map"])["mean"]
     for layer in ("conv1", "conv2"):
@@ -131,7 +157,10 @@ def test_every_layer_of_an_image_before_the_next_with_each_chunk_decoded_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     setup, decoded = small_setup(tmp_path, images=3), Counter[bytes]()
-    path, decode = setup.recording(setup.networks.surrogate.network, setup.images), reading.decompress
+    path, decode = (
+        setup.recording(setup.networks.surrogate.network, setup.images),
+        reading.decompress,
+    )
 
     def counting(stored: bytes, size: int) -> bytes:
         decoded[stored] += 1

@@ -42,29 +42,45 @@ def test_maps_are_compared_in_every_layer_over_both_shares(tmp_path: Path) -> No
         means = rows(result.table, layer="conv2", measure=measure).set_index("map")["mean"]
         what = f"in conv2, by {axis}: relevance deletes better than SAM"
         claim = next(each for each in result.claims if each.what == what)
-        assert claim.gain is not None and claim.gain.mean == pytest.approx(means["SAM"] - means["relevance"])
+        assert claim.gain is not None and claim.gain.mean == pytest.approx(
+            means["SAM"] - means["relevance"]
+        )
     by_spikes, by_places = (
         rows(result.table, layer="conv2", map=COUNT, measure=measure)["mean"].item()
         for measure in (BY_SPIKES, BY_PLACES)
     )
-    assert by_spikes > by_places  # where most spikes are goes first: a share of spikes in a smaller share of places
+    assert (
+        by_spikes > by_places
+    )  # where most spikes are goes first: a share of spikes in a smaller share of places
     assert (setup.out / "spike_deletion.png").is_file()
     pd.testing.assert_frame_equal(spike_deletion.run(setup).table, result.table)
 
 
 def test_recordings_of_events_are_subjects_and_no_images(tmp_path: Path) -> None:
     config = load_paper_config(CONFIGS / "paper" / "saccade_digits.toml")
-    config = config.model_copy(update={"paper": config.paper.model_copy(update={"images": 2, "deletion": 1})})
+    config = config.model_copy(
+        update={"paper": config.paper.model_copy(update={"images": 2, "deletion": 1})}
+    )
     setup = Setup(config, tmp_path, small_setup(tmp_path / "small").cache.console)
     assert len(setup.subjects) == 2
     with pytest.raises(InputError, match="^saccade-digits/val: holds events, expected images"):
         _ = setup.images
     found = spike_deletion.run(setup)
-    assert set(found.table["layer"]) == {"input", "conv1", "conv2", "conv3"} and found.samples == "saccade-digits/val"
+    assert (
+        set(found.table["layer"]) == {"input", "conv1", "conv2", "conv3"}
+        and found.samples == "saccade-digits/val"
+    )
 
 
 def test_parts_hold_as_many_spikes_as_whole_places_allow() -> None:
-    assert nearest(np.array([1, 2, 3, 4, 4]), 4).tolist() == [0, 1, 2, 3, 4, 5]  # the last place has none
+    assert nearest(np.array([1, 2, 3, 4, 4]), 4).tolist() == [
+        0,
+        1,
+        2,
+        3,
+        4,
+        5,
+    ]  # the last place has none
     assert nearest(np.array([9, 10, 11, 12]), 4).tolist() == [0, 1, 4]
     assert nearest(np.zeros(3), 4).tolist() == [0, 1, 3]
 
@@ -82,7 +98,10 @@ def test_a_curve_over_equal_spikes_by_hand() -> None:
     curve = curve_of(answer, spikes, np.array([[4.0, 3], [2, 1]]), steps=2, equal="spikes")
     assert (curve.spikes.tolist(), curve.places.tolist()) == ([0, 0.5, 1], [0, 0.5, 1])
     assert curve.probability.tolist() == pytest.approx([1, 0, 0])
-    assert len(curve_of(answer, spikes, np.ones((2, 2)), steps=PARTS, equal="spikes").spikes) <= PARTS + 2
+    assert (
+        len(curve_of(answer, spikes, np.ones((2, 2)), steps=PARTS, equal="spikes").spikes)
+        <= PARTS + 2
+    )
 
 
 def test_maps_are_those_that_the_project_offers(tmp_path: Path) -> None:
@@ -94,7 +113,11 @@ def test_maps_are_those_that_the_project_offers(tmp_path: Path) -> None:
         matter = [raster.steps_that_matter(name) for name in raster]
         sample = Recorded(network, fired, matter, int(raster.predictions[0]))
         for method, name in (("sam", "SAM"), ("variance-relevance", "relevance of the variance")):
-            options = {"gamma": 0.5} if method == "sam" else {"network": str(path.parent / "network.safetensors")}
+            options = (
+                {"gamma": 0.5}
+                if method == "sam"
+                else {"network": str(path.parent / "network.safetensors")}
+            )
             with explain(raster, tmp_path / f"{method}.h5", method=method, **options) as found:
                 for layer, each in zip(raster, maps[name](sample), strict=True):
                     if layer in found:
@@ -104,8 +127,12 @@ def test_maps_are_those_that_the_project_offers(tmp_path: Path) -> None:
 
 
 def test_outgoing_weights_are_what_a_unit_spike_adds_to_all_that_it_reaches(tmp_path: Path) -> None:
-    """By hand: a window of 2 × 2, weights -1.6 and 0.4, gains 1 and -2; and a readout of two classes."""
-    layer = Layer("conv1", Input([[[[-1.6]]], [[[0.4]]]], gain=[[1.0] * 2, [-2.0] * 2], pool=2), LIF(1.0))
+    """By hand: a window of 2 × 2, weights -1.6 and 0.4, gains 1 and -2; and a readout of two
+    classes.
+    """
+    layer = Layer(
+        "conv1", Input([[[[-1.6]]], [[[0.4]]]], gain=[[1.0] * 2, [-2.0] * 2], pool=2), LIF(1.0)
+    )
     network = Network((1, 2, 2), 2, (layer,), Readout([[3.0, 1.0], [-1.0, 0.5]]), encoder="spikes")
     one, other = outgoing_weights(network, 0, (1, 2, 2))
     np.testing.assert_allclose(one, np.full((1, 2, 2), 2.0 / 4))
@@ -114,7 +141,9 @@ def test_outgoing_weights_are_what_a_unit_spike_adds_to_all_that_it_reaches(tmp_
     spikes = np.zeros((2, 1, 2, 2), bool)
     spikes[[0, 1], 0, 0, [0, 1]] = True
     sample = Recorded(network, [spikes, np.zeros((2, 2, 1, 1), bool)], [2, 2], 0)
-    np.testing.assert_allclose(next(iter(spike_deletion.weighted_count(sample))), [[0.5, 1.0], [0, 0]])
+    np.testing.assert_allclose(
+        next(iter(spike_deletion.weighted_count(sample))), [[0.5, 1.0], [0, 0]]
+    )
 
 
 def fired(network: Network, arrivals: Any) -> list[np.ndarray]:
@@ -123,20 +152,30 @@ def fired(network: Network, arrivals: Any) -> list[np.ndarray]:
     return [raster[:, 0] for raster in simulate_reference(network, spikes)[0]]
 
 
-TWO = Network((2, 1, 1), 4, (Layer("fc1", [[0.8, 0.6], [1.5, 0]], LIF(0.5)),), Readout([[2.0, -1.0]]), encoder="spikes")
+TWO = Network(
+    (2, 1, 1),
+    4,
+    (Layer("fc1", [[0.8, 0.6], [1.5, 0]], LIF(0.5)),),
+    Readout([[2.0, -1.0]]),
+    encoder="spikes",
+)
 
 
 def test_a_stabiliser_takes_relevance_at_every_step_by_hand() -> None:
     """v = 0.8, then 0.4 + 0.8 = 1.2 fires, of relevance 1/2; ε = 0.2.
 
-    c[2] = 0.5 / 1.4, c[1] = 0.5 · 0.8 · c[2] / (0.8 + 0.2) = 1/7: 0.8 c[1] and 0.8 c[2] reach the arrivals, of which
-    the exact shares are 1/6 and 1/3.
+    c[2] = 0.5 / 1.4, c[1] = 0.5 · 0.8 · c[2] / (0.8 + 0.2) = 1/7: 0.8 c[1] and 0.8 c[2] reach the
+    arrivals, of which the exact shares are 1/6 and 1/3.
     """
-    network = Network((1, 1, 1), 4, (Layer("fc1", [[0.8]], LIF(0.5)),), Readout([[2.0]]), encoder="spikes")
+    network = Network(
+        (1, 1, 1), 4, (Layer("fc1", [[0.8]], LIF(0.5)),), Readout([[2.0]]), encoder="spikes"
+    )
     rasters = fired(network, [1, 1, 0, 0])
     found = relevance(network, rasters, 0, stabilised(0.2))[0].ravel()
     np.testing.assert_allclose(found, [0.8 / 7, 0.8 * 0.5 / 1.4, 0, 0], rtol=1e-6)
-    np.testing.assert_allclose(relevance(network, rasters, 0)[0].ravel(), [1 / 6, 1 / 3, 0, 0], rtol=1e-6)
+    np.testing.assert_allclose(
+        relevance(network, rasters, 0)[0].ravel(), [1 / 6, 1 / 3, 0, 0], rtol=1e-6
+    )
 
 
 def test_a_small_stabiliser_is_the_signed_rule_and_a_large_one_loses_relevance() -> None:
@@ -144,8 +183,13 @@ def test_a_small_stabiliser_is_the_signed_rule_and_a_large_one_loses_relevance()
     rasters = fired(network, random.random((4, 2)) < 0.8)
     exact = relevance(network, rasters, 0)[0]
     assert np.abs(exact).sum() > 0.1
-    np.testing.assert_allclose(relevance(network, rasters, 0, stabilised(1e-9))[0], exact, atol=1e-6)
-    assert np.abs(relevance(network, rasters, 0, stabilised(1e3))[0]).sum() < 0.01 * np.abs(exact).sum()
+    np.testing.assert_allclose(
+        relevance(network, rasters, 0, stabilised(1e-9))[0], exact, atol=1e-6
+    )
+    assert (
+        np.abs(relevance(network, rasters, 0, stabilised(1e3))[0]).sum()
+        < 0.01 * np.abs(exact).sum()
+    )
 
 
 def spikes_of(backend: EventBackend, network: Network, inputs: PackedSpikes) -> RasterBatch:
@@ -165,7 +209,9 @@ def test_recorded_spikes_cause_the_same_spikes_behind_them() -> None:
 
 
 def test_behind_a_constant_current_layers_have_the_names_of_the_raster(tmp_path: Path) -> None:
-    network = load_checkpoint(constant_current_checkpoint(tmp_path / "constant.safetensors")).network
+    network = load_checkpoint(
+        constant_current_checkpoint(tmp_path / "constant.safetensors")
+    ).network
     part = upper_network(network, "conv1")
     names = [[layer.name for layer in layers] for layers in (part.layers, network.layers[1:])]
     assert (part.input_shape, names[0], part.encoder) == (network.shapes[1], names[1], "spikes")

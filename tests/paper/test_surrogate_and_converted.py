@@ -45,7 +45,9 @@ def setup(folder: Path) -> Setup:
     setup = small_setup(folder, images=5, both_backends=0)
     surrogate = setup.networks.surrogate
     layers = tuple(
-        Layer(layer.name, replace(layer.inputs[0], gain=1), replace(layer.neuron, leak=1.0, bias=0.0))
+        Layer(
+            layer.name, replace(layer.inputs[0], gain=1), replace(layer.neuron, leak=1.0, bias=0.0)
+        )
         for layer in surrogate.network.layers
     )
     converted = replace(surrogate, network=replace(surrogate.network, timesteps=20, layers=layers))
@@ -69,7 +71,9 @@ def test_fig5_measures_and_draws(setup: Setup) -> None:
 def test_a_frame_stands_where_the_object_is() -> None:
     mask = np.zeros((16, 24), bool)
     mask[4:8, 6:24] = True
-    framed = fig5.with_frame(Cell(np.ones((4, 8))), mask)  # a cell of the map is 4 rows and 3 columns of the image
+    framed = fig5.with_frame(
+        Cell(np.ones((4, 8))), mask
+    )  # a cell of the map is 4 rows and 3 columns of the image
     assert framed.box == (2, 1, 8, 2)
     assert fig5.with_frame(Cell(), mask).box is None
 
@@ -77,11 +81,19 @@ def test_a_frame_stands_where_the_object_is() -> None:
 def test_fig5_sees_early_silence_on_raw_time_alone() -> None:
     """A layer that is busy all the time from its arrival at step 4 of 12 on."""
     counts = np.repeat([0] * 4 + [9] * 8, 3).reshape(12, 3).T
-    arrived = {name: measured(part, layer="conv2", measure=name) for name, part in activity(counts[:, 4:]).items()}
-    raw = {name: measured(part, layer="conv2", measure=name + fig5.RAW) for name, part in activity(counts).items()}
+    arrived = {
+        name: measured(part, layer="conv2", measure=name)
+        for name, part in activity(counts[:, 4:]).items()
+    }
+    raw = {
+        name: measured(part, layer="conv2", measure=name + fig5.RAW)
+        for name, part in activity(counts).items()
+    }
     to_end = {name: each.assign(measure=name + fig5.TO_THE_END) for name, each in arrived.items()}
     claims = fig5.activity_claims(pd.concat([*arrived.values(), *raw.values(), *to_end.values()]))
-    assert {claim.what.removeprefix("surrogate, conv2: activity "): claim.same for claim in claims} == {
+    assert {
+        claim.what.removeprefix("surrogate, conv2: activity "): claim.same for claim in claims
+    } == {
         "early": "no",
         "late": "no",
         "late, to the last step of the recording": "no",
@@ -92,7 +104,11 @@ def test_fig5_sees_early_silence_on_raw_time_alone() -> None:
 
 def test_fig5_says_so_when_lava_does_not_run(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     skipped = fig5.same_on_every_backend(setup, "surrogate", setup.networks.surrogate.network)
-    assert (skipped.ours, skipped.same, skipped.n) == ("not run: paper.both_backends is 0", "cannot say", 0)
+    assert (skipped.ours, skipped.same, skipped.n) == (
+        "not run: paper.both_backends is 0",
+        "cannot say",
+        0,
+    )
 
     def recording(*_: object, backend: str, **__: object) -> Path:
         raise BackendError(f"{backend}: needs Python 3.10")
@@ -111,7 +127,9 @@ def test_fig5_compares_digests_and_maps(setup: Setup, monkeypatch: pytest.Monkey
     claim = fig5.same_on_every_backend(setup, "surrogate", network)
     assert (claim.same, claim.n) == ("yes", 2)
     assert claim.ours.endswith("and 4 of 4 series of maps bit-equal")
-    monkeypatch.setattr(setup, "recording", lambda *_, backend, **__: other if backend == "lava" else same)
+    monkeypatch.setattr(
+        setup, "recording", lambda *_, backend, **__: other if backend == "lava" else same
+    )
     assert fig5.same_on_every_backend(setup, "surrogate", network).same == "no"
 
 
@@ -121,18 +139,27 @@ def test_fig6_sees_no_difference_between_a_network_and_itself(setup: Setup) -> N
     errors = [claim for claim in result.claims if "error" in claim.what]
     assert len(errors) == 2 * 6
     assert {claim.same for claim in errors} == {"no difference seen"}
-    means = [rows(result.table, network=network)["mean"].tolist() for network in ("surrogate", "converted")]
+    means = [
+        rows(result.table, network=network)["mean"].tolist()
+        for network in ("surrogate", "converted")
+    ]
     assert means[0] == pytest.approx(means[1], abs=1e-6)
 
 
 def test_a_late_burst_is_drawn_beside_what_it_hides() -> None:
     points = pd.DataFrame(
-        {"panel": "surrogate", "style": ["-", "-", ":", ":"], "mean": [0.1, 0.2, 0.2, 0.6]}, index=[0, 1, 0, 1]
+        {"panel": "surrogate", "style": ["-", "-", ":", ":"], "mean": [0.1, 0.2, 0.2, 0.6]},
+        index=[0, 1, 0, 1],
     )
     fitting, every = fig6.without_burst(points)
-    assert fitting["mean"].tolist() == [0.1, 0.2, 0.2] and every["mean"].tolist() == points["mean"].tolist()
+    assert (
+        fitting["mean"].tolist() == [0.1, 0.2, 0.2]
+        and every["mean"].tolist() == points["mean"].tolist()
+    )
     assert fitting["panel"].unique().tolist() == ["surrogate, without the late burst"]
-    (alone,) = fig6.without_burst(points.assign(mean=[0.1, 0.2, 0.2, 0.25]))  # 1¼ times the highest still fits
+    (alone,) = fig6.without_burst(
+        points.assign(mean=[0.1, 0.2, 0.2, 0.25])
+    )  # 1¼ times the highest still fits
     assert len(alone) == 4
 
 
@@ -148,9 +175,15 @@ def test_fig6_tells_errors_for_every_epsilon_and_as_few_steps(setup: Setup) -> N
             continue
         if steps == fig6.FEWER:  # a minimum over fewer steps is no smaller
             assert mean >= errors[network, layer, epsilon, "all"] - rounding
-        if network == "surrogate":  # the steps before the image's arrival are silent and never count
+        if (
+            network == "surrogate"
+        ):  # the steps before the image's arrival are silent and never count
             assert mean == pytest.approx(errors[network, layer, epsilon, "all"], abs=rounding)
-    assert {path.name for path in setup.out.glob("fig6*.png")} == {"fig6.png", "fig6_kernel.png", "fig6_rate.png"}
+    assert {path.name for path in setup.out.glob("fig6*.png")} == {
+        "fig6.png",
+        "fig6_kernel.png",
+        "fig6_rate.png",
+    }
 
 
 @pytest.mark.parametrize(
@@ -164,7 +197,9 @@ def test_fig6_tells_errors_for_every_epsilon_and_as_few_steps(setup: Setup) -> N
 )
 def test_fig8_judges_the_shape_of_a_curve(curve: list[float], verdicts: list[str]) -> None:
     def judge(images: int) -> list[Claim]:
-        return fig8.judge("surrogate, conv1", pd.DataFrame([curve] * images, columns=[0.0, 0.5, 1.0]))
+        return fig8.judge(
+            "surrogate, conv1", pd.DataFrame([curve] * images, columns=[0.0, 0.5, 1.0])
+        )
 
     claims = judge(4)
     assert [claim.same for claim in claims] == verdicts
@@ -187,7 +222,9 @@ def test_fig8_sweeps_from_no_decay_to_nothing_but_the_present(setup: Setup) -> N
     result = fig8.run(setup)
     table = result.table
     papers = rows(table, kernel=EQUATIONS, floor=0.0)
-    lowest, mean, added = (rows(papers, measure=measure) for measure in (fig8.MINIMUM, fig8.MEAN, fig8.ADDED))
+    lowest, mean, added = (
+        rows(papers, measure=measure) for measure in (fig8.MINIMUM, fig8.MEAN, fig8.ADDED)
+    )
     assert rows(lowest, network="converted", layer="conv2")["gamma"].tolist() == [0, 0.5, 1000]
     assert set(table["measure"]) == {fig8.MINIMUM, fig8.MEAN, fig8.SUM, fig8.ADDED}
     assert set(table["against"]) == {GRAD_CAM}  # these images have no boxes
@@ -198,9 +235,9 @@ def test_fig8_sweeps_from_no_decay_to_nothing_but_the_present(setup: Setup) -> N
     path = setup.recording(setup.networks.surrogate.network, setup.images)
     one = rows(fig8.errors_of(setup, path, [0.5]), kernel=EQUATIONS, floor=0.0)
     expected = rows(lowest, network="surrogate", gamma=0.5)["mean"].tolist()
-    assert [each["value"].mean() for _, each in rows(one, measure=fig8.MINIMUM).groupby("layer")] == pytest.approx(
-        expected
-    )
+    assert [
+        each["value"].mean() for _, each in rows(one, measure=fig8.MINIMUM).groupby("layer")
+    ] == pytest.approx(expected)
 
 
 def test_fig8_asks_for_the_object_where_it_is_known(setup: Setup) -> None:
@@ -208,8 +245,13 @@ def test_fig8_asks_for_the_object_where_it_is_known(setup: Setup) -> None:
     mask = np.zeros(setup.images.size, np.bool_)
     mask[:2, :2] = True
     setup.images = replace(setup.images, masks=(mask,) * len(setup.images))
-    errors = rows(fig8.errors_of(setup, path, [0.5]), measure=fig8.MINIMUM, kernel=EQUATIONS, floor=0.0)
-    expected = [lowest_errors(maps[0], mask.astype(np.float32)).item() for *_, maps in swept(setup, path, [0.5])]
+    errors = rows(
+        fig8.errors_of(setup, path, [0.5]), measure=fig8.MINIMUM, kernel=EQUATIONS, floor=0.0
+    )
+    expected = [
+        lowest_errors(maps[0], mask.astype(np.float32)).item()
+        for *_, maps in swept(setup, path, [0.5])
+    ]
     assert values(errors, against=OBJECT) == pytest.approx(expected)
     assert not np.array_equal(values(errors, against=GRAD_CAM), values(errors, against=OBJECT))
     assert "has its maximum on the object in a share of" in note_on_reference(setup)
@@ -225,7 +267,9 @@ def test_fig8_asks_for_the_object_where_it_is_known(setup: Setup) -> None:
 def test_the_authors_kernel_without_decay_is_counting(setup: Setup) -> None:
     """Steps of one map are all multiplied by t + 1, which min-max normalisation takes away."""
     path = setup.recording(setup.networks.surrogate.network, setup.images)
-    errors = rows(fig8.errors_of(setup, path, [0.0, 0.5]), measure=fig8.MINIMUM, against=GRAD_CAM, floor=0.0)
+    errors = rows(
+        fig8.errors_of(setup, path, [0.0, 0.5]), measure=fig8.MINIMUM, against=GRAD_CAM, floor=0.0
+    )
     by_script = values(errors, kernel=SCRIPT, gamma=0.0)
     np.testing.assert_allclose(by_script, values(errors, kernel=COUNT, gamma=np.inf), rtol=1e-5)
     assert not np.allclose(values(errors, kernel=EQUATIONS, gamma=0.0), by_script)
@@ -247,12 +291,18 @@ def test_the_authors_floor_flattens_a_small_reference() -> None:
     maps = np.float32([[[0, 2], [1, 4]]])
     weak = np.float32([[0, 0], [0, 1e-6]])
     flattened = localisation_errors(maps, weak, floor=1e-3)
-    np.testing.assert_allclose(flattened, localisation_errors(maps, np.zeros((2, 2), np.float32)), rtol=2e-2)
+    np.testing.assert_allclose(
+        flattened, localisation_errors(maps, np.zeros((2, 2), np.float32)), rtol=2e-2
+    )
     assert abs(flattened - localisation_errors(maps, weak)).item() > 0.1
-    np.testing.assert_allclose(localisation_errors(maps, weak, floor=0.0), localisation_errors(maps, 1e6 * weak))
+    np.testing.assert_allclose(
+        localisation_errors(maps, weak, floor=0.0), localisation_errors(maps, 1e6 * weak)
+    )
 
 
-def test_other_rules_of_conversion_stand_beside_the_first(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_rules_of_conversion_stand_beside_the_first(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
     setup.networks.settings = setup.settings.model_copy(update={"rules": ("max", "balanced")})
     asked = []
 
@@ -269,7 +319,9 @@ def test_other_rules_of_conversion_stand_beside_the_first(setup: Setup, monkeypa
     claimed = {claim.what.split(",")[0] for claim in result.claims}
     assert claimed == {"surrogate", "converted"}
     errors = rows(result.table, measure=fig8.MINIMUM, kernel=EQUATIONS, floor=0.0)
-    both = (rows(errors, network=name)["mean"].tolist() for name in ("converted", "converted, balanced"))
+    both = (
+        rows(errors, network=name)["mean"].tolist() for name in ("converted", "converted, balanced")
+    )
     assert next(both) == next(both)
     assert (setup.out / "fig8_rules.png").is_file()
     assert {note.split(".")[0] for note in fig6.run(setup).notes} >= {

@@ -59,7 +59,9 @@ def test_every_place_fires_equally_often(task: str) -> None:
     assert samples.values.shape == (BINS, 40, 1, SIDE, SIDE)
     found = counts(samples)
     assert set(found.ravel().tolist()) == PER_PLACE[task]
-    assert len(set(found.sum(axis=(1, 2)).tolist())) == 1, "a sample has as many spikes as any other"
+    assert len(set(found.sum(axis=(1, 2)).tolist())) == 1, (
+        "a sample has as many spikes as any other"
+    )
     on, off = (set(found[where].tolist()) for where in (samples.deciding, samples.others))
     assert on == off and 0 not in on, "places that decide fire as often as the others"
     assert not (samples.deciding & samples.others).any()
@@ -69,7 +71,11 @@ def test_every_place_fires_equally_often(task: str) -> None:
 def test_samples_are_the_same_each_time_and_those_of_another_split_are_not(task: str) -> None:
     first, again, other = (samples_of(task, split, 40) for split in ("val", "val", "train"))
     assert first.sha256 == again.sha256 != other.sha256
-    assert set(first.table.label.tolist()) == set(other.table.label.tolist()) == set(range(CLASSES[task]))
+    assert (
+        set(first.table.label.tolist())
+        == set(other.table.label.tolist())
+        == set(range(CLASSES[task]))
+    )
 
 
 def test_two_shapes_are_the_same_spikes_with_the_answer_turned_round() -> None:
@@ -91,7 +97,9 @@ def test_two_questions_are_asked_of_the_same_spikes() -> None:
     one, other = samples_of("bursts", "val", 40), samples_of("regular", "val", 40)
     np.testing.assert_array_equal(one.values, other.values)
     np.testing.assert_array_equal(one.deciding, other.others)
-    np.testing.assert_array_equal(one.answers, np.stack([one.table.label, other.table.label], axis=1))
+    np.testing.assert_array_equal(
+        one.answers, np.stack([one.table.label, other.table.label], axis=1)
+    )
     assert (one.table.label != other.table.label).all()
     assert set(other.table.label.tolist()) == {0, 1, 2, 3}
 
@@ -101,8 +109,13 @@ def test_a_digit_fires_the_earlier_the_more_ink() -> None:
     steps = samples.values.argmax(axis=0)[:, 0]
     glyphs, labels = handwriting("val")
     for sample, label in enumerate(samples.table.label):
-        ink = [np.rint((1 - glyph[3:11, 3:11]) * 17).astype(int).tolist() for glyph in glyphs[labels == label]]
-        windows = [steps[sample, y : y + 8, x : x + 8].tolist() for y in (1, 2, 3) for x in (1, 2, 3)]
+        ink = [
+            np.rint((1 - glyph[3:11, 3:11]) * 17).astype(int).tolist()
+            for glyph in glyphs[labels == label]
+        ]
+        windows = [
+            steps[sample, y : y + 8, x : x + 8].tolist() for y in (1, 2, 3) for x in (1, 2, 3)
+        ]
         assert any(window in ink for window in windows)
         assert (steps[sample][samples.deciding[sample]] <= 8.5).all()
 
@@ -111,9 +124,13 @@ def test_a_manifold_has_one_spike_in_each_third_and_close_samples_have_close_tim
     samples = samples_of("manifold", "train", 1000)
     thirds = samples.values.reshape(PER_NEURON, BINS // PER_NEURON, 1000, SIDE, SIDE).sum(axis=1)
     assert (thirds == 1).all()
-    one = samples.values[:6, samples.table.label == 0, 0, 5, 5].argmax(axis=0)  # a place that decides
+    one = samples.values[:6, samples.table.label == 0, 0, 5, 5].argmax(
+        axis=0
+    )  # a place that decides
     every = samples.values[:6, samples.table.label == 0, 0].argmax(axis=0)
-    apart = np.abs(every[:, 3:9, 3:9].reshape(200, -1)[:, None] - every[:, 3:9, 3:9].reshape(200, -1)).mean(axis=2)
+    apart = np.abs(
+        every[:, 3:9, 3:9].reshape(200, -1)[:, None] - every[:, 3:9, 3:9].reshape(200, -1)
+    ).mean(axis=2)
     np.fill_diagonal(apart, 9)
     assert apart.min(axis=1).mean() < 0.5 < 1 < apart[apart < 9].mean()
     assert len(set(one.tolist())) > 2
@@ -131,14 +148,19 @@ def test_shuffling_keeps_counts_and_labels(seed: int) -> None:
 
 
 def test_an_unknown_task_is_refused() -> None:
-    with pytest.raises(InputError, match="got 'rate', 'val', expected one of manifold, latency, bursts, regular"):
+    with pytest.raises(
+        InputError, match="got 'rate', 'val', expected one of manifold, latency, bursts, regular"
+    ):
         samples_of("rate", "val", 1)
 
 
 def test_the_share_on_deciding_places_by_hand() -> None:
     deciding, others = np.zeros((2, 2, 2), np.bool_)
     deciding[0, 0], others[1] = True, True
-    maps = {(SAM, 0.5): np.array([[[1.0, 0], [0, 0]], [[2, 9], [1, 1]]]), (COUNT, NO_GAMMA): np.ones((2, 2, 2))}
+    maps = {
+        (SAM, 0.5): np.array([[[1.0, 0], [0, 0]], [[2, 9], [1, 1]]]),
+        (COUNT, NO_GAMMA): np.ones((2, 2, 2)),
+    }
     found = on_deciding(maps, np.stack([deciding, others]))
     assert found == {(SAM, 0.5): 0.75, (COUNT, NO_GAMMA): 0.5}  # 3 against a mean of 1
 
@@ -158,18 +180,24 @@ def test_deletions_by_hand() -> None:
     good[0, 0, 0], bad[2, 0, 1] = 1, 1
     maps = {(SAM, 0.5): good, (COUNT, NO_GAMMA): bad}
     places = deletion_areas(first_spike, SPIKES, maps, 2, 1, 0)[PLACES]
-    assert places[SAM, 0.5] == pytest.approx(1 / 3)  # falls from 1 to 0 over two thirds of the spikes
+    assert places[SAM, 0.5] == pytest.approx(
+        1 / 3
+    )  # falls from 1 to 0 over two thirds of the spikes
     assert places[COUNT, NO_GAMMA] == pytest.approx(1 / 3 + 1 / 3)
     moments = deletion_areas(first_spike, SPIKES, maps, 3, 40, 0)[MOMENTS]
     assert moments[SAM, 0.5] == pytest.approx(1 / 6)  # falls over the first third
-    assert 1 / 2 < moments[COUNT, NO_GAMMA] < 5 / 6, "one of these for each order of what is equal in the map"
+    assert 1 / 2 < moments[COUNT, NO_GAMMA] < 5 / 6, (
+        "one of these for each order of what is equal in the map"
+    )
     assert moments[COUNT, NO_GAMMA] == pytest.approx(2 / 3, abs=0.1)
     silent = deletion_areas(first_spike, np.zeros_like(SPIKES), maps, 3, 2, 0)
     assert silent[MOMENTS][SAM, 0.5] == silent[PLACES][SAM, 0.5] == pytest.approx(1)
 
 
 def test_leaving_out_by_hand() -> None:
-    """The first place decides, the second does nothing; a map that is flat, or of silence, says nothing."""
+    """The first place decides, the second does nothing; a map that is flat, or of silence, says
+    nothing.
+    """
     good, flat = np.zeros((1, 1, 2)), np.ones((1, 1, 2))
     good[0, 0, 0] = 1
     maps = {(SAM, 0.5): good, (RELEVANCE, NO_GAMMA): -good, (COUNT, NO_GAMMA): flat}
@@ -180,7 +208,9 @@ def test_leaving_out_by_hand() -> None:
 
 @given(st.integers(0, 1000), st.integers(1, 4))
 def test_deletions_of_places_are_those_of_the_measure(seed: int, parts: int) -> None:
-    """Many maps at once give what :func:`spike_deletion` gives of each, where no two values are equal."""
+    """Many maps at once give what :func:`spike_deletion` gives of each, where no two values are
+    equal.
+    """
     random = np.random.default_rng(seed)
     spikes, weights = random.random((3, 2, 2, 4)) < 0.4, random.normal(size=(4, 48))
 
@@ -210,7 +240,9 @@ def test_equivalence_by_hand() -> None:
     """Two standard errors from the nearer bound: the normal distribution's 2.28 %."""
     estimate = Estimate(100, 0.01, 0.01 - 1.959964 * 0.005, 0.01 + 1.959964 * 0.005)
     assert equivalence_p_value(estimate, 0.02) == pytest.approx(0.02275, abs=1e-4)
-    assert equivalence_p_value(estimate, 0.02, networks=5) == pytest.approx(0.0236, abs=1e-4)  # t = 2 · 2.776 / 1.96
+    assert equivalence_p_value(estimate, 0.02, networks=5) == pytest.approx(
+        0.0236, abs=1e-4
+    )  # t = 2 · 2.776 / 1.96
     assert equivalence_p_value(Estimate(9, 0.0, 0.0, 0.0), 0.02) == 0
     assert equivalence_p_value(Estimate(9, 0.03, 0.03, 0.03), 0.02) == 1
     assert equivalence_p_value(Estimate(1, 0.0, -np.inf, np.inf), 0.02) == 1
@@ -232,7 +264,9 @@ def test_a_wider_margin_is_never_harder_to_show(values: list[float], margin: flo
         ("no difference seen", 0.5, "open"),
     ],
 )
-def test_outcomes_are_never_equal_without_a_test_of_it(same: str, p_equal: float, expected: str) -> None:
+def test_outcomes_are_never_equal_without_a_test_of_it(
+    same: str, p_equal: float, expected: str
+) -> None:
     claim = Claim("", "", "", same, 9)  # type: ignore[arg-type]
     assert timing.outcome_of(claim, p_equal, 0.02) == expected
 
@@ -250,27 +284,56 @@ def test_the_experiment_on_tiny_networks(tmp_path: Path) -> None:
     )
     setup = small_setup(tmp_path, {"timing": section}, gamma=0.5)
     result = timing.run(setup)
-    assert len(result.claims) == 4 * 3 * (3 + 2), "three questions at the convolutions, and relevance at the input, too"
+    assert len(result.claims) == 4 * 3 * (3 + 2), (
+        "three questions at the convolutions, and relevance at the input, too"
+    )
     table, of_values = result.table, result.values
     assert of_values is not None and set(of_values["layer"]) == {"", INPUT, HIDDEN}
     assert set(rows(table, measure=timing.RIGHT)["n"]) == {20}
-    shown = rows(table, task="latency", layer=INPUT, measure=PLACES).set_index(["map", "gamma"])["mean"]
+    shown = rows(table, task="latency", layer=INPUT, measure=PLACES).set_index(["map", "gamma"])[
+        "mean"
+    ]
     assert shown[SAM, 0.5] == shown[COUNT, NO_GAMMA], "one spike for each neuron has no interval"
-    gain = rows(table, task="latency", layer=INPUT, measure=MOMENTS, map="SAM better than spike count by")
-    assert set(gain["mean"]) == {0.0} and gain["outcome"].isna().all(), "at the input the count is a random order"
+    gain = rows(
+        table, task="latency", layer=INPUT, measure=MOMENTS, map="SAM better than spike count by"
+    )
+    assert set(gain["mean"]) == {0.0} and gain["outcome"].isna().all(), (
+        "at the input the count is a random order"
+    )
     share = rows(table, task="bursts", layer=INPUT, measure=SHARE, map=COUNT)
     assert share["mean"].tolist() == pytest.approx([0.5]), "both shapes fire equally often"
-    assert rows(table, task="bursts", layer=INPUT, measure=SHARE, map=SAM)["mean"].min() > 0.5, "bursts are short"
-    assert rows(table, task="regular", layer=INPUT, measure=SHARE, map=SAM)["mean"].max() < 0.5, "whatever is asked"
-    both = [rows(table, task=task, measure=SHARE, map=SAM)["mean"].to_numpy() for task in ("bursts", "regular")]
-    np.testing.assert_allclose(both[0] + both[1], 1, atol=1e-6)  # one network, one map, two questions
-    for first, second, tested in ((SAM, COUNT, 12), ("SAM at the best γ", COUNT, 12), (RELEVANCE, SAM, 24)):
+    assert rows(table, task="bursts", layer=INPUT, measure=SHARE, map=SAM)["mean"].min() > 0.5, (
+        "bursts are short"
+    )
+    assert rows(table, task="regular", layer=INPUT, measure=SHARE, map=SAM)["mean"].max() < 0.5, (
+        "whatever is asked"
+    )
+    both = [
+        rows(table, task=task, measure=SHARE, map=SAM)["mean"].to_numpy()
+        for task in ("bursts", "regular")
+    ]
+    np.testing.assert_allclose(
+        both[0] + both[1], 1, atol=1e-6
+    )  # one network, one map, two questions
+    for first, second, tested in (
+        (SAM, COUNT, 12),
+        ("SAM at the best γ", COUNT, 12),
+        (RELEVANCE, SAM, 24),
+    ):
         family = rows(table, map=f"{first} better than {second} by").dropna(subset="outcome")
         assert len(family) == tested
         np.testing.assert_allclose(family["p_holm"], holm(family["p"]))
-    assert rows(table, map=f"SAM better than {SHUFFLED} by", measure=LEFT_OUT)["outcome"].notna().sum() == 4
+    assert (
+        rows(table, map=f"SAM better than {SHUFFLED} by", measure=LEFT_OUT)["outcome"].notna().sum()
+        == 4
+    )
     names = {path.name for path in setup.out.glob("*.png")}
-    assert names >= {"timing.png", "timing_gamma_places.png", "timing_bursts.png", "timing_latency_maps.png"}
+    assert names >= {
+        "timing.png",
+        "timing_gamma_places.png",
+        "timing_bursts.png",
+        "timing_latency_maps.png",
+    }
     again = timing.run(setup)
     pd.testing.assert_frame_equal(again.table, table)
 
@@ -289,7 +352,9 @@ TRAINS = [[0, 1, 0, 1, 1], [0, 0, 1, 0, 1], [0, 0, 0, 0, 1], [0, 1, 1, 1, 1]]
 def test_earlier_spikes_at_random_by_hand() -> None:
     maps = earlier_times_shuffled(packed(TRAINS), SHAPE, 0.5, 1)
     decay = np.exp(-0.5)
-    assert maps[3, 0].tolist() == pytest.approx([1 + (decay + decay**2) / 2, 1 + 2 * (decay + decay**2) / 2])
+    assert maps[3, 0].tolist() == pytest.approx(
+        [1 + (decay + decay**2) / 2, 1 + 2 * (decay + decay**2) / 2]
+    )
     assert maps[1, 0].tolist() == [1, 1]
 
 
@@ -300,7 +365,9 @@ def test_earlier_spikes_at_random_are_the_mean_over_all_ways_to_lay_them() -> No
         train = np.zeros((5, 1, 1, 1, 1), np.bool_)
         train[[*places, 4]] = True
         ways.append(spike_activation_map(train, 0.7)[4].item())
-    found = earlier_times_shuffled(np.array([[0], [128], [128], [0], [128]], np.uint8), (1, 1, 1), 0.7, 1)
+    found = earlier_times_shuffled(
+        np.array([[0], [128], [128], [0], [128]], np.uint8), (1, 1, 1), 0.7, 1
+    )
     assert found[4].item() == pytest.approx(np.mean(ways))
 
 

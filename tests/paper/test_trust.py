@@ -28,7 +28,9 @@ def setup(tmp_path: Path) -> Setup:
 
 def test_randomisation_cannot_reach_sam_from_above(setup: Setup) -> None:
     result = randomisation.run(setup)
-    table = by(rows(result.table, measure="correlation"), "shuffled down to", "bntt", "map", "layer")
+    table = by(
+        rows(result.table, measure="correlation"), "shuffled down to", "bntt", "map", "layer"
+    )
     shuffled = list(dict.fromkeys(name for name, *_ in table))
     assert shuffled == ["trained", "readout", "fc1", "conv2", "conv1", "nothing, other spikes"]
     learnt, anew = randomisation.LEARNT, randomisation.ANEW
@@ -54,7 +56,9 @@ def test_randomisation_tells_spike_rates_and_averages_over_shuffles(setup: Setup
     network, images = setup.networks.surrogate.network, setup.images.take(3)
     with RasterReader(setup.recording(network, images)) as raster:
         spec = raster.layer("conv2")
-        fired = raster.counts("conv2")[:, 2:7].mean() / spec.neurons  # it is reached at step 2; step 7 is too late
+        fired = (
+            raster.counts("conv2")[:, 2:7].mean() / spec.neurons
+        )  # it is reached at step 2; step 7 is too late
     assert rates["trained", randomisation.LEARNT, "conv2"]["mean"] == pytest.approx(fired)
     single = [
         randomisation.rates(setup, shuffled, images)
@@ -67,20 +71,43 @@ def test_randomisation_tells_spike_rates_and_averages_over_shuffles(setup: Setup
     assert "Of 2 shuffles" in result.notes[-1]
 
 
-def test_faithfulness_scores_every_map_against_chance_and_sam_against_its_rivals(setup: Setup) -> None:
+def test_faithfulness_scores_every_map_against_chance_and_sam_against_its_rivals(
+    setup: Setup,
+) -> None:
     result = faithfulness.run(setup)
     table = by(result.table, "map", "layer", "measure")
     of_pixels = list(dict.fromkeys(name for name, layer, _ in table if not layer))
     assert set(of_pixels) == {
-        *("SAM conv1", "SAM conv2", "spike count conv2", "SNN Grad-CAM conv2", "relevance input", "relevance conv2"),
-        *("SLTRP input", "SLTRP conv2", "Gradient × input", "Integrated gradients", "Occlusion", "RISE"),
+        *(
+            "SAM conv1",
+            "SAM conv2",
+            "spike count conv2",
+            "SNN Grad-CAM conv2",
+            "relevance input",
+            "relevance conv2",
+        ),
+        *(
+            "SLTRP input",
+            "SLTRP conv2",
+            "Gradient × input",
+            "Integrated gradients",
+            "Occlusion",
+            "RISE",
+        ),
         *("Grad-CAM of the ANN", "brightness", "centred Gaussian", "random order"),
     }
     for layer in ("input", "conv1", "conv2"):
         measures = {(name, measure) for name, of_layer, measure in table if of_layer == layer}
         for measure in ("spike deletion area by places", "spike deletion area by spikes"):
-            assert {(f"SAM {layer}", measure), (f"relevance {layer}", measure), ("RISE", measure)} <= measures
-    assert all(0 <= row["low"] <= row["mean"] <= row["high"] <= 1 and row["n"] == 2 for row in table.values())
+            assert {
+                (f"SAM {layer}", measure),
+                (f"relevance {layer}", measure),
+                ("RISE", measure),
+            } <= measures
+    assert all(
+        0 <= row["low"] <= row["mean"] <= row["high"] <= 1 and row["n"] == 2
+        for row in table.values()
+    )
     claims = [claim.what for claim in result.claims]
     assert "RISE: better insertion than centred Gaussian" in claims
     assert "SAM conv2: better deletion than RISE" in claims
@@ -90,7 +117,9 @@ def test_faithfulness_scores_every_map_against_chance_and_sam_against_its_rivals
     assert {"faithfulness", "attribution"} <= cache
     again = faithfulness.run(setup)
     pd.testing.assert_frame_equal(again.table, result.table)
-    assert (setup.out / "faithfulness.png").is_file() and (setup.out / "faithfulness_spikes.png").is_file()
+    assert (setup.out / "faithfulness.png").is_file() and (
+        setup.out / "faithfulness_spikes.png"
+    ).is_file()
 
 
 def test_where_sam_loses_is_said_first() -> None:
@@ -111,5 +140,10 @@ def test_where_sam_loses_is_said_first() -> None:
         "SAM loses (5 images). SAM conv2, deletion: to RISE, Occlusion. "
         "In conv1: SAM conv1, spike deletion by spikes: to SLTRP conv1."
     )
-    weak = [Claim(f"SAM conv2: better deletion than map {n}", "–", "", "no", 5, p=0.04) for n in range(3)]
-    assert faithfulness.losses(weak, 5) == "SAM loses to no other map (5 images).", "together they are chance"
+    weak = [
+        Claim(f"SAM conv2: better deletion than map {n}", "–", "", "no", 5, p=0.04)
+        for n in range(3)
+    ]
+    assert faithfulness.losses(weak, 5) == "SAM loses to no other map (5 images).", (
+        "together they are chance"
+    )

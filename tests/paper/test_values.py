@@ -1,4 +1,6 @@
-"""The values of every image that experiments left: from them, tables and claims can be computed again."""
+"""The values of every image that experiments left: from them, tables and claims can be computed
+again.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,13 +40,16 @@ def told(folder: Folder, name: str) -> dict[str, dict[str, Any]]:
 def test_every_interval_follows_from_the_values(path: Path) -> None:
     measured, folder, name = values_of(path), Folder(path.parent), named(path)
     columns = [column for column in measured.columns if column not in ("image", "value")]
-    if over_trainings := "training" in columns and name != "table1":  # whose table has a row for each training, too
+    if (
+        over_trainings := "training" in columns and name != "table1"
+    ):  # whose table has a row for each training, too
         columns.remove("training")
     for names, each in groups(measured, columns):
         (wanted,) = folder(name, **dict(zip(columns, names, strict=True)))
         found = intervals(each, over_trainings)
         assert any(
-            each == pytest.approx([wanted[part] for part in Estimate._fields], rel=2e-4, abs=2e-6) for each in found
+            each == pytest.approx([wanted[part] for part in Estimate._fields], rel=2e-4, abs=2e-6)
+            for each in found
         )
 
 
@@ -55,28 +60,45 @@ def intervals(values: pd.DataFrame, over_trainings: bool) -> Iterator[Estimate]:
         yield bootstrap_over_networks(by_training.to_numpy())
         return
     yield bootstrap_mean(values["value"])
-    yield mean_with_interval(values["value"].to_numpy())  # the second one is computed where the first does not fit
+    yield mean_with_interval(
+        values["value"].to_numpy()
+    )  # the second one is computed where the first does not fit
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{named(path)}")
 def test_the_network_is_told_by_its_digest(path: Path) -> None:
     digests = Folder(path.parent).notes(named(path), "network, surrogate")
     assert all(len(digest) == 64 and int(digest, 16) for digest in digests)
-    assert bool(digests) == ("training" not in values_of(path).columns or named(path) == "table1"), "trained elsewhere"
+    assert bool(digests) == (
+        "training" not in values_of(path).columns or named(path) == "table1"
+    ), "trained elsewhere"
 
 
 def claims_again(name: str, measured: pd.DataFrame) -> list[Claim]:
     """The claims of an experiment that rest on its values alone."""
     if name == "fig10":
-        return [claim for _, of_layer in measured.groupby("layer", sort=False) for claim in fig10.judge(of_layer)]
+        return [
+            claim
+            for _, of_layer in measured.groupby("layer", sort=False)
+            for claim in fig10.judge(of_layer)
+        ]
     if name == "fig5":
-        return [*fig5.activity_claims(rows(measured, network="surrogate")), *fig5.likeness_claims(measured)]
+        return [
+            *fig5.activity_claims(rows(measured, network="surrogate")),
+            *fig5.likeness_claims(measured),
+        ]
     if name == "spike_deletion":
         return [better(what, both) for what, both in spike_deletion.compared_maps(measured)]
     if name == "doses":
-        found = measured.assign(dose=measured["dose"].astype(float), rate=measured["rate"].astype(float))
+        found = measured.assign(
+            dose=measured["dose"].astype(float), rate=measured["rate"].astype(float)
+        )
         tried = sorted(set(found["dose"]))
-        of_doses = *doses.silence_claims(found), *doses.price_claims(found, tried), *doses.burst_claims(found)
+        of_doses = (
+            *doses.silence_claims(found),
+            *doses.price_claims(found, tried),
+            *doses.burst_claims(found),
+        )
         return [*of_doses, *doses.rate_claims(found)]
     if name == "same_weights":
         worst = rows(measured, measure="accuracy").assign(epsilon=measured["epsilon"].astype(float))
@@ -88,7 +110,10 @@ def claims_again(name: str, measured: pd.DataFrame) -> list[Claim]:
         setup: Any = SimpleNamespace(config=config, settings=config.paper)
         return timing.compared_maps(setup, found)[1]
     measure = {"fig2": "total variation", "fig3": "heatmap variance"}[name]
-    largest = {"fig2": "total variation, largest over steps", "fig3": "variance, largest over steps"}[name]
+    largest = {
+        "fig2": "total variation, largest over steps",
+        "fig3": "variance, largest over steps",
+    }[name]
     return sam_above_grad_cam(measure, "", rows(measured, measure=largest), 0)
 
 
@@ -97,7 +122,8 @@ def claims_again(name: str, measured: pd.DataFrame) -> list[Claim]:
     [
         path
         for path in FILES
-        if named(path) in ("fig2", "fig3", "fig5", "fig10", "doses", "spike_deletion", "timing", "same_weights")
+        if named(path)
+        in ("fig2", "fig3", "fig5", "fig10", "doses", "spike_deletion", "timing", "same_weights")
     ],
     ids=lambda path: f"{path.parent.name}-{named(path)}",
 )
@@ -113,8 +139,14 @@ def test_claims_follow_from_the_values(path: Path) -> None:
             assert list(claim.gain) == pytest.approx(
                 [wanted["n"], wanted["mean"], wanted["low"], wanted["high"]], rel=6e-3, abs=2e-5
             )
-    if name in ("fig2", "doses", "spike_deletion"):  # these are all of their claims, so they can be judged together
-        assert [claim.same for claim in over_family(claims)] == [committed[claim.what]["same"] for claim in claims]
+    if name in (
+        "fig2",
+        "doses",
+        "spike_deletion",
+    ):  # these are all of their claims, so they can be judged together
+        assert [claim.same for claim in over_family(claims)] == [
+            committed[claim.what]["same"] for claim in claims
+        ]
 
 
 def test_fig3_holds_by_the_divisor_of_the_authors_script_in_every_layer() -> None:

@@ -23,16 +23,40 @@ LOIHI: dict[str, Any] = {
 def dense(weight: Any, neuron: dict[str, Any] | None = None, **about: Any) -> dict[str, Any]:
     """A dense layer, of neurons LOIHI with some changes."""
     weight = np.asarray(weight, np.float32)
-    said = {"type": "dense", "shape": [len(weight)], "inFeatures": weight.shape[1], "outFeatures": len(weight)}
+    said = {
+        "type": "dense",
+        "shape": [len(weight)],
+        "inFeatures": weight.shape[1],
+        "outFeatures": len(weight),
+    }
     return {**said, "weight": weight, "neuron": {**LOIHI, **(neuron or {})}, **about}
 
 
-def conv(weight: Any, shape: Sequence[int], neuron: dict[str, Any] | None = None, **about: Any) -> dict[str, Any]:
+def conv(
+    weight: Any, shape: Sequence[int], neuron: dict[str, Any] | None = None, **about: Any
+) -> dict[str, Any]:
     """A convolution of (out, in, y, x) weights whose map is (C, H, W)."""
     weight = np.asarray(weight, np.float32)
-    ways = {"stride": [1, 1], "padding": [0, 0], "dilation": [1, 1], "groups": 1, "kernelSize": weight.shape[2:]}
-    said = {"type": "conv", "shape": shape, "inChannels": weight.shape[1], "outChannels": len(weight)}
-    return {**said, **ways, "weight": weight[..., None], "neuron": {**LOIHI, **(neuron or {})}, **about}
+    ways = {
+        "stride": [1, 1],
+        "padding": [0, 0],
+        "dilation": [1, 1],
+        "groups": 1,
+        "kernelSize": weight.shape[2:],
+    }
+    said = {
+        "type": "conv",
+        "shape": shape,
+        "inChannels": weight.shape[1],
+        "outChannels": len(weight),
+    }
+    return {
+        **said,
+        **ways,
+        "weight": weight[..., None],
+        "neuron": {**LOIHI, **(neuron or {})},
+        **about,
+    }
 
 
 def pixels(*shape: int, **neuron: Any) -> dict[str, Any]:

@@ -37,12 +37,18 @@ calibration = 8
 PAPER = '[paper]\ncheckpoint = "snn.safetensors"\nann = "ann.safetensors"\nimages = 6\nshown = 1\n'
 
 
-def small_model(height: int = 16, width: int = 24, network: NetworkSection = SMALL, seed: int = 0) -> SpikingNetwork:
-    """An untrained network whose BNTT statistics are not the initial ones, so that every layer spikes."""
+def small_model(
+    height: int = 16, width: int = 24, network: NetworkSection = SMALL, seed: int = 0
+) -> SpikingNetwork:
+    """An untrained network whose BNTT statistics are not the initial ones, so that every layer
+    spikes.
+    """
     torch.manual_seed(seed)
     model = SpikingNetwork(network, (3, height, width), len(CLASSES)).eval()
     for layer in model.layers:
-        for norm in layer.bntt[layer.depth - 1 :] if layer.bntt else ():  # earlier steps are never seen in training
+        for norm in (
+            layer.bntt[layer.depth - 1 :] if layer.bntt else ()
+        ):  # earlier steps are never seen in training
             norm.running_mean.uniform_(-0.2, 0.2)
             norm.running_var.uniform_(0.05, 0.3)
     return model
@@ -56,7 +62,9 @@ def small_checkpoint(path: Path) -> Path:
 
 
 def constant_current_checkpoint(path: Path) -> Path:
-    """A checkpoint file of the same network, whose first layer takes RGB as a constant current instead of spikes."""
+    """A checkpoint file of the same network, whose first layer takes RGB as a constant current
+    instead of spikes.
+    """
     checkpoint = load_checkpoint(str(small_checkpoint(path)))
     network = checkpoint.network
     first = with_first(network.layers[0], weight=network.layers[0].inputs[0].weight[:, :3])
@@ -66,7 +74,9 @@ def constant_current_checkpoint(path: Path) -> Path:
     return path
 
 
-def class_folders(path: Path, per_class: int = 4, classes: tuple[str, ...] = CLASSES, size: int = 40) -> Path:
+def class_folders(
+    path: Path, per_class: int = 4, classes: tuple[str, ...] = CLASSES, size: int = 40
+) -> Path:
     """Class folders of noisy images whose colour tells the class."""
     random = np.random.default_rng(0)
     for label, name in enumerate(classes):
@@ -80,7 +90,10 @@ def class_folders(path: Path, per_class: int = 4, classes: tuple[str, ...] = CLA
 
 def run_words(folder: Path, per_class: int) -> list[str]:
     """A network and images of its classes in a folder, as words of `run`."""
-    checkpoint, images = small_checkpoint(folder / "small.safetensors"), class_folders(folder / "images", per_class)
+    checkpoint, images = (
+        small_checkpoint(folder / "small.safetensors"),
+        class_folders(folder / "images", per_class),
+    )
     return ["--checkpoint", str(checkpoint), "--data", str(images)]
 
 
@@ -98,7 +111,9 @@ def small_ann(path: Path) -> Path:
 
 
 def small_workplace(folder: Path, per_class: int, size: int = 40) -> Path:
-    """Put networks of both kinds, images of their classes and configurations into a folder in which commands run."""
+    """Put networks of both kinds, images of their classes and configurations into a folder in which
+    commands run.
+    """
     small_checkpoint(folder / "snn.safetensors")
     small_ann(folder / "ann.safetensors")
     class_folders(folder / "images", per_class, size=size)

@@ -1,4 +1,6 @@
-"""Bundled networks of events, tokens and sounds: what they answer, on every backend alike, and where their maps lie."""
+"""Bundled networks of events, tokens and sounds: what they answer, on every backend alike, and
+where their maps lie.
+"""
 
 import runpy
 from collections.abc import Callable
@@ -31,7 +33,9 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     @lru_cache
     def simulated(name: str, precision: str = "fixed") -> spikesam.RasterReader:
         out = tmp_path_factory.mktemp(name) / "run"
-        return spikesam.simulate(name, samples=SAMPLES, backend="event", precision=precision, out=out)
+        return spikesam.simulate(
+            name, samples=SAMPLES, backend="event", precision=precision, out=out
+        )
 
     return simulated
 
@@ -55,11 +59,18 @@ def test_it_knows_what_it_has_never_seen(
 
 @pytest.mark.parametrize(
     ("name", "precision"),
-    [("saccade-digits", "fixed"), ("spikformer-digits", "fixed"), ("chirps", "fixed"), ("chirps", "float32")],
+    [
+        ("saccade-digits", "fixed"),
+        ("spikformer-digits", "fixed"),
+        ("chirps", "fixed"),
+        ("chirps", "float32"),
+    ],
 )
 def test_its_spikes_are_the_same_on_every_backend(name: str, precision: str) -> None:
     backends = ("event", "torch", "lava")[: 3 if precision == "fixed" else 2]
-    rasters = [spikesam.simulate(name, samples=1, backend=each, precision=precision) for each in backends]
+    rasters = [
+        spikesam.simulate(name, samples=1, backend=each, precision=precision) for each in backends
+    ]
     assert len({each.raster_digest for each in rasters}) == 1
 
 
@@ -77,13 +88,17 @@ def test_maps_follow_the_digit(recorded: Recorded, tmp_path: Path) -> None:
     bins = np.array([way[times // 10_000 == number].mean(axis=0) for number in range(30)])[3:]
     wanted = bins - bins.mean(axis=0)
     for depth, name in enumerate(maps):
-        found = np.array([centres(maps[name][sample][depth : depth + 30])[3:] for sample in range(SAMPLES)])
+        found = np.array(
+            [centres(maps[name][sample][depth : depth + 30])[3:] for sample in range(SAMPLES)]
+        )
         found -= found.mean(axis=1, keepdims=True)
         norms = np.sqrt((found**2).sum(axis=(1, 2)) * (wanted**2).sum())
         assert ((found * wanted).sum(axis=(1, 2)) / norms).mean() > 0.9, name
 
 
-def test_a_run_of_events_says_what_it_merged_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_of_events_says_what_it_merged_and_draws(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = ["--checkpoint", "saccade-digits", "--backend", "event", "--samples", "3"]
     run.main([*words, "--out", str(tmp_path / "run")])
     assert "merged (same pixel, polarity and bin)" in capsys.readouterr().out
@@ -92,8 +107,12 @@ def test_a_run_of_events_says_what_it_merged_and_draws(tmp_path: Path, capsys: p
 
 
 def test_a_real_recording_of_another_camera(shared: Path) -> None:
-    """N-MNIST's camera and handwriting are others, so the network runs, but its answer is not checked."""
-    one = spikesam.simulate("saccade-digits", shared / "data" / "events" / "nmnist.bin", backend="event")
+    """N-MNIST's camera and handwriting are others, so the network runs, but its answer is not
+    checked.
+    """
+    one = spikesam.simulate(
+        "saccade-digits", shared / "data" / "events" / "nmnist.bin", backend="event"
+    )
     assert one["input"].counts.sum() > 2000
     assert one["conv3"].counts.sum() > 0
 
@@ -103,14 +122,21 @@ def test_tokens_attend_to_the_digit(recorded: Recorded, tmp_path: Path) -> None:
     scenes = [open_dataset("cluttered-digits", "val")[int(index)] for index in raster.samples.index]
     places = np.arange(8) * 10 + 5  # of the tokens' centres, in pixels of an 80×80 scene
     inside = np.array(
-        [np.outer(*((places > low) & (places < high) for low, high in boxes(each.box))) for each in scenes]
+        [
+            np.outer(*((places > low) & (places < high) for low, high in boxes(each.box)))
+            for each in scenes
+        ]
     )
     for token in (None, (0, 0), (7, 7)):
-        attended = spikesam.attention_map(raster, query="block1_q", key="block1_k", heads=4, token=token)
+        attended = spikesam.attention_map(
+            raster, query="block1_q", key="block1_k", heads=4, token=token
+        )
         assert (attended * inside).sum() / attended.sum() > 2 * inside.mean(), token
     maps = spikesam.explain(raster, tmp_path / "attention.h5", method="attention")
     assert list(maps) == ["block1_k", "block2_k"]
-    assert ((maps["block1_k"].sum[:] * inside).sum() / maps["block1_k"].sum[:].sum()) > 2 * inside.mean()
+    assert (
+        (maps["block1_k"].sum[:] * inside).sum() / maps["block1_k"].sum[:].sum()
+    ) > 2 * inside.mean()
 
 
 def boxes(box: tuple[float, ...] | None) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -122,13 +148,17 @@ def boxes(box: tuple[float, ...] | None) -> tuple[tuple[float, float], tuple[flo
 
 def test_relevance_lies_on_the_chirp(recorded: Recorded, tmp_path: Path) -> None:
     raster = recorded("chirps")
-    decides = [SCRIPT["by_bin"](Chirps("val").deciding(int(index)), 52) for index in raster.samples.index]
+    decides = [
+        SCRIPT["by_bin"](Chirps("val").deciding(int(index)), 52) for index in raster.samples.index
+    ]
     shares: dict[str, Any] = {"chance": np.mean(decides)}
     for method in ("relevance", "sam"):
         options = {"method": method, "layers": ["input"], "steps": "all"}
         bands = spikesam.explain(raster, tmp_path / f"{method}.h5", **options)["input"]
         each = [bands[sample][:, :, 0] for sample in range(SAMPLES)]
-        shares[method] = np.mean([band[where].sum() / band.sum() for band, where in zip(each, decides, strict=True)])
+        shares[method] = np.mean(
+            [band[where].sum() / band.sum() for band, where in zip(each, decides, strict=True)]
+        )
     assert shares["relevance"] > 0.75 > shares["sam"] > 0.5 > 0.1 > shares["chance"]
 
 
@@ -136,12 +166,17 @@ def test_pictures_of_sounds_are_read_again(recorded: Recorded) -> None:
     seen = pictures_beside(recorded("chirps"))
     assert seen is not None and len(seen) == SAMPLES
     assert seen[0].picture is not None and seen[0].picture.shape == (64, 50, 3)
-    assert seen[0].mask is not None and seen[0].mask.any(axis=1).tolist() == seen[0].mask.all(axis=1).tolist()
+    assert (
+        seen[0].mask is not None
+        and seen[0].mask.any(axis=1).tolist() == seen[0].mask.all(axis=1).tolist()
+    )
 
 
 def test_the_page_has_the_values_of_all_trainings() -> None:
     values = pd.read_csv(DOCS / "results" / "chirps" / "recordings.csv.xz")
-    assert (values.groupby(["training", "method"]).size() == 100).all() and values["training"].nunique() == 5
+    assert (values.groupby(["training", "method"]).size() == 100).all() and values[
+        "training"
+    ].nunique() == 5
     assert "\n".join(SCRIPT["table_of"](values)) in (DOCS / "sounds.md").read_text()
     shares = values.groupby(["method", "training"])["share"].mean()
     assert shares["relevance"].min() >= 0.8 > shares["sam"].max() and values["right"].mean() >= 0.9

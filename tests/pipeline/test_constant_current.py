@@ -1,4 +1,6 @@
-"""A network with constant-current input, end to end: the same bits on both backends, and nothing assumes an input."""
+"""A network with constant-current input, end to end: the same bits on both backends, and nothing
+assumes an input.
+"""
 
 import json
 import warnings
@@ -56,7 +58,9 @@ def test_a_run_records_from_the_first_layer_on(workplace):
         assert list(file["layers"]) == ["001_conv1", "002_conv2"]
         assert file["layers/001_conv1/sum"].shape == (5, 16, 24)
         assert file["layers/001_conv1/sam"].shape == (2, 8, 16, 24)  # of those that are pictured
-    for number, layer in enumerate(packed, 1):  # the image arrives in layer l at t = l, as if it came as spikes
+    for number, layer in enumerate(
+        packed, 1
+    ):  # the image arrives in layer l at t = l, as if it came as spikes
         assert not np.ptp(layer[:, :number], axis=0).any()
         assert np.ptp(layer[:, number:], axis=0).any()
     assert {path.name for path in (out / "figures").iterdir()} == {
@@ -74,8 +78,21 @@ def test_nothing_is_random_and_lava_gives_the_same_bits(workplace):
 
 def test_explained_from_the_file_alone(workplace):
     raster = str(workplace / "torch" / "raster.h5")
-    explain.main([raster, "--layers", "conv2", "--out", str(workplace / "conv2.h5"), "--figures", str(workplace / "f")])
-    with h5py.File(workplace / "conv2.h5") as some, h5py.File(workplace / "torch" / "sam.h5") as every:
+    explain.main(
+        [
+            raster,
+            "--layers",
+            "conv2",
+            "--out",
+            str(workplace / "conv2.h5"),
+            "--figures",
+            str(workplace / "f"),
+        ]
+    )
+    with (
+        h5py.File(workplace / "conv2.h5") as some,
+        h5py.File(workplace / "torch" / "sam.h5") as every,
+    ):
         assert np.array_equal(some["layers/002_conv2/sum"], every["layers/002_conv2/sum"])
     assert (workplace / "f" / "overview.png").is_file()
     with RasterReader(raster) as reader, pytest.raises(InputError, match="no layer 'input'"):
@@ -100,7 +117,9 @@ def test_export_measures_it_once(workplace, capsys):
 
 def test_a_checkpoint_takes_rgb_without_on_and_off_planes(workplace):
     checkpoint = load_checkpoint(str(workplace / "constant.safetensors"))
-    with pytest.raises(InputError, match="the network's input is 3×16×24, .* as ON and OFF planes of RGB, 6×16×24"):
+    with pytest.raises(
+        InputError, match="the network's input is 3×16×24, .* as ON and OFF planes of RGB, 6×16×24"
+    ):
         replace(checkpoint, network=replace(checkpoint.network, encoder="poisson"))
     with pytest.raises(InputError, match="the network's input is 3×16×24, .* as RGB, 3×16×20"):
         replace(checkpoint, preprocessing=replace(checkpoint.preprocessing, width=20))
@@ -108,9 +127,13 @@ def test_a_checkpoint_takes_rgb_without_on_and_off_planes(workplace):
 
 def test_a_network_of_dense_layers_alone_has_bands(workplace):
     checkpoint = load_checkpoint(str(workplace / "constant.safetensors"))
-    layer = Layer("fc1", Input(np.ones((4, 3 * 16 * 24)), pool=1), LIF(1.0, bias=1e-4))  # on no grid
+    layer = Layer(
+        "fc1", Input(np.ones((4, 3 * 16 * 24)), pool=1), LIF(1.0, bias=1e-4)
+    )  # on no grid
     network = Network((3, 16, 24), 8, (layer,), Readout(np.ones((3, 4))), "constant-current")
-    dense = Checkpoint(network, checkpoint.preprocessing, checkpoint.classes, checkpoint.class_names)
+    dense = Checkpoint(
+        network, checkpoint.preprocessing, checkpoint.classes, checkpoint.class_names
+    )
     save_checkpoint(dense, workplace / "dense.safetensors")
     arguments = command(workplace, "dense", "--precision", "float32")
     arguments[1] = str(workplace / "dense.safetensors")
@@ -118,7 +141,9 @@ def test_a_network_of_dense_layers_alone_has_bands(workplace):
     with MapReader(workplace / "dense" / "sam.h5") as maps:
         assert maps["fc1"][0].shape == (8, 4, 1)
     assert (workplace / "dense" / "report.html").exists()
-    with pytest.raises(InputError, match="layer 'fc1': the int8 weights of one neuron sum to 146,304"):
+    with pytest.raises(
+        InputError, match="layer 'fc1': the int8 weights of one neuron sum to 146,304"
+    ):
         quantise(network)
 
 
@@ -143,5 +168,14 @@ def test_a_run_says_that_numbers_are_clipped(workplace, capsys):
     checkpoint = load_checkpoint(str(workplace / "constant.safetensors"))
     narrow = replace(checkpoint, network=replace(checkpoint.network, input_range=0.5))
     save_checkpoint(narrow, workplace / "narrow.safetensors")
-    run.main([*command(workplace, "narrow", "--figures", "0"), "--checkpoint", str(workplace / "narrow.safetensors")])
-    assert "% of the numbers are beyond ±0.5, the network's range, and are clipped to it" in capsys.readouterr().out
+    run.main(
+        [
+            *command(workplace, "narrow", "--figures", "0"),
+            "--checkpoint",
+            str(workplace / "narrow.safetensors"),
+        ]
+    )
+    assert (
+        "% of the numbers are beyond ±0.5, the network's range, and are clipped to it"
+        in capsys.readouterr().out
+    )

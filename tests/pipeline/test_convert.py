@@ -1,4 +1,6 @@
-"""The commands convert and export end to end, and that a converted network runs the same on every backend."""
+"""The commands convert and export end to end, and that a converted network runs the same on every
+backend.
+"""
 
 import csv
 import json
@@ -36,7 +38,9 @@ def test_it_leaves_a_checkpoint_and_its_accuracy_over_time(finished, capsys):
     assert network.sha256 == summary["network_sha256"]
     assert [int(row["t"]) for row in rows] == list(range(1, T + 1))
     assert float(rows[-1]["fixed"]) == pytest.approx(summary["accuracy"]["fixed"][str(T)], abs=1e-4)
-    assert summary["thresholds"] == {layer.name: [layer.neuron.threshold] for layer in network.layers}
+    assert summary["thresholds"] == {
+        layer.name: [layer.neuron.threshold] for layer in network.layers
+    }
     assert summary["n_samples"] == 9
     assert (finished / "accuracy.png").stat().st_size > 5000
 
@@ -49,7 +53,18 @@ def test_it_runs_on_every_backend_with_the_same_bits(workplace, finished, tmp_pa
         checkpoint = str(finished / "checkpoint.safetensors")
         source = str(workplace / "images")
         run.main(
-            ["--backend", backend, "--checkpoint", checkpoint, "--data", source, "--samples", "2", "--out", str(out)]
+            [
+                "--backend",
+                backend,
+                "--checkpoint",
+                checkpoint,
+                "--data",
+                source,
+                "--samples",
+                "2",
+                "--out",
+                str(out),
+            ]
         )
         summary = json.loads((out / "summary.json").read_text())
         digests[backend] = summary["raster_digest"]
@@ -59,7 +74,16 @@ def test_it_runs_on_every_backend_with_the_same_bits(workplace, finished, tmp_pa
 
 
 def test_its_configuration_fits_the_new_checkpoint(finished, tmp_path, capsys):
-    run.main(["--config", str(finished / "config.toml"), "--samples", "2", "--out", str(tmp_path / "run")])
+    run.main(
+        [
+            "--config",
+            str(finished / "config.toml"),
+            "--samples",
+            "2",
+            "--out",
+            str(tmp_path / "run"),
+        ]
+    )
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["n_samples"] == 2
 
 
@@ -76,29 +100,44 @@ def test_it_says_from_which_step_on_the_accuracy_is_there(finished):
         assert step == 1 or curve[step - 2] < level
 
 
-def test_a_configuration_names_the_ann_and_results_are_replaced_when_asked(workplace, tmp_path, capsys):
+def test_a_configuration_names_the_ann_and_results_are_replaced_when_asked(
+    workplace, tmp_path, capsys
+):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "notes.txt").write_text("old")
-    text = (
-        f'[conversion]\nann = "{workplace / "ann.safetensors"}"\nrule = "balanced"\ntimesteps = {T}\ncalibration = 6\n'
-    )
+    text = f'[conversion]\nann = "{workplace / "ann.safetensors"}"\nrule = "balanced"\n'
+    text += f"timesteps = {T}\ncalibration = 6\n"
     (tmp_path / "c.toml").write_text(f'{text}[data]\nsource = "{workplace / "images"}"\n')
-    convert.main(["--config", str(tmp_path / "c.toml"), "--out", str(tmp_path / "out"), "--overwrite"])
+    convert.main(
+        ["--config", str(tmp_path / "c.toml"), "--out", str(tmp_path / "out"), "--overwrite"]
+    )
     printed = capsys.readouterr()
     assert "thresholds (balanced): conv1 " in printed.out
     assert " has 21 images of these classes, fewer than 100\n" in printed.err
-    assert "\naccuracy is measured on 21 images, 6 of which thresholds are chosen on; a folder with " in printed.err
+    assert (
+        "\naccuracy is measured on 21 images, 6 of which thresholds are chosen on; a folder with "
+        in printed.err
+    )
     assert 'rule = "balanced"' in (tmp_path / "out" / "config.toml").read_text()
     assert load_checkpoint(str(tmp_path / "out" / "checkpoint.safetensors")).network.timesteps == T
 
 
-def test_parts_of_a_folder_that_share_no_image_are_measured_without_a_note(workplace, tmp_path, capsys):
+def test_parts_of_a_folder_that_share_no_image_are_measured_without_a_note(
+    workplace, tmp_path, capsys
+):
     for number, part in enumerate(("train", "val")):
         for folder in (workplace / "images").iterdir():
             copy = tmp_path / "images" / part / folder.name / "0.png"
             copy.parent.mkdir(parents=True)
             copy.write_bytes((folder / f"{number}.png").read_bytes())
-    words = ["--data", str(tmp_path / "images"), "--conversion.timesteps", str(T), "--out", str(tmp_path / "out")]
+    words = [
+        "--data",
+        str(tmp_path / "images"),
+        "--conversion.timesteps",
+        str(T),
+        "--out",
+        str(tmp_path / "out"),
+    ]
     convert.main([str(workplace / "ann.safetensors"), *words])
     assert "thresholds are chosen on" not in capsys.readouterr().err
 
@@ -117,7 +156,16 @@ def test_no_download_overrules_the_configuration(tmp_path, monkeypatch, refused)
 
 def test_both_networks_and_their_accuracy(workplace, tmp_path, capsys):
     out = tmp_path / "out"
-    words = ["--data", str(workplace / "images"), "--samples", "22", "--seeds", "3", "--out", str(out)]
+    words = [
+        "--data",
+        str(workplace / "images"),
+        "--samples",
+        "22",
+        "--seeds",
+        "3",
+        "--out",
+        str(out),
+    ]
     export.main([str(workplace / "snn.safetensors"), *words])
     for precision in ("float32", "fixed"):
         network, _ = read_network(out / f"network.{precision}.safetensors")
@@ -132,7 +180,16 @@ def test_both_networks_and_their_accuracy(workplace, tmp_path, capsys):
 
 def test_one_seed_prints_no_interval_and_the_network_goes_to_nir_too(workplace, tmp_path, capsys):
     path, file = workplace / "snn.safetensors", tmp_path / "small.nir"
-    words = ["--data", str(workplace / "images"), "--samples", "3", "--seeds", "1", "--out", str(tmp_path / "out")]
+    words = [
+        "--data",
+        str(workplace / "images"),
+        "--samples",
+        "3",
+        "--seeds",
+        "1",
+        "--out",
+        str(tmp_path / "out"),
+    ]
     export.main([str(path), *words, "--nir", str(file)])
     line, *rest = capsys.readouterr().out.splitlines()
     assert "3 images × 1 seed: float32 " in line

@@ -20,7 +20,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Layer("fc1", Input(random.normal(size=(6, 60))), LIF(0.9, 0.5)),
     )
     network = Network((2, 4, 5), 10, layers, Readout(random.normal(size=(3, 6))), "spikes")
-    spikesam.simulate(network, random.random((10, 2, 2, 4, 5)) < 0.4, out=out, backend="event").close()
+    spikesam.simulate(
+        network, random.random((10, 2, 2, 4, 5)) < 0.4, out=out, backend="event"
+    ).close()
     return out
 
 
@@ -28,17 +30,29 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("words", "chosen"),
     [
         ("conv1", {}),
-        ("conv1 --rows 1:3 --columns 0 2 --samples 1", {"rows": [1, 2], "columns": [0, 2], "samples": 1}),
-        ("1 --channels 0 1: --steps 4: --fires", {"channels": range(3), "steps": range(4, 10), "fires": True}),
+        (
+            "conv1 --rows 1:3 --columns 0 2 --samples 1",
+            {"rows": [1, 2], "columns": [0, 2], "samples": 1},
+        ),
+        (
+            "1 --channels 0 1: --steps 4: --fires",
+            {"channels": range(3), "steps": range(4, 10), "fires": True},
+        ),
         ("fc1 --channels ::2", {"channels": [0, 2, 4]}),
     ],
 )
 def test_it_does_what_python_does(
-    words: str, chosen: dict[str, Any], finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    words: str,
+    chosen: dict[str, Any],
+    finished: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "edited.h5"
     main([str(finished), *words.split(), "--out", str(out)])
-    expected = spikesam.edit(finished, layer=words.split()[0].replace("1", "conv1", words[0] == "1"), **chosen)
+    expected = spikesam.edit(
+        finished, layer=words.split()[0].replace("1", "conv1", words[0] == "1"), **chosen
+    )
     assert capsys.readouterr().out.splitlines() == [*str(expected).splitlines(), str(out)]
     with spikesam.open_raster(out) as raster:
         assert raster.raster_digest == expected.raster.raster_digest
@@ -49,13 +63,19 @@ def test_it_does_what_python_does(
     [
         ("{run}", "see spikesam edit --help"),
         ("{run} conv9", "no layer 'conv9'; did you mean conv1?"),
-        ("{run} conv1 --rows 2-3", "--rows: got '2-3', expected numbers or first:last:every, such as 3 or 6:15"),
+        (
+            "{run} conv1 --rows 2-3",
+            "--rows: got '2-3', expected numbers or first:last:every, such as 3 or 6:15",
+        ),
         ("{run} conv1 --columns 5", "edit: layer 'conv1': no column 5, expected 0 to 4"),
         ("{run} fc1 --rows 1", "edit: layer 'fc1': no row 1, expected 0 to 0"),
         ("{run} conv1 --steps 9:9", "edit: layer 'conv1': no step in 9:9, expected some of 0 to 9"),
         ("{run} conv1 --network cluttered-digits", "was recorded from"),
         ("{run} conv1 --out {run}/raster.h5 --overwrite", "is an input; choose another --out"),
-        ("{run} conv1 --out {run}/network.safetensors --overwrite", "is an input; choose another --out"),
+        (
+            "{run} conv1 --out {run}/network.safetensors --overwrite",
+            "is an input; choose another --out",
+        ),
         ("{run} conv1 --out {run}/sam.h5", "sam.h5: already exists"),
         ("{run}/none.h5 conv1", "no such file"),
     ],

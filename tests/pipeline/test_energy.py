@@ -42,17 +42,24 @@ def test_a_table_in_eighty_columns(finished: Path, capsys: pytest.CaptureFixture
     assert printed.err == ""
 
 
-def test_tables_and_pictures(finished: Path, tmp_path: Path, refused: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tables_and_pictures(
+    finished: Path, tmp_path: Path, refused: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out"
     run(finished, "--prices", "loihi", "--out", out)
     names = ["layers.csv", "steps.csv", "classes.csv", "energy.png", "energy_map.png"]
     assert capsys.readouterr().out.splitlines()[-5:] == [f"{out}/{name}" for name in names]
     found = spikesam.energy(finished, prices="loihi")
     for name in ("layers", "steps", "classes"):
-        pd.testing.assert_frame_equal(pd.read_csv(out / f"{name}.csv"), getattr(found, name), check_dtype=False)
+        pd.testing.assert_frame_equal(
+            pd.read_csv(out / f"{name}.csv"), getattr(found, name), check_dtype=False
+        )
     assert min((out / name).stat().st_size for name in names) > 100
     said = refused(main, finished, "--out", out)
-    assert said == f"error: {out}: holds files already; choose another --out, or replace it with --overwrite"
+    assert (
+        said
+        == f"error: {out}: holds files already; choose another --out, or replace it with --overwrite"
+    )
     run(finished, "--out", out, "--overwrite")
 
 
@@ -62,16 +69,22 @@ def test_spikes_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     run(raster, "--out", tmp_path / "out")
     printed = capsys.readouterr().out
     assert (
-        "Synaptic operations and energy are not known: the recording does not say which network fired; give --network."
-        in printed
+        "Synaptic operations and energy are not known: the recording does not say which network "
+        "fired; give --network." in printed
     )
     assert "Never fires: conv1." in printed
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["classes.csv", "layers.csv", "steps.csv"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "classes.csv",
+        "layers.csv",
+        "steps.csv",
+    ]
 
 
 def test_what_is_refused(finished: Path, tmp_path: Path, refused: Any) -> None:
     assert "but" in refused(main, finished, "--network", "cluttered-digits")
-    assert refused(main, tmp_path).startswith(f"error: {tmp_path}: has no raster.h5, expected the folder of a run")
+    assert refused(main, tmp_path).startswith(
+        f"error: {tmp_path}: has no raster.h5, expected the folder of a run"
+    )
     assert "--prices" in refused(main, finished, "--prices", "7nm")
     shutil.copy(finished / "raster.h5", tmp_path / "raster.h5")
     (tmp_path / "network.safetensors").symlink_to(finished / "network.safetensors")
@@ -85,6 +98,13 @@ def test_an_image_that_drives_dense_layers_has_a_map_of_energy_alone(tmp_path: P
     rng = np.random.default_rng(0)
     layer = Layer("fc1", rng.normal(size=(5, 36)), LIF(0.9))
     network = Network((1, 6, 6), 8, (layer,), Readout(rng.normal(size=(2, 5))), "constant-current")
-    spikesam.simulate(network, rng.normal(size=(2, 1, 6, 6)).astype(np.float32), out=tmp_path / "run", backend="event")
+    spikesam.simulate(
+        network,
+        rng.normal(size=(2, 1, 6, 6)).astype(np.float32),
+        out=tmp_path / "run",
+        backend="event",
+    )
     run(tmp_path / "run", "--out", tmp_path / "energy")
-    assert {"energy.png", "energy_map.png"} <= {path.name for path in (tmp_path / "energy").iterdir()}
+    assert {"energy.png", "energy_map.png"} <= {
+        path.name for path in (tmp_path / "energy").iterdir()
+    }

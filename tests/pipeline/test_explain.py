@@ -1,4 +1,6 @@
-"""Maps of a raster file, also where torch and lava do not exist; and Grad-CAM of a network and images."""
+"""Maps of a raster file, also where torch and lava do not exist; and Grad-CAM of a network and
+images.
+"""
 
 import subprocess
 import sys
@@ -11,6 +13,7 @@ import pytest
 import torch
 
 import spikesam
+from spikesam.pipeline.cli.options import summary_of
 from spikesam.pipeline.explain import main
 from spikesam.pipeline.images.encoding import mean_spikes
 from spikesam.pipeline.images.preprocessing import read_image
@@ -35,26 +38,53 @@ def run(*arguments: object) -> None:
     main([str(argument) for argument in arguments])
 
 
-def test_command_says_what_it_wrote(raster: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run(raster, "--out", tmp_path / "sam.h5", "--gamma", 0.2, "--variant", "authors-code", "--layers", "conv1", "input")
+def test_command_says_what_it_wrote(
+    raster: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(
+        raster,
+        "--out",
+        tmp_path / "sam.h5",
+        "--gamma",
+        0.2,
+        "--variant",
+        "authors-code",
+        "--layers",
+        "conv1",
+        "input",
+    )
     printed = capsys.readouterr()
     assert printed.out.startswith(f"{tmp_path}/sam.h5  ")
-    assert printed.out.endswith("maps of 5 samples, 6 steps, layers input, conv1 (sums, and all steps of 4 samples)\n")
+    assert printed.out.endswith(
+        "maps of 5 samples, 6 steps, layers input, conv1 (sums, and all steps of 4 samples)\n"
+    )
     assert printed.err == ""
     with MapReader(tmp_path / "sam.h5") as maps:
-        assert maps.header.parameters == {"gamma": 0.2, "variant": "authors-code", "include_current": True}
+        assert maps.header.parameters == {
+            "gamma": 0.2,
+            "variant": "authors-code",
+            "include_current": True,
+        }
 
 
-def test_command_draws_the_first_samples(raster: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_draws_the_first_samples(
+    raster: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run(raster, "--out", tmp_path / "sam.h5", "--figures", tmp_path / "figures")
     names = ["overview", "spike_rates", "raster_conv1", "sam_000", "sam_001", "sam_002", "sam_003"]
-    assert capsys.readouterr().out.splitlines()[1:] == [f"{tmp_path}/figures/{name}.png" for name in names]
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        f"{tmp_path}/figures/{name}.png" for name in names
+    ]
     assert all((tmp_path / "figures" / f"{name}.png").stat().st_size > 1000 for name in names)
 
 
-def test_a_raster_of_unknown_origin_is_explained_and_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_raster_of_unknown_origin_is_explained_and_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     spikes = np.random.default_rng(0).random((3, 6, 2, 4, 5)) < 0.3
-    raster = write_raster(tmp_path / "mine.h5", {"a": spikes, "b": spikes[:, :, :1]}, labels=[2, -1, 0])
+    raster = write_raster(
+        tmp_path / "mine.h5", {"a": spikes, "b": spikes[:, :, :1]}, labels=[2, -1, 0]
+    )
     run(raster, "--out", tmp_path / "sam.h5", "--figures", tmp_path / "figures")
     assert "maps of 3 samples, 6 steps, layers a, b" in capsys.readouterr().out
     assert (tmp_path / "figures" / "sam_002.png").stat().st_size > 1000
@@ -62,14 +92,19 @@ def test_a_raster_of_unknown_origin_is_explained_and_drawn(tmp_path: Path, capsy
         assert maps.predictions.tolist() == [-1, -1, -1]
         expected = spike_activation_map(spikes.swapaxes(0, 1), 0.5)
         np.testing.assert_allclose(maps["a"][:], expected, rtol=1e-6)
-        np.testing.assert_allclose(maps["a"].sum, expected.sum(axis=0), rtol=1e-6)  # without delay every step matters
+        np.testing.assert_allclose(
+            maps["a"].sum, expected.sum(axis=0), rtol=1e-6
+        )  # without delay every step matters
 
 
 def test_nothing_is_overwritten_unless_asked(raster: Path, tmp_path: Path, refused: Any) -> None:
     out = tmp_path / "sam.h5"
     out.write_text("precious")
     said = refused(main, raster, "--out", out)
-    assert said == f"error: {out}: already exists; choose another --out, or replace it with --overwrite"
+    assert (
+        said
+        == f"error: {out}: already exists; choose another --out, or replace it with --overwrite"
+    )
     assert out.read_text() == "precious"
     run(raster, "--out", out, "--overwrite")
     with MapReader(out) as maps:
@@ -79,27 +114,41 @@ def test_nothing_is_overwritten_unless_asked(raster: Path, tmp_path: Path, refus
 WITHOUT = """
 import sys
 sys.modules.update(dict.fromkeys(("torch", "torchvision", "lightning", "snntorch", "lava")))  # imports of these fail
+from spikesam.pipeline.cli.options import summary_of
 from spikesam.pipeline.explain import main
 main(sys.argv[1:])
 """
 
 
 def test_works_where_torch_and_lava_cannot_be_imported(raster: Path, tmp_path: Path) -> None:
-    arguments = [str(raster), "--out", str(tmp_path / "sam.h5"), "--figures", str(tmp_path / "figures")]
-    done = subprocess.run([sys.executable, "-c", WITHOUT, *arguments], capture_output=True, text=True)
+    arguments = [
+        str(raster),
+        "--out",
+        str(tmp_path / "sam.h5"),
+        "--figures",
+        str(tmp_path / "figures"),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, *arguments], capture_output=True, text=True
+    )
     assert (done.returncode, done.stderr) == (0, "")
     with MapReader(tmp_path / "sam.h5") as maps:
         assert maps["conv1"].sum[4].any()
 
 
-def test_a_folder_is_enough_and_maps_of_another_gamma_go(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_is_enough_and_maps_of_another_gamma_go(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = write_raster(tmp_path / "raster.h5", {"conv1": np.eye(4).reshape(1, 4, 1, 2, 2)})
     run(tmp_path)
     run(tmp_path, "--gamma", "0.2")
     said = capsys.readouterr().out
     assert (said.count(f"{tmp_path / 'sam.h5'}  "), said.count("replaced other maps in")) == (2, 1)
     for gamma in (0.1, 0.3):  # as a cell of a notebook that is run twice
-        with pytest.warns(UserWarning, match="replaced other maps in"), spikesam.explain(tmp_path, gamma=gamma) as maps:
+        with (
+            pytest.warns(UserWarning, match="replaced other maps in"),
+            spikesam.explain(tmp_path, gamma=gamma) as maps,
+        ):
             assert maps.header.parameters["gamma"] == gamma
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -113,18 +162,36 @@ def test_a_folder_is_enough_and_maps_of_another_gamma_go(tmp_path: Path, capsys:
 
 
 def test_maps_of_a_network_need_a_name(refused: Any) -> None:
-    assert refused(main, "cluttered-digits", "--method", "occlusion").startswith("error: --out is needed")
+    assert refused(main, "cluttered-digits", "--method", "occlusion").startswith(
+        "error: --out is needed"
+    )
 
 
-def test_fewer_images_are_told(workplace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run(workplace / "snn.safetensors", "--data", workplace / "images", "--samples", 22, "--out", tmp_path / "snn.h5")
+def test_fewer_images_are_told(
+    workplace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(
+        workplace / "snn.safetensors",
+        "--data",
+        workplace / "images",
+        "--samples",
+        22,
+        "--out",
+        tmp_path / "snn.h5",
+    )
     assert " has 21 images of these classes, fewer than 22\n" in capsys.readouterr().out
-    with pytest.warns(UserWarning, match="^explain: .* has 21 images of these classes, fewer than 22$") as said:
-        spikesam.explain(workplace / "snn.safetensors", data=workplace / "images", samples=22).close()
+    with pytest.warns(
+        UserWarning, match="^explain: .* has 21 images of these classes, fewer than 22$"
+    ) as said:
+        spikesam.explain(
+            workplace / "snn.safetensors", data=workplace / "images", samples=22
+        ).close()
     assert [each.filename for each in said if each.category is UserWarning] == [__file__]
 
 
-def test_grad_cam_of_a_spiking_network(workplace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_grad_cam_of_a_spiking_network(
+    workplace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out, network = tmp_path / "snn.h5", workplace / "snn.safetensors"
     words = ("--data", workplace / "images", "--samples", 3, "--seed", 3)
     run(network, *words, "--out", out, "--figures", tmp_path / "figures")
@@ -141,7 +208,10 @@ def test_grad_cam_of_a_spiking_network(workplace: Path, tmp_path: Path, capsys: 
     differentiable = DifferentiableNetwork(checkpoint.network)
     _, expected = snn_grad_cam(differentiable, inputs, labels, [])
     with MapReader(out) as maps:
-        assert (maps.header.source, maps.header.parameters) == (checkpoint.network.sha256, {"seed": 3})
+        assert (maps.header.source, maps.header.parameters) == (
+            checkpoint.network.sha256,
+            {"seed": 3},
+        )
         np.testing.assert_array_equal(maps.samples.label, labels)
         logits = differentiable(torch.from_numpy(inputs.unpacked()).float())[0]
         np.testing.assert_array_equal(maps.predictions, logits.argmax(1))
@@ -154,27 +224,48 @@ def test_grad_cam_of_a_spiking_network(workplace: Path, tmp_path: Path, capsys: 
                 np.testing.assert_allclose(maps[layer].sum[sample], summed, rtol=1e-4, atol=1e-6)
 
 
-def test_grad_cam_of_an_ann(workplace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_grad_cam_of_an_ann(
+    workplace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out, image = tmp_path / "ann.h5", workplace / "images" / "pear" / "0.png"
-    run(workplace / "ann.safetensors", "--data", image, "--out", out, "--figures", tmp_path / "figures")
+    run(
+        workplace / "ann.safetensors",
+        "--data",
+        image,
+        "--out",
+        out,
+        "--figures",
+        tmp_path / "figures",
+    )
     printed = capsys.readouterr().out
-    assert printed.startswith("no label is known of 1 of 1 sample: explained for the predicted class\n")
+    assert printed.startswith(
+        "no label is known of 1 of 1 sample: explained for the predicted class\n"
+    )
     assert "grad-cam maps of 1 sample, 1 step, layers conv2" in printed
     ann = load_checkpoint(str(workplace / "ann.safetensors"))
     inputs = mean_spikes(ann.preprocessing.image(read_image(image))[None])
     with MapReader(out) as maps:
         layers = (MapLayer("conv2", 2, (8, 12), 1),)
-        assert maps.header == MapHeader("grad-cam", ann.network.sha256, {}, 1, layers, (0,), 1, "network_sha256")
+        assert maps.header == MapHeader(
+            "grad-cam", ann.network.sha256, {}, 1, layers, (0,), 1, "network_sha256"
+        )
         assert maps.samples.label[0] == -1
-        expected = grad_cam(DifferentiableNetwork(ann.network), inputs, maps.predictions, ["conv2"])[1]["conv2"]
+        expected = grad_cam(
+            DifferentiableNetwork(ann.network), inputs, maps.predictions, ["conv2"]
+        )[1]["conv2"]
         np.testing.assert_allclose(maps["conv2"][0], expected[0], rtol=1e-5, atol=1e-7)
         np.testing.assert_array_equal(maps["conv2"].sum, maps["conv2"][0])  # of one step
 
 
-def test_help_names_every_method_and_whose_each_option_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_names_every_method_and_whose_each_option_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
     help_text = " ".join(capsys.readouterr().out.split())
     for name, method in offline_methods().items():
-        assert f"{name} {method.__doc__.splitlines()[0].rstrip('.')}" in help_text
-    assert "--rule {signed,positive} exact shares" in help_text and "; for relevance (default: signed)" in help_text
+        assert f"{name} {summary_of(method.__doc__).rstrip('.')}" in help_text
+    assert (
+        "--rule {signed,positive} exact shares" in help_text
+        and "; for relevance (default: signed)" in help_text
+    )

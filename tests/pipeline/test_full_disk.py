@@ -19,7 +19,10 @@ SNN = "snn.safetensors --data images --samples 2"
 COMMANDS = {
     "run": f"run --checkpoint {SNN} --out OUT",
     "train": "train --config small.toml --training.epochs 1 --out OUT",
-    "convert": "convert ann.safetensors --config small.toml --conversion.calibration 2 --samples 2 --out OUT",
+    "convert": (
+        "convert ann.safetensors --config small.toml --conversion.calibration 2 --samples 2 "
+        "--out OUT"
+    ),
     "export": f"export {SNN} --seeds 1 --out OUT",
     "nir": f"export {SNN} --nir OUT/x.nir --out OUT",
     "explain": f"explain {GOLDEN} --out OUT/sam.h5 --figures OUT/figures",
@@ -58,7 +61,8 @@ def no_file_beyond(size: int) -> Iterator[None]:
             "run",
             80_000,
             "overview.png",
-            "00000000.range config.toml job.json network.safetensors pictures.zip raster.h5 sam.h5 summary.json",
+            "00000000.range config.toml job.json network.safetensors pictures.zip raster.h5 sam.h5 "
+            "summary.json",
         ),
         ("train", 0, "config.toml", ""),
         ("train", 1000, "best.ckpt", "config.toml metrics.csv"),
@@ -84,14 +88,20 @@ def test_one_line_and_no_part_of_a_file(
     kept: str,
 ) -> None:
     monkeypatch.chdir(workplace)
-    name, *arguments = (word.replace("OUT", str(tmp_path / "out")) for word in COMMANDS[command].split())
+    name, *arguments = (
+        word.replace("OUT", str(tmp_path / "out")) for word in COMMANDS[command].split()
+    )
     main = importlib.import_module(name if command == "paper" else f"spikesam.pipeline.{name}").main
     with pytest.raises(SystemExit) as stop, no_file_beyond(size):
         main(arguments)
     error = capsys.readouterr().err
     assert stop.value.code == 2, error
-    assert [line for line in error.splitlines() if line.startswith("error: ")] == error.splitlines()[-1:]
+    assert [
+        line for line in error.splitlines() if line.startswith("error: ")
+    ] == error.splitlines()[-1:]
     assert file in error and "File too large" in error
-    left = [path for path in tmp_path.rglob("*") if path.is_file() and path.parent.name != "tensorboard"]
+    left = [
+        path for path in tmp_path.rglob("*") if path.is_file() and path.parent.name != "tensorboard"
+    ]
     assert sorted(path.name for path in left) == kept.split()
     assert kept or command == "train" or not any(tmp_path.iterdir())

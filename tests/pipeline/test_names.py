@@ -1,4 +1,6 @@
-"""Names are data: a run shows them, tells them apart, and nothing that is printed steers a terminal."""
+"""Names are data: a run shows them, tells them apart, and nothing that is printed steers a
+terminal.
+"""
 
 import json
 import os
@@ -74,7 +76,9 @@ def test_a_run_with_strange_names(tmp_path, capsys, names):
     ],
 )
 def test_classes_of_one_name_are_told_apart(tmp_path, capsys, names, shown):
-    """On the terminal, in summary.json and on the page; right is what has the number of the sample's own class."""
+    """On the terminal, in summary.json and on the page; right is what has the number of the
+    sample's own class.
+    """
     data, out = class_folders(tmp_path / "images", per_class=2), tmp_path / "out"
     command = ["--checkpoint", network_of(tmp_path, names), "--data", str(data), "--out", str(out)]
     main([*command, "--samples", "6", "--backend", "event", "--figures", "1"])
@@ -110,7 +114,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run.main([*source, "--out", str(folder / "run"), "--figures", "0"])
     run.main([*source, "--out", str(folder / "parts"), "--range", "1/1"])
     (folder / "c.toml").write_text(
-        f'[run]\ndata = ["{HOSTILE!a}"]\n'.replace("'", "").replace("\\x9b", "\\u009b").replace("\\x", "\\u00")
+        f'[run]\ndata = ["{HOSTILE!a}"]\n'.replace("'", "")
+        .replace("\\x9b", "\\u009b")
+        .replace("\\x", "\\u00")
     )
     return folder
 
@@ -136,7 +142,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("validate", "{}/none.h5"),
         pytest.param(
             "train", "--data.source {}/images --data.height 8 --data.width 8 --network.layers 2 D4 "
-                     "--network.timesteps 4 --training.epochs 1 --training.batch-size 2 --training.selection 0.5 "
+                     "--network.timesteps 4 --training.epochs 1 --training.batch-size 2 "
+                     "--training.selection 0.5 "
                      "--out {}/train",
             marks=pytest.mark.long,
         ),

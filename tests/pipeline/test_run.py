@@ -1,4 +1,6 @@
-"""The run command end to end: the same bits on every backend, resumed or not, and one line for every mistake."""
+"""The run command end to end: the same bits on every backend, resumed or not, and one line for
+every mistake.
+"""
 
 import json
 import re
@@ -43,7 +45,14 @@ def finished(workplace, tmp_path_factory):
 
 def test_what_a_run_leaves(finished):
     found = {path.name for path in finished.iterdir()}
-    assert {"config.toml", "network.safetensors", "raster.h5", "sam.h5", "figures", "summary.json"} <= found
+    assert {
+        "config.toml",
+        "network.safetensors",
+        "raster.h5",
+        "sam.h5",
+        "figures",
+        "summary.json",
+    } <= found
     assert not [name for name in found if name.endswith((".tmp", ".parts"))]
     said = summary(finished)
     assert said["backend"] == "torch"
@@ -85,12 +94,18 @@ def test_steps_are_kept_of_the_samples_that_are_pictured_or_as_asked(workplace, 
             assert (len(found.steps), found.header.stepped) == kept
 
 
-def test_a_failure_after_the_simulation_says_that_the_spikes_are_kept(workplace, tmp_path, refused, monkeypatch):
+def test_a_failure_after_the_simulation_says_that_the_spikes_are_kept(
+    workplace, tmp_path, refused, monkeypatch
+):
     out = tmp_path / "out"
     with monkeypatch.context() as patched:
-        patched.setattr("spikesam.pipeline.drawing.figures.save_figures", Mock(side_effect=OSError(28, "full")))
+        patched.setattr(
+            "spikesam.pipeline.drawing.figures.save_figures", Mock(side_effect=OSError(28, "full"))
+        )
         line = refused(run.main, *command(workplace, out, "--backend", "event"))
-    kept = f"the spikes of all 20 samples are kept in {out}/raster.h5, and --resume goes on from there"
+    kept = (
+        f"the spikes of all 20 samples are kept in {out}/raster.h5, and --resume goes on from there"
+    )
     assert line == f"error: full; {kept}"
     run.main(command(workplace, out, "--backend", "event", "--resume"))
     assert summary(out)["n_samples"] == 20
@@ -105,18 +120,35 @@ def test_results_that_vanish_while_the_run_goes_on(workplace, tmp_path, refused,
 
     monkeypatch.setattr("spikesam.pipeline.drawing.figures.save_figures", remove)
     line = refused(run.main, *command(workplace, out, "--backend", "event"))
-    assert line == f"error: {out}: raster.h5 vanished while the run went on; did something else remove it?"
+    assert (
+        line
+        == f"error: {out}: raster.h5 vanished while the run went on; did something else remove it?"
+    )
 
 
 def test_the_saved_configuration_repeats_the_run(finished, tmp_path):
-    run.main(["--config", str(finished / "config.toml"), "--out", str(tmp_path / "again"), "--figures", "0"])
+    run.main(
+        [
+            "--config",
+            str(finished / "config.toml"),
+            "--out",
+            str(tmp_path / "again"),
+            "--figures",
+            "0",
+        ]
+    )
     assert summary(tmp_path / "again")["raster_digest"] == summary(finished)["raster_digest"]
 
 
 def test_float32_and_fixed_agree_on_the_input(workplace, finished, tmp_path):
     run.main(command(workplace, tmp_path / "float", "--precision", "float32", "--figures", "0"))
-    with h5py.File(finished / "raster.h5") as fixed, h5py.File(tmp_path / "float" / "raster.h5") as real:
-        assert np.array_equal(fixed["layers/000_input/digest"][:], real["layers/000_input/digest"][:])
+    with (
+        h5py.File(finished / "raster.h5") as fixed,
+        h5py.File(tmp_path / "float" / "raster.h5") as real,
+    ):
+        assert np.array_equal(
+            fixed["layers/000_input/digest"][:], real["layers/000_input/digest"][:]
+        )
         assert real["readout"].dtype == np.float32
         a, b = (np.unpackbits(file["layers/001_conv1/spikes"][:]) for file in (fixed, real))
     assert 0 <= np.mean(a != b) < 0.05
@@ -127,12 +159,16 @@ def test_single_image_files_of_any_size(workplace, tmp_path, capsys):
     Image.new("RGBA", (33, 500), (200, 10, 10, 128)).save(tmp_path / "red.webp")
     out = tmp_path / "files"
     files = [str(tmp_path / "grey.png"), str(tmp_path / "red.webp")]
-    run.main(["--checkpoint", str(workplace / "snn.safetensors"), "--data", *files, "--out", str(out)])
+    run.main(
+        ["--checkpoint", str(workplace / "snn.safetensors"), "--data", *files, "--out", str(out)]
+    )
     assert summary(out)["n_samples"] == 2
     assert summary(out)["accuracy"] is None
     assert re.search(r"grey.png: (APPLE|PEAR|PLUM) \d+%, ", capsys.readouterr().out)
     assert [answer["image"] for answer in summary(out)["answers"]] == ["grey.png", "red.webp"]
-    assert sum(summary(out)["answers"][0]["shares"]) == pytest.approx(1, abs=1e-3)  # all three classes
+    assert sum(summary(out)["answers"][0]["shares"]) == pytest.approx(
+        1, abs=1e-3
+    )  # all three classes
 
 
 def test_folders_have_readable_names_and_unknown_classes_are_skipped(workplace, tmp_path, capsys):
@@ -140,7 +176,9 @@ def test_folders_have_readable_names_and_unknown_classes_are_skipped(workplace, 
     arguments = command(workplace, tmp_path / "out", "--figures", "0")
     arguments[3] = str(tmp_path / "more")
     run.main(arguments)
-    assert "skipped 2 images of classes that the checkpoint does not know" in capsys.readouterr().out
+    assert (
+        "skipped 2 images of classes that the checkpoint does not know" in capsys.readouterr().out
+    )
     with h5py.File(tmp_path / "out" / "raster.h5") as file:
         assert sorted(file["samples/label"][:]) == [0, 0, 2, 2]
     run.main([*arguments, "--out", str(tmp_path / "ranges"), "--range", "1/1"])

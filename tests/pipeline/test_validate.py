@@ -19,15 +19,28 @@ from tests.recordings import maps, rasters
         (
             lambda folder: rasters.record(folder, 3),
             [
-                *("3 samples of made-up, T = 6, seed 7; fixed precision on torch (cpu)\n", "input  input  2×4×5  "),
-                *("predicted as labelled: 1 of 3\n", "conv1  conv   3×4×5  4096       0.99", "20.09%"),
+                *(
+                    "3 samples of made-up, T = 6, seed 7; fixed precision on torch (cpu)\n",
+                    "input  input  2×4×5  ",
+                ),
+                *(
+                    "predicted as labelled: 1 of 3\n",
+                    "conv1  conv   3×4×5  4096       0.99",
+                    "20.09%",
+                ),
                 "raster digest 32972015b193",
             ],
         ),
-        (lambda folder: rasters.record(folder, 3, replace(rasters.HEADER, window=4)), ["T = 6 (4 of the model), seed"]),
+        (
+            lambda folder: rasters.record(folder, 3, replace(rasters.HEADER, window=4)),
+            ["T = 6 (4 of the model), seed"],
+        ),
         (
             lambda folder: spikesam.write_raster(
-                folder / "a.h5", {"a": np.ones((3, 1, 2), bool)}, labels=[1, 2, -1], predictions=[1, 0, -1]
+                folder / "a.h5",
+                {"a": np.ones((3, 1, 2), bool)},
+                labels=[1, 2, -1],
+                predictions=[1, 0, -1],
             ),
             [
                 "3 samples of an unnamed data set, T = 1, seed 0; float32 precision on arrays\n",
@@ -37,14 +50,22 @@ from tests.recordings import maps, rasters
         (
             lambda folder: maps.write(folder / "sam.h5"),
             [
-                "Spike Activation Map of 3 samples, T = 6, gamma 0.5, variant paper, include_current True; sums, and 3",
-                *("3 of 6 steps of 2 samples\n", "conv1  2×3  5", f"raster digest {'cd' * 32}\nvalid"),
+                "Spike Activation Map of 3 samples, T = 6, gamma 0.5, variant paper, "
+                "include_current True; sums, and 3",
+                *(
+                    "3 of 6 steps of 2 samples\n",
+                    "conv1  2×3  5",
+                    f"raster digest {'cd' * 32}\nvalid",
+                ),
             ],
         ),
     ],
 )
 def test_a_valid_file_is_described(
-    write: Callable[[Path], Path], parts: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    write: Callable[[Path], Path],
+    parts: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     path = write(tmp_path)
     main([str(path), str(path)])
@@ -58,9 +79,13 @@ def test_a_valid_file_is_described(
         assert capsys.readouterr().out.startswith(f"{tmp_path}  ")
 
 
-def test_it_stops_at_the_first_file_that_is_not_valid(tmp_path: Path, refused: Callable[..., str]) -> None:
+def test_it_stops_at_the_first_file_that_is_not_valid(
+    tmp_path: Path, refused: Callable[..., str]
+) -> None:
     strange = maps.write(tmp_path / "sam.h5", replace(maps.HEADER, method="cam"))
-    assert refused(main, strange, maps.GOLDEN).startswith(f"error: {strange}: method is 'cam', expected one of sam, ")
+    assert refused(main, strange, maps.GOLDEN).startswith(
+        f"error: {strange}: method is 'cam', expected one of sam, "
+    )
     cut = tmp_path / "cut.h5"
     cut.write_bytes(rasters.GOLDEN.read_bytes()[:5000])
     assert refused(main, cut).startswith(f"error: {cut}: cannot be read as HDF5")

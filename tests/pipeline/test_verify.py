@@ -21,7 +21,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights and neurons, with exact numbers, whose nodes have names of their own."""
     weight = np.random.default_rng(1).integers(-8, 16, (5, 6)).astype(np.float32) / 16
     ones = np.ones(5, np.float32)
-    lif = nir.LIF(tau=4 * DT * ones, r=4 * ones, v_leak=0 * ones, v_threshold=ones, v_reset=0 * ones)
+    lif = nir.LIF(
+        tau=4 * DT * ones, r=4 * ones, v_leak=0 * ones, v_threshold=ones, v_reset=0 * ones
+    )
     nodes = {
         "input": nir.Input(np.array([6])),
         "w": nir.Linear(weight),
@@ -36,12 +38,19 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def recorded(path: Path, model: Path, change: Callable[[Any], Any] = lambda fired: fired) -> Path:
     """What the graph fires, as data of NIR of another program, with a fault."""
     network = spikesam.from_nir(model, T)
-    raster = spikesam.simulate(network, BITS.swapaxes(0, 1).reshape(T, 2, *network.input_shape), precision="float32")
+    raster = spikesam.simulate(
+        network, BITS.swapaxes(0, 1).reshape(T, 2, *network.input_shape), precision="float32"
+    )
     fired = change(np.asarray(raster["w"][:]))
     fired = fired[1 : T + 1, :, :, 0, 0].swapaxes(0, 1)
     spikes = {"input": BITS, "lif": fired}
-    grids = {name: nir.TimeGriddedData(np.ascontiguousarray(each), DT) for name, each in spikes.items()}
-    nir.write_data(path, nir.NIRGraphData({name: nir.NIRNodeData({"spikes": each}) for name, each in grids.items()}))
+    grids = {
+        name: nir.TimeGriddedData(np.ascontiguousarray(each), DT) for name, each in spikes.items()
+    }
+    nir.write_data(
+        path,
+        nir.NIRGraphData({name: nir.NIRNodeData({"spikes": each}) for name, each in grids.items()}),
+    )
     return path
 
 
@@ -70,19 +79,34 @@ def test_a_certificate_is_the_same_when_it_is_made_again(
     assert code(model, "--check", out) == 0
     assert capsys.readouterr().out.splitlines()[-1] == f"all spikes are the same, as in {out}"
     assert "already exists" in refused(verify.main, model, "--timesteps", 30, "--out", out)
-    assert "is an input" in refused(verify.main, model, "--timesteps", 30, "--out", model, "--overwrite")
-    for option in (["--seed", 0], ["--samples", 3], ["--fires-at-threshold"], ["--out", out], ["--overwrite"]):
+    assert "is an input" in refused(
+        verify.main, model, "--timesteps", 30, "--out", model, "--overwrite"
+    )
+    for option in (
+        ["--seed", 0],
+        ["--samples", 3],
+        ["--fires-at-threshold"],
+        ["--out", out],
+        ["--overwrite"],
+    ):
         said = refused(verify.main, model, "--check", out, *option)
         assert f"{option[0]}: has no use beside --check, whose certificate says it" in said
 
 
 def test_what_a_graph_says_of_its_threshold_can_be_overridden(tmp_path: Path) -> None:
-    layer = spikesam.Layer("fc1", spikesam.Input(np.float32([[1.0]])), spikesam.LIF(0.5, fires_at_threshold=True))
-    network = spikesam.Network((1, 1, 1), 4, (layer,), spikesam.Readout(np.float32([[1.0]])), "spikes")
+    layer = spikesam.Layer(
+        "fc1", spikesam.Input(np.float32([[1.0]])), spikesam.LIF(0.5, fires_at_threshold=True)
+    )
+    network = spikesam.Network(
+        (1, 1, 1), 4, (layer,), spikesam.Readout(np.float32([[1.0]])), "spikes"
+    )
     spikesam.to_nir(network, tmp_path / "m.nir")
     fired = {}
     for words in ("", "--fires-at-threshold", "--no-fires-at-threshold"):
-        assert code(tmp_path / "m.nir", "--out", tmp_path / "m.json", "--overwrite", *words.split()) == 0
+        assert (
+            code(tmp_path / "m.nir", "--out", tmp_path / "m.json", "--overwrite", *words.split())
+            == 0
+        )
         certificate = json.loads((tmp_path / "m.json").read_text())
         fired[words] = [run["raster_digest"] for run in certificate["runs"]]
         assert code(tmp_path / "m.nir", "--check", tmp_path / "m.json") == 0
@@ -98,9 +122,23 @@ def test_what_a_graph_says_of_its_threshold_can_be_overridden(tmp_path: Path) ->
     ],
 )
 def test_another_certificate_is_told(
-    change: dict[str, Any], line: str, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    change: dict[str, Any],
+    line: str,
+    model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    code(model, "--timesteps", 30, "--samples", 1, "--backends", "event", "--out", tmp_path / "m.json")
+    code(
+        model,
+        "--timesteps",
+        30,
+        "--samples",
+        1,
+        "--backends",
+        "event",
+        "--out",
+        tmp_path / "m.json",
+    )
     certificate = json.loads((tmp_path / "m.json").read_text())
     if "runs" in change:
         certificate["runs"][0]["layers"]["w"] = "0" * 64
@@ -113,7 +151,10 @@ def test_another_certificate_is_told(
 
 @pytest.mark.parametrize(
     ("change", "cause"),
-    [(lambda fired: fired, ""), (lambda fired: np.roll(fired, 1, axis=0), "inputs that act one step later")],
+    [
+        (lambda fired: fired, ""),
+        (lambda fired: np.roll(fired, 1, axis=0), "inputs that act one step later"),
+    ],
 )
 def test_a_recording_is_compared(
     change: Any, cause: str, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -137,11 +178,22 @@ def test_an_exported_network_agrees_with_its_graph(
     spikes = BITS.swapaxes(0, 1).reshape(T, 2, *network.input_shape)
     spikesam.simulate(network, spikes, precision="float32", out=tmp_path / "run")
     export.main([str(tmp_path / "run" / "raster.h5"), str(tmp_path / "data.nir")])
-    assert code(tmp_path / "ours.nir", "--recording", tmp_path / "data.nir", "--out", tmp_path / "c.json") == 0
+    assert (
+        code(
+            tmp_path / "ours.nir",
+            "--recording",
+            tmp_path / "data.nir",
+            "--out",
+            tmp_path / "c.json",
+        )
+        == 0
+    )
     assert "all spikes are the same, as in " in capsys.readouterr().out
 
 
-def test_what_does_not_fit_is_one_line(model: Path, tmp_path: Path, refused: Callable[..., str]) -> None:
+def test_what_does_not_fit_is_one_line(
+    model: Path, tmp_path: Path, refused: Callable[..., str]
+) -> None:
     out = ("--out", tmp_path / "x.json")
     assert "got no timesteps" in refused(verify.main, model, *out)
     assert "backend is 'gpu', expected one of auto, " in refused(
@@ -153,7 +205,9 @@ def test_what_does_not_fit_is_one_line(model: Path, tmp_path: Path, refused: Cal
     )
     assert "not valid JSON" in refused(verify.main, model, "--check", model)
     other = spikesam.write_raster(tmp_path / "other.h5", {"input": BITS[..., :3]})
-    assert "layer 'input': has 3 neurons, expected 6" in refused(verify.main, model, "--recording", other, *out)
+    assert "layer 'input': has 3 neurons, expected 6" in refused(
+        verify.main, model, "--recording", other, *out
+    )
     bare = spikesam.write_raster(tmp_path / "bare.h5", {"w": BITS[..., :5]})
     assert "holds w, expected 'input', the spikes that the graph got" in refused(
         verify.main, model, "--recording", bare, *out
@@ -165,7 +219,10 @@ def test_what_does_not_fit_is_one_line(model: Path, tmp_path: Path, refused: Cal
     ("change", "message"),
     [
         ({"settings": {"rate": "x"}}, "settings.rate is 'x', expected a valid number"),
-        ({"settings": {"samples": -1}}, "settings.samples is -1, expected greater than or equal to 1"),
+        (
+            {"settings": {"samples": -1}},
+            "settings.samples is -1, expected greater than or equal to 1",
+        ),
         ({"settings": {"seed": -5}}, "settings.seed is -5"),
         ({"settings": {"backends": []}}, "settings.backends"),
         ({"settings": [1]}, "settings"),

@@ -15,7 +15,9 @@ from tests.recordings import maps, rasters
 
 @dataclass(frozen=True)
 class Kind:
-    """One of both: its name in messages, its reader, its golden file of three samples, and what that holds."""
+    """One of both: its name in messages, its reader, its golden file of three samples, and what
+    that holds.
+    """
 
     noun: str
     reader: Callable[..., Any]

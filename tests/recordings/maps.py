@@ -23,18 +23,28 @@ PREDICTIONS = np.array([0, 1, 1], np.int32)
 def made_up(header: MapHeader, layer: MapLayer, sample: int) -> NDArray[np.float32]:
     """Maps of a sample at the steps that the header keeps."""
     random = np.random.default_rng([sample, layer.number])
-    return random.gamma(2, size=(header.timesteps, *layer.shape)).astype(np.float32)[list(header.steps)]
+    return random.gamma(2, size=(header.timesteps, *layer.shape)).astype(np.float32)[
+        list(header.steps)
+    ]
 
 
 def made_up_sum(layer: MapLayer, sample: int) -> NDArray[np.float32]:
     """A sum, which is not that of the maps."""
-    return np.random.default_rng([7, sample, layer.number]).gamma(9, size=layer.shape).astype(np.float32)
+    return (
+        np.random.default_rng([7, sample, layer.number])
+        .gamma(9, size=layer.shape)
+        .astype(np.float32)
+    )
 
 
 def map_record(header: MapHeader, sample: int) -> SampleRecord:
     """A sample, ready to store."""
     sums = {layer.name: made_up_sum(layer, sample) for layer in header.layers}
-    maps = {layer.name: made_up(header, layer, sample) for layer in header.layers if sample < header.stepped}
+    maps = {
+        layer.name: made_up(header, layer, sample)
+        for layer in header.layers
+        if sample < header.stepped
+    }
     return make_map_record(header, sample, int(PREDICTIONS[sample]), sums, maps)
 
 

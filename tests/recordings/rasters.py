@@ -1,4 +1,6 @@
-"""Small rasters for the tests, and the script that wrote the golden file: `python -m tests.recordings.rasters FILE`."""
+"""Small rasters for the tests, and the script that wrote the golden file: `python -m
+tests.recordings.rasters FILE`.
+"""
 
 import sys
 import tempfile
@@ -46,7 +48,9 @@ def samples(count: int) -> SampleTable:
 
 
 def spikes(header: RasterHeader, layer: LayerSpec, position: int) -> NDArray[np.bool_]:
-    """(T, C, H, W): the made-up spikes of one sample, about a fifth of all bits; a function of its position alone."""
+    """(T, C, H, W): the made-up spikes of one sample, about a fifth of all bits; a function of its
+    position alone.
+    """
     random = np.random.default_rng([header.seed, position, layer.number])
     return random.random((header.timesteps, *layer.shape)) < 0.2
 
@@ -68,7 +72,9 @@ def batch(header: RasterHeader, positions: NDArray[np.int64] | range) -> RasterB
     )
 
 
-def grown(path: Path, count: int, size: int, overwrite: bool = False, header: RasterHeader = HEADER) -> GrowingWriter:
+def grown(
+    path: Path, count: int, size: int, overwrite: bool = False, header: RasterHeader = HEADER
+) -> GrowingWriter:
     """A writer that was given so many made-up samples, in batches of `size`."""
     writer, every = GrowingWriter(path, header, overwrite=overwrite), samples(count)
     for first in range(0, count, size):
@@ -82,7 +88,9 @@ def record(directory: Path, count: int, header: RasterHeader = HEADER, size: int
     return grown(directory / "raster.h5", count, size, header=header).finalize()
 
 
-def record_silence(path: Path, samples: SampleTable, timesteps: int, shape: tuple[int, int, int]) -> None:
+def record_silence(
+    path: Path, samples: SampleTable, timesteps: int, shape: tuple[int, int, int]
+) -> None:
     """Write a raster of any size in which nothing fires; it takes a thousandth of what it declares."""
     layer = LayerSpec("conv1", 1, shape, "conv", 0.0, 0.0)
     header = replace(HEADER, timesteps=timesteps, layers=(layer,), classes=0, readout_scale=1.0)
@@ -90,19 +98,28 @@ def record_silence(path: Path, samples: SampleTable, timesteps: int, shape: tupl
     _, steps, size = dataset.chunks
     rows = {PREDICTION: -1, layer.path("count"): np.zeros(timesteps, np.uint32)}
     rows[dataset.digests] = sample_digest(np.zeros((timesteps, size), np.uint8))
-    silent = SampleRecord(0, rows, {dataset.path: [compress(bytes(steps * size))] * -(-timesteps // steps)})
+    silent = SampleRecord(
+        0, rows, {dataset.path: [compress(bytes(steps * size))] * -(-timesteps // steps)}
+    )
     with writing_samples(path, header, samples, run_uuid="a run") as writer:
         writer.add(0, [silent] * len(samples))
 
 
 def seal(file: h5py.File, header: Header) -> None:
-    """Let the content digest of a file that was changed say what is there now, as whoever forges a file would."""
+    """Let the content digest of a file that was changed say what is there now, as whoever forges a
+    file would.
+    """
     datasets = header.datasets(len(file["samples/index"]))
-    about = {path: dict(file[path].attrs) for path in ("/", *(each.path for each in datasets if each.attributes))}
+    about = {
+        path: dict(file[path].attrs)
+        for path in ("/", *(each.path for each in datasets if each.attributes))
+    }
     tables = (file[each.path][:] for each in datasets if not each.digests)
     file.attrs["content_digest"] = content_digest(about, tables)
 
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as scratch:
-        record(Path(scratch), 3, replace(HEADER, config='{"golden": true}')).replace(Path(sys.argv[1]))
+        record(Path(scratch), 3, replace(HEADER, config='{"golden": true}')).replace(
+            Path(sys.argv[1])
+        )

@@ -13,7 +13,9 @@ from tests.recordings.rasters import HEADER, batch, samples
 
 
 @pytest.mark.parametrize("earlier", [False, True], ids=["now", "in files of earlier versions"])
-def test_ties_and_silence_in_the_readout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, earlier: bool) -> None:
+def test_ties_and_silence_in_the_readout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, earlier: bool
+) -> None:
     if earlier:
         monkeypatch.setattr(writer, "chosen_classes", lambda readout: readout.argmax(axis=1))
     new, made = GrowingWriter(tmp_path / "raster.h5", HEADER), batch(HEADER, range(2))
@@ -24,9 +26,14 @@ def test_ties_and_silence_in_the_readout(tmp_path: Path, monkeypatch: pytest.Mon
         assert raster.predictions.tolist() == [1, -1]
 
 
-@pytest.mark.parametrize("factor", [1, 1 / 12, 1 / 2, 1 / 24], ids=["sums", "means", "of pairs", "means of pairs"])
+@pytest.mark.parametrize(
+    "factor", [1, 1 / 12, 1 / 2, 1 / 24], ids=["sums", "means", "of pairs", "means of pairs"]
+)
 def test_counts_of_spikes_are_known_from_their_sum(factor: float) -> None:
-    counts, neurons = np.array([[5, 3, 2], [4, 4, 0], [0, 0, 0]]), 6 if factor in (1 / 2, 1 / 24) else 3
+    counts, neurons = (
+        np.array([[5, 3, 2], [4, 4, 0], [0, 0, 0]]),
+        6 if factor in (1 / 2, 1 / 24) else 3,
+    )
     found = Counted.of((counts * factor).astype(np.float32), 18, neurons, 12)
     assert found is not None and found.counts.tolist() == counts.tolist()
     most = 12 * neurons // 3
@@ -34,6 +41,8 @@ def test_counts_of_spikes_are_known_from_their_sum(factor: float) -> None:
     assert [found.words(row, "abc".__getitem__) for row in range(3)] == words
 
 
-@pytest.mark.parametrize(("sums", "neurons"), [([5, 3, 3], 3), ([6, 5, -1], 3), ([5.5, 3.5, 1], 3), ([5, 3, 2], 4)])
+@pytest.mark.parametrize(
+    ("sums", "neurons"), [([5, 3, 3], 3), ([6, 5, -1], 3), ([5.5, 3.5, 1], 3), ([5, 3, 2], 4)]
+)
 def test_other_sums_are_no_counts(sums: list[float], neurons: int) -> None:
     assert Counted.of(np.array([sums]), 10, neurons, 12) is None

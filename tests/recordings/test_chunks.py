@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
-from spikesam.recordings.chunks import SPIKE_WINDOW_BITS, ChunkError, compress, decompress, fletcher32, largest_stored
+from spikesam.recordings.chunks import (
+    SPIKE_WINDOW_BITS,
+    ChunkError,
+    compress,
+    decompress,
+    fletcher32,
+    largest_stored,
+)
 from spikesam.recordings.digests import pad_bits_clear, spike_counts
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.batch import PackedSpikes
@@ -36,7 +43,8 @@ def test_checksum_equals_that_of_hdf5(data: bytes) -> None:
 
 
 def test_checksum_by_hand() -> None:
-    # Words 0x0102 and 0x0300: low half 0x0402; high half 2 · 0x0102 + 0x0300 = 0x0504; little-endian.
+    # Words 0x0102 and 0x0300: low half 0x0402; high half 2 · 0x0102 + 0x0300 = 0x0504;
+    # little-endian.
     assert fletcher32(b"\1\2\3") == bytes([0x02, 0x04, 0x04, 0x05])
 
 
@@ -95,13 +103,19 @@ def test_bits_by_hand():
     # Two samples of one step, nine neurons: the first and the last fire, then all.
     spikes = np.ones((1, 2, 1, 3, 3), np.bool_)
     spikes[0, 0] = np.reshape([1, 0, 0, 0, 0, 0, 0, 0, 1], (3, 3))
-    assert PackedSpikes.of(spikes).bits.tolist() == [[[0b10000000, 0b10000000]], [[0b11111111, 0b10000000]]]
+    assert PackedSpikes.of(spikes).bits.tolist() == [
+        [[0b10000000, 0b10000000]],
+        [[0b11111111, 0b10000000]],
+    ]
 
 
 @pytest.mark.parametrize(
     ("bits", "message"),
     [
-        (np.zeros((1, 4, 3), np.uint8), r"got \(1, 4, 3\) uint8, expected \(B, T, 2\) uint8 for .* \(1, 3, 3\)"),
+        (
+            np.zeros((1, 4, 3), np.uint8),
+            r"got \(1, 4, 3\) uint8, expected \(B, T, 2\) uint8 for .* \(1, 3, 3\)",
+        ),
         (np.zeros((4, 2), np.uint8), r"got \(4, 2\) uint8, expected \(B, T, 2\)"),
         (np.zeros((1, 4, 2), np.int8), r"got \(1, 4, 2\) int8, expected \(B, T, 2\) uint8"),
         (np.full((1, 4, 2), 1, np.uint8), "got pad bits that are set, expected zeros"),

@@ -1,4 +1,6 @@
-"""Opening files of unknown origin waits for nobody; HDF5 in memory opens none; places that nobody else may write."""
+"""Opening files of unknown origin waits for nobody; HDF5 in memory opens none; places that nobody
+else may write.
+"""
 
 import io
 import os
@@ -14,7 +16,9 @@ from spikesam.recordings.new_hdf5 import hdf5_in_memory
 from tests.campaign.outside import Outside
 
 KERNEL = Path("/proc/kmsg")  # an ordinary file by its mode, which waits for the next message
-WAITS = pytest.mark.skipif(not os.access(KERNEL, os.R_OK), reason="this user cannot read /proc/kmsg")
+WAITS = pytest.mark.skipif(
+    not os.access(KERNEL, os.R_OK), reason="this user cannot read /proc/kmsg"
+)
 pytestmark = [
     pytest.mark.timeout(30),
     pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pipes and permissions"),
@@ -49,7 +53,9 @@ def test_a_checkpoint_that_is_a_pipe(tmp_path: Path, capsys: pytest.CaptureFixtu
     """export looked at its first bytes, to tell a recording from a network."""
     os.mkfifo(tmp_path / "snn.safetensors")
     with pytest.raises(SystemExit) as stopped:
-        export([str(tmp_path / "snn.safetensors"), "--samples", "4", "--out", str(tmp_path / "new")])
+        export(
+            [str(tmp_path / "snn.safetensors"), "--samples", "4", "--out", str(tmp_path / "new")]
+        )
     assert stopped.value.code == 2
     assert capsys.readouterr().err.startswith(f"error: {tmp_path}/snn.safetensors: not a file")
 
@@ -93,12 +99,16 @@ def test_what_only_its_owner_writes_is_private(place: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(("mode", "private"), [(0o777, False), (0o1777, True)])
-def test_a_folder_above_may_be_shared_if_it_is_sticky(place: Path, mode: int, private: bool) -> None:
+def test_a_folder_above_may_be_shared_if_it_is_sticky(
+    place: Path, mode: int, private: bool
+) -> None:
     place.parent.chmod(mode)
     assert is_private(place) == private
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives files away")
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives files away"
+)
 @pytest.mark.parametrize("which", ["the place", "a folder above"])
 def test_what_belongs_to_another_user_is_not(place: Path, which: str) -> None:
     os.chown(place if which == "the place" else place.parent, NOBODY, NOBODY)
@@ -117,7 +127,9 @@ def test_a_group_with_other_members_is_somebody_else(place: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="watches a folder as Linux lets it")
-def test_a_file_in_memory_is_not_opened_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_in_memory_is_not_opened_in_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (here := tmp_path / "here").mkdir()
     for number in range(1000):
         (here / f"h5py_in_memory_nonfile_{number}").touch()

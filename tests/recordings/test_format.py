@@ -1,4 +1,6 @@
-"""What is in a file, read by plain h5py and as the documentation says, and in files of earlier programs."""
+"""What is in a file, read by plain h5py and as the documentation says, and in files of earlier
+programs.
+"""
 
 import hashlib
 import json
@@ -30,14 +32,20 @@ GROUPS = ("000_input", "001_conv1", "002_fc1")
 
 
 def plain(values: h5py.AttributeManager) -> dict[str, Any]:
-    return {name: value.tolist() if hasattr(value, "tolist") else value for name, value in values.items()}
+    return {
+        name: value.tolist() if hasattr(value, "tolist") else value
+        for name, value in values.items()
+    }
 
 
 def test_plain_h5py_reads_a_raster(tmp_path: Path) -> None:
     with h5py.File(record(tmp_path, 20)) as file:
         attributes = plain(file.attrs)
         assert json.loads(attributes.pop("versions"))["h5py"] == h5py.__version__
-        lengths = {name: len(attributes.pop(name)) for name in ("run_uuid", "raster_digest", "content_digest")}
+        lengths = {
+            name: len(attributes.pop(name))
+            for name in ("run_uuid", "raster_digest", "content_digest")
+        }
         assert lengths == {"run_uuid": 36, "raster_digest": 64, "content_digest": 64}
         assert attributes == {
             "format": "spike-raster",
@@ -56,7 +64,12 @@ def test_plain_h5py_reads_a_raster(tmp_path: Path) -> None:
             "config": '{"samples": 20}',
         }
         packed = file["layers/001_conv1/spikes"]
-        assert (packed.shape, packed.dtype, packed.compression, packed.fletcher32) == ((20, 6, 8), "u1", "gzip", True)
+        assert (packed.shape, packed.dtype, packed.compression, packed.fletcher32) == (
+            (20, 6, 8),
+            "u1",
+            "gzip",
+            True,
+        )
         assert plain(packed.attrs) == {
             "shape": [3, 4, 5],
             "axes": "sample, step, bits of (channel, row, column)",
@@ -91,7 +104,10 @@ def test_plain_h5py_reads_maps(tmp_path: Path) -> None:
         }
         assert file["steps"][:].tolist() == [0, 2, 5] and file["steps"].dtype == np.int32
         stepped, sums = file["layers/001_conv1/sam"], file["layers/001_conv1/sum"]
-        assert (stepped.shape, sums.shape) == ((2, 3, 2, 3), (3, 2, 3)) and stepped.dtype == sums.dtype == np.float32
+        assert (stepped.shape, sums.shape) == (
+            (2, 3, 2, 3),
+            (3, 2, 3),
+        ) and stepped.dtype == sums.dtype == np.float32
         assert plain(stepped.attrs) == {"axes": "sample, step, row, column"}
         assert plain(sums.attrs) == {"axes": "sample, row, column", "steps": 5}
         for name, row, made in (
@@ -112,12 +128,22 @@ def test_plain_h5py_reads_maps(tmp_path: Path) -> None:
         (
             lambda path: rasters.GOLDEN,
             ["readout", *(f"layers/{group}/spikes" for group in GROUPS)],
-            ["readout", *(f"layers/{group}/{name}" for group in GROUPS for name in ("count", "digest"))],
+            [
+                "readout",
+                *(f"layers/{group}/{name}" for group in GROUPS for name in ("count", "digest")),
+            ],
         ),
         (
             maps.write,
             [f"layers/{group}/{name}" for group in GROUPS[:2] for name in ("sum", "sam")],
-            ["steps", *(f"layers/{group}/{name}_digest" for name in ("sum", "sam") for group in GROUPS[:2])],
+            [
+                "steps",
+                *(
+                    f"layers/{group}/{name}_digest"
+                    for name in ("sum", "sam")
+                    for group in GROUPS[:2]
+                ),
+            ],
         ),
         (
             lambda path: maps.write(path, maps.SUMS_ALONE),
@@ -135,20 +161,34 @@ def test_the_content_digest_is_what_the_documentation_says(
         found = about["/"].pop("content_digest")
         del about["/"]["complete"]
         for each in about.values():
-            each.update({name: value.hex() for name, value in each.items() if isinstance(value, float)})
+            each.update(
+                {name: value.hex() for name, value in each.items() if isinstance(value, float)}
+            )
         text = json.dumps(about, sort_keys=True, separators=(",", ":")).encode()
         every = [*(f"samples/{name}" for name in ("index", "label", "prediction")), *tables]
-        assert found == hashlib.sha256(text + b"".join(file[path][:].tobytes() for path in every)).hexdigest()
+        assert (
+            found
+            == hashlib.sha256(
+                text + b"".join(file[path][:].tobytes() for path in every)
+            ).hexdigest()
+        )
 
 
 def test_raster_digest_goes_layer_by_layer_then_sample_by_sample() -> None:
     raw = [hashlib.sha256(bytes([number])) for number in range(4)]
-    hexadecimal = [np.array([digest.hexdigest() for digest in pair], "S64") for pair in (raw[:2], raw[2:])]
-    assert raster_digest(hexadecimal) == hashlib.sha256(b"".join(digest.digest() for digest in raw)).hexdigest()
+    hexadecimal = [
+        np.array([digest.hexdigest() for digest in pair], "S64") for pair in (raw[:2], raw[2:])
+    ]
+    assert (
+        raster_digest(hexadecimal)
+        == hashlib.sha256(b"".join(digest.digest() for digest in raw)).hexdigest()
+    )
 
 
 def test_the_raster_digest_depends_on_spikes_alone(tmp_path: Path) -> None:
-    other = replace(HEADER, backend="lava", device="two cores", dt=1.0, config="{}", dataset="renamed")
+    other = replace(
+        HEADER, backend="lava", device="two cores", dt=1.0, config="{}", dataset="renamed"
+    )
     written = [(HEADER, 5), (other, 16), (replace(HEADER, seed=8), 5)]
     digests = []
     for number, (header, size) in enumerate(written):
@@ -162,15 +202,23 @@ def test_golden_files_stay_readable(kind: Kind) -> None:
         assert isinstance(found, kind.reader)
         found.verify()
         if isinstance(found, RasterReader):
-            assert found.raster_digest == "32972015b193ed7fdf0b64f9dcca1d6846a44fc6ab17cc711e5ad5e5101d029c"
+            assert (
+                found.raster_digest
+                == "32972015b193ed7fdf0b64f9dcca1d6846a44fc6ab17cc711e5ad5e5101d029c"
+            )
             assert found.header == replace(HEADER, config='{"golden": true}')
             assert found.samples.label.tolist() == [0, 1, 2]
             assert np.array_equal(found.spikes("conv1")[:, 2], spikes(HEADER, HEADER.layers[1], 2))
         else:
-            assert found.content_digest == "ddbeb0a71e4150b065273e08add1b871b552e092f063573f64d32a534c261106"
+            assert (
+                found.content_digest
+                == "ddbeb0a71e4150b065273e08add1b871b552e092f063573f64d32a534c261106"
+            )
             assert found.header == maps.HEADER
             assert found.samples.label.tolist() == [0, -1, 2]
-            np.testing.assert_array_equal(found["conv1"][1], maps.made_up(maps.HEADER, maps.LAYERS[1], 1))
+            np.testing.assert_array_equal(
+                found["conv1"][1], maps.made_up(maps.HEADER, maps.LAYERS[1], 1)
+            )
 
 
 def test_the_examples_in_the_documentation_run(tmp_path: Path) -> None:
@@ -179,7 +227,9 @@ def test_the_examples_in_the_documentation_run(tmp_path: Path) -> None:
     snippets = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
     assert len(snippets[0].split("with", 1)[1].splitlines()) <= 10
     printed = [
-        subprocess.run([sys.executable, "-c", each], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+        subprocess.run(
+            [sys.executable, "-c", each], cwd=tmp_path, capture_output=True, text=True, check=True
+        ).stdout
         for each in snippets
     ]
     counts = spikes(HEADER, HEADER.layers[2], 0).sum(axis=(1, 2, 3))
@@ -196,15 +246,26 @@ def test_the_examples_in_the_documentation_run(tmp_path: Path) -> None:
         ("of-ones-own", "network_sha256", {"depth": 2, "bent": True, "device": "cpu"}),
     ],
 )
-def test_maps_of_other_methods(tmp_path: Path, method: str, source: Any, parameters: dict[str, Any]) -> None:
+def test_maps_of_other_methods(
+    tmp_path: Path, method: str, source: Any, parameters: dict[str, Any]
+) -> None:
     layer = MapLayer("conv2", 2, (4, 5), 1)
     header = MapHeader(method, "cd" * 32, parameters, 1, (layer,), (0,), 3, source)
     path = maps.write(tmp_path / "maps.h5", header)
     with h5py.File(path) as file:
-        common = {"format": "spike-maps", "schema_version": 5, "complete": True, "method": method, "T": 1, "stepped": 3}
+        common = {
+            "format": "spike-maps",
+            "schema_version": 5,
+            "complete": True,
+            "method": method,
+            "T": 1,
+            "stepped": 3,
+        }
         found = {name: value for name, value in file.attrs.items() if name != "content_digest"}
         assert found == common | {source: "cd" * 32} | parameters
-        np.testing.assert_array_equal(file[f"layers/002_conv2/{method}"][1], maps.made_up(header, layer, 1))
+        np.testing.assert_array_equal(
+            file[f"layers/002_conv2/{method}"][1], maps.made_up(header, layer, 1)
+        )
     with MapReader(path) as opened:
         assert opened.header == header
         np.testing.assert_array_equal(opened["conv2"][2], maps.made_up(header, layer, 2))

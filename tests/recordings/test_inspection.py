@@ -1,4 +1,6 @@
-"""Files that HDF5 would hang over, crash over or fill the memory with are refused by a process that can be ended."""
+"""Files that HDF5 would hang over, crash over or fill the memory with are refused by a process that
+can be ended.
+"""
 
 import errno
 import os
@@ -47,7 +49,9 @@ def test_content_in_memory_is_refused_alike(endless: Path) -> None:
         RasterReader(endless.read_bytes())
 
 
-def test_a_relative_path_follows_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_path_follows_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     RasterReader(GOLDEN).close()
     (tmp_path / "other.h5").write_bytes(GOLDEN.read_bytes())
     monkeypatch.chdir(tmp_path)
@@ -77,7 +81,9 @@ def test_a_child_that_was_stopped_is_replaced(monkeypatch: pytest.MonkeyPatch) -
         try:
             return answer(*question)
         finally:
-            monkeypatch.setattr(inspection, "PATIENCE", patience)  # the next child may take its time to start
+            monkeypatch.setattr(
+                inspection, "PATIENCE", patience
+            )  # the next child may take its time to start
 
     monkeypatch.setattr(inspection, "PATIENCE", 1.0)
     monkeypatch.setattr(inspection, "_answer", lose_patience_once)
@@ -95,7 +101,9 @@ def test_a_crash_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
         return answer(*question)
 
     monkeypatch.setattr(inspection, "_answer", crash)
-    with pytest.raises(RasterError, match=r"golden-v\d.h5: opening it crashed the library .* \(SIGSEGV\), expected"):
+    with pytest.raises(
+        RasterError, match=r"golden-v\d.h5: opening it crashed the library .* \(SIGSEGV\), expected"
+    ):
         RasterReader(GOLDEN)
 
 
@@ -121,17 +129,28 @@ def test_a_hard_limit_on_memory_is_kept() -> None:
     """It is lower than what the child would allow itself."""
     code = f"from spikesam.recordings.raster.reader import RasterReader; print(RasterReader({str(GOLDEN)!r}).n_samples)"
     limits = "import resource; resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))"
-    done = subprocess.run([sys.executable, "-c", f"{limits}; {code}"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", f"{limits}; {code}"], capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stdout) == (0, "3\n"), done.stderr
 
 
 @pytest.mark.parametrize("lacks", ["files", "threads"])
-def test_a_system_without_room_is_not_blamed_on_the_file(lacks: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    refusal = OSError(errno.EMFILE, "Too many open") if lacks == "files" else RuntimeError("can't start new thread")
+def test_a_system_without_room_is_not_blamed_on_the_file(
+    lacks: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusal = (
+        OSError(errno.EMFILE, "Too many open")
+        if lacks == "files"
+        else RuntimeError("can't start new thread")
+    )
     monkeypatch.setattr(inspection, "_current", None)
     place = (subprocess, "Popen") if lacks == "files" else (threading.Thread, "start")
     monkeypatch.setattr(*place, Mock(side_effect=refusal))
-    with pytest.raises(RasterError, match=r"golden-v\d.h5: cannot be opened here \(.*\), expected room for open files"):
+    with pytest.raises(
+        RasterError,
+        match=r"golden-v\d.h5: cannot be opened here \(.*\), expected room for open files",
+    ):
         RasterReader(GOLDEN)
 
 
@@ -140,10 +159,14 @@ def test_a_large_file_may_take_longer_than_a_small_one() -> None:
     assert inspection.allowed_seconds(1_000_000_000) == 12
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the kernel ends children of dead processes on Linux")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="the kernel ends children of dead processes on Linux"
+)
 def test_nothing_is_left_of_a_killed_process_even_if_its_child_is_stopped() -> None:
     script = f"from tests.recordings.test_inspection import child; print(child(), flush=True); input()  # {os.getpid()}"
-    parent = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     pid = int(parent.stdout.readline())
     os.kill(pid, signal.SIGSTOP)
     parent.kill()
@@ -151,6 +174,9 @@ def test_nothing_is_left_of_a_killed_process_even_if_its_child_is_stopped() -> N
     parent.stdout.close()
     parent.stdin.close()
     until = time.monotonic() + 10
-    while Path(f"/proc/{pid}").exists() and "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text():
+    while (
+        Path(f"/proc/{pid}").exists()
+        and "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    ):
         assert time.monotonic() < until
         time.sleep(0.02)

@@ -89,7 +89,10 @@ def test_one_thread_comes_behind_in_order_while_items_are_made() -> None:
 def test_no_more_than_a_few_are_begun_ahead_or_wait() -> None:
     made: list[int] = []
     behind = results_behind(lambda item: time.sleep(0.001), map(made.append, range(50)), 3)
-    ways = [(in_order(made.append, range(100), workers), ahead) for workers, ahead in ((1, 1), (2, 3), (4, 5))]
+    ways = [
+        (in_order(made.append, range(100), workers), ahead)
+        for workers, ahead in ((1, 1), (2, 3), (4, 5))
+    ]
     for results, ahead in [*ways, (behind, 4)]:
         made.clear()
         for taken, _ in enumerate(results):

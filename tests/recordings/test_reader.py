@@ -35,14 +35,29 @@ shapes = st.tuples(st.integers(1, 9), st.integers(1, 5), st.integers(1, 5))
     delay=st.sampled_from([0, 1]),
 )
 def test_a_raster_is_read_back(
-    layers: list[tuple[int, int, int]], count: int, timesteps: int, size: int, precision: str, delay: int
+    layers: list[tuple[int, int, int]],
+    count: int,
+    timesteps: int,
+    size: int,
+    precision: str,
+    delay: int,
 ) -> None:
     kinds = ["input", "conv", "conv"]
     specs = tuple(
-        LayerSpec(f"layer{number}", number, shape, kinds[number], float(number), 0.5 * (number > 0), number or None)
+        LayerSpec(
+            f"layer{number}",
+            number,
+            shape,
+            kinds[number],
+            float(number),
+            0.5 * (number > 0),
+            number or None,
+        )
         for number, shape in enumerate(layers)
     )
-    header = replace(HEADER, layers=specs, timesteps=timesteps, precision=precision, layer_delay=delay)
+    header = replace(
+        HEADER, layers=specs, timesteps=timesteps, precision=precision, layer_delay=delay
+    )
     with tempfile.TemporaryDirectory() as scratch:
         path = record(Path(scratch), count, header, size)
         assert [entry.name for entry in Path(scratch).iterdir()] == ["raster.h5"]
@@ -67,24 +82,38 @@ def test_a_raster_is_read_back(
         {"steps": (), "stepped": 0},
         {"stepped": 3},
         {"timesteps": 1, "layers": (MapLayer("conv4", 4, (1, 1), 1),), "steps": (0,)},
-        {"timesteps": 5, "layers": (MapLayer("conv1", 1, (400, 300), 5),), "steps": tuple(range(5))},
+        {
+            "timesteps": 5,
+            "layers": (MapLayer("conv1", 1, (400, 300), 5),),
+            "steps": tuple(range(5)),
+        },
     ],
     ids=["some steps", "sums alone", "every sample", "a pixel", "several chunks"],
 )
 def test_maps_are_read_back(tmp_path: Path, change: dict[str, object]) -> None:
     header = replace(maps.HEADER, **change)
     with MapReader(maps.write(tmp_path / "new" / "sam.h5", header)) as found:
-        assert (found.header, found.timesteps, found.steps) == (header, header.timesteps, header.steps)
+        assert (found.header, found.timesteps, found.steps) == (
+            header,
+            header.timesteps,
+            header.steps,
+        )
         np.testing.assert_array_equal(found.samples.index, maps.SAMPLES.index)
         np.testing.assert_array_equal(found.samples.label, maps.SAMPLES.label)
         np.testing.assert_array_equal(found.predictions, maps.PREDICTIONS)
         for layer in found.layers:
             assert found[layer].sum.dtype == np.float32
             for sample in range(3):
-                np.testing.assert_array_equal(found.read_sum(layer, sample), maps.made_up_sum(layer, sample))
-                np.testing.assert_array_equal(found[layer].sum[sample], maps.made_up_sum(layer, sample))
+                np.testing.assert_array_equal(
+                    found.read_sum(layer, sample), maps.made_up_sum(layer, sample)
+                )
+                np.testing.assert_array_equal(
+                    found[layer].sum[sample], maps.made_up_sum(layer, sample)
+                )
             for sample in range(header.stepped):
-                np.testing.assert_array_equal(found[layer][sample], maps.made_up(header, layer, sample))
+                np.testing.assert_array_equal(
+                    found[layer][sample], maps.made_up(header, layer, sample)
+                )
         found.verify()
 
 
@@ -96,14 +125,21 @@ def test_a_sample_without_maps_of_its_steps_says_so(tmp_path: Path) -> None:
     ):
         with MapReader(maps.write(tmp_path / f"{first}.h5", header)) as found:
             for wanted in (first, -1, slice(None)):
-                with pytest.raises(InputError, match=f"step by step of {kept}, not of sample .; take .sum, or explain"):
+                with pytest.raises(
+                    InputError,
+                    match=f"step by step of {kept}, not of sample .; take .sum, or explain",
+                ):
                     found["conv1"][wanted]
             assert found["conv1"][:first].shape == (len(header.steps), first, 2, 3)
 
 
-STEPS_OF_480_KB = replace(maps.HEADER, layers=(MapLayer("conv1", 1, (400, 300), 5),), steps=tuple(range(5)), stepped=1)
+STEPS_OF_480_KB = replace(
+    maps.HEADER, layers=(MapLayer("conv1", 1, (400, 300), 5),), steps=tuple(range(5)), stepped=1
+)
 ROWS_OF_4_KB = replace(maps.SUMS_ALONE, layers=(MapLayer("conv1", 1, (600, 1024), 5),))
-STEPS_OF_37_500_BYTES = replace(HEADER, layers=(LayerSpec("conv1", 1, (3, 250, 400), "conv", 1, 1),), timesteps=30)
+STEPS_OF_37_500_BYTES = replace(
+    HEADER, layers=(LayerSpec("conv1", 1, (3, 250, 400), "conv", 1, 1),), timesteps=30
+)
 
 
 @pytest.mark.parametrize(
@@ -129,14 +165,20 @@ def test_large_samples_are_cut_into_chunks_of_a_mebibyte(
             assert raster.spikes(1, slice(0, 0)).shape == (30, 0, 3, 250, 400)
     else:
         with MapReader(written) as found:
-            np.testing.assert_array_equal(found["conv1"].sum[0], maps.made_up_sum(found.layers[0], 0))
+            np.testing.assert_array_equal(
+                found["conv1"].sum[0], maps.made_up_sum(found.layers[0], 0)
+            )
             found.verify()
 
 
 def expected_values(kind: Kind, sample: int) -> NDArray[np.generic]:
     """What the layer conv1 of a golden file holds of a sample."""
     layer = kind.header.layers[1]
-    return spikes(HEADER, layer, sample) if kind == RASTER else maps.made_up(maps.HEADER, layer, sample)
+    return (
+        spikes(HEADER, layer, sample)
+        if kind == RASTER
+        else maps.made_up(maps.HEADER, layer, sample)
+    )
 
 
 @pytest.mark.parametrize("in_memory", [False, True])
@@ -145,13 +187,20 @@ def test_a_layer_is_read_sample_by_sample(kind: Kind, file: Path, in_memory: boo
     steps, _, *shape = expected.shape
     with kind.reader(file.read_bytes() if in_memory else file) as found:
         assert list(found) == list(found.keys()) == [layer.name for layer in kind.header.layers]
-        assert (found.path, found.where) == ((None, f"{kind.noun} in memory") if in_memory else (file, str(file)))
+        assert (found.path, found.where) == (
+            (None, f"{kind.noun} in memory") if in_memory else (file, str(file))
+        )
         assert found.size == file.stat().st_size
         assert found.samples.index[0] in (0, 9) and found.labels is found.samples.label
         for name in ("conv1", 1, "1", "001", found.layers[1]):
             assert found.layer(name) == kind.header.layers[1]
         layer = found["conv1"]
-        assert (len(layer), layer.name, layer.shape, layer.spec) == (3, "conv1", tuple(shape), kind.header.layers[1])
+        assert (len(layer), layer.name, layer.shape, layer.spec) == (
+            3,
+            "conv1",
+            tuple(shape),
+            kind.header.layers[1],
+        )
         assert layer.steps_that_matter == 5
         assert f"3 samples, {steps} steps, {'×'.join(map(str, shape))}>" in repr(layer)
         assert layer[0].dtype == expected.dtype
@@ -164,10 +213,15 @@ def test_a_layer_is_read_sample_by_sample(kind: Kind, file: Path, in_memory: boo
             (lambda: layer["conv1"], "got sample 'conv1', expected a whole number or a slice"),
             (lambda: layer[1.5], "got sample 1.5, expected a whole number or a slice"),
             (lambda: found["convl"], r"no layer 'convl'; did you mean conv1\?"),
-            (lambda: found["conv1, input"], "no layer 'conv1, input'; name several one by one, without commas"),
+            (
+                lambda: found["conv1, input"],
+                "no layer 'conv1, input'; name several one by one, without commas",
+            ),
             (lambda: found[9], "no layer 9; did you mean input or conv1"),
         ):
-            with pytest.raises(InputError, match=rf"{'in memory' if in_memory else file.name}: {message}"):
+            with pytest.raises(
+                InputError, match=rf"{'in memory' if in_memory else file.name}: {message}"
+            ):
                 asked()
 
 

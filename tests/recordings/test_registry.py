@@ -88,7 +88,9 @@ def installed(folder: Path, name: str, points: dict[str, str]) -> Path:
     about = folder / f"{name}-1.0.dist-info"
     about.mkdir(parents=True)
     (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    (about / "entry_points.txt").write_text("".join(f"[spikesam.{group}]\n{it}\n" for group, it in points.items()))
+    (about / "entry_points.txt").write_text(
+        "".join(f"[spikesam.{group}]\n{it}\n" for group, it in points.items())
+    )
     return folder
 
 
@@ -99,7 +101,9 @@ def test_a_package_adds_one_of_each_and_the_current_folder_none(tmp_path: Path) 
     (site / "stranger" / "library.py").write_text(LIBRARY)
     here = installed(tmp_path / "here", "hostile", dict.fromkeys(POINTS, "event = antigravity:fly"))
     command = [sys.executable, "-c", USE]
-    done = subprocess.run(command, cwd=here, env={"PYTHONPATH": str(site)}, capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=here, env={"PYTHONPATH": str(site)}, capture_output=True, text=True
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[-2:] == ["twice stranger True", "True"]
 
@@ -107,10 +111,22 @@ def test_a_package_adds_one_of_each_and_the_current_folder_none(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("point", "message"),
     [
-        ("event = json:dumps", "spikesam.backends: the name 'event' is taken by spikesam; uninstall one of them"),
-        ("odd = json:no_such", "spikesam.backends: odd: json:no_such cannot be imported (AttributeError: "),
-        ("odd = no_such_module", "spikesam.backends: odd: no_such_module cannot be imported (ModuleNotFoundError: "),
-        ("odd = json:__name__", "spikesam.backends: odd: json:__name__ is of type str, expected a function"),
+        (
+            "event = json:dumps",
+            "spikesam.backends: the name 'event' is taken by spikesam; uninstall one of them",
+        ),
+        (
+            "odd = json:no_such",
+            "spikesam.backends: odd: json:no_such cannot be imported (AttributeError: ",
+        ),
+        (
+            "odd = no_such_module",
+            "spikesam.backends: odd: no_such_module cannot be imported (ModuleNotFoundError: ",
+        ),
+        (
+            "odd = json:__name__",
+            "spikesam.backends: odd: json:__name__ is of type str, expected a function",
+        ),
     ],
 )
 def test_bad_ones_are_refused_by_name(
@@ -121,11 +137,19 @@ def test_bad_ones_are_refused_by_name(
     assert registry["event"] is print
     with pytest.raises(InputError) as caught:
         registry.get("odd")
-    assert str(caught.value).startswith(f"package odd 1.0, {message}") and "\n" not in str(caught.value)
+    assert str(caught.value).startswith(f"package odd 1.0, {message}") and "\n" not in str(
+        caught.value
+    )
 
 
-def test_two_packages_with_one_name_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_packages_with_one_name_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for package in ("one", "two"):
-        monkeypatch.syspath_prepend(installed(tmp_path / package, package, {"formats": ".x = json:dumps"}))
-    with pytest.raises(InputError, match=r"is taken by package (one|two) 1\.0, spikesam\.formats: \.x; uninstall"):
+        monkeypatch.syspath_prepend(
+            installed(tmp_path / package, package, {"formats": ".x = json:dumps"})
+        )
+    with pytest.raises(
+        InputError, match=r"is taken by package (one|two) 1\.0, spikesam\.formats: \.x; uninstall"
+    ):
         list(Registry("formats", "a function", callable, {}))

@@ -1,4 +1,6 @@
-"""Files that appear whole or not at all, whoever else writes there, and whatever is killed; one run per folder."""
+"""Files that appear whole or not at all, whoever else writes there, and whatever is killed; one run
+per folder.
+"""
 
 import errno
 import os
@@ -66,7 +68,9 @@ def test_no_link_is_followed(tmp_path: Path) -> None:
 
 def test_a_link_to_nothing_is_replaced_or_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "x").symlink_to(tmp_path / "nothing")
-    with pytest.raises(InputError, match="x: already exists, and was not replaced; choose another name"):
+    with pytest.raises(
+        InputError, match="x: already exists, and was not replaced; choose another name"
+    ):
         write_file(tmp_path / "x", b"new", overwrite=False)
     write_file(tmp_path / "x", b"new")
     assert names(tmp_path) == ["x"] and (tmp_path / "x").read_bytes() == b"new"
@@ -81,7 +85,9 @@ def test_what_is_no_file_is_left_alone(tmp_path: Path, kind: str) -> None:
     if kind.startswith("link"):
         path.symlink_to(target)
     before = path.lstat()
-    with pytest.raises(OSError, match="Is a directory" if "folder" in kind else "Not a regular file") as caught:
+    with pytest.raises(
+        OSError, match="Is a directory" if "folder" in kind else "Not a regular file"
+    ) as caught:
         write_file(path, b"new")
     assert caught.value.filename == str(path)
     assert (path.lstat().st_ino, path.lstat().st_mode) == (before.st_ino, before.st_mode)
@@ -95,18 +101,27 @@ def test_permissions_are_those_of_a_new_file_or_of_the_replaced_one(tmp_path: Pa
         os.umask(earlier)
     (tmp_path / "private").touch(0o600)
     write_file(tmp_path / "private", b"more")
-    assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("new", "private")] == [0o640, 0o600]
+    assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("new", "private")] == [
+        0o640,
+        0o600,
+    ]
 
 
 @pytest.mark.parametrize("links", [True, False])
-def test_what_another_made_meanwhile_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
+def test_what_another_made_meanwhile_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
     if not links:  # as on FAT and some network file systems
-        monkeypatch.setattr(os, "link", Mock(side_effect=PermissionError(errno.EPERM, os.strerror(errno.EPERM))))
+        monkeypatch.setattr(
+            os, "link", Mock(side_effect=PermissionError(errno.EPERM, os.strerror(errno.EPERM)))
+        )
     path = tmp_path / "x"
     late = ExitStack()
     late.enter_context(replacing(path, overwrite=False)).write(b"late")
     path.write_text("early")
-    with pytest.raises(InputError, match="x: already exists, and was not replaced; choose another name"):
+    with pytest.raises(
+        InputError, match="x: already exists, and was not replaced; choose another name"
+    ):
         late.close()
     assert path.read_text() == "early" and names(tmp_path) == ["x"]
     write_file(tmp_path / "y", b"alone", overwrite=False)
@@ -121,10 +136,14 @@ def test_two_at_once_leave_one_whole_file(tmp_path: Path) -> None:
     assert names(tmp_path) == ["x"]
 
 
-def test_what_a_kill_left_is_removed_by_the_next_write_but_never_what_is_being_written(tmp_path: Path) -> None:
+def test_what_a_kill_left_is_removed_by_the_next_write_but_never_what_is_being_written(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "x"
     path.write_text("old")
-    with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None and process.stdout.readline() == "writing\n"
         (temporary,) = tmp_path.glob(".spikesam-*.tmp")
         write_file(tmp_path / "y", b"")
@@ -166,15 +185,25 @@ def test_out_may_be_a_link_to_a_folder_but_not_to_nothing(tmp_path: Path) -> Non
     with out_lock(tmp_path / "link"):
         assert names(tmp_path / "folder") == [LOCK_NAME]
     (tmp_path / "dangling").symlink_to("nothing")
-    with pytest.raises(InputError, match="dangling: cannot be written"), out_lock(tmp_path / "dangling"):
+    with (
+        pytest.raises(InputError, match="dangling: cannot be written"),
+        out_lock(tmp_path / "dangling"),
+    ):
         pass
     assert names(tmp_path) == ["dangling", "folder", "link"] and names(tmp_path / "folder") == []
 
 
-@pytest.mark.parametrize("write", [lambda path: write_raster(path, {"a": np.ones((1, 1, 1))}), maps.write])
+@pytest.mark.parametrize(
+    "write", [lambda path: write_raster(path, {"a": np.ones((1, 1, 1))}), maps.write]
+)
 def test_one_writer_per_file(tmp_path: Path, write: Callable[[Path], Path]) -> None:
     path = tmp_path / "c.h5"
-    with file_lock(path), pytest.raises(InputError, match=r"c\.h5: another run is writing it, expected one at a time"):
+    with (
+        file_lock(path),
+        pytest.raises(
+            InputError, match=r"c\.h5: another run is writing it, expected one at a time"
+        ),
+    ):
         write(path)
     assert names(tmp_path) == []
 
@@ -197,14 +226,21 @@ with {held}:
 def holding(held: str) -> subprocess.Popen[str]:
     """A process that holds a lock until its input ends."""
     code = HOLD.format(held=held)
-    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None and process.stdout.readline() == "held\n"
     return process
 
 
 def test_a_second_process_is_refused_at_once(tmp_path: Path) -> None:
     code = HOLD.format(held=f"lock.out_lock(Path({str(tmp_path)!r}))")
-    ask = {"args": [sys.executable, "-c", code], "stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
+    ask = {
+        "args": [sys.executable, "-c", code],
+        "stdin": subprocess.DEVNULL,
+        "capture_output": True,
+        "text": True,
+    }
     with out_lock(tmp_path):
         second = subprocess.run(**ask, check=False)
     last = f"spikesam.recordings.errors.InputError: {tmp_path}: another run is writing here, expected one run"
@@ -236,7 +272,9 @@ def test_nothing_is_left_of_a_lock_under_which_nothing_was_written(tmp_path: Pat
     assert [path.name for path in (tmp_path / "new").rglob("*")] == ["deep", "result"]
 
 
-def test_who_shares_a_directory_keeps_out_who_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_shares_a_directory_keeps_out_who_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(lock, "PAUSE", 0.001)
     shared = [holding(f"lock.out_lock(Path({str(tmp_path)!r}), shared=True)") for _ in range(3)]
     for number, process in enumerate(shared):
@@ -248,7 +286,9 @@ def test_who_shares_a_directory_keeps_out_who_does_not(tmp_path: Path, monkeypat
     assert not list(tmp_path.iterdir())
     code = HOLD.format(held=f"lock.out_lock(Path({str(tmp_path)!r}), shared=True)")
     with out_lock(tmp_path):
-        refused = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        refused = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False
+        )
     assert "another run is writing here" in refused.stderr
     assert not list(tmp_path.iterdir())
 

@@ -8,7 +8,14 @@ import pytest
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.schema import MapLayer
 from spikesam.recordings.raster.schema import LayerSpec
-from spikesam.recordings.schema import Header, NamedLayer, SampleTable, check_name, find_layer, parse_group
+from spikesam.recordings.schema import (
+    Header,
+    NamedLayer,
+    SampleTable,
+    check_name,
+    find_layer,
+    parse_group,
+)
 from spikesam.recordings.schema import steps_that_matter as steps_before
 from tests.recordings.conftest import MAPS, RASTER
 from tests.recordings.maps import SUMS_ALONE
@@ -16,7 +23,9 @@ from tests.recordings.maps import SUMS_ALONE
 INPUT, CONV, _ = RASTER.header.layers
 
 
-def layer_of_maps(name: str = "conv1", number: int = 1, shape: tuple[int, int] = (2, 2), steps: int = 1) -> MapLayer:
+def layer_of_maps(
+    name: str = "conv1", number: int = 1, shape: tuple[int, int] = (2, 2), steps: int = 1
+) -> MapLayer:
     return MapLayer(name, number, shape, steps)
 
 
@@ -55,53 +64,142 @@ def test_steps_that_matter_by_hand() -> None:
     [
         (RASTER.header, {"timesteps": 0}, "timesteps is 0, expected 1 to 65,536"),
         (RASTER.header, {"classes": -1}, "classes is -1, expected 1 to 65,536"),
-        (RASTER.header, {"classes": 0}, "readout_scale is 0.5, expected 1 where there is no readout"),
-        (RASTER.header, {"precision": "half"}, "precision is 'half', expected one of fixed, float32"),
+        (
+            RASTER.header,
+            {"classes": 0},
+            "readout_scale is 0.5, expected 1 where there is no readout",
+        ),
+        (
+            RASTER.header,
+            {"precision": "half"},
+            "precision is 'half', expected one of fixed, float32",
+        ),
         (RASTER.header, {"seed": -1}, "seed is -1"),
         (RASTER.header, {"seed": 1 << 63}, "seed is 9223372036854775808"),
         (RASTER.header, {"dt": 0.0}, "dt is 0.0"),
-        (RASTER.header, {"layers": (CONV, INPUT)}, "layers are 1 conv1, 0 input; expected ascending numbers"),
-        (RASTER.header, {"layers": (INPUT, replace(CONV, name="input"))}, "expected different names"),
+        (
+            RASTER.header,
+            {"layers": (CONV, INPUT)},
+            "layers are 1 conv1, 0 input; expected ascending numbers",
+        ),
+        (
+            RASTER.header,
+            {"layers": (INPUT, replace(CONV, name="input"))},
+            "expected different names",
+        ),
         (RASTER.header, {"window": 5}, "window is 5, expected 1 to 4 of 6 steps"),
         (RASTER.header, {"window": 0}, "window is 0, expected 1 to 4 of 6 steps"),
         (RASTER.header, {"layers": ()}, "0 layers"),
-        (RASTER.header, {"dataset": "caf\udce9"}, "dataset holds a null character or half a surrogate pair"),
-        (RASTER.header, {"device": "cpu\0"}, "device holds a null character or half a surrogate pair"),
+        (
+            RASTER.header,
+            {"dataset": "caf\udce9"},
+            "dataset holds a null character or half a surrogate pair",
+        ),
+        (
+            RASTER.header,
+            {"device": "cpu\0"},
+            "device holds a null character or half a surrogate pair",
+        ),
         (MAPS.header, {"method": "Cam"}, "method is 'Cam', expected a name such as 'grad-cam'"),
-        (MAPS.header, {"parameters": {"gamma": [0.5]}}, "gamma is of type list, expected str, bool, int or float"),
-        (MAPS.header, {"parameters": {"stepped": 1}}, "parameter 'stepped', expected a name such as 'gamma' that"),
-        (MAPS.header, {"parameters": {"raster_digest": "cd"}}, "parameter 'raster_digest', expected a name such as"),
-        (MAPS.header, {"parameters": {"a b": 1}}, "parameter 'a b', expected a name such as 'gamma'"),
-        (MAPS.header, {"parameters": {f"p{i}": i for i in range(33)}}, "33 parameters, expected at most 32"),
-        (MAPS.header, {"steps": ()}, "2 samples have maps of 0 steps, expected both above 0 or neither"),
-        (MAPS.header, {"stepped": 0}, "0 samples have maps of 3 steps, expected both above 0 or neither"),
+        (
+            MAPS.header,
+            {"parameters": {"gamma": [0.5]}},
+            "gamma is of type list, expected str, bool, int or float",
+        ),
+        (
+            MAPS.header,
+            {"parameters": {"stepped": 1}},
+            "parameter 'stepped', expected a name such as 'gamma' that",
+        ),
+        (
+            MAPS.header,
+            {"parameters": {"raster_digest": "cd"}},
+            "parameter 'raster_digest', expected a name such as",
+        ),
+        (
+            MAPS.header,
+            {"parameters": {"a b": 1}},
+            "parameter 'a b', expected a name such as 'gamma'",
+        ),
+        (
+            MAPS.header,
+            {"parameters": {f"p{i}": i for i in range(33)}},
+            "33 parameters, expected at most 32",
+        ),
+        (
+            MAPS.header,
+            {"steps": ()},
+            "2 samples have maps of 0 steps, expected both above 0 or neither",
+        ),
+        (
+            MAPS.header,
+            {"stepped": 0},
+            "0 samples have maps of 3 steps, expected both above 0 or neither",
+        ),
         (MAPS.header, {"stepped": -1}, "-1 samples have maps of 3 steps"),
-        (SUMS_ALONE, {"layers": (layer_of_maps("a b"),)}, "layer 'a b': expected a name such as 'conv1'"),
-        (SUMS_ALONE, {"layers": (layer_of_maps(shape=(1 << 20, 1 << 20)),)}, "1048576×1048576, expected 1 to"),
-        (SUMS_ALONE, {"layers": (layer_of_maps(shape=(4096, 4097)),)}, "expected 1 to 16,777,216 pixels"),
-        (SUMS_ALONE, {"layers": SEVENTEEN}, "one sample: 1,140,850,688 bytes in 17 layers, expected at most 1,073,741"),
-        (SUMS_ALONE, {"layers": (layer_of_maps(steps=7),)}, "layer 'conv1': 7 steps matter, expected 1 to 6"),
-        (SUMS_ALONE, {"layers": MAPS.header.layers[::-1]}, "layers are 1 conv1, 0 input; expected different names"),
-        (SUMS_ALONE, {"layers": (layer_of_maps(number=-1),)}, "layers are -1 conv1; expected different names, and asc"),
+        (
+            SUMS_ALONE,
+            {"layers": (layer_of_maps("a b"),)},
+            "layer 'a b': expected a name such as 'conv1'",
+        ),
+        (
+            SUMS_ALONE,
+            {"layers": (layer_of_maps(shape=(1 << 20, 1 << 20)),)},
+            "1048576×1048576, expected 1 to",
+        ),
+        (
+            SUMS_ALONE,
+            {"layers": (layer_of_maps(shape=(4096, 4097)),)},
+            "expected 1 to 16,777,216 pixels",
+        ),
+        (
+            SUMS_ALONE,
+            {"layers": SEVENTEEN},
+            "one sample: 1,140,850,688 bytes in 17 layers, expected at most 1,073,741",
+        ),
+        (
+            SUMS_ALONE,
+            {"layers": (layer_of_maps(steps=7),)},
+            "layer 'conv1': 7 steps matter, expected 1 to 6",
+        ),
+        (
+            SUMS_ALONE,
+            {"layers": MAPS.header.layers[::-1]},
+            "layers are 1 conv1, 0 input; expected different names",
+        ),
+        (
+            SUMS_ALONE,
+            {"layers": (layer_of_maps(number=-1),)},
+            "layers are -1 conv1; expected different names, and asc",
+        ),
         (CONV, {"name": "1_conv"}, "layer '1_conv': expected a name such as 'conv1'"),
         (CONV, {"shape": (1, 0, 1)}, "expected positive"),
     ],
 )
-def test_what_no_file_may_hold_is_refused(header: Header | LayerSpec, change: dict[str, object], message: str) -> None:
+def test_what_no_file_may_hold_is_refused(
+    header: Header | LayerSpec, change: dict[str, object], message: str
+) -> None:
     """What test_untrusted.py puts into files is left out here."""
     with pytest.raises(InputError, match=message):
         replace(header, **change)
 
 
 def test_a_sample_table_needs_samples_and_matching_integers() -> None:
-    for index, label in ((np.arange(0), np.arange(0)), (np.arange(3), np.arange(2)), (np.arange(2.0), np.arange(2))):
+    for index, label in (
+        (np.arange(0), np.arange(0)),
+        (np.arange(3), np.arange(2)),
+        (np.arange(2.0), np.arange(2)),
+    ):
         with pytest.raises(InputError):
             SampleTable(index, label)
 
 
 def test_what_is_kept_of_maps_in_words() -> None:
     assert SUMS_ALONE.kept == "sums alone"
-    assert replace(MAPS.header, steps=tuple(range(6)), stepped=1).kept == "sums, and all steps of 1 sample"
+    assert (
+        replace(MAPS.header, steps=tuple(range(6)), stepped=1).kept
+        == "sums, and all steps of 1 sample"
+    )
 
 
 @pytest.mark.parametrize(
@@ -113,7 +211,9 @@ def test_what_is_kept_of_maps_in_words() -> None:
         ({"ways": (3, 1, 0)}, [3, 5, 6], [slice(0, 6)] * 3),
     ],
 )
-def test_which_steps_matter_by_the_way_on(change: dict[str, object], steps: list[int], windows: list[slice]) -> None:
+def test_which_steps_matter_by_the_way_on(
+    change: dict[str, object], steps: list[int], windows: list[slice]
+) -> None:
     if ways := change.pop("ways", None):  # where layers are no chain
         pairs = zip(RASTER.header.layers, ways, strict=True)
         change["layers"] = tuple(replace(layer, to_readout=way) for layer, way in pairs)

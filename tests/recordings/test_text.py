@@ -57,7 +57,10 @@ def test_names_that_look_alike_get_their_number(names, shown):
 
 
 def test_long_names_that_look_alike_once_they_are_cut():
-    shown = [printable(name, 80) for name in told_apart("x" * 100 + middle + "x" * 100 for middle in "abc")]
+    shown = [
+        printable(name, 80)
+        for name in told_apart("x" * 100 + middle + "x" * 100 for middle in "abc")
+    ]
     assert len(set(shown)) == 3
     assert shown[2].endswith(" (2)")
 
@@ -125,10 +128,16 @@ def test_a_name_that_is_no_raster_is_one_line(name):
 
 def test_what_would_help_is_worded_as_arguments() -> None:
     error = RasterError("c.h5: already exists", "overwrite")
-    assert str(error) == "c.h5: already exists; choose another out, or replace it with overwrite=True"
+    assert (
+        str(error) == "c.h5: already exists; choose another out, or replace it with overwrite=True"
+    )
     assert (error.advice, error.finding) == ("overwrite", "c.h5: already exists")
-    assert str(InputError("got 'x', expected 1", argument="samples")) == "samples: got 'x', expected 1"
-    assert str(InputError("nothing fits", "without-labels", files="a/*")).endswith("without their labels: data is a/*")
+    assert (
+        str(InputError("got 'x', expected 1", argument="samples")) == "samples: got 'x', expected 1"
+    )
+    assert str(InputError("nothing fits", "without-labels", files="a/*")).endswith(
+        "without their labels: data is a/*"
+    )
 
 
 @pytest.mark.parametrize("advice", ADVICE)
@@ -140,20 +149,48 @@ def test_an_option_of_a_command_is_named_only_by_who_asks(advice: str) -> None:
 
 
 def test_every_advice_that_is_given_has_words_and_all_words_are_given() -> None:
-    place = {"InputError": 1, "RasterError": 1, "ExistsError": 1, "out_lock": 1, "check_free": 3}  # among arguments
+    place = {
+        "InputError": 1,
+        "RasterError": 1,
+        "ExistsError": 1,
+        "out_lock": 1,
+        "check_free": 3,
+    }  # among arguments
     package, given = Path(spikesam.__file__).parents[1], set()
-    for path in (each for name in ("recordings", "backends", "pipeline") for each in (package / name).rglob("*.py")):
+    for path in (
+        each
+        for name in ("recordings", "backends", "pipeline")
+        for each in (package / name).rglob("*.py")
+    ):
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in place:
-                said = call.args[place[call.func.id] :] + [each.value for each in call.keywords if each.arg == "advice"]
-                given |= {part.value for each in said for part in ast.walk(each) if isinstance(part, ast.Constant)}
+            if (
+                isinstance(call, ast.Call)
+                and isinstance(call.func, ast.Name)
+                and call.func.id in place
+            ):
+                said = call.args[place[call.func.id] :] + [
+                    each.value for each in call.keywords if each.arg == "advice"
+                ]
+                given |= {
+                    part.value
+                    for each in said
+                    for part in ast.walk(each)
+                    if isinstance(part, ast.Constant)
+                }
     assert given - {None} == ADVICE.keys()
 
 
 def test_an_error_stays_what_it_is_on_its_way_from_another_process() -> None:
-    error = pickle.loads(pickle.dumps(RasterError("x", "without-labels", argument="data", files="f")))
+    error = pickle.loads(
+        pickle.dumps(RasterError("x", "without-labels", argument="data", files="f"))
+    )
     assert isinstance(error, RasterError)
-    assert vars(error) == {"finding": "x", "advice": "without-labels", "argument": "data", "details": {"files": "f"}}
+    assert vars(error) == {
+        "finding": "x",
+        "advice": "without-labels",
+        "argument": "data",
+        "details": {"files": "f"},
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
-"""Files that are not what they should be: each is one line naming file, path in the file, finding and expectation."""
+"""Files that are not what they should be: each is one line naming file, path in the file, finding
+and expectation.
+"""
 
 import os
 import re
@@ -35,11 +37,15 @@ def rebuild(path: str, data: Any = None, **changes: object) -> Spoil:
 def declare(path: str, shape: tuple[int, ...], chunks: tuple[int, ...]) -> Spoil:
     """A dataset of any declared size that takes no space."""
 
-    return lambda file: again(file, path, shape=shape, chunks=chunks, compression=None, fletcher32=True)
+    return lambda file: again(
+        file, path, shape=shape, chunks=chunks, compression=None, fletcher32=True
+    )
 
 
 def instead(path: str, new: object) -> Spoil:
-    """Put something else in the place of a dataset or group: a value, or what a function makes of (file, path)."""
+    """Put something else in the place of a dataset or group: a value, or what a function makes of
+    (file, path).
+    """
 
     def spoil(file: h5py.File) -> None:
         del file[path]
@@ -59,7 +65,9 @@ def virtual(file: h5py.File, path: str) -> None:
 
 def chunk(path: str, content: bytes, filter_mask: int = 0) -> Spoil:
     """Store these bytes as the values of the second sample."""
-    return lambda file: file[path].id.write_direct_chunk((1, *[0] * (file[path].ndim - 1)), content, filter_mask)
+    return lambda file: file[path].id.write_direct_chunk(
+        (1, *[0] * (file[path].ndim - 1)), content, filter_mask
+    )
 
 
 def pop(path: str) -> Spoil:
@@ -67,7 +75,9 @@ def pop(path: str) -> Spoil:
 
 
 def shared_bytes(file: h5py.File, later: int) -> None:
-    """Let the second sample's chunk begin so many bytes behind the first's; the oldest index has no checksum."""
+    """Let the second sample's chunk begin so many bytes behind the first's; the oldest index has no
+    checksum.
+    """
     path = Path(file.filename)
     values = RASTER.values if RASTER.values in file else MAPS.values
     with h5py.File.in_memory(libver="earliest") as old:
@@ -80,7 +90,9 @@ def shared_bytes(file: h5py.File, later: int) -> None:
         content = old.id.get_file_image()
     file.close()
     assert content.count(second.to_bytes(8, "little")) == 1
-    path.write_bytes(content.replace(second.to_bytes(8, "little"), (first + later).to_bytes(8, "little")))
+    path.write_bytes(
+        content.replace(second.to_bytes(8, "little"), (first + later).to_bytes(8, "little"))
+    )
 
 
 def element(path: str, value: object) -> Spoil:
@@ -112,24 +124,40 @@ def of_both(kind: Kind) -> dict[str, Spoil]:
     values, layer = kind.values, "layers/001_conv1"
     version = kind.header.VERSION
     shape = kind.header.one_sample[f"/{values}"].shape[1:]
-    step, size = (1, *shape), int(np.prod(shape)) * kind.header.one_sample[f"/{values}"].dtype.itemsize
+    step, size = (
+        (1, *shape),
+        int(np.prod(shape)) * kind.header.one_sample[f"/{values}"].dtype.itemsize,
+    )
     return {
         f"/{values}: a soft link, expected a hard link": instead(values, h5py.SoftLink("/samples")),
-        f"/{layer}: an external link, expected a hard link": instead(layer, h5py.ExternalLink("/etc/passwd", "/")),
+        f"/{layer}: an external link, expected a hard link": instead(
+            layer, h5py.ExternalLink("/etc/passwd", "/")
+        ),
         f"/{LABEL}: virtual storage, expected data in this file": instead(LABEL, virtual),
         f"/{LABEL}: external storage, expected data in this file": instead(
-            LABEL, lambda file, path: file.create_dataset(path, (3,), "<i4", external=[("/etc/passwd", 0, 12)])
+            LABEL,
+            lambda file, path: file.create_dataset(
+                path, (3,), "<i4", external=[("/etc/passwd", 0, 12)]
+            ),
         ),
-        f"/{LABEL}: contiguous storage, expected chunks in this": instead(LABEL, np.zeros(3, np.int32)),
+        f"/{LABEL}: contiguous storage, expected chunks in this": instead(
+            LABEL, np.zeros(3, np.int32)
+        ),
         f"/{LABEL}: not a dataset, expected a dataset": instead(LABEL, h5py.File.create_group),
         "/samples: not a group, expected a group": instead("samples", np.zeros(3)),
-        "/samples/index: not a dataset, expected a dataset": instead("samples/index", np.dtype("<i8")),
+        "/samples/index: not a dataset, expected a dataset": instead(
+            "samples/index", np.dtype("<i8")
+        ),
         "/samples: missing, expected / to hold layers, ": pop("samples"),
         f"/{LABEL}: missing, expected /samples to hold index, label, prediction": pop(LABEL),
         f"/{values}: missing, expected /{layer} to hold ": pop(values),
         "/more: an unknown path, expected / to hold": lambda file: file.create_group("more"),
-        f"/{layer}/more: an unknown path, expected /{layer} to": lambda file: file.create_group(f"{layer}/more"),
-        "/layers/conv1: an unknown path, expected a layer such as 001": lambda file: file.move(layer, "layers/conv1"),
+        f"/{layer}/more: an unknown path, expected /{layer} to": lambda file: file.create_group(
+            f"{layer}/more"
+        ),
+        "/layers/conv1: an unknown path, expected a layer such as 001": lambda file: file.move(
+            layer, "layers/conv1"
+        ),
         " entries, expected at most 1000": lambda file: [
             file.create_group(f"layers/{n:03d}_x") for n in range(3, 1004)
         ],
@@ -139,13 +167,21 @@ def of_both(kind: Kind) -> dict[str, Spoil]:
         f"/{values}: dtype float64, expected dtype ": rebuild(values, dtype="<f8"),
         f"/{values}: ": rebuild(values, np.zeros((3, 2)), chunks=(1, 2)),
         f"/{values}: chunks (2, {step[1]}": rebuild(values, chunks=(2, *shape)),
-        f"/{values}: filters filter 32000, expected": rebuild(values, fletcher32=False, compression="lzf"),
+        f"/{values}: filters filter 32000, expected": rebuild(
+            values, fletcher32=False, compression="lzf"
+        ),
         f"/{LABEL}: filters none, expected filters fletcher32": rebuild(LABEL, fletcher32=False),
-        "number of samples is 1099511627776, expected 1 to": declare("samples/index", (1 << 40,), (1 << 20,)),
+        "number of samples is 1099511627776, expected 1 to": declare(
+            "samples/index", (1 << 40,), (1 << 20,)
+        ),
         f"/{LABEL}: 0 stored chunks, expected 1": declare(LABEL, (3,), (3,)),
-        f"filter mask 3, expected 4 to {2 * size + 1024:,} bytes within": chunk(values, bytes(size), filter_mask=3),
+        f"filter mask 3, expected 4 to {2 * size + 1024:,} bytes within": chunk(
+            values, bytes(size), filter_mask=3
+        ),
         f"/{values}: chunk {(1, *[0] * len(shape))} of 5,000 bytes": chunk(values, bytes(5000)),
-        f"/{values}: a chunk shares bytes with one of /{values}, expected": lambda file: shared_bytes(file, 1),
+        f"/{values}: a chunk shares bytes with one of /{values}, expected": lambda file: (
+            shared_bytes(file, 1)
+        ),
         f"a chunk shares bytes with one of /{values}": lambda file: shared_bytes(file, 0),
         "/@T: empty, expected a value": attribute("/", T=h5py.Empty("<i8")),
         "/@T: int64 of shape (100000,), expected": attribute("/", T=np.zeros(100_000, int)),
@@ -162,15 +198,25 @@ def of_both(kind: Kind) -> dict[str, Spoil]:
 
 
 OF_RASTERS: dict[str, Spoil] = {
-    "/readout: an external link, expected a hard link": instead("readout", h5py.ExternalLink("else.h5", "/readout")),
+    "/readout: an external link, expected a hard link": instead(
+        "readout", h5py.ExternalLink("else.h5", "/readout")
+    ),
     "/readout: missing, expected / to hold layers, readout, samples": pop("readout"),
     "/readout: an unknown path, expected / to hold layers, samples": attribute("/", K=0),
     "/layers: empty": lambda file: [file.pop(f"layers/{name}") for name in list(file["layers"])],
-    "shape (3, 5, 8), expected shape (3, 6, 8)": rebuild(SPIKES, np.zeros((3, 5, 8), np.uint8), chunks=(1, 5, 8)),
-    f"/{SPIKES}: shape (3, 6, 8), expected shape (3, 6, 75)": attribute(SPIKES, shape=np.array([3, 4, 50])),
-    "1,073,741,824 neurons, expected at most 134,217,728": attribute(SPIKES, shape=np.array([1 << 30, 1, 1])),
+    "shape (3, 5, 8), expected shape (3, 6, 8)": rebuild(
+        SPIKES, np.zeros((3, 5, 8), np.uint8), chunks=(1, 5, 8)
+    ),
+    f"/{SPIKES}: shape (3, 6, 8), expected shape (3, 6, 75)": attribute(
+        SPIKES, shape=np.array([3, 4, 50])
+    ),
+    "1,073,741,824 neurons, expected at most 134,217,728": attribute(
+        SPIKES, shape=np.array([1 << 30, 1, 1])
+    ),
     "neurons, expected at most 134,217,728": attribute(SPIKES, shape=np.array([1 << 62] * 3)),
-    "/readout: shape (3, 8589934592), expected shape (3, 3)": declare("readout", (3, 1 << 33), (1, 1 << 20)),
+    "/readout: shape (3, 8589934592), expected shape (3, 3)": declare(
+        "readout", (3, 1 << 33), (1, 1 << 20)
+    ),
     "classes is 8589934592, expected 1 to 65,536": attribute("/", K=1 << 33),
     "spikes@leak: int64 of shape (), expected one float64": attribute(SPIKES, leak=1),
     "/: layer_delay is 2, expected 0 or 1 step": attribute("/", layer_delay=2),
@@ -193,11 +239,19 @@ OF_MAPS: dict[str, Spoil] = {
     "/@gamma: uint8, expected one of text, ": attribute("/", gamma=np.uint8(1)),
     "gamma is -0.5, expected a finite number": attribute("/", gamma=-0.5),
     "gamma is nan, expected a finite number": attribute("/", gamma=np.nan),
-    "/: 75 attributes, expected at most 64": attribute("/", **{f"more{number}": 1 for number in range(64)}),
+    "/: 75 attributes, expected at most 64": attribute(
+        "/", **{f"more{number}": 1 for number in range(64)}
+    ),
     "layer 'conv1': 0 steps matter, expected 1 to 6": attribute(SUM, steps=0),
-    f"/{SUM}: shape (2, 2, 3), expected shape (3, 2, 3)": rebuild(SUM, np.zeros((2, 2, 3), np.float32)),
-    "shape (2, 3, 2, 3), expected shape (2, 3, 3, 2)": rebuild(SUM, np.zeros((3, 3, 2), "f4"), chunks=(1, 3, 2)),
-    f"/{SUM}: shape (3, 2, 2, 3), expected (N, H, W)": rebuild(SUM, np.zeros((3, 2, 2, 3), np.float32), chunks=True),
+    f"/{SUM}: shape (2, 2, 3), expected shape (3, 2, 3)": rebuild(
+        SUM, np.zeros((2, 2, 3), np.float32)
+    ),
+    "shape (2, 3, 2, 3), expected shape (2, 3, 3, 2)": rebuild(
+        SUM, np.zeros((3, 3, 2), "f4"), chunks=(1, 3, 2)
+    ),
+    f"/{SUM}: shape (3, 2, 2, 3), expected (N, H, W)": rebuild(
+        SUM, np.zeros((3, 2, 2, 3), np.float32), chunks=True
+    ),
     f"/{SUM}: missing": pop(SUM),
     f"/{SUM}_digest: missing": pop(f"{SUM}_digest"),
     f"/{SUM}@axes: unknown axes, expected 'sample,": attribute(SUM, axes="sample, column, row"),
@@ -223,11 +277,23 @@ OTHER_TABLES = {"samples/index": 5, LABEL: 2, "samples/prediction": -1}
 OTHER_VALUES = {
     RASTER: [
         *(element(path, value) for path, value in OTHER_TABLES.items()),
-        *(element(path, value) for path, value in {"readout": 100, "layers/001_conv1/count": 0}.items()),
+        *(
+            element(path, value)
+            for path, value in {"readout": 100, "layers/001_conv1/count": 0}.items()
+        ),
         element("layers/001_conv1/digest", b"0" * 64),
-        *(attribute("/", **{name: "f" * 64}) for name in ("content_digest", "raster_digest", "network_sha256")),
-        *(attribute("/", **{name: "lava"}) for name in ("backend", "device", "dataset", "run_uuid", "versions")),
-        *(attribute("/", **{name: value}) for name, value in {"seed": 8, "dt": 2.0, "layer_delay": 0}.items()),
+        *(
+            attribute("/", **{name: "f" * 64})
+            for name in ("content_digest", "raster_digest", "network_sha256")
+        ),
+        *(
+            attribute("/", **{name: "lava"})
+            for name in ("backend", "device", "dataset", "run_uuid", "versions")
+        ),
+        *(
+            attribute("/", **{name: value})
+            for name, value in {"seed": 8, "dt": 2.0, "layer_delay": 0}.items()
+        ),
         attribute("/", config='{"golden": 1}'),
         attribute(SPIKES, threshold=np.nextafter(4096.0, 5000)),
         attribute("readout", scale=0.25),
@@ -238,7 +304,10 @@ OTHER_VALUES = {
         *(element(f"{path}_digest", b"0" * 64) for path in (SAM, SUM)),
         rebuild("steps", [0, 3, 5]),
         *(attribute("/", **{name: "f" * 64}) for name in ("content_digest", "raster_digest")),
-        *(attribute("/", **{name: value}) for name, value in {"gamma": 0.25, "variant": "b", "T": 7}.items()),
+        *(
+            attribute("/", **{name: value})
+            for name, value in {"gamma": 0.25, "variant": "b", "T": 7}.items()
+        ),
         *(attribute("/", **{name: value}) for name, value in {"gamma": "0.5", "more": 1}.items()),
         no_attribute("gamma"),
         attribute(SUM, steps=4),
@@ -248,12 +317,22 @@ OTHER_VALUES = {
 WHEN_VERIFIED: dict[Kind, dict[str, Spoil]] = {
     RASTER: {
         "the number of spikes": turned(SPIKES, np.s_[1, 2, 0], lambda byte: byte ^ 1),
-        "the SHA-256 of its spikes": turned(SPIKES, 1, lambda steps: steps[:, [1, 0, 2, 3, 4, 5, 6, 7]]),  # as many
-        f"/{SPIKES}[2]: pad bits that are set, expected zero": turned(SPIKES, np.s_[2, 5, 7], lambda byte: byte | 1),
-        f"/layers/001_conv1/digest[1]: {'0' * 64}, expected ": sealed(element("layers/001_conv1/digest", b"0" * 64)),
+        "the SHA-256 of its spikes": turned(
+            SPIKES, 1, lambda steps: steps[:, [1, 0, 2, 3, 4, 5, 6, 7]]
+        ),  # as many
+        f"/{SPIKES}[2]: pad bits that are set, expected zero": turned(
+            SPIKES, np.s_[2, 5, 7], lambda byte: byte | 1
+        ),
+        f"/layers/001_conv1/digest[1]: {'0' * 64}, expected ": sealed(
+            element("layers/001_conv1/digest", b"0" * 64)
+        ),
         "/samples/prediction[1]: ": sealed(element("samples/prediction", 0)),
-        f"/@raster_digest: {'f' * 64}, expected 32972015b193": sealed(attribute("/", raster_digest="f" * 64)),
-        f"/{SPIKES}[1]: damaged: its deflate stream does not hold": chunk(SPIKES, compress(bytes(100_000))),
+        f"/@raster_digest: {'f' * 64}, expected 32972015b193": sealed(
+            attribute("/", raster_digest="f" * 64)
+        ),
+        f"/{SPIKES}[1]: damaged: its deflate stream does not hold": chunk(
+            SPIKES, compress(bytes(100_000))
+        ),
         f"/{SPIKES}[1]: damaged: its fletcher32 checksum": chunk(SPIKES, b"x" * 100),
     },
     MAPS: {
@@ -262,8 +341,12 @@ WHEN_VERIFIED: dict[Kind, dict[str, Spoil]] = {
         f"/{SAM}[1]: negative or not finite, expected numbers ≥ 0": element(SAM, np.nan),
         f"/{SUM}[1]: negative or not finite, expected numbers ≥ 0": element(SUM, np.inf),
         f"/{SUM}[1]: negative or not finite": element(SUM, -1),
-        f"/{SAM}[1]: damaged: its deflate stream does not hold exactly 72 bytes": chunk(SAM, compress(bytes(100_000))),
-        f"/{SUM}[1]: damaged: its deflate stream does not hold exactly 24 bytes": chunk(SUM, compress(bytes(100_000))),
+        f"/{SAM}[1]: damaged: its deflate stream does not hold exactly 72 bytes": chunk(
+            SAM, compress(bytes(100_000))
+        ),
+        f"/{SUM}[1]: damaged: its deflate stream does not hold exactly 24 bytes": chunk(
+            SUM, compress(bytes(100_000))
+        ),
     },
 }
 
@@ -311,7 +394,12 @@ def test_what_is_no_such_file_at_all(kind: Kind, tmp_path: Path) -> None:
         (tmp_path, "a directory, expected a "),
         (pipe, "not a file, expected a "),
         (text, "is not HDF5, expected"),
-        (other, "is a file of maps, expected a raster" if kind == RASTER else "is a raster, expected a file of maps"),
+        (
+            other,
+            "is a file of maps, expected a raster"
+            if kind == RASTER
+            else "is a raster, expected a file of maps",
+        ),
     ):
         with pytest.raises(RasterError, match=f"^{re.escape(str(path))}: {finding}[^\n]*$"):
             kind.reader(path)
@@ -328,12 +416,16 @@ def test_every_truncation_is_refused(kind: Kind, file: Path) -> None:
     for size in range(0, len(content), 500):
         file.write_bytes(content[:size])
         for source, name in ((file, file.name), (content[:size], f"^{kind.noun} in memory")):
-            with pytest.raises(RasterError, match=rf"{name}: cannot be read as HDF5 .* is it truncated\?"):
+            with pytest.raises(
+                RasterError, match=rf"{name}: cannot be read as HDF5 .* is it truncated\?"
+            ):
                 kind.reader(source)
 
 
 def test_damaged_bytes_are_refused_or_harmless(kind: Kind, file: Path) -> None:
-    """A flipped byte anywhere gives one RasterError, or, in parts of the file that hold nothing, the same values."""
+    """A flipped byte anywhere gives one RasterError, or, in parts of the file that hold nothing,
+    the same values.
+    """
     content, random, refused = file.read_bytes(), np.random.default_rng(0), 0
     with kind.reader(file) as intact:
         expected = [intact[layer][1] for layer in intact]
@@ -353,7 +445,9 @@ def test_damaged_bytes_are_refused_or_harmless(kind: Kind, file: Path) -> None:
 
 def test_attributes_that_other_programs_add_are_ignored(kind: Kind, file: Path) -> None:
     with h5py.File(file, "r+") as opened:
-        opened.attrs.update({"CLASS": np.bytes_("GROUP"), "_NCProperties": "version=2", "TITLE": ""})
+        opened.attrs.update(
+            {"CLASS": np.bytes_("GROUP"), "_NCProperties": "version=2", "TITLE": ""}
+        )
     with kind.reader(file) as found:
         found.verify()
 
@@ -366,20 +460,29 @@ def test_spikes_are_checked_as_they_are_read_and_no_others(tmp_path: Path) -> No
         assert raster.spikes("conv1", slice(0, 1)).any()
         assert raster.spikes("conv1", slice(1, 2), slice(3, 6)).shape == (3, 1, 3, 4, 5)
         assert raster.spikes("fc1").shape == (6, 3, 7, 1, 1)
-        for read in (lambda: raster.spikes("conv1", slice(1, 2), slice(2, 3)), lambda: raster.packed("conv1", 1)):
+        for read in (
+            lambda: raster.spikes("conv1", slice(1, 2), slice(2, 3)),
+            lambda: raster.packed("conv1", 1),
+        ):
             with pytest.raises(RasterError, match=r"/layers/001_conv1/count\[1, 2\]"):
                 read()
 
 
-def test_tables_are_capped_in_total(kind: Kind, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tables_are_capped_in_total(
+    kind: Kind, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(reader, "MAX_TABLES_BYTES", 300)
-    with pytest.raises(RasterError, match=r"_?digest: tables of \d\d\d bytes or more in all, expected at most 300"):
+    with pytest.raises(
+        RasterError, match=r"_?digest: tables of \d\d\d bytes or more in all, expected at most 300"
+    ):
         kind.reader(file)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for the memory that imports took")
 def test_huge_declarations_cost_no_memory(kind: Kind, file: Path) -> None:
-    """A file that declares as much as the caps allow, and more than the process may have, is refused for its holes."""
+    """A file that declares as much as the caps allow, and more than the process may have, is
+    refused for its holes.
+    """
     with h5py.File(file, "r+") as opened:
         for name in ("index", "label", "prediction"):
             declare(f"samples/{name}", (1 << 24,), (8192,))(opened)

@@ -1,4 +1,6 @@
-"""A file is there when it holds every sample, however many there are, or else not at all: on disk and in memory."""
+"""A file is there when it holds every sample, however many there are, or else not at all: on disk
+and in memory.
+"""
 
 import io
 import resource
@@ -17,7 +19,12 @@ from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.maps.writer import make_map_record, writing_maps
 from spikesam.recordings.raster.batch import joined
 from spikesam.recordings.raster.reader import RasterReader
-from spikesam.recordings.raster.writer import GrowingWriter, check_batch, encode_samples, raster_image
+from spikesam.recordings.raster.writer import (
+    GrowingWriter,
+    check_batch,
+    encode_samples,
+    raster_image,
+)
 from spikesam.recordings.writer import writing_samples
 from tests.recordings import maps
 from tests.recordings.conftest import RASTER, Kind
@@ -53,7 +60,10 @@ def test_maps_in_memory_are_the_maps_on_disk() -> None:
     for source in (memory, memory.getvalue()):
         with MapReader(source) as in_memory, MapReader(maps.GOLDEN) as on_disk:
             in_memory.verify()
-            assert (in_memory.header, in_memory.content_digest) == (on_disk.header, on_disk.content_digest)
+            assert (in_memory.header, in_memory.content_digest) == (
+                on_disk.header,
+                on_disk.content_digest,
+            )
 
 
 def test_equal_parameters_of_other_types_are_kept_apart() -> None:
@@ -67,17 +77,27 @@ def test_equal_parameters_of_other_types_are_kept_apart() -> None:
 
 def test_the_samples_of_parts_are_copied_as_they_are_stored(kind: Kind, tmp_path: Path) -> None:
     """What is copied of a file whose bytes are those that were written is what its reader verifies."""
-    content, more = kind.golden.read_bytes(), {"run_uuid": "a run"} if kind == RASTER else {"raster_digest": "cd" * 32}
+    content, more = (
+        kind.golden.read_bytes(),
+        {"run_uuid": "a run"} if kind == RASTER else {"raster_digest": "cd" * 32},
+    )
     with kind.reader(content) as part, h5py.File(io.BytesIO(content)) as plain:
         header, table = part.header, part.samples
         for dataset in header.datasets(3):
             if dataset.digests:
-                found = [[bytes(each) for each in row] for row in stored_chunks(plain, content, dataset.path)]
+                found = [
+                    [bytes(each) for each in row]
+                    for row in stored_chunks(plain, content, dataset.path)
+                ]
                 place = plain[dataset.path].id
                 starts = (0,) * (len(dataset.shape) - 1)
-                assert found == [[place.read_direct_chunk((row, *starts))[1]] for row in range(dataset.shape[0])]
+                assert found == [
+                    [place.read_direct_chunk((row, *starts))[1]] for row in range(dataset.shape[0])
+                ]
             else:
-                np.testing.assert_array_equal(read_table(plain, dataset.path), plain[dataset.path][:])
+                np.testing.assert_array_equal(
+                    read_table(plain, dataset.path), plain[dataset.path][:]
+                )
     with writing_samples(tmp_path / "copy.h5", header, table, **more) as writer:
         writer.copy(0, content)
     with kind.reader(tmp_path / "copy.h5") as copied, kind.reader(kind.golden) as original:
@@ -92,18 +112,25 @@ def test_several_chunks_of_a_sample_are_in_order_of_time(tmp_path: Path) -> None
     content = record(tmp_path, 2, replace(HEADER, timesteps=20, layers=(layer,))).read_bytes()
     with h5py.File(io.BytesIO(content)) as plain:
         place = plain[layer.path("spikes")].id
-        expected = [[place.read_direct_chunk((row, step, 0))[1] for step in (0, 8, 16)] for row in range(2)]
+        expected = [
+            [place.read_direct_chunk((row, step, 0))[1] for step in (0, 8, 16)] for row in range(2)
+        ]
         found = stored_chunks(plain, content, layer.path("spikes"))
         assert [[bytes(each) for each in row] for row in found] == expected
 
 
-def test_what_is_unknown_of_a_network_stays_unknown_and_predictions_are_kept(tmp_path: Path) -> None:
+def test_what_is_unknown_of_a_network_stays_unknown_and_predictions_are_kept(
+    tmp_path: Path,
+) -> None:
     with RasterReader(record(tmp_path, 20, UNKNOWN)) as raster:
         raster.verify()
         assert raster.header == UNKNOWN
         assert raster.readout.shape == (20, 0)
         assert raster.predictions.tolist() == [-1] * 20
-    parts = [replace(batch(UNKNOWN, range(at, at + 2)), predictions=np.array([at, -1], np.int32)) for at in (0, 2)]
+    parts = [
+        replace(batch(UNKNOWN, range(at, at + 2)), predictions=np.array([at, -1], np.int32))
+        for at in (0, 2)
+    ]
     records = encode_samples(UNKNOWN, joined(parts), range(4))
     with RasterReader(raster_image(UNKNOWN, samples(4), "a run", list(records))) as raster:
         raster.verify()
@@ -117,7 +144,11 @@ def test_batches_that_do_not_fit_the_header_are_refused(tmp_path: Path) -> None:
     three = replace(batch(UNKNOWN, range(2)), predictions=np.zeros(3, np.int32))
     for header, wrong, message in (
         (HEADER, batch(replace(HEADER, timesteps=5), range(2)), "the header says"),
-        (HEADER, batch(replace(HEADER, layers=HEADER.layers[:2]), range(2)), "input, conv1; the header has"),
+        (
+            HEADER,
+            batch(replace(HEADER, layers=HEADER.layers[:2]), range(2)),
+            "input, conv1; the header has",
+        ),
         (HEADER, padded, "conv1: pad bits are set"),
         (HEADER, replace(made, predictions=np.zeros(2, np.int32)), "which the readout of the hea"),
         (UNKNOWN, three, r"predictions: \(3,\) int32, the header says \(2,\) int32"),
@@ -132,9 +163,24 @@ def test_maps_that_do_not_fit_the_header_are_refused(tmp_path: Path) -> None:
     sums = {layer.name: maps.made_up_sum(layer, 0) for layer in layers}
     made = {layer.name: maps.made_up(header, layer, 0) for layer in layers}
     for error, wrong_sums, wrong_maps, message in (
-        (ValueError, sums, made | {"conv1": made["conv1"][0]}, r"maps of shape \(2, 3\), the header says \(3, 2, 3"),
-        (ValueError, sums | {"conv1": sums["conv1"][0]}, made, r"sum: maps of shape \(3,\), the header says \(2, 3\)"),
-        (InputError, sums | {"conv1": sums["conv1"] / 0}, made, "'conv1': map of sample 0 is not finite, it leaves"),
+        (
+            ValueError,
+            sums,
+            made | {"conv1": made["conv1"][0]},
+            r"maps of shape \(2, 3\), the header says \(3, 2, 3",
+        ),
+        (
+            ValueError,
+            sums | {"conv1": sums["conv1"][0]},
+            made,
+            r"sum: maps of shape \(3,\), the header says \(2, 3\)",
+        ),
+        (
+            InputError,
+            sums | {"conv1": sums["conv1"] / 0},
+            made,
+            "'conv1': map of sample 0 is not finite, it leaves",
+        ),
     ):
         with np.errstate(all="ignore"), pytest.raises(error, match=message):
             make_map_record(header, 0, 0, wrong_sums, wrong_maps)
@@ -144,9 +190,12 @@ def test_maps_that_do_not_fit_the_header_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "message"), [(ZeroDivisionError("here"), "here"), (None, "1 samples were written, expected 3")]
+    ("error", "message"),
+    [(ZeroDivisionError("here"), "here"), (None, "1 samples were written, expected 3")],
 )
-def test_a_failure_changes_nothing_there(tmp_path: Path, error: Exception | None, message: str) -> None:
+def test_a_failure_changes_nothing_there(
+    tmp_path: Path, error: Exception | None, message: str
+) -> None:
     def fail(target: Path | io.BytesIO) -> None:
         with writing_maps(target, maps.HEADER, maps.SAMPLES, overwrite=True) as writer:
             writer.add(1, [maps.map_record(maps.HEADER, 1)])
@@ -176,7 +225,8 @@ def test_full_disk(tmp_path: Path, kilobytes: int) -> None:
     )
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
-        f"spikesam.recordings.errors.InputError: {tmp_path}/sam.h5: cannot be written (File too large); "
+        f"spikesam.recordings.errors.InputError: {tmp_path}/sam.h5: cannot be written (File too "
+        "large); "
         "free space or choose another out"
     )
     assert not list(tmp_path.iterdir())
@@ -186,7 +236,8 @@ def test_a_target_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     for write in (maps.write, lambda path: grown(path, 1, 1).finalize()):
         with pytest.raises(
-            InputError, match=r"file/a\.h5: cannot be written \(.*\); free space or choose another name"
+            InputError,
+            match=r"file/a\.h5: cannot be written \(.*\); free space or choose another name",
         ):
             write(tmp_path / "file" / "a.h5")
 
@@ -202,13 +253,17 @@ def test_nothing_is_seen_of_a_file_that_is_not_finished(tmp_path: Path) -> None:
 def test_earlier_work_is_replaced_only_if_asked_and_only_by_a_whole_file(tmp_path: Path) -> None:
     path = grown(tmp_path / "raster.h5", 3, 3).finalize()
     before = path.read_bytes()
-    with pytest.raises(InputError, match=r"raster\.h5: already exists; choose another .* with overwrite=True"):
+    with pytest.raises(
+        InputError, match=r"raster\.h5: already exists; choose another .* with overwrite=True"
+    ):
         GrowingWriter(path, HEADER)
     grown(path, 20, 20, overwrite=True).discard()
     assert path.read_bytes() == before
     path.unlink()
     (tmp_path / "raster.parts").mkdir()  # of a run that was killed
-    with pytest.raises(InputError, match=r"raster\.parts: a run that has not finished left this; .* overwrite=True"):
+    with pytest.raises(
+        InputError, match=r"raster\.parts: a run that has not finished left this; .* overwrite=True"
+    ):
         GrowingWriter(path, HEADER)
     with RasterReader(grown(path, 17, 17, overwrite=True).finalize()) as raster:
         raster.verify()

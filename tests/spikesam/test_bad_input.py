@@ -46,18 +46,24 @@ def test_networks_and_checkpoints(checkpoint: spikesam.Checkpoint, tmp_path: Pat
     layer = checkpoint.network.layers[0]
     with pytest.raises(spikesam.InputError, match=r"at least one layer, in a tuple: \(layer,\)"):
         spikesam.Network((6, 16, 24), 8, layer, checkpoint.network.readout)
-    with pytest.raises(spikesam.InputError, match="cannot be written .*; expected the name of a file"):
+    with pytest.raises(
+        spikesam.InputError, match="cannot be written .*; expected the name of a file"
+    ):
         spikesam.save(checkpoint, tmp_path)
     assert list(tmp_path.parent.glob("*.tmp")) == []
 
 
-def test_image_files_that_are_named_are_all_simulated(checkpoint: spikesam.Checkpoint, workplace: Path) -> None:
+def test_image_files_that_are_named_are_all_simulated(
+    checkpoint: spikesam.Checkpoint, workplace: Path
+) -> None:
     files = sorted(workplace.rglob("*.png"))
     assert spikesam.simulate(checkpoint, files).n_samples == 21
     assert spikesam.simulate(checkpoint, files, samples=2).n_samples == 2
 
 
-def test_what_a_backend_refuses_leaves_nothing(checkpoint: spikesam.Checkpoint, tmp_path: Path) -> None:
+def test_what_a_backend_refuses_leaves_nothing(
+    checkpoint: spikesam.Checkpoint, tmp_path: Path
+) -> None:
     """Input spikes of another shape are found when the first batch is simulated."""
     spikes = np.zeros((8, 1, 2, 16, 24), np.uint8)
     with pytest.raises(spikesam.InputError, match=r"got input spikes of \(T, N, C, H, W\) = "):
@@ -67,30 +73,81 @@ def test_what_a_backend_refuses_leaves_nothing(checkpoint: spikesam.Checkpoint, 
 
 PREPARED: dict[str, Any] = {"method": "occlusion", "samples": 1}
 OTHER_TYPES: list[tuple[Callable[[spikesam.RasterReader], object], str]] = [
-    (lambda raster: spikesam.explain(SPIKES), r"explain: got ndarray, expected a raster or its path; sam\(\) maps"),
+    (
+        lambda raster: spikesam.explain(SPIKES),
+        r"explain: got ndarray, expected a raster or its path; sam\(\) maps",
+    ),
     (lambda raster: spikesam.open_raster(3), "raster: got int, expected the path of a raster file"),
-    (lambda raster: spikesam.write_raster("a.h5", SPIKES), "write_raster: got ndarray, expected layers by name, such"),
-    (lambda raster: spikesam.explain(raster, layers=["conv1,conv2"]), "name several one by one, without commas"),
-    (lambda raster: spikesam.quantise(spikesam.load("x")), "quantise: got Checkpoint, expected a Network, such as"),
-    (lambda raster: spikesam.Checkpoint(1, 2, (), ()), "checkpoint: got int and int, expected a Network and its Prep"),
+    (
+        lambda raster: spikesam.write_raster("a.h5", SPIKES),
+        "write_raster: got ndarray, expected layers by name, such",
+    ),
+    (
+        lambda raster: spikesam.explain(raster, layers=["conv1,conv2"]),
+        "name several one by one, without commas",
+    ),
+    (
+        lambda raster: spikesam.quantise(spikesam.load("x")),
+        "quantise: got Checkpoint, expected a Network, such as",
+    ),
+    (
+        lambda raster: spikesam.Checkpoint(1, 2, (), ()),
+        "checkpoint: got int and int, expected a Network and its Prep",
+    ),
     (lambda raster: spikesam.sam(SPIKES, gamma="a"), "gamma: got 'a', expected a number"),
-    (lambda raster: spikesam.explain(raster, gamma="a"), r"explain: gamma is 'a', expected a number"),
-    (lambda raster: spikesam.explain(raster, include_current="no"), "include_current is 'no', expected True or False"),
+    (
+        lambda raster: spikesam.explain(raster, gamma="a"),
+        r"explain: gamma is 'a', expected a number",
+    ),
+    (
+        lambda raster: spikesam.explain(raster, include_current="no"),
+        "include_current is 'no', expected True or False",
+    ),
     (lambda raster: spikesam.explain(raster, layers=3), "explain: layers is 3, expected a list"),
     (lambda raster: spikesam.explain(raster, steps=3), "explain: steps is 3, expected a text"),
-    (lambda raster: spikesam.explain(raster, pictured="x"), "explain: pictured is 'x', expected a whole number"),
-    (lambda raster: spikesam.explain(raster, out=b"x"), "out is of type bytes, expected a text, a path or None"),
-    (lambda raster: spikesam.explain("x", **PREPARED, data=3), "data is of type int, expected a name or paths"),
-    (lambda raster: spikesam.explain("x", **PREPARED, data=Path("x", "y")), "x/y: no such data set or file"),
-    (lambda raster: spikesam.explain("x", **PREPARED, seed=1 << 63), r"seed is \d+, expected a whole number below"),
-    (lambda raster: spikesam.simulate("x", backend=3), "backend is of type int, expected its name, or a Backend"),
-    (lambda raster: spikesam.simulate("x", batch_size=2.5), "batch_size is 2.5, expected a whole number"),
-    (lambda raster: spikesam.simulate("x", samples=True), "samples is True, expected a whole number or None"),
+    (
+        lambda raster: spikesam.explain(raster, pictured="x"),
+        "explain: pictured is 'x', expected a whole number",
+    ),
+    (
+        lambda raster: spikesam.explain(raster, out=b"x"),
+        "out is of type bytes, expected a text, a path or None",
+    ),
+    (
+        lambda raster: spikesam.explain("x", **PREPARED, data=3),
+        "data is of type int, expected a name or paths",
+    ),
+    (
+        lambda raster: spikesam.explain("x", **PREPARED, data=Path("x", "y")),
+        "x/y: no such data set or file",
+    ),
+    (
+        lambda raster: spikesam.explain("x", **PREPARED, seed=1 << 63),
+        r"seed is \d+, expected a whole number below",
+    ),
+    (
+        lambda raster: spikesam.simulate("x", backend=3),
+        "backend is of type int, expected its name, or a Backend",
+    ),
+    (
+        lambda raster: spikesam.simulate("x", batch_size=2.5),
+        "batch_size is 2.5, expected a whole number",
+    ),
+    (
+        lambda raster: spikesam.simulate("x", samples=True),
+        "samples is True, expected a whole number or None",
+    ),
     (lambda raster: spikesam.simulate("x", tracker=3), "tracker is 3, expected a Tracker"),
     (lambda raster: spikesam.report(3), "report: runs is 3, expected a text, a path or a list"),
-    (lambda raster: spikesam.measure(3, []), "maps: got int, expected the path of a finished file of maps"),
+    (
+        lambda raster: spikesam.measure(3, []),
+        "maps: got int, expected the path of a finished file of maps",
+    ),
     (lambda raster: spikesam.save(3, "x"), "save: got int, expected a Checkpoint or a Network"),
-    (lambda raster: spikesam.train(3), "config: got int, expected a dictionary, or the path of a TOML file"),
+    (
+        lambda raster: spikesam.train(3),
+        "config: got int, expected a dictionary, or the path of a TOML file",
+    ),
     (lambda raster: spikesam.compact(3), "compact: network is 3, expected a Network"),
     (lambda raster: spikesam.ternary_planes(3), "ternary_planes: layer is 3, expected a Layer"),
     (lambda raster: spikesam.read_events(3), "read_events: path is 3, expected a text or a path"),
@@ -112,11 +169,16 @@ def test_arguments_of_another_type(
         call(opened)
 
 
-def test_numbers_of_numpy_and_one_path_are_taken(raster: Path, workplace: Path, tmp_path: Path) -> None:
-    with spikesam.explain(raster, tmp_path / "maps.h5", gamma=np.float32(0.5), pictured=np.int64(1)) as maps:
+def test_numbers_of_numpy_and_one_path_are_taken(
+    raster: Path, workplace: Path, tmp_path: Path
+) -> None:
+    with spikesam.explain(
+        raster, tmp_path / "maps.h5", gamma=np.float32(0.5), pictured=np.int64(1)
+    ) as maps:
         assert maps.n_samples == 3
     network, images = workplace / "snn.safetensors", workplace / "images"
     (named, given) = (
-        spikesam.explain(network, method="occlusion", data=data, samples=1) for data in (str(images), images)
+        spikesam.explain(network, method="occlusion", data=data, samples=1)
+        for data in (str(images), images)
     )
     assert np.array_equal(named["input"].sum[0], given["input"].sum[0])

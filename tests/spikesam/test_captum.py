@@ -18,7 +18,9 @@ STEPS = 9
 
 
 class Small(torch.nn.Module):
-    """A convolution and a dense layer, for all steps in one call; `brighter` is added to the images."""
+    """A convolution and a dense layer, for all steps in one call; `brighter` is added to the
+    images.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,7 +29,10 @@ class Small(torch.nn.Module):
 
     def forward(self, images: Any, brighter: Any = 0.0) -> Any:
         utils.reset(self)
-        steps = [self.lif2(self.fc(self.lif1(self.conv(images + brighter)).flatten(1))) for _ in range(STEPS)]
+        steps = [
+            self.lif2(self.fc(self.lif1(self.conv(images + brighter)).flatten(1)))
+            for _ in range(STEPS)
+        ]
         return torch.stack(steps).sum(0)
 
 
@@ -43,7 +48,9 @@ def images() -> Any:
 
 
 @pytest.mark.parametrize("options", [{}, {"gamma": 0.1, "variant": "authors-code"}])
-def test_it_is_the_map_of_a_recording(model: Any, images: Any, tmp_path: Path, options: dict[str, Any]) -> None:
+def test_it_is_the_map_of_a_recording(
+    model: Any, images: Any, tmp_path: Path, options: dict[str, Any]
+) -> None:
     found = SAM(model, model.lif1).attribute(images, **options)
     assert (found.shape, found.dtype) == ((5, 1, 4, 6), torch.float32)
     with torch.no_grad(), spikesam.record(model, tmp_path) as recording:
@@ -84,7 +91,12 @@ def test_what_is_no_spiking_map_is_refused(model: Any, images: Any) -> None:
         SAM(model, model)
     with pytest.raises(spikesam.InputError, match="layer"):
         SAM(model, model.conv).attribute(images)
-    assert SAM(model, model.lif2).attribute(images).shape == (len(images), 1, 2, 1)  # a row for each neuron
+    assert SAM(model, model.lif2).attribute(images).shape == (
+        len(images),
+        1,
+        2,
+        1,
+    )  # a row for each neuron
     model.train()
     try:
         with pytest.raises(spikesam.InputError, match="is in training mode"):

@@ -1,4 +1,6 @@
-"""Networks that take events, grey images, or spikes alone: simulated from whatever a user has, kept, and refused."""
+"""Networks that take events, grey images, or spikes alone: simulated from whatever a user has,
+kept, and refused.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +19,9 @@ BINNING = spikesam.EventBinning(height=8, width=6, bins=4, window_us=100)
 
 
 def checkpoint(planes: int, encoder: str, preparation: object) -> spikesam.Checkpoint:
-    return spikesam.Checkpoint(two_layers(planes, encoder), preparation, ("left", "right"), ("LEFT", "RIGHT"))
+    return spikesam.Checkpoint(
+        two_layers(planes, encoder), preparation, ("left", "right"), ("LEFT", "RIGHT")
+    )
 
 
 @pytest.fixture
@@ -49,13 +53,20 @@ def test_events_are_binned_and_silence_follows(for_events: spikesam.Checkpoint) 
 def test_class_folders_and_files_of_events(for_events: spikesam.Checkpoint, tmp_path: Path) -> None:
     for label, name in enumerate(("left", "right", "up")):
         for number in range(2):
-            nmnist_file(tmp_path / "set" / name / f"{number}.bin", recording(10 * label + number), (14, 13))
+            nmnist_file(
+                tmp_path / "set" / name / f"{number}.bin", recording(10 * label + number), (14, 13)
+            )
     with pytest.warns(UserWarning, match="^simulate: ") as said:
         raster = spikesam.simulate(for_events, tmp_path / "set", samples=5, backend="event")
     skipped = "skipped 2 recordings of classes that the checkpoint does not know"
     fewer = f"{raster.header.dataset} has 4 recordings of these classes, fewer than 5"
     assert [str(each.message) for each in said] == [f"simulate: {skipped}", f"simulate: {fewer}"]
-    assert sorted(raster.samples.label.tolist()) == [0, 0, 1, 1]  # "up" is no class of the checkpoint
+    assert sorted(raster.samples.label.tolist()) == [
+        0,
+        0,
+        1,
+        1,
+    ]  # "up" is no class of the checkpoint
     files = sorted((tmp_path / "set" / "right").iterdir())
     loose = spikesam.simulate(for_events, files, backend="event")
     assert loose.samples.label.tolist() == [-1, -1]
@@ -65,7 +76,10 @@ def test_class_folders_and_files_of_events(for_events: spikesam.Checkpoint, tmp_
     assert samples.notes(4) == [skipped]
     assert samples.binned.startswith("240 events became ")
     assert samples.counts.sum(axis=1).tolist() == [60] * 4
-    assert np.unpackbits(samples.bits, axis=2).sum(axis=(1, 2)).tolist() == samples.counts[:, 0].tolist()
+    assert (
+        np.unpackbits(samples.bits, axis=2).sum(axis=(1, 2)).tolist()
+        == samples.counts[:, 0].tolist()
+    )
     assert samples.pictures.shape == (4, 8, 6, 3)
 
 
@@ -110,11 +124,15 @@ def test_a_network_for_spikes_alone_takes_what_the_caller_brings(tmp_path: Path)
     for data in (None, "saccade-digits", [recording(0)], np.zeros((1, 8, 6, 3), np.uint8)):
         with pytest.raises(spikesam.InputError, match=alone):
             spikesam.simulate(plain, data)
-    with pytest.raises(spikesam.InputError, match=r"from_torch\(…, preprocessing=spikesam.Preprocessing\(…\)\)"):
+    with pytest.raises(
+        spikesam.InputError, match=r"from_torch\(…, preprocessing=spikesam.Preprocessing\(…\)\)"
+    ):
         spikesam.simulate(checkpoint(6, "poisson", None))
 
 
-def test_events_and_images_are_not_confused(for_events: spikesam.Checkpoint, tmp_path: Path) -> None:
+def test_events_and_images_are_not_confused(
+    for_events: spikesam.Checkpoint, tmp_path: Path
+) -> None:
     for_images = checkpoint(6, "poisson", spikesam.Preprocessing(8, 6, (0.5,) * 3, (0.25,) * 3))
     folder = class_folders(tmp_path / "images", classes=("left", "right"))
     image = "data: got an image, but the network takes events; give saccade-digits or recordings of events"
@@ -125,7 +143,9 @@ def test_events_and_images_are_not_confused(for_events: spikesam.Checkpoint, tmp
     for data in (recording(0), nmnist_file(tmp_path / "a.bin", recording(0))):
         with pytest.raises(spikesam.InputError, match=events):
             spikesam.simulate(for_images, data)
-    with pytest.raises(spikesam.InputError, match="a plain network does not know how events are binned"):
+    with pytest.raises(
+        spikesam.InputError, match="a plain network does not know how events are binned"
+    ):
         spikesam.simulate(for_events.network, [recording(0)])
     samples = choose_samples(str(tmp_path / "a.bin"), for_events, 1, seed=0)
     with pytest.raises(spikesam.InputError, match="holds events, expected images"):
@@ -135,7 +155,12 @@ def test_events_and_images_are_not_confused(for_events: spikesam.Checkpoint, tmp
 @pytest.mark.parametrize(
     ("planes", "encoder", "preparation", "message"),
     [
-        (6, "poisson", BINNING, r"got EventBinning, but the network takes images \(Preprocessing, or None\)"),
+        (
+            6,
+            "poisson",
+            BINNING,
+            r"got EventBinning, but the network takes images \(Preprocessing, or None\)",
+        ),
         (
             2,
             "spikes",
@@ -149,11 +174,23 @@ def test_events_and_images_are_not_confused(for_events: spikesam.Checkpoint, tmp
             "input is 6×8×6, but its data are prepared as ON and OFF planes of grey, 2×8×6",
         ),
         (2, "changing-current", BINNING, r"but the network takes numbers of every step \(None\)"),
-        (3, "spikes", BINNING, "input is 3×8×6, but its data are prepared as events, OFF and ON, 2×8×6"),
-        (2, "spikes", replace(BINNING, bins=7), "7 bins of events do not fit into the network's 6 steps"),
+        (
+            3,
+            "spikes",
+            BINNING,
+            "input is 3×8×6, but its data are prepared as events, OFF and ON, 2×8×6",
+        ),
+        (
+            2,
+            "spikes",
+            replace(BINNING, bins=7),
+            "7 bins of events do not fit into the network's 6 steps",
+        ),
     ],
 )
-def test_preparations_that_do_not_fit(planes: int, encoder: str, preparation: object, message: str) -> None:
+def test_preparations_that_do_not_fit(
+    planes: int, encoder: str, preparation: object, message: str
+) -> None:
     with pytest.raises(spikesam.InputError, match=message):
         checkpoint(planes, encoder, preparation)
 
@@ -163,6 +200,14 @@ def test_grad_cam_of_a_network_for_events(for_events: spikesam.Checkpoint, tmp_p
 
     spikesam.save(for_events, tmp_path / "events.safetensors")
     file = nmnist_file(tmp_path / "a.bin", recording(0))
-    explain.main([str(tmp_path / "events.safetensors"), "--data", str(file), "--out", str(tmp_path / "maps.h5")])
+    explain.main(
+        [
+            str(tmp_path / "events.safetensors"),
+            "--data",
+            str(file),
+            "--out",
+            str(tmp_path / "maps.h5"),
+        ]
+    )
     with spikesam.open_maps(tmp_path / "maps.h5") as maps:
         assert maps["conv1"].sum.any()

@@ -20,7 +20,9 @@ def test_every_object_is_one_line() -> None:
     events = spikesam.Events(t=range(50), x=[1] * 50, y=[0] * 50, polarity=[1] * 50, sensor=(4, 6))
     layer = network.layers[0]
     table = pd.DataFrame({"layer": ["a"] * 30})
-    by_channel = spikesam.Layer("a", np.ones((40, 3)), spikesam.LIF(np.full(40, 0.5), np.linspace(1, 2, 40)))
+    by_channel = spikesam.Layer(
+        "a", np.ones((40, 3)), spikesam.LIF(np.full(40, 0.5), np.linspace(1, 2, 40))
+    )
     shown = {
         "checkpoint": checkpoint,
         "network": network,
@@ -44,11 +46,18 @@ def test_every_object_is_one_line() -> None:
         "comparison": spikesam.Comparison(table, table, table),
     }
     lines = {name: repr(each) for name, each in shown.items()}
-    bad = {name: line for name, line in lines.items() if "\n" in line or len(line) > LONGEST or " object at 0x" in line}
+    bad = {
+        name: line
+        for name, line in lines.items()
+        if "\n" in line or len(line) > LONGEST or " object at 0x" in line
+    }
     assert not bad
     assert lines["network"].startswith("<Network: input 6×80×80, conv1 24×40×40, ")
     assert lines["network"].endswith("fc1 128×1×1, 10 outputs; 16 steps, float32>")
-    inputs, neuron = "Input(weight=(40 × 3), gain=(1 × 40))", "LIF(leak=0.5, threshold=(40), bias=(1 × 40))"
+    inputs, neuron = (
+        "Input(weight=(40 × 3), gain=(1 × 40))",
+        "LIF(leak=0.5, threshold=(40), bias=(1 × 40))",
+    )
     assert lines["by_channel"] == f"Layer(name='a', inputs=({inputs}), neuron={neuron})"
 
 
@@ -61,5 +70,9 @@ def test_a_nir_graph_is_one_line_and_a_graph_of_nir(tmp_path: Path) -> None:
     graph = spikesam.to_nir(network, tmp_path / "a.nir")
     assert repr(graph).startswith("<NIRGraph: input, conv1.pool, conv1, ")
     assert isinstance(graph, nir.NIRGraph)
-    for other in (nir.read(tmp_path / "a.nir"), pickle.loads(pickle.dumps(graph)), copy.deepcopy(graph)):
+    for other in (
+        nir.read(tmp_path / "a.nir"),
+        pickle.loads(pickle.dumps(graph)),
+        copy.deepcopy(graph),
+    ):
         assert spikesam.from_nir(other).sha256 == network.sha256

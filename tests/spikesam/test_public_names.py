@@ -45,19 +45,41 @@ def test_every_name_is_documented_and_what_users_call_first_has_an_example() -> 
 def test_where_parameters_are_listed_none_is_missing() -> None:
     public = {name: getattr(spikesam, name) for name in spikesam.__all__}
     classes = [each for each in public.values() if inspect.isclass(each)]
-    methods = {f.__qualname__: f for each in classes for _, f in inspect.getmembers(each, inspect.isfunction)}
-    listed = {name: inspect.getdoc(each) or "" for name, each in (public | methods).items() if callable(each)}
-    listed = {name: text.partition("Parameters\n")[2] for name, text in listed.items() if "Parameters\n" in text}
+    methods = {
+        f.__qualname__: f
+        for each in classes
+        for _, f in inspect.getmembers(each, inspect.isfunction)
+    }
+    listed = {
+        name: inspect.getdoc(each) or ""
+        for name, each in (public | methods).items()
+        if callable(each)
+    }
+    listed = {
+        name: text.partition("Parameters\n")[2]
+        for name, text in listed.items()
+        if "Parameters\n" in text
+    }
     assert {"load", "convert", "Conversion", "Input.checked"} <= {*listed}
     for name, text in listed.items():
-        said = {word.strip(" *") for words in re.findall("^(.+?) : ", text, re.M) for word in words.split(",")}
+        said = {
+            word.strip(" *")
+            for words in re.findall("^(.+?) : ", text, re.M)
+            for word in words.split(",")
+        }
         asked = inspect.signature((public | methods)[name]).parameters.values()
-        known = [each.name for each in asked if each.kind is not each.VAR_KEYWORD and each.name[0] != "_"]
+        known = [
+            each.name for each in asked if each.kind is not each.VAR_KEYWORD and each.name[0] != "_"
+        ]
         assert [each for each in known if each not in ("self", *said)] == [], name
 
 
-@pytest.mark.parametrize("name", ["spikesam", "spikesam.captum", "spikesam.testing", *spikesam.__all__])
-def test_examples_print_what_they_say(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "name", ["spikesam", "spikesam.captum", "spikesam.testing", *spikesam.__all__]
+)
+def test_examples_print_what_they_say(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each runs twice in a folder."""
     if name in OPTIONAL:
         pytest.importorskip(OPTIONAL[name])
@@ -106,20 +128,39 @@ def test_without_extras_every_name_is_there_or_says_what_to_install() -> None:
     done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, check=True)
     *lines, explained = done.stdout.splitlines()
     said = dict(line.split(" ", 1) for line in lines)
-    tables = dict.fromkeys(("Diff", "Edit", "Energy", "diff", "edit", "energy"), "'spikesam[tables]'")
-    torch = ("Comparison", "Conversion", "Monitor", "compare", "convert", "from_torch", "record", "to_torch")
+    tables = dict.fromkeys(
+        ("Diff", "Edit", "Energy", "diff", "edit", "energy"), "'spikesam[tables]'"
+    )
+    torch = (
+        "Comparison",
+        "Conversion",
+        "Monitor",
+        "compare",
+        "convert",
+        "from_torch",
+        "record",
+        "to_torch",
+    )
     train = dict.fromkeys(("MonitorCallback", "train"), "'spikesam[train]'")
     assert said == tables | dict.fromkeys(torch, "'spikesam[torch]'") | train
-    assert explained == "explain: needs torch, which is not installed; pip install 'spikesam[torch]'"
+    assert (
+        explained == "explain: needs torch, which is not installed; pip install 'spikesam[torch]'"
+    )
 
 
-@pytest.mark.parametrize(("command", "extra"), [("train", "train"), ("convert", "torch"), ("energy", "tables")])
-def test_without_extras_a_command_names_all_that_it_needs(command: str, extra: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("command", "extra"), [("train", "train"), ("convert", "torch"), ("energy", "tables")]
+)
+def test_without_extras_a_command_names_all_that_it_needs(
+    command: str, extra: str, tmp_path: Path
+) -> None:
     code = (
         f"import sys; sys.modules.update(dict.fromkeys({[*EXTRAS]}))\n"
         "from spikesam.pipeline.cli.main import main\n"
         f"main([{command!r}, {'run'!r}] if {command!r} == 'energy' else [{command!r}])"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert done.stderr.endswith(f"which is not installed; pip install 'spikesam[{extra}]'\n")

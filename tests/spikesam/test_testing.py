@@ -51,11 +51,16 @@ def test_a_seeded_fault_is_found_and_named(tmp_path: Path) -> None:
 def test_layers_are_chosen(tmp_path: Path) -> None:
     one, other = {"a": SPIKES, "b": SPIKES}, {"a": SPIKES, "b": ~SPIKES}
     assert_same_spikes(one, other, layers=["a"])
-    with pytest.raises(AssertionError, match=r"(?s)first that differs: b, step 0, sample 0, neuron \(0, 0, 0\): B fir"):
+    with pytest.raises(
+        AssertionError,
+        match=r"(?s)first that differs: b, step 0, sample 0, neuron \(0, 0, 0\): B fir",
+    ):
         assert_same_spikes(one | {"a": ~SPIKES}, other | {"a": SPIKES}, layers=["b"])
     with pytest.raises(AssertionError, match="b has no layer 'b', but a"):
         assert_same_spikes(one, {"a": SPIKES})
-    with pytest.raises(AssertionError, match="b alone has layer 'b'; layers= says which to compare"):
+    with pytest.raises(
+        AssertionError, match="b alone has layer 'b'; layers= says which to compare"
+    ):
         assert_same_spikes({"a": SPIKES}, one)
     with pytest.raises(spikesam.InputError, match="a: got a dictionary, expected arrays by layer"):
         assert_same_spikes({"a": 3}, one)

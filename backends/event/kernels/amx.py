@@ -1,10 +1,12 @@
 """Products of tiles of bytes, in registers of their own: what :mod:`.products` does with AMX.
 
-A tile of counts has 16 rows, steps or neighbouring pixels, of 64 inputs; a tile of weights 64 inputs of 16 outputs. An
-instruction adds their 16 · 16 · 64 products to a tile of int32 sums, exactly. Two tiles of counts, and two of weights,
-or one where outputs are few, are loaded for four products, or two.
+A tile of counts has 16 rows, steps or neighbouring pixels, of 64 inputs; a tile of weights 64
+inputs of 16 outputs. An instruction adds their 16 · 16 · 64 products to a tile of int32 sums,
+exactly. Two tiles of counts, and two of weights, or one where outputs are few, are loaded for four
+products, or two.
 
-Tiles belong to a thread, and hold nothing outside of :func:`multiply_tiles`: it configures them and releases them.
+Tiles belong to a thread, and hold nothing outside of :func:`multiply_tiles`: it configures them and
+releases them.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ POINTER = BYTE.as_pointer()
 
 
 def tile_configuration(rows: int) -> NDArray[np.uint8]:
-    """Contents of the tile registers, as the CPU reads them, where tiles of counts and of sums have so many rows."""
+    """Contents of the tile registers, as the CPU reads them, where tiles of counts and of sums have
+    so many rows.
+    """
     found = np.zeros(64, np.uint8)
     found[0] = 1  # the palette
     for register in (*SUMS, *COUNTS, *WEIGHTS):
@@ -51,7 +55,9 @@ def _call(builder: Any, name: str, *operands: Any) -> None:
 
 def _element(context: Any, builder: Any, array: Any, value: Any, place: Any) -> Any:
     """A pointer to an element of an array, as one to bytes."""
-    return builder.bitcast(builder.gep(context.make_array(array)(context, builder, value).data, [place]), POINTER)
+    return builder.bitcast(
+        builder.gep(context.make_array(array)(context, builder, value).data, [place]), POINTER
+    )
 
 
 @intrinsic
@@ -60,7 +66,9 @@ def configure(_: Any, configurations: Any, rows: Any) -> tuple[Any, Callable[...
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         place = builder.mul(arguments[1], ir.Constant(INDEX, WIDTH))
-        _call(builder, "ldtilecfg", _element(context, builder, signature.args[0], arguments[0], place))
+        _call(
+            builder, "ldtilecfg", _element(context, builder, signature.args[0], arguments[0], place)
+        )
         return context.get_dummy_value()
 
     return types.void(configurations, types.int64), generate
@@ -79,7 +87,11 @@ def release(_: Any) -> tuple[Any, Callable[..., Any]]:
 
 def sums_of(tiles: int) -> Any:
     """A function that sets two tiles of sums, for each of so many tiles of weights side by side."""
-    products = [(SUMS[tiles * corner + number], corner, number) for corner in range(2) for number in range(tiles)]
+    products = [
+        (SUMS[tiles * corner + number], corner, number)
+        for corner in range(2)
+        for number in range(tiles)
+    ]
 
     @intrinsic
     def set_sums(
@@ -98,16 +110,19 @@ def sums_of(tiles: int) -> Any:
         other_target: Any,
         pitch: Any,
     ) -> tuple[Any, Callable[..., Any]]:
-        """Set sums[target + r·pitch + o], and the same from `other_target` on, for rows r of a tile and outputs o.
+        """Set sums[target + r·pitch + o], and the same from `other_target` on, for rows r of a tile
+        and outputs o.
 
-        The products are of the weights from `weight` on, which lie side by side, `chunks` times 64 inputs in each of
-        `kernel_rows`; and of the counts from `count`, or `other_count`, + r·`step` on, and in each row of the kernel,
-        `count_row` apart.
+        The products are of the weights from `weight` on, which lie side by side, `chunks` times 64
+        inputs in each of `kernel_rows`; and of the counts from `count`, or `other_count`, +
+        r·`step` on, and in each row of the kernel, `count_row` apart.
         """
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             def pointer(array: int, place: int) -> Any:
-                return _element(context, builder, signature.args[array], arguments[array], arguments[place])
+                return _element(
+                    context, builder, signature.args[array], arguments[array], arguments[place]
+                )
 
             def constant(number: int) -> Any:
                 return ir.Constant(INDEX, number)
@@ -121,7 +136,9 @@ def sums_of(tiles: int) -> Any:
             for register, *_ in products:
                 _call(builder, "tilezero", register)
             entry = builder.block
-            row_loop, chunk_loop, next_row, done = map(builder.append_basic_block, ("row", "chunk", "next_row", "done"))
+            row_loop, chunk_loop, next_row, done = map(
+                builder.append_basic_block, ("row", "chunk", "next_row", "done")
+            )
             builder.branch(row_loop)
 
             builder.position_at_end(row_loop)
@@ -135,7 +152,11 @@ def sums_of(tiles: int) -> Any:
             for register, corner in zip(COUNTS, corners, strict=True):
                 load(register, builder.gep(corner, [beside]), step)
             for number in range(tiles):
-                load(WEIGHTS[number], builder.gep(weight, [constant(WIDTH * number)]), constant(tiles * WIDTH))
+                load(
+                    WEIGHTS[number],
+                    builder.gep(weight, [constant(WIDTH * number)]),
+                    constant(tiles * WIDTH),
+                )
             for register, corner, number in products:
                 _call(builder, "tdpbusd", register, COUNTS[corner], WEIGHTS[number])
             following = builder.add(chunk, constant(1))
@@ -145,10 +166,16 @@ def sums_of(tiles: int) -> Any:
             builder.position_at_end(next_row)
             next_number = builder.add(row, constant(1))
             builder.cbranch(builder.icmp_signed("<", next_number, kernel_rows), row_loop, done)
-            for phi, begin, again in ((row, constant(0), next_number), (first_weight, pointer_of_weights, next_weight)):
+            for phi, begin, again in (
+                (row, constant(0), next_number),
+                (first_weight, pointer_of_weights, next_weight),
+            ):
                 phi.add_incoming(begin, entry)
                 phi.add_incoming(again, next_row)
-            for phi, begin, again in ((chunk, constant(0), following), (weight, first_weight, next_weight)):
+            for phi, begin, again in (
+                (chunk, constant(0), following),
+                (weight, first_weight, next_weight),
+            ):
                 phi.add_incoming(begin, row_loop)
                 phi.add_incoming(again, chunk_loop)
 
@@ -183,8 +210,8 @@ def multiply_tiles(
 ) -> None:
     """Set the currents of some rows of positions from `first` on, of counts (S, H, W, C).
 
-    A tile has `size` rows, whose counts lie a `step` apart, and sums a `pitch`; tiles are `across` columns from each
-    other. `sums` (…, rows, columns, outputs) int32 is flat, and of a `shape`.
+    A tile has `size` rows, whose counts lie a `step` apart, and sums a `pitch`; tiles are `across`
+    columns from each other. `sums` (…, rows, columns, outputs) int32 is flat, and of a `shape`.
     """
     blocks, kernel_rows, groups, outputs, _ = weights.shape
     width, inputs = counts.shape[2:]
@@ -195,14 +222,21 @@ def multiply_tiles(
     for block in range(blocks):
         weight = block * kernel_rows * chunks * ROWS * outputs * 4
         for row in range(rows):
-            corner, target = (first + row) * down * width * inputs, row * columns * channels + block * outputs
+            corner, target = (
+                (first + row) * down * width * inputs,
+                row * columns * channels + block * outputs,
+            )
             for column in range(0, columns, 2 * across):  # the last tiles may overlap
                 one, other = min(column, columns - across), min(column + across, columns - across)
                 corners = corner + one * right * inputs, corner + other * right * inputs
                 extent = kernel_rows, chunks, width * inputs, step
                 targets = target + one * channels, target + other * channels
                 if outputs == OUTPUTS:
-                    set_sums_of_one(flat_weights, weight, flat_counts, *corners, *extent, sums, *targets, pitch)
+                    set_sums_of_one(
+                        flat_weights, weight, flat_counts, *corners, *extent, sums, *targets, pitch
+                    )
                 else:
-                    set_sums_of_two(flat_weights, weight, flat_counts, *corners, *extent, sums, *targets, pitch)
+                    set_sums_of_two(
+                        flat_weights, weight, flat_counts, *corners, *extent, sums, *targets, pitch
+                    )
     release()

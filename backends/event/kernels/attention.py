@@ -3,8 +3,8 @@
     p[c, e] = Σ_m k[m, c] · v[m, e]         each spike of k adds the row of v at its token
     a[n, e] = Σ_c q[n, c] · p[c, e]         each spike of q adds the row of p of its channel
 
-Spikes that are not there cost nothing, and rows are added 64 numbers of 16 bits at a time: p of so few tokens that no
-sum of 64 of its rows is larger.
+Spikes that are not there cost nothing, and rows are added 64 numbers of 16 bits at a time: p of so
+few tokens that no sum of 64 of its rows is larger.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ def attend(
 
     Parameters
     ----------
-    query, key, value : (H, W, C or more) bool, of which `firsts` are the first channels that are read
+    query, key, value : (H, W, C or more) bool, of which `firsts` are the first channels that are
+    read
     """
     depth, channels, tokens = room.pairs.shape[1], current.shape[2], key.shape[0] * key.shape[1]
     some = LARGEST // min(depth, WORD)  # tokens of which no sum is too large
@@ -74,7 +75,9 @@ def attend(
             room.pairs[:] = 0
             span = first, min(tokens, first + some)
             _add_values((flat[1], flat[2]), begins[1:], (key.shape[2], value.shape[2]), span, room)
-            _add_pairs(flat[0], (begins[0], head), (query.shape[2], channels), room, current.reshape(-1))
+            _add_pairs(
+                flat[0], (begins[0], head), (query.shape[2], channels), room, current.reshape(-1)
+            )
 
 
 @internal
@@ -111,26 +114,43 @@ def _add_pairs(
     blocks, depth, _ = room.pairs.shape
     for token in range(len(current) // sizes[1]):
         for channel in range(0, depth, WORD):
-            word = word_of(query, token * sizes[0] + begins[0] + channel, min(WORD, depth - channel))
+            word = word_of(
+                query, token * sizes[0] + begins[0] + channel, min(WORD, depth - channel)
+            )
             for block in range(blocks if word else 0):
                 _sum_rows(word, room.pairs, block * depth + channel, room.sums)  # type: ignore[call-arg]
                 begin = token * sizes[1] + begins[1]
-                _add(room.sums, current[begin + block * WORD : begin + min(depth, (block + 1) * WORD)])
+                _add(
+                    room.sums,
+                    current[begin + block * WORD : begin + min(depth, (block + 1) * WORD)],
+                )
 
 
 @internal
 def _add(sums: NDArray[np.uint16], current: NDArray[Any]) -> None:
-    """Add the first of one to the other: in a function of its own, LLVM sees that no index is negative."""
+    """Add the first of one to the other: in a function of its own, LLVM sees that no index is
+    negative.
+    """
     for i in range(len(current)):
         current[i] += sums[i]
 
 
 @intrinsic
-def _add_to_rows(_: Any, word: Any, rows: Any, first: Any, values: Any, begin: Any) -> tuple[Any, Callable[..., Any]]:
+def _add_to_rows(
+    _: Any, word: Any, rows: Any, first: Any, values: Any, begin: Any
+) -> tuple[Any, Callable[..., Any]]:
     """rows[first + i] += values[begin : begin + 64] for every bit i of a word."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        values = _pointer(context, builder, signature, arguments, 3, arguments[4], ir.VectorType(ir.IntType(8), WORD))
+        values = _pointer(
+            context,
+            builder,
+            signature,
+            arguments,
+            3,
+            arguments[4],
+            ir.VectorType(ir.IntType(8), WORD),
+        )
         added = builder.zext(builder.load(values, align=1), ROW)
         rows = _pointer(context, builder, signature, arguments, 1, None, ROW)
         with _each_bit(builder, arguments[0], arguments[2]) as row:
@@ -142,7 +162,9 @@ def _add_to_rows(_: Any, word: Any, rows: Any, first: Any, values: Any, begin: A
 
 
 @intrinsic
-def _sum_rows(_: Any, word: Any, rows: Any, first: Any, sums: Any) -> tuple[Any, Callable[..., Any]]:
+def _sum_rows(
+    _: Any, word: Any, rows: Any, first: Any, sums: Any
+) -> tuple[Any, Callable[..., Any]]:
     """sums[:] = the sum of rows[first + i] for every bit i of a word, which is formed in registers."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -151,16 +173,24 @@ def _sum_rows(_: Any, word: Any, rows: Any, first: Any, sums: Any) -> tuple[Any,
         with _each_bit(builder, arguments[0], arguments[2]) as row:
             added = builder.load(builder.gep(rows, [row]), align=2)
             builder.store(builder.add(builder.load(total), added), total)
-        builder.store(builder.load(total), _pointer(context, builder, signature, arguments, 3, None, ROW), align=2)
+        builder.store(
+            builder.load(total),
+            _pointer(context, builder, signature, arguments, 3, None, ROW),
+            align=2,
+        )
         return context.get_dummy_value()
 
     return types.void(types.uint64, rows, types.int64, sums), generate
 
 
-def _pointer(context: Any, builder: Any, signature: Any, arguments: Any, number: int, begin: Any, vector: Any) -> Any:
+def _pointer(
+    context: Any, builder: Any, signature: Any, arguments: Any, number: int, begin: Any, vector: Any
+) -> Any:
     """The address of a vector that begins at an element of an array, the first if None."""
     data = context.make_array(signature.args[number])(context, builder, arguments[number]).data
-    return builder.bitcast(data if begin is None else builder.gep(data, [begin]), vector.as_pointer())
+    return builder.bitcast(
+        data if begin is None else builder.gep(data, [begin]), vector.as_pointer()
+    )
 
 
 @contextmanager

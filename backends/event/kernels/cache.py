@@ -1,9 +1,9 @@
 """Numba's cache on disk, in places alone where nobody else could put code.
 
-Numba loads its files with pickle, which executes what they say. It takes the first folder that can be written: that of
-NUMBA_CACHE_DIR, `__pycache__` beside the source, the user's cache folder. Here a folder must also be private, and so
-must each file. They are written for this user alone, whatever the umask, and end with their SHA-256: a loss of power
-can leave a file that is cut or zeroed.
+Numba loads its files with pickle, which executes what they say. It takes the first folder that can
+be written: that of NUMBA_CACHE_DIR, `__pycache__` beside the source, the user's cache folder. Here
+a folder must also be private, and so must each file. They are written for this user alone, whatever
+the umask, and end with their SHA-256: a loss of power can leave a file that is cut or zeroed.
 """
 
 from __future__ import annotations
@@ -28,12 +28,17 @@ from numba.core import caching
 from spikesam.recordings.files import is_private
 
 DIGEST = 32  # bytes of a SHA-256
-MOMENT, LONGEST = 5.0, 300.0  # seconds of compiling that nobody needs to be told of, and that others wait
+MOMENT, LONGEST = (
+    5.0,
+    300.0,
+)  # seconds of compiling that nobody needs to be told of, and that others wait
 COMPILING = "spikesam compiles kernels for this machine and keeps them: this takes some ten seconds"
 
 
 def cached(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """`numba.njit(cache=True, **options)`; without a cache, and with a warning, where no private folder is found."""
+    """`numba.njit(cache=True, **options)`; without a cache, and with a warning, where no private
+    folder is found.
+    """
 
     def compile_cached(function: Callable[..., Any]) -> Any:
         dispatcher = njit(**options)(function)
@@ -55,7 +60,9 @@ def cache_folder(dispatcher: Any) -> Path | None:
 
 
 def is_cached(dispatcher: Any, kind: str) -> bool:
-    """True if code for this processor is kept, of arguments that have numbers of that kind, such as "int8"."""
+    """True if code for this processor is kept, of arguments that have numbers of that kind, such as
+    "int8".
+    """
     processor = dispatcher.targetctx.codegen().magic_tuple()
     kept = dispatcher._cache._cache_file._load_index()
     return any(made_for == processor and kind in str(arguments) for arguments, made_for, _ in kept)
@@ -64,7 +71,8 @@ def is_cached(dispatcher: Any, kind: str) -> bool:
 @lru_cache(maxsize=1)
 def _warn() -> None:
     warnings.warn(
-        "no folder for compiled kernels that you alone can write, so they are compiled anew each time; "
+        "no folder for compiled kernels that you alone can write, so they are compiled anew each "
+        "time; "
         "set NUMBA_CACHE_DIR to such a folder",
         stacklevel=4,
     )
@@ -75,7 +83,8 @@ def _private(locator: type[Any]) -> type[Any]:
 
     class Private(locator):
         def ensure_cache_path(self) -> None:
-            # The path without links, which others may redirect, is what is checked and what is used.
+            # The path without links, which others may redirect, is what is checked and what is
+            # used.
             place = Path(os.path.realpath(self.get_cache_path()))
             for folder in (*reversed(place.parents), place):
                 with contextlib.suppress(FileExistsError):
@@ -89,7 +98,9 @@ def _private(locator: type[Any]) -> type[Any]:
 
 
 class _PrivateFiles(caching.IndexDataCacheFile):
-    """The files of one function; one that is damaged, or that somebody else could have written, counts as missing."""
+    """The files of one function; one that is damaged, or that somebody else could have written,
+    counts as missing.
+    """
 
     def _load_index(self) -> Any:
         return super()._load_index() if _intact(self._index_path) else {}
@@ -101,12 +112,16 @@ class _PrivateFiles(caching.IndexDataCacheFile):
 
     @contextlib.contextmanager
     def _open_for_write(self, filepath: str) -> Iterator[IO[bytes]]:
-        handle, temporary = tempfile.mkstemp(prefix=os.path.basename(filepath), dir=self._cache_path)
+        handle, temporary = tempfile.mkstemp(
+            prefix=os.path.basename(filepath), dir=self._cache_path
+        )
         try:
             with os.fdopen(handle, "wb") as file:
                 content = io.BytesIO()
                 yield content
-                file.write(content.getvalue() + _digest(content.getvalue()))  # pickle ends before the digest
+                file.write(
+                    content.getvalue() + _digest(content.getvalue())
+                )  # pickle ends before the digest
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, filepath)
@@ -136,7 +151,8 @@ class _Implementation(caching.CompileResultCacheImpl):
 
 
 class _PrivateCache(caching.FunctionCache):
-    """The cache of one function. Of processes that need it at the same time, one compiles, and the others wait.
+    """The cache of one function. Of processes that need it at the same time, one compiles, and the
+    others wait.
 
     What takes more than a moment is said, once, wherever the process runs.
     """
@@ -151,7 +167,9 @@ class _PrivateCache(caching.FunctionCache):
             source_stamp=self._impl.locator.get_source_stamp(),
         )
         self._lock_path = os.path.join(self._cache_path, f".{self._impl.filename_base}.lock")
-        self._compiles_in = 0  # the process that has found nothing and compiles; a fork of it has a lock of its own
+        self._compiles_in = (
+            0  # the process that has found nothing and compiles; a fork of it has a lock of its own
+        )
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         found = super().load_overload(sig, target_context)
@@ -183,7 +201,9 @@ class _PrivateCache(caching.FunctionCache):
         return finished
 
     def _locked(self, seconds: float) -> bool:
-        """Wait for whoever compiles; False if that took longer. Where nothing can be locked, each compiles."""
+        """Wait for whoever compiles; False if that took longer. Where nothing can be locked, each
+        compiles.
+        """
         try:
             self._lock.acquire(seconds)
         except Timeout:

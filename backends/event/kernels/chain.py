@@ -1,8 +1,10 @@
-"""Layers over some steps of a sample, in one compiled call: those of a chain, or one with all of its inputs.
+"""Layers over some steps of a sample, in one compiled call: those of a chain, or one with all of
+its inputs.
 
-Between two calls Python takes longer than a small layer does, and threads wait for each other, since one alone may run
-it. What a layer needs is handed over as an address, since numba would look at all of its arrays in every call, and
-compile again for every number of layers. There is one such function, since each compiles all that it calls anew.
+Between two calls Python takes longer than a small layer does, and threads wait for each other,
+since one alone may run it. What a layer needs is handed over as an address, since numba would look
+at all of its arrays in every call, and compile again for every number of layers. There is one such
+function, since each compiles all that it calls anew.
 """
 
 from __future__ import annotations
@@ -18,21 +20,32 @@ from numpy.typing import NDArray
 
 from spikesam.backends.event.kernels.attention import attend
 from spikesam.backends.event.kernels.compiled import LEAN, PART, compiled, internal
-from spikesam.backends.event.kernels.events import bits_at, floats_at, integers_at, maps_at, unpack_spikes
+from spikesam.backends.event.kernels.events import (
+    bits_at,
+    floats_at,
+    integers_at,
+    maps_at,
+    unpack_spikes,
+)
 from spikesam.backends.event.kernels.pooling import pool_currents
 from spikesam.backends.event.kernels.relay import add_relayed
 from spikesam.backends.event.kernels.steps import LayerInput, add, addresses_of, advance, run_steps
 
-PLAIN, ADVANCE, ADD = 0, 1, 2  # what is to do in each step: see :func:`run_steps`; parts of :func:`run_layer`
+PLAIN, ADVANCE, ADD = (
+    0,
+    1,
+    2,
+)  # what is to do in each step: see :func:`run_steps`; parts of :func:`run_layer`
 SPIKES, RELAY, ATTENTION, CURRENT = range(4)  # what a source is to its input
 
 
 class Arrival(NamedTuple):
     """A source of an input in some steps, (S, H, W, C) at an address, as a row of numbers.
 
-    `further` sources are added to those before, and with the `last` they are pooled. That of ATTENTION has all channels
-    if it is the `last`, too; else those of k and v are the next rows. Of a RELAY so many channels are `relayed`, from
-    `channel` on to those of the current from `output` on, by weights at an address.
+    `further` sources are added to those before, and with the `last` they are pooled. That of
+    ATTENTION has all channels if it is the `last`, too; else those of k and v are the next rows. Of
+    a RELAY so many channels are `relayed`, from `channel` on to those of the current from `output`
+    on, by weights at an address.
     """
 
     number: int
@@ -54,15 +67,21 @@ NO_ARRIVALS = np.zeros((0, len(Arrival._fields)), np.int64)
 
 
 class Inputs:
-    """The inputs of a layer, with the memory that a sample changes, as compiled functions take any number of them.
+    """The inputs of a layer, with the memory that a sample changes, as compiled functions take any
+    number of them.
 
-    `run` is :func:`run_layers` of layers of this type. To call that itself takes ten times as long: numba looks for the
-    types of all arguments, and of each array in them.
+    `run` is :func:`run_layers` of layers of this type. To call that itself takes ten times as long:
+    numba looks for the types of all arguments, and of each array in them.
     """
 
     def __init__(self, inputs: Sequence[LayerInput]) -> None:
         self.first, self._kept = inputs[0], inputs
-        number, row, rows, spikes = types.int64, types.int64[::1], types.int64[:, ::1], types.boolean[:, ::1]
+        number, row, rows, spikes = (
+            types.int64,
+            types.int64[::1],
+            types.int64[:, ::1],
+            types.boolean[:, ::1],
+        )
         like = typeof(inputs[0])  # type: ignore[no-untyped-call]
         kinds = number, number, number, like, row, row, rows, rows, spikes, number, number, rows
         self.run = run_layers.compile(kinds)
@@ -73,31 +92,46 @@ class Inputs:
 
 
 class Chain:
-    """Layers that are :func:`alike`, each of which reads the one before it, with the memory that a sample changes.
+    """Layers that are :func:`alike`, each of which reads the one before it, with the memory that a
+    sample changes.
 
-    Shapes are (H, W, C) of the input and of each layer; `chunk` steps of a layer are computed at a time.
+    Shapes are (H, W, C) of the input and of each layer; `chunk` steps of a layer are computed at a
+    time.
     """
 
-    def __init__(self, layers: Sequence[LayerInput], shapes: Sequence[tuple[int, int, int]], chunk: int) -> None:
+    def __init__(
+        self, layers: Sequence[LayerInput], shapes: Sequence[tuple[int, int, int]], chunk: int
+    ) -> None:
         self._layers, self._shapes = Inputs(layers), np.array(shapes, np.int64)
         *sizes, last = (math.prod(shape) for shape in shapes)
         # A layer reads one and writes the other, and the next the other way round.
-        self._maps = [np.zeros(chunk * max(sizes[first::2], default=0), np.bool_) for first in (0, 1)]
+        self._maps = [
+            np.zeros(chunk * max(sizes[first::2], default=0), np.bool_) for first in (0, 1)
+        ]
         self._fired = np.zeros((chunk, last), np.bool_)
         self._at = addresses_of(self._maps)
 
-    def run(self, samples: Sequence[NDArray[np.uint8]], packed: Sequence[NDArray[np.uint8]]) -> None:
-        """Simulate B samples, packed spikes (T, bytes) of the input -> those of each layer, (B, T, bytes), written."""
+    def run(
+        self, samples: Sequence[NDArray[np.uint8]], packed: Sequence[NDArray[np.uint8]]
+    ) -> None:
+        """Simulate B samples, packed spikes (T, bytes) of the input -> those of each layer, (B, T,
+        bytes), written.
+        """
         given = [np.ascontiguousarray(sample) for sample in samples]
         every = np.arange(len(given))
-        written = (first + every * bits.strides[0] for first, bits in zip(addresses_of(packed), packed, strict=True))
+        written = (
+            first + every * bits.strides[0]
+            for first, bits in zip(addresses_of(packed), packed, strict=True)
+        )
         bits = np.stack([addresses_of(given), *written], axis=1)
         constants = self._layers.first, self._layers.at, self._at, self._shapes
         self._layers.run(0, len(given[0]), 0, *constants, bits, self._fired, 0, PLAIN, NO_ARRIVALS)
 
 
 def alike(layers: Sequence[LayerInput]) -> bool:
-    """True if all are of one type to numba, as :func:`run_layers` takes them: arrays have several layouts."""
+    """True if all are of one type to numba, as :func:`run_layers` takes them: arrays have several
+    layouts.
+    """
     return len({typeof(layer) for layer in layers}) == 1  # type: ignore[no-untyped-call]
 
 
@@ -153,11 +187,12 @@ def run_layers(
 ) -> None:
     """Simulate B samples from step `start` to `stop`, S steps of a layer at a time.
 
-    `like` is any layer, for its type. The others are addresses: of what :func:`freeze` wrote of each layer, of memory
-    for S steps of what layers of even and of odd number read, and of the bits (T, bytes) of the input and of each
-    layer, a row for each sample. `fired`, (S, N) bool, is memory for the spikes of the last layer. One layer may be
-    given without bits of its input, for one sample and S steps; then `maps` are those of its sources, none where its
-    current stays as it is, its rows begin at `top`, and its bits are of these steps alone, 0 for none. With more `todo`
+    `like` is any layer, for its type. The others are addresses: of what :func:`freeze` wrote of
+    each layer, of memory for S steps of what layers of even and of odd number read, and of the bits
+    (T, bytes) of the input and of each layer, a row for each sample. `fired`, (S, N) bool, is
+    memory for the spikes of the last layer. One layer may be given without bits of its input, for
+    one sample and S steps; then `maps` are those of its sources, none where its current stays as it
+    is, its rows begin at `top`, and its bits are of these steps alone, 0 for none. With more `todo`
     than PLAIN, it is a layer whose inputs are `frozen`, and `arrivals` have their sources.
     """
     layers = len(shapes) - 1
@@ -168,12 +203,18 @@ def run_layers(
             steps, source = len(now), (len(now), shapes[0, 0], shapes[0, 1], shapes[0, 2])
             if not alone:
                 size = (source[1] * source[2] * source[3] + 7) // 8
-                unpack_spikes(bits_at(bits[sample, 0] + first * size, (steps, size)), maps_at(maps[0], source))
+                unpack_spikes(
+                    bits_at(bits[sample, 0] + first * size, (steps, size)), maps_at(maps[0], source)
+                )
             for number in range(layers):
                 layer: Any = _load(frozen[number], like)  # type: ignore[call-arg]
                 target = steps, shapes[number + 1, 0], shapes[number + 1, 1], shapes[number + 1, 2]
                 size, place = (target[1] * target[2] * target[3] + 7) // 8, (top, target[1])
-                spikes = now.reshape(target) if number + 1 == layers else maps_at(maps[(number + 1) % 2], target)
+                spikes = (
+                    now.reshape(target)
+                    if number + 1 == layers
+                    else maps_at(maps[(number + 1) % 2], target)
+                )
                 if alone:
                     packed = bits_at(bits[sample, 0], (steps, size if bits[sample, 0] else 0))
                 else:
@@ -198,12 +239,24 @@ def run_layer(
     place: tuple[int, int],
     packed: NDArray[np.uint8],
 ) -> None:
-    """:meth:`.layer.LayerKernel.run` of any layer: `todo` is ADVANCE, ADD or both; `arrivals` are :class:`Arrival`."""
+    """:meth:`.layer.LayerKernel.run` of any layer: `todo` is ADVANCE, ADD or both; `arrivals` are
+    :class:`Arrival`.
+    """
     _, dynamics, current, membrane, synaptic, _ = layer
     top, bottom = place[0], place[0] + len(membrane)
     for i in range(len(fired)):
         if todo & ADVANCE:
-            advance(start + i, rest, dynamics, current, membrane, synaptic, fired[i, top:bottom], place, packed[i])
+            advance(
+                start + i,
+                rest,
+                dynamics,
+                current,
+                membrane,
+                synaptic,
+                fired[i, top:bottom],
+                place,
+                packed[i],
+            )
         row = 0
         while row < len(arrivals) and todo & ADD:
             number, kind, sign = arrivals[row, 0], arrivals[row, 1], arrivals[row, 2]
@@ -228,7 +281,14 @@ def run_layer(
                 row = values
             elif kind == RELAY:
                 places = arrivals[row, 9], arrivals[row, 10], arrivals[row, 11]
-                add_relayed(maps_at(address, shape)[i, top:bottom], arrivals[row, 12], places, further, sign, target)
+                add_relayed(
+                    maps_at(address, shape)[i, top:bottom],
+                    arrivals[row, 12],
+                    places,
+                    further,
+                    sign,
+                    target,
+                )
             else:
                 add(maps_at(address, shape)[i], synapses, scratch, further, sign, target)
                 if last and scratch.unpooled.size:

@@ -18,16 +18,19 @@ from spikesam.backends.event.kernels.tiles import HOW
 
 HERE = Path(__file__).parent
 
-# Numba counts the references to every array that a function gets, takes a part of, or gives back. That takes as long
-# as a small layer does, threads that use the same weights wait for each other at it, and LLVM moves nothing across it.
-# A function that makes no array needs none of it, but cannot give one back either. One that makes arrays must say so,
-# since a function that says nothing is compiled as its caller is.
+# Numba counts the references to every array that a function gets, takes a part of, or gives back.
+# That takes as long as a small layer does, threads that use the same weights wait for each other at
+# it, and LLVM moves nothing across it. A function that makes no array needs none of it, but cannot
+# give one back either. One that makes arrays must say so, since a function that says nothing is
+# compiled as its caller is.
 LEAN: Any = {"nogil": True, "_nrt": False, "no_cfunc_wrapper": True}
 MAKING_ARRAYS: Any = LEAN | {"_nrt": True}
 
 
 class _Part(JITCodeLibrary):
-    """Code that becomes a part of other functions, which optimise it as their own, and no machine code by itself."""
+    """Code that becomes a part of other functions, which optimise it as their own, and no machine
+    code by itself.
+    """
 
     def _optimize_functions(self, module: Any) -> None:
         """Not yet: the functions that they become parts of are optimised."""
@@ -87,8 +90,9 @@ _times_named: Counter[tuple[str, str]] = Counter()
 def _part(options: Any) -> Callable[[Callable[..., Any]], Any]:
     """A decorator for what only compiled functions call: Python must not.
 
-    Functions that a function makes, one for each size, get names of their own. Numba tells them apart by a number that
-    it counts anew in each process, and code that two processes cached would take one for another, and write anywhere.
+    Functions that a function makes, one for each size, get names of their own. Numba tells them
+    apart by a number that it counts anew in each process, and code that two processes cached would
+    take one for another, and write anywhere.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
@@ -100,14 +104,20 @@ def _part(options: Any) -> Callable[[Callable[..., Any]], Any]:
     return decorate
 
 
-internal, internal_making_arrays, inlined = _part(LEAN), _part(MAKING_ARRAYS), _part(LEAN | {"forceinline": True})
+internal, internal_making_arrays, inlined = (
+    _part(LEAN),
+    _part(MAKING_ARRAYS),
+    _part(LEAN | {"forceinline": True}),
+)
 
 
 def compiled(function: Callable[..., Any]) -> Any:
-    """`numba.njit` without Python's lock, cached on disk under a name that changes with the kernels' sources.
+    """`numba.njit` without Python's lock, cached on disk under a name that changes with the
+    kernels' sources.
 
-    Numba itself looks at the file of a function alone, not at those of the functions it calls. After a change to one of
-    these it would go on running the old machine code, on data that may be laid out anew.
+    Numba itself looks at the file of a function alone, not at those of the functions it calls.
+    After a change to one of these it would go on running the old machine code, on data that may be
+    laid out anew.
     """
     return _cached(function, LEAN | WHOLE)
 
@@ -134,9 +144,11 @@ def _cached(function: Callable[..., Any], options: Any) -> Any:
 
 @lru_cache(maxsize=1)
 def sources_digest() -> str:
-    """SHA-256, shortened, of every file of this package and of the network, whose constants are compiled in.
+    """SHA-256, shortened, of every file of this package and of the network, whose constants are
+    compiled in.
 
-    And of what the kernel of the system allows, which numba does not see as it does what the CPU has.
+    And of what the kernel of the system allows, which numba does not see as it does what the CPU
+    has.
     """
     digest = hashlib.sha256(repr(HOW).encode())
     network = HERE.parents[1] / "network"

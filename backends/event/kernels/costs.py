@@ -1,7 +1,9 @@
-"""The cheaper of adding and multiplying, by the time that either takes on this machine, measured at first use.
+"""The cheaper of adding and multiplying, by the time that either takes on this machine, measured at
+first use.
 
-What is measured is one layer, small enough for the cache, of as many outputs as a row of weights has: a few
-milliseconds, once a process. It is the same whole layer each time, so what is not synapses cancels.
+What is measured is one layer, small enough for the cache, of as many outputs as a row of weights
+has: a few milliseconds, once a process. It is the same whole layer each time, so what is not
+synapses cancels.
 """
 
 from __future__ import annotations
@@ -46,7 +48,8 @@ class Seconds(NamedTuple):
     Parameters
     ----------
     row : adding a row of weights
-    pixel : how much longer adding at a position takes than multiplying, for each block of outputs, spikes or not
+    pixel : how much longer adding at a position takes than multiplying, for each block of outputs,
+    spikes or not
     neuron : counting its spikes, and whatever else products take beside themselves
     product : an instruction, or all of AMX for two tiles of counts, and the loads for them
     """
@@ -58,7 +61,12 @@ class Seconds(NamedTuple):
 
 
 def costs_of(
-    products: Products, weights: NDArray[Any], size: int, seen: Pair, positions: Pair, make: Callable[..., Kernel]
+    products: Products,
+    weights: NDArray[Any],
+    size: int,
+    seen: Pair,
+    positions: Pair,
+    make: Callable[..., Kernel],
 ) -> Costs:
     """Of a layer's synapses.
 
@@ -82,7 +90,8 @@ def costs_of(
 
 
 def instructions(products: Products, positions: Pair, across: int) -> int:
-    """How many instructions the products of a step take; or those of several steps, with AMX and tiles of one pixel.
+    """How many instructions the products of a step take; or those of several steps, with AMX and
+    tiles of one pixel.
 
     Parameters
     ----------
@@ -92,9 +101,16 @@ def instructions(products: Products, positions: Pair, across: int) -> int:
     rows, columns = positions
     lanes = products.weights.shape[3]
     if HOW is AMX:
-        return rows * -(-columns // (2 * across)) * products.weights.size // (lanes * GROUP * HOW.groups)
+        return (
+            rows
+            * -(-columns // (2 * across))
+            * products.weights.size
+            // (lanes * GROUP * HOW.groups)
+        )
     several, single = divmod(columns, HOW.tiles[lanes])
-    pixels = rows * (several * HOW.tiles[lanes] + 2 * single)  # weights are loaded for one pixel alone
+    pixels = rows * (
+        several * HOW.tiles[lanes] + 2 * single
+    )  # weights are loaded for one pixel alone
     return pixels * products.weights.size // (HOW.lanes * GROUP)
 
 
@@ -121,13 +137,17 @@ def measured(outputs: int, make: Callable[..., Kernel]) -> Seconds:
     steps = max(STEPS, 4)
     draws = rng.random((steps, *sides, CHANNELS))
     few, many = draws < 1 / CHANNELS, draws < 1 / 8
-    silent, added_few, added_many = (shortest(adding, spikes) for spikes in (few & False, few, many))
+    silent, added_few, added_many = (
+        shortest(adding, spikes) for spikes in (few & False, few, many)
+    )
     nine, one = (shortest(kernel, few) - silent for kernel in (multiply, multiply_narrow))
     pooled = shortest(multiply_pooled, few) - shortest(adding_pooled, few & False)
     row = max((added_many - added_few) / (9 * (many.sum() - few.sum())), 1e-12)
     pixel = (added_few - silent - 9 * few.sum() * row) / (steps * SIDE * SIDE)
     times, small = 1 if HOW is AMX else steps, SIDE // POOL
-    in_nine, in_one = (times * instructions(each.products, sides, 1) for each in (multiply, multiply_narrow))
+    in_nine, in_one = (
+        times * instructions(each.products, sides, 1) for each in (multiply, multiply_narrow)
+    )
     product = max(nine - one, 0.0) / (in_nine - in_one)
     one -= in_one * product  # what is left is of neurons in front of the pooling, and of positions
     pooled -= times * instructions(multiply_pooled.products, (small, small), 1) * product

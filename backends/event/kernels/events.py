@@ -1,8 +1,9 @@
 """Spikes as bytes -> lists of who fired, and bits for the file.
 
-Both look at 64 neurons at a time: one vector comparison makes a word of them, and only its set bits are visited. A loop
-whose end depends on the spikes costs as much as several events, since the processor guesses it wrong; so events are
-listed and copied a few at a time, whether there are so many or not, and what is surplus is overwritten by the next.
+Both look at 64 neurons at a time: one vector comparison makes a word of them, and only its set bits
+are visited. A loop whose end depends on the spikes costs as much as several events, since the
+processor guesses it wrong; so events are listed and copied a few at a time, whether there are so
+many or not, and what is surplus is overwritten by the next.
 """
 
 from __future__ import annotations
@@ -18,7 +19,12 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 from numpy.typing import NDArray
 
-from spikesam.backends.event.kernels.compiled import entry, inlined, internal, internal_making_arrays
+from spikesam.backends.event.kernels.compiled import (
+    entry,
+    inlined,
+    internal,
+    internal_making_arrays,
+)
 from spikesam.backends.event.kernels.tiles import FEATURES
 
 WORD = 64
@@ -29,7 +35,9 @@ COPIED = 16
 
 @intrinsic
 def trailing_zeros(_: Any, word: Any) -> tuple[Any, Callable[..., Any]]:
-    """Position of the lowest set bit, 64 if there is none: one machine instruction, which numba has no name for."""
+    """Position of the lowest set bit, 64 if there is none: one machine instruction, which numba has
+    no name for.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), False))
@@ -49,13 +57,17 @@ def popcount(_: Any, word: Any) -> tuple[Any, Callable[..., Any]]:
 
 @intrinsic
 def load_word(_: Any, spikes: Any, first: Any) -> tuple[Any, Callable[..., Any]]:
-    """Bit i is spikes[first + i], for 64 neighbours of a flat bool array: a vector load and a comparison."""
+    """Bit i is spikes[first + i], for 64 neighbours of a flat bool array: a vector load and a
+    comparison.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
         vector = ir.VectorType(ir.IntType(8), WORD)
         pointer = builder.bitcast(builder.gep(array.data, [arguments[1]]), vector.as_pointer())
-        fired = builder.icmp_unsigned("!=", builder.load(pointer, align=1), ir.Constant(vector, None))
+        fired = builder.icmp_unsigned(
+            "!=", builder.load(pointer, align=1), ir.Constant(vector, None)
+        )
         return builder.bitcast(fired, ir.IntType(WORD))
 
     return types.uint64(spikes, types.int64), generate
@@ -97,7 +109,8 @@ def bytes_of(spikes: NDArray[Any], first: int) -> Any:
 
 
 def array_at(dtype: Any, sides: int) -> Any:
-    """A function that gives the C-contiguous array at an address, which the caller keeps alive, of a shape.
+    """A function that gives the C-contiguous array at an address, which the caller keeps alive, of
+    a shape.
 
     So any number of arrays are passed. Numba's own carray counts references.
     """
@@ -150,7 +163,9 @@ def store_word(_: Any, word: Any, packed: Any, first: Any) -> tuple[Any, Callabl
 
 @inlined
 def store_bits(word: Any, packed: NDArray[np.uint8], first: int, size: int) -> None:
-    """Write bit i of a word as the file's bit i of packed[first : first + size], for a size of at most 8."""
+    """Write bit i of a word as the file's bit i of packed[first : first + size], for a size of at
+    most 8.
+    """
     ordered: Any = reverse_bits(word)  # type: ignore[call-arg]
     if size == 8:
         store_word(ordered, packed, first)
@@ -161,13 +176,17 @@ def store_bits(word: Any, packed: NDArray[np.uint8], first: int, size: int) -> N
 
 @intrinsic
 def store_spikes(_: Any, word: Any, spikes: Any, first: Any) -> tuple[Any, Callable[..., Any]]:
-    """spikes[first + i] = bit i of a word, for 64 neighbours of a flat bool array; undoes :func:`load_word`."""
+    """spikes[first + i] = bit i of a word, for 64 neighbours of a flat bool array; undoes
+    :func:`load_word`.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         data = context.make_array(signature.args[1])(context, builder, arguments[1]).data
         bits, bytes_ = (ir.VectorType(ir.IntType(size), WORD) for size in (1, 8))
         fired = builder.zext(builder.bitcast(arguments[0], bits), bytes_)
-        builder.store(fired, builder.bitcast(builder.gep(data, [arguments[2]]), bytes_.as_pointer()), align=1)
+        builder.store(
+            fired, builder.bitcast(builder.gep(data, [arguments[2]]), bytes_.as_pointer()), align=1
+        )
         return context.get_dummy_value()
 
     return types.void(word, spikes, types.int64), generate
@@ -212,7 +231,9 @@ def _everywhere(builder: Any, number: Any, vector: Any) -> Any:
 def compress_word(
     _: Any, word: Any, channels: Any, first: Any, events: Any, count: Any
 ) -> tuple[Any, Callable[..., Any]]:
-    """:func:`list_word`, with an instruction that moves those of 64 bytes together whose bits are set."""
+    """:func:`list_word`, with an instruction that moves those of 64 bytes together whose bits are
+    set.
+    """
     bytes_, integers = ir.VectorType(ir.IntType(8), WORD), ir.VectorType(ir.IntType(32), COPIED)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -223,15 +244,24 @@ def compress_word(
             data = context.make_array(signature.args[1])(context, builder, given).data
             channels = builder.load(builder.bitcast(data, bytes_.as_pointer()), align=1)
         kind: Any = ir.FunctionType(bytes_, [bytes_, bytes_, fired.type])
-        compress = builder.module.declare_intrinsic("llvm.x86.avx512.mask.compress.v64i8", fnty=kind)
+        compress = builder.module.declare_intrinsic(
+            "llvm.x86.avx512.mask.compress.v64i8", fnty=kind
+        )
         listed = builder.call(compress, [channels, ir.Constant(bytes_, None), fired])
-        data, added = context.make_array(signature.args[3])(context, builder, arguments[3]).data, None
+        data, added = (
+            context.make_array(signature.args[3])(context, builder, arguments[3]).data,
+            None,
+        )
 
         def store(part: int) -> None:
-            places = ir.Constant(ir.VectorType(ir.IntType(32), COPIED), list(range(part, part + COPIED)))
+            places = ir.Constant(
+                ir.VectorType(ir.IntType(32), COPIED), list(range(part, part + COPIED))
+            )
             some = builder.zext(builder.shuffle_vector(listed, listed, places), integers)
             place = builder.gep(data, [builder.add(count, ir.Constant(ir.IntType(WORD), part))])
-            builder.store(builder.add(some, added), builder.bitcast(place, integers.as_pointer()), align=4)
+            builder.store(
+                builder.add(some, added), builder.bitcast(place, integers.as_pointer()), align=4
+            )
 
         number, added = builder.ctpop(word), _everywhere(builder, first, integers)
         store(0)
@@ -260,21 +290,28 @@ def visit_word(word: Any, channels: Any, first: int, events: NDArray[np.int32], 
 
 
 list_word: Any = compress_word if "+avx512vbmi2" in FEATURES else visit_word
-"""Write, from events[count] on, the channels of a word's set bits, of which the first has `first`: how many there are.
+"""Write, from events[count] on, the channels of a word's set bits, of which the first has `first`:
+how many there are.
 
-The bits are of neighbouring channels, None, or of those that 64 bytes say. Up to 64 events are written, whatever they
-hold.
+The bits are of neighbouring channels, None, or of those that 64 bytes say. Up to 64 events are
+written, whatever they hold.
 """
 
 
 @internal
 def list_events(
-    spikes: NDArray[np.bool_], fired: bool, pool: tuple[int, int], events: NDArray[np.int32], ends: NDArray[np.int32]
+    spikes: NDArray[np.bool_],
+    fired: bool,
+    pool: tuple[int, int],
+    events: NDArray[np.int32],
+    ends: NDArray[np.int32],
 ) -> int:
-    """List the neurons of (H, W, C) that fired, or those that did not, by the pooled pixel they belong to: how many.
+    """List the neurons of (H, W, C) that fired, or those that did not, by the pooled pixel they
+    belong to: how many.
 
-    `events` (H·W·C + WORD,) int32 gets the channel of every event, pooled row by row and pixel by pixel; those of
-    pooled pixel (Y, X) are events[ends[Y, X] : ends[Y, X+1]], `ends` being (H/y, W/x + 1) int32.
+    `events` (H·W·C + WORD,) int32 gets the channel of every event, pooled row by row and pixel by
+    pixel; those of pooled pixel (Y, X) are events[ends[Y, X] : ends[Y, X+1]], `ends` being (H/y,
+    W/x + 1) int32.
     """
     height, width, channels = spikes.shape
     flat = spikes.reshape(-1)
@@ -306,7 +343,8 @@ def list_narrow(
     events: NDArray[np.int32],
     ends: NDArray[np.int32],
 ) -> int:
-    """:func:`list_events` where pixels have few channels: a word of bits holds those of as many pixels as fit.
+    """:func:`list_events` where pixels have few channels: a word of bits holds those of as many
+    pixels as fit.
 
     `flip` are all bits where silent neurons are listed.
     """
@@ -345,12 +383,16 @@ def list_narrow(
 def copy_events(
     _: Any, events: Any, first: Any, offset: Any, units: Any, copies: Any, place: Any
 ) -> tuple[Any, Callable[..., Any]]:
-    """copies[place + i] = (events[first + i] + offset) · units for COPIED neighbours, in a few vector instructions."""
+    """copies[place + i] = (events[first + i] + offset) · units for COPIED neighbours, in a few
+    vector instructions.
+    """
     vector = ir.VectorType(ir.IntType(32), COPIED)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         def pointer(array: int, place: int) -> Any:
-            data = context.make_array(signature.args[array])(context, builder, arguments[array]).data
+            data = context.make_array(signature.args[array])(
+                context, builder, arguments[array]
+            ).data
             return builder.bitcast(builder.gep(data, [arguments[place]]), vector.as_pointer())
 
         offset, units = (_everywhere(builder, number, vector) for number in arguments[2:4])
@@ -373,11 +415,12 @@ def list_window(
     count: int,
     starts: NDArray[np.int32],
 ) -> None:
-    """List the events of neighbouring rows column by column, as a kernel that moves along them meets them.
+    """List the events of neighbouring rows column by column, as a kernel that moves along them
+    meets them.
 
-    The `rows` begin at `top`, which may lie outside the map. `window` int32 gets, from `count` on, `units` times
-    (X·rows + Y - top)·C + c of the events at pooled pixel (Y, X), and has room for COPIED more; those of column X are
-    window[starts[X] : starts[X + 1]].
+    The `rows` begin at `top`, which may lie outside the map. `window` int32 gets, from `count` on,
+    `units` times (X·rows + Y - top)·C + c of the events at pooled pixel (Y, X), and has room for
+    COPIED more; those of column X are window[starts[X] : starts[X + 1]].
     """
     width = ends.shape[1] - 1
     above, below = max(0, top), min(len(ends), top + rows)
@@ -394,11 +437,14 @@ def list_window(
 
 
 @internal
-def pack_spikes(spikes: NDArray[np.bool_], place: tuple[int, int], packed: NDArray[np.uint8]) -> None:
-    """Write `np.packbits` of a map (H, W, C) in the file's order, or of some of its rows, whose bits fill whole bytes.
+def pack_spikes(
+    spikes: NDArray[np.bool_], place: tuple[int, int], packed: NDArray[np.uint8]
+) -> None:
+    """Write `np.packbits` of a map (H, W, C) in the file's order, or of some of its rows, whose
+    bits fill whole bytes.
 
-    `place` is the first of these rows, and how many the map has. `packed` (⌈C·H·W/8⌉,) holds big-endian bits of (C, H,
-    W) in C-order, with pad bits zero; or is empty.
+    `place` is the first of these rows, and how many the map has. `packed` (⌈C·H·W/8⌉,) holds
+    big-endian bits of (C, H, W) in C-order, with pad bits zero; or is empty.
     """
     if not len(packed):
         return
@@ -416,11 +462,13 @@ def pack_spikes(spikes: NDArray[np.bool_], place: tuple[int, int], packed: NDArr
 
 
 @internal_making_arrays
-def pack_squares(flat: NDArray[np.bool_], start: int, pixels: int, channels: int, packed: NDArray[np.uint8]) -> None:
+def pack_squares(
+    flat: NDArray[np.bool_], start: int, pixels: int, channels: int, packed: NDArray[np.uint8]
+) -> None:
     """Turn squares of 64 pixels by 64 channels, a word for each pixel, to a word for each channel.
 
-    Where channels are few, a word holds as many pixels as fit, each 64 behind the one before. `start` and `pixels` are
-    the number of the first pixel, and how many the map has.
+    Where channels are few, a word holds as many pixels as fit, each 64 behind the one before.
+    `start` and `pixels` are the number of the first pixel, and how many the map has.
     """
     square = np.empty(WORD, np.uint64)
     some = len(flat) // channels
@@ -450,7 +498,9 @@ def pack_squares(flat: NDArray[np.bool_], start: int, pixels: int, channels: int
 
 @internal
 def transpose(square: NDArray[np.uint64]) -> None:
-    """Swap rows and columns of 64 words of 64 bits, by halves of words, then halves of these, down to single bits."""
+    """Swap rows and columns of 64 words of 64 bits, by halves of words, then halves of these, down
+    to single bits.
+    """
     side, mask = WORD // 2, np.uint64(0xFFFFFFFF)
     while side:
         shift = np.uint64(side)
@@ -464,7 +514,9 @@ def transpose(square: NDArray[np.uint64]) -> None:
 
 
 @internal
-def pack_one_by_one(flat: NDArray[np.bool_], pixels: int, channels: int, packed: NDArray[np.uint8]) -> None:
+def pack_one_by_one(
+    flat: NDArray[np.bool_], pixels: int, channels: int, packed: NDArray[np.uint8]
+) -> None:
     """Only the neurons that fired."""
     packed[:] = 0
     for pixel in range(pixels):
@@ -479,7 +531,9 @@ def pack_one_by_one(flat: NDArray[np.bool_], pixels: int, channels: int, packed:
 
 @internal
 def unpack_spikes(packed: NDArray[np.uint8], spikes: NDArray[np.bool_]) -> None:
-    """Undo :func:`pack_spikes` for several steps: (S, ⌈C·H·W/8⌉) uint8 -> (S, H, W, C) bool, written."""
+    """Undo :func:`pack_spikes` for several steps: (S, ⌈C·H·W/8⌉) uint8 -> (S, H, W, C) bool,
+    written.
+    """
     steps, height, width, channels = spikes.shape
     pixels = height * width
     if pixels == 1:  # the channels of a pixel lie in memory as the pixels of a channel do

@@ -1,4 +1,6 @@
-"""One layer, laid out for the kernels: its weights and neurons, the memory of a sample, and its parts for threads."""
+"""One layer, laid out for the kernels: its weights and neurons, the memory of a sample, and its
+parts for threads.
+"""
 
 from __future__ import annotations
 
@@ -32,19 +34,31 @@ from spikesam.backends.event.kernels.products import Costs, Products
 from spikesam.backends.event.kernels.relay import joined_gains, relay_of
 from spikesam.backends.event.kernels.steps import KernelSynapses, LayerInput, Scratch, addresses_of
 from spikesam.backends.event.kernels.synapses import lay_out, room_for
-from spikesam.backends.network import LIF, NO_POOLING, PIXEL_LIMIT, FixedLIF, Input, Layer, Shape, Sides, pair
+from spikesam.backends.network import (
+    LIF,
+    NO_POOLING,
+    PIXEL_LIMIT,
+    FixedLIF,
+    Input,
+    Layer,
+    Shape,
+    Sides,
+    pair,
+)
 from spikesam.backends.network.inputs import WHOLE
 
 NONE = (1, 1)  # sides of no pooling
 NO_BITS = np.zeros(1, np.int64)  # the address of none
-LEAST = 5_000_000  # products a step of a part of a layer; where there are fewer, threads take longer to meet
+# products a step of a part of a layer; where there are fewer, threads take longer to meet
+LEAST = 5_000_000
 
 
 Call = Callable[[NDArray[np.uint8] | None], None]  # is given room for packed bits
 
 
 class State(NamedTuple):
-    """The memory that one sample changes in a layer, and scratch memory; made by :meth:`LayerKernel.rest`.
+    """The memory that one sample changes in a layer, and scratch memory; made by
+    :meth:`LayerKernel.rest`.
 
     Parameters
     ----------
@@ -59,13 +73,14 @@ class State(NamedTuple):
 
 
 class LayerKernel:
-    """A layer of a network, laid out for the kernels. It holds constants only, so several threads may use it.
+    """A layer of a network, laid out for the kernels. It holds constants only, so several threads
+    may use it.
 
     A dense layer is a convolution whose kernel is as large as its pooled map.
 
-    What arrives at a layer is one map of spikes for each source of each input: those of the first input in their order,
-    then those of the second, and so on. A source with delay d gives the spikes of d - 1 steps before the step that has
-    just been computed: they act in the next one.
+    What arrives at a layer is one map of spikes for each source of each input: those of the first
+    input in their order, then those of the second, and so on. A source with delay d gives the
+    spikes of d - 1 steps before the step that has just been computed: they act in the next one.
 
     Parameters
     ----------
@@ -79,7 +94,9 @@ class LayerKernel:
     packs : whether it writes bits; not so a part whose first bit may lie amid a byte
     """
 
-    def __init__(self, layer: Layer, *shapes: Shape, costs: Costs | None = None, driven: Collection[int] = ()) -> None:
+    def __init__(
+        self, layer: Layer, *shapes: Shape, costs: Costs | None = None, driven: Collection[int] = ()
+    ) -> None:
         neuron, inputs = layer.spiking_neuron, layer.inputs
         self.shapes = [each.arriving(shape) for each, shape in zip(inputs, shapes, strict=True)]
         self.counted = {
@@ -87,12 +104,18 @@ class LayerKernel:
             for number, (each, seen) in enumerate(zip(inputs, self.shapes, strict=True))
             if each.heads and not each.of_bits(seen[0])
         }
-        self.heads = [0 if number in self.counted else each.heads for number, each in enumerate(inputs)]
+        self.heads = [
+            0 if number in self.counted else each.heads for number, each in enumerate(inputs)
+        ]
         self.summed = [each.current_sum for each in inputs]
         self.spreads = [each.spread for each in inputs for _ in each.sources or [None]]
         self.signs = [[source.sign for source in each.sources] or [1] for each in inputs]
-        self.signs = [[1] if number in self.counted else signs for number, signs in enumerate(self.signs)]
-        self.relays = [relay_of(each, shape) for each, shape in zip(inputs, self.shapes, strict=True)]
+        self.signs = [
+            [1] if number in self.counted else signs for number, signs in enumerate(self.signs)
+        ]
+        self.relays = [
+            relay_of(each, shape) for each, shape in zip(inputs, self.shapes, strict=True)
+        ]
         self.joined = None if driven else joined_gains(neuron, inputs, self.relays)
         self.synapses = [
             None if self.joined is not None else _laid_out(each, shape, costs)
@@ -101,12 +124,21 @@ class LayerKernel:
         self.packs = True
         outputs, rows, columns = inputs[0].output_shape(shapes[0])
         self.output_shape, self.rows, self.height = (rows, columns, outputs), slice(0, rows), rows
-        largest = inputs[0].counted(self.shapes[0]) if inputs[0].heads else inputs[0].largest_current
-        largest *= math.prod(inputs[0].unpooled_shape(shapes[0])[1:]) if inputs[0].current_sum else 1
+        largest = (
+            inputs[0].counted(self.shapes[0]) if inputs[0].heads else inputs[0].largest_current
+        )
+        largest *= (
+            math.prod(inputs[0].unpooled_shape(shapes[0])[1:]) if inputs[0].current_sum else 1
+        )
         if self.joined is not None:
-            inputs, largest = (Input(None, gain=self.joined),), max(each.largest_current for each in inputs)
+            inputs, largest = (
+                (Input(None, gain=self.joined),),
+                max(each.largest_current for each in inputs),
+            )
         self.dynamics = dynamics_of(neuron, inputs, largest * (PIXEL_LIMIT if driven else 1))
-        self.dtype = np.int32 if isinstance(neuron, FixedLIF) else np.float32  # of currents, membranes
+        self.dtype = (
+            np.int32 if isinstance(neuron, FixedLIF) else np.float32
+        )  # of currents, membranes
 
     @property
     def products(self) -> Products:
@@ -117,8 +149,8 @@ class LayerKernel:
     def parts(self, most: int) -> list[LayerKernel]:
         """Kernels of some rows each, up to `most`, which threads may run at the same time.
 
-        Their bits share no byte, or they leave them to be packed, see :attr:`packs`; and they are so few that they are
-        worth it.
+        Their bits share no byte, or they leave them to be packed, see :attr:`packs`; and they are
+        so few that they are worth it.
         """
         height, width, outputs = self.output_shape
         rows = 8 // math.gcd(8, width)  # whose bits fill whole bytes
@@ -138,7 +170,9 @@ class LayerKernel:
         return part
 
     def pack(self, fired: NDArray[np.bool_], packed: NDArray[np.uint8]) -> None:
-        """Write the bits of several steps that parts left, see :attr:`packs`; arrays as of :meth:`run`."""
+        """Write the bits of several steps that parts left, see :attr:`packs`; arrays as of
+        :meth:`run`.
+        """
         packed[:] = np.packbits(np.moveaxis(fired, -1, 1).reshape(len(fired), -1), axis=-1)
 
     def rest(self) -> State:
@@ -149,27 +183,46 @@ class LayerKernel:
         synaptic = np.zeros(self.output_shape if self.dynamics.apart else (0, 0, 0), self.dtype)
         shared = self.dynamics, current, membrane, synaptic
         synapses = (each or NO_SYNAPSES[self.dtype] for each in self.synapses)
-        inputs = [LayerInput(each, *shared, self._scratch(number)) for number, each in enumerate(synapses)]
+        inputs = [
+            LayerInput(each, *shared, self._scratch(number)) for number, each in enumerate(synapses)
+        ]
         return State(current, membrane, Inputs(inputs))
 
     def _scratch(self, number: int) -> Scratch:
         """The room for an input."""
         synapses, heads = self.synapses[number] or NO_SYNAPSES[self.dtype], self.heads[number]
-        shape, several = self.shapes[number] if self.synapses[number] else (1, 1, 1), self.signs[number] != [1]
+        shape, several = (
+            self.shapes[number] if self.synapses[number] else (1, 1, 1),
+            self.signs[number] != [1],
+        )
         top, bottom = synapses.rows
         channels, height, width = _pooled((shape[0], bottom - top, shape[2]), synapses.spike_pool)
         unpooled, nothing = synapses.positions, (0, 0, 0)
-        apart = synapses.windows != NO_POOLING or self.summed[number] or unpooled[2] < self.output_shape[2]
+        apart = (
+            synapses.windows != NO_POOLING
+            or self.summed[number]
+            or unpooled[2] < self.output_shape[2]
+        )
         return Scratch(
             room_for(synapses.weights, (channels, height, width)),
-            np.zeros((height, width, channels) if synapses.spike_pool != NONE else nothing, np.bool_),
+            np.zeros(
+                (height, width, channels) if synapses.spike_pool != NONE else nothing, np.bool_
+            ),
             np.zeros(unpooled if self.synapses[number] and apart else nothing, self.dtype),
             np.zeros(unpooled if several else nothing, self.dtype),
             attention_room(self.shapes[number][0] // 3 // heads if heads else 0),
         )
 
-    def advance(self, t: int, state: State, fired: NDArray[np.bool_], packed: NDArray[np.uint8], rest: int = 0) -> None:
-        """Bring the neurons to step t of a sample; at that of `rest` they rest, whatever was before.
+    def advance(
+        self,
+        t: int,
+        state: State,
+        fired: NDArray[np.bool_],
+        packed: NDArray[np.uint8],
+        rest: int = 0,
+    ) -> None:
+        """Bring the neurons to step t of a sample; at that of `rest` they rest, whatever was
+        before.
 
         Parameters
         ----------
@@ -183,7 +236,8 @@ class LayerKernel:
 
         Parameters
         ----------
-        arrived : (H, W, C) bool of each source; or the current itself, (H', W', C') of its type, of an input of one
+        arrived : (H, W, C) bool of each source; or the current itself, (H', W', C') of its type, of
+        an input of one
             source; None leaves the current of its input as it is
         """
         room = np.empty((1, self.height, *self.output_shape[1:]), np.bool_)
@@ -193,20 +247,27 @@ class LayerKernel:
     def _spread(self, arrived: Sequence[NDArray[Any] | None]) -> list[NDArray[Any] | None]:
         """Spikes of each source, (S, H, W, C), as their inputs see them."""
         found = list(arrived)
-        for number, ((channels, rows, columns), spikes) in enumerate(zip(self.spreads, arrived, strict=True)):
+        for number, ((channels, rows, columns), spikes) in enumerate(
+            zip(self.spreads, arrived, strict=True)
+        ):
             if spikes is not None and (channels, rows, columns) != WHOLE:
                 found[number] = spikes.repeat(rows, -3).repeat(columns, -2).repeat(channels, -1)
         return self._multiplied(found) if self.counted else found
 
     def _multiplied(self, arrived: Sequence[NDArray[Any] | None]) -> list[NDArray[Any] | None]:
-        """Currents in place of the spikes of q, k and v where these are counts, or v has channels of its own."""
+        """Currents in place of the spikes of q, k and v where these are counts, or v has channels
+        of its own.
+        """
         following, found = iter(arrived), list[NDArray[Any] | None]()
         for number, signs in enumerate(self.signs):
             given = self.counted.get(number)
             sources = [next(following) for _ in (given.sources if given else signs)]
             if given and sources[0] is not None:
                 each = [np.sum(same, axis=0, dtype=np.float32) for same in given.summands(sources)]
-                of_heads = (maps.reshape(len(maps), -1, given.heads, maps.shape[-1] // given.heads) for maps in each)
+                of_heads = (
+                    maps.reshape(len(maps), -1, given.heads, maps.shape[-1] // given.heads)
+                    for maps in each
+                )
                 query, key, value = (maps.swapaxes(1, 2) for maps in of_heads)
                 products = (query @ (key.swapaxes(2, 3) @ value)).swapaxes(1, 2)
                 sources = [products.reshape(each[2].shape).astype(self.dtype)]
@@ -221,7 +282,9 @@ class LayerKernel:
     @property
     def plain(self) -> bool:
         """True if the layer has one input, of synapses, whose sources have sign 1."""
-        return len(self.synapses) == 1 and self.synapses[0] is not None and set(self.signs[0]) == {1}
+        return (
+            len(self.synapses) == 1 and self.synapses[0] is not None and set(self.signs[0]) == {1}
+        )
 
     def run(
         self,
@@ -236,11 +299,13 @@ class LayerKernel:
 
         Parameters
         ----------
-        start, rest : number of the first of them, and of that in which neurons are at rest, as before the first
+        start, rest : number of the first of them, and of that in which neurons are at rest, as
+        before the first
         arrived : (S, …) of each source — see :meth:`add`; spikes may share memory with `fired`
         state : of the step before, advanced
         fired : (S, H', W', C') bool, of which :attr:`rows` are written — the layer's spikes
-        packed : (S, ⌈C'·H'·W'/8⌉) uint8, written if it :attr:`packs` — the same as bits in the file's order
+        packed : (S, ⌈C'·H'·W'/8⌉) uint8, written if it :attr:`packs` — the same as bits in the
+        file's order
         """
         self.call(start, arrived, state, fired, rest)(packed)
 
@@ -252,7 +317,9 @@ class LayerKernel:
         fired: NDArray[np.bool_],
         rest: int = 0,
     ) -> Call:
-        """What :meth:`run` does, of `packed`; it may be called again as long as `arrived` are the same arrays."""
+        """What :meth:`run` does, of `packed`; it may be called again as long as `arrived` are the
+        same arrays.
+        """
         plain = self.plain and (arrived[0] is None or arrived[0].dtype == np.bool_)
         todo = PLAIN if plain else ADVANCE | ADD
         if not self.repeats:
@@ -263,7 +330,9 @@ class LayerKernel:
             if not own:
                 self._call(start, rest, todo, self._spread(arrived), state, fired)(packed)
                 return
-            for i in range(len(fired)):  # what is spread is a copy, which would lack spikes that are yet to be fired
+            for i in range(
+                len(fired)
+            ):  # what is spread is a copy, which would lack spikes that are yet to be fired
                 self.advance(start + i, state, fired[i], packed[i], rest)
                 self.add([each if each is None else each[i] for each in arrived], state)
 
@@ -278,23 +347,43 @@ class LayerKernel:
         state: State,
         fired: NDArray[np.bool_],
     ) -> Call:
-        """:func:`~.chain.run_layers` of this layer, of the bits to be written; spikes that arrive are spread."""
+        """:func:`~.chain.run_layers` of this layer, of the bits to be written; spikes that arrive
+        are spread.
+        """
         assert fired.flags.c_contiguous
         dtypes = {np.dtype(np.bool_): np.bool_}
         kept = [
-            None if each is None else np.ascontiguousarray(each, dtypes.get(each.dtype, self.dtype)) for each in arrived
+            None if each is None else np.ascontiguousarray(each, dtypes.get(each.dtype, self.dtype))
+            for each in arrived
         ]
         sources = addresses_of(each for each in kept if each is not None and todo == PLAIN)
         rows = self._arrivals(kept) if todo & ADD else NO_ARRIVALS
         channels, height, width = self.shapes[0]
-        shapes = np.array([(height, width, channels), (self.height, *self.output_shape[1:])], np.int64)
+        shapes = np.array(
+            [(height, width, channels), (self.height, *self.output_shape[1:])], np.int64
+        )
         inputs, spikes, top = state.inputs, fired.reshape(len(fired), -1), self.rows.start
         stop = start + len(fired)
 
-        def call(packed: NDArray[np.uint8] | None, _: object = kept) -> None:  # whose addresses are handed over
+        def call(
+            packed: NDArray[np.uint8] | None, _: object = kept
+        ) -> None:  # whose addresses are handed over
             assert packed is None or packed.flags.c_contiguous or not self.packs
             bits = NO_BITS if packed is None or not self.packs else addresses_of([packed])
-            inputs.run(start, stop, rest, inputs.first, inputs.at, sources, shapes, bits[None], spikes, top, todo, rows)
+            inputs.run(
+                start,
+                stop,
+                rest,
+                inputs.first,
+                inputs.at,
+                sources,
+                shapes,
+                bits[None],
+                spikes,
+                top,
+                todo,
+                rows,
+            )
 
         return call
 
@@ -308,7 +397,15 @@ class LayerKernel:
                 continue
             kind, own = SPIKES if synapses else ATTENTION, (0, 0, 0, 0)
             if relay and not synapses:
-                kind, own = RELAY, (len(relay.weights), relay.output, relay.channel, *addresses_of([relay.weights]))
+                kind, own = (
+                    RELAY,
+                    (
+                        len(relay.weights),
+                        relay.output,
+                        relay.channel,
+                        *addresses_of([relay.weights]),
+                    ),
+                )
             for place, (source, sign) in enumerate(zip(sources, signs, strict=True)):
                 assert source is not None  # where the first source is not
                 what, last = kind if source.dtype == np.bool_ else CURRENT, place + 1 == len(signs)
@@ -323,15 +420,23 @@ def _laid_out(each: Input, shape: Shape, costs: Costs | None) -> KernelSynapses 
         return None
     _, down, across = each.unpooled_shape(shape)
     weight, every = each.weight, len(each.weight)
-    counts = (n for n in range(1, every) if every % n == 0 and not each.current_sum and (weight[0] == weight[n]).all())
-    outputs = next((n for n in counts if (weight[n:] == weight[:-n]).all()), every)  # whose weights others repeat
+    counts = (
+        n
+        for n in range(1, every)
+        if every % n == 0 and not each.current_sum and (weight[0] == weight[n]).all()
+    )
+    outputs = next(
+        (n for n in counts if (weight[n:] == weight[:-n]).all()), every
+    )  # whose weights others repeat
     shape, kernel = each.arriving(shape), each.averaged_weight[:outputs]
     if each.kind == "dense":
         kernel = kernel.reshape(-1, *_pooled(shape, each.pool))
     pool = pair(each.pool)
     spikes, summed = (pool, NONE) if each.pooling == "max" else (NONE, pool)
     before = _pooled(shape, spikes)
-    weights = lay_out(kernel, before, summed, pair(each.stride), pair(each.padding), max(1, len(each.sources)))
+    weights = lay_out(
+        kernel, before, summed, pair(each.stride), pair(each.padding), max(1, len(each.sources))
+    )
     if costs is None:
         _, high, wide = _pooled(before, summed)
         size, seen, positions = math.prod(before), (high, wide), (down, across)
@@ -347,14 +452,19 @@ def _pooled(shape: Shape, pool: Sides) -> Shape:
 
 NO_SYNAPSES: Any = {  # of an input that has none: kernels take inputs of one type
     current: KernelSynapses(
-        lay_out(np.zeros((1, 1, 1, 1), dtype), (1, 1, 1), NONE, NONE, (0, 0)), NONE, NO_POOLING, (1, 1, 1), (0, 1)
+        lay_out(np.zeros((1, 1, 1, 1), dtype), (1, 1, 1), NONE, NONE, (0, 0)),
+        NONE,
+        NO_POOLING,
+        (1, 1, 1),
+        (0, 1),
     )
     for current, dtype in ((np.int32, np.int8), (np.float32, np.float32))
 }
 
 
 def compile_kernels(precision: str) -> None:
-    """Compile (or load from numba's cache) every kernel for one precision: seconds the first time, then a moment.
+    """Compile (or load from numba's cache) every kernel for one precision: seconds the first time,
+    then a moment.
 
     Call it before a timed part, and before forking, so that no child compiles again.
     """
@@ -364,7 +474,8 @@ def compile_kernels(precision: str) -> None:
     kernel = LayerKernel(layer, (1, 1, 1), costs=Costs(0.0, 0.0, 0.0))
     spikes, packed = np.zeros((1, 1, 1, 1), np.bool_), np.zeros((1, 1), np.uint8)
     collected = gc.isenabled()
-    gc.disable()  # among the objects that numba makes by the million it finds nothing, in a fifteenth of the time
+    # among the objects that numba makes by the million it finds nothing, in a fifteenth of the time
+    gc.disable()
     try:
         kernel.run(0, [spikes], kernel.rest(), spikes, packed)
         unpack(packed, spikes)

@@ -13,18 +13,27 @@ from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
 from spikesam.backends.event.kernels.compiled import LEAN, PART, internal, internal_making_arrays
-from spikesam.backends.network import CURRENT_LIMIT, EXACT, MEMBRANE_LIMIT, FixedLIF, Input, SpikingNeuron
+from spikesam.backends.network import (
+    CURRENT_LIMIT,
+    EXACT,
+    MEMBRANE_LIMIT,
+    FixedLIF,
+    Input,
+    SpikingNeuron,
+)
 
 TOWARD_ZERO, TO_NEAREST = np.int32(0), np.int32(1)  # as LLVM numbers them
 TOGETHER = 256  # neurons, at most, of several positions
 
 
 class NeuronConstants(NamedTuple):
-    """The constants of a layer's neurons, N of them: :func:`repeats` times C, the same again and again.
+    """The constants of a layer's neurons, N of them: :func:`repeats` times C, the same again and
+    again.
 
-    Both resets are one rule: after a spike the membrane keeps `kept_after` instead of `kept`, and loses `subtracted`.
-    Gains (1 or T, N) are divided by 2^shift. Biases (1 or T, N), `subtracted` and `fires_above` (N,) have the dtype of
-    membranes. `narrow` are integers with equal constants in all channels, see :func:`narrow_membrane`.
+    Both resets are one rule: after a spike the membrane keeps `kept_after` instead of `kept`, and
+    loses `subtracted`. Gains (1 or T, N) are divided by 2^shift. Biases (1 or T, N), `subtracted`
+    and `fires_above` (N,) have the dtype of membranes. `narrow` are integers with equal constants
+    in all channels, see :func:`narrow_membrane`.
     """
 
     gain: NDArray[np.float32]
@@ -39,7 +48,8 @@ class NeuronConstants(NamedTuple):
 class Currents(NamedTuple):
     """How the currents of a layer's K inputs become `i[t]`: float32, or float64 for integers.
 
-    `gain` is (K, 1 or T, C), divided by 2^shift; `bias` (1 or T, C); `kept` (C,) what is left of `i[t-1]`.
+    `gain` is (K, 1 or T, C), divided by 2^shift; `bias` (1 or T, C); `kept` (C,) what is left of
+    `i[t-1]`.
     """
 
     gain: NDArray[Any]
@@ -50,9 +60,10 @@ class Currents(NamedTuple):
 class Dynamics(NamedTuple):
     """The currents and the neurons of a layer; made by :func:`dynamics_of`.
 
-    Where currents outlast a step, or come through several inputs, `i[t]` is computed `apart`, and drives neurons
-    without gain and bias. Membranes do not fall below `lowest`, (1,) or (C,), if that is not empty. In `quiet` steps t,
-    at [t-1], nobody fires where no current arrives and nobody fired before.
+    Where currents outlast a step, or come through several inputs, `i[t]` is computed `apart`, and
+    drives neurons without gain and bias. Membranes do not fall below `lowest`, (1,) or (C,), if
+    that is not empty. In `quiet` steps t, at [t-1], nobody fires where no current arrives and
+    nobody fired before.
     """
 
     currents: Currents
@@ -62,8 +73,12 @@ class Dynamics(NamedTuple):
     quiet: NDArray[np.bool_]
 
 
-def dynamics_of(neuron: SpikingNeuron, inputs: Sequence[Input], largest: int = CURRENT_LIMIT) -> Dynamics:
-    """A layer's neurons and gains as the kernels read them, rounded to float32; in integers |a[t]| ≤ `largest`."""
+def dynamics_of(
+    neuron: SpikingNeuron, inputs: Sequence[Input], largest: int = CURRENT_LIMIT
+) -> Dynamics:
+    """A layer's neurons and gains as the kernels read them, rounded to float32; in integers |a[t]|
+    ≤ `largest`.
+    """
     fixed = isinstance(neuron, FixedLIF)
     dtype: Any = np.float64 if fixed else np.float32
     gains = [each.gain / 2**each.shift for each in inputs]
@@ -77,7 +92,9 @@ def dynamics_of(neuron: SpikingNeuron, inputs: Sequence[Input], largest: int = C
     apart = len(gains) > 1 or bool(currents.kept.any())
     held = np.array(lowest, np.int32 if fixed else np.float32)
     if apart:
-        driven = constants_of(replace(neuron, bias=np.zeros_like(neuron.bias[:1])), np.ones((1, channels)))
+        driven = constants_of(
+            replace(neuron, bias=np.zeros_like(neuron.bias[:1])), np.ones((1, channels))
+        )
     else:
         driven = constants_of(neuron, gains[0], largest)
     decays = (
@@ -89,12 +106,16 @@ def dynamics_of(neuron: SpikingNeuron, inputs: Sequence[Input], largest: int = C
     return Dynamics(currents, driven, apart, held, decays & ~driven.bias.any(axis=1))
 
 
-def constants_of(neuron: SpikingNeuron, gain: NDArray[Any], largest: int = CURRENT_LIMIT) -> NeuronConstants:
+def constants_of(
+    neuron: SpikingNeuron, gain: NDArray[Any], largest: int = CURRENT_LIMIT
+) -> NeuronConstants:
     """The constants of neurons that `a[t]` drives through a gain, or `i[t]`, of such a magnitude."""
     fixed, channels = isinstance(neuron, FixedLIF), neuron.bias.shape[1]
     dtype = np.int32 if fixed else np.float32  # of membranes
     to_zero = neuron.reset == "zero"
-    differ = any(np.ndim(constant) for constant in (neuron.leak, neuron.subtracted, neuron.fires_above))
+    differ = any(
+        np.ndim(constant) for constant in (neuron.leak, neuron.subtracted, neuron.fires_above)
+    )
     times = repeats(channels)
     kept = np.tile(np.full(channels, neuron.leak, np.float32), times)
     return NeuronConstants(
@@ -109,18 +130,27 @@ def constants_of(neuron: SpikingNeuron, gain: NDArray[Any], largest: int = CURRE
 
 
 def repeats(channels: int) -> int:
-    """How many positions, at most, are computed as one, a power of two: a loop over few channels hardly pays."""
+    """How many positions, at most, are computed as one, a power of two: a loop over few channels
+    hardly pays.
+    """
     return 1 << max(0, (TOGETHER // channels).bit_length() - 1)
 
 
 @njit(inline="always")
 def fixed_membrane(
-    before: Any, current: Any, gain: Any, bias: Any, kept: Any, kept_after: Any, subtracted: Any, above: Any
+    before: Any,
+    current: Any,
+    gain: Any,
+    bias: Any,
+    kept: Any,
+    kept_after: Any,
+    subtracted: Any,
+    above: Any,
 ) -> Any:
     """`v[t]` of one neuron in integers; its membrane says whether it fired before.
 
-    They are computed in float64, which holds them and their products, and for which CPUs have vectors that round to
-    zero.
+    They are computed in float64, which holds them and their products, and for which CPUs have
+    vectors that round to zero.
     """
     v = np.float64(before)
     fired = v > above
@@ -132,22 +162,39 @@ def fixed_membrane(
 
 @njit(inline="always")
 def narrow_membrane(
-    before: Any, current: Any, gain: Any, bias: Any, kept: Any, kept_after: Any, subtracted: Any, above: Any
+    before: Any,
+    current: Any,
+    gain: Any,
+    bias: Any,
+    kept: Any,
+    kept_after: Any,
+    subtracted: Any,
+    above: Any,
 ) -> Any:
     """:func:`fixed_membrane` in float32 that rounds toward zero, for products up to :data:`EXACT`.
 
-    Rounded so, a product stays between the same two integers, and the next step leaves the one nearer to zero.
+    Rounded so, a product stays between the same two integers, and the next step leaves the one
+    nearer to zero.
     """
     fired = before > above
     v = np.int32(np.float32(before) * (kept_after if fired else kept))
-    v = np.int32(np.int32(v + np.int32(np.float32(current) * gain)) + bias)  # numba adds int32 as int64
+    v = np.int32(
+        np.int32(v + np.int32(np.float32(current) * gain)) + bias
+    )  # numba adds int32 as int64
     v = np.int32(v - (subtracted if fired else np.int32(0)))
     return np.int32(min(max(v, np.int32(-MEMBRANE_LIMIT)), np.int32(MEMBRANE_LIMIT)))
 
 
 @njit(inline="always")
 def float_membrane(
-    before: Any, current: Any, gain: Any, bias: Any, kept: Any, kept_after: Any, subtracted: Any, above: Any
+    before: Any,
+    current: Any,
+    gain: Any,
+    bias: Any,
+    kept: Any,
+    kept_after: Any,
+    subtracted: Any,
+    above: Any,
 ) -> Any:
     """`v[t]` of one neuron in float32; see :func:`fixed_membrane`."""
     fired = before > above
@@ -158,18 +205,29 @@ def float_membrane(
 
 
 def membrane_after(*constants: Any) -> Any:
-    """:func:`fixed_membrane` or :func:`float_membrane`, by the dtype of the membrane; for use in compiled code."""
+    """:func:`fixed_membrane` or :func:`float_membrane`, by the dtype of the membrane; for use in
+    compiled code.
+    """
 
 
 @overload(membrane_after, jit_options=LEAN | PART)
 def _membrane_after(
-    before: Any, current: Any, gain: Any, bias: Any, kept: Any, kept_after: Any, subtracted: Any, above: Any
+    before: Any,
+    current: Any,
+    gain: Any,
+    bias: Any,
+    kept: Any,
+    kept_after: Any,
+    subtracted: Any,
+    above: Any,
 ) -> Any:
     return (fixed_membrane if before == types.int32 else float_membrane).py_func
 
 
 def scaled(current: Any, gain: Any) -> Any:
-    """An input's part of `i[t]`: rz(a·G, shift) in integers, g·a in float32; for use in compiled code."""
+    """An input's part of `i[t]`: rz(a·G, shift) in integers, g·a in float32; for use in compiled
+    code.
+    """
 
 
 @overload(scaled, jit_options=LEAN | PART)
@@ -195,7 +253,9 @@ def drive(t: int, currents: Currents, arrived: NDArray[Any], driven: NDArray[Any
             total[channel] = scaled(arrived[0, position, channel], gains[0, now, channel])
         for number in range(1, inputs):
             for channel in range(channels):
-                total[channel] += scaled(arrived[number, position, channel], gains[number, now, channel])
+                total[channel] += scaled(
+                    arrived[number, position, channel], gains[number, now, channel]
+                )
         for channel in range(channels):  # a membrane that never fires
             before, left = driven[position, channel], kept[channel]
             whole = gains.dtype.type(1)
@@ -206,10 +266,14 @@ def drive(t: int, currents: Currents, arrived: NDArray[Any], driven: NDArray[Any
 
 @intrinsic
 def use_wide_vectors(_: Any) -> tuple[Any, Callable[..., Any]]:
-    """Let the function that calls this use vectors of 512 bits: LLVM shuns them for some CPUs that have them."""
+    """Let the function that calls this use vectors of 512 bits: LLVM shuns them for some CPUs that
+    have them.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        set.add(builder.function.attributes, '"prefer-vector-width"="512"')  # llvmlite itself knows few attributes
+        set.add(
+            builder.function.attributes, '"prefer-vector-width"="512"'
+        )  # llvmlite itself knows few attributes
         return context.get_dummy_value()
 
     return types.void(), generate
@@ -217,7 +281,9 @@ def use_wide_vectors(_: Any) -> tuple[Any, Callable[..., Any]]:
 
 @intrinsic
 def set_rounding(_: Any, mode: Any) -> tuple[Any, Callable[..., Any]]:
-    """Let this thread round results of float operations toward zero, or again to the nearest: C's FLT_ROUNDS."""
+    """Let this thread round results of float operations toward zero, or again to the nearest: C's
+    FLT_ROUNDS.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         kind: Any = ir.FunctionType(ir.VoidType(), [ir.IntType(32)])
@@ -236,14 +302,25 @@ def step(
     spikes: NDArray[np.bool_],
     first: int,
 ) -> None:
-    """Advance membranes (P, C) to step t ≥ 1, and on through S steps; those of before tell who fired.
+    """Advance membranes (P, C) to step t ≥ 1, and on through S steps; those of before tell who
+    fired.
 
-    `current` is (S, P or more, C or more), or of fewer positions of as many times the channels; `spikes` (S, positions,
-    C) bool are written from position `first` on.
+    `current` is (S, P or more, C or more), or of fewer positions of as many times the channels;
+    `spikes` (S, positions, C) bool are written from position `first` on.
     """
     use_wide_vectors()  # type: ignore[call-arg]
-    kept, kept_after, subtracted, above = neurons.kept, neurons.kept_after, neurons.subtracted, neurons.fires_above
-    same_kept, same_kept_after, same_subtracted, same_above = kept[0], kept_after[0], subtracted[0], above[0]
+    kept, kept_after, subtracted, above = (
+        neurons.kept,
+        neurons.kept_after,
+        neurons.subtracted,
+        neurons.fires_above,
+    )
+    same_kept, same_kept_after, same_subtracted, same_above = (
+        kept[0],
+        kept_after[0],
+        subtracted[0],
+        above[0],
+    )
     if neurons.narrow:
         set_rounding(TOWARD_ZERO)  # not for each step: it takes as long as a hundred neurons
     for i in range(len(current)):
@@ -284,7 +361,9 @@ def step(
 
 
 def decay(*_: Any) -> None:
-    """Let membranes, (P, C), decay by some steps at once, of which :attr:`NeuronConstants.kept` is left."""
+    """Let membranes, (P, C), decay by some steps at once, of which :attr:`NeuronConstants.kept` is
+    left.
+    """
     raise NotImplementedError  # compiled only
 
 
@@ -296,7 +375,9 @@ def _decay(times: Any, kept: Any, membrane: Any) -> Any:
         for position in range(membrane.shape[0] if times else 0):
             for _ in range(times):  # the membranes of a position stay in the nearest cache
                 for channel in range(membrane.shape[1]):
-                    membrane[position, channel] = np.int32(np.float32(membrane[position, channel]) * kept[channel])
+                    membrane[position, channel] = np.int32(
+                        np.float32(membrane[position, channel]) * kept[channel]
+                    )
         set_rounding(TO_NEAREST)
 
     def real(times: Any, kept: Any, membrane: Any) -> None:
@@ -310,7 +391,9 @@ def _decay(times: Any, kept: Any, membrane: Any) -> Any:
 
 @internal
 def hold(lowest: NDArray[Any], membrane: NDArray[Any]) -> None:
-    """Raise membranes, (P, C), that lie below `lowest`, see :class:`Dynamics`; none that fired does."""
+    """Raise membranes, (P, C), that lie below `lowest`, see :class:`Dynamics`; none that fired
+    does.
+    """
     for position in range(membrane.shape[0]):
         for channel in range(membrane.shape[1]):
             least = lowest[channel % len(lowest)]

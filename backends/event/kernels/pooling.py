@@ -12,7 +12,9 @@ from spikesam.backends.network import Windows
 
 
 @internal
-def pool_spikes(spikes: NDArray[np.bool_], pool: tuple[int, int], pooled: NDArray[np.bool_]) -> None:
+def pool_spikes(
+    spikes: NDArray[np.bool_], pool: tuple[int, int], pooled: NDArray[np.bool_]
+) -> None:
     """Write which windows hold a spike: the maximum of bits is their OR.
 
     Parameters
@@ -31,7 +33,8 @@ def pool_spikes(spikes: NDArray[np.bool_], pool: tuple[int, int], pooled: NDArra
 
 @internal
 def pool_currents(currents: NDArray[Any], windows: Windows, pooled: NDArray[Any]) -> None:
-    """Write the largest current of every window, or their sum where only one place is written for several windows.
+    """Write the largest current of every window, or their sum where only one place is written for
+    several windows.
 
     Parameters
     ----------
@@ -39,13 +42,20 @@ def pool_currents(currents: NDArray[Any], windows: Windows, pooled: NDArray[Any]
     windows : each holds some of the currents
     pooled : (H', W', nC), of that dtype, written, where channels are repeated; (1, 1, C) of sums
     """
-    (rows, columns), (down, across), (above, beside) = windows.sides, windows.stride, windows.padding
+    (rows, columns), (down, across), (above, beside) = (
+        windows.sides,
+        windows.stride,
+        windows.padding,
+    )
     tall = (currents.shape[0] + 2 * above - rows) // down + 1
     wide, channels = (currents.shape[1] + 2 * beside - columns) // across + 1, currents.shape[2]
     if pooled.shape[0] == pooled.shape[1] == 1 and tall * wide > 1:
         pooled[:] = 0
         for row in range(tall):
-            top, bottom = max(0, row * down - above), min(row * down - above + rows, currents.shape[0])
+            top, bottom = (
+                max(0, row * down - above),
+                min(row * down - above + rows, currents.shape[0]),
+            )
             for column in range(wide):
                 left = max(0, column * across - beside)
                 right = min(column * across - beside + columns, currents.shape[1])
@@ -59,12 +69,17 @@ def pool_currents(currents: NDArray[Any], windows: Windows, pooled: NDArray[Any]
     for row in range(pooled.shape[0]):
         top, bottom = max(0, row * down - above), min(row * down - above + rows, currents.shape[0])
         for column in range(pooled.shape[1]):
-            left, right = max(0, column * across - beside), min(column * across - beside + columns, currents.shape[1])
+            left, right = (
+                max(0, column * across - beside),
+                min(column * across - beside + columns, currents.shape[1]),
+            )
             for channel in range(channels):
                 pooled[row, column, channel] = currents[top, left, channel]
             for y in range(top, bottom):
                 for x in range(left, right):
                     for channel in range(channels):
-                        pooled[row, column, channel] = max(pooled[row, column, channel], currents[y, x, channel])
+                        pooled[row, column, channel] = max(
+                            pooled[row, column, channel], currents[y, x, channel]
+                        )
             for channel in range(channels, pooled.shape[2]):
                 pooled[row, column, channel] = pooled[row, column, channel - channels]

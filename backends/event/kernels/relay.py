@@ -1,4 +1,6 @@
-"""Inputs that pass spikes on, each channel to one output, times a weight: the identity, parts of a concatenation."""
+"""Inputs that pass spikes on, each channel to one output, times a weight: the identity, parts of a
+concatenation.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +14,28 @@ from numpy.typing import NDArray
 
 from spikesam.backends.event.kernels.compiled import LEAN, PART
 from spikesam.backends.event.kernels.events import floats_at, integers_at
-from spikesam.backends.network import MEMBRANE_LIMIT, NO_POOLING, FixedLIF, Input, Shape, SpikingNeuron, pair
+from spikesam.backends.network import (
+    MEMBRANE_LIMIT,
+    NO_POOLING,
+    FixedLIF,
+    Input,
+    Shape,
+    SpikingNeuron,
+    pair,
+)
 
-WHOLE = (1, 1), (0, 0), (1, 1), (1, 1)  # stride, padding, pool and kernel of an input that sees one place
+WHOLE = (
+    (1, 1),
+    (0, 0),
+    (1, 1),
+    (1, 1),
+)  # stride, padding, pool and kernel of an input that sees one place
 
 
 class Relay(NamedTuple):
-    """The weights (n,) of neighbouring outputs from `output` on, each of which reads one channel, from `channel` on."""
+    """The weights (n,) of neighbouring outputs from `output` on, each of which reads one channel,
+    from `channel` on.
+    """
 
     weights: NDArray[Any]
     output: int
@@ -26,7 +43,9 @@ class Relay(NamedTuple):
 
 
 def relay_of(each: Input, shape: Shape) -> Relay | None:
-    """An input of (C, H, W) that is a relay: the identity, or 1×1 weights, of which one diagonal alone is not 0."""
+    """An input of (C, H, W) that is a relay: the identity, or 1×1 weights, of which one diagonal
+    alone is not 0.
+    """
     dtype = np.int32 if each.fixed else np.float32
     if each.weight is None:
         return None if each.heads else Relay(np.ones(shape[0], dtype), 0, 0)
@@ -36,15 +55,22 @@ def relay_of(each: Input, shape: Shape) -> Relay | None:
     outputs, channels = found = each.weight[:, :, 0, 0].nonzero()
     if not len(outputs) or any((np.diff(places) != 1).any() for places in found):
         return None
-    return Relay(each.weight[outputs, channels, 0, 0].astype(dtype), int(outputs[0]), int(channels[0]))
+    return Relay(
+        each.weight[outputs, channels, 0, 0].astype(dtype), int(outputs[0]), int(channels[0])
+    )
 
 
 def joined_gains(
     neuron: SpikingNeuron, inputs: Sequence[Input], relays: Sequence[Relay | None]
 ) -> NDArray[np.float64] | None:
-    """The gains (1 or T, C) of several relays to different outputs, which are one input; None of other inputs."""
+    """The gains (1 or T, C) of several relays to different outputs, which are one input; None of
+    other inputs.
+    """
     outputs = inputs[0].gain.shape[1]
-    gains, taken = np.zeros((max(len(each.gain) for each in inputs), outputs)), np.zeros(outputs, np.int64)
+    gains, taken = (
+        np.zeros((max(len(each.gain) for each in inputs), outputs)),
+        np.zeros(outputs, np.int64),
+    )
     for each, relay in zip(inputs, relays, strict=True):
         if relay is None:
             return None
@@ -53,13 +79,19 @@ def joined_gains(
         gains[:, own] = each.gain[:, own] / 2**each.shift
     if len(inputs) == 1 or taken.max() > 1 or np.any(neuron.synaptic_leak):
         return None
-    most = max(each.largest_current for each in inputs) * np.abs(gains).max() + np.abs(neuron.bias).max()
-    limited = isinstance(neuron, FixedLIF) and most > MEMBRANE_LIMIT  # the current of several inputs is
+    most = (
+        max(each.largest_current for each in inputs) * np.abs(gains).max()
+        + np.abs(neuron.bias).max()
+    )
+    limited = (
+        isinstance(neuron, FixedLIF) and most > MEMBRANE_LIMIT
+    )  # the current of several inputs is
     return None if limited else gains
 
 
 def add_relayed(*_: Any) -> None:
-    """Set a current (H', W', C') to the weights at an address of channels that fire, or add them if `further`.
+    """Set a current (H', W', C') to the weights at an address of channels that fire, or add them if
+    `further`.
 
     `places` are how many there are, and the first channel of the current and of the map.
     """
@@ -67,14 +99,22 @@ def add_relayed(*_: Any) -> None:
 
 
 @overload(add_relayed, jit_options=LEAN | PART)
-def _add_relayed(spikes: Any, address: Any, places: Any, further: Any, sign: Any, current: Any) -> Any:
-    weights_at, number = (integers_at, np.int32) if current.dtype == types.int32 else (floats_at, np.float32)
+def _add_relayed(
+    spikes: Any, address: Any, places: Any, further: Any, sign: Any, current: Any
+) -> Any:
+    weights_at, number = (
+        (integers_at, np.int32) if current.dtype == types.int32 else (floats_at, np.float32)
+    )
 
-    def relayed(spikes: Any, address: Any, places: Any, further: Any, sign: Any, current: Any) -> None:
+    def relayed(
+        spikes: Any, address: Any, places: Any, further: Any, sign: Any, current: Any
+    ) -> None:
         count, output, channel = places
         weights = weights_at(address, (1, 1, 1, count)).reshape(-1)
         flat, fired = current.reshape(-1), spikes.reshape(-1)
-        for position in range(current.shape[0] * current.shape[1]):  # unsigned, since other indices may be negative
+        for position in range(
+            current.shape[0] * current.shape[1]
+        ):  # unsigned, since other indices may be negative
             target = np.uint64(position * current.shape[2] + output)
             source = np.uint64(position * spikes.shape[2] + channel)
             for i in range(np.uint64(count)):

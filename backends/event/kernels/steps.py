@@ -1,4 +1,6 @@
-"""One layer over several steps, from its input spikes to its own, in one compiled call; or step by step."""
+"""One layer over several steps, from its input spikes to its own, in one compiled call; or step by
+step.
+"""
 
 from __future__ import annotations
 
@@ -30,10 +32,12 @@ from spikesam.backends.network import Windows
 
 
 class Scratch(NamedTuple):
-    """Memory in which the currents of one input are computed; arrays are empty where they are not needed.
+    """Memory in which the currents of one input are computed; arrays are empty where they are not
+    needed.
 
-    `pooled` (H/y, W/x, C) bool holds the spikes behind maximum pooling; `unpooled` (OH, OW, C) the currents in front of
-    theirs; `further` those of one of several sources; `attention` is for products of spikes.
+    `pooled` (H/y, W/x, C) bool holds the spikes behind maximum pooling; `unpooled` (OH, OW, C) the
+    currents in front of theirs; `further` those of one of several sources; `attention` is for
+    products of spikes.
     """
 
     room: Room
@@ -44,10 +48,12 @@ class Scratch(NamedTuple):
 
 
 class KernelSynapses(NamedTuple):
-    """The synapses of one input, laid out: `weights` are for the spikes behind a maximum pooling `spike_pool`, (y, x).
+    """The synapses of one input, laid out: `weights` are for the spikes behind a maximum pooling
+    `spike_pool`, (y, x).
 
-    `windows` are of the pooling of currents, `positions` (OH, OW, O) of those in front of it, whose O channels those of
-    the layer repeat. `rows` are the first row of its sources that it sees, and the one behind the last.
+    `windows` are of the pooling of currents, `positions` (OH, OW, O) of those in front of it, whose
+    O channels those of the layer repeat. `rows` are the first row of its sources that it sees, and
+    the one behind the last.
     """
 
     weights: WeightLayout
@@ -59,12 +65,18 @@ class KernelSynapses(NamedTuple):
     def part(self, first: int, last: int) -> KernelSynapses:
         """Those of some rows of the layer's neurons; the weights are shared."""
         pools = self.spike_pool[0] * self.weights.pool[0]
-        weights, (stride, _), (padding, beside) = self.weights, self.weights.stride, self.weights.padding
+        weights, (stride, _), (padding, beside) = (
+            self.weights,
+            self.weights.stride,
+            self.weights.padding,
+        )
         (window, _), (step, _), (above, around) = self.windows
         start, end = first * step - above, (last - 1) * step - above + window
         first, last = max(0, start), min(end, self.positions[0])
         behind = (last - 1) * stride - padding + weights.weights.shape[1] * weights.weights.shape[3]
-        top, bottom = (min(max(0, pools * row), self.rows[1]) for row in (first * stride - padding, behind))
+        top, bottom = (
+            min(max(0, pools * row), self.rows[1]) for row in (first * stride - padding, behind)
+        )
         everything = weights.everything[first:last]
         share = (last - first) / max(1, len(weights.everything))
         costs = Costs(*(share * cost for cost in weights.products.costs))
@@ -81,7 +93,9 @@ class KernelSynapses(NamedTuple):
 
 
 class LayerInput(NamedTuple):
-    """An input of a layer and its neurons: their constants, and the memory of :class:`.layer.State`."""
+    """An input of a layer and its neurons: their constants, and the memory of
+    :class:`.layer.State`.
+    """
 
     synapses: KernelSynapses
     dynamics: Dynamics
@@ -105,7 +119,10 @@ def advance(
 ) -> None:
     """:meth:`.layer.LayerKernel.advance`, compiled; for `place` see :func:`~.events.pack_spikes`."""
     channels = membrane.shape[2]
-    arrived, membranes = current.reshape(1, len(current), -1, channels), membrane.reshape(-1, channels)
+    arrived, membranes = (
+        current.reshape(1, len(current), -1, channels),
+        membrane.reshape(-1, channels),
+    )
     spikes = fired.reshape(1, -1, channels)
     driven, first = synaptic.reshape(-1, channels), np.int64(0)  # 0 would be a type
     update(t, rest, dynamics, arrived, membranes, driven, spikes, first)
@@ -123,10 +140,11 @@ def update(
     fired: NDArray[np.bool_],
     first: int,
 ) -> None:
-    """Bring neurons at P positions, (P, C), to step t, or through several from there on: one if it is that of `rest`.
+    """Bring neurons at P positions, (P, C), to step t, or through several from there on: one if it
+    is that of `rest`.
 
-    `arrived` are (S, K, P or more, C or more), the currents of K inputs in S steps; `fired` (S, positions, C) is
-    written from position `first` on.
+    `arrived` are (S, K, P or more, C or more), the currents of K inputs in S steps; `fired` (S,
+    positions, C) is written from position `first` on.
     """
     positions, channels = membranes.shape
     if t == rest:
@@ -141,7 +159,10 @@ def update(
             times = math.gcd(len(dynamics.neurons.kept) // channels, positions)
             times = math.gcd(math.gcd(times, held), math.gcd(fired.shape[1], first))
         together = times * channels
-        currents, spikes = arrived.reshape(steps, held // times, times * lanes), fired.reshape(len(fired), -1, together)
+        currents, spikes = (
+            arrived.reshape(steps, held // times, times * lanes),
+            fired.reshape(len(fired), -1, together),
+        )
         step(t, dynamics.neurons, currents, membranes.reshape(-1, together), spikes, first // times)
         return
     for i in range(len(arrived)):
@@ -163,9 +184,11 @@ def add(
     sign: int,
     current: NDArray[Any],
 ) -> None:
-    """Set an input's currents, in front of their pooling, to those of its first source, or add those of a further one.
+    """Set an input's currents, in front of their pooling, to those of its first source, or add
+    those of a further one.
 
-    Spikes are (H, W, C) bool and count `sign`; `current` (H', W', C') is written where there is no pooling.
+    Spikes are (H, W, C) bool and count `sign`; `current` (H', W', C') is written where there is no
+    pooling.
     """
     target = scratch.unpooled if scratch.unpooled.size else current
     spikes = spikes[synapses.rows[0] : synapses.rows[1]]
@@ -209,8 +232,8 @@ def run_steps(
 ) -> None:
     """:meth:`.layer.LayerKernel.run` of a layer of one input, whose sources have sign 1.
 
-    `sources` are addresses of maps of a `shape`, see :func:`~.events.maps_at`, none where a constant current stays as
-    it is; for `place` see :func:`~.events.pack_spikes`.
+    `sources` are addresses of maps of a `shape`, see :func:`~.events.maps_at`, none where a
+    constant current stays as it is; for `place` see :func:`~.events.pack_spikes`.
     """
     synapses, dynamics, current, membrane, synaptic, scratch = layer
     membranes, quiet = membrane.reshape(-1, membrane.shape[2]), dynamics.quiet
@@ -251,9 +274,13 @@ def run_steps(
             else:
                 decay(decays, dynamics.neurons.kept, membranes)
                 decays = 0
-                advance(start + i, rest, dynamics, current, membrane, synaptic, mine, place, packed[i])
+                advance(
+                    start + i, rest, dynamics, current, membrane, synaptic, mine, place, packed[i]
+                )
             if arrives:
-                if len(sources) == 1 or not sources_multiplied(sources, shape, i, synapses, scratch, current[0]):
+                if len(sources) == 1 or not sources_multiplied(
+                    sources, shape, i, synapses, scratch, current[0]
+                ):
                     for number in range(len(sources)):
                         arrived = maps_at(sources[number], shape)[i]
                         add(arrived, synapses, scratch, number > 0, one, current[0])
@@ -268,12 +295,16 @@ def run_steps(
 
 
 def addresses_of(arrays: Iterable[NDArray[Any]]) -> NDArray[np.int64]:
-    """Where arrays lie in memory, as compiled functions take any number of them: see :func:`~.events.maps_at`."""
+    """Where arrays lie in memory, as compiled functions take any number of them: see
+    :func:`~.events.maps_at`.
+    """
     return np.array([each.__array_interface__["data"][0] for each in arrays], np.int64)
 
 
 @internal
-def any_arrived(sources: NDArray[np.int64], shape: tuple[int, int, int, int], step: int, rows: tuple[int, int]) -> bool:
+def any_arrived(
+    sources: NDArray[np.int64], shape: tuple[int, int, int, int], step: int, rows: tuple[int, int]
+) -> bool:
     """True if a neuron in these rows of any source fired in a step."""
     for address in sources:  # noqa: SIM110  # Numba compiles no generators
         if any_fired(maps_at(address, shape)[step, rows[0] : rows[1]]):
@@ -302,16 +333,24 @@ def count_sources(
 
 
 def sources_multiplied(*_: Any) -> bool:
-    """Set the current of a step to the products of the sum of several sources if that is cheaper; whether it was."""
+    """Set the current of a step to the products of the sum of several sources if that is cheaper;
+    whether it was.
+    """
     raise NotImplementedError  # compiled only
 
 
 @overload(sources_multiplied, jit_options=LEAN | PART)
-def _sources_multiplied(sources: Any, shape: Any, step: Any, synapses: Any, scratch: Any, current: Any) -> Any:
-    def never(sources: Any, shape: Any, step: Any, synapses: Any, scratch: Any, current: Any) -> bool:
+def _sources_multiplied(
+    sources: Any, shape: Any, step: Any, synapses: Any, scratch: Any, current: Any
+) -> Any:
+    def never(
+        sources: Any, shape: Any, step: Any, synapses: Any, scratch: Any, current: Any
+    ) -> bool:
         return False
 
-    def multiply(sources: Any, shape: Any, step: Any, synapses: Any, scratch: Any, current: Any) -> bool:
+    def multiply(
+        sources: Any, shape: Any, step: Any, synapses: Any, scratch: Any, current: Any
+    ) -> bool:
         products, (top, bottom) = synapses.weights.products, synapses.rows
         if not len(products.weights):
             return False
@@ -331,30 +370,59 @@ def _sources_multiplied(sources: Any, shape: Any, step: Any, synapses: Any, scra
 
 
 def steps_multiplied(*_: Any) -> int:
-    """:func:`run_steps` of a few steps by :func:`~.products.multiply_rows_of_steps` if that is cheaper: of how many.
+    """:func:`run_steps` of a few steps by :func:`~.products.multiply_rows_of_steps` if that is
+    cheaper: of how many.
 
-    A few rows of currents are computed for all steps, and their neurons go through all steps, before the next rows.
+    A few rows of currents are computed for all steps, and their neurons go through all steps,
+    before the next rows.
     """
     raise NotImplementedError  # compiled only
 
 
 @overload(steps_multiplied, jit_options=LEAN | PART)
 def _steps_multiplied(
-    start: Any, rest: Any, sources: Any, shape: Any, layer: Any, fired: Any, step: Any, place: Any, packed: Any
+    start: Any,
+    rest: Any,
+    sources: Any,
+    shape: Any,
+    layer: Any,
+    fired: Any,
+    step: Any,
+    place: Any,
+    packed: Any,
 ) -> Any:
     def never(
-        start: Any, rest: Any, sources: Any, shape: Any, layer: Any, fired: Any, step: Any, place: Any, packed: Any
+        start: Any,
+        rest: Any,
+        sources: Any,
+        shape: Any,
+        layer: Any,
+        fired: Any,
+        step: Any,
+        place: Any,
+        packed: Any,
     ) -> int:
         return 0
 
     def multiply(
-        start: Any, rest: Any, sources: Any, shape: Any, layer: Any, fired: Any, step: Any, place: Any, packed: Any
+        start: Any,
+        rest: Any,
+        sources: Any,
+        shape: Any,
+        layer: Any,
+        fired: Any,
+        step: Any,
+        place: Any,
+        packed: Any,
     ) -> int:
         synapses, dynamics, current, membrane, synaptic, scratch = layer
         weights, products, steps = synapses.weights, synapses.weights.products, len(fired)
         if not len(products.weights) or scratch.unpooled.size:
             return 0
-        (top, bottom), few = synapses.rows, products.costs.steps - steps * len(sources) * products.costs.pixels
+        (top, bottom), few = (
+            synapses.rows,
+            products.costs.steps - steps * len(sources) * products.costs.pixels,
+        )
         while steps > 1 and not any_arrived(sources, shape, step + steps - 1, synapses.rows):
             steps -= 1
         fires = silent = 0
@@ -370,15 +438,27 @@ def _steps_multiplied(
         room = scratch.room.products
         count_sources(sources, shape, step, steps, synapses, scratch)
         rows, columns, channels = membrane.shape
-        at_once = rows_at_once(STEPS, columns * products.weights.shape[0] * products.weights.shape[3], rows)
+        at_once = rows_at_once(
+            STEPS, columns * products.weights.shape[0] * products.weights.shape[3], rows
+        )
         before, membranes = current.reshape(-1, channels), membrane.reshape(-1, channels)
         driven, spikes = synaptic.reshape(-1, channels), fired.reshape(len(fired), -1, channels)
         for row in range(0, rows, at_once):
             some = min(at_once, rows - row)
-            sums = multiply_rows_of_steps(products, weights.stride, room, steps, row, (some, columns))
+            sums = multiply_rows_of_steps(
+                products, weights.stride, room, steps, row, (some, columns)
+            )
             first, last = row * columns, (row + some) * columns
             here, above = (membranes[first:last], driven[first:last]), place[0] * columns + first
-            update(start, rest, dynamics, before[first:last].reshape(1, 1, -1, channels), *here, spikes, above)
+            update(
+                start,
+                rest,
+                dynamics,
+                before[first:last].reshape(1, 1, -1, channels),
+                *here,
+                spikes,
+                above,
+            )
             if steps > 1:
                 arriving = sums[: steps - 1].reshape(steps - 1, 1, sums.shape[1], sums.shape[2])
                 update(start + 1, rest, dynamics, arriving, *here, spikes[1:], above)

@@ -2,20 +2,26 @@
 
 Why it is fast:
 
-* The weights of 64 outputs lie side by side, in one cache line (of a layer that has fewer, 32 or 16). An output pixel's
-  64 sums stay in vector registers while the rows of all spikes it sees are added.
-* Eight rows are added as a tree, in bytes: of two bytes, an instruction gives the mean, rounded up. Such means of eight
-  weights are an eighth of their sum, rounded up by at most 12/8. The sum of bytes modulo 256 says by how much the means
-  were rounded up in all, while that is below 256: 21 means. So 64 weights take one load and 2.25 instructions, where
-  widening them first takes five, and each sum is exact.
-* With rows laid out as [block][x][y][channel], the row that an event needs lies behind a row that depends on the output
-  pixel alone, as far as the list of `list_window` says. So one list serves a row of output pixels and all outputs, and
-  what an output pixel sees is one slice of it: a single loop, whose end the processor mispredicts once.
-* A block of many weights does not stay in the nearest cache. They are laid out as [block][y][x][channel], and those of
-  one row of the kernel are added for all output pixels before those of the next row are.
-* Where more than half of all neurons fire, the silent ones are subtracted from what all would cause, so that half is
-  the worst case. In float32, where that would round differently, it is not done.
-* Between few and nearly all, where multiplying is cheaper, :mod:`spikesam.backends.event.kernels.products` does that.
+* The weights of 64 outputs lie side by side, in one cache line (of a layer that has fewer, 32 or
+  16). An output pixel's 64 sums stay in vector registers while the rows of all spikes it sees are
+  added.
+* Eight rows are added as a tree, in bytes: of two bytes, an instruction gives the mean, rounded up.
+  Such means of eight weights are an eighth of their sum, rounded up by at most 12/8. The sum of
+  bytes modulo 256 says by how much the means were rounded up in all, while that is below 256: 21
+  means. So 64 weights take one load and 2.25 instructions, where widening them first takes five,
+  and each sum is exact.
+* With rows laid out as [block][x][y][channel], the row that an event needs lies behind a row that
+  depends on the output pixel alone, as far as the list of `list_window` says. So one list serves a
+  row of output pixels and all outputs, and what an output pixel sees is one slice of it: a single
+  loop, whose end the processor mispredicts once.
+* A block of many weights does not stay in the nearest cache. They are laid out as
+  [block][y][x][channel], and those of one row of the kernel are added for all output pixels before
+  those of the next row are.
+* Where more than half of all neurons fire, the silent ones are subtracted from what all would
+  cause, so that half is the worst case. In float32, where that would round differently, it is not
+  done.
+* Between few and nearly all, where multiplying is cheaper,
+  :mod:`spikesam.backends.event.kernels.products` does that.
 """
 
 from __future__ import annotations
@@ -32,7 +38,13 @@ from numpy.typing import NDArray
 
 from spikesam.backends.event.kernels.aligned import LINE, aligned
 from spikesam.backends.event.kernels.compiled import LEAN, PART, inlined, internal
-from spikesam.backends.event.kernels.events import COPIED, WORD, count_spikes, list_events, list_window
+from spikesam.backends.event.kernels.events import (
+    COPIED,
+    WORD,
+    count_spikes,
+    list_events,
+    list_window,
+)
 from spikesam.backends.event.kernels.products import (
     Pair,
     ProductRoom,
@@ -45,11 +57,19 @@ from spikesam.backends.event.kernels.products import (
 from spikesam.backends.event.kernels.tiles import HOW
 from spikesam.recordings.errors import InputError
 
-BLOCKS = (16, 32, 64)  # outputs whose weights lie side by side: the fewest that hold all of a layer, or else the most
+BLOCKS = (
+    16,
+    32,
+    64,
+)  # outputs whose weights lie side by side: the fewest that hold all of a layer, or else the most
 HALVINGS = 3
 TOGETHER = 1 << HALVINGS  # rows of a tree
-ADDITIONS = TOGETHER * (256 * 2 // (HALVINGS * TOGETHER))  # of rows whose means are rounded up by less than 256: 168
-FLOAT_ADDITIONS = 258  # in float32, by which sums are rounded: another number is another network's digest
+ADDITIONS = TOGETHER * (
+    256 * 2 // (HALVINGS * TOGETHER)
+)  # of rows whose means are rounded up by less than 256: 168
+FLOAT_ADDITIONS = (
+    258  # in float32, by which sums are rounded: another number is another network's digest
+)
 FARTHEST = 1 << 32  # bytes that an event's row lies from its base, fewer
 NEAREST = 48 << 10  # bytes of weights, at most, of which enough stay in the nearest cache
 
@@ -59,7 +79,8 @@ class WeightLayout(NamedTuple):
 
     Parameters
     ----------
-    weights : (⌈O/64⌉, KH/n, KW, n, C, 64) uint8, 128 more, or float32 — rows, aligned; of few outputs the 16 or 32 that
+    weights : (⌈O/64⌉, KH/n, KW, n, C, 64) uint8, 128 more, or float32 — rows, aligned; of few
+    outputs the 16 or 32 that
         hold them all; n is KH, or 1 where weights are many. Bytes are of outputs 0, 32, 1, 33, …
     pool, stride, padding : (y, x), as of a layer
     everything : (OH, OW, O) int32 — the current if all neurons fired; empty in float32
@@ -104,12 +125,19 @@ def room_for(synapses: WeightLayout, shape: tuple[int, int, int]) -> Room:
         np.empty(channels * width * (height if apart > 1 else rows * together) + COPIED, np.int32),
         np.empty(width // columns + 1, np.int32),
         np.zeros(lanes, np.int32 if synapses.weights.dtype == np.uint8 else np.float32),
-        product_room(synapses.products, shape, synapses.pool, synapses.stride, synapses.padding, positions),
+        product_room(
+            synapses.products, shape, synapses.pool, synapses.stride, synapses.padding, positions
+        ),
     )
 
 
 def lay_out(
-    kernel: NDArray[Any], shape: tuple[int, int, int], pool: Pair, stride: Pair, padding: Pair, sources: int = 1
+    kernel: NDArray[Any],
+    shape: tuple[int, int, int],
+    pool: Pair,
+    stride: Pair,
+    padding: Pair,
+    sources: int = 1,
 ) -> WeightLayout:
     """Lay weights out for the kernels.
 
@@ -121,7 +149,9 @@ def lay_out(
     sources : how many maps may be summed before they are multiplied
     """
     outputs, channels, kernel_rows, kernel_columns = kernel.shape
-    fits = kernel.dtype != np.int8 or (HOW is not None and HOW.lanes * 4 == max(BLOCKS))  # eight rows in registers
+    fits = kernel.dtype != np.int8 or (
+        HOW is not None and HOW.lanes * 4 == max(BLOCKS)
+    )  # eight rows in registers
     size = block_size(BLOCKS if fits else BLOCKS[:-1], outputs)
     blocks = -(-outputs // size)
     padded = np.zeros((blocks * size, channels, kernel_rows, kernel_columns), kernel.dtype)
@@ -130,7 +160,10 @@ def lay_out(
     if kernel.dtype == np.int8 and size * kernel[0].size > NEAREST:
         together = 1
     if (reach := shape[2] // pool[1] * together * channels * size * kernel.itemsize) > FARTHEST:
-        raise InputError(f"event: weights for a row of {channels}×{shape[2]} neurons span {reach:,} bytes, at most 2³²")
+        raise InputError(
+            f"event: weights for a row of {channels}×{shape[2]} neurons span {reach:,} bytes, at "
+            "most 2³²"
+        )
     rows = padded.reshape(blocks, size, channels, kernel_rows // together, together, kernel_columns)
     rows = rows.transpose(0, 3, 5, 4, 2, 1)
     seen, summed = (shape[1] // pool[0], shape[2] // pool[1]), pool[0] * pool[1]
@@ -157,7 +190,9 @@ def positions_of(seen: Pair, kernel: Sequence[int], stride: Pair, padding: Pair)
 def _everything(
     kernel: NDArray[np.int8], seen: Pair, positions: Pair, stride: Pair, padding: Pair
 ) -> NDArray[np.int32]:
-    """(OH, OW, O): the sum of all weights that lie on the pooled map that is seen, at every position of the kernel."""
+    """(OH, OW, O): the sum of all weights that lie on the pooled map that is seen, at every
+    position of the kernel.
+    """
     taps = kernel.sum(axis=1, dtype=np.int32)
     current = np.zeros((*positions, len(taps)), np.int32)
     for y, x in np.ndindex(taps.shape[1:]):
@@ -176,12 +211,22 @@ def rows_of(outputs: int) -> Any:
 
     @intrinsic
     def add_rows(
-        _: Any, weights: Any, base: Any, events: Any, first: Any, last: Any, current: Any, target: Any, more: Any
+        _: Any,
+        weights: Any,
+        base: Any,
+        events: Any,
+        first: Any,
+        last: Any,
+        current: Any,
+        target: Any,
+        more: Any,
     ) -> tuple[Any, Callable[..., Any]]:
-        """Set the current from `target` on to the rows base + events[first … last-1] of `weights`, or add if `more`.
+        """Set the current from `target` on to the rows base + events[first … last-1] of `weights`,
+        or add if `more`.
 
-        They are summed in registers first. Written as LLVM code, because numba would store the sums after every row.
-        Events count in bytes; `base` in rows. Of bytes, 1 to 8 rows are left for the end, where missing ones are zeros.
+        They are summed in registers first. Written as LLVM code, because numba would store the sums
+        after every row. Events count in bytes; `base` in rows. Of bytes, 1 to 8 rows are left for
+        the end, where missing ones are zeros.
         """
         fixed = weights.dtype == types.uint8
         index, short, byte = (ir.IntType(bits) for bits in (64, 16, 8))
@@ -201,7 +246,9 @@ def rows_of(outputs: int) -> Any:
                 return builder.add(place, ir.Constant(index, number))
 
             def element(array: int, place: Any, kind: Any) -> Any:
-                data = context.make_array(signature.args[array])(context, builder, arguments[array]).data
+                data = context.make_array(signature.args[array])(
+                    context, builder, arguments[array]
+                ).data
                 return builder.bitcast(builder.gep(data, [place]), kind.as_pointer())
 
             def row_of(event: Any) -> Any:
@@ -222,17 +269,24 @@ def rows_of(outputs: int) -> Any:
             def mean(one: Any, other: Any) -> Any:
                 """Rounded up, in the words by which LLVM knows the instruction."""
                 total = builder.add(builder.zext(one, wide), builder.zext(other, wide))
-                return builder.trunc(builder.lshr(builder.add(total, everywhere(1, wide)), everywhere(1, wide)), row)
+                return builder.trunc(
+                    builder.lshr(builder.add(total, everywhere(1, wide)), everywhere(1, wide)), row
+                )
 
             def tree(found: list[Any]) -> tuple[Any, Any]:
                 """The sum of rows, modulo 256, and their mean."""
                 if len(found) == 1:
                     return found[0], found[0]
-                (sums, means), (more_sums, more_means) = map(tree, (found[: len(found) // 2], found[len(found) // 2 :]))
+                (sums, means), (more_sums, more_means) = map(
+                    tree, (found[: len(found) // 2], found[len(found) // 2 :])
+                )
                 return builder.add(sums, more_sums), mean(means, more_means)
 
             def added(sums: list[Any], pointers: list[Any]) -> list[Any]:
-                found = [builder.load(each, align=min(LINE, outputs * (1 if fixed else 4))) for each in pointers]
+                found = [
+                    builder.load(each, align=min(LINE, outputs * (1 if fixed else 4)))
+                    for each in pointers
+                ]
                 if not fixed:
                     return [builder.fadd(sums[0], found[0])]
                 total, means = tree(found)
@@ -243,20 +297,40 @@ def rows_of(outputs: int) -> Any:
             def add_to_current(offset: int, sums: Any) -> None:
                 kind = ir.VectorType(ir.IntType(32) if fixed else ir.FloatType(), sums.type.count)
                 pointer = element(5, after(target, offset), kind)
-                before = builder.select(more, builder.load(pointer, align=4), ir.Constant(kind, None))
-                total = builder.add(before, builder.sext(sums, kind)) if fixed else builder.fadd(before, sums)
+                before = builder.select(
+                    more, builder.load(pointer, align=4), ir.Constant(kind, None)
+                )
+                total = (
+                    builder.add(before, builder.sext(sums, kind))
+                    if fixed
+                    else builder.fadd(before, sums)
+                )
                 builder.store(total, pointer, align=4)
 
-            rows = builder.bitcast(element(0, builder.mul(base, ir.Constant(index, outputs)), row), byte.as_pointer())
-            entry, loop, done = builder.block, builder.append_basic_block("rows"), builder.append_basic_block("done")
-            builder.cbranch(builder.icmp_signed("<=", after(first, together + left), last), loop, done)
+            rows = builder.bitcast(
+                element(0, builder.mul(base, ir.Constant(index, outputs)), row), byte.as_pointer()
+            )
+            entry, loop, done = (
+                builder.block,
+                builder.append_basic_block("rows"),
+                builder.append_basic_block("done"),
+            )
+            builder.cbranch(
+                builder.icmp_signed("<=", after(first, together + left), last), loop, done
+            )
 
             builder.position_at_end(loop)
             place, *before = looping = [builder.phi(kind) for kind in (index, *kinds)]
-            several = [each for number in range(0, together - 1, 2) for each in two_rows_at(after(place, number))]
+            several = [
+                each
+                for number in range(0, together - 1, 2)
+                for each in two_rows_at(after(place, number))
+            ]
             sums = added(before, several or [row_at(place)])
             here = after(place, together)
-            builder.cbranch(builder.icmp_signed("<=", after(here, together + left), last), loop, done)
+            builder.cbranch(
+                builder.icmp_signed("<=", after(here, together + left), last), loop, done
+            )
 
             builder.position_at_end(done)
             place, *total = ending = [builder.phi(kind) for kind in (index, *kinds)]
@@ -270,10 +344,16 @@ def rows_of(outputs: int) -> Any:
             nothing: Any = cgutils.global_constant(builder, "nothing", zeros[0])  # type: ignore[no-untyped-call]
             nothing.align = LINE
             places = [after(place, number) for number in range(together)]
-            rest = [builder.select(builder.icmp_signed("<", each, last), row_at(each), nothing) for each in places]
+            rest = [
+                builder.select(builder.icmp_signed("<", each, last), row_at(each), nothing)
+                for each in places
+            ]
             total_bytes, both, high = added(total, rest)
             low_bytes = builder.bitcast(total_bytes, pairs)
-            count, counts = builder.trunc(builder.sub(last, first), short), ir.Constant(pairs, ir.Undefined)
+            count, counts = (
+                builder.trunc(builder.sub(last, first), short),
+                ir.Constant(pairs, ir.Undefined),
+            )
             for lane in range(pairs.count):
                 counts = builder.insert_element(counts, count, ir.Constant(ir.IntType(32), lane))
             surplus = builder.mul(counts, everywhere(128))
@@ -286,7 +366,9 @@ def rows_of(outputs: int) -> Any:
             return context.get_dummy_value()
 
         integer = types.int64
-        return types.void(weights, integer, events, integer, integer, current, integer, types.boolean), generate
+        return types.void(
+            weights, integer, events, integer, integer, current, integer, types.boolean
+        ), generate
 
     return add_rows
 
@@ -296,7 +378,15 @@ add_rows_16, add_rows_32, add_rows_64 = map(rows_of, BLOCKS)
 
 @inlined
 def add_rows(
-    size: int, weights: Any, base: int, events: Any, first: int, last: int, current: Any, target: int, more: bool
+    size: int,
+    weights: Any,
+    base: int,
+    events: Any,
+    first: int,
+    last: int,
+    current: Any,
+    target: int,
+    more: bool,
 ) -> None:
     """The one of these functions that is of so many outputs."""
     if size == 16:
@@ -308,7 +398,9 @@ def add_rows(
 
 
 @internal
-def add_spikes(spikes: NDArray[np.bool_], synapses: WeightLayout, room: Room, current: NDArray[Any]) -> None:
+def add_spikes(
+    spikes: NDArray[np.bool_], synapses: WeightLayout, room: Room, current: NDArray[Any]
+) -> None:
     """Set `current` to the correlation of the sum-pooled spikes with the weights.
 
     Parameters
@@ -323,19 +415,26 @@ def add_spikes(spikes: NDArray[np.bool_], synapses: WeightLayout, room: Room, cu
     blocks, apart, kernel_columns, together, channels, size = weights.shape
     height, width = len(ends), ends.shape[1] - 1
     rows, columns, outputs = current.shape
-    row_size, most = size * weights.itemsize, ADDITIONS if weights.itemsize == 1 else FLOAT_ADDITIONS
+    row_size, most = (
+        size * weights.itemsize,
+        ADDITIONS if weights.itemsize == 1 else FLOAT_ADDITIONS,
+    )
     weight_rows, flat = weights.reshape(-1), current.reshape(-1)
     mostly = 2 * list_events(spikes, True, pool, events, ends) > spikes.size and everything.size > 0
     if mostly:
         list_events(spikes, False, pool, events, ends)
     if apart > 1:
         for row in range(height):
-            list_window(events, ends, row, 1, channels, row_size, window, np.int64(ends[row, 0]), starts)
+            list_window(
+                events, ends, row, 1, channels, row_size, window, np.int64(ends[row, 0]), starts
+            )
     bounds = ends.reshape(-1) if apart > 1 else starts
     for outer in range(apart if apart > 1 else rows):
         if apart == 1:
             top = outer * stride[0] - padding[0]
-            list_window(events, ends, top, together, channels, row_size, window, np.int64(0), starts)
+            list_window(
+                events, ends, top, together, channels, row_size, window, np.int64(0), starts
+            )
         for block in range(blocks):
             whole = outputs - block * size >= size
             sums = flat if whole else block_current
@@ -351,7 +450,9 @@ def add_spikes(spikes: NDArray[np.bool_], synapses: WeightLayout, room: Room, cu
                     end = max(start, min(width, left + kernel_columns)) if inside else start
                     at = row * (width + 1) if inside else 0
                     event, last = np.int64(bounds[at + start]), np.int64(bounds[at + end])
-                    base = ((block * apart + kernel_row) * kernel_columns - left) * together * channels
+                    base = (
+                        ((block * apart + kernel_row) * kernel_columns - left) * together * channels
+                    )
                     target = (i * columns + j) * outputs + block * size
                     place = target if whole else 0
                     more = kernel_row > 0 and whole
@@ -361,7 +462,9 @@ def add_spikes(spikes: NDArray[np.bool_], synapses: WeightLayout, room: Room, cu
                         add_rows(size, weight_rows, base, window, event, upto, sums, place, more)
                         event, more, begun = upto, True, True
                     if not whole:
-                        for output in range(outputs - block * size):  # a slice would compile how to tell of its shape
+                        for output in range(
+                            outputs - block * size
+                        ):  # a slice would compile how to tell of its shape
                             if kernel_row > 0:
                                 flat[target + output] += sums[output]
                             else:
@@ -393,14 +496,26 @@ def _multiplied_overload(spikes: Any, synapses: Any, room: Any, current: Any) ->
         count = count_spikes(spikes)
         if min(count, spikes.size - count) + products.costs.pixels <= products.costs.step:
             return False
-        multiply_spikes(spikes, products, synapses.pool, synapses.stride, synapses.padding, room.products, current)
+        multiply_spikes(
+            spikes,
+            products,
+            synapses.pool,
+            synapses.stride,
+            synapses.padding,
+            room.products,
+            current,
+        )
         return True
 
     return multiply
 
 
 @njit(inline="always")  # compiled by itself, it would take seconds
-def correlate(spikes: NDArray[np.bool_], synapses: WeightLayout, room: Room, current: NDArray[Any]) -> None:
-    """:func:`add_spikes`, or where that takes longer :func:`~.products.multiply_spikes`, with the same result."""
+def correlate(
+    spikes: NDArray[np.bool_], synapses: WeightLayout, room: Room, current: NDArray[Any]
+) -> None:
+    """:func:`add_spikes`, or where that takes longer :func:`~.products.multiply_spikes`, with the
+    same result.
+    """
     if not _multiplied(spikes, synapses, room, current):
         add_spikes(spikes, synapses, room, current)

@@ -1,12 +1,13 @@
-"""Sums of products of bytes that stay in vector registers, as LLVM code: what :mod:`.products` is made of.
+"""Sums of products of bytes that stay in vector registers, as LLVM code: what :mod:`.products` is
+made of.
 
 Instructions multiply an int32's four unsigned bytes by four signed ones:
 
 * AMX: 16 rows of 64 bytes by 64 bytes of 16 columns, in registers of their own; see :mod:`.amx`.
 
 * VNNI (AVX-512): 16 int32 at once, each with its four products added, exactly.
-* AVX2: 8 int32 at once. Two neighbouring products are added in an int16, these to others until they could overflow, and
-  then both halves to an int32: two instructions for half as many bytes.
+* AVX2: 8 int32 at once. Two neighbouring products are added in an int16, these to others until they
+  could overflow, and then both halves to an int32: two instructions for half as many bytes.
 """
 
 from __future__ import annotations
@@ -24,14 +25,17 @@ from numba.extending import intrinsic
 
 GROUP = 4  # inputs of a sum that one instruction takes
 INDEX, INTEGER, SHORT, BYTE = (ir.IntType(bits) for bits in (64, 32, 16, 8))
-FEATURES = cpu_target.target_context.codegen().magic_tuple()[2].split(",")  # of the CPU that kernels are compiled for
+FEATURES = (
+    cpu_target.target_context.codegen().magic_tuple()[2].split(",")
+)  # of the CPU that kernels are compiled for
 
 
 class Instruction(NamedTuple):
-    """How bytes are multiplied: `lanes` int32 sums in a register or in a row of a tile, `exact` or pairs of int16.
+    """How bytes are multiplied: `lanes` int32 sums in a register or in a row of a tile, `exact` or
+    pairs of int16.
 
-    `tiles` are outputs of a block of weights -> pixels whose sums stay in registers; a row of a kernel has a multiple
-    of `groups` groups of weights.
+    `tiles` are outputs of a block of weights -> pixels whose sums stay in registers; a row of a
+    kernel has a multiple of `groups` groups of weights.
     """
 
     lanes: int
@@ -40,7 +44,9 @@ class Instruction(NamedTuple):
     groups: int = 1
 
     def groups_at_once(self, count: int) -> int:
-        """Groups of four counts of at most `count` whose products a register sums; 0 if even one's are too large."""
+        """Groups of four counts of at most `count` whose products a register sums; 0 if even one's
+        are too large.
+        """
         if count > np.iinfo(np.uint8).max:
             return 0
         if self.exact:
@@ -57,11 +63,15 @@ def instruction() -> Instruction | None:
     """Those of :data:`FEATURES`, if the system allows them; None if there are none."""
     if "+amx-int8" in FEATURES and tiles_allowed():
         return AMX
-    return next((each for name, each in (("+avx512vnni", VNNI), ("+avx2", AVX2)) if name in FEATURES), None)
+    return next(
+        (each for name, each in (("+avx512vnni", VNNI), ("+avx2", AVX2)) if name in FEATURES), None
+    )
 
 
 def tiles_allowed() -> bool:
-    """Ask Linux for the registers of AMX, once for all threads of this process and of those that it forks."""
+    """Ask Linux for the registers of AMX, once for all threads of this process and of those that it
+    forks.
+    """
     if not sys.platform.startswith("linux"):
         return False
     arch_prctl, request_permission, tile_data = 158, 0x1023, 18
@@ -75,7 +85,8 @@ def tile_of(how: Instruction, pixels: int, vectors: int) -> Any:
     """A function that sums products for so many neighbouring pixels and vectors of outputs."""
     lanes, exact = how.lanes, how.exact
     sums, shorts, bytes_ = (
-        ir.VectorType(kind, size) for kind, size in ((INTEGER, lanes), (SHORT, 2 * lanes), (BYTE, 4 * lanes))
+        ir.VectorType(kind, size)
+        for kind, size in ((INTEGER, lanes), (SHORT, 2 * lanes), (BYTE, 4 * lanes))
     )
     register = sums if exact else shorts
     tile = [(pixel, number) for pixel in range(pixels) for number in range(vectors)]
@@ -122,21 +133,40 @@ def tile_of(how: Instruction, pixels: int, vectors: int) -> Any:
     ) -> tuple[Any, Callable[..., Any]]:
         """Set current[target + p·pitch + o] for pixels p and outputs o, or add to it if `more`.
 
-        The products are of the weights from `weight` on, and in each of `rows`, `weight_row` apart; and of the `groups`
-        of four counts from `count` + p·`stride` on, and in each row, `count_row` apart.
+        The products are of the weights from `weight` on, and in each of `rows`, `weight_row` apart;
+        and of the `groups` of four counts from `count` + p·`stride` on, and in each row,
+        `count_row` apart.
         """
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             def element(array: int, place: Any, kind: Any) -> Any:
-                data = context.make_array(signature.args[array])(context, builder, arguments[array]).data
+                data = context.make_array(signature.args[array])(
+                    context, builder, arguments[array]
+                ).data
                 return builder.bitcast(builder.gep(data, [place]), kind.as_pointer())
 
             def spread(value: Any) -> Any:
                 undefined = ir.Constant(sums, ir.Undefined)
                 first = builder.insert_element(undefined, value, ir.Constant(INTEGER, 0))
-                return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(INTEGER, lanes), [0] * lanes))
+                return builder.shuffle_vector(
+                    first, undefined, ir.Constant(ir.VectorType(INTEGER, lanes), [0] * lanes)
+                )
 
-            _, weight, _, count, rows, groups, weight_row, count_row, stride, _, target, pitch, more = arguments
+            (
+                _,
+                weight,
+                _,
+                count,
+                rows,
+                groups,
+                weight_row,
+                count_row,
+                stride,
+                _,
+                target,
+                pitch,
+                more,
+            ) = arguments
             size = GROUP * lanes * vectors  # of the weights of a group
             entry = builder.block
             row_loop, group_loop, next_row, done = (
@@ -155,13 +185,19 @@ def tile_of(how: Instruction, pixels: int, vectors: int) -> Any:
             first = builder.add(first_weight, builder.mul(group, constant(size)))
             loaded = [
                 builder.load(
-                    element(0, builder.add(first, constant(GROUP * lanes * number)), sums), align=GROUP * lanes
+                    element(0, builder.add(first, constant(GROUP * lanes * number)), sums),
+                    align=GROUP * lanes,
                 )
                 for number in range(vectors)
             ]
             place = builder.add(first_count, builder.mul(group, constant(GROUP)))
             given = [
-                spread(builder.load(element(2, builder.add(place, builder.mul(stride, constant(p))), INTEGER), align=1))
+                spread(
+                    builder.load(
+                        element(2, builder.add(place, builder.mul(stride, constant(p))), INTEGER),
+                        align=1,
+                    )
+                )
                 for p in range(pixels)
             ]
             after = [
@@ -181,12 +217,16 @@ def tile_of(how: Instruction, pixels: int, vectors: int) -> Any:
             ):
                 phi.add_incoming(begin, entry)
                 phi.add_incoming(again, next_row)
-            for phi, begin, again in zip((group, *totals), (constant(0), *before), (following, *after), strict=True):
+            for phi, begin, again in zip(
+                (group, *totals), (constant(0), *before), (following, *after), strict=True
+            ):
                 phi.add_incoming(begin, row_loop)
                 phi.add_incoming(again, group_loop)
 
             builder.position_at_end(done)
-            places = [builder.add(target, builder.mul(pitch, constant(pixel))) for pixel in range(pixels)]
+            places = [
+                builder.add(target, builder.mul(pitch, constant(pixel))) for pixel in range(pixels)
+            ]
             for total, (pixel, number) in zip(after, tile, strict=True):
                 at = element(9, builder.add(places[pixel], constant(lanes * number)), sums)
                 earlier = builder.select(more, builder.load(at, align=4), ir.Constant(sums, None))

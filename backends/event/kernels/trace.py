@@ -1,4 +1,6 @@
-"""Spikes -> maps in integers: traces of all neurons of a layer, one step after the other; see `backends/trace.py`."""
+"""Spikes -> maps in integers: traces of all neurons of a layer, one step after the other; see
+`backends/trace.py`.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,10 @@ Constants = tuple[np.int32, np.int32, np.int32]  # see spikesam.backends.trace.S
 
 @compiled
 def step_map(
-    fired: NDArray[np.bool_], constants: Constants, traces: NDArray[np.int32], sums: NDArray[np.int32]
+    fired: NDArray[np.bool_],
+    constants: Constants,
+    traces: NDArray[np.int32],
+    sums: NDArray[np.int32],
 ) -> None:
     """Advance traces by a step, and sum what spikes carry over channels.
 
@@ -31,10 +36,12 @@ def step_map(
         total = np.int32(0)
         for channel in range(fired.shape[1]):
             before = traces[position, channel]
-            # N · kept takes 35 bits; its halves take 24 each, of which CPUs multiply twice as many at a time. Numba
-            # would widen every result to 64 bits again.
+            # N · kept takes 35 bits; its halves take 24 each, of which CPUs multiply twice as many
+            # at a time. Numba would widen every result to 64 bits again.
             lower = np.int32(np.int32(before & LOW) * kept)
-            trace = np.int32(np.int32(np.int32(before >> TWELVE) * kept) + np.int32(lower >> TWELVE))
+            trace = np.int32(
+                np.int32(np.int32(before >> TWELVE) * kept) + np.int32(lower >> TWELVE)
+            )
             fires = np.int32(-np.int32(fired[position, channel]))  # all bits, or none
             trace = np.int32(trace + np.int32(spike & fires))
             traces[position, channel] = trace

@@ -1,4 +1,6 @@
-"""A layer as a Lava Process: as a graph of Lava's own Processes ("stock"), or in one with the kernels ("event")."""
+"""A layer as a Lava Process: as a graph of Lava's own Processes ("stock"), or in one with the
+kernels ("event").
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.event.kernels.layer import LayerKernel
-from spikesam.backends.lava.magma import AbstractProcess, InPort, Ports, PyLoihiProcessModel, add_ports, model_of
+from spikesam.backends.lava.magma import (
+    AbstractProcess,
+    InPort,
+    Ports,
+    PyLoihiProcessModel,
+    add_ports,
+    model_of,
+)
 from spikesam.backends.lava.process.recorder import MESSAGE_STEPS, due, ends_message
 from spikesam.backends.lava.transfer import LayerMapRequest
 from spikesam.backends.network import Input, Layer, Shape, Source
@@ -21,9 +30,10 @@ from spikesam.recordings.raster.batch import packed_bytes
 class LayerProcess(AbstractProcess):
     """Synapses, which take one step, and the neurons they drive.
 
-    At a sample's first step the neurons are at rest, and currents from the sample before are dropped. `driven` numbers
-    the inputs at which a current comes in place of spikes. Ports: `s_in_0`, … of (H, W, C), bool, one for each layer
-    that it reads (:meth:`port_of`); `a_in_0`, … of (H', W', C'), float32, for each of `driven`; and those of
+    At a sample's first step the neurons are at rest, and currents from the sample before are
+    dropped. `driven` numbers the inputs at which a current comes in place of spikes. Ports:
+    `s_in_0`, … of (H, W, C), bool, one for each layer that it reads (:meth:`port_of`); `a_in_0`, …
+    of (H', W', C'), float32, for each of `driven`; and those of
     :func:`spike_ports` and :func:`map_ports`.
     """
 
@@ -38,7 +48,9 @@ class LayerProcess(AbstractProcess):
     ) -> None:
         about: dict[str, Any] = {"layer": layer, "shapes": shapes, "maps": maps, "name": layer.name}
         super().__init__(**about, timesteps=timesteps, driven=driven)
-        self.reads = list(longest_delays(each for number, each in enumerate(layer.inputs) if number not in driven))
+        self.reads = list(
+            longest_delays(each for number, each in enumerate(layer.inputs) if number not in driven)
+        )
         neurons = channels_last(shapes[layer.name])
         add_ports(
             self,
@@ -58,14 +70,24 @@ class EventLayer(PyLoihiProcessModel):
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
-        self.timesteps, shapes, layer = proc_params["timesteps"], proc_params["shapes"], proc_params["layer"]
+        self.timesteps, shapes, layer = (
+            proc_params["timesteps"],
+            proc_params["shapes"],
+            proc_params["layer"],
+        )
         self.driven = proc_params["driven"]
         read = (shapes[each.sources[0].layer] for each in layer.inputs)
         self.kernel = LayerKernel(layer, *read, driven=self.driven)
-        of_spikes = [None if number in self.driven else each for number, each in enumerate(layer.inputs)]
-        self.sources = [source for each in of_spikes for source in (each.sources if each else (None,))]
+        of_spikes = [
+            None if number in self.driven else each for number, each in enumerate(layer.inputs)
+        ]
+        self.sources = [
+            source for each in of_spikes for source in (each.sources if each else (None,))
+        ]
         delays = longest_delays(each for each in of_spikes if each)
-        self.late = {name: LateSpikes(delay, channels_last(shapes[name])) for name, delay in delays.items()}
+        self.late = {
+            name: LateSpikes(delay, channels_last(shapes[name])) for name, delay in delays.items()
+        }
         self.state = self.kernel.rest()
         self.fired = np.zeros(self.kernel.output_shape, np.bool_)
         self.bits = np.zeros((MESSAGE_STEPS, packed_bytes(self.fired.size)), np.uint8)
@@ -75,7 +97,9 @@ class EventLayer(PyLoihiProcessModel):
             self.messages = MapMessages(maps, height * width, self.timesteps)
 
     def run_spk(self) -> None:
-        """Send what the last step's input causes, so that the next layer need not wait; then receive input."""
+        """Send what the last step's input causes, so that the next layer need not wait; then
+        receive input.
+        """
         t = (self.time_step - 1) % self.timesteps
         for number in self.driven:
             self.state.current[number] = getattr(self, f"a_in_{number}").recv()
@@ -89,7 +113,8 @@ class EventLayer(PyLoihiProcessModel):
         for number, late in enumerate(self.late.values()):
             late.add(t, getattr(self, f"s_in_{number}").recv())
         self.kernel.add(
-            [source and self.late[source.layer].arriving(source, t + 1) for source in self.sources], self.state
+            [source and self.late[source.layer].arriving(source, t + 1) for source in self.sources],
+            self.state,
         )
 
 
@@ -131,12 +156,18 @@ class MapMessages:
 
 
 def spike_ports(shape: tuple[int, ...]) -> Ports:
-    """`s_out`, spikes of neurons (H, W, C); `bits_out`, packed to bits in C-order (C, H, W), where messages end."""
-    return {"s_out": (bool, shape), "bits_out": (np.uint8, (MESSAGE_STEPS, packed_bytes(prod(shape))))}
+    """`s_out`, spikes of neurons (H, W, C); `bits_out`, packed to bits in C-order (C, H, W), where
+    messages end.
+    """
+    return {
+        "s_out": (bool, shape),
+        "bits_out": (np.uint8, (MESSAGE_STEPS, packed_bytes(prod(shape)))),
+    }
 
 
 def map_ports(shape: tuple[int, ...]) -> Ports:
-    """Of neurons (H, W, C): `maps_out`, maps of single steps, and `sum_out`, a message each where they are due.
+    """Of neurons (H, W, C): `maps_out`, maps of single steps, and `sum_out`, a message each where
+    they are due.
 
     See :func:`~.recorder.due`; of dense neurons, (C,), they are never used.
     """

@@ -1,4 +1,6 @@
-"""What stands between Lava's own Processes in a layer that is made of them: sums, poolings, neurons and maps."""
+"""What stands between Lava's own Processes in a layer that is made of them: sums, poolings, neurons
+and maps.
+"""
 
 from __future__ import annotations
 
@@ -24,22 +26,37 @@ pool_currents, pool_spikes = entry(pooling.pool_currents), entry(pooling.pool_sp
 
 
 class Arriving(AbstractProcess):
-    """What arrives at an input at a step: the spikes of its sources, added or subtracted, then spread; or multiplied.
+    """What arrives at an input at a step: the spikes of its sources, added or subtracted, then
+    spread; or multiplied.
 
-    `ahead` is 1 in front of synapses, which take a step themselves, so that it sends what arrives at the next step; 0
-    if it sends what arrives at this step, before it receives this step's spikes. Ports: `in_0`, `in_1`, …, bool, one
-    for each source, of `shapes` (H, W, C), and `x_out`, of the shape that the input sees: int8, or of attention,
-    q · kᵀ · v, float32, which holds these integers.
+    `ahead` is 1 in front of synapses, which take a step themselves, so that it sends what arrives
+    at the next step; 0 if it sends what arrives at this step, before it receives this step's
+    spikes. Ports: `in_0`, `in_1`, …, bool, one for each source, of `shapes` (H, W, C), and `x_out`,
+    of the shape that the input sees: int8, or of attention, q · kᵀ · v, float32, which holds these
+    integers.
     """
 
     def __init__(
-        self, *, given: Input, shapes: Sequence[tuple[int, int, int]], timesteps: int, ahead: int, name: str
+        self,
+        *,
+        given: Input,
+        shapes: Sequence[tuple[int, int, int]],
+        timesteps: int,
+        ahead: int,
+        name: str,
     ) -> None:
         super().__init__(given=given, shapes=shapes, timesteps=timesteps, ahead=ahead, name=name)
         height, width, channels = shapes[0]
         channels, *sides = given.arriving((channels, height, width))
-        sent = np.float32 if given.heads else np.int8, (*sides, given.values(channels) if given.heads else channels)
-        add_ports(self, {f"in_{number}": (bool, shape) for number, shape in enumerate(shapes)}, {"x_out": sent})
+        sent = (
+            np.float32 if given.heads else np.int8,
+            (*sides, given.values(channels) if given.heads else channels),
+        )
+        add_ports(
+            self,
+            {f"in_{number}": (bool, shape) for number, shape in enumerate(shapes)},
+            {"x_out": sent},
+        )
 
 
 @model_of(Arriving)
@@ -65,21 +82,33 @@ class ArrivingModel(PyLoihiProcessModel):
     def _send(self, t: int) -> None:
         """Send what arrives at step t of the sample."""
         given, fired = self.given, zip(self.given.sources, self.late, strict=True)
-        maps = [np.moveaxis(np.int8(source.sign) * late.arriving(source, t), -1, 0) for source, late in fired]
+        maps = [
+            np.moveaxis(np.int8(source.sign) * late.arriving(source, t), -1, 0)
+            for source, late in fired
+        ]
         sums = np.concatenate([sum(more, first) for first, *more in given.summands(maps)])
-        made = attended(given, sums).astype(np.float32) if given.heads else repeated(sums, given.spread)
+        made = (
+            attended(given, sums).astype(np.float32)
+            if given.heads
+            else repeated(sums, given.spread)
+        )
         self.x_out.send(np.ascontiguousarray(np.moveaxis(made, 0, -1)))
 
 
 class MaximumPooling(AbstractProcess):
     """Maximum pooling, which Lava's own `Conv` and `Dense` lack; it adds no delay.
 
-    `pool` are the sides of the windows of spikes, bool, or the windows of currents, float32. Ports: `a_in` of (H, W, C)
-    and `a_out` of (H', W', C), (1, 1, C) if they are summed.
+    `pool` are the sides of the windows of spikes, bool, or the windows of currents, float32. Ports:
+    `a_in` of (H, W, C) and `a_out` of (H', W', C), (1, 1, C) if they are summed.
     """
 
     def __init__(
-        self, *, shape: tuple[int, ...], pool: tuple[int, int] | Windows, summed: bool = False, name: str
+        self,
+        *,
+        shape: tuple[int, ...],
+        pool: tuple[int, int] | Windows,
+        summed: bool = False,
+        name: str,
     ) -> None:
         super().__init__(pool=pool, name=name)
         height, width, channels = shape
@@ -98,7 +127,9 @@ class PoolingModel(PyLoihiProcessModel):
     def run_spk(self) -> None:
         """Receive a step, pool it, send it on."""
         pool = self.proc_params["pool"]
-        kernel, dtype = (pool_currents, np.float32) if isinstance(pool, Windows) else (pool_spikes, np.bool_)
+        kernel, dtype = (
+            (pool_currents, np.float32) if isinstance(pool, Windows) else (pool_spikes, np.bool_)
+        )
         pooled = np.empty(self.a_out.shape, dtype)
         kernel(np.ascontiguousarray(self.a_in.recv(), dtype), pool, pooled)
         self.a_out.send(pooled)
@@ -107,10 +138,11 @@ class PoolingModel(PyLoihiProcessModel):
 class LIFNeurons(AbstractProcess):
     """Neurons, for stock `LIF` neither subtracts at a reset nor changes gains by step.
 
-    Their equations are those of :class:`spikesam.backends.network.LIF` and `FixedLIF`. At a sample's first step the
-    state is zeroed and currents, which belong to the sample before, are ignored. Spikes carry a `trace` in fixed point
-    only. Ports: `a_in_0`, … of `shape` (H, W, C), the currents of each input; those of :func:`~.layer.spike_ports`; and
-    `p_out` of `shape`, the same spikes graded, sent if there is a trace.
+    Their equations are those of :class:`spikesam.backends.network.LIF` and `FixedLIF`. At a
+    sample's first step the state is zeroed and currents, which belong to the sample before, are
+    ignored. Spikes carry a `trace` in fixed point only. Ports: `a_in_0`, … of `shape` (H, W, C),
+    the currents of each input; those of :func:`~.layer.spike_ports`; and `p_out` of `shape`, the
+    same spikes graded, sent if there is a trace.
     """
 
     def __init__(
@@ -123,14 +155,18 @@ class LIFNeurons(AbstractProcess):
         trace: SpikeTrace | None,
         name: str,
     ) -> None:
-        super().__init__(shape=shape, timesteps=timesteps, neuron=neuron, inputs=inputs, trace=trace, name=name)
+        super().__init__(
+            shape=shape, timesteps=timesteps, neuron=neuron, inputs=inputs, trace=trace, name=name
+        )
         currents = {f"a_in_{number}": (np.float32, shape) for number in range(len(inputs))}
         add_ports(self, currents, {**spike_ports(shape), "p_out": (np.int32, shape)})
 
 
 @model_of(LIFNeurons)
 class LIFNeuronsModel(PyLoihiProcessModel):
-    """The kernel of all backends, one step at a time; in fixed point currents are integers that float32 holds."""
+    """The kernel of all backends, one step at a time; in fixed point currents are integers that
+    float32 holds.
+    """
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
@@ -160,12 +196,15 @@ class LIFNeuronsModel(PyLoihiProcessModel):
 
 
 class MapGatherer(AbstractProcess):
-    """Gathers maps of `shape` (H, W, 1), the sums of graded spikes one step before, which a 1×1 convolution forms.
+    """Gathers maps of `shape` (H, W, 1), the sums of graded spikes one step before, which a 1×1
+    convolution forms.
 
     Ports: `a_in` of `shape`, int32, and those of :func:`~.layer.map_ports`.
     """
 
-    def __init__(self, *, shape: tuple[int, int, int], maps: LayerMapRequest, timesteps: int, name: str) -> None:
+    def __init__(
+        self, *, shape: tuple[int, int, int], maps: LayerMapRequest, timesteps: int, name: str
+    ) -> None:
         super().__init__(maps=maps, timesteps=timesteps, pixels=int(np.prod(shape)), name=name)
         add_ports(self, {"a_in": (np.int32, shape)}, map_ports(shape))
 
@@ -176,11 +215,15 @@ class MapGathererModel(PyLoihiProcessModel):
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
-        self.messages = MapMessages(proc_params["maps"], proc_params["pixels"], proc_params["timesteps"])
+        self.messages = MapMessages(
+            proc_params["maps"], proc_params["pixels"], proc_params["timesteps"]
+        )
 
     def run_spk(self) -> None:
         """Take a step."""
         sums = self.a_in.recv().astype(np.int32, copy=False)
         if self.time_step > 1:
-            self.messages.leaving.add((self.time_step - 2) % self.proc_params["timesteps"], sums.ravel())
+            self.messages.leaving.add(
+                (self.time_step - 2) % self.proc_params["timesteps"], sums.ravel()
+            )
         self.messages.send(self)

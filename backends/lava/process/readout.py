@@ -1,4 +1,6 @@
-"""The readout, which accumulates spikes into an answer, with a stock and an event-driven model as a layer has."""
+"""The readout, which accumulates spikes into an answer, with a stock and an event-driven model as a
+layer has.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +23,12 @@ from spikesam.backends.readout import ReadoutIntegrator, integrate, rounded
 
 
 class ReadoutProcess(AbstractProcess):
-    """Integrates a sample's spikes of the last layer, (C, H, W); see :class:`spikesam.backends.network.Readout`.
+    """Integrates a sample's spikes of the last layer, (C, H, W); see
+    :class:`spikesam.backends.network.Readout`.
 
-    Ports: `s_in` (H·W·C,) bool; `r_out` (classes,), sent at a sample's first step: the sum of the sample before, in
-    float64, which holds the int32 of fixed point and the float32 of other networks.
+    Ports: `s_in` (H·W·C,) bool; `r_out` (classes,), sent at a sample's first step: the sum of the
+    sample before, in float64, which holds the int32 of fixed point and the float32 of other
+    networks.
     """
 
     def __init__(self, *, readout: Readout, shape: Shape, timesteps: int) -> None:
@@ -64,7 +68,9 @@ class EventReadout(PyLoihiProcessModel):
 
 
 class Accumulator(AbstractProcess):
-    """Integrates `a_in` (classes,) with leak and bias; `r_out` is sent at the first step of the next sample."""
+    """Integrates `a_in` (classes,) with leak and bias; `r_out` is sent at the first step of the
+    next sample.
+    """
 
     def __init__(self, *, readout: Readout, timesteps: int, name: str) -> None:
         super().__init__(readout=readout, timesteps=timesteps, name=name)
@@ -81,7 +87,9 @@ class AccumulatorModel(PyLoihiProcessModel):
     def run_spk(self) -> None:
         """Integrate; where a sample begins, send and begin again."""
         readout, timesteps = self.proc_params["readout"], self.proc_params["timesteps"]
-        self.sums = integrate(readout, self.a_in.recv()[None], self.sums, (self.time_step - 2) % timesteps)
+        self.sums = integrate(
+            readout, self.a_in.recv()[None], self.sums, (self.time_step - 2) % timesteps
+        )
         if (self.time_step - 1) % timesteps == 0:
             self.r_out.send(rounded(readout, self.sums))
             self.sums = np.zeros(())

@@ -22,9 +22,10 @@ from spikesam.recordings.raster.batch import packed_bytes
 class AbstractSourceModel(PyLoihiProcessModel):
     """Sends samples without a pause between them, then zeros.
 
-    They are read on a thread, so that their sender, which decides how far ahead, never waits for a step to end. The
-    parameters of the Process are `timesteps` and `n_samples`, length and number of samples; `sample_shape`, of the
-    array that is read for each, in C-order; `socket_fd`, an inherited file descriptor of a stream of such arrays alone.
+    They are read on a thread, so that their sender, which decides how far ahead, never waits for a
+    step to end. The parameters of the Process are `timesteps` and `n_samples`, length and number of
+    samples; `sample_shape`, of the array that is read for each, in C-order; `socket_fd`, an
+    inherited file descriptor of a stream of such arrays alone.
     """
 
     sample_type: Any
@@ -87,7 +88,8 @@ class SpikeSourceModel(AbstractSourceModel):
 
 
 class CurrentSource(AbstractProcess):
-    """Sends currents: (S, N) float32 per sample, see :func:`spikesam.backends.input_currents.input_currents`.
+    """Sends currents: (S, N) float32 per sample, see
+    :func:`spikesam.backends.input_currents.input_currents`.
 
     Ports: `a_out_0`, … of (H, W, C), one for each of `network.driven`: a[t] at step t of a sample.
     """
@@ -96,7 +98,9 @@ class CurrentSource(AbstractProcess):
         steps = 1 if network.encoder == "constant-current" else network.timesteps
         shapes = [network.shapes[place + 1] for place, _ in network.driven]
         neurons = sum(map(prod, shapes))
-        super().__init__(network=network, timesteps=network.timesteps, sample_shape=(steps, neurons), **socket)
+        super().__init__(
+            network=network, timesteps=network.timesteps, sample_shape=(steps, neurons), **socket
+        )
         sides = [(height, width, channels) for channels, height, width in shapes]
         add_ports(self, {}, {f"a_out_{i}": (np.float32, shape) for i, shape in enumerate(sides)})
 

@@ -1,4 +1,6 @@
-"""The model of a layer that is made of Lava's own `Conv` or `Dense`, one for each input, and this project's neurons."""
+"""The model of a layer that is made of Lava's own `Conv` or `Dense`, one for each input, and this
+project's neurons.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ PAYLOAD_MESSAGE_BITS = 24  # of a graded spike
 
 @model_of(LayerProcess)
 class StockLayer(AbstractSubProcessModel):
-    """Lava's synapses, then this project's neurons, between the sums, poolings and maps that they need."""
+    """Lava's synapses, then this project's neurons, between the sums, poolings and maps that they
+    need.
+    """
 
     def __init__(self, process: LayerProcess) -> None:
         self.process, self.processes = process, dict[str, AbstractProcess]()
@@ -47,9 +51,18 @@ class StockLayer(AbstractSubProcessModel):
         neurons.s_out.connect(process.s_out)
         neurons.bits_out.connect(process.bits_out)
         if maps:
-            ones: dict[str, Any] = {"weight": np.ones((1, 1, 1, shape[-1]), np.int8), "name": f"{layer.name}_sums"}
-            sums = self._with(Conv(input_shape=shape, num_message_bits=PAYLOAD_MESSAGE_BITS, **ones))
-            about_maps: dict[str, Any] = {"maps": maps, "timesteps": self.timesteps, "name": f"{layer.name}_maps"}
+            ones: dict[str, Any] = {
+                "weight": np.ones((1, 1, 1, shape[-1]), np.int8),
+                "name": f"{layer.name}_sums",
+            }
+            sums = self._with(
+                Conv(input_shape=shape, num_message_bits=PAYLOAD_MESSAGE_BITS, **ones)
+            )
+            about_maps: dict[str, Any] = {
+                "maps": maps,
+                "timesteps": self.timesteps,
+                "name": f"{layer.name}_maps",
+            }
             gatherer = self._with(MapGatherer(shape=sums.a_out.shape, **about_maps))
             neurons.p_out.connect(sums.s_in)
             sums.a_out.connect(gatherer.a_in)
@@ -65,24 +78,39 @@ class StockLayer(AbstractSubProcessModel):
         return process
 
     def _currents(self, each: Input, name: str) -> OutPort:
-        """From the spikes that arrive at an input to its currents, of as many neurons as the layer has."""
+        """From the spikes that arrive at an input to its currents, of as many neurons as the layer
+        has.
+        """
         shape = self.shapes[each.sources[0].layer]
         first = each.sources[0]
-        plain = len(each.sources) == 1 and first.delay == 1 and first.sign > 0 and each.spread == WHOLE
+        plain = (
+            len(each.sources) == 1 and first.delay == 1 and first.sign > 0 and each.spread == WHOLE
+        )
         summed = each.weight is None or not plain
-        spikes = self._summed(each, f"{name}_spikes") if summed else self.process.port_of(first.layer)
+        spikes = (
+            self._summed(each, f"{name}_spikes") if summed else self.process.port_of(first.layer)
+        )
         if each.weight is None:
             return spikes
         shape = each.arriving(shape)
         if each.pooling == "max":
             spikes = self._pooled(
-                spikes, shape=channels_last(shape), pool=pair(each.pool), name=f"{name}_spike_pooling"
+                spikes,
+                shape=channels_last(shape),
+                pool=pair(each.pool),
+                name=f"{name}_spike_pooling",
             )
-        synapses = self._with(stock_synapses(each, shape, SUM_MESSAGE_BITS if summed else 0, f"{name}_synapses"))
+        synapses = self._with(
+            stock_synapses(each, shape, SUM_MESSAGE_BITS if summed else 0, f"{name}_synapses")
+        )
         spikes.reshape(synapses.s_in.shape).connect(synapses.s_in)
         currents: OutPort = synapses.a_out
         if each.windows != NO_POOLING or each.current_sum:
-            about = {"pool": each.windows, "summed": each.current_sum, "name": f"{name}_current_pooling"}
+            about = {
+                "pool": each.windows,
+                "summed": each.current_sum,
+                "name": f"{name}_current_pooling",
+            }
             return self._pooled(currents, shape=currents.shape, **about)
         return currents
 
@@ -95,7 +123,9 @@ class StockLayer(AbstractSubProcessModel):
         """The spikes that arrive at an input, summed."""
         shapes = [channels_last(self.shapes[source.layer]) for source in each.sources]
         ahead = 0 if each.weight is None else 1
-        sums = self._with(Arriving(given=each, shapes=shapes, timesteps=self.timesteps, ahead=ahead, name=name))
+        sums = self._with(
+            Arriving(given=each, shapes=shapes, timesteps=self.timesteps, ahead=ahead, name=name)
+        )
         for number, source in enumerate(each.sources):
             self.process.port_of(source.layer).connect(getattr(sums, f"in_{number}"))
         return sums.x_out
@@ -109,11 +139,15 @@ def stock_synapses(each: Input, shape: Shape, bits: int, name: str) -> Conv | De
         height, width, averaged = height // averaged[0], width // averaged[1], (1, 1)
     if each.kind == "conv":
         return stock_conv(each, (channels, height, width), averaged, bits, name)
-    return exact_dense(dense_weights(each.averaged_weight, (channels, height, width), averaged), bits, name)
+    return exact_dense(
+        dense_weights(each.averaged_weight, (channels, height, width), averaged), bits, name
+    )
 
 
 def stock_conv(each: Input, shape: Shape, pool: tuple[int, int], bits: int, name: str) -> Conv:
-    """Lava's `Conv` of a map (C, H, W), with average pooling folded into its weights; in fixed point it sums."""
+    """Lava's `Conv` of a map (C, H, W), with average pooling folded into its weights; in fixed
+    point it sums.
+    """
     # Lava's Conv is a true convolution: flip. Its weights are (O, H, W, C).
     kernel = each.averaged_weight[:, :, ::-1, ::-1].transpose(0, 2, 3, 1)
     return Conv(
@@ -127,7 +161,9 @@ def stock_conv(each: Input, shape: Shape, pool: tuple[int, int], bits: int, name
 
 
 def dense_weights(weight: NDArray[Any], shape: Shape, pool: tuple[int, int]) -> NDArray[Any]:
-    """(O, C·h·w) weights of a pooled map -> (O, H·W·C) weights of the map (C, H, W) before, in Lava's layout."""
+    """(O, C·h·w) weights of a pooled map -> (O, H·W·C) weights of the map (C, H, W) before, in
+    Lava's layout.
+    """
     channels, height, width = shape
     tensor = weight.reshape(-1, channels, height // pool[0], width // pool[1])
     tensor = tensor.repeat(pool[0], axis=2).repeat(pool[1], axis=3).transpose(0, 2, 3, 1)
@@ -135,7 +171,9 @@ def dense_weights(weight: NDArray[Any], shape: Shape, pool: tuple[int, int]) -> 
 
 
 def exact_dense(weight: NDArray[Any], bits: int, name: str) -> Dense:
-    """Lava's `Dense` of int8 or float32 weights (O, N), doubled and halved: of mixed signs it drops the lowest bit."""
+    """Lava's `Dense` of int8 or float32 weights (O, N), doubled and halved: of mixed signs it drops
+    the lowest bit.
+    """
     about: dict[str, Any] = {"num_message_bits": bits, "name": name}
     if weight.dtype == np.int8:
         return Dense(weights=weight.astype(np.int16) * 2, weight_exp=-1, **about)

@@ -1,7 +1,7 @@
 """The data sets, by name or by what lies at a path.
 
-A set with a name is a module of this folder whose dictionary `NAMED` lists it, see :class:`.base.NamedSet`, or an entry
-point `spikesam.datasets`.
+A set with a name is a module of this folder whose dictionary `NAMED` lists it, see
+:class:`.base.NamedSet`, or an entry point `spikesam.datasets`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ from spikesam.recordings.registry import Registry
 
 __all__ = ["Dataset", "Item", "open_dataset"]
 
-_FILES = [import_module(f"{__name__}.{name}") for name in sorted(module.name for module in iter_modules(__path__))]
+_FILES = [
+    import_module(f"{__name__}.{name}")
+    for name in sorted(module.name for module in iter_modules(__path__))
+]
 NAMED: Registry[NamedSet] = Registry(
     "datasets",
     "a NamedSet",
@@ -51,7 +54,9 @@ def open_dataset(
     size: int | None = None,
     download: bool = False,
 ) -> Dataset:
-    """Open a data set by a key of :data:`NAMED` or by paths of files; `classes` are in the order of the labels."""
+    """Open a data set by a key of :data:`NAMED` or by paths of files; `classes` are in the order of
+    the labels.
+    """
     if not isinstance(source, str) and len(source) == 1:
         source = source[0]
     named = NAMED.get(source) if isinstance(source, str) else None
@@ -59,7 +64,9 @@ def open_dataset(
     if split not in ("train", "val") and not (split == "selection" and generated):
         raise InputError(f"{source}: got split {split!r}, expected 'train' or 'val'")
     if size is not None and not generated:
-        raise InputError(f"{source}: size belongs to {', '.join(filter(is_generated, NAMED))}; leave it out")
+        raise InputError(
+            f"{source}: size belongs to {', '.join(filter(is_generated, NAMED))}; leave it out"
+        )
     if named is not None:
         dataset = named.open(split, size if generated else download)
     elif isinstance(source, str):

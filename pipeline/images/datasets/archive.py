@@ -16,7 +16,9 @@ from spikesam.recordings.errors import InputError
 from spikesam.recordings.files import read_at_most, read_file
 
 DEEPEST = 32  # folders inside each other; a name of 64 kB could say 32,000
-LARGEST_LISTING = 1 << 25  # bytes of a zip's list of members, twice that of Tiny-ImageNet with its 120,000 files
+LARGEST_LISTING = (
+    1 << 25
+)  # bytes of a zip's list of members, twice that of Tiny-ImageNet with its 120,000 files
 
 
 class FolderArchive:
@@ -26,12 +28,16 @@ class FolderArchive:
         self.path = path
 
     def children(self, folder: str) -> list[str]:
-        """Names of what lies directly in `folder` ("" is the root), sorted; [] if there is no such folder."""
+        """Names of what lies directly in `folder` ("" is the root), sorted; [] if there is no such
+        folder.
+        """
         path = self.path / folder
         return sorted(os.listdir(path)) if path.is_dir() else []
 
     def read(self, name: str, most: int = LARGEST_IMAGE) -> bytes:
-        """The content of a file; an InputError if it is missing, damaged, or more than `most` bytes."""
+        """The content of a file; an InputError if it is missing, damaged, or more than `most`
+        bytes.
+        """
         try:
             return read_file(self.path / name, most)
         except OSError as error:
@@ -41,7 +47,9 @@ class FolderArchive:
 
 
 class ZipArchive:
-    """A zip file, read by one thread at a time; by another handle after a fork, since a shared one has one position."""
+    """A zip file, read by one thread at a time; by another handle after a fork, since a shared one
+    has one position.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -52,7 +60,9 @@ class ZipArchive:
         for member in self._open().namelist():
             folder, parts = "", member.rstrip("/").split("/")
             if len(parts) > DEEPEST:
-                raise InputError(f"{path}: {len(parts):,} folders inside each other, expected at most {DEEPEST}")
+                raise InputError(
+                    f"{path}: {len(parts):,} folders inside each other, expected at most {DEEPEST}"
+                )
             for part in parts:
                 tree[folder].add(part)
                 folder = f"{folder}/{part}" if folder else part
@@ -69,15 +79,25 @@ class ZipArchive:
                 info = self._open().getinfo(name)
                 if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                     method = info.compress_type
-                    raise InputError(f"{self.path}: {name} is compressed by method {method}, expected deflate")
-                with self._open().open(info) as member:  # other methods unpack a few bytes to gigabytes at once
+                    raise InputError(
+                        f"{self.path}: {name} is compressed by method {method}, expected deflate"
+                    )
+                with self._open().open(
+                    info
+                ) as member:  # other methods unpack a few bytes to gigabytes at once
                     return read_at_most(member, info.file_size, most, f"{self.path}: {name}")
         except KeyError:
-            raise InputError(f"{self.path}: {name} is missing; the data set is incomplete") from None
+            raise InputError(
+                f"{self.path}: {name} is missing; the data set is incomplete"
+            ) from None
         except InputError:
             raise
-        except Exception as error:  # a damaged member fails in zipfile or in any of its decompressors
-            raise InputError(f"{self.path}: {name} is damaged ({error}); get an intact copy") from None
+        except (
+            Exception
+        ) as error:  # a damaged member fails in zipfile or in any of its decompressors
+            raise InputError(
+                f"{self.path}: {name} is damaged ({error}); get an intact copy"
+            ) from None
 
     def _open(self) -> zipfile.ZipFile:
         if self._file is None or self._process != os.getpid():
@@ -86,30 +106,43 @@ class ZipArchive:
                 self._file = zipfile.ZipFile(listing)
                 listing.most = None
             except OSError as error:
-                raise InputError(f"{self.path}: cannot be read ({error.strerror or error})") from None
+                raise InputError(
+                    f"{self.path}: cannot be read ({error.strerror or error})"
+                ) from None
             except InputError:
                 raise
             except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error) as error:
-                raise InputError(f"{self.path}: damaged zip file ({error}); get an intact copy") from None
+                raise InputError(
+                    f"{self.path}: damaged zip file ({error}); get an intact copy"
+                ) from None
             self._process = os.getpid()
         return self._file
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("_file", "_process", "_reading")}
+        return {
+            name: value
+            for name, value in self.__dict__.items()
+            if name not in ("_file", "_process", "_reading")
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _file=None, _process=None, _reading=threading.Lock())
 
 
 class _Listing(io.FileIO):
-    """The file of a zip; while `most` is set, no more bytes are read from it at once, as :mod:`zipfile` would."""
+    """The file of a zip; while `most` is set, no more bytes are read from it at once, as
+    :mod:`zipfile` would.
+    """
 
     most: int | None = LARGEST_LISTING
 
     def read(self, size: int | None = -1, /) -> bytes:
         """See :meth:`io.FileIO.read`."""
         if size is not None and self.most is not None and size > self.most:
-            raise InputError(f"{self.name}: its list of members has {size:,} bytes, expected at most {self.most:,}")
+            raise InputError(
+                f"{self.name}: its list of members has {size:,} bytes, expected at most "
+                f"{self.most:,}"
+            )
         return super().read(size)
 
     def __del__(self) -> None:

@@ -1,4 +1,6 @@
-"""A data set: labelled images or events with a stable index, and where known the object's box and mask."""
+"""A data set: labelled images or events with a stable index, and where known the object's box and
+mask.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,11 @@ from spikesam.recordings.parallel import cores, in_order
 from spikesam.recordings.schema import SampleTable
 from spikesam.recordings.text import LONGEST_NAME, printable, shorten
 
-SIZES = {"train": 8000, "selection": 1000, "val": 1000}  # items of a generated set, unless told otherwise
+SIZES = {
+    "train": 8000,
+    "selection": 1000,
+    "val": 1000,
+}  # items of a generated set, unless told otherwise
 READERS = 4  # threads that read images at most; each may hold a large one
 
 
@@ -36,27 +42,36 @@ class Object:
 class Item:
     """One image, or one recording of events; what is unknown of the object in it is None."""
 
-    index: int  # position in the whole split, whatever subset is used; the key of an image's Poisson spikes
+    # position in the whole split, whatever subset is used; the key of an image's Poisson spikes
+    index: int
     label: int | None  # number of one of the data set's classes
     name: str  # short, for people
     image: Image.Image | Events  # RGB
     box: Box | None = None  # of `image`
-    mask: NDArray[np.bool_] | None = None  # (H, W), the object's pixels; of events, those it covered at any time
+    mask: NDArray[np.bool_] | None = (
+        None  # (H, W), the object's pixels; of events, those it covered at any time
+    )
     others: tuple[Object, ...] = ()  # further objects, where known
 
 
 class Dataset(ABC):
-    """A sequence of :class:`Item`, which several threads may read; picklable, so that worker processes can, too."""
+    """A sequence of :class:`Item`, which several threads may read; picklable, so that worker
+    processes can, too.
+    """
 
     def __init__(
         self,
         name: str,  # identity stored in files, such as "tiny-imagenet/val"; holds no path
-        classes: Sequence[str],  # identifiers (WordNet id, folder name, "digit-0"), in the order of the labels
+        classes: Sequence[
+            str
+        ],  # identifiers (WordNet id, folder name, "digit-0"), in the order of the labels
         labels: Sequence[int | None],  # of every item, without decoding an image; None if unknown
-        indices: Sequence[int] | None = None,  # of every item in the whole split; its position if not given
+        indices: Sequence[int]
+        | None = None,  # of every item in the whole split; its position if not given
         class_names: Sequence[str] = (),  # for people; the identifiers if not given
         skipped: int = 0,  # items that were left out because their class was not asked for
-        files: str = "",  # where they lie, as a shell finds them without their labels; "" if there are none
+        # where they lie, as a shell finds them without their labels; "" if there are none
+        files: str = "",
     ) -> None:
         self.name, self.classes, self.labels = name, tuple(classes), tuple(labels)
         self.class_names = tuple(class_names) or self.classes
@@ -77,7 +92,9 @@ class Dataset(ABC):
         return map(self.__getitem__, range(len(self)))
 
     def name_of(self, position: int) -> str:
-        """A short name of an item, for people, without reading it; if not told otherwise, as of a recording."""
+        """A short name of an item, for people, without reading it; if not told otherwise, as of a
+        recording.
+        """
         return f"{self.class_names[self.labels[position] or 0]} (recording {position})"
 
     @property
@@ -92,7 +109,9 @@ class Dataset(ABC):
         return SampleTable(np.array(self.indices, np.int64), np.array(labels, np.int32))
 
     def content(self, position: int) -> str:
-        """SHA-256, hexadecimal, of what an item is read from, without decoding it; "" for what has no file."""
+        """SHA-256, hexadecimal, of what an item is read from, without decoding it; "" for what has
+        no file.
+        """
         return ""
 
     def contents(self, advance: Callable[[int], None] = lambda images: None) -> tuple[str, ...]:
@@ -112,15 +131,27 @@ class Dataset(ABC):
     def relabelled(
         self, numbers: Mapping[int, int | None], classes: Sequence[str], class_names: Sequence[str]
     ) -> Dataset:
-        """The items whose class has one of the new `numbers`, labelled by it; items without a label stay."""
-        kept = [i for i, label in enumerate(self.labels) if label is None or numbers.get(label) is not None]
-        return _Subset(self, kept, numbers, classes, class_names, self.skipped + len(self) - len(kept))
+        """The items whose class has one of the new `numbers`, labelled by it; items without a label
+        stay.
+        """
+        kept = [
+            i
+            for i, label in enumerate(self.labels)
+            if label is None or numbers.get(label) is not None
+        ]
+        return _Subset(
+            self, kept, numbers, classes, class_names, self.skipped + len(self) - len(kept)
+        )
 
     def of_classes(self, asked: Sequence[str]) -> Dataset:
-        """The items of some classes, by identifier or name, whose order defines the labels; unlabelled ones stay."""
+        """The items of some classes, by identifier or name, whose order defines the labels;
+        unlabelled ones stay.
+        """
         kept = [self._identified(each) for each in asked]
         if len(set(kept)) < len(kept):
-            raise InputError(f"{self.name}: classes named twice among {', '.join(kept)}; name each once")
+            raise InputError(
+                f"{self.name}: classes named twice among {', '.join(kept)}; name each once"
+            )
         here = {each: label for label, each in enumerate(self.classes)}
         numbers = {here[each]: number for number, each in enumerate(kept) if each in here}
         names = [self.class_names[here[each]] if each in here else each for each in kept]
@@ -128,7 +159,8 @@ class Dataset(ABC):
         if not len(found):
             near = did_you_mean(kept[0] if kept else "", [*self.classes, *self.class_names])
             raise InputError(
-                f"{self.name}: none of its {len(self):,} items is of a class asked for ({shorten(kept)}); "
+                f"{self.name}: none of its {len(self):,} items is of a class asked for "
+                f"({shorten(kept)}); "
                 f"it has {shorten(self.class_names)}{near}"
             )
         return found
@@ -137,12 +169,16 @@ class Dataset(ABC):
         if asked in self.classes:
             return asked
         both = zip(self.classes, self.class_names, strict=True)
-        found = [each for each, name in both if comparable(asked) in (comparable(each), comparable(name))]
+        found = [
+            each for each, name in both if comparable(asked) in (comparable(each), comparable(name))
+        ]
         return found[0] if len(found) == 1 else asked
 
     def _item(self, position: int, image: Image.Image | Events, *about: Any) -> Item:
         """An item of what was read; `about` it are box, mask and others."""
-        return Item(self.indices[position], self.labels[position], self.name_of(position), image, *about)
+        return Item(
+            self.indices[position], self.labels[position], self.name_of(position), image, *about
+        )
 
 
 class _Subset(Dataset):
@@ -158,8 +194,13 @@ class _Subset(Dataset):
         skipped: int,
     ) -> None:
         self._dataset, self._positions, self._numbers = dataset, positions, numbers
-        labels, indices = [self._number(dataset.labels[i]) for i in positions], [dataset.indices[i] for i in positions]
-        super().__init__(dataset.name, classes, labels, indices, class_names, skipped, dataset.files)
+        labels, indices = (
+            [self._number(dataset.labels[i]) for i in positions],
+            [dataset.indices[i] for i in positions],
+        )
+        super().__init__(
+            dataset.name, classes, labels, indices, class_names, skipped, dataset.files
+        )
 
     def __getitem__(self, position: int) -> Item:
         item = self._dataset[self._positions[position]]
@@ -182,27 +223,48 @@ class GeneratedSet(Dataset):
     """Items made of (`key`, split, index) alone when they are read, each class once in a block."""
 
     def __init__(
-        self, name: str, key: int, split: str, size: int | None, classes: Sequence[str], class_names: Sequence[str]
+        self,
+        name: str,
+        key: int,
+        split: str,
+        size: int | None,
+        classes: Sequence[str],
+        class_names: Sequence[str],
     ) -> None:
         size = SIZES[split] if size is None else size
         if size < 1:
             raise InputError(f"{name}: got size {size}, expected at least 1")
         self._split, self._key, count = split, key + list(SIZES).index(split), len(classes)
-        blocks = [self._random(block, stream=1).random(count).argsort() for block in range(-(-size // count))]
-        super().__init__(name, classes, np.concatenate(blocks)[:size].tolist(), class_names=class_names)
+        blocks = [
+            self._random(block, stream=1).random(count).argsort()
+            for block in range(-(-size // count))
+        ]
+        super().__init__(
+            name, classes, np.concatenate(blocks)[:size].tolist(), class_names=class_names
+        )
 
     def _random(self, number: int, stream: int) -> np.random.Generator:
-        return np.random.Generator(np.random.Philox(key=np.array([self._key + (stream << 62), number], np.uint64)))
+        return np.random.Generator(
+            np.random.Philox(key=np.array([self._key + (stream << 62), number], np.uint64))
+        )
 
 
 @dataclass(frozen=True)
 class NamedSet:
-    """A data set that is opened by its name; its module lists it in a dictionary `NAMED`, name -> set."""
+    """A data set that is opened by its name; its module lists it in a dictionary `NAMED`, name ->
+    set.
+    """
 
-    open: Callable[..., Dataset]  # makes it of a split, and of its size if generated, else of whether it is fetched
-    generated: bool = False  # items are made when they are read: any number of them, and also a "selection" split
+    open: Callable[
+        ..., Dataset
+    ]  # makes it of a split, and of its size if generated, else of whether it is fetched
+    generated: bool = (
+        False  # items are made when they are read: any number of them, and also a "selection" split
+    )
 
 
 def comparable(name: str) -> str:
-    """A class as names are compared: the first of its synonyms, whatever the case, and underscores as spaces."""
+    """A class as names are compared: the first of its synonyms, whatever the case, and underscores
+    as spaces.
+    """
     return name.split(",")[0].replace("_", " ").strip().casefold()

@@ -1,4 +1,6 @@
-"""Chirps: tones that rise or fall in one of four bands, among steady ones and noise, heard by 64 filters."""
+"""Chirps: tones that rise or fall in one of four bands, among steady ones and noise, heard by 64
+filters.
+"""
 
 from __future__ import annotations
 
@@ -43,19 +45,27 @@ class Chirps(GeneratedSet):
         heard = QUIET + loudness[:, None] * _response(pitch)
         for _ in range(TONES):
             start, stop = _span(random, *TONE_LASTS)
-            heard += _envelope(start, stop, _between(random, *LOUD))[:, None] * _response(CHANNELS * random.random())
+            heard += _envelope(start, stop, _between(random, *LOUD))[:, None] * _response(
+                CHANNELS * random.random()
+            )
         events = _sent(COCHLEA, heard, random)
         crossed = self.deciding(position).any(axis=0)[:, None]
         first, *_, last = np.flatnonzero(crossed).tolist()
         return self._item(position, events, (0.0, float(first), 1.0, float(last + 1)), crossed)
 
     def deciding(self, position: int) -> NDArray[np.bool_]:
-        """(F, 64) frames of 2 ms and rows: a channel from the first to the last event of the chirp, were it alone."""
+        """(F, 64) frames of 2 ms and rows: a channel from the first to the last event of the chirp,
+        were it alone.
+        """
         pitch, loudness = self._chirp(position, random := self._random(position, stream=0))
-        alone = _sent(replace(COCHLEA, noise=0.0), QUIET + loudness[:, None] * _response(pitch), random)
+        alone = _sent(
+            replace(COCHLEA, noise=0.0), QUIET + loudness[:, None] * _response(pitch), random
+        )
         found = np.zeros((len(TIMES), CHANNELS), np.bool_)
         found[alone.t // FRAME_US, alone.y] = True
-        lies: NDArray[np.bool_] = np.maximum.accumulate(found) & np.maximum.accumulate(found[::-1])[::-1]
+        lies: NDArray[np.bool_] = (
+            np.maximum.accumulate(found) & np.maximum.accumulate(found[::-1])[::-1]
+        )
         return lies
 
     def _chirp(self, position: int, random: np.random.Generator) -> tuple[Floats, Floats]:

@@ -1,17 +1,20 @@
-"""Cluttered digits: a bright handwritten digit off the centre of a coloured, textured scene full of fragments.
+"""Cluttered digits: a bright handwritten digit off the centre of a coloured, textured scene full of
+fragments.
 
-After the translated cluttered MNIST of Mnih et al. 2014 (Recurrent models of visual attention), with nothing to
-download: the 1,797 handwritten 8×8 digits of scikit-learn, enlarged, turned and painted. Fragments of
-other digits of the same split, smaller and dimmer, clutter the background. A digit's box keeps clear of the scene's
-centre, so a centred guess of where the digit is always misses.
+After the translated cluttered MNIST of Mnih et al. 2014 (Recurrent models of visual attention),
+with nothing to download: the 1,797 handwritten 8×8 digits of scikit-learn, enlarged, turned and
+painted. Fragments of other digits of the same split, smaller and dimmer, clutter the background. A
+digit's box keeps clear of the scene's centre, so a centred guess of where the digit is always
+misses.
 
-Such a digit is the brightest thing in its scene, so that brightness alone points at it. With `contrast`, the brightness
-of digit and background is drawn from one law, at least 0.25 apart: the digit is as often darker as lighter than what is
-around it, and as often nearer as farther from medium grey, and fragments are of either polarity. So neither brightness
-nor the number of a pixel's input spikes says where the digit is.
+Such a digit is the brightest thing in its scene, so that brightness alone points at it. With
+`contrast`, the brightness of digit and background is drawn from one law, at least 0.25 apart: the
+digit is as often darker as lighter than what is around it, and as often nearer as farther from
+medium grey, and fragments are of either polarity. So neither brightness nor the number of a pixel's
+input spikes says where the digit is.
 
-A scene is a function of (seed, split, index), drawn in elementwise float32 arithmetic alone: the same to the bit on
-every machine.
+A scene is a function of (seed, split, index), drawn in elementwise float32 arithmetic alone: the
+same to the bit on every machine.
 """
 
 from __future__ import annotations
@@ -23,7 +26,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from spikesam.pipeline.images.datasets.base import GeneratedSet, Item, NamedSet, Object
-from spikesam.pipeline.images.datasets.handwriting import CLASSES, NAMES, Floats, handwriting, render, turn
+from spikesam.pipeline.images.datasets.handwriting import (
+    CLASSES,
+    NAMES,
+    Floats,
+    handwriting,
+    render,
+    turn,
+)
 
 CLUTTERED_DIGITS = "cluttered-digits"
 CONTRAST_DIGITS = "contrast-digits"  # the set whose digits have a random contrast and polarity
@@ -32,16 +42,26 @@ SIDES, SIDES_IN_PAIRS = (28, 40), (28, 34)  # pixels of a digit, alone or with a
 CLEARANCE = 2  # pixels around the scene's centre that a digit's box stays away from
 LARGEST_TURN = 0.16  # tan(angle/2), so ±18°
 FRAGMENTS, FRAGMENT_SIDE = 9, 17  # how many, pixels
-APART, DARKEST, BRIGHTEST = (0.25, 0.55), 0.12, 0.88  # brightness of digit and background, with `contrast`
+APART, DARKEST, BRIGHTEST = (
+    (0.25, 0.55),
+    0.12,
+    0.88,
+)  # brightness of digit and background, with `contrast`
 _KEY = 0x636C7574 << 32  # keeps a scene's random numbers apart from those of its Poisson spikes
 
 
 class ClutteredDigits(GeneratedSet):
-    """Scenes of one split: a bright digit, or one of random `contrast`; `Item.others` has a second in `pairs`."""
+    """Scenes of one split: a bright digit, or one of random `contrast`; `Item.others` has a second
+    in `pairs`.
+    """
 
-    def __init__(self, split: str, size: int | None = None, *, contrast: bool = False, pairs: bool = False) -> None:
+    def __init__(
+        self, split: str, size: int | None = None, *, contrast: bool = False, pairs: bool = False
+    ) -> None:
         self._contrast, self._pairs = contrast, pairs
-        name = f"{CONTRAST_DIGITS if contrast else CLUTTERED_DIGITS}/{split}" + ("-pairs" if pairs else "")
+        name = f"{CONTRAST_DIGITS if contrast else CLUTTERED_DIGITS}/{split}" + (
+            "-pairs" if pairs else ""
+        )
         super().__init__(name, _KEY, split, size, CLASSES, NAMES)
 
     def __getitem__(self, position: int) -> Item:
@@ -69,7 +89,9 @@ class ClutteredDigits(GeneratedSet):
             patch += ink[..., None] * (paint - patch)
             mask = np.zeros((SIDE, SIDE), np.bool_)
             mask[y : y + height, x : x + width] = ink >= 0.5
-            objects.append(Object(digit, (float(x), float(y), float(x + width), float(y + height)), mask))
+            objects.append(
+                Object(digit, (float(x), float(y), float(x + width), float(y + height)), mask)
+            )
         pixels = np.rint(np.clip(scene, 0, 1) * np.float32(255)).astype(np.uint8)
         first, *others = objects
         return self._item(position, Image.fromarray(pixels), first.box, first.mask, tuple(others))
@@ -92,14 +114,19 @@ NAMED = {
 
 
 def _place(
-    random: np.random.Generator, glyph: Floats, sides: tuple[int, int], taken: list[tuple[float, ...]]
+    random: np.random.Generator,
+    glyph: Floats,
+    sides: tuple[int, int],
+    taken: list[tuple[float, ...]],
 ) -> tuple[Floats, tuple[int, int]]:
     """The digit's ink, (h, w) in 0 … 1 within its tight box, and the box's corner (x, y)."""
     side = sides[0] + (sides[1] - sides[0]) * random.random()
     tangent = LARGEST_TURN * (2 * random.random() - 1)
     where = random.random()
     while True:
-        ink = render(glyph[None], side, np.array([tangent]), int(side * 1.3), np.array([[6.5, 6.5]]))[0]
+        ink = render(
+            glyph[None], side, np.array([tangent]), int(side * 1.3), np.array([[6.5, 6.5]])
+        )[0]
         rows, columns = np.flatnonzero((ink >= 0.5).any(1)), np.flatnonzero((ink >= 0.5).any(0))
         ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         height, width = ink.shape
@@ -116,16 +143,24 @@ def _place(
 
 
 def _levels(random: np.random.Generator) -> tuple[float, float]:
-    """Brightness of the background and of the digit; exchanging both changes nothing in how often they occur."""
+    """Brightness of the background and of the digit; exchanging both changes nothing in how often
+    they occur.
+    """
     apart = APART[0] + (APART[1] - APART[0]) * random.random()
     dark = DARKEST + (BRIGHTEST - DARKEST - apart) * random.random()
     return (dark, dark + apart) if random.random() < 0.5 else (dark + apart, dark)
 
 
 def _draw_fragments(
-    scene: Floats, random: np.random.Generator, glyphs: Floats, level: float, polarity: NDArray[np.float64]
+    scene: Floats,
+    random: np.random.Generator,
+    glyphs: Floats,
+    level: float,
+    polarity: NDArray[np.float64],
 ) -> None:
-    """Clutter the scene with pieces of digits, half as large; `polarity` (FRAGMENTS,): 1 is brighter, -1 darker."""
+    """Clutter the scene with pieces of digits, half as large; `polarity` (FRAGMENTS,): 1 is
+    brighter, -1 darker.
+    """
     draws = random.random((FRAGMENTS, 6))
     pieces = glyphs[(draws[:, 0] * len(glyphs)).astype(int)]
     centres = 4.5 + 4 * draws[:, 1:3]  # of the window on the handwriting, which spans 3 … 10

@@ -19,7 +19,9 @@ from spikesam.recordings.text import LONGEST_NAME, printable
 
 
 class FileSet(Dataset):
-    """Files of images or events in the order given, labelled if in class folders of `base`; a digest is in the name."""
+    """Files of images or events in the order given, labelled if in class folders of `base`; a
+    digest is in the name.
+    """
 
     def __init__(self, name: str, files: Sequence[Path], base: Path | None = None) -> None:
         self._files, digest = files, hashlib.sha256()
@@ -27,7 +29,9 @@ class FileSet(Dataset):
         for file, called in zip(files, self._names, strict=True):
             digest.update(f"{called}\0{file.stat().st_size}\0".encode("utf-8", "surrogateescape"))
         folders = [file.parent.name for file in files]
-        numbers = {name: number for number, name in enumerate(dict.fromkeys(folders))} if base else {}
+        numbers = (
+            {name: number for number, name in enumerate(dict.fromkeys(folders))} if base else {}
+        )
         super().__init__(
             f"{printable(name, LONGEST_NAME)}#{digest.hexdigest()[:8]}",
             list(numbers),
@@ -53,15 +57,23 @@ def loose_files(files: Sequence[Path]) -> FileSet:
     for file in files:
         if not file.is_file():
             found = "a folder among several files" if file.is_dir() else "no such file"
-            raise InputError(f"{file}: {found}; give one folder, or files of images or events{similar_file(file)}")
+            raise InputError(
+                f"{file}: {found}; give one folder, or files of images or "
+                f"events{similar_file(file)}"
+            )
     return FileSet("events" if _holds_events(files[0]) else "images", files)
 
 
 def files_in_classes(path: Path, split: str) -> FileSet | None:
-    """Files `<class>/*.jpg`, `<class>/*.bin` below `train/` and `val/`, or directly in a folder; None without any."""
+    """Files `<class>/*.jpg`, `<class>/*.bin` below `train/` and `val/`, or directly in a folder;
+    None without any.
+    """
     parts = [part for part in ("train", "val") if class_folders(path / part)]
     if parts and split not in parts:
-        raise InputError(f"{path}: has no {split} part; expected class folders of images or events in {path / split}")
+        raise InputError(
+            f"{path}: has no {split} part; expected class folders of images or events in "
+            f"{path / split}"
+        )
     base = path / split if parts else path
     files = [file for folder in class_folders(base) for file in files_in(folder)]
     return FileSet(f"{path.resolve().name}/{split}", files, base) if files else None
@@ -75,7 +87,9 @@ def class_folders(path: Path) -> list[Path]:
 
 
 def files_in(folder: Path) -> list[Path]:
-    """The images and events directly in a folder, as extensions tell, sorted by name; hidden files are left out."""
+    """The images and events directly in a folder, as extensions tell, sorted by name; hidden files
+    are left out.
+    """
     return [
         file
         for file in sorted(folder.iterdir())
@@ -86,7 +100,9 @@ def files_in(folder: Path) -> list[Path]:
 @cache
 def _extensions() -> frozenset[str]:
     """Those of images and of events."""
-    return SUFFIXES | {end for end, kind in Image.registered_extensions().items() if kind in FORMATS}
+    return SUFFIXES | {
+        end for end, kind in Image.registered_extensions().items() if kind in FORMATS
+    }
 
 
 def _holds_events(file: Path) -> bool:

@@ -1,4 +1,6 @@
-"""scikit-learn's handwriting: 1,797 digits of 8×8, split once, enlarged and turned in elementwise float32 alone."""
+"""scikit-learn's handwriting: 1,797 digits of 8×8, split once, enlarged and turned in elementwise
+float32 alone.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 DIGITS = Path(__file__).with_name("digits.csv.gz")  # from scikit-learn; its licence is beside it
-FRACTIONS = {"train": (0.0, 0.75), "selection": (0.75, 0.85), "val": (0.85, 1.0)}  # of each class's handwriting
+FRACTIONS = {
+    "train": (0.0, 0.75),
+    "selection": (0.75, 0.85),
+    "val": (0.85, 1.0),
+}  # of each class's handwriting
 NAMES = tuple(map(str, range(10)))
 CLASSES = tuple(f"digit-{name}" for name in NAMES)
 _KEY = 0x636C7574 << 32  # of the order in which each class's handwriting is split
@@ -31,7 +37,9 @@ def handwriting(split: str) -> tuple[Floats, NDArray[np.int64]]:
         of_class = order[targets[order] == digit]
         kept.append(of_class[round(start * len(of_class)) : round(stop * len(of_class))])
     members = np.concatenate(kept)
-    glyphs = np.pad(images[members].reshape(-1, 8, 8).astype(np.float32) / 16, ((0, 0), (3, 3), (3, 3)))
+    glyphs = np.pad(
+        images[members].reshape(-1, 8, 8).astype(np.float32) / 16, ((0, 0), (3, 3), (3, 3))
+    )
     return glyphs, targets[members]
 
 
@@ -41,14 +49,23 @@ def turn(tangent: Tangent) -> tuple[Tangent, Tangent]:
 
 
 def render(
-    glyphs: Floats, side: float, tangents: NDArray[np.float64], size: int, centres: NDArray[np.float64]
+    glyphs: Floats,
+    side: float,
+    tangents: NDArray[np.float64],
+    size: int,
+    centres: NDArray[np.float64],
 ) -> Floats:
-    """Enlarge and turn handwriting: (n, 14, 14) -> (n, size, size); `tangents` (n,) half angles, `centres` (n, 2)."""
+    """Enlarge and turn handwriting: (n, 14, 14) -> (n, size, size); `tangents` (n,) half angles,
+    `centres` (n, 2).
+    """
     cosine, sine = (part[:, None, None] for part in turn(tangents))
     y, x = (np.mgrid[:size, :size] - (size - 1) / 2) * (8 / side)
     u = (cosine * x + sine * y + centres[:, 0, None, None]).astype(np.float32)
     v = (cosine * y - sine * x + centres[:, 1, None, None]).astype(np.float32)
-    u, v = np.clip(u, 1, 11.999), np.clip(v, 1, 11.999)  # the margin is empty, so clipping changes nothing
+    u, v = (
+        np.clip(u, 1, 11.999),
+        np.clip(v, 1, 11.999),
+    )  # the margin is empty, so clipping changes nothing
     column, row = u.astype(int), v.astype(int)
     item = np.arange(len(glyphs))[:, None, None] * glyphs[0].size
     flat = np.ascontiguousarray(glyphs).reshape(-1)

@@ -1,11 +1,14 @@
-"""Spiking Heidelberg Digits and Spiking Speech Commands: spoken words as spikes of 700 filters, in one HDF5 file.
+"""Spiking Heidelberg Digits and Spiking Speech Commands: spoken words as spikes of 700 filters, in
+one HDF5 file.
 
-`spikes/times` holds the seconds and `spikes/units` the channels of each recording's spikes, `labels` its class, and
-`extra/keys`, where it is there, the names of the classes. A recording becomes ON events of a column of 700 pixels.
+`spikes/times` holds the seconds and `spikes/units` the channels of each recording's spikes,
+`labels` its class, and `extra/keys`, where it is there, the names of the classes. A recording
+becomes ON events of a column of 700 pixels.
 
 References
 ----------
-Cramer et al. 2022, The Heidelberg Spiking Data Sets for the Systematic Evaluation of Spiking Neural Networks.
+Cramer et al. 2022, The Heidelberg Spiking Data Sets for the Systematic Evaluation of Spiking Neural
+Networks.
 """
 
 from __future__ import annotations
@@ -60,7 +63,9 @@ class _Opened:
     """The datasets of a file, each seen to be what it should be."""
 
     def __init__(self, path: Path, *, inspected: bool) -> None:
-        self._file = CheckedFile(path, "recordings", WHAT, f"{__name__}:{check.__name__}" if inspected else None)
+        self._file = CheckedFile(
+            path, "recordings", WHAT, f"{__name__}:{check.__name__}" if inspected else None
+        )
         root, found = self._file.root, self._file.children(self._file.root, "/", 64)
         for name in ("spikes", "labels"):
             if name not in found:
@@ -86,20 +91,28 @@ class _Opened:
         with self._file.reading(where):
             times, units = self._times[position], self._units[position]
         if len(times) != len(units) or not 0 < len(times) <= MOST:
-            raise self._file.fail(where, f"{len(times):,} times of {len(units):,} units", f"as many, 1 to {MOST:,}")
+            raise self._file.fail(
+                where, f"{len(times):,} times of {len(units):,} units", f"as many, 1 to {MOST:,}"
+            )
         seconds = times.astype(np.float64)
         if not 0 <= seconds.min() <= seconds.max() < LATEST:  # which NaN is not, either
-            raise self._file.fail(where, "a time before 0, or not finite", "seconds from the beginning")
+            raise self._file.fail(
+                where, "a time before 0, or not finite", "seconds from the beginning"
+            )
         order = np.argsort(seconds, kind="stable")
         microseconds = np.rint(seconds[order] * 1e6).astype(np.int64)
         with self._file.valid(where):
-            return Events(microseconds, 0 * order, units[order], np.ones(len(order), np.bool_), (CHANNELS, 1))
+            return Events(
+                microseconds, 0 * order, units[order], np.ones(len(order), np.bool_), (CHANNELS, 1)
+            )
 
     def _dataset(self, group: Any, name: str, where: str) -> Any:
         dataset = h5py.Dataset(self._file.data(group, name, where))
         with self._file.reading(where):
             if dataset.ndim != 1 or not 1 <= dataset.size <= MAX_SIZES["N"]:
-                raise self._file.fail(where, f"shape {dataset.shape}", f"(N,), 1 to {MAX_SIZES['N']:,}")
+                raise self._file.fail(
+                    where, f"shape {dataset.shape}", f"(N,), 1 to {MAX_SIZES['N']:,}"
+                )
             return dataset
 
     def _lists(self, group: Any, name: str, kinds: str) -> Any:
@@ -107,18 +120,27 @@ class _Opened:
         with self._file.reading(where):
             inner = h5py.check_vlen_dtype(dataset.dtype)
             if inner is None or np.dtype(inner).kind not in kinds:
-                raise self._file.fail(where, f"dtype {dataset.dtype}", "a list of numbers for each recording")
+                raise self._file.fail(
+                    where, f"dtype {dataset.dtype}", "a list of numbers for each recording"
+                )
         return dataset
 
     def _numbers(self, root: Any) -> list[int]:
         dataset = self._dataset(root, "labels", "/labels")
-        if dataset.dtype.kind not in "iu" or not dataset.size == self._times.size == self._units.size:
+        if (
+            dataset.dtype.kind not in "iu"
+            or not dataset.size == self._times.size == self._units.size
+        ):
             sizes = f"{dataset.size:,} of {dataset.dtype}"
-            raise self._file.fail("/labels", sizes, f"{self._times.size:,} whole numbers, one for each recording")
+            raise self._file.fail(
+                "/labels", sizes, f"{self._times.size:,} whole numbers, one for each recording"
+            )
         with self._file.reading("/labels"):
             labels: NDArray[np.int64] = dataset[:].astype(np.int64)
         if not 0 <= labels.min() <= labels.max() < MAX_SIZES["K"]:
-            raise self._file.fail("/labels", f"{labels.min()} to {labels.max()}", f"0 to {MAX_SIZES['K'] - 1:,}")
+            raise self._file.fail(
+                "/labels", f"{labels.min()} to {labels.max()}", f"0 to {MAX_SIZES['K'] - 1:,}"
+            )
         found: list[int] = labels.tolist()
         return found
 
@@ -130,7 +152,9 @@ class _Opened:
         dataset = self._dataset(extra, "keys", "/extra/keys")
         with self._file.reading("/extra/keys"):
             if dataset.size > MAX_SIZES["K"] or h5py.check_string_dtype(dataset.dtype) is None:
-                raise self._file.fail("/extra/keys", f"{dataset.size:,} of {dataset.dtype}", "names of classes")
+                raise self._file.fail(
+                    "/extra/keys", f"{dataset.size:,} of {dataset.dtype}", "names of classes"
+                )
             return [printable(each.decode("utf-8", "replace"), LONGEST_NAME) for each in dataset[:]]
 
 

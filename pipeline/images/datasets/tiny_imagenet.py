@@ -5,7 +5,8 @@
     train/<wnid>/images/<wnid>_<number>.JPEG      train/<wnid>/<wnid>_boxes.txt: name x0 y0 x1 y1
     val/images/val_<number>.JPEG                  val/val_annotations.txt: name wnid x0 y0 x1 y1
 
-The files' boxes lie in 0 … 63 for 64-pixel images (a whole image is 0 0 63 63), so their ends are inclusive.
+The files' boxes lie in 0 … 63 for 64-pixel images (a whole image is 0 0 63 63), so their ends are
+inclusive.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from spikesam.pipeline.images.preprocessing import Box, read_image
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.text import LONGEST_NAME, printable
 
-LARGEST_LIST = 1 << 23  # bytes of a text file of classes or boxes: the official ones have up to 2.6 MB
+LARGEST_LIST = (
+    1 << 23
+)  # bytes of a text file of classes or boxes: the official ones have up to 2.6 MB
 IMAGES_PER_CLASS = 500  # of the official training part
 WNID = re.compile(r"n\d{8}")
 
@@ -34,13 +37,16 @@ class _Record:
 
 
 class TinyImageNet(Dataset):
-    """One split of Tiny-ImageNet; classes are in the order of wnids.txt, indices those of the official split."""
+    """One split of Tiny-ImageNet; classes are in the order of wnids.txt, indices those of the
+    official split.
+    """
 
     def __init__(self, archive: Archive, split: str) -> None:
         root = find_root(archive)
         if root is None:
             raise InputError(
-                f"{archive.path}: not in the Tiny-ImageNet layout; expected train/<wnid>/images/*.JPEG or "
+                f"{archive.path}: not in the Tiny-ImageNet layout; expected "
+                "train/<wnid>/images/*.JPEG or "
                 "val/images/*.JPEG with val/val_annotations.txt in it"
             )
         self._archive = archive
@@ -50,7 +56,9 @@ class TinyImageNet(Dataset):
         self._records = [record for _, record in records]
         found = {record.wnid for record in self._records}
         listed = [wnid for wnid in dict.fromkeys(_listed_wnids(archive, root)) if wnid in found]
-        numbers = {wnid: number for number, wnid in enumerate([*listed, *sorted(found.difference(listed))])}
+        numbers = {
+            wnid: number for number, wnid in enumerate([*listed, *sorted(found.difference(listed))])
+        }
         words = _words(archive, root)
         super().__init__(
             f"tiny-imagenet/{split}",
@@ -68,18 +76,25 @@ class TinyImageNet(Dataset):
     def content(self, position: int) -> str:
         """See :class:`.base.Dataset`; of its box, too, which lies in another file."""
         record = self._records[position]
-        return hashlib.sha256(self._archive.read(record.file) + repr(record.box).encode()).hexdigest()
+        return hashlib.sha256(
+            self._archive.read(record.file) + repr(record.box).encode()
+        ).hexdigest()
 
     def name_of(self, position: int) -> str:
         """See :class:`.base.Dataset`."""
         return self._records[position].file.rsplit("/", 1)[1].rsplit(".", 1)[0]
 
 
-_PARTS = {"train": "train/<wnid>/images/*.JPEG", "val": "val/val_annotations.txt and val/images/*.JPEG"}
+_PARTS = {
+    "train": "train/<wnid>/images/*.JPEG",
+    "val": "val/val_annotations.txt and val/images/*.JPEG",
+}
 
 
 def find_root(archive: Archive) -> str | None:
-    """The folder ("" or "name/") that holds the layout: the archive's root or one folder below it; None if neither."""
+    """The folder ("" or "name/") that holds the layout: the archive's root or one folder below it;
+    None if neither.
+    """
     for root in ["", *(f"{name}/" for name in archive.children(""))]:
         if "val_annotations.txt" in archive.children(f"{root}val"):
             return root
@@ -101,8 +116,14 @@ def _train_records(archive: Archive, root: str) -> list[tuple[int, _Record]]:
         boxes = _lines(archive, folder, f"{wnid}_boxes.txt", fields=5)
         box_of = {fields[0]: _box(fields[1:5], f"{folder}/{wnid}_boxes.txt") for fields in boxes}
         found = [(_number(file, f"{wnid}_"), file) for file in archive.children(f"{folder}/images")]
-        for number, file in sorted(found, key=lambda pair: (pair[0] is None, pair[0] or 0, pair[1])):
-            official = None if number is None or number >= IMAGES_PER_CLASS else place * IMAGES_PER_CLASS + number
+        for number, file in sorted(
+            found, key=lambda pair: (pair[0] is None, pair[0] or 0, pair[1])
+        ):
+            official = (
+                None
+                if number is None or number >= IMAGES_PER_CLASS
+                else place * IMAGES_PER_CLASS + number
+            )
             records.append((official, _Record(f"{folder}/images/{file}", wnid, box_of.get(file))))
     return _indexed(records)
 
@@ -113,9 +134,12 @@ def _val_records(archive: Archive, root: str) -> list[tuple[int, _Record]]:
     for name, wnid, *box in _lines(archive, f"{root}val", "val_annotations.txt", fields=6):
         if "/" in name:
             raise InputError(
-                f"{archive.path}: {file} names {printable(name, LONGEST_NAME)!r}, expected a file in {folder}"
+                f"{archive.path}: {file} names {printable(name, LONGEST_NAME)!r}, expected a file "
+                f"in {folder}"
             )
-        records.append((_number(name, "val_"), _Record(f"{folder}/{name}", wnid, _box(box[:4], file))))
+        records.append(
+            (_number(name, "val_"), _Record(f"{folder}/{name}", wnid, _box(box[:4], file)))
+        )
     present = {f"{folder}/{name}" for name in archive.children(folder)}
     return [(index, record) for index, record in _indexed(records) if record.file in present]
 
@@ -123,7 +147,11 @@ def _val_records(archive: Archive, root: str) -> list[tuple[int, _Record]]:
 def _indexed(records: list[tuple[int | None, _Record]]) -> list[tuple[int, _Record]]:
     """The records by their official positions if each has its own; otherwise as they are listed."""
     official = {number: record for number, record in records if number is not None}
-    return sorted(official.items()) if len(official) == len(records) else list(enumerate(each for _, each in records))
+    return (
+        sorted(official.items())
+        if len(official) == len(records)
+        else list(enumerate(each for _, each in records))
+    )
 
 
 def _listed_wnids(archive: Archive, root: str) -> list[str]:
@@ -148,7 +176,9 @@ def _lines(archive: Archive, folder: str, file: str, fields: int) -> list[list[s
     lines = [line.split() for line in text.splitlines() if line.strip()]
     for number, line in enumerate(lines, 1):
         if len(line) < fields:
-            raise InputError(f"{archive.path}: {name}, line {number}: got {len(line)} fields, expected {fields}")
+            raise InputError(
+                f"{archive.path}: {name}, line {number}: got {len(line)} fields, expected {fields}"
+            )
     return lines
 
 
@@ -165,5 +195,7 @@ def _box(fields: list[str], where: str) -> Box:
 
 def _number(file: str, prefix: str) -> int | None:
     """The number in "<prefix><number>.<extension>"."""
-    match = re.fullmatch(rf"{re.escape(prefix)}([0-9]{{1,9}})\.\w+", file)  # more digits number nothing
+    match = re.fullmatch(
+        rf"{re.escape(prefix)}([0-9]{{1,9}})\.\w+", file
+    )  # more digits number nothing
     return int(match[1]) if match else None

@@ -13,7 +13,8 @@ from spikesam.recordings.files import is_private
 
 ROOT = Path("~/.cache/spikesam")
 TORCHVISION_NAMES = {"cifar10": "CIFAR10", "fashion-mnist": "FashionMNIST"}
-# SHA-256 of what may be downloaded, as Keras (the first) and TensorFlow Datasets publish it. Torchvision checks MD5.
+# SHA-256 of what may be downloaded, as Keras (the first) and TensorFlow Datasets publish it.
+# Torchvision checks MD5.
 DIGESTS = {
     "cifar-10-python.tar.gz": "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
     "train-images-idx3-ubyte.gz": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
@@ -24,11 +25,15 @@ DIGESTS = {
 
 
 class TorchvisionSet(Dataset):
-    """One split of a data set of torchvision, whose test part is our "val"; fetched to `ROOT` if that is allowed."""
+    """One split of a data set of torchvision, whose test part is our "val"; fetched to `ROOT` if
+    that is allowed.
+    """
 
     def __init__(self, source: str, split: str, download: bool) -> None:
         self._data = _load(source, split, ROOT.expanduser(), download)
-        super().__init__(f"{source}/{split}", self._data.classes, [int(target) for target in self._data.targets])
+        super().__init__(
+            f"{source}/{split}", self._data.classes, [int(target) for target in self._data.targets]
+        )
         self._split = split
 
     def __getitem__(self, position: int) -> Item:
@@ -51,7 +56,8 @@ def _load(source: str, split: str, root: Path, download: bool) -> Any:
     kind = getattr(datasets, TORCHVISION_NAMES[source])
     if root.exists() and not is_private(root):  # CIFAR-10 is pickles, which execute what they say
         raise InputError(
-            f"{source}: other users can write {root}, so its files are not trusted; take that right from them"
+            f"{source}: other users can write {root}, so its files are not trusted; take that "
+            "right from them"
         )
     try:
         return kind(str(root), train=split == "train")
@@ -69,7 +75,9 @@ def _load(source: str, split: str, root: Path, download: bool) -> Any:
 
 
 def _fetch(source: str, kind: Any, root: Path) -> None:
-    """Download the archives of a data set to where torchvision looks for them, and check each before it is unpacked."""
+    """Download the archives of a data set to where torchvision looks for them, and check each
+    before it is unpacked.
+    """
     from torchvision.datasets.utils import download_url
 
     if source == "cifar10":

@@ -1,8 +1,8 @@
 """Read a file of events: N-MNIST, or what faery decodes, an extra of this package.
 
-faery passes over a part of an event without a word. So it is looked whether a file ends where an event does. A file
-that was cut between two events reads as a shorter recording: no format but AEDAT 4 says how long it is, and that only
-where the camera had the time to write it at the end.
+faery passes over a part of an event without a word. So it is looked whether a file ends where an
+event does. A file that was cut between two events reads as a shorter recording: no format but AEDAT
+4 says how long it is, and that only where the camera had the time to write it at the end.
 """
 
 from __future__ import annotations
@@ -25,12 +25,20 @@ from spikesam.recordings.files import open_file, read_file, similar_file
 from spikesam.recordings.inspection import inspect
 from spikesam.recordings.text import printable
 
-FORMATS = {".aedat4": "AEDAT 4", ".raw": "Prophesee EVT", ".dat": "Prophesee DAT", ".es": "Event Stream"}
+FORMATS = {
+    ".aedat4": "AEDAT 4",
+    ".raw": "Prophesee EVT",
+    ".dat": "Prophesee DAT",
+    ".es": "Event Stream",
+}
 PANIC = "PanicException"  # the type of what Rust raises, which cannot be imported
 HEADER_LINE = 1 << 12  # bytes of a line that begins with %, at most
 DAT_BYTES, EVT2_BYTES, EVT3_BYTES = 8, 4, 2  # of a word
 EVT2 = re.compile(rb"^% (Version |evt |format EVT)2(\.0)?\b(?!\.)", re.IGNORECASE | re.MULTILINE)
-ES_BYTES, ES_PAUSE = 5, 127  # of an event; µs of a byte that stands by itself, where events are of type 1
+ES_BYTES, ES_PAUSE = (
+    5,
+    127,
+)  # of an event; µs of a byte that stands by itself, where events are of type 1
 ES_HEADER, ES_TYPE = 20, 15  # bytes in front of the events, and which of them says their type
 ES_PAUSES = {1: b"\xfe\xff", 2: b"\xfc\xfd\xfe\xff"}  # type -> bytes that stand by themselves
 PIECE = 1 << 10  # bytes
@@ -43,11 +51,13 @@ SUFFIXES = frozenset({NMNIST, *FORMATS})
 
 @checked_arguments
 def read_events(path: str | PathLike[str], sensor: tuple[int, int] | None = None) -> Events:
-    """The events of a recording: N-MNIST (.bin), AEDAT 4 (.aedat4), Prophesee EVT (.raw) or DAT (.dat), or .es.
+    """The events of a recording: N-MNIST (.bin), AEDAT 4 (.aedat4), Prophesee EVT (.raw) or DAT
+    (.dat), or .es.
 
-    Times count in µs from the start of the recording: in N-MNIST from the file's own zero, elsewhere from the first
-    event. faery reads all formats but N-MNIST: `pip install 'spikesam[events]'`. A file does not say how long it is,
-    except .aedat4 where it ends with a table: one that was cut between two events reads as a shorter recording.
+    Times count in µs from the start of the recording: in N-MNIST from the file's own zero,
+    elsewhere from the first event. faery reads all formats but N-MNIST: `pip install
+    'spikesam[events]'`. A file does not say how long it is, except .aedat4 where it ends with a
+    table: one that was cut between two events reads as a shorter recording.
 
     Parameters
     ----------
@@ -56,13 +66,17 @@ def read_events(path: str | PathLike[str], sensor: tuple[int, int] | None = None
 
     Raises
     ------
-    InputError : if the file is missing, empty, truncated, of no such format, holds no event, an event outside of the
+    InputError : if the file is missing, empty, truncated, of no such format, holds no event, an
+    event outside of the
         sensor, or times that go back
     """
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise InputError(f"{path}: got the extension {suffix!r}, expected events in {', '.join(sorted(SUFFIXES))}")
+        raise InputError(
+            f"{path}: got the extension {suffix!r}, expected events in "
+            f"{', '.join(sorted(SUFFIXES))}"
+        )
     if sensor is not None and suffix != NMNIST:
         raise InputError(f"{path}: says its sensor's size itself; leave sensor out")
     try:
@@ -72,22 +86,32 @@ def read_events(path: str | PathLike[str], sensor: tuple[int, int] | None = None
             return _parse_nmnist(read_file(path, MOST * EVENT_BYTES), sensor or NMNIST_SENSOR)
         return _decoded(path)
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; give a recording of events{similar_file(path)}") from None
+        raise InputError(
+            f"{path}: no such file; give a recording of events{similar_file(path)}"
+        ) from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); give a recording of events") from None
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); give a recording of events"
+        ) from None
     except InputError as error:
-        raise error if str(error).startswith(str(path)) else InputError(f"{path}: {error}") from None
+        raise (
+            error if str(error).startswith(str(path)) else InputError(f"{path}: {error}")
+        ) from None
 
 
 def _parse_nmnist(data: bytes, sensor: tuple[int, int]) -> Events:
-    """N-MNIST (Orchard et al. 2015), five bytes an event: x, y, a bit of polarity, 23 of time in µs, big-endian."""
+    """N-MNIST (Orchard et al. 2015), five bytes an event: x, y, a bit of polarity, 23 of time in
+    µs, big-endian.
+    """
     if len(data) % EVENT_BYTES:
         raise InputError(
             f"{len(data):,} bytes are no whole number of events of {EVENT_BYTES} bytes; "
             "the file is truncated, or not in the format of N-MNIST"
         )
     check_count(len(data) // EVENT_BYTES)
-    columns: NDArray[np.int64] = np.frombuffer(data, np.uint8).reshape(-1, EVENT_BYTES).T.astype(np.int64)
+    columns: NDArray[np.int64] = (
+        np.frombuffer(data, np.uint8).reshape(-1, EVENT_BYTES).T.astype(np.int64)
+    )
     x, y, high, middle, low = columns
     overflow = y == OVERFLOW_Y
     t = ((high & 127) << 16) + (middle << 8) + low + OVERFLOW_US * np.cumsum(overflow)
@@ -96,10 +120,13 @@ def _parse_nmnist(data: bytes, sensor: tuple[int, int]) -> Events:
 
 
 def _decoded(path: Path) -> Events:
-    """The events of a file, in a process of its own first: damage can end faery, which is Rust, or take all memory."""
+    """The events of a file, in a process of its own first: damage can end faery, which is Rust, or
+    take all memory.
+    """
     if find_spec("faery") is None:
         raise InputError(
-            f"{path}: {FORMATS[path.suffix.lower()]} is read by the package faery, which is not installed; "
+            f"{path}: {FORMATS[path.suffix.lower()]} is read by the package faery, which is not "
+            "installed; "
             "pip install 'spikesam[events]'"
         )
     inspect(path, f"{__name__}:{check.__name__}", str(path))
@@ -139,11 +166,15 @@ def decode_events(path: Path) -> tuple[NDArray[Any], tuple[int, int]]:
         if not isinstance(error, Exception) and type(error).__name__ != PANIC:
             raise
         found = FORMATS[path.suffix.lower()]
-        raise InputError(f"{path}: not in the format {found}, or truncated ({printable(error, 120)})") from None
+        raise InputError(
+            f"{path}: not in the format {found}, or truncated ({printable(error, 120)})"
+        ) from None
 
 
 def check_words(path: Path, kind: str) -> None:
-    """Refuse a .raw or .dat file that ends within a word or has no header: faery would take all bytes for events."""
+    """Refuse a .raw or .dat file that ends within a word or has no header: faery would take all
+    bytes for events.
+    """
     header = b""
     with open_file(path) as file:
         while (begin := file.read(2)) == b"% ":
@@ -160,7 +191,9 @@ def check_words(path: Path, kind: str) -> None:
 
 
 def check_end(path: Path, t: NDArray[Any]) -> None:
-    """Refuse an .es or .aedat4 file that ends within an event or packet; `t` are the times that faery found, in µs."""
+    """Refuse an .es or .aedat4 file that ends within an event or packet; `t` are the times that
+    faery found, in µs.
+    """
     with open_file(path) as file:
         whole = _event_stream(file, path, t) if path.suffix.lower() == ".es" else _aedat(file, path)
     if not whole:
@@ -170,8 +203,14 @@ def check_end(path: Path, t: NDArray[Any]) -> None:
 def _event_stream(file: IO[bytes], path: Path, t: NDArray[Any]) -> bool:
     kind = file.read(ES_HEADER)[ES_TYPE]
     pauses = ES_PAUSES[kind]
-    if kind == 1:  # where the last event ends can be worked out, unless pauses of no length lie in between
-        end = ES_HEADER + ES_BYTES * len(t) + int((np.diff(t.astype(np.int64), prepend=0) // ES_PAUSE).sum())
+    if (
+        kind == 1
+    ):  # where the last event ends can be worked out, unless pauses of no length lie in between
+        end = (
+            ES_HEADER
+            + ES_BYTES * len(t)
+            + int((np.diff(t.astype(np.int64), prepend=0) // ES_PAUSE).sum())
+        )
         file.seek(end)
         if not file.read().strip(pauses):
             return end <= path.stat().st_size
@@ -188,7 +227,9 @@ def _event_stream(file: IO[bytes], path: Path, t: NDArray[Any]) -> bool:
 
 
 def _aedat(file: IO[bytes], path: Path) -> bool:
-    """Without a table at the end, whose place faery knows to be the end of the packets, they end with the file."""
+    """Without a table at the end, whose place faery knows to be the end of the packets, they end
+    with the file.
+    """
     (length,) = struct.unpack("<14xI", file.read(18))
     if _table(file.read(length)) >= 0:
         return True
@@ -200,7 +241,9 @@ def _aedat(file: IO[bytes], path: Path) -> bool:
 
 
 def _table(header: bytes) -> int:
-    """Where the table of packets begins, -1 if there is none: the second field of a table of FlatBuffers."""
+    """Where the table of packets begins, -1 if there is none: the second field of a table of
+    FlatBuffers.
+    """
     (root,) = struct.unpack_from("<I", header)
     fields = root - struct.unpack_from("<i", header, root)[0]
     (size,) = struct.unpack_from("<H", header, fields)

@@ -1,1 +1,3 @@
-"""Which modules of other libraries are neurons, and what they do: a library a file, for imports and for recordings."""
+"""Which modules of other libraries are neurons, and what they do: a library a file, for imports and
+for recordings.
+"""

@@ -1,4 +1,6 @@
-"""The libraries that are known: the `LIBRARY` of each file here, and those of entry points `spikesam.libraries`."""
+"""The libraries that are known: the `LIBRARY` of each file here, and those of entry points
+`spikesam.libraries`.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +19,17 @@ LIBRARIES: Registry[Library] = Registry(
     "libraries",
     "a Library",
     lambda thing: isinstance(thing, Library),
-    {name: import_module(f"spikesam.pipeline.imports.libraries.{name}").LIBRARY for name in sorted(_FILES)},
+    {
+        name: import_module(f"spikesam.pipeline.imports.libraries.{name}").LIBRARY
+        for name in sorted(_FILES)
+    },
 )
 
 
 def library_that_fires(module: nn.Module) -> Library | None:
-    """The library of a module that puts out spikes; None if it is of no known library, or puts out none."""
+    """The library of a module that puts out spikes; None if it is of no known library, or puts out
+    none.
+    """
     return next((library for library in LIBRARIES.values() if library.fires(module)), None)
 
 
@@ -30,7 +37,9 @@ LONGEST = 64
 
 
 def layer_name(model: nn.Module, module: str) -> str:
-    """A spiking module's identifier: "lif1" -> "lif1", "net.2" -> "net_2", in a plain Sequential "1" -> "leaky_1"."""
+    """A spiking module's identifier: "lif1" -> "lif1", "net.2" -> "net_2", in a plain Sequential
+    "1" -> "leaky_1".
+    """
     holder, _, last = module.rpartition(".")
     if last == "neuron" and type(model.get_submodule(holder)).__module__.startswith("lava.lib.dl."):
         module = holder

@@ -1,11 +1,12 @@
-"""lava-dl: blocks of current-based neurons, `slayer.block.cuba`; all steps in one call, (B, C, H, W, T).
+"""lava-dl: blocks of current-based neurons, `slayer.block.cuba`; all steps in one call, (B, C, H,
+W, T).
 
     i[t] = (1 - current_decay) i[t-1] + x[t]
     v[t] = (1 - voltage_decay) v[t-1] (1 - s[t-1]) + i[t]
     s[t] = 1 if v[t] > threshold                   given one step later, with delay_shift
 
-Decays are multiples of 1/4096, and weights are rounded to 8 bits. A leak is an integer division in lava-dl, as in fixed
-point here: what leaks is a multiple of 1/4096 (with scale=64).
+Decays are multiples of 1/4096, and weights are rounded to 8 bits. A leak is an integer division in
+lava-dl, as in fixed point here: what leaks is a multiple of 1/4096 (with scale=64).
 """
 
 from __future__ import annotations
@@ -26,20 +27,32 @@ def block(module: Any, where: str) -> SpikingModule:
     neuron = module.neuron
     kind = f"{type(neuron).__module__.rpartition('.')[2]}.{type(neuron).__name__}"
     expect(kind == "cuba.Neuron", where, f"has neurons {kind}", "cuba.Neuron")
-    current, voltage = (number(decay.round()) / UNIT for decay in (neuron.current_decay, neuron.voltage_decay))
+    current, voltage = (
+        number(decay.round()) / UNIT for decay in (neuron.current_decay, neuron.voltage_decay)
+    )
     shared = np.ndim(current) == np.ndim(voltage) == 0
     expect(shared, where, "has shared_param=False", "True: one decay for all neurons")
     expect(neuron.norm is None, where, "has a norm", "none")
     expect(not neuron.graded_spike, where, "has graded_spike=True", "False: spikes are bits")
-    expect(not neuron.persistent_state, where, "has persistent_state=True", "False: samples start from rest")
     expect(
-        module.delay is None, where, "has axonal delays", "none but delay_shift; from_netx reads those of .net files"
+        not neuron.persistent_state,
+        where,
+        "has persistent_state=True",
+        "False: samples start from rest",
+    )
+    expect(
+        module.delay is None,
+        where,
+        "has axonal delays",
+        "none but delay_shift; from_netx reads those of .net files",
     )
     lif = LIF(1 - voltage, neuron.threshold, reset="zero", synaptic_leak=1 - current)
     unit = 1 / neuron.s_scale
     of_current = unit / current if 0 < current < 1 else 0.0  # what rounding every step adds up to
     rounding = (unit + of_current) / voltage if voltage else 0.0
-    caveat = f"lava-dl rounds what leaks to {unit:.3g} at every step" if voltage or current < 1 else ""
+    caveat = (
+        f"lava-dl rounds what leaks to {unit:.3g} at every step" if voltage or current < 1 else ""
+    )
     return SpikingModule(lif, "B...T", module.synapse, bool(module.delay_shift), caveat, rounding)
 
 
@@ -47,12 +60,17 @@ EQUATIONS = {
     "AbstractConv": block,
     "AbstractDense": block,
     "AbstractPool": block,
-    "AbstractRecurrent": refused("recurrent connections", "layers here go one way; cuba.Dense can be imported"),
+    "AbstractRecurrent": refused(
+        "recurrent connections", "layers here go one way; cuba.Dense can be imported"
+    ),
     "AbstractConvT": refused("a transposed convolution", "cuba.Conv can be imported"),
-    "AbstractUnpool": refused("an unpooling", "cuba.Conv, cuba.Dense and cuba.Pool can be imported"),
+    "AbstractUnpool": refused(
+        "an unpooling", "cuba.Conv, cuba.Dense and cuba.Pool can be imported"
+    ),
     "AbstractKWTA": refused("neurons that compete", "cuba.Dense can be imported"),
     "AbstractAffine": refused(
-        "a readout with a current of its own", "cuba.Dense, whose spikes are counted, can be imported"
+        "a readout with a current of its own",
+        "cuba.Dense, whose spikes are counted, can be imported",
     ),
     "Neuron": refused("no block around it", "cuba.Conv, cuba.Dense and cuba.Pool can be imported"),
 }

@@ -35,9 +35,14 @@ class SpikingModule:
     recurrent: nn.Module | None = None
     rest: Any = 0.0  # the library's number for a membrane of 0, with which its membranes begin
     begins: float = 0.0  # what is left at the first step of the membranes with which they begin
-    levels: int = 1  # of neurons that fire several spikes a step: how many at most, a plane of bits each
-    others: tuple[str, ...] = ()  # of a plane, the others; if it subtracts, their spikes from its membranes, too
-    gain: Any = 1.0  # what its neurons multiply the currents by that drive them; a constant like those of `neuron`
+    levels: int = (
+        1  # of neurons that fire several spikes a step: how many at most, a plane of bits each
+    )
+    others: tuple[
+        str, ...
+    ] = ()  # of a plane, the others; if it subtracts, their spikes from its membranes, too
+    # what its neurons multiply the currents by that drive them; a constant like those of `neuron`
+    gain: Any = 1.0
 
 
 def planes(about: SpikingModule, names: tuple[str, ...]) -> list[SpikingModule]:
@@ -51,7 +56,11 @@ def planes(about: SpikingModule, names: tuple[str, ...]) -> list[SpikingModule]:
     for number, name in enumerate(names, 1):
         at = neuron.fires_at_threshold or number % 2 == 0
         own = replace(neuron, threshold=(number - 0.5) * neuron.threshold, fires_at_threshold=at)
-        found.append(replace(about, neuron=own, levels=1, others=tuple(each for each in names if each != name)))
+        found.append(
+            replace(
+                about, neuron=own, levels=1, others=tuple(each for each in names if each != name)
+            )
+        )
     return found
 
 
@@ -60,15 +69,24 @@ Describe = Callable[[Any, str], SpikingModule]  # a module and where it is, for 
 
 @dataclass(frozen=True, eq=False)
 class Library:
-    """The neurons of one library by class; `silent` are patterns of classes that put out none, `others` of more."""
+    """The neurons of one library by class; `silent` are patterns of classes that put out none,
+    `others` of more.
+    """
 
     package: str  # the library's
-    equations: Mapping[str, Describe]  # name of a class -> its equation, or why it cannot be imported
+    equations: Mapping[
+        str, Describe
+    ]  # name of a class -> its equation, or why it cannot be imported
     axes: Callable[[Any], Takes]  # of what one call of a module takes and gives
     silent: str = ""
     others: str = ""
-    states: tuple[str, ...] = ()  # the attributes in which a module keeps its state from one call to the next
-    rest: tuple[str, str] = ("", "")  # a class and the method of it that brings a module to rest; none if empty
+    states: tuple[
+        str, ...
+    ] = ()  # the attributes in which a module keeps its state from one call to the next
+    rest: tuple[str, str] = (
+        "",
+        "",
+    )  # a class and the method of it that brings a module to rest; none if empty
 
     def equation(self, module: nn.Module) -> Describe | None:
         """The function to a module's equation; None if it is not known as neurons of this library."""
@@ -79,13 +97,17 @@ class Library:
         for kind in _classes(module, self.package):
             if re.fullmatch(self.silent, kind.__name__):
                 return False
-            if kind.__name__ in self.equations or re.fullmatch(self.others, f"{kind.__module__}.{kind.__name__}"):
+            if kind.__name__ in self.equations or re.fullmatch(
+                self.others, f"{kind.__module__}.{kind.__name__}"
+            ):
                 return bool(getattr(module, "does_spike", True))  # sinabs says so
         return False
 
     def keeps_state(self, module: nn.Module) -> bool:
         """True if a module of neurons holds a state that is not at rest, left by an earlier call."""
-        if not getattr(module, "init_hidden", True):  # snnTorch: the state is handed over with each call
+        if not getattr(
+            module, "init_hidden", True
+        ):  # snnTorch: the state is handed over with each call
             return False
         states = (getattr(module, name, None) for name in self.states)
         return any(isinstance(state, Tensor) and bool(state.any()) for state in states)
@@ -98,8 +120,12 @@ class Library:
 
 
 def recognised(module: nn.Module, package: str, table: Mapping[str, Any]) -> Any:
-    """A table's entry for a module of a library, or for the nearest class that it inherits from; None if nothing."""
-    return next((table[kind.__name__] for kind in _classes(module, package) if kind.__name__ in table), None)
+    """A table's entry for a module of a library, or for the nearest class that it inherits from;
+    None if nothing.
+    """
+    return next(
+        (table[kind.__name__] for kind in _classes(module, package) if kind.__name__ in table), None
+    )
 
 
 def _classes(module: nn.Module, package: str) -> Iterator[type]:
@@ -117,7 +143,9 @@ def refused(found: str, possible: str) -> Describe:
 
 
 def number(value: Any) -> Any:
-    """A constant of a library as a float, or as an array where it is several: tensors leave their device and graph."""
+    """A constant of a library as a float, or as an array where it is several: tensors leave their
+    device and graph.
+    """
     if hasattr(value, "detach"):
         value = value.detach().cpu().double().numpy()
     return value.item() if getattr(value, "size", 0) == 1 else value

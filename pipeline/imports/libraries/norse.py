@@ -1,4 +1,5 @@
-"""Norse: its neurons, feed-forward and recurrent `LIF`, one step (`…Cell`) or all steps (T, B, …) in one call.
+"""Norse: its neurons, feed-forward and recurrent `LIF`, one step (`…Cell`) or all steps (T, B, …)
+in one call.
 
     v[t] = v[t-1] + x[t]                           IAF
     v[t] = v[t-1] + k (v_leak + i[t] - v[t-1])     LIF and LIFBox, k = dt · tau_mem_inv
@@ -32,7 +33,9 @@ from spikesam.pipeline.imports.road.operations import expect
 def integrate_and_fire(module: Any, where: str) -> SpikingModule:
     """`IAFCell` and `IAF`."""
     rest = number(module.p.v_reset)
-    return SpikingModule(LIF(1.0, number(module.p.v_th) - rest, reset="zero"), axes(module), rest=rest)
+    return SpikingModule(
+        LIF(1.0, number(module.p.v_th) - rest, reset="zero"), axes(module), rest=rest
+    )
 
 
 def leaky(module: Any, where: str) -> SpikingModule:
@@ -44,8 +47,12 @@ def leaky(module: Any, where: str) -> SpikingModule:
         reset = {"reset_by": (1 - rate) * threshold}
     else:
         back = number(module.p.v_reset)
-        expect(np.array_equal(back, rest), where, f"has v_reset={back}, v_leak={rest}", "equal ones")
-    outlasts = 1 - module.dt * number(module.p.tau_syn_inv) if hasattr(module.p, "tau_syn_inv") else 0.0
+        expect(
+            np.array_equal(back, rest), where, f"has v_reset={back}, v_leak={rest}", "equal ones"
+        )
+    outlasts = (
+        1 - module.dt * number(module.p.tau_syn_inv) if hasattr(module.p, "tau_syn_inv") else 0.0
+    )
     neuron = LIF(1 - rate, threshold - rest, synaptic_leak=outlasts, **reset)
     return SpikingModule(neuron, axes(module), rest=rest, gain=rate)
 
@@ -80,7 +87,9 @@ OTHER = refused(
     "IAFCell, IAF, LIFCell, LIF, LIFBoxCell and, for a readout, LIBoxCell can be imported",
 )
 CURRENT = refused("a synaptic current, which a readout here has not", "LIBoxCell can be imported")
-RECURRENT = refused("an equation that is not known here", "LIFRecurrentCell and LIFRecurrent can be imported")
+RECURRENT = refused(
+    "an equation that is not known here", "LIFRecurrentCell and LIFRecurrent can be imported"
+)
 EQUATIONS = {
     "IAFCell": integrate_and_fire,
     "IAF": integrate_and_fire,
@@ -98,4 +107,6 @@ EQUATIONS = {
     "SNNRecurrentCell": RECURRENT,
     "SNNRecurrent": RECURRENT,
 }
-LIBRARY = Library("norse", EQUATIONS, axes, silent="LI|LICell|LIBoxCell|LILinearCell", others=r".*\.CobaLIFCell")
+LIBRARY = Library(
+    "norse", EQUATIONS, axes, silent="LI|LICell|LIBoxCell|LILinearCell", others=r".*\.CobaLIFCell"
+)

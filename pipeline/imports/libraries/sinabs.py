@@ -42,22 +42,44 @@ def spiking(module: Any, where: str) -> SpikingModule:
         gain = gain * outlasts
     spike = getattr(module.spike_fn, "__name__", type(module.spike_fn).__name__)
     single = spike == "SingleSpike" or getattr(module.spike_fn, "max_num_spikes_per_bin", None) == 1
-    expect(single, where, f"has spike_fn={spike}, several spikes per step", "SingleSpike: spikes are bits")
+    expect(
+        single,
+        where,
+        f"has spike_fn={spike}, several spikes per step",
+        "SingleSpike: spikes are bits",
+    )
     threshold, lowest = number(module.spike_threshold), number(module.min_v_mem)
-    fires: dict[str, Any] = {"fires_at_threshold": True, "synaptic_leak": outlasts, "min_v_mem": lowest}
-    neuron = LIF(leak, threshold, **_reset(module.reset_fn, leak, threshold, lowest, where), **fires)
+    fires: dict[str, Any] = {
+        "fires_at_threshold": True,
+        "synaptic_leak": outlasts,
+        "min_v_mem": lowest,
+    }
+    neuron = LIF(
+        leak, threshold, **_reset(module.reset_fn, leak, threshold, lowest, where), **fires
+    )
     caveat = "" if lowest is None else "sinabs rounds where it compares with min_v_mem"
     return SpikingModule(neuron, axes(module), caveat=caveat, gain=gain)
 
 
 def recurrent(module: Any, where: str) -> SpikingModule:
-    """`LIFRecurrent` and `IAFRecurrent`, whose recurrent weights drive them from the second step on."""
+    """`LIFRecurrent` and `IAFRecurrent`, whose recurrent weights drive them from the second step
+    on.
+    """
     moves = (nn.Sequential, nn.Flatten, nn.Unflatten, nn.Identity)
-    weights, *more = [part for part in module.rec_connect.modules() if not isinstance(part, moves)] or [None]
+    weights, *more = [
+        part for part in module.rec_connect.modules() if not isinstance(part, moves)
+    ] or [None]
     plain = (
-        isinstance(weights, (nn.Linear, nn.Conv2d)) and not more and (weights.bias is None or not weights.bias.any())
+        isinstance(weights, (nn.Linear, nn.Conv2d))
+        and not more
+        and (weights.bias is None or not weights.bias.any())
     )
-    expect(plain, where, f"has rec_connect={type(module.rec_connect).__name__}", "one Linear or Conv2d without a bias")
+    expect(
+        plain,
+        where,
+        f"has rec_connect={type(module.rec_connect).__name__}",
+        "one Linear or Conv2d without a bias",
+    )
     return replace(spiking(module, where), recurrent=weights)
 
 
@@ -72,14 +94,24 @@ def integrator(module: Any, where: str) -> SpikingModule:
 def _reset(rule: Any, leak: Any, threshold: Any, lowest: Any, where: str) -> dict[str, Any]:
     name = type(rule).__name__
     expect(
-        name in ("MembraneReset", "MembraneSubtract"), where, f"has reset_fn={name}", "MembraneReset, MembraneSubtract"
+        name in ("MembraneReset", "MembraneSubtract"),
+        where,
+        f"has reset_fn={name}",
+        "MembraneReset, MembraneSubtract",
     )
     if name == "MembraneReset":
         expect(rule.reset_value == 0, where, f"has reset_value={rule.reset_value}", "0")
         return {"reset": "zero"}
     amount = threshold if rule.subtract_value is None else number(rule.subtract_value)
-    held = lowest is not None and np.any(threshold - amount < lowest)  # sinabs raises a membrane after the reset
-    expect(not held, where, f"subtracts {amount}, after which a membrane can lie below min_v_mem={lowest}", "less")
+    held = lowest is not None and np.any(
+        threshold - amount < lowest
+    )  # sinabs raises a membrane after the reset
+    expect(
+        not held,
+        where,
+        f"subtracts {amount}, after which a membrane can lie below min_v_mem={lowest}",
+        "less",
+    )
     return {"reset_by": leak * amount}
 
 
@@ -89,7 +121,9 @@ def _leak(module: Any) -> tuple[Any, Any]:
 
 
 def axes(module: Any) -> Takes:
-    """All steps in one call, on an axis of their own, or on that of the samples where a class is squeezed."""
+    """All steps in one call, on an axis of their own, or on that of the samples where a class is
+    squeezed.
+    """
     return "(BT)..." if hasattr(module, "squeeze_forward") else "BT..."
 
 
@@ -97,6 +131,10 @@ EQUATIONS = {
     "ExpLeak": integrator,
     "LIFRecurrent": recurrent,
     "LIF": spiking,
-    "StatefulLayer": refused("an equation that is not known here", "IAF, LIF and ExpLeak can be imported"),
+    "StatefulLayer": refused(
+        "an equation that is not known here", "IAF, LIF and ExpLeak can be imported"
+    ),
 }
-LIBRARY = Library("sinabs", EQUATIONS, axes, states=("v_mem", "i_syn"), rest=("StatefulLayer", "reset_states"))
+LIBRARY = Library(
+    "sinabs", EQUATIONS, axes, states=("v_mem", "i_syn"), rest=("StatefulLayer", "reset_states")
+)

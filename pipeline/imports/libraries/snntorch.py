@@ -6,8 +6,8 @@
     v[t] = β · v[t-1] + i[t]                     reset "none"
     s[t] = 1 if v[t] > θ
 
-What recurrent neurons fired the step before drives them with x[t], through weights of their own. Leaks and thresholds
-may be one number, or one for each channel.
+What recurrent neurons fired the step before drives them with x[t], through weights of their own.
+Leaks and thresholds may be one number, or one for each channel.
 """
 
 from __future__ import annotations
@@ -18,11 +18,20 @@ from typing import Any
 import numpy as np
 
 from spikesam.backends.network import LIF
-from spikesam.pipeline.imports.libraries.library import Describe, Library, SpikingModule, Takes, number, refused
+from spikesam.pipeline.imports.libraries.library import (
+    Describe,
+    Library,
+    SpikingModule,
+    Takes,
+    number,
+    refused,
+)
 from spikesam.pipeline.imports.road.operations import expect
 
 
-def described(module: Any, where: str, synaptic: bool = False, recurrent: bool = False) -> SpikingModule:
+def described(
+    module: Any, where: str, synaptic: bool = False, recurrent: bool = False
+) -> SpikingModule:
     """`Leaky` and `Synaptic`, also recurrent."""
     lost = synaptic and recurrent and not module.reset_delay
     expect(not lost, where, "has reset_delay=False, which snnTorch loses here", "True")
@@ -30,7 +39,12 @@ def described(module: Any, where: str, synaptic: bool = False, recurrent: bool =
     plain = not (synaptic or recurrent) or module.reset_mechanism != "zero"
     expect(plain, where, found, "'subtract' or 'none'")
     expect(not module.inhibition, where, "has inhibition=True", "False: its neurons do not compete")
-    expect(not module.state_quant, where, "has state_quant", "False: use this network's own fixed point")
+    expect(
+        not module.state_quant,
+        where,
+        "has state_quant",
+        "False: use this network's own fixed point",
+    )
     factor = number(module.graded_spikes_factor)
     expect(np.all(factor == 1), where, f"has graded_spikes_factor={factor}", "1: spikes are bits")
     leak, threshold = np.clip(number(module.beta), 0, 1), number(module.threshold)
@@ -62,8 +76,16 @@ EQUATIONS: dict[str, Describe] = {
     "RSynaptic": partial(described, synaptic=True, recurrent=True),
     "Alpha": refused("two synaptic currents", "Synaptic, which has one, can be imported"),
     "DeltaLeaky": refused("a threshold for changes of the membrane", "Leaky can be imported"),
-    "Lapicque": refused("a membrane with R, C and dt", "Leaky with beta = 1 - dt/(RC) can be imported"),
-    "LeakyParallel": refused("synapses inside", "Linear and Leaky with reset_mechanism='none' can be imported"),
-    "SpikingNeuron": refused("an equation that is not known here", "Leaky and Synaptic can be imported"),
+    "Lapicque": refused(
+        "a membrane with R, C and dt", "Leaky with beta = 1 - dt/(RC) can be imported"
+    ),
+    "LeakyParallel": refused(
+        "synapses inside", "Linear and Leaky with reset_mechanism='none' can be imported"
+    ),
+    "SpikingNeuron": refused(
+        "an equation that is not known here", "Leaky and Synaptic can be imported"
+    ),
 }
-LIBRARY = Library("snntorch", EQUATIONS, axes, states=("mem", "syn", "spk"), rest=("SpikingNeuron", "reset_mem"))
+LIBRARY = Library(
+    "snntorch", EQUATIONS, axes, states=("mem", "syn", "spk"), rest=("SpikingNeuron", "reset_mem")
+)

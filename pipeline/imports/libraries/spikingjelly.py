@@ -1,4 +1,5 @@
-"""SpikingJelly: `IFNode`, `LIFNode`, `ParametricLIFNode`, `CUBALIFNode`; single-step, or all steps (T, B, …) at once.
+"""SpikingJelly: `IFNode`, `LIFNode`, `ParametricLIFNode`, `CUBALIFNode`; single-step, or all steps
+(T, B, …) at once.
 
     h[t] = v[t-1] + i[t]                       IF; of `HalfThresholdIFNode`, v[-1] = v_threshold / 2
     h[t] = v_decay · v[t-1] + c[t]             CUBALIF, c[t] = c_decay · c[t-1] + i[t]
@@ -7,11 +8,11 @@
     v[t] = h[t] (1 - s[t])                     v_reset = 0
     v[t] = h[t] - v_threshold · s[t]           v_reset = None: at once, so before the next leak
 
-Releases up to 0.0.0.0.12 have a class for each mode, such as `clock_driven.neuron.MultiStepLIFNode`; the first of them
-have no decay_input, and divide i[t].
+Releases up to 0.0.0.0.12 have a class for each mode, such as
+`clock_driven.neuron.MultiStepLIFNode`; the first of them have no decay_input, and divide i[t].
 
-Another v_reset is where membranes begin, where they leak to and what they are reset to: the same neuron, whose membrane
-is counted from there.
+Another v_reset is where membranes begin, where they leak to and what they are reset to: the same
+neuron, whose membrane is counted from there.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ def integer_lif(module: Any, where: str) -> SpikingModule:
     """`ILIFNode`, which fires up to D spikes a step and subtracts the threshold for each."""
     leak, threshold = 1 - 1 / number(module.tau), number(module.v_threshold)
     neuron = LIF(leak, threshold, reset_by=leak * threshold)
-    return SpikingModule(neuron, axes(module), levels=int(module.surrogate_function.max_spike_count))
+    return SpikingModule(
+        neuron, axes(module), levels=int(module.surrogate_function.max_spike_count)
+    )
 
 
 def current_based(module: Any, where: str) -> SpikingModule:
@@ -69,26 +72,43 @@ def _node(module: Any, where: str, leak: Any = 1.0, gain: Any = 1.0) -> SpikingM
     if rest is None:
         neuron = LIF(leak, threshold, reset_by=leak * threshold, fires_at_threshold=True)
         return SpikingModule(neuron, takes, gain=gain)
-    expect(rest < threshold, where, f"has v_reset={rest}, v_threshold={threshold}", "v_reset below v_threshold")
+    expect(
+        rest < threshold,
+        where,
+        f"has v_reset={rest}, v_threshold={threshold}",
+        "v_reset below v_threshold",
+    )
     neuron = LIF(leak, threshold - rest, reset="zero", fires_at_threshold=True)
     return SpikingModule(neuron, takes, rest=rest, gain=gain)
 
 
 def axes(module: Any) -> Takes:
-    """One step a call, or all of them, as `step_mode` says; some neurons have no other mode, old ones no mode."""
-    multi_step = any(re.fullmatch("MultiStep(Module|.*Node)", kind.__name__) for kind in type(module).__mro__)
+    """One step a call, or all of them, as `step_mode` says; some neurons have no other mode, old
+    ones no mode.
+    """
+    multi_step = any(
+        re.fullmatch("MultiStep(Module|.*Node)", kind.__name__) for kind in type(module).__mro__
+    )
     return "TB..." if multi_step or getattr(module, "step_mode", "s") == "m" else "B..."
 
 
 POSSIBLE = "IFNode, HalfThresholdIFNode, LIFNode, ParametricLIFNode and CUBALIFNode can be imported"
 UNKNOWN = refused("an equation that is not known here", POSSIBLE)
-PARALLEL = refused("membranes that are weighted sums over many steps, not made from one step to the next", POSSIBLE)
-GATED = refused("learned gates between kinds of leak, integration and reset in one neuron", POSSIBLE)
+PARALLEL = refused(
+    "membranes that are weighted sums over many steps, not made from one step to the next", POSSIBLE
+)
+GATED = refused(
+    "learned gates between kinds of leak, integration and reset in one neuron", POSSIBLE
+)
 EQUATIONS = {
     "IFNode": _node,
-    "HalfThresholdIFNode": lambda module, where: replace(_node(module, where), begins=number(module.v_threshold) / 2),
+    "HalfThresholdIFNode": lambda module, where: replace(
+        _node(module, where), begins=number(module.v_threshold) / 2
+    ),
     "LIFNode": lambda module, where: _leaky(module, where, 1 / number(module.tau)),
-    "ParametricLIFNode": lambda module, where: _leaky(module, where, number(module.w.sigmoid())),  # of 1/τ
+    "ParametricLIFNode": lambda module, where: _leaky(
+        module, where, number(module.w.sigmoid())
+    ),  # of 1/τ
     "CUBALIFNode": current_based,
     "NonSpikingIFNode": silent,
     "NonSpikingLIFNode": silent,

@@ -1,6 +1,8 @@
-"""SpikeYOLO, published as a copy of ultralytics: `mem_update`, neurons of up to D spikes a step; all steps (T, B, …).
+"""SpikeYOLO, published as a copy of ultralytics: `mem_update`, neurons of up to D spikes a step;
+all steps (T, B, …).
 
-h[t] = decay · (v[t-1] - s[t-1]) + i[t], s[t] = round(h[t]), half to even, limited to 0 … D; v[t] = h[t]
+h[t] = decay · (v[t-1] - s[t-1]) + i[t], s[t] = round(h[t]), half to even, limited to 0 … D; v[t] =
+h[t]
 """
 
 from __future__ import annotations

@@ -1,1 +1,3 @@
-"""lava-dl's network exchange: `.net` files of networks for Loihi, in integers, as networks in fixed point."""
+"""lava-dl's network exchange: `.net` files of networks for Loihi, in integers, as networks in fixed
+point.
+"""

@@ -1,6 +1,8 @@
-"""A `.net` file of unknown origin: nothing is read of it but the numbers that lava-dl writes, once they were looked at.
+"""A `.net` file of unknown origin: nothing is read of it but the numbers that lava-dl writes, once
+they were looked at.
 
-It is HDF5. `/layer/0`, `/layer/1` … hold one layer each: `type`, arrays, and in `neuron` the constants of its neurons.
+It is HDF5. `/layer/0`, `/layer/1` … hold one layer each: `type`, arrays, and in `neuron` the
+constants of its neurons.
 """
 
 from __future__ import annotations
@@ -22,7 +24,16 @@ LONGEST_TYPE = 64  # characters of the type of a layer, or of neurons
 
 KINDS = ("input", "conv", "pool", "dense", "flatten", "average")
 NEURONS = ("CUBA", "LOIHI")
-SYNAPSES = ("inFeatures", "outFeatures", "inChannels", "outChannels", "kernelSize", "stride", "padding", "dilation")
+SYNAPSES = (
+    "inFeatures",
+    "outFeatures",
+    "inChannels",
+    "outChannels",
+    "kernelSize",
+    "stride",
+    "padding",
+    "dilation",
+)
 PARTS = frozenset(("type", "shape", "weight", "bias", *SYNAPSES, "groups", "delay", "neuron"))
 LOIHI = ("iDecay", "vDecay", "vThMant", "theta", "refDelay", "wgtExp", "gradedSpike", "messageBits")
 CONSTANTS = frozenset(("type", *LOIHI, "scaleRho", "tauRho"))
@@ -66,7 +77,9 @@ class _Reader:
         found = self.checked.children(layers, "/layer", MOST_LAYERS)
         expected = [str(number) for number in range(len(found))]
         if set(found) != set(expected) or not found:
-            raise self.checked.fail("/layer", ", ".join(found) or "nothing", "groups 0, 1, 2 …, one for each layer")
+            raise self.checked.fail(
+                "/layer", ", ".join(found) or "nothing", "groups 0, 1, 2 …, one for each layer"
+            )
         nodes = [self.node(layers, name) for name in expected]
         return nodes, self.steps(root) if "simulation" in names else None
 
@@ -83,7 +96,11 @@ class _Reader:
         group = self.checked.group(layers, name, where)
         kind = self.kind(group, where, "layer", KINDS)
         names = self.names(group, where, PARTS)
-        values = {each: self.numbers(group, each, where) for each in names if each not in ("type", "neuron")}
+        values = {
+            each: self.numbers(group, each, where)
+            for each in names
+            if each not in ("type", "neuron")
+        }
         if "neuron" not in names:
             return Node(int(name), kind, values, None)
         where += "/neuron"
@@ -91,7 +108,10 @@ class _Reader:
         self.kind(neuron, where, "neurons", NEURONS)
         constants = self.names(neuron, where, CONSTANTS)
         return Node(
-            int(name), kind, values, {each: self.numbers(neuron, each, where) for each in constants if each != "type"}
+            int(name),
+            kind,
+            values,
+            {each: self.numbers(neuron, each, where) for each in constants if each != "type"},
         )
 
     def steps(self, root: h5py.h5g.GroupID) -> int | None:
@@ -100,7 +120,9 @@ class _Reader:
             return None
         found = self.numbers(group, "tSample", "/simulation")
         if found.size != 1 or found.dtype.kind not in "iu":
-            raise self.checked.fail("/simulation/tSample", f"{found.dtype} of shape {found.shape}", "one integer")
+            raise self.checked.fail(
+                "/simulation/tSample", f"{found.dtype} of shape {found.shape}", "one integer"
+            )
         return int(found.item())
 
     def kind(self, group: h5py.h5g.GroupID, where: str, of: str, known: tuple[str, ...]) -> str:
@@ -112,12 +134,16 @@ class _Reader:
             type_id = dataset.get_type()
             text = isinstance(type_id, h5py.h5t.TypeStringID)
             if not text or dataset.shape not in ((), (1,)) or type_id.get_size() > LONGEST_TYPE:
-                raise self.checked.fail(where, f"{dataset.dtype} of shape {dataset.shape}", "one short text")
+                raise self.checked.fail(
+                    where, f"{dataset.dtype} of shape {dataset.shape}", "one short text"
+                )
             value = np.ravel(np.asarray(h5py.Dataset(dataset)[()], object))[0]
         found = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
         if found not in known:
             expected = ", ".join(known)
-            raise self.checked.fail(where, f"{of} of type {found[:LONGEST_TYPE]!r}", f"{expected}{_REASONS[of]}")
+            raise self.checked.fail(
+                where, f"{of} of type {found[:LONGEST_TYPE]!r}", f"{expected}{_REASONS[of]}"
+            )
         return found
 
     def numbers(self, group: h5py.h5g.GroupID, name: str, where: str) -> NDArray[Any]:
@@ -136,5 +162,8 @@ class _Reader:
 
 _REASONS = {
     "layer": "; recurrent and transposed ones and sums are not read",
-    "neurons": "; sigma-delta and resonating neurons, whose spikes are graded or phases, have other equations",
+    "neurons": (
+        "; sigma-delta and resonating neurons, whose spikes are graded or phases, have "
+        "other equations"
+    ),
 }

@@ -1,12 +1,14 @@
-"""From lava-dl's `.net` files: a network that was trained for Loihi, in its own integers, in Loihi's arithmetic.
+"""From lava-dl's `.net` files: a network that was trained for Loihi, in its own integers, in
+Loihi's arithmetic.
 
     u[t] = rz(u[t-1]·(4096 - iDecay), 12) + 64·(W ⊛ s_before[t-1])
     v[t] = rz(v[t-1]·(4096 - vDecay), 12) + u[t] + 64·bias          v[t-1] counts as 0 where s[t-1] = 1
     s[t] = 1 if v[t] > 64·vThMant
 
-So a gain is 64, and rounds nothing. Weights of lava-dl are up to 256 in steps of 2, and 8 bits hold up to 127. Where
-they do not fit, they are divided by what divides all, and the gain is multiplied by it: the product is the same. What
-is left then is the weight of a second path from the same layer, whose currents are added.
+So a gain is 64, and rounds nothing. Weights of lava-dl are up to 256 in steps of 2, and 8 bits hold
+up to 127. Where they do not fit, they are divided by what divides all, and the gain is multiplied
+by it: the product is the same. What is left then is the weight of a second path from the same
+layer, whose currents are added.
 """
 
 from __future__ import annotations
@@ -51,37 +53,46 @@ NEVER = (1 << 17) - 1  # a threshold that an output has which is read as a membr
 MOST_PATHS = 3  # to a layer: so many times 8 bits hold any weight of 9 bits
 
 
-def from_netx(path: str | PathLike[str], timesteps: int | None = None, *, fires_at_threshold: bool = False) -> Network:
-    """A network of Loihi's own numbers, from a `.net` file that lava-dl wrote, which Lava's netx reads.
+def from_netx(
+    path: str | PathLike[str], timesteps: int | None = None, *, fires_at_threshold: bool = False
+) -> Network:
+    """A network of Loihi's own numbers, from a `.net` file that lava-dl wrote, which Lava's netx
+    reads.
 
-    Weights, biases, thresholds and decays are integers and stay what they are; nothing is rescaled, and the spikes are
-    those of Lava and the chip, to the last bit. Read are layers input, conv, pool, dense, flatten and average, with
-    neurons CUBA and LOIHI.
+    Weights, biases, thresholds and decays are integers and stay what they are; nothing is rescaled,
+    and the spikes are those of Lava and the chip, to the last bit. Read are layers input, conv,
+    pool, dense, flatten and average, with neurons CUBA and LOIHI.
 
-    A layer costs one step on the chip as here. netx resets layer l at step l, so that its bias begins there: the
-    network takes as many steps more than the input as it has layers, or as a spike takes at least where axons have
-    delays, and layer l has no bias before anything can have arrived. Where the file has an input layer, its neurons are
-    the network's first layer, "image", which a constant current drives: the integer that the file's user gives a pixel,
-    -127 … 127, which on the chip is made of `weight` and `bias` of the input layer. They fire one step later than on
-    the chip, as then does every layer. Give the pixels as 2/127 of these integers, see :func:`spikesam.simulate`.
+    A layer costs one step on the chip as here. netx resets layer l at step l, so that its bias
+    begins there: the network takes as many steps more than the input as it has layers, or as a
+    spike takes at least where axons have delays, and layer l has no bias before anything can have
+    arrived. Where the file has an input layer, its neurons are the network's first layer, "image",
+    which a constant current drives: the integer that the file's user gives a pixel, -127 … 127,
+    which on the chip is made of `weight` and `bias` of the input layer. They fire one step later
+    than on the chip, as then does every layer. Give the pixels as 2/127 of these integers, see
+    :func:`spikesam.simulate`.
 
-    Delays of axons, of whole steps, are those of the channels that are read, see :class:`Source`, in dense layers, and
-    without a bias in the same layer. Neurons fire when lava-dl's do, and their spikes arrive later; netx lets them
-    fire later instead. Behind the last layer neurons named "answer" repeat them, late, for the readout.
+    Delays of axons, of whole steps, are those of the channels that are read, see :class:`Source`,
+    in dense layers, and without a bias in the same layer. Neurons fire when lava-dl's do, and their
+    spikes arrive later; netx lets them fire later instead. Behind the last layer neurons named
+    "answer" repeat them, late, for the readout.
 
-    An output that does not fire (the largest threshold, or no neurons) is the readout, which is its membrane in units
-    of 64; a logit is that divided by the network's steps. Otherwise spikes are counted.
+    An output that does not fire (the largest threshold, or no neurons) is the readout, which is its
+    membrane in units of 64; a logit is that divided by the network's steps. Otherwise spikes are
+    counted.
 
     Parameters
     ----------
     path : of the file
     timesteps : steps of the input; those that the file says if not given
-    fires_at_threshold : whether a membrane that equals its threshold fires. It does not on the chip, nor in lava-dl
+    fires_at_threshold : whether a membrane that equals its threshold fires. It does not on the
+    chip, nor in lava-dl
         0.6; it did in earlier ones
 
     Returns
     -------
-    a network in fixed point, with encoder "constant-current" if the file has an input layer with neurons, else "spikes"
+    a network in fixed point, with encoder "constant-current" if the file has an input layer with
+    neurons, else "spikes"
 
     Raises
     ------
@@ -106,8 +117,13 @@ def from_netx(path: str | PathLike[str], timesteps: int | None = None, *, fires_
     try:
         at_threshold = yes_or_no(fires_at_threshold, "fires_at_threshold", "from_netx")
         if timesteps is None and steps is None:
-            raise NetworkError("from_netx: got no timesteps, which this file does not say; expected those of the input")
-        given = whole(steps if timesteps is None else timesteps, "timesteps", "from_netx", 1, LONGEST)
+            raise NetworkError(
+                "from_netx: got no timesteps, which this file does not say; expected those of the "
+                "input"
+            )
+        given = whole(
+            steps if timesteps is None else timesteps, "timesteps", "from_netx", 1, LONGEST
+        )
         return _network(nodes, given, at_threshold)
     except InputError as error:
         raise NetworkError(f"{path}: {' '.join(str(error).split())}") from None
@@ -115,10 +131,16 @@ def from_netx(path: str | PathLike[str], timesteps: int | None = None, *, fires_
 
 def _network(nodes: list[Node], given: int, at_threshold: bool) -> Network:
     first = nodes[0]
-    encoder: Encoder = "constant-current" if first.kind == "input" and first.neuron is not None else "spikes"
+    encoder: Encoder = (
+        "constant-current" if first.kind == "input" and first.neuron is not None else "spikes"
+    )
     *body, last = nodes[first.kind == "input" :] or [first]
     membranes = last.kind == "dense" and _never_fires(last)
-    firing = [node for node in (body if membranes or last.kind == "average" else [*body, last]) if node.kind in NAMES]
+    firing = [
+        node
+        for node in (body if membranes or last.kind == "average" else [*body, last])
+        if node.kind in NAMES
+    ]
     for node in nodes:
         ends = node is first if node.kind == "input" else node is last or node.kind != "average"
         expect(ends, node.where, "stands inside the network", "an input first, an average last")
@@ -138,7 +160,12 @@ def _network(nodes: list[Node], given: int, at_threshold: bool) -> Network:
     for node in nodes:  # of all others
         if node not in firing:
             before, behind = delays(node, seen)
-            expect(not np.any(behind), node.where, "has delays of axons that nothing fires", "none there")
+            expect(
+                not np.any(behind),
+                node.where,
+                "has delays of axons that nothing fires",
+                "none there",
+            )
             path = path.later(before)
     if np.any(path.lag):
         repeating = FixedLIF(4096, reset="zero", threshold=UNIT // 2)
@@ -154,7 +181,9 @@ def _network(nodes: list[Node], given: int, at_threshold: bool) -> Network:
     for lag in lags:
         depth = max(1, depth + 1 - lag)
     steps = given + depth + sum(lags)  # until the last of the input arrives
-    return build(units, answer, shape, None, timesteps=steps, encoder=encoder, in_order=True).network
+    return build(
+        units, answer, shape, None, timesteps=steps, encoder=encoder, in_order=True
+    ).network
 
 
 def _input_shape(first: Node) -> Shape:
@@ -162,7 +191,9 @@ def _input_shape(first: Node) -> Shape:
         return declared(first)
     if first.kind == "dense" and "inFeatures" in first.values:
         return _one(first, "inFeatures"), 1, 1
-    raise NetworkError(f"{first.where}: stands first, expected a layer input, which says the shape, or dense")
+    raise NetworkError(
+        f"{first.where}: stands first, expected a layer input, which says the shape, or dense"
+    )
 
 
 def _never_fires(node: Node) -> bool:
@@ -172,14 +203,25 @@ def _never_fires(node: Node) -> bool:
 def _pixels(node: Node, at_threshold: bool) -> Unit:
     """The neurons of an input layer, each driven by its own pixel at every step."""
     neuron = neurons(node, at_threshold)
-    expect(np.all(neuron.synaptic_decay == 4096), node.where, f"iDecay is {neuron.synaptic_decay}", "4096 of an input")
+    expect(
+        np.all(neuron.synaptic_decay == 4096),
+        node.where,
+        f"iDecay is {neuron.synaptic_decay}",
+        "4096 of an input",
+    )
     return _one_to_one("image", node.where, neuron, Path(INPUT))
 
 
 def _one_to_one(name: str, where: str, neuron: FixedLIF, path: Path) -> Unit:
     """Neurons that are driven each by one of those in front."""
     own = Conv(np.ones((1, 1, 1, 1), np.int8), groups=0), Scale(UNIT)
-    return Unit(name, where, name, neuron, (replace(path, operations=tuple(Operation(where, each) for each in own)),))
+    return Unit(
+        name,
+        where,
+        name,
+        neuron,
+        (replace(path, operations=tuple(Operation(where, each) for each in own)),),
+    )
 
 
 def _unit(node: Node, name: str, before: Path, at_threshold: bool) -> Unit:
@@ -191,27 +233,45 @@ def _unit(node: Node, name: str, before: Path, at_threshold: bool) -> Unit:
     driven: list[Any] = [operation_of(node, weight), Scale(UNIT * unit), Shift(UNIT * bias), said]
     more = [[operation_of(node, other), Scale(UNIT * unit)] for other in others]
     paths = (
-        replace(before, operations=tuple(Operation(node.where, each) for each in path)) for path in (driven, *more)
+        replace(before, operations=tuple(Operation(node.where, each) for each in path))
+        for path in (driven, *more)
     )
     return Unit(name, node.where, name, neuron, tuple(paths))
 
 
 def _membranes(node: Node, path: Path) -> Answer:
-    """An output that does not fire: the sum of what arrives, in units of the weights; T times the logits."""
+    """An output that does not fire: the sum of what arrives, in units of the weights; T times the
+    logits.
+    """
     (weight, *others), unit = eight_bits(node, weights(node))
     expect(not others, node.where, "weights take more than 8 bits", "at most 8 of an output")
     bias = biases(node)
-    expect(not (bias % unit).any(), node.where, f"bias is no multiple of {unit}", "one, as of the weights")
-    _expect(node, iDecay=4096, vDecay=0)  # a sum that does not leak: in other units, leaks would round otherwise
+    expect(
+        not (bias % unit).any(),
+        node.where,
+        f"bias is no multiple of {unit}",
+        "one, as of the weights",
+    )
+    _expect(
+        node, iDecay=4096, vDecay=0
+    )  # a sum that does not leak: in other units, leaks would round otherwise
     said = DeclaredShape(declared(node), flat=True)
-    behind = (Operation(node.where, each) for each in (operation_of(node, weight), Shift(bias // unit), said))
+    behind = (
+        Operation(node.where, each)
+        for each in (operation_of(node, weight), Shift(bias // unit), said)
+    )
     return Answer(Path(path.source, tuple(behind)), float(unit))
 
 
 def _mean(node: Node, neurons: int, path: Path) -> Answer:
     """The mean of the spikes of as many groups of neurons as there are classes."""
     classes = math.prod(declared(node))
-    expect(neurons % classes == 0, node.where, f"{classes} means of {neurons} neurons", "a number that divides them")
+    expect(
+        neurons % classes == 0,
+        node.where,
+        f"{classes} means of {neurons} neurons",
+        "a number that divides them",
+    )
     groups = Linear(np.eye(classes, dtype=np.int8).repeat(neurons // classes, axis=1))
     return Answer(path + Operation(node.where, groups), classes / neurons)
 
@@ -226,7 +286,9 @@ def declared(node: Node) -> Shape:
     """(C, H, W) as the file says it, (N, 1, 1) where that is one number."""
     said = integers(node, "shape").ravel().tolist()
     expect(len(said) in (1, 3), node.where, f"shape is {tuple(said)}", "(C, H, W) or (N,)")
-    channels, height, width = (whole(side, "a side of shape", node.where, 1) for side in (*said, 1, 1)[:3])
+    channels, height, width = (
+        whole(side, "a side of shape", node.where, 1) for side in (*said, 1, 1)[:3]
+    )
     return channels, height, width
 
 
@@ -249,19 +311,27 @@ def operation_of(node: Node, weight: NDArray[np.int8]) -> Linear | Conv:
         return Linear(weight)
     pool = node.kind == "pool" and weight.shape[:2] == (1, 1)
     stride, dilation, padding = (
-        _sides(node, name, least) for name, least in (("stride", 1), ("dilation", 1), ("padding", 0))
+        _sides(node, name, least)
+        for name, least in (("stride", 1), ("dilation", 1), ("padding", 0))
     )
-    return Conv(weight, None, stride, around(padding, ()), dilation, 0 if pool else _one(node, "groups"))
+    return Conv(
+        weight, None, stride, around(padding, ()), dilation, 0 if pool else _one(node, "groups")
+    )
 
 
 def eight_bits(node: Node, weight: NDArray[np.int64]) -> tuple[list[NDArray[np.int8]], int]:
-    """Weights as a sum of such in 8 bits, and how much a unit is: one such and 1, unless they are too large for it."""
+    """Weights as a sum of such in 8 bits, and how much a unit is: one such and 1, unless they are
+    too large for it.
+    """
     largest, common = int(np.abs(weight).max()), int(np.gcd.reduce(weight, axis=None))
     units = [unit for unit in range(1, GAIN_LIMIT // UNIT + 1) if common % unit == 0]
     unit = next((unit for unit in units if largest <= WEIGHT_LIMIT * unit), units[-1])
     most = MOST_PATHS * WEIGHT_LIMIT
     expect(
-        largest <= most * unit, node.where, f"weights are up to {largest} in steps of {unit}", f"at most {most} steps"
+        largest <= most * unit,
+        node.where,
+        f"weights are up to {largest} in steps of {unit}",
+        f"at most {most} steps",
     )
     parts: list[NDArray[np.int8]] = []
     left = weight // unit
@@ -277,20 +347,36 @@ def biases(node: Node) -> NDArray[np.int64]:
 
 
 def delays(node: Node, seen: Shape) -> tuple[Lag, Lag]:
-    """Steps by which what a layer reads of a map that it has `seen`, and what it fires, arrives later than else.
+    """Steps by which what a layer reads of a map that it has `seen`, and what it fires, arrives
+    later than else.
 
-    lava-dl has a delay for each neuron that fires, or that is read. netx lets the currents of a neuron wait, which then
-    fires so much later: without a bias that is all.
+    lava-dl has a delay for each neuron that fires, or that is read. netx lets the currents of a
+    neuron wait, which then fires so much later: without a bias that is all.
     """
     steps = integers(node, "delay") if "delay" in node.values else np.zeros((), np.int64)
     if not steps.any():
         return 0, 0
-    expect(node.kind == "dense", node.where, "has delays of its axons", "them in dense layers, where netx reads them")
+    expect(
+        node.kind == "dense",
+        node.where,
+        "has delays of its axons",
+        "them in dense layers, where netx reads them",
+    )
     least, most = steps.min(), steps.max()
-    expect(least >= 0 and most <= LONGEST_AXON, node.where, f"delays are {least} … {most}", f"0 … {LONGEST_AXON} steps")
+    expect(
+        least >= 0 and most <= LONGEST_AXON,
+        node.where,
+        f"delays are {least} … {most}",
+        f"0 … {LONGEST_AXON} steps",
+    )
     outputs, inputs = weights(node).shape
     expected = f"({outputs},), one for each neuron, or ({inputs},), for each that it reads"
-    expect(steps.shape in ((), (outputs,), (inputs,)), node.where, f"delay has shape {steps.shape}", expected)
+    expect(
+        steps.shape in ((), (outputs,), (inputs,)),
+        node.where,
+        f"delay has shape {steps.shape}",
+        expected,
+    )
     if steps.shape == (inputs,) != (outputs,):
         return lag_of(steps, seen, node.where), 0
     expect(not biases(node).any(), node.where, "has a bias and delays of its axons", "either")
@@ -299,7 +385,9 @@ def delays(node: Node, seen: Shape) -> tuple[Lag, Lag]:
 
 def neurons(node: Node, fires_at_threshold: bool) -> FixedLIF:
     """The neurons of a layer, still without their bias."""
-    decay, synaptic_decay, threshold = (_constant(node, name) for name in ("vDecay", "iDecay", "vThMant"))
+    decay, synaptic_decay, threshold = (
+        _constant(node, name) for name in ("vDecay", "iDecay", "vThMant")
+    )
     _expect(node, refDelay=1, wgtExp=0, gradedSpike=0, messageBits=0)
     constants = {"fires_at_threshold": fires_at_threshold, "threshold": UNIT * threshold}
     return FixedLIF(decay, reset="zero", synaptic_decay=synaptic_decay, **constants)
@@ -325,7 +413,12 @@ def _expect(node: Node, **constants: int) -> None:
     for name, expected in constants.items():
         found = (node.neuron or {}).get(name, np.array(expected))
         said = found.item() if found.size == 1 else f"an array of {found.shape}"
-        expect((found == expected).all(), node.where, f"{name} is {said}", f"{expected} of these neurons")
+        expect(
+            (found == expected).all(),
+            node.where,
+            f"{name} is {said}",
+            f"{expected} of these neurons",
+        )
 
 
 def _one(node: Node, name: str) -> int:
@@ -336,6 +429,8 @@ def _one(node: Node, name: str) -> int:
 def _sides(node: Node, name: str, least: int) -> tuple[int, int]:
     """(y, x) of a setting of a convolution, which may be one number."""
     found = integers(node, name).ravel().tolist()
-    expect(len(found) in (1, 2), node.where, f"{name} has {len(found)} numbers", "one, or two (y, x)")
+    expect(
+        len(found) in (1, 2), node.where, f"{name} has {len(found)} numbers", "one, or two (y, x)"
+    )
     y, x = (whole(number, name, node.where, least) for number in (found[0], found[-1]))
     return y, x

@@ -1,4 +1,6 @@
-"""NIR, the Neuromorphic Intermediate Representation: networks of other programs, in Euler steps of `dt` seconds."""
+"""NIR, the Neuromorphic Intermediate Representation: networks of other programs, in Euler steps of
+`dt` seconds.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +9,15 @@ from typing import Any
 from spikesam.recordings.errors import InputError
 
 KEY = "spikesam"  # of what NIR itself cannot say, in the metadata of nodes and graphs
-DT = 1e-4  # seconds in a step, where nothing says otherwise: the convention of snnTorch's and SpikingJelly's files
+# seconds in a step, where nothing says otherwise: the convention of snnTorch's and SpikingJelly's
+# files
+DT = 1e-4
 
 
 def nir_library() -> Any:
-    """The module `nir`, an optional extra; an InputError if it is not installed, or lacks what NIR 1.0.8 brought."""
+    """The module `nir`, an optional extra; an InputError if it is not installed, or lacks what NIR
+    1.0.8 brought.
+    """
     try:
         import nir
     except ImportError:
@@ -20,6 +26,7 @@ def nir_library() -> Any:
         ) from None
     if not hasattr(nir, "NIRGraphData"):
         raise InputError(
-            "NIR files need nir 1.0.8 or newer; pip install --no-deps nir==1.0.8 (sinabs 3.1 works with it)"
+            "NIR files need nir 1.0.8 or newer; pip install --no-deps nir==1.0.8 (sinabs 3.1 works "
+            "with it)"
         )
     return nir

@@ -43,17 +43,21 @@ def from_nir_data(
     layer_delay: int | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write the spikes of NIR's data, such as the trace of a chip, as a raster file; needs the library `nir`.
+    """Write the spikes of NIR's data, such as the trace of a chip, as a raster file; needs the
+    library `nir`.
 
-    Each node with an observable "spikes" becomes a layer of its name, that of "conv1.neuron" is "conv1". Others are
-    left out. What `spikesam export raster.h5 data.nir` wrote becomes the same raster again, with shapes and labels.
+    Each node with an observable "spikes" becomes a layer of its name, that of "conv1.neuron" is
+    "conv1". Others are left out. What `spikesam export raster.h5 data.nir` wrote becomes the same
+    raster again, with shapes and labels.
 
     Parameters
     ----------
-    data : a `nir.NIRGraphData`, or the path of a file that `nir.write_data` made: `TimeGriddedData` of 0 and 1, or
+    data : a `nir.NIRGraphData`, or the path of a file that `nir.write_data` made: `TimeGriddedData`
+    of 0 and 1, or
         `EventData` with times in seconds
     path : of the new raster
-    shapes : layer or node -> (C, H, W) of its neurons, or (K,), in order of depth; if not given, as the file says, else
+    shapes : layer or node -> (C, H, W) of its neurons, or (K,), in order of depth; if not given, as
+    the file says, else
         dense, in the order of the nodes, which is alphabetical in files of others; "input" is first
     dt : seconds in a step; needed where all data are events
     rounding : which step the time of an event belongs to, see :meth:`SpikeEvents.from_times`
@@ -86,20 +90,43 @@ def from_nir_data(
         where = str(data)
         data, told = _read(nir, Path(data))
     elif not isinstance(data, nir.NIRGraphData):
-        raise InputError(f"{where}: got {type(data).__name__}, expected a nir.NIRGraphData or a file of one")
-    nodes = {name: node.observables[SPIKES] for name, node in _nodes(nir, data, "") if SPIKES in node.observables}
+        raise InputError(
+            f"{where}: got {type(data).__name__}, expected a nir.NIRGraphData or a file of one"
+        )
+    nodes = {
+        name: node.observables[SPIKES]
+        for name, node in _nodes(nir, data, "")
+        if SPIKES in node.observables
+    }
     if not nodes:
-        raise InputError(f"{where}: holds no node with an observable {SPIKES!r}, expected at least one")
+        raise InputError(
+            f"{where}: holds no node with an observable {SPIKES!r}, expected at least one"
+        )
     names = _layer_names(nodes, where)
     by_node = {name: node for node, name in names.items()} | {node: node for node in nodes}
-    given = told.shapes if shapes is None else {by_node.get(name, name): shape for name, shape in shapes.items()}
+    given = (
+        told.shapes
+        if shapes is None
+        else {by_node.get(name, name): shape for name, shape in shapes.items()}
+    )
     if unknown := [name for name in given if name not in nodes]:
-        raise InputError(f"{where}: holds no spikes of {unknown[0]!r}, expected shapes of some of {', '.join(names)}")
+        raise InputError(
+            f"{where}: holds no spikes of {unknown[0]!r}, expected shapes of some of "
+            f"{', '.join(names)}"
+        )
     seconds = _seconds_in_a_step(nir, nodes, dt, where)
     order = [*given, *(node for node in nodes if node not in given)]
-    layers = {names[node]: _spikes(nir, nodes[node], given.get(node), seconds, rounding, where, node) for node in order}
+    layers = {
+        names[node]: _spikes(nir, nodes[node], given.get(node), seconds, rounding, where, node)
+        for node in order
+    }
     delay = told.layer_delay if layer_delay is None else layer_delay
-    about = told.samples | {"layer_delay": delay, "dt": seconds, "counts": counts, "overwrite": overwrite}
+    about = told.samples | {
+        "layer_delay": delay,
+        "dt": seconds,
+        "counts": counts,
+        "overwrite": overwrite,
+    }
     return write_raster(Path(path), layers, **about)
 
 
@@ -126,7 +153,9 @@ def _layer_names(nodes: Mapping[str, Any], where: str) -> dict[str, str]:
         except InputError as error:
             raise InputError(f"{where}: node {node!r}: {finding(error)}") from None
         if node_layer(node) in found.values():
-            raise InputError(f"{where}: node {node!r}: a second layer {node_layer(node)!r}, expected other names")
+            raise InputError(
+                f"{where}: node {node!r}: a second layer {node_layer(node)!r}, expected other names"
+            )
         found[node] = node_layer(node)
     return found
 
@@ -138,7 +167,9 @@ def _seconds_in_a_step(nir: Any, nodes: Mapping[str, Any], dt: float | None, whe
         if isinstance(spikes, nir.TimeGriddedData):
             own = float(spikes.dt)
             if found is not None and not np.isclose(own, found, rtol=CLOSE, atol=0):
-                raise InputError(f"{where}: node {name!r}: has steps of {own:g} s, expected {found:g} s")
+                raise InputError(
+                    f"{where}: node {name!r}: has steps of {own:g} s, expected {found:g} s"
+                )
             found = own if found is None else found
     if found is None:
         raise InputError(f"{where}: holds events alone, expected dt, the seconds in a step")
@@ -148,7 +179,13 @@ def _seconds_in_a_step(nir: Any, nodes: Mapping[str, Any], dt: float | None, whe
 
 
 def _spikes(
-    nir: Any, found: Any, shape: tuple[int, ...] | None, dt: float, rounding: Rounding, where: str, node: str
+    nir: Any,
+    found: Any,
+    shape: tuple[int, ...] | None,
+    dt: float,
+    rounding: Rounding,
+    where: str,
+    node: str,
 ) -> Any:
     """What `write_raster` takes: of a grid an array (N, T, …), of events a list."""
 
@@ -162,22 +199,36 @@ def _spikes(
     if isinstance(found, nir.TimeGriddedData):
         return found.data.reshape(*found.data.shape[:2], *of_map)
     idx, times = np.asarray(found.idx), np.asarray(found.time)
-    if idx.ndim != 2 or idx.shape != times.shape or idx.dtype.kind not in "iu" or times.dtype.kind not in "iuf":
-        raise refused(f"events have shapes {idx.shape} and {times.shape}, expected (N, E) indices and times")
+    if (
+        idx.ndim != 2
+        or idx.shape != times.shape
+        or idx.dtype.kind not in "iu"
+        or times.dtype.kind not in "iuf"
+    ):
+        raise refused(
+            f"events have shapes {idx.shape} and {times.shape}, expected (N, E) indices and times"
+        )
     there = idx != -1
     if (
         isinstance(found, nir.ValuedEventData)
         and (values := np.asarray(found.value)[there]).size
         and (values != 1).any()
     ):
-        raise refused(f"events carry values such as {values[values != 1][0]:g}, expected spikes, whose value is 1")
+        raise refused(
+            f"events carry values such as {values[values != 1][0]:g}, expected spikes, whose value "
+            "is 1"
+        )
     steps = float(found.t_max) / dt
     if not 0 < steps < 1 << 31:
-        raise refused(f"t_max is {found.t_max:g} s, expected above 0, and less than 2³¹ steps of {dt:g} s")
+        raise refused(
+            f"t_max is {found.t_max:g} s, expected above 0, and less than 2³¹ steps of {dt:g} s"
+        )
     sizes = (len(idx), int(np.ceil(steps - CLOSE)), *of_map)
     sample, _ = np.nonzero(there)
     try:
-        return SpikeEvents.from_times(times[there], idx[there], shape=sizes, dt=dt, sample=sample, rounding=rounding)
+        return SpikeEvents.from_times(
+            times[there], idx[there], shape=sizes, dt=dt, sample=sample, rounding=rounding
+        )
     except InputError as error:
         raise refused(finding(error)) from None
 
@@ -192,10 +243,14 @@ def _read(nir: Any, path: Path) -> tuple[Any, Exported]:
         Walk(checked, set()).group(checked.root, "", 0)
         try:
             data = nir.read_data(path)
-        except Exception as error:  # the library checks little, so that anything can come of malformed nodes
+        except (
+            Exception
+        ) as error:  # the library checks little, so that anything can come of malformed nodes
             reason = " ".join(str(error).split())[:200]
             raise checked.fail(
-                "/", f"unreadable data ({type(error).__name__}: {reason})", "what nir.write_data made"
+                "/",
+                f"unreadable data ({type(error).__name__}: {reason})",
+                "what nir.write_data made",
             ) from None
         return data, _told(checked, data)
 
@@ -217,7 +272,13 @@ def _told(checked: CheckedFile, data: Any) -> Exported:
             place = f"/nodes/{name}/observables/{SPIKES}"
             about = checked.attributes(file[place].id, place, {"shape": tuple, "number": int})
             shapes[name] = about["number"], about["shape"]
-        held = {argument: f"samples/{name}" for argument, name in SAMPLES.items() if f"samples/{name}" in file}
+        held = {
+            argument: f"samples/{name}"
+            for argument, name in SAMPLES.items()
+            if f"samples/{name}" in file
+        }
         samples = {argument: file[place][()] for argument, place in held.items()}
-    ordered = {name: shape for name, (_, shape) in sorted(shapes.items(), key=lambda each: each[1][0])}
+    ordered = {
+        name: shape for name, (_, shape) in sorted(shapes.items(), key=lambda each: each[1][0])
+    }
     return Exported(ordered, samples, root["layer_delay"])

@@ -1,4 +1,6 @@
-"""A NIR file of unknown origin: looked at before the library `nir` reads all of it, wherever its links lead."""
+"""A NIR file of unknown origin: looked at before the library `nir` reads all of it, wherever its
+links lead.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +30,13 @@ def read_graph(path: str | PathLike[str]) -> Any:
         Walk(checked, set(nir.ir.__all__)).group(checked.root, "", 0)
     try:
         return nir.read(path, type_check=False)
-    except Exception as error:  # the library checks little, so that anything can come of malformed nodes
+    except (
+        Exception
+    ) as error:  # the library checks little, so that anything can come of malformed nodes
         reason = " ".join(str(error).split())[:200]
         raise InputError(
-            f"{path}: cannot be read as a NIR graph ({type(error).__name__}: {reason}), expected a file that "
+            f"{path}: cannot be read as a NIR graph ({type(error).__name__}: {reason}), expected a "
+            "file that "
             "nir.write made"
         ) from error
 
@@ -52,7 +57,9 @@ class Walk:
             path = f"{where}/{name}"
             self.objects += 1
             if self.objects > MOST_OBJECTS:
-                raise self.checked.fail(path, f"more than {MOST_OBJECTS:,} groups and datasets", "at most so many")
+                raise self.checked.fail(
+                    path, f"more than {MOST_OBJECTS:,} groups and datasets", "at most so many"
+                )
             with self.checked.reading(path):
                 child = h5py.h5o.open(group, name.encode())
             if isinstance(child, h5py.h5g.GroupID):

@@ -1,4 +1,6 @@
-"""A NIR graph: the ways that spikes take from one set of neurons to the next, and the numbers of its nodes, checked."""
+"""A NIR graph: the ways that spikes take from one set of neurons to the next, and the numbers of
+its nodes, checked.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ def kind_of(node: Any) -> str:
 
 @dataclass(frozen=True)
 class Graph:
-    """Nodes by name, inner graphs opened, and the nodes that lead to each; inner Inputs and Outputs are passed by."""
+    """Nodes by name, inner graphs opened, and the nodes that lead to each; inner Inputs and Outputs
+    are passed by.
+    """
 
     nodes: dict[str, Any]
     before: dict[str, list[str]]
@@ -56,12 +60,18 @@ class Graph:
         return Named(name, self.nodes[name])
 
     def fires(self, name: str) -> bool:
-        """True if a node gives spikes to others: the input, and neurons that are not the OR of pooled spikes."""
+        """True if a node gives spikes to others: the input, and neurons that are not the OR of
+        pooled spikes.
+        """
         kind = kind_of(self.nodes[name])
-        return name == self.first or (kind in SPIKING and not (kind == "Threshold" and self._is_or(name)))
+        return name == self.first or (
+            kind in SPIKING and not (kind == "Threshold" and self._is_or(name))
+        )
 
     def leading_to(self, name: str) -> list[str]:
-        """The nodes whose output comes to a node, in the order of the edges; Input and Output inside are passed by."""
+        """The nodes whose output comes to a node, in the order of the edges; Input and Output
+        inside are passed by.
+        """
         found, waiting, seen = [], list(reversed(self.before[name])), {name}
         while waiting:
             other = waiting.pop()
@@ -89,7 +99,9 @@ class Graph:
 
 
 def opened_graph(graph: Any) -> Graph:
-    """A `nir.NIRGraph` as one :class:`Graph`, all of whose nodes are between its input and its output."""
+    """A `nir.NIRGraph` as one :class:`Graph`, all of whose nodes are between its input and its
+    output.
+    """
     nodes, edges = _opened(graph, "")
     before: dict[str, list[str]] = {name: [] for name in nodes}
     after: dict[str, list[str]] = {name: [] for name in nodes}
@@ -126,7 +138,8 @@ def _opened(graph: Any, prefix: str) -> tuple[dict[str, Any], list[tuple[str, st
         for end in (source, target):
             if end not in ends:
                 raise NetworkError(
-                    f"edge ({source!r}, {target!r}): there is no node {end!r}, expected one of {_listed(graph.nodes)}"
+                    f"edge ({source!r}, {target!r}): there is no node {end!r}, expected one of "
+                    f"{_listed(graph.nodes)}"
                 )
         edges.append((ends[source][1], ends[target][0]))
     return nodes, edges
@@ -140,8 +153,14 @@ def _only(graph: Any, path: str, kind: str) -> str:
 
 def _end(nodes: dict[str, Any], neighbours: dict[str, list[str]], kind: str) -> str:
     """The one node of a kind that has no neighbours on one side."""
-    found = [name for name, others in neighbours.items() if not others and kind_of(nodes[name]) == kind]
-    many = f"{len(found)} nodes {kind} at an end ({_listed(found)})" if found else f"no node {kind} at an end"
+    found = [
+        name for name, others in neighbours.items() if not others and kind_of(nodes[name]) == kind
+    ]
+    many = (
+        f"{len(found)} nodes {kind} at an end ({_listed(found)})"
+        if found
+        else f"no node {kind} at an end"
+    )
     expect(len(found) == 1, "graph", many, "one")
     return found[0]
 
@@ -186,9 +205,13 @@ def sides(value: Any, what: str, where: str, least: int) -> tuple[int, int]:
 
 
 def shape_of(declared: Any, where: str) -> Shape:
-    """(C, H, W) of what a node says, (C, H, W), (C, L) of rows, which are maps of height 1, or (N,)."""
+    """(C, H, W) of what a node says, (C, H, W), (C, L) of rows, which are maps of height 1, or
+    (N,).
+    """
     shape = np.ravel(declared).tolist()
-    known = len(shape) in (1, 2, 3) and all(isinstance(length, int) and length > 0 for length in shape)
+    known = len(shape) in (1, 2, 3) and all(
+        isinstance(length, int) and length > 0 for length in shape
+    )
     expect(known, where, f"shape is {tuple(shape)}", "(C, H, W), (C, L) or (N,)")
     channels, *sides = shape
     height, width = [1] * (2 - len(sides)) + sides
@@ -196,12 +219,16 @@ def shape_of(declared: Any, where: str) -> Shape:
 
 
 def metadata(node: Any, where: str, known: tuple[str, ...]) -> dict[str, Any]:
-    """The metadata that :func:`spikesam.pipeline.imports.nir.write.to_nir` wrote, because NIR cannot say it."""
+    """The metadata that :func:`spikesam.pipeline.imports.nir.write.to_nir` wrote, because NIR
+    cannot say it.
+    """
     about = node.metadata
     said = about.get(KEY, {}) if isinstance(about, dict) else about
     if not isinstance(said, dict) or said.keys() - set(known):
         found = ", ".join(map(repr, said)) if isinstance(said, dict) else type(said).__name__
-        raise NetworkError(f"{where}: metadata {KEY!r} hold {found}, expected some of {', '.join(known)}")
+        raise NetworkError(
+            f"{where}: metadata {KEY!r} hold {found}, expected some of {', '.join(known)}"
+        )
     return said
 
 
@@ -213,4 +240,6 @@ def text(shape: tuple[int, ...]) -> str:
 def divided(weight: Any, gain: Any) -> Any:
     """Weights without a factor by channel; those of a factor 0 are lost."""
     factor = gain.reshape(-1, *(1,) * (weight.ndim - 1))
-    return np.divide(weight, factor, out=np.zeros(weight.shape), where=factor != 0).astype(np.float32)
+    return np.divide(weight, factor, out=np.zeros(weight.shape), where=factor != 0).astype(
+        np.float32
+    )

@@ -1,4 +1,5 @@
-"""NIR's nodes as operations of the road, and its neurons in continuous time as neurons in Euler steps of `dt` seconds.
+"""NIR's nodes as operations of the road, and its neurons in continuous time as neurons in Euler
+steps of `dt` seconds.
 
     NIR node      its equation                            one step, with spikes and resets as in LIF
     I, IF         dv/dt = R·I                             v ← v + dt·R·I
@@ -6,8 +7,8 @@
     CubaLI(F)     τ_syn·dI/dt = -I + w_in·x, then LI(F)   I ← (1 - dt/τ_syn)·I + (dt/τ_syn)·w_in·x, then as LI, LIF
     Threshold     z = 1 if x > θ                          as LIF without memory: v ← x
 
-What drives them is I = scale · (W ⊛ s + b). NIR fires at v > θ, and a spike sets v to v_reset. Where v_reset is not 0,
-membranes are counted from there, where they begin: it must be v_leak, too.
+What drives them is I = scale · (W ⊛ s + b). NIR fires at v > θ, and a spike sets v to v_reset.
+Where v_reset is not 0, membranes are counted from there, where they begin: it must be v_leak, too.
 """
 
 from __future__ import annotations
@@ -53,34 +54,54 @@ from spikesam.pipeline.imports.road.operations import (
 
 SYNAPSES = ("Affine", "Linear", "Conv1d", "Conv2d")
 LEAKY = ("I", "LI", "CubaLI")
-SUPPORTED = ", ".join(("Input", "Output", "Delay", "Flatten", "Scale", *POOLS, *SYNAPSES, *SPIKING, *LEAKY))
+SUPPORTED = ", ".join(
+    ("Input", "Output", "Delay", "Flatten", "Scale", *POOLS, *SYNAPSES, *SPIKING, *LEAKY)
+)
 
 
 def path_behind(path: Path, node: Named, rules: Rules, last: bool) -> Path:
-    """The path of what comes to a node, and of what the node does to it; the last one is followed by neurons."""
+    """The path of what comes to a node, and of what the node does to it; the last one is followed
+    by neurons.
+    """
     if node.kind == "Delay":
         return _later(path, node, rules.dt)
     if node.kind == "Threshold":
         return _either(path, node, rules)
     if node.kind == "Scale" and not last:
         scale = numbers(node.node.scale, "scale", node.where)
-        if isinstance(path.source, str) and not path.operations and (abs(scale) == 1).all() and np.ptp(scale) == 0:
+        if (
+            isinstance(path.source, str)
+            and not path.operations
+            and (abs(scale) == 1).all()
+            and np.ptp(scale) == 0
+        ):
             return replace(path, sign=path.sign * int(scale.flat[0]))
     emit = EMITS.get(node.kind)
     if emit is None and node.kind not in LEAKY:
-        raise NetworkError(f"{node.where}: type {node.kind} is not supported: expected one of {SUPPORTED}")
+        raise NetworkError(
+            f"{node.where}: type {node.kind} is not supported: expected one of {SUPPORTED}"
+        )
     found = read_integral(node, rules) if emit is None else emit(node.node, node.where)
-    return replace(path, operations=(*path.operations, *(Operation(node.where, each) for each in found)))
+    return replace(
+        path, operations=(*path.operations, *(Operation(node.where, each) for each in found))
+    )
 
 
-def _weights(node: Any, where: str, axes: int, expected: str) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+def _weights(
+    node: Any, where: str, axes: int, expected: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
     """Weights with so many axes, and the bias of each output, if the node has one."""
     weight = numbers(node.weight, "weight", where)
     expect(weight.ndim == axes, where, f"weight has shape {weight.shape}", expected)
     if getattr(node, "bias", None) is None:
         return weight, None
     bias, outputs = numbers(node.bias, "bias", where), weight.shape[:1]
-    expect(bias.shape == outputs, where, f"bias has shape {bias.shape}", f"{outputs}, one per output of weight")
+    expect(
+        bias.shape == outputs,
+        where,
+        f"bias has shape {bias.shape}",
+        f"{outputs}, one per output of weight",
+    )
     return weight, bias
 
 
@@ -89,7 +110,9 @@ def _linear(node: Any, where: str) -> list[Any]:
 
 
 def _conv(node: Any, where: str) -> list[Any]:
-    return _convolution(node, where, *_weights(node, where, 4, "(outputs, channels / groups, y, x)"), sides)
+    return _convolution(
+        node, where, *_weights(node, where, 4, "(outputs, channels / groups, y, x)"), sides
+    )
 
 
 def _conv1d(node: Any, where: str) -> list[Any]:
@@ -102,12 +125,18 @@ def _conv1d(node: Any, where: str) -> list[Any]:
     return _convolution(node, where, weight[:, :, None], bias, along)
 
 
-def _convolution(node: Any, where: str, weight: Any, bias: Any, sides: Callable[..., tuple[int, int]]) -> list[Any]:
+def _convolution(
+    node: Any, where: str, weight: Any, bias: Any, sides: Callable[..., tuple[int, int]]
+) -> list[Any]:
     """A convolution whose settings are those of `sides`, (y, x)."""
     groups = whole_attribute(node.groups, "groups", where, 1)
-    stride, dilation = (sides(getattr(node, name), name, where, 1) for name in ("stride", "dilation"))
+    stride, dilation = (
+        sides(getattr(node, name), name, where, 1) for name in ("stride", "dilation")
+    )
     kernel = extent(weight.shape[2:], dilation)
-    padding = node.padding if isinstance(node.padding, str) else sides(node.padding, "padding", where, 0)
+    padding = (
+        node.padding if isinstance(node.padding, str) else sides(node.padding, "padding", where, 0)
+    )
     if isinstance(padding, str) and padding != "valid":
         found = f"padding is {node.padding!r} with stride {stride} and a kernel of {kernel}"
         expected = "a number, 'valid', or 'same' with stride 1 and a kernel of odd sides"
@@ -117,23 +146,35 @@ def _convolution(node: Any, where: str, weight: Any, bias: Any, sides: Callable[
     if node.input_shape is None:
         return [conv]
     sides_seen = np.ravel(node.input_shape).tolist()
-    return [DeclaredShape(shape_of((weight.shape[1] * groups, *sides_seen), where), "its input"), conv]
+    return [
+        DeclaredShape(shape_of((weight.shape[1] * groups, *sides_seen), where), "its input"),
+        conv,
+    ]
 
 
 def _flatten(node: Any, where: str) -> list[Any]:
     declared = node.input_type["input"]
-    rows = declared is not None and np.size(declared) == 2  # whose sides are the last two of three here
+    rows = (
+        declared is not None and np.size(declared) == 2
+    )  # whose sides are the last two of three here
     axes = 2 if rows else 3
-    first, last = (whole_attribute(getattr(node, axis), axis, where, -axes) % axes for axis in ("start_dim", "end_dim"))
+    first, last = (
+        whole_attribute(getattr(node, axis), axis, where, -axes) % axes
+        for axis in ("start_dim", "end_dim")
+    )
     last += rows
     known = [] if declared is None else [DeclaredShape(shape_of(declared, where), "its input")]
     return [*known, Flatten(first, last)]
 
 
 def _pool(node: Any, where: str) -> list[Any]:
-    stride, window = (sides(getattr(node, name), name, where, 1) for name in ("stride", "kernel_size"))
+    stride, window = (
+        sides(getattr(node, name), name, where, 1) for name in ("stride", "kernel_size")
+    )
     said = metadata(node, where, ("pooling",)).get("pooling")
-    kind: Any = "max" if str(said) == "max" else "average" if type(node).__name__ == "AvgPool2d" else "sum"
+    kind: Any = (
+        "max" if str(said) == "max" else "average" if type(node).__name__ == "AvgPool2d" else "sum"
+    )
     return [Pool(kind, Windows(window, stride, sides(node.padding, "padding", where, 0)))]
 
 
@@ -156,17 +197,27 @@ def _either(path: Path, node: Named, rules: Rules) -> Path:
 
 
 def _later(path: Path, node: Named, dt: float) -> Path:
-    """The path behind a node Delay, whose steps may differ from channel to channel of spikes as they are."""
+    """The path behind a node Delay, whose steps may differ from channel to channel of spikes as
+    they are.
+    """
     seconds = numbers(node.node.delay, "delay", node.where)
     limited = np.clip(seconds, -dt, (LONGEST_DELAY + 1) * dt)
     steps = np.round(limited / dt).astype(np.int64)
-    whole = np.allclose(limited, steps * dt, 1e-6, 0) and steps.min() >= 0 and steps.max() <= LONGEST_DELAY
+    whole = (
+        np.allclose(limited, steps * dt, 1e-6, 0)
+        and steps.min() >= 0
+        and steps.max() <= LONGEST_DELAY
+    )
     expected = f"whole numbers of steps of {dt:g} s, 0 … {LONGEST_DELAY:,}"
     expect(whole, node.where, f"delay is {seconds.min():g} … {seconds.max():g} s", expected)
     if np.ptp(steps) == 0:
         return path.later(int(steps.flat[0]))
     lag = lag_of(steps, shape_of(steps.shape, node.where), node.where)
-    plain = isinstance(path.source, str) and not path.operations and np.size(path.lag or 0) in (1, np.size(lag))
+    plain = (
+        isinstance(path.source, str)
+        and not path.operations
+        and np.size(path.lag or 0) in (1, np.size(lag))
+    )
     expected = "spikes as they are in front of it, where channels have a delay each"
     expect(plain, node.where, f"stands behind {path.last}", expected)
     return path.later(lag)
@@ -184,18 +235,43 @@ EMITS: dict[str, Callable[[Any, str], list[Any]]] = {
 }
 
 
-SAID = ("reset", "reset_by", "fires_at_threshold", "leak", "synaptic_leak", "min_v_mem", "gain", "bias", "weight")
-CONSTANTS = ("r", "tau", "tau_mem", "tau_syn", "w_in", "v_leak", "v_threshold", "v_reset", "threshold")
+SAID = (
+    "reset",
+    "reset_by",
+    "fires_at_threshold",
+    "leak",
+    "synaptic_leak",
+    "min_v_mem",
+    "gain",
+    "bias",
+    "weight",
+)
+CONSTANTS = (
+    "r",
+    "tau",
+    "tau_mem",
+    "tau_syn",
+    "w_in",
+    "v_leak",
+    "v_threshold",
+    "v_reset",
+    "threshold",
+)
 LONGEST = 1.0  # seconds that a neuron may remember where nothing says how long a step is
-CLOSE = 1e-6  # relative: NIR files hold float32, from which a leak or a factor 1 cannot be had any better
+# relative: NIR files hold float32, from which a leak or a factor 1 cannot be had any better
+CLOSE = 1e-6
 
 
 @dataclass(frozen=True)
 class Rules:
-    """The caller's words about a graph, because NIR has none; None takes a node's metadata, then NIR's equations."""
+    """The caller's words about a graph, because NIR has none; None takes a node's metadata, then
+    NIR's equations.
+    """
 
     dt: float  # seconds in a step
-    dt_known: bool  # whether the caller or the file says so; if not, neurons for which it is implausible are refused
+    # whether the caller or the file says so; if not, neurons for which it is implausible are
+    # refused
+    dt_known: bool
     reset: Reset | None
     fires_at_threshold: bool | None
 
@@ -205,19 +281,28 @@ class Rules:
             return self.fires_at_threshold
         told = np.asarray(said.get("fires_at_threshold", False))
         one = told.size == 1 and told.dtype.kind in "bi"
-        expect(one, "graph", f"its metadata {KEY!r} say fires_at_threshold is {told}", "true or false")
+        expect(
+            one, "graph", f"its metadata {KEY!r} say fires_at_threshold is {told}", "true or false"
+        )
         return bool(told.item())
 
     def check_dt(self, implausible: bool, found: str, where: str) -> None:
         """Refuse a step of 1e-4 s where neurons seem to mean one unit of time."""
         one = "dt=1 if a step is one unit of time, as in files of sinabs"
         found = f"got {found} and no dt"
-        expect(self.dt_known or not implausible, where, found, f"{one}, or dt={self.dt:g} if it is so many seconds")
+        expect(
+            self.dt_known or not implausible,
+            where,
+            found,
+            f"{one}, or dt={self.dt:g} if it is so many seconds",
+        )
 
 
 @dataclass(frozen=True)
 class NirMembrane:
-    """i ← synaptic_leak·i + drive·x, then v ← leak·v + i + offset, v counted from `rest`: numbers, or (C,) of them."""
+    """i ← synaptic_leak·i + drive·x, then v ← leak·v + i + offset, v counted from `rest`: numbers,
+    or (C,) of them.
+    """
 
     leak: Any
     drive: Any = 1.0
@@ -241,31 +326,49 @@ def read_membrane(neuron: Named, rules: Rules) -> tuple[NirMembrane, dict[str, A
         """dt/τ of a time constant τ."""
         least = np.min(found[what])
         rules.check_dt(bool(least >= LONGEST), f"{what} = {least:g} s", where)
-        expect(least >= dt * (1 - CLOSE), where, f"{what} is {least:g} s", f"at least dt = {dt:g} s")
+        expect(
+            least >= dt * (1 - CLOSE), where, f"{what} is {least:g} s", f"at least dt = {dt:g} s"
+        )
         return near_one(dt / found[what])
 
     synaptic = kind.startswith("Cuba")
-    membrane_step, synaptic_step = step("tau_mem" if synaptic else "tau"), step("tau_syn") if synaptic else 1.0
+    membrane_step, synaptic_step = (
+        step("tau_mem" if synaptic else "tau"),
+        step("tau_syn") if synaptic else 1.0,
+    )
     drive, offset = found["r"] * membrane_step, (found["v_leak"] - rest) * membrane_step
     if synaptic:
         drive = drive * found["w_in"] * synaptic_step
         at_rest = not np.any(offset * (1 - synaptic_step))
         expect(at_rest, where, "v_leak is not 0", "0 beside currents that outlast a step")
-    return NirMembrane(1 - membrane_step, near_one(drive), offset, 1 - synaptic_step, rest), found, shape
+    return (
+        NirMembrane(1 - membrane_step, near_one(drive), offset, 1 - synaptic_step, rest),
+        found,
+        shape,
+    )
 
 
 def read_neurons(neuron: Named, rules: Rules) -> tuple[LIF, Any, Shape | None]:
-    """The neurons of a node that spikes, what their currents are multiplied by, and the map that the node says."""
+    """The neurons of a node that spikes, what their currents are multiplied by, and the map that
+    the node says.
+    """
     where, said = neuron.where, metadata(neuron.node, neuron.where, SAID)
     membrane, found, shape = read_membrane(neuron, rules)
     leak, synaptic_leak = (
         _everywhere(from_metadata(said.get(what, computed), computed, what, where))
         for what, computed in (("leak", membrane.leak), ("synaptic_leak", membrane.synaptic_leak))
     )
-    fires, (lowest, reset_by) = rules.fires(said), (_everywhere(said.get(name)) for name in ("min_v_mem", "reset_by"))
+    fires, (lowest, reset_by) = (
+        rules.fires(said),
+        (_everywhere(said.get(name)) for name in ("min_v_mem", "reset_by")),
+    )
     if neuron.kind == "Threshold":
         threshold = _everywhere(found["threshold"])
-        return LIF(leak, threshold, reset="zero", fires_at_threshold=fires, min_v_mem=lowest), 1.0, shape
+        return (
+            LIF(leak, threshold, reset="zero", fires_at_threshold=fires, min_v_mem=lowest),
+            1.0,
+            shape,
+        )
     reset: Any = _reset(neuron, rules)
     lif = LIF(
         leak,
@@ -284,7 +387,12 @@ def read_integral(neuron: Named, rules: Rules) -> list[Any]:
     """A node of neurons that do not spike, whose last membranes are the answer, as operations."""
     membrane, _, _ = read_membrane(neuron, rules)
     outlasts = np.any(membrane.synaptic_leak)
-    expect(not outlasts, neuron.where, "tau_syn is not dt", "it: currents of a readout do not outlast a step")
+    expect(
+        not outlasts,
+        neuron.where,
+        "tau_syn is not dt",
+        "it: currents of a readout do not outlast a step",
+    )
     leaks = np.unique(membrane.leak)
     expect(len(leaks) == 1, neuron.where, "tau differs between neurons", "one for all classes")
     said = metadata(neuron.node, neuron.where, ("scale", "leak", "bias")).get("leak", leaks[0])
@@ -293,7 +401,9 @@ def read_integral(neuron: Named, rules: Rules) -> list[Any]:
 
 
 def _constants(neuron: Named) -> tuple[dict[str, Any], Shape | None]:
-    """The constants of a node by name, each one number or (C,), and the map (C, H, W) that their arrays are of."""
+    """The constants of a node by name, each one number or (C,), and the map (C, H, W) that their
+    arrays are of.
+    """
     found: dict[str, Any] = {}
     shape: Shape | None = None
     for name in CONSTANTS:
@@ -304,7 +414,12 @@ def _constants(neuron: Named) -> tuple[dict[str, Any], Shape | None]:
             found[name] = array.item()
             continue
         own = shape_of(array.shape, neuron.where)
-        expect(shape in (None, own), neuron.where, f"{name} has shape {array.shape}", text(shape or own))
+        expect(
+            shape in (None, own),
+            neuron.where,
+            f"{name} has shape {array.shape}",
+            text(shape or own),
+        )
         shape, rows = own, array.reshape(len(array), -1)
         apart = (rows != rows[:, :1]).any(axis=1)
         differs = f"{name} differs between neurons of channel {apart.argmax()}"
@@ -334,7 +449,9 @@ def _rest(neuron: Named, found: dict[str, Any]) -> Any:
 def from_metadata(said: Any, found: Any, what: str, where: str) -> NDArray[np.float64]:
     """The value in the metadata, if it is the node's but for rounding."""
     exact = numbers(said, what, where)
-    same = exact.shape in ((), np.shape(found)) and np.allclose(exact, found, rtol=CLOSE, atol=CLOSE)
+    same = exact.shape in ((), np.shape(found)) and np.allclose(
+        exact, found, rtol=CLOSE, atol=CLOSE
+    )
     expected = "the same numbers; remove the metadata to read the node alone"
     expect(same, where, f"its metadata {KEY!r} contradict it in {what}", expected)
     return exact

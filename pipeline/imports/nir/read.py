@@ -17,7 +17,16 @@ from spikesam.backends.network.consistency import LONGEST
 from spikesam.backends.network.neurons import Reset
 from spikesam.pipeline.imports.nir import DT, KEY, nir_library, operations
 from spikesam.pipeline.imports.nir.files import read_graph
-from spikesam.pipeline.imports.nir.graph import Graph, Named, arrows, divided, metadata, numbers, opened_graph, shape_of
+from spikesam.pipeline.imports.nir.graph import (
+    Graph,
+    Named,
+    arrows,
+    divided,
+    metadata,
+    numbers,
+    opened_graph,
+    shape_of,
+)
 from spikesam.pipeline.imports.nir.operations import SAID, Rules, from_metadata, read_neurons
 from spikesam.pipeline.imports.road.build import Built, build, depths
 from spikesam.pipeline.imports.road.operations import (
@@ -50,28 +59,34 @@ def from_nir(
 ) -> Network:
     """A network from NIR, the Neuromorphic Intermediate Representation; needs the library `nir`.
 
-    One step is one Euler step of NIR's equations. A graph has no delay between layers, and each layer costs one step
-    here: a layer fires as many steps later as there are layers on its longest way from the input, shorter ways are
-    delayed until then, and the network takes as many steps more than the input as its last layer is late. Edges that
-    meet at neurons are inputs that are summed; spikes that lead back to the neurons that fired enter at the next step;
-    nodes Delay hold whole steps. If the last nodes spike, their
-    spikes are counted; neurons LI or I, or weights alone, become the readout.
+    One step is one Euler step of NIR's equations. A graph has no delay between layers, and each
+    layer costs one step here: a layer fires as many steps later as there are layers on its longest
+    way from the input, shorter ways are delayed until then, and the network takes as many steps
+    more than the input as its last layer is late. Edges that meet at neurons are inputs that are
+    summed; spikes that lead back to the neurons that fired enter at the next step; nodes Delay hold
+    whole steps. If the last nodes spike, their spikes are counted; neurons LI or I, or weights
+    alone, become the readout.
 
-    A graph that :func:`to_nir` made says itself what the parameters say; what is given here goes before it.
+    A graph that :func:`to_nir` made says itself what the parameters say; what is given here goes
+    before it.
 
     Parameters
     ----------
     graph : a `nir.NIRGraph`, or the path of a file that `nir.write` made
     timesteps : steps of the input; needed unless :func:`to_nir` made the graph
-    dt : seconds in a step; 1e-4 if not given, as in files of snnTorch and SpikingJelly. 1 where one step is one unit
+    dt : seconds in a step; 1e-4 if not given, as in files of snnTorch and SpikingJelly. 1 where one
+    step is one unit
         of time, as in files of sinabs
-    reset : "zero", which is what NIR's equations say; or "subtract", which they cannot say, for a network of snnTorch
+    reset : "zero", which is what NIR's equations say; or "subtract", which they cannot say, for a
+    network of snnTorch
         or sinabs that subtracts its threshold (after the leak, see :class:`LIF`)
-    fires_at_threshold : whether v = threshold fires; not by NIR's equations, but in SpikingJelly and sinabs
+    fires_at_threshold : whether v = threshold fires; not by NIR's equations, but in SpikingJelly
+    and sinabs
 
     Returns
     -------
-    a float32 network with encoder "spikes"; layers have the names of the nodes of their weights, where these are names
+    a float32 network with encoder "spikes"; layers have the names of the nodes of their weights,
+    where these are names
 
     Raises
     ------
@@ -89,17 +104,31 @@ def from_nir(
 
 
 def read_nir(
-    graph: Any, timesteps: int | None, *, dt: float | None, reset: Reset | None, fires_at_threshold: bool | None
+    graph: Any,
+    timesteps: int | None,
+    *,
+    dt: float | None,
+    reset: Reset | None,
+    fires_at_threshold: bool | None,
 ) -> tuple[Network, dict[str, str]]:
     """The network of :func:`from_nir`, and the node of neurons that each of its layers is."""
     nir = nir_library()
-    expect(reset in (None, *get_args(Reset)), "from_nir", f"reset is {reset!r}", "'zero' or 'subtract'")
+    expect(
+        reset in (None, *get_args(Reset)), "from_nir", f"reset is {reset!r}", "'zero' or 'subtract'"
+    )
     path = graph if isinstance(graph, (str, PathLike)) else None
     found = graph if path is None else read_graph(path)
     got = f"got {type(found).__name__}"
-    expect(isinstance(found, nir.NIRGraph), str(path or "from_nir"), got, "a nir.NIRGraph or a file of one")
+    expect(
+        isinstance(found, nir.NIRGraph),
+        str(path or "from_nir"),
+        got,
+        "a nir.NIRGraph or a file of one",
+    )
     try:
-        said = metadata(found, "graph", ("timesteps", "window", "encoder", "dt", "input_range", "layers"))
+        said = metadata(
+            found, "graph", ("timesteps", "window", "encoder", "dt", "input_range", "layers")
+        )
         seconds = real(said.get("dt", DT) if dt is None else dt, "dt", "from_nir")
         expect(seconds > 0, "from_nir", f"dt is {seconds}", "more than 0 seconds")
         rules = Rules(seconds, dt is not None or "dt" in said, reset, fires_at_threshold)
@@ -109,18 +138,32 @@ def read_nir(
         raise NetworkError(f"{path}: {line}" if path else line) from None
 
 
-def _network(graph: Graph, timesteps: int | None, said: dict[str, Any], rules: Rules) -> tuple[Network, dict[str, str]]:
-    """The network of an opened graph, and of what its metadata say; and the nodes that its layers are."""
+def _network(
+    graph: Graph, timesteps: int | None, said: dict[str, Any], rules: Rules
+) -> tuple[Network, dict[str, str]]:
+    """The network of an opened graph, and of what its metadata say; and the nodes that its layers
+    are.
+    """
     if timesteps is None and "timesteps" not in said:
-        raise NetworkError("from_nir: got no timesteps, which this graph does not say; expected the steps of the input")
+        raise NetworkError(
+            "from_nir: got no timesteps, which this graph does not say; expected the steps of the "
+            "input"
+        )
     reader = Paths(graph, rules)
     end, where = reader.arriving(graph.last), reader.where(graph.last)
     last = end.source
     if isinstance(last, Junction):
         found = " and ".join(str(leaf.source) for leaf in end.leaves)
-        raise NetworkError(f"{where}: adds up what comes from {found}, expected one: a readout has one")
+        raise NetworkError(
+            f"{where}: adds up what comes from {found}, expected one: a readout has one"
+        )
     expect(last != INPUT, "graph", "got no neurons that spike", f"some before {graph.last!r}")
-    expect((end.lag, end.sign) == (0, 1), where, "gets spikes delayed or subtracted", "them as they are")
+    expect(
+        (end.lag, end.sign) == (0, 1),
+        where,
+        "gets spikes delayed or subtracted",
+        "them as they are",
+    )
     units = reader.units(str(last), str(said["layers"]) if "layers" in said else None)
     first, output = graph.named(graph.first), graph.named(graph.last)
     if (declared := output.node.output_type["output"]) is not None:
@@ -135,20 +178,35 @@ def _network(graph: Graph, timesteps: int | None, said: dict[str, Any], rules: R
         Answer(end, scale),
         shape_of(first.node.input_type["input"], first.where),
         None if window is None else whole(window, "window", "from_nir", 1),
-        timesteps=whole(said["timesteps"], "timesteps", "from_nir", 1, LONGEST) if given is None else None,
+        timesteps=whole(said["timesteps"], "timesteps", "from_nir", 1, LONGEST)
+        if given is None
+        else None,
         encoder=str(said.get("encoder", "spikes")),  # type: ignore[arg-type]
         input_range=real(said.get("input_range", DEFAULT_RANGE), "input_range", "from_nir"),
         in_order=True,
     )
-    last_map, weighted = built.network.shapes[-1], any(isinstance(each.what, Linear) for each in end.operations)
-    expect(weighted or last_map[1:] == (1, 1), "graph", f"its output is {last_map}", "one value per class")
+    last_map, weighted = (
+        built.network.shapes[-1],
+        any(isinstance(each.what, Linear) for each in end.operations),
+    )
+    expect(
+        weighted or last_map[1:] == (1, 1),
+        "graph",
+        f"its output is {last_map}",
+        "one value per class",
+    )
     network = reader.exact(built, told)
-    nodes = {layer.name: reader.nodes[unit.name].name for unit, layer in zip(built.units, network.layers, strict=True)}
+    nodes = {
+        layer.name: reader.nodes[unit.name].name
+        for unit, layer in zip(built.units, network.layers, strict=True)
+    }
     return network, nodes
 
 
 class Paths:
-    """The reader of a graph: the paths that lead to each of its nodes, and the units that they drive."""
+    """The reader of a graph: the paths that lead to each of its nodes, and the units that they
+    drive.
+    """
 
     def __init__(self, graph: Graph, rules: Rules) -> None:
         self.graph, self.rules = graph, rules
@@ -161,14 +219,27 @@ class Paths:
         return INPUT if name == self.graph.first else self.graph.named(name).where
 
     def arriving(self, target: str, *behind: str) -> Path:
-        """The values that come to a node; `behind` are the nodes that it comes to next, without neurons in between."""
+        """The values that come to a node; `behind` are the nodes that it comes to next, without
+        neurons in between.
+        """
         if target in behind:
             cycle = arrows([target, *behind[: behind.index(target) + 1]])
-            raise NetworkError(f"nodes {cycle}: form a cycle without neurons, expected some that spike")
+            raise NetworkError(
+                f"nodes {cycle}: form a cycle without neurons, expected some that spike"
+            )
         few = len(behind) <= MOST_NODES
-        expect(few, f"node {target!r}", f"more than {MOST_NODES} nodes without neurons lead on", "fewer")
+        expect(
+            few,
+            f"node {target!r}",
+            f"more than {MOST_NODES} nodes without neurons lead on",
+            "fewer",
+        )
         paths = [self.leaving(name, target, *behind) for name in self.graph.leading_to(target)]
-        path = paths[0] if len(paths) == 1 else Path(Junction(self.where(target), "sum", tuple(paths)), lag=None)
+        path = (
+            paths[0]
+            if len(paths) == 1
+            else Path(Junction(self.where(target), "sum", tuple(paths)), lag=None)
+        )
         few = sum(1 for _ in path.leaves) <= MOST_PATHS
         expect(few, f"node {target!r}", f"more than {MOST_PATHS} ways lead there", "fewer")
         return path
@@ -180,21 +251,29 @@ class Paths:
         last = self.graph.fires(behind[0]) or behind[0] == self.graph.last
         if (name, last) not in self.known:
             path = self.arriving(name, *behind)
-            self.known[name, last] = operations.path_behind(path, self.graph.named(name), self.rules, last)
+            self.known[name, last] = operations.path_behind(
+                path, self.graph.named(name), self.rules, last
+            )
         return self.known[name, last]
 
     def units(self, last: str, said: str | None) -> list[Unit]:
-        """The neurons that lead to the last, in the order of layers: as metadata say it, or as deep as they are."""
+        """The neurons that lead to the last, in the order of layers: as metadata say it, or as deep
+        as they are.
+        """
         drives: dict[str, list[Path]] = {}
         waiting = [last]
         while waiting:
             where = waiting.pop()
             if where != INPUT and where not in drives:
                 drives[where] = self._driving(self.nodes[where], in_order=said is not None)
-                waiting += [str(leaf.source) for path in reversed(drives[where]) for leaf in path.leaves]
+                waiting += [
+                    str(leaf.source) for path in reversed(drives[where]) for leaf in path.leaves
+                ]
         drives = dict(reversed(drives.items()))
         reads = {
-            where: [Source(str(leaf.source), leaf.lag or 0) for path in paths for leaf in path.leaves]
+            where: [
+                Source(str(leaf.source), leaf.lag or 0) for path in paths for leaf in path.leaves
+            ]
             for where, paths in drives.items()
         }
         depth = depths(reads, {where: where for where in reads})
@@ -205,13 +284,17 @@ class Paths:
             expect(same, "graph", found, "the neurons of the graph")
             order = [self.where(name) for name in said.split()]
         units: list[Unit] = []
-        names = nir_layer_names(self.carrier(drives[where][0]) or self.nodes[where] for where in order)
+        names = nir_layer_names(
+            self.carrier(drives[where][0]) or self.nodes[where] for where in order
+        )
         for where, layer in zip(order, names, strict=True):
             neuron, drive, shape = read_neurons(self.nodes[where], self.rules)
             own = [DeclaredShape(shape), Scale(drive)] if shape else [Scale(drive)]
             behind = tuple(Operation(where, each) for each in own)
             self.said[where] = self._told(where, drives[where])
-            paths = [_with_weights(*each) for each in zip(drives[where], self.said[where], strict=True)]
+            paths = [
+                _with_weights(*each) for each in zip(drives[where], self.said[where], strict=True)
+            ]
             paths = [replace(path, operations=(*path.operations, *behind)) for path in paths]
             units.append(Unit(where, where, layer, neuron, tuple(paths)))
         return units
@@ -220,7 +303,9 @@ class Paths:
         """The metadata of each path of a node: of the first, those of the node itself."""
         found = [Told(metadata(self.nodes[where].node, where, SAID), where)]
         for path in paths[1:]:
-            carrier = self.carrier(path) or (self.nodes[path.operations[-1].where] if path.operations else None)
+            carrier = self.carrier(path) or (
+                self.nodes[path.operations[-1].where] if path.operations else None
+            )
             carrier = carrier if carrier and carrier.where != where else None
             said = metadata(carrier.node, carrier.where, ("gain", "weight")) if carrier else {}
             found.append(Told(said, carrier.where if carrier else where))
@@ -233,9 +318,14 @@ class Paths:
             said, inputs = self.said[unit.name], layer.inputs
             if any("gain" in each.said for each in said):
                 found = f"has {len(inputs)} inputs"
-                expect(len(said) == len(inputs), unit.where, found, f"{len(said)}, as its metadata say")
+                expect(
+                    len(said) == len(inputs), unit.where, found, f"{len(said)}, as its metadata say"
+                )
                 gains = (of.gain(len(one.gain[0])) for one, of in zip(inputs, said, strict=True))
-                inputs = tuple(replace(one, gain=one.gain * gain) for one, gain in zip(inputs, gains, strict=True))
+                inputs = tuple(
+                    replace(one, gain=one.gain * gain)
+                    for one, gain in zip(inputs, gains, strict=True)
+                )
             assert isinstance(layer.neuron, LIF)
             neuron = replace(layer.neuron, bias=said[0].bias(layer.neuron.bias, rows[-1]))
             layers.append(replace(layer, inputs=inputs, neuron=neuron))
@@ -246,11 +336,16 @@ class Paths:
     def _driving(self, node: Named, in_order: bool) -> list[Path]:
         """The paths that drive neurons: spikes as they are, together, and each other way.
 
-        They are `in_order` of the edges, or those with weights come first, and what a node reads of itself alone last.
+        They are `in_order` of the edges, or those with weights come first, and what a node reads of
+        itself alone last.
         """
         path = self.arriving(node.name)
         source = path.source
-        meeting = source.branches if isinstance(source, Junction) and source.where == node.where else (path,)
+        meeting = (
+            source.branches
+            if isinstance(source, Junction) and source.where == node.where
+            else (path,)
+        )
         paths = [_a_step_later(each, node.where) for each in meeting]
         plain = [each for each in paths if isinstance(each.source, str) and not each.operations]
         if len(plain) > 1:
@@ -259,9 +354,16 @@ class Paths:
             paths = [each for each in paths if each not in plain]
             paths.insert(first, together)
         elif plain and plain[0].sign < 0:
-            paths[paths.index(plain[0])] = replace(plain[0], sign=1) + Operation(node.where, Scale(-1.0))
+            paths[paths.index(plain[0])] = replace(plain[0], sign=1) + Operation(
+                node.where, Scale(-1.0)
+            )
         if not in_order:
-            paths.sort(key=lambda each: (not self.carrier(each), {leaf.source for leaf in each.leaves} == {node.where}))
+            paths.sort(
+                key=lambda each: (
+                    not self.carrier(each),
+                    {leaf.source for leaf in each.leaves} == {node.where},
+                )
+            )
         return paths
 
     def carrier(self, path: Path) -> Named | None:
@@ -284,7 +386,9 @@ class Told:
         return by_channel(self.said.get("gain", 1.0), channels, np.float64, "gain", self.where)
 
     def bias(self, rows: NDArray[np.float64], found: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The bias of every step, found as these rows, which must be in the end what the nodes say, (C,)."""
+        """The bias of every step, found as these rows, which must be in the end what the nodes say,
+        (C,).
+        """
         if "bias" not in self.said:
             return rows
         bias = by_channel(self.said["bias"], len(found), np.float64, "bias", self.where)
@@ -293,8 +397,12 @@ class Told:
 
 
 def _with_weights(path: Path, told: Told) -> Path:
-    """A path with the weights that metadata say; without the gain that those of the node contain, if it is constant."""
-    places = [place for place, each in enumerate(path.operations) if isinstance(each.what, (Conv, Linear))]
+    """A path with the weights that metadata say; without the gain that those of the node contain,
+    if it is constant.
+    """
+    places = [
+        place for place, each in enumerate(path.operations) if isinstance(each.what, (Conv, Linear))
+    ]
     if not places or not told.said.keys() & {"gain", "weight"}:
         return path
     operation = path.operations[places[-1]]
@@ -320,7 +428,9 @@ def _a_step_later(path: Path, own: str) -> Path:
 
 
 def nir_layer_names(nodes: Iterable[Named]) -> list[str]:
-    """Names of layers: those of the nodes of their weights, with underscores for dots, or else "conv1", "fc2", …"""
+    """Names of layers: those of the nodes of their weights, with underscores for dots, or else
+    "conv1", "fc2", …
+    """
     names: list[str] = []
     kinds: list[str] = []
     for node in nodes:

@@ -36,15 +36,23 @@ from spikesam.pipeline.imports.road.operations import expect
 from spikesam.recordings.disk import write_file
 
 
-def to_nir(network: Network, path: str | PathLike[str] | None = None, *, dt: float = DT, overwrite: bool = True) -> Any:
-    """A network as a NIR graph, and as a file, from which :func:`from_nir` makes the same network again.
+def to_nir(
+    network: Network,
+    path: str | PathLike[str] | None = None,
+    *,
+    dt: float = DT,
+    overwrite: bool = True,
+) -> Any:
+    """A network as a NIR graph, and as a file, from which :func:`from_nir` makes the same network
+    again.
 
-    Needs the library `nir`. A graph has no delay between layers; see :func:`from_nir`. What a spike needs beyond the
-    shortest way is a node Delay, what is subtracted a Scale by -1, and a further input of a layer one more edge to its
-    neurons. Other programs read what NIR itself says: weights, pooling, leaks, thresholds, biases. What it cannot say
-    is in the metadata of nodes, which they ignore: reset by subtraction, firing at the threshold, gains and biases that
-    differ from step to step, maximum pooling of currents. Chains without these, whose neurons leak, are exact in
-    snnTorch and SpikingJelly.
+    Needs the library `nir`. A graph has no delay between layers; see :func:`from_nir`. What a spike
+    needs beyond the shortest way is a node Delay, what is subtracted a Scale by -1, and a further
+    input of a layer one more edge to its neurons. Other programs read what NIR itself says:
+    weights, pooling, leaks, thresholds, biases. What it cannot say is in the metadata of nodes,
+    which they ignore: reset by subtraction, firing at the threshold, gains and biases that differ
+    from step to step, maximum pooling of currents. Chains without these, whose neurons leak, are
+    exact in snnTorch and SpikingJelly.
 
     Parameters
     ----------
@@ -59,7 +67,8 @@ def to_nir(network: Network, path: str | PathLike[str] | None = None, *, dt: flo
 
     Raises
     ------
-    InputError : if the network is an ANN or in fixed point, or the file cannot be written or, without
+    InputError : if the network is an ANN or in fixed point, or the file cannot be written or,
+    without
         `overwrite`, exists
 
     Examples
@@ -71,14 +80,20 @@ def to_nir(network: Network, path: str | PathLike[str] | None = None, *, dt: flo
     """
     nir = nir_library()
     if not isinstance(network, Network):
-        raise NetworkError(f"to_nir: got {type(network).__name__}, expected a Network, such as checkpoint.network")
+        raise NetworkError(
+            f"to_nir: got {type(network).__name__}, expected a Network, such as checkpoint.network"
+        )
     network.check_spiking("to_nir")
     if network.precision == "fixed":
-        raise NetworkError("to_nir: got a network in fixed point, which NIR cannot say; expected it in float32")
+        raise NetworkError(
+            "to_nir: got a network in fixed point, which NIR cannot say; expected it in float32"
+        )
     expect(real(dt, "dt", "to_nir") > 0, "to_nir", f"dt is {dt}", "more than 0 seconds")
     network.check_sums_alone("to_nir", ", for which NIR has no node")
     if bare := [layer.name for layer in network.layers if layer.inputs[0].weight is None]:
-        raise NetworkError(f"to_nir: layer {bare[0]!r} has no weights, as gates, expected some in its first input")
+        raise NetworkError(
+            f"to_nir: layer {bare[0]!r} has no weights, as gates, expected some in its first input"
+        )
     names, steps = [layer.name for layer in network.layers], (network.timesteps, network.window)
     level_of = levels(network)
     shapes = zip(network.layers, network.shapes[1:], strict=True)
@@ -94,11 +109,15 @@ def to_nir(network: Network, path: str | PathLike[str] | None = None, *, dt: flo
             for place, source in enumerate(each.sources, 1):
                 later = source.later(level_of[source.layer] - level_of[layer.name]).delay
                 delay = np.array(0 if source.layer == layer.name and source.delay == 1 else later)
-                plain = source.sign == 1 and (delay.any() or source.layer not in direct)  # an edge is there once
+                plain = source.sign == 1 and (
+                    delay.any() or source.layer not in direct
+                )  # an edge is there once
                 if plain and not delay.any():
                     direct.add(source.layer)
                 name = f"{layer.name}.{number}.{place}"
-                between = source_nodes(name, sizes[source.layer], delay, None if plain else source.sign, dt)
+                between = source_nodes(
+                    name, sizes[source.layer], delay, None if plain else source.sign, dt
+                )
                 start = "input" if source.layer == "input" else f"{source.layer}.neuron"
                 nodes |= between
                 edges += pairwise([start, *between, next(iter(part))])
@@ -106,11 +125,19 @@ def to_nir(network: Network, path: str | PathLike[str] | None = None, *, dt: flo
             edges += pairwise([*part, *neurons])
         nodes |= neurons
     size = sizes[names[-1]]
-    readout = readout_nodes(network.readout, size, _unused("readout", names), level_of[names[-1]], steps[0], dt)
-    output = {_unused("output", names): nir.Output(np.array([network.classes] if readout else size))}
+    readout = readout_nodes(
+        network.readout, size, _unused("readout", names), level_of[names[-1]], steps[0], dt
+    )
+    output = {
+        _unused("output", names): nir.Output(np.array([network.classes] if readout else size))
+    }
     edges += pairwise([f"{names[-1]}.neuron", *readout, *output])
     nodes |= readout | output
-    about: dict[str, Any] = {"timesteps": network.timesteps, "encoder": network.encoder, "dt": float(dt)}
+    about: dict[str, Any] = {
+        "timesteps": network.timesteps,
+        "encoder": network.encoder,
+        "dt": float(dt),
+    }
     if network.window is not None:
         about["window"] = network.window
     if network.input_range != DEFAULT_RANGE:
@@ -119,20 +146,31 @@ def to_nir(network: Network, path: str | PathLike[str] | None = None, *, dt: flo
         about["layers"] = " ".join(f"{name}.neuron" for name in names)
     graph = _graph_type(nir)(nodes, edges, metadata={KEY: about}, type_check=False)
     if from_nir(graph).sha256 != network.sha256:
-        raise NetworkError("to_nir: the graph does not hold this network exactly, expected numbers that NIR can hold")
+        raise NetworkError(
+            "to_nir: the graph does not hold this network exactly, expected numbers that NIR can "
+            "hold"
+        )
     if path is not None:
         _write(nir, graph, Path(path), overwrite)
     return graph
 
 
 def levels(network: Network) -> dict[str, int]:
-    """How many steps earlier NIR's neurons fire, where an edge takes no time: the least that its spikes need.
+    """How many steps earlier NIR's neurons fire, where an edge takes no time: the least that its
+    spikes need.
 
-    1 where no layer on the way from the input reads the one before a step later; all its edges have a Delay.
+    1 where no layer on the way from the input reads the one before a step later; all its edges have
+    a Delay.
     """
-    ways = [(source.layer, source.shortest, layer.name) for layer in network.layers for source in layer.sources]
+    ways = [
+        (source.layer, source.shortest, layer.name)
+        for layer in network.layers
+        for source in layer.sources
+    ]
     plain = least_steps({"input": 0}, (way for way in ways if way[1] == 1))
-    return least_steps({"input": 0} | {name: 1 for name in network.names if name not in plain}, ways)
+    return least_steps(
+        {"input": 0} | {name: 1 for name in network.names if name not in plain}, ways
+    )
 
 
 @cache
@@ -176,7 +214,9 @@ ANY_SPIKE = 0.5  # a sum of spikes is above it if there is one, whether v > θ o
 def layer_nodes(
     layer: Layer, sizes: Sequence[Size], level: int, steps: tuple[int, int | None], dt: float
 ) -> list[dict[str, Any]]:
-    """Nodes of a layer that fires `level` steps later than in NIR: those of each input, of `sizes`, then neurons."""
+    """Nodes of a layer that fires `level` steps later than in NIR: those of each input, of `sizes`,
+    then neurons.
+    """
     name, neuron = layer.name, layer.neuron
     assert isinstance(neuron, LIF)
     bias = neuron.bias[-1]
@@ -227,14 +267,20 @@ def _input_nodes(
     return nodes, said
 
 
-def source_nodes(name: str, size: Size, steps: NDArray[Any], sign: int | None, dt: float) -> dict[str, Any]:
-    """Nodes between a source, which is a map of a size, and an input: a Delay of (C,) or () steps, a Scale by ±1."""
+def source_nodes(
+    name: str, size: Size, steps: NDArray[Any], sign: int | None, dt: float
+) -> dict[str, Any]:
+    """Nodes between a source, which is a map of a size, and an input: a Delay of (C,) or () steps,
+    a Scale by ±1.
+    """
     nir = nir_library()
     nodes = {f"{name}.delay": nir.Delay(_everywhere(steps * dt, size))} if steps.any() else {}
     return nodes if sign is None else nodes | {f"{name}.sign": nir.Scale(_everywhere(sign, size))}
 
 
-def readout_nodes(readout: Readout, size: Size, name: str, number: int, timesteps: int, dt: float) -> dict[str, Any]:
+def readout_nodes(
+    readout: Readout, size: Size, name: str, number: int, timesteps: int, dt: float
+) -> dict[str, Any]:
     """Nodes of a readout behind `number` layers; none if it is the number of spikes of each neuron."""
     nir, classes = nir_library(), len(readout.weight)
     said: dict[str, Any] = {} if readout.scale == 1 else {"scale": readout.scale}
@@ -246,7 +292,9 @@ def readout_nodes(readout: Readout, size: Size, name: str, number: int, timestep
         return {}
     nodes = {f"{name}.flatten": _flatten(_map(size))} if len(size) == 3 else {}
     if readout.leak == 1:
-        return nodes | {name: nir.Affine(readout.weight.copy(), _narrow(bias), metadata=_metadata(said))}
+        return nodes | {
+            name: nir.Affine(readout.weight.copy(), _narrow(bias), metadata=_metadata(said))
+        }
     r = np.full(classes, 1 / max(1 - readout.leak, SMALLEST))
     leaky = nir.LI(dt * r, r, np.zeros(classes), metadata=_metadata({**said, "leak": readout.leak}))
     return nodes | {name: nir.Affine(readout.weight.copy(), _narrow(bias)), f"{name}.neuron": leaky}
@@ -262,23 +310,44 @@ def _map(size: Size) -> Shape:
 
 
 def _flatten(shape: Shape) -> Any:
-    """Axes counted from the end: from the beginning, programs disagree whether that of the samples counts."""
+    """Axes counted from the end: from the beginning, programs disagree whether that of the samples
+    counts.
+    """
     return nir_library().Flatten(np.array(shape), -3, -1)
 
 
 def _neurons(neuron: LIF, size: Size, dt: float, said: dict[str, Any]) -> Any:
-    """A node CubaLIF where currents outlast a step, IF where nothing leaks, else LIF: equations in operations.py."""
+    """A node CubaLIF where currents outlast a step, IF where nothing leaks, else LIF: equations in
+    operations.py.
+    """
     nir = nir_library()
     everywhere = partial(_everywhere, size=size)
-    said |= {"reset": neuron.reset, "fires_at_threshold": neuron.fires_at_threshold, "leak": neuron.leak}
-    said |= {name: value for name in ("reset_by", "min_v_mem") if (value := getattr(neuron, name)) is not None}
+    said |= {
+        "reset": neuron.reset,
+        "fires_at_threshold": neuron.fires_at_threshold,
+        "leak": neuron.leak,
+    }
+    said |= {
+        name: value
+        for name in ("reset_by", "min_v_mem")
+        if (value := getattr(neuron, name)) is not None
+    }
     threshold, zeros = everywhere(neuron.threshold), everywhere(0)
     steps, synaptic_steps = (
-        everywhere(1 / np.maximum(1 - np.asarray(leak), SMALLEST)) for leak in (neuron.leak, neuron.synaptic_leak)
+        everywhere(1 / np.maximum(1 - np.asarray(leak), SMALLEST))
+        for leak in (neuron.leak, neuron.synaptic_leak)
     )
     if np.any(neuron.synaptic_leak):
         said["synaptic_leak"] = neuron.synaptic_leak
-        constants = dt * synaptic_steps, dt * steps, steps, zeros, threshold, zeros.copy(), synaptic_steps
+        constants = (
+            dt * synaptic_steps,
+            dt * steps,
+            steps,
+            zeros,
+            threshold,
+            zeros.copy(),
+            synaptic_steps,
+        )
         return nir.CubaLIF(*constants, metadata=_metadata(said))
     if np.all(np.asarray(neuron.leak) == 1):
         return nir.IF(everywhere(1 / dt), threshold, zeros, metadata=_metadata(said))
@@ -291,15 +360,22 @@ def _everywhere(value: Any, size: Size) -> NDArray[np.float64]:
     return np.broadcast_to(by_channel.reshape(-1, *(1,) * (len(size) - 1)), size).copy()
 
 
-def _weights(weight: NDArray[np.float32], gain: NDArray[np.float64]) -> tuple[NDArray[Any], dict[str, Any]]:
-    """Weights that contain a gain by channel, in double precision, and the gain for the metadata, where it is not 1."""
+def _weights(
+    weight: NDArray[np.float32], gain: NDArray[np.float64]
+) -> tuple[NDArray[Any], dict[str, Any]]:
+    """Weights that contain a gain by channel, in double precision, and the gain for the metadata,
+    where it is not 1.
+    """
     if len(gain) > 1:
         return weight.copy(), {"gain": gain}
     if (gain == 1).all():
         return weight.copy(), {}
     product = weight * gain.reshape(-1, *(1,) * (weight.ndim - 1))
     said = {"gain": gain[0]}
-    return product, said if np.array_equal(divided(product, gain[0]), weight) else {**said, "weight": weight}
+    return product, said if np.array_equal(divided(product, gain[0]), weight) else {
+        **said,
+        "weight": weight,
+    }
 
 
 def _pool(kind: str, windows: Windows, shape: Shape, said: dict[str, Any] | None = None) -> Any:

@@ -1,4 +1,6 @@
-"""A network of units and an answer: its layers, what each reads, and the steps by which they stand later."""
+"""A network of units and an answer: its layers, what each reads, and the steps by which they stand
+later.
+"""
 
 from __future__ import annotations
 
@@ -58,12 +60,14 @@ from spikesam.pipeline.imports.road.operations import (
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.schema import check_cap
 
-# Neurons that repeat what arrives. The threshold lies between 0 and 1, and above 1/2: the surrogate gradient of a
-# membrane of 1 is 0 at 1/2, so that no gradient would pass. Without the reset to zero, what is subtracted would hide
-# the next spike.
+# Neurons that repeat what arrives. The threshold lies between 0 and 1, and above 1/2: the surrogate
+# gradient of a membrane of 1 is 0 at 1/2, so that no gradient would pass. Without the reset to
+# zero, what is subtracted would hide the next spike.
 REPEATING = LIF(0.0, 0.75, reset="zero")
-ANSWER = "/answer"  # neurons that repeat spikes for an answer that comes from several, or from earlier steps
-ONES = "/bias"  # behind the name of a unit: neurons that fire at every step, for a bias in front of a border
+# neurons that repeat spikes for an answer that comes from several, or from earlier steps
+ANSWER = "/answer"
+# behind the name of a unit: neurons that fire at every step, for a bias in front of a border
+ONES = "/bias"
 MOST_BIASES = 1 << 28  # of one layer, over all steps
 SILENCE = 1 << 17  # thresholds that such a bias is below zero: 2²⁹ in fixed point
 STEPS = "has other numbers at every step in front of the answer", "the same numbers"
@@ -71,7 +75,9 @@ STEPS = "has other numbers at every step in front of the answer", "the same numb
 
 @dataclass(frozen=True, eq=False)
 class Built:
-    """A network, and what it was built of; `biases` are (C,) or rows (S, C), before it is known when they act."""
+    """A network, and what it was built of; `biases` are (C,) or rows (S, C), before it is known
+    when they act.
+    """
 
     network: Network  # the network
     units: tuple[Unit, ...]  # one for each of its layers; the last ones give the answer
@@ -93,11 +99,16 @@ def build(
     pixel: float = 1,
     in_order: bool = False,
 ) -> Built:
-    """The network of units and an answer; 1 in the input's weights is `pixel`, and layers fire for `window` steps."""
+    """The network of units and an answer; 1 in the input's weights is `pixel`, and layers fire for
+    `window` steps.
+    """
     steady = any(isinstance(unit.neuron, ReLU) for unit in units)  # no layer costs a step
     ordered, folded, end = _arranged(units, answer, shape, window or 1)
     depth = depths(
-        {name: chain.from_iterable(one.sources for one in each.inputs) for name, each in folded.items()},
+        {
+            name: chain.from_iterable(one.sources for one in each.inputs)
+            for name, each in folded.items()
+        },
         {unit.name: unit.where for unit in ordered},
     )
     shifts = tuple(depth[unit.name] - unit.late for unit in ordered)
@@ -124,7 +135,15 @@ def build(
             gain = rows_later(np.atleast_2d(one.gain * ones), own - 1, steps)
             geometry = one.pool, one.stride, one.padding, one.pooling, *one.windows
             inputs.append(
-                Input(weight, sources, gain, *geometry, spread=one.spread, heads=one.heads, current_sum=one.current_sum)
+                Input(
+                    weight,
+                    sources,
+                    gain,
+                    *geometry,
+                    spread=one.spread,
+                    heads=one.heads,
+                    current_sum=one.current_sum,
+                )
             )
         neurons.append(neuron)
         biases.append(np.atleast_2d((drives.bias + neuron.bias) * ones))
@@ -139,17 +158,31 @@ def build(
         except InputError as error:
             raise NetworkError(f"{unit.where}: {error}") from None
     fixed = any(isinstance(neuron, FixedLIF) for neuron in neurons)
-    weight, silent = end.weight.astype(np.int8 if fixed else np.float32), 0 if steady else shifts[-1]
+    weight, silent = (
+        end.weight.astype(np.int8 if fixed else np.float32),
+        0 if steady else shifts[-1],
+    )
     bias = delayed(end.bias, silent, steps, last=end.last)
-    readout = Readout(weight, answer.scale, end.leak, bias.astype(np.int32 if fixed else np.float64))
+    readout = Readout(
+        weight, answer.scale, end.leak, bias.astype(np.int32 if fixed else np.float64)
+    )
     network = Network(shape, steps, tuple(layers), readout, encoder, input_range)
-    return Built(with_window(network, window, shifts), tuple(ordered), tuple(neurons), tuple(biases), shifts, end)
+    return Built(
+        with_window(network, window, shifts),
+        tuple(ordered),
+        tuple(neurons),
+        tuple(biases),
+        shifts,
+        end,
+    )
 
 
 def _arranged(
     units: Sequence[Unit], answer: Answer, shape: Shape, steps: int
 ) -> tuple[list[Unit], dict[str, Folded], FoldedAnswer]:
-    """Units in the order of the layers, with those of ones and of the answer; what drives each, by name; the answer."""
+    """Units in the order of the layers, with those of ones and of the answer; what drives each, by
+    name; the answer.
+    """
     shapes = _shapes(units, shape)
     folded: dict[str, Folded] = {}
     ordered: list[Unit] = []
@@ -167,7 +200,9 @@ def _arranged(
         ordered += [*ones, unit]
     end = fold_answer(answer.path, shapes, steps)
     last = end.sources[0]
-    if len(end.sources) > 1 or last.delay != {unit.name: unit.late for unit in units}.get(last.layer):
+    if len(end.sources) > 1 or last.delay != {unit.name: unit.late for unit in units}.get(
+        last.layer
+    ):
         ordered.append(_gathered(end.sources, _repeating(units[0])))
         folded[ANSWER] = _folded(ordered[-1], shapes)
     else:
@@ -176,7 +211,9 @@ def _arranged(
 
 
 def _shapes(units: Sequence[Unit], shape: Shape) -> dict[str, Shape]:
-    """(C, H, W) of the input and of all units: as they are known, or as the first path says that can be folded."""
+    """(C, H, W) of the input and of all units: as they are known, or as the first path says that
+    can be folded.
+    """
     shapes = {INPUT: shape} | {unit.name: unit.shape for unit in units if unit.shape}
     waiting = [unit for unit in units if not unit.shape]
     while waiting:
@@ -205,17 +242,29 @@ def _of_known(path: Path, shapes: Mapping[str, Shape]) -> Path | None:
 
 def _folded(unit: Unit, shapes: Mapping[str, Shape]) -> Folded:
     branches = [fold(path, shapes) for path in unit.paths]
-    return branches[0] if len(branches) == 1 else together(branches, unit.where, [path.last for path in unit.paths])
+    return (
+        branches[0]
+        if len(branches) == 1
+        else together(branches, unit.where, [path.last for path in unit.paths])
+    )
 
 
 def _shared(weight: NDArray[Any] | None, before: Iterable[Input | Synapses]) -> NDArray[Any] | None:
-    """Weights, or those of earlier inputs that are equal: planes of the same neurons hold theirs once."""
+    """Weights, or those of earlier inputs that are equal: planes of the same neurons hold theirs
+    once.
+    """
     known = (each.weight for each in before if each.weight is not None)
-    return weight if weight is None else next((each for each in known if np.array_equal(each, weight)), weight)
+    return (
+        weight
+        if weight is None
+        else next((each for each in known if np.array_equal(each, weight)), weight)
+    )
 
 
 def _with_ones(unit: Unit, drives: Folded, shapes: dict[str, Shape]) -> tuple[Folded, list[Unit]]:
-    """Inputs of a unit with neurons as the sources of ones, which read what would have the bias; and these neurons."""
+    """Inputs of a unit with neurons as the sources of ones, which read what would have the bias;
+    and these neurons.
+    """
     made: dict[Shape, Unit] = {}
 
     def sourced(one: Synapses) -> Synapses:
@@ -230,10 +279,17 @@ def _with_ones(unit: Unit, drives: Folded, shapes: dict[str, Shape]) -> tuple[Fo
             seen = Spread(one.spread), Pool("average", Windows(one.pool, one.pool)), Conv(zeros)
             operations = tuple(Operation(unit.where, each) for each in seen)
             late = Path(source.layer, operations, source.later(1).delay, source.sign)
-            name, layer = f"{unit.name}{ONES}{number}", f"{unit.layer}{ONES}{number}".replace("/", "_")
-            made[shape] = Unit(name, unit.where, layer, replace(_repeating(unit), bias=1.0), (late,), shape)
+            name, layer = (
+                f"{unit.name}{ONES}{number}",
+                f"{unit.layer}{ONES}{number}".replace("/", "_"),
+            )
+            made[shape] = Unit(
+                name, unit.where, layer, replace(_repeating(unit), bias=1.0), (late,), shape
+            )
             shapes[name] = shape
-        return replace(one, pool=(1, 1), spread=WHOLE, sources=(Source(made[shape].name, 0),), ones=False)
+        return replace(
+            one, pool=(1, 1), spread=WHOLE, sources=(Source(made[shape].name, 0),), ones=False
+        )
 
     return drives.each(sourced), list(made.values())
 
@@ -247,7 +303,9 @@ def _gathered(sources: Iterable[Source], repeating: Neuron) -> Unit:
     where = "the model's output"
     branches = tuple(Path(source.layer, (), source.delay) for source in sources)
     if any(branch.source == INPUT for branch in branches):
-        raise NetworkError(f"{where} comes from the input, too; expected neurons that fire in between")
+        raise NetworkError(
+            f"{where} comes from the input, too; expected neurons that fire in between"
+        )
     path = Path(Junction(where, "concatenation", branches), lag=None)
     return Unit(ANSWER, where, ANSWER[1:], repeating, (path,))
 
@@ -259,13 +317,17 @@ def _neuron(unit: Unit, shape: Shape) -> Neuron:
     numbers = ("leak", "threshold", "bias", "reset_by", "synaptic_leak", "min_v_mem", "limit")
     given = {name: getattr(neuron, name, None) for name in numbers}
     constants: dict[str, Any] = {
-        name: per_channel(value, shape, unit.where, name) for name, value in given.items() if value is not None
+        name: per_channel(value, shape, unit.where, name)
+        for name, value in given.items()
+        if value is not None
     }
     return replace(neuron, **constants).of_channels(shape[0], unit.where)
 
 
 def _inputs(drives: Folded, encoder: Encoder, in_order: bool) -> list[Synapses]:
-    """The inputs of a layer, of which the first has weights, but for gates and attention, and those of a current."""
+    """The inputs of a layer, of which the first has weights, but for gates and attention, and those
+    of a current.
+    """
 
     def connected(one: Synapses) -> Synapses:
         return one if one.weight is not None else one.placed(drives.shape, 0, drives.shape[0])
@@ -279,7 +341,11 @@ def _inputs(drives: Folded, encoder: Encoder, in_order: bool) -> list[Synapses]:
         given[0] = connected(given[0])
     found = [one if identity(one) else connected(one) for one in given]
     first = not in_order or found[0].weight is None
-    return sorted(found, key=lambda one: (one.weight is None, one.sources[0].layer != INPUT)) if first else found
+    return (
+        sorted(found, key=lambda one: (one.weight is None, one.sources[0].layer != INPUT))
+        if first
+        else found
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -317,19 +383,44 @@ def fold_answer(path: Path, shapes: Mapping[str, Shape], steps: int) -> FoldedAn
     read = {source.layer for one in folded.inputs for source in one.sources}
     numbers, neurons = prod(folded.shape), sum(prod(shapes[name]) for name in read)
     found = f"is {numbers:,} numbers of {neurons:,} neurons, each of which has a weight for each"
-    expect(numbers * neurons <= MOST_WEIGHTS, path.last, found, "fewer, such as the mean of each channel over its map")
+    expect(
+        numbers * neurons <= MOST_WEIGHTS,
+        path.last,
+        found,
+        "fewer, such as the mean of each channel over its map",
+    )
     weights: dict[Source, NDArray[np.float64]] = {}
     for one in folded.inputs:
         assert one.weight is not None
-        expect(not one.ones, path.last, "is behind padding of a map that has a bias", "no bias or no padding there")
-        expect(one.windows == NO_POOLING, path.last, "pools currents by maximum for the answer", "an average")
-        expect(one.pooling != "max", path.last, "pools spikes by maximum for the answer", "an average")
+        expect(
+            not one.ones,
+            path.last,
+            "is behind padding of a map that has a bias",
+            "no bias or no padding there",
+        )
+        expect(
+            one.windows == NO_POOLING,
+            path.last,
+            "pools currents by maximum for the answer",
+            "an average",
+        )
+        expect(
+            one.pooling != "max", path.last, "pools spikes by maximum for the answer", "an average"
+        )
         plain = one.spread == WHOLE and not one.heads
-        expect(plain, path.last, "repeats or multiplies spikes for the answer", "neurons behind that")
+        expect(
+            plain, path.last, "repeats or multiplies spikes for the answer", "neurons behind that"
+        )
         (channels, height, width), (y, x) = shapes[one.sources[0].layer], one.pool
         pooled = channels, height // y, width // x
-        dense = one.weight if one.weight.ndim == 2 else unrolled(one.weight, pooled, one.stride, one.padding)
-        averaged = weights_of_windows(dense, pooled, (y, x)) / (y * x if one.pooling == "average" else 1)
+        dense = (
+            one.weight
+            if one.weight.ndim == 2
+            else unrolled(one.weight, pooled, one.stride, one.padding)
+        )
+        averaged = weights_of_windows(dense, pooled, (y, x)) / (
+            y * x if one.pooling == "average" else 1
+        )
         gain = np.broadcast_to(one.gain, len(one.weight)).repeat(len(dense) // len(one.weight))
         weight = gain[:, None] * averaged
         for source in one.sources:
@@ -339,13 +430,16 @@ def fold_answer(path: Path, shapes: Mapping[str, Shape], steps: int) -> FoldedAn
     whole = np.concatenate(list(each.values()), axis=1)
     last = behind.dense.bias if behind else np.array(0.0)
     bias, last = (
-        np.broadcast_to(of, folded.shape[0]).repeat(len(whole) // folded.shape[0]) for of in (folded.bias - last, last)
+        np.broadcast_to(of, folded.shape[0]).repeat(len(whole) // folded.shape[0])
+        for of in (folded.bias - last, last)
     )
     return FoldedAnswer(tuple(each), whole, bias / over_steps, leak, last)
 
 
 def depths(reads: Mapping[str, Iterable[Source]], where: Mapping[str, str]) -> dict[str, int]:
-    """The depth D of each unit, 1 + the largest of those that it reads within a step; 0 of the input."""
+    """The depth D of each unit, 1 + the largest of those that it reads within a step; 0 of the
+    input.
+    """
     edges = [(name, source) for name, sources in reads.items() for source in sources]
     depth = {INPUT: 0} | dict.fromkeys(reads, 1)
     via: dict[str, str] = {}
@@ -354,7 +448,11 @@ def depths(reads: Mapping[str, Iterable[Source]], where: Mapping[str, str]) -> d
         late = ""
         for name, source in edges:
             if depth[source.layer] + 1 - source.shortest > depth[name]:
-                depth[name], via[name], late = depth[source.layer] + 1 - source.shortest, source.layer, name
+                depth[name], via[name], late = (
+                    depth[source.layer] + 1 - source.shortest,
+                    source.layer,
+                    name,
+                )
         if not late:
             return depth
     for _ in depth:
@@ -365,8 +463,10 @@ def depths(reads: Mapping[str, Iterable[Source]], where: Mapping[str, str]) -> d
     count = len(loop)
     ways = " → ".join(where[name] for name in (late, *loop))
     raise NetworkError(
-        f"{ways}: form a loop of {count} layers, whose spikes are back sooner than {count} steps later: feedback past "
-        "a layer within a step, where every layer takes one; expected feedback of a layer to itself, or delays of "
+        f"{ways}: form a loop of {count} layers, whose spikes are back sooner than {count} steps "
+        "later: feedback past "
+        "a layer within a step, where every layer takes one; expected feedback of a layer to "
+        "itself, or delays of "
         f"{count} steps in all"
     )
 
@@ -379,26 +479,39 @@ def delayed(
     threshold: Any = 0.0,
     last: Any = 0.0,
 ) -> NDArray[np.float64]:
-    """A bias that acts in a window alone: (C,) or rows (S, C) -> rows (T, C), or (1, C) where all are the same.
+    """A bias that acts in a window alone: (C,) or rows (S, C) -> rows (T, C), or (1, C) where all
+    are the same.
 
     `last` is added at the last step alone.
     """
     rows = np.atleast_2d(bias)
     channels, stop = rows.shape[1], timesteps if window is None else silent + window
-    if len(rows) == 1 and stop >= timesteps - 1 and not (bias.any() and silent) and not np.any(last):
+    if (
+        len(rows) == 1
+        and stop >= timesteps - 1
+        and not (bias.any() and silent)
+        and not np.any(last)
+    ):
         return rows
     if timesteps * channels > MOST_BIASES:
         raise NetworkError(
-            f"biases: {timesteps:,} steps of {channels:,} channels, expected at most {MOST_BIASES:,} numbers"
+            f"biases: {timesteps:,} steps of {channels:,} channels, expected at most "
+            f"{MOST_BIASES:,} numbers"
         )
-    found = np.where(np.arange(timesteps)[:, None] < silent, 0.0, rows_later(rows, silent, timesteps))
-    found[stop:-1] = -SILENCE * np.asarray(threshold)  # the last row acts at no step, and stays the bias
+    found = np.where(
+        np.arange(timesteps)[:, None] < silent, 0.0, rows_later(rows, silent, timesteps)
+    )
+    found[stop:-1] = -SILENCE * np.asarray(
+        threshold
+    )  # the last row acts at no step, and stays the bias
     found[-1] += last
     return found
 
 
 def with_window(network: Network, window: int | None, depths: Sequence[int]) -> Network:
-    """The network with its window, if each layer stands as far from the readout as its depth says; else without."""
+    """The network with its window, if each layer stands as far from the readout as its depth says;
+    else without.
+    """
     last, ways = depths[-1], network.to_readout
     stands = [last - ways[name] for name in network.names]
     return replace(network, window=window) if stands == [0, *depths] else network

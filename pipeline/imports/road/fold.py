@@ -3,8 +3,9 @@
     W (s·x + b) = (W s)·x + W b        where W pads, W b differs from place to place: one more input, see `bordered`
     max(g·x) = |g| · max(sign(g)·x)    so that kernels whose gain is negative change their sign
 
-Averaging what a convolution gives is a larger convolution; two convolutions are one, where no border lies between them.
-What cannot be folded is refused by a NetworkError that names where it is, what it follows, and why.
+Averaging what a convolution gives is a larger convolution; two convolutions are one, where no
+border lies between them. What cannot be folded is refused by a NetworkError that names where it is,
+what it follows, and why.
 """
 
 from __future__ import annotations
@@ -73,12 +74,15 @@ class Reordered:
 class Synapses:
     """One input so far: gain · max(W ⊛ pool(Σ s)).
 
-    The geometry is that of an Input. `gain` is (), (C,), or of each step (T, C) or (T, 1). `order` says which of the
-    spikes stand there, where it is not all of them in order; `ones`, that it sees 1 at every place of their pooled map,
-    in one channel, instead of their spikes. `spread`, `heads` and `current_sum` are as of an Input.
+    The geometry is that of an Input. `gain` is (), (C,), or of each step (T, C) or (T, 1). `order`
+    says which of the spikes stand there, where it is not all of them in order; `ones`, that it sees
+    1 at every place of their pooled map, in one channel, instead of their spikes. `spread`, `heads`
+    and `current_sum` are as of an Input.
     """
 
-    sources: tuple[Source, ...]  # whose spikes are summed: names of units, and how many steps ago they fired
+    sources: tuple[
+        Source, ...
+    ]  # whose spikes are summed: names of units, and how many steps ago they fired
     weight: NDArray[Any] | None = None  # (out, in, y, x) or (out, in); None before there is one
     pool: Pair = (1, 1)
     pooling: Pooling = "average"
@@ -105,17 +109,26 @@ class Synapses:
         return self.weight is None and not self.heads
 
     def columns(self, weight: NDArray[Any]) -> NDArray[Any]:
-        """(out, C, …) weights of what stands here, as those of the spikes or of the weights in front."""
+        """(out, C, …) weights of what stands here, as those of the spikes or of the weights in
+        front.
+        """
         return weight if self.order is None else self.order.columns(weight)
 
     def with_sources_of(self, other: Synapses) -> Synapses | None:
         """One input for the spikes of both; None where these do not pass through the same."""
         if not (self.plain and other.plain and self.pool == other.pool):
             return None
-        same, opposite = np.array_equal(self.gain, other.gain), np.array_equal(self.gain, -other.gain)
+        same, opposite = (
+            np.array_equal(self.gain, other.gain),
+            np.array_equal(self.gain, -other.gain),
+        )
         if not (same or opposite):
             return None
-        more = other.sources if same else tuple(replace(source, sign=-source.sign) for source in other.sources)
+        more = (
+            other.sources
+            if same
+            else tuple(replace(source, sign=-source.sign) for source in other.sources)
+        )
         return replace(self, sources=self.sources + more)
 
     def placed(self, shape: Shape, before: int, channels: int) -> Synapses:
@@ -132,16 +145,24 @@ class Synapses:
             weight = placed
         gain = self.gain
         if gain.ndim:
-            gain = np.ones(channels) * (gain[:, :1] if gain.ndim == 2 else 1)  # which weights of 0 leave open
+            gain = np.ones(channels) * (
+                gain[:, :1] if gain.ndim == 2 else 1
+            )  # which weights of 0 leave open
             gain[..., among] = self.gain
         return replace(
-            self, weight=weight, gain=gain, order=None, sides=self.sides if self.weight is not None else (height, width)
+            self,
+            weight=weight,
+            gain=gain,
+            order=None,
+            sides=self.sides if self.weight is not None else (height, width),
         )
 
 
 @dataclass(frozen=True, eq=False)
 class Folded:
-    """The inputs of a map of currents (C, H, W), which are summed, and their bias: (), (C,), or of each step (T, C)."""
+    """The inputs of a map of currents (C, H, W), which are summed, and their bias: (), (C,), or of
+    each step (T, C).
+    """
 
     shape: Shape
     inputs: tuple[Synapses, ...]
@@ -162,19 +183,32 @@ class Folded:
         inputs, side = prod(self.shape), self.shape[1] * self.shape[2]
         if all(one.weight is not None for one in self.inputs):
             return self
-        expect(inputs**2 <= MOST_WEIGHTS, "the answer", f"is {inputs:,} neurons without weights", "a class each")
+        expect(
+            inputs**2 <= MOST_WEIGHTS,
+            "the answer",
+            f"is {inputs:,} neurons without weights",
+            "a class each",
+        )
         identity = np.eye(inputs, dtype=np.float32).reshape(inputs, self.shape[0], side)
 
         def connected(one: Synapses) -> Synapses:
             gain = one.gain.repeat(side) if one.gain.ndim else one.gain
-            return replace(one, weight=one.columns(identity).reshape(inputs, -1), gain=gain, order=None)
+            return replace(
+                one, weight=one.columns(identity).reshape(inputs, -1), gain=gain, order=None
+            )
 
         bias = self.bias.repeat(side) if self.bias.ndim else self.bias
-        return self.each(lambda one: connected(one) if one.weight is None else one, shape=(inputs, 1, 1), bias=bias)
+        return self.each(
+            lambda one: connected(one) if one.weight is None else one,
+            shape=(inputs, 1, 1),
+            bias=bias,
+        )
 
 
 def fold(path: Path, shapes: Mapping[str, Shape]) -> Folded:
-    """The operations of a path as inputs of a layer; `shapes` are (C, H, W) of its sources, by name."""
+    """The operations of a path as inputs of a layer; `shapes` are (C, H, W) of its sources, by
+    name.
+    """
     folded = beginning(path, shapes)
     for operation in path.operations:
         folded = fold_one(folded, operation)
@@ -204,14 +238,28 @@ def fold_one(folded: Folded, operation: Operation) -> Folded:
     if found is None:
         raise NetworkError(f"{operation.where}: stands between neurons, expected at the end")
     if type(operation.what) not in (Scale, Shift, ByStep):
-        multiplied, summed = (any(getattr(one, name) for one in folded.inputs) for name in ("heads", "current_sum"))
-        expect(not multiplied, operation.where, "follows products of spikes (attention)", "neurons between them")
-        expect(not summed, operation.where, "follows a mean of currents pooled by maximum", "neurons between them")
+        multiplied, summed = (
+            any(getattr(one, name) for one in folded.inputs) for name in ("heads", "current_sum")
+        )
+        expect(
+            not multiplied,
+            operation.where,
+            "follows products of spikes (attention)",
+            "neurons between them",
+        )
+        expect(
+            not summed,
+            operation.where,
+            "follows a mean of currents pooled by maximum",
+            "neurons between them",
+        )
     return found(folded, operation.what, operation.where)
 
 
 def sum_of(branches: Sequence[Folded], where: str, names: Sequence[str]) -> Folded:
-    """A sum: what was summed before comes first, and spikes that pass through the same are one input."""
+    """A sum: what was summed before comes first, and spikes that pass through the same are one
+    input.
+    """
     whole = together(branches, where, names)
     kept: list[Synapses] = []
     ordered = sorted(branches, key=lambda branch: len(branch.inputs), reverse=True)
@@ -242,7 +290,9 @@ def stacked(branches: Sequence[Folded], where: str) -> Folded:
     channels = sum(branch.shape[0] for branch in branches)
     placed: list[Synapses] = []
     bias = np.array(0.0)
-    for branch, before in zip(branches, np.cumsum([0, *(each.shape[0] for each in branches)]), strict=False):
+    for branch, before in zip(
+        branches, np.cumsum([0, *(each.shape[0] for each in branches)]), strict=False
+    ):
         placed += [synapses.placed(branch.shape, before, channels) for synapses in branch.inputs]
         if branch.bias.any():
             own = np.zeros((*branch.bias.shape[:-1], channels))
@@ -252,7 +302,8 @@ def stacked(branches: Sequence[Folded], where: str) -> Folded:
 
 
 def products_of(branches: Sequence[Folded], junction: Junction) -> Folded:
-    """The products of q, k and v: three maps of one shape, or one of all their channels; v may have its own.
+    """The products of q, k and v: three maps of one shape, or one of all their channels; v may have
+    its own.
 
     Each may be a sum of as many layers.
     """
@@ -270,15 +321,28 @@ def products_of(branches: Sequence[Folded], junction: Junction) -> Folded:
     channels, height, width = shapes[-1]
     shape = channels if len(branches) == 3 else channels // 3, height, width
     for own in (shapes[0][0], channels):
-        expect(own % junction.heads == 0, where, f"has {junction.heads} heads of {own} channels", "a divisor")
+        expect(
+            own % junction.heads == 0,
+            where,
+            f"has {junction.heads} heads of {own} channels",
+            "a divisor",
+        )
     sources = tuple(chain.from_iterable(branch.inputs[0].sources for branch in branches))
     return Folded(shape, (Synapses(sources, heads=junction.heads),), gate=True)
 
 
 def gated(branches: Sequence[Folded], junction: Junction) -> Folded:
-    """The spikes that drive a gate; those of smaller maps are repeated at the places of the larger one."""
-    last = [branch.operations[-1].what if branch.operations else None for branch in junction.branches]
-    shape = next(branch.shape for branch, what in zip(branches, last, strict=True) if not isinstance(what, Repeat))
+    """The spikes that drive a gate; those of smaller maps are repeated at the places of the larger
+    one.
+    """
+    last = [
+        branch.operations[-1].what if branch.operations else None for branch in junction.branches
+    ]
+    shape = next(
+        branch.shape
+        for branch, what in zip(branches, last, strict=True)
+        if not isinstance(what, Repeat)
+    )
     found = [
         _spread(branch, Spread(_factors(what, branch.shape, shape, junction.where)), junction.where)
         if isinstance(what, Repeat)
@@ -290,13 +354,20 @@ def gated(branches: Sequence[Folded], junction: Junction) -> Folded:
 
 
 def _factors(repeat: Repeat, small: Shape, shape: Shape, where: str) -> tuple[int, int, int]:
-    """How often channels, rows and columns of a map are repeated, so that its neurons stand at those of another."""
+    """How often channels, rows and columns of a map are repeated, so that its neurons stand at
+    those of another.
+    """
     channel, row, column = (side // own for side, own in zip(shape, small, strict=True))
     whole = (small[0] * channel, small[1] * row, small[2] * column) == shape
     found = f"multiplies a map {small} with one of {shape}, neuron by neuron in another order"
     expect(whole, where, found, "whole channels, rows and columns that are repeated")
     places = repeated(np.arange(prod(small)).reshape(small), (channel, row, column))
-    expect(np.array_equal(places.ravel(), repeat.neurons), where, found, "rows, columns and channels repeated")
+    expect(
+        np.array_equal(places.ravel(), repeat.neurons),
+        where,
+        found,
+        "rows, columns and channels repeated",
+    )
     return channel, row, column
 
 
@@ -305,18 +376,37 @@ def _spread(folded: Folded, spread: Spread, where: str) -> Folded:
     times, down, across = spread.factors
 
     def behind(one: Synapses) -> Synapses:
-        single = one.weight is not None and one.weight.shape[2:] == one.stride == (1, 1) and times == 1
-        alone = one.order is None and (one.weight is None or (single and one.padding == (0, 0))) and one.pool == (1, 1)
+        single = (
+            one.weight is not None and one.weight.shape[2:] == one.stride == (1, 1) and times == 1
+        )
+        alone = (
+            one.order is None
+            and (one.weight is None or (single and one.padding == (0, 0)))
+            and one.pool == (1, 1)
+        )
         alone = alone and one.windows == NO_POOLING
-        expect(alone or spread.factors == WHOLE, where, "repeats what weights or pooling gave", "spikes of neurons")
-        channel, row, column = (of * factor for of, factor in zip(one.spread, spread.factors, strict=True))
+        expect(
+            alone or spread.factors == WHOLE,
+            where,
+            "repeats what weights or pooling gave",
+            "spikes of neurons",
+        )
+        channel, row, column = (
+            of * factor for of, factor in zip(one.spread, spread.factors, strict=True)
+        )
         sides = one.sides[0] * down, one.sides[1] * across
         return replace(one, spread=(channel, row, column), sides=sides)
 
-    channels, height, width = (side * factor for side, factor in zip(folded.shape, spread.factors, strict=True))
+    channels, height, width = (
+        side * factor for side, factor in zip(folded.shape, spread.factors, strict=True)
+    )
 
     def copied(of_channels: NDArray[np.float64]) -> NDArray[np.float64]:
-        return of_channels.repeat(times, -1) if of_channels.ndim and of_channels.shape[-1] > 1 else of_channels
+        return (
+            of_channels.repeat(times, -1)
+            if of_channels.ndim and of_channels.shape[-1] > 1
+            else of_channels
+        )
 
     inputs = tuple(replace(behind(one), gain=copied(one.gain)) for one in folded.inputs)
     return Folded((channels, height, width), inputs, copied(folded.bias))
@@ -328,27 +418,43 @@ def _mix(folded: Folded, mix: Mix, where: str) -> Folded:
     if prod(folded.shape[1:]) == mix.places:
         return _conv(folded, Conv(weight[:, :, None, None], mix.bias), where)
     bias = None if mix.bias is None else np.repeat(mix.bias, mix.places)
-    return _linear(folded, Linear(np.kron(weight, np.eye(mix.places, dtype=np.float32)), bias), where)
+    return _linear(
+        folded, Linear(np.kron(weight, np.eye(mix.places, dtype=np.float32)), bias), where
+    )
 
 
 def _total(folded: Folded, total: Total, where: str) -> Folded:
     """Pooling of whole maps; without places, a linear layer."""
     sides = folded.shape[1], folded.shape[2]
     if prod(sides) == total.places:
-        counted = total.kind == "sum" and all(one.bare and one.pool == (1, 1) for one in folded.inputs)
+        counted = total.kind == "sum" and all(
+            one.bare and one.pool == (1, 1) for one in folded.inputs
+        )
         if counted:  # whole numbers stay exact
             found = _averaged(folded, Windows(sides, sides), where)
-            return found.each(lambda one: replace(one, pooling="sum"), bias=found.bias * total.places)
+            return found.each(
+                lambda one: replace(one, pooling="sum"), bias=found.bias * total.places
+            )
         if not all(one.weight is None for one in folded.inputs):
             found = _averaged_maps(folded, where)
-            return found if total.kind == "average" else found.scaled(np.full(folded.shape[0], total.places))
+            return (
+                found
+                if total.kind == "average"
+                else found.scaled(np.full(folded.shape[0], total.places))
+            )
         return _pool(folded, Pool(total.kind, Windows(sides, sides)), where)
     ones = np.ones((1, total.places), np.float32) / (total.places if total.kind == "average" else 1)
-    return _linear(folded, Linear(np.kron(np.eye(prod(folded.shape) // total.places, dtype=np.float32), ones)), where)
+    return _linear(
+        folded,
+        Linear(np.kron(np.eye(prod(folded.shape) // total.places, dtype=np.float32), ones)),
+        where,
+    )
 
 
 def per_channel(value: Any, shape: Shape, where: str, what: str) -> Any:
-    """A constant of neurons, or one that they share: one number, or (C,), of any array that broadcasts with a map."""
+    """A constant of neurons, or one that they share: one number, or (C,), of any array that
+    broadcasts with a map.
+    """
     array = np.asarray(value, np.float64)
     if array.ndim == 0:
         return array.item()
@@ -359,7 +465,9 @@ def per_channel(value: Any, shape: Shape, where: str, what: str) -> Any:
             continue
         if (whole == whole[:, :1]).all():
             return whole[0, 0].item() if (whole == whole[0, 0]).all() else whole[:, 0].copy()
-    raise NetworkError(f"{where}: its {what} has shape {array.shape}, expected one number, or one for each channel")
+    raise NetworkError(
+        f"{where}: its {what} has shape {array.shape}, expected one number, or one for each channel"
+    )
 
 
 def lag_of(steps: NDArray[np.int64], shape: Shape, where: str) -> int | tuple[int, ...]:
@@ -374,7 +482,12 @@ def _of_channels(operation: Scale | Shift, shape: Shape, where: str) -> Any:
     if numbers.ndim == 0 or numbers.shape[1:] == (1,):
         return numbers
     if numbers.ndim == 2:
-        return np.stack([_of_channels(type(operation)(row), shape, where) + np.zeros(shape[0]) for row in numbers])
+        return np.stack(
+            [
+                _of_channels(type(operation)(row), shape, where) + np.zeros(shape[0])
+                for row in numbers
+            ]
+        )
     expect(
         numbers.size and prod(shape) % len(numbers) == 0,
         where,
@@ -407,14 +520,19 @@ def _order(folded: Folded, order: Order, where: str) -> Folded:
     """Rows of the weights in another order; of spikes, what the next weights see."""
     places, numbers = folded.shape[1] * folded.shape[2], np.array(order.neurons)
     firsts = numbers[::places]
-    whole = np.array_equal(numbers, (firsts[:, None] + np.arange(places)).flatten()) and not (firsts % places).any()
+    whole = (
+        np.array_equal(numbers, (firsts[:, None] + np.arange(places)).flatten())
+        and not (firsts % places).any()
+    )
     return _chosen(folded, firsts // places if whole else numbers, whole, where)
 
 
 def _flatten(folded: Folded, flatten: Flatten, where: str) -> Folded:
     shape = folded.shape
     found = f"flattens axes {flatten.first} … {flatten.last} of {shape}"
-    expect(prod(shape[flatten.first : flatten.last + 1]) == prod(shape), where, found, "all of them")
+    expect(
+        prod(shape[flatten.first : flatten.last + 1]) == prod(shape), where, found, "all of them"
+    )
     return folded if shape[1:] == (1, 1) else _chosen(folded, np.arange(prod(shape)), False, where)
 
 
@@ -430,14 +548,24 @@ def _chosen(folded: Folded, numbers: NDArray[Any], whole: bool, where: str) -> F
         return of_channels.repeat(repeat, axis=-1)[..., numbers]
 
     def chosen(one: Synapses) -> Synapses:
-        expect(whole or one.weight is None, where, found, "channels in another order, whose places stay")
-        expect(one.spread == WHOLE, where, "moves spikes that were repeated", "neurons between them")
+        expect(
+            whole or one.weight is None,
+            where,
+            found,
+            "channels in another order, whose places stay",
+        )
+        expect(
+            one.spread == WHOLE, where, "moves spikes that were repeated", "neurons between them"
+        )
         made, before = replace(one, gain=choose(one.gain)), one.order
         if one.weight is not None:
             return replace(made, weight=one.weight[numbers])
         if before is not None:
             every = (before.numbers[:, None] * repeat + np.arange(repeat)).flatten()
-            return replace(made, order=Reordered(every[numbers], before.among * repeat, whole and before.channels))
+            return replace(
+                made,
+                order=Reordered(every[numbers], before.among * repeat, whole and before.channels),
+            )
         return replace(made, order=Reordered(numbers, channels * repeat, whole))
 
     sides = (height, width) if whole else (1, 1)
@@ -445,17 +573,27 @@ def _chosen(folded: Folded, numbers: NDArray[Any], whole: bool, where: str) -> F
 
 
 def _conv(folded: Folded, conv: Conv, where: str) -> Folded:
-    """A convolution behind spikes; or behind another one, if it does not pad, or the other sees single places."""
+    """A convolution behind spikes; or behind another one, if it does not pad, or the other sees
+    single places.
+    """
     for one in folded.inputs:
         _expect_places(one, where)
     (channels, *sides), weight = folded.shape, conv.weight
     groups = conv.groups or channels
-    outputs, extent = len(weight) if conv.groups else channels, kernels.extent(weight.shape[2:], conv.dilation)
+    outputs, extent = (
+        len(weight) if conv.groups else channels,
+        kernels.extent(weight.shape[2:], conv.dilation),
+    )
     fits = weight.size and weight.shape[1] * groups == channels and not outputs % groups
     expected = f"one for {folded.shape}, the map before it"
     expect(fits, where, f"weight has shape {weight.shape} in {groups} groups", expected)
-    fits = all(kernel <= side + sum(around) for kernel, side, around in zip(extent, sides, conv.padding, strict=True))
-    found = f"a kernel of {extent} does not fit its input {folded.shape} with padding {conv.padding}"
+    fits = all(
+        kernel <= side + sum(around)
+        for kernel, side, around in zip(extent, sides, conv.padding, strict=True)
+    )
+    found = (
+        f"a kernel of {extent} does not fit its input {folded.shape} with padding {conv.padding}"
+    )
     expect(fits, where, found, "a map that holds it")
     few = outputs * channels * prod(extent) <= MOST_WEIGHTS
     expect(few, where, f"more than {MOST_WEIGHTS:,} weights without groups and dilation", "fewer")
@@ -485,22 +623,38 @@ def _conv(folded: Folded, conv: Conv, where: str) -> Folded:
             border = around[0] + seen.padding[0], around[1] + seen.padding[1]
         kernel = outer if outer is wide else outer.astype(np.float32)
         whole_map = (sides[0], sides[1]) if inner is None else seen.sides
-        return replace(seen, weight=kernel, stride=step, padding=border, order=None, sides=whole_map)
+        return replace(
+            seen, weight=kernel, stride=step, padding=border, order=None, sides=whole_map
+        )
 
-    return folded.each(behind, shape=(outputs, rows, columns), bias=_biases(folded, weight, conv.bias))
+    return folded.each(
+        behind, shape=(outputs, rows, columns), bias=_biases(folded, weight, conv.bias)
+    )
 
 
 def bordered(folded: Folded, where: str) -> Folded:
-    """One more input for the bias of a map that is padded next: weights of ones, which see 1 at every place."""
+    """One more input for the bias of a map that is padded next: weights of ones, which see 1 at
+    every place.
+    """
     first = folded.inputs[0]
-    alone = first.weight is None or first.weight.shape[2:] != (1, 1)  # larger kernels are refused for their own reason
-    expect(alone or first.padding == (0, 0), where, "pads a map that has a bias and a border", "no padding there")
+    alone = first.weight is None or first.weight.shape[2:] != (
+        1,
+        1,
+    )  # larger kernels are refused for their own reason
+    expect(
+        alone or first.padding == (0, 0),
+        where,
+        "pads a map that has a bias and a border",
+        "no padding there",
+    )
     channels, bias = folded.shape[0], folded.bias
     gain = np.broadcast_to(bias, (*bias.shape[:-1], channels))
     weight = np.ones((channels, 1, 1, 1), np.float32)
     sides = folded.shape[1:] if first.weight is None else first.sides
     spread = (1, *first.spread[1:])
-    ones = Synapses(first.sources[:1], weight, first.pool, gain=gain, ones=True, sides=sides, spread=spread)
+    ones = Synapses(
+        first.sources[:1], weight, first.pool, gain=gain, ones=True, sides=sides, spread=spread
+    )
     return Folded(folded.shape, (*folded.inputs, ones))
 
 
@@ -532,9 +686,19 @@ def _scaled_inputs(
 def _linear(folded: Folded, linear: Linear, where: str) -> Folded:
     weight, shape = linear.weight, folded.shape
     flat = not linear.flat or shape[1:] == (1, 1)
-    expect(flat, where, f"weight has shape {weight.shape} behind a map {shape}", "a Flatten in front of it")
+    expect(
+        flat,
+        where,
+        f"weight has shape {weight.shape} behind a map {shape}",
+        "a Flatten in front of it",
+    )
     fits = weight.shape[1] == prod(shape)
-    expect(fits, where, f"weight has shape {weight.shape}", f"{prod(shape)} inputs, of the map {shape} before it")
+    expect(
+        fits,
+        where,
+        f"weight has shape {weight.shape}",
+        f"{prod(shape)} inputs, of the map {shape} before it",
+    )
 
     def behind(one: Synapses) -> Synapses:
         seen, outer = _scaled_inputs(one, weight, shape[0], where)
@@ -544,11 +708,15 @@ def _linear(folded: Folded, linear: Linear, where: str) -> Folded:
         expect(seen.windows == NO_POOLING, where, *BEHIND_MAXIMUM)
         if inner is not None and inner.ndim == 2:
             outer = outer @ inner.astype(np.float64)
-        elif inner is not None and (inner.shape[2:] != (1, 1) or (*seen.stride, *seen.padding) != (1, 1, 0, 0)):
+        elif inner is not None and (
+            inner.shape[2:] != (1, 1) or (*seen.stride, *seen.padding) != (1, 1, 0, 0)
+        ):
             few = prod(shape) * inner.shape[1] * prod(seen.sides) <= MOST_WEIGHTS
             expect(few, where, *FOLLOWS)
             map_ = inner.shape[1], *seen.sides
-            outer = outer @ kernels.unrolled(inner.astype(np.float64), map_, seen.stride, seen.padding)
+            outer = outer @ kernels.unrolled(
+                inner.astype(np.float64), map_, seen.stride, seen.padding
+            )
         elif inner is not None:
             maps = outer.reshape(len(outer), shape[0], -1)
             sums = np.tensordot(maps, inner[:, :, 0, 0].astype(np.float64), (1, 0))
@@ -563,7 +731,9 @@ def _pool(folded: Folded, pool: Pool, where: str) -> Folded:
     if pool.kind == "max":
         expect(_apart(folded), where, "pools a sum by maximum", "one layer, or a concatenation")
         expect(pool.dilation == (1, 1), where, f"has dilation={pool.dilation}", "1")
-        pooled = [_maximum(replace(folded, inputs=(one,)), pool.windows, where) for one in folded.inputs]
+        pooled = [
+            _maximum(replace(folded, inputs=(one,)), pool.windows, where) for one in folded.inputs
+        ]
         return replace(pooled[0], inputs=tuple(chain.from_iterable(each.inputs for each in pooled)))
     window, stride, padding = pool.windows
     total = prod(window) if pool.kind == "sum" else 1
@@ -572,7 +742,9 @@ def _pool(folded: Folded, pool: Pool, where: str) -> Folded:
     in_front, (height, width) = all(one.weight is None for one in folded.inputs), folded.shape[1:]
     if any(padding) or (in_front and (window != stride or height % window[0] or width % window[1])):
         uniform = np.full((1, 1, *window), total / prod(window), np.float32)
-        return _conv(folded, Conv(uniform, None, stride, kernels.around(padding, window), groups=0), where)
+        return _conv(
+            folded, Conv(uniform, None, stride, kernels.around(padding, window), groups=0), where
+        )
     averaged = _averaged(folded, pool.windows, where)
     return (
         averaged if total == 1 else averaged.scaled(np.full(folded.shape[0], total))
@@ -594,7 +766,9 @@ def _averaged(folded: Folded, windows: Windows, where: str) -> Folded:
     window, stride, _ = windows
     channels, height, width = folded.shape
     in_front = [one.weight is None for one in folded.inputs]
-    expect(all(in_front) or not any(in_front), where, "averages a sum of spikes and currents", "either")
+    expect(
+        all(in_front) or not any(in_front), where, "averages a sum of spikes and currents", "either"
+    )
 
     def of_spikes(one: Synapses) -> Synapses:
         once = one.pool == (1, 1) or one.pooling == "average"
@@ -606,7 +780,12 @@ def _averaged(folded: Folded, windows: Windows, where: str) -> Folded:
     def of_currents(one: Synapses) -> Synapses:
         assert one.weight is not None
         expect(one.weight.ndim == 4, where, "pools a dense layer", "a convolution in front of it")
-        expect(one.windows == NO_POOLING, where, "averages currents pooled by maximum", "one kind of pooling")
+        expect(
+            one.windows == NO_POOLING,
+            where,
+            "averages currents pooled by maximum",
+            "one kind of pooling",
+        )
         weight = kernels.averaged(one.weight, one.stride, window)
         return replace(one, weight=weight, stride=_times(one.stride, stride))
 
@@ -616,14 +795,20 @@ def _averaged(folded: Folded, windows: Windows, where: str) -> Folded:
 
 
 def _averaged_maps(folded: Folded, where: str) -> Folded:
-    """The mean of the currents of each channel: behind a maximum their sum, of single places that of the spikes."""
+    """The mean of the currents of each channel: behind a maximum their sum, of single places that
+    of the spikes.
+    """
     channels, *sides = folded.shape
     window, places = (sides[0], sides[1]), prod(sides)
 
     def averaged(one: Synapses) -> Synapses:
         if one.windows != NO_POOLING:
             return replace(one, current_sum=True, gain=one.gain / places)
-        whole = one.weight is not None and one.weight.shape[2:] == one.stride == (1, 1) and one.padding == (0, 0)
+        whole = (
+            one.weight is not None
+            and one.weight.shape[2:] == one.stride == (1, 1)
+            and one.padding == (0, 0)
+        )
         if whole and one.pooling == "average":
             return replace(one, pool=_times(one.pool, window))
         return _averaged(replace(folded, inputs=(one,)), Windows(window, window), where).inputs[0]
@@ -638,13 +823,27 @@ def _maximum(folded: Folded, windows: Windows, where: str) -> Folded:
     if one.weight is None:
         _expect_side_by_side(folded, windows, where)
         _expect_places(one, where)
-        expect(one.pool == (1, 1) or one.pooling == "max", where, "pools averages", "one kind of pooling")
+        expect(
+            one.pool == (1, 1) or one.pooling == "max",
+            where,
+            "pools averages",
+            "one kind of pooling",
+        )
         expect((one.gain > 0).all(), where, "pools spikes scaled by a negative number", "spikes")
-        return replace(folded, shape=shape, inputs=(replace(one, pool=_times(one.pool, windows.sides), pooling="max"),))
+        return replace(
+            folded,
+            shape=shape,
+            inputs=(replace(one, pool=_times(one.pool, windows.sides), pooling="max"),),
+        )
     expect(one.weight.ndim == 4, where, "pools a dense layer", "a convolution in front of it")
     signs = np.where(np.atleast_2d(one.gain + np.zeros(channels)) < 0, -1, 1)
     sign = signs[0]
-    expect((signs == sign).all(), where, "pools what is scaled by a negative number at some steps alone", "one sign")
+    expect(
+        (signs == sign).all(),
+        where,
+        "pools what is scaled by a negative number at some steps alone",
+        "one sign",
+    )
     once = one.windows == NO_POOLING or (sign > 0).all()
     expect(once, where, "pools a maximum that was scaled by a negative number", "one pooling")
     weight = one.weight * sign[:, None, None, None].astype(one.weight.dtype)
@@ -662,7 +861,10 @@ def _joined(inner: Windows, outer: Windows, where: str) -> Windows:
         return outer
     gaps = any(step > side for step, side in zip(inner.stride, inner.sides, strict=True))
     (down, right), (y, x) = inner.stride, inner.sides
-    whole = inner.stride == (1, 1) and _times(inner.padding, (2, 2)) == (y - 1, x - 1)  # as many windows as places
+    whole = inner.stride == (1, 1) and _times(inner.padding, (2, 2)) == (
+        y - 1,
+        x - 1,
+    )  # as many windows as places
     fits = not gaps and (whole or outer.padding == (0, 0))
     expect(fits, where, "pools a maximum again", "one pooling, or windows side by side")
     sides = y + (outer.sides[0] - 1) * down, x + (outer.sides[1] - 1) * right
@@ -674,14 +876,27 @@ def _expect_side_by_side(folded: Folded, windows: Windows, where: str) -> None:
     """Windows that cover a map of spikes once, and leave nothing over."""
     (height, width), (window, stride, padding) = folded.shape[1:], windows
     expect(padding == (0, 0), where, f"has padding={padding}", "none")
-    expect(stride == window, where, f"has kernel_size={window}, stride={stride}", "a stride equal to kernel_size")
-    found, expected = f"pools {window[0]}×{window[1]} on a map of {height}×{width}", "sides that are multiples of it"
+    expect(
+        stride == window,
+        where,
+        f"has kernel_size={window}, stride={stride}",
+        "a stride equal to kernel_size",
+    )
+    found, expected = (
+        f"pools {window[0]}×{window[1]} on a map of {height}×{width}",
+        "sides that are multiples of it",
+    )
     expect(height % window[0] == width % window[1] == 0, where, found, expected)
 
 
 def _expect_places(synapses: Synapses, where: str) -> None:
     stayed = synapses.order is None or synapses.order.channels
-    expect(stayed, where, "sees a map whose places are moved", "places that stay, of channels in any order")
+    expect(
+        stayed,
+        where,
+        "sees a map whose places are moved",
+        "places that stay, of channels in any order",
+    )
 
 
 def _times(one: Pair, other: Pair) -> Pair:
@@ -696,11 +911,15 @@ FOLDS: dict[type, Callable[[Folded, Any, str], Folded]] = {
     Linear: _linear,
     Mix: _mix,
     Order: _order,
-    Pad: lambda folded, pad, where: _conv(folded, Conv(ONE_EACH, padding=pad.padding, groups=0), where),
+    Pad: lambda folded, pad, where: _conv(
+        folded, Conv(ONE_EACH, padding=pad.padding, groups=0), where
+    ),
     Pool: _pool,
     Repeat: lambda folded, repeat, where: folded,  # left to gated, which knows the larger map
     Scale: lambda folded, scale, where: folded.scaled(_of_channels(scale, folded.shape, where)),
-    Shift: lambda folded, shift, where: replace(folded, bias=folded.bias + _of_channels(shift, folded.shape, where)),
+    Shift: lambda folded, shift, where: replace(
+        folded, bias=folded.bias + _of_channels(shift, folded.shape, where)
+    ),
     Spread: _spread,
     Total: _total,
 }

@@ -1,4 +1,6 @@
-"""Weights that say the same with fewer settings: exact, by zeros or repeated, or a mean of shifted kernels."""
+"""Weights that say the same with fewer settings: exact, by zeros or repeated, or a mean of shifted
+kernels.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ def ungrouped(kernels: Kernels, groups: int) -> Kernels:
 
 def extent(sides: tuple[int, ...], dilation: Pair) -> Pair:
     """The sides of a kernel once zeros stand between its taps."""
-    rows, columns = ((side - 1) * spacing + 1 for side, spacing in zip(sides, dilation, strict=True))
+    rows, columns = (
+        (side - 1) * spacing + 1 for side, spacing in zip(sides, dilation, strict=True)
+    )
     return rows, columns
 
 
@@ -40,14 +44,23 @@ def undilated(kernels: Kernels, dilation: Pair) -> Kernels:
 
 
 def evenly_padded(kernels: Kernels, padding: tuple[Pair, Pair]) -> tuple[Kernels, Pair]:
-    """Kernels, larger by zeros, that need one padding (y, x), instead of ((top, bottom), (left, right))."""
+    """Kernels, larger by zeros, that need one padding (y, x), instead of ((top, bottom), (left,
+    right)).
+    """
     rows, columns = map(max, padding)
-    widen = [(most - before, most - after) for most, (before, after) in zip((rows, columns), padding, strict=True)]
+    widen = [
+        (most - before, most - after)
+        for most, (before, after) in zip((rows, columns), padding, strict=True)
+    ]
     return np.pad(kernels, ((0, 0), (0, 0), *widen)), (rows, columns)
 
 
-def around(padding: Pair | str, kernel: tuple[int, ...], dilation: Pair = (1, 1)) -> tuple[Pair, Pair]:
-    """Padding (y, x), "valid", or torch's "same", less in front where it is uneven, as that of each side."""
+def around(
+    padding: Pair | str, kernel: tuple[int, ...], dilation: Pair = (1, 1)
+) -> tuple[Pair, Pair]:
+    """Padding (y, x), "valid", or torch's "same", less in front where it is uneven, as that of each
+    side.
+    """
     if not isinstance(padding, str):
         return (padding[0], padding[0]), (padding[1], padding[1])
     rows, columns = ((side - 1) * (padding == "same") for side in extent(kernel, dilation))
@@ -57,7 +70,8 @@ def around(padding: Pair | str, kernel: tuple[int, ...], dilation: Pair = (1, 1)
 def composed(outer: Kernels, inner: Kernels, stride: Pair) -> NDArray[np.float64]:
     """One convolution that does what two do, of which `inner`, with that stride, comes first."""
     rows, columns = (
-        size + (places - 1) * step for size, places, step in zip(inner.shape[2:], outer.shape[2:], stride, strict=True)
+        size + (places - 1) * step
+        for size, places, step in zip(inner.shape[2:], outer.shape[2:], stride, strict=True)
     )
     whole = np.zeros((len(outer), inner.shape[1], rows, columns))
     for y, x in np.ndindex(outer.shape[2:]):
@@ -80,10 +94,19 @@ def averaged(kernels: Kernels, stride: Pair, window: Pair) -> Kernels:
 
 
 def unrolled(kernels: Kernels, shape: Shape, stride: Pair, padding: Pair) -> Kernels:
-    """(out·H'·W', C·H·W) weights of a dense layer that does what a convolution does on a map of that shape."""
-    (channels, height, width), (down, right), (top, left), (tall, wide) = shape, stride, padding, kernels.shape[2:]
+    """(out·H'·W', C·H·W) weights of a dense layer that does what a convolution does on a map of
+    that shape.
+    """
+    (channels, height, width), (down, right), (top, left), (tall, wide) = (
+        shape,
+        stride,
+        padding,
+        kernels.shape[2:],
+    )
     rows, columns = (height + 2 * top - tall) // down + 1, (width + 2 * left - wide) // right + 1
-    whole = np.zeros((len(kernels), rows, columns, channels, height + 2 * top, width + 2 * left), kernels.dtype)
+    whole = np.zeros(
+        (len(kernels), rows, columns, channels, height + 2 * top, width + 2 * left), kernels.dtype
+    )
     for y, x in np.ndindex(rows, columns):
         whole[:, y, x, :, y * down : y * down + tall, x * right : x * right + wide] = kernels
     inside = whole[..., top : top + height, left : left + width]
@@ -91,6 +114,8 @@ def unrolled(kernels: Kernels, shape: Shape, stride: Pair, padding: Pair) -> Ker
 
 
 def weights_of_windows(weight: NDArray[Any], shape: Shape, window: Pair) -> NDArray[np.float64]:
-    """(K, N) weights that sum over windows (y, x), of (K, C·H·W) weights of a dense layer behind them."""
+    """(K, N) weights that sum over windows (y, x), of (K, C·H·W) weights of a dense layer behind
+    them.
+    """
     maps = weight.reshape(len(weight), *shape).astype(np.float64)
     return maps.repeat(window[0], axis=2).repeat(window[1], axis=3).reshape(len(weight), -1)

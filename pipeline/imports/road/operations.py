@@ -1,4 +1,6 @@
-"""The values between any foreign network and ours: neurons, paths that drive them, operations on (C, H, W) maps."""
+"""The values between any foreign network and ours: neurons, paths that drive them, operations on
+(C, H, W) maps.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from spikesam.backends.network import NetworkError, Neuron, Shape, Windows
 from spikesam.backends.network.inputs import later
 
 INPUT = "input"
-NOTHING = ""  # zeros that do not come from the input: what any source has fired before its first step
+NOTHING = (
+    ""  # zeros that do not come from the input: what any source has fired before its first step
+)
 
 Pair = tuple[int, int]  # (y, x)
 
@@ -28,7 +32,9 @@ class _Compared:
     """Equal where all fields are, arrays and tensors by their numbers."""
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and all(map(_same, vars(self).values(), vars(other).values()))
+        return type(self) is type(other) and all(
+            map(_same, vars(self).values(), vars(other).values())
+        )
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -42,7 +48,9 @@ def _same(one: Any, other: Any) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Linear(_Compared):
-    """(out, in) weights of all neurons, and (out,) biases; `flat` where a map in front is refused, as by NIR."""
+    """(out, in) weights of all neurons, and (out,) biases; `flat` where a map in front is refused,
+    as by NIR.
+    """
 
     weight: Any
     bias: Any = None
@@ -51,7 +59,9 @@ class Linear(_Compared):
 
 @dataclass(frozen=True, eq=False)
 class Conv(_Compared):
-    """(out, in/groups, y, x) kernels, of 0 groups one for all, (out,) biases; padding (above, below), (left, right)."""
+    """(out, in/groups, y, x) kernels, of 0 groups one for all, (out,) biases; padding (above,
+    below), (left, right).
+    """
 
     weight: Any
     bias: Any = None
@@ -72,7 +82,9 @@ class Pool:
 
 @dataclass(frozen=True, eq=False)
 class Scale(_Compared):
-    """A multiplication by one number, by (M,) for as many neighbours each, or by such of each step, (T, M)."""
+    """A multiplication by one number, by (M,) for as many neighbours each, or by such of each step,
+    (T, M).
+    """
 
     numbers: Any
 
@@ -86,13 +98,17 @@ class Shift(_Compared):
 
 @dataclass(frozen=True)
 class ByStep:
-    """Scales and shifts that differ from step to step, t -> those of step t; elsewhere nothing passes."""
+    """Scales and shifts that differ from step to step, t -> those of step t; elsewhere nothing
+    passes.
+    """
 
     at: dict[int, tuple[Operation, ...]]
 
     def later(self, steps: int, until: float) -> ByStep:
         """Those of so many steps ago, without those of steps from `until` on."""
-        return ByStep({step + steps: each for step, each in self.at.items() if step + steps < until})
+        return ByStep(
+            {step + steps: each for step, each in self.at.items() if step + steps < until}
+        )
 
 
 @dataclass(frozen=True)
@@ -135,7 +151,9 @@ class Spread:
 
 @dataclass(frozen=True)
 class Repeat:
-    """Neurons of a smaller map, one for each of those that it is multiplied with; the last operation of such a path."""
+    """Neurons of a smaller map, one for each of those that it is multiplied with; the last
+    operation of such a path.
+    """
 
     neurons: tuple[int, ...]
 
@@ -179,7 +197,9 @@ class Operation:
 
 @dataclass(frozen=True)
 class Junction:
-    """Where paths meet: sums, channels one behind the other, or products; attention has the paths of q, k and v."""
+    """Where paths meet: sums, channels one behind the other, or products; attention has the paths
+    of q, k and v.
+    """
 
     where: str
     kind: Literal["sum", "concatenation", "gate", "attention"]
@@ -189,7 +209,9 @@ class Junction:
 
 @dataclass(frozen=True)
 class Path:
-    """The operations since neurons fired `lag` steps ago, since the :data:`INPUT`, or behind a junction."""
+    """The operations since neurons fired `lag` steps ago, since the :data:`INPUT`, or behind a
+    junction.
+    """
 
     source: str | Junction  # name of the unit, INPUT or NOTHING; or a junction
     operations: tuple[Operation, ...] = ()  # in order
@@ -219,17 +241,22 @@ class Path:
             yield from branch.leaves
 
     def later(self, steps: Any, until: float = inf) -> Path:
-        """The path of what was there so many steps ago, of spikes as they are perhaps a number of each channel.
+        """The path of what was there so many steps ago, of spikes as they are perhaps a number of
+        each channel.
 
         It has no operations of steps from `until` on.
         """
         operations = tuple(
-            replace(each, what=each.what.later(steps, until)) if isinstance(each.what, ByStep) else each
+            replace(each, what=each.what.later(steps, until))
+            if isinstance(each.what, ByStep)
+            else each
             for each in self.operations
         )
         source, lag = self.source, self.lag
         if isinstance(source, Junction):
-            source = replace(source, branches=tuple(branch.later(steps, until) for branch in source.branches))
+            source = replace(
+                source, branches=tuple(branch.later(steps, until) for branch in source.branches)
+            )
         else:
             lag = None if lag is None else later(lag, steps)
         return replace(self, source=source, operations=operations, lag=lag)
@@ -243,14 +270,18 @@ class Unit:
     where: str
     layer: str  # name of the layer that they become
     neuron: Neuron
-    paths: tuple[Path, ...]  # that drive them, whose currents are summed; in the order of the inputs
+    paths: tuple[
+        Path, ...
+    ]  # that drive them, whose currents are summed; in the order of the inputs
     shape: Shape | None = None  # (C, H, W), where it is known before the paths are folded
     late: int = 0  # steps by which what they give stands later than what they fire
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer behind the last units: counted, summed or integrated over the steps, times a number."""
+    """The answer behind the last units: counted, summed or integrated over the steps, times a
+    number.
+    """
 
     path: Path
     scale: float = 1.0

@@ -1,1 +1,3 @@
-"""The reader of torch models: each is followed while it runs, through its modules and the functions between them."""
+"""The reader of torch models: each is followed while it runs, through its modules and the functions
+between them.
+"""

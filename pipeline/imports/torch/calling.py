@@ -1,4 +1,6 @@
-"""The example of an import, checked, and how the model is called with it: step by step or once, found by trying."""
+"""The example of an import, checked, and how the model is called with it: step by step or once,
+found by trying.
+"""
 
 from __future__ import annotations
 
@@ -19,25 +21,35 @@ from spikesam.backends.network import DEFAULT_RANGE, PIXEL_LIMIT, Encoder, Netwo
 from spikesam.pipeline.images.encoding import in_eight_bits, mean_spikes
 from spikesam.pipeline.imports.libraries.library import Takes
 from spikesam.pipeline.imports.road.operations import Path, expect
-from spikesam.pipeline.imports.torch.follower import FollowedLayer, Follower, ModelOutput, NotTakenError
+from spikesam.pipeline.imports.torch.follower import (
+    FollowedLayer,
+    Follower,
+    ModelOutput,
+    NotTakenError,
+)
 from spikesam.pipeline.imports.torch.functions import tensors
 from spikesam.pipeline.imports.torch.modules import NeuronModules, reset
 from spikesam.pipeline.imports.torch.stream import Stream
 
 FORMS = (
-    "one batch as the model takes it at every step, (B, C, H, W) or (B, N), or a sequence of them, (T, B, …); of a "
+    "one batch as the model takes it at every step, (B, C, H, W) or (B, N), or a sequence of them, "
+    "(T, B, …); of a "
     "model with Conv1d alone, a sequence (T, B, C, L)"
 )
 
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """Input of a model: "spikes" of 0 and 1, else "constant-current" or "changing-current"; "image" of an ANN."""
+    """Input of a model: "spikes" of 0 and 1, else "constant-current" or "changing-current"; "image"
+    of an ANN.
+    """
 
     sequence: Tensor  # (T, B, C, H, W), (T, B, C, L) or (T, B, N) float32
     constant: bool  # whether every step is the same
     encoder: Encoder
-    input_range: float = DEFAULT_RANGE  # of a current, see :class:`spikesam.backends.network.Network`
+    input_range: float = (
+        DEFAULT_RANGE  # of a current, see :class:`spikesam.backends.network.Network`
+    )
 
     @property
     def timesteps(self) -> int:
@@ -62,14 +74,20 @@ class Example:
             yield replace(self, sequence=self.sequence[:, start : start + samples])
 
     def varied(self) -> Example:
-        """Another input like this one: other places of each channel, fewer spikes, brighter or darker currents."""
+        """Another input like this one: other places of each channel, fewer spikes, brighter or
+        darker currents.
+        """
         random = torch.Generator("cpu").manual_seed(0)
         steps = self.sequence[:1] if self.constant else self.sequence
         maps = steps.flatten(3) if steps.ndim > 3 else steps[..., None]
-        places = torch.rand(maps.shape[1:], generator=random, device="cpu").argsort(-1).to(maps.device)
+        places = (
+            torch.rand(maps.shape[1:], generator=random, device="cpu").argsort(-1).to(maps.device)
+        )
         moved = maps.gather(-1, places.expand(maps.shape)).view(steps.shape)
         if self.encoder == "spikes":
-            moved = moved * (torch.rand(steps.shape, generator=random, device="cpu") < 0.75).to(moved.device)
+            moved = moved * (torch.rand(steps.shape, generator=random, device="cpu") < 0.75).to(
+                moved.device
+            )
         else:
             brighter = self.input_range / max(float(moved.abs().max()), self.input_range / 1.5)
             moved = moved * (brighter if brighter > 1.1 else 0.75)
@@ -77,7 +95,9 @@ class Example:
         return replace(self, sequence=moved.expand(self.sequence.shape))
 
     def encoded(self, timesteps: int) -> NDArray[Any]:
-        """The input of a network of so many steps: spikes or numbers, then silence; or the image, int8 as a current."""
+        """The input of a network of so many steps: spikes or numbers, then silence; or the image,
+        int8 as a current.
+        """
         samples = (self.samples, *self.shape)
         if self.encoder == "image":
             return mean_spikes(self.sequence[0].reshape(samples).cpu().numpy(), self.input_range)
@@ -95,14 +115,23 @@ def check_model(model: Any) -> None:
     for name, module in model.named_modules():
         which = f"module {name!r}" if name else "it"
         if isinstance(module, torch.jit.ScriptModule):
-            raise NetworkError(f"model: {which} is scripted or traced, expected the module that it was made from")
+            raise NetworkError(
+                f"model: {which} is scripted or traced, expected the module that it was made from"
+            )
         trains = module.training and not any(True for _ in module.children())
         expect(not trains, "model", f"{which} is in training mode", "evaluation; call model.eval()")
     for name, weight in (*model.named_parameters(), *model.named_buffers()):
         if weight.is_floating_point():
             right = weight.dtype == torch.float32
-            expect(right, "model", f"{name!r} has dtype {weight.dtype}", "float32; call model.float()")
-            expect(torch.isfinite(weight).all(), "model", f"{name!r} holds NaN or infinite numbers", "finite ones")
+            expect(
+                right, "model", f"{name!r} has dtype {weight.dtype}", "float32; call model.float()"
+            )
+            expect(
+                torch.isfinite(weight).all(),
+                "model",
+                f"{name!r} holds NaN or infinite numbers",
+                "finite ones",
+            )
 
 
 def read_example(
@@ -114,7 +143,8 @@ def read_example(
     rounded: bool = True,
     at_least: float = 0.0,
 ) -> Example:
-    """An example, see :data:`FORMS`, as a sequence, of currents in int8 if `rounded`; for `network`, if it is given.
+    """An example, see :data:`FORMS`, as a sequence, of currents in int8 if `rounded`; for
+    `network`, if it is given.
 
     `timesteps` are those of a batch, and must be those of a sequence, but for a network.
     """
@@ -125,11 +155,19 @@ def read_example(
     expect(full, "example", f"got shape {tuple(tensor.shape)}", FORMS)
     if timesteps is None and not sequence:
         raise NetworkError(
-            f"timesteps: got none for one batch, {tuple(tensor.shape)}; say how many steps it is shown for"
+            f"timesteps: got none for one batch, {tuple(tensor.shape)}; say how many steps it is "
+            "shown for"
         )
     steps = len(tensor) if timesteps is None else timesteps
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1 or (sequence and steps != len(tensor)):
-        expected = f"{len(tensor)}, as the example has" if sequence else "a whole number, at least 1"
+    if (
+        isinstance(steps, bool)
+        or not isinstance(steps, int)
+        or steps < 1
+        or (sequence and steps != len(tensor))
+    ):
+        expected = (
+            f"{len(tensor)}, as the example has" if sequence else "a whole number, at least 1"
+        )
         raise NetworkError(f"timesteps: got {timesteps!r}, expected {expected}")
     if sequence and (tensor == tensor[0]).all():
         tensor, sequence = tensor[0], False
@@ -137,13 +175,18 @@ def read_example(
     current: Encoder = "changing-current" if sequence else "constant-current"
     encoder: Encoder = network.encoder if network else "spikes" if bits else current
     if encoder == "spikes" and not bits:
-        raise NetworkError("example: holds other numbers than 0 and 1, but the network takes spikes")
+        raise NetworkError(
+            "example: holds other numbers than 0 and 1, but the network takes spikes"
+        )
     if encoder == "constant-current" and sequence:
-        raise NetworkError("example: changes from step to step, but the network takes a constant current")
+        raise NetworkError(
+            "example: changes from step to step, but the network takes a constant current"
+        )
     largest = float(tensor.abs().max())
     if not largest and network is None:
         raise NetworkError(
-            "example: holds zeros alone, which shows nothing of the input; give some of the model's own data"
+            "example: holds zeros alone, which shows nothing of the input; give some of the "
+            "model's own data"
         )
     input_range = DEFAULT_RANGE
     if encoder != "spikes":
@@ -153,32 +196,49 @@ def read_example(
         other = "import it with an example that holds its largest number"
         expect(largest <= input_range, "example", f"holds {largest:g}", f"{covered}; {other}")
         tensor = _on_grid(tensor, input_range) if rounded else tensor
-    return Example(tensor if sequence else tensor.expand(steps, *tensor.shape), not sequence, encoder, input_range)
+    return Example(
+        tensor if sequence else tensor.expand(steps, *tensor.shape),
+        not sequence,
+        encoder,
+        input_range,
+    )
 
 
 def _range_of(largest: float) -> float:
-    """The range of constant currents as large as these: 1 of pixels in 0 … 1, which then use all of int8."""
+    """The range of constant currents as large as these: 1 of pixels in 0 … 1, which then use all of
+    int8.
+    """
     return 1.0 if largest <= 1 else max(DEFAULT_RANGE, largest)
 
 
 def _is_sequence(ndim: int, model: nn.Module) -> bool:
-    """True if an example of so many axes holds all steps; of a model of rows alone, (T, B, C, L) does, too."""
-    on_rows, on_maps = (any(isinstance(each, kind) for each in model.modules()) for kind in (nn.Conv1d, nn.Conv2d))
+    """True if an example of so many axes holds all steps; of a model of rows alone, (T, B, C, L)
+    does, too.
+    """
+    on_rows, on_maps = (
+        any(isinstance(each, kind) for each in model.modules()) for kind in (nn.Conv1d, nn.Conv2d)
+    )
     return ndim in (3, 5) or (ndim == 4 and on_rows and not on_maps)
 
 
 def _tensor(given: Any, model: nn.Module) -> Tensor:
     """A tensor of finite float32, where the model is."""
     try:
-        tensor = given.detach() if isinstance(given, Tensor) else torch.as_tensor(given)  # which would move it
+        tensor = (
+            given.detach() if isinstance(given, Tensor) else torch.as_tensor(given)
+        )  # which would move it
     except (TypeError, ValueError, RuntimeError) as error:
-        raise NetworkError(f"example: got {type(given).__name__}, expected {FORMS}: {error}") from None
+        raise NetworkError(
+            f"example: got {type(given).__name__}, expected {FORMS}: {error}"
+        ) from None
     wide = not tensor.is_complex() and tensor.dtype not in (torch.float16, torch.bfloat16)
     expect(wide, "example", f"has dtype {tensor.dtype}", "float32; give example.float()")
     devices = {str(weight.device) for weight in (*model.parameters(), *model.buffers())}
     if devices - {str(tensor.device)}:
         found = ", ".join(sorted(devices))
-        raise NetworkError(f"example: is on {tensor.device}, the model on {found}; move one with .to(…)")
+        raise NetworkError(
+            f"example: is on {tensor.device}, the model on {found}; move one with .to(…)"
+        )
     tensor = tensor.float()
     expect(torch.isfinite(tensor).all(), "example", "holds NaN or infinite numbers", "finite ones")
     return tensor
@@ -190,13 +250,17 @@ def _on_grid(numbers: Tensor, input_range: float) -> Tensor:
 
 
 class NoNeuronsError(NetworkError):
-    """No neurons of a known library run in a model, nor functions that are some; `kinds` are its modules."""
+    """No neurons of a known library run in a model, nor functions that are some; `kinds` are its
+    modules.
+    """
 
     def __init__(self, model: nn.Module) -> None:
         self.kinds = ", ".join(dict.fromkeys(type(module).__name__ for module in model.modules()))
         super().__init__(
-            f"found no neurons in {self.kinds}; expected those of snnTorch, SpikingJelly, Norse, sinabs or lava-dl, or "
-            "equations of your own: neurons={'name of the module': LIF(…)}; an ANN, whose neurons are ReLU, becomes a "
+            f"found no neurons in {self.kinds}; expected those of snnTorch, SpikingJelly, Norse, "
+            "sinabs or lava-dl, or "
+            "equations of your own: neurons={'name of the module': LIF(…)}; an ANN, whose neurons "
+            "are ReLU, becomes a "
             "spiking network by spikesam.convert(model, images)"
         )
 
@@ -212,7 +276,9 @@ class FollowedModel:
 
 @dataclass(frozen=True)
 class Way:
-    """One way of calling a model: once, or at every step; "B..." once means that it loops over steps itself."""
+    """One way of calling a model: once, or at every step; "B..." once means that it loops over
+    steps itself.
+    """
 
     takes: Takes
     every_step: bool = False
@@ -234,7 +300,9 @@ def follow_model(model: nn.Module, example: Example, neurons: NeuronModules) -> 
         raise refusals[0]
     if example.constant:
         _refuse_other_loop(model, example, neurons)
-    likeliest = min(failures, key=lambda each: each[0])[1]  # the first of a call at every step, if there is one
+    likeliest = min(failures, key=lambda each: each[0])[
+        1
+    ]  # the first of a call at every step, if there is one
     raise NetworkError(f"{likeliest}; say what the model takes, such as takes='TB...'")
 
 
@@ -244,7 +312,9 @@ def follow_images(model: nn.Module, images: Example, neurons: NeuronModules) -> 
     try:
         return _run(model, images, neurons, Way("B...", every_step=True))
     except NotTakenError as error:
-        raise NetworkError(str(error).replace("called at every step with", "images: of one batch of")) from error
+        raise NetworkError(
+            str(error).replace("called at every step with", "images: of one batch of")
+        ) from error
 
 
 def _refuse_other_loop(model: nn.Module, example: Example, neurons: NeuronModules) -> None:
@@ -257,11 +327,15 @@ def _refuse_other_loop(model: nn.Module, example: Example, neurons: NeuronModule
         model(example.sequence[0])
     name, count = next(iter(calls.items()), ("", 0))
     if count > 1 and count != example.timesteps and set(calls.values()) == {count}:
-        raise NetworkError(f"{name} ran {count} times, expected {example.timesteps}: pass timesteps={count}")
+        raise NetworkError(
+            f"{name} ran {count} times, expected {example.timesteps}: pass timesteps={count}"
+        )
 
 
 def _ways(model: nn.Module, example: Example, neurons: NeuronModules) -> list[Way]:
-    """Ways of calling a model, the likeliest first; an image that it shows to itself comes before a sequence of it."""
+    """Ways of calling a model, the likeliest first; an image that it shows to itself comes before a
+    sequence of it.
+    """
     once = [Way("B...")] if example.constant else []
     if neurons.takes == "B...":
         return [*once, Way("B...", every_step=True)]
@@ -293,21 +367,35 @@ def _followed(model: nn.Module, example: Example, follower: Follower, way: Way) 
             if way.every_step:
                 outputs = _every_step(model, sequence, where, size, follower)
             elif way.takes == "B...":
-                outputs = [_called(model, "once", follower.bring(sequence[0].clone(), where[0], size, static=True))]
+                outputs = [
+                    _called(
+                        model,
+                        "once",
+                        follower.bring(sequence[0].clone(), where[0], size, static=True),
+                    )
+                ]
             else:
                 given, places = (_arranged(each, way.takes) for each in (sequence, where))
                 outputs = [_called(model, "once", follower.bring(given, places, size))]
         answers = [tensor for output in outputs for tensor in answers_in(output, example.timesteps)]
-        others = [stream.path for each in tensors(outputs[-1]) if isinstance(stream := follower.known(each), Stream)]
+        others = [
+            stream.path
+            for each in tensors(outputs[-1])
+            if isinstance(stream := follower.known(each), Stream)
+        ]
         return FollowedModel(follower.layers(), follower.answer(answers), others)
 
 
-def _every_step(model: nn.Module, sequence: Tensor, where: Tensor, size: int, follower: Follower) -> list[Any]:
+def _every_step(
+    model: nn.Module, sequence: Tensor, where: Tensor, size: int, follower: Follower
+) -> list[Any]:
     """Call a model at every step; a state, where its forward takes one, is handed on."""
     states: list[Any] = [None] if "state" in inspect.signature(model.forward).parameters else []
     outputs = []
     for step, places in zip(sequence, where, strict=True):
-        output = _called(model, "at every step", follower.bring(step.clone(), places, size), *states)
+        output = _called(
+            model, "at every step", follower.bring(step.clone(), places, size), *states
+        )
         if states:
             output, *states = output
         outputs.append(output)
@@ -322,19 +410,28 @@ def _called(model: nn.Module, how: str, *given: Any) -> Any:
         raise
     except Exception as error:
         reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-        raise NotTakenError(f"called {how} with {tuple(given[0].shape)}, the model fails with {reason}") from error
+        raise NotTakenError(
+            f"called {how} with {tuple(given[0].shape)}, the model fails with {reason}"
+        ) from error
 
 
 def answers_in(output: Any, timesteps: int) -> list[Tensor]:
-    """The answer in a model's output: its first tensor, or the first list of a tensor for each step."""
+    """The answer in a model's output: its first tensor, or the first list of a tensor for each
+    step.
+    """
     while isinstance(output, (tuple, list, dict)) and output:
         values = list(output.values()) if isinstance(output, dict) else list(output)
-        if isinstance(output, list) and len(values) == timesteps and all(map(torch.is_tensor, values)):
+        if (
+            isinstance(output, list)
+            and len(values) == timesteps
+            and all(map(torch.is_tensor, values))
+        ):
             return values
         output = values[0]
     if not isinstance(output, Tensor):
         raise NetworkError(
-            f"the model's output is {type(output).__name__}, expected a tensor, or a tuple that begins with one"
+            f"the model's output is {type(output).__name__}, expected a tensor, or a tuple that "
+            "begins with one"
         )
     return [output]
 
@@ -345,15 +442,23 @@ def _arranged(sequence: Tensor, takes: Takes) -> Tensor:
         sequence = sequence.movedim(0, -1)
     elif takes != "TB...":
         sequence = sequence.transpose(0, 1)
-    return (sequence.flatten(0, 1) if takes == "(BT)..." else sequence).clone(memory_format=torch.contiguous_format)
+    return (sequence.flatten(0, 1) if takes == "(BT)..." else sequence).clone(
+        memory_format=torch.contiguous_format
+    )
 
 
 @contextmanager
 def preserved(model: nn.Module) -> Iterator[None]:
-    """Whatever happens in this block, the model is afterwards as it was before: its states and its hooks."""
+    """Whatever happens in this block, the model is afterwards as it was before: its states and its
+    hooks.
+    """
     kept = [(module, module.__dict__.copy()) for module in model.modules()]
     for module, attributes in kept:
-        containers = {name: copy.copy(value) for name, value in attributes.items() if isinstance(value, (dict, list))}
+        containers = {
+            name: copy.copy(value)
+            for name, value in attributes.items()
+            if isinstance(value, (dict, list))
+        }
         module.__dict__.update(containers)
         for name, buffer in module._buffers.items():
             module._buffers[name] = buffer if buffer is None else buffer.detach().clone()

@@ -1,7 +1,8 @@
-"""A model is followed while it runs: what reaches its neurons at every step, what they fire, and what it answers.
+"""A model is followed while it runs: what reaches its neurons at every step, what they fire, and
+what it answers.
 
-Hooks see its modules, a function mode sees the functions between them. Each tensor that comes from the example is kept
-beside its :class:`Stream`, so that its identity stays its own.
+Hooks see its modules, a function mode sees the functions between them. Each tensor that comes from
+the example is kept beside its :class:`Stream`, so that its identity stays its own.
 """
 
 from __future__ import annotations
@@ -22,10 +23,24 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from spikesam.backends.network import LIF, NetworkError, ReLU, Shape
-from spikesam.pipeline.imports.libraries.library import LeakyIntegrator, SpikingModule, Takes, planes
+from spikesam.pipeline.imports.libraries.library import (
+    LeakyIntegrator,
+    SpikingModule,
+    Takes,
+    planes,
+)
 from spikesam.pipeline.imports.road.build import REPEATING
 from spikesam.pipeline.imports.road.kernels import around
-from spikesam.pipeline.imports.road.operations import INPUT, Conv, Junction, Operation, Path, Pool, Scale, expect
+from spikesam.pipeline.imports.road.operations import (
+    INPUT,
+    Conv,
+    Junction,
+    Operation,
+    Path,
+    Pool,
+    Scale,
+    expect,
+)
 from spikesam.pipeline.imports.torch.functions import (
     Call,
     fired_alone,
@@ -36,7 +51,13 @@ from spikesam.pipeline.imports.torch.functions import (
     rounding,
     tensors,
 )
-from spikesam.pipeline.imports.torch.modules import NeuronModules, axes_of, behind_synapse, label, stream_behind
+from spikesam.pipeline.imports.torch.modules import (
+    NeuronModules,
+    axes_of,
+    behind_synapse,
+    label,
+    stream_behind,
+)
 from spikesam.pipeline.imports.torch.products import Gate
 from spikesam.pipeline.imports.torch.stream import (
     GATE,
@@ -61,11 +82,23 @@ EXITS = (
     *("__bool__", "__float__", "__int__", "__index__", "__complex__"),
 )
 KNOWN = (
-    "expected Conv2d or Conv1d, Linear, batch normalisation, pooling, flattening, dropout, sums, concatenations, and "
+    "expected Conv2d or Conv1d, Linear, batch normalisation, pooling, flattening, dropout, sums, "
+    "concatenations, and "
 )
 SPIKING = f"{KNOWN}products of spikes; neurons of snnTorch, SpikingJelly, Norse, sinabs or lava-dl"
 RECTIFIED = f"{KNOWN}ReLU, ReLU6 or clamp(min=0), with which the model can be trained instead"
-RANDOM = ("rand", "rand_like", "randn", "randn_like", "randint", "random", "bernoulli", "normal", "uniform", "poisson")
+RANDOM = (
+    "rand",
+    "rand_like",
+    "randn",
+    "randn_like",
+    "randint",
+    "random",
+    "bernoulli",
+    "normal",
+    "uniform",
+    "poisson",
+)
 
 
 MAXIMUM = ReLU()  # neurons of an ANN that pool by maximum what others give
@@ -76,7 +109,8 @@ class ModelOutput:
     """The output of the model."""
 
     path: Path  # what led to it
-    scores: Tensor  # (B, K) float64 — the sum over all steps; of an integrator, what it holds at the last one
+    # (B, K) float64 — the sum over all steps; of an integrator, what it holds at the last one
+    scores: Tensor
 
 
 class Follower:
@@ -88,11 +122,17 @@ class Follower:
         self._kept: dict[int, tuple[Tensor, Followed, int]] = {}
         self._rasters: dict[str, Raster] = {}
         self._gates: dict[tuple[Any, ...], str] = {}  # what they multiply -> their name
-        self._begun: dict[str, tuple[nn.Module, dict[str, Tensor]]] = {}  # neurons, and their states before they ran
+        self._begun: dict[
+            str, tuple[nn.Module, dict[str, Tensor]]
+        ] = {}  # neurons, and their states before they ran
         self._hooked: set[nn.Module] = set()
         self._inside = 0  # modules whose inside is not followed
-        self._calling: list[tuple[str, str, bool]] = []  # name and label of modules that run, and whether alone
-        self._called: Counter[str] = Counter()  # how often ReLU and the like were called, by their place
+        self._calling: list[
+            tuple[str, str, bool]
+        ] = []  # name and label of modules that run, and whether alone
+        self._called: Counter[str] = (
+            Counter()
+        )  # how often ReLU and the like were called, by their place
         self._calls = 0  # of functions that may be neurons of an ANN
 
     @contextmanager
@@ -118,7 +158,9 @@ class Follower:
         return bool(self._rasters)
 
     def layers(self) -> dict[str, FollowedLayer]:
-        """By the name of their module, all neurons that ran; NotTakenError if they did not run once per step."""
+        """By the name of their module, all neurons that ran; NotTakenError if they did not run once
+        per step.
+        """
         for name, (module, states) in self._begun.items():
             after = self._neurons.states(name, module)
             for state, value in states.items():
@@ -131,13 +173,18 @@ class Follower:
         """The answer in the tensors that the model gave: one, or one for each step."""
         given = list(given)
         self.lose_changed(given)
-        pieces = [(tensor.flatten().double(), self._ordered(tensor, "the model's output")) for tensor in given]
+        pieces = [
+            (tensor.flatten().double(), self._ordered(tensor, "the model's output"))
+            for tensor in given
+        ]
         streams = [stream for _, stream in pieces]
         size, summed = streams[0].size, streams[0].summed
         path = all_agreed(streams, self.samples)
         if path is None or any(stream.size != size for stream in streams):
             first = streams[0].path.last
-            raise NetworkError(f"the model's output comes from {first}, and at other steps from other layers")
+            raise NetworkError(
+                f"the model's output comes from {first}, and at other steps from other layers"
+            )
         values = torch.cat([value for value, _ in pieces])
         steps = torch.cat([stream.steps(self.samples).flatten() for stream in streams])
         within = torch.cat([stream.within(self.samples).flatten() for stream in streams])
@@ -147,7 +194,9 @@ class Follower:
             values, within, found, expected = values[last], within[last], int(last.any()), 1
         if found != expected or len(within) != (1 if summed else found) * self.samples * size:
             steps_of = f"comes from {path.last}, but from {found} of {self.timesteps} steps"
-            raise NetworkError(f"the model's output {steps_of}; expected all steps, their sum or their mean")
+            raise NetworkError(
+                f"the model's output {steps_of}; expected all steps, their sum or their mean"
+            )
         scores = torch.zeros(self.samples * size, dtype=torch.float64, device=within.device)
         return ModelOutput(path, scores.index_add_(0, within, values).view(self.samples, size))
 
@@ -156,9 +205,14 @@ class Follower:
         for tensor in tensors(values):
             _, stream, version = self._kept.get(id(tensor), (tensor, None, 0))
             if isinstance(stream, Stream) and version != _version(tensor):
-                self._keep([tensor], [Lost(f"a tensor that was changed in place, behind {stream.path.last}")])
+                self._keep(
+                    [tensor],
+                    [Lost(f"a tensor that was changed in place, behind {stream.path.last}")],
+                )
 
-    def function(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+    def function(
+        self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
+    ) -> None:
         """Follow a function that was called between modules."""
         name = getattr(function, "__name__", "")
         if name.rstrip("_") in RANDOM and not self._inside:
@@ -171,7 +225,8 @@ class Follower:
         call = Call(function, args, kwargs, given, self.known, self.samples, where if alone else "")
         if call.name in EXITS:
             raise NetworkError(
-                f"{_line_of_model()}: {call.called} makes a number of Python of what the example gives, which an "
+                f"{_line_of_model()}: {call.called} makes a number of Python of what the example "
+                "gives, which an "
                 "import would take for a constant; expected tensors alone"
             )
         neuron = rectifier(call) if self._neurons.rectified else None
@@ -189,7 +244,8 @@ class Follower:
 
     def _keep(self, values: Iterable[Tensor], streams: Iterable[Followed]) -> None:
         self._kept.update(
-            (id(value), (value, stream, _version(value))) for value, stream in zip(values, streams, strict=False)
+            (id(value), (value, stream, _version(value)))
+            for value, stream in zip(values, streams, strict=False)
         )
 
     def _stream(self, tensor: Tensor, whose: str) -> Stream:
@@ -197,9 +253,17 @@ class Follower:
         if isinstance(stream, Stream):
             return stream
         if isinstance(stream, Product):
-            raise NetworkError(f"{whose} comes from a product of {stream.named}, expected q · kᵀ · v; {SPIKING}")
-        reason = stream.reason if stream else "numbers that do not come from the example, or cannot be followed"
-        raise NetworkError(f"{whose} comes from {reason}; {RECTIFIED if self._neurons.rectified else SPIKING}")
+            raise NetworkError(
+                f"{whose} comes from a product of {stream.named}, expected q · kᵀ · v; {SPIKING}"
+            )
+        reason = (
+            stream.reason
+            if stream
+            else "numbers that do not come from the example, or cannot be followed"
+        )
+        raise NetworkError(
+            f"{whose} comes from {reason}; {RECTIFIED if self._neurons.rectified else SPIKING}"
+        )
 
     def _ordered(self, tensor: Tensor, whose: str) -> Stream:
         """The stream of a tensor that must have one, counted in the order of the tensor."""
@@ -208,16 +272,23 @@ class Follower:
             return stream.ordered
         except JumbledError:
             raise NetworkError(
-                f"{whose} holds neurons in an order that {stream.moved} changes from sample to sample"
+                f"{whose} holds neurons in an order that {stream.moved} changes from sample to "
+                "sample"
             ) from None
 
     def _hook(self, name: str, module: nn.Module) -> None:
-        """Follow a module, once: as a whole where it is known, else its parts, or the functions that it calls."""
+        """Follow a module, once: as a whole where it is known, else its parts, or the functions
+        that it calls.
+        """
         if module in self._hooked:
             return
         self._hooked.add(module)
-        parts = {part: inner for part, inner in module.named_children() if part != "parametrizations"}
-        if not (self._neurons.describes(name, module) or (axes_of(module) is not None and not parts)):
+        parts = {
+            part: inner for part, inner in module.named_children() if part != "parametrizations"
+        }
+        if not (
+            self._neurons.describes(name, module) or (axes_of(module) is not None and not parts)
+        ):
             for part, inner in parts.items():
                 self._hook(f"{name}.{part}" if name else part, inner)
             self._hook_inside(name, module, alone=bool(name) and not parts)
@@ -237,7 +308,9 @@ class Follower:
         module.register_forward_hook(left, with_kwargs=True)
 
     def _hook_inside(self, name: str, module: nn.Module, alone: bool) -> None:
-        """Notice where a module gives what does not come from what was followed in it; one alone has no parts."""
+        """Notice where a module gives what does not come from what was followed in it; one alone
+        has no parts.
+        """
 
         def entered(_: nn.Module, args: Any, kwargs: Any) -> None:
             self._calling.append((name, label(name, module), alone))
@@ -247,7 +320,11 @@ class Follower:
 
         def left(_: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
             self._calling.pop()
-            unknown = [each for each in tensors(output) if not (self.known(each) or zeros(each, self.samples))]
+            unknown = [
+                each
+                for each in tensors(output)
+                if not (self.known(each) or zeros(each, self.samples))
+            ]
             if unknown and any(self.known(tensor) for tensor in tensors((args, kwargs))):
                 what = label(name, module) if name else "the model's own operations"
                 self._keep(unknown, repeat(Lost(what)))
@@ -255,17 +332,23 @@ class Follower:
         module.register_forward_pre_hook(entered, with_kwargs=True)
         module.register_forward_hook(left, with_kwargs=True)
 
-    def _module(self, name: str, module: nn.Module, given: list[Tensor], output: list[Tensor]) -> None:
+    def _module(
+        self, name: str, module: nn.Module, given: list[Tensor], output: list[Tensor]
+    ) -> None:
         if self._neurons.describes(name, module):
             self._neuron(name, module, given, output)
             return
         stream = self.known(given[0]) or zeros(given[0], self.samples) if given else None
         if isinstance(stream, Stream):
-            stream = stream_behind(Operation(label(name, module), module), stream, given[0], output[0])
+            stream = stream_behind(
+                Operation(label(name, module), module), stream, given[0], output[0]
+            )
         if stream is not None:
             self._keep(output, repeat(stream))
 
-    def _neuron(self, name: str, module: nn.Module, given: list[Tensor], output: list[Tensor]) -> None:
+    def _neuron(
+        self, name: str, module: nn.Module, given: list[Tensor], output: list[Tensor]
+    ) -> None:
         where = label(name, module)
         stream = self._stream(given[0], f"{where}: its input")
         if not stream.channels_last:
@@ -276,9 +359,13 @@ class Follower:
             self._keep(output[:1], [self._planes(name, where, about, stream, output[0])])
             return
         if about.synapse is not None:
-            stream = behind_synapse(Operation(where, about.synapse), stream, given[0], output[0], about.takes)
+            stream = behind_synapse(
+                Operation(where, about.synapse), stream, given[0], output[0], about.takes
+            )
         if raster is None:
-            raster = self._rasters[name] = Raster(name, where, about, self.samples, self.timesteps, stream)
+            raster = self._rasters[name] = Raster(
+                name, where, about, self.samples, self.timesteps, stream
+            )
             for state in given[1:]:
                 if state.ndim > 1 and output[0].shape[-state.ndim :] == state.shape:
                     _check_rest(state, about, f"{where}: is handed a state")
@@ -291,29 +378,42 @@ class Follower:
             shapes = f"got {tuple(given[0].shape)}, gave {tuple(output[0].shape)}"
             raise NetworkError(f"{where}: {shapes}, expected neurons that each give what they fire")
         raster.add(timed.where, output[0], None if about.synapse is not None else given[0])
-        self._keep([each for each in output[1:] if each.shape == timed.where.shape], repeat(membranes))
+        self._keep(
+            [each for each in output[1:] if each.shape == timed.where.shape], repeat(membranes)
+        )
         self._keep(output[:1], [timed.along(Path(name, lag=int(about.delayed)))])
 
-    def _planes(self, name: str, where: str, about: SpikingModule, stream: Stream, output: Tensor) -> Stream:
+    def _planes(
+        self, name: str, where: str, about: SpikingModule, stream: Stream, output: Tensor
+    ) -> Stream:
         """The stream behind neurons that fire several spikes a step: the sum of planes of bits."""
         if ((output < 0) | (output > about.levels) | (output != output.round())).any():
-            raise NetworkError(f"{where}: gave values in {output.min():g} … {output.max():g}, expected whole numbers")
+            raise NetworkError(
+                f"{where}: gave values in {output.min():g} … {output.max():g}, expected whole "
+                "numbers"
+            )
         names = tuple(f"{name}/{number}" for number in range(1, about.levels + 1))
         each = [
             self._neurons_of(own, where, plane, stream, (output >= number).float())
             for number, (own, plane) in enumerate(zip(names, planes(about, names), strict=True), 1)
         ]
-        return each[0].along(Path(Junction(where, "sum", tuple(plane.path for plane in each)), lag=None))
+        return each[0].along(
+            Path(Junction(where, "sum", tuple(plane.path for plane in each)), lag=None)
+        )
 
     def _counted(self, call: Call, limited: Limited) -> Followed:
-        """The stream behind neurons without memory that a function is: they fire as often as it rounds numbers to."""
+        """The stream behind neurons without memory that a function is: they fire as often as it
+        rounds numbers to.
+        """
         name, where = self._place(call)
         neuron = LIF(0.0, 1.0, reset="zero", fires_at_threshold=limited.half)
         try:
             stream = limited.stream.ordered
         except JumbledError:
             return call.lost("on numbers whose order differs from sample to sample")
-        return self._planes(name, where, SpikingModule(neuron, None, levels=limited.most), stream, call.result)
+        return self._planes(
+            name, where, SpikingModule(neuron, None, levels=limited.most), stream, call.result
+        )
 
     def _rectified(self, call: Call, neuron: ReLU) -> Followed:
         """The activations of ReLU, which are neurons wherever it is called."""
@@ -325,21 +425,33 @@ class Follower:
         return stream or call.lost() if ordered is None else self._made(call, neuron, ordered)
 
     def _pooled(self, stream: Followed, call: Call) -> Followed:
-        """Activations behind a maximum pooling: neurons of their own, driven by the largest of each window."""
+        """Activations behind a maximum pooling: neurons of their own, driven by the largest of each
+        window.
+        """
         before = self.known(call.args[0])
         if not (isinstance(stream, Stream) and isinstance(before, Stream) and fired_alone(before)):
             return stream
         each = Operation(stream.path.last, Conv(np.ones((1, 1, 1, 1), np.float32), groups=0))
-        return self._made(call, MAXIMUM, stream.along(replace(stream.path, operations=(each, *stream.path.operations))))
+        return self._made(
+            call,
+            MAXIMUM,
+            stream.along(replace(stream.path, operations=(each, *stream.path.operations))),
+        )
 
     def _made(self, call: Call, neuron: ReLU, stream: Stream) -> Stream:
-        """Neurons that a function is, named after the place where it is called, numbered from its second call on."""
+        """Neurons that a function is, named after the place where it is called, numbered from its
+        second call on.
+        """
         name, where = self._place(call)
         self._called[name] += 1
         if (number := self._called[name]) > 1:
             name, where = f"{name}/{number}", f"{where}, call {number}"
-        made = self._neurons_of(name, where, SpikingModule(neuron, None), stream, next(tensors(call.result)))
-        if torch.equal(made.where.flatten(), torch.arange(made.where.numel(), device=made.where.device)):
+        made = self._neurons_of(
+            name, where, SpikingModule(neuron, None), stream, next(tensors(call.result))
+        )
+        if torch.equal(
+            made.where.flatten(), torch.arange(made.where.numel(), device=made.where.device)
+        ):
             self._rasters[name].call = self._calls
         return made
 
@@ -351,10 +463,15 @@ class Follower:
         kind, where = call.function.__name__.rstrip("_"), call.where
         name, holder, alone = self._calling[-1] if self._calling else ("", "", False)
         if not alone:
-            name, where = f"{name}/{kind}" if name else kind, f"{where} in {holder}" if name else where
+            name, where = (
+                f"{name}/{kind}" if name else kind,
+                f"{where} in {holder}" if name else where,
+            )
         return name, where
 
-    def _neurons_of(self, name: str, where: str, about: SpikingModule, stream: Stream, output: Tensor) -> Stream:
+    def _neurons_of(
+        self, name: str, where: str, about: SpikingModule, stream: Stream, output: Tensor
+    ) -> Stream:
         """The stream behind neurons that are no module of neurons."""
         if name not in self._rasters:
             self._rasters[name] = Raster(name, where, about, self.samples, self.timesteps, stream)
@@ -363,19 +480,29 @@ class Follower:
         return timed.along(Path(name))
 
     def _relayed(self, stream: Followed, call: Call) -> Followed:
-        """Spikes behind a maximum pooling that no layer has: neurons of their own, which fire where any did."""
-        source, operations = (stream.path.source, stream.path.operations) if isinstance(stream, Stream) else ("", ())
+        """Spikes behind a maximum pooling that no layer has: neurons of their own, which fire where
+        any did.
+        """
+        source, operations = (
+            (stream.path.source, stream.path.operations) if isinstance(stream, Stream) else ("", ())
+        )
         if source not in self._rasters or len(operations) > 1:
             return stream
         assert isinstance(stream, Stream)
         (operation,), name = operations, f"{source}{RELAYED}"
         if stands_in_front(operation.what, self._rasters[str(source)].map[1:]):
             return stream
-        relayed = stream.along(replace(stream.path, operations=(Operation(operation.where, relay(operation.what)),)))
-        return self._neurons_of(name, operation.where, SpikingModule(REPEATING, None), relayed, call.result)
+        relayed = stream.along(
+            replace(stream.path, operations=(Operation(operation.where, relay(operation.what)),))
+        )
+        return self._neurons_of(
+            name, operation.where, SpikingModule(REPEATING, None), relayed, call.result
+        )
 
     def _multiplied(self, found: Followed | Gate, call: Call) -> Followed:
-        """What a function gives, where a gate is neurons that fire where two spikes meet, or one without the other."""
+        """What a function gives, where a gate is neurons that fire where two spikes meet, or one
+        without the other.
+        """
         if self._neurons.rectified and not isinstance(found, Lost):
             source = found.path.source if isinstance(found, Stream) else None
             if source is None or (isinstance(source, Junction) and source.kind == "attention"):
@@ -390,12 +517,18 @@ class Follower:
         name = self._gates.setdefault(key, f"{base}{len(same) + 1 if same else ''}")
         bits = call.result / found.factor
         about = SpikingModule(found.neuron, None)
-        fired = self._neurons_of(name, call.where, about, found.stream, bits.where((bits - 1).abs() > 1e-5, 1.0))
-        return fired if found.factor == 1 else fired.then(Operation(call.where, Scale(found.factor)))
+        fired = self._neurons_of(
+            name, call.where, about, found.stream, bits.where((bits - 1).abs() > 1e-5, 1.0)
+        )
+        return (
+            fired if found.factor == 1 else fired.then(Operation(call.where, Scale(found.factor)))
+        )
 
 
 def stands_in_front(pool: Pool, sides: Iterable[int]) -> bool:
-    """True if windows stand side by side on a map of spikes and cover it, so that a layer can have them in front."""
+    """True if windows stand side by side on a map of spikes and cover it, so that a layer can have
+    them in front.
+    """
     window, stride, padding = pool.windows
     whole = not any(side % size for side, size in zip(sides, window, strict=True))
     return whole and window == stride and padding == (0, 0) and pool.dilation == (1, 1)
@@ -404,7 +537,14 @@ def stands_in_front(pool: Pool, sides: Iterable[int]) -> bool:
 def relay(pool: Pool) -> Conv:
     """A maximum pooling of spikes that is neurons of its own: the spikes of a window, summed."""
     window, stride, padding = pool.windows
-    return Conv(np.ones((1, 1, *window), np.float32), None, stride, around(padding, window), pool.dilation, groups=0)
+    return Conv(
+        np.ones((1, 1, *window), np.float32),
+        None,
+        stride,
+        around(padding, window),
+        pool.dilation,
+        groups=0,
+    )
 
 
 class _FunctionMode(TorchFunctionMode):
@@ -424,9 +564,15 @@ class _FunctionMode(TorchFunctionMode):
 class WatchedCalls(TorchFunctionMode):
     """Gives `see` what each layer of a followed ANN gives, while the model runs on other images."""
 
-    def __init__(self, layers: Iterable[FollowedLayer], see: Callable[[FollowedLayer, Tensor], None]) -> None:
+    def __init__(
+        self, layers: Iterable[FollowedLayer], see: Callable[[FollowedLayer, Tensor], None]
+    ) -> None:
         super().__init__()
-        self.waiting, self.see, self.calls = {layer.call: layer for layer in layers if layer.call}, see, 0
+        self.waiting, self.see, self.calls = (
+            {layer.call: layer for layer in layers if layer.call},
+            see,
+            0,
+        )
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
@@ -445,7 +591,10 @@ def _version(tensor: Tensor) -> int:
 def _line_of_model() -> str:
     """Where the model is, in its author's code."""
     frame: FrameType | None = sys._getframe()
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("spikesam", "torch"):
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in (
+        "spikesam",
+        "torch",
+    ):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame else "the model"
 
@@ -455,11 +604,15 @@ def _check_rest(state: Tensor, about: SpikingModule, found: str) -> None:
     rest = torch.as_tensor(about.begins or about.rest, dtype=state.dtype, device=state.device)
     if not ((state == rest) | ((state == 0) & (not about.begins))).all():
         largest = float(state.flatten()[state.abs().argmax()])
-        raise NetworkError(f"{found} of up to {largest:g}, expected neurons at rest, as those of a network begin")
+        raise NetworkError(
+            f"{found} of up to {largest:g}, expected neurons at rest, as those of a network begin"
+        )
 
 
 def _at_steps(membranes: Stream, output: list[Tensor]) -> list[Stream]:
-    """Membranes as an integrator gives them: all in one tensor, a tensor for each step, or the last step alone."""
+    """Membranes as an integrator gives them: all in one tensor, a tensor for each step, or the last
+    step alone.
+    """
     where = membranes.where
     if output[0].shape == where.shape:
         return [membranes] * len(output)
@@ -482,15 +635,27 @@ class FollowedLayer:
     path: Path  # what led to it
     shape: Shape  # (C, H, W), as its tensors say
     spikes: Tensor  # (T, B, N) bool; of ReLU, its activations in float32
-    currents: Tensor | None  # (T, B, N) float32, what drove it; None where its synapses are part of it
-    call: int = 0  # which call of the model gives its activations, sample by sample; 0 if none does, see `WatchedCalls`
+    currents: (
+        Tensor | None
+    )  # (T, B, N) float32, what drove it; None where its synapses are part of it
+    # which call of the model gives its activations, sample by sample; 0 if none does, see
+    # `WatchedCalls`
+    call: int = 0
 
 
 class Raster:
-    """Spikes of a module of neurons, call by call: `timesteps` T of `samples` B; `first` is what reaches it."""
+    """Spikes of a module of neurons, call by call: `timesteps` T of `samples` B; `first` is what
+    reaches it.
+    """
 
     def __init__(
-        self, name: str, label: str, about: SpikingModule, samples: int, timesteps: int, first: Stream
+        self,
+        name: str,
+        label: str,
+        about: SpikingModule,
+        samples: int,
+        timesteps: int,
+        first: Stream,
     ) -> None:
         self.name, self.label, self.about = name, label, about
         self.path, self.steps = first.path.later(0, timesteps), frozenset[int]()
@@ -499,7 +664,9 @@ class Raster:
         self.map = _map_shape(first, about.takes)
         self.calls = 0
         count, device = timesteps * samples * first.size, first.where.device
-        self.spikes = torch.zeros(count, dtype=torch.float32 if self.rectified else torch.bool, device=device)
+        self.spikes = torch.zeros(
+            count, dtype=torch.float32 if self.rectified else torch.bool, device=device
+        )
         self.currents: Tensor | None = torch.zeros(count, dtype=torch.float32, device=device)
         self.seen = torch.zeros(count, dtype=torch.bool, device=device)
 
@@ -509,38 +676,58 @@ class Raster:
         return isinstance(self.about.neuron, ReLU)
 
     def timed(self, stream: Stream) -> Stream:
-        """The input of the module, with its steps; NotTakenError if these are not those that the module takes."""
+        """The input of the module, with its steps; NotTakenError if these are not those that the
+        module takes.
+        """
         timesteps, samples, size = self.shape
         where, takes, late = stream.where, self.about.takes, 0
         expect(where.min() >= 0, self.label, "gets a tensor that was written in part", "all of it")
         if stream.static and takes not in (None, "B..."):
-            axis = next((a for a, side in enumerate(where.shape) if side == timesteps and unchanging(where, a)), None)
+            axis = next(
+                (
+                    a
+                    for a, side in enumerate(where.shape)
+                    if side == timesteps and unchanging(where, a)
+                ),
+                None,
+            )
             if axis is None:
-                raise NotTakenError(f"{self.label}: takes all steps in one call, got {tuple(where.shape)} of one step")
+                raise NotTakenError(
+                    f"{self.label}: takes all steps in one call, got {tuple(where.shape)} of one "
+                    "step"
+                )
             where = in_time(where, axis, samples * size)
         elif stream.static:
             where = where + self.calls * samples * size
         elif takes == "B...":
             lag = self.calls - stream.steps(samples)
             if lag.min() < 0 or (lag != lag.flatten()[0]).any():
-                raise NotTakenError(f"{self.label}: takes one step in each call, got others than step {self.calls}")
+                raise NotTakenError(
+                    f"{self.label}: takes one step in each call, got others than step {self.calls}"
+                )
             late = int(lag.flatten()[0])
             where = where + late * samples * size
         steps = self.steps, steps_present(where, samples * size)
         path = agreed(self.path, stream.path.later(late, timesteps), steps)
         if path is None and agreed(self.path, stream.path, steps):
-            raise NotTakenError(f"{self.label}: takes one step in each call, got others than step {self.calls}")
+            raise NotTakenError(
+                f"{self.label}: takes one step in each call, got others than step {self.calls}"
+            )
         if path is None and (weights := differing_weights(self.path, stream.path)):
             same = "expected the same weights at every step, where only gains and biases can differ"
             ways = f"through {weights[0]} at one step, and through {weights[1]} at another"
             raise NetworkError(f"{self.label}: is driven {ways}; {same}")
         if path is None:
             ways = f"what {stream.path.last} gives, and in another call what {self.path.last} gives"
-            raise NetworkError(f"{self.label}: gets {ways}; expected one input, and one call per step")
+            raise NetworkError(
+                f"{self.label}: gets {ways}; expected one input, and one call per step"
+            )
         self.path, self.steps = path, self.steps | steps[1]
         self.calls += 1
         if where.max() >= len(self.spikes) or self.seen[where.flatten()].any():
-            raise NotTakenError(f"{self.label}: ran more often than once in each of {timesteps} timesteps")
+            raise NotTakenError(
+                f"{self.label}: ran more often than once in each of {timesteps} timesteps"
+            )
         self.seen[where.flatten()] = True
         return Stream(where, size, path)
 
@@ -548,7 +735,8 @@ class Raster:
         """Take what the module gave, which must be bits but of ReLU, and what drove it."""
         if not self.rectified and ((fired != 0) & (fired != 1)).any():
             raise NetworkError(
-                f"{self.label}: gave values in {fired.min():g} … {fired.max():g}, expected spikes of 0 and 1; graded "
+                f"{self.label}: gave values in {fired.min():g} … {fired.max():g}, expected spikes "
+                "of 0 and 1; graded "
                 "spikes and counts cannot be imported"
             )
         self.spikes[where.flatten()] = fired.flatten().to(self.spikes.dtype)
@@ -560,22 +748,37 @@ class Raster:
     def finished(self) -> FollowedLayer:
         """All steps; NotTakenError if some are missing."""
         if not self.seen.all():
-            raise NotTakenError(f"{self.label}: ran for fewer than {self.shape[0]} timesteps, in {self.calls} calls")
+            raise NotTakenError(
+                f"{self.label}: ran for fewer than {self.shape[0]} timesteps, in {self.calls} calls"
+            )
         path, recurrent, neuron = self.path, self.about.recurrent, self.about.neuron
         if recurrent is not None:
             weights = Operation(f"{self.label}: its recurrent weights", recurrent)
-            path = Path(Junction(self.label, "sum", (path, Path(self.name, (weights,), 1))), lag=None)
-        if self.about.others and self.shape[0] > 1 and isinstance(neuron, LIF) and neuron.reset == "subtract":
-            less = (Operation(f"{self.label}: its reset", Scale(-neuron.subtracted / self.about.gain)),)
+            path = Path(
+                Junction(self.label, "sum", (path, Path(self.name, (weights,), 1))), lag=None
+            )
+        if (
+            self.about.others
+            and self.shape[0] > 1
+            and isinstance(neuron, LIF)
+            and neuron.reset == "subtract"
+        ):
+            less = (
+                Operation(f"{self.label}: its reset", Scale(-neuron.subtracted / self.about.gain)),
+            )
             back = (Path(other, less, 1) for other in self.about.others)
             path = Path(Junction(self.label, "sum", (path, *back)), lag=None)
         currents = None if self.currents is None or recurrent else self.currents.view(self.shape)
         spikes = self.spikes.view(self.shape)
-        return FollowedLayer(self.name, self.label, self.about, path, self.map, spikes, currents, self.call)
+        return FollowedLayer(
+            self.name, self.label, self.about, path, self.map, spikes, currents, self.call
+        )
 
 
 def _map_shape(stream: Stream, takes: Takes | None) -> Shape:
-    """(C, H, W) of a sample, whose axes are the last ones of its tensors, or stand in front of the steps."""
+    """(C, H, W) of a sample, whose axes are the last ones of its tensors, or stand in front of the
+    steps.
+    """
     shape = stream.where.shape[:-1] if takes == "B...T" else stream.where.shape
     leading = [2] if takes in ("TB...", "BT...") else [1] if takes else range(len(shape) - 1, 0, -1)
     found = next((shape[axes:] for axes in leading if prod(shape[axes:]) == stream.size), ())

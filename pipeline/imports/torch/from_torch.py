@@ -24,9 +24,13 @@ from spikesam.pipeline.networks.checkpoint import Checkpoint, Preparation, named
 
 
 @overload
-def from_torch(model: Any, example: Any, *, class_names: Sequence[str], **options: Any) -> Checkpoint: ...
+def from_torch(
+    model: Any, example: Any, *, class_names: Sequence[str], **options: Any
+) -> Checkpoint: ...
 @overload
-def from_torch(model: Any, example: Any, *, preprocessing: Preparation, **options: Any) -> Checkpoint: ...
+def from_torch(
+    model: Any, example: Any, *, preprocessing: Preparation, **options: Any
+) -> Checkpoint: ...
 @overload
 def from_torch(model: Any, example: Any, **options: Any) -> Network: ...
 @without_autocast()  # type: ignore[misc]  # the options are those below; the network that is proved is in float32
@@ -43,46 +47,56 @@ def from_torch(
 ) -> Network | Checkpoint:
     """Import a spiking network that was written with torch, and prove that it fires the same bits.
 
-    The model runs on the example and is followed: convolutions, linear layers, batch normalisation and other gains and
-    shifts of channels, which may differ from step to step, pooling, flattening and dropout, sums of layers and
-    concatenations of channels, as modules or as functions, recurrence, and neurons of snnTorch, SpikingJelly, Norse,
-    sinabs and lava-dl. Then model and network run on the example in float32, and every bit of every layer must be the
-    same. So they must be on a second input made from the example, whose places are shuffled within each channel, with
-    fewer spikes, or with brighter or darker currents: there the model must be the same network, and its bits may differ
-    by rounding alone. The model is left as it was.
+    The model runs on the example and is followed: convolutions, linear layers, batch normalisation
+    and other gains and shifts of channels, which may differ from step to step, pooling, flattening
+    and dropout, sums of layers and concatenations of channels, as modules or as functions,
+    recurrence, and neurons of snnTorch, SpikingJelly, Norse, sinabs and lava-dl. Then model and
+    network run on the example in float32, and every bit of every layer must be the same. So they
+    must be on a second input made from the example, whose places are shuffled within each channel,
+    with fewer spikes, or with brighter or darker currents: there the model must be the same
+    network, and its bits may differ by rounding alone. The model is left as it was.
 
     Parameters
     ----------
-    model : torch.nn.Module in evaluation, in float32; a module whose forward makes one step, or loops over steps, or
-        takes all steps at once. Of what it returns, the first tensor is the answer (others are named in a warning, but
-        for membranes and for spikes of layers that lead to it): spikes or currents of every step,
-        which are summed, or their sum or mean, or the membranes of a leaky integrator, of which the last counts
-    example : one batch as the model takes it at every step, (B, C, H, W) or (B, N), or a sequence of them, (T, B, …);
-        0 and 1 for a network whose input is spikes; other numbers for a current, constant where all steps are the same.
-        A current is in 8 bits: the largest number of the example is 127 (of a constant one 1 where none is larger, 2
-        where none is larger than that), and model and network run on the rounded numbers
+    model : torch.nn.Module in evaluation, in float32; a module whose forward makes one step, or
+    loops over steps, or
+        takes all steps at once. Of what it returns, the first tensor is the answer (others are
+        named in a warning, but for membranes and for spikes of layers that lead to it): spikes or
+        currents of every step, which are summed, or their sum or mean, or the membranes of a leaky
+        integrator, of which the last counts
+    example : one batch as the model takes it at every step, (B, C, H, W) or (B, N), or a sequence
+    of them, (T, B, …);
+        0 and 1 for a network whose input is spikes; other numbers for a current, constant where all
+        steps are the same. A current is in 8 bits: the largest number of the example is 127 (of a
+        constant one 1 where none is larger, 2 where none is larger than that), and model and
+        network run on the rounded numbers
     timesteps : T; needed where the example is one batch
-    takes : the axes of what the model is called with: "B..." (at every step, or once, where it loops over steps
+    takes : the axes of what the model is called with: "B..." (at every step, or once, where it
+    loops over steps
         itself), "TB...", "BT...", "(BT)..." or "B...T"; found out by trying if not given
-    neurons : equations of neurons that the model's author wrote: the name or the class of a module -> LIF(...), or
-        (LIF(...), gain) where they multiply what drives them. Those modules must be at rest: only the libraries' own
-        are brought there
-    rounding : accept bits that differ where a membrane is as close to its threshold as rounding takes it: 1e-5 of it by
-        the order of additions, more where lava-dl rounds. Then every bit is worked out from the model's own bits before
-        it. For large models, in which some membrane meets its threshold
+    neurons : equations of neurons that the model's author wrote: the name or the class of a module
+    -> LIF(...), or
+        (LIF(...), gain) where they multiply what drives them. Those modules must be at rest: only
+        the libraries' own are brought there
+    rounding : accept bits that differ where a membrane is as close to its threshold as rounding
+    takes it: 1e-5 of it by
+        the order of additions, more where lava-dl rounds. Then every bit is worked out from the
+        model's own bits before it. For large models, in which some membrane meets its threshold
     class_names : of every class, in the model's order; page and command line show them
-    preprocessing : how images, or events, become what the model takes, so that `spikesam run` can show it some; the
+    preprocessing : how images, or events, become what the model takes, so that `spikesam run` can
+    show it some; the
         range of a current holds all that it makes
 
     Returns
     -------
-    a network, or with names or preprocessing a :class:`Checkpoint` of one. The bits of a layer stand as many steps
-    later as it is deep, 1 of the first; the network has as many steps more as its last layer is deep, which are silent
-    in the input
+    a network, or with names or preprocessing a :class:`Checkpoint` of one. The bits of a layer
+    stand as many steps later as it is deep, 1 of the first; the network has as many steps more as
+    its last layer is deep, which are silent in the input
 
     Raises
     ------
-    NetworkError : naming the module that cannot be imported, and what would be possible; or the first bit that differs,
+    NetworkError : naming the module that cannot be imported, and what would be possible; or the
+    first bit that differs,
         its layer, step, sample, neuron and both membranes; or a layer that is silent on the example
 
     Examples
@@ -100,10 +114,17 @@ def from_torch(
     """
     try:
         if takes is not None and takes not in get_args(Takes):
-            raise NetworkError(f"takes: got {takes!r}, expected one of {', '.join(map(repr, get_args(Takes)))}")
+            raise NetworkError(
+                f"takes: got {takes!r}, expected one of {', '.join(map(repr, get_args(Takes)))}"
+            )
         check_model(model)
-        most = max(map(abs, preprocessing.limits)) if isinstance(preprocessing, Preprocessing) else 0.0
-        known, tried = NeuronModules(neurons, takes), read_example(example, timesteps, model, at_least=most)
+        most = (
+            max(map(abs, preprocessing.limits)) if isinstance(preprocessing, Preprocessing) else 0.0
+        )
+        known, tried = (
+            NeuronModules(neurons, takes),
+            read_example(example, timesteps, model, at_least=most),
+        )
         followed = follow_model(model, tried, known)
         imported = assemble(model, followed, tried)
         (prove_up_to_rounding if rounding else prove)(imported, tried)
@@ -114,4 +135,6 @@ def from_torch(
         raise NetworkError(f"from_torch: {error}") from error.__cause__
     warn_of_dropped(followed, imported, "from_torch", 2)
     named = len(class_names) > 0 or preprocessing is not None
-    return named_network(imported.network, class_names, preprocessing) if named else imported.network
+    return (
+        named_network(imported.network, class_names, preprocessing) if named else imported.network
+    )

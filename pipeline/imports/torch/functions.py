@@ -1,9 +1,9 @@
 """Functions that a model calls between its modules: what each does to a stream.
 
-Functions that only move numbers are called once more, on the numbers' places. Pooling becomes the module that does the
-same; convolutions and linear layers keep the weights that they were called with, however these were computed. Sums over
-steps are told from sums over anything else. Whatever else a model calls loses the stream, which is an error only if
-neurons or the answer depend on it.
+Functions that only move numbers are called once more, on the numbers' places. Pooling becomes the
+module that does the same; convolutions and linear layers keep the weights that they were called
+with, however these were computed. Sums over steps are told from sums over anything else. Whatever
+else a model calls loses the stream, which is an error only if neurons or the answer depend on it.
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ from spikesam.pipeline.imports.torch.stream import (
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a function that a stream goes into; `known` is None for what does not depend on the example."""
+    """One call of a function that a stream goes into; `known` is None for what does not depend on
+    the example.
+    """
 
     function: Callable[..., Any]
     args: tuple[Any, ...]
@@ -88,8 +90,14 @@ class Call:
 
     @property
     def name(self) -> str:
-        """The last part of the function's name, such as "view"; of an attribute, "mT" of "torch.Tensor.mT.__get__"."""
-        return self.called.split(".")[-2] if self.function.__name__ == "__get__" else self.function.__name__
+        """The last part of the function's name, such as "view"; of an attribute, "mT" of
+        "torch.Tensor.mT.__get__".
+        """
+        return (
+            self.called.split(".")[-2]
+            if self.function.__name__ == "__get__"
+            else self.function.__name__
+        )
 
     @cached_property
     def streams(self) -> list[Stream]:
@@ -128,7 +136,9 @@ def tensors(value: Any) -> Iterator[Tensor]:
 
 
 def followed(call: Call) -> Sequence[Followed | Gate] | None:
-    """The streams of a call's result, one for each tensor; None if they do not depend on the example."""
+    """The streams of a call's result, one for each tensor; None if they do not depend on the
+    example.
+    """
     name = call.name
     if name in INDEPENDENT or (name in COPIES and call.args and call.known(call.args[0]) is None):
         return None  # zeros.to(x) has the dtype of x, and none of its numbers
@@ -136,7 +146,9 @@ def followed(call: Call) -> Sequence[Followed | Gate] | None:
     product = next((each for each in given if isinstance(each, Product)), None)
     lost: Followed | None = next((stream for stream in given if isinstance(stream, Lost)), None)
     handle = next((each for names, each in HANDLERS.items() if name in names), None)
-    if isinstance(lost, Lost) and (others := list(dict.fromkeys(stream.path.last for stream in call.streams))):
+    if isinstance(lost, Lost) and (
+        others := list(dict.fromkeys(stream.path.last for stream in call.streams))
+    ):
         lost = Lost(f"{call.where}, behind {' and '.join(others)} and {lost.reason}")
     if (
         isinstance(lost, Limited)
@@ -156,11 +168,17 @@ def followed(call: Call) -> Sequence[Followed | Gate] | None:
         lost = call.lost("on a map that is not the last axes, (C, H, W)")
     except LostError as error:
         lost = call.lost(str(error))
-    return [lost or call.lost(NOT_LINEAR if name in NONLINEAR else "")] * len(list(tensors(call.result)))
+    return [lost or call.lost(NOT_LINEAR if name in NONLINEAR else "")] * len(
+        list(tensors(call.result))
+    )
 
 
-def through(stream: Stream, operation: Operation, brought: Tensor, given: Tensor, axes: int = 3) -> Stream:
-    """The stream behind an operation on maps (C, H, W), or (C, L); JumbledError if these are not the last axes."""
+def through(
+    stream: Stream, operation: Operation, brought: Tensor, given: Tensor, axes: int = 3
+) -> Stream:
+    """The stream behind an operation on maps (C, H, W), or (C, L); JumbledError if these are not
+    the last axes.
+    """
     shape = given.shape[-axes:] if given.ndim == brought.ndim else given.shape[-1:]
     return mapped(stream, axes, operation, prod(shape), tuple(given.shape))
 
@@ -179,7 +197,9 @@ def rectifier(call: Call) -> ReLU | None:
 
 
 def rounding(call: Call) -> Limited | None:
-    """The numbers that a call rounds to whole ones, if they are limited to 0 … D; None of other calls."""
+    """The numbers that a call rounds to whole ones, if they are limited to 0 … D; None of other
+    calls.
+    """
     given = call.known(call.args[0]) if call.args else None
     expected = {"round": False, "floor": True}.get(call.name.rstrip("_"))
     plain = len(call.args) == 1 and not call.kwargs
@@ -191,16 +211,29 @@ def pools_maximum(function: Callable[..., Any]) -> bool:
     return "max_pool" in getattr(function, "__name__", "")
 
 
-def may_rectify(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+def may_rectify(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> bool:
     """True if a call may be neurons of an ANN, whatever goes into it."""
-    return pools_maximum(function) or rectifier(Call(function, args, kwargs, None, lambda _: None, 0)) is not None
+    return (
+        pools_maximum(function)
+        or rectifier(Call(function, args, kwargs, None, lambda _: None, 0)) is not None
+    )
 
 
 def fired_alone(stream: Stream) -> bool:
-    """True if it is what neurons give, or channels of several such, and nothing else, so that none is negative."""
+    """True if it is what neurons give, or channels of several such, and nothing else, so that none
+    is negative.
+    """
     source = stream.path.source
-    branches = source.branches if isinstance(source, Junction) and source.kind == "concatenation" else (stream.path,)
-    fired = (isinstance(each.source, str) and each.source not in (INPUT, NOTHING) for each in branches)
+    branches = (
+        source.branches
+        if isinstance(source, Junction) and source.kind == "concatenation"
+        else (stream.path,)
+    )
+    fired = (
+        isinstance(each.source, str) and each.source not in (INPUT, NOTHING) for each in branches
+    )
     return all(fired) and not any(each.operations for each in (stream.path, *branches))
 
 
@@ -220,7 +253,9 @@ def _dropout(call: Call) -> Stream:
 
 
 def _moved(call: Call) -> Stream | list[Stream]:
-    """Functions that move numbers: they move the numbers' places alike. Channels of several layers are joined."""
+    """Functions that move numbers: they move the numbers' places alike. Channels of several layers
+    are joined.
+    """
     joined = list(tensors(call.args[0])) if isinstance(call.args[0], (tuple, list)) else []
     path = all_agreed(call.streams, call.samples) if call.streams else None
     alike = len({(each.size, each.static, each.summed) for each in call.streams}) == 1
@@ -232,8 +267,12 @@ def _moved(call: Call) -> Stream | list[Stream]:
         return later
     streams = list(filter(None, map(call.stream, joined)))
     if call.function.__name__ not in CONCATENATIONS or len(streams) < len(joined):
-        weights = any(differing_weights(call.streams[0].path, each.path) for each in call.streams[1:])
-        raise LostError("whose weights differ from step to step" if weights else "which joins layers")
+        weights = any(
+            differing_weights(call.streams[0].path, each.path) for each in call.streams[1:]
+        )
+        raise LostError(
+            "whose weights differ from step to step" if weights else "which joins layers"
+        )
     return concatenated_streams(streams, axis, call.samples, call.where)
 
 
@@ -243,7 +282,9 @@ def _delayed(call: Call, joined: list[Tensor], axis: int) -> Stream | None:
     zeros_before = joined[: len(joined) - len(behind)]
     path = all_agreed(behind, call.samples) if behind else None
     alike = len({(each.size, each.static, each.summed) for each in behind}) == 1
-    if not (path and alike and zeros_before) or any(zero.any() or call.known(zero) for zero in zeros_before):
+    if not (path and alike and zeros_before) or any(
+        zero.any() or call.known(zero) for zero in zeros_before
+    ):
         return None
     first, a_step = behind[0], call.samples * behind[0].size
     places = [
@@ -260,14 +301,18 @@ def _delayed(call: Call, joined: list[Tensor], axis: int) -> Stream | None:
 
 
 def _assigned(call: Call) -> Followed:
-    """Numbers written into a part of a tensor, such as those of one step into a tensor of all steps."""
+    """Numbers written into a part of a tensor, such as those of one step into a tensor of all
+    steps.
+    """
     target, index, value = call.args
     written, before = call.known(value), call.known(target)
     if isinstance(before, Stream) and written is None:
         return _border(call, before)
     if not isinstance(written, Stream):
         raise LostError(OVERWRITTEN)
-    path = all_agreed([before, written], call.samples) if isinstance(before, Stream) else written.path
+    path = (
+        all_agreed([before, written], call.samples) if isinstance(before, Stream) else written.path
+    )
     if path is None:
         raise LostError(OVERWRITTEN)
     empty = torch.full(target.shape, -1, device=target.device)
@@ -277,13 +322,21 @@ def _assigned(call: Call) -> Followed:
 
 
 def _border(call: Call, stream: Stream) -> Followed:
-    """Numbers written around a padded map: once they are what the normalisation in front makes of zeros, it is behind.
+    """Numbers written around a padded map: once they are what the normalisation in front makes of
+    zeros, it is behind.
 
     N(x) with a border of N(0) is N of x with a border of zeros.
     """
     target, index, _ = call.args
     operations = stream.path.operations
-    at = next((place for place, each in reversed(list(enumerate(operations))) if isinstance(each.what, Pad)), None)
+    at = next(
+        (
+            place
+            for place, each in reversed(list(enumerate(operations)))
+            if isinstance(each.what, Pad)
+        ),
+        None,
+    )
     touched = torch.zeros_like(target, dtype=torch.bool)
     touched[index] = True
     if at is None or not all(_normalises(each) for each in operations[at + 1 :]):
@@ -303,7 +356,9 @@ def _border(call: Call, stream: Stream) -> Followed:
     if not torch.allclose(found, expected.expand(found.shape), rtol=1e-4, atol=1e-5):
         why = "which writes a border, expected all of it, of what the batch normalisation in front makes of zeros"
         return Bordered(call.lost(why).reason, stream)
-    return stream.along(replace(stream.path, operations=(*operations[:first], operations[at], *norms)))
+    return stream.along(
+        replace(stream.path, operations=(*operations[:first], operations[at], *norms))
+    )
 
 
 def _normalises(operation: Operation) -> bool:
@@ -338,22 +393,37 @@ def _pooled(call: Call) -> Stream:
         height, width = (side // output for side, output in zip(sides, outputs, strict=True))
         windows = Windows((height, width), (height, width))
     else:
-        window, stride, padding = (call.argument(place, name) for place, name in enumerate(SIDES, 1))
+        window, stride, padding = (
+            call.argument(place, name) for place, name in enumerate(SIDES, 1)
+        )
         window = of_rows(window, axes, 1)
-        windows = Windows(window, of_rows(stride, axes, 1) if stride else window, of_rows(padding or 0, axes, 0))
+        windows = Windows(
+            window, of_rows(stride, axes, 1) if stride else window, of_rows(padding or 0, axes, 0)
+        )
         if kind == "max":
             dilation = of_rows(call.argument(4, "dilation", default=1), axes, 1)
         else:
-            divisor, counted = call.argument(6, "divisor_override"), call.argument(5, "count_include_pad", default=True)
+            divisor, counted = (
+                call.argument(6, "divisor_override"),
+                call.argument(5, "count_include_pad", default=True),
+            )
             need(divisor is None, f"which has divisor_override={divisor}, expected none")
-            need(counted or not any(windows.padding), "which has padding and count_include_pad=False, expected True")
+            need(
+                counted or not any(windows.padding),
+                "which has padding and count_include_pad=False, expected True",
+            )
         extent = Windows(kernels.extent(window, dilation), *windows[1:])
         if extent.fit(sides) != outputs:
             need(kind == "max" and fired_alone(stream), "which has ceil_mode=True, expected False")
-            # A pad of zeros is as good as none in front of a maximum of numbers that are not negative.
+            # A pad of zeros is as good as none in front of a maximum of numbers that are not
+            # negative.
             each = zip(outputs, sides, *extent, strict=True)
-            down, right = ((count - 1) * step + size - side - 2 * pad for count, side, size, step, pad in each)
-            stream = stream.then(Operation(call.where, Pad(((0, max(0, down)), (0, max(0, right))))))
+            down, right = (
+                (count - 1) * step + size - side - 2 * pad for count, side, size, step, pad in each
+            )
+            stream = stream.then(
+                Operation(call.where, Pad(((0, max(0, down)), (0, max(0, right)))))
+            )
     pool = Operation(call.where, Pool(kind, windows, dilation))
     return through(stream, pool, given, call.result, axes + 1)
 
@@ -378,11 +448,20 @@ def _padded(call: Call) -> Stream:
     given, (first, *rest) = call.args[0], zip(*[iter(call.argument(1, "pad"))] * 2, strict=True)
     mode, value = call.argument(2, "mode", default="constant"), call.argument(3, "value")
     second = rest[0] if rest else (0, 0)
-    need(mode == "constant" and not value, f"which pads with mode={mode!r}, value={value}, expected zeros")
+    need(
+        mode == "constant" and not value,
+        f"which pads with mode={mode!r}, value={value}, expected zeros",
+    )
     around = not any(map(any, rest[1:])) and min(*first, *second) >= 0
     need(around, "which pads channels or crops, expected zeros around a map")
     rows = prod(given.shape[-2:]) == call.streams[0].size
-    return through(call.streams[0], Operation(call.where, Pad((second, first))), given, call.result, 2 if rows else 3)
+    return through(
+        call.streams[0],
+        Operation(call.where, Pad((second, first))),
+        given,
+        call.result,
+        2 if rows else 3,
+    )
 
 
 def _weighted(call: Call) -> Stream:
@@ -405,13 +484,18 @@ def _weighted(call: Call) -> Stream:
 
 
 def _over_tokens(call: Call, stream: Stream, weight: Tensor, bias: Tensor | None) -> Stream | None:
-    """A linear layer of the channels of each token, (…, N, C), of neurons that are counted as (C, N)."""
+    """A linear layer of the channels of each token, (…, N, C), of neurons that are counted as (C,
+    N).
+    """
     where, (outputs, channels) = stream.where, weight.shape
     tokens = stream.size // channels
     row, numbers = where // stream.size, where % stream.size
     if tokens < 2 or stream.size % channels or where.shape[-1] != channels:
         return None
-    first, each = numbers[..., :1], torch.arange(max(channels, outputs), device=where.device) * tokens
+    first, each = (
+        numbers[..., :1],
+        torch.arange(max(channels, outputs), device=where.device) * tokens,
+    )
     if (first >= tokens).any() or not torch.equal(numbers, first + each[:channels]):
         return None
     behind = row[..., :1] * (outputs * tokens) + first + each[:outputs]
@@ -423,9 +507,14 @@ def _upsampled(call: Call) -> Stream:
     """Nearest-neighbour upsampling by whole factors: rows and columns that are repeated."""
     given, mode = call.args[0], call.argument(3, "mode", default="nearest")
     sides, larger = (each.shape[-2:] for each in (given, call.result))
-    whole = given.ndim > 3 and not any(large % side for side, large in zip(sides, larger, strict=True))
+    whole = given.ndim > 3 and not any(
+        large % side for side, large in zip(sides, larger, strict=True)
+    )
     found = f"which makes {tuple(larger)} of {tuple(sides)} with mode={mode!r}"
-    need(whole and mode == "nearest", f"{found}, expected rows and columns that are repeated, mode='nearest'")
+    need(
+        whole and mode == "nearest",
+        f"{found}, expected rows and columns that are repeated, mode='nearest'",
+    )
     spread = Spread((1, larger[0] // sides[0], larger[1] // sides[1]))
     return through(call.streams[0], Operation(call.where, spread), given, call.result)
 
@@ -435,10 +524,16 @@ def _behind_product(call: Call, product: Product) -> Followed:
     if call.name in COPIES:
         return product
     if call.name in PERMUTATIONS:
-        sides = torch.empty(tuple(range(2, 2 + len(product.axes))), device="meta")  # which tell the axes apart
+        sides = torch.empty(
+            tuple(range(2, 2 + len(product.axes))), device="meta"
+        )  # which tell the axes apart
         found = call.function(sides, *call.args[1:], **call.kwargs)
         return replace(product, axes=tuple(product.axes[side - 2] for side in found.shape))
-    why = NOT_LINEAR if call.name in NONLINEAR else "expected a third layer that it is multiplied with"
+    why = (
+        NOT_LINEAR
+        if call.name in NONLINEAR
+        else "expected a third layer that it is multiplied with"
+    )
     return Lost(f"{call.where}, behind a product of spikes of {product.named}, {why}")
 
 
@@ -449,9 +544,12 @@ def _multiplied(call: Call) -> Followed:
     factors = [each for each in map(call.known, given) if isinstance(each, (Stream, Product))]
     if len(factors) < len(given):
         names = " and ".join(
-            f"a product of {each.named}" if isinstance(each, Product) else each.path.last for each in factors
+            f"a product of {each.named}" if isinstance(each, Product) else each.path.last
+            for each in factors
         )
-        return Lost(f"{call.where}, behind {names}, whose other factor does not come from the example")
+        return Lost(
+            f"{call.where}, behind {names}, whose other factor does not come from the example"
+        )
     ndims = [each.ndim for each in given]
     axes = lettered(equation, ndims) if equation else matrices(factors, ndims)
     if axes is None:
@@ -460,13 +558,20 @@ def _multiplied(call: Call) -> Followed:
 
 
 def _scaled(call: Call) -> Followed | Gate:
-    """A product with, or a quotient by, numbers that do not come from the example; or a gate of two layers."""
+    """A product with, or a quotient by, numbers that do not come from the example; or a gate of two
+    layers.
+    """
     first, other = call.args[:2]
     divides = "div" in call.function.__name__
     for product, factor in ((call.known(first), other), (call.known(other), first)):
         if isinstance(product, Product):
             number = torch.as_tensor(factor, dtype=torch.float64)
-            if call.streams or call.known(factor) or number.numel() > 1 or (divides and factor is first):
+            if (
+                call.streams
+                or call.known(factor)
+                or number.numel() > 1
+                or (divides and factor is first)
+            ):
                 why = f"of a product of spikes of {product.named}: a mask or a relative position, expected one number"
                 return Lost(f"{call.where}, {why}")
             return replace(product, factor=product.factor * number.item() ** (-1 if divides else 1))
@@ -481,26 +586,41 @@ def _scaled(call: Call) -> Followed | Gate:
 
 
 def _added(call: Call) -> Stream:
-    """A sum or difference: of layers, of the same neurons at different steps, or of a stream and numbers."""
+    """A sum or difference: of layers, of the same neurons at different steps, or of a stream and
+    numbers.
+    """
     first, other = call.args[:2][::-1] if "rsub" in call.function.__name__ else call.args[:2]
     factor = float(call.kwargs.get("alpha", 1)) * (-1 if "sub" in call.function.__name__ else 1)
     shapes = {each.shape for each in (first, other) if isinstance(each, Tensor)}
-    one, two = (call.stream(each) if len(shapes) == 1 or call.known(each) else None for each in (first, other))
+    one, two = (
+        call.stream(each) if len(shapes) == 1 or call.known(each) else None
+        for each in (first, other)
+    )
     scaled = two if two is None or factor == 1 else two.then(Operation(call.where, Scale(factor)))
     if one is not None and scaled is not None:
         return added(one, scaled, call.samples, call.where)
     stream = one or scaled
     assert stream is not None
-    shifts = torch.as_tensor(first, dtype=torch.float64) if one is None else factor * torch.as_tensor(other)
+    shifts = (
+        torch.as_tensor(first, dtype=torch.float64)
+        if one is None
+        else factor * torch.as_tensor(other)
+    )
     nothing = shifts.numel() == 1 and not shifts.any()
     return stream if nothing else _with_numbers(call, stream, shifts, Shift)
 
 
-def _with_numbers(call: Call, stream: Stream, numbers: Tensor, kind: type[Scale] | type[Shift]) -> Stream:
-    """The stream behind numbers that scale or shift it: one, or one for each neuron, which steps may differ in."""
+def _with_numbers(
+    call: Call, stream: Stream, numbers: Tensor, kind: type[Scale] | type[Shift]
+) -> Stream:
+    """The stream behind numbers that scale or shift it: one, or one for each neuron, which steps
+    may differ in.
+    """
     if numbers.numel() == 1:
         return stream.then(Operation(call.where, kind(numbers.item())))
-    where, values = (each.detach().expand(call.result.shape) for each in (stream.where, numbers.double()))
+    where, values = (
+        each.detach().expand(call.result.shape) for each in (stream.where, numbers.double())
+    )
     of_step = call.samples * stream.size
     for axis in range(where.ndim):
         if stream.static and unchanging(where, axis) and not unchanging(values, axis):
@@ -511,7 +631,8 @@ def _with_numbers(call: Call, stream: Stream, numbers: Tensor, kind: type[Scale]
     alike = where.min() >= 0 and (table[steps, neurons] == values).all()
     need(alike, "with numbers that differ between samples")
     at: dict[int, tuple[Operation, ...]] = {
-        step: (Operation(call.where, kind(_numbers(table[step]))),) for step in steps_present(where, of_step)
+        step: (Operation(call.where, kind(_numbers(table[step]))),)
+        for step in steps_present(where, of_step)
     }
     first, *others = at.values()
     same = all(each == first for each in others)
@@ -526,7 +647,9 @@ def _numbers(of_neurons: Tensor) -> float | tuple[float, ...]:
 
 
 def _reduced(call: Call) -> Stream:
-    """A sum or mean: over steps, or over neurons of each sample and step, such as the rows and columns of maps."""
+    """A sum or mean: over steps, or over neurons of each sample and step, such as the rows and
+    columns of maps.
+    """
     stream, ndim, axes = call.streams[0], call.args[0].ndim, call.argument(1, "dim", "axis")
     need(axes is not None, "over everything")
     dims = sorted(axis % ndim for axis in ((axes,) if isinstance(axes, int) else axes))
@@ -535,7 +658,9 @@ def _reduced(call: Call) -> Stream:
         window = tuple(call.args[0].shape[-2:])
         operation = Operation(call.where, Pool("average", Windows(window, window)))
         return through(stream, operation, call.args[0], call.result)
-    places = stream.rearranged(stream.where.movedim(dims, list(range(len(dims)))).flatten(0, len(dims) - 1))
+    places = stream.rearranged(
+        stream.where.movedim(dims, list(range(len(dims)))).flatten(0, len(dims) - 1)
+    )
     if len(places.where) == 1:  # of one number it is the number, whatever the axis stands for
         return stream.rearranged(places.where.reshape(call.result.shape), call.where)
     within, steps = places.within(call.samples), places.steps(call.samples).flatten(1)
@@ -543,7 +668,9 @@ def _reduced(call: Call) -> Stream:
     over_time = bool((within == within[0]).all()) and bool((steps == steps[:, :1]).all())
     if stream.static or stream.summed or not over_time or len(summed) < len(steps):
         return _grouped(call, places)
-    total = replace(stream, where=within[0].reshape(call.result.shape), path=stream.path + SUM, summed=summed)
+    total = replace(
+        stream, where=within[0].reshape(call.result.shape), path=stream.path + SUM, summed=summed
+    )
     return total.then(Operation(call.where, Scale(1 / len(summed)))) if mean else total
 
 
@@ -554,8 +681,14 @@ def _grouped(call: Call, places: Stream) -> Stream:
     groups = (places.where % size).flatten(1)[:, order]
     samples, counts = rows.unique(return_counts=True)
     count = int(counts[0])
-    alike = bool((counts == count).all() and (places.where // size == places.where[:1] // size).all())
-    alike = alike and samples[0] >= 0 and bool((groups == groups[:, :count].repeat(1, len(samples))).all())
+    alike = bool(
+        (counts == count).all() and (places.where // size == places.where[:1] // size).all()
+    )
+    alike = (
+        alike
+        and samples[0] >= 0
+        and bool((groups == groups[:, :count].repeat(1, len(samples))).all())
+    )
     need(alike, "over samples, or over steps and neurons at once")
     where = torch.empty_like(rows)
     where[order] = rows * count + torch.arange(count, device=rows.device).repeat(len(samples))
@@ -566,7 +699,9 @@ def _grouped(call: Call, places: Stream) -> Stream:
 
 
 def _sums(groups: Tensor, size: int, kind: Literal["average", "sum"]) -> list[Any]:
-    """Sums or means of the neurons in each column, ascending: over all places, over channels, or over any others."""
+    """Sums or means of the neurons in each column, ascending: over all places, over channels, or
+    over any others.
+    """
     added, count = groups.shape
     numbers = torch.arange(max(size, count), device=groups.device)
     step = int(groups[1, 0] - groups[0, 0])
@@ -576,7 +711,11 @@ def _sums(groups: Tensor, size: int, kind: Literal["average", "sum"]) -> list[An
         whole = torch.equal(groups[0], added * numbers[: size // added])
         return [*([] if whole else [Order(tuple(groups.T.flatten().tolist()))]), Total(kind, added)]
     part = 1 / added if kind == "average" else 1.0
-    if step > 1 and size % step == count % step == 0 and not ((groups - numbers[:count]) % step).any():
+    if (
+        step > 1
+        and size % step == count % step == 0
+        and not ((groups - numbers[:count]) % step).any()
+    ):
         channels = (groups // step).view(added, -1, step)
         if (channels == channels[..., :1]).all():
             weight = torch.zeros(count // step, size // step, device=groups.device)
@@ -590,8 +729,20 @@ POOLS = (
     *("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_max_pool2d"),
 )
 SIDES = ("kernel_size", "stride", "padding")
-PROBABILITIES = {"softmax": nn.Softmax(-1), "log_softmax": nn.LogSoftmax(-1)}  # modules are equal to themselves alone
-INDEPENDENT = ("zeros_like", "ones_like", "empty_like", "full_like", "new_zeros", "new_ones", "new_empty", "new_full")
+PROBABILITIES = {
+    "softmax": nn.Softmax(-1),
+    "log_softmax": nn.LogSoftmax(-1),
+}  # modules are equal to themselves alone
+INDEPENDENT = (
+    "zeros_like",
+    "ones_like",
+    "empty_like",
+    "full_like",
+    "new_zeros",
+    "new_ones",
+    "new_empty",
+    "new_full",
+)
 COPIES = ("to", "float", "type", "type_as", "contiguous", "clone", "detach", "cpu", "cuda")
 MOVES = (
     *("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "expand", "repeat"),
@@ -603,8 +754,31 @@ MOVES = (
 PERMUTATIONS = ("permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "mT")
 MULTIPLICATIONS = ("matmul", "bmm", "einsum", "mul", "mul_", "div", "div_", "true_divide")
 NONLINEAR = (
-    *("softmax", "log_softmax", "layer_norm", "group_norm", "rms_norm", "gelu", "silu", "sigmoid", "tanh", "relu"),
-    *("leaky_relu", "elu", "exp", "pow", "square", "abs", "hardtanh", "hardsigmoid", "relu_", "sigmoid_", "silu_"),
+    *(
+        "softmax",
+        "log_softmax",
+        "layer_norm",
+        "group_norm",
+        "rms_norm",
+        "gelu",
+        "silu",
+        "sigmoid",
+        "tanh",
+        "relu",
+    ),
+    *(
+        "leaky_relu",
+        "elu",
+        "exp",
+        "pow",
+        "square",
+        "abs",
+        "hardtanh",
+        "hardsigmoid",
+        "relu_",
+        "sigmoid_",
+        "silu_",
+    ),
 )
 NOT_LINEAR = "which is not linear"
 OVERWRITTEN = "which overwrites it"
@@ -613,13 +787,24 @@ HANDLERS: dict[tuple[str, ...], Callable[[Call], Followed | Gate | list[Stream]]
     COPIES: lambda call: call.streams[0],
     MOVES: _moved,
     ("__setitem__",): _assigned,
-    ("dropout", "dropout1d", "dropout2d", "feature_dropout", "alpha_dropout", "feature_alpha_dropout"): _dropout,
+    (
+        "dropout",
+        "dropout1d",
+        "dropout2d",
+        "feature_dropout",
+        "alpha_dropout",
+        "feature_alpha_dropout",
+    ): _dropout,
     POOLS: _pooled,
     ("pad",): _padded,
     ("clamp", "clamp_", "clip", "clip_", "hardtanh"): _limited,
     ("linear", "conv1d", "conv2d"): _weighted,
-    ("neg", "neg_", "negative"): lambda call: call.streams[0].then(Operation(call.where, Scale(-1.0))),
-    ("softmax", "log_softmax"): lambda call: call.streams[0].then(Operation(call.where, PROBABILITIES[call.name])),
+    ("neg", "neg_", "negative"): lambda call: call.streams[0].then(
+        Operation(call.where, Scale(-1.0))
+    ),
+    ("softmax", "log_softmax"): lambda call: call.streams[0].then(
+        Operation(call.where, PROBABILITIES[call.name])
+    ),
     ("matmul", "bmm", "einsum"): _multiplied,
     ("mul", "mul_", "div", "div_", "true_divide"): _scaled,
     ("add", "add_", "sub", "sub_", "rsub", "__rsub__"): _added,

@@ -42,16 +42,22 @@ class Imported:
 
     network: Network  # the network
     layers: tuple[FollowedLayer, ...]  # the model's neurons, one for each layer of the network
-    neurons: tuple[Neuron, ...]  # their equations, driven by the currents that drive them in the model
+    neurons: tuple[
+        Neuron, ...
+    ]  # their equations, driven by the currents that drive them in the model
     gains: tuple[NDArray[np.float64], ...]  # (1, C) of each, which multiply these currents
     shifts: tuple[int, ...]  # by how many steps the bits of each layer stand later in the network
-    probabilities: nn.Module  # the function that the model's answer has passed through at last, such as a softmax
+    probabilities: (
+        nn.Module
+    )  # the function that the model's answer has passed through at last, such as a softmax
 
 
 def model_bits(
     network: Network, layers: Sequence[FollowedLayer], shifts: Sequence[int], example: Example
 ) -> dict[str, NDArray[Any]]:
-    """The example, and a model's bits in the network's steps, by layer: (T, B, C, H, W), with silence around."""
+    """The example, and a model's bits in the network's steps, by layer: (T, B, C, H, W), with
+    silence around.
+    """
     given = {INPUT: example.encoded(network.timesteps)}
     for number, (layer, shift) in enumerate(zip(layers, shifts, strict=True)):
         shape = example.samples, *network.shapes[number + 1]
@@ -66,7 +72,10 @@ def assemble(model: nn.Module, followed: FollowedModel, example: Example) -> Imp
     """The network that a followed model is."""
     rectified = example.encoder == "image"
     followed = followed if rectified else _with_maximum(followed)
-    units = [_unit(model, layer) for layer in _reached(followed, "ReLU" if rectified else "neurons that fire")]
+    units = [
+        _unit(model, layer)
+        for layer in _reached(followed, "ReLU" if rectified else "neurons that fire")
+    ]
     path, probabilities = emitted_answer(bare(followed.answer.path), over=rectified)
     if rectified:
         units = _named_apart(_pooled_before(units, path))
@@ -101,7 +110,10 @@ def _reached(followed: FollowedModel, expected: str) -> list[FollowedLayer]:
         reached |= names
     if not reached:
         last = followed.answer.path.last
-        raise NetworkError(f"the model's output comes from {last}, with nothing in between, expected {expected} there")
+        raise NetworkError(
+            f"the model's output comes from {last}, with nothing in between, expected {expected} "
+            "there"
+        )
     return [layer for name, layer in followed.layers.items() if name in reached]
 
 
@@ -114,17 +126,27 @@ def _unit(model: nn.Module, layer: FollowedLayer) -> Unit:
     path = emitted(bare(layer.path)) + gain
     if about.begins:  # as a bias at the first step
         path += Operation(layer.label, Shift(np.array([[about.begins], [0.0]])))
-    return Unit(layer.name, layer.label, name, about.neuron, (path,), layer.shape, int(about.delayed))
+    return Unit(
+        layer.name, layer.label, name, about.neuron, (path,), layer.shape, int(about.delayed)
+    )
 
 
 def _pooled_before(units: Sequence[Unit], answer: Path) -> list[Unit]:
-    """Units with a pooling in front of ReLU that nothing else reads, since max(ReLU(i)) = ReLU(max(i))."""
-    readers = Counter(str(leaf.source) for path in (answer, *(unit.paths[0] for unit in units)) for leaf in path.leaves)
+    """Units with a pooling in front of ReLU that nothing else reads, since max(ReLU(i)) =
+    ReLU(max(i)).
+    """
+    readers = Counter(
+        str(leaf.source)
+        for path in (answer, *(unit.paths[0] for unit in units))
+        for leaf in path.leaves
+    )
     found: dict[str, Unit] = {}
     for unit in units:
         (path,) = unit.paths
         before = found.get(path.source) if isinstance(path.source, str) else None
-        pools = unit.neuron is MAXIMUM and len(path.operations) == 3  # an identity, the pooling and a gain, no more
+        pools = (
+            unit.neuron is MAXIMUM and len(path.operations) == 3
+        )  # an identity, the pooling and a gain, no more
         if before and pools and readers[before.name] == 1 and _convolved(before):
             (drives,), (_, pool, _) = found.pop(before.name).paths, path.operations
             unit = replace(before, name=unit.name, paths=(drives + pool,), shape=unit.shape)
@@ -133,16 +155,22 @@ def _pooled_before(units: Sequence[Unit], answer: Path) -> list[Unit]:
 
 
 def _convolved(unit: Unit) -> bool:
-    """True if one convolution drives a unit, with gains and shifts behind it, so that its currents can be pooled."""
+    """True if one convolution drives a unit, with gains and shifts behind it, so that its currents
+    can be pooled.
+    """
     path = unit.paths[0]
-    *_, last = [number for number, each in enumerate(path.operations) if isinstance(each.what, Conv)] or [-1]
+    *_, last = [
+        number for number, each in enumerate(path.operations) if isinstance(each.what, Conv)
+    ] or [-1]
     behind = path.operations[last + 1 :]
     alone = last >= 0 and not isinstance(path.source, Junction)
     return alone and all(isinstance(each.what, (Scale, Shift)) for each in behind)
 
 
 def _named_apart(units: Sequence[Unit]) -> list[Unit]:
-    """Units whose layers have names of their own, numbered where several places of a model give the same."""
+    """Units whose layers have names of their own, numbered where several places of a model give the
+    same.
+    """
     taken: set[str] = set()
     found = []
     for unit in units:
@@ -155,7 +183,9 @@ def _named_apart(units: Sequence[Unit]) -> list[Unit]:
 
 
 def _with_maximum(followed: FollowedModel) -> FollowedModel:
-    """A model whose answer comes from a maximum pooling of spikes, with neurons of their own for it."""
+    """A model whose answer comes from a maximum pooling of spikes, with neurons of their own for
+    it.
+    """
     path = followed.answer.path
     pool = path.operations[0].what if path.operations else None
     source = followed.layers.get(str(path.source))
@@ -174,16 +204,25 @@ def _with_maximum(followed: FollowedModel) -> FollowedModel:
 
 
 def _made(unit: Unit, built: Built, followed: FollowedModel, shape: Shape) -> FollowedLayer:
-    """Neurons that the model does not have: those that repeat spikes for the answer, or fire at every step."""
+    """Neurons that the model does not have: those that repeat spikes for the answer, or fire at
+    every step.
+    """
     if unit.name == ANSWER:
-        spikes = torch.cat([_late(followed.layers[each.layer], each.longest) for each in built.answer.sources], dim=2)
+        spikes = torch.cat(
+            [_late(followed.layers[each.layer], each.longest) for each in built.answer.sources],
+            dim=2,
+        )
     else:
         some = next(iter(followed.layers.values())).spikes
         spikes = torch.ones_like(some[:, :, :1]).repeat(1, 1, shape[1] * shape[2])
-    return FollowedLayer(unit.name, unit.where, SpikingModule(REPEATING), unit.paths[0], shape, spikes, None)
+    return FollowedLayer(
+        unit.name, unit.where, SpikingModule(REPEATING), unit.paths[0], shape, spikes, None
+    )
 
 
 def _late(layer: FollowedLayer, delay: int) -> Tensor:
     """(T, B, N) of so many steps before; a library's own delay is in them."""
     late = delay - layer.about.delayed
-    return torch.cat([torch.zeros_like(layer.spikes[:late]), layer.spikes[: len(layer.spikes) - late]])
+    return torch.cat(
+        [torch.zeros_like(layer.spikes[:late]), layer.spikes[: len(layer.spikes) - late]]
+    )

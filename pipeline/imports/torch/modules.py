@@ -1,4 +1,6 @@
-"""Modules of torch and of libraries: which are neurons, and which operations of the road the others are."""
+"""Modules of torch and of libraries: which are neurons, and which operations of the road the others
+are.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,13 @@ from torch import Tensor, nn
 
 from spikesam.backends.network import LIF, NetworkError, ReLU, Windows
 from spikesam.pipeline.imports.libraries.known import LIBRARIES
-from spikesam.pipeline.imports.libraries.library import Describe, SpikingModule, Takes, number, recognised
+from spikesam.pipeline.imports.libraries.library import (
+    Describe,
+    SpikingModule,
+    Takes,
+    number,
+    recognised,
+)
 from spikesam.pipeline.imports.road import kernels
 from spikesam.pipeline.imports.road.operations import (
     ByStep,
@@ -35,11 +43,15 @@ from spikesam.pipeline.imports.road.operations import (
 from spikesam.pipeline.imports.torch.functions import of_rows, through
 from spikesam.pipeline.imports.torch.stream import Followed, JumbledError, Lost, Stream, mapped
 
-OwnNeurons = LIF | tuple[LIF, Any]  # what an author's neurons are; with a gain, by which they multiply currents
+OwnNeurons = (
+    LIF | tuple[LIF, Any]
+)  # what an author's neurons are; with a gain, by which they multiply currents
 
 
 class NeuronModules:
-    """The modules of a model that are neurons; `given` are the caller's own, by name or class of a module."""
+    """The modules of a model that are neurons; `given` are the caller's own, by name or class of a
+    module.
+    """
 
     def __init__(
         self,
@@ -48,11 +60,16 @@ class NeuronModules:
         rectified: bool = False,
     ) -> None:
         self.rectified = rectified
-        self.given = {key: each if isinstance(each, tuple) else (each, 1.0) for key, each in (given or {}).items()}
+        self.given = {
+            key: each if isinstance(each, tuple) else (each, 1.0)
+            for key, each in (given or {}).items()
+        }
         self.takes = takes
 
     def check(self, model: nn.Module) -> None:
-        """Refuse equations of the caller's that are none, or of modules that the model does not have."""
+        """Refuse equations of the caller's that are none, or of modules that the model does not
+        have.
+        """
         if self.rectified and (spiking := next(self.of("", model), None)):
             name, module = spiking
             raise NetworkError(
@@ -63,14 +80,20 @@ class NeuronModules:
         for key, given in self.given.items():
             if len(given) != 2 or not isinstance(given[0], LIF):
                 raise NetworkError(
-                    f"neurons: got {type(given[0]).__name__} for {key!r}, expected LIF(…), or (LIF(…), gain)"
+                    f"neurons: got {type(given[0]).__name__} for {key!r}, expected LIF(…), or "
+                    "(LIF(…), gain)"
                 )
             if not any(_stands_for(key, name, module) for name, module in modules.items()):
                 names = ", ".join(filter(None, modules))
-                raise NetworkError(f"neurons: got {key!r}, expected the name or the class of a module, such as {names}")
+                raise NetworkError(
+                    f"neurons: got {key!r}, expected the name or the class of a module, such as "
+                    f"{names}"
+                )
 
     def describes(self, name: str, module: nn.Module) -> bool:
-        """True if a module is neurons, or something that stands for neurons that cannot be imported."""
+        """True if a module is neurons, or something that stands for neurons that cannot be
+        imported.
+        """
         return self._given(name, module) is not None or _equation(module) is not None
 
     def of(self, name: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -92,7 +115,9 @@ class NeuronModules:
         return describe(module, label(name, module))
 
     def states(self, name: str, module: nn.Module) -> dict[str, Any]:
-        """Copies of the numbers that a module of neurons may keep from one call to the next, by their attribute."""
+        """Copies of the numbers that a module of neurons may keep from one call to the next, by
+        their attribute.
+        """
         library = next((each for each in LIBRARIES.values() if each.equation(module)), None)
         values = {**vars(module), **module._buffers}
         if library is not None and self._given(name, module) is None:
@@ -101,7 +126,9 @@ class NeuronModules:
         return {state: copy for state, copy in copies.items() if copy is not None}
 
     def _given(self, name: str, module: nn.Module) -> tuple[LIF, Any] | None:
-        return next((neuron for key, neuron in self.given.items() if _stands_for(key, name, module)), None)
+        return next(
+            (neuron for key, neuron in self.given.items() if _stands_for(key, name, module)), None
+        )
 
 
 def _stands_for(key: str | type, name: str, module: nn.Module) -> bool:
@@ -132,15 +159,21 @@ def axes_of(module: nn.Module) -> int | None:
 
 
 def _row(module: nn.Module) -> tuple[int | None, Emit] | None:
-    return next(filter(None, (recognised(module, library, rows) for library, rows in MODULES.items())), None)
+    return next(
+        filter(None, (recognised(module, library, rows) for library, rows in MODULES.items())), None
+    )
 
 
 def stream_behind(operation: Operation, stream: Stream, given: Tensor, output: Tensor) -> Followed:
     """The stream behind a module that is followed as a whole."""
     axes = axes_of(operation.what)
-    if type(operation.what).__name__ == "VotingLayer":  # classes that are the mean of some neurons each
+    if (
+        type(operation.what).__name__ == "VotingLayer"
+    ):  # classes that are the mean of some neurons each
         size = operation.what.voting_size
-        operation = Operation(operation.where, Linear(np.kron(np.eye(output.shape[-1]), np.full((1, size), 1 / size))))
+        operation = Operation(
+            operation.where, Linear(np.kron(np.eye(output.shape[-1]), np.full((1, size), 1 / size)))
+        )
     if not axes:
         return stream.then(operation)
     if isinstance(operation.what, nn.BatchNorm1d) and output.shape[-1] != stream.size:  # of (C, L)
@@ -153,8 +186,12 @@ def stream_behind(operation: Operation, stream: Stream, given: Tensor, output: T
         return Lost(f"{operation.where}, whose input is not a map (C, H, W) in C-order")
 
 
-def behind_synapse(operation: Operation, stream: Stream, given: Tensor, output: Tensor, takes: Takes | None) -> Stream:
-    """The stream behind synapses that belong to neurons: a linear layer, or those that work on (B, …, T)."""
+def behind_synapse(
+    operation: Operation, stream: Stream, given: Tensor, output: Tensor, takes: Takes | None
+) -> Stream:
+    """The stream behind synapses that belong to neurons: a linear layer, or those that work on (B,
+    …, T).
+    """
     if takes != "B...T":
         return mapped(stream, 1, operation, output.shape[-1], tuple(output.shape))
     moved = stream.rearranged(stream.where.movedim(-1, 1))
@@ -162,7 +199,9 @@ def behind_synapse(operation: Operation, stream: Stream, given: Tensor, output: 
     try:
         behind = mapped(moved, given.ndim - 2, operation, prod(shape[2:]), shape)
     except JumbledError:
-        raise NetworkError(f"{operation.where}: its input is not (B, C, H, W, T) in C-order") from None
+        raise NetworkError(
+            f"{operation.where}: its input is not (B, C, H, W, T) in C-order"
+        ) from None
     return behind.rearranged(behind.where.movedim(1, -1))
 
 
@@ -171,7 +210,9 @@ def label(name: str, module: nn.Module) -> str:
     return f"module {name!r} ({type(module).__name__})"
 
 
-Emit = Callable[[Any, str], Iterable[Any]]  # a module or an operation, and where it is -> operations of the road
+Emit = Callable[
+    [Any, str], Iterable[Any]
+]  # a module or an operation, and where it is -> operations of the road
 
 
 def emitted(path: Path) -> Path:
@@ -183,14 +224,23 @@ def emitted(path: Path) -> Path:
 
 
 def emitted_answer(path: Path, over: bool = False) -> tuple[Path, nn.Module]:
-    """The path of an answer, `over` None of an ANN, and the function, such as a softmax, that it passed last."""
+    """The path of an answer, `over` None of an ANN, and the function, such as a softmax, that it
+    passed last.
+    """
     probabilities: nn.Module = nn.Identity()
     kept: list[Operation] = []
     for operation in path.operations:
         what, where = operation.what, operation.where
-        expect(type(probabilities) is nn.Identity, where, "follows probabilities", "nothing behind them")
+        expect(
+            type(probabilities) is nn.Identity,
+            where,
+            "follows probabilities",
+            "nothing behind them",
+        )
         if isinstance(what, (nn.Softmax, nn.LogSoftmax)):
-            expect(over, where, "is of every step", "of the sum over steps, or of the last membrane")
+            expect(
+                over, where, "is of every step", "of the sum over steps, or of the last membrane"
+            )
             probabilities = what
         elif isinstance(what, SpikingModule):
             kept += (Operation(where, each) for each in _integral(what, where))
@@ -201,7 +251,11 @@ def emitted_answer(path: Path, over: bool = False) -> tuple[Path, nn.Module]:
 
 
 def _all(operations: Iterable[Operation]) -> tuple[Operation, ...]:
-    return tuple(Operation(each.where, what) for each in operations for what in _emitted(each.what, each.where))
+    return tuple(
+        Operation(each.where, what)
+        for each in operations
+        for what in _emitted(each.what, each.where)
+    )
 
 
 def _emitted(what: Any, where: str) -> Iterable[Any]:
@@ -235,7 +289,9 @@ def _linear(module: Any, where: str) -> list[Any]:
 def _conv(conv: Conv, where: str) -> list[Any]:
     """`Conv`, whose weights are torch's; of rows as one of height 1."""
     weight = _array(conv.weight)
-    return [replace(conv, weight=weight if weight.ndim == 4 else weight[:, :, None], bias=_bias(conv))]
+    return [
+        replace(conv, weight=weight if weight.ndim == 4 else weight[:, :, None], bias=_bias(conv))
+    ]
 
 
 def _recurrent_conv(module: Any, where: str) -> list[Any]:
@@ -247,7 +303,12 @@ def _recurrent_conv(module: Any, where: str) -> list[Any]:
 
 def _transposed(module: Any, where: str) -> list[Any]:
     """`ConvTranspose2d` of stride 1: a convolution with the kernel turned round."""
-    expect(module.stride == (1, 1), where, f"has stride={module.stride}", "1: maps are not made larger here")
+    expect(
+        module.stride == (1, 1),
+        where,
+        f"has stride={module.stride}",
+        "1: maps are not made larger here",
+    )
     kernel = _array(module.weight)
     grouped = kernel.reshape(module.groups, -1, *kernel.shape[1:]).swapaxes(1, 2)
     turned = grouped.reshape(-1, *grouped.shape[2:])[:, :, ::-1, ::-1]
@@ -260,7 +321,9 @@ def _transposed(module: Any, where: str) -> list[Any]:
 
 
 def _total(module: Any, where: str) -> list[Any]:
-    """`LPPool2d` with norm_type 1, such as sinabs' `SumPool2d`: the average of windows times their size."""
+    """`LPPool2d` with norm_type 1, such as sinabs' `SumPool2d`: the average of windows times their
+    size.
+    """
     expect(module.norm_type == 1, where, f"has norm_type={module.norm_type}", "1: a sum")
     expect(not module.ceil_mode, where, "has ceil_mode=True", "False")
     window = of_rows(module.kernel_size, 2, 1)
@@ -269,8 +332,12 @@ def _total(module: Any, where: str) -> list[Any]:
 
 
 def _normalised(module: Any, where: str) -> list[Any]:
-    """`BatchNorm1d` and `BatchNorm2d` in evaluation, and SpikingJelly's that depend on the threshold."""
-    expect(module.running_var is not None, where, "has track_running_stats=False", "running statistics")
+    """`BatchNorm1d` and `BatchNorm2d` in evaluation, and SpikingJelly's that depend on the
+    threshold.
+    """
+    expect(
+        module.running_var is not None, where, "has track_running_stats=False", "running statistics"
+    )
     gain = 1 / np.sqrt(np.atleast_1d(number(module.running_var)) + module.eps)
     shift = -number(module.running_mean) * gain
     if module.affine:
@@ -279,21 +346,40 @@ def _normalised(module: Any, where: str) -> list[Any]:
 
 
 def _effective(module: Any, where: str) -> list[Any]:
-    return [*_normalised(module, where), Scale(np.reshape(number(module.scale), (-1, 1)))]  # of each step
+    return [
+        *_normalised(module, where),
+        Scale(np.reshape(number(module.scale), (-1, 1))),
+    ]  # of each step
 
 
 def _voltage_scaled(module: Any, where: str) -> list[Any]:
-    """SpikingJelly's `VoltageScaler` and `ChannelVoltageScaler`, which its converted networks have around neurons."""
+    """SpikingJelly's `VoltageScaler` and `ChannelVoltageScaler`, which its converted networks have
+    around neurons.
+    """
     scale = number(module.scale)
     fits = np.ndim(scale) == 0 or module.channel_dim == 1
-    expect(fits, where, f"has {np.size(scale)} scales along axis {getattr(module, 'channel_dim', 1)}", "axis 1")
+    expect(
+        fits,
+        where,
+        f"has {np.size(scale)} scales along axis {getattr(module, 'channel_dim', 1)}",
+        "axis 1",
+    )
     return [Scale(scale)]
 
 
 def _lava_conv(module: Any, where: str, pool: bool = False) -> list[Any]:
     """lava-dl's `synapse.Conv`, and its `Pool`, a sum: a convolution of each channel with itself."""
     weight, around = _lava_weight(module), kernels.around(module.padding[:2], ())
-    return [Conv(weight, None, module.stride[:2], around, module.dilation[:2], 0 if pool else module.groups)]
+    return [
+        Conv(
+            weight,
+            None,
+            module.stride[:2],
+            around,
+            module.dilation[:2],
+            0 if pool else module.groups,
+        )
+    ]
 
 
 def _lava_dense(module: Any, where: str) -> list[Any]:
@@ -312,9 +398,19 @@ def _integral(about: SpikingModule, where: str) -> list[Any]:
     """The readout that a module of neurons is whose membranes are the answer."""
     neuron = about.neuron
     if isinstance(neuron, LIF):
-        expect(not np.any(neuron.synaptic_leak), where, "answers with membranes of a synaptic current", "spikes")
+        expect(
+            not np.any(neuron.synaptic_leak),
+            where,
+            "answers with membranes of a synaptic current",
+            "spikes",
+        )
         none = neuron.reset == "subtract" and not np.any(neuron.subtracted)
-        expect(none, where, "answers with membranes that are reset", "spikes, or membranes without a reset")
+        expect(
+            none,
+            where,
+            "answers with membranes that are reset",
+            "spikes, or membranes without a reset",
+        )
     assert not isinstance(neuron, ReLU)
     leak = np.unique(neuron.leak)
     expect(len(leak) == 1, where, "has a leak for each class", "one leak")
@@ -322,9 +418,10 @@ def _integral(about: SpikingModule, where: str) -> list[Any]:
 
 
 AT_THE_END = _refused("stands between neurons, expected at the end")
-# Modules that are followed as a whole have a number: how many axes of a sample each works on, all three of a map
-# (C, H, W), the last one alone, or none of them, as it treats each number alike. The functions inside of others are
-# followed, but synapses and recurrent weights of neurons, and what stands behind the answer.
+# Modules that are followed as a whole have a number: how many axes of a sample each works on, all
+# three of a map (C, H, W), the last one alone, or none of them, as it treats each number alike. The
+# functions inside of others are followed, but synapses and recurrent weights of neurons, and what
+# stands behind the answer.
 MODULES: dict[str, dict[str, tuple[int | None, Emit]]] = {
     "spikingjelly": {
         "VoltageScaler": (0, _voltage_scaled),
@@ -335,7 +432,9 @@ MODULES: dict[str, dict[str, tuple[int | None, Emit]]] = {
         "TemporalEffectiveBatchNorm2d": (3, _effective),
         "VotingLayer": (1, _linear),  # see stream_behind
     },
-    "snntorch": {"RecurrentOneToOne": (None, lambda module, where: [Scale(np.ravel(number(module.V)))])},
+    "snntorch": {
+        "RecurrentOneToOne": (None, lambda module, where: [Scale(np.ravel(number(module.V)))])
+    },
     "torch": {
         "Conv2d": (None, _recurrent_conv),
         "ConvTranspose2d": (3, _transposed),
@@ -346,13 +445,21 @@ MODULES: dict[str, dict[str, tuple[int | None, Emit]]] = {
         "Softmax": (None, AT_THE_END),
         "LogSoftmax": (None, AT_THE_END),
     },
-    "lava": {"Conv": (None, _lava_conv), "Dense": (None, _lava_dense), "Pool": (None, partial(_lava_conv, pool=True))},
+    "lava": {
+        "Conv": (None, _lava_conv),
+        "Dense": (None, _lava_dense),
+        "Pool": (None, partial(_lava_conv, pool=True)),
+    },
 }
-MEMBRANES = "its membranes drive other layers, expected its spikes; membranes can only be the answer"
+MEMBRANES = (
+    "its membranes drive other layers, expected its spikes; membranes can only be the answer"
+)
 OPERATIONS: dict[type, Emit] = {  # whose weights are torch's; others are as they are
     Conv: _conv,
     Linear: _linear,
-    ByStep: lambda steps, where: [ByStep({step: _all(operations) for step, operations in steps.at.items()})],
+    ByStep: lambda steps, where: [
+        ByStep({step: _all(operations) for step, operations in steps.at.items()})
+    ],
     Mix: lambda mix, where: [replace(mix, weight=_array(mix.weight), bias=_bias(mix))],
     SpikingModule: _refused(MEMBRANES),
 }

@@ -10,8 +10,24 @@ import torch
 from torch import Tensor
 
 from spikesam.backends.network import LIF
-from spikesam.pipeline.imports.road.operations import NOTHING, Junction, Operation, Order, Path, Repeat, Scale, Shift
-from spikesam.pipeline.imports.torch.stream import LostError, Product, Stream, at_one_time, bare, need
+from spikesam.pipeline.imports.road.operations import (
+    NOTHING,
+    Junction,
+    Operation,
+    Order,
+    Path,
+    Repeat,
+    Scale,
+    Shift,
+)
+from spikesam.pipeline.imports.torch.stream import (
+    LostError,
+    Product,
+    Stream,
+    at_one_time,
+    bare,
+    need,
+)
 
 THIRD = "expected spikes of 0 and 1, or 1 less them"
 _numbers = count()
@@ -45,20 +61,29 @@ def _bits(stream: Stream, sums: bool = False) -> _Bits:
     alone = isinstance(path.source, str) or (sums and not shift)
     fired = alone and _spikes(replace(path, operations=())) and not stream.summed
     need(fired, f"a product with a sum of {names}, {THIRD}")
-    need(gain and (not shift or gain == -shift), f"a product with {gain:g} · s + {shift:g} of {names}, {THIRD}")
+    need(
+        gain and (not shift or gain == -shift),
+        f"a product with {gain:g} · s + {shift:g} of {names}, {THIRD}",
+    )
     return _Bits(replace(path, operations=tuple(kept)), shift != 0, shift or gain)
 
 
 def _spikes(path: Path) -> bool:
     """True of spikes, and of sums of them."""
     if isinstance(path.source, Junction):
-        return path.source.kind == "sum" and not path.operations and all(map(_spikes, path.source.branches))
+        return (
+            path.source.kind == "sum"
+            and not path.operations
+            and all(map(_spikes, path.source.branches))
+        )
     return path.source != NOTHING and path.sign == 1 and not path.operations
 
 
 @dataclass(frozen=True, eq=False)
 class Gate:
-    """Neurons that fire where a product of two streams is not 0; the stream is that product, times `factor`."""
+    """Neurons that fire where a product of two streams is not 0; the stream is that product, times
+    `factor`.
+    """
 
     stream: Stream
     neuron: LIF
@@ -83,13 +108,22 @@ def gate(one: Stream, two: Stream, result: Tensor, samples: int, where: str) -> 
     base = 0 if len(chosen[0]) >= len(chosen[1]) else 1
     own, size = chosen[base], len(chosen[base])
     row = steps * samples + rows[0]
-    need(result.numel() == row.unique().numel() * size, "a product in which no factor has all neurons once")
+    need(
+        result.numel() == row.unique().numel() * size,
+        "a product in which no factor has all neurons once",
+    )
     ranks = torch.searchsorted(own, numbers[base].contiguous())
     other = torch.empty(size, dtype=torch.int64, device=own.device)
     other[ranks.flatten()] = numbers[1 - base].flatten()
-    need(torch.equal(other[ranks], numbers[1 - base]), "a product in an order that differs from sample to sample")
+    need(
+        torch.equal(other[ranks], numbers[1 - base]),
+        "a product in an order that differs from sample to sample",
+    )
     less = Operation(where, Scale(-1.0))
-    paths = [path + less if each.negated else path for path, each in zip(latest, (first, second), strict=True)]
+    paths = [
+        path + less if each.negated else path
+        for path, each in zip(latest, (first, second), strict=True)
+    ]
     if size != wide[base].size:
         paths[base] += Operation(where, Order(tuple(own.tolist())))
     if not torch.equal(other, torch.arange(wide[1 - base].size, device=other.device)):
@@ -97,7 +131,9 @@ def gate(one: Stream, two: Stream, result: Tensor, samples: int, where: str) -> 
     negated = first.negated or second.negated
     junction = Junction(where, "gate", (paths[base], paths[1 - base]))
     stream = Stream(row * size + ranks, size, Path(junction, lag=None))
-    return Gate(stream, LIF(0.0, 0.5 if negated else 1.5, reset="zero"), first.factor * second.factor)
+    return Gate(
+        stream, LIF(0.0, 0.5 if negated else 1.5, reset="zero"), first.factor * second.factor
+    )
 
 
 Factor = Stream | Product
@@ -105,7 +141,9 @@ Axes = list[tuple[int, ...]]
 
 
 def matrices(factors: Sequence[Factor], ndims: Sequence[int]) -> Axes | None:
-    """The axes of two factors of a product of matrices, and of the product, numbered; None of other shapes."""
+    """The axes of two factors of a product of matrices, and of the product, numbered; None of other
+    shapes.
+    """
     if len(factors) != 2 or ndims[0] != ndims[1] or ndims[0] < 2:
         return None
     one, two = factors
@@ -113,21 +151,31 @@ def matrices(factors: Sequence[Factor], ndims: Sequence[int]) -> Axes | None:
         right = two.axes
         left = (*right[:-2], next(_numbers), right[-2])
     else:
-        left = one.axes if isinstance(one, Product) else tuple(next(_numbers) for _ in range(ndims[0]))
+        left = (
+            one.axes if isinstance(one, Product) else tuple(next(_numbers) for _ in range(ndims[0]))
+        )
         right = (*left[:-2], left[-1], next(_numbers))
     return [left, right, (*left[:-1], right[-1])]
 
 
 def multiplied(
-    factors: Sequence[Factor], axes: Sequence[tuple[int, ...]], result: Sequence[int], samples: int, where: str
+    factors: Sequence[Factor],
+    axes: Sequence[tuple[int, ...]],
+    result: Sequence[int],
+    samples: int,
+    where: str,
 ) -> Stream | Product:
-    """Streams and products, whose axes are numbered, multiplied and summed over the axes that the result has not."""
+    """Streams and products, whose axes are numbered, multiplied and summed over the axes that the
+    result has not.
+    """
     streams: list[tuple[Stream, tuple[int, ...]]] = []
     factor = 1.0
     for each, names in zip(factors, axes, strict=True):
         if isinstance(each, Product):
             renamed = dict(zip(each.axes, names, strict=True))
-            streams += [(stream, tuple(renamed.get(a, a) for a in own)) for stream, own in each.streams]
+            streams += [
+                (stream, tuple(renamed.get(a, a) for a in own)) for stream, own in each.streams
+            ]
             factor *= each.factor
         else:
             streams.append((each, names))
@@ -139,7 +187,10 @@ def multiplied(
 
 
 def _attention(
-    streams: Sequence[tuple[Stream, tuple[int, ...]]], result: tuple[int, ...], samples: int, where: str
+    streams: Sequence[tuple[Stream, tuple[int, ...]]],
+    result: tuple[int, ...],
+    samples: int,
+    where: str,
 ) -> Stream:
     """Q · kᵀ · v: k shares an axis with each of the others, channels with q, and tokens with v."""
     shared = set.intersection(*(set(axes) for _, axes in streams))
@@ -153,7 +204,12 @@ def _attention(
     for (query, of_query), (value, of_value) in (others, others[::-1]):
         alone = [
             {*axes} & {*more} - shared
-            for axes, more in ((of_query, of_key), (of_value, of_key), (of_query, result), (of_value, result))
+            for axes, more in (
+                (of_query, of_key),
+                (of_value, of_key),
+                (of_query, result),
+                (of_value, result),
+            )
         ]
         need(all(len(axes) == 1 for axes in alone), other)
         channel, token, asked, given = (axes.pop() for axes in alone)
@@ -184,10 +240,14 @@ class _Tokens:
     tokens: int
 
 
-def _tokens(stream: Stream, axes: tuple[int, ...], batch: list[int], channel: int, token: int) -> _Tokens:
+def _tokens(
+    stream: Stream, axes: tuple[int, ...], batch: list[int], channel: int, token: int
+) -> _Tokens:
     bits, last = _bits(stream, sums=True), stream.path.last
     need(not bits.negated, f"attention to 1 less spikes of {last}, expected spikes")
-    found = f"attention in which {last} has other axes, expected samples, heads, tokens and channels"
+    found = (
+        f"attention in which {last} has other axes, expected samples, heads, tokens and channels"
+    )
     need(sorted(axes) == sorted((*batch, channel, token)), found)
     where = stream.where.permute([axes.index(axis) for axis in (*batch, channel, token)])
     depth, tokens = where.shape[-2:]
@@ -196,7 +256,12 @@ def _tokens(stream: Stream, axes: tuple[int, ...], batch: list[int], channel: in
     heads = (numbers[..., 0, 0] - first) // (depth * tokens)
     places = torch.arange(depth * tokens, device=where.device).view(depth, tokens)
     rows = where[..., 0, 0] // stream.size
-    expected = rows[..., None, None] * stream.size + first + heads[..., None, None] * depth * tokens + places
+    expected = (
+        rows[..., None, None] * stream.size
+        + first
+        + heads[..., None, None] * depth * tokens
+        + places
+    )
     found = f"attention in which the channels of {last} are in another order, expected head by head"
     need(torch.equal(where, expected), found)
     return _Tokens(stream, bits, rows, heads, first, depth, tokens)
@@ -218,13 +283,17 @@ def _joined_heads(
     need(all(torch.equal(one.rows % samples, query.rows % samples) for one in each), unlike)
     size = sizes[2]
     if any(one.first or one.stream.size != own for one, own in zip(each, sizes, strict=True)):
-        packed = [one.first for one in each] == [0, size, 2 * size] and {one.stream.size for one in each} == {3 * size}
+        packed = [one.first for one in each] == [0, size, 2 * size] and {
+            one.stream.size for one in each
+        } == {3 * size}
         names = " and ".join(dict.fromkeys(one.stream.path.last for one in each))
         found = f"attention of some channels of {names}, expected whole layers, or one of all channels of q, k and v"
         need(packed and all(path == paths[0] for path in paths), found)
         paths = paths[:1]
     rows = latest * samples + query.rows % samples
-    places = torch.arange(value.depth * value.tokens, device=rows.device).view(value.depth, value.tokens)
+    places = torch.arange(value.depth * value.tokens, device=rows.device).view(
+        value.depth, value.tokens
+    )
     numbers = (rows * size + query.heads * value.depth * value.tokens)[..., None, None] + places
     order = [axes.index(axis) for axis in result]
     path = Path(Junction(where, "attention", paths, heads), lag=None)
@@ -234,7 +303,9 @@ def _joined_heads(
 
 
 def lettered(equation: str, ndims: Sequence[int]) -> Axes | None:
-    """The axes of the factors of an einsum, and of its result, numbered by their letters; None of other equations."""
+    """The axes of the factors of an einsum, and of its result, numbered by their letters; None of
+    other equations.
+    """
     given, arrow, result = equation.replace(" ", "").partition("->")
     terms = given.split(",")
     once = all(len(set(term)) == len(term) for term in (*terms, result))

@@ -1,4 +1,6 @@
-"""The proof of an import: in float32, model and network fire the same bits on the example and another; or why not."""
+"""The proof of an import: in float32, model and network fire the same bits on the example and
+another; or why not.
+"""
 
 from __future__ import annotations
 
@@ -61,32 +63,46 @@ def prove_up_to_rounding(imported: Imported, example: Example) -> None:
             wrong = ((fired != model) & far).mT.flatten(1).nonzero()
             if len(wrong):
                 sample, neuron = wrong[0].tolist()
-                raise NetworkError(_difference(imported, number, (t - shift, sample, neuron), given, device))
+                raise NetworkError(
+                    _difference(imported, number, (t - shift, sample, neuron), given, device)
+                )
             alone.neurons.spikes.copy_(model)
 
 
-def prove_on_another(model: nn.Module, neurons: NeuronModules, network: Network, example: Example) -> None:
-    """Follow the model on another input, where it must be the network that it was, and fire its bits."""
+def prove_on_another(
+    model: nn.Module, neurons: NeuronModules, network: Network, example: Example
+) -> None:
+    """Follow the model on another input, where it must be the network that it was, and fire its
+    bits.
+    """
     try:
         followed = follow_model(model, example, neurons)
         imported = assemble(model, followed, example)
         if imported.network.sha256 != network.sha256:
             found = f"the model is another network, in {_what_differs(network, imported.network)}"
-            raise NetworkError(f"{found}; expected weights, neurons and connections that do not depend on data")
+            raise NetworkError(
+                f"{found}; expected weights, neurons and connections that do not depend on data"
+            )
         prove_up_to_rounding(imported, example)
         check_answer(imported, followed.answer)
     except NetworkError as error:
-        raise NetworkError(f"on a second input, which is made from the example: {error}") from error.__cause__
+        raise NetworkError(
+            f"on a second input, which is made from the example: {error}"
+        ) from error.__cause__
 
 
 def check_that_all_fire(imported: Imported) -> None:
-    """Refuse an example that proves nothing of a layer; planes of the same neurons have the same currents."""
+    """Refuse an example that proves nothing of a layer; planes of the same neurons have the same
+    currents.
+    """
     firing = {layer.name for layer in imported.layers if layer.spikes.any()}
     for layer in imported.layers:
         if not firing & {layer.name, *layer.about.others}:
             raise NetworkError(
-                f"{layer.label}: none of its neurons fires on the example, so that nothing is proven of it; give an "
-                "example on which every layer fires, such as more samples, more steps or stronger input"
+                f"{layer.label}: none of its neurons fires on the example, so that nothing is "
+                "proven of it; give an "
+                "example on which every layer fires, such as more samples, more steps or stronger "
+                "input"
             )
 
 
@@ -102,24 +118,33 @@ def check_answer(imported: Imported, answer: ModelOutput) -> None:
     error = float((found - expected).abs().max())
     if error > SCORES * max(1.0, float(expected.abs().max())):
         raise NetworkError(
-            f"the model's output: all spikes are the same, but its scores differ by up to {error:.3g} from the "
-            "network's; expected the sum or mean over steps of spikes or currents, or the last membrane"
+            "the model's output: all spikes are the same, but its scores differ by up to "
+            f"{error:.3g} from the "
+            "network's; expected the sum or mean over steps of spikes or currents, or the last "
+            "membrane"
         )
 
 
-def warn_of_dropped(followed: FollowedModel, imported: Imported, where: str, stacklevel: int) -> None:
-    """Warn of answers of a model that the network does not give: no membranes, nor spikes of its layers."""
+def warn_of_dropped(
+    followed: FollowedModel, imported: Imported, where: str, stacklevel: int
+) -> None:
+    """Warn of answers of a model that the network does not give: no membranes, nor spikes of its
+    layers.
+    """
     layers = {layer.name for layer in imported.layers}
     found: dict[str, None] = {}
     for path in followed.others:
         kinds = {type(operation.what) for operation in path.operations}
         fired = kinds <= {TimeSum, Scale} and {str(leaf.source) for leaf in path.leaves} <= layers
-        if agreed(path, followed.answer.path, (ONE_STEP, ONE_STEP)) is None and not (fired or SpikingModule in kinds):
+        if agreed(path, followed.answer.path, (ONE_STEP, ONE_STEP)) is None and not (
+            fired or SpikingModule in kinds
+        ):
             found[path.last] = None
     if found:
         kept = followed.answer.path.last
         warnings.warn(
-            f"{where}: the model gives several answers; kept that of {kept}, dropped that of {' and '.join(found)}; to "
+            f"{where}: the model gives several answers; kept that of {kept}, dropped that of "
+            f"{' and '.join(found)}; to "
             "import another, let the model return it first",
             stacklevel=stacklevel + 1,
         )
@@ -128,15 +153,29 @@ def warn_of_dropped(followed: FollowedModel, imported: Imported, where: str, sta
 def _what_differs(one: Network, other: Network) -> str:
     """The difference: the first numbers, or all else."""
     (_, numbers), (_, others) = one.to_graph(), other.to_graph()
-    differ = (name for name in numbers if name not in others or not np.array_equal(numbers[name], others[name]))
+    differ = (
+        name
+        for name in numbers
+        if name not in others or not np.array_equal(numbers[name], others[name])
+    )
     return next(differ, "its neurons or how they are connected")
 
 
 def _difference(
-    imported: Imported, number: int, bit: tuple[int, int, int], given: Mapping[str, NDArray[Any]], device: str
+    imported: Imported,
+    number: int,
+    bit: tuple[int, int, int],
+    given: Mapping[str, NDArray[Any]],
+    device: str,
 ) -> str:
-    """A bit (t, sample, neuron) of a layer that differs, in the model's steps: its membranes, and why it may."""
-    layer, shape, (t, sample, at) = imported.layers[number], imported.network.shapes[number + 1], bit
+    """A bit (t, sample, neuron) of a layer that differs, in the model's steps: its membranes, and
+    why it may.
+    """
+    layer, shape, (t, sample, at) = (
+        imported.layers[number],
+        imported.network.shapes[number + 1],
+        bit,
+    )
     place = tuple(map(int, np.unravel_index(at, shape)))
     neuron = imported.network.layers[number].spiking_neuron
     assert isinstance(neuron, LIF)
@@ -145,21 +184,31 @@ def _difference(
         currents = layer.currents[:, sample, at].cpu().numpy()
         own = imported.neurons[number]
         assert isinstance(own, LIF)
-        membranes["with the model's own currents"] = membrane(own, imported.gains[number], place[0], currents)[t]
+        membranes["with the model's own currents"] = membrane(
+            own, imported.gains[number], place[0], currents
+        )[t]
     threshold = float(np.broadcast_to(neuron.threshold, shape[0])[place[0]])
     reason = layer.about.caveat
-    if all(abs(each - threshold) <= ROUNDING * threshold + layer.about.rounding for each in membranes.values()):
+    if all(
+        abs(each - threshold) <= ROUNDING * threshold + layer.about.rounding
+        for each in membranes.values()
+    ):
         reason = f"{reason or 'the order of additions decides'}, which rounding=True accepts"
     fires = ("network, not in the model", "model, not in the network")[bool(layer.spikes[bit])]
     found = ", ".join(f"{value:.9g} {whose}" for whose, value in membranes.items())
     return (
-        f"{layer.label}: at step {t} of sample {sample}, neuron {place} fires in the {fires}; its membrane is {found}, "
+        f"{layer.label}: at step {t} of sample {sample}, neuron {place} fires in the {fires}; its "
+        f"membrane is {found}, "
         f"its threshold {threshold:.9g}{reason and '; '}{reason}"
     )
 
 
 def _membrane(
-    imported: Imported, number: int, bit: tuple[int, int, int], given: Mapping[str, NDArray[Any]], device: str
+    imported: Imported,
+    number: int,
+    bit: tuple[int, int, int],
+    given: Mapping[str, NDArray[Any]],
+    device: str,
 ) -> float:
     """v[t] of a neuron in the network, after the model's own bits."""
     network, shift, (t, sample, neuron) = imported.network, imported.shifts[number], bit
@@ -173,7 +222,9 @@ def _membrane(
 def membrane(
     neuron: LIF, gain: NDArray[np.float64], channel: int, currents: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """v[t] of one neuron in float32, (S,), driven from rest by a[t], (S,); a channel's constants count."""
+    """v[t] of one neuron in float32, (S,), driven from rest by a[t], (S,); a channel's constants
+    count.
+    """
     neurons = Neurons(neuron, [Input(None, gain=gain)], (gain.shape[1], 1, 1), np.float32)
     found, fired = [], np.zeros_like(neurons.v, np.bool_)
     for t, current in enumerate(currents, start=1):
@@ -183,27 +234,46 @@ def membrane(
 
 
 class LayerAlone:
-    """The neurons of layer `number`, from 0, at rest; `given` are (T, B, C, H, W) by name, of all that it reads."""
+    """The neurons of layer `number`, from 0, at rest; `given` are (T, B, C, H, W) by name, of all
+    that it reads.
+    """
 
-    def __init__(self, network: Network, number: int, given: Mapping[str, NDArray[Any]], device: str) -> None:
+    def __init__(
+        self, network: Network, number: int, given: Mapping[str, NDArray[Any]], device: str
+    ) -> None:
         self.network, self.given, self.device = network, given, device
         layer, (channels, height, width) = network.layers[number], network.shapes[number + 1]
         samples = given[layer.inputs[0].sources[0].layer].shape[-4]
-        self.neurons = TorchNeurons(layer.spiking_neuron, layer.inputs, (samples, height * width, channels), device)
-        self.currents = [self._currents(each, (number, place)) for place, each in enumerate(layer.inputs)]
+        self.neurons = TorchNeurons(
+            layer.spiking_neuron, layer.inputs, (samples, height * width, channels), device
+        )
+        self.currents = [
+            self._currents(each, (number, place)) for place, each in enumerate(layer.inputs)
+        ]
 
     def run(self, first: int, stop: int) -> Iterator[tuple[int, Tensor]]:
-        """Go from rest before `first` to each step before `stop`, and what fires, (B, H·W, C); `spikes` may be set."""
+        """Go from rest before `first` to each step before `stop`, and what fires, (B, H·W, C);
+        `spikes` may be set.
+        """
         for t in range(max(1, first), stop):
             with torch.inference_mode(), exact_sums():
-                fired = self.neurons.step([each(t).view_as(self.neurons.membrane) for each in self.currents], t)
+                fired = self.neurons.step(
+                    [each(t).view_as(self.neurons.membrane) for each in self.currents], t
+                )
             yield t, fired
 
     def _currents(self, each: Input, key: tuple[int, int]) -> Callable[[int], Tensor]:
-        """The function to a[t] of an input, (B, H·W, C); `key` are the numbers of the layer and of the input."""
+        """The function to a[t] of an input, (B, H·W, C); `key` are the numbers of the layer and of
+        the input.
+        """
         network, (first, delay) = self.network, (each.sources[0].layer, each.sources[0].longest)
         if key in network.driven:
-            steps = torch.from_numpy(currents_of(network, key, self.given[first])).to(self.device).flatten(3).mT
+            steps = (
+                torch.from_numpy(currents_of(network, key, self.given[first]))
+                .to(self.device)
+                .flatten(3)
+                .mT
+            )
             return lambda t: steps[:, min(max(0, t - delay), steps.shape[1] - 1)] * (t >= delay)
         seen = network.shapes[network.place(first)]
         synapses = make_synapses(each, seen, Workspace(self.device), "currents")
@@ -212,7 +282,8 @@ class LayerAlone:
     def _arrived(self, each: Input, t: int) -> Tensor:
         """x[t] of an input, (B, H·W, C) int8, not spread."""
         arriving = [
-            source.sign * by_position(arrived_from(source, self.given[source.layer], t), self.device)
+            source.sign
+            * by_position(arrived_from(source, self.given[source.layer], t), self.device)
             for source in each.sources
         ]
         return torch.cat([sum(more, first) for first, *more in each.summands(arriving)], -1)

@@ -1,4 +1,6 @@
-"""The stream through a model: which step, sample and neuron each number of a tensor belongs to, and what led to it."""
+"""The stream through a model: which step, sample and neuron each number of a tensor belongs to, and
+what led to it.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,11 @@ SUM = Operation("the sum over steps", TimeSum())
 
 def _at(operation: Operation, steps: frozenset[int]) -> dict[int, tuple[Operation, ...]]:
     """The operation at each step."""
-    return operation.what.at if isinstance(operation.what, ByStep) else dict.fromkeys(steps, (operation,))
+    return (
+        operation.what.at
+        if isinstance(operation.what, ByStep)
+        else dict.fromkeys(steps, (operation,))
+    )
 
 
 def _of_numbers(operation: Operation) -> bool:
@@ -51,12 +57,22 @@ def agreed(one: Path, two: Path, steps: tuple[frozenset[int], frozenset[int]]) -
     if not (isinstance(first, Junction) and isinstance(second, Junction)):
         same = first == NOTHING or (first, one.lag) == (second, two.lag)
         return replace(two, operations=(*two.operations[:kept], *operations)) if same else None
-    if (first.kind, first.heads, len(first.branches)) != (second.kind, second.heads, len(second.branches)):
+    if (first.kind, first.heads, len(first.branches)) != (
+        second.kind,
+        second.heads,
+        len(second.branches),
+    ):
         return None
-    found = [agreed(*branches, steps) for branches in zip(first.branches, second.branches, strict=True)]
+    found = [
+        agreed(*branches, steps) for branches in zip(first.branches, second.branches, strict=True)
+    ]
     branches = tuple(branch for branch in found if branch is not None)
     source = replace(first, branches=branches)
-    return replace(one, source=source, operations=tuple(operations)) if len(branches) == len(found) else None
+    return (
+        replace(one, source=source, operations=tuple(operations))
+        if len(branches) == len(found)
+        else None
+    )
 
 
 def _operations_agreed(
@@ -67,7 +83,9 @@ def _operations_agreed(
     for first, second in zip(one, two, strict=False):
         before, more = _at(first, steps[0]), _at(second, steps[1])
         alike = first == second
-        if not alike and not (_of_numbers(first) and _of_numbers(second) and before | more == more | before):
+        if not alike and not (
+            _of_numbers(first) and _of_numbers(second) and before | more == more | before
+        ):
             return None
         together.append(first if alike else Operation(first.where, ByStep(before | more)))
     return together if len(one) == len(two) else None
@@ -76,8 +94,16 @@ def _operations_agreed(
 def differing_weights(one: Path, two: Path) -> tuple[str, str] | None:
     """Where two calls of one source pass through other weights; None if they differ in other ways."""
     alike = one.source == two.source and len(one.operations) == len(two.operations)
-    pairs = [pair for pair in zip(one.operations, two.operations, strict=False) if alike and pair[0] != pair[1]]
-    of_kind = (pair for pair in pairs if type(pair[0].what) is type(pair[1].what) and not _of_numbers(pair[0]))
+    pairs = [
+        pair
+        for pair in zip(one.operations, two.operations, strict=False)
+        if alike and pair[0] != pair[1]
+    ]
+    of_kind = (
+        pair
+        for pair in pairs
+        if type(pair[0].what) is type(pair[1].what) and not _of_numbers(pair[0])
+    )
     return next(((first.where, second.where) for first, second in of_kind), None)
 
 
@@ -95,12 +121,16 @@ def all_agreed(streams: Sequence[Stream], samples: int) -> Path | None:
 
 @dataclass(frozen=True, eq=False)
 class Stream:
-    """A tensor that comes from the example; `where`, of its shape, has (t·B + b)·size + n of each number."""
+    """A tensor that comes from the example; `where`, of its shape, has (t·B + b)·size + n of each
+    number.
+    """
 
     where: Tensor
     size: int  # how many neurons n there are in a sample
     path: Path  # what led to it
-    summed: frozenset[int] = frozenset()  # the steps that were summed into it, where t = 0 stands for them
+    summed: frozenset[int] = (
+        frozenset()
+    )  # the steps that were summed into it, where t = 0 stands for them
     moved: str = "a permutation"  # what moved numbers last, for messages
 
     @property
@@ -115,7 +145,9 @@ class Stream:
 
     @property
     def ordered(self) -> Stream:
-        """These numbers, counted in the order in which the tensor has them; JumbledError if samples differ in it."""
+        """These numbers, counted in the order in which the tensor has them; JumbledError if samples
+        differ in it.
+        """
         if self._first_axis is not None and self._in_order(self.where):
             return self
         rows, places = (self.where // self.size).flatten().sort(stable=True)
@@ -124,7 +156,9 @@ class Stream:
         count = len(rows.unique_consecutive())
         if len(rows) % count:
             raise JumbledError
-        rows, orders = (each.view(count, -1) for each in (rows, (self.where % self.size).flatten()[places]))
+        rows, orders = (
+            each.view(count, -1) for each in (rows, (self.where % self.size).flatten()[places])
+        )
         if (orders != orders[0]).any() or (rows != rows[:, :1]).any():
             raise JumbledError
         if torch.equal(orders[0], self._numbers):
@@ -136,18 +170,29 @@ class Stream:
 
     @property
     def channels_last(self) -> bool:
-        """True if they are maps (H, W, C) or tokens (N, C), as recordings are told by names of axes."""
+        """True if they are maps (H, W, C) or tokens (N, C), as recordings are told by names of
+        axes.
+        """
         axis = self._first_axis
         return axis is not None and self._in_order(self.where.movedim(-1, axis))
 
     @property
     def _first_axis(self) -> int | None:
         """The first of the last axes that hold all neurons."""
-        return next((axis for axis in range(self.where.ndim) if self.where.shape[axis:].numel() == self.size), None)
+        return next(
+            (
+                axis
+                for axis in range(self.where.ndim)
+                if self.where.shape[axis:].numel() == self.size
+            ),
+            None,
+        )
 
     def _in_order(self, where: Tensor) -> bool:
         """True if the last axes are all neurons, counted from 0."""
-        return bool((where % self.size).eq(self._numbers.view(where.shape[self._first_axis :])).all())
+        return bool(
+            (where % self.size).eq(self._numbers.view(where.shape[self._first_axis :])).all()
+        )
 
     @property
     def _numbers(self) -> Tensor:
@@ -181,7 +226,9 @@ def unchanging(tensor: Tensor, axis: int) -> bool:
 
 def in_time(where: Tensor, axis: int, numbers: int) -> Tensor:
     """Numbers that are equal at every step, as those of each step along an axis of so many numbers."""
-    steps = torch.arange(where.shape[axis], device=where.device).view(-1, *[1] * (where.ndim - axis - 1))
+    steps = torch.arange(where.shape[axis], device=where.device).view(
+        -1, *[1] * (where.ndim - axis - 1)
+    )
     return where + steps * numbers
 
 
@@ -200,7 +247,8 @@ class Lost:
 
 @dataclass(frozen=True)
 class Limited(Lost):
-    """Numbers of a stream, limited to 0 … `most`: neurons that fire so many spikes, once they are rounded.
+    """Numbers of a stream, limited to 0 … `most`: neurons that fire so many spikes, once they are
+    rounded.
 
     With `half`, 1/2 is added already, so that they must be rounded down.
     """
@@ -212,14 +260,18 @@ class Limited(Lost):
 
 @dataclass(frozen=True)
 class Bordered(Lost):
-    """A map with a border of zeros, into a part of which other numbers were written; `stream` is what it was before."""
+    """A map with a border of zeros, into a part of which other numbers were written; `stream` is
+    what it was before.
+    """
 
     stream: Stream
 
 
 @dataclass(frozen=True, eq=False)
 class Product:
-    """Sums of products of two streams, as of q and kᵀ; an axis of both that the product lacks is summed over."""
+    """Sums of products of two streams, as of q and kᵀ; an axis of both that the product lacks is
+    summed over.
+    """
 
     where: str
     streams: tuple[tuple[Stream, tuple[int, ...]], ...]  # with the axes of each
@@ -249,8 +301,12 @@ def need(true: Any, why: str) -> None:
         raise LostError(why)
 
 
-def mapped(stream: Stream, axes: int, operation: Operation, size: int, shape: tuple[int, ...]) -> Stream:
-    """The stream behind an operation on the last `axes` axes, each sample's map of a step; else a JumbledError."""
+def mapped(
+    stream: Stream, axes: int, operation: Operation, size: int, shape: tuple[int, ...]
+) -> Stream:
+    """The stream behind an operation on the last `axes` axes, each sample's map of a step; else a
+    JumbledError.
+    """
     stream = stream.ordered
     maps = stream.where.flatten(-axes) if axes > 1 else stream.where
     samples = maps // stream.size
@@ -269,16 +325,30 @@ def zeros(tensor: Tensor, samples: int) -> Stream | None:
 
 
 def added(one: Stream, two: Stream, samples: int, where: str) -> Stream:
-    """A sum of two streams, over steps where they are the same neurons at different ones; else a LostError."""
+    """A sum of two streams, over steps where they are the same neurons at different ones; else a
+    LostError.
+    """
     total = _over_steps(one, two, samples)
     if total is not None:
         return total
     if one.size != two.size or not torch.equal(one.within(samples), two.within(samples)):
-        one, two = one.ordered, two.ordered  # others are alike as they are, such as tokens (N, C) of maps (C, H, W)
-    shapes, unlike = [tuple(each.where.shape) for each in (one, two)], "a sum of different neurons or steps"
-    need(shapes[0] == shapes[1] and one.size == two.size, f"a sum of unequal shapes, {shapes[0]} and {shapes[1]}")
+        one, two = (
+            one.ordered,
+            two.ordered,
+        )  # others are alike as they are, such as tokens (N, C) of maps (C, H, W)
+    shapes, unlike = (
+        [tuple(each.where.shape) for each in (one, two)],
+        "a sum of different neurons or steps",
+    )
+    need(
+        shapes[0] == shapes[1] and one.size == two.size,
+        f"a sum of unequal shapes, {shapes[0]} and {shapes[1]}",
+    )
     steps, paths = at_one_time((one, two), [each.steps(samples) for each in (one, two)], unlike)
-    need(not (one.summed or two.summed) and torch.equal(one.within(samples), two.within(samples)), unlike)
+    need(
+        not (one.summed or two.summed) and torch.equal(one.within(samples), two.within(samples)),
+        unlike,
+    )
     places = steps * (samples * one.size) + one.within(samples)
     return Stream(places, one.size, Path(Junction(where, "sum", paths), lag=None))
 
@@ -288,7 +358,9 @@ def concatenated_streams(streams: Sequence[Stream], axis: int, samples: int, whe
     streams = [stream.ordered for stream in streams]
     steps = [stream.steps(samples) for stream in streams]
     first = [each.narrow(axis, 0, 1) for each in steps]
-    apart = any(stream.summed for stream in streams) or not all(map(unchanging, steps, [axis] * len(steps)))
+    apart = any(stream.summed for stream in streams) or not all(
+        map(unchanging, steps, [axis] * len(steps))
+    )
     need(not apart, "along another axis than channels")
     latest, paths = at_one_time(streams, first, "of different steps")
     total, before, places = sum(stream.size for stream in streams), 0, []
@@ -296,18 +368,24 @@ def concatenated_streams(streams: Sequence[Stream], axis: int, samples: int, whe
         row = latest * samples + stream.within(samples) // stream.size
         places.append(row * total + before + stream.where % stream.size)
         before += stream.size
-    return Stream(torch.cat(places, axis), total, Path(Junction(where, "concatenation", paths), lag=None))
+    return Stream(
+        torch.cat(places, axis), total, Path(Junction(where, "concatenation", paths), lag=None)
+    )
 
 
 def at_one_step(stream: Stream, samples: int) -> Stream | None:
-    """A stream of one step as a sum over that step; sums as they are; None if it is of several steps."""
+    """A stream of one step as a sum over that step; sums as they are; None if it is of several
+    steps.
+    """
     if stream.summed:
         return stream
     steps = stream.steps(samples).unique()
     if stream.static or len(steps) > 1:
         return None
     path = bare(stream.path) + SUM
-    return replace(stream, where=stream.within(samples), path=path, summed=frozenset(steps.tolist()))
+    return replace(
+        stream, where=stream.within(samples), path=path, summed=frozenset(steps.tolist())
+    )
 
 
 def bare(path: Path) -> Path:
@@ -333,8 +411,12 @@ def _over_steps(one: Stream, two: Stream, samples: int) -> Stream | None:
     return replace(first, path=path, summed=first.summed | second.summed)
 
 
-def at_one_time(streams: Sequence[Stream], steps: Sequence[Tensor], unlike: str) -> tuple[Tensor, tuple[Path, ...]]:
-    """The steps of the latest of several streams, and how all of them stand then; else `unlike` is the LostError."""
+def at_one_time(
+    streams: Sequence[Stream], steps: Sequence[Tensor], unlike: str
+) -> tuple[Tensor, tuple[Path, ...]]:
+    """The steps of the latest of several streams, and how all of them stand then; else `unlike` is
+    the LostError.
+    """
     latest = max(
         (each for stream, each in zip(streams, steps, strict=True) if not stream.static),
         key=lambda each: int(each.max()),

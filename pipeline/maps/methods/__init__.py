@@ -1,1 +1,3 @@
-"""The methods of maps, one a file: whatever lies here is one; see :mod:`spikesam.pipeline.maps.method`."""
+"""The methods of maps, one a file: whatever lies here is one; see
+:mod:`spikesam.pipeline.maps.method`.
+"""

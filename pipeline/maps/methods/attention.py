@@ -1,10 +1,12 @@
-"""Attention of a recording: which token attends to which, of the spikes of queries and keys alone, without a network.
+"""Attention of a recording: which token attends to which, of the spikes of queries and keys alone,
+without a network.
 
     A[n, m] = Σ_t Σ_h Σ_c q[t, h, c, n] · k[t, h, c, m]          whole numbers; h heads, c channels of a head
 
-A row is a map of whom token n attends to; the sum of all rows is a map of who is attended to. Where a recorded network
-takes steps that its model does not have, q and k are compared at the model's steps. A q that fires several spikes a
-step is recorded as layers q_1, q_2, …, and is their sum; names do not tell them from the queries of several blocks.
+A row is a map of whom token n attends to; the sum of all rows is a map of who is attended to. Where
+a recorded network takes steps that its model does not have, q and k are compared at the model's
+steps. A q that fires several spikes a step is recorded as layers q_1, q_2, …, and is their sum;
+names do not tell them from the queries of several blocks.
 """
 
 from __future__ import annotations
@@ -20,14 +22,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.pipeline.maps.layers import map_layers
-from spikesam.pipeline.maps.method import Explained, Explainer, Kept, RasterMethod, raster_explainer, summed
+from spikesam.pipeline.maps.method import (
+    Explained,
+    Explainer,
+    Kept,
+    RasterMethod,
+    raster_explainer,
+    summed,
+)
 from spikesam.recordings.arguments import checked_arguments
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.schema import MapHeader
 from spikesam.recordings.raster.reader import RasterReader, opened_raster
 from spikesam.recordings.raster.schema import LayerSpec
 
-QUERY = re.compile(r"(?:^|(?<=[_.]))q(?=$|[_.])")  # the part of a name that says that a layer is queries: "attn_q_lif"
+QUERY = re.compile(
+    r"(?:^|(?<=[_.]))q(?=$|[_.])"
+)  # the part of a name that says that a layer is queries: "attn_q_lif"
 JOINED = re.compile(r"(?:^|(?<=[_.]))qkv(?=$|[_.])")  # and that it has the channels of q, k and v
 NUMBER = re.compile(r"_\d+$")  # of neurons that fire several spikes a step, or of a block
 
@@ -43,17 +54,28 @@ class Attention(RasterMethod):
     label = "attention"
     on_page = "spikes"
 
-    def of_raster(self, raster: RasterReader, layers: tuple[LayerSpec, ...], kept: Kept) -> Explainer:
-        """See :class:`RasterMethod`; of layers that are keys, by the names of layers such as "q_lif" and "k_lif"."""
+    def of_raster(
+        self, raster: RasterReader, layers: tuple[LayerSpec, ...], kept: Kept
+    ) -> Explainer:
+        """See :class:`RasterMethod`; of layers that are keys, by the names of layers such as
+        "q_lif" and "k_lif".
+        """
         pairs = {key: query for query, key in pairs_of(layer.name for layer in raster.layers)}
         found = tuple(layer for layer in layers if layer.name in pairs)
         if not found:
             raise InputError(
-                f"{raster.where}: no layer is known as keys by its name, expected pairs such as 'q_lif' and 'k_lif', "
-                "or 'qkv_lif', without 'q_lif_1' and 'q_lif_2'; attention_map takes any layers, and sums lists of them"
+                f"{raster.where}: no layer is known as keys by its name, expected pairs such as "
+                "'q_lif' and 'k_lif', "
+                "or 'qkv_lif', without 'q_lif_1' and 'q_lif_2'; attention_map takes any layers, "
+                "and sums lists of them"
             )
         header = MapHeader(
-            self.name, raster.raster_digest, {}, raster.timesteps, map_layers(raster.header, found), *kept
+            self.name,
+            raster.raster_digest,
+            {},
+            raster.timesteps,
+            map_layers(raster.header, found),
+            *kept,
         )
 
         def explain(sample: int) -> Explained:
@@ -85,15 +107,18 @@ def attention_map(
     Parameters
     ----------
     raster : an open raster, or its file or run
-    query, key : names of two recorded layers of one shape (C, H, W); or of one that has the channels of q, k and v one
-        behind the other. A list is summed: ["q_1", "q_2"] are neurons that fire up to two spikes a step
+    query, key : names of two recorded layers of one shape (C, H, W); or of one that has the
+    channels of q, k and v one
+        behind the other. A list is summed: ["q_1", "q_2"] are neurons that fire up to two spikes a
+        step
     heads : among which channels are divided, the first head's first
     token : (row, column) of the token that attends; the sum over all tokens if not given
     head, step : of one head or step, counted from 0; all if not given. Steps are the model's
 
     Returns
     -------
-    (N, H, W) int64 — of each sample, how often spikes of the query meet spikes of the key at each token: Σ q · k
+    (N, H, W) int64 — of each sample, how often spikes of the query meet spikes of the key at each
+    token: Σ q · k
 
     Raises
     ------
@@ -111,29 +136,47 @@ def attention_map(
     >>> spikesam.attention_map(raster, query="q", key="k", token=(0, 1)).tolist()
     [[[1, 1]]]
     """
-    pair = isinstance(token, (tuple, list)) and len(token) == 2 and all(isinstance(each, Integral) for each in token)
+    pair = (
+        isinstance(token, (tuple, list))
+        and len(token) == 2
+        and all(isinstance(each, Integral) for each in token)
+    )
     found = list[NDArray[np.int64]]()
     with opened_raster(raster, "attention_map") as reader:
         queries, keys = ((each,) if isinstance(each, str) else tuple(each) for each in (query, key))
         if not (queries and keys):
-            raise InputError("attention_map: query or key is an empty list, expected names of layers")
+            raise InputError(
+                "attention_map: query or key is an empty list, expected names of layers"
+            )
         height, width = reader.layer(keys[0]).shape[1:]
         for sample in range(reader.n_samples):
             asking, asked = _asked(reader, queries, keys, sample)
             steps, channels = asking.shape[:2]
             if heads < 1 or channels % heads:
                 raise InputError(
-                    f"attention_map: {heads} heads of {channels} channels of {query!r}, expected a divisor"
+                    f"attention_map: {heads} heads of {channels} channels of {query!r}, expected a "
+                    "divisor"
                 )
             for what, value, most in (("head", head, heads), ("step", step, steps)):
                 if value is not None and not 0 <= value < most:
                     raise InputError(f"attention_map: {what} is {value}, expected 0 … {most - 1}")
-            if token is not None and not (pair and 0 <= token[0] < height and 0 <= token[1] < width):
-                raise InputError(f"attention_map: token is {token}, expected (row, column) below {height} and {width}")
-            own = slice(None) if head is None else slice(head * channels // heads, (head + 1) * channels // heads)
+            if token is not None and not (
+                pair and 0 <= token[0] < height and 0 <= token[1] < width
+            ):
+                raise InputError(
+                    f"attention_map: token is {token}, expected (row, column) below {height} and "
+                    f"{width}"
+                )
+            own = (
+                slice(None)
+                if head is None
+                else slice(head * channels // heads, (head + 1) * channels // heads)
+            )
             at = slice(None) if step is None else slice(step, step + 1)
             asking, asked = asking[at, own], asked[at, own]
-            of_token = asking.sum(axis=2) if token is None else asking[:, :, token[0] * width + token[1]]
+            of_token = (
+                asking.sum(axis=2) if token is None else asking[:, :, token[0] * width + token[1]]
+            )
             found.append(np.einsum("tc,tcm->m", of_token, asked).reshape(height, width))
     return np.stack(found)
 
@@ -147,21 +190,29 @@ def _asked(
         shapes = (f"{layer.name!r} of {layer.shape}" for layer in layers)
         raise InputError(f"attention of {' and '.join(shapes)}, expected one shape")
     channels, height, width = layers[0].shape
-    spikes = np.stack([raster[layer][sample][raster.header.window_of(layer)].astype(np.int64) for layer in layers])
+    spikes = np.stack(
+        [raster[layer][sample][raster.header.window_of(layer)].astype(np.int64) for layer in layers]
+    )
     spikes = spikes.reshape(len(layers), -1, channels, height * width)
     asking, asked = spikes[: len(queries)].sum(axis=0), spikes[len(queries) :].sum(axis=0)
     if queries == keys:
         if channels % 3:
-            raise InputError(f"layer {queries[0]!r}: has {channels} channels, expected those of q, k and v")
+            raise InputError(
+                f"layer {queries[0]!r}: has {channels} channels, expected those of q, k and v"
+            )
         asking, asked, _ = np.split(asking, 3, axis=1)
     return asking, asked
 
 
 def pairs_of(names: Iterable[str]) -> list[tuple[str, str]]:
-    """Layers of queries and of keys that belong together, by their names; none of layers that may be parts of a sum."""
+    """Layers of queries and of keys that belong together, by their names; none of layers that may
+    be parts of a sum.
+    """
     known = list(names)
     numbered = Counter(NUMBER.sub("", name) for name in known if NUMBER.search(name))
-    whole = [name for name in known if not NUMBER.search(name) or numbered[NUMBER.sub("", name)] == 1]
+    whole = [
+        name for name in known if not NUMBER.search(name) or numbered[NUMBER.sub("", name)] == 1
+    ]
     pairs = [(name, QUERY.sub("k", name)) for name in whole if QUERY.search(name)]
     joined = [(name, name) for name in whole if JOINED.search(name)]
     return [pair for pair in pairs if pair[1] in whole] + joined

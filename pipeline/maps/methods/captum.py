@@ -1,9 +1,10 @@
 """captum's own attributions of images, over the module that :func:`spikesam.to_torch` makes.
 
-A map is what `captum.attr.NAME(to_torch(network, seed)).attribute(image, target)` gives for one image, its positive
-part, summed over channels; the class is the one that the module predicts. Methods that perturb get squares as features,
-and integrated gradients the same Poisson noise at each point. captum's other methods want a layer or another method, or
-change how modules such as ReLU pass gradients on; a spiking network has none, so they would give plain gradients.
+A map is what `captum.attr.NAME(to_torch(network, seed)).attribute(image, target)` gives for one
+image, its positive part, summed over channels; the class is the one that the module predicts.
+Methods that perturb get squares as features, and integrated gradients the same Poisson noise at
+each point. captum's other methods want a layer or another method, or change how modules such as
+ReLU pass gradients on; a spiking network has none, so they would give plain gradients.
 """
 
 from __future__ import annotations
@@ -24,14 +25,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CaptumMaps(InputMethod):
-    """Evidence for the class by a method of captum: captum:Saliency, captum:ShapleyValueSampling and others."""
+    """Evidence for the class by a method of captum: captum:Saliency, captum:ShapleyValueSampling
+    and others.
+    """
 
     name = "captum"
     title = "captum"
     parameters: ClassVar[dict[str, type]] = {"seed": int, "attribution": str}
 
     attribution: Annotated[
-        Literal["FeatureAblation", "InputXGradient", "IntegratedGradients", "Saliency", "ShapleyValueSampling"],
+        Literal[
+            "FeatureAblation",
+            "InputXGradient",
+            "IntegratedGradients",
+            "Saliency",
+            "ShapleyValueSampling",
+        ],
         Option("captum's name of a method; --method captum:NAME is short for it"),
     ] = "Saliency"
 
@@ -49,11 +58,19 @@ class CaptumMaps(InputMethod):
         model, x = to_torch(network.network, self.seed), torch.from_numpy(unpacked(inputs))
         with torch.no_grad():
             target = model(x).argmax(1)
-        rows, columns = (torch.arange(size) // max(1, min(x.shape[-2:]) // SIDES) for size in x.shape[-2:])
+        rows, columns = (
+            torch.arange(size) // max(1, min(x.shape[-2:]) // SIDES) for size in x.shape[-2:]
+        )
         squares = (rows[:, None] * (columns[-1] + 1) + columns)[None, None]
-        options = {"IntegratedGradients": {"internal_batch_size": 1}, "InputXGradient": {}, "Saliency": {}}
+        options = {
+            "IntegratedGradients": {"internal_batch_size": 1},
+            "InputXGradient": {},
+            "Saliency": {},
+        }
         explainer = getattr(captum.attr, self.attribution)(model)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             chosen = options.get(self.attribution, {"feature_mask": squares})
-            return positive(target, explainer.attribute(x.requires_grad_(), target=target, **chosen))
+            return positive(
+                target, explainer.attribute(x.requires_grad_(), target=target, **chosen)
+            )

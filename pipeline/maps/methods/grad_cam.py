@@ -1,10 +1,11 @@
-"""Grad-CAM: where a layer speaks for one class; of an ANN, or step by step, by surrogate gradients, of an SNN.
+"""Grad-CAM: where a layer speaks for one class; of an ANN, or step by step, by surrogate gradients,
+of an SNN.
 
     ANN     α_k = 1/(H·W) Σ_{i,j} ∂y_c/∂A^k_{ij}                  G_{ij}   = max(0, Σ_k α_k A^k_{ij})
     SNN     α_k = 1/(H·W·T) Σ_{i,j,t} ∂y_c/∂A^k_{ij,t}            G_{ij,t} = max(0, Σ_k α_k A^k_{ij,t})
 
-A are the activations behind a layer's ReLU, or its spikes. c is the true class, or where that is unknown (label -1) the
-predicted one.
+A are the activations behind a layer's ReLU, or its spikes. c is the true class, or where that is
+unknown (label -1) the predicted one.
 
 References
 ----------
@@ -30,24 +31,40 @@ if TYPE_CHECKING:
 
 
 def snn_grad_cam(
-    network: DifferentiableNetwork, inputs: InputBatch, labels: NDArray[np.integer[Any]], layers: Iterable[str]
+    network: DifferentiableNetwork,
+    inputs: InputBatch,
+    labels: NDArray[np.integer[Any]],
+    layers: Iterable[str],
 ) -> Maps:
-    """Predictions (B,), and by layer (T, B, H, W) float32 ≥ 0, of packed spikes or (T, B, 2C, H, W) and labels (B,)."""
+    """Predictions (B,), and by layer (T, B, H, W) float32 ≥ 0, of packed spikes or (T, B, 2C, H, W)
+    and labels (B,).
+    """
     import torch
 
     from spikesam.pipeline.networks.differentiable import classes_meant
 
     shapes = network.network.shape_of
     chosen = mapped_layers(shapes, layers, "Grad-CAM", bands=False)
-    x = torch.from_numpy(unpacked(inputs)).to(network.readout.device, torch.float32).requires_grad_("input" in chosen)
+    x = (
+        torch.from_numpy(unpacked(inputs))
+        .to(network.readout.device, torch.float32)
+        .requires_grad_("input" in chosen)
+    )
     logits, spikes = network(x)
-    of_layer = dict(zip(shapes, [x, *spikes][-len(shapes) :], strict=True))  # a constant current has no layer
+    of_layer = dict(
+        zip(shapes, [x, *spikes][-len(shapes) :], strict=True)
+    )  # a constant current has no layer
     picked = logits.gather(1, classes_meant(logits, torch.tensor(labels))[:, None]).sum()
     gradients = torch.autograd.grad(picked, [of_layer[name] for name in chosen])
     maps = {}
     for name, gradient in zip(chosen, gradients, strict=True):
         weights = gradient.mean(dim=(0, 3, 4))
-        maps[name] = torch.einsum("bk,tbkij->tbij", weights, of_layer[name].detach()).clamp(min=0).cpu().numpy()
+        maps[name] = (
+            torch.einsum("bk,tbkij->tbij", weights, of_layer[name].detach())
+            .clamp(min=0)
+            .cpu()
+            .numpy()
+        )
     return logits.argmax(1).cpu().numpy(), maps
 
 
@@ -65,9 +82,14 @@ class SnnGradCam(ImageMethod):
 
 
 def grad_cam(
-    network: DifferentiableNetwork, inputs: InputBatch, labels: NDArray[np.integer[Any]], layers: Iterable[str]
+    network: DifferentiableNetwork,
+    inputs: InputBatch,
+    labels: NDArray[np.integer[Any]],
+    layers: Iterable[str],
 ) -> Maps:
-    """Predictions (B,), and by layer (1, B, H, W) float32 ≥ 0, of images (B, C, H, W) and labels (B,), by captum."""
+    """Predictions (B,), and by layer (1, B, H, W) float32 ≥ 0, of images (B, C, H, W) and labels
+    (B,), by captum.
+    """
     import torch
     from captum.attr import LayerGradCam
 

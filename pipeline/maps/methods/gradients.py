@@ -1,8 +1,9 @@
 """Gradient × input, x ∂y/∂x, and integrated gradients, x ∫ ∂y(αx)/∂x dα, α from 0 to 1.
 
-y is the class's logit, x the encoded input: spikes of every step and plane. The baseline, α = 0, is an input without
-spikes, which Poisson coding makes of the mean colour. A map is the positive part of the signed values' sum over steps
-and planes. Gradients go through spikes as in :mod:`spikesam.pipeline.networks.differentiable`.
+y is the class's logit, x the encoded input: spikes of every step and plane. The baseline, α = 0, is
+an input without spikes, which Poisson coding makes of the mean colour. A map is the positive part
+of the signed values' sum over steps and planes. Gradients go through spikes as in
+:mod:`spikesam.pipeline.networks.differentiable`.
 
 References
 ----------
@@ -51,10 +52,14 @@ class IntegratedGradientMaps(InputMethod):
         return integrated_gradients(network, inputs)
 
 
-def integrated_gradients(network: DifferentiableNetwork, inputs: InputBatch, points: int = POINTS) -> Attributed:
+def integrated_gradients(
+    network: DifferentiableNetwork, inputs: InputBatch, points: int = POINTS
+) -> Attributed:
     """Integrated gradients of B images, with the gradient taken at `points` points."""
     from captum.attr import IntegratedGradients
 
     x, logits, target = prepared(network, inputs)
-    found = IntegratedGradients(logits).attribute(x, 0, target, n_steps=points, internal_batch_size=len(x))
+    found = IntegratedGradients(logits).attribute(
+        x, 0, target, n_steps=points, internal_batch_size=len(x)
+    )
     return positive(target, found)

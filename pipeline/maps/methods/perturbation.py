@@ -1,13 +1,15 @@
-"""Occlusion and RISE: the network is simulated on many versions of an input, never looked into; no gradient.
+"""Occlusion and RISE: the network is simulated on many versions of an input, never looked into; no
+gradient.
 
-Occlusion maps y(x) - y(x without a square), the mean over the squares that lie on a pixel, its positive part: y is the
-class's logit, x the encoded input. RISE maps the class's probability over random masks that leave a pixel visible:
+Occlusion maps y(x) - y(x without a square), the mean over the squares that lie on a pixel, its
+positive part: y is the class's logit, x the encoded input. RISE maps the class's probability over
+random masks that leave a pixel visible:
 
     S[h,w] = 1/(K p) Σ_k P(class | x ⊙ M_k) M_k[h,w]
 
-A mask is a coarse grid of zeros and ones (ones with probability p = 1/2), enlarged bilinearly and shifted at random. A
-spike of the input survives with the mask's probability at its place, so masking what Poisson coding made is coding the
-masked image.
+A mask is a coarse grid of zeros and ones (ones with probability p = 1/2), enlarged bilinearly and
+shifted at random. A spike of the input survives with the mask's probability at its place, so
+masking what Poisson coding made is coding the masked image.
 
 References
 ----------
@@ -45,9 +47,13 @@ Answering = Callable[[NDArray[Any]], NDArray[np.float64]]
 
 
 def answers_of(network: Network, backend: Backend | None = None) -> Answering:
-    """Logits (B, classes) of inputs (T, B, C, H, W) bool or (B, C, H, W) int8; on the event backend by default."""
+    """Logits (B, classes) of inputs (T, B, C, H, W) bool or (B, C, H, W) int8; on the event backend
+    by default.
+    """
     if backend is None:
-        from spikesam.backends.event.backend import EventBackend  # here, because numba takes half a second to import
+        from spikesam.backends.event.backend import (
+            EventBackend,
+        )  # here, because numba takes half a second to import
 
         backend = EventBackend()
     backend.prepare(network)
@@ -87,7 +93,9 @@ class OcclusionMaps(InputMethod):
 
             visible = torch.ones(1, 1, height, width)
             maps.append(
-                Occlusion(logits).attribute(visible, window, strides, 0, int(target), perturbations_per_eval=16)
+                Occlusion(logits).attribute(
+                    visible, window, strides, 0, int(target), perturbations_per_eval=16
+                )
             )
         found = torch.cat(maps)[:, 0].clamp(min=0)
         return predictions, found.to(torch.float32).numpy()
@@ -106,7 +114,9 @@ class RiseMaps(InputMethod):
 
 
 def rise(network: Network, inputs: InputBatch, seed: int, masks: int = MASKS) -> Attributed:
-    """RISE of B images by masks of one `seed`, on the event backend: predictions (B,), maps (B, H, W) float32 ≥ 0."""
+    """RISE of B images by masks of one `seed`, on the event backend: predictions (B,), maps (B, H,
+    W) float32 ≥ 0.
+    """
     answers, encoded = answers_of(network), unpacked(inputs)
     predictions = answers(encoded).argmax(axis=1)
     visible = random_masks(masks, encoded.shape[-2:], seed)
@@ -126,11 +136,18 @@ def random_masks(count: int, size: tuple[int, ...], seed: int) -> NDArray[np.flo
     grids = (random.random((count, CELLS + 1, CELLS + 1)) < VISIBLE).astype(np.float64)
     enlarged = resize_map(grids, tuple((CELLS + 1) * side for side in cell))
     shifts = random.integers(cell, size=(count, 2))
-    return np.stack([mask[y : y + size[0], x : x + size[1]] for mask, (y, x) in zip(enlarged, shifts, strict=True)])
+    return np.stack(
+        [
+            mask[y : y + size[0], x : x + size[1]]
+            for mask, (y, x) in zip(enlarged, shifts, strict=True)
+        ]
+    )
 
 
 def _masked(encoded: NDArray[Any], masks: NDArray[np.float64], seed: int) -> NDArray[Any]:
-    """One image under K masks: spikes (T, C, H, W) -> (T, K, C, H, W) bool; a constant current -> (K, C, H, W) int8."""
+    """One image under K masks: spikes (T, C, H, W) -> (T, K, C, H, W) bool; a constant current ->
+    (K, C, H, W) int8.
+    """
     if encoded.dtype != np.bool_:
         return np.rint(encoded * masks[:, None]).astype(encoded.dtype)
     threshold = np.random.default_rng(seed).random(encoded.shape, np.float32)[:, None]

@@ -1,6 +1,8 @@
-"""Maps of relevance: it is passed back through the spikes of a raster, which needs the network that was recorded.
+"""Maps of relevance: it is passed back through the spikes of a raster, which needs the network that
+was recorded.
 
-Neither image nor gradient is needed, neither torch nor lava. How relevance is divided: `pipeline/maps/relevance.py`.
+Neither image nor gradient is needed, neither torch nor lava. How relevance is divided:
+`pipeline/maps/relevance.py`.
 """
 
 from __future__ import annotations
@@ -18,7 +20,12 @@ from spikesam.backends.network.step import Floats
 from spikesam.pipeline.maps.layers import laid_out, map_layers
 from spikesam.pipeline.maps.method import Explained, Explainer, Kept, RasterMethod, raster_explainer
 from spikesam.pipeline.maps.relevance import Signs, Spikes, relevance, variance_relevance
-from spikesam.pipeline.networks.recorded import class_names_of, find_class, recorded_network, with_network
+from spikesam.pipeline.networks.recorded import (
+    class_names_of,
+    find_class,
+    recorded_network,
+    with_network,
+)
 from spikesam.recordings.arguments import Option
 from spikesam.recordings.maps.schema import MapHeader, Parameter
 from spikesam.recordings.raster.reader import RasterReader
@@ -33,7 +40,8 @@ class RelevanceMethod(RasterMethod):
     network: Annotated[
         str | None,
         Option(
-            "the recorded network, or the recorded model's import; network.safetensors beside the raster if not given",
+            "the recorded network, or the recorded model's import; network.safetensors beside the "
+            "raster if not given",
             python="Network | Checkpoint | str | PathLike | None",
         ),
     ] = None
@@ -43,32 +51,42 @@ class RelevanceMethod(RasterMethod):
         """Relevance of one sample's spikes, see :func:`spikesam.pipeline.maps.relevance.relevance`."""
 
     def chosen(self, raster: RasterReader) -> dict[str, Parameter]:
-        """Parameters that say which class is explained, where that is not each sample's prediction: none."""
+        """Parameters that say which class is explained, where that is not each sample's prediction:
+        none.
+        """
         return {}
 
     def read(self, raster: RasterReader) -> RasterReader:
         """See :class:`RasterMethod`; a recording of a model is lined up with its network."""
         return raster if raster.header.network_sha256 else with_network(raster, self.network)[0]
 
-    def of_raster(self, raster: RasterReader, layers: tuple[LayerSpec, ...], kept: Kept) -> Explainer:
+    def of_raster(
+        self, raster: RasterReader, layers: tuple[LayerSpec, ...], kept: Kept
+    ) -> Explainer:
         """See :class:`RasterMethod`."""
         network, (steps, stepped) = recorded_network(raster, self.network), kept
         first = raster.layers.index(layers[0]) if network.is_chain else 0
         behind = raster.layers[first:]  # what lies before is not needed
-        options = {name: getattr(self, name) for name in self.parameters if name != "network_sha256"}
+        options = {
+            name: getattr(self, name) for name in self.parameters if name != "network_sha256"
+        }
         chosen = self.chosen(raster)
         parameters = {"network_sha256": network.sha256, **options, **chosen}
         if recorded := raster.known_as - {raster.raster_digest}:
             parameters[MADE_OF] = min(recorded)
         spatial = map_layers(raster.header, layers)
-        header = MapHeader(self.name, raster.raster_digest, parameters, raster.timesteps, spatial, *kept)
+        header = MapHeader(
+            self.name, raster.raster_digest, parameters, raster.timesteps, spatial, *kept
+        )
 
         def explain(sample: int) -> Explained:
             spikes = [raster[layer.name][sample] for layer in behind]
             prediction = int(raster.predictions[sample])
             target = int(chosen.get("target", prediction))
             found = (
-                self.relevance_of(network, spikes, target) if target >= 0 else [np.zeros(each.shape) for each in spikes]
+                self.relevance_of(network, spikes, target)
+                if target >= 0
+                else [np.zeros(each.shape) for each in spikes]
             )
             by_step = {
                 layer.name: each.reshape(-1, *laid_out(layer.shape)).sum(axis=1)
@@ -77,7 +95,10 @@ class RelevanceMethod(RasterMethod):
             return Explained(
                 prediction,
                 {layer.name: _positive(by_step[layer.name].sum(axis=0)) for layer in layers},
-                {layer.name: _positive(by_step[layer.name][list(steps)]) for layer in layers * (sample < stepped)},
+                {
+                    layer.name: _positive(by_step[layer.name][list(steps)])
+                    for layer in layers * (sample < stepped)
+                },
             )
 
         return raster_explainer(raster, header, explain)
@@ -101,11 +122,14 @@ class Relevance(RelevanceMethod):
     parameters: ClassVar[dict[str, type]] = {"network_sha256": str, "rule": str}
     optional: ClassVar[dict[str, type]] = {"target": int, "target_name": str}
 
-    rule: Annotated[Signs, Option("exact shares of the membrane, or those of exciting spikes alone (SLTRP)")] = "signed"
+    rule: Annotated[
+        Signs, Option("exact shares of the membrane, or those of exciting spikes alone (SLTRP)")
+    ] = "signed"
     target: Annotated[
         str | None,
         Option(
-            "class whose relevance is shown, by name or number; each sample's predicted one if not given",
+            "class whose relevance is shown, by name or number; each sample's predicted one if not "
+            "given",
             python="str | int | None",
         ),
     ] = None

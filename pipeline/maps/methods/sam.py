@@ -1,4 +1,5 @@
-"""Spike Activation Maps (Kim & Panda 2021) of a raster's samples: where layers attend, from the spikes alone.
+"""Spike Activation Maps (Kim & Panda 2021) of a raster's samples: where layers attend, from the
+spikes alone.
 
 The equations, and what γ does in them: :mod:`spikesam.pipeline.maps.sam`.
 """
@@ -49,13 +50,24 @@ class SpikeActivationMaps(RasterMethod):
     speaks_for = "none"
     label = "SAM"
     on_page = "spikes"
-    parameters: ClassVar[dict[str, type]] = {"gamma": float, "variant": str, "include_current": bool}
+    parameters: ClassVar[dict[str, type]] = {
+        "gamma": float,
+        "variant": str,
+        "include_current": bool,
+    }
 
-    gamma: Annotated[float, Option("decay of the kernel per step, ≥ 0; 0 counts all earlier spikes alike")] = GAMMA
+    gamma: Annotated[
+        float, Option("decay of the kernel per step, ≥ 0; 0 counts all earlier spikes alike")
+    ] = GAMMA
     variant: Annotated[
-        AnyVariant, Option("the paper's equations, the authors' published script, or integers as in Lava's graph")
+        AnyVariant,
+        Option(
+            "the paper's equations, the authors' published script, or integers as in Lava's graph"
+        ),
     ] = "paper"
-    include_current: Annotated[bool, Option("let a spike count itself, not only earlier ones")] = True
+    include_current: Annotated[bool, Option("let a spike count itself, not only earlier ones")] = (
+        True
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -67,23 +79,32 @@ class SpikeActivationMaps(RasterMethod):
         variant = "" if parameters["variant"] == "paper" else f", {parameters['variant']}"
         return f"γ = {parameters['gamma']:g}{variant}."
 
-    def of_raster(self, raster: RasterReader, layers: tuple[LayerSpec, ...], kept: Kept) -> Explainer:
+    def of_raster(
+        self, raster: RasterReader, layers: tuple[LayerSpec, ...], kept: Kept
+    ) -> Explainer:
         """See :class:`RasterMethod`."""
         if self.variant == "fixed":
             for layer in layers:
-                spike_trace(self.gamma, laid_out(layer.shape)[0], raster.timesteps)  # refuses what could overflow
+                spike_trace(
+                    self.gamma, laid_out(layer.shape)[0], raster.timesteps
+                )  # refuses what could overflow
         steps, _ = kept
         last = steps[-1] + 1 if steps else 0
-        map_bytes = {layer: MAP.itemsize * last * math.prod(laid_out(layer.shape)[1:]) for layer in layers}
+        map_bytes = {
+            layer: MAP.itemsize * last * math.prod(laid_out(layer.shape)[1:]) for layer in layers
+        }
         largest = max(layers, key=map_bytes.__getitem__)
         if map_bytes[largest] > MAX_DATASET_BYTES:
             raise InputError(
-                f"{raster.where}: maps of {largest.name} up to step {last - 1} take {map_bytes[largest]:,} bytes a "
+                f"{raster.where}: maps of {largest.name} up to step {last - 1} take "
+                f"{map_bytes[largest]:,} bytes a "
                 f"sample, expected at most {MAX_DATASET_BYTES:,}; keep earlier steps, or none"
             )
         parameters = {name: kind(getattr(self, name)) for name, kind in self.parameters.items()}
         spatial = map_layers(raster.header, layers)
-        header = MapHeader(self.name, raster.raster_digest, parameters, raster.timesteps, spatial, *kept)
+        header = MapHeader(
+            self.name, raster.raster_digest, parameters, raster.timesteps, spatial, *kept
+        )
 
         def explain(sample: int) -> Explained:
             prediction = int(raster.predictions[sample])
@@ -102,24 +123,32 @@ class SpikeActivationMaps(RasterMethod):
             compile_sums()
 
 
-def sam(spikes: Any, gamma: float = GAMMA, *, include_current: bool = True, variant: AnyVariant = "paper") -> Any:
+def sam(
+    spikes: Any,
+    gamma: float = GAMMA,
+    *,
+    include_current: bool = True,
+    variant: AnyVariant = "paper",
+) -> Any:
     """Spike Activation Maps of one layer's spikes, from an array.
 
     Parameters
     ----------
-    spikes : (T, B, C, H, W) of 0 and 1 — steps, samples, channels, rows, columns; a NumPy array or torch tensor, bool
+    spikes : (T, B, C, H, W) of 0 and 1 — steps, samples, channels, rows, columns; a NumPy array or
+    torch tensor, bool
         or any other dtype
     gamma, include_current, variant : see `spike_activation_map`; "fixed" is the paper's kernel
         in integers, see :func:`fixed_maps`
 
     Returns
     -------
-    (T, B, H, W) float32, dimensionless, ≥ 0 — an array, or a tensor on the device of `spikes`; the numbers are those
-    that :func:`spikesam.pipeline.maps.explain.explain` stores step by step
+    (T, B, H, W) float32, dimensionless, ≥ 0 — an array, or a tensor on the device of `spikes`; the
+    numbers are those that :func:`spikesam.pipeline.maps.explain.explain` stores step by step
 
     Raises
     ------
-    InputError : if `spikes` is not 5-D or holds other values, gamma is negative or not finite, or the variant is none
+    InputError : if `spikes` is not 5-D or holds other values, gamma is negative or not finite, or
+    the variant is none
 
     References
     ----------
@@ -127,7 +156,8 @@ def sam(spikes: Any, gamma: float = GAMMA, *, include_current: bool = True, vari
 
     Examples
     --------
-    One neuron that fires at steps 0 and 1: its second spike counts itself and what is left of the first, exp(-γ).
+    One neuron that fires at steps 0 and 1: its second spike counts itself and what is left of the
+    first, exp(-γ).
 
     >>> import numpy as np
     >>> import spikesam
@@ -136,19 +166,24 @@ def sam(spikes: Any, gamma: float = GAMMA, *, include_current: bool = True, vari
     array([1.       , 1.6065307, 0.       ], dtype=float32)
     """
     if not isinstance(gamma, numbers.Real):
-        raise InputError(f"gamma: got {gamma!r}, expected a number ≥ 0 (1/step; 0.5 is the authors' default)")
+        raise InputError(
+            f"gamma: got {gamma!r}, expected a number ≥ 0 (1/step; 0.5 is the authors' default)"
+        )
     check_parameters(float(gamma), include_current, variant)
     bits = as_bits(spikes, lambda place: "SAM" + (f", index {place}" if place else ""))
     if bits.ndim != 5 or not bits.size:
         raise InputError(
-            f"SAM: got spikes of shape {bits.shape}, expected (T, B, C, H, W), not empty; one sample is spikes[:, None]"
+            f"SAM: got spikes of shape {bits.shape}, expected (T, B, C, H, W), not empty; one "
+            "sample is spikes[:, None]"
         )
     packed, shape = pack(bits), bits.shape[2:]
     if variant == "fixed":
         of_samples = [fixed_maps(sample, shape, float(gamma))[0] for sample in packed]
     else:
         options: dict[str, Any] = {"include_current": include_current, "variant": variant}
-        of_samples = [spike_activation_maps(sample, shape, [gamma], **options)[0] for sample in packed]
+        of_samples = [
+            spike_activation_maps(sample, shape, [gamma], **options)[0] for sample in packed
+        ]
     maps = np.stack(of_samples, axis=1)
     if not hasattr(spikes, "detach"):
         return maps
@@ -178,17 +213,27 @@ def explain_spikes(
 
 
 def _explain_layer(
-    packed: NDArray[np.uint8], shape: tuple[int, int, int], kernel: SpikeActivationMaps, summed: int, last: int
+    packed: NDArray[np.uint8],
+    shape: tuple[int, int, int],
+    kernel: SpikeActivationMaps,
+    summed: int,
+    last: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The sum over the first `summed` steps, (H, W), and the maps of the first `last` steps, (last, H, W)."""
+    """The sum over the first `summed` steps, (H, W), and the maps of the first `last` steps, (last,
+    H, W).
+    """
     if kernel.variant == "fixed":
         at_steps, of_sum = fixed_maps(packed, shape, kernel.gamma, summed, last)
         return of_sum, at_steps
     gamma, variant, current = kernel.gamma, kernel.variant, kernel.include_current
-    of_sum = spike_activation_sum(packed, shape, gamma, summed, include_current=current, variant=variant)
+    of_sum = spike_activation_sum(
+        packed, shape, gamma, summed, include_current=current, variant=variant
+    )
     if not last:
         return of_sum, np.empty((0, *shape[1:]), np.float32)
-    (maps,) = spike_activation_maps(packed[:last], shape, [gamma], include_current=current, variant=variant)
+    (maps,) = spike_activation_maps(
+        packed[:last], shape, [gamma], include_current=current, variant=variant
+    )
     return of_sum, maps
 
 
@@ -199,7 +244,8 @@ def fixed_maps(
     summed: int | None = None,
     steps: int | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Integer SAM of packed spikes (T, bytes): maps of the first `steps`, (steps, H, W) float32, and their sum, (H, W).
+    """Integer SAM of packed spikes (T, bytes): maps of the first `steps`, (steps, H, W) float32,
+    and their sum, (H, W).
 
     The first `summed` steps, all if not given, are summed before maps are rounded to 16 bits.
     """
@@ -207,7 +253,10 @@ def fixed_maps(
     timesteps = len(packed)
     summed, steps = (timesteps if count is None else count for count in (summed, steps))
     if not (1 <= summed <= timesteps and 0 <= steps <= timesteps):
-        raise InputError(f"steps: got {summed} and {steps}, expected at most {timesteps}, the steps of these spikes")
+        raise InputError(
+            f"steps: got {summed} and {steps}, expected at most {timesteps}, the steps of these "
+            "spikes"
+        )
     trace = spike_trace(gamma, shape[0], timesteps)
     of_steps, of_sum = maps_of_packed(packed, shape, trace, summed, steps)
     return trace.of_steps(of_steps).reshape(-1, *shape[1:]), trace.of_sum(of_sum).reshape(shape[1:])
@@ -215,7 +264,9 @@ def fixed_maps(
 
 @dataclass(frozen=True)
 class GraphMaps(SpikeActivationMaps):
-    """Where neurons fire in short intervals; `run --backend lava --keep maps` alone makes these maps."""
+    """Where neurons fire in short intervals; `run --backend lava --keep maps` alone makes these
+    maps.
+    """
 
     name = "graph-sam"
     title = "Spike Activation Map, formed in the network's graph"

@@ -32,10 +32,17 @@ def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [list(EventBackend(threads).run(network, [inputs], 6)) for threads in (1, 2, 4)]
     monkeypatch.setattr("spikesam.backends.event.backend.HANDED_OVER", 0)
     found.append(list(EventBackend(2).run(network, [inputs], 6)))
-    assert [[len(batch) for batch in batches] for batches in found] == [[6], [3, 3], [1] * 6, [1] * 6]
+    assert [[len(batch) for batch in batches] for batches in found] == [
+        [6],
+        [3, 3],
+        [1] * 6,
+        [1] * 6,
+    ]
     alone, *others = map(joined, found)
     for other in others:
-        assert all(np.array_equal(alone.spikes[name], other.spikes[name]) for name in network.raster_names)
+        assert all(
+            np.array_equal(alone.spikes[name], other.spikes[name]) for name in network.raster_names
+        )
         assert np.array_equal(alone.readout, other.readout)
 
 
@@ -51,18 +58,26 @@ def test_threads_that_share_a_sample_change_nothing(
     first = inputs[..., :1, :, :, :]
     backend = EventBackend(3)
     for some in (first, inputs[..., 1:2, :, :, :], first):  # room is used again, and begins at rest
-        (alone,), (shared,) = (list(each.run(network, [some], 1)) for each in (EventBackend(1), backend))
-        assert all(np.array_equal(alone.spikes[name], shared.spikes[name]) for name in network.raster_names)
+        (alone,), (shared,) = (
+            list(each.run(network, [some], 1)) for each in (EventBackend(1), backend)
+        )
+        assert all(
+            np.array_equal(alone.spikes[name], shared.spikes[name]) for name in network.raster_names
+        )
         assert np.array_equal(alone.readout, shared.readout)
 
 
 def test_a_layer_that_reads_itself_is_not_shared(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A row can depend on the step before of rows that another thread would compute, sooner or later."""
+    """A row can depend on the step before of rows that another thread would compute, sooner or
+    later.
+    """
     monkeypatch.setattr("spikesam.backends.event.kernels.layer.LEAST", 1)
     rng = np.random.default_rng(0)
     weight = rng.integers(-127, 128, (4, 6, 3, 3)).astype(np.int8)
     again = Input(weight[:, 2:], Source("again"), 1, padding=1)
-    layer = Layer("again", (Input(weight[:, :2], Source("input"), gain=6, padding=1), again), FixedLIF(400))
+    layer = Layer(
+        "again", (Input(weight[:, :2], Source("input"), gain=6, padding=1), again), FixedLIF(400)
+    )
     network = Network((2, 16, 16), 20, (layer,), Readout(np.ones((3, 1024), np.int8)), "spikes")
     backend = EventBackend(2)
     for _ in range(2):
@@ -78,7 +93,9 @@ def test_an_error_in_a_shared_sample_is_raised(monkeypatch: pytest.MonkeyPatch) 
         raise MemoryError("no room for conv2")
 
     def call(kernel: LayerKernel, start: int, *arguments: Any) -> Any:
-        return fail if start == 2 and kernel.output_shape[2] == 6 else whole(kernel, start, *arguments)
+        return (
+            fail if start == 2 and kernel.output_shape[2] == 6 else whole(kernel, start, *arguments)
+        )
 
     whole = LayerKernel.call
     monkeypatch.setattr(LayerKernel, "call", call)
@@ -97,7 +114,10 @@ def test_currents_of_every_step_but_the_last() -> None:
     spikes[0, 0, 0] = spikes[CHUNK, 0, 1] = spikes[-1] = True
     found = np.concatenate(list(first_currents(one_layer(timesteps), [spikes])))
     expected = np.zeros((timesteps - 1, 1, 1, 2), np.float32)
-    expected[0], expected[CHUNK] = [1, 4], [2, 8]  # what arrives at step t + 1; the last step's spikes arrive nowhere
+    expected[0], expected[CHUNK] = (
+        [1, 4],
+        [2, 8],
+    )  # what arrives at step t + 1; the last step's spikes arrive nowhere
     assert np.array_equal(found, expected)
 
 
@@ -117,7 +137,10 @@ def test_memory_grows_by_the_packed_bits_alone() -> None:
 
 def test_layers_of_a_chain_are_laid_out_alike() -> None:
     network = odd_sizes(np.random.default_rng(5))
-    kernels = [LayerKernel(layer, shape) for layer, shape in zip(network.layers, network.shapes[:-1], strict=True)]
+    kernels = [
+        LayerKernel(layer, shape)
+        for layer, shape in zip(network.layers, network.shapes[:-1], strict=True)
+    ]
     assert all(kernel.plain for kernel in kernels)
     plain = [kernel.rest().inputs.first for kernel in kernels]
     assert alike(plain)
@@ -151,7 +174,9 @@ def test_auto_is_torch_where_there_is_cuda(monkeypatch: pytest.MonkeyPatch) -> N
     asked: list[str] = []
     monkeypatch.setattr("spikesam.backends.torch._loads", lambda library: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr("spikesam.backends.torch.backend.TorchBackend", lambda device: asked.append(device))
+    monkeypatch.setattr(
+        "spikesam.backends.torch.backend.TorchBackend", lambda device: asked.append(device)
+    )
     make_backend("auto")
     make_backend("auto", "cuda:1")
     assert asked == ["auto", "cuda:1"]
@@ -184,5 +209,7 @@ def test_calls_may_be_made_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None
     assert [count for count, _ in calls] == [1] * 6
     made = {number: call() for number, (_, call) in reversed(list(enumerate(calls)))}
     found = joined([made[number] for number in range(len(calls))])
-    assert all(np.array_equal(found.spikes[name], expected.spikes[name]) for name in network.raster_names)
+    assert all(
+        np.array_equal(found.spikes[name], expected.spikes[name]) for name in network.raster_names
+    )
     assert np.array_equal(found.readout, expected.readout)

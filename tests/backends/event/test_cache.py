@@ -1,4 +1,6 @@
-"""Compiled code is loaded only from where nobody else could have put it: pickles there are executed."""
+"""Compiled code is loaded only from where nobody else could have put it: pickles there are
+executed.
+"""
 
 import os
 import stat
@@ -40,7 +42,12 @@ class Setting:
         done = subprocess.run(
             [sys.executable, "-B", "-c", "import kernels"],
             cwd=self.source,
-            env={"PATH": os.environ["PATH"], "HOME": str(self.home), "PYTHONPATH": f".:{ROOT}", **environment},
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(self.home),
+                "PYTHONPATH": f".:{ROOT}",
+                **environment,
+            },
             umask=umask,
             capture_output=True,
             text=True,
@@ -66,7 +73,9 @@ class Setting:
         )
         files = self.files(folder)
         assert files
-        subprocess.run([sys.executable, "-c", code, str(self.planted), *map(str, files)], check=True)
+        subprocess.run(
+            [sys.executable, "-c", code, str(self.planted), *map(str, files)], check=True
+        )
 
 
 @pytest.fixture
@@ -111,7 +120,9 @@ def test_others_go_on_after_what_cannot_be_compiled(setting: Setting) -> None:
 def test_long_compiling_is_said_once_and_without_a_terminal(setting: Setting) -> None:
     hasty = "from spikesam.backends.event.kernels import cache\ncache.MOMENT = 0\n"
     (setting.source / "kernels.py").write_text(hasty + MODULE)
-    said = "spikesam compiles kernels for this machine and keeps them: this takes some ten seconds\n"
+    said = (
+        "spikesam compiles kernels for this machine and keeps them: this takes some ten seconds\n"
+    )
     assert setting.run().stderr == said
     assert setting.run().stderr == ""
 
@@ -157,7 +168,9 @@ def test_a_file_that_others_write_is_replaced(setting: Setting) -> None:
     assert not setting.planted.exists()
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives files away")
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives files away"
+)
 def test_a_folder_of_another_user_is_passed_over(setting: Setting) -> None:
     setting.run(NUMBA_CACHE_DIR=str(setting.chosen))
     setting.poison(setting.chosen)
@@ -168,7 +181,9 @@ def test_a_folder_of_another_user_is_passed_over(setting: Setting) -> None:
     assert not setting.planted.exists()
 
 
-def test_without_any_private_folder_it_is_compiled_each_time_and_said_once(setting: Setting) -> None:
+def test_without_any_private_folder_it_is_compiled_each_time_and_said_once(
+    setting: Setting,
+) -> None:
     for folder in (setting.source, setting.home):
         folder.chmod(0o777)
     hostile = setting.home / "tmp"

@@ -26,19 +26,30 @@ def test_a_change_in_one_file_reaches_the_functions_of_the_others(tmp_path: Path
     (tmp_path / "spikesam").mkdir()
     shutil.copy(ROOT / "spikesam" / "__init__.py", tmp_path / "spikesam")
     for package in ("backends", "recordings"):
-        shutil.copytree(ROOT / package, tmp_path / "spikesam" / package)  # with what is compiled already, if it is
+        shutil.copytree(
+            ROOT / package, tmp_path / "spikesam" / package
+        )  # with what is compiled already, if it is
     assert _run(tmp_path) == "[False, True, True, True]"
     neurons = tmp_path / "spikesam" / "backends" / "event" / "kernels" / "neurons.py"
     text = neurons.read_text(encoding="utf-8")
     assert text.count("= v > same_above") == 1
     neurons.write_text(text.replace("= v > same_above", "= v < same_above"), encoding="utf-8")
-    assert _run(tmp_path) == "[False, False, False, False]"  # run_steps is in steps.py, which has not changed
+    assert (
+        _run(tmp_path) == "[False, False, False, False]"
+    )  # run_steps is in steps.py, which has not changed
 
 
 def _run(folder: Path) -> str:
-    hasty = os.environ | {"NUMBA_OPT": "1"}  # compiles in two thirds of the time; with 0 it would keep nothing
+    hasty = os.environ | {
+        "NUMBA_OPT": "1"
+    }  # compiles in two thirds of the time; with 0 it would keep nothing
     done = subprocess.run(
-        [sys.executable, "-c", RUN], cwd=folder, env=hasty, capture_output=True, text=True, check=True
+        [sys.executable, "-c", RUN],
+        cwd=folder,
+        env=hasty,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return done.stdout.strip()
 
@@ -46,5 +57,7 @@ def _run(folder: Path) -> str:
 def test_kernels_of_several_sizes_have_names_of_their_own() -> None:
     """By its name, code that another process cached is taken for code that is loaded already."""
     names = [kernel.py_func.__qualname__ for kernel in (products.count_few, products.count_many)]
-    names += [products.multiply_row_of(VNNI, outputs).py_func.__qualname__ for outputs in VNNI.tiles]
+    names += [
+        products.multiply_row_of(VNNI, outputs).py_func.__qualname__ for outputs in VNNI.tiles
+    ]
     assert len(set(names)) == 2 + len(VNNI.tiles)

@@ -1,4 +1,6 @@
-"""The rule when to add and when to multiply: from seconds that are given, and from those of this machine."""
+"""The rule when to add and when to multiply: from seconds that are given, and from those of this
+machine.
+"""
 
 import numpy as np
 import pytest
@@ -21,20 +23,30 @@ def layer_of(outputs: int) -> Layer:
 @pytest.mark.parametrize(
     ("how", "step", "steps"),
     [
-        # 2 blocks of 32 outputs, 3 rows of the kernel, 3 times 64 inputs in each: 18 for each pair of tiles. Of 8 · 40
-        # positions there are 8 · 2 pairs with 16 of a step in a tile, and 8 · 20 with steps in a tile.
+        # 2 blocks of 32 outputs, 3 rows of the kernel, 3 times 64 inputs in each: 18 for each pair
+        # of tiles. Of 8 · 40 positions there are 8 · 2 pairs with 16 of a step in a tile, and 8 ·
+        # 20 with steps in a tile.
         (AMX, 18 * 8 * 2, 18 * 8 * 20),
-        (VNNI, 320 * 9 * 16 * 64 // 16, 320 * 9 * 16 * 64 // 16),  # 9 · 16 groups of inputs, 16 outputs each
+        (
+            VNNI,
+            320 * 9 * 16 * 64 // 16,
+            320 * 9 * 16 * 64 // 16,
+        ),  # 9 · 16 groups of inputs, 16 outputs each
         (AVX2, 320 * 9 * 16 * 64 // 8, 320 * 9 * 16 * 64 // 8),
     ],
 )
-def test_the_rule_by_hand(how: Instruction, step: int, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_rule_by_hand(
+    how: Instruction, step: int, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for module in ("products", "costs"):
         monkeypatch.setattr(f"spikesam.backends.event.kernels.{module}.HOW", how)
     monkeypatch.setattr("spikesam.backends.event.kernels.costs.STEPS", 16)
-    monkeypatch.setattr("spikesam.backends.event.kernels.costs.measured", lambda *_: Seconds(1, 2, 0.5, 10))
+    monkeypatch.setattr(
+        "spikesam.backends.event.kernels.costs.measured", lambda *_: Seconds(1, 2, 0.5, 10)
+    )
     costs = kernel_of(layer_of(64)).products.costs
-    # A spike adds 9 rows; adding takes 2 for each of 320 positions, and counting half for each of 20,480 neurons.
+    # A spike adds 9 rows; adding takes 2 for each of 320 positions, and counting half for each of
+    # 20,480 neurons.
     assert costs == ((2 * 320 - 20480 / 2) / 9, 10 * step / 9, 10 * steps / 9)
 
 

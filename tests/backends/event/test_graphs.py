@@ -1,4 +1,6 @@
-"""What is the event backend's own where layers read several others; what backends share is in ../test_graphs.py."""
+"""What is the event backend's own where layers read several others; what backends share is in
+../test_graphs.py.
+"""
 
 from dataclasses import replace
 from typing import Any
@@ -20,9 +22,13 @@ from tests.backends.graphs import graphs
 
 
 def test_sources_are_added_and_subtracted_and_currents_pooled_by_hand() -> None:
-    """One pixel row of four, weight 2: sources 1 1 0 0, and 0 1 0 0 subtracted, give 2 0 0 0, of which 2 0 are left."""
+    """One pixel row of four, weight 2: sources 1 1 0 0, and 0 1 0 0 subtracted, give 2 0 0 0, of
+    which 2 0 are left.
+    """
     source = (Source("one"), Source("other", sign=-1))
-    layer = Layer("conv", Input(np.full((1, 1, 1, 1), 2, np.int8), source, current_pool=2), FixedLIF(0))
+    layer = Layer(
+        "conv", Input(np.full((1, 1, 1, 1), 2, np.int8), source, current_pool=2), FixedLIF(0)
+    )
     kernel = LayerKernel(layer, (1, 2, 4))
     one, other = np.zeros((2, 2, 4, 1), np.bool_)
     one[:, :2] = other[:, 1] = True
@@ -36,10 +42,20 @@ def test_sources_are_added_and_subtracted_and_currents_pooled_by_hand() -> None:
 
 @st.composite
 def windows(draw: st.DrawFn) -> tuple[Layer, list[NDArray[np.bool_]]]:
-    """A layer of one to three sources, and their (S, H, W, C) spikes, which come and whose bias acts in some steps."""
+    """A layer of one to three sources, and their (S, H, W, C) spikes, which come and whose bias
+    acts in some steps.
+    """
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    (channels, outputs), side, kernel = rng.choice((1, 5, 64, 70), 2), draw(st.integers(3, 8)), draw(st.integers(1, 3))
-    steps, begin, last = draw(st.integers(1, 40)), draw(st.integers(0, 20)), draw(st.integers(0, 40))
+    (channels, outputs), side, kernel = (
+        rng.choice((1, 5, 64, 70), 2),
+        draw(st.integers(3, 8)),
+        draw(st.integers(1, 3)),
+    )
+    steps, begin, last = (
+        draw(st.integers(1, 40)),
+        draw(st.integers(0, 20)),
+        draw(st.integers(0, 40)),
+    )
     acts = (np.arange(steps) >= begin) & (np.arange(steps) <= last)
     weight = rng.integers(-127, 128, (outputs, channels, kernel, kernel)).astype(np.int8)
     gain, bias = (
@@ -47,7 +63,9 @@ def windows(draw: st.DrawFn) -> tuple[Layer, list[NDArray[np.bool_]]]:
         rng.integers(-2000, 4000, (steps, outputs), np.int32),
     )
     reset, least = draw(st.sampled_from(("zero", "subtract"))), draw(st.sampled_from((None, -100)))
-    neuron: Any = FixedLIF(draw(st.sampled_from((0, 400, 4096))), bias=bias * acts[:, None], reset=reset)
+    neuron: Any = FixedLIF(
+        draw(st.sampled_from((0, 400, 4096))), bias=bias * acts[:, None], reset=reset
+    )
     of_input: dict[str, Any] = {"gain": gain, "shift": 10}
     if draw(st.booleans()):
         weight, of_input = weight.astype(np.float32), {"gain": gain.astype(np.float32) / 2**20}
@@ -60,7 +78,9 @@ def windows(draw: st.DrawFn) -> tuple[Layer, list[NDArray[np.bool_]]]:
     fires = (acts & (rng.random(steps) < 0.8))[:, None, None, None]
     spikes = [(rng.random((steps, side, side, channels)) < density) & fires for _ in names]
     source = tuple(map(Source, names))
-    return Layer("layer", Input(weight, source, padding=draw(st.integers(0, 1)), **of_input), neuron), spikes
+    return Layer(
+        "layer", Input(weight, source, padding=draw(st.integers(0, 1)), **of_input), neuron
+    ), spikes
 
 
 @given(windows(), st.integers(0, 2), st.sampled_from((ALWAYS, NEVER, None)))
@@ -73,7 +93,9 @@ def test_steps_together_are_steps_one_by_one(
     steps, found = len(spikes[0]), []
     for together in (True, False):
         state, rng = kernel.rest(), np.random.default_rng(1)
-        state.current[:], state.membrane[:] = rng.integers(-900, 900, (2, *kernel.output_shape)) * (start > 0)
+        state.current[:], state.membrane[:] = rng.integers(-900, 900, (2, *kernel.output_shape)) * (
+            start > 0
+        )
         fired = np.ones((steps, *kernel.output_shape), np.bool_)
         packed = np.full((steps, -(-fired[0].size // 8)), 255, np.uint8)
         if together:
@@ -95,34 +117,55 @@ def test_threads_change_nothing(network: Network, threads: int) -> None:
     together = joined(list(backend.run(network, [spikes], 3)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("spikesam.backends.event.kernels.layer.LEAST", 1)
-        shared = joined([batch for one in range(3) for batch in backend.run(network, [spikes[:, one : one + 1]], 1)])
+        shared = joined(
+            [
+                batch
+                for one in range(3)
+                for batch in backend.run(network, [spikes[:, one : one + 1]], 1)
+            ]
+        )
     for found in (together, shared):
-        assert all(np.array_equal(alone.spikes[name], found.spikes[name]) for name in network.raster_names)
+        assert all(
+            np.array_equal(alone.spikes[name], found.spikes[name]) for name in network.raster_names
+        )
         assert np.array_equal(alone.readout, found.readout)
 
 
 def test_a_constant_current_beside_recurrent_weights_by_hand() -> None:
-    """The current 1 is driven at every step after the first; from its own spikes, two steps later, comes -1."""
+    """The current 1 is driven at every step after the first; from its own spikes, two steps later,
+    comes -1.
+    """
     more = (Input(np.float32([[-1]]), Source("rec", 2)),)
     layer = Layer("rec", (np.float32([[1]]), *more), LIF(1.0, fires_at_threshold=True))
     network = Network((1, 1, 1), 7, (layer,), Readout(np.float32([[1]])), "constant-current")
     (batch,) = EventBackend().run(network, [np.full((1, 1, 1, 1), 127, np.int8)], 1)
-    # v = 1 at t = 1, and 1 - 1 + 1 = 1 at t = 2. The spike of t = 1 arrives at t = 3: v = 1 - 1 + 1 - 1 = 0; that of
-    # t = 2 at t = 4: v = 0 + 1 - 1 = 0; then nothing arrives: 1, 1.
+    # v = 1 at t = 1, and 1 - 1 + 1 = 1 at t = 2. The spike of t = 1 arrives at t = 3: v = 1 - 1 + 1
+    # - 1 = 0; that of t = 2 at t = 4: v = 0 + 1 - 1 = 0; then nothing arrives: 1, 1.
     assert np.unpackbits(batch.spikes["rec"][0], axis=1)[:, 0].tolist() == [0, 1, 1, 0, 0, 1, 1]
 
 
 @pytest.mark.parametrize("bias", [3, 2**23])  # the current of several inputs would be limited
 def test_joined_relays_are_several_inputs(bias: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of a concatenation, one of them of several sources, the others of some channels."""
-    rng, layers, steps = np.random.default_rng(2), [Layer("one", Input(np.eye(6)[:, :, None, None]), LIF(0.0, 0.5))], 6
-    for first, count, sources in ((0, 4, [Source("one"), Source("input", 2)]), (5, 2, [Source("one", sign=-1)])):
+    rng, layers, steps = (
+        np.random.default_rng(2),
+        [Layer("one", Input(np.eye(6)[:, :, None, None]), LIF(0.0, 0.5))],
+        6,
+    )
+    for first, count, sources in (
+        (0, 4, [Source("one"), Source("input", 2)]),
+        (5, 2, [Source("one", sign=-1)]),
+    ):
         weight = np.zeros((8, 6, 1, 1), np.float32)
-        weight[np.arange(first, first + count), np.arange(count) + first // 4] = rng.random((count, 1, 1)) + 0.5
+        weight[np.arange(first, first + count), np.arange(count) + first // 4] = (
+            rng.random((count, 1, 1)) + 0.5
+        )
         layers.append(Input(weight, sources, rng.random((steps, 8)) + 0.5))
     first, *parts = layers
     joined = Layer("joined", tuple(parts), LIF(0.5, bias=rng.random((steps, 8)) / 4))
-    real = Network((6, 3, 5), steps, (first, joined), Readout(np.ones((2, 120), np.float32)), "spikes")
+    real = Network(
+        (6, 3, 5), steps, (first, joined), Readout(np.ones((2, 120), np.float32)), "spikes"
+    )
     fixed = quantise(real)
     limited = replace(fixed.layers[1], neuron=replace(fixed.layers[1].neuron, bias=np.int32(bias)))
     spikes = rng.random((steps, 1, 6, 3, 5)) < 0.4

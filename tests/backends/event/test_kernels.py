@@ -12,23 +12,37 @@ from spikesam.backends.event.kernels import attention, neurons, products, steps,
 from spikesam.backends.event.kernels.attention import attention_room
 from spikesam.backends.event.kernels.compiled import entry
 from spikesam.backends.event.kernels.neurons import dynamics_of
-from spikesam.backends.event.kernels.synapses import ADDITIONS, BLOCKS, WeightLayout, lay_out, room_for
+from spikesam.backends.event.kernels.synapses import (
+    ADDITIONS,
+    BLOCKS,
+    WeightLayout,
+    lay_out,
+    room_for,
+)
 from spikesam.backends.event.kernels.tiles import HOW
 from spikesam.backends.network import FixedLIF, Input, pair
 from spikesam.backends.network.step import attended, current_of
 from spikesam.recordings.errors import InputError
 
-attend, step, update, add_spikes = map(entry, (attention.attend, neurons.step, steps.update, synapses.add_spikes))
+attend, step, update, add_spikes = map(
+    entry, (attention.attend, neurons.step, steps.update, synapses.add_spikes)
+)
 multiply_spikes, correlate = map(entry, (products.multiply_spikes, synapses.correlate))
 PLAIN = (1, 1), (1, 1), (0, 0)  # pool, stride, padding
 
 
-def currents(spikes: NDArray[np.bool_], layout: WeightLayout, shape: tuple[int, ...]) -> NDArray[Any]:
-    """(OH, OW, O) current of (C, H, W) spikes, by every kernel; what was in the memory before must not matter."""
+def currents(
+    spikes: NDArray[np.bool_], layout: WeightLayout, shape: tuple[int, ...]
+) -> NDArray[Any]:
+    """(OH, OW, O) current of (C, H, W) spikes, by every kernel; what was in the memory before must
+    not matter.
+    """
     fixed = layout.weights.dtype == np.uint8
     room = room_for(layout, spikes.shape)
     spikes = np.ascontiguousarray(spikes.transpose(1, 2, 0))
-    added, chosen, multiplied = (np.full(shape, 77, np.int32 if fixed else np.float32) for _ in range(3))
+    added, chosen, multiplied = (
+        np.full(shape, 77, np.int32 if fixed else np.float32) for _ in range(3)
+    )
     add_spikes(spikes, layout, room, added)
     correlate(spikes, layout, room, chosen)
     assert np.array_equal(chosen, added)
@@ -68,12 +82,15 @@ def test_products_of_the_largest_counts_and_weights(pool: int) -> None:
 
 
 def test_a_pooling_whose_counts_are_no_bytes_is_not_multiplied() -> None:
-    assert not len(lay_out(np.ones((1, 1, 1, 1), np.int8), (1, 16, 16), (16, 16), *PLAIN[1:]).products.weights)
+    assert not len(
+        lay_out(np.ones((1, 1, 1, 1), np.int8), (1, 16, 16), (16, 16), *PLAIN[1:]).products.weights
+    )
 
 
 def test_rows_farther_apart_than_their_numbers_reach_are_refused() -> None:
     with pytest.raises(
-        InputError, match=r"^event: weights for a row of 1×268435457 neurons span 4,294,967,312 bytes, at"
+        InputError,
+        match=r"^event: weights for a row of 1×268435457 neurons span 4,294,967,312 bytes, at",
     ):
         lay_out(np.ones((1, 1, 1, 1), np.int8), (1, 1, (1 << 28) + 1), (1, 1), *PLAIN[1:])
 
@@ -82,12 +99,16 @@ def test_rows_farther_apart_than_their_numbers_reach_are_refused() -> None:
 def convolutions(draw: st.DrawFn) -> tuple[Input, NDArray[np.bool_]]:
     """Float synapses of integer weights, so that its currents are exact, and the spikes before it."""
     pool, stride, padding = (
-        draw(st.tuples(st.integers(*limits), st.integers(*limits))) for limits in ((1, 4), (1, 3), (0, 3))
+        draw(st.tuples(st.integers(*limits), st.integers(*limits)))
+        for limits in ((1, 4), (1, 3), (0, 3))
     )
     rows, columns = draw(st.integers(1, 5)), draw(st.integers(1, 5))
     height = draw(st.integers(max(1, rows - 2 * padding[0]), 7))
     width = draw(st.integers(max(1, columns - 2 * padding[1]), 13))
-    channels, outputs = draw(st.sampled_from((1, 2, 3, 65))), draw(st.sampled_from((1, 4, 16, 20, 32, 63, 64, 130)))
+    channels, outputs = (
+        draw(st.sampled_from((1, 2, 3, 65))),
+        draw(st.sampled_from((1, 4, 16, 20, 32, 63, 64, 130))),
+    )
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     weight = rng.integers(-127, 128, (outputs, channels, rows, columns)).astype(np.float32)
     density = draw(st.sampled_from((0.0, 0.02, 0.1, 0.5, 0.9, 1.0)))
@@ -97,7 +118,9 @@ def convolutions(draw: st.DrawFn) -> tuple[Input, NDArray[np.bool_]]:
 
 @given(convolutions(), st.sampled_from((np.int8, np.float32)))
 @settings(max_examples=200)
-def test_currents_are_correlation_after_sum_pooling(drawn: tuple[Input, NDArray[np.bool_]], dtype: Any) -> None:
+def test_currents_are_correlation_after_sum_pooling(
+    drawn: tuple[Input, NDArray[np.bool_]], dtype: Any
+) -> None:
     given, spikes = drawn
     expected = (current_of(given, spikes) * given.summed).transpose(1, 2, 0)
     sides = map(pair, (given.pool, given.stride, given.padding))
@@ -105,11 +128,17 @@ def test_currents_are_correlation_after_sum_pooling(drawn: tuple[Input, NDArray[
     assert np.array_equal(currents(spikes, synapses, expected.shape), np.rint(expected))
 
 
-@pytest.mark.parametrize(("positions", "channels", "spare"), [(12, 16, 0), (12, 16, 3), (5, 3, 0), (1, 300, 1)])
-def test_several_steps_and_positions_at_once_are_the_same(positions: int, channels: int, spare: int) -> None:
+@pytest.mark.parametrize(
+    ("positions", "channels", "spare"), [(12, 16, 0), (12, 16, 3), (5, 3, 0), (1, 300, 1)]
+)
+def test_several_steps_and_positions_at_once_are_the_same(
+    positions: int, channels: int, spare: int
+) -> None:
     rng = np.random.default_rng(positions)
     gain, bias = (rng.integers(-900, 900, (2, channels), np.int32) for _ in range(2))
-    dynamics = dynamics_of(FixedLIF(400, bias=bias), [Input(None, gain=gain, shift=8)], largest=9000)
+    dynamics = dynamics_of(
+        FixedLIF(400, bias=bias), [Input(None, gain=gain, shift=8)], largest=9000
+    )
     arrived: Any = rng.integers(-9000, 9000, (4, 1, positions + spare, channels), np.int32)
     membrane: Any = rng.integers(-5000, 5000, (positions, channels), np.int32)
     expected, rows = membrane.copy(), np.zeros((4, positions, channels), np.bool_)
@@ -123,9 +152,12 @@ def test_several_steps_and_positions_at_once_are_the_same(positions: int, channe
     assert not fired[:, :8].any()
 
 
-@pytest.mark.parametrize("rates", [(0.3, 0.02, 0.02), (1, 1, 1), (0, 0.5, 0.5)], ids=["few", "all", "no query"])
 @pytest.mark.parametrize(
-    ("heads", "depth", "sides"), [(2, 70, (9, 15)), (3, 1, (1, 1)), (1, 5, (8, 8)), (4, 16, (3, 2)), (1, 66, (8, 150))]
+    "rates", [(0.3, 0.02, 0.02), (1, 1, 1), (0, 0.5, 0.5)], ids=["few", "all", "no query"]
+)
+@pytest.mark.parametrize(
+    ("heads", "depth", "sides"),
+    [(2, 70, (9, 15)), (3, 1, (1, 1)), (1, 5, (8, 8)), (4, 16, (3, 2)), (1, 66, (8, 150))],
 )
 def test_attention_is_that_of_numpy(
     rates: tuple[float, float, float], heads: int, depth: int, sides: tuple[int, int]

@@ -56,7 +56,9 @@ def break_something(fault: str) -> None:
     model, _, step = where.partition(" at ")
     if what in ("raise", "hang"):
         broken = models[model or "layer"]
-        broken.run_spk = _after(int(step or STEP), broken.run_spk, _raise if what == "raise" else _sleep_forever)
+        broken.run_spk = _after(
+            int(step or STEP), broken.run_spk, _raise if what == "raise" else _sleep_forever
+        )
     elif what == "raise early":
         EventReadout.__init__ = _raise_early
     elif what == "exit":

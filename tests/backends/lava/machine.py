@@ -29,11 +29,15 @@ class Machine:
             time.sleep(INSTANT)
             new &= self._files()
             used = self._used_by_others()
-            new = {path for path in new if not (os.path.exists(path) and os.stat(path).st_ino in used)}
+            new = {
+                path for path in new if not (os.path.exists(path) and os.stat(path).st_ino in used)
+            }
         return new
 
     def _used_by_others(self) -> set[int]:
-        """Inodes of semaphores and shared memory of processes that this test did not start; names may have changed."""
+        """Inodes of semaphores and shared memory of processes that this test did not start; names
+        may have changed.
+        """
         found: set[int] = set()
         for pid, variables in self._environments():
             if self.mark not in variables:

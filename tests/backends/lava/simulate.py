@@ -1,4 +1,6 @@
-"""`python -m tests.backends.lava.simulate [thread]`: simulate without end, a line after each sample."""
+"""`python -m tests.backends.lava.simulate [thread]`: simulate without end, a line after each
+sample.
+"""
 
 import sys
 import threading
@@ -23,7 +25,11 @@ def network(encoder: Encoder = "poisson") -> Network:
 def inputs(count: int, encoder: Encoder = "poisson") -> Iterator[np.ndarray]:
     """Samples, one at a time: spikes everywhere, or images of 1."""
     for _ in range(count):
-        yield np.ones((TIMESTEPS, 1, 3, 2, 2), np.bool_) if encoder == "poisson" else np.ones((1, 3, 2, 2), np.int8)
+        yield (
+            np.ones((TIMESTEPS, 1, 3, 2, 2), np.bool_)
+            if encoder == "poisson"
+            else np.ones((1, 3, 2, 2), np.int8)
+        )
 
 
 def main() -> None:

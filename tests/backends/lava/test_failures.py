@@ -33,19 +33,69 @@ class Faulty(LavaBackend):
     ("fault", "models", "finished", "message"),
     [
         ("raise early", "event", 0, "MemoryError: no room for this model"),
-        ("exit", "event", 0, "lava: the worker process ended early with exit code 1: this machine is on fire"),
-        ("raise in source at 1", "event", 0, "lava: process 'input' failed: ValueError: the neuron is tired"),
-        ("raise in layer at 1", "event", 0, "lava: process 'fc1' failed: ValueError: the neuron is tired"),
-        ("raise in recorder", "event", 1, "lava: process 'recorder' failed: ValueError: the neuron is tired"),
-        ("raise in stock synapses", "stock", 1, "_synapses' failed: ValueError: the neuron is tired"),
-        ("raise in source at 16", "event", 2, "lava: process 'input' failed: ValueError: the neuron is tired"),
-        ("raise in layer at 16", "event", 2, "lava: process 'fc1' failed: ValueError: the neuron is tired"),
-        ("raise in recorder at 16", "event", 2, "lava: process 'recorder' failed: ValueError: the neuron is tired"),
-        ("raise in stock neurons at 16", "stock", 2, "lava: process 'fc1' failed: ValueError: the neuron is tired"),
+        (
+            "exit",
+            "event",
+            0,
+            "lava: the worker process ended early with exit code 1: this machine is on fire",
+        ),
+        (
+            "raise in source at 1",
+            "event",
+            0,
+            "lava: process 'input' failed: ValueError: the neuron is tired",
+        ),
+        (
+            "raise in layer at 1",
+            "event",
+            0,
+            "lava: process 'fc1' failed: ValueError: the neuron is tired",
+        ),
+        (
+            "raise in recorder",
+            "event",
+            1,
+            "lava: process 'recorder' failed: ValueError: the neuron is tired",
+        ),
+        (
+            "raise in stock synapses",
+            "stock",
+            1,
+            "_synapses' failed: ValueError: the neuron is tired",
+        ),
+        (
+            "raise in source at 16",
+            "event",
+            2,
+            "lava: process 'input' failed: ValueError: the neuron is tired",
+        ),
+        (
+            "raise in layer at 16",
+            "event",
+            2,
+            "lava: process 'fc1' failed: ValueError: the neuron is tired",
+        ),
+        (
+            "raise in recorder at 16",
+            "event",
+            2,
+            "lava: process 'recorder' failed: ValueError: the neuron is tired",
+        ),
+        (
+            "raise in stock neurons at 16",
+            "stock",
+            2,
+            "lava: process 'fc1' failed: ValueError: the neuron is tired",
+        ),
     ],
 )
 def test_an_error_is_one_line(
-    fault: str, models: str, finished: int, message: str, machine: Machine, monkeypatch: pytest.MonkeyPatch
+    fault: str,
+    models: str,
+    finished: int,
+    message: str,
+    machine: Machine,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In the first or the last step, too: of 3 samples of 5 steps, and one more."""
     monkeypatch.setenv("FAULT", fault)
@@ -73,12 +123,32 @@ run.main(sys.argv[1:])
 def test_a_command_ends_with_one_line_and_leaves_nothing(
     step: int, machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    checkpoint, images = small_checkpoint(tmp_path / "snn.safetensors"), class_folders(tmp_path / "images")
+    checkpoint, images = (
+        small_checkpoint(tmp_path / "snn.safetensors"),
+        class_folders(tmp_path / "images"),
+    )
     monkeypatch.setenv("FAULT", f"raise in layer at {step}")
     ended = subprocess.run(
         [
-            *(sys.executable, "-c", COMMAND, "--backend", "lava", "--samples", "3", "--figures", "0"),
-            *("--checkpoint", str(checkpoint), "--data", str(images), "--out", str(tmp_path / "out")),
+            *(
+                sys.executable,
+                "-c",
+                COMMAND,
+                "--backend",
+                "lava",
+                "--samples",
+                "3",
+                "--figures",
+                "0",
+            ),
+            *(
+                "--checkpoint",
+                str(checkpoint),
+                "--data",
+                str(images),
+                "--out",
+                str(tmp_path / "out"),
+            ),
         ],
         cwd=ROOT,
         capture_output=True,
@@ -112,27 +182,38 @@ def test_an_error_comes_after_what_was_finished_with_traceback(
     assert machine.is_clean()
 
 
-def test_a_deadline_ends_a_simulation_that_hangs(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deadline_ends_a_simulation_that_hangs(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FAULT", "hang")
     rasters = Faulty(deadline=2).run(network(), inputs(3), 3)
     next(rasters)
     begin = time.monotonic()
-    with pytest.raises(BackendError, match="lava: finished no sample within the deadline of 2 s; raise the deadline"):
+    with pytest.raises(
+        BackendError,
+        match="lava: finished no sample within the deadline of 2 s; raise the deadline",
+    ):
         next(rasters)
     assert time.monotonic() - begin < 2 + SECONDS
     assert machine.is_clean()
 
 
 @pytest.mark.parametrize("victim", ["worker", "model", "runtime service"])
-def test_a_killed_child_is_an_error_at_once(victim: str, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FAULT", "hang")  # so that the simulation is under way when the child is killed
+def test_a_killed_child_is_an_error_at_once(
+    victim: str, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(
+        "FAULT", "hang"
+    )  # so that the simulation is under way when the child is killed
     rasters = Faulty().run(network(), inputs(3), 3)
     next(rasters)
     processes = machine.processes()
     worker = next(pid for pid in processes if parent(pid) == os.getpid())
     # Lava starts one process per Process first, and the runtime service last.
     models = [pid for pid in processes if parent(pid) == worker]
-    target = {"worker": worker, "model": models[len(models) // 2], "runtime service": models[-1]}[victim]
+    target = {"worker": worker, "model": models[len(models) // 2], "runtime service": models[-1]}[
+        victim
+    ]
     os.kill(target, signal.SIGKILL)
     begin = time.monotonic()
     with pytest.raises(BackendError, match="was killed by SIGKILL") as caught:
@@ -163,24 +244,36 @@ def test_inputs_that_end_early_are_an_error_and_no_more(
 
 def test_inputs_of_another_shape_are_refused_before_lava_starts(machine: Machine) -> None:
     rasters = LavaBackend().run(network(), [np.zeros((4, 1, 3, 2, 2), np.bool_)], 1)
-    with pytest.raises(BackendError, match=r"got input samples of \(T, C, H, W\) = \(4, 3, 2, 2\) bool, expected \(5,"):
+    with pytest.raises(
+        BackendError,
+        match=r"got input samples of \(T, C, H, W\) = \(4, 3, 2, 2\) bool, expected \(5,",
+    ):
         next(rasters)
     assert machine.is_clean(within=0)
 
 
 @pytest.mark.parametrize("minor", [9, 14])
-def test_a_python_that_lava_does_not_run_on_is_refused(minor: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_python_that_lava_does_not_run_on_is_refused(
+    minor: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "version_info", (3, minor, 1, "final", 0))
-    with pytest.raises(BackendError, match=rf"^lava: this is Python 3\.{minor}, expected 3\.10 to 3\.13; use one"):
+    with pytest.raises(
+        BackendError, match=rf"^lava: this is Python 3\.{minor}, expected 3\.10 to 3\.13; use one"
+    ):
         LavaBackend()
 
 
-def test_without_lava_the_error_says_the_command_that_adds_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_lava_the_error_says_the_command_that_adds_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(BackendError) as caught:
         LavaBackend()
     command = "pip install --no-deps --ignore-requires-python lava-nc==0.10.0"
-    assert str(caught.value) == f"lava: lava-nc is not installed; pip install 'spikesam[lava]', then {command}"
+    assert (
+        str(caught.value)
+        == f"lava: lava-nc is not installed; pip install 'spikesam[lava]', then {command}"
+    )
 
 
 def test_unknown_models_are_refused() -> None:
@@ -188,7 +281,9 @@ def test_unknown_models_are_refused() -> None:
         LavaBackend("fast")  # type: ignore[arg-type]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells whether a process is stopped")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="Linux alone tells whether a process is stopped"
+)
 def test_a_worker_stopped_while_it_starts_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spikesam.backends.lava.child.STOPPED", 1.0)
     with closing(Child(LavaBackend.worker_module, 300.0)) as child:

@@ -1,4 +1,6 @@
-"""Lava runs networks whose layers read several others as the equations say, with both sets of models."""
+"""Lava runs networks whose layers read several others as the equations say, with both sets of
+models.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,34 +23,61 @@ TIMESTEPS = 9
 
 
 def everything(rng: np.random.Generator) -> Network:
-    """A residual sum 3 steps late, minus signs, identities, layers that read themselves, and conv3 and conv4 in a loop.
+    """A residual sum 3 steps late, minus signs, identities, layers that read themselves, and conv3
+    and conv4 in a loop.
 
     There are delays in front of convolutions, dense layers and pooling of both kinds.
     """
     lif, slow = LIF(0.5, 1.0, bias=0.25), LIF(0.5, 1.5, bias=0.25, reset="zero", synaptic_leak=0.5)
-    shortcut, itself = Input(None, Source("conv1", 3), 0.5), Input(quarters(rng, 4, 4, 1, 1), "conv2", 0.25)
+    shortcut, itself = (
+        Input(None, Source("conv1", 3), 0.5),
+        Input(quarters(rng, 4, 4, 1, 1), "conv2", 0.25),
+    )
     subtracted = Input(None, ("conv4", Source("conv1", 2, -1)), 0.5)
-    skipped = Input(quarters(rng, 4, 2, 3, 3), ("input", Source("input", 4)), 0.5, padding=1, current_pool=2)
-    recurrent, less = Input(quarters(rng, 5, 5), "fc6"), Input(quarters(rng, 5, 36), Source("conv4", 1, -1), pool=2)
+    skipped = Input(
+        quarters(rng, 4, 2, 3, 3), ("input", Source("input", 4)), 0.5, padding=1, current_pool=2
+    )
+    recurrent, less = (
+        Input(quarters(rng, 5, 5), "fc6"),
+        Input(quarters(rng, 5, 36), Source("conv4", 1, -1), pool=2),
+    )
     layers = (
         Layer("conv1", Input(quarters(rng, 4, 2, 3, 3), padding=1), lif),
-        Layer("conv2", (Input(quarters(rng, 4, 4, 3, 3), gain=0.5, padding=1), shortcut, itself), slow),
-        Layer("conv3", Input(quarters(rng, 4, 4, 3, 3), ("conv2", Source("conv1", 2, -1), "conv4"), padding=1), lif),
-        Layer("conv4", (Input(quarters(rng, 4, 4, 3, 3), Source("conv3", 2), padding=1), subtracted), lif),
-        Layer("conv5", (Input(quarters(rng, 4, 4, 1, 1), Source("conv4", 2), pool=2, pooling="max"), skipped), lif),
+        Layer(
+            "conv2", (Input(quarters(rng, 4, 4, 3, 3), gain=0.5, padding=1), shortcut, itself), slow
+        ),
+        Layer(
+            "conv3",
+            Input(quarters(rng, 4, 4, 3, 3), ("conv2", Source("conv1", 2, -1), "conv4"), padding=1),
+            lif,
+        ),
+        Layer(
+            "conv4",
+            (Input(quarters(rng, 4, 4, 3, 3), Source("conv3", 2), padding=1), subtracted),
+            lif,
+        ),
+        Layer(
+            "conv5",
+            (Input(quarters(rng, 4, 4, 1, 1), Source("conv4", 2), pool=2, pooling="max"), skipped),
+            lif,
+        ),
         Layer("fc6", (quarters(rng, 5, 36), recurrent, less), LIF(0.5, 2.0)),
     )
     return Network((2, 6, 6), TIMESTEPS, layers, Readout(quarters(rng, 3, 5)), "spikes")
 
 
 def driven(rng: np.random.Generator) -> Network:
-    """A current that changes, into both layers; the first reads itself and the one behind it as well."""
+    """A current that changes, into both layers; the first reads itself and the one behind it as
+    well.
+    """
     lif, itself = LIF(0.5, 1.0), Input(quarters(rng, 3, 3, 1, 1), "conv1")
     back = Input(None, Source("conv2", 2, -1), 0.5)
     first = Layer("conv1", (Input(quarters(rng, 3, 2, 3, 3), padding=1), itself, back), lif)
     later = Input(quarters(rng, 3, 2, 1, 1), Source("input", 3))
     second = Layer("conv2", (Input(quarters(rng, 3, 3, 3, 3), padding=1), later), lif)
-    return Network((2, 4, 4), TIMESTEPS, (first, second), Readout(quarters(rng, 3, 48)), "changing-current")
+    return Network(
+        (2, 4, 4), TIMESTEPS, (first, second), Readout(quarters(rng, 3, 48)), "changing-current"
+    )
 
 
 def driven_by_an_image(rng: np.random.Generator) -> Network:
@@ -57,7 +86,11 @@ def driven_by_an_image(rng: np.random.Generator) -> Network:
 
 def drawn(rng: np.random.Generator, network: Network) -> NDArray[Any]:
     """A sample, a loud one, and the first again."""
-    shape = network.input_shape if network.encoder == "constant-current" else (TIMESTEPS, *network.input_shape)
+    shape = (
+        network.input_shape
+        if network.encoder == "constant-current"
+        else (TIMESTEPS, *network.input_shape)
+    )
     if network.spiking_input:
         one, other = (rng.random(shape) < density for density in (0.3, 0.9))
     else:
@@ -67,7 +100,9 @@ def drawn(rng: np.random.Generator, network: Network) -> NDArray[Any]:
 
 @pytest.mark.parametrize("build", [everything, driven, driven_by_an_image])
 @pytest.mark.parametrize("models", ["event", "stock"])
-def test_fixed_point_with_maps(models: Any, build: Callable[[np.random.Generator], Network]) -> None:
+def test_fixed_point_with_maps(
+    models: Any, build: Callable[[np.random.Generator], Network]
+) -> None:
     pytest.importorskip("lava", reason="lava-nc is not installed")
     rng = np.random.default_rng(4)
     network = quantise(build(rng))

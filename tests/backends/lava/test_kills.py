@@ -1,4 +1,6 @@
-"""Whatever is killed, in whatever order and at whatever moment, no process and no shared memory is left."""
+"""Whatever is killed, in whatever order and at whatever moment, no process and no shared memory is
+left.
+"""
 
 import contextlib
 import os
@@ -72,7 +74,9 @@ def test_kill(victims: str, moment: str, machine: Machine) -> None:
     simulation = Simulation(machine)
     worker = reach(simulation, moment, random.Random(f"{victims} {moment}"))
     if victims == "stopped":
-        while "numpy" not in Path(f"/proc/{worker}/maps").read_text():  # what it does first is done then
+        while (
+            "numpy" not in Path(f"/proc/{worker}/maps").read_text()
+        ):  # what it does first is done then
             time.sleep(0.005)
         os.kill(worker, signal.SIGSTOP)
     named = {"command": simulation.process.pid, "worker": worker}

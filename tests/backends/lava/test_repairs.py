@@ -1,4 +1,6 @@
-"""Lava's modules on newer Pythons and NumPys: each repair mends what it is for, and nothing else changes."""
+"""Lava's modules on newer Pythons and NumPys: each repair mends what it is for, and nothing else
+changes.
+"""
 
 import dataclasses
 import subprocess
@@ -14,7 +16,10 @@ from spikesam.backends.lava.repairs import BROKEN_MODULE, repair_lava
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 accepts such defaults")
 def test_without_the_repair_lava_cannot_be_imported() -> None:
     command = [sys.executable, "-c", "import lava.magma.core.process.process"]
-    assert "mutable default" in subprocess.run(command, capture_output=True, text=True, check=False).stderr
+    assert (
+        "mutable default"
+        in subprocess.run(command, capture_output=True, text=True, check=False).stderr
+    )
 
 
 def test_only_the_dataclasses_of_one_module_change() -> None:

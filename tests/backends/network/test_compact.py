@@ -19,7 +19,9 @@ NUMBERS = st.floats(-4, 4, width=32)
 def network(weight, neuron=None, encoder="spikes", timesteps=3):
     gain = 1 if neuron else np.linspace(0.1, 1.3, 3 * len(weight)).reshape(3, -1)
     layer = Layer("conv1", Input(weight, gain=gain, padding=1), neuron or LIF(leak=0.9, bias=1 / 3))
-    readout = Readout(np.linspace(-1, 1, 2 * 4 * len(weight), dtype=np.float32).reshape(2, -1), bias=0)
+    readout = Readout(
+        np.linspace(-1, 1, 2 * 4 * len(weight), dtype=np.float32).reshape(2, -1), bias=0
+    )
     return Network((2, 2, 2), timesteps, (layer,), readout, encoder)
 
 
@@ -39,7 +41,9 @@ def test_fixed_point_keeps_its_weights_and_rounding_again_changes_nothing(weight
     for of in (quantise(network(weight)), quantise(rounded)):
         (each,), neuron = of.layers[0].inputs, of.layers[0].neuron
         gains.append(np.abs(each.gain).min())
-        drives.append(each.weight * (each.gain[..., None, None, None] / 2**each.shift / neuron.threshold))
+        drives.append(
+            each.weight * (each.gain[..., None, None, None] / 2**each.shift / neuron.threshold)
+        )
     np.testing.assert_allclose(*drives, rtol=2 / max(1, min(gains)))
 
 
@@ -53,7 +57,9 @@ def test_a_file_gives_the_same_bits(tmp_path_factory, weight, round_first):
 
 
 @pytest.mark.parametrize(
-    "held", [{}, {"neuron": ReLU(), "encoder": "image", "timesteps": 1}], ids=["spiking", "artificial"]
+    "held",
+    [{}, {"neuron": ReLU(), "encoder": "image", "timesteps": 1}],
+    ids=["spiking", "artificial"],
 )
 def test_a_file_takes_a_byte_for_each_weight(tmp_path, held):
     weight = np.random.default_rng(0).normal(size=(400, 2, 3, 3)).astype(np.float32)
@@ -80,7 +86,13 @@ def test_a_scale_without_its_weight_is_refused(tmp_path):
     written = compact(network(np.ones((1, 2, 3, 3), np.float32)))
     write_network(written, path)
     tensors = load_file(path) | {"conv9.weight_scale": np.ones(1)}
-    described = {"format": "spikesam-network", "graph": json.dumps(written.to_graph()[0]), "packed": "int8"}
+    described = {
+        "format": "spikesam-network",
+        "graph": json.dumps(written.to_graph()[0]),
+        "packed": "int8",
+    }
     save_file(tensors, path, described | {"sha256": network_file_digest(described, tensors)})
-    with pytest.raises(NetworkError, match="a scale for every int8 weight, but 'conv9.weight_scale' has no partner"):
+    with pytest.raises(
+        NetworkError, match="a scale for every int8 weight, but 'conv9.weight_scale' has no partner"
+    ):
         read_network(path)

@@ -10,7 +10,16 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from spikesam.backends.network import LIF, Input, Layer, Network, NetworkError, Readout, Source, Windows
+from spikesam.backends.network import (
+    LIF,
+    Input,
+    Layer,
+    Network,
+    NetworkError,
+    Readout,
+    Source,
+    Windows,
+)
 from spikesam.backends.network.compact import compact
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.network.storage import read_network, write_network
@@ -32,10 +41,14 @@ def residual(**changes: object) -> Network:
     )
     layers = {
         "a": Layer("a", Input(kernel(4, 2), padding=1), NEURON),
-        "b": Layer("b", (Input(kernel(4, 4), padding=1), Input(None, Source("a", 2), gain=0.5)), NEURON),
+        "b": Layer(
+            "b", (Input(kernel(4, 4), padding=1), Input(None, Source("a", 2), gain=0.5)), NEURON
+        ),
         "c": Layer("c", last, NEURON),
     }
-    return Network((2, 8, 8), 9, tuple((layers | changes).values()), Readout(random.normal(size=(3, 96))))
+    return Network(
+        (2, 8, 8), 9, tuple((layers | changes).values()), Readout(random.normal(size=(3, 96)))
+    )
 
 
 def test_what_a_graph_says_of_itself():
@@ -66,7 +79,9 @@ def test_a_chain_that_is_written_as_a_graph_is_the_same_network():
     chain = Network((2, 8, 8), 9, layers, Readout(np.ones((3, 256))))
 
     def reading(source):
-        return replace(chain, layers=(Layer("a", replace(layers[0].inputs[0], source=source), NEURON),))
+        return replace(
+            chain, layers=(Layer("a", replace(layers[0].inputs[0], source=source), NEURON),)
+        )
 
     named = reading("input")
     assert named.is_chain
@@ -93,7 +108,9 @@ def test_delays_of_channels_are_those_of_the_network():
 
 
 @pytest.mark.parametrize("change", [lambda network: network, quantise, compact])
-@pytest.mark.parametrize("build", [residual, lambda: late(residual(), (3, 1, 1, 8)), lambda: products()])
+@pytest.mark.parametrize(
+    "build", [residual, lambda: late(residual(), (3, 1, 1, 8)), lambda: products()]
+)
 def test_a_graph_is_stored_with_every_number(tmp_path: Path, change, build):
     network = change(build())
     write_network(network, tmp_path / "net.safetensors")
@@ -135,15 +152,39 @@ def layer_b(*more: object, channels: int = 4, **about: object) -> Layer:
     ("changes", "message"),
     [
         ([layer_b(source="aa")], "layer 'b': reads 'aa', which is not there; expected a"),
-        ([layer_b(source=Source("a", 9))], "layer 'b': reads 'a' 9 steps later, expected less than T = 9"),
-        ([layer_b(source=Source("a", (1, 2, 9, 1)))], "layer 'b': reads 'a' 9 steps later, expected less than T = 9"),
-        ([layer_b(source=Source("a", (1, 1, 1)))], "layer 'b': has delays for 3 channels of 'a', expected 4"),
-        ([layer_b(source=("a", "input"))], "layer 'b': adds 'a' of 4×8×8 and 'input' of 2×8×8, expected equal"),
+        (
+            [layer_b(source=Source("a", 9))],
+            "layer 'b': reads 'a' 9 steps later, expected less than T = 9",
+        ),
+        (
+            [layer_b(source=Source("a", (1, 2, 9, 1)))],
+            "layer 'b': reads 'a' 9 steps later, expected less than T = 9",
+        ),
+        (
+            [layer_b(source=Source("a", (1, 1, 1)))],
+            "layer 'b': has delays for 3 channels of 'a', expected 4",
+        ),
+        (
+            [layer_b(source=("a", "input"))],
+            "layer 'b': adds 'a' of 4×8×8 and 'input' of 2×8×8, expected equal",
+        ),
         ([layer_b(channels=5)], "layer 'b': weight expects 5 channels, layer 'a' has 4"),
-        ([layer_b(Input(None, "a"), padding=0)], "layer 'b', input 2: 'a' gives 4×8×8 there, the layer is 4×6×6"),
-        ([layer_b(Input(kernel(4, 3), "a", padding=1))], "layer 'b', input 2: weight expects 3 channels, layer 'a' ha"),
-        ([one("a", kernel(4, 4), "b"), layer_b()], "layer 'a' and 'b': nothing on the way from 'input'"),
-        ([one("c", kernel(6, 2), "input", stride=2)], "layer 'a': no way leads from there to the readout"),
+        (
+            [layer_b(Input(None, "a"), padding=0)],
+            "layer 'b', input 2: 'a' gives 4×8×8 there, the layer is 4×6×6",
+        ),
+        (
+            [layer_b(Input(kernel(4, 3), "a", padding=1))],
+            "layer 'b', input 2: weight expects 3 channels, layer 'a' ha",
+        ),
+        (
+            [one("a", kernel(4, 4), "b"), layer_b()],
+            "layer 'a' and 'b': nothing on the way from 'input'",
+        ),
+        (
+            [one("c", kernel(6, 2), "input", stride=2)],
+            "layer 'a': no way leads from there to the readout",
+        ),
     ],
 )
 def test_layers_that_do_not_fit(changes, message):
@@ -157,12 +198,30 @@ def test_layers_that_do_not_fit(changes, message):
         ({"source": Source("a", 0)}, "layer 'b': delay from 'a' is 0, expected an integer ≥ 1"),
         ({"source": Source("a", 5000)}, "delay from 'a' is 5000, expected 1 … 1024"),
         ({"source": Source("a", 1.5)}, "delay from 'a' is 1.5, expected an integer ≥ 1"),
-        ({"source": Source("a", (1, 0))}, "delay from 'a', channel 1, is 0, expected an integer ≥ 1"),
-        ({"source": Source("a", (-1, 2))}, "delay from 'a', channel 0, is -1, expected an integer ≥ 1"),
-        ({"source": Source("a", np.array([1.0, 2.5]))}, "delay from 'a', channel 0, is 1.0, expected an integer ≥ 1"),
-        ({"source": Source("a", [1, 5000])}, "delay from 'a', channel 1, is 5000, expected 1 … 1024"),
-        ({"source": Source("a", ())}, "delay from 'a' is of no channel, expected one for all, or one for each"),
-        ({"source": Source("a", [[1, 2]])}, r"delay from 'a', channel 0, is \[1, 2\], expected an integer"),
+        (
+            {"source": Source("a", (1, 0))},
+            "delay from 'a', channel 1, is 0, expected an integer ≥ 1",
+        ),
+        (
+            {"source": Source("a", (-1, 2))},
+            "delay from 'a', channel 0, is -1, expected an integer ≥ 1",
+        ),
+        (
+            {"source": Source("a", np.array([1.0, 2.5]))},
+            "delay from 'a', channel 0, is 1.0, expected an integer ≥ 1",
+        ),
+        (
+            {"source": Source("a", [1, 5000])},
+            "delay from 'a', channel 1, is 5000, expected 1 … 1024",
+        ),
+        (
+            {"source": Source("a", ())},
+            "delay from 'a' is of no channel, expected one for all, or one for each",
+        ),
+        (
+            {"source": Source("a", [[1, 2]])},
+            r"delay from 'a', channel 0, is \[1, 2\], expected an integer",
+        ),
         ({"source": Source("a", 1, 2)}, "sign of 'a' is 2, expected 1 or -1"),
         ({"source": 3}, "source is 3, expected the name of a layer, or a Source"),
         ("a", "layer 'b', input 2: weight must be finite numbers"),
@@ -183,10 +242,14 @@ def products(**changes: object) -> Network:
         "a": Layer("a", Input(kernel(4, 2), padding=1), NEURON),
         "b": Layer("b", Input(kernel(4, 2), "input", padding=1), NEURON),
         "small": Layer("small", Input(kernel(2, 4, 8), "b"), NEURON),
-        "both": Layer("both", (Input(None, "a"), Input(None, "small", -1, spread=(2, 8, 8))), LIF(0, 1.5)),
+        "both": Layer(
+            "both", (Input(None, "a"), Input(None, "small", -1, spread=(2, 8, 8))), LIF(0, 1.5)
+        ),
         "c": Layer("c", Input(None, ("a", Source("b", 2), "both"), 0.0625, heads=2), LIF(0.5, 0.5)),
     }
-    return Network((2, 8, 8), 9, tuple((layers | changes).values()), Readout(random.normal(size=(3, 256))))
+    return Network(
+        (2, 8, 8), 9, tuple((layers | changes).values()), Readout(random.normal(size=(3, 256)))
+    )
 
 
 def test_layers_without_weights_have_the_channels_of_what_they_read():
@@ -203,19 +266,43 @@ def test_layers_without_weights_have_the_channels_of_what_they_read():
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        (Input(None, ("a", "small", "b"), heads=2), "layer 'c': multiplies 'a' of 4×8×8 and 'small' of 2×1×1, expecte"),
-        (Input(None, ("a", "b", "small"), heads=2), "2×1×1, expected equal shapes, or values of other channels, more"),
-        (Input(None, ("a", "b", "both"), heads=3), "layer 'c': 3 heads do not divide the 4 channels of layer '"),
-        (Input(None, ("a", "b"), heads=2), "layer 'c': attention has 2 sources, expected q, k and v, or one that has"),
-        (Input(None, "a", heads=2), "layer 'c': layer 'a' has 4 channels, expected those of q, k and v, as many of ea"),
-        (Input(None, ("a", "b", Source("both", 1, -1)), heads=2), "layer 'c': attention subtracts 'both', expected sp"),
+        (
+            Input(None, ("a", "small", "b"), heads=2),
+            "layer 'c': multiplies 'a' of 4×8×8 and 'small' of 2×1×1, expecte",
+        ),
+        (
+            Input(None, ("a", "b", "small"), heads=2),
+            "2×1×1, expected equal shapes, or values of other channels, more",
+        ),
+        (
+            Input(None, ("a", "b", "both"), heads=3),
+            "layer 'c': 3 heads do not divide the 4 channels of layer '",
+        ),
+        (
+            Input(None, ("a", "b"), heads=2),
+            "layer 'c': attention has 2 sources, expected q, k and v, or one that has",
+        ),
+        (
+            Input(None, "a", heads=2),
+            "layer 'c': layer 'a' has 4 channels, expected those of q, k and v, as many of ea",
+        ),
+        (
+            Input(None, ("a", "b", Source("both", 1, -1)), heads=2),
+            "layer 'c': attention subtracts 'both', expected sp",
+        ),
         (
             Input(None, ("a", "b", Source("both", (1, 2, 1, 1))), heads=2),
             "layer 'c': attention has a delay for each channel of 'both', expected one for all",
         ),
         (Input(kernel(4, 4), "both", padding=1, heads=2), "and neither weights nor spread"),
-        (Input(None, "both", spread=(1, 2)), r"layer 'c': spread is \(1, 2\), expected \(channels, rows, columns\)"),
-        (Input(None, "both", gain=[1, 2]), "layer 'c': has constants of 2 channels, its sources have 4"),
+        (
+            Input(None, "both", spread=(1, 2)),
+            r"layer 'c': spread is \(1, 2\), expected \(channels, rows, columns\)",
+        ),
+        (
+            Input(None, "both", gain=[1, 2]),
+            "layer 'c': has constants of 2 channels, its sources have 4",
+        ),
     ],
 )
 def test_products_that_cannot_be(changed: Input, message: str):
@@ -226,12 +313,17 @@ def test_products_that_cannot_be(changed: Input, message: str):
 def test_attention_that_could_count_past_24_bits_is_refused():
     one = Layer("a", Input(np.ones((8, 1, 1, 1)), "input"), NEURON)
     attended = Layer("b", Input(None, ("a", "a", "a"), heads=1), NEURON)
-    with pytest.raises(NetworkError, match=r"a head of layer 'a' has 8 channels and 1048576 tokens, .* 8,388,608, exp"):
+    with pytest.raises(
+        NetworkError,
+        match=r"a head of layer 'a' has 8 channels and 1048576 tokens, .* 8,388,608, exp",
+    ):
         Network((1, 1024, 1024), 2, (one, attended), Readout(np.ones((1, 8 << 20), np.float32)))
 
 
 def test_sums_of_many_sources_that_could_overflow_are_refused():
-    fixed = quantise(Network((1, 1, 1), 9, (Layer("a", np.ones((1, 1)), NEURON),), Readout([[1.0]]))).layers[0]
+    fixed = quantise(
+        Network((1, 1, 1), 9, (Layer("a", np.ones((1, 1)), NEURON),), Readout([[1.0]]))
+    ).layers[0]
     wide = Input(np.full((1, 60_000), 127, np.int8), ("b", "c"))
     Layer("a", replace(wide, source="b"), fixed.neuron)
     with pytest.raises(NetworkError, match=r"could pass 2²³"):
@@ -239,15 +331,21 @@ def test_sums_of_many_sources_that_could_overflow_are_refused():
 
 
 def test_code_for_chains_refuses_a_graph_by_name():
-    with pytest.raises(NetworkError, match="to_nir: layer 'b' reads more than the layer before, expected a chain"):
+    with pytest.raises(
+        NetworkError, match="to_nir: layer 'b' reads more than the layer before, expected a chain"
+    ):
         residual().check_chain("to_nir")
 
 
 @given(st.integers(1, 4), st.integers(1, 9), st.integers(1, 3), st.data())
-def test_a_border_wider_than_the_map_shows_all_of_it(side: int, window: int, step: int, data: st.DataObject) -> None:
+def test_a_border_wider_than_the_map_shows_all_of_it(
+    side: int, window: int, step: int, data: st.DataObject
+) -> None:
     windows = Windows((window, 1), (step, 1), (data.draw(st.integers(0, window // 2)), 0))
     assume(windows.fit((side, 2))[0] > 0)
     values = torch.rand(1, 1, side, 2)
     found = windows.within((side, 2))
-    assert torch.equal(functional.max_pool2d(values, *found), functional.max_pool2d(values, *windows))
+    assert torch.equal(
+        functional.max_pool2d(values, *found), functional.max_pool2d(values, *windows)
+    )
     assert found.padding[0] <= side

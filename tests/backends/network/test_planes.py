@@ -1,4 +1,6 @@
-"""Neurons whose spikes are numbers: their layers of bits hold one membrane, and fire what the neuron fires."""
+"""Neurons whose spikes are numbers: their layers of bits hold one membrane, and fire what the
+neuron fires.
+"""
 
 from typing import Any
 
@@ -32,7 +34,10 @@ def network(planes: tuple[Layer, ...], sources: Any) -> Network:
 
 def summed(found: Network, signs: dict[str, int]) -> NDArray[np.int64]:
     (batch,) = TorchBackend("cpu").run(found, [SPIKES], 1)
-    return sum(sign * unpack(batch.spikes[name], (4, 1, 1))[:, 0, :, 0, 0].astype(int) for name, sign in signs.items())
+    return sum(
+        sign * unpack(batch.spikes[name], (4, 1, 1))[:, 0, :, 0, 0].astype(int)
+        for name, sign in signs.items()
+    )
 
 
 def test_integer_spikes_are_the_number_of_thresholds_passed() -> None:
@@ -57,7 +62,9 @@ def test_ternary_spikes_of_an_input_without_weights_are_those_of_the_identity() 
     fired = []
     for each in (Input(None, "input", gain=-2.0), Input(-2.0 * np.eye(3), "input")):
         planes = ternary_planes(Layer("hidden", each, LIF(0.5, bias=0.25)))
-        last = Layer("last", Input(np.eye(3), ("hidden_plus", "hidden_minus")), LIF(0.0, reset="zero"))
+        last = Layer(
+            "last", Input(np.eye(3), ("hidden_plus", "hidden_minus")), LIF(0.0, reset="zero")
+        )
         found = Network((3, 1, 1), STEPS, (*planes, last), Readout(np.eye(3)), encoder="spikes")
         (batch,) = TorchBackend("cpu").run(found, [SPIKES], 1)
         fired.append([unpack(batch.spikes[plane.name], (3, 1, 1)) for plane in planes])
@@ -68,7 +75,10 @@ def test_ternary_spikes_of_an_input_without_weights_are_those_of_the_identity() 
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda layer: integer_planes(layer, (1.5, 0.5)), r"thresholds are \[1.5, 0.5\], expected ascending"),
+        (
+            lambda layer: integer_planes(layer, (1.5, 0.5)),
+            r"thresholds are \[1.5, 0.5\], expected ascending",
+        ),
         (lambda layer: integer_planes(layer, ()), r"thresholds are \[\], expected ascending"),
         (
             lambda _: ternary_planes(Layer("h", [[1.0]], LIF(0.5, reset="zero"))),
@@ -78,8 +88,14 @@ def test_ternary_spikes_of_an_input_without_weights_are_those_of_the_identity() 
             lambda _: integer_planes(Layer("h", [[1.0]], LIF(0.5, synaptic_leak=0.1)), (1,)),
             "expected LIF that subtracts",
         ),
-        (lambda _: ternary_planes(Layer("h", [[1.0]], LIF(0.5, min_v_mem=0.0))), "expected LIF that"),
-        (lambda _: ternary_planes(Layer("h", [[1.0], [1.0]], LIF(0.5, min_v_mem=[-1.0, 0.0]))), "expected LIF that"),
+        (
+            lambda _: ternary_planes(Layer("h", [[1.0]], LIF(0.5, min_v_mem=0.0))),
+            "expected LIF that",
+        ),
+        (
+            lambda _: ternary_planes(Layer("h", [[1.0], [1.0]], LIF(0.5, min_v_mem=[-1.0, 0.0]))),
+            "expected LIF that",
+        ),
         (lambda layer: integer_planes(layer, 1.5), r"thresholds have shape \(\), expected"),
         (lambda layer: integer_planes(layer, ["a"]), "thresholds must be finite numbers"),
         (lambda _: ternary_planes(Layer("h", [[1.0]], LIF(0.5))), "layer 'h' names no source"),

@@ -27,10 +27,12 @@ def test_what_arrives_is_spread_by_hand() -> None:
 
 
 def test_attention_by_hand() -> None:
-    """Two heads of one channel, three tokens: q of the first asks at tokens 0 and 2 for k · v, which is 2.
+    """Two heads of one channel, three tokens: q of the first asks at tokens 0 and 2 for k · v,
+    which is 2.
 
-    k · v of the second is 0: k fires at token 1 alone, v at token 0. Then two channels in one head, where q asks at
-    token 0 for channel 0, which fires in k at tokens 0 and 1: v[0] has 1 of these, v[1] both.
+    k · v of the second is 0: k fires at token 1 alone, v at token 0. Then two channels in one head,
+    where q asks at token 0 for channel 0, which fires in k at tokens 0 and 1: v[0] has 1 of these,
+    v[1] both.
     """
     three = (Source("q"), Source("k", 2), Source("v"))
     fired = {name: np.zeros((3, 2, 1, 3), np.bool_) for name in "qkv"}
@@ -53,11 +55,21 @@ def synapses(draw: Any) -> tuple[Input, NDArray[np.bool_]]:
     pool, pooling = draw(st.sampled_from([1, 2, (2, 4)])), draw(st.sampled_from(["average", "max"]))
     spikes = random.random((2, 4, 8)) < 0.4
     if draw(st.booleans()):
-        return Input(random.normal(size=(3, 64 // prod(pair(pool)))), pool=pool, pooling=pooling), spikes
+        return Input(
+            random.normal(size=(3, 64 // prod(pair(pool)))), pool=pool, pooling=pooling
+        ), spikes
     kernel = (3, 2, draw(st.integers(1, 2)), draw(st.integers(1, 3)))
     stride, padding = (draw(st.tuples(st.integers(1, 2), st.integers(1, 2))) for _ in range(2))
-    windows = draw(st.sampled_from([{}, {"current_pool": 2, "current_stride": 1, "current_padding": 1}]))
-    geometry: dict[str, Any] = {"pool": pool, "stride": stride, "padding": padding, "pooling": pooling, **windows}
+    windows = draw(
+        st.sampled_from([{}, {"current_pool": 2, "current_stride": 1, "current_padding": 1}])
+    )
+    geometry: dict[str, Any] = {
+        "pool": pool,
+        "stride": stride,
+        "padding": padding,
+        "pooling": pooling,
+        **windows,
+    }
     return Input(random.normal(size=kernel), **geometry), spikes
 
 
@@ -68,14 +80,20 @@ def test_currents_are_those_of_torch(case: tuple[Input, NDArray[np.bool_]]) -> N
     functional = torch.nn.functional
     (each, spikes), maps = case, torch.tensor(case[1], dtype=torch.float64)[None]
     weight = torch.tensor(each.weight)
-    maps = (functional.max_pool2d if each.pooling == "max" else functional.avg_pool2d)(maps, each.pool)
+    maps = (functional.max_pool2d if each.pooling == "max" else functional.avg_pool2d)(
+        maps, each.pool
+    )
     if each.kind == "dense":
         expected = functional.linear(maps.flatten(1), weight)[..., None, None]
     else:
         expected = functional.conv2d(maps, weight, stride=each.stride, padding=each.padding)
         expected = functional.max_pool2d(expected, *each.windows)
-    np.testing.assert_allclose(current_of(each, spikes), expected[0].numpy(), rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(summed_currents(each, spikes), each.summed * expected[0].numpy(), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(
+        current_of(each, spikes), expected[0].numpy(), rtol=1e-12, atol=1e-12
+    )
+    np.testing.assert_allclose(
+        summed_currents(each, spikes), each.summed * expected[0].numpy(), rtol=1e-12, atol=1e-12
+    )
 
 
 def test_currents_in_fixed_point_by_hand() -> None:

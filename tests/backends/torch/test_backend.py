@@ -1,4 +1,6 @@
-"""How the torch backend cuts its work into pieces, and packs; what all backends share is in test_contract.py."""
+"""How the torch backend cuts its work into pieces, and packs; what all backends share is in
+test_contract.py.
+"""
 
 from collections.abc import Callable
 
@@ -42,18 +44,24 @@ def test_neither_chunks_nor_parts_change_a_bit(
     batches = list(TorchBackend(device).run(network, [inputs], 6))
     assert (len(batches) == 6) == (work == 1)
     found = joined(batches)
-    for name, shape, raster in zip(network.raster_names, network.raster_shapes, expected, strict=True):
+    for name, shape, raster in zip(
+        network.raster_names, network.raster_shapes, expected, strict=True
+    ):
         assert 0 < raster.mean() < 1
         assert np.array_equal(unpack(found.spikes[name], shape), raster)
     assert np.array_equal(found.readout, expected_readout)
 
 
 @pytest.mark.parametrize("build", [odd_sizes, staggered])
-def test_a_cpu_without_fast_int8_gives_the_same_bits(monkeypatch: pytest.MonkeyPatch, build: Build) -> None:
+def test_a_cpu_without_fast_int8_gives_the_same_bits(
+    monkeypatch: pytest.MonkeyPatch, build: Build
+) -> None:
     network, inputs = drawn(build)
     results = []
     for fast in (True, False):
-        monkeypatch.setattr("spikesam.backends.torch.synapses.multiplies_int8", lambda fast=fast: fast)
+        monkeypatch.setattr(
+            "spikesam.backends.torch.synapses.multiplies_int8", lambda fast=fast: fast
+        )
         results.append(joined([*TorchBackend("cpu").run(network, [inputs], 6)]))
     for name in network.raster_names:
         assert np.array_equal(*(result.spikes[name] for result in results))

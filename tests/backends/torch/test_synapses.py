@@ -1,4 +1,6 @@
-"""That currents in fixed point are exact, whatever is multiplied; every geometry is in test_random_networks.py."""
+"""That currents in fixed point are exact, whatever is multiplied; every geometry is in
+test_random_networks.py.
+"""
 
 from typing import Any
 
@@ -13,9 +15,14 @@ from spikesam.backends.torch import synapses as torch_synapses
 from spikesam.backends.torch.synapses import FixedSynapses, Workspace, exact_sums, multiplies_int8
 
 int8 = pytest.param(
-    "cpu", torch.int8, marks=pytest.mark.skipif(not multiplies_int8(), reason="int8 is exact with VNNI only")
+    "cpu",
+    torch.int8,
+    marks=pytest.mark.skipif(not multiplies_int8(), reason="int8 is exact with VNNI only"),
 )
-float32 = [("cpu", torch.float32), *([("cuda", torch.float32)] if torch.cuda.is_available() else [])]
+float32 = [
+    ("cpu", torch.float32),
+    *([("cuda", torch.float32)] if torch.cuda.is_available() else []),
+]
 KINDS = pytest.mark.parametrize(("device", "dtype"), [int8, *float32])
 
 
@@ -27,13 +34,22 @@ def currents(synapses: FixedSynapses, spikes: NDArray[np.bool_], device: str) ->
 
 
 def reference_currents(layer: Input, spikes: NDArray[np.bool_]) -> NDArray[Any]:
-    return np.concatenate([np.moveaxis(current_of(layer, one), 0, -1).reshape(-1, len(layer.weight)) for one in spikes])
+    return np.concatenate(
+        [
+            np.moveaxis(current_of(layer, one), 0, -1).reshape(-1, len(layer.weight))
+            for one in spikes
+        ]
+    )
 
 
 @KINDS
 @pytest.mark.parametrize(("channels", "pool"), [(7331, 1), (1832, 2), (458, 4), (60, 11)])
-def test_convolutions_are_exact_at_the_largest_current(device: str, dtype: torch.dtype, channels: int, pool: int):
-    """Weights of ±127 on inputs that all spike: the sums come as near to 2²³ as the construction check lets them."""
+def test_convolutions_are_exact_at_the_largest_current(
+    device: str, dtype: torch.dtype, channels: int, pool: int
+):
+    """Weights of ±127 on inputs that all spike: the sums come as near to 2²³ as the construction
+    check lets them.
+    """
     random = np.random.default_rng(0)
     weight = random.choice((-127, 127), (2, channels, 3, 3)).astype(np.int8)
     weight[0] = 127
@@ -41,7 +57,9 @@ def test_convolutions_are_exact_at_the_largest_current(device: str, dtype: torch
     assert layer.largest_current > 0.98 * CURRENT_LIMIT
     spikes = random.random((1, channels, 4 * pool, 5 * pool)) < 0.97
     spikes[:, :, : 3 * pool] = True
-    found = currents(FixedSynapses(layer, spikes.shape[1:], Workspace(device), dtype), spikes, device)
+    found = currents(
+        FixedSynapses(layer, spikes.shape[1:], Workspace(device), dtype), spikes, device
+    )
     expected = reference_currents(layer, spikes)
     assert np.array_equal(found, expected)
     assert np.abs(expected).max() == layer.largest_current
@@ -51,7 +69,9 @@ def test_convolutions_are_exact_at_the_largest_current(device: str, dtype: torch
 def test_a_single_input_of_a_dense_layer(device: str, dtype: torch.dtype) -> None:
     """Of a side of 1 a view's strides are arbitrary: PyTorch issue 195066."""
     layer, spikes = Input(np.int8([[5], [-127], [127]])), np.ones((2, 1, 1, 1), np.bool_)
-    found = currents(FixedSynapses(layer, spikes.shape[1:], Workspace(device), dtype), spikes, device)
+    found = currents(
+        FixedSynapses(layer, spikes.shape[1:], Workspace(device), dtype), spikes, device
+    )
     assert np.array_equal(found, reference_currents(layer, spikes))
 
 

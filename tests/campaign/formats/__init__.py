@@ -1,4 +1,6 @@
-"""The formats of files that this project reads: good files of each, how they are read, and how they are spoiled."""
+"""The formats of files that this project reads: good files of each, how they are read, and how they
+are spoiled.
+"""
 
 from tests.campaign.formats import checkpoints, configs, events, images, rasters, zips
 from tests.campaign.formats.base import Content, Format

@@ -20,7 +20,9 @@ class Format:
 
     originals: Callable[[Path], list[Path]]  # makes good files in a folder
     read: Callable[[Path], Content]  # everything that the program reads of such a file
-    edit: Callable[[Random, Path], tuple[str, bool]] | None = None  # what was done, if it is meant to be valid
+    edit: Callable[[Random, Path], tuple[str, bool]] | None = (
+        None  # what was done, if it is meant to be valid
+    )
     damaged: float = 0.5  # share of files that are damaged, not edited
     checksummed: bool = True  # the format has digests, so that a difference must be noticed
 
@@ -38,6 +40,10 @@ def sha(*parts: Any) -> str:
     digest = hashlib.sha256()
     for part in parts:
         array = isinstance(part, np.ndarray)
-        digest.update(f"{part.dtype}{part.shape}".encode() if array else repr(part).encode("utf-8", "surrogatepass"))
+        digest.update(
+            f"{part.dtype}{part.shape}".encode()
+            if array
+            else repr(part).encode("utf-8", "surrogatepass")
+        )
         digest.update(np.ascontiguousarray(part).tobytes() if array else b"")
     return digest.hexdigest()[:16]

@@ -33,7 +33,10 @@ def read(path: Path) -> Content:
     """Everything that a checkpoint says."""
     found = spikesam.load(path)
     graph, tensors = found.network.to_graph()
-    content = {"network_sha256": found.network.sha256, "graph": sha(json.dumps(graph, sort_keys=True))}
+    content = {
+        "network_sha256": found.network.sha256,
+        "graph": sha(json.dumps(graph, sort_keys=True)),
+    }
     content |= {f"tensor {name}"[:80]: sha(tensor) for name, tensor in tensors.items()}
     content |= {"preprocessing": repr(found.preprocessing)}
     return content | {"classes": sha(found.classes), "class names": sha(found.class_names)}
@@ -43,7 +46,9 @@ def edit(random: Random, path: Path) -> tuple[str, bool]:
     """An edit of the JSON, half of them with a new digest."""
     data, done = edit_header(random, path.read_bytes())
     forged = random.random() < 0.5
-    with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+    with contextlib.suppress(
+        ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError
+    ):
         data = forge_safetensors(data) if forged else data
     path.write_bytes(data)
     return done + "; with a digest of that" * forged, forged
@@ -60,7 +65,9 @@ def edit_header(random: Random, data: bytes) -> tuple[bytes, str]:
         done = f"{key}: {edit_json(random, inner)}"
         about[key] = json.dumps(inner)
         if random.random() < 0.1:
-            about[key] = random.choice(("{}", "[]", "null", "[" * 100000, about[key][:-1], "1" * 5000, *TEXTS))
+            about[key] = random.choice(
+                ("{}", "[]", "null", "[" * 100000, about[key][:-1], "1" * 5000, *TEXTS)
+            )
             done = f"{key} is {about[key]!r:.60}"
     else:
         done = edit_json(random, header)
@@ -85,11 +92,27 @@ def edit_json(random: Random, value: Any) -> str:
     if isinstance(value, dict) and random.random() < 0.2:
         del value[key]
         return f"{where} deleted"
-    odd = (None, True, 0, -1, 1 << 62, 10**400, 1.5, float("nan"), float("inf"), random.choice(TEXTS), [], {}, [[[]]])
+    odd = (
+        None,
+        True,
+        0,
+        -1,
+        1 << 62,
+        10**400,
+        1.5,
+        float("nan"),
+        float("inf"),
+        random.choice(TEXTS),
+        [],
+        {},
+        [[[]]],
+    )
     new: Any = random.choice(odd)
     if random.random() < 0.6:
         if isinstance(old, (int, float)):
-            new = random.choice((old + 1, -old, old * 2, float(number(random, "f8")), int(number(random, "i8"))))
+            new = random.choice(
+                (old + 1, -old, old * 2, float(number(random, "f8")), int(number(random, "i8")))
+            )
         elif isinstance(old, str):
             new = random.choice((old + "x", old[::-1], old.upper(), *TEXTS))
         elif isinstance(old, list):

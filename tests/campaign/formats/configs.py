@@ -26,15 +26,49 @@ def read(path: Path) -> Content:
 def edit(random: Random, path: Path) -> tuple[str, bool]:
     """Another value for a key, another key, another table."""
     lines = path.read_text().splitlines()
-    place = random.choice([number for number, line in enumerate(lines) if "=" in line and not line.startswith("#")])
+    place = random.choice(
+        [number for number, line in enumerate(lines) if "=" in line and not line.startswith("#")]
+    )
     key = lines[place].partition("=")[0].strip()
     depth = random.choice((3, 500, 100000, 400000))
     odd = random.choice(TEXTS)
-    quoted = '"' + "".join(c if c.isprintable() and c not in '"\\' else f"\\u{ord(c):04x}" for c in odd) + '"'
+    quoted = (
+        '"'
+        + "".join(c if c.isprintable() and c not in '"\\' else f"\\u{ord(c):04x}" for c in odd)
+        + '"'
+    )
     values = (
-        *("true", "-1", "0", "1e400", "nan", "inf", "-inf", "9" * 30, "9" * 5000, "1979-05-27T07:32:00Z", "07:32:00"),
-        *("{}", "[" * depth + "]" * depth, "{a=" * depth + "1" + "}" * depth, quoted, quoted, "[]", "Infinity"),
-        *("'''" + "x" * 100000 + "'''", "0x7fffffffffffffff", "[1, 'a', 2.5]", "1_000", "[nan, 1, 2]", "''", "5"),
+        *(
+            "true",
+            "-1",
+            "0",
+            "1e400",
+            "nan",
+            "inf",
+            "-inf",
+            "9" * 30,
+            "9" * 5000,
+            "1979-05-27T07:32:00Z",
+            "07:32:00",
+        ),
+        *(
+            "{}",
+            "[" * depth + "]" * depth,
+            "{a=" * depth + "1" + "}" * depth,
+            quoted,
+            quoted,
+            "[]",
+            "Infinity",
+        ),
+        *(
+            "'''" + "x" * 100000 + "'''",
+            "0x7fffffffffffffff",
+            "[1, 'a', 2.5]",
+            "1_000",
+            "[nan, 1, 2]",
+            "''",
+            "5",
+        ),
         *('"/dev/zero"', '"/proc/self/mem"', "[3, 'P']", "['P999']", "['D0']"),
     )
     value = random.choice(values)
@@ -42,7 +76,10 @@ def edit(random: Random, path: Path) -> tuple[str, bool]:
     if what == "value":
         lines[place] = f"{key} = {value}"
     elif what == "key":
-        lines[place] = f"{random.choice((key + 'x', quoted, key[:-1], key.upper(), 'a.' * depth + 'a'))} = {value}"
+        lines[place] = (
+            f"{random.choice((key + 'x', quoted, key[:-1], key.upper(), 'a.' * depth + 'a'))} = "
+            f"{value}"
+        )
     elif what == "table":
         tables = ("[unknown]", "[[run]]", "[run.checkpoint]", "[" + "a." * depth + "a]", "[paper]")
         lines.insert(place, random.choice(tables))

@@ -17,8 +17,14 @@ def recordings(base: Path) -> list[Path]:
     random = np.random.default_rng(0)
     events = np.zeros(60, [("t", "<u8"), ("x", "<u2"), ("y", "<u2"), ("on", "?")])
     events["t"] = np.sort(random.integers(0, 10000, 60))
-    events["x"], events["y"], events["on"] = (random.integers(0, below, 60) for below in (34, 34, 2))
-    paths = [nmnist_file(base / "a.bin", Events(*(events[name] for name in events.dtype.names), (34, 34)))]
+    events["x"], events["y"], events["on"] = (
+        random.integers(0, below, 60) for below in (34, 34, 2)
+    )
+    paths = [
+        nmnist_file(
+            base / "a.bin", Events(*(events[name] for name in events.dtype.names), (34, 34))
+        )
+    ]
     for suffix in (".es", ".aedat4", ".dat", ".raw"):
         with contextlib.suppress(Exception):  # what this release of faery, if any, cannot write
             import faery

@@ -33,7 +33,12 @@ def read(path: Path) -> Content:
     """The pixels, as stored and as prepared for a network."""
     image = read_image(path)
     prepared = Preprocessing(8, 8, (0.5,) * 3, (0.25,) * 3).image(image)
-    return {"mode": image.mode, "size": str(image.size), "pixels": sha(image.tobytes()), "prepared": sha(prepared)}
+    return {
+        "mode": image.mode,
+        "size": str(image.size),
+        "pixels": sha(image.tobytes()),
+        "prepared": sha(prepared),
+    }
 
 
 def edit(random: Random, path: Path) -> tuple[str, bool]:
@@ -43,7 +48,10 @@ def edit(random: Random, path: Path) -> tuple[str, bool]:
         data, done = edit_chunk(random, data)
     elif choice < 0.9:
         side = random.choice((4000, 9000, 13300, 20000, 65500, (1 << 31) - 1))
-        data, done = png_bomb(side, side, random.choice((1, 8))), f"a PNG of {side}² pixels, all black"
+        data, done = (
+            png_bomb(side, side, random.choice((1, 8))),
+            f"a PNG of {side}² pixels, all black",
+        )
     else:
         data, done = exif_image(random), "EXIF that is broken"
     path.write_bytes(data)
@@ -62,16 +70,30 @@ def edit_chunk(random: Random, data: bytes) -> tuple[bytes, str]:
     changed, done = damage(random, content, content) if content else (b"x", "a byte")
     chunks[place] = (kind, changed)
     if random.random() < 0.2:
-        extra = random.choice((b"tEXt", b"zTXt", b"iCCP", b"eXIf", b"acTL", b"fcTL", b"PLTE", b"tRNS"))
-        chunks.insert(1, (extra, random.choice((b"a\0\0" + zlib.compress(bytes(1 << 22)), random.randbytes(40), b""))))
+        extra = random.choice(
+            (b"tEXt", b"zTXt", b"iCCP", b"eXIf", b"acTL", b"fcTL", b"PLTE", b"tRNS")
+        )
+        chunks.insert(
+            1,
+            (
+                extra,
+                random.choice(
+                    (b"a\0\0" + zlib.compress(bytes(1 << 22)), random.randbytes(40), b"")
+                ),
+            ),
+        )
         done += f"; {extra!r} added"
     return data[:8] + b"".join(png_chunk(*each) for each in chunks), f"in chunk {kind!r}: {done}"
 
 
 def exif_image(random: Random) -> bytes:
-    """A JPEG whose EXIF does not make sense: a wrong type for the orientation, or bytes of no order."""
+    """A JPEG whose EXIF does not make sense: a wrong type for the orientation, or bytes of no
+    order.
+    """
     target = io.BytesIO()
-    tag = struct.pack("<HHI", 274, random.randrange(14), random.choice((0, 1, 2, 1 << 20))) + random.randbytes(4)
+    tag = struct.pack(
+        "<HHI", 274, random.randrange(14), random.choice((0, 1, 2, 1 << 20))
+    ) + random.randbytes(4)
     head = struct.pack("<IH", random.choice((8, 0, 1 << 30)), random.choice((1, 1, 500)))
     exif = b"Exif\0\0II*\0" + head + tag + random.randbytes(8)
     Image.new("RGB", (8, 9), "red").save(target, "JPEG", exif=exif)

@@ -15,7 +15,9 @@ from tests.campaign.structured import CONTENT_EDITS, EDITS, edit
 def rasters(base: Path) -> list[Path]:
     """One made of arrays, two of simulations."""
     spikes = np.random.default_rng(0).random((2, 3, 2, 2, 2)) < 0.4
-    spikesam.write_raster(base / "arrays.h5", {"conv1": spikes, "fc1": spikes[..., :1, :1]}, labels=[1, 0])
+    spikesam.write_raster(
+        base / "arrays.h5", {"conv1": spikes, "fc1": spikes[..., :1, :1]}, labels=[1, 0]
+    )
     images = np.random.default_rng(1).integers(0, 256, (3, 12, 12, 3), np.uint8)
     for name, precision in (("fixed", "fixed"), ("float", "float32")):
         made = {"out": base / name, "backend": "event", "precision": precision}
@@ -29,14 +31,29 @@ def read_raster(path: Path) -> Content:
     with spikesam.open_raster(path) as raster:
         raster.verify()
         header = raster.header
-        content = {f"header {name}": str(getattr(header, name))[:200] for name in header.__dataclass_fields__}
+        content = {
+            f"header {name}": str(getattr(header, name))[:200]
+            for name in header.__dataclass_fields__
+        }
         del content["header layers"]
-        content["texts"] = sha(*(getattr(header, name) for name in ("backend", "device", "dataset", "config")))
-        content |= {"run_uuid": raster.run_uuid, "digest": raster.raster_digest, "names": str(list(raster))[:200]}
-        content |= {"samples": sha(raster.samples.index, raster.samples.label, raster.predictions, raster.readout)}
+        content["texts"] = sha(
+            *(getattr(header, name) for name in ("backend", "device", "dataset", "config"))
+        )
+        content |= {
+            "run_uuid": raster.run_uuid,
+            "digest": raster.raster_digest,
+            "names": str(list(raster))[:200],
+        }
+        content |= {
+            "samples": sha(
+                raster.samples.index, raster.samples.label, raster.predictions, raster.readout
+            )
+        }
         for layer in raster.layers:
             packed = [raster.packed(layer, sample) for sample in range(raster.n_samples)]
-            content[f"layer {layer.name}"[:80]] = sha(layer, raster.counts(layer), raster.digests(layer), *packed)
+            content[f"layer {layer.name}"[:80]] = sha(
+                layer, raster.counts(layer), raster.digests(layer), *packed
+            )
         if "conv1" in list(raster):
             in_memory = spikesam.explain(spikesam.open_raster(path.read_bytes()))
             content["maps"] = sha(*(in_memory[name].sum for name in in_memory))
@@ -62,7 +79,9 @@ def read_maps(path: Path) -> Content:
         content = {name: str(getattr(header, name))[:200] for name in header.__dataclass_fields__}
         content["samples"] = sha(found.samples.index, found.samples.label, found.predictions)
         stepped = header.stepped
-        return content | {f"maps of {name}"[:80]: sha(*found[name][:stepped], found[name].sum) for name in found}
+        return content | {
+            f"maps of {name}"[:80]: sha(*found[name][:stepped], found[name].sum) for name in found
+        }
 
 
 def edit_hdf5(random: Random, path: Path) -> tuple[str, bool]:
@@ -70,7 +89,10 @@ def edit_hdf5(random: Random, path: Path) -> tuple[str, bool]:
     if random.random() < 0.8:
         return edit(path, random, EDITS), False
     done = edit(path, random, CONTENT_EDITS)
-    return f"{done}; {forge_hdf5(path, read_maps if path.name.endswith('.sam.h5') else read_raster)}", True
+    return (
+        f"{done}; {forge_hdf5(path, read_maps if path.name.endswith('.sam.h5') else read_raster)}",
+        True,
+    )
 
 
 RASTERS = Format(rasters, read_raster, edit_hdf5)

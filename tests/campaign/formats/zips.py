@@ -1,4 +1,6 @@
-"""Data sets in the layout of Tiny-ImageNet, as zips: opened, and every image and name read; they hold no digests."""
+"""Data sets in the layout of Tiny-ImageNet, as zips: opened, and every image and name read; they
+hold no digests.
+"""
 
 import io
 import zipfile
@@ -57,7 +59,10 @@ def zips(base: Path) -> list[Path]:
 def read(path: Path) -> Content:
     """Every image, class and box."""
     samples = choose_samples((str(path),), checkpoint(), 10, 0, False)
-    content = {"name": samples.name, "table": sha(samples.table.index, samples.table.label, samples.boxes)}
+    content = {
+        "name": samples.name,
+        "table": sha(samples.table.index, samples.table.label, samples.boxes),
+    }
     return content | {"names": sha(samples.names), "pictures": sha(np.asarray(samples.pictures))}
 
 
@@ -89,13 +94,17 @@ def edit_members(files: dict[str, bytes], random: Random) -> str:
         place = random.randrange(len(lines))
         cells = lines[place].split("\t")
         cells[random.randrange(len(cells))] = odd
-        lines[place] = random.choice(("\t".join(cells), "\t".join(cells), "", lines[place] + "\tmore"))
+        lines[place] = random.choice(
+            ("\t".join(cells), "\t".join(cells), "", lines[place] + "\tmore")
+        )
         files[name] = "\n".join(lines).encode()
         return f"{name}, line {place + 1}: {lines[place]!r:.80}"
     numbers = ("val_9223372036854775808", "val_-1", "9" * 5000, odd[:3000])
     elsewhere = ("../val_7.JPEG", "/abs.JPEG", "tiny/train/n00000001/images/n00000001_0.JPEG")
     deep = ("a/" * 20000, "a/" * 32000)
-    new = random.choice((*(f"tiny/val/images/{number}.JPEG" for number in numbers), *elsewhere, *deep))
+    new = random.choice(
+        (*(f"tiny/val/images/{number}.JPEG" for number in numbers), *elsewhere, *deep)
+    )
     content = files.pop(name) if what == "name" else files[name]
     files[new] = content
     if len(new) > 50000:
@@ -105,11 +114,18 @@ def edit_members(files: dict[str, bytes], random: Random) -> str:
 
 def bomb(path: Path, random: Random) -> str:
     """Members of zeros, of more bytes than a machine may have; sizes are said, or hidden."""
-    size, declared = random.choice((300 << 20, 1200 << 20, 2400 << 20)), random.choice((None, None, 100))
-    name = random.choice([each for each in sorted(members()) if "_0" in each or each.endswith(".txt")])
+    size, declared = (
+        random.choice((300 << 20, 1200 << 20, 2400 << 20)),
+        random.choice((None, None, 100)),
+    )
+    name = random.choice(
+        [each for each in sorted(members()) if "_0" in each or each.endswith(".txt")]
+    )
     path.write_bytes(zip_bomb([name], size, declared))
     if random.random() < 0.8:  # among good members
-        add(path, {each: content for each, content in members().items() if each != name}, METHODS[0])
+        add(
+            path, {each: content for each, content in members().items() if each != name}, METHODS[0]
+        )
     return f"{name} of {size >> 20} MiB of zeros, said to be {declared or size}"
 
 

@@ -23,14 +23,18 @@ def brightness(images: Images) -> NDArray[np.float64]:
     return np.stack([total, np.zeros_like(total)], axis=1)
 
 
-IMAGE = np.log(np.float32([[[3, 3, 1, 1]]]))  # two pixels of ln 3: p = 9/10, 3/4 without one, 1/2 without both
+IMAGE = np.log(
+    np.float32([[[3, 3, 1, 1]]])
+)  # two pixels of ln 3: p = 9/10, 3/4 without one, 1/2 without both
 
 
 def test_deletion_by_hand() -> None:
     good = faithfulness(brightness, IMAGE, [[4.0, 3, 2, 1]], steps=4)
     np.testing.assert_allclose(good.fractions, [0, 0.25, 0.5, 0.75, 1])
     np.testing.assert_allclose(good.deletion, [0.9, 0.75, 0.5, 0.5, 0.5], rtol=1e-6)
-    assert trapezoid(good.deletion, good.fractions) == pytest.approx((0.825 + 0.625 + 0.5 + 0.5) / 4)
+    assert trapezoid(good.deletion, good.fractions) == pytest.approx(
+        (0.825 + 0.625 + 0.5 + 0.5) / 4
+    )
     bad = faithfulness(brightness, IMAGE, [[1.0, 2, 3, 4]], steps=4)
     np.testing.assert_allclose(bad.deletion, [0.9, 0.9, 0.9, 0.75, 0.5], rtol=1e-6)
     assert trapezoid(bad.deletion, bad.fractions) == pytest.approx((0.9 + 0.9 + 0.825 + 0.625) / 4)
@@ -50,7 +54,9 @@ def test_insertion_goes_from_a_blurred_image_to_the_image_in_the_map_s_order() -
     insertion = images[len(images) // 2 :]
     np.testing.assert_array_equal(insertion[-1], image)
     assert insertion.dtype == np.float32 and insertion[0].max() < 1
-    np.testing.assert_allclose(insertion[0].sum(axis=(1, 2)), image.sum(axis=(1, 2)), rtol=1e-3)  # spread, not removed
+    np.testing.assert_allclose(
+        insertion[0].sum(axis=(1, 2)), image.sum(axis=(1, 2)), rtol=1e-3
+    )  # spread, not removed
     assert insertion[1, 0, 0, 0] == 2 and (insertion[1] == image).all(axis=0).sum() >= 8
     assert curves.insertion[0] == pytest.approx(0.5, abs=0.01)
     np.testing.assert_allclose(curves.insertion[1:], 1 / (1 + np.exp(-2)), rtol=1e-6)
@@ -82,7 +88,9 @@ def test_one_pixel() -> None:
 
 
 def count(spikes: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Two classes: each spike of the upper row makes class 0 three times as likely; the lower row says nothing."""
+    """Two classes: each spike of the upper row makes class 0 three times as likely; the lower row
+    says nothing.
+    """
     upper = spikes[:, :, :, 0].sum(axis=(0, 2, 3))
     return np.stack([upper * np.log(3), np.zeros(len(upper))], axis=1)
 
@@ -99,8 +107,12 @@ def test_the_spikes_that_matter_first_by_hand() -> None:
     np.testing.assert_allclose(curve.places, [0, 1 / 4, 1 / 2, 3 / 4, 1])
     np.testing.assert_allclose(curve.spikes, [0, 1 / 6, 2 / 6, 4 / 6, 1])
     np.testing.assert_allclose(curve.probability, [0.9, 0.75, 0.5, 0.5, 0.5])
-    assert trapezoid(curve.probability, curve.places) == pytest.approx((0.825 + 0.625 + 0.5 + 0.5) / 4)
-    assert trapezoid(curve.probability, curve.spikes) == pytest.approx((0.825 + 0.625 + 2 * 0.5 + 2 * 0.5) / 6)
+    assert trapezoid(curve.probability, curve.places) == pytest.approx(
+        (0.825 + 0.625 + 0.5 + 0.5) / 4
+    )
+    assert trapezoid(curve.probability, curve.spikes) == pytest.approx(
+        (0.825 + 0.625 + 2 * 0.5 + 2 * 0.5) / 6
+    )
 
 
 def test_the_busy_places_first_by_hand() -> None:
@@ -124,7 +136,9 @@ def test_a_finer_map_counts_by_its_mean_over_a_place() -> None:
 def test_averaging_keeps_the_mean_and_constants(size: tuple[int, int]) -> None:
     random = np.random.default_rng(0).random((3, 5, 7))
     if size[0] <= 5 and size[1] <= 7:
-        np.testing.assert_allclose(average_map(random, size).mean(axis=(1, 2)), random.mean(axis=(1, 2)))
+        np.testing.assert_allclose(
+            average_map(random, size).mean(axis=(1, 2)), random.mean(axis=(1, 2))
+        )
     np.testing.assert_allclose(average_map(np.full((5, 7), 2.5), size), 2.5)
 
 
@@ -150,9 +164,12 @@ def test_the_random_baseline_is_the_mean_over_flat_maps(curves: Any, score: Any,
 @pytest.mark.parametrize(("curves", "score", "seen"), CURVES)
 def test_bad_input(curves: Any, score: Any, seen: Any) -> None:
     images = curves is faithfulness
-    logits, shape = (34, r"an image of shape \(1, 4\)") if images else (5, r"spikes of \(2, 2\) and 16 steps")
+    logits, shape = (
+        (34, r"an image of shape \(1, 4\)") if images else (5, r"spikes of \(2, 2\) and 16 steps")
+    )
     with pytest.raises(
-        InputError, match=rf"got logits of shape \({logits}, 2\), expected finite ones of \({logits}, cl"
+        InputError,
+        match=rf"got logits of shape \({logits}, 2\), expected finite ones of \({logits}, cl",
     ):
         curves(lambda given: np.full((logits, 2), np.nan), seen, [[1.0]])
     with pytest.raises(InputError, match=f"got {shape}, expected "):

@@ -1,4 +1,6 @@
-"""Differences over the same images, intervals over networks and images, and p-values of many claims."""
+"""Differences over the same images, intervals over networks and images, and p-values of many
+claims.
+"""
 
 import random as random_module
 
@@ -21,7 +23,8 @@ def test_interval_holds_the_mean_and_exchanging_mirrors_it(values: list[float]) 
 
 
 def test_holm_by_hand() -> None:
-    # Sorted: 0.01 × 4 = 0.04, 0.02 × 3 = 0.06, 0.02 × 2 = 0.04 but not below the one before, 0.5 × 1.
+    # Sorted: 0.01 × 4 = 0.04, 0.02 × 3 = 0.06, 0.02 × 2 = 0.04 but not below the one before, 0.5 ×
+    # 1.
     np.testing.assert_allclose(holm([0.02, 0.5, 0.01, 0.02]), [0.06, 0.5, 0.04, 0.06])
     np.testing.assert_allclose(holm([0.6, 0.7]), [1, 1])
     assert holm([]).shape == (0,)
@@ -32,7 +35,9 @@ def test_holm_by_hand() -> None:
 def test_laws_of_holm(p_values: list[float], random: random_module.Random) -> None:
     adjusted = holm(p_values)
     given = np.array(p_values)
-    assert (given <= adjusted).all() and (adjusted <= np.minimum(1, given * len(given)) + 1e-12).all()
+    assert (given <= adjusted).all() and (
+        adjusted <= np.minimum(1, given * len(given)) + 1e-12
+    ).all()
     assert (np.diff(adjusted[np.argsort(given)]) >= 0).all()
     shuffled = random.sample(range(len(given)), len(given))
     np.testing.assert_array_equal(holm(given[shuffled]), adjusted[shuffled])
@@ -49,7 +54,9 @@ def test_p_value_of_an_interval_by_hand() -> None:
 
 
 @given(st.floats(-3, 3), st.floats(0.01, 3), st.floats(0.01, 3), st.sampled_from([None, 2, 5]))
-def test_p_is_below_5_percent_where_0_lies_outside(mean: float, down: float, up: float, networks: int | None) -> None:
+def test_p_is_below_5_percent_where_0_lies_outside(
+    mean: float, down: float, up: float, networks: int | None
+) -> None:
     estimate = Estimate(20, mean, mean - down, mean + up)
     p = p_value(estimate, networks)
     assert 0 <= p <= 1
@@ -62,12 +69,16 @@ def test_laws_of_the_bootstrap_over_networks(values: list[list[float]]) -> None:
     sample = np.array(values)
     n, mean, low, high = bootstrap_over_networks(sample)
     assert n == 3 and mean == pytest.approx(sample.mean()) and low - 1e-9 <= mean <= high + 1e-9
-    assert bootstrap_over_networks(sample + 1) == pytest.approx((n, mean + 1, low + 1, high + 1), abs=1e-9)
+    assert bootstrap_over_networks(sample + 1) == pytest.approx(
+        (n, mean + 1, low + 1, high + 1), abs=1e-9
+    )
     alike = bootstrap_over_networks(np.full((4, 5), 2.5))
     assert alike == (5, pytest.approx(2.5), pytest.approx(2.5), pytest.approx(2.5))
 
 
-@pytest.mark.parametrize(("networks", "of_networks", "of_images"), [(5, 1.0, 1.0), (5, 0.3, 2.0), (2, 1.0, 0.5)])
+@pytest.mark.parametrize(
+    ("networks", "of_networks", "of_images"), [(5, 1.0, 1.0), (5, 0.3, 2.0), (2, 1.0, 0.5)]
+)
 def test_interval_over_networks_holds_the_truth_19_times_in_20(
     networks: int, of_networks: float, of_images: float
 ) -> None:
@@ -85,7 +96,9 @@ def test_of_one_network_the_interval_is_over_images() -> None:
 
 
 def test_bad_values() -> None:
-    with pytest.raises(InputError, match=r"^bootstrap: got values of shape \(3,\), expected \(networks, images\)"):
+    with pytest.raises(
+        InputError, match=r"^bootstrap: got values of shape \(3,\), expected \(networks, images\)"
+    ):
         bootstrap_over_networks([1.0, 2.0, 3.0])
     with pytest.raises(InputError, match="^bootstrap: got NaN or infinite values"):
         bootstrap_over_networks([[1.0, np.nan]])

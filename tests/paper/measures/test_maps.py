@@ -1,4 +1,6 @@
-"""Measures of maps: numbers by hand, laws, and that each refuses what is no map in one line that names it."""
+"""Measures of maps: numbers by hand, laws, and that each refuses what is no map in one line that
+names it.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -37,7 +39,10 @@ factors = st.sampled_from([0.25, 2.0, 1e-6, 1e6])
 STEPS, MASK, REFERENCE = np.ones((3, 2, 2)), np.ones((2, 2), bool), np.arange(4.0).reshape(2, 2)
 MEASURES: dict[str, tuple[Callable[[Any], Any], tuple[int, ...]]] = {
     "min-max": (min_max, (2, 2)),
-    "localisation error, every step": (lambda maps: localisation_errors(maps, REFERENCE), (3, 2, 2)),
+    "localisation error, every step": (
+        lambda maps: localisation_errors(maps, REFERENCE),
+        (3, 2, 2),
+    ),
     "localisation error, lowest": (lambda maps: lowest_errors(maps, REFERENCE), (3, 2, 2)),
     "reference of the localisation error": (lambda maps: lowest_errors(STEPS, maps), (2, 2)),
     "heatmap variance": (heatmap_variance, (3, 2, 2)),
@@ -68,7 +73,10 @@ def test_values_that_are_no_numbers(name: str, value: float) -> None:
 @pytest.mark.parametrize("name", MEASURES)
 @pytest.mark.parametrize("shape", [(2,), (0, 2, 2)])
 def test_shapes_that_are_no_map(name: str, shape: tuple[int, ...]) -> None:
-    with pytest.raises(InputError, match=rf"^{name.split(',')[0]}: got maps of shape .*, expected \(.*\), not empty$"):
+    with pytest.raises(
+        InputError,
+        match=rf"^{name.split(',')[0]}: got maps of shape .*, expected \(.*\), not empty$",
+    ):
         MEASURES[name][0](np.ones(shape))
 
 
@@ -80,7 +88,9 @@ def test_maps_of_zeros_have_a_result(name: str) -> None:
 
 @pytest.mark.parametrize("measure", [mass_shift, heatmap_shift, pearson])
 def test_maps_of_different_size_are_not_compared(measure: Callable[[Any, Any], float]) -> None:
-    with pytest.raises(InputError, match=r"got maps of \(2, 3\) and \(3, 2\), expected the same shape$"):
+    with pytest.raises(
+        InputError, match=r"got maps of \(2, 3\) and \(3, 2\), expected the same shape$"
+    ):
         measure(np.ones((2, 3)), np.ones((3, 2)))
 
 
@@ -100,12 +110,17 @@ sides = st.integers(1, 30)
 
 
 @given(sides, sides, sides, sides, st.integers(0, 1 << 30))
-def test_resizing_is_that_of_skimage(height: int, width: int, new_height: int, new_width: int, seed: int) -> None:
+def test_resizing_is_that_of_skimage(
+    height: int, width: int, new_height: int, new_width: int, seed: int
+) -> None:
     stack = np.random.default_rng(seed).normal(size=(2, height, width))
     expected = [
-        resize(image_map, (new_height, new_width), order=1, mode="edge", anti_aliasing=False) for image_map in stack
+        resize(image_map, (new_height, new_width), order=1, mode="edge", anti_aliasing=False)
+        for image_map in stack
     ]
-    np.testing.assert_allclose(resize_map(stack, (new_height, new_width)), expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(
+        resize_map(stack, (new_height, new_width)), expected, rtol=0, atol=1e-12
+    )
     np.testing.assert_array_equal(
         resize_map(stack[1], (new_height, new_width)), resize_map(stack, (new_height, new_width))[1]
     )
@@ -159,17 +174,26 @@ def test_pearson_laws(one: Maps, other: Maps, factor: float, offset: float) -> N
     assert pearson(factor * (one + offset), other) == pytest.approx(correlation, abs=1e-9)
 
 
-@given(arrays(np.float64, (2, 3, 4, 5), elements=st.integers(-2, 4).map(float)), arrays(np.bool_, (4, 5)))
-def test_a_stack_is_measured_map_by_map(stack: NDArray[np.float64], mask: NDArray[np.bool_]) -> None:
+@given(
+    arrays(np.float64, (2, 3, 4, 5), elements=st.integers(-2, 4).map(float)),
+    arrays(np.bool_, (4, 5)),
+)
+def test_a_stack_is_measured_map_by_map(
+    stack: NDArray[np.float64], mask: NDArray[np.bool_]
+) -> None:
     expected = [[iou_at_area(image_map, mask) for image_map in row] for row in stack]
     np.testing.assert_allclose(iou_at_area(stack, mask), expected, rtol=1e-12)
 
 
 def test_iou_at_the_objects_area_by_hand():
     mask = np.array([[True, True, False, False]])
-    assert iou_at_area(np.array([[3.0, 1, 2, 0]]), mask) == pytest.approx(1 / 3)  # picks 1 of 2: 1 / (2·2 - 1)
+    assert iou_at_area(np.array([[3.0, 1, 2, 0]]), mask) == pytest.approx(
+        1 / 3
+    )  # picks 1 of 2: 1 / (2·2 - 1)
     assert iou_at_area(np.array([[3.0, 2, 1, 0]]), mask) == 1
-    assert iou_at_area(np.array([[3.0, 1, 1, 1]]), mask) == pytest.approx((4 / 3) / (4 - 4 / 3))  # a third of one more
+    assert iou_at_area(np.array([[3.0, 1, 1, 1]]), mask) == pytest.approx(
+        (4 / 3) / (4 - 4 / 3)
+    )  # a third of one more
     assert iou_at_area(np.zeros((1, 4)), mask) == 0
 
 
@@ -211,7 +235,8 @@ def test_variance_by_hand() -> None:
 
 
 def test_total_variation_by_hand() -> None:
-    # Normalised [[0, 1/4], [1/2, 1]]: neighbours differ by 1/4 and 1/2 along rows, 1/2 and 3/4 along columns.
+    # Normalised [[0, 1/4], [1/2, 1]]: neighbours differ by 1/4 and 1/2 along rows, 1/2 and 3/4
+    # along columns.
     assert total_variation(np.array([[[2.0, 3.0], [4.0, 6.0]]])) == pytest.approx(2 / 4)
     assert total_variation(np.full((1, 2, 2), 7.0)) == total_variation(np.ones((2, 1, 1))) == 0.0
 
@@ -232,7 +257,9 @@ def test_localisation_error_by_hand() -> None:
     expected = (HIT + (np.log(4) + np.log(4 / 3)) / 2 + np.log(2) + HIT) / 4
     np.testing.assert_allclose(localisation_errors(prediction, reference), [expected])
     np.testing.assert_allclose(localisation_errors([[[0.0, 1]], [[1, 0]]], [[0.0, 1]]), [HIT, MISS])
-    np.testing.assert_allclose(localisation_errors([[[1.0, 0]]], [[0.0, 1]], epsilon=0.25), [np.log(4)])
+    np.testing.assert_allclose(
+        localisation_errors([[[1.0, 0]]], [[0.0, 1]], epsilon=0.25), [np.log(4)]
+    )
 
 
 def test_the_reference_is_resized_with_centres_aligned() -> None:
@@ -242,11 +269,19 @@ def test_the_reference_is_resized_with_centres_aligned() -> None:
 
 
 @given(maps, references, st.sampled_from([1e-6, 1e-3, 0.1]))
-def test_error_is_bounded_and_lowest_for_the_reference_itself(maps: Maps, reference: Maps, epsilon: float) -> None:
+def test_error_is_bounded_and_lowest_for_the_reference_itself(
+    maps: Maps, reference: Maps, epsilon: float
+) -> None:
     errors = localisation_errors(maps, reference, epsilon)
-    assert errors.shape == (3,) and (errors >= 0).all() and (errors <= -np.log(epsilon) + 1e-9).all()
-    same = localisation_errors(np.repeat(reference, 2, axis=1), np.repeat(reference, 2, axis=1), epsilon)
-    assert (localisation_errors(maps, np.repeat(reference, 2, axis=1), epsilon) >= same - 1e-9).all()
+    assert (
+        errors.shape == (3,) and (errors >= 0).all() and (errors <= -np.log(epsilon) + 1e-9).all()
+    )
+    same = localisation_errors(
+        np.repeat(reference, 2, axis=1), np.repeat(reference, 2, axis=1), epsilon
+    )
+    assert (
+        localisation_errors(maps, np.repeat(reference, 2, axis=1), epsilon) >= same - 1e-9
+    ).all()
 
 
 @given(arrays(np.float32, (2, 3, 2, 4), elements=st.integers(0, 6).map(float)), references)
@@ -254,7 +289,9 @@ def test_a_sweep_gives_what_its_parts_give(sweep: NDArray[np.float32], reference
     errors, lowest = localisation_errors(sweep, reference), lowest_errors(sweep, reference)
     assert errors.shape == (2, 3) and lowest.shape == (2,)
     for part, row, low in zip(sweep, errors, lowest, strict=True):
-        np.testing.assert_allclose(row, localisation_errors(part.astype(np.float64), reference), atol=1e-5)
+        np.testing.assert_allclose(
+            row, localisation_errors(part.astype(np.float64), reference), atol=1e-5
+        )
         assert lowest_errors(part, reference) == pytest.approx(low)
 
 
@@ -276,5 +313,8 @@ def test_one_pixel_and_flat_references_are_defined() -> None:
 
 @pytest.mark.parametrize("epsilon", [0.0, 0.5, -1.0, float("nan")])
 def test_epsilon_out_of_range(epsilon: float) -> None:
-    with pytest.raises(InputError, match=r"^localisation error: got epsilon .*, expected a number between 0 and 0\.5$"):
+    with pytest.raises(
+        InputError,
+        match=r"^localisation error: got epsilon .*, expected a number between 0 and 0\.5$",
+    ):
         localisation_errors(np.ones((1, 2, 2)), np.ones((2, 2)), epsilon)

@@ -10,7 +10,9 @@ from spikesam.recordings.errors import InputError
 def test_spike_rate_by_hand() -> None:
     counts = np.array([[1, 2, 0], [3, 0, 4]], np.uint32)
     np.testing.assert_array_equal(spike_rate(counts, 4), [[0.25, 0.5, 0], [0.75, 0, 1]])
-    with pytest.raises(InputError, match="^spike rate: got counts in 0 … 9, expected 0 … 4 neurons"):
+    with pytest.raises(
+        InputError, match="^spike rate: got counts in 0 … 9, expected 0 … 4 neurons"
+    ):
         spike_rate(np.array([[0, 9]]), 4)
 
 
@@ -41,9 +43,13 @@ def test_likeness_is_the_correlation_of_maps() -> None:
     r = np.corrcoef(np.ravel(first), np.ravel(other))[0, 1]
     found = likeness(np.array([first, first, other, np.ones((2, 2))], np.float32))
     assert found["consecutive steps"] == pytest.approx((1 + r + 0) / 3)
-    assert found["any two steps"] == pytest.approx((1 + r + r) / 6)  # of six pairs three hold the flat one
+    assert found["any two steps"] == pytest.approx(
+        (1 + r + r) / 6
+    )  # of six pairs three hold the flat one
     assert found["the first and last eighth"] == 0
-    assert likeness(np.array([first, other], np.float32))["the first and last eighth"] == pytest.approx(r)
+    assert likeness(np.array([first, other], np.float32))[
+        "the first and last eighth"
+    ] == pytest.approx(r)
     assert likeness(np.zeros((9, 2, 2), np.float32)) == dict.fromkeys(found, 0.0)
     assert likeness(np.array([first], np.float32))["consecutive steps"] == 0
 

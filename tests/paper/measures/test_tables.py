@@ -1,11 +1,21 @@
-"""Tidy tables by hand: a row per image and condition, their means, and differences over the same images."""
+"""Tidy tables by hand: a row per image and condition, their means, and differences over the same
+images.
+"""
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from paper.measures.inference import bootstrap_mean
-from paper.measures.tables import difference, groups, measured, rows, summary, summary_of_shares, values
+from paper.measures.tables import (
+    difference,
+    groups,
+    measured,
+    rows,
+    summary,
+    summary_of_shares,
+    values,
+)
 from spikesam.pipeline.measures.statistics import mean_with_interval
 from spikesam.recordings.errors import InputError
 
@@ -52,20 +62,29 @@ def test_hits_get_the_interval_of_shares() -> None:
 
 
 def test_groups_keep_what_does_not_apply() -> None:
-    table = pd.concat([measured([1], layer="", epsilon=0.1), measured([2], layer="conv1", epsilon="")])
+    table = pd.concat(
+        [measured([1], layer="", epsilon=0.1), measured([2], layer="conv1", epsilon="")]
+    )
     assert [names for names, _ in groups(table, ["layer", "epsilon"])] == [("", 0.1), ("conv1", "")]
 
 
 def test_a_difference_is_taken_image_by_image() -> None:
-    assert difference(SAM, COUNT, seed=3) == bootstrap_mean(np.subtract([0.2, 0.4, 0.9], [0.1, 0.4, 0.6]), seed=3)
+    assert difference(SAM, COUNT, seed=3) == bootstrap_mean(
+        np.subtract([0.2, 0.4, 0.9], [0.1, 0.4, 0.6]), seed=3
+    )
     assert difference(SAM, COUNT).mean == pytest.approx(0.4 / 3)
     assert difference(SAM, SAM) == (3, 0, 0, 0)
 
 
 def test_a_difference_between_other_images_is_refused() -> None:
-    with pytest.raises(InputError, match="^paired difference: got 3 rows of 3 images and 2 rows of 2 images, expected"):
+    with pytest.raises(
+        InputError,
+        match="^paired difference: got 3 rows of 3 images and 2 rows of 2 images, expected",
+    ):
         difference(SAM, rows(TABLE, layer="conv1"))
-    with pytest.raises(InputError, match="got 6 rows of 3 images and 6 rows of 3 images, expected one row for each"):
+    with pytest.raises(
+        InputError, match="got 6 rows of 3 images and 6 rows of 3 images, expected one row for each"
+    ):
         difference(rows(TABLE, layer="conv2"), rows(TABLE, layer="conv2"))
     with pytest.raises(InputError, match="expected one row for each of the same images"):
         difference(SAM, measured([1, 2, 3], [2, 1, 0]))

@@ -53,7 +53,9 @@ def read(path: Path | None) -> Config:
 
 
 def parse_both(*arguments: str) -> tuple[Command, Config]:
-    return parse_with_config(Command, read, arguments, prog="toy", description="Do it.\n\nexamples:\n  toy -h")
+    return parse_with_config(
+        Command, read, arguments, prog="toy", description="Do it.\n\nexamples:\n  toy -h"
+    )
 
 
 def parse(*arguments: str) -> Command:
@@ -86,18 +88,40 @@ def test_without_arguments_the_defaults_hold():
 
 
 def test_flags_override_the_file_and_the_file_overrides_the_defaults(tmp_path):
-    file = toml(tmp_path, "[training]\nepochs = 7\nrate = 1\nmilestones = [5, 6]\n[run]\nsamples = 9\n")
-    command, config = parse_both(file, "--training.epochs", "8", "--backend", "lava", "--out", "there", "--resume")
+    file = toml(
+        tmp_path, "[training]\nepochs = 7\nrate = 1\nmilestones = [5, 6]\n[run]\nsamples = 9\n"
+    )
+    command, config = parse_both(
+        file, "--training.epochs", "8", "--backend", "lava", "--out", "there", "--resume"
+    )
     assert command.training == Training(epochs=8, rate=1.0, milestones=(5, 6))
     assert command.run == Run(backend="lava", samples=9)
-    assert (command.out, command.resume, command.config) == (Path("there"), True, tmp_path / "x.toml")
+    assert (command.out, command.resume, command.config) == (
+        Path("there"),
+        True,
+        tmp_path / "x.toml",
+    )
     assert config == Config(training=command.training, run=command.run)
 
 
 def test_lists_booleans_and_nothing_can_be_given():
-    lists = ["--training.milestones", "4", "5", "6", "--training.mean", "1", "2", "3", "--training.classes", "a", "b"]
+    lists = [
+        "--training.milestones",
+        "4",
+        "5",
+        "6",
+        "--training.mean",
+        "1",
+        "2",
+        "3",
+        "--training.classes",
+        "a",
+        "b",
+    ]
     command = parse(*lists, "--training.no-flip")
-    assert command.training == Training(milestones=(4, 5, 6), mean=(1.0, 2.0, 3.0), flip=False, classes=("a", "b"))
+    assert command.training == Training(
+        milestones=(4, 5, 6), mean=(1.0, 2.0, 3.0), flip=False, classes=("a", "b")
+    )
     assert parse("--training.milestones").training.milestones == ()
 
 
@@ -129,31 +153,55 @@ def test_underscores_do_for_hyphens():
 
 
 MISTAKES = [
-    ("--training.epcohs 3", "unknown option --training.epcohs; did you mean --training.epochs? See toy --help"),
+    (
+        "--training.epcohs 3",
+        "unknown option --training.epcohs; did you mean --training.epochs? See toy --help",
+    ),
     ("--epcohs 3", "unknown option --epcohs; did you mean --training.epochs? See toy --help"),
     ("--samles=3", "unknown option --samles; did you mean --samples? See toy --help"),
     ("--verbosity 3", "unknown option --verbosity; see toy --help"),
     ("stray", "unexpected argument 'stray'; see toy --help"),
     ("--training.epochs x", "--training.epochs is 'x', expected a valid integer; see toy --help"),
-    ("--training.epochs 3.5", "--training.epochs is '3.5', expected a valid integer; see toy --help"),
+    (
+        "--training.epochs 3.5",
+        "--training.epochs is '3.5', expected a valid integer; see toy --help",
+    ),
     ("--training.rate x", "--training.rate is 'x', expected a valid number; see toy --help"),
-    ("--training.milestones 1 x", "--training.milestones[1] is 'x', expected a valid integer; see toy --help"),
+    (
+        "--training.milestones 1 x",
+        "--training.milestones[1] is 'x', expected a valid integer; see toy --help",
+    ),
     ("--training.mean 1 2", "--training.mean: expected 3 arguments; see toy --help"),
-    ("--training.epochs 0", "--training.epochs is 0, expected greater than or equal to 1; see toy --help"),
+    (
+        "--training.epochs 0",
+        "--training.epochs is 0, expected greater than or equal to 1; see toy --help",
+    ),
     ("--training.rate nan", "--training.rate is nan, expected greater than 0; see toy --help"),
-    ("--training.batch-size 0", "--training.batch-size is 0, expected greater than or equal to 1; see toy --help"),
+    (
+        "--training.batch-size 0",
+        "--training.batch-size is 0, expected greater than or equal to 1; see toy --help",
+    ),
     ("--samples 0", "--samples is 0, expected greater than or equal to 1; see toy --help"),
-    ("--backend tirch", "--backend is 'tirch', expected 'torch' or 'lava'; did you mean 'torch'? See toy --help"),
+    (
+        "--backend tirch",
+        "--backend is 'tirch', expected 'torch' or 'lava'; did you mean 'torch'? See toy --help",
+    ),
     ("--backend nest", "--backend is 'nest', expected 'torch' or 'lava'; see toy --help"),
     ("--out", "--out: expected one argument; see toy --help"),
     ("--config", "--config: expected one argument; see toy --help"),
     ("--no-resum", "unknown option --no-resum; did you mean --no-resume? See toy --help"),
-    ("--training.no-flp", "unknown option --training.no-flp; did you mean --training.no-flip? See toy --help"),
+    (
+        "--training.no-flp",
+        "unknown option --training.no-flp; did you mean --training.no-flip? See toy --help",
+    ),
     (
         "--training.flip False",
         "unexpected argument 'False'; a switch takes no value, write --X or --no-X; see toy --help",
     ),
-    ("--training.flip=no", "--training.flip/--training.no-flip: expected no value, got 'no'; see toy --help"),
+    (
+        "--training.flip=no",
+        "--training.flip/--training.no-flip: expected no value, got 'no'; see toy --help",
+    ),
 ]
 
 
@@ -172,12 +220,24 @@ def test_mistakes_on_the_command_line(arguments, text):
         ("[training]\nrate = -1", "training.rate is -1, expected greater than 0"),
         ("[training]\nepochs = 3.5", "training.epochs is 3.5, expected a valid integer"),
         ("[training]\nepochs = '3'", "training.epochs is '3', expected a valid integer"),
-        ("[training]\nmilestones = [1, 'x']", "training.milestones[1] is 'x', expected a valid integer"),
-        ("[run]\nbackend = 'tirch'", "run.backend is 'tirch', expected 'torch' or 'lava'; did you mean 'torch'?"),
+        (
+            "[training]\nmilestones = [1, 'x']",
+            "training.milestones[1] is 'x', expected a valid integer",
+        ),
+        (
+            "[run]\nbackend = 'tirch'",
+            "run.backend is 'tirch', expected 'torch' or 'lava'; did you mean 'torch'?",
+        ),
         ("[run]\nbackend = 'nest'", "run.backend is 'nest', expected 'torch' or 'lava'"),
         ("training = 3", "training is 3, expected a table"),
-        ("[training]\nrate = -1\nepochs = 0", "training.epochs is 0, expected greater than or equal to 1 (and 1 more)"),
-        ("[training\n", "not valid TOML: Expected ']' at the end of a table declaration (at line 1, column 10)"),
+        (
+            "[training]\nrate = -1\nepochs = 0",
+            "training.epochs is 0, expected greater than or equal to 1 (and 1 more)",
+        ),
+        (
+            "[training\n",
+            "not valid TOML: Expected ']' at the end of a table declaration (at line 1, column 10)",
+        ),
     ],
 )
 def test_mistakes_in_the_file(tmp_path, text, message):
@@ -187,7 +247,10 @@ def test_mistakes_in_the_file(tmp_path, text, message):
 def test_files_that_cannot_be_read(tmp_path):
     (tmp_path / "default.toml").write_bytes(b"\xff\xfe")
     missing = tmp_path / "defualt.toml"
-    assert refusal("--config", str(missing)) == f"{missing}: no such file; did you mean {tmp_path / 'default.toml'}?"
+    assert (
+        refusal("--config", str(missing))
+        == f"{missing}: no such file; did you mean {tmp_path / 'default.toml'}?"
+    )
     assert "byte 0 is not UTF-8" in refusal("--config", str(tmp_path / "default.toml"))
     assert refusal("--config", str(tmp_path)) == f"{tmp_path}: a folder, expected a file"
 
@@ -217,12 +280,20 @@ def test_required_and_positional_arguments():
         return parse_command(Explain, arguments, prog="explain", description="Explain.")
 
     expected = Explain(raster=Path("a.h5"), out=Path("b.h5"))
-    assert parse_explain("a.h5", "--out", "b.h5") == parse_explain("--out", "b.h5", "a.h5") == expected
-    with pytest.raises(InputError, match=r"^missing RASTER \(raster file\) \(and 1 more\); see explain --help$"):
+    assert (
+        parse_explain("a.h5", "--out", "b.h5") == parse_explain("--out", "b.h5", "a.h5") == expected
+    )
+    with pytest.raises(
+        InputError, match=r"^missing RASTER \(raster file\) \(and 1 more\); see explain --help$"
+    ):
         parse_explain()
-    with pytest.raises(InputError, match=r"^missing --out \(file for the maps\); see explain --help$"):
+    with pytest.raises(
+        InputError, match=r"^missing --out \(file for the maps\); see explain --help$"
+    ):
         parse_explain("a.h5")
-    with pytest.raises(InputError, match=r"^unknown option --ot; did you mean --out\? See explain --help$"):
+    with pytest.raises(
+        InputError, match=r"^unknown option --ot; did you mean --out\? See explain --help$"
+    ):
         parse_explain("a.h5", "--ot", "b.h5")
 
 
@@ -236,7 +307,11 @@ def test_several_positional_arguments(capsys):
         return parse_command(Compare, arguments, prog="compare", description="Compare.")
 
     two = Compare(rasters=(Path("a.h5"), Path("b.h5")), seed=1)
-    assert parse_compare("a.h5", "b.h5", "--seed", "1") == parse_compare("--seed", "1", "a.h5", "b.h5") == two
+    assert (
+        parse_compare("a.h5", "b.h5", "--seed", "1")
+        == parse_compare("--seed", "1", "a.h5", "b.h5")
+        == two
+    )
     assert parse_compare("a.h5", "--seed", "1", "b.h5") == two
     with pytest.raises(InputError, match=r"^missing RASTERS \(raster files\); see compare --help$"):
         parse_compare("--seed", "1")

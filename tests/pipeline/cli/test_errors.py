@@ -39,7 +39,11 @@ class BackendLikeError(InputError):
     ("error", "code", "text"),
     [
         (None, 0, ""),
-        (InputError("x.toml: T is 0, expected at least 1"), 2, "error: x.toml: T is 0, expected at least 1\n"),
+        (
+            InputError("x.toml: T is 0, expected at least 1"),
+            2,
+            "error: x.toml: T is 0, expected at least 1\n",
+        ),
         (BackendLikeError("no such device"), 2, "error: no such device\n"),
         (InputError("first\n  second"), 2, "error: first second\n"),
         (
@@ -47,12 +51,28 @@ class BackendLikeError(InputError):
             2,
             "error: c.h5: already exists; choose another --out, or replace it with --overwrite\n",
         ),
-        (InputError("got 'x', expected 1", argument="samples"), 2, "error: --samples: got 'x', expected 1\n"),
-        (OSError(28, "No space left on device", "out/raster.h5"), 2, "error: out/raster.h5: No space left on device\n"),
+        (
+            InputError("got 'x', expected 1", argument="samples"),
+            2,
+            "error: --samples: got 'x', expected 1\n",
+        ),
+        (
+            OSError(28, "No space left on device", "out/raster.h5"),
+            2,
+            "error: out/raster.h5: No space left on device\n",
+        ),
         (PermissionError(13, "Permission denied", "out"), 2, "error: out: Permission denied\n"),
-        (OSError(18, "Invalid cross-device link", "a", None, "b"), 2, "error: a -> b: Invalid cross-device link\n"),
+        (
+            OSError(18, "Invalid cross-device link", "a", None, "b"),
+            2,
+            "error: a -> b: Invalid cross-device link\n",
+        ),
         (OSError("unable to open file"), 2, "error: unable to open file\n"),
-        (MemoryError("Unable to allocate 429. GiB"), 2, "error: not enough memory: Unable to allocate 429. GiB\n"),
+        (
+            MemoryError("Unable to allocate 429. GiB"),
+            2,
+            "error: not enough memory: Unable to allocate 429. GiB\n",
+        ),
         (SystemExit(0), 0, ""),
     ],
 )
@@ -65,10 +85,17 @@ def test_code_and_line(error, code, text, capsys):
     [
         (ZeroDivisionError("by zero"), None, 70, "internal failure: ZeroDivisionError: by zero ("),
         (KeyboardInterrupt(), None, 130, "interrupted; "),
-        (SystemError("returned a result with an exception set"), KeyboardInterrupt(), 130, "interrupted; "),
+        (
+            SystemError("returned a result with an exception set"),
+            KeyboardInterrupt(),
+            130,
+            "interrupted; ",
+        ),
     ],
 )
-def test_an_internal_failure_and_an_interrupt_are_one_line(error, cause, code, begins, capsys, monkeypatch):
+def test_an_internal_failure_and_an_interrupt_are_one_line(
+    error, cause, code, begins, capsys, monkeypatch
+):
     error.__cause__ = cause
     ended, text = ending(error, capsys)
     assert ended == code and text.startswith(begins) and text.count("\n") == 1
@@ -91,19 +118,27 @@ def test_a_closed_pipe_is_silent():
     reading, writing = os.pipe()
     os.close(reading)
     try:
-        done = subprocess.run([sys.executable, "-c", script], stdout=writing, stderr=subprocess.PIPE, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", script], stdout=writing, stderr=subprocess.PIPE, check=False
+        )
     finally:
         os.close(writing)
     assert (done.returncode, done.stderr) == (141, b"")
 
 
 COMMAND = "import sys; from spikesam.pipeline.cli.main import main; main(sys.argv[1:])"
-WORDS = {"--version": ["--version"], "help": ["energy", "--help"], "diff": ["diff", str(GOLDEN), str(GOLDEN)]}
+WORDS = {
+    "--version": ["--version"],
+    "help": ["energy", "--help"],
+    "diff": ["diff", str(GOLDEN), str(GOLDEN)],
+}
 
 
 def printing_to(stdout, words, **environment):
     """Run a command as a shell does, which lets Python keep what it prints until the end."""
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"} | environment
+    environment = {
+        name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"
+    } | environment
     return subprocess.run(
         [sys.executable, "-c", COMMAND, *words],
         stdout=stdout,
@@ -125,7 +160,9 @@ def test_a_reader_that_left_is_no_answer(words):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-@pytest.mark.parametrize("words", [*WORDS.values(), ["validate", str(GOLDEN)]], ids=[*WORDS, "validate"])
+@pytest.mark.parametrize(
+    "words", [*WORDS.values(), ["validate", str(GOLDEN)]], ids=[*WORDS, "validate"]
+)
 def test_a_full_disk_behind_standard_output_is_one_line(words):
     with open("/dev/full", "wb") as full:
         done = printing_to(full, words)
@@ -135,12 +172,21 @@ def test_a_full_disk_behind_standard_output_is_one_line(words):
 @pytest.mark.parametrize("words", WORDS.values(), ids=WORDS)
 def test_a_command_whose_standard_output_is_closed_does_its_work(words):
     closing = f"import os, sys; os.close(1); os.execv(sys.executable, [sys.executable, '-c', {COMMAND!r}, *{words!r}])"
-    done = subprocess.run([sys.executable, "-c", closing], capture_output=True, cwd=ROOT, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", closing], capture_output=True, cwd=ROOT, check=False
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
 def test_pictures_need_no_known_backend_of_matplotlib(tmp_path):
-    words = ["explain", str(GOLDEN), "--out", str(tmp_path / "maps.h5"), "--figures", str(tmp_path / "figures")]
+    words = [
+        "explain",
+        str(GOLDEN),
+        "--out",
+        str(tmp_path / "maps.h5"),
+        "--figures",
+        str(tmp_path / "figures"),
+    ]
     done = printing_to(subprocess.DEVNULL, words, MPLBACKEND="nonsense")
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -161,7 +207,9 @@ C_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
 
 @pytest.mark.parametrize("terminal", [ASCII, C_LOCALE], ids=["ascii", "C locale"])
-@pytest.mark.parametrize("arguments", [["--help"], ["x.h5", "--out", "y.h5", "--variant", "theirs"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["x.h5", "--out", "y.h5", "--variant", "theirs"]]
+)
 def test_a_terminal_without_unicode_gets_the_same_text_in_plain_characters(arguments, terminal):
     command = [sys.executable, "-m", "spikesam.pipeline.explain", *arguments]
     ran = subprocess.run(command, capture_output=True, env=os.environ | terminal, check=False)
@@ -171,5 +219,6 @@ def test_a_terminal_without_unicode_gets_the_same_text_in_plain_characters(argum
     else:
         assert ran.returncode == 2
         assert ran.stderr.decode("ascii") == (
-            "error: --variant is 'theirs', expected 'paper', 'authors-code' or 'fixed'; see spikesam explain --help\n"
+            "error: --variant is 'theirs', expected 'paper', 'authors-code' or 'fixed'; see "
+            "spikesam explain --help\n"
         )

@@ -39,7 +39,8 @@ def test_version(capsys):
         ("rnu", "; did you mean run? See spikesam --help"),
         (
             "--samples",
-            ", expected one of run, merge, train, convert, export, explain, energy, edit, diff, verify, "
+            ", expected one of run, merge, train, convert, export, explain, energy, edit, diff, "
+            "verify, "
             "report, validate; see spikesam --help",
         ),
     ],
@@ -60,7 +61,10 @@ def test_every_command_says_how_it_was_started(name, capsys):
 
 def test_mistakes_of_a_command_are_its_own(tmp_path, capsys):
     assert ending("explain", str(tmp_path / "x.h5"), "--ot", "y.h5") == 2
-    assert capsys.readouterr().err == "error: unknown option --ot; did you mean --out? See spikesam explain --help\n"
+    assert (
+        capsys.readouterr().err
+        == "error: unknown option --ot; did you mean --out? See spikesam explain --help\n"
+    )
     assert ending("validate", str(tmp_path / "x.h5")) == 2
     assert "no such file" in capsys.readouterr().err
     assert ending("validate") == 2

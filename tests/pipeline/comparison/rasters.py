@@ -25,7 +25,9 @@ def fired(network: Network, inputs: Spikes) -> dict[str, Spikes]:
     return dict(zip(network.raster_names, simulate_reference(network, inputs)[0], strict=True))
 
 
-def write(path: Path, header: RasterHeader, spikes: Mapping[str, Spikes], table: SampleTable) -> RasterReader:
+def write(
+    path: Path, header: RasterHeader, spikes: Mapping[str, Spikes], table: SampleTable
+) -> RasterReader:
     """A raster of (T, B, C, H, W) by name, whose readouts are 0."""
     writer = GrowingWriter(path, header)
     packed = {name: pack(bits) for name, bits in spikes.items()}

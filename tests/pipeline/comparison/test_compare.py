@@ -1,4 +1,6 @@
-"""A model and its network are compared: bits, rates and answers, layer by layer, in both precisions."""
+"""A model and its network are compared: bits, rates and answers, layer by layer, in both
+precisions.
+"""
 
 from dataclasses import replace
 from typing import Any
@@ -39,7 +41,9 @@ def network() -> Network:
 
 
 def test_its_tables_say_what_was_measured(network: Network) -> None:
-    compared = spikesam.compare(model(), network, data(), labels=[0, 1, 2, 3, -1, 4], backends=("event", "torch"))
+    compared = spikesam.compare(
+        model(), network, data(), labels=[0, 1, 2, 3, -1, 4], backends=("event", "torch")
+    )
     layers, runs, answers = compared.layers, compared.runs, compared.answers
     assert layers["layer"].tolist() == ["leaky_1", "leaky_5"]
     assert layers["neurons"].tolist() == [4 * 6 * 6, 5]
@@ -48,7 +52,9 @@ def test_its_tables_say_what_was_measured(network: Network) -> None:
     assert layers["alone_fixed"][0] == layers["differ_fixed"][0]  # in front of it, all is the same
     bits = 10 * 6 * (144 + 5)
     assert runs["bits"].tolist() == 4 * [bits]
-    each = [[backend, precision] for backend in ("event", "torch") for precision in ("float32", "fixed")]
+    each = [
+        [backend, precision] for backend in ("event", "torch") for precision in ("float32", "fixed")
+    ]
     assert runs[["backend", "precision"]].to_numpy().tolist() == each
     share = np.average(layers["differ_fixed"], weights=layers["neurons"])
     assert runs["differ"].tolist()[:2] == [0, round(share * bits)]
@@ -63,14 +69,18 @@ def test_its_tables_say_what_was_measured(network: Network) -> None:
 
 def test_another_network_differs_where_its_weights_do(network: Network) -> None:
     first, second = network.layers
-    other = replace(network, layers=(first, with_first(second, weight=second.inputs[0].weight[::-1])))
+    other = replace(
+        network, layers=(first, with_first(second, weight=second.inputs[0].weight[::-1]))
+    )
     compared = spikesam.compare(model(), other, data())
     assert compared.layers["differ_float32"][0] == 0 < compared.layers["differ_float32"][1]
     assert compared.drifts_from == "leaky_5"
 
 
 def test_a_layer_alone_is_driven_by_the_models_spikes(network: Network) -> None:
-    """The first layer is spoilt in fixed point; the second is not, though everything behind the first differs."""
+    """The first layer is spoilt in fixed point; the second is not, though everything behind the
+    first differs.
+    """
     first, second = network.layers
     assert isinstance(first.neuron, LIF)
     tiny = first.inputs[0].weight.copy()
@@ -79,7 +89,10 @@ def test_a_layer_alone_is_driven_by_the_models_spikes(network: Network) -> None:
     layers = spikesam.compare(model(), spoilt, data()).layers
     assert layers["alone_fixed"][0] > 0.1
     assert layers["differ_fixed"][1] > 5 * layers["alone_fixed"][1]
-    assert layers["alone_fixed"][1] == spikesam.compare(model(), network, data()).layers["alone_fixed"][1]
+    assert (
+        layers["alone_fixed"][1]
+        == spikesam.compare(model(), network, data()).layers["alone_fixed"][1]
+    )
 
 
 def test_one_batch_is_shown_for_the_networks_steps(network: Network) -> None:
@@ -93,12 +106,16 @@ def test_one_batch_is_shown_for_the_networks_steps(network: Network) -> None:
 
 
 def test_the_model_as_it_is_stands_beside_the_model_on_rounded_input() -> None:
-    """It fires for pixels above 0.25, of which 8 bits say 0.252 (32 of 127): 0.251 is no answer, rounded it is."""
+    """It fires for pixels above 0.25, of which 8 bits say 0.252 (32 of 127): 0.251 is no answer,
+    rounded it is.
+    """
     tried = nn.Sequential(nn.Linear(2, 2, bias=False), fires(0.2515, 0.0)).eval()
     tried[0].weight.data = torch.eye(2)
     network = spikesam.from_torch(tried, torch.tensor([[1.0, 0.5], [0.3, 0.9]]), timesteps=3)
     assert network.input_range == 1.0
-    compared = spikesam.compare(tried, network, torch.tensor([[0.0, 0.251], [0.9, 0.1]]), labels=[1, 0])
+    compared = spikesam.compare(
+        tried, network, torch.tensor([[0.0, 0.251], [0.9, 0.1]]), labels=[1, 0]
+    )
     assert compared.answers.to_numpy().tolist() == [[1, -1, 1, 1, 1], [0, 0, 0, 0, 0]]
     assert compared.runs["differ"][0] == 0
     rows = [line for line in str(compared).splitlines() if line.strip().startswith("model")]
@@ -109,7 +126,9 @@ def test_the_model_as_it_is_stands_beside_the_model_on_rounded_input() -> None:
 
 
 def test_ties_at_the_threshold_are_counted(network: Network) -> None:
-    """Thirds, quarters, fifths and sevenths add up to 1, which no common int8 scale holds; random weights do not."""
+    """Thirds, quarters, fifths and sevenths add up to 1, which no common int8 scale holds; random
+    weights do not.
+    """
     tried = nn.Sequential(nn.Conv2d(1, 4, 3, bias=False), fires(1.0, 1.0)).eval()
     torch.manual_seed(0)
     units = torch.tensor([1 / 3, 1 / 4, 1 / 5, 1 / 7])[:, None, None, None]
@@ -118,7 +137,9 @@ def test_ties_at_the_threshold_are_counted(network: Network) -> None:
     (row,) = compared.layers.to_dict("records")
     assert 0.5 * row["alone_fixed"] < row["ties_fixed"] < row["alone_fixed"]
     share = row["ties_fixed"] / row["alone_fixed"]
-    assert f"; {share:.0%} of these bits are membranes that meet the threshold exactly" in str(compared)
+    assert f"; {share:.0%} of these bits are membranes that meet the threshold exactly" in str(
+        compared
+    )
     random = spikesam.compare(model(), network, data())
     assert random.layers["alone_fixed"].max() > 0
     assert random.layers["ties_fixed"].tolist() == [0, 0]
@@ -141,17 +162,22 @@ def test_a_report_by_hand() -> None:
     )
     run = {"backend": "event", "bits": 30}
     other = {"precision": "fixed", "differ": 5, "digest": "ab" * 32}
-    runs = pd.DataFrame([run | {"precision": "float32", "differ": 0, "digest": "0" * 64}, run | other])
+    runs = pd.DataFrame(
+        [run | {"precision": "float32", "differ": 0, "digest": "0" * 64}, run | other]
+    )
     answers = pd.DataFrame({"label": [-1, -1], "model": [0, 1], "float32": [0, 1], "fixed": [0, 0]})
     columns = "model fires float32 fires float32 differs fixed fires fixed differs fixed alone"
     head, *lines = str(Comparison(layers, runs, answers)).splitlines()
     assert " ".join(head.split()) == f"layer neurons {columns}"
     assert lines == [
-        "    a       10      50.00%        50.00%               0      50.00%        12.50%      12.50%",
-        "    b       20      10.00%        10.00%           1e-06      20.00%         2.60%       0.10%",
+        "    a       10      50.00%        50.00%               0      50.00%        12.50%      "
+        "12.50%",
+        "    b       20      10.00%        10.00%           1e-06      20.00%         2.60%       "
+        "0.10%",
         "",
         "fixed point drifts from b on: bits that differ there are 26% of the model's spikes",
-        "alone, a changes most: 25.00% of the model's spikes; 80% of these bits are membranes that meet the threshold "
+        "alone, a changes most: 25.00% of the model's spikes; 80% of these bits are membranes that "
+        "meet the threshold "
         "exactly",
         "answers of 2 samples same as the model's",
         "               model                   -",
@@ -161,7 +187,8 @@ def test_a_report_by_hand() -> None:
     ]
     quiet = layers.assign(differ_fixed=0.0, alone_fixed=0.0)
     assert str(Comparison(quiet, runs, answers.assign(label=[0, -1]))).splitlines()[4:8] == [
-        "fixed point does not drift: in every layer fewer bits differ than 25% of the model's spikes",
+        "fixed point does not drift: in every layer fewer bits differ than 25% of the model's "
+        "spikes",
         "no layer alone changes a bit in fixed point",
         "answers of 2 samples right of 1 same as the model's",
         "               model     100.0%                   -",
@@ -171,14 +198,32 @@ def test_a_report_by_hand() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"network": "a.safetensors"}, "network: got str, expected a Network, such as from_torch gives"),
+        (
+            {"network": "a.safetensors"},
+            "network: got str, expected a Network, such as from_torch gives",
+        ),
         ({"network": quantise}, "network: is in fixed point, expected float32; both are compared"),
-        ({"network": lambda one: replace(one, encoder="poisson")}, "network: takes 'poisson', expected 'spikes' or"),
+        (
+            {"network": lambda one: replace(one, encoder="poisson")},
+            "network: takes 'poisson', expected 'spikes' or",
+        ),
         ({"data": data()[:9]}, "data: has 9 steps, expected 10, as the network was imported with"),
-        ({"data": data()[..., :7]}, r"data: samples are \(C, H, W\) = \(1, 8, 7\), expected \(1, 8, 8\)"),
-        ({"data": data() / 2}, "example: holds other numbers than 0 and 1, but the network takes spikes"),
-        ({"model": lambda model: model[:2]}, r"network: has layers of \[144, 5\] neurons, the model \[144\]; is it of"),
-        ({"model": lambda _: nn.Sequential(nn.Linear(2, 2), nn.ReLU()).eval()}, "no neurons that fire in Sequential"),
+        (
+            {"data": data()[..., :7]},
+            r"data: samples are \(C, H, W\) = \(1, 8, 7\), expected \(1, 8, 8\)",
+        ),
+        (
+            {"data": data() / 2},
+            "example: holds other numbers than 0 and 1, but the network takes spikes",
+        ),
+        (
+            {"model": lambda model: model[:2]},
+            r"network: has layers of \[144, 5\] neurons, the model \[144\]; is it of",
+        ),
+        (
+            {"model": lambda _: nn.Sequential(nn.Linear(2, 2), nn.ReLU()).eval()},
+            "no neurons that fire in Sequential",
+        ),
         ({"model": lambda model: model.train()}, "model: module '0' is in training mode"),
         ({"labels": [1, 2]}, "labels: got .2,., expected one for each of the 6 samples"),
         ({"backends": ("brain",)}, "backend is 'brain', expected one of"),
@@ -186,8 +231,12 @@ def test_a_report_by_hand() -> None:
         ({"backends": ()}, r"backends: got \(\), expected at least one"),
     ],
 )
-def test_what_does_not_fit_is_refused(network: Network, change: dict[str, Any], message: str) -> None:
+def test_what_does_not_fit_is_refused(
+    network: Network, change: dict[str, Any], message: str
+) -> None:
     given: dict[str, Any] = {"model": model(), "network": network, "data": data()}
-    changed = {name: value(given[name]) if callable(value) else value for name, value in change.items()}
+    changed = {
+        name: value(given[name]) if callable(value) else value for name, value in change.items()
+    }
     with pytest.raises(spikesam.InputError, match=message):
         spikesam.compare(**(given | changed))

@@ -1,4 +1,6 @@
-"""Diff: the first bit that differs, and why: in networks whose first wrong bit is known, and in those of others."""
+"""Diff: the first bit that differs, and why: in networks whose first wrong bit is known, and in
+those of others.
+"""
 
 import re
 from dataclasses import replace
@@ -36,16 +38,25 @@ number = iter(range(10**6))
 
 @given(network=graphs(), seed=st.integers(0, 2**32))
 @settings(max_examples=6)
-def test_every_difference_goes_back_to_the_layer_that_was_changed(network: Network, seed: int, place: Path) -> None:
-    """Graphs of any shape, with delays, loops and pooling: the first ancestor is a bit of the one changed layer."""
+def test_every_difference_goes_back_to_the_layer_that_was_changed(
+    network: Network, seed: int, place: Path
+) -> None:
+    """Graphs of any shape, with delays, loops and pooling: the first ancestor is a bit of the one
+    changed layer.
+    """
     rng, inputs = np.random.default_rng(seed), some_spikes(network)
     which = int(rng.integers(len(network.layers)))
     layer = network.layers[which]
-    bias = layer.spiking_neuron.bias + rng.integers(-2000, 4000, layer.spiking_neuron.bias.shape).astype(np.int32)
+    bias = layer.spiking_neuron.bias + rng.integers(
+        -2000, 4000, layer.spiking_neuron.bias.shape
+    ).astype(np.int32)
     layers = list(network.layers)
     layers[which] = replace(layer, neuron=replace(layer.neuron, bias=bias))
     other = replace(network, layers=tuple(layers))
-    rasters = (of_network(place / f"{next(number)}.h5", each, fired(each, inputs)) for each in (network, other))
+    rasters = (
+        of_network(place / f"{next(number)}.h5", each, fired(each, inputs))
+        for each in (network, other)
+    )
     with next(rasters) as a, next(rasters) as b:
         pair = line_up(a, b)
         traced = Traced(pair, (Rule(network, True), Rule(other, True)))
@@ -65,13 +76,18 @@ def test_every_difference_goes_back_to_the_layer_that_was_changed(network: Netwo
 @settings(max_examples=4)
 def test_a_bit_that_somebody_changed_is_found(network: Network, seed: int, place: Path) -> None:
     rng = np.random.default_rng(seed)
-    with of_network(place / f"{next(number)}.h5", network, fired(network, some_spikes(network))) as raster:
+    with of_network(
+        place / f"{next(number)}.h5", network, fired(network, some_spikes(network))
+    ) as raster:
         layer = raster.layers[int(rng.integers(len(raster.layers)))]
         neuron = tuple(int(rng.integers(side)) for side in layer.shape)
         sample, step = int(rng.integers(3)), int(rng.integers(network.timesteps))
         changed = edited(place / f"{next(number)}.h5", raster, (layer.name, sample, step, neuron))
         found = spikesam.diff(raster, changed, network)
-    assert (found.bits, found.first) == (1, Bit(layer.name, sample, step, neuron, found.first.fired))
+    assert (found.bits, found.first) == (
+        1,
+        Bit(layer.name, sample, step, neuron, found.first.fired),
+    )
     assert not found.why.ancestors
     if layer.name == "input":
         assert found.why.cause == ("the input itself differs: other data, or another encoding",)
@@ -82,7 +98,8 @@ def test_a_bit_that_somebody_changed_is_found(network: Network, seed: int, place
         assert re.search(r"but B has (a|no) spike$", b)
         bits = network.timesteps * 3 * layer.neurons
         assert so == (
-            "so B was changed after it was recorded, or what simulated it has an error: the network explains all but "
+            "so B was changed after it was recorded, or what simulated it has an error: the "
+            "network explains all but "
             f"1 of the {bits:,} bits of {layer.name} in 3 samples"
         )
 
@@ -92,7 +109,9 @@ def chain() -> Network:
     relay = Layer("relay", np.array([[1.0, 0.0]], np.float32), LIF(0.0, 0.5, reset="zero"))
     own = Input(np.array([[0.5]], np.float32), Source("sum", delay=2))
     total = Layer("sum", (np.array([[0.75]], np.float32), own), LIF(0.5, 1.0, reset="zero"))
-    return Network((2, 1, 1), 8, (relay, total), Readout(np.ones((1, 1), np.float32)), encoder="spikes")
+    return Network(
+        (2, 1, 1), 8, (relay, total), Readout(np.ones((1, 1), np.float32)), encoder="spikes"
+    )
 
 
 Shown = tuple[Network, dict[str, Spikes]]
@@ -121,28 +140,49 @@ def test_membranes_and_ancestors_by_hand(shown: Shown, tmp_path: Path) -> None:
     """
     network, spikes = shown
     a = of_network(tmp_path / "a.h5", network, spikes)
-    b = edited(tmp_path / "b.h5", a, ("relay", 0, 2, ORIGIN), *(("sum", 0, step, ORIGIN) for step in (3, 5, 6)))
+    b = edited(
+        tmp_path / "b.h5",
+        a,
+        ("relay", 0, 2, ORIGIN),
+        *(("sum", 0, step, ORIGIN) for step in (3, 5, 6)),
+    )
     found = spikesam.diff(a, b, network, layer="sum")
     assert found.first == Bit("sum", 0, 3, ORIGIN, True)
     why = found.why
     assert why.ancestors == (Bit("relay", 0, 2, ORIGIN, True),)
     assert why.thresholds == (1, 1)
     assert why.steps["membrane_first"].tolist() == [0, 0, 0.75, 1.125, 0, 1.25, 0.75, 0.875]
-    assert why.steps["membrane_second"].tolist() == [0, 0, 0.75, 0.375, 0.1875, 0.84375, 1.171875, 0]
+    assert why.steps["membrane_second"].tolist() == [
+        0,
+        0,
+        0.75,
+        0.375,
+        0.1875,
+        0.84375,
+        1.171875,
+        0,
+    ]
     assert why.steps["arrive_first"].tolist() == [0, 0, 1, 1, 0, 2, 1, 1]
     assert why.steps["arrive_differ"].tolist() == [0, 0, 0, 1, 0, 1, 0, 1]
     assert np.flatnonzero(why.steps["fired_second"]).tolist() == [6]
     assert why.cause == (
-        "A: its network, in float32, has a membrane of 1 there, 200.00% of the threshold 0.5: it fires, as A has it",
-        "B: its network, in float32, has a membrane of 1 there, 200.00% of the threshold 0.5: it fires, but B has no "
+        "A: its network, in float32, has a membrane of 1 there, 200.00% of the threshold 0.5: it "
+        "fires, as A has it",
+        "B: its network, in float32, has a membrane of 1 there, 200.00% of the threshold 0.5: it "
+        "fires, but B has no "
         "spike",
-        "so B was changed after it was recorded, or what simulated it has an error: the network explains all but 1 of "
+        "so B was changed after it was recorded, or what simulated it has an error: the network "
+        "explains all but 1 of "
         "the 8 bits of relay",
     )
     lines = str(found).splitlines()
     assert lines[2] == "4 of 32 bits differ: 1 sample, 8 steps"
-    assert "first that differs: sum, step 3, sample 0, neuron (0, 0, 0): A fires, B does not" in lines
-    assert "  that rests on: relay, step 2, sample 0, neuron (0, 0, 0): A fires, B does not" in lines
+    assert (
+        "first that differs: sum, step 3, sample 0, neuron (0, 0, 0): A fires, B does not" in lines
+    )
+    assert (
+        "  that rests on: relay, step 2, sample 0, neuron (0, 0, 0): A fires, B does not" in lines
+    )
     assert "nothing in front of relay at step 2 differs" in lines
     first = spikesam.diff(b, a, network).first
     assert first == Bit("relay", 0, 2, ORIGIN, False)
@@ -160,7 +200,9 @@ def test_other_inputs(changed: dict[str, Any], said: str, shown: Shown, tmp_path
     network, spikes = shown
     a = of_network(tmp_path / "a.h5", network, spikes)
     other = spikes | {"input": ~spikes["input"]}
-    found = spikesam.diff(a, write(tmp_path / "b.h5", replace(a.header, **changed), other, a.samples), network)
+    found = spikesam.diff(
+        a, write(tmp_path / "b.h5", replace(a.header, **changed), other, a.samples), network
+    )
     assert found.first.layer == "input"
     assert found.why.cause == (f"the input itself differs: {said}",)
     assert said in str(found)
@@ -177,13 +219,25 @@ def test_what_a_reset_erased_is_no_ancestor(shown: Shown, tmp_path: Path) -> Non
 
 
 def test_a_chip_whose_rule_differs(shown: Shown, tmp_path: Path) -> None:
-    """It subtracts where the network resets to zero; its raster says nothing of a network, and has no delays."""
+    """It subtracts where the network resets to zero; its raster says nothing of a network, and has
+    no delays.
+    """
     network, spikes = shown
-    weight = np.array([[0.7]], np.float32)  # reset to zero, v is 1.05 at 3 and 6; by subtraction it is 0.93 at 6
-    layers = (network.layers[0], Layer("sum", Input(weight, network.layers[1].inputs[0].sources), LIF(0.5, 1.0)))
-    ours = replace(network, layers=(layers[0], replace(layers[1], neuron=LIF(0.5, 1.0, reset="zero"))))
+    weight = np.array(
+        [[0.7]], np.float32
+    )  # reset to zero, v is 1.05 at 3 and 6; by subtraction it is 0.93 at 6
+    layers = (
+        network.layers[0],
+        Layer("sum", Input(weight, network.layers[1].inputs[0].sources), LIF(0.5, 1.0)),
+    )
+    ours = replace(
+        network, layers=(layers[0], replace(layers[1], neuron=LIF(0.5, 1.0, reset="zero")))
+    )
     theirs = fired(replace(network, layers=layers), spikes["input"])
-    trace = {name: bits.swapaxes(0, 1)[:, late:][:, :6] for late, (name, bits) in enumerate(theirs.items())}
+    trace = {
+        name: bits.swapaxes(0, 1)[:, late:][:, :6]
+        for late, (name, bits) in enumerate(theirs.items())
+    }
     chip = spikesam.write_raster(tmp_path / "chip.h5", trace)
     found = spikesam.diff(chip, ours, precision="float32", backend="event")
     assert found.lag == {"input": 0, "relay": 1, "sum": 2}
@@ -191,14 +245,17 @@ def test_a_chip_whose_rule_differs(shown: Shown, tmp_path: Path) -> None:
     assert "so A has another rule: with a reset by subtraction, sum fires all that A has" in text
     assert "A does not say which network fired it: it is taken to be B's" in text
     assert f"step {found.first.step} (of B: step {found.first.step + 2})" in text
-    assert not spikesam.diff(chip, replace(network, layers=layers), precision="float32", backend="event")
+    assert not spikesam.diff(
+        chip, replace(network, layers=layers), precision="float32", backend="event"
+    )
     backwards = spikesam.diff(ours, chip, precision="float32", backend="event")
     assert f"step {found.first.step} (of A: step {found.first.step + 2})" in str(backwards)
     wrong = trace["sum"].copy()
     wrong[0, -1] ^= True
     second = spikesam.write_raster(tmp_path / "second.h5", trace | {"sum": wrong})
     with pytest.raises(
-        InputError, match=r"^network: fires neither raster, .* \(A: \d+ bits of sum in sample 0 .*; B: "
+        InputError,
+        match=r"^network: fires neither raster, .* \(A: \d+ bits of sum in sample 0 .*; B: ",
     ):
         spikesam.diff(chip, second, ours)
     given = spikesam.diff(chip, second, replace(network, layers=layers))
@@ -206,7 +263,9 @@ def test_a_chip_whose_rule_differs(shown: Shown, tmp_path: Path) -> None:
 
 
 def test_pilotnet_and_its_membranes(shared: Path, tmp_path: Path) -> None:
-    """What Loihi's simulator fired, without the delays of layers: no bit differs, and membranes are its files'."""
+    """What Loihi's simulator fired, without the delays of layers: no bit differs, and membranes are
+    its files'.
+    """
     folder = shared / "data/networks"
     if not folder.is_dir():
         pytest.skip(f"needs {folder}, which is not here")
@@ -222,12 +281,16 @@ def test_pilotnet_and_its_membranes(shared: Path, tmp_path: Path) -> None:
     conv3 = network.layers[3]
     other = replace(conv3, neuron=replace(conv3.neuron, reset="subtract"))
     layers = tuple(other if each is conv3 else each for each in network.layers)
-    found = spikesam.diff(chip, replace(network, layers=layers), data=image, backend="event", layer="fc1")
+    found = spikesam.diff(
+        chip, replace(network, layers=layers), data=image, backend="event", layer="fc1"
+    )
     assert found.why is not None and found.why.root.layer == "conv3"
     assert found.layers["step"].isna().tolist() == 3 * [True] + 6 * [False]
     assert "so A has another rule: with a reset to zero, conv3 fires all that A has" in str(found)
     channel, row, column = found.first.neuron
-    theirs = np.load(folder / "pilotnet_lif/fc-0-v.npy")[channel, 6:22]  # after the reset: 0 and bias where it fired
+    theirs = np.load(folder / "pilotnet_lif/fc-0-v.npy")[
+        channel, 6:22
+    ]  # after the reset: 0 and bias where it fired
     ours = found.why.steps["membrane_first"].to_numpy()
     quiet = ~found.why.steps["fired_first"].to_numpy()
     assert (row, column) == (0, 0)
@@ -240,7 +303,8 @@ def test_float32_against_fixed_point_of_bundled_digits(tmp_path: Path) -> None:
     found = spikesam.diff(raster, "cluttered-digits", backend="event")
     assert (found.first.layer, found.first.step, found.answers) == ("conv1", 1, 0)
     assert found.why.cause[-1] == (
-        "so A and B each fire what their network makes of the same inputs; the networks differ: one is in fixed point, "
+        "so A and B each fire what their network makes of the same inputs; the networks differ: "
+        "one is in fixed point, "
         "whose numbers are rounded"
     )
     assert found.layers["only_first"][0] == 0 < found.layers["only_first"][1:].min()
@@ -256,7 +320,10 @@ def test_a_library_against_the_network_it_became(tmp_path: Path) -> None:
     from snntorch import utils
 
     torch.manual_seed(0)
-    (first, last), nn = (snn.Leaky(0.9, threshold=0.4, init_hidden=True) for _ in range(2)), torch.nn
+    (first, last), nn = (
+        (snn.Leaky(0.9, threshold=0.4, init_hidden=True) for _ in range(2)),
+        torch.nn,
+    )
     model = nn.Sequential(nn.Linear(20, 30), first, nn.Linear(30, 5), last).eval()
     inputs = (torch.rand(12, 8, 20) < 0.3).float()
     network = spikesam.from_torch(model, inputs)
@@ -264,7 +331,9 @@ def test_a_library_against_the_network_it_became(tmp_path: Path) -> None:
         utils.reset(model)
         recording.finish(torch.stack([model(step) for step in inputs]))
     spikes = inputs.numpy()[..., None, None]
-    assert not spikesam.diff(recording.path, network, data=spikes, precision="float32", backend="event")
+    assert not spikesam.diff(
+        recording.path, network, data=spikes, precision="float32", backend="event"
+    )
     found = spikesam.diff(recording.path, network, data=spikes, backend="event")
     said = "leaky_1 reads input, which is not in both rasters: only B holds it"
     assert found and any(line.startswith(said) for line in found.why.cause)
@@ -274,18 +343,26 @@ def test_a_library_against_the_network_it_became(tmp_path: Path) -> None:
 def test_a_current_is_known_from_its_data(tmp_path: Path) -> None:
     checkpoint = spikesam.load(constant_current_checkpoint(tmp_path / "current.safetensors"))
     images = np.random.default_rng(0).normal(0, 1, (2, 3, 16, 24)).clip(-2, 2).astype(np.float32)
-    raster = spikesam.simulate(checkpoint, images, out=tmp_path / "run", precision="float32", backend="event")
+    raster = spikesam.simulate(
+        checkpoint, images, out=tmp_path / "run", precision="float32", backend="event"
+    )
     raster.close()
     found = spikesam.diff(tmp_path / "run", checkpoint, data=images, backend="event")
-    assert found.why.cause[-1].startswith("so A and B each fire what their network makes of the same inputs")
+    assert found.why.cause[-1].startswith(
+        "so A and B each fire what their network makes of the same inputs"
+    )
     fixed = spikesam.simulate(checkpoint, images, backend="event")
     unknown = spikesam.diff(tmp_path / "run", fixed, checkpoint)
     assert (unknown.first, unknown.why) == (found.first, None)
     assert unknown.notes == (
-        "why it differs is not known: conv1: a current drives it, which neither raster holds; give the data that it is "
+        "why it differs is not known: conv1: a current drives it, which neither raster holds; give "
+        "the data that it is "
         "made of",
     )
-    with pytest.raises(InputError, match="run/raster.h5: holds spikes, and a current drives the model; give data, whi"):
+    with pytest.raises(
+        InputError,
+        match="run/raster.h5: holds spikes, and a current drives the model; give data, whi",
+    ):
         spikesam.diff(tmp_path / "run", checkpoint)
 
 
@@ -298,7 +375,8 @@ def test_a_network_that_is_not_the_rasters(shown: Shown, tmp_path: Path) -> None
     found = spikesam.diff(a, b, other)
     assert (found.bits, found.why) == (1, None)
     assert found.notes[0].startswith(
-        f"A's membranes are not known: network: network {other.sha256[:12]}, but {a.path} was recorded from "
+        f"A's membranes are not known: network: network {other.sha256[:12]}, but {a.path} was "
+        "recorded from "
         f"{network.sha256[:12]}"
     )
     assert len(found.notes) == 2
@@ -310,7 +388,9 @@ def test_a_network_that_is_not_the_rasters(shown: Shown, tmp_path: Path) -> None
 
 
 def test_the_command(shown: Shown, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Exit codes are those of diff(1): 0 where nothing differs, 1 where something does, 2 where it cannot be said."""
+    """Exit codes are those of diff(1): 0 where nothing differs, 1 where something does, 2 where it
+    cannot be said.
+    """
     network, spikes = shown
     a = of_network(tmp_path / "a.h5", network, spikes)
     edited(tmp_path / "b.h5", a, ("sum", 0, 3, ORIGIN))
@@ -336,20 +416,47 @@ def test_the_command(shown: Shown, tmp_path: Path, capsys: pytest.CaptureFixture
     kept = first.rename(folder / "raster.h5").read_bytes()
     first.write_bytes(kept)
     for words, message in (
-        ((folder, second, "--out", folder / "raster.h5", "--overwrite"), r"raster\.h5: is an input"),
-        ((first, second, "--out", tmp_path / "d.png"), r"d\.png: already exists; choose another --out, or replace it"),
-        ((first, second, "--out", second, "--overwrite"), r"b\.h5: is an input; choose another --out"),
+        (
+            (folder, second, "--out", folder / "raster.h5", "--overwrite"),
+            r"raster\.h5: is an input",
+        ),
+        (
+            (first, second, "--out", tmp_path / "d.png"),
+            r"d\.png: already exists; choose another --out, or replace it",
+        ),
+        (
+            (first, second, "--out", second, "--overwrite"),
+            r"b\.h5: is an input; choose another --out",
+        ),
         ((first, second, "--layer", "summ"), r"layer: no layer 'summ'; did you mean sum\?"),
         ((first, second, "--sample", 1), r"sample: no sample 1, expected 0 to 0"),
-        ((first, tmp_path), r"has no raster\.h5, expected the folder of a finished run, a raster or a network"),
+        (
+            (first, tmp_path),
+            r"has no raster\.h5, expected the folder of a finished run, a raster or a network",
+        ),
         ((first, tmp_path / "none.h5"), r"none\.h5"),
         ((first, "cluttered-digitz"), "did you mean 'cluttered-digits'"),
-        ((first, "cluttered-digits"), r"a\.h5: its input is 2×1×1, that of the model 6×80×80; expected a raster"),
-        ((first, "cluttered-digits-ann"), "got an ANN, which does not spike, expected a spiking network; convert it"),
+        (
+            (first, "cluttered-digits"),
+            r"a\.h5: its input is 2×1×1, that of the model 6×80×80; expected a raster",
+        ),
+        (
+            (first, "cluttered-digits-ann"),
+            "got an ANN, which does not spike, expected a spiking network; convert it",
+        ),
         ((model, model), "diff: got two models, expected a raster among them"),
-        ((first, second, "--backend", "event"), "--backend is for the simulation of a model, got two rasters"),
-        ((first, second, "--precision", "fixed"), "--precision is for the simulation of a model, got two rasters"),
-        ((first, second, "--data", "cluttered-digits"), r"data needs a network: diff\(a, b, network, data=…\)"),
+        (
+            (first, second, "--backend", "event"),
+            "--backend is for the simulation of a model, got two rasters",
+        ),
+        (
+            (first, second, "--precision", "fixed"),
+            "--precision is for the simulation of a model, got two rasters",
+        ),
+        (
+            (first, second, "--data", "cluttered-digits"),
+            r"data needs a network: diff\(a, b, network, data=…\)",
+        ),
     ):
         code, _, err = ending(*words)
         assert code == 2, words
@@ -360,7 +467,9 @@ def test_the_command(shown: Shown, tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_steps_that_cannot_be_found_in_the_networks_are_said(tmp_path: Path) -> None:
-    """fc3 reads the input, too, by a way of one step; that of fc1 takes two, which rasters of 6 steps do not hold."""
+    """fc3 reads the input, too, by a way of one step; that of fc1 takes two, which rasters of 6
+    steps do not hold.
+    """
     one = np.ones((1, 1), np.float32)
     inputs = {"fc1": one, "fc2": one, "fc3": (one, Input(one, "input"))}
     layers = tuple(Layer(name, given, LIF(0.5, 0.5)) for name, given in inputs.items())
@@ -372,23 +481,39 @@ def test_steps_that_cannot_be_found_in_the_networks_are_said(tmp_path: Path) -> 
         spikesam.write_raster(tmp_path / name, spikes, layer_delay=0)
     found = spikesam.diff(tmp_path / "a.h5", tmp_path / "b.h5", network)
     assert found
-    assert any(note.startswith("why it differs is not known: layer 'fc1' is further from") for note in found.notes)
+    assert any(
+        note.startswith("why it differs is not known: layer 'fc1' is further from")
+        for note in found.notes
+    )
 
 
 def driven_by(input_range: float) -> Network:
-    """One neuron that sums a current and fires above 1; the wider the range, the fewer of 127 an image has."""
+    """One neuron that sums a current and fires above 1; the wider the range, the fewer of 127 an
+    image has.
+    """
     layer = Layer("fc1", np.full((1, 1), 0.4 * 2 / input_range, np.float32), LIF(1.0))
-    return Network((1, 1, 1), 9, (layer,), Readout(np.ones((1, 1))), "constant-current", input_range=input_range)
+    return Network(
+        (1, 1, 1),
+        9,
+        (layer,),
+        Readout(np.ones((1, 1))),
+        "constant-current",
+        input_range=input_range,
+    )
 
 
 def test_each_membrane_is_that_of_the_input_as_its_own_network_has_it(tmp_path: Path) -> None:
-    """An image of 2 is 127 in the first network and 42 in the second: with 127, that one would fire thrice as often."""
+    """An image of 2 is 127 in the first network and 42 in the second: with 127, that one would fire
+    thrice as often.
+    """
     first, second = driven_by(2.0), driven_by(6.0)
     image = np.full((1, 1, 1, 1), 2.0, np.float32)
     about: Any = {"precision": "float32", "backend": "event"}
     raster = spikesam.simulate(first, image, out=tmp_path / "a", **about)
     found = spikesam.diff(raster, second, first, data=image, **about)
-    assert not spikesam.diff(raster, first, data=open_samples(image, first), **about)  # prepared already
+    assert not spikesam.diff(
+        raster, first, data=open_samples(image, first), **about
+    )  # prepared already
     for name, network in (("first", first), ("second", second)):
         membrane = found.why.steps[f"membrane_{name}"].to_numpy()
         fired = found.why.steps[f"fired_{name}"].to_numpy()
@@ -396,9 +521,13 @@ def test_each_membrane_is_that_of_the_input_as_its_own_network_has_it(tmp_path: 
 
 
 def test_numbers_that_were_not_rounded_are_a_reason(tmp_path: Path) -> None:
-    """0.251 is 32 of 127 in 8 bits, 0.252, at which the neuron fires: a model that has 0.251 itself is silent."""
+    """0.251 is 32 of 127 in 8 bits, 0.252, at which the neuron fires: a model that has 0.251 itself
+    is silent.
+    """
     layer = Layer("fc1", np.full((1, 1), 2, np.float32), LIF(0.0, 0.2515))
-    network = Network((1, 1, 1), 9, (layer,), Readout(np.ones((1, 1))), "constant-current", input_range=1.0)
+    network = Network(
+        (1, 1, 1), 9, (layer,), Readout(np.ones((1, 1))), "constant-current", input_range=1.0
+    )
     image = np.full((1, 1, 1, 1), 0.251, np.float32)
     about: Any = {"precision": "float32", "backend": "event"}
     spikesam.write_raster(tmp_path / "a.h5", {"fc1": np.zeros((1, 9, 1))}, layer_delay=1)
@@ -406,14 +535,23 @@ def test_numbers_that_were_not_rounded_are_a_reason(tmp_path: Path) -> None:
     found = spikesam.diff(tmp_path / "a.h5", run, data=image)  # the network beside the run is found
     said = "A has the numbers of the input as they are, which the network has in 8 bits"
     assert found.bits == 4 and any(said in reason for reason in found.why.cause)
-    spikesam.write_raster(tmp_path / "c.h5", {"fc1": np.tile([0, 1, 0], 3).reshape(1, 9, 1)}, layer_delay=1)
-    assert not any(said in reason for reason in spikesam.diff(tmp_path / "c.h5", run, data=image).why.cause)
+    spikesam.write_raster(
+        tmp_path / "c.h5", {"fc1": np.tile([0, 1, 0], 3).reshape(1, 9, 1)}, layer_delay=1
+    )
+    assert not any(
+        said in reason for reason in spikesam.diff(tmp_path / "c.h5", run, data=image).why.cause
+    )
 
 
 def test_a_raster_that_names_no_network_has_that_of_the_one(shown: Shown, tmp_path: Path) -> None:
     network, spikes = shown
     named = of_network(tmp_path / "named.h5", network, spikes)
-    a = write(tmp_path / "a.h5", replace(named.header, network_sha256="", precision="fixed"), spikes, named.samples)
+    a = write(
+        tmp_path / "a.h5",
+        replace(named.header, network_sha256="", precision="fixed"),
+        spikes,
+        named.samples,
+    )
     b = edited(tmp_path / "b.h5", a, ("sum", 0, 3, ORIGIN))
     found = spikesam.diff(a, b, network)
     assert found.why.steps["membrane_first"].dtype == np.int64
@@ -422,14 +560,23 @@ def test_a_raster_that_names_no_network_has_that_of_the_one(shown: Shown, tmp_pa
 def test_no_answer_differs_from_an_answer(tmp_path: Path) -> None:
     """The third sample has none in A and B, the fourth none in B; in C nobody said any."""
     bits = np.random.default_rng(0).random((4, 3, 1, 2, 2)) < 0.5
-    about: Any = {"a": {"predictions": [0, 1, -1, 2]}, "b": {"predictions": [1, 1, -1, -1]}, "c": {}}
-    a, b, c = (spikesam.write_raster(tmp_path / f"{name}.h5", {"fc1": bits}, **each) for name, each in about.items())
+    about: Any = {
+        "a": {"predictions": [0, 1, -1, 2]},
+        "b": {"predictions": [1, 1, -1, -1]},
+        "c": {},
+    }
+    a, b, c = (
+        spikesam.write_raster(tmp_path / f"{name}.h5", {"fc1": bits}, **each)
+        for name, each in about.items()
+    )
     assert (spikesam.diff(a, b).answers, spikesam.diff(a, c).answers) == (2, None)
 
 
 def test_a_silent_sample_has_an_answer_where_scores_are_known(tmp_path: Path) -> None:
     layer = Layer("fc1", np.ones((1, 1), np.float32), LIF(0.0, 0.5))
     network = Network((1, 1, 1), 3, (layer,), Readout(np.ones((2, 1))), "spikes")
-    loud, silent = (spikesam.simulate(network, np.full((3, 1, 1, 1, 1), fires)) for fires in (True, False))
+    loud, silent = (
+        spikesam.simulate(network, np.full((3, 1, 1, 1, 1), fires)) for fires in (True, False)
+    )
     assert (loud.predictions.tolist(), silent.predictions.tolist()) == ([0], [-1])
     assert spikesam.diff(loud, silent).answers == 1

@@ -1,4 +1,6 @@
-"""Faults planted in one layer of random networks: diff finds the first bit that they change, and names their cause."""
+"""Faults planted in one layer of random networks: diff finds the first bit that they change, and
+names their cause.
+"""
 
 import re
 from collections.abc import Callable
@@ -23,11 +25,15 @@ def random_network(rng: np.random.Generator) -> Network:
 
     def neuron(channels: int) -> LIF:
         reset: Any = rng.choice(("subtract", "zero"))
-        return LIF(0.5, rng.choice((0.75, 1.0, 1.5)), bias=rng.integers(0, 2, channels) / 4, reset=reset)
+        return LIF(
+            0.5, rng.choice((0.75, 1.0, 1.5)), bias=rng.integers(0, 2, channels) / 4, reset=reset
+        )
 
     conv = Layer("conv1", Input(quarters(rng, 4, 2, 3, 3), padding=1), neuron(4))
     dense = Layer(
-        "fc1", Input((rng.integers(-3, 4, (12, 36)) / 4).astype(np.float32), pool=2, pooling="max"), neuron(12)
+        "fc1",
+        Input((rng.integers(-3, 4, (12, 36)) / 4).astype(np.float32), pool=2, pooling="max"),
+        neuron(12),
     )
     return Network((2, 6, 6), 16, (conv, dense), Readout(np.ones((1, 12), np.float32)), "spikes")
 
@@ -52,7 +58,9 @@ def later(layer: Layer) -> Layer:
 
 
 OTHER_NUMBERS = "or other numbers in channel 1: the network explains all but"
-FAULTS: dict[str, tuple[Callable[[Layer], Layer], str, str]] = {  # what is said of an unknown network, of a known one
+FAULTS: dict[
+    str, tuple[Callable[[Layer], Layer], str, str]
+] = {  # what is said of an unknown network, of a known one
     "threshold": (
         neuron(threshold=lambda n: 1.25 * n.threshold),
         r"with a threshold of 1[12][0-9.]+% to 1[2-4][0-9.]+% of the network's, ",
@@ -80,23 +88,39 @@ FAULTS: dict[str, tuple[Callable[[Layer], Layer], str, str]] = {  # what is said
         OTHER_NUMBERS,
         "1 of (4|12) biases, by 1.5 at most",
     ),
-    "delay": (later, "with inputs that act one step later", "delay from (input|conv1) 1 in A, 2 in B"),
+    "delay": (
+        later,
+        "with inputs that act one step later",
+        "delay from (input|conv1) 1 in A, 2 in B",
+    ),
 }
 
 
 def first_of(a: dict[str, Spikes], b: dict[str, Spikes]) -> Bit:
     """The first bit that differs: by step, layer, sample and neuron."""
     order = {name: place for place, name in enumerate(a)}
-    found = [(step, order[name], *place) for name in a for step, *place in np.argwhere(a[name] ^ b[name]).tolist()]
+    found = [
+        (step, order[name], *place)
+        for name in a
+        for step, *place in np.argwhere(a[name] ^ b[name]).tolist()
+    ]
     step, layer, sample, *neuron = min(found)
     name, (channel, row, column) = [*a][layer], neuron
-    return Bit(name, sample, step, (channel, row, column), bool(a[name][step, sample, channel, row, column]))
+    return Bit(
+        name,
+        sample,
+        step,
+        (channel, row, column),
+        bool(a[name][step, sample, channel, row, column]),
+    )
 
 
 @pytest.mark.parametrize("number", [0, 1])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_of_one_layer_is_named(fault: str, number: int, tmp_path: Path) -> None:
-    """By the raster of a chip or a library, which names no network, and by that of another network, which is known."""
+    """By the raster of a chip or a library, which names no network, and by that of another network,
+    which is known.
+    """
     edit, unknown, known = FAULTS[fault]
     rng = np.random.default_rng(15)  # by which each fault changes some bits
     network = random_network(rng)
@@ -107,12 +131,17 @@ def test_a_fault_of_one_layer_is_named(fault: str, number: int, tmp_path: Path) 
     ours, theirs = fired(network, inputs), fired(other, inputs)
     (tmp_path / "run").mkdir()
     write_network(other, tmp_path / "run" / "network.safetensors")
-    chip = spikesam.write_raster(tmp_path / "b.h5", {k: s.swapaxes(0, 1) for k, s in theirs.items()}, layer_delay=1)
+    chip = spikesam.write_raster(
+        tmp_path / "b.h5", {k: s.swapaxes(0, 1) for k, s in theirs.items()}, layer_delay=1
+    )
     with (
         of_network(tmp_path / "a.h5", network, ours) as a,
         of_network(tmp_path / "run" / "raster.h5", other, theirs) as b,
     ):
-        for second, said in ((chip, unknown), (b, f"the networks differ in {layers[number].name}: {known}$")):
+        for second, said in (
+            (chip, unknown),
+            (b, f"the networks differ in {layers[number].name}: {known}$"),
+        ):
             found = spikesam.diff(a, second, network)
             assert found.first == first_of(ours, theirs)
             assert found.why.root.layer == layers[number].name
@@ -120,7 +149,8 @@ def test_a_fault_of_one_layer_is_named(fault: str, number: int, tmp_path: Path) 
 
 
 def test_no_rule_is_blamed_that_the_rest_of_the_layer_contradicts(tmp_path: Path) -> None:
-    """Four neurons fire at 2 and 3. The first does not fire at 3 in B, as with a reset to zero; the others do.
+    """Four neurons fire at 2 and 3. The first does not fire at 3 in B, as with a reset to zero; the
+    others do.
 
     t                          0     1     2     3     4
     v, by subtraction          0  0.75   1.5  1.25  0.25
@@ -133,10 +163,13 @@ def test_no_rule_is_blamed_that_the_rest_of_the_layer_contradicts(tmp_path: Path
     ours = fired(network, inputs)
     theirs = {"input": inputs, "fc1": ours["fc1"].copy()}
     theirs["fc1"][3, 0, 0] = False
-    chip = spikesam.write_raster(tmp_path / "b.h5", {k: s.swapaxes(0, 1) for k, s in theirs.items()}, layer_delay=1)
+    chip = spikesam.write_raster(
+        tmp_path / "b.h5", {k: s.swapaxes(0, 1) for k, s in theirs.items()}, layer_delay=1
+    )
     with of_network(tmp_path / "a.h5", network, ours) as a:
         why = spikesam.diff(a, chip, network).why
     assert why.cause[-1] == (
-        "so B was changed after it was recorded, or what simulated it has an error: the network explains all but 1 of "
+        "so B was changed after it was recorded, or what simulated it has an error: the network "
+        "explains all but 1 of "
         "the 20 bits of fc1"
     )

@@ -25,7 +25,9 @@ from tests.reference import simulate_reference
 
 
 def raster(path: Path, **options: Any) -> spikesam.RasterReader:
-    spikes = {name: options.pop(name) for name in [*options] if isinstance(options[name], np.ndarray)}
+    spikes = {
+        name: options.pop(name) for name in [*options] if isinstance(options[name], np.ndarray)
+    }
     return spikesam.open_raster(spikesam.write_raster(path, spikes, overwrite=True, **options))
 
 
@@ -34,9 +36,13 @@ def zeros(steps: int = 4, samples: int = 2) -> Any:
 
 
 def test_bits_by_hand(tmp_path: Path) -> None:
-    """A has a spike at step 1 that B lacks, in sample 1; B has two in conv2 at step 1, one in conv1 at step 3."""
+    """A has a spike at step 1 that B lacks, in sample 1; B has two in conv2 at step 1, one in conv1
+    at step 3.
+    """
     a, b = [{"conv1": zeros(), "conv2": zeros()} for _ in range(2)]
-    a["conv1"][1, 1, 0, 1, 0] = b["conv2"][0, 1, 0, 0, 1] = b["conv2"][0, 1, 0, 1, 1] = b["conv1"][0, 3, 0, 0, 0] = True
+    a["conv1"][1, 1, 0, 1, 0] = b["conv2"][0, 1, 0, 0, 1] = b["conv2"][0, 1, 0, 1, 1] = b["conv1"][
+        0, 3, 0, 0, 0
+    ] = True
     a["conv1"][0, 0] = b["conv1"][0, 0] = True
     found = Differences(line_up(raster(tmp_path / "a.h5", **a), raster(tmp_path / "b.h5", **b)))
     assert found.only.tolist() == [[[0, 1, 0, 0], [0, 0, 0, 0]], [[0, 0, 0, 1], [0, 2, 0, 0]]]
@@ -49,7 +55,10 @@ def test_bits_by_hand(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="layer: no layer 'conv3'; did you mean conv"):
         next(found.firsts("conv3"))
     table = found.table()
-    assert table[table["only_second"] > 0].to_numpy().tolist() == [["conv1", 3, 0, 1], ["conv2", 1, 0, 2]]
+    assert table[table["only_second"] > 0].to_numpy().tolist() == [
+        ["conv1", 3, 0, 1],
+        ["conv2", 1, 0, 2],
+    ]
 
 
 TWO = st.tuples(st.just(2), st.integers(1, 3), st.integers(1, 5), *[st.integers(1, 3)] * 3)
@@ -57,11 +66,15 @@ TWO = st.tuples(st.just(2), st.integers(1, 3), st.integers(1, 5), *[st.integers(
 
 @given(bits=arrays.arrays(np.bool_, TWO))
 @settings(max_examples=25)
-def test_counts_are_numpys_and_exchanged_with_the_rasters(bits: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_counts_are_numpys_and_exchanged_with_the_rasters(
+    bits: Any, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     folder = tmp_path_factory.mktemp("rasters")
     rasters = [raster(folder / f"{number}.h5", conv1=each) for number, each in enumerate(bits)]
     there, back = Differences(line_up(*rasters)), Differences(line_up(*rasters[::-1]))
-    expected = [np.sum(one & ~other, axis=(0, 2, 3, 4)).tolist() for one, other in (bits, bits[::-1])]
+    expected = [
+        np.sum(one & ~other, axis=(0, 2, 3, 4)).tolist() for one, other in (bits, bits[::-1])
+    ]
     assert there.only[:, 0].tolist() == expected == back.only[::-1, 0].tolist()
     firsts = [*there.firsts()]
     pairs = enumerate(zip(*bits, strict=True))
@@ -81,7 +94,10 @@ def test_a_raster_without_delays_is_beside_one_with_them(tmp_path: Path, swapped
     for late, (name, spikes) in enumerate(quick.items()):
         slow[name][:, late : late + 5] = spikes
     slow["conv2"][1, 2 + 3, 0, 1, 1] ^= True
-    rasters = [raster(tmp_path / "quick.h5", **quick), raster(tmp_path / "slow.h5", layer_delay=1, **slow)]
+    rasters = [
+        raster(tmp_path / "quick.h5", **quick),
+        raster(tmp_path / "slow.h5", layer_delay=1, **slow),
+    ]
     pair = line_up(*(rasters[::-1] if swapped else rasters))
     assert (pair.steps, pair.shifts[not swapped]) == (5, {"input": 0, "conv1": 1, "conv2": 2})
     (bit,) = Differences(pair).firsts()
@@ -95,9 +111,15 @@ def test_rasters_that_cannot_be_compared(tmp_path: Path) -> None:
     a = raster(tmp_path / "a.h5", conv1=zeros())
     for message, options in (
         (r"b\.h5: holds 3 samples, expected 2, as .*a\.h5 does", {"conv1": zeros(samples=3)}),
-        (r"b\.h5: sample 1 is number 9 of its data, in .*a\.h5 it is number 1", {"conv1": zeros(), "index": [0, 9]}),
+        (
+            r"b\.h5: sample 1 is number 9 of its data, in .*a\.h5 it is number 1",
+            {"conv1": zeros(), "index": [0, 9]},
+        ),
         (r"b\.h5: has 5 steps, expected 4, as .*a\.h5 has", {"conv1": zeros(5)}),
-        (r"b\.h5: holds layers conv9, expected some of those of .*a\.h5: conv1", {"conv9": zeros()}),
+        (
+            r"b\.h5: holds layers conv9, expected some of those of .*a\.h5: conv1",
+            {"conv9": zeros()},
+        ),
         (r"b\.h5: layer 'conv1' is 1×2×1, expected 1×2×2, as in", {"conv1": zeros()[..., :1]}),
         (
             r"b\.h5: passes spikes on a step later in each layer and has 4 steps, .*a\.h5 in the same step and has 4; "
@@ -108,23 +130,31 @@ def test_rasters_that_cannot_be_compared(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=message) as raised:
             line_up(a, raster(tmp_path / "b.h5", **options))
         assert "\n" not in str(raised.value)
-    assert line_up(a, raster(tmp_path / "b.h5", conv1=zeros(), index=[0, 9]), same_index=False).steps == 4
+    assert (
+        line_up(a, raster(tmp_path / "b.h5", conv1=zeros(), index=[0, 9]), same_index=False).steps
+        == 4
+    )
 
 
 def test_rasters_in_memory_are_named_by_side() -> None:
     layer = Layer("fc1", np.ones((1, 1), np.float32), LIF(0.0, 0.5))
     a, b = (
         spikesam.simulate(
-            Network((1, 1, 1), steps, (layer,), Readout(np.ones((1, 1))), "spikes"), np.ones((steps, 1, 1, 1, 1))
+            Network((1, 1, 1), steps, (layer,), Readout(np.ones((1, 1))), "spikes"),
+            np.ones((steps, 1, 1, 1, 1)),
         )
         for steps in (3, 4)
     )
-    said = r"raster in memory \(second\): has 4 steps, expected 3, as raster in memory \(first\) has"
+    said = (
+        r"raster in memory \(second\): has 4 steps, expected 3, as raster in memory \(first\) has"
+    )
     with pytest.raises(InputError, match=said):
         line_up(a, b)
 
 
-def steps_of(layer: DrivenLayer, currents: Currents, fired: NDArray[np.bool_], neuron: LIF | None = None) -> Any:
+def steps_of(
+    layer: DrivenLayer, currents: Currents, fired: NDArray[np.bool_], neuron: LIF | None = None
+) -> Any:
     """v[t] and s[t], (T, C, H, W), of neurons that have fired as they are said to have."""
     membranes, rows = Membranes(layer, neuron), []
     for t in range(len(fired)):
@@ -147,7 +177,10 @@ def test_a_layer_alone_fires_what_its_network_makes_it_fire(network: Network, se
     inputs = some_numbers(network) if network.current_input else some_spikes(network)
     rng, rasters = np.random.default_rng(seed), simulate_reference(network, inputs)[0]
     for number, layer in enumerate(network.layers):
-        fired = {name: raster[:, number % 2] for name, raster in zip(network.raster_names, rasters, strict=True)}
+        fired = {
+            name: raster[:, number % 2]
+            for name, raster in zip(network.raster_names, rasters, strict=True)
+        }
         fired |= {"input": inputs[..., number % 2, :, :, :]} if network.current_input else {}
         channel, row, column = (int(rng.integers(side)) for side in network.shapes[number + 1])
         recorded, own = DrivenLayer(network, layer.name), fired[layer.name]
@@ -163,7 +196,8 @@ def test_a_layer_alone_fires_what_its_network_makes_it_fire(network: Network, se
 
 
 def test_a_membrane_by_hand() -> None:
-    """A corner of 2×2 with padding sees one pooled pixel; a shortcut adds the spikes of two steps before.
+    """A corner of 2×2 with padding sees one pooled pixel; a shortcut adds the spikes of two steps
+    before.
 
     t                                0     1     2     3
     spikes in rows 0 and 1           1 1   1 0   0 0   0 0       of the pooled pixel
@@ -174,7 +208,9 @@ def test_a_membrane_by_hand() -> None:
     weight[0, 0, 1, 1] = 2
     own = (Input(None, Source("conv1", delay=2), gain=0.5),)
     layer = Layer("conv1", (Input(weight, pool=2, padding=1), *own), LIF(0.5, 0.75, reset="zero"))
-    network = Network((1, 4, 4), 4, (layer,), Readout(np.ones((1, 9), np.float32)), encoder="spikes")
+    network = Network(
+        (1, 4, 4), 4, (layer,), Readout(np.ones((1, 9), np.float32)), encoder="spikes"
+    )
     spikes = {"input": np.zeros((4, 1, 4, 4), np.bool_), "conv1": np.zeros((4, 1, 3, 3), np.bool_)}
     spikes["input"][[0, 0, 1], 0, 0, [0, 1, 0]] = True
     spikes["conv1"][[1, 3], 0, 0, 0] = True
@@ -186,7 +222,12 @@ def test_a_membrane_by_hand() -> None:
     assert membranes[:, 0, 0, 0].tolist() == [0, 1, 0.5, 0.75]  # 0.5, and then 0.25 + 0.5
     assert fires[:, 0, 0, 0].tolist() == [False, True, False, False]
     equals = replace(recorded.neuron, fires_at_threshold=True)
-    assert steps_of(recorded, currents, spikes["conv1"], equals)[1][:, 0, 0, 0].tolist() == [False, True, False, True]
+    assert steps_of(recorded, currents, spikes["conv1"], equals)[1][:, 0, 0, 0].tolist() == [
+        False,
+        True,
+        False,
+        True,
+    ]
     masks = {source.layer: mask for source, mask in recorded.reads((0, 0, 0))}
     assert np.argwhere(masks["input"]).tolist() == [[0, 0, 0], [0, 0, 1], [0, 1, 0], [0, 1, 1]]
     assert np.argwhere(masks["conv1"]).tolist() == [[0, 0, 0]]
@@ -194,7 +235,9 @@ def test_a_membrane_by_hand() -> None:
 
 @pytest.mark.parametrize("constant", [True, False])
 def test_a_current_drives_it(constant: bool) -> None:
-    """127 stands for 2, which is 1 to the weights: 3 · 127/127 at each step, or at the step of the number alone."""
+    """127 stands for 2, which is 1 to the weights: 3 · 127/127 at each step, or at the step of the
+    number alone.
+    """
     encoder: Any = "constant-current" if constant else "changing-current"
     layer = Layer("fc1", np.array([[3.0, 0.0]], np.float32), LIF(1.0, 100.0))
     network = Network((2, 1, 1), 4, (layer,), Readout(np.ones((1, 1), np.float32)), encoder=encoder)
@@ -210,7 +253,10 @@ def test_a_current_drives_it(constant: bool) -> None:
 
 ABOVE, AT = "firing above the threshold alone", "firing at the threshold, too"
 ZERO, SUBTRACT = "a reset to zero", "a reset by subtraction"
-FRONT, BEHIND = "a reset by subtraction in front of the leak", "a reset by subtraction behind the leak"
+FRONT, BEHIND = (
+    "a reset by subtraction in front of the leak",
+    "a reset by subtraction behind the leak",
+)
 
 
 @pytest.mark.parametrize(
@@ -225,15 +271,21 @@ FRONT, BEHIND = "a reset by subtraction in front of the leak", "a reset by subtr
 )
 def test_rules(neuron: LIF | FixedLIF, names: list[str]) -> None:
     assert [*rules_of(neuron)] == names
-    assert rules_of(FixedLIF(1024, threshold=1600))[FRONT].neuron.subtracted == 1200  # 3/4 of it is left
+    assert (
+        rules_of(FixedLIF(1024, threshold=1600))[FRONT].neuron.subtracted == 1200
+    )  # 3/4 of it is left
 
 
 WEIGHT = np.array([[0.5, 0.25, 0.1], [0.75, 0.3, 1.0]], np.float32)
 
 
-def network(weight: Any = WEIGHT, source: Any = ("input",), sign: int = 1, gain: Any = 1, **constants: Any) -> Network:
+def network(
+    weight: Any = WEIGHT, source: Any = ("input",), sign: int = 1, gain: Any = 1, **constants: Any
+) -> Network:
     neuron = LIF(**{"leak": 0.9, "bias": [0.1, 0.2]} | constants)
-    layer = Layer("fc1", (Input(weight, source, gain), Input(None, Source("fc1", 2, sign), 0.5)), neuron)
+    layer = Layer(
+        "fc1", (Input(weight, source, gain), Input(None, Source("fc1", 2, sign), 0.5)), neuron
+    )
     return Network((3, 1, 1), 4, (layer,), Readout(np.ones((1, 2), np.float32)), "spikes")
 
 
@@ -242,7 +294,10 @@ def network(weight: Any = WEIGHT, source: Any = ("input",), sign: int = 1, gain:
     [
         ({"leak": 0.8}, "leak 0.9 in A, 0.8 in B"),
         ({"threshold": [1.0, 1.5]}, "1 of 2 threshold, by 0.5 at most"),
-        ({"bias": [0.1, 0.5], "synaptic_leak": 0.25}, "synaptic leak 0 in A, 0.25 in B; 1 of 2 biases, by 0.3 at most"),
+        (
+            {"bias": [0.1, 0.5], "synaptic_leak": 0.25},
+            "synaptic leak 0 in A, 0.25 in B; 1 of 2 biases, by 0.3 at most",
+        ),
         ({"reset": "zero"}, "reset subtract in A, zero in B"),
         ({"reset_by": 0.9}, "subtraction at a spike 1 in A, 0.9 in B"),
         ({"fires_at_threshold": True}, "firing at the threshold no in A, yes in B"),
@@ -261,6 +316,9 @@ def test_a_network_that_is_rounded_differs_by_that_alone() -> None:
     """Unless both do where both are rounded."""
     rounded = ": one is in fixed point, whose numbers are rounded"
     assert differing_numbers(network(), quantise(network()), "fc1") == rounded
-    assert differing_numbers(quantise(network(leak=0.5)), network(), "fc1") == " in fc1: leak 0.5 in A, 0.8999023 in B"
+    assert (
+        differing_numbers(quantise(network(leak=0.5)), network(), "fc1")
+        == " in fc1: leak 0.5 in A, 0.8999023 in B"
+    )
     tiny = network(threshold=1e-9)  # which nothing rounds
     assert differing_numbers(tiny, quantise(network()), "fc1") == rounded

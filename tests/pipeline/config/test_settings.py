@@ -1,4 +1,6 @@
-"""The configuration files: every committed one is valid, mistakes are one line, and saving loses nothing."""
+"""The configuration files: every committed one is valid, mistakes are one line, and saving loses
+nothing.
+"""
 
 from pathlib import Path
 
@@ -21,7 +23,10 @@ def test_committed_configurations(path):
     header = text.partition("[")[0]
     assert ("python -m paper " if of_paper else "spikesam ") in header  # the command
     assert "expected" in header  # time and accuracy
-    if of_paper and path.stem not in ("timing", "saccade_digits"):  # which are for one experiment alone
+    if of_paper and path.stem not in (
+        "timing",
+        "saccade_digits",
+    ):  # which are for one experiment alone
         assert len(config.paper.layers) == 3
         assert "python -m paper all" in text and f"--config configs/paper/{path.name}" in text
 
@@ -40,13 +45,31 @@ def test_saved_and_read_back(tmp_path):
     ("text", "message"),
     [
         ("network.leak = 1.5", "network.leak is 1.5, expected less than or equal to 1"),
-        ("run.backend = 'torhc'", "expected 'auto', 'event', 'lava' or 'torch'; did you mean 'torch'?"),
-        ("network.timesteps = 1_000_000_000", "network.timesteps is 1000000000, expected less than or equal"),
-        ("conversion.timesteps = 70_000", "conversion.timesteps is 70000, expected less than or equal"),
+        (
+            "run.backend = 'torhc'",
+            "expected 'auto', 'event', 'lava' or 'torch'; did you mean 'torch'?",
+        ),
+        (
+            "network.timesteps = 1_000_000_000",
+            "network.timesteps is 1000000000, expected less than or equal",
+        ),
+        (
+            "conversion.timesteps = 70_000",
+            "conversion.timesteps is 70000, expected less than or equal",
+        ),
         ("training.workers = 200", "training.workers is 200, expected less than or equal to 128"),
-        ("training.seed = 4_294_967_296", "training.seed is 4294967296, expected less than 4294967296"),
-        ("data.height = 1_000_000_000", "data.height is 1000000000, expected less than or equal to 4096"),
-        ("data.train_scenes = 1_000_000_000", "data.train_scenes is 1000000000, expected less than or equal"),
+        (
+            "training.seed = 4_294_967_296",
+            "training.seed is 4294967296, expected less than 4294967296",
+        ),
+        (
+            "data.height = 1_000_000_000",
+            "data.height is 1000000000, expected less than or equal to 4096",
+        ),
+        (
+            "data.train_scenes = 1_000_000_000",
+            "data.train_scenes is 1000000000, expected less than or equal",
+        ),
     ],
 )
 def test_mistakes_name_the_file_the_key_and_its_limit(tmp_path, text, message):
@@ -59,10 +82,16 @@ def test_mistakes_name_the_file_the_key_and_its_limit(tmp_path, text, message):
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
-        ((1_000_000_000, "D8"), "network.layers, entry 1: got 1000000000, expected a number of 1 to 65,536"),
+        (
+            (1_000_000_000, "D8"),
+            "network.layers, entry 1: got 1000000000, expected a number of 1 to 65,536",
+        ),
         (("D" + 5000 * "9",), "network.layers, entry 1: got 'D999"),
         (2000 * (4,), "network.layers: got 2,000 entries, expected at most 1,024"),
-        ((60_000, 60_000, "D8"), "network.layers: 35,473,620,000 weights, expected at most 536,870,912"),
+        (
+            (60_000, 60_000, "D8"),
+            "network.layers: 35,473,620,000 weights, expected at most 536,870,912",
+        ),
     ],
 )
 def test_layers_that_no_network_needs(layers, message):
@@ -72,7 +101,9 @@ def test_layers_that_no_network_needs(layers, message):
 
 def test_layers_on_a_command_line_are_numbers_and_names():
     arguments = ["--network.layers", "16", "P", "D8"]
-    command, config = parse_with_config(TrainCommand, load_config, arguments, prog="train", description="")
+    command, config = parse_with_config(
+        TrainCommand, load_config, arguments, prog="train", description=""
+    )
     assert command.network.layers == config.network.layers == (16, "P", "D8")
 
 
@@ -87,8 +118,11 @@ def test_a_bundled_configuration_is_read_by_its_name(tmp_path, monkeypatch):
     assert load_config(Path("chirps")) == load_config(CONFIGS / "chirps.toml")
     for name in ("clutered", "elsewhere/cluttered_digits"):
         with pytest.raises(
-            InputError, match=rf"^{name}: neither a file nor a bundled configuration \(chirps, cluttered_"
+            InputError,
+            match=rf"^{name}: neither a file nor a bundled configuration \(chirps, cluttered_",
         ):
             load_config(Path(name))
-    Path("cluttered_digits").write_text("[network]\ntimesteps = 3\n")  # a file of that name comes first
+    Path("cluttered_digits").write_text(
+        "[network]\ntimesteps = 3\n"
+    )  # a file of that name comes first
     assert load_config(Path("cluttered_digits")).network.timesteps == 3

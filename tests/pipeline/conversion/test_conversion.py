@@ -1,4 +1,6 @@
-"""Conversion: thresholds, latency and traces by hand, rates that approach activations, and what is refused."""
+"""Conversion: thresholds, latency and traces by hand, rates that approach activations, and what is
+refused.
+"""
 
 from functools import cache
 from itertools import pairwise
@@ -23,7 +25,11 @@ from spikesam.pipeline.conversion.algorithm import convert_graph, converted
 from spikesam.pipeline.conversion.conversion import answers_over_time, milestones, settles_at
 from spikesam.pipeline.conversion.layer_errors import CAUSES, answers_in_levels
 from spikesam.pipeline.conversion.spiking import spiking_network
-from spikesam.pipeline.conversion.thresholds import Rectifiers, balanced_thresholds, percentile_current
+from spikesam.pipeline.conversion.thresholds import (
+    Rectifiers,
+    balanced_thresholds,
+    percentile_current,
+)
 from spikesam.pipeline.images.encoding import encode, mean_spikes
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 from spikesam.pipeline.training.trainable import ReluNetwork, export_network
@@ -37,11 +43,15 @@ RULES = ("max", "percentile", "scaled", "balanced")
 
 def three_neurons(first: tuple[float, float] = (0.5, 1.0)) -> Network:
     """One pixel, two neurons, and one that sees both."""
-    layers = (Layer("fc1", np.array(first)[:, None], ReLU()), Layer("fc2", np.array([[3.0, 1]]), ReLU()))
+    layers = (
+        Layer("fc1", np.array(first)[:, None], ReLU()),
+        Layer("fc2", np.array([[3.0, 1]]), ReLU()),
+    )
     return Network((1, 1, 1), 1, layers, Readout(np.array([[1.0], [-1]])), "image")
 
 
-# Pixels of ±2: the first spikes, or drives with 1, at every step; the second does the same with the opposite sign.
+# Pixels of ±2: the first spikes, or drives with 1, at every step; the second does the same with the
+# opposite sign.
 PIXELS = np.array([2, -2], np.float32).reshape(2, 1, 1, 1)
 
 
@@ -53,20 +63,24 @@ def thresholds(network) -> list[float]:
 @pytest.mark.parametrize(
     ("rule", "timesteps", "expected"),
     [
-        # fc1 gets currents 0.5 and 1 at every t ≥ 1, so θ = 1. The first neuron then reaches 0.5, 1, 1.5 and fires at
-        # t = 3, the second reaches 1, 2 and fires from t = 2 on. With T = 4, fc2 has seen the second alone: 1. With
-        # T = 5 both arrive at t = 4: 3 + 1. (The ANN's activation would be 2.5.)
+        # fc1 gets currents 0.5 and 1 at every t ≥ 1, so θ = 1. The first neuron then reaches 0.5,
+        # 1, 1.5 and fires at t = 3, the second reaches 1, 2 and fires from t = 2 on. With T = 4,
+        # fc2 has seen the second alone: 1. With T = 5 both arrive at t = 4: 3 + 1. (The ANN's
+        # activation would be 2.5.)
         ("max", 4, [1, 1]),
         ("max", 5, [1, 4]),
-        # Half of 1 is θ = 0.5. The first fires from t = 2 (at 1 > 0.5), the second from t = 1; at t = 3 both arrive.
+        # Half of 1 is θ = 0.5. The first fires from t = 2 (at 1 > 0.5), the second from t = 1; at t
+        # = 3 both arrive.
         ("scaled", 4, [0.5, 2]),
-        # Positive currents of fc1 are as often 0.5 as 1. At the median θ = 0.5, so as before, and fc2 gets 1 at t = 2,
-        # 4 at t = 3, 4, …: of five (T = 7) the median is 4.
+        # Positive currents of fc1 are as often 0.5 as 1. At the median θ = 0.5, so as before, and
+        # fc2 gets 1 at t = 2, 4 at t = 3, 4, …: of five (T = 7) the median is 4.
         ("percentile", 7, [0.5, 4]),
     ],
 )
 def test_thresholds_of_three_neurons_by_hand(encoder, rule, timesteps, expected):
-    settings = ConversionSection(timesteps=timesteps, rule=rule, scale=0.5, percentile=50, encoder=encoder)
+    settings = ConversionSection(
+        timesteps=timesteps, rule=rule, scale=0.5, percentile=50, encoder=encoder
+    )
     network = converted(three_neurons(), PIXELS, settings)[0]
     assert thresholds(network) == pytest.approx(expected, rel=2e-3)
     assert network.encoder == encoder
@@ -75,11 +89,17 @@ def test_thresholds_of_three_neurons_by_hand(encoder, rule, timesteps, expected)
 
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_balanced_thresholds_of_three_neurons_by_hand(encoder):
-    # z of fc1 is ±0.5 and ±1 over the two images, so θ_c = 2·0.5/2 = 0.5 and 1 after one step. fc2 gets 3·0.5 + 1 and
-    # 0: θ = 2.5. A spike of fc1's first neuron is worth 0.5, so fc2's weights become 1.5 and 1; the readout's 2.5.
-    network = converted(three_neurons(), PIXELS, ConversionSection(timesteps=5, rule="balanced", encoder=encoder))[0]
+    # z of fc1 is ±0.5 and ±1 over the two images, so θ_c = 2·0.5/2 = 0.5 and 1 after one step. fc2
+    # gets 3·0.5 + 1 and 0: θ = 2.5. A spike of fc1's first neuron is worth 0.5, so fc2's weights
+    # become 1.5 and 1; the readout's 2.5.
+    network = converted(
+        three_neurons(), PIXELS, ConversionSection(timesteps=5, rule="balanced", encoder=encoder)
+    )[0]
     assert thresholds(network) == [1, 1]
-    assert [layer.inputs[0].gain.tolist() for layer in network.layers] == [[[2, 1]], [[pytest.approx(1 / 2.5)]]]
+    assert [layer.inputs[0].gain.tolist() for layer in network.layers] == [
+        [[2, 1]],
+        [[pytest.approx(1 / 2.5)]],
+    ]
     assert network.layers[1].inputs[0].weight.tolist() == [[1.5, 1]]
     assert network.readout.weight.tolist() == [[2.5], [-2.5]]
 
@@ -120,8 +140,12 @@ def test_rates_approach_the_anns_activations(ann, noise, encoder, rule):
 @pytest.mark.parametrize("rule", RULES)
 def test_a_dead_layer_is_named(rule):
     # Negative weights alone: on the image of -2 they excite, so both images are +2.
-    with pytest.raises(InputError, match=r"layer 'fc1': nothing drives it on 2 calibration images .* train the ANN"):
-        converted(three_neurons((-0.5, -1.0)), np.abs(PIXELS), ConversionSection(timesteps=5, rule=rule))
+    with pytest.raises(
+        InputError, match=r"layer 'fc1': nothing drives it on 2 calibration images .* train the ANN"
+    ):
+        converted(
+            three_neurons((-0.5, -1.0)), np.abs(PIXELS), ConversionSection(timesteps=5, rule=rule)
+        )
 
 
 def test_what_cannot_be_converted():
@@ -130,7 +154,9 @@ def test_what_cannot_be_converted():
         converted(spiking, PIXELS, ConversionSection(timesteps=5))
     with pytest.raises(InputError, match="got 1 calibration images, expected at least 2"):
         converted(three_neurons(), PIXELS[:1], ConversionSection(timesteps=5))
-    with pytest.raises(InputError, match=r"conversion.timesteps is 2, but 2 layers delay .* at least 3"):
+    with pytest.raises(
+        InputError, match=r"conversion.timesteps is 2, but 2 layers delay .* at least 3"
+    ):
         converted(three_neurons(), PIXELS, ConversionSection(timesteps=2))
 
 
@@ -147,7 +173,11 @@ def test_what_comes_back_is_what_was_written(tmp_path: Path) -> None:
     assert conversion.files == tuple(tmp_path / "out" / name for name in names)
     assert conversion.checkpoint.network.timesteps == 9
     written = spikesam.load(conversion.files[0])
-    assert written.network.sha256 == conversion.checkpoint.network.sha256 == conversion.summary.network_sha256
+    assert (
+        written.network.sha256
+        == conversion.checkpoint.network.sha256
+        == conversion.summary.network_sha256
+    )
     table = pd.read_csv(conversion.files[1]).set_index("t")
     pd.testing.assert_frame_equal(table, conversion.accuracy, atol=5e-5, check_exact=False)
     with pytest.raises(InputError, match=f"{tmp_path / 'out'}: holds files already"):
@@ -157,12 +187,15 @@ def test_what_comes_back_is_what_was_written(tmp_path: Path) -> None:
 
 
 def test_answers_by_hand():
-    # Two neurons fire at t = 1 and at t = 2, 3. Class 0 gets 1 for the first, class 1 gets 1 for the second.
+    # Two neurons fire at t = 1 and at t = 2, 3. Class 0 gets 1 for the first, class 1 gets 1 for
+    # the second.
     layer = Layer("fc1", np.ones((2, 1), np.float32), LIF(1.0))
     network = Network((1, 1, 1), 4, (layer,), Readout(np.eye(2, dtype=np.float32)))
     spikes = np.zeros((4, 1, 2, 1, 1), bool)
     spikes[1, 0, 0] = spikes[2:, 0, 1] = True
-    batch = RasterBatch({"input": pack(spikes[:, :, :1]), "fc1": pack(spikes)}, np.array([[1, 2]], np.float32))
+    batch = RasterBatch(
+        {"input": pack(spikes[:, :, :1]), "fc1": pack(spikes)}, np.array([[1, 2]], np.float32)
+    )
     # After 1 step 0:0 and after 3 steps 1:1, ties that go to class 0; after all four 1:2.
     assert answers_over_time(network, batch.spikes["fc1"]).tolist() == [[0, 0, 0, 1]]
 
@@ -179,13 +212,21 @@ def test_milestones():
 
 def test_a_percentile_counts_positive_currents_only():
     # Of 1 … 100, three quarters are at most 75, however many silent neurons there are beside them.
-    currents = [np.arange(1.0, 101.0, dtype=np.float32), np.zeros(1000, np.float32), np.full(500, -7.0, np.float32)]
+    currents = [
+        np.arange(1.0, 101.0, dtype=np.float32),
+        np.zeros(1000, np.float32),
+        np.full(500, -7.0, np.float32),
+    ]
     assert percentile_current(currents, 75) == pytest.approx(75, rel=2e-3)
     assert percentile_current(currents, 100) == pytest.approx(100, rel=2e-3)
     assert percentile_current([np.float32([-1.0, 0.0])], 99.9) == 0
 
 
-@given(st.lists(st.floats(2**-20, 2**20, width=32), min_size=1, max_size=60), st.floats(1, 99), st.integers(1, 5))
+@given(
+    st.lists(st.floats(2**-20, 2**20, width=32), min_size=1, max_size=60),
+    st.floats(1, 99),
+    st.integers(1, 5),
+)
 def test_a_percentile_separates_that_share_to_a_bin(values, percentile, parts):
     currents = np.array(values, np.float32)
     found = percentile_current(np.array_split(currents, parts), percentile)
@@ -195,23 +236,28 @@ def test_a_percentile_separates_that_share_to_a_bin(values, percentile, parts):
 
 def test_balancing_by_hand():
     # One channel, z = (4, -1): θ ← θ + 2·(4 - θ)/2 = 4 at once, and stays.
-    # Eight of which one is 4: θ ← θ + 2·(4 - θ)/8, so what is missing to 4 shrinks by 3/4 each of 1,000 steps.
-    # No positive input: the layer's largest.
+    # Eight of which one is 4: θ ← θ + 2·(4 - θ)/8, so what is missing to 4 shrinks by 3/4 each of
+    # 1,000 steps. No positive input: the layer's largest.
     rare = torch.tensor([4.0, *[-1.0] * 7])
     always = torch.tensor([4.0, -1.0] * 4)
-    assert balanced_thresholds(torch.stack([always, rare, -rare.abs()])).tolist() == pytest.approx([4, 4, 4])
+    assert balanced_thresholds(torch.stack([always, rare, -rare.abs()])).tolist() == pytest.approx(
+        [4, 4, 4]
+    )
     assert balanced_thresholds(torch.tensor([[-1.0, -2.0]])).tolist() == [0]
 
 
 def test_balancing_stays_below_an_outlier():
-    # 99,999 activations up to 1 and one of 10, which in 1,000 steps can lift θ by 2·10/100,000·1,000 = 0.2 at most.
+    # 99,999 activations up to 1 and one of 10, which in 1,000 steps can lift θ by
+    # 2·10/100,000·1,000 = 0.2 at most.
     z = torch.cat([torch.linspace(0, 1, 99_999), torch.tensor([10.0])])[None]
     assert 0.9 < float(balanced_thresholds(z)) < 1.2
 
 
 def fired(network: Network, images: np.ndarray) -> dict[str, np.ndarray]:
     """(T, N, neurons) bool of each layer, in the T steps of its window."""
-    (batch,) = TorchBackend("cpu").run(network, [encode(network, images, 0, range(len(images)))], len(images))
+    (batch,) = TorchBackend("cpu").run(
+        network, [encode(network, images, 0, range(len(images)))], len(images)
+    )
     found = {}
     for layer in network.layers:
         shape = network.shapes[network.place(layer.name)]
@@ -228,26 +274,37 @@ def one_pixel(*layers: Layer) -> Network:
     return Network((1, 1, 1), 1, layers, Readout(np.ones((1, 1), np.float32)), "image", 1.0)
 
 
-def dense(name: str, weight: float, source: object = (), bias: float = 0.0, limit: float | None = None) -> Layer:
+def dense(
+    name: str, weight: float, source: object = (), bias: float = 0.0, limit: float | None = None
+) -> Layer:
     return Layer(name, Input(np.full((1, 1), weight, np.float32), source), ReLU(bias, limit))
 
 
 def test_a_sum_of_branches_by_hand():
-    # x = 1, so a = ReLU(0.5 + 0.25) = 0.75; b = ReLU(2a - 0.5) = 1; c = ReLU(b - a + x/4) = 0.5. With θ of 1, 2 and 1:
+    # x = 1, so a = ReLU(0.5 + 0.25) = 0.75; b = ReLU(2a - 0.5) = 1; c = ReLU(b - a + x/4) = 0.5.
+    # With θ of 1, 2 and 1:
     ann = one_pixel(
         dense("a", 0.5, bias=0.25),
         dense("b", 2.0, "a", bias=-0.5),
         Layer(
             "c",
-            [Input(np.ones((1, 1)), (Source("b"), Source("a", sign=-1))), Input(np.full((1, 1), 0.25), "input")],
+            [
+                Input(np.ones((1, 1)), (Source("b"), Source("a", sign=-1))),
+                Input(np.full((1, 1), 0.25), "input"),
+            ],
             ReLU(),
         ),
     )
     network = spiking_network(ann, {"a": np.ones(1), "b": np.full(1, 2.0), "c": np.ones(1)}, 8)
-    spikes = {name: bits.ravel().astype(int).tolist() for name, bits in fired(network, np.ones((1, 1, 1, 1))).items()}
-    # a starts at 1/2 and gets 3/4 a step: 1.25 fires (0.25), 1.0 is no more than 1, 1.75 (0.75), 1.5 (0.5), 1.25, …
+    spikes = {
+        name: bits.ravel().astype(int).tolist()
+        for name, bits in fired(network, np.ones((1, 1, 1, 1))).items()
+    }
+    # a starts at 1/2 and gets 3/4 a step: 1.25 fires (0.25), 1.0 is no more than 1, 1.75 (0.75),
+    # 1.5 (0.5), 1.25, …
     assert spikes["a"] == [1, 0, 1, 1, 1, 0, 1, 1]
-    # b, in units of 2, starts at 1/2 and gets 2·1/2 with a spike of a, and -1/4: 1.25, 0, 0.75, 1.5, 1.25, 0, 0.75, 1.5
+    # b, in units of 2, starts at 1/2 and gets 2·1/2 with a spike of a, and -1/4: 1.25, 0, 0.75,
+    # 1.5, 1.25, 0, 0.75, 1.5
     assert spikes["b"] == [1, 0, 0, 1, 1, 0, 0, 1]
     # c starts at 1/2 and gets 2 for b, -1 for a, and 1/4: 1.75, 1, 0.25, 1.5, 1.75, 1, 0.25, 1.5
     assert spikes["c"] == [1, 0, 0, 1, 1, 0, 0, 1]
@@ -269,12 +326,19 @@ def test_several_spikes_a_step_by_hand():
     second = Layer("b", [Input(np.full((1, 1), 2.0), "a"), Input(None, "a")], ReLU(-0.25))
     ann = one_pixel(dense("a", 0.75), second)
     network = spiking_network(ann, {"a": np.full(1, 0.5), "b": np.ones(1)}, 6, spikes=2)
-    spikes = {name: bits[:, 0].astype(int).tolist() for name, bits in fired(network, np.ones((1, 1, 1, 1))).items()}
-    # a, in units of 1/2, starts at 1/2 and gets 1.5 a step: 2 is more than 1 (leaves 1), 2.5 is more than 2 (0.5), …
+    spikes = {
+        name: bits[:, 0].astype(int).tolist()
+        for name, bits in fired(network, np.ones((1, 1, 1, 1))).items()
+    }
+    # a, in units of 1/2, starts at 1/2 and gets 1.5 a step: 2 is more than 1 (leaves 1), 2.5 is
+    # more than 2 (0.5), …
     assert spikes["a"] == [[1, 0], [1, 1], [1, 0], [1, 1], [1, 0], [1, 1]]
     # b starts at 1/2 and gets 1.5 for a spike of a, and -1/4: 1.75, 3.5, 2.75, 3.5, 2.75, 3.5
     assert spikes["b"] == [[1, 0], [1, 1], [1, 1], [1, 1], [1, 1], [1, 1]]
-    assert [layer.name for layer in network.layers] == ["a", "b"] and network.shapes[1:] == ((2, 1, 1), (2, 1, 1))
+    assert [layer.name for layer in network.layers] == ["a", "b"] and network.shapes[1:] == (
+        (2, 1, 1),
+        (2, 1, 1),
+    )
 
 
 class Residual(nn.Module):
@@ -282,8 +346,14 @@ class Residual(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem, self.first, self.second = (nn.Conv2d(*each, 3, padding=1) for each in ((1, 6), (6, 6), (6, 6)))
-        self.norm, self.wider, self.out = nn.BatchNorm2d(6), nn.Conv2d(6, 8, 3, 2, 1), nn.Linear(8, 3)
+        self.stem, self.first, self.second = (
+            nn.Conv2d(*each, 3, padding=1) for each in ((1, 6), (6, 6), (6, 6))
+        )
+        self.norm, self.wider, self.out = (
+            nn.BatchNorm2d(6),
+            nn.Conv2d(6, 8, 3, 2, 1),
+            nn.Linear(8, 3),
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = functional.relu(self.stem(x))
@@ -331,7 +401,9 @@ def test_a_trained_model_keeps_its_accuracy(conversion):
     assert conversion.network.precision == "float32" and conversion.network.window == 32
     text = str(conversion)
     assert "accuracy on 40 of 80 validation images; " in text
-    assert "within 1 point of the ANN from step" in text and "unevenness" in text and "energy" in text
+    assert (
+        "within 1 point of the ANN from step" in text and "unevenness" in text and "energy" in text
+    )
     assert conversion.plot().get_size_inches()[0] > 5
     errors = conversion.layers
     assert list(errors.columns) == ["layer", "error", *CAUSES]
@@ -352,7 +424,9 @@ def test_several_spikes_a_step_lose_less(converts, conversion):
     last = [each.layers["error"].iloc[-1] for each in (several, conversion, one)]
     assert last[0] < last[1] < last[2]  # 8 steps of 4, 32 of 1, 8 of 1
     assert several.network.window == 8 and several.layers["error"].max() < 20
-    assert [layer.name for layer in several.network.layers] == [layer.name for layer in several.ann.layers]
+    assert [layer.name for layer in several.network.layers] == [
+        layer.name for layer in several.ann.layers
+    ]
     for ann, snn in zip(several.ann.shapes[1:], several.network.shapes[1:], strict=True):
         assert snn == (4 * ann[0], *ann[1:])
     assert "ANN, 4t + 1 levels" in str(several)
@@ -362,7 +436,9 @@ def test_several_spikes_a_step_lose_less(converts, conversion):
     assert spikesam.explain(raster)[raster.layers[0].name].sum.shape == (2, 12, 12)
 
 
-@pytest.mark.parametrize(("timesteps", "spikes", "encoder"), [(8, 4, "constant-current"), (64, 3, "poisson")])
+@pytest.mark.parametrize(
+    ("timesteps", "spikes", "encoder"), [(8, 4, "constant-current"), (64, 3, "poisson")]
+)
 def test_other_ways_keep_the_accuracy(converts, timesteps, spikes, encoder):
     conversion = converts(timesteps=timesteps, spikes=spikes, encoder=encoder)
     assert (conversion.accuracy.iloc[-1] >= conversion.ann_accuracy - 0.05).all()
@@ -373,7 +449,9 @@ def test_every_rule_on_it(converts, conversion):
     assert every.network.sha256 == conversion.network.sha256  # the first rule converts
     assert every.rules.index.tolist() == ["ftbc", "max", "percentile", "scaled", "balanced"]
     assert every.rules.columns.tolist() == [8, 16, 32]
-    assert every.rules.loc["ftbc"].tolist() == conversion.accuracy["fixed"].loc[[8, 16, 32]].tolist()
+    assert (
+        every.rules.loc["ftbc"].tolist() == conversion.accuracy["fixed"].loc[[8, 16, 32]].tolist()
+    )
     assert every.rules.loc["ftbc", 8] >= every.rules[8].max() - 0.05
     assert "by rule, after t steps" in str(every) and "balanced" in str(every)
     two = converts(timesteps=32, rule=("max", "scaled"))
@@ -382,21 +460,32 @@ def test_every_rule_on_it(converts, conversion):
 
 
 def test_a_threshold_a_layer_and_empty_membranes(converts):
-    channels, layers = (converts(timesteps=8, rule="percentile", per=per).thresholds for per in ("channel", "layer"))
+    channels, layers = (
+        converts(timesteps=8, rule="percentile", per=per).thresholds for per in ("channel", "layer")
+    )
     for name, (theta, *others) in ((name, set(each)) for name, each in layers.items()):
         assert not others and channels[name].min() < theta <= channels[name].max()
-    empty, half = (converts(timesteps=8, rule="max", initial=initial).network for initial in (0.0, 0.5))
+    empty, half = (
+        converts(timesteps=8, rule="max", initial=initial).network for initial in (0.0, 0.5)
+    )
     for one, other in zip(half.layers, empty.layers, strict=True):
         more = one.neuron.bias - other.neuron.bias
-        assert more.sum(axis=0) == pytest.approx(0.5) and more.max(axis=0) == pytest.approx(0.5)  # in one step
+        assert more.sum(axis=0) == pytest.approx(0.5) and more.max(axis=0) == pytest.approx(
+            0.5
+        )  # in one step
 
 
-@pytest.mark.parametrize(("encoder", "spikes"), [("constant-current", 1), ("poisson", 1), ("poisson", 3)])
+@pytest.mark.parametrize(
+    ("encoder", "spikes"), [("constant-current", 1), ("poisson", 1), ("poisson", 3)]
+)
 def test_rates_approach_activations_with_more_steps(conversion, encoder, spikes):
     ann, images = conversion.ann, conversion.samples.images[:8]
     second, rectifiers = ann.layers[1].name, Rectifiers(ann)
     pixels = torch.from_numpy(mean_spikes(images, ann.input_range))
-    found = {name: activations for name, _, activations in rectifiers.run(pixels, lambda name, values: values)}
+    found = {
+        name: activations
+        for name, _, activations in rectifiers.run(pixels, lambda name, values: values)
+    }
     expected = found[second].flatten(1).detach().numpy()
     errors = []
     for timesteps in (16, 512):
@@ -437,18 +526,36 @@ CHECKPOINT = {"ann": "cluttered-digits-ann", "images": None}
         ({"labels": [1, 2]}, "labels: got int64 of shape"),
         ({"labels": [7] * 4}, "labels: got 7 … 7, expected 0 … 2"),
         ({"rule": "best"}, "conversion.rule is 'best', expected"),
-        ({"rule": ("max", "best")}, r"conversion.rule is .*, expected .* several of them with commas, or 'all'"),
+        (
+            {"rule": ("max", "best")},
+            r"conversion.rule is .*, expected .* several of them with commas, or 'all'",
+        ),
         ({"timesteps": 0}, "conversion.timesteps is 0, expected"),
         ({"spikes": 0}, "conversion.spikes is 0, expected"),
         ({"ann": 7}, "convert: got int, expected a torch.nn.Module"),
         ({"out": "new"}, "out: how images are prepared is not known"),
-        ({"validation": torch.ones(4, 1, 24, 6)}, r"validation: have shape \(4, 1, 24, 6\), expected \(N, 1, 12, 12\)"),
-        ({"validation": (torch.ones(4, 1, 12, 12), [1, 2])}, "^validation: labels: got int64 of shape"),
+        (
+            {"validation": torch.ones(4, 1, 24, 6)},
+            r"validation: have shape \(4, 1, 24, 6\), expected \(N, 1, 12, 12\)",
+        ),
+        (
+            {"validation": (torch.ones(4, 1, 12, 12), [1, 2])},
+            "^validation: labels: got int64 of shape",
+        ),
         ({"samples": 0}, "samples: got 0, expected a whole number"),
         ({"data": "chirps"}, "^data: got some beside a model, expected images$"),
-        (CHECKPOINT | {"validation": torch.ones(4, 1, 12, 12)}, "^validation: got some beside a checkpoint, expected"),
-        (CHECKPOINT | {"preprocessing": PREPARE}, "^preprocessing, class_names: got some beside a checkpoint, which"),
-        (CHECKPOINT | {"class_names": "abc"}, "^preprocessing, class_names: got some beside a checkpoint, which has"),
+        (
+            CHECKPOINT | {"validation": torch.ones(4, 1, 12, 12)},
+            "^validation: got some beside a checkpoint, expected",
+        ),
+        (
+            CHECKPOINT | {"preprocessing": PREPARE},
+            "^preprocessing, class_names: got some beside a checkpoint, which",
+        ),
+        (
+            CHECKPOINT | {"class_names": "abc"},
+            "^preprocessing, class_names: got some beside a checkpoint, which has",
+        ),
     ],
 )
 def test_refusals_write_nothing(trained, tmp_path, monkeypatch, change, reason):
@@ -462,11 +569,17 @@ def test_refusals_write_nothing(trained, tmp_path, monkeypatch, change, reason):
 
 def test_a_checkpoint_of_it_is_written_when_asked(trained, tmp_path):
     model, images, labels = trained
-    given = {"preprocessing": PREPARE, "class_names": ("top", "middle", "bottom"), "out": tmp_path / "out"}
+    given = {
+        "preprocessing": PREPARE,
+        "class_names": ("top", "middle", "bottom"),
+        "out": tmp_path / "out",
+    }
     conversion = spikesam.convert(model, images[:20], labels[:20], timesteps=8, samples=10, **given)
     checkpoint = spikesam.load(conversion.files[0])
     assert checkpoint.class_names == ("top", "middle", "bottom")
-    assert checkpoint.network.sha256 == conversion.network.sha256 == conversion.summary.network_sha256
+    assert (
+        checkpoint.network.sha256 == conversion.network.sha256 == conversion.summary.network_sha256
+    )
     raster = spikesam.simulate(checkpoint, images[:2].numpy())
     assert spikesam.energy(raster, checkpoint).joules > 0
     maps = spikesam.explain(raster)

@@ -1,4 +1,6 @@
-"""Torch models of ReLU neurons as networks: what each operation becomes, the proof, and what is refused."""
+"""Torch models of ReLU neurons as networks: what each operation becomes, the proof, and what is
+refused.
+"""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -39,8 +41,14 @@ class Block(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs)
-        self.conv2, self.bn2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False), nn.BatchNorm2d(outputs)
+        self.conv1, self.bn1 = (
+            nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+        self.conv2, self.bn2 = (
+            nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
         self.down = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))
         self.relu = nn.ReLU(inplace=True)
 
@@ -73,26 +81,44 @@ def assert_equal(network: Network, model: nn.Module, given: Tensor) -> None:
         other = given.flip(0, -1) * 0.9
         expected = model(other)
         found = to_torch(network)(other.reshape(-1, *network.input_shape))
-        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
+        torch.testing.assert_close(
+            found, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max())
+        )
 
 
 def test_a_residual_network_by_name(tmp_path) -> None:
     model = trained(
         nn.Sequential(
-            nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(3, 2, 1), Block(4, 6, 2), nn.Flatten(), nn.Linear(24, 5)
+            nn.Conv2d(3, 4, 3),
+            nn.ReLU(),
+            nn.MaxPool2d(3, 2, 1),
+            Block(4, 6, 2),
+            nn.Flatten(),
+            nn.Linear(24, 5),
         )
     )
     before, given = {name: each.clone() for name, each in model.state_dict().items()}, images()
     network, _ = read_ann(model, given)
     assert [layer.name for layer in network.layers] == ["relu_1", "relu_3_relu", "relu_3_relu_2"]
     assert network.input_range == pytest.approx(float(given.abs().max()))
-    assert (network.kind, network.encoder, network.shapes[1:]) == ("ann", "image", ((4, 3, 3), (6, 2, 2), (6, 2, 2)))
+    assert (network.kind, network.encoder, network.shapes[1:]) == (
+        "ann",
+        "image",
+        ((4, 3, 3), (6, 2, 2), (6, 2, 2)),
+    )
     (first,), _, (kernel, shortcut) = (layer.inputs for layer in network.layers)
     assert (first.current_pool, first.current_stride, first.current_padding) == (3, 2, 1)
     assert [each.sources[0].layer for each in (kernel, shortcut)] == ["relu_3_relu", "relu_1"]
     assert_equal(network, model, given)
-    _, maps = grad_cam(DifferentiableNetwork(network), encode(network, given.numpy(), 0, range(4)), np.full(4, -1), [])
-    assert [found.shape for found in maps.values()] == [(1, 4, *shape[1:]) for shape in network.shapes[1:]]
+    _, maps = grad_cam(
+        DifferentiableNetwork(network),
+        encode(network, given.numpy(), 0, range(4)),
+        np.full(4, -1),
+        [],
+    )
+    assert [found.shape for found in maps.values()] == [
+        (1, 4, *shape[1:]) for shape in network.shapes[1:]
+    ]
     write_network(network, tmp_path / "ann.safetensors")
     assert read_network(tmp_path / "ann.safetensors")[0].sha256 == network.sha256
     assert all(torch.equal(each, before[name]) for name, each in model.state_dict().items())
@@ -109,8 +135,14 @@ def test_a_residual_network_by_name(tmp_path) -> None:
         (lambda m, x: functional.hardtanh(m.a(x), 0, 0.5), ["hardtanh"]),
         (lambda m, x: torch.clamp_(m.a(x), 0, 0.25), ["clamp"]),
         (lambda m, x: m.relu(m.relu(m.a(x)) - m.b(m.relu(m.a(x)))), ["relu", "relu_2", "relu_3"]),
-        (lambda m, x: m.relu(m.b(functional.max_pool2d(m.a(x).relu(), 3, 1, 1))), ["relu", "relu_2"]),
-        (lambda m, x: functional.max_pool2d(y := m.a(x).relu(), 3, 1, 1) + y, ["relu", "max_pool2d", "answer"]),
+        (
+            lambda m, x: m.relu(m.b(functional.max_pool2d(m.a(x).relu(), 3, 1, 1))),
+            ["relu", "relu_2"],
+        ),
+        (
+            lambda m, x: functional.max_pool2d(y := m.a(x).relu(), 3, 1, 1) + y,
+            ["relu", "max_pool2d", "answer"],
+        ),
         (lambda m, x: functional.avg_pool2d(m.a(x).relu(), 3, 1, 1), ["relu"]),
         (lambda m, x: m.relu(m.b(m.relu(m.a(x)))).mean((2, 3)).repeat(1, 64), ["relu", "relu_2"]),
         (lambda m, x: m.b(m.relu(m.a(x))), ["relu"]),
@@ -127,10 +159,35 @@ def test_functions_and_modules_that_are_called_again(forward: Forward, names: li
 @pytest.mark.parametrize(
     "model",
     [
-        nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU6(), nn.Dropout(), nn.Linear(8, 4), nn.LogSoftmax(1)),
-        nn.Sequential(nn.Conv1d(3, 4, 3), nn.ReLU(), nn.MaxPool1d(2), nn.Conv1d(4, 5, 2), nn.ReLU(), nn.Flatten()),
-        nn.Sequential(nn.BatchNorm2d(2), nn.Conv2d(2, 4, 3, padding=2, dilation=2), nn.Hardtanh(0, 1), nn.Flatten()),
-        nn.Sequential(nn.ConvTranspose2d(2, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(3), nn.Flatten(), nn.Linear(36, 3)),
+        nn.Sequential(
+            nn.Linear(6, 8),
+            nn.BatchNorm1d(8),
+            nn.ReLU6(),
+            nn.Dropout(),
+            nn.Linear(8, 4),
+            nn.LogSoftmax(1),
+        ),
+        nn.Sequential(
+            nn.Conv1d(3, 4, 3),
+            nn.ReLU(),
+            nn.MaxPool1d(2),
+            nn.Conv1d(4, 5, 2),
+            nn.ReLU(),
+            nn.Flatten(),
+        ),
+        nn.Sequential(
+            nn.BatchNorm2d(2),
+            nn.Conv2d(2, 4, 3, padding=2, dilation=2),
+            nn.Hardtanh(0, 1),
+            nn.Flatten(),
+        ),
+        nn.Sequential(
+            nn.ConvTranspose2d(2, 4, 3),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(3),
+            nn.Flatten(),
+            nn.Linear(36, 3),
+        ),
     ],
     ids=["dense", "rows", "normalised input", "transposed"],
 )
@@ -143,8 +200,13 @@ def test_models_of_other_shapes(model: nn.Module) -> None:
 
 
 def test_one_image_and_the_first_of_several_answers() -> None:
-    model = written(lambda m, x: {"logits": m.fc((y := m.relu(m.a(x))).flatten(1)), "others": m.b(y)})
-    with pytest.warns(UserWarning, match=r"kept that of module 'fc' \(Linear\), dropped that of module 'b' \(Conv2d\)"):
+    model = written(
+        lambda m, x: {"logits": m.fc((y := m.relu(m.a(x))).flatten(1)), "others": m.b(y)}
+    )
+    with pytest.warns(
+        UserWarning,
+        match=r"kept that of module 'fc' \(Linear\), dropped that of module 'b' \(Conv2d\)",
+    ):
         network, _ = read_ann(model, images(1, 3, 8, 8))
     assert network.classes == 5
 
@@ -157,7 +219,13 @@ class Random(nn.Module):
         torch.manual_seed(seed)
         self.kinds = kinds
         self.parts = nn.ModuleList(
-            nn.ModuleList([nn.Conv2d(4, 4, 3, padding=1, groups=groups), nn.BatchNorm2d(4), nn.Conv2d(8, 4, 1)])
+            nn.ModuleList(
+                [
+                    nn.Conv2d(4, 4, 3, padding=1, groups=groups),
+                    nn.BatchNorm2d(4),
+                    nn.Conv2d(8, 4, 1),
+                ]
+            )
             for groups in [(1, 2, 4)[number % 3] for number in range(len(kinds))]
         )
         self.stem, self.head = nn.Conv2d(3, 4, 3, padding=1), nn.Linear(4, 3)
@@ -209,11 +277,15 @@ def assert_equal_or_refused_in_one_line(model: nn.Module, given: Tensor) -> None
         assert_equal(network, model, given)
         return
     assert "\n" not in refusal and "differs" not in refusal
-    assert any(expected in refusal for expected in (", expected ", "no image drives it", "Output size is too small"))
+    assert any(
+        expected in refusal
+        for expected in (", expected ", "no image drives it", "Output size is too small")
+    )
 
 
 @given(
-    kinds=some.lists(some.sampled_from((*KINDS, "adaptive")), min_size=1, max_size=4), seed=some.integers(0, 1 << 20)
+    kinds=some.lists(some.sampled_from((*KINDS, "adaptive")), min_size=1, max_size=4),
+    seed=some.integers(0, 1 << 20),
 )
 def test_random_models_are_read_or_refused_in_one_line(kinds: list[str], seed: int) -> None:
     assert_equal_or_refused_in_one_line(Random(kinds, seed), images())
@@ -233,7 +305,8 @@ OPERATIONS: dict[str, Callable[[int], nn.Module]] = {
     "places in another order": lambda _: Written(lambda _, x: x.flip(3)),
     "zeros around": lambda _: nn.ZeroPad2d((0, 1, 1, 2)),
     "a layer of tokens": lambda channels: Written(
-        lambda m, x: m.fc(x.flatten(2).mT).mT.reshape(-1, 6, *x.shape[2:]), fc=nn.Linear(channels, 6)
+        lambda m, x: m.fc(x.flatten(2).mT).mT.reshape(-1, 6, *x.shape[2:]),
+        fc=nn.Linear(channels, 6),
     ),
     "mean of the map": lambda _: Written(lambda _, x: x.mean((2, 3), keepdim=True)),
 }
@@ -248,7 +321,9 @@ OPERATIONS: dict[str, Callable[[int], nn.Module]] = {
 def test_operations_are_folded_or_refused_in_one_line(
     kinds: list[str], of_the_image: bool, dense: bool, seed: int
 ) -> None:
-    """What they are folded into does what they do one by one, in front of the first ReLU and of the second."""
+    """What they are folded into does what they do one by one, in front of the first ReLU and of the
+    second.
+    """
     torch.manual_seed(seed)
     given = images(6, 4, 8, 8)
     model = nn.Sequential(*[] if of_the_image else [nn.Conv2d(4, 4, 3, padding=1), nn.ReLU()])
@@ -272,15 +347,29 @@ def test_torchvision(name: str) -> None:
 
 
 def behind(*modules: nn.Module) -> nn.Module:
-    return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), *modules, nn.Flatten(), nn.Linear(256, 5)).eval()
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1), *modules, nn.Flatten(), nn.Linear(256, 5)
+    ).eval()
 
 
 LOST = "the model's output comes from module '1' ({}), behind module '0' (Conv2d)"
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     **{
-        type(module).__name__: (lambda module=module: behind(module), LOST.format(type(module).__name__))  # type: ignore[misc]
+        type(module).__name__: (
+            lambda module=module: behind(module),
+            LOST.format(type(module).__name__),
+        )  # type: ignore[misc]
         for module in (
-            *(nn.LeakyReLU(), nn.PReLU(), nn.GELU(), nn.SiLU(), nn.Sigmoid(), nn.Tanh(), nn.Hardswish(), nn.Hardtanh()),
+            *(
+                nn.LeakyReLU(),
+                nn.PReLU(),
+                nn.GELU(),
+                nn.SiLU(),
+                nn.Sigmoid(),
+                nn.Tanh(),
+                nn.Hardswish(),
+                nn.Hardtanh(),
+            ),
             *(nn.LayerNorm([4, 8, 8]), nn.GroupNorm(2, 4), nn.InstanceNorm2d(4)),
         )
     },
@@ -293,18 +382,27 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         "module '2' (Softmax): stands between neurons, expected at the end",
     ),
     "squeeze and excitation": (
-        lambda: written(lambda m, x: m.fc(((y := m.relu(m.a(x))) * torch.sigmoid(m.b(y))).flatten(1))),
-        "the model's output comes from torch.Tensor.mul, behind module 'relu' and torch.sigmoid, behind module 'b'",
+        lambda: written(
+            lambda m, x: m.fc(((y := m.relu(m.a(x))) * torch.sigmoid(m.b(y))).flatten(1))
+        ),
+        "the model's output comes from torch.Tensor.mul, behind module 'relu' and torch.sigmoid, "
+        "behind module 'b'",
     ),
     "no ReLU": (
         lambda: behind(),
         "the model's output comes from module '2' (Linear), with nothing in between, expected ReLU",
     ),
     "a layer that nothing drives": (
-        lambda: written(lambda m, x: m.fc((m.relu(m.a(x)) + m.relu(m.b(m.relu(m.a(x) - 99)) - 99)).flatten(1))),
-        "module 'relu' (ReLU), call 2: no image drives it: its activations are 0 on all 4; give others",
+        lambda: written(
+            lambda m, x: m.fc((m.relu(m.a(x)) + m.relu(m.b(m.relu(m.a(x) - 99)) - 99)).flatten(1))
+        ),
+        "module 'relu' (ReLU), call 2: no image drives it: its activations are 0 on all 4; give "
+        "others",
     ),
-    "a model that is none": (lambda: len, "model: got builtin_function_or_method, expected a torch.nn.Module"),
+    "a model that is none": (
+        lambda: len,
+        "model: got builtin_function_or_method, expected a torch.nn.Module",
+    ),
 }
 
 
@@ -341,19 +439,21 @@ def test_spiking_models_and_anns_are_told_apart() -> None:
     import snntorch
 
     with pytest.raises(
-        InputError, match=r"module '1' \(Leaky\) spikes, expected an ANN, .*import .*spikesam.from_torch"
+        InputError,
+        match=r"module '1' \(Leaky\) spikes, expected an ANN, .*import .*spikesam.from_torch",
     ):
         read_ann(behind(snntorch.Leaky(beta=0.9, init_hidden=True)), images())
     with pytest.raises(
-        InputError, match=r"an ANN, whose neurons are ReLU, becomes .* spikesam.convert\(model, images\)"
+        InputError,
+        match=r"an ANN, whose neurons are ReLU, becomes .* spikesam.convert\(model, images\)",
     ):
         from_torch(behind(nn.ReLU()), images(), timesteps=4)
 
 
 calls: list[int] = []
 FOLLOWS: dict[str, Forward] = {
-    "on a second input, which is made from the images: the model is another network": lambda m, x: m.relu(
-        m.a(x) * (calls.append(1) or len(calls))
+    "on a second input, which is made from the images: the model is another network": lambda m, x: (
+        m.relu(m.a(x) * (calls.append(1) or len(calls)))
     ),  # type: ignore[func-returns-value]
     r"module 'relu' .*: differs from the network that was read by up to": lambda m, x: (
         m.relu(m.a(x) * (k := 1.0 if len(x) == 2 else 2.0)) / k  # the answer does not tell
@@ -376,5 +476,7 @@ def test_what_follows_the_data_is_found_out(message: str) -> None:
 
 def test_more_than_rounding_is_another_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reader, "ROUNDING", 1e-9)
-    with pytest.raises(InputError, match=r"module 'relu' \(ReLU\): differs .* expected at most 1e-09 of it"):
+    with pytest.raises(
+        InputError, match=r"module 'relu' \(ReLU\): differs .* expected at most 1e-09 of it"
+    ):
         read_ann(written(lambda m, x: m.fc(m.relu(m.a(x * 0.1)).flatten(1))), np.float64(images()))

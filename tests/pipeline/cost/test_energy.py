@@ -26,27 +26,40 @@ def small(encoder: Any = "spikes", **first: Any) -> Network:
     """A convolution of 1×1 on 1×2×2 neurons to 2×2×2, a dense layer of 3, a readout of 2."""
     conv = Layer("conv1", np.ones((2, 1, 1, 1), np.float32), LIF(leak=0.5, **first))
     dense = Layer("fc1", np.ones((3, 8), np.float32), LIF(leak=0.5))
-    return Network((1, 2, 2), 2, (conv, dense), Readout(np.float32([[1, 0, 1], [1, 1, 1]])), encoder)
+    return Network(
+        (1, 2, 2), 2, (conv, dense), Readout(np.float32([[1, 0, 1], [1, 1, 1]])), encoder
+    )
 
 
 def recorded(folder: Path, **layers: Any) -> Path:
     """One sample of two steps of :func:`small`; places of spikes by layer, (t, c, h, w)."""
     shapes = {"input": (1, 2, 2), "conv1": (2, 2, 2), "fc1": (3, 1, 1)}
-    spikes = {name: np.zeros((1, 2, *shape), bool) for name, shape in shapes.items() if name in layers}
+    spikes = {
+        name: np.zeros((1, 2, *shape), bool) for name, shape in shapes.items() if name in layers
+    }
     for name, places in layers.items():
         for place in places:
             spikes[name][(0, *place)] = True
     return spikesam.write_raster(folder / "raster.h5", spikes, labels=[4], overwrite=True)
 
 
-THREE: Any = {"input": [(0, 0, 0, 0), (1, 0, 0, 0), (1, 0, 1, 1)], "conv1": [(1, 0, 0, 1)], "fc1": [(1, 1, 0, 0)]}
+THREE: Any = {
+    "input": [(0, 0, 0, 0), (1, 0, 0, 0), (1, 0, 1, 1)],
+    "conv1": [(1, 0, 0, 1)],
+    "fc1": [(1, 1, 0, 0)],
+}
 
 
 def test_counted_by_hand(tmp_path: Path) -> None:
     found = spikesam.energy(recorded(tmp_path, **THREE), small(), prices=ALL)
     table = found.layers.set_index("layer")
     assert table["spikes"].tolist()[:3] == [3, 1, 1]
-    assert table["operations"].to_dict() == {"input": 0, "conv1": 6, "fc1": 3, "readout": 1}  # the middle one has a 0
+    assert table["operations"].to_dict() == {
+        "input": 0,
+        "conv1": 6,
+        "fc1": 3,
+        "readout": 1,
+    }  # the middle one has a 0
     assert table["dense"].to_dict() == {"input": 0, "conv1": 16, "fc1": 48, "readout": 12}
     assert table["updates"].to_dict() == {"input": 0, "conv1": 16, "fc1": 6, "readout": 4}
     assert table["ann_macs"].to_dict() == {"input": 0, "conv1": 8, "fc1": 24, "readout": 6}
@@ -54,7 +67,9 @@ def test_counted_by_hand(tmp_path: Path) -> None:
     assert table["bytes"].to_dict() == {"input": 0, "conv1": 200, "fc1": 84, "readout": 44}
     expected = {"conv1": 6 + 1500 + 1000 + 100, "fc1": 3 + 500 + 1000 + 42, "readout": 1 + 400 + 22}
     assert table["joules"].div(PICO)[1:].to_dict() == pytest.approx(expected)
-    assert table["ann_joules"].div(PICO)[1:].to_dict() == pytest.approx({"conv1": 112, "fc1": 336, "readout": 84})
+    assert table["ann_joules"].div(PICO)[1:].to_dict() == pytest.approx(
+        {"conv1": 112, "fc1": 336, "readout": 84}
+    )
     assert found.sparsity == 1 - 2 / 22
     by_step = found.steps.groupby("step")["operations"].sum()
     assert by_step.tolist() == [2, 4 + 3 + 1]
@@ -62,13 +77,17 @@ def test_counted_by_hand(tmp_path: Path) -> None:
 
 
 def test_where_the_energy_goes(tmp_path: Path) -> None:
-    """Operations lie where the spike was, updates at the neuron; what dense layers spend has no place."""
+    """Operations lie where the spike was, updates at the neuron; what dense layers spend has no
+    place.
+    """
     found = spikesam.energy(recorded(tmp_path, **THREE), small(), prices=replace(ALL, byte=0))
     updates = np.full((2, 2), 2 * 2 * 100)
     spikes = [[2 * 2, 3 + 900], [0, 2]]  # a spike costs 900 more than a step without one
     np.testing.assert_allclose(found.map / PICO, updates + spikes)
     np.testing.assert_array_equal(found.maps, found.map[None])
-    elsewhere = 5 * 100 + 1000 + 4 * 100 + 1  # updates of fc1 and of the readout, and the spike of fc1
+    elsewhere = (
+        5 * 100 + 1000 + 4 * 100 + 1
+    )  # updates of fc1 and of the readout, and the spike of fc1
     assert found.joules - found.map.sum() == pytest.approx(PICO * elsewhere)
 
 
@@ -81,15 +100,22 @@ def test_a_current_that_outlasts_its_step_is_moved_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("encoder", "times"), [("constant-current", 1), ("changing-current", 2)])
 def test_a_current_is_multiplied(encoder: str, times: int, tmp_path: Path) -> None:
-    """An image that stays a current once, a changing one at every step; 8 products each, 2 at each pixel."""
+    """An image that stays a current once, a changing one at every step; 8 products each, 2 at each
+    pixel.
+    """
     raster = recorded(tmp_path, conv1=THREE["conv1"], fc1=THREE["fc1"])
-    found = spikesam.energy(raster, small(encoder), prices=Prices("mine", "here", operation=0, mac=10))
+    found = spikesam.energy(
+        raster, small(encoder), prices=Prices("mine", "here", operation=0, mac=10)
+    )
     assert found.layers["macs"].tolist() == [8 * times, 0, 0]
     assert found.layers["bytes"][0] == 8 * times * 12 + 16 * 8
     np.testing.assert_allclose(found.map / PICO, np.full((2, 2), 20 * times))
     assert found.joules == pytest.approx(PICO * 80 * times)
     chip = spikesam.energy(raster, small(encoder), prices="loihi")  # where a MAC has no price
-    assert chip.note == "the input's current is multiplied, which has no price and is not among the joules"
+    assert (
+        chip.note
+        == "the input's current is multiplied, which has no price and is not among the joules"
+    )
     assert chip.joules == pytest.approx(PICO * (23.6 * (3 + 1) + 52 * (26 - 2) + 81 * 2))
 
 
@@ -100,7 +126,9 @@ def test_without_the_network_what_can_be_known(tmp_path: Path) -> None:
     assert found.sparsity == 1 - 2 / 22
     assert found.map is None
     assert np.isnan([found.operations, found.joules, found.ann_joules]).all()
-    assert repr(found) == "<Energy: sparsity 0.9091; the recording does not say which network fired>"
+    assert (
+        repr(found) == "<Energy: sparsity 0.9091; the recording does not say which network fired>"
+    )
     assert np.isnan(spikesam.energy(recorded(tmp_path, input=THREE["input"])).sparsity)
 
 
@@ -114,12 +142,19 @@ def test_silence_costs_its_updates_alone(tmp_path: Path) -> None:
 
 @settings(max_examples=8, deadline=None)
 @given(graphs(FLOAT, products=False), st.integers(0, 2**32), st.sampled_from(list(PRICES)))
-def test_the_same_sum_in_any_way(tmp_path_factory: Any, network: Network, seed: int, prices: str) -> None:
+def test_the_same_sum_in_any_way(
+    tmp_path_factory: Any, network: Network, seed: int, prices: str
+) -> None:
     """Sources with delays, sums, shortcuts, recurrence and loops."""
     random = np.random.default_rng(seed)
     names = ["input", *(layer.name for layer in network.layers)]
-    shapes = {name: (3, network.timesteps, *shape) for name, shape in zip(names, network.shapes, strict=True)}
-    spikes = {name: random.random(shape) < random.choice((0, 0.2, 1)) for name, shape in shapes.items()}
+    shapes = {
+        name: (3, network.timesteps, *shape)
+        for name, shape in zip(names, network.shapes, strict=True)
+    }
+    spikes = {
+        name: random.random(shape) < random.choice((0, 0.2, 1)) for name, shape in shapes.items()
+    }
     path = tmp_path_factory.mktemp("graph") / "raster.h5"
     raster = spikesam.write_raster(path, spikes, labels=[1, -1, 1])
     found = spikesam.energy(raster, network, prices=prices, pictured=2)
@@ -135,11 +170,18 @@ def test_the_same_sum_in_any_way(tmp_path_factory: Any, network: Network, seed: 
         assert 0 <= found.map.sum() <= found.joules * (1 + 1e-9)
     with spikesam.open_raster(raster) as opened:
         ledger = Ledger(opened, network, PRICES[prices])
-        spent, own = ledger.sample(0).joules, [ledger.of_neurons(0, layer).sum() for layer in opened.layers]
-    updates = PICO * ledger._update_cost(ledger.readout) * ledger.updates[ledger.readout] * ledger.steps
+        spent, own = (
+            ledger.sample(0).joules,
+            [ledger.of_neurons(0, layer).sum() for layer in opened.layers],
+        )
+    updates = (
+        PICO * ledger._update_cost(ledger.readout) * ledger.updates[ledger.readout] * ledger.steps
+    )
     assert sum(own) + updates == pytest.approx(sum(map(np.sum, spent.values())))
     every = {name: np.ones_like(each) for name, each in spikes.items()}
-    full = spikesam.energy(spikesam.write_raster(path, every, overwrite=True), replace_zeros(network), prices=prices)
+    full = spikesam.energy(
+        spikesam.write_raster(path, every, overwrite=True), replace_zeros(network), prices=prices
+    )
     assert full.layers["operations"].tolist() == full.layers["dense"].tolist()
 
 
@@ -147,9 +189,15 @@ def replace_zeros(network: Network) -> Network:
     """The same connections, all weights 1."""
 
     def ones(synapses: Any) -> Any:
-        return synapses if synapses.weight is None else replace(synapses, weight=np.ones_like(synapses.weight))
+        return (
+            synapses
+            if synapses.weight is None
+            else replace(synapses, weight=np.ones_like(synapses.weight))
+        )
 
-    layers = tuple(replace(layer, inputs=tuple(map(ones, layer.inputs))) for layer in network.layers)
+    layers = tuple(
+        replace(layer, inputs=tuple(map(ones, layer.inputs))) for layer in network.layers
+    )
     return replace(network, layers=layers, readout=ones(network.readout))
 
 
@@ -163,7 +211,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_knows_its_network(run: Path) -> None:
     """A residual network, in fixed point: its folder, its file and an open raster say the same."""
-    found: list[Energy] = [spikesam.energy(run), spikesam.energy(run / "raster.h5", "residual-digits")]
+    found: list[Energy] = [
+        spikesam.energy(run),
+        spikesam.energy(run / "raster.h5", "residual-digits"),
+    ]
     with spikesam.open_raster(run / "raster.h5") as raster:
         found.append(spikesam.energy(raster, spikesam.load("residual-digits")))
         assert raster[next(iter(raster))][0].any()  # it is still open
@@ -188,14 +239,19 @@ def wrong(given: Any, *more: Any, **options: Any) -> str:
 
 def test_what_is_refused(run: Path, tmp_path: Path) -> None:
     raster = run / "raster.h5"
-    assert "but" in wrong(run, "cluttered-digits") and "was recorded from" in wrong(run, "cluttered-digits")
+    assert "but" in wrong(run, "cluttered-digits") and "was recorded from" in wrong(
+        run, "cluttered-digits"
+    )
     assert "got an ANN, which does not spike" in wrong(run, "cluttered-digits-ann")
     assert "neither a bundled one" in wrong(run, "no-such-network")
     none = "has no raster.h5, expected the folder of a run that keeps spikes, or a raster file"
     assert wrong(tmp_path) == f"{tmp_path}: {none}"
     assert "none.h5" in wrong(tmp_path / "none.h5")
     assert wrong(3) == "energy: got int, expected a raster, its file, or the folder of a run"
-    assert wrong(raster, 3) == "network: got int, expected a Network, a checkpoint, its name or its file"
+    assert (
+        wrong(raster, 3)
+        == "network: got int, expected a Network, a checkpoint, its name or its file"
+    )
     for prices in ("nm", None, 0.9):
         said = f"prices: got {prices!r}, expected one of 45nm, 45nm-memory, lemaire, loihi"
         assert wrong(raster, prices=prices) == said
@@ -204,10 +260,15 @@ def test_what_is_refused(run: Path, tmp_path: Path) -> None:
 
 def test_layers_that_are_missing_or_others(tmp_path: Path) -> None:
     half = recorded(tmp_path, conv1=THREE["conv1"], fc1=THREE["fc1"])
-    assert "holds layers conv1, fc1, expected all of the network: input, conv1, fc1; operat" in wrong(half, small())
+    assert (
+        "holds layers conv1, fc1, expected all of the network: input, conv1, fc1; operat"
+        in wrong(half, small())
+    )
     readout = Readout(np.ones((2, 16), np.float32))
     other = replace(small(), input_shape=(1, 4, 2), layers=small().layers[:1], readout=readout)
-    assert "layer 'input' is (1, 2, 2), (1, 4, 2) in the network" in wrong(recorded(tmp_path, **THREE), other)
+    assert "layer 'input' is (1, 2, 2), (1, 4, 2) in the network" in wrong(
+        recorded(tmp_path, **THREE), other
+    )
 
 
 def test_what_does_not_belong_into_the_folder_of_a_run(run: Path, tmp_path: Path) -> None:
@@ -246,7 +307,9 @@ def test_cells_are_spread_over_pixels_by_hand() -> None:
     assert spread_evenly(np.array([[4, 8]]), (2, 4)).tolist() == [[1, 1, 2, 2], [1, 1, 2, 2]]
     # Two cells on three pixels: each gives two thirds to its own and a third to the one between.
     np.testing.assert_allclose(spread_evenly(np.array([[3, 6]]), (1, 3)), [[2, 1 + 2, 4]])
-    np.testing.assert_allclose(spread_evenly(np.arange(8).reshape(2, 4), (1, 2)), [[0 + 1 + 4 + 5, 2 + 3 + 6 + 7]])
+    np.testing.assert_allclose(
+        spread_evenly(np.arange(8).reshape(2, 4), (1, 2)), [[0 + 1 + 4 + 5, 2 + 3 + 6 + 7]]
+    )
 
 
 sides = st.integers(1, 9)
@@ -265,15 +328,26 @@ def test_nothing_is_lost(shape: tuple[int, int], size: tuple[int, int], seed: in
 
 def test_published_numbers_and_their_sources() -> None:
     assert (PRICES["45nm"].operation, PRICES["45nm"].mac) == (0.9, 4.6)
-    assert (PRICES["loihi"].operation, PRICES["loihi"].update, PRICES["loihi"].firing) == (23.6, 52, 81)
+    assert (PRICES["loihi"].operation, PRICES["loihi"].update, PRICES["loihi"].firing) == (
+        23.6,
+        52,
+        81,
+    )
     assert PRICES["loihi"].mac is None
     assert PRICES["45nm-memory"].byte == 10 / 8
     lemaire = PRICES["lemaire"]
-    assert (lemaire.operation, lemaire.mac, lemaire.update, lemaire.byte) == (0.1, 3.1 + 0.1, 3.1 + 0.1, 10 / 4)
+    assert (lemaire.operation, lemaire.mac, lemaire.update, lemaire.byte) == (
+        0.1,
+        3.1 + 0.1,
+        3.1 + 0.1,
+        10 / 4,
+    )
     assert all("doi:" in prices.source for prices in PRICES.values())
 
 
-@pytest.mark.parametrize("wrong", [{"operation": -1}, {"mac": float("nan")}, {"byte": "1"}, {"update": True}])
+@pytest.mark.parametrize(
+    "wrong", [{"operation": -1}, {"mac": float("nan")}, {"byte": "1"}, {"update": True}]
+)
 def test_ones_own_prices_are_numbers(wrong: dict[str, Any]) -> None:
     own = Prices("mine", "measured", operation=2, mac=None)
     assert prices_of(own) is own
@@ -304,19 +378,29 @@ def test_ones_own_prices_are_numbers(wrong: dict[str, Any]) -> None:
         (unit_of, 1e-20, (pytest.approx(1e-12), "pJ")),
     ],
 )
-def test_joules_counts_and_units(words: Callable[[float], Any], value: float, expected: Any) -> None:
+def test_joules_counts_and_units(
+    words: Callable[[float], Any], value: float, expected: Any
+) -> None:
     assert words(value) == expected
 
 
 def test_attention_is_counted_where_its_tokens_are(tmp_path: Path) -> None:
-    """At step 0 both neurons fire at token 0, as q, k and v: two meetings of q and k, then two spikes of v."""
-    layer = Layer("out", Input(None, ("input", "input", "input"), heads=1), LIF(0.0, 3.5, reset="zero"))
+    """At step 0 both neurons fire at token 0, as q, k and v: two meetings of q and k, then two
+    spikes of v.
+    """
+    layer = Layer(
+        "out", Input(None, ("input", "input", "input"), heads=1), LIF(0.0, 3.5, reset="zero")
+    )
     network = Network((2, 1, 2), 3, (layer,), Readout(np.ones((1, 4), np.float32)), "spikes")
     spikes = np.zeros((3, 1, 2, 1, 2), np.bool_)
     spikes[0, 0, :, 0, 0] = True
     raster = spikesam.simulate(network, spikes, out=tmp_path / "run", precision="float32")
     found = spikesam.energy(raster, network)
-    assert found.layers.set_index("layer")["operations"].to_dict() == {"input": 0, "out": 4, "readout": 0}
+    assert found.layers.set_index("layer")["operations"].to_dict() == {
+        "input": 0,
+        "out": 4,
+        "readout": 0,
+    }
     rated = 2 * 2 * 2 * 2 / 2  # a rate of 1/2, of 2 · 2 channels · 2 · 2 tokens
     assert found.layers["rated"].tolist() == [0, rated, 0]
     assert found.rated_joules == pytest.approx(PICO * 0.9 * 8)

@@ -1,8 +1,10 @@
-"""NeuroBench's harness and a recording say the same of one network: its own for gestures, or one of its kind.
+"""NeuroBench's harness and a recording say the same of one network: its own for gestures, or one of
+its kind.
 
-NeuroBench (Yik et al. 2025, Nature Communications 16, 1545) counts while a model runs. Its SynapticOperations are ours,
-without those of the readout, which counts the spikes of the last layer; its ActivationSparsity is ours. Its inputs are
-the same event frames of 0 and 1, since other values would be multiplied.
+NeuroBench (Yik et al. 2025, Nature Communications 16, 1545) counts while a model runs. Its
+SynapticOperations are ours, without those of the readout, which counts the spikes of the last
+layer; its ActivationSparsity is ours. Its inputs are the same event frames of 0 and 1, since other
+values would be multiplied.
 """
 
 from collections import OrderedDict
@@ -24,12 +26,18 @@ THRESHOLDS = 3.511291184386264, 3.494437965584431, 1.5986853560315544, 0.3641469
 
 
 def gestures(channels: tuple[int, ...], thresholds: tuple[float, ...]) -> nn.Sequential:
-    """The network of NeuroBench's example: three convolutions, each with a maximum of currents, and a dense layer."""
+    """The network of NeuroBench's example: three convolutions, each with a maximum of currents, and
+    a dense layer.
+    """
     parts: dict[str, nn.Module] = {}
     for at, (before, after) in enumerate(pairwise((2, *channels))):
         neurons = snntorch.Leaky(beta=BETAS[at], threshold=thresholds[at], init_hidden=True)
         synapses = nn.Conv2d(before, after, 5, padding="same")
-        parts |= {f"conv{at + 1}": synapses, f"pool{at + 1}": nn.MaxPool2d(2), f"lif{at + 1}": neurons}
+        parts |= {
+            f"conv{at + 1}": synapses,
+            f"pool{at + 1}": nn.MaxPool2d(2),
+            f"lif{at + 1}": neurons,
+        }
     last = snntorch.Leaky(beta=BETAS[3], threshold=thresholds[3], init_hidden=True, output=True)
     parts |= {"flatten": nn.Flatten(), "linear1": nn.Linear(16 * channels[-1], 11), "lif4": last}
     return nn.Sequential(OrderedDict(parts))
@@ -56,10 +64,14 @@ def of_its_kind() -> nn.Module:
 
 def moving_bars() -> torch.Tensor:
     """(T, B, 2, 32, 32) of 0 and 1: two bars that cross, ON before OFF, and noise."""
-    events = torch.rand(STEPS, SAMPLES, 2, 32, 32, generator=torch.Generator().manual_seed(0)) < 0.04
+    events = (
+        torch.rand(STEPS, SAMPLES, 2, 32, 32, generator=torch.Generator().manual_seed(0)) < 0.04
+    )
     for step in range(STEPS):
         x = 4 + step // 2
-        events[step, 0, 0, x + 2 : x + 10, x : x + 12] = events[step, 0, 1, x : x + 4, x : x + 12] = True
+        events[step, 0, 0, x + 2 : x + 10, x : x + 12] = events[
+            step, 0, 1, x : x + 4, x : x + 12
+        ] = True
         events[step, 1, 1, 8:20, 26 - x : 34 - x] = events[step, 1, 0, 8:20, 26 - x : 30 - x] = True
     return events.float()
 
@@ -71,14 +83,18 @@ def harness(model: nn.Module, events: torch.Tensor) -> tuple[float, dict[str, fl
     from neurobench.metrics.workload import ActivationSparsity, SynapticOperations
     from neurobench.models import SNNTorchModel
 
-    data = DataLoader(TensorDataset(events.transpose(0, 1), torch.zeros(SAMPLES)), batch_size=SAMPLES)
+    data = DataLoader(
+        TensorDataset(events.transpose(0, 1), torch.zeros(SAMPLES)), batch_size=SAMPLES
+    )
     metrics = [[], [ActivationSparsity, SynapticOperations]]
     with torch.no_grad():
         found = Benchmark(SNNTorchModel(model), data, [], [], metrics).run(quiet=True)
     return found["ActivationSparsity"], found["SynapticOperations"]
 
 
-def recorded(model: nn.Module, network: Network, events: torch.Tensor, folder: Path) -> spikesam.Energy:
+def recorded(
+    model: nn.Module, network: Network, events: torch.Tensor, folder: Path
+) -> spikesam.Energy:
     """The energy of a recording of the model itself, with the network that was imported from it."""
     snntorch.utils.reset(model)
     with torch.no_grad(), spikesam.record(model, folder) as recording:
@@ -90,7 +106,9 @@ def recorded(model: nn.Module, network: Network, events: torch.Tensor, folder: P
 
 
 @pytest.mark.parametrize("which", ["theirs", "of its kind"])
-def test_neurobench_says_the_same(which: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+def test_neurobench_says_the_same(
+    which: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
     model = theirs(request.getfixturevalue("shared")) if which == "theirs" else of_its_kind()
     events = moving_bars()
     network = spikesam.from_torch(model, events)

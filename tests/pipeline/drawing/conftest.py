@@ -14,7 +14,9 @@ from spikesam.pipeline.drawing.canvas import Canvas
 
 @pytest.fixture(autouse=True)
 def _no_warnings() -> Iterator[None]:
-    """A warning of the plotting library (a missing glyph, an empty range) is a fault of the picture."""
+    """A warning of the plotting library (a missing glyph, an empty range) is a fault of the
+    picture.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         yield
@@ -45,19 +47,28 @@ def assert_nothing_is_cut_off(figure: Figure) -> None:
     for axes in figure.axes:
         for part in (axes, *axes.texts):
             extent = part.get_tightbbox() if part is axes else part.get_window_extent()
-            assert extent.x0 >= -1 and extent.y0 >= -1 and extent.x1 <= page.x1 + 1 and extent.y1 <= page.y1 + 1, part
+            assert (
+                extent.x0 >= -1
+                and extent.y0 >= -1
+                and extent.x1 <= page.x1 + 1
+                and extent.y1 <= page.y1 + 1
+            ), part
 
 
 @pytest.fixture
 def pictures(monkeypatch: pytest.MonkeyPatch) -> Pictures:
-    """The pictures that lie below every figure, in the order in which they were put there, all within its page."""
+    """The pictures that lie below every figure, in the order in which they were put there, all
+    within its page.
+    """
     found: Pictures = {}
     put = Canvas.picture
 
     def keep(canvas: Canvas, *arguments: Any) -> None:
         picture = Picture(*arguments)
         assert picture.x >= 0 and picture.x + picture.width <= canvas.width, picture
-        assert picture.y >= 0 and picture.y + picture.height <= canvas.height - canvas.above, picture
+        assert picture.y >= 0 and picture.y + picture.height <= canvas.height - canvas.above, (
+            picture
+        )
         found.setdefault(canvas.figure, []).append(picture)
         put(canvas, *arguments)
 

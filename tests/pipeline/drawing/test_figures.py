@@ -1,4 +1,6 @@
-"""Which pictures a recording and its maps get, what their titles say, and the raster: who fires when."""
+"""Which pictures a recording and its maps get, what their titles say, and the raster: who fires
+when.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -34,16 +36,22 @@ def test_a_recording(tmp_path: Path, saved: list[Figure], variant: str) -> None:
         explain(raster, tmp_path / "sam.h5", variant=variant).close()
         with MapReader(tmp_path / "sam.h5") as maps:
             subjects = [Subject("sample 7", "class 2", "class 1"), Subject("sample 8")]
-            written = save_figures(maps, method_of(maps.header), subjects, tmp_path / "new" / "figures", raster)
+            written = save_figures(
+                maps, method_of(maps.header), subjects, tmp_path / "new" / "figures", raster
+            )
     assert [path.name for path in written] == [
         *("overview.png", "spike_rates.png", "raster_conv1.png", "sam_000.png", "sam_001.png")
     ]
     assert all(path.is_file() for path in written)
     overview, _, spikes, first, second = titles(saved)
-    assert overview.startswith("Where neurons fire in short intervals: Spike Activation Map, summed over the steps")
+    assert overview.startswith(
+        "Where neurons fire in short intervals: Spike Activation Map, summed over the steps"
+    )
     assert spikes.startswith("Spikes of conv1: sample 7, predicted class 2, is class 1: ")
     kernel = "γ = 0.5." if variant == "paper" else "γ = 0.5, authors-code."
-    assert first.startswith(f"Spike Activation Map: sample 7, predicted class 2, is class 1: {kernel} First: summed")
+    assert first.startswith(
+        f"Spike Activation Map: sample 7, predicted class 2, is class 1: {kernel} First: summed"
+    )
     assert second.startswith("Spike Activation Map: sample 8: γ")
 
 
@@ -65,13 +73,27 @@ def test_layers_see_what_is_as_many_steps_old_as_they_are_deep(tmp_path: Path) -
     ],
 )
 def test_grad_cam_names_its_class(
-    tmp_path: Path, saved: list[Figure], true: tuple[str | None, ...], overview: str, each: tuple[str, str]
+    tmp_path: Path,
+    saved: list[Figure],
+    true: tuple[str | None, ...],
+    overview: str,
+    each: tuple[str, str],
 ) -> None:
-    header = MapHeader("grad-cam", "0" * 64, {}, 1, (MapLayer("conv2", 2, (2, 3), 1),), source_name="network_sha256")
+    header = MapHeader(
+        "grad-cam",
+        "0" * 64,
+        {},
+        1,
+        (MapLayer("conv2", 2, (2, 3), 1),),
+        source_name="network_sha256",
+    )
     table = SampleTable(np.arange(2, dtype=np.int64), np.full(2, -1, np.int32))
     with writing_maps(tmp_path / "ann.h5", header, table) as writer:
         for sample in range(2):
-            writer.add(sample, [make_map_record(header, sample, 0, {"conv2": np.ones((2, 3), np.float32)}, {})])
+            writer.add(
+                sample,
+                [make_map_record(header, sample, 0, {"conv2": np.ones((2, 3), np.float32)}, {})],
+            )
     with MapReader(tmp_path / "ann.h5") as maps:
         written = save_figures(
             maps,
@@ -79,11 +101,19 @@ def test_grad_cam_names_its_class(
             [Subject(f"sample {i}", "cat", true[i]) for i in range(2)],
             tmp_path / "figures",
         )
-    assert [path.name for path in written] == ["overview.png", "grad-cam_000.png", "grad-cam_001.png"]
+    assert [path.name for path in written] == [
+        "overview.png",
+        "grad-cam_000.png",
+        "grad-cam_001.png",
+    ]
     first, *others = titles(saved)
-    assert first.startswith(f"What speaks for the class: Grad-CAM of the ANN for the {overview} class. Each map is")
+    assert first.startswith(
+        f"What speaks for the class: Grad-CAM of the ANN for the {overview} class. Each map is"
+    )
     for title, kind, sample in zip(others, each, range(2), strict=True):
-        assert title.startswith(f"Grad-CAM of the ANN for the {kind} class: sample {sample}, predicted cat")
+        assert title.startswith(
+            f"Grad-CAM of the ANN for the {kind} class: sample {sample}, predicted cat"
+        )
 
 
 WHAT = "A line is a neuron, a tick a spike."
@@ -107,7 +137,9 @@ def test_the_most_active_neurons_are_on_top(tmp_path: Path, saved: list[Figure])
 
 
 @pytest.mark.parametrize("timesteps", [16, 500])
-def test_spikes_of_neighbours_do_not_touch(tmp_path: Path, saved: list[Figure], timesteps: int) -> None:
+def test_spikes_of_neighbours_do_not_touch(
+    tmp_path: Path, saved: list[Figure], timesteps: int
+) -> None:
     spikes = np.ones((timesteps, 50, 1, 1), bool)
     draw_raster(tmp_path / "raster.png", "conv1", pack(spikes[:, None])[0], 50, "sample 3")
     axes = saved[0].axes[1]
@@ -128,10 +160,17 @@ def test_spikes_of_neighbours_do_not_touch(tmp_path: Path, saved: list[Figure], 
     ],
 )
 def test_every_size_is_drawn(
-    tmp_path: Path, saved: list[Figure], timesteps: int, shape: tuple[int, int, int], rate: float, said: str
+    tmp_path: Path,
+    saved: list[Figure],
+    timesteps: int,
+    shape: tuple[int, int, int],
+    rate: float,
+    said: str,
 ) -> None:
     spikes = np.random.default_rng(0).random((timesteps, *shape)) < rate
-    draw_raster(tmp_path / "raster.png", "conv3", pack(spikes[:, None])[0], spikes[0].size, "sample 3")
+    draw_raster(
+        tmp_path / "raster.png", "conv3", pack(spikes[:, None])[0], spikes[0].size, "sample 3"
+    )
     sheet, axes = saved[0].axes
     assert " ".join(text.get_text() for text in sheet.texts).endswith(said)
     assert bool(ticks(axes)) == (rate > 0) and len(axes.texts) == (rate == 0)

@@ -59,7 +59,9 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         ("diff", "bits differ", 1),
     ],
 )
-def test_objects_show_what_print_says_and_a_picture(shown: dict[str, Any], name: str, said: str, drawn: int) -> None:
+def test_objects_show_what_print_says_and_a_picture(
+    shown: dict[str, Any], name: str, said: str, drawn: int
+) -> None:
     found = shown[name]._repr_html_()
     assert said in unescape(found)
     assert [each.std() > 1 for each in pictures(found)] == [True] * drawn
@@ -69,14 +71,22 @@ def test_objects_show_what_print_says_and_a_picture(shown: dict[str, Any], name:
 
 
 def test_figures_are_pictures(shown: dict[str, Any]) -> None:
-    for figure in (shown["maps"].plot(), shown["raster"].plot(), spikesam.draw_network(shown["network"])):
+    for figure in (
+        shown["maps"].plot(),
+        shown["raster"].plot(),
+        spikesam.draw_network(shown["network"]),
+    ):
         assert np.asarray(Image.open(io.BytesIO(figure._repr_png_()))).std() > 1
 
 
-def test_a_page_is_shown_in_a_frame_that_reaches_nothing(shown: dict[str, Any], tmp_path: Path) -> None:
+def test_a_page_is_shown_in_a_frame_that_reaches_nothing(
+    shown: dict[str, Any], tmp_path: Path
+) -> None:
     page = shown["page"]
     assert isinstance(page, Path)
-    (sandbox, source) = re.findall(r'<iframe sandbox="([^"]*)".*? srcdoc="([^"]*)"', page._repr_html_(), re.DOTALL)[0]
+    (sandbox, source) = re.findall(
+        r'<iframe sandbox="([^"]*)".*? srcdoc="([^"]*)"', page._repr_html_(), re.DOTALL
+    )[0]
     assert (sandbox, unescape(source)) == ("allow-scripts", page.read_text(encoding="utf-8"))
     large = type(page)(tmp_path / "large <b>.html")
     large.write_bytes(b" " * 2_000_001)
@@ -89,6 +99,9 @@ def test_names_are_data() -> None:
         def _parts(self) -> Iterator[Any]:
             yield from (HOSTILE, pd.DataFrame({"layer": [HOSTILE]}))
 
-    assert "<script" not in Result()._repr_html_() and "font-family: monospace" in Result()._repr_html_()
+    assert (
+        "<script" not in Result()._repr_html_()
+        and "font-family: monospace" in Result()._repr_html_()
+    )
     assert str(Result()).count(HOSTILE) == 2
     assert "<script" not in html([HOSTILE], lambda: b"")

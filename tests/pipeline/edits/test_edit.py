@@ -1,4 +1,6 @@
-"""Edits equal a network whose layer fires what it is told, worked by hand and by the plain equations."""
+"""Edits equal a network whose layer fires what it is told, worked by hand and by the plain
+equations.
+"""
 
 import json
 from pathlib import Path
@@ -22,7 +24,9 @@ from tests.reference import simulate_reference
 
 
 def memory_of_one_bit() -> Network:
-    """`hold` fires from when `seen` tells it to until the input, four steps late, subtracts; `both` needs two."""
+    """`hold` fires from when `seen` tells it to until the input, four steps late, subtracts; `both`
+    needs two.
+    """
     one = np.ones((1, 1), np.float32)
     late = (Source("seen", 2), Source("input", 4, sign=-1))
     layers = (
@@ -53,7 +57,9 @@ def held() -> RasterReader:
 
 
 def test_a_layer_that_reads_itself_fires_what_it_is_told(held: RasterReader) -> None:
-    """hold fires at 3, 4, 5, 7, both at 4 and 5, where seen[t-2] and hold[t-1] are 1: without hold[4], at 4 alone."""
+    """hold fires at 3, 4, 5, 7, both at 4 and 5, where seen[t-2] and hold[t-1] are 1: without
+    hold[4], at 4 alone.
+    """
     assert fired(held)["hold"] == [0, 0, 0, 1, 1, 1, 0, 1, 0]
     edited = spikesam.edit(held, memory_of_one_bit(), "hold", steps=[4])
     assert fired(edited.raster) == fired(held) | {
@@ -102,7 +108,9 @@ def test_spikes_are_added(held: RasterReader) -> None:
 
 
 @given(
-    network=graphs() | graphs(FLOAT) | st.integers(0, 2**32).map(np.random.default_rng).map(random_network),
+    network=graphs()
+    | graphs(FLOAT)
+    | st.integers(0, 2**32).map(np.random.default_rng).map(random_network),
     data=st.data(),
 )
 @settings(max_examples=24)
@@ -117,7 +125,9 @@ def test_any_graph_or_chain_in_both_precisions(network: Network, data: st.DataOb
     forced = np.where(mask, fires, spikes)
     edited = spikesam.edit(raster, network, name, mask, fires=fires)
     inputs = forced if name == "input" else inputs
-    expected, readout = simulate_reference(network, inputs, {} if name == "input" else {name: forced})
+    expected, readout = simulate_reference(
+        network, inputs, {} if name == "input" else {name: forced}
+    )
     for layer, wanted in zip(network.raster_names, expected, strict=True):
         assert np.array_equal(edited.raster[layer][:], wanted), layer
     assert np.array_equal(edited.after.readout, readout.astype(edited.after.readout.dtype))
@@ -130,10 +140,16 @@ def test_any_graph_or_chain_in_both_precisions(network: Network, data: st.DataOb
 @settings(max_examples=6)
 def test_any_graph_that_a_current_drives(network: Network, data: st.DataObject) -> None:
     """It is edited where no layer that the current drives would be simulated again."""
-    images = np.random.default_rng(data.draw(st.integers(0, 2**32))).integers(-127, 128, (2, *network.input_shape))
-    raster = recorded(network, 2 * images.astype(np.float32))  # the range is 254, so 2 stands for 1 in int8
+    images = np.random.default_rng(data.draw(st.integers(0, 2**32))).integers(
+        -127, 128, (2, *network.input_shape)
+    )
+    raster = recorded(
+        network, 2 * images.astype(np.float32)
+    )  # the range is 254, so 2 stands for 1 in int8
     name = data.draw(st.sampled_from(network.raster_names))
-    if {network.layers[place].name for place, _ in network.driven} & {*network.dependents(name)} - {name}:
+    if {network.layers[place].name for place, _ in network.driven} & {*network.dependents(name)} - {
+        name
+    }:
         with pytest.raises(InputError, match=f"edit: '{name}' leads to 'layer"):
             spikesam.edit(raster, network, name)
         return
@@ -147,30 +163,46 @@ def test_any_graph_that_a_current_drives(network: Network, data: st.DataObject) 
 
 
 def test_currents_drive_a_layer_that_is_not_simulated_again() -> None:
-    """conv1 is driven by a current and reads conv3, so an edit of conv3 leads back to it; one of conv1 does not."""
+    """conv1 is driven by a current and reads conv3, so an edit of conv3 leads back to it; one of
+    conv1 does not.
+    """
     network = constant_current()
     image = np.random.default_rng(0).normal(size=(2, *network.input_shape)).astype(np.float32)
     raster = recorded(network, image)
-    assert spikesam.edit(raster, network, "conv1", steps=[]).raster.raster_digest == raster.raster_digest
-    with pytest.raises(InputError, match="'conv3' leads to 'conv1', which currents of the input drive"):
+    assert (
+        spikesam.edit(raster, network, "conv1", steps=[]).raster.raster_digest
+        == raster.raster_digest
+    )
+    with pytest.raises(
+        InputError, match="'conv3' leads to 'conv1', which currents of the input drive"
+    ):
         spikesam.edit(raster, network, "conv3")
 
 
-@pytest.mark.parametrize("name", ["residual-digits", "saccade-digits", "contrast-digits", "spikformer-digits"])
+@pytest.mark.parametrize(
+    "name", ["residual-digits", "saccade-digits", "contrast-digits", "spikformer-digits"]
+)
 def test_bundled_networks(name: str) -> None:
-    """Layers before the edited one stay; behind a silent last layer the readout has its bias alone, in all samples."""
+    """Layers before the edited one stay; behind a silent last layer the readout has its bias alone,
+    in all samples.
+    """
     raster = spikesam.simulate(name, samples=2, backend="event")
     last = raster.layers[-1].name
     edited = spikesam.edit(raster, name, last)
     bias = quantise(spikesam.load(name).network).readout.bias
     assert np.array_equal(
-        edited.after.readout, 2 * [np.broadcast_to(bias, (raster.timesteps, len(bias[0]))).sum(axis=0)]
+        edited.after.readout,
+        2 * [np.broadcast_to(bias, (raster.timesteps, len(bias[0]))).sum(axis=0)],
     )
     first = raster.layers[int("input" in raster)].name  # a constant current is not recorded
     channels = [0, 1, 2]
     edited = spikesam.edit(raster, spikesam.load(name), first, channels=channels, samples=[1])
     differ = edited.layers.set_index("layer")["differ"]
-    assert differ.get("input", 0) == 0 and differ[first] == raster[first][1][:, channels].sum() and differ[last] > 0
+    assert (
+        differ.get("input", 0) == 0
+        and differ[first] == raster[first][1][:, channels].sum()
+        and differ[last] > 0
+    )
     again = spikesam.edit(raster, name, first, steps=[]).raster
     assert again.raster_digest == raster.raster_digest
     assert again.header.layers == raster.header.layers
@@ -189,29 +221,44 @@ def test_a_mask_in_all_its_shapes(digits: RasterReader) -> None:
         edited = spikesam.edit(digits, "cluttered-digits", "conv1", given)
         assert np.array_equal(edited.raster["conv1"][:], digits["conv1"][:] & ~(full | mask))
     edited = spikesam.edit(
-        digits, "cluttered-digits", "conv1", places, channels=[2, -1], steps=slice(3, 6), samples=[2]
+        digits,
+        "cluttered-digits",
+        "conv1",
+        places,
+        channels=[2, -1],
+        steps=slice(3, 6),
+        samples=[2],
     )
     rows, columns = [5, slice(9, None, 2)], slice(30)
-    rectangle = spikesam.edit(digits, "cluttered-digits", "conv1", rows=rows, columns=columns, samples=0)
+    rectangle = spikesam.edit(
+        digits, "cluttered-digits", "conv1", rows=rows, columns=columns, samples=0
+    )
     chosen = np.zeros((height, width), np.bool_)
     chosen[[5, *range(9, height, 2)], :30] = True
     assert np.array_equal(rectangle.raster["conv1"][0], digits["conv1"][0] & ~chosen)
     full[3:6, :, [2, -1]] = places
     assert np.array_equal(edited.raster["conv1"][:], (digits["conv1"][:] & ~full)[:, 2:])
-    assert edited.raster.samples.index.tolist() == [digits.samples.index[2]] and edited.samples == [2]
+    assert edited.raster.samples.index.tolist() == [digits.samples.index[2]] and edited.samples == [
+        2
+    ]
     dense = rng.random(digits["fc1"].shape[0]) < 0.5
     silenced = spikesam.edit(digits, "cluttered-digits", "fc1", dense).raster["fc1"][:]
     assert not silenced[:, :, dense].any() and silenced.any()
 
 
 def test_the_answer_rests_on_what_relevance_marks() -> None:
-    """The share of the answer falls below a half without a quarter of a layer's places: those that speak for it."""
+    """The share of the answer falls below a half without a quarter of a layer's places: those that
+    speak for it.
+    """
     network = quantise(spikesam.load("contrast-digits").network)
     raster = spikesam.simulate("contrast-digits", samples=1, backend="event")
     answer, middle = int(raster.predictions[0]), network.raster_names[2]
     heat = relevance(network, [raster[name][0] for name in raster], answer)[2].sum(axis=(0, 1))
     least, most = heat <= np.quantile(heat, 0.25), heat >= np.quantile(heat, 0.75)
-    shares = [spikesam.edit(raster, network, middle, mask).after.shares[0, answer] for mask in (least, most)]
+    shares = [
+        spikesam.edit(raster, network, middle, mask).after.shares[0, answer]
+        for mask in (least, most)
+    ]
     assert shares[0] > 0.5 > shares[1]
 
 
@@ -219,7 +266,8 @@ def test_it_is_written_and_edited_again_in_order(digits: RasterReader, tmp_path:
     edited = spikesam.edit(digits, "cluttered-digits", "conv2", channels=[0])
     path = edited.write(tmp_path / "edited.h5")
     with pytest.raises(
-        InputError, match=r"edited.h5: already exists; choose another name, or replace it with overwrite=True"
+        InputError,
+        match=r"edited.h5: already exists; choose another name, or replace it with overwrite=True",
     ):
         edited.write(path)
     edited.write(path, overwrite=True)
@@ -231,7 +279,10 @@ def test_it_is_written_and_edited_again_in_order(digits: RasterReader, tmp_path:
     both = spikesam.edit(path, "cluttered-digits", "conv3", channels=[1]).raster
     assert json.loads(both.header.config)["edited"] == ["conv2", "conv3"]
     assert not both["conv2"][:][:, :, 0].any() and not both["conv3"][:][:, :, 1].any()
-    with pytest.raises(InputError, match="'conv2' was edited before, and would be simulated again; edit 'conv1' first"):
+    with pytest.raises(
+        InputError,
+        match="'conv2' was edited before, and would be simulated again; edit 'conv1' first",
+    ):
         spikesam.edit(path, "cluttered-digits", "conv1")
 
 
@@ -240,10 +291,16 @@ def test_it_is_written_and_edited_again_in_order(digits: RasterReader, tmp_path:
     [
         ({"layer": "conv9"}, "no layer 'conv9'; did you mean conv"),
         ({"layer": None}, "^edit: no layer is given, expected its name or number"),
-        ({"mask": np.zeros((3, 3), bool)}, r"edit: layer 'conv1': got a mask of \(3, 3\), expected .*24, 40, 40"),
+        (
+            {"mask": np.zeros((3, 3), bool)},
+            r"edit: layer 'conv1': got a mask of \(3, 3\), expected .*24, 40, 40",
+        ),
         ({"mask": np.zeros(40, bool)}, r"got a mask of \(40,\), expected"),
         ({"mask": np.zeros((), bool)}, r"got a mask of \(\), expected"),
-        ({"mask": np.zeros((16, 3, 24, 40, 40, 1), bool)}, r"got a mask of \(16, 3, 24, 40, 40, 1\), expected"),
+        (
+            {"mask": np.zeros((16, 3, 24, 40, 40, 1), bool)},
+            r"got a mask of \(16, 3, 24, 40, 40, 1\), expected",
+        ),
         ({"mask": np.zeros((40, 40), np.uint8)}, "got a mask of uint8, expected bool"),
         ({"mask": [[1.0, None]]}, "got a mask of object, expected bool"),
         ({"mask": [[True], [True, False]]}, "edit: layer 'conv1': the mask is no array"),
@@ -252,7 +309,10 @@ def test_it_is_written_and_edited_again_in_order(digits: RasterReader, tmp_path:
         ({"channels": [True]}, "got the channel True, expected whole numbers"),
         ({"channels": "all"}, "got the channel 'all', expected whole numbers"),
         *(
-            ({"channels": each}, r"^edit: layer 'conv1': no channel in (a:|0:4:0), expected some of 0 to 23$")
+            (
+                {"channels": each},
+                r"^edit: layer 'conv1': no channel in (a:|0:4:0), expected some of 0 to 23$",
+            )
             for each in (slice("a", None), slice(0, 4, 0))
         ),
         ({"steps": range(10, 20)}, "edit: layer 'conv1': no step 16, expected 0 to 15"),
@@ -261,24 +321,46 @@ def test_it_is_written_and_edited_again_in_order(digits: RasterReader, tmp_path:
         ({"samples": []}, "edit: got no samples, expected at least one of 0 to 2"),
         (
             {"network": "contrast-digits"},
-            "network [0-9a-f]{12}, but raster in memory was recorded from [0-9a-f]{12}; give the network.safetensors",
+            "network [0-9a-f]{12}, but raster in memory was recorded from [0-9a-f]{12}; give the "
+            "network.safetensors",
         ),
         ({"network": "cluttered-digits-ann"}, "ann.safetensors: got an ANN, which does not spike"),
-        ({"network": 5}, "network: got int, expected a Network, a checkpoint, its name or its file"),
+        (
+            {"network": 5},
+            "network: got int, expected a Network, a checkpoint, its name or its file",
+        ),
         ({"network": "nothing"}, "checkpoint 'nothing': neither a bundled one"),
-        ({"raster": np.zeros(3)}, "edit: got ndarray, expected a raster, its file, or the folder of a run"),
+        (
+            {"raster": np.zeros(3)},
+            "edit: got ndarray, expected a raster, its file, or the folder of a run",
+        ),
     ],
 )
 def test_bad_input_is_one_line(change: dict[str, Any], message: str, digits: RasterReader) -> None:
-    given = {"raster": digits, "network": "cluttered-digits", "layer": "conv1", "mask": None} | change
+    given = {
+        "raster": digits,
+        "network": "cluttered-digits",
+        "layer": "conv1",
+        "mask": None,
+    } | change
     with pytest.raises(InputError, match=message) as error:
-        spikesam.edit(given.pop("raster"), given.pop("network"), given.pop("layer"), given.pop("mask"), **given)
+        spikesam.edit(
+            given.pop("raster"),
+            given.pop("network"),
+            given.pop("layer"),
+            given.pop("mask"),
+            **given,
+        )
     assert len(str(error.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize("layers", [("conv1", "fc1"), ("conv1",)])
-def test_a_raster_of_no_network_is_refused(layers: tuple[str, ...], digits: RasterReader, tmp_path: Path) -> None:
-    path = spikesam.write_raster(tmp_path / "r.h5", {name: digits[name][:].swapaxes(0, 1) for name in layers})
+def test_a_raster_of_no_network_is_refused(
+    layers: tuple[str, ...], digits: RasterReader, tmp_path: Path
+) -> None:
+    path = spikesam.write_raster(
+        tmp_path / "r.h5", {name: digits[name][:].swapaxes(0, 1) for name in layers}
+    )
     with pytest.raises(InputError, match="r.h5: has 16 steps, expected 11, as the network takes"):
         spikesam.edit(path, "cluttered-digits", "conv1")
 
@@ -286,9 +368,20 @@ def test_a_raster_of_no_network_is_refused(layers: tuple[str, ...], digits: Rast
 def test_a_raster_of_some_layers_is_refused(tmp_path: Path) -> None:
     from spikesam.pipeline import run
 
-    about = ["--checkpoint", "contrast-digits", "--samples", "1", "--backend", "event", "--figures", "0"]
+    about = [
+        "--checkpoint",
+        "contrast-digits",
+        "--samples",
+        "1",
+        "--backend",
+        "event",
+        "--figures",
+        "0",
+    ]
     run.main([*about, "--layers", "conv1", "--out", str(tmp_path / "run")])
-    with pytest.raises(InputError, match=r"holds layers conv1, fc1, expected all of the network: input,"):
+    with pytest.raises(
+        InputError, match=r"holds layers conv1, fc1, expected all of the network: input,"
+    ):
         spikesam.edit(tmp_path / "run" / "raster.h5", "contrast-digits", "conv1")
 
 

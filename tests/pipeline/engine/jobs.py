@@ -1,4 +1,6 @@
-"""Jobs whose spikes are made up: a backend that fires what tests/recordings/rasters.py says, after no simulation."""
+"""Jobs whose spikes are made up: a backend that fires what tests/recordings/rasters.py says, after
+no simulation.
+"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -67,7 +69,9 @@ def job(header: RasterHeader = HEADER, count: int = COUNT, table: SampleTable | 
     return Job(JobSpec(header, every, RASTER), NETWORK, read, backend, batch_size=3)
 
 
-def begun(folder: Path, given: Job | None = None, *, resume: bool | None = None, whole: bool = False) -> FolderStore:
+def begun(
+    folder: Path, given: Job | None = None, *, resume: bool | None = None, whole: bool = False
+) -> FolderStore:
     """The store of a job that has begun in a folder, or goes on there."""
     started = begin(folder, given or job(), resume=resume)
     return FolderStore(folder, started, whole=WholeRaster(folder, started.spec) if whole else None)

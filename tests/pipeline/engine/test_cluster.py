@@ -1,4 +1,6 @@
-"""A real cluster of two processes gives the run that one process makes, whatever happens to its workers."""
+"""A real cluster of two processes gives the run that one process makes, whatever happens to its
+workers.
+"""
 
 import asyncio
 import os
@@ -83,37 +85,60 @@ def troubled(job: Job, at: int, folder: Path, times: int, sends: int) -> Job:
 def test_with_a_client(
     client: Any, network: spikesam.Network, spikes: np.ndarray, expected: str, tmp_path: Path
 ) -> None:
-    with spikesam.simulate(network, spikes, out=tmp_path / "run", backend="event", client=client) as raster:
+    with spikesam.simulate(
+        network, spikes, out=tmp_path / "run", backend="event", client=client
+    ) as raster:
         assert raster.raster_digest == expected
         assert raster.n_samples == N
         raster.verify()
-    assert {path.name for path in (tmp_path / "run").iterdir()} == {"raster.h5", "network.safetensors"}
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {
+        "raster.h5",
+        "network.safetensors",
+    }
 
 
 @pytest.mark.parametrize("sends", [signal.SIGKILL, 0], ids=["killed", "disk full"])
 def test_a_worker_that_dies_or_fails_is_replaced(
-    client: Any, network: spikesam.Network, spikes: np.ndarray, expected: str, tmp_path: Path, sends: int
+    client: Any,
+    network: spikesam.Network,
+    spikes: np.ndarray,
+    expected: str,
+    tmp_path: Path,
+    sends: int,
 ) -> None:
     job = begun_job(network, spikes, tmp_path / "run")
     done: list[int] = []
-    distribute(client, tmp_path / "run", troubled(job, 32, tmp_path / "happened", 1, sends), done.append)
+    distribute(
+        client, tmp_path / "run", troubled(job, 32, tmp_path / "happened", 1, sends), done.append
+    )
     assert len(list((tmp_path / "happened").iterdir())) == 1
     assert sum(done) == N
     assert merge(tmp_path / "run", job.spec).raster_digest == expected
 
 
 def test_a_stopped_worker_is_replaced(
-    network: spikesam.Network, spikes: np.ndarray, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    network: spikesam.Network,
+    spikes: np.ndarray,
+    expected: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("spikesam.pipeline.engine.cluster.PATIENCE", 5.0)
     job, done = begun_job(network, spikes, tmp_path / "run"), list[int]()
     with connected("local:2", tmp_path) as client:
-        distribute(client, tmp_path / "run", troubled(job, 32, tmp_path / "happened", 1, signal.SIGSTOP), done.append)
+        distribute(
+            client,
+            tmp_path / "run",
+            troubled(job, 32, tmp_path / "happened", 1, signal.SIGSTOP),
+            done.append,
+        )
     assert sum(done) == N
     assert merge(tmp_path / "run", job.spec).raster_digest == expected
 
 
-def test_a_cluster_that_never_says_that_it_has_ended_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_that_never_says_that_it_has_ended_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def never(self: Any) -> None:
         await asyncio.sleep(3600)
 
@@ -124,8 +149,12 @@ def test_a_cluster_that_never_says_that_it_has_ended_is_left(tmp_path: Path, mon
     assert not psutil.pid_exists(worker)
 
 
-def test_workers_that_do_not_start_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("multiprocessing.spawn.get_command_line", lambda **_: [sys.executable, "-c", "exit(3)"])
+def test_workers_that_do_not_start_are_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "multiprocessing.spawn.get_command_line", lambda **_: [sys.executable, "-c", "exit(3)"]
+    )
     with pytest.raises(InputError, match=r"^dask: the workers cannot be started \(.+\)$"):
         connected("local:1", tmp_path).__enter__()
     assert not list(tmp_path.iterdir())
@@ -136,8 +165,13 @@ def test_a_range_that_always_fails_is_reported_and_the_rest_finishes(
 ) -> None:
     job = begun_job(network, spikes, tmp_path / "run")
     done: list[int] = []
-    with pytest.raises(InputError, match=r"^1 of 5 ranges failed 3 times each \(range 1: .*o space left.*resume=True"):
-        distribute(client, tmp_path / "run", troubled(job, 16, tmp_path / "happened", 99, 0), done.append)
+    with pytest.raises(
+        InputError,
+        match=r"^1 of 5 ranges failed 3 times each \(range 1: .*o space left.*resume=True",
+    ):
+        distribute(
+            client, tmp_path / "run", troubled(job, 16, tmp_path / "happened", 99, 0), done.append
+        )
     assert len(list((tmp_path / "happened").iterdir())) == 3
     assert sum(done) == N - 16
     with pytest.raises(InputError, match=r"1 of 5 ranges are not finished \(1\)"):
@@ -201,21 +235,32 @@ def test_local_workers_run_nothing_of_the_current_folder(tmp_path: Path) -> None
         f"    with connected('local:1', Path({str(tmp_path)!r})) as client:\n"
         "        print(client.submit(sum, [1, 2]).result())\n"
     )
-    done = subprocess.run([sys.executable, script], cwd=hostile, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, script], cwd=hostile, capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stdout) == (0, "3\n"), done.stderr
     assert not (tmp_path / "mark").exists()
 
 
-def test_simulate_needs_a_folder_that_workers_see(client: Any, network: spikesam.Network, spikes: np.ndarray) -> None:
+def test_simulate_needs_a_folder_that_workers_see(
+    client: Any, network: spikesam.Network, spikes: np.ndarray
+) -> None:
     with pytest.raises(InputError, match="client: needs out"):
         spikesam.simulate(network, spikes, backend="event", client=client)
 
 
 def test_workers_without_the_project_are_refused(
-    client: Any, network: spikesam.Network, spikes: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: Any,
+    network: spikesam.Network,
+    spikes: np.ndarray,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("spikesam.pipeline.engine.cluster._version", lambda: "99.0")
-    with pytest.raises(InputError, match=r"worker tls://\S+ has spikesam \S+, expected 99\.0; install the same versio"):
+    with pytest.raises(
+        InputError,
+        match=r"worker tls://\S+ has spikesam \S+, expected 99\.0; install the same versio",
+    ):
         distribute(client, tmp_path, begun_job(network, spikes, tmp_path))
 
 
@@ -268,7 +313,9 @@ def test_a_command_that_is_killed_and_started_again(tmp_path: Path) -> None:
     run.main([*options, "--out", str(tmp_path / "alone")])
     assert digests(out) == digests(tmp_path / "alone")
     assert results(out) == results(tmp_path / "alone")
-    assert {path.name for path in out.iterdir()} == {path.name for path in (tmp_path / "alone").iterdir()}
+    assert {path.name for path in out.iterdir()} == {
+        path.name for path in (tmp_path / "alone").iterdir()
+    }
 
 
 @pytest.mark.skipif(not LINUX, reason="watches processes as Linux shows them")
@@ -278,9 +325,15 @@ def test_ctrl_c_is_one_line_and_keeps_what_is_finished(tmp_path: Path, until: st
     process = begun([*options, *cluster], lambda: any(out.glob(f"raster.parts/{until}")))
     os.killpg(process.pid, signal.SIGINT)
     said = process.communicate()[1]
-    records = [RangeFile(path, read_spec(out / "raster.parts" / "job.json")) for path in out.rglob("0*.range")]
+    records = [
+        RangeFile(path, read_spec(out / "raster.parts" / "job.json"))
+        for path in out.rglob("0*.range")
+    ]
     kept = sum(each.record.count for each in records)
-    assert said == f"interrupted; {kept} of 40 samples are kept in {out}, and --resume goes on from there\n"
+    assert (
+        said
+        == f"interrupted; {kept} of 40 samples are kept in {out}, and --resume goes on from there\n"
+    )
     assert process.returncode == 130
     expect_none(process.pid)
     assert not list(out.rglob(".dask*"))
@@ -294,24 +347,38 @@ def other_cluster() -> Iterator[Any]:
     with ExitStack() as stack:
 
         def start(protocol: str, security: Any = None) -> str:
-            options = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": "127.0.0.1:0"}
-            cluster = LocalCluster(**options, protocol=protocol, security=security, host="127.0.0.1")
+            options = {
+                "n_workers": 1,
+                "threads_per_worker": 1,
+                "processes": False,
+                "dashboard_address": "127.0.0.1:0",
+            }
+            cluster = LocalCluster(
+                **options, protocol=protocol, security=security, host="127.0.0.1"
+            )
             address: str = stack.enter_context(cluster).scheduler_address
             return address
 
         yield start
 
 
-def test_an_open_cluster_is_warned_of(other_cluster: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_open_cluster_is_warned_of(
+    other_cluster: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     options, _ = command(tmp_path / "run")
     address = other_cluster("tcp")
     run.main([*options, "--out", str(tmp_path / "run"), "--dask", address])
     [line] = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"{address}: the connection is not protected") and line.endswith("use tls://")
+    assert line.startswith(f"{address}: the connection is not protected") and line.endswith(
+        "use tls://"
+    )
 
 
 def test_tls_with_the_configuration_of_dask(
-    other_cluster: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], refused: Callable[..., str]
+    other_cluster: Any,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    refused: Callable[..., str],
 ) -> None:
     import dask
     from distributed.security import Security
@@ -322,7 +389,9 @@ def test_tls_with_the_configuration_of_dask(
         (tmp_path / name).write_text(content)
     tls = {"distributed.comm.tls.ca-file": str(tmp_path / "ca-file")}
     for who in ("client", "scheduler", "worker"):
-        tls |= {f"distributed.comm.tls.{who}.{name}": str(tmp_path / name) for name in ("key", "cert")}
+        tls |= {
+            f"distributed.comm.tls.{who}.{name}": str(tmp_path / name) for name in ("key", "cert")
+        }
     options, _ = command(tmp_path / "run")
     with dask.config.set(tls):
         address = other_cluster("tls", Security())

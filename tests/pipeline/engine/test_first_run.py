@@ -1,4 +1,6 @@
-"""The first run on a machine does not wait for kernels to be compiled, and has the bits of every other run."""
+"""The first run on a machine does not wait for kernels to be compiled, and has the bits of every
+other run.
+"""
 
 import os
 import re
@@ -32,23 +34,37 @@ def options(tmp_path: Path) -> list[str]:
 def test_a_first_run_is_on_torch_and_has_the_same_bits(options: list[str], tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     cache.mkdir(mode=0o700)
-    command = [sys.executable, "-m", "spikesam.pipeline.run", *options, "--out", str(tmp_path / "first")]
+    command = [
+        sys.executable,
+        "-m",
+        "spikesam.pipeline.run",
+        *options,
+        "--out",
+        str(tmp_path / "first"),
+    ]
     environment = os.environ | {"NUMBA_CACHE_DIR": str(cache)}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
     said = r"this first run is on torch; process (\d+) compiles the faster kernels .*\n(spikesam compiles .*\n)?"
     found = re.fullmatch(said, done.stderr)
     assert found, done.stderr
     with suppress(ProcessLookupError):
         os.kill(int(found[1]), signal.SIGKILL)
     run.main([*options, "--out", str(tmp_path / "second"), "--backend", "event"])
-    with RasterReader(tmp_path / "first/raster.h5") as first, RasterReader(tmp_path / "second/raster.h5") as second:
+    with (
+        RasterReader(tmp_path / "first/raster.h5") as first,
+        RasterReader(tmp_path / "second/raster.h5") as second,
+    ):
         assert (first.header.backend, second.header.backend) == ("torch", "event")
         assert first.raster_digest == second.raster_digest
 
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Makes this machine one without compiled kernels; gets what is said where they are to be compiled."""
+    """Makes this machine one without compiled kernels; gets what is said where they are to be
+    compiled.
+    """
     monkeypatch.setattr(first_run, "is_cached", lambda *_: False)
     monkeypatch.setattr(first_run, "CODE", "")
     return []
@@ -56,7 +72,9 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def job_of(options: list[str]) -> Job:
     words = dict(zip(options[::2], options[1::2], strict=False))
-    config = read_config({"run": {"checkpoint": words["--checkpoint"], "data": [words["--data"]], "samples": 4}})
+    config = read_config(
+        {"run": {"checkpoint": words["--checkpoint"], "data": [words["--data"]], "samples": 4}}
+    )
     return prepare(config).job
 
 
@@ -76,10 +94,16 @@ def test_a_small_run_that_is_open_on_what_is_on_torch(
     found = on_torch_at_first(job, started.append)
     assert (found is job, len(started)) == ((False, 1) if which == "small" else (True, 0))
     if which == "small":
-        assert (found.backend.name, found.spec.header.backend, found.choice) == ("torch", "torch", ("torch", "cpu", {}))
+        assert (found.backend.name, found.spec.header.backend, found.choice) == (
+            "torch",
+            "torch",
+            ("torch", "cpu", {}),
+        )
 
 
-def test_simulate_is_on_torch(options: list[str], started: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_simulate_is_on_torch(
+    options: list[str], started: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     checkpoint, images = options[1], options[3]
     with spikesam.simulate(checkpoint, images, samples=2) as first:
         assert first.header.backend == "torch"

@@ -1,4 +1,6 @@
-"""What is recorded in a folder survives a kill, is resumed to the same bits, and is never mixed with another run."""
+"""What is recorded in a folder survives a kill, is resumed to the same bits, and is never mixed
+with another run.
+"""
 
 import errno
 import json
@@ -32,16 +34,32 @@ from spikesam.recordings.progress import Tracker
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.schema import SampleTable
 from spikesam.recordings.writer import SampleRecord
-from tests.pipeline.engine.jobs import COUNT, add, begun, contents, digest, files, finish, interrupted, job
+from tests.pipeline.engine.jobs import (
+    COUNT,
+    add,
+    begun,
+    contents,
+    digest,
+    files,
+    finish,
+    interrupted,
+    job,
+)
 from tests.recordings.rasters import HEADER, record, samples
 
 CHANGES: dict[str, tuple[dict[str, Any], str]] = {
     "seed": ({"seed": 8}, "seed is 7 there, 8 here"),
-    "network": ({"network_sha256": "cd" * 32}, f"network_sha256 is '{'ab' * 32}' there, '{'cd' * 32}' here"),
+    "network": (
+        {"network_sha256": "cd" * 32},
+        f"network_sha256 is '{'ab' * 32}' there, '{'cd' * 32}' here",
+    ),
     "data": ({"dataset": "other"}, "dataset is 'made-up' there, 'other' here"),
     "timesteps": ({"timesteps": 9}, "timesteps is 6 there, 9 here"),
     "precision": ({"precision": "float32"}, "precision is 'fixed' there, 'float32' here"),
-    "layers": ({"layers": HEADER.layers[:2]}, "layers are input, conv1, fc1 there, input, conv1 here"),
+    "layers": (
+        {"layers": HEADER.layers[:2]},
+        "layers are input, conv1, fc1 there, input, conv1 here",
+    ),
     "shape": (
         {"layers": (*HEADER.layers[:2], replace(HEADER.layers[2], shape=(8, 1, 1)))},
         r"layers are LayerSpec\(name='fc1', number=2, shape=\(7, 1, 1\).* there, .*shape=\(8, 1, 1\).* here",
@@ -54,7 +72,9 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> str:
     return digest(record(tmp_path_factory.mktemp("whole"), COUNT))
 
 
-def test_slow_and_large_samples_are_written_before_sixteen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_and_large_samples_are_written_before_sixteen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     now = 100.0
     monkeypatch.setattr(folder_module, "time", SimpleNamespace(monotonic=lambda: now))
     store = begun(tmp_path / "slow")
@@ -111,7 +131,9 @@ class Disturbed(RuleBasedStateMachine):
             store.flush()
         spec = read_spec(self.folder / "raster.parts" / "job.json")
         self.damaged = 0
-        self.kept = {position for path in self.paths for position in RangeFile(path, spec).record.positions}
+        self.kept = {
+            position for path in self.paths for position in RangeFile(path, spec).record.positions
+        }
         assert self.kept >= set(range(COUNT)) - set(missing)
         assert len(set(missing[:count]) - self.kept) <= (0 if flushed else 15)
 
@@ -122,7 +144,9 @@ class Disturbed(RuleBasedStateMachine):
         spec, content = read_spec(self.folder / "raster.parts" / "job.json"), path.read_bytes()
         lost = set(RangeFile(path, spec).record.positions)
         DAMAGES[damage](path)
-        if not path.exists() or path.read_bytes() != content:  # the first file may be replaced by itself
+        if (
+            not path.exists() or path.read_bytes() != content
+        ):  # the first file may be replaced by itself
             self.kept -= lost
             self.damaged = int(path.exists())
 
@@ -138,18 +162,28 @@ class Disturbed(RuleBasedStateMachine):
         missing = [position for position in range(COUNT) if position not in self.kept]
         store, computed = finish(self.folder)
         assert (computed, store.dropped) == (missing, self.damaged)
-        assert store.notes == ["1 damaged files dropped; their samples are computed again"] * self.damaged
+        assert (
+            store.notes
+            == ["1 damaged files dropped; their samples are computed again"] * self.damaged
+        )
         assert digest(self.folder / "raster.h5") == self.expected
-        assert sorted(path.name for path in self.folder.iterdir()) == ["network.safetensors", "raster.h5"]
+        assert sorted(path.name for path in self.folder.iterdir()) == [
+            "network.safetensors",
+            "raster.h5",
+        ]
         shutil.rmtree(self.folder)
 
 
 def test_a_disturbed_run_ends_as_if_nothing_had_happened(expected: str) -> None:
     Disturbed.expected = expected
-    run_state_machine_as_test(Disturbed, settings=settings(max_examples=6, stateful_step_count=8, deadline=None))
+    run_state_machine_as_test(
+        Disturbed, settings=settings(max_examples=6, stateful_step_count=8, deadline=None)
+    )
 
 
-def test_what_this_process_wrote_is_opened_by_no_child_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_this_process_wrote_is_opened_by_no_child_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     inspected: list[object] = []
     monkeypatch.setattr(hdf5, "inspect", lambda source, opener, where: inspected.append(source))
     finish(tmp_path)
@@ -180,7 +214,9 @@ def test_resuming_a_finished_raster_leaves_it_untouched(tmp_path: Path) -> None:
     assert not (tmp_path / "raster.parts").exists()
 
 
-def test_resumed_on_another_backend_says_so_and_keeps_the_run(tmp_path: Path, expected: str) -> None:
+def test_resumed_on_another_backend_says_so_and_keeps_the_run(
+    tmp_path: Path, expected: str
+) -> None:
     interrupted(tmp_path)
     begun_as = json.loads((tmp_path / "raster.parts" / "job.json").read_bytes())["run_uuid"]
     finish(tmp_path, job(replace(HEADER, backend="lava")))
@@ -190,7 +226,9 @@ def test_resumed_on_another_backend_says_so_and_keeps_the_run(tmp_path: Path, ex
         assert raster.run_uuid == begun_as
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"format": "spikesam-job", "schema_version": 2}'])
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"[]", b'{"format": "spikesam-job", "schema_version": 2}']
+)
 def test_unfinished_work_needs_resume_and_a_readable_job(tmp_path: Path, content: bytes) -> None:
     interrupted(tmp_path)
     says = r"raster\.parts: a run that has not finished left this; continue that run with resume=True, or choose"
@@ -206,7 +244,10 @@ def test_unfinished_work_needs_resume_and_a_readable_job(tmp_path: Path, content
 def test_another_run_than_the_finished_one_cannot_be_resumed(tmp_path: Path, change: str) -> None:
     finish(tmp_path)
     before = contents(tmp_path)
-    with pytest.raises(InputError, match=f"cannot resume: {CHANGES[change][1]}; use the same settings, or another out"):
+    with pytest.raises(
+        InputError,
+        match=f"cannot resume: {CHANGES[change][1]}; use the same settings, or another out",
+    ):
         begun(tmp_path, job(replace(HEADER, **CHANGES[change][0])))
     assert before == contents(tmp_path)
 
@@ -216,8 +257,14 @@ def test_other_samples_cannot_be_resumed(tmp_path: Path) -> None:
     index, label = samples(COUNT).index, samples(COUNT).label
     for other, message in (
         ({"count": COUNT - 1}, "there are 50 samples there, 49 here"),
-        ({"table": SampleTable(index + (index == 12), label)}, "sample 4 has index 12 there, 13 here"),
-        ({"table": SampleTable(index, label + (index == 147))}, "sample 49 has label 1 there, 2 here"),
+        (
+            {"table": SampleTable(index + (index == 12), label)},
+            "sample 4 has index 12 there, 13 here",
+        ),
+        (
+            {"table": SampleTable(index, label + (index == 147))},
+            "sample 49 has label 1 there, 2 here",
+        ),
     ):
         with pytest.raises(InputError, match=message):
             begun(tmp_path, job(**other))
@@ -226,7 +273,10 @@ def test_other_samples_cannot_be_resumed(tmp_path: Path) -> None:
 def test_float32_is_resumed_only_where_it_began(tmp_path: Path) -> None:
     header = replace(HEADER, precision="float32")
     interrupted(tmp_path, header=header)
-    with pytest.raises(InputError, match="backend is 'torch' there, 'lava' here; device is 'cpu' there, 'cuda' here"):
+    with pytest.raises(
+        InputError,
+        match="backend is 'torch' there, 'lava' here; device is 'cpu' there, 'cuda' here",
+    ):
         begun(tmp_path, job(replace(header, backend="lava", device="cuda")))
     finish(tmp_path, job(header))
     assert digest(tmp_path / "raster.h5") == digest(record(tmp_path / "whole", COUNT, header))
@@ -240,7 +290,9 @@ def test_a_place_that_cannot_be_written(tmp_path: Path, name: str) -> None:
     (tmp_path / "locked").mkdir(0o500)
     with pytest.raises(InputError, match=f"{name}: cannot be written"), out_lock(tmp_path / name):
         raise AssertionError("locked")
-    with pytest.raises(InputError, match=f"{name}: cannot write there .*; nothing was recorded; choose another out"):
+    with pytest.raises(
+        InputError, match=f"{name}: cannot write there .*; nothing was recorded; choose another out"
+    ):
         begun(tmp_path / name)
     assert (tmp_path / "file").read_text() == "mine"
 
@@ -255,7 +307,9 @@ def whole_run(folder: Path, given: Job | None = None) -> Path:
     return folder / "raster.h5"
 
 
-def test_an_unfinished_raster_is_removed_and_resumed_from_its_ranges(tmp_path: Path, expected: str) -> None:
+def test_an_unfinished_raster_is_removed_and_resumed_from_its_ranges(
+    tmp_path: Path, expected: str
+) -> None:
     store = begun(tmp_path, whole=True)
     add(store, range(35))
     store.flush()
@@ -305,7 +359,9 @@ def test_a_full_disk_leaves_it_last(
     assert failures == [failing]
 
 
-def test_ranges_take_its_place_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expected: str) -> None:
+def test_ranges_take_its_place_on_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expected: str
+) -> None:
     store = begun(tmp_path, whole=True)
     add(store, range(24))
 
@@ -324,7 +380,9 @@ def test_ranges_take_its_place_on_a_full_disk(tmp_path: Path, monkeypatch: pytes
     assert digest(tmp_path / "raster.h5") == expected
 
 
-def test_a_range_that_is_damaged_meanwhile_does_no_harm_to_what_is_in_memory(tmp_path: Path, expected: str) -> None:
+def test_a_range_that_is_damaged_meanwhile_does_no_harm_to_what_is_in_memory(
+    tmp_path: Path, expected: str
+) -> None:
     add(store := begun(tmp_path, whole=True), range(COUNT))
     store.flush()
     path = tmp_path / "raster.parts" / RANGES[1]

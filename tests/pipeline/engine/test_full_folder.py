@@ -55,16 +55,24 @@ def finished_digest(folder: Path) -> str:
     return digest(folder / "raster.h5")
 
 
-def test_too_little_space_is_said_before_anything_is_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_space_is_said_before_anything_is_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2500))
-    # 5 + 8 + 1 bytes per step, 6 steps, 40 samples, ¾ left by compression, once as ranges and once merged: 5,040 bytes
-    with pytest.raises(InputError, match=r"2\.5 kB free, expected about 5\.0 kB; free space, record fewer samples, or"):
+    # 5 + 8 + 1 bytes per step, 6 steps, 40 samples, ¾ left by compression, once as ranges and once
+    # merged: 5,040 bytes
+    with pytest.raises(
+        InputError,
+        match=r"2\.5 kB free, expected about 5\.0 kB; free space, record fewer samples, or",
+    ):
         begun(tmp_path, job(count=COUNT))
     monkeypatch.undo()
     finish(tmp_path, job(count=COUNT))  # nothing is in the way of another attempt
 
 
-def test_space_gone_before_the_merge_keeps_every_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_space_gone_before_the_merge_keeps_every_sample(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     add(store := begun(tmp_path, job(count=COUNT)), range(COUNT))
     store.flush()
     with monkeypatch.context() as full:
@@ -78,7 +86,9 @@ def test_space_gone_before_the_merge_keeps_every_sample(tmp_path: Path, monkeypa
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
-def test_a_disk_that_fills_up_keeps_ranges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+def test_a_disk_that_fills_up_keeps_ranges(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
     add(store := begun(tmp_path, job(count=COUNT)), range(16))
     with monkeypatch.context() as broken:
         broken.setattr("os.fsync", Mock(side_effect=OSError(number, os.strerror(number))))
@@ -92,13 +102,21 @@ def test_a_disk_that_fills_up_keeps_ranges(tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("way", ["ahead", "at the end"])
 def test_writes_that_really_fail_are_one_line_and_can_be_resumed(tmp_path: Path, way: str) -> None:
-    """No file may grow beyond a limit, as on a full disk: too little for the job, a range, the merged file."""
+    """No file may grow beyond a limit, as on a full disk: too little for the job, a range, the
+    merged file.
+    """
     finish(tmp_path / "whole", job(count=MANY))
-    expected, merged = digest(tmp_path / "whole" / "raster.h5"), (tmp_path / "whole" / "raster.h5").stat().st_size
+    expected, merged = (
+        digest(tmp_path / "whole" / "raster.h5"),
+        (tmp_path / "whole" / "raster.h5").stat().st_size,
+    )
     for limit, kept in (
         (100, "nothing was recorded"),
         (9000, "nothing was recorded"),
-        (merged * 97 // 100, "all samples are kept"),  # a plain h5py.File would crash the process here
+        (
+            merged * 97 // 100,
+            "all samples are kept",
+        ),  # a plain h5py.File would crash the process here
         (merged - 1, "all samples are kept"),
     ):
         out = tmp_path / str(limit)

@@ -1,4 +1,6 @@
-"""A range file whose digests and seals all fit, but that no run has written: it is refused, and computed again."""
+"""A range file whose digests and seals all fit, but that no run has written: it is refused, and
+computed again.
+"""
 
 import io
 import os
@@ -21,7 +23,9 @@ from tests.pipeline.engine.jobs import COUNT, files, job
 from tests.recordings.rasters import HEADER
 
 Sections = dict[str, bytes]
-Forge = Callable[[dict[str, Any], Sections, Sections], None]  # record, its sections, those of another range
+Forge = Callable[
+    [dict[str, Any], Sections, Sections], None
+]  # record, its sections, those of another range
 FORGED = "00000016.range"
 
 
@@ -46,7 +50,9 @@ def forge(folder: Path, change: Forge) -> None:
 
 
 def field(name: str, value: Any) -> Any:
-    return pytest.param(lambda record, *_: record.update({name: value(record[name])}), id=f"{name} {value(0)!r:.30}")
+    return pytest.param(
+        lambda record, *_: record.update({name: value(record[name])}), id=f"{name} {value(0)!r:.30}"
+    )
 
 
 def of(value: Any) -> Callable[[Any], Any]:
@@ -66,7 +72,9 @@ def outside_readout(file: h5py.File) -> None:
     readout = file["readout"]
     shape, dtype, attributes = readout.shape, readout.dtype, dict(readout.attrs)
     del file["readout"]
-    made = file.create_dataset("readout", shape, dtype, external=[("/etc/passwd", 0, h5py.h5f.UNLIMITED)])
+    made = file.create_dataset(
+        "readout", shape, dtype, external=[("/etc/passwd", 0, h5py.h5f.UNLIMITED)]
+    )
     made.attrs.update(attributes)
 
 
@@ -129,11 +137,15 @@ FORGERIES = [
     pytest.param(of_others("raster", "maps"), id="all of others"),
     pytest.param(without("maps"), id="no maps"),
     pytest.param(without("raster"), id="no raster"),
-    pytest.param(lambda record, sections, other: sections.update(more=b"\0" * 99), id="one more section"),
+    pytest.param(
+        lambda record, sections, other: sections.update(more=b"\0" * 99), id="one more section"
+    ),
     pytest.param(lambda record, sections, other: sections.update(raster=b"no HDF5"), id="no HDF5"),
     pytest.param(zeroed_heap, id="endless loop"),
     pytest.param(edited("raster", outside_readout), id="readout from outside"),
-    pytest.param(edited("raster", lambda file: file.attrs.modify("run_uuid", "another")), id="another run"),
+    pytest.param(
+        edited("raster", lambda file: file.attrs.modify("run_uuid", "another")), id="another run"
+    ),
     pytest.param(edited("maps", lambda file: file.attrs.modify("gamma", 0.25)), id="another gamma"),
 ]
 
@@ -145,7 +157,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Job]:
 
 
 @pytest.mark.parametrize("change", FORGERIES)
-def test_a_forged_range_is_refused_and_computed_again(tmp_path: Path, change: Forge, whole: tuple[Path, Job]) -> None:
+def test_a_forged_range_is_refused_and_computed_again(
+    tmp_path: Path, change: Forge, whole: tuple[Path, Job]
+) -> None:
     folder, started = Path(shutil.copytree(whole[0], tmp_path / "run")), whole[1]
     forge(folder, change)
     before = files(folder)
@@ -190,12 +204,19 @@ def test_a_record_that_no_raster_confirms_has_answers_of_the_run(tmp_path: Path)
     forge(tmp_path, lambda record, *_: record.update(predictions=[-1] * 16))
     with pytest.raises(RasterError, match="expected its predictions to be those of its readout"):
         merge(tmp_path, started.spec)
-    forge(tmp_path, lambda record, *_: record.update(readout=[[row[0] + 0.5, *row[1:]] for row in record["readout"]]))
+    forge(
+        tmp_path,
+        lambda record, *_: record.update(
+            readout=[[row[0] + 0.5, *row[1:]] for row in record["readout"]]
+        ),
+    )
     with pytest.raises(RasterError, match="expected a fixed readout"):
         merge(tmp_path, started.spec)
 
 
-def test_who_computes_some_ranges_leaves_the_others_alone(tmp_path: Path, whole: tuple[Path, Job]) -> None:
+def test_who_computes_some_ranges_leaves_the_others_alone(
+    tmp_path: Path, whole: tuple[Path, Job]
+) -> None:
     folder = Path(shutil.copytree(whole[0], tmp_path / "run"))
     (folder / "raster.parts" / FORGED).write_bytes(b"damaged, and somebody else's")
     store = FolderStore(folder, whole[1], range(16))

@@ -34,7 +34,16 @@ Refused = Callable[..., str]
 def options(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """A network and images of its classes."""
     named = run_words(tmp_path_factory.mktemp("workplace"), per_class=14)
-    return [*named, "--samples", str(SAMPLES), "--backend", "event", "--figures", "2", "--no-report"]
+    return [
+        *named,
+        "--samples",
+        str(SAMPLES),
+        "--backend",
+        "event",
+        "--figures",
+        "2",
+        "--no-report",
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +93,9 @@ def test_parts_merged_are_the_run(alone: Path, copied: Path) -> None:
     assert {path.name for path in copied.iterdir()} == {path.name for path in alone.iterdir()}
 
 
-def test_spikes_that_are_dropped_leave_the_same_maps(options: list[str], alone: Path, tmp_path: Path) -> None:
+def test_spikes_that_are_dropped_leave_the_same_maps(
+    options: list[str], alone: Path, tmp_path: Path
+) -> None:
     run.main([*options, "--out", str(tmp_path / "run"), "--keep", "maps"])
     found, expected = digests(tmp_path / "run"), digests(alone)
     assert expected.pop("spikes") == found["of"]
@@ -95,7 +106,11 @@ def test_spikes_that_are_dropped_leave_the_same_maps(options: list[str], alone: 
 
 
 def test_a_finished_run_without_spikes_is_not_computed_again(
-    options: list[str], alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    options: list[str],
+    alone: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     out, computed = tmp_path / "run", list[int]()
 
@@ -116,7 +131,9 @@ def test_a_finished_run_without_spikes_is_not_computed_again(
     assert digests(out)["maps"] == digests(alone)["maps"]
 
 
-def test_a_finished_run_is_not_lost_to_another(options: list[str], tmp_path: Path, refused: Refused) -> None:
+def test_a_finished_run_is_not_lost_to_another(
+    options: list[str], tmp_path: Path, refused: Refused
+) -> None:
     out = tmp_path / "run"
     arguments = [*options, "--out", str(out), "--keep", "maps"]
     run.main(arguments)
@@ -128,10 +145,15 @@ def test_a_finished_run_is_not_lost_to_another(options: list[str], tmp_path: Pat
     assert contents(out) == before
 
 
-def test_more_pictures_compute_nothing(options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_more_pictures_compute_nothing(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = [*options, "--out", str(tmp_path / "run"), "--keep", "maps"]
     run.main([*arguments, "--figures", "1", "--report"])
-    assert "no report.html: the page shows spikes, and this run keeps maps alone" in capsys.readouterr().out
+    assert (
+        "no report.html: the page shows spikes, and this run keeps maps alone"
+        in capsys.readouterr().out
+    )
     for figures, says in (("0", False), ("1", False), ("2", True)):
         capsys.readouterr()
         run.main([*arguments, "--figures", figures, "--resume"])
@@ -160,11 +182,26 @@ def copy_first(out: Path, name: str) -> None:
     ("damage", "says"),
     [
         (lambda out: flip(out / PARTS / "00000016.range"), "00000016.range: damaged, its"),
-        (lambda out: (out / PARTS / "00000016.range").unlink(), "1 of 3 ranges are not finished (1)"),
-        (lambda out: (out / PARTS / "00000008.range").touch(), "00000008.range: damaged, its digest does not fit"),
-        (lambda out: (out / PARTS / "notes.txt").touch(), "notes.txt: belongs to no range of this run"),
-        (lambda out: copy_first(out, "00000008.range"), "00000008.range: belongs to no range of this run"),
-        (lambda out: copy_first(out, "00000016.range"), "00000016.range: belongs to no range of this run"),
+        (
+            lambda out: (out / PARTS / "00000016.range").unlink(),
+            "1 of 3 ranges are not finished (1)",
+        ),
+        (
+            lambda out: (out / PARTS / "00000008.range").touch(),
+            "00000008.range: damaged, its digest does not fit",
+        ),
+        (
+            lambda out: (out / PARTS / "notes.txt").touch(),
+            "notes.txt: belongs to no range of this run",
+        ),
+        (
+            lambda out: copy_first(out, "00000008.range"),
+            "00000008.range: belongs to no range of this run",
+        ),
+        (
+            lambda out: copy_first(out, "00000016.range"),
+            "00000016.range: belongs to no range of this run",
+        ),
         (lambda out: (out / PARTS / "job.json").write_text("{}"), "job.json: cannot be read"),
         (lambda out: (out / PARTS / "job.json").unlink(), "has no ranges to merge"),
     ],
@@ -187,7 +224,9 @@ def test_gaps_overlaps_and_strangers_are_refused(
         (["--samples", "39"], "there are 40 samples there, 39 here"),
     ],
 )
-def test_others_are_refused(options: list[str], copied: Path, extra: list[str], says: str, refused: Refused) -> None:
+def test_others_are_refused(
+    options: list[str], copied: Path, extra: list[str], says: str, refused: Refused
+) -> None:
     before = contents(copied)
     said = refused(run.main, *options, "--out", str(copied), "--range", "1/2", *extra)
     assert says in said and "cannot resume" in said
@@ -197,8 +236,14 @@ def test_others_are_refused(options: list[str], copied: Path, extra: list[str], 
 @pytest.mark.parametrize(
     ("extra", "says"),
     [
-        *((["--range=" + part], f"--range: got {part!r}, expected K/N") for part in ("0/2", "3/2", "1", "a/b", "1/0")),
-        *((["--range=" + part], f"--range: got {part!r}, expected K/N") for part in ("-1/2", "1/2/3", "")),
+        *(
+            (["--range=" + part], f"--range: got {part!r}, expected K/N")
+            for part in ("0/2", "3/2", "1", "a/b", "1/0")
+        ),
+        *(
+            (["--range=" + part], f"--range: got {part!r}, expected K/N")
+            for part in ("-1/2", "1/2/3", "")
+        ),
         (["--layers", "conv9"], "no layer 'conv9'; did you mean conv"),
     ],
 )
@@ -221,9 +266,22 @@ run.main(sys.argv[1:])
 
 
 def begun(options: list[str], out: Path, pause: float = 0.0) -> subprocess.Popen[str]:
-    """A process that computes all ranges, of which the first is finished; it takes `pause` seconds for each sample."""
-    command = [sys.executable, "-c", SLOW.format(pause=pause), *options, "--out", str(out), "--range", "1/1"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT)
+    """A process that computes all ranges, of which the first is finished; it takes `pause` seconds
+    for each sample.
+    """
+    command = [
+        sys.executable,
+        "-c",
+        SLOW.format(pause=pause),
+        *options,
+        "--out",
+        str(out),
+        "--range",
+        "1/1",
+    ]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT
+    )
     deadline = time.monotonic() + 60
     while not (out / PARTS / "00000000.range").exists() and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -231,7 +289,9 @@ def begun(options: list[str], out: Path, pause: float = 0.0) -> subprocess.Popen
 
 
 @pytest.mark.long
-def test_a_stopped_process_is_passed(options: list[str], alone: Path, tmp_path: Path, refused: Refused) -> None:
+def test_a_stopped_process_is_passed(
+    options: list[str], alone: Path, tmp_path: Path, refused: Refused
+) -> None:
     out = tmp_path / "run"
     stopped = begun(options, out, pause=0.05)
     try:
@@ -248,7 +308,9 @@ def test_a_stopped_process_is_passed(options: list[str], alone: Path, tmp_path: 
     assert digests(out) == digests(alone)
 
 
-def test_ranges_that_others_have_claimed_come_last(options: list[str], alone: Path, tmp_path: Path) -> None:
+def test_ranges_that_others_have_claimed_come_last(
+    options: list[str], alone: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "run"
     run.main([*options, "--out", str(out), "--range", "3/3"])
     (claim := out / PARTS / ".00000000.range.claim").touch()
@@ -265,8 +327,12 @@ def test_of_two_processes_on_one_range_the_slower_one_goes_on_from_what_is_there
 ) -> None:
     out = tmp_path / "run"
 
-    def late(job: Job, store: FolderStore, advance: Callable[[int], None], workers: int | None) -> None:
-        """Somebody else begins after this one, and has finished five samples before it wrote anything."""
+    def late(
+        job: Job, store: FolderStore, advance: Callable[[int], None], workers: int | None
+    ) -> None:
+        """Somebody else begins after this one, and has finished five samples before it wrote
+        anything.
+        """
         if len(store.missing) == 16:
             other = FolderStore(out, replace(job), range(store.missing[0], store.missing[-1] + 1))
             other.missing = other.missing[:5]
@@ -283,15 +349,23 @@ def test_of_two_processes_on_one_range_the_slower_one_goes_on_from_what_is_there
 
 
 @pytest.mark.long
-def test_merging_waits_for_others(options: list[str], alone: Path, copied: Path, refused: Refused) -> None:
+def test_merging_waits_for_others(
+    options: list[str], alone: Path, copied: Path, refused: Refused
+) -> None:
     (copied / PARTS / "00000016.range").unlink()
     process = begun(options, copied, pause=0.1)
     while not list((copied / PARTS).glob(".*.claim")) and process.poll() is None:
         time.sleep(0.01)
     before = {path.name for path in copied.iterdir()}
-    for command, words in ((merge.main, [str(copied)]), (run.main, [*options, "--out", str(copied), "--resume"])):
+    for command, words in (
+        (merge.main, [str(copied)]),
+        (run.main, [*options, "--out", str(copied), "--resume"]),
+    ):
         said = refused(command, *words)
-        assert f"another run is writing here, expected one run per directory (pid {process.pid} on " in said
+        assert (
+            f"another run is writing here, expected one run per directory (pid {process.pid} on "
+            in said
+        )
     assert {path.name for path in copied.iterdir()} == before
     assert "are finished" in process.communicate()[0]
     merge.main([str(copied)])
@@ -311,12 +385,16 @@ def test_a_part_after_merging_leaves_nothing(
     assert not (copied / PARTS).exists()
 
 
-def test_a_finished_raster_can_be_explained_in_another_way_by_parts(options: list[str], copied: Path) -> None:
+def test_a_finished_raster_can_be_explained_in_another_way_by_parts(
+    options: list[str], copied: Path
+) -> None:
     merge.main([str(copied)])
     before = digests(copied)
     run.main([*options, "--out", str(copied), "--range", "1/1", "--gamma", "0.3"])
     merge.main([str(copied)])
-    assert digests(copied)["spikes"] == before["spikes"] and digests(copied)["maps"] != before["maps"]
+    assert (
+        digests(copied)["spikes"] == before["spikes"] and digests(copied)["maps"] != before["maps"]
+    )
 
 
 @pytest.mark.long
@@ -324,17 +402,27 @@ def test_ctrl_c_says_how_many_samples_are_kept(options: list[str], tmp_path: Pat
     process = begun(options, tmp_path / "run", pause=0.02)
     process.send_signal(signal.SIGINT)
     said = process.communicate()[0]
-    assert re.fullmatch(rf"interrupted; \d\d of 40 samples are kept in {tmp_path}/run, and the same .*\n", said)
+    assert re.fullmatch(
+        rf"interrupted; \d\d of 40 samples are kept in {tmp_path}/run, and the same .*\n", said
+    )
     assert process.returncode == 130
 
 
-def test_some_layers_have_the_bits_and_maps_they_always_have(options: list[str], alone: Path, tmp_path: Path) -> None:
+def test_some_layers_have_the_bits_and_maps_they_always_have(
+    options: list[str], alone: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "run"
     run.main([*options, "--out", str(out), "--layers", "conv2"])
     with h5py.File(out / "raster.h5") as few, h5py.File(alone / "raster.h5") as every:
-        assert list(few["layers"]) == ["002_conv2", list(every["layers"])[-1]]  # the last one always
+        assert list(few["layers"]) == [
+            "002_conv2",
+            list(every["layers"])[-1],
+        ]  # the last one always
         for name in few["layers"]:
-            assert few[f"layers/{name}/digest"][:].tolist() == every[f"layers/{name}/digest"][:].tolist()
+            assert (
+                few[f"layers/{name}/digest"][:].tolist()
+                == every[f"layers/{name}/digest"][:].tolist()
+            )
     with h5py.File(out / "sam.h5") as few, h5py.File(alone / "sam.h5") as every:
         assert (few["layers/002_conv2/sum"][:] == every["layers/002_conv2/sum"][:]).all()
 
@@ -373,7 +461,9 @@ def repaint(options: list[str]) -> None:
 CHANGED = r"images\S* \S+\.bmp and \d+ more: changed since the run began; restore what it was"
 
 
-def test_pixels_that_changed_are_refused(bitmaps: list[str], tmp_path: Path, refused: Refused) -> None:
+def test_pixels_that_changed_are_refused(
+    bitmaps: list[str], tmp_path: Path, refused: Refused
+) -> None:
     shared = [*bitmaps, "--out", str(tmp_path / "run")]
     run.main([*shared, "--range", "1/2"])
     repaint(bitmaps)
@@ -393,7 +483,10 @@ def test_pixels_that_changed_are_refused(bitmaps: list[str], tmp_path: Path, ref
 
 
 def test_paths_from_one_folder_are_found_from_another(
-    options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    options: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(Path(options[3]).parent)
     run.main(

@@ -1,4 +1,6 @@
-"""Trouble in a worker, in a module of its own: a worker that imports all of a test is silent for seconds meanwhile."""
+"""Trouble in a worker, in a module of its own: a worker that imports all of a test is silent for
+seconds meanwhile.
+"""
 
 import os
 import time

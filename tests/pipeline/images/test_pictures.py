@@ -1,4 +1,6 @@
-"""What lies beside a raster for people: bounded, read back as it was, refused if it is damaged or of another raster."""
+"""What lies beside a raster for people: bounded, read back as it was, refused if it is damaged or
+of another raster.
+"""
 
 import io
 import zipfile
@@ -10,7 +12,14 @@ import torch
 from PIL import Image
 
 from spikesam.pipeline.images import pictures as module
-from spikesam.pipeline.images.pictures import NAME, Pictures, Seen, as_pictures, read_pictures, write_pictures
+from spikesam.pipeline.images.pictures import (
+    NAME,
+    Pictures,
+    Seen,
+    as_pictures,
+    read_pictures,
+    write_pictures,
+)
 from spikesam.recordings.errors import InputError
 
 DIGEST = "ab" * 32
@@ -74,7 +83,9 @@ def blank_png(side: int) -> bytes:
         ("00000__png", blank_png(3), "has another size than its picture"),
     ],
 )
-def test_what_is_damaged_is_one_line(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+def test_what_is_damaged_is_one_line(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
     write_pictures(tmp_path, DIGEST, SHOWN)
     edited(tmp_path / NAME, **{name: content})
     with pytest.raises(InputError, match=message) as refused:
@@ -116,7 +127,9 @@ def test_numbers_outside_of_0_to_1_are_stretched_image_by_image() -> None:
     assert found[..., 0].tolist() == [[[0, 128, 255]], [[0, 128, 255]]]
 
 
-@pytest.mark.parametrize("images", [np.zeros((2, 4, 5, 6)), np.zeros(3), np.zeros((0, 3, 2, 2)), [["a"]]])
+@pytest.mark.parametrize(
+    "images", [np.zeros((2, 4, 5, 6)), np.zeros(3), np.zeros((0, 3, 2, 2)), [["a"]]]
+)
 def test_what_is_no_image_is_refused(images: object) -> None:
     with pytest.raises(InputError, match=r"finish: images: got \(.*expected images \(N, C, H, W\)"):
         as_pictures(images, None, "finish: images")

@@ -19,7 +19,9 @@ def noise(width: int, height: int) -> Image.Image:
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8))
 
 
-@pytest.mark.parametrize("size", [(64, 64), (100, 64), (64, 101), (333, 217), (31, 90), (7, 5), (1, 1)])
+@pytest.mark.parametrize(
+    "size", [(64, 64), (100, 64), (64, 101), (333, 217), (31, 90), (7, 5), (1, 1)]
+)
 def test_as_torchvision_does(size):
     from torchvision import transforms as tv
 
@@ -28,7 +30,8 @@ def test_as_torchvision_does(size):
     expected = tv.Compose(steps)(noise(*size))
     got = Preprocessing(64, 64, mean, std).image(noise(*size))
     assert got.dtype == np.float32
-    # The same pixels: a grey level is 0.014, rounding 1e-6 (torch divides through a reciprocal on some machines).
+    # The same pixels: a grey level is 0.014, rounding 1e-6 (torch divides through a reciprocal on
+    # some machines).
     assert np.abs(got - expected.numpy()).max() < 1e-6
 
 
@@ -97,7 +100,9 @@ def test_sixteen_bits_keep_their_upper_half_and_floats_are_of_1_or_255(tmp_path)
     assert rgb[..., 0].tolist() == [[0, 0, 1], [127, 128, 255]]
     assert (rgb[..., 0] == rgb[..., 2]).all()
     for shades, expected in (([0, 1], [0, 255]), ([0, 7.4], [0, 7])):
-        assert np.asarray(to_rgb(Image.fromarray(np.float32([shades]))))[0, :, 0].tolist() == expected
+        assert (
+            np.asarray(to_rgb(Image.fromarray(np.float32([shades]))))[0, :, 0].tolist() == expected
+        )
 
 
 def test_exif_orientation_is_honoured(tmp_path):
@@ -155,10 +160,19 @@ def test_files_that_are_no_images(content, message, tmp_path):
             lambda: Preprocessing(64, 64, **PLAIN).image(Image.new("RGB", (1_000_000, 2))),
             "image of 1000000×2 pixels: too long a strip",
         ),
-        (lambda: Preprocessing(0, 64, (0, 0, 0), (1, 1, 1)), "height is 0, expected a whole number, at least 1"),
+        (
+            lambda: Preprocessing(0, 64, (0, 0, 0), (1, 1, 1)),
+            "height is 0, expected a whole number, at least 1",
+        ),
         (lambda: Preprocessing(64, 64, (0, 0), (1, 1, 1)), "expected three numbers each"),
-        (lambda: Preprocessing(64, 64, (0, 0, 0), (1, 0, 1)), "expected finite numbers and std > 0"),
-        (lambda: Preprocessing(64, 64, (0, float("nan"), 0), (1, 1, 1)), "expected finite numbers and std > 0"),
+        (
+            lambda: Preprocessing(64, 64, (0, 0, 0), (1, 0, 1)),
+            "expected finite numbers and std > 0",
+        ),
+        (
+            lambda: Preprocessing(64, 64, (0, float("nan"), 0), (1, 1, 1)),
+            "expected finite numbers and std > 0",
+        ),
     ],
 )
 def test_what_cannot_be_prepared(make, message):

@@ -33,12 +33,16 @@ def test_pictures_and_images_are_the_same_pixels(tmp_path: Path) -> None:
     assert np.array_equal(subject.image, pixels / np.float32(255))
 
 
-def test_every_image_is_read_once_in_the_order_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_image_is_read_once_in_the_order_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dataset = open_dataset("cluttered-digits", "val", size=5)
     read: list[int] = []
     original = type(dataset).__getitem__
     monkeypatch.setattr(
-        type(dataset), "__getitem__", lambda self, position: read.append(position) or original(self, position)
+        type(dataset),
+        "__getitem__",
+        lambda self, position: read.append(position) or original(self, position),
     )
     seen: list[int] = []
     prepare = Preprocessing(80, 80, PREPARE.mean, PREPARE.std)
@@ -59,7 +63,9 @@ def test_a_box_stands_for_a_mask_that_is_not_known(tmp_path: Path) -> None:
             return replace(item, box=(0, 0, 4, 8))
 
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
-    samples = read_samples(Boxed("images", [tmp_path / "a.png"]), PREPARE)  # half as large: columns 0 and 1
+    samples = read_samples(
+        Boxed("images", [tmp_path / "a.png"]), PREPARE
+    )  # half as large: columns 0 and 1
     assert samples.boxes == ((0, 0, 2, 4),)
     assert samples.masks[0].sum(axis=0).tolist() == [4, 4, 0, 0]
 
@@ -79,20 +85,29 @@ def test_of_several_broken_images_the_first_is_named(tmp_path: Path) -> None:
 def test_parts_are_those_of_the_whole(source: str) -> None:
     chosen = open_dataset(source, "val", size=10).chosen([4, 0, 3])
     prepare = EventBinning(32, 32, 4, 75_000) if source == "saccade-digits" else PREPARE
-    whole, *parts = [read_samples(chosen, prepare, positions) for positions in (None, range(2), range(2, 3))]
+    whole, *parts = [
+        read_samples(chosen, prepare, positions) for positions in (None, range(2), range(2, 3))
+    ]
     assert len(whole) == 3
     for positions, read in zip((range(2), range(2, 3)), parts, strict=True):
         for part in (read, whole.part(positions)):
             assert part.names == chosen.names[positions.start : positions.stop]
-            assert part.table.index.tolist() == chosen.table.index[positions.start : positions.stop].tolist()
+            assert (
+                part.table.index.tolist()
+                == chosen.table.index[positions.start : positions.stop].tolist()
+            )
             for name in part.by_sample[3:]:
-                for given, expected in zip(getattr(part, name), getattr(whole, name)[positions.start :], strict=False):
+                for given, expected in zip(
+                    getattr(part, name), getattr(whole, name)[positions.start :], strict=False
+                ):
                     np.testing.assert_array_equal(given, expected)
 
 
 def test_choosing_is_part_of_choosing_samples() -> None:
     checkpoint = load_checkpoint("cluttered-digits", "snn")
-    chosen, samples = (make("cluttered-digits", checkpoint, 3, seed=1) for make in (choose, choose_samples))
+    chosen, samples = (
+        make("cluttered-digits", checkpoint, 3, seed=1) for make in (choose, choose_samples)
+    )
     assert chosen.table.index.tolist() == samples.table.index.tolist()
     assert chosen.names == samples.names
     assert len(chosen) == len(samples) == 3

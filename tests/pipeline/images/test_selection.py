@@ -92,15 +92,26 @@ def folders(path: Path, **counts: int) -> Path:
 
 
 def test_each_folder_is_matched_by_identifier_or_name(tmp_path):
-    counts = {"N01443537": 1, "goldfish": 2, "Egyptian cat": 3, "egyptian_Cat": 1, "Pizza": 4, "yak": 5, "zebra": 1}
+    counts = {
+        "N01443537": 1,
+        "goldfish": 2,
+        "Egyptian cat": 3,
+        "egyptian_Cat": 1,
+        "Pizza": 4,
+        "yak": 5,
+        "zebra": 1,
+    }
     data = known_classes(open_dataset(str(folders(tmp_path, **counts)), "val"), CLASSES, NAMES)
     labels = [(item.name.split("/")[0], item.label) for item in data]
     expected = {"Egyptian cat": 1, "N01443537": 0, "Pizza": 2, "egyptian_Cat": 1, "goldfish": 0}
-    assert labels == [(name, label) for name, label in expected.items() for _ in range(counts[name])]
+    assert labels == [
+        (name, label) for name, label in expected.items() for _ in range(counts[name])
+    ]
     assert data.labels == tuple(label for _, label in labels)
     assert (data.skipped, len(data)) == (6, 11)
     assert (data.classes, data.class_names) == (CLASSES, NAMES)
-    # Poisson spikes depend on an image's index in the whole set: 3 + 1 + 4 + 1 + 2 images, then yaks and zebras.
+    # Poisson spikes depend on an image's index in the whole set: 3 + 1 + 4 + 1 + 2 images, then
+    # yaks and zebras.
     assert [item.index for item in data] == list(range(11))
 
 
@@ -110,18 +121,27 @@ CRANES = ("n02012849", "n03126707", "n01443537"), ("crane", "crane, hoist", "gol
 @pytest.mark.parametrize(
     ("counts", "known", "labels"),
     [
-        ({"crane": 1}, (("bird", "crane"), ("crane", "machine")), (1,)),  # an identifier goes before a name
+        (
+            {"crane": 1},
+            (("bird", "crane"), ("crane", "machine")),
+            (1,),
+        ),  # an identifier goes before a name
         ({"n02012849": 1, "n03126707": 2, "goldfish": 1}, CRANES, (2, 0, 1, 1)),
         ({"Crane": 1, "crane": 2}, (("Crane", "crane"), ("Crane", "crane")), (0, 1, 1)),
     ],
 )
 def test_identifiers_and_case_tell_classes_of_one_name_apart(tmp_path, counts, known, labels):
-    assert known_classes(open_dataset(str(folders(tmp_path, **counts)), "val"), *known).labels == labels
+    assert (
+        known_classes(open_dataset(str(folders(tmp_path, **counts)), "val"), *known).labels
+        == labels
+    )
 
 
 def test_a_name_of_two_classes_is_refused(tmp_path):
     data = open_dataset(str(folders(tmp_path / "known", Crane=1, goldfish=1)), "val")
-    with pytest.raises(InputError, match=r"class 'Crane' could be each of .* 0 \(n02012849\) and 1 \(n03126707\)"):
+    with pytest.raises(
+        InputError, match=r"class 'Crane' could be each of .* 0 \(n02012849\) and 1 \(n03126707\)"
+    ):
         known_classes(data, *CRANES)
     data = open_dataset(str(folders(tmp_path / "data", n02012849=1, n03126707=2)), "val")
     data.class_names = ("crane", "crane")
@@ -136,7 +156,9 @@ def test_unknown_classes_are_refused_with_the_command_that_takes_them(tmp_path):
     with pytest.raises(InputError) as error:
         known_classes(open_dataset(str(path), "val"), CLASSES, NAMES)
     assert message(error.value).removeprefix("error: ").partition(": ")[2] == (
-        "its classes (yak, zebra) are none that the checkpoint knows (goldfish, Egyptian cat, pizza); "
-        "give other data (--data), or another checkpoint (--checkpoint), or run the images without their labels: "
+        "its classes (yak, zebra) are none that the checkpoint knows (goldfish, Egyptian cat, "
+        "pizza); "
+        "give other data (--data), or another checkpoint (--checkpoint), or run the images without "
+        "their labels: "
         f"spikesam run --data '{path}'/*/*"
     )

@@ -39,7 +39,9 @@ def by_step(step: Callable[[Any, Tensor], Tensor]) -> Callable[[Any, Tensor], Te
 
 def fires(threshold: float = 0.3, beta: Any = 0.8, **options: Any) -> nn.Module:
     """Leaky neurons of snnTorch that keep their membranes."""
-    made: nn.Module = pytest.importorskip("snntorch").Leaky(beta, threshold=threshold, init_hidden=True, **options)
+    made: nn.Module = pytest.importorskip("snntorch").Leaky(
+        beta, threshold=threshold, init_hidden=True, **options
+    )
     return made
 
 
@@ -50,9 +52,15 @@ def imported(model: nn.Module, example: Tensor, **about: Any) -> Network:
     return network
 
 
-def assert_same_bits(model: nn.Module, network: Any, example: Tensor, *more: str, **options: Any) -> Any:
-    """On event, torch and more backends float32 fires the model's bits and answers, and integers the same ones."""
-    compared = spikesam.compare(model, network, example, backends=("event", "torch", *more), **options)
+def assert_same_bits(
+    model: nn.Module, network: Any, example: Tensor, *more: str, **options: Any
+) -> Any:
+    """On event, torch and more backends float32 fires the model's bits and answers, and integers
+    the same ones.
+    """
+    compared = spikesam.compare(
+        model, network, example, backends=("event", "torch", *more), **options
+    )
     own = compared.runs["precision"] == "float32"
     assert (compared.runs["differ"][own] == 0).all() and own.sum() == 2 + len(more)
     assert compared.runs["digest"][~own].nunique() == 1
@@ -71,7 +79,9 @@ def loud(model: nn.Module, factor: float = 3.0) -> nn.Module:
 
 
 def normalised(model: nn.Module, least: float = -0.5) -> nn.Module:
-    """With constants of normalisation that are not the initial ones; some gains are negative where `least` is."""
+    """With constants of normalisation that are not the initial ones; some gains are negative where
+    `least` is.
+    """
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.running_mean.uniform_(-0.2, 0.2)
@@ -118,8 +128,13 @@ def hand_written(steps: int | None = None) -> nn.Module:
         return torch.stack(fired, dim=0), torch.stack(membranes, dim=0)
 
     first = {"conv1": nn.Conv2d(1, 4, 5), "lif1": snn.Leaky(beta=0.9)}
-    second = {"conv2": nn.Conv2d(4, 6, 5), "lif2": snn.Leaky(beta=torch.rand(6, 1, 1), threshold=0.8)}
-    return loud(Written(forward, **first, **second, fc1=nn.Linear(6 * 4 * 4, 10), lif3=snn.Leaky(beta=0.5)))
+    second = {
+        "conv2": nn.Conv2d(4, 6, 5),
+        "lif2": snn.Leaky(beta=torch.rand(6, 1, 1), threshold=0.8),
+    }
+    return loud(
+        Written(forward, **first, **second, fc1=nn.Linear(6 * 4 * 4, 10), lif3=snn.Leaky(beta=0.5))
+    )
 
 
 def snntorch_synaptic() -> Made:
@@ -170,8 +185,12 @@ def residual() -> nn.Module:
         x = m.stem(x)
         return m.fc(m.relu(m.conv(x) + x).mean((2, 3)))
 
-    stem = nn.Sequential(nn.Conv2d(2, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(), nn.MaxPool2d(2))
-    return Written(forward, stem=stem, conv=nn.Conv2d(6, 6, 3, padding=1), relu=nn.ReLU(), fc=nn.Linear(6, 4))
+    stem = nn.Sequential(
+        nn.Conv2d(2, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(), nn.MaxPool2d(2)
+    )
+    return Written(
+        forward, stem=stem, conv=nn.Conv2d(6, 6, 3, padding=1), relu=nn.ReLU(), fc=nn.Linear(6, 4)
+    )
 
 
 def spikingjelly_converted(recipe: str, **options: Any) -> Made:
@@ -245,7 +264,9 @@ def norse_sequences() -> Made:
     norse = pytest.importorskip("norse.torch")
     reset = pytest.importorskip("norse.torch.functional.reset").reset_subtract
     threshold = torch.as_tensor(0.2)
-    box = norse.LIFBoxParameters(tau_mem_inv=torch.as_tensor(300.0), v_th=threshold, reset_method=reset)
+    box = norse.LIFBoxParameters(
+        tau_mem_inv=torch.as_tensor(300.0), v_th=threshold, reset_method=reset
+    )
     model = Written(
         lambda m, x: m.lif(m.fc(m.box(m.conv(x))[0].flatten(2))),
         conv=norse.Lift(nn.Conv2d(1, 4, 3)),
@@ -257,8 +278,13 @@ def norse_sequences() -> Made:
 
 
 def sinabs_squeezed(**squeezed: int) -> Made:
-    """Sum pooling, batches beside steps on one axis, and membranes that are held, as by sinabs' own from_model."""
-    layers, activation = pytest.importorskip("sinabs.layers"), pytest.importorskip("sinabs.activation")
+    """Sum pooling, batches beside steps on one axis, and membranes that are held, as by sinabs' own
+    from_model.
+    """
+    layers, activation = (
+        pytest.importorskip("sinabs.layers"),
+        pytest.importorskip("sinabs.activation"),
+    )
 
     def neurons() -> nn.Module:
         return layers.IAFSqueeze(**squeezed, spike_fn=activation.SingleSpike, min_v_mem=-1.0)
@@ -279,11 +305,16 @@ def sinabs_squeezed(**squeezed: int) -> Made:
 
 def sinabs_leaky() -> Made:
     """Synaptic currents, normalised input, and a leaky integrator on (B, T, N)."""
-    layers, activation = pytest.importorskip("sinabs.layers"), pytest.importorskip("sinabs.activation")
+    layers, activation = (
+        pytest.importorskip("sinabs.layers"),
+        pytest.importorskip("sinabs.activation"),
+    )
     threshold = torch.tensor(0.1)
     model = nn.Sequential(
         nn.Linear(20, 30),
-        layers.LIF(tau_mem=10.0, tau_syn=3.0, spike_threshold=threshold, spike_fn=activation.SingleSpike),
+        layers.LIF(
+            tau_mem=10.0, tau_syn=3.0, spike_threshold=threshold, spike_fn=activation.SingleSpike
+        ),
         nn.Linear(30, 20),
         layers.LIF(
             tau_mem=5.0,
@@ -321,7 +352,9 @@ BY_CHANNEL = {"channel_wise": True, "half_threshold": True, "pre_spike_maxpool":
 def braille(shared: Path, kind: str, reset: str) -> nn.Module:
     """The NIR paper's network for Braille letters, in snnTorch, (T, B, 12) -> (T, B, 7)."""
     snn = pytest.importorskip("snntorch")
-    weights = torch.load(shared / "data/networks/braille" / f"model_noDelay_{kind}.pt", map_location="cpu")
+    weights = torch.load(
+        shared / "data/networks/braille" / f"model_noDelay_{kind}.pt", map_location="cpu"
+    )
 
     def forward(m: Any, x: Tensor) -> Tensor:
         fired, *hidden = m.lif1.reset_mem()
@@ -348,7 +381,10 @@ def braille(shared: Path, kind: str, reset: str) -> nn.Module:
 MODELS: dict[str, Callable[[], Made]] = {
     "snntorch_tutorial": snntorch_tutorial,
     "snntorch_loop": lambda: (hand_written(), spikes(8, 3, 1, 28, 28)),
-    "snntorch_loop_on_an_image": lambda: (hand_written(steps=8), torch.rand(3, 1, 28, 28) * 2 - 0.5),
+    "snntorch_loop_on_an_image": lambda: (
+        hand_written(steps=8),
+        torch.rand(3, 1, 28, 28) * 2 - 0.5,
+    ),
     "snntorch_synaptic": snntorch_synaptic,
     "spikingjelly_steps_hard": lambda: spikingjelly("s", 0.0),
     "spikingjelly_sequence_hard": lambda: spikingjelly("m", 0.0),
@@ -357,8 +393,12 @@ MODELS: dict[str, Callable[[], Made]] = {
     "spikingjelly_current_based": lambda: spikingjelly("s", 0.0, "CUBALIFNode"),
     "spikingjelly_on_an_image": spikingjelly_on_an_image,
     "spikingjelly_converted": lambda: spikingjelly_converted("RateCodingRecipe", mode="99.9%"),
-    "spikingjelly_converted_by_channel": lambda: spikingjelly_converted("RateCodingRecipe", **BY_CHANNEL),
-    "spikingjelly_converted_balanced": lambda: spikingjelly_converted("LocalThresholdBalancingRecipe"),
+    "spikingjelly_converted_by_channel": lambda: spikingjelly_converted(
+        "RateCodingRecipe", **BY_CHANNEL
+    ),
+    "spikingjelly_converted_balanced": lambda: spikingjelly_converted(
+        "LocalThresholdBalancingRecipe"
+    ),
     "norse_cells": norse_cells,
     "norse_sequences": norse_sequences,
     "sinabs_squeezed": lambda: sinabs_squeezed(batch_size=3),

@@ -36,7 +36,9 @@ def check_that_backends_agree(network: Network) -> None:
     """In fixed point, on random spikes."""
     torch.manual_seed(0)
     given = spikes(network.timesteps, 2, *network.input_shape, density=0.4)
-    digests = {spikesam.simulate(network, given, backend=each).raster_digest for each in ("event", "torch")}
+    digests = {
+        spikesam.simulate(network, given, backend=each).raster_digest for each in ("event", "torch")
+    }
     assert len(digests) == 1
 
 
@@ -51,20 +53,48 @@ BETWEEN: dict[str, Callable[[], list[nn.Module]]] = {
     "paddings that differ": lambda: [conv(2, 4, (3, 5), padding=(0, 2))],
     "same padding, uneven": lambda: [conv(2, 4, (2, 4), padding="same")],
     "valid padding": lambda: [conv(2, 4, 2, padding="valid", bias=False)],
-    "batch normalisation": lambda: [conv(2, 4, 3), nn.Dropout2d(), nn.BatchNorm2d(4), nn.Identity()],
+    "batch normalisation": lambda: [
+        conv(2, 4, 3),
+        nn.Dropout2d(),
+        nn.BatchNorm2d(4),
+        nn.Identity(),
+    ],
     "normalisation without a shift": lambda: [conv(2, 4, 3), *snn.BatchNormTT2d(4, 1)],
     "normalisation without constants": lambda: [conv(2, 4, 3), nn.BatchNorm2d(4, affine=False)],
     "maximum behind a negative gain": lambda: [conv(2, 6, 3), nn.BatchNorm2d(6), nn.MaxPool2d(2)],
-    "maximum in front of a negative gain": lambda: [conv(2, 6, 3), nn.MaxPool2d(2), nn.BatchNorm2d(6)],
+    "maximum in front of a negative gain": lambda: [
+        conv(2, 6, 3),
+        nn.MaxPool2d(2),
+        nn.BatchNorm2d(6),
+    ],
     "maximum that leaves a row over": lambda: [conv(2, 4, 2, stride=1), nn.MaxPool2d(3)],
     "maximum of maxima": lambda: [conv(2, 4, 1), nn.MaxPool2d(2), nn.MaxPool2d(2)],
-    "maximum of overlapping maxima": lambda: [conv(2, 4, 1), nn.MaxPool2d(3, 2, 1), nn.MaxPool2d(2, 1)],
-    "the mean of a maximum": lambda: [conv(2, 4, 3), nn.MaxPool2d(2), written(lambda x: x.flatten(2).mean(-1) / 9)],
-    "overlapping maximum behind a negative gain": lambda: [conv(2, 6, 3), nn.BatchNorm2d(6), nn.MaxPool2d(3, 2, 1)],
-    "overlapping maximum before a negative gain": lambda: [conv(2, 6, 3), nn.MaxPool2d(3, 2, 1), nn.BatchNorm2d(6)],
+    "maximum of overlapping maxima": lambda: [
+        conv(2, 4, 1),
+        nn.MaxPool2d(3, 2, 1),
+        nn.MaxPool2d(2, 1),
+    ],
+    "the mean of a maximum": lambda: [
+        conv(2, 4, 3),
+        nn.MaxPool2d(2),
+        written(lambda x: x.flatten(2).mean(-1) / 9),
+    ],
+    "overlapping maximum behind a negative gain": lambda: [
+        conv(2, 6, 3),
+        nn.BatchNorm2d(6),
+        nn.MaxPool2d(3, 2, 1),
+    ],
+    "overlapping maximum before a negative gain": lambda: [
+        conv(2, 6, 3),
+        nn.MaxPool2d(3, 2, 1),
+        nn.BatchNorm2d(6),
+    ],
     "maximum with gaps": lambda: [conv(2, 4, 2), nn.MaxPool2d((1, 2), (2, 3))],
     "maximum of single currents": lambda: [conv(2, 4, 2), nn.MaxPool2d(1, 2)],
-    "ceiling where nothing is left": lambda: [conv(2, 4, 2), nn.MaxPool2d((3, 2), 2, ceil_mode=True)],
+    "ceiling where nothing is left": lambda: [
+        conv(2, 4, 2),
+        nn.MaxPool2d((3, 2), 2, ceil_mode=True),
+    ],
     "voltage scalers": lambda: [scaler(0.5), conv(2, 4, 3), scaler([1.0, 2.0, 0.5, 3.0])],
     "voltage scalers in front": lambda: [scaler([0.5, 2.0]), conv(2, 4, 3)],
     "pooling of single neurons": lambda: [
@@ -73,38 +103,78 @@ BETWEEN: dict[str, Callable[[], list[nn.Module]]] = {
         nn.AvgPool2d(1),
         conv(2, 4, 2),
     ],
-    "more zeros on one side": lambda: [nn.ConstantPad2d((1, 0, 2, 1), 0.0), conv(2, 4, 3, stride=2)],
+    "more zeros on one side": lambda: [
+        nn.ConstantPad2d((1, 0, 2, 1), 0.0),
+        conv(2, 4, 3, stride=2),
+    ],
     "zeros in front of averages": lambda: [nn.ZeroPad2d(1), nn.AvgPool2d(2), conv(2, 4, 3)],
-    "an adaptive maximum of currents": lambda: [conv(2, 4, 3, padding=1), nn.AdaptiveMaxPool2d((4, 3))],
+    "an adaptive maximum of currents": lambda: [
+        conv(2, 4, 3, padding=1),
+        nn.AdaptiveMaxPool2d((4, 3)),
+    ],
     "no weights": lambda: [nn.Identity()],
     "a transposed convolution": lambda: [nn.ConvTranspose2d(2, 4, 3, padding=1), nn.BatchNorm2d(4)],
-    "one in groups": lambda: [nn.ConvTranspose2d(2, 4, (3, 2), groups=2, dilation=(1, 3), output_padding=(0, 1))],
+    "one in groups": lambda: [
+        nn.ConvTranspose2d(2, 4, (3, 2), groups=2, dilation=(1, 3), output_padding=(0, 1))
+    ],
 }
 
 
 @pytest.mark.parametrize("name", BETWEEN)
 def test_what_stands_between_neurons(name: str) -> None:
-    network = imported(conv(2, 2, 3, padding=1), fires(0.1), *BETWEEN[name](), fires(0.1), nn.Flatten())
+    network = imported(
+        conv(2, 2, 3, padding=1), fires(0.1), *BETWEEN[name](), fires(0.1), nn.Flatten()
+    )
     assert len(network.layers) == 2
     check_that_backends_agree(network)
 
 
 BORDERS: dict[str, Callable[[], list[nn.Module]]] = {
-    "stride, groups and dilation": lambda: [nn.BatchNorm2d(2), conv(2, 4, 3, 2, 2, dilation=2, groups=2)],
-    "behind maximum pooling": lambda: [nn.MaxPool2d((2, 3)), nn.BatchNorm2d(2), conv(2, 4, (3, 2), padding="same")],
-    "between averages": lambda: [nn.BatchNorm2d(2), nn.AvgPool2d((2, 1)), conv(2, 4, 3, padding=1), nn.AvgPool2d(2)],
-    "in front of zeros around": lambda: [nn.BatchNorm2d(2), nn.ZeroPad2d((0, 2, 1, 0)), conv(2, 4, 3)],
-    "behind repeated spikes": lambda: [nn.BatchNorm2d(2), nn.Upsample(scale_factor=2), conv(2, 4, 3, padding=1)],
-    "between convolutions": lambda: [conv(2, 5, 1), nn.BatchNorm2d(5), conv(5, 4, 3, padding=1), conv(4, 3, 2)],
+    "stride, groups and dilation": lambda: [
+        nn.BatchNorm2d(2),
+        conv(2, 4, 3, 2, 2, dilation=2, groups=2),
+    ],
+    "behind maximum pooling": lambda: [
+        nn.MaxPool2d((2, 3)),
+        nn.BatchNorm2d(2),
+        conv(2, 4, (3, 2), padding="same"),
+    ],
+    "between averages": lambda: [
+        nn.BatchNorm2d(2),
+        nn.AvgPool2d((2, 1)),
+        conv(2, 4, 3, padding=1),
+        nn.AvgPool2d(2),
+    ],
+    "in front of zeros around": lambda: [
+        nn.BatchNorm2d(2),
+        nn.ZeroPad2d((0, 2, 1, 0)),
+        conv(2, 4, 3),
+    ],
+    "behind repeated spikes": lambda: [
+        nn.BatchNorm2d(2),
+        nn.Upsample(scale_factor=2),
+        conv(2, 4, 3, padding=1),
+    ],
+    "between convolutions": lambda: [
+        conv(2, 5, 1),
+        nn.BatchNorm2d(5),
+        conv(5, 4, 3, padding=1),
+        conv(4, 3, 2),
+    ],
 }
 
 
 @pytest.mark.parametrize("name", BORDERS)
 def test_a_bias_in_front_of_a_border_is_a_layer(name: str) -> None:
-    network = imported(conv(2, 2, 3, padding=1), fires(0.1), *BORDERS[name](), fires(0.1), nn.Flatten())
+    network = imported(
+        conv(2, 2, 3, padding=1), fires(0.1), *BORDERS[name](), fires(0.1), nn.Flatten()
+    )
     first, bias, last = network.layers
     assert bias.name == f"{last.name}_bias" and network.timesteps == 9 + 2
-    assert [source.layer for each in network.layers[2].inputs for source in each.sources] == [first.name, bias.name]
+    assert [source.layer for each in network.layers[2].inputs for source in each.sources] == [
+        first.name,
+        bias.name,
+    ]
     fired = spikesam.simulate(network, spikes(11, 2, 2, 8, 9))[bias.name][:]
     assert fired[1:-1].all() and not fired[[0, -1]].any()
     check_that_backends_agree(network)
@@ -112,14 +182,28 @@ def test_a_bias_in_front_of_a_border_is_a_layer(name: str) -> None:
 
 def test_a_bias_in_front_of_a_border_by_hand() -> None:
     """A shift of 0.5 and a kernel of 1×3 ones on a row of three zeros: 1, 1.5 and 1."""
-    model = nn.Sequential(nn.BatchNorm2d(1, eps=0), nn.Conv2d(1, 1, (1, 3), padding=(0, 1), bias=False), fires(1.25))
+    model = nn.Sequential(
+        nn.BatchNorm2d(1, eps=0), nn.Conv2d(1, 1, (1, 3), padding=(0, 1), bias=False), fires(1.25)
+    )
     model[0].bias.data.fill_(0.5)
     model[1].weight.data.fill_(1.0)
-    network = spikesam.from_torch(model.eval(), torch.tensor([1.0, 0, 0]).view(1, 1, 1, 3), timesteps=1)
+    network = spikesam.from_torch(
+        model.eval(), torch.tensor([1.0, 0, 0]).view(1, 1, 1, 3), timesteps=1
+    )
     assert network.shapes == ((1, 1, 3), (1, 1, 3), (1, 1, 3))
-    raster = spikesam.simulate(network, np.zeros((3, 1, 1, 1, 3), np.bool_), backend="torch", precision="float32")
-    assert raster["leaky_2_bias"][0].reshape(3, 3).tolist() == [[False] * 3, [True] * 3, [False] * 3]
-    assert raster["leaky_2"][0].reshape(3, 3).tolist() == [[False] * 3, [False] * 3, [False, True, False]]
+    raster = spikesam.simulate(
+        network, np.zeros((3, 1, 1, 1, 3), np.bool_), backend="torch", precision="float32"
+    )
+    assert raster["leaky_2_bias"][0].reshape(3, 3).tolist() == [
+        [False] * 3,
+        [True] * 3,
+        [False] * 3,
+    ]
+    assert raster["leaky_2"][0].reshape(3, 3).tolist() == [
+        [False] * 3,
+        [False] * 3,
+        [False, True, False],
+    ]
 
 
 class Standardised(nn.Conv2d):
@@ -128,7 +212,9 @@ class Standardised(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
         weight = weight / weight.flatten(1).std(1).view(-1, 1, 1, 1)
-        return nn.functional.conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+        return nn.functional.conv2d(
+            x, weight, self.bias, self.stride, self.padding, self.dilation, self.groups
+        )
 
 
 def halved(module: nn.Module) -> nn.Module:
@@ -149,27 +235,42 @@ COMPUTED: dict[str, Callable[[], nn.Module]] = {
     "the older spectral_norm": lambda: nn.utils.spectral_norm(conv(2, 4, 3, padding=1)),
     "a standardisation": lambda: Standardised(2, 4, 3, padding=1, groups=2),
     "SpikingJelly's standardisation": lambda: Jelly("layer").WSConv2d(2, 4, 3, padding=1),
-    "SpikingJelly's dense standardisation": lambda: nn.Sequential(nn.Flatten(), Jelly("layer").WSLinear(2 * 8 * 9, 6)),
+    "SpikingJelly's dense standardisation": lambda: nn.Sequential(
+        nn.Flatten(), Jelly("layer").WSLinear(2 * 8 * 9, 6)
+    ),
 }
 
 
 @pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated")
 @pytest.mark.parametrize("name", COMPUTED)
 def test_weights_are_those_at_inference(name: str) -> None:
-    network = imported(conv(2, 2, 3, padding=1), fires(0.1), COMPUTED[name](), fires(0.1), nn.Flatten())
+    network = imported(
+        conv(2, 2, 3, padding=1), fires(0.1), COMPUTED[name](), fires(0.1), nn.Flatten()
+    )
     check_that_backends_agree(network)
 
 
 ROWS: dict[str, Callable[[], list[nn.Module]]] = {
     "stride, padding, dilation": lambda: [nn.Conv1d(4, 5, 3, stride=2, padding=2, dilation=2)],
-    "groups and same padding": lambda: [nn.Conv1d(4, 6, 4, padding="same", groups=2), nn.BatchNorm1d(6)],
+    "groups and same padding": lambda: [
+        nn.Conv1d(4, 6, 4, padding="same", groups=2),
+        nn.BatchNorm1d(6),
+    ],
     "zeros around": lambda: [nn.ConstantPad1d((2, 1), 0.0), nn.Conv1d(4, 5, 3)],
     "zeros around zeros": lambda: [nn.ConstantPad1d(1, 0.0), nn.Conv1d(4, 5, 3, padding=2)],
     "maximum of currents": lambda: [nn.Conv1d(4, 5, 3), nn.BatchNorm1d(5), nn.MaxPool1d(2)],
-    "overlapping maximum of currents": lambda: [nn.Conv1d(4, 5, 3), nn.BatchNorm1d(5), nn.MaxPool1d(3, 2, 1)],
+    "overlapping maximum of currents": lambda: [
+        nn.Conv1d(4, 5, 3),
+        nn.BatchNorm1d(5),
+        nn.MaxPool1d(3, 2, 1),
+    ],
     "maximum of spikes": lambda: [nn.MaxPool1d(2), nn.Conv1d(4, 5, 3, padding=1)],
     "averages": lambda: [nn.AvgPool1d(2), nn.Conv1d(4, 5, 3), nn.AvgPool1d(3, 1)],
-    "adaptive averages": lambda: [nn.AdaptiveAvgPool1d(6), nn.Conv1d(4, 5, 3), nn.AdaptiveAvgPool1d(2)],
+    "adaptive averages": lambda: [
+        nn.AdaptiveAvgPool1d(6),
+        nn.Conv1d(4, 5, 3),
+        nn.AdaptiveAvgPool1d(2),
+    ],
 }
 
 
@@ -191,7 +292,10 @@ SPIKES: dict[str, tuple[list[nn.Module], tuple[Sides, str]]] = {
     "maximum of maxima": ([nn.MaxPool2d(2), nn.Dropout(), nn.MaxPool2d(2)], (4, "max")),
     "adaptive maximum": ([nn.AdaptiveMaxPool2d((4, 2))], ((2, 4), "max")),
     "maximum of rows": ([nn.MaxPool2d((2, 1)), nn.MaxPool2d((1, 4))], ((2, 4), "max")),
-    "average of columns": ([nn.AvgPool2d((1, 2)), nn.AdaptiveAvgPool2d((2, 1))], ((4, 8), "average")),
+    "average of columns": (
+        [nn.AvgPool2d((1, 2)), nn.AdaptiveAvgPool2d((2, 1))],
+        ((4, 8), "average"),
+    ),
     "the whole map": ([nn.AdaptiveAvgPool2d(1)], (8, "average")),
 }
 
@@ -211,7 +315,9 @@ def test_pooling_of_spikes(name: str) -> None:
 
 @pytest.mark.parametrize(("pooling", "windows"), [((2,), (2, None, 0)), ((3, 2, 1), (3, 2, 1))])
 def test_the_numbers_of_a_layer_by_hand(pooling: tuple[int, ...], windows: tuple[Any, ...]) -> None:
-    model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2, eps=0), nn.MaxPool2d(*pooling), fires(2.0, 0.5))
+    model = nn.Sequential(
+        nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2, eps=0), nn.MaxPool2d(*pooling), fires(2.0, 0.5)
+    )
     model[0].weight.data = torch.tensor([1.0, -3.0]).view(2, 1, 1, 1)
     model[0].bias.data = torch.tensor([10.0, 20.0])
     model[1].running_var.data = torch.tensor([4.0, 0.25])
@@ -219,21 +325,32 @@ def test_the_numbers_of_a_layer_by_hand(pooling: tuple[int, ...], windows: tuple
     model[1].weight.data = torch.tensor([6.0, -1.0])
     model[1].bias.data = torch.tensor([-5.0, 40.0])
     (layer,) = spikesam.from_torch(model.eval(), torch.ones(1, 1, 4, 4), timesteps=3).layers
-    # 6/√4 · (w + 10 - 1) - 5 = 3 w + 22; -1/√0.25 · (w + 20 - 2) + 40 = -2 w + 4, whose weight changes its sign
+    # 6/√4 · (w + 10 - 1) - 5 = 3 w + 22; -1/√0.25 · (w + 20 - 2) + 40 = -2 w + 4, whose weight
+    # changes its sign
     assert isinstance(layer.neuron, LIF)
     assert layer.inputs[0].weight.ravel().tolist() == [1, 3]
     assert layer.inputs[0].gain.tolist() == [[3, 2]]
     assert layer.neuron.bias.tolist() == [[22, 4]]
-    assert (layer.inputs[0].current_pool, layer.inputs[0].current_stride, layer.inputs[0].current_padding) == windows
+    assert (
+        layer.inputs[0].current_pool,
+        layer.inputs[0].current_stride,
+        layer.inputs[0].current_padding,
+    ) == windows
     assert (layer.neuron.leak, layer.neuron.threshold) == (0.5, 2)
 
 
 @pytest.mark.parametrize("backend", ["event", "torch", "lava"])
 @pytest.mark.parametrize("precision", ["fixed", "float32"])
 def test_no_layer_fires_when_the_model_does_not(backend: str, precision: str) -> None:
-    """Membranes, biases and a constant image would go on driving early layers while late ones still work."""
+    """Membranes, biases and a constant image would go on driving early layers while late ones still
+    work.
+    """
     torch.manual_seed(0)
-    model = loud(nn.Sequential(nn.Flatten(), *(part for _ in range(3) for part in (nn.Linear(20, 20), fires()))))
+    model = loud(
+        nn.Sequential(
+            nn.Flatten(), *(part for _ in range(3) for part in (nn.Linear(20, 20), fires()))
+        )
+    )
     for part in model[1::2]:
         part.bias.data.abs_().add_(0.5)
     images = torch.randint(128, (3, 20, 1, 1)) / 127
@@ -249,11 +366,19 @@ def test_no_layer_fires_when_the_model_does_not(backend: str, precision: str) ->
 def test_an_image_is_a_constant_current_of_twice_the_weights_in_its_range() -> None:
     torch.manual_seed(0)
     model = loud(nn.Sequential(nn.Conv2d(1, 3, 3), fires()))
-    for image, most in ((torch.rand(2, 1, 6, 6), 1), (2.64 * torch.rand(2, 1, 6, 6).round(), np.float32(2.64))):
+    for image, most in (
+        (torch.rand(2, 1, 6, 6), 1),
+        (2.64 * torch.rand(2, 1, 6, 6).round(), np.float32(2.64)),
+    ):
         network = spikesam.from_torch(model, image, timesteps=5)
         assert (network.encoder, network.input_range) == ("constant-current", most)
-        assert np.array_equal(network.layers[0].inputs[0].weight, 2 * model[0].weight.detach().numpy())
-    with pytest.raises(spikesam.NetworkError, match="example: holds 3, expected numbers in ±2.64, which the network"):
+        assert np.array_equal(
+            network.layers[0].inputs[0].weight, 2 * model[0].weight.detach().numpy()
+        )
+    with pytest.raises(
+        spikesam.NetworkError,
+        match="example: holds 3, expected numbers in ±2.64, which the network",
+    ):
         spikesam.compare(model, network, torch.full((2, 1, 6, 6), 3.0))
 
 
@@ -295,7 +420,8 @@ def test_snntorchs_constants_may_differ_by_channel() -> None:
 def test_snntorchs_resets() -> None:
     assert lif(fires(1.0, 0.5, reset_mechanism="zero")).reset == "zero"
     assert lif(fires(1.0, 0.5, reset_mechanism="none")).reset_by == 0
-    # θ goes at once, before the leak. It would go twice from a membrane above 2θ, which none reaches here.
+    # θ goes at once, before the leak. It would go twice from a membrane above 2θ, which none
+    # reaches here.
     assert lif(fires(2.0, 0.5, reset_delay=False)).reset_by == 1
 
 
@@ -316,21 +442,31 @@ def written(function: Callable[[Tensor], Tensor]) -> nn.Module:
     return Written(lambda _, x: function(x))
 
 
-# What stands behind six neurons, or maps of 2 × 2; and the weights of the answer, of those of its dense layer.
+# What stands behind six neurons, or maps of 2 × 2; and the weights of the answer, of those of its
+# dense layer.
 ANSWERS: dict[str, tuple[Callable[[], list[nn.Module]], Any]] = {
     "neurons": (list, np.eye(6)),
     "a dense layer": (lambda: [nn.Linear(6, 2)], lambda weight: weight),
-    "votes": (lambda: [Jelly("layer").VotingLayer(3)], [[1 / 3] * 3 + [0] * 3, [0] * 3 + [1 / 3] * 3]),
+    "votes": (
+        lambda: [Jelly("layer").VotingLayer(3)],
+        [[1 / 3] * 3 + [0] * 3, [0] * 3 + [1 / 3] * 3],
+    ),
     "means of populations": (
         lambda: [written(lambda x: x.view(-1, 2, 3).mean(2))],
         [[1 / 3] * 3 + [0] * 3, [0] * 3 + [1 / 3] * 3],
     ),
-    "sums of populations": (lambda: [written(lambda x: x.view(-1, 3, 2).sum(1))], [[1, 0] * 3, [0, 1] * 3]),
+    "sums of populations": (
+        lambda: [written(lambda x: x.view(-1, 3, 2).sum(1))],
+        [[1, 0] * 3, [0, 1] * 3],
+    ),
     "averages of maps": (
         lambda: [nn.AvgPool2d(2), nn.Flatten(), nn.Linear(2, 3)],
         lambda weight: weight.repeat(4, axis=1) / 4,
     ),
-    "averages of maps alone": (lambda: [nn.AvgPool2d(2), nn.Flatten()], np.eye(2).repeat(4, axis=1) / 4),
+    "averages of maps alone": (
+        lambda: [nn.AvgPool2d(2), nn.Flatten()],
+        np.eye(2).repeat(4, axis=1) / 4,
+    ),
     "the mean of tokens": (
         lambda: [written(lambda x: x.flatten(2).transpose(1, 2).mean(1)), nn.Linear(2, 3)],
         lambda weight: weight.repeat(4, axis=1) / 4,
@@ -343,12 +479,16 @@ def test_what_answers_behind_the_last_neurons(name: str) -> None:
     torch.manual_seed(0)
     behind, expected = ANSWERS[name]
     maps = name.endswith(("maps", "alone", "tokens"))
-    model = loud(nn.Sequential(nn.Conv2d(1, 2, 1) if maps else nn.Linear(10, 6), fires(0.1), *behind()))
+    model = loud(
+        nn.Sequential(nn.Conv2d(1, 2, 1) if maps else nn.Linear(10, 6), fires(0.1), *behind())
+    )
     network = spikesam.from_torch(model, spikes(6, 4, *((1, 2, 2) if maps else (10,)), density=0.5))
     last = model[-1]
     if isinstance(last, nn.Linear):
         expected = expected(last.weight.detach().numpy())
-        assert network.readout.bias[0].tolist() == [0] * len(expected)  # nothing has arrived at the last neurons
+        assert network.readout.bias[0].tolist() == [0] * len(
+            expected
+        )  # nothing has arrived at the last neurons
         assert network.readout.bias[1:].tolist() == [last.bias.double().tolist()] * 6
     assert network.readout.weight == pytest.approx(np.array(expected))
     check_that_backends_agree(network)
@@ -360,10 +500,17 @@ def test_a_maximum_in_front_of_the_answer_is_a_layer(kind: str) -> None:
     pools = [nn.MaxPool1d(2)] if kind == "rows" else [nn.MaxPool2d(2)]
     pools = [nn.MaxPool2d(3, 2, 1), *pools] if kind == "overlapping" else pools
     synapses, sides = (nn.Conv1d(2, 3, 3), (8,)) if kind == "rows" else (nn.Conv2d(2, 3, 3), (8, 8))
-    model, given = nn.Sequential(synapses, fires(0.2), *pools, nn.Flatten(), nn.LazyLinear(5)), spikes(6, 4, 2, *sides)
+    model, given = (
+        nn.Sequential(synapses, fires(0.2), *pools, nn.Flatten(), nn.LazyLinear(5)),
+        spikes(6, 4, 2, *sides),
+    )
     model(given[0])
     network = spikesam.from_torch(loud(model), given)
-    assert [layer.name for layer in network.layers] == ["leaky_1", "leaky_1_max", "leaky_1_max_max"][: 1 + len(pools)]
+    assert [layer.name for layer in network.layers] == [
+        "leaky_1",
+        "leaky_1_max",
+        "leaky_1_max_max",
+    ][: 1 + len(pools)]
     check_that_backends_agree(network)
     counted = spikesam.from_torch(model[:-1], given)
     assert np.array_equal(counted.readout.weight, np.eye(counted.classes))
@@ -371,7 +518,13 @@ def test_a_maximum_in_front_of_the_answer_is_a_layer(kind: str) -> None:
 
 def test_a_mean_of_one_token_is_the_token() -> None:
     torch.manual_seed(0)
-    parts = nn.Conv2d(1, 4, 3), fires(0.1), written(lambda x: x.flatten(2).mean(-1)), nn.Linear(4, 3), fires(0.1)
+    parts = (
+        nn.Conv2d(1, 4, 3),
+        fires(0.1),
+        written(lambda x: x.flatten(2).mean(-1)),
+        nn.Linear(4, 3),
+        fires(0.1),
+    )
     network = spikesam.from_torch(loud(nn.Sequential(*parts)), spikes(6, 4, 1, 3, 3, density=0.5))
     assert network.shapes == ((1, 3, 3), (4, 1, 1), (3, 1, 1))
     check_that_backends_agree(network)
@@ -395,6 +548,10 @@ def test_a_leaky_integrator_is_a_leaky_readout() -> None:
         torch.manual_seed(0)
         linear = {"fc1": nn.Linear(10, 6), "fc2": nn.Linear(6, 3)}
         out = fires(1.0, 0.9, reset_mechanism="none", output=True)
-        networks.append(spikesam.from_torch(loud(Written(forward, **linear, lif=fires(), out=out)), spikes(6, 4, 10)))
+        networks.append(
+            spikesam.from_torch(
+                loud(Written(forward, **linear, lif=fires(), out=out)), spikes(6, 4, 10)
+            )
+        )
     assert networks[0].readout.leak == pytest.approx(0.9)
     assert networks[0].sha256 == networks[1].sha256

@@ -1,4 +1,6 @@
-"""However a model is called, and whatever it does between modules, it is followed in its order, and left as it was."""
+"""However a model is called, and whatever it does between modules, it is followed in its order, and
+left as it was.
+"""
 
 import re
 import warnings
@@ -84,12 +86,18 @@ WRITTEN: dict[str, Callable[[Any, Tensor], Any]] = {
     "added up": added_up,
     "added to zeros": added_to_zeros,
     "a sum of Python": lambda m, x: sum(of_step(m, step) for step in x.unbind(0)),
-    "the mean of a stack": lambda m, x: {"rate": torch.stack([of_step(m, step) for step in x], dim=1).mean(dim=1)},
+    "the mean of a stack": lambda m, x: {
+        "rate": torch.stack([of_step(m, step) for step in x], dim=1).mean(dim=1)
+    },
     "weights behind the mean": lambda m, x: m.out(stacked(m, x).mean(0)),
     "weights behind the sum": lambda m, x: torch.softmax(m.out(stacked(m, x).sum(dim=0)), dim=-1),
     "a list of steps": lambda m, x: ([m.out(of_step(m, step)) for step in x], 7),
-    "channels last": by_step(lambda m, x: m.lif2(m.fc(m.lif1(m.conv(x)).permute(0, 2, 3, 1).reshape(len(x), -1)))),
-    "a mean over places": by_step(lambda m, x: m.lif2(m.fc(m.lif1(m.conv(x)).flatten(2).mean(-1).repeat(1, 16)))),
+    "channels last": by_step(
+        lambda m, x: m.lif2(m.fc(m.lif1(m.conv(x)).permute(0, 2, 3, 1).reshape(len(x), -1)))
+    ),
+    "a mean over places": by_step(
+        lambda m, x: m.lif2(m.fc(m.lif1(m.conv(x)).flatten(2).mean(-1).repeat(1, 16)))
+    ),
     "some neurons": by_step(some_neurons),
     "dropped": by_step(lambda m, x: functional.dropout(of_step(m, x), 0.5, m.training)),
     "scaled": by_step(lambda m, x: m.lif2(m.fc(m.lif1(2 * m.conv(x / 4) * 3).flatten(1)) / 0.5)),
@@ -118,7 +126,9 @@ def test_what_is_between_modules_is_followed(name: str) -> None:
         ("B...T", lambda x: x.movedim(-1, 0)),
     ],
 )
-def test_a_model_is_called_with_the_axes_that_one_names(axes: Any, arrange: Callable[[Tensor], Tensor]) -> None:
+def test_a_model_is_called_with_the_axes_that_one_names(
+    axes: Any, arrange: Callable[[Tensor], Tensor]
+) -> None:
     network = spikesam.from_torch(net(lambda m, x: stacked(m, arrange(x))), example(), takes=axes)
     assert network.sha256 == spikesam.from_torch(net(stacked), example(), takes="TB...").sha256
 
@@ -158,17 +168,25 @@ def test_membranes_and_spikes_of_its_layers_are_no_further_answers() -> None:
         spikesam.from_torch(net(told), example())
 
 
-@pytest.mark.parametrize("name", ["snntorch_tutorial", "spikingjelly_steps_hard", "norse_cells", "sinabs_squeezed"])
+@pytest.mark.parametrize(
+    "name", ["snntorch_tutorial", "spikingjelly_steps_hard", "norse_cells", "sinabs_squeezed"]
+)
 def test_the_model_is_left_as_it_was(name: str) -> None:
     model, given = make(name)
     with torch.no_grad():
-        model(given.transpose(0, 1).flatten(0, 1) if name.startswith("sinabs") else given[0])  # states are not at rest
+        model(
+            given.transpose(0, 1).flatten(0, 1) if name.startswith("sinabs") else given[0]
+        )  # states are not at rest
 
     def everything() -> dict[str, Any]:
         held = [f"{where}.{key}" for where, module in model.named_modules() for key in vars(module)]
         buffers = {key: value.clone() for key, value in model.named_buffers()}
-        hooks = {f"{where} hooks": len(module._forward_hooks) for where, module in model.named_modules()}
-        memories = {where: dict(getattr(module, "_memories", {})) for where, module in model.named_modules()}
+        hooks = {
+            f"{where} hooks": len(module._forward_hooks) for where, module in model.named_modules()
+        }
+        memories = {
+            where: dict(getattr(module, "_memories", {})) for where, module in model.named_modules()
+        }
         return {"held": held, "buffers": buffers, "hooks": hooks, "memories": memories}
 
     before = everything()
@@ -176,14 +194,18 @@ def test_the_model_is_left_as_it_was(name: str) -> None:
     after = everything()
     assert before["held"] == after["held"] and before["hooks"] == after["hooks"]
     assert before["buffers"].keys() == after["buffers"].keys()
-    assert all(torch.equal(before["buffers"][key], after["buffers"][key]) for key in before["buffers"])
+    assert all(
+        torch.equal(before["buffers"][key], after["buffers"][key]) for key in before["buffers"]
+    )
     for where, memory in before["memories"].items():
         assert all(memory[key] is after["memories"][where][key] for key in memory)
 
 
 def test_a_module_with_two_parents_is_followed_once() -> None:
     model = net(of_step)
-    shared = nn.Sequential(nn.Sequential(model.conv, model.lif1, nn.Flatten()), nn.Sequential(model.fc, model.lif2))
+    shared = nn.Sequential(
+        nn.Sequential(model.conv, model.lif1, nn.Flatten()), nn.Sequential(model.fc, model.lif2)
+    )
     shared.add_module("again", nn.ModuleList([model.conv, model.lif1]))
     shared.eval().forward = lambda x: shared[1](shared[0](x))
     assert len(spikesam.from_torch(shared, example()).layers) == 2
@@ -230,7 +252,10 @@ def test_neurons_of_ones_own_are_imported_by_their_equation() -> None:
     given = spikes(9, 3, 20)
     network = spikesam.from_torch(own(), given, neurons={Own: EQUATION})
     assert [layer.name for layer in network.layers] == ["own_1", "own_3"]
-    assert network.sha256 == spikesam.from_torch(own(), given, neurons={"1": EQUATION, "3": EQUATION}).sha256
+    assert (
+        network.sha256
+        == spikesam.from_torch(own(), given, neurons={"1": EQUATION, "3": EQUATION}).sha256
+    )
     assert spikesam.compare(own(), network, given, neurons={Own: EQUATION}).runs["differ"][0] == 0
 
     class All(Own):
@@ -261,7 +286,9 @@ def ordered(step: Callable[[Any, Tensor], Tensor]) -> nn.Module:
         "conv2": nn.Conv2d(4, 4, 3, padding=1),
         "fc": nn.Linear(144, 12),
     }
-    return loud(Written(forward, **synapses, **{f"lif{number}": fires(beta=0.9) for number in (1, 2, 3)}))
+    return loud(
+        Written(forward, **synapses, **{f"lif{number}": fires(beta=0.9) for number in (1, 2, 3)})
+    )
 
 
 def shuffled(maps: Tensor) -> Tensor:
@@ -274,17 +301,30 @@ def fired(m: Any, x: Tensor) -> Tensor:
 
 
 CASES: dict[str, Callable[[Any, Tensor], Tensor]] = {
-    "channels shuffled in front of neurons": lambda m, x: m.lif3(m.fc(m.lif1(shuffled(m.conv1(x))).flatten(1))),
+    "channels shuffled in front of neurons": lambda m, x: m.lif3(
+        m.fc(m.lif1(shuffled(m.conv1(x))).flatten(1))
+    ),
     "channels shuffled by a module": lambda m, x: m.lif1(nn.ChannelShuffle(2)(m.conv1(x))),
-    "channels by their index": lambda m, x: m.lif1(m.conv1(x).index_select(1, torch.tensor(CHANNELS))),
+    "channels by their index": lambda m, x: m.lif1(
+        m.conv1(x).index_select(1, torch.tensor(CHANNELS))
+    ),
     "some channels, one twice": lambda m, x: m.lif2(m.conv2(fired(m, x)[:, [3, 3, 0, 1]])),
     "neurons of a dense layer": lambda m, x: m.lif3(m.fc(fired(m, x).flatten(1))[:, NEURONS]),
-    "a transposed dense layer": lambda m, x: m.lif3(m.fc(fired(m, x).flatten(1)).view(-1, 3, 4).mT.flatten(1)),
+    "a transposed dense layer": lambda m, x: m.lif3(
+        m.fc(fired(m, x).flatten(1)).view(-1, 3, 4).mT.flatten(1)
+    ),
     "in front of a convolution": lambda m, x: m.lif2(m.conv2(shuffled(fired(m, x)))),
     "behind pooling": lambda m, x: m.lif2(m.conv2(shuffled(functional.max_pool2d(fired(m, x), 2)))),
-    "in front of pooling": lambda m, x: m.lif2(m.conv2(functional.avg_pool2d(shuffled(fired(m, x)), 2))),
+    "in front of pooling": lambda m, x: m.lif2(
+        m.conv2(functional.avg_pool2d(shuffled(fired(m, x)), 2))
+    ),
     "twice, around pooling, and flattened with channels last": lambda m, x: m.lif3(
-        m.fc(functional.max_pool2d(shuffled(fired(m, x)), 2).permute(0, 2, 3, 1).repeat(1, 2, 2, 1).flatten(1))
+        m.fc(
+            functional.max_pool2d(shuffled(fired(m, x)), 2)
+            .permute(0, 2, 3, 1)
+            .repeat(1, 2, 2, 1)
+            .flatten(1)
+        )
     ),
     "in front of a dense layer": lambda m, x: m.lif3(m.fc(shuffled(fired(m, x)).flatten(1))),
     "with no weights": lambda m, x: m.lif2(fired(m, x)[:, CHANNELS] * 0.5),
@@ -308,8 +348,12 @@ MOVED = "moves places of a map between a convolution and neurons, expected chann
 REFUSED: dict[str, Callable[[Any, Tensor], Tensor]] = {
     rf"torch.Tensor.transpose: {MOVED}": lambda m, x: m.lif1(m.conv1(x).transpose(2, 3)),
     rf"torch.Tensor.flip: {MOVED}": lambda m, x: m.lif1(m.conv1(x).flip(3).flatten(1)),
-    rf"torch.nn.functional.pixel_shuffle: {MOVED}": lambda m, x: m.lif1(functional.pixel_shuffle(m.conv1(x), 2)),
-    r"module 'conv2' \(Conv2d\): sees a map whose places are moved": lambda m, x: m.lif2(m.conv2(fired(m, x).mT)),
+    rf"torch.nn.functional.pixel_shuffle: {MOVED}": lambda m, x: m.lif1(
+        functional.pixel_shuffle(m.conv1(x), 2)
+    ),
+    r"module 'conv2' \(Conv2d\): sees a map whose places are moved": lambda m, x: m.lif2(
+        m.conv2(fired(m, x).mT)
+    ),
 }
 
 

@@ -1,4 +1,6 @@
-"""Sums, concatenations and recurrence of a model become layers with several inputs, which fire its bits."""
+"""Sums, concatenations and recurrence of a model become layers with several inputs, which fire its
+bits.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -36,7 +38,9 @@ def dense(forward: Callable[..., Any]) -> Callable[[], nn.Module]:
 
 
 def each_step(step: Callable[..., tuple[Tensor, Tensor]], *shape: int) -> Callable[..., Tensor]:
-    """A forward that hands numbers of a shape, (10,) if not given, on from step to step; zeros at first."""
+    """A forward that hands numbers of a shape, (10,) if not given, on from step to step; zeros at
+    first.
+    """
 
     def forward(m: Any, x: Tensor) -> Tensor:
         handed, given = torch.zeros(x.shape[1], *(shape or (10,))), []
@@ -53,7 +57,9 @@ def twice(value: Any) -> tuple[Any, Any]:
 
 
 def maps(forward: Callable[..., Any]) -> Callable[[], nn.Module]:
-    """Convolutions with batch normalisation: `a` of four channels, `b` that keep them, `c` of six at half the size."""
+    """Convolutions with batch normalisation: `a` of four channels, `b` that keep them, `c` of six
+    at half the size.
+    """
     return lambda: Written(
         forward,
         a=nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.BatchNorm2d(4)),
@@ -82,7 +88,9 @@ def sew_resnet(m: Any, x: Tensor) -> Tensor:
 
 
 def ms_resnet(m: Any, x: Tensor) -> Tensor:
-    """A shortcut of membranes, through a 1×1 convolution: what flows there are currents of the input."""
+    """A shortcut of membranes, through a 1×1 convolution: what flows there are currents of the
+    input.
+    """
     one = m.a(x)
     two = one + m.b(m.lif1(one))
     three = m.c(m.lif2(two)) + m.down(two)
@@ -97,7 +105,9 @@ def densenet(m: Any, x: Tensor) -> Tensor:
 
 
 def shifted(m: Any, x: Tensor) -> Tensor:
-    """Normalisations in front of convolutions that pad: beside a shortcut, and on maps of two sizes."""
+    """Normalisations in front of convolutions that pad: beside a shortcut, and on maps of two
+    sizes.
+    """
     one, shift = m.lif1(m.a(x)), m.a[1]
     two = m.lif2(m.b(shift(one)) + one)
     return m.lif3(m.c(shift(two)) + m.wider(shift(nn.functional.avg_pool2d(one, 2)))).flatten(1)
@@ -123,7 +133,9 @@ def linear_container(mode: str) -> nn.Module:
     return jelly_layers(recurrent, layer.Linear(6, 4), neuron.LIFNode(v_threshold=0.1), mode=mode)
 
 
-def elementwise_container(mode: str, function: Callable[..., Tensor] = lambda y, x: x - y) -> nn.Module:
+def elementwise_container(
+    mode: str, function: Callable[..., Tensor] = lambda y, x: x - y
+) -> nn.Module:
     layer, neuron = Jelly("layer"), Jelly("neuron")
     recurrent = layer.ElementWiseRecurrentContainer(neuron.IFNode(v_threshold=0.4), function)
     return jelly_layers(layer.Linear(10, 6), recurrent, mode=mode)
@@ -132,9 +144,14 @@ def elementwise_container(mode: str, function: Callable[..., Tensor] = lambda y,
 def delay(mode: str) -> nn.Module:
     layer, neuron = Jelly("layer"), Jelly("neuron")
     if mode == "m" and isinstance(Jelly("functional").delay, torch.jit.ScriptFunction):
-        pytest.skip("this SpikingJelly delays all steps in a scripted function, in which nothing can be followed")
+        pytest.skip(
+            "this SpikingJelly delays all steps in a scripted function, in which nothing can be "
+            "followed"
+        )
     first, last = (neuron.IFNode(v_threshold=0.3) for _ in range(2))
-    return jelly_layers(layer.Linear(10, 6), first, layer.Delay(2), layer.Linear(6, 4), last, mode=mode)
+    return jelly_layers(
+        layer.Linear(10, 6), first, layer.Delay(2), layer.Linear(6, 4), last, mode=mode
+    )
 
 
 def late_zeros(m: Any, x: Tensor) -> Tensor:
@@ -144,8 +161,13 @@ def late_zeros(m: Any, x: Tensor) -> Tensor:
 
 
 def sinabs_neurons(name: str = "IAF", *args: Any) -> nn.Module:
-    layers, activation = pytest.importorskip("sinabs.layers"), pytest.importorskip("sinabs.activation")
-    return getattr(layers, name)(*args, spike_fn=activation.SingleSpike, spike_threshold=torch.tensor(0.5))
+    layers, activation = (
+        pytest.importorskip("sinabs.layers"),
+        pytest.importorskip("sinabs.activation"),
+    )
+    return getattr(layers, name)(
+        *args, spike_fn=activation.SingleSpike, spike_threshold=torch.tensor(0.5)
+    )
 
 
 def late_in_sinabs() -> nn.Module:
@@ -154,7 +176,11 @@ def late_in_sinabs() -> nn.Module:
 
 
 def residual_of_all_steps() -> nn.Module:
-    residual = Written(lambda m, x: m.lif(x + m.fc(x)), fc=nn.Linear(10, 10), lif=Jelly("neuron").IFNode(step_mode="m"))
+    residual = Written(
+        lambda m, x: m.lif(x + m.fc(x)),
+        fc=nn.Linear(10, 10),
+        lif=Jelly("neuron").IFNode(step_mode="m"),
+    )
     return nn.Sequential(nn.Linear(10, 10), Jelly("neuron").IFNode(step_mode="m"), residual)
 
 
@@ -174,7 +200,10 @@ def sequences() -> nn.Module:
 
 def rleaky(*args: Any, **options: Any) -> nn.Module:
     return nn.Sequential(
-        nn.Linear(10, 10), snn.RLeaky(*args, init_hidden=True, **options), nn.Linear(10, 4), fires(0.1)
+        nn.Linear(10, 10),
+        snn.RLeaky(*args, init_hidden=True, **options),
+        nn.Linear(10, 4),
+        fires(0.1),
     )
 
 
@@ -193,7 +222,11 @@ def handed_over() -> nn.Module:
             given.append(fired)
         return torch.stack(given)
 
-    return Written(forward, a=nn.Linear(10, 10), lif1=snn.RSynaptic(0.7, 0.8, linear_features=10, threshold=0.3))
+    return Written(
+        forward,
+        a=nn.Linear(10, 10),
+        lif1=snn.RSynaptic(0.7, 0.8, linear_features=10, threshold=0.3),
+    )
 
 
 def norse(name: str) -> nn.Module:
@@ -234,7 +267,10 @@ GRAPHS: dict[str, tuple[Callable[[], nn.Module], dict[str, list[str]]]] = {
         dense(lambda m, x: m.lif2(m.b(y := m.lif1(m.a(x)))) + 0.5 * y),
         {"answer": ["lif2 +1", "lif1 +2"]},
     ),
-    "recurrence": (dense(each_step(lambda m, x, y: twice(m.lif1(m.a(x) + m.back(y))))), {"lif1": SELF}),
+    "recurrence": (
+        dense(each_step(lambda m, x, y: twice(m.lif1(m.a(x) + m.back(y))))),
+        {"lif1": SELF},
+    ),
     "recurrence through a concatenation": (
         dense(each_step(lambda m, x, y: twice(m.lif1(m.wide(torch.cat([y, x], dim=1)))))),
         {"lif1": SELF},
@@ -263,15 +299,25 @@ GRAPHS: dict[str, tuple[Callable[[], nn.Module], dict[str, list[str]]]] = {
     "Delay": (lambda: delay("s"), {"ifnode_4": ["ifnode_1 +2"]}),
     "Delay of all steps": (lambda: delay("m"), {"ifnode_4": ["ifnode_1 +2"]}),
     "zeros in front of all steps": (late_in_sinabs, {"last": ["first +1"]}),
-    "sinabs' LIFRecurrent": (lambda: sinabs_recurrent("LIFRecurrent", 10.0), itself("lifrecurrent_1")),
+    "sinabs' LIFRecurrent": (
+        lambda: sinabs_recurrent("LIFRecurrent", 10.0),
+        itself("lifrecurrent_1"),
+    ),
     "sinabs' IAFRecurrent": (lambda: sinabs_recurrent("IAFRecurrent"), {}),
     "SeqToANNContainer": (sequences, {"lifnode_2": ["lifnode_1_0 +1"]}),
     "Spiking-ResNet": (maps(spiking_resnet), {"lif2": SHORTCUT, "lif3": ["lif2 +1", "lif2 +1"]}),
     "SEW-ResNet": (
         maps(sew_resnet),
-        {"lif3": ["lif1 +2, lif2 +1"], "lif4": ["lif1 +2, lif2 +1"], "answer": ["lif3 +1", "lif4 +1"]},
+        {
+            "lif3": ["lif1 +2, lif2 +1"],
+            "lif4": ["lif1 +2, lif2 +1"],
+            "answer": ["lif3 +1", "lif4 +1"],
+        },
     ),
-    "MS-ResNet": (maps(ms_resnet), {"lif2": ["input +2", "lif1 +1"], "lif3": ["input +3", "lif1 +2", "lif2 +1"]}),
+    "MS-ResNet": (
+        maps(ms_resnet),
+        {"lif2": ["input +2", "lif1 +1"], "lif3": ["input +3", "lif1 +2", "lif2 +1"]},
+    ),
     "DenseNet": (maps(densenet), {"lif3": ["lif1 +2", "lif2 +1"]}),
     "biases in front of borders": (
         maps(shifted),
@@ -284,7 +330,10 @@ GRAPHS: dict[str, tuple[Callable[[], nn.Module], dict[str, list[str]]]] = {
         maps(each_step(lambda m, x, y: twice(m.lif1(m.a(x) + m.b(m.a[1](y)))), 4, 8, 8)),
         {"lif1_bias": ["lif1 +1"], "lif1": ["input +2", "lif1 +1", "lif1_bias +1"]},
     ),
-    "overlapping pooling": (maps(overlapping), {"lif2": ["lif1_max +1"], "answer": ["lif1_max +2", "lif2 +1"]}),
+    "overlapping pooling": (
+        maps(overlapping),
+        {"lif2": ["lif1_max +1"], "answer": ["lif1_max +2", "lif2 +1"]},
+    ),
 }
 
 
@@ -292,7 +341,10 @@ def reads(network: Network) -> dict[str, list[str]]:
     """What each layer reads: for each input its sources, with their delays."""
     return {
         layer.name: [
-            ", ".join(f"{'-' * (source.sign < 0)}{source.layer} +{source.delay}" for source in each.sources)
+            ", ".join(
+                f"{'-' * (source.sign < 0)}{source.layer} +{source.delay}"
+                for source in each.sources
+            )
             + " as it is" * (each.weight is None)
             for each in layer.inputs
         ]
@@ -314,24 +366,32 @@ def test_every_bit_is_the_same(name: str) -> None:
 
 
 def test_a_trace_by_hand() -> None:
-    """v ← v/2 + 0.75 x - s′/2, fires above 0.5 and loses 0.5 at the next step; x is 1 at every step, s′ is s before.
+    """v ← v/2 + 0.75 x - s′/2, fires above 0.5 and loses 0.5 at the next step; x is 1 at every
+    step, s′ is s before.
 
-    v = 0.75 (fires), 0.375 + 0.75 - 0.5 - 0.5 = 0.125, 0.0625 + 0.75 = 0.8125 (fires), 0.15625, 0.828125 (fires).
+    v = 0.75 (fires), 0.375 + 0.75 - 0.5 - 0.5 = 0.125, 0.0625 + 0.75 = 0.8125 (fires), 0.15625,
+    0.828125 (fires).
     """
-    neuron = snn.RLeaky(0.5, V=-0.5, all_to_all=False, threshold=0.5, init_hidden=True, learn_recurrent=False)
+    neuron = snn.RLeaky(
+        0.5, V=-0.5, all_to_all=False, threshold=0.5, init_hidden=True, learn_recurrent=False
+    )
     model = nn.Sequential(nn.Linear(1, 1, bias=False), neuron).eval()
     model[0].weight.data.fill_(0.75)
     network = spikesam.from_torch(model, torch.ones(1, 1), timesteps=5)
-    raster = spikesam.simulate(network, np.ones((6, 1, 1, 1, 1), np.bool_), backend="torch", precision="float32")
+    raster = spikesam.simulate(
+        network, np.ones((6, 1, 1, 1, 1), np.bool_), backend="torch", precision="float32"
+    )
     assert raster["rleaky_1"][:].ravel().tolist() == [False, True, False, True, False, True]
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("changing", [False, True], ids=["an image", "numbers at every step"])
 def test_numbers_flow_into_several_layers(changing: bool) -> None:
-    """The shortcuts of an MS-ResNet carry the current of the input past the first layer, which is one step later there.
+    """The shortcuts of an MS-ResNet carry the current of the input past the first layer, which is
+    one step later there.
 
-    Each layer hears of it when it hears of the spikes that the input caused, not before; so the bits are the model's.
+    Each layer hears of it when it hears of the spikes that the input caused, not before; so the
+    bits are the model's.
     """
     torch.manual_seed(0)
     model = normalised(loud(maps(ms_resnet)(), 2))
@@ -369,10 +429,16 @@ def test_sew_resnet_18() -> None:
     model = builder.sew_resnet18(spiking_neuron=neuron.IFNode, num_classes=10, cnf="ADD")
     Jelly("functional").set_step_mode(model, "m")
     network = spikesam.from_torch(normalised(model), torch.rand(1, 3, 32, 32), timesteps=4)
-    delays = [source.delay for layer in network.layers for each in layer.inputs for source in each.sources]
+    delays = [
+        source.delay for layer in network.layers for each in layer.inputs for source in each.sources
+    ]
     assert network.timesteps == 4 + 19 and max(delays) == 5 and len(network.layers) == 22
     assert reads(network)["layer2_0_sn1"] == ["sn1_max +5, layer1_0_sn2 +3, layer1_1_sn2 +1"]
-    assert reads(network)["answer"] == ["layer4_0_downsample_sn +4", "layer4_0_sn2 +3", "layer4_1_sn2 +1"]
+    assert reads(network)["answer"] == [
+        "layer4_0_downsample_sn +4",
+        "layer4_0_sn2 +3",
+        "layer4_1_sn2 +1",
+    ]
 
 
 def test_a_delay_of_the_library_is_the_step_that_a_layer_costs() -> None:

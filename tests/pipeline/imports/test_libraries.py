@@ -1,4 +1,6 @@
-"""A network of every library, as its users write it or as others trained it, fires its bits on every backend."""
+"""A network of every library, as its users write it or as others trained it, fires its bits on
+every backend.
+"""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -41,7 +43,11 @@ def movements(shared: Path) -> nn.Module:
             answer.append(spikes)
         return torch.stack(answer)
 
-    rows = {"conv1": nn.Conv1d(6, 200, 2, padding=4), "conv2": nn.Conv1d(200, 256, 1), "pool": nn.MaxPool1d(2)}
+    rows = {
+        "conv1": nn.Conv1d(6, 200, 2, padding=4),
+        "conv2": nn.Conv1d(200, 256, 1),
+        "pool": nn.MaxPool1d(2),
+    }
     constants = {"leaky1": (0.4, 0.002), "leaky2": (0.3, 0.001), "leaky3": (0.5, 0.001)}
     leaky = {name: snn.Leaky(beta, threshold) for name, (beta, threshold) in constants.items()}
     model = Written(forward, **rows, **leaky, linear=nn.Linear(512, 7))
@@ -55,23 +61,39 @@ def test_rows_of_real_numbers_at_every_step(shared: Path) -> None:
     model, given = movements(shared), 3 * torch.randn(40, 4, 6, 1)
     network = spikesam.from_torch(model, given)  # proves itself
     assert network.shapes == ((6, 1, 1), (200, 1, 4), (256, 1, 2), (7, 1, 1))
-    assert (network.layers[0].inputs[0].padding, network.layers[0].inputs[0].current_pool) == ((0, 4), (1, 2))
+    assert (network.layers[0].inputs[0].padding, network.layers[0].inputs[0].current_pool) == (
+        (0, 4),
+        (1, 2),
+    )
     assert (network.timesteps, network.encoder) == (40 + 3, "changing-current")
     assert_same_bits(model, network, given, *(["lava"] if find_spec("lava") else []))
-    # A weight of the second layer is up to 1485 times the threshold: in fixed point that is 2048, not 4096.
-    assert [layer.neuron.threshold for layer in spikesam.quantise(network).layers] == [4096, 2048, 4096]
+    # A weight of the second layer is up to 1485 times the threshold: in fixed point that is 2048,
+    # not 4096.
+    assert [layer.neuron.threshold for layer in spikesam.quantise(network).layers] == [
+        4096,
+        2048,
+        4096,
+    ]
 
 
 def gestures(shared: Path, samples: int) -> nn.Module:
     """Neurons with sinabs' default lowest membrane."""
     weights = weights_of(shared / "data/networks/sinabs/dvs_gesture_params.pt")
-    layers, activation = pytest.importorskip("sinabs.layers"), pytest.importorskip("sinabs.activation")
+    layers, activation = (
+        pytest.importorskip("sinabs.layers"),
+        pytest.importorskip("sinabs.activation"),
+    )
 
     def neurons() -> nn.Module:
-        return layers.IAFSqueeze(batch_size=samples, spike_fn=activation.SingleSpike, min_v_mem=-1.0)
+        return layers.IAFSqueeze(
+            batch_size=samples, spike_fn=activation.SingleSpike, min_v_mem=-1.0
+        )
 
     def block(before: int, channels: int, **kernel: int) -> list[nn.Module]:
-        return [nn.Conv2d(before, channels, bias=False, **({"kernel_size": 3, "padding": 1} | kernel)), neurons()]
+        return [
+            nn.Conv2d(before, channels, bias=False, **({"kernel_size": 3, "padding": 1} | kernel)),
+            neurons(),
+        ]
 
     pool = nn.AvgPool2d(2)
     model = nn.Sequential(
@@ -85,16 +107,23 @@ def gestures(shared: Path, samples: int) -> nn.Module:
         *[nn.Flatten(), nn.Dropout(0.5), nn.Linear(256, 128, bias=False), neurons()],
         *[nn.Linear(128, 11, bias=False), neurons()],
     )
-    assert [f"{at}.weight" for at, each in enumerate(model) if hasattr(each, "weight")] == list(weights)
+    assert [f"{at}.weight" for at, each in enumerate(model) if hasattr(each, "weight")] == list(
+        weights
+    )
     model.load_state_dict(weights, strict=False)
     return model.eval()
 
 
 def test_membranes_that_are_held_at_their_lowest(shared: Path) -> None:
-    events = (torch.rand(10, 2, 2, 128, 128, generator=torch.Generator().manual_seed(0)) < 0.5).float()
+    events = (
+        torch.rand(10, 2, 2, 128, 128, generator=torch.Generator().manual_seed(0)) < 0.5
+    ).float()
     network = spikesam.from_torch(gestures(shared, 2), events)  # proves itself, to the last bit
     assert [layer.spiking_neuron.min_v_mem for layer in network.layers] == [-1.0] * 9
     assert network.timesteps == 10 + 9 and network.is_chain
     spikes = np.concatenate([events.numpy().astype(bool), np.zeros((9, *events.shape[1:]), bool)])
-    digests = {spikesam.simulate(network, spikes, backend=name).raster_digest for name in ("event", "torch")}
+    digests = {
+        spikesam.simulate(network, spikes, backend=name).raster_digest
+        for name in ("event", "torch")
+    }
     assert len(digests) == 1  # in fixed point

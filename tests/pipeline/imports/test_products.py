@@ -1,4 +1,6 @@
-"""Models that multiply spikes, attention and gates, and those whose neurons fire several spikes a step."""
+"""Models that multiply spikes, attention and gates, and those whose neurons fire several spikes a
+step.
+"""
 
 import sys
 from collections.abc import Callable
@@ -38,7 +40,9 @@ def lif(threshold: float = 1.0) -> nn.Module:
 
 
 def qkformer(kind: str) -> nn.Module:
-    made: nn.Module = Jelly("model.qkformer").QKFormer(4, 3, 10, 64, (2, 2, 4), (1, 1, 2), 2.0, qka_type=kind)
+    made: nn.Module = Jelly("model.qkformer").QKFormer(
+        4, 3, 10, 64, (2, 2, 4), (1, 1, 2), 2.0, qka_type=kind
+    )
     return made
 
 
@@ -48,9 +52,16 @@ def spike_driven() -> nn.Module:
     return made
 
 
-# A model, the side of its images, how many blocks it has, in how many heads, and how they repeat spikes.
+# A model, the side of its images, how many blocks it has, in how many heads, and how they repeat
+# spikes.
 TRANSFORMERS: dict[str, tuple[Callable[[], nn.Module], int, int, int, list[tuple[int, ...]]]] = {
-    "Spikformer": (lambda: Jelly("model.spikformer").Spikformer(4, 3, 32, 32, 4, 10, 32, 4, 2.0, 2), 32, 2, 4, []),
+    "Spikformer": (
+        lambda: Jelly("model.spikformer").Spikformer(4, 3, 32, 32, 4, 10, 32, 4, 2.0, 2),
+        32,
+        2,
+        4,
+        [],
+    ),
     "Spike-driven Transformer": (spike_driven, 32, 2, 0, [(1, 8, 8)]),
     "QKFormer, tokens": (lambda: qkformer("token"), 64, 4, 4, [(8, 1, 1), (16, 1, 1)]),
     "QKFormer, channels": (lambda: qkformer("channel"), 64, 4, 4, [(1, 16, 16), (1, 8, 8)]),
@@ -63,7 +74,11 @@ def test_transformers_of_spikingjelly(name: str) -> None:
     make, side, blocks, heads, spread = TRANSFORMERS[name]
     example = 3 * torch.rand(2, 3, side, side)
     network = imported(calibrated(make(), example), example, timesteps=4)
-    products = [layer for layer in network.layers if layer.inputs[0].weight is None or layer.name.endswith("_and")]
+    products = [
+        layer
+        for layer in network.layers
+        if layer.inputs[0].weight is None or layer.name.endswith("_and")
+    ]
     assert len(products) == blocks
     inputs = [given for layer in network.layers for given in layer.inputs]
     assert max(given.heads for given in inputs) == heads
@@ -74,10 +89,14 @@ def test_transformers_of_spikingjelly(name: str) -> None:
 def test_gates_of_sew(kind: str, threshold: float) -> None:
     torch.manual_seed(0)
     example = spikes(4, 1, 3, 32, 32, density=0.4)
-    model = Jelly("model.sew_resnet").sew_resnet18(cnf=kind, spiking_neuron=Jelly("neuron").LIFNode, num_classes=10)
+    model = Jelly("model.sew_resnet").sew_resnet18(
+        cnf=kind, spiking_neuron=Jelly("neuron").LIFNode, num_classes=10
+    )
     Jelly("functional").set_step_mode(model, "m")
     network = imported(calibrated(model, example, 1), example)
-    gates = [layer for layer in network.layers if all(given.weight is None for given in layer.inputs)]
+    gates = [
+        layer for layer in network.layers if all(given.weight is None for given in layer.inputs)
+    ]
     assert len(gates) == 8
     assert {layer.neuron.threshold for layer in gates} == {threshold}
 
@@ -89,7 +108,9 @@ def tokens_first(query: Tensor, key: Tensor, value: Tensor, _: Any) -> Tensor:
 ORDERS: dict[str, Callable[[Tensor, Tensor, Tensor, Any], Tensor]] = {
     "tokens first": tokens_first,
     "channels first": lambda q, k, v, _: (q @ k.mT * 0.125) @ v,
-    "einsum in two steps": lambda q, k, v, _: einsum("tbhnm,tbhmd->tbhnd", einsum("tbhnd,tbhmd->tbhnm", q, k), v),
+    "einsum in two steps": lambda q, k, v, _: einsum(
+        "tbhnm,tbhmd->tbhnd", einsum("tbhnd,tbhmd->tbhnm", q, k), v
+    ),
     "einsum at once": lambda q, k, v, _: einsum("tbhnc,tbhmc,tbhme->tbhne", q, k, v) / 8,
     "transposed": lambda q, k, v, _: 0.125 * (v.mT @ (q @ k.mT).mT).mT,
 }
@@ -97,33 +118,55 @@ REFUSED: dict[str, Callable[[Tensor, Tensor, Tensor, Any], Tensor]] = {
     "module 'v_lif' and torch.Tensor.softmax, behind a product of spikes of module 'q_lif' and module 'k_lif', ": (
         lambda q, k, v, _: (q @ k.mT).softmax(-1) @ v
     ),
-    "and module 'k_lif': a mask or a relative position, expected one": lambda q, k, v, m: (q @ k.mT * m.position) @ v,
-    "'norm' (LayerNorm), behind module 'k_lif', which is not linear": lambda q, k, v, m: q * m.norm(k) * v,
-    "gelu, behind a product of spikes of module 'q_lif'": lambda q, k, v, m: functional.gelu(q @ k.mT) @ v,
-    "behind a product of module 'q_lif' and module 'k_lif', whose other": lambda q, k, v, m: q @ k.mT @ m.numbers,
-    "a product with 1 · s + 0.5 of module 'v_lif', expected spikes": lambda q, k, v, m: q @ k.mT @ (v + m.numbers[0]),
+    "and module 'k_lif': a mask or a relative position, expected one": lambda q, k, v, m: (
+        (q @ k.mT * m.position) @ v
+    ),
+    "'norm' (LayerNorm), behind module 'k_lif', which is not linear": lambda q, k, v, m: (
+        q * m.norm(k) * v
+    ),
+    "gelu, behind a product of spikes of module 'q_lif'": lambda q, k, v, m: (
+        functional.gelu(q @ k.mT) @ v
+    ),
+    "behind a product of module 'q_lif' and module 'k_lif', whose other": lambda q, k, v, m: (
+        q @ k.mT @ m.numbers
+    ),
+    "a product with 1 · s + 0.5 of module 'v_lif', expected spikes": lambda q, k, v, m: (
+        q @ k.mT @ (v + m.numbers[0])
+    ),
     "mul, behind module 'q_lif' and module 'k_lif' and module 'v_lif', a product with a sum of module 'q_lif' and": (
         lambda q, k, v, _: (q + k) * v
     ),
-    "a product with a sum of module 'v_lif' and module 'q_lif'": lambda q, k, v, _: q @ k.mT @ (v - q),
-    "torch.Tensor.__getitem__, behind a product of spikes of": lambda q, k, v, _: (q @ k.mT)[..., :4] + v,
+    "a product with a sum of module 'v_lif' and module 'q_lif'": lambda q, k, v, _: (
+        q @ k.mT @ (v - q)
+    ),
+    "torch.Tensor.__getitem__, behind a product of spikes of": lambda q, k, v, _: (
+        (q @ k.mT)[..., :4] + v
+    ),
     "a product with 1 · s + 0.5 of module 'q_lif', expected spikes of 0 and 1, or 1 less them": lambda q, k, v, m: (
         (q + m.numbers[0]) * (k + m.numbers[0]) * (v + m.numbers[0])
     ),
     "attention in which the channels of module 'k_lif' are in another order, expected": lambda q, k, v, _: (
         q @ k[..., ::2, :].mT @ v[..., ::2, :]
     ),
-    "module 'v_lif', attention of different samples or steps": lambda q, k, v, _: q.flip(0) @ k.mT @ v,
+    "module 'v_lif', attention of different samples or steps": lambda q, k, v, _: (
+        q.flip(0) @ k.mT @ v
+    ),
     "a product of different samples or steps": lambda q, k, v, _: q.flip(0) * k,
     "a sum of different neurons or steps": lambda q, k, v, _: q.flip(0) + k,
-    "attention of unlike heads, expected q, k and v of one": lambda q, k, v, _: tokens_first(q, k.flip(2), v, _),
+    "attention of unlike heads, expected q, k and v of one": lambda q, k, v, _: tokens_first(
+        q, k.flip(2), v, _
+    ),
 }
 
 
 class Attending(nn.Module):
-    """A block as the authors of Spikformer write it: tokens (T, B, N, C), linear layers, heads that are permuted."""
+    """A block as the authors of Spikformer write it: tokens (T, B, N, C), linear layers, heads that
+    are permuted.
+    """
 
-    def __init__(self, order: Callable[[Tensor, Tensor, Tensor, Any], Tensor], channels: int = 16) -> None:
+    def __init__(
+        self, order: Callable[[Tensor, Tensor, Tensor, Any], Tensor], channels: int = 16
+    ) -> None:
         super().__init__()
         self.order, self.conv, self.lif = order, nn.Conv2d(2, channels, 3, padding=1), lif()
         for name in ("q", "k", "v", "proj", "mlp"):
@@ -135,7 +178,9 @@ class Attending(nn.Module):
         self.register_buffer("numbers", torch.full((24, 4), 0.5))
 
     def of_tokens(self, name: str, x: Tensor) -> Tensor:
-        linear, norm, neurons = (self.get_submodule(f"{name}_{part}") for part in ("linear", "bn", "lif"))
+        linear, norm, neurons = (
+            self.get_submodule(f"{name}_{part}") for part in ("linear", "bn", "lif")
+        )
         made: Tensor = neurons(norm(linear(x.flatten(0, 1)).mT).mT.reshape(x.shape))
         return made
 
@@ -155,19 +200,28 @@ def attending(order: Callable[[Tensor, Tensor, Tensor, Any], Tensor]) -> tuple[n
 
 @pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS)
 def test_attention_in_any_order(order: Callable[[Tensor, Tensor, Tensor, Any], Tensor]) -> None:
-    """Sums of tokens behind it keep the order of maps, so that linear layers of them are convolutions of 1 × 1."""
+    """Sums of tokens behind it keep the order of maps, so that linear layers of them are
+    convolutions of 1 × 1.
+    """
     network = imported(*attending(order))
-    (given,), (mixed,) = (network.layers[network.place(name) - 1].inputs for name in ("attn_lif", "mlp_lif"))
+    (given,), (mixed,) = (
+        network.layers[network.place(name) - 1].inputs for name in ("attn_lif", "mlp_lif")
+    )
     assert [source.layer for source in given.sources] == ["q_lif", "k_lif", "v_lif"]
     assert (given.heads, network.shapes[network.place("attn_lif")]) == (4, (16, 4, 6))
-    assert mixed.weight.shape == (16, 16, 1, 1) and [source.layer for source in mixed.sources] == ["lif", "proj_lif"]
+    assert mixed.weight.shape == (16, 16, 1, 1) and [source.layer for source in mixed.sources] == [
+        "lif",
+        "proj_lif",
+    ]
 
 
 @pytest.mark.parametrize("message", REFUSED)
 def test_what_is_not_linear_in_spikes(message: str) -> None:
     with pytest.raises(NetworkError) as refused:
         spikesam.from_torch(*attending(REFUSED[message]))
-    assert str(refused.value).startswith("from_torch: module 'attn_lif' (LIFNode): its input comes from ")
+    assert str(refused.value).startswith(
+        "from_torch: module 'attn_lif' (LIFNode): its input comes from "
+    )
     assert message in str(refused.value)
 
 
@@ -186,7 +240,8 @@ def test_an_answer_of_too_many_weights_is_refused(monkeypatch: pytest.MonkeyPatc
         last=nn.Conv2d(4, 4, 1),
     )
     with pytest.raises(
-        NetworkError, match="'last' .Conv2d.: is 144 numbers of 144 neurons, .* such as the mean of each"
+        NetworkError,
+        match="'last' .Conv2d.: is 144 numbers of 144 neurons, .* such as the mean of each",
     ):
         spikesam.from_torch(loud(model), spikes(4, 3, 2, 6, 6, density=0.5))
 
@@ -199,8 +254,12 @@ def test_upsampling_repeats_spikes() -> None:
     model = nn.Sequential(*first, nn.Upsample(scale_factor=(2, 4)), *last)
     network = imported(loud(model), 9 * torch.rand(5, 2, 1, 6, 6))
     assert network.layers[1].inputs[0].spread == (1, 2, 4)
-    smooth = nn.Sequential(*model[:2], nn.Upsample(scale_factor=2, mode="bilinear"), *model[3:]).eval()
-    with pytest.raises(NetworkError, match="makes .* with mode='bilinear', expected rows and columns that are rep"):
+    smooth = nn.Sequential(
+        *model[:2], nn.Upsample(scale_factor=2, mode="bilinear"), *model[3:]
+    ).eval()
+    with pytest.raises(
+        NetworkError, match="makes .* with mode='bilinear', expected rows and columns that are rep"
+    ):
         spikesam.from_torch(smooth, 9 * torch.rand(5, 2, 1, 6, 6))
 
 
@@ -214,12 +273,33 @@ def counting(m: Any, x: Tensor) -> Tensor:
 def test_integer_spikes_are_planes_of_bits() -> None:
     torch.manual_seed(3)
     count = Jelly("surrogate").MultiLevelSpikeCount(3)
-    synapses = {"a": nn.Conv2d(2, 4, 3, padding=1), "b": nn.Conv2d(4, 4, 3, padding=1), "c": nn.Linear(144, 5)}
-    fire = {name: Jelly("neuron").ILIFNode(step_mode="m", surrogate_function=count) for name in ("n1", "n2")}
-    network = imported(Written(counting, **synapses, **fire, last=lif()).eval(), spikes(8, 3, 2, 6, 6, density=0.5))
-    assert [layer.name for layer in network.layers] == ["n1_1", "n1_2", "n1_3", "n2_1", "n2_2", "n2_3", "last"]
+    synapses = {
+        "a": nn.Conv2d(2, 4, 3, padding=1),
+        "b": nn.Conv2d(4, 4, 3, padding=1),
+        "c": nn.Linear(144, 5),
+    }
+    fire = {
+        name: Jelly("neuron").ILIFNode(step_mode="m", surrogate_function=count)
+        for name in ("n1", "n2")
+    }
+    network = imported(
+        Written(counting, **synapses, **fire, last=lif()).eval(), spikes(8, 3, 2, 6, 6, density=0.5)
+    )
+    assert [layer.name for layer in network.layers] == [
+        "n1_1",
+        "n1_2",
+        "n1_3",
+        "n2_1",
+        "n2_2",
+        "n2_3",
+        "last",
+    ]
     assert [layer.neuron.threshold for layer in network.layers[:3]] == [0.5, 1.5, 2.5]
-    assert [layer.neuron.fires_at_threshold for layer in network.layers[:3]] == [False, True, False]  # half to even
+    assert [layer.neuron.fires_at_threshold for layer in network.layers[:3]] == [
+        False,
+        True,
+        False,
+    ]  # half to even
 
 
 class Counts(nn.Module):
@@ -239,12 +319,21 @@ class Bordered(nn.Module):
 
     def __init__(self, channels: int, around: int = 1, other: float = 0.0, sides: int = 4) -> None:
         super().__init__()
-        self.norm, self.around, self.other, self.sides = nn.BatchNorm2d(channels), around, other, sides
+        self.norm, self.around, self.other, self.sides = (
+            nn.BatchNorm2d(channels),
+            around,
+            other,
+            sides,
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         n, norm = self.around, self.norm
         x = functional.pad(norm(x), [n] * 4)
-        beyond = norm.bias - norm.running_mean * norm.weight / (norm.running_var + norm.eps).sqrt() + self.other
+        beyond = (
+            norm.bias
+            - norm.running_mean * norm.weight / (norm.running_var + norm.eps).sqrt()
+            + self.other
+        )
         sides = [(slice(n), ...), (slice(-n, None), ...), (..., slice(n)), (..., slice(-n, None))]
         for side in sides[: self.sides]:
             x[(slice(None), slice(None), *side)] = beyond[:, None, None]
@@ -272,25 +361,45 @@ def images() -> Tensor:
 @pytest.mark.parametrize("up", [False, True])
 @pytest.mark.parametrize("steps", [1, 3])
 def test_rounded_numbers_are_planes_of_neurons_without_memory(up: bool, steps: int) -> None:
-    layers = nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), Counts(3, up), nn.Flatten(), nn.Linear(196, 5), Counts(2, up)
+    layers = (
+        nn.Conv2d(2, 4, 3),
+        nn.BatchNorm2d(4),
+        Counts(3, up),
+        nn.Flatten(),
+        nn.Linear(196, 5),
+        Counts(2, up),
+    )
     network = imported(drawn(nn.Sequential(*layers)), images(), timesteps=steps)
-    assert [layer.name for layer in network.layers][:3] == ["counts_2_1", "counts_2_2", "counts_2_3"]
+    assert [layer.name for layer in network.layers][:3] == [
+        "counts_2_1",
+        "counts_2_2",
+        "counts_2_3",
+    ]
     neurons = [layer.spiking_neuron for layer in network.layers[:3]]
-    assert [each.threshold for each in neurons] == [0.5, 1.5, 2.5] and {each.reset for each in neurons} == {"zero"}
+    assert [each.threshold for each in neurons] == [0.5, 1.5, 2.5] and {
+        each.reset for each in neurons
+    } == {"zero"}
     assert [each.fires_at_threshold for each in neurons] == [up, True, up]
-    assert len(network.layers[0].inputs) == 1  # planes of neurons without memory need not hear of each other
+    assert (
+        len(network.layers[0].inputs) == 1
+    )  # planes of neurons without memory need not hear of each other
     assert network.layers[0].inputs[0].weight is network.layers[2].inputs[0].weight  # kept once
 
 
 def separable(channels: int, around: int = 1, **border: Any) -> nn.Module:
     """A convolution in three parts, between which a border is written."""
     parts = nn.Conv2d(channels, channels, 1, bias=False), Bordered(channels, around, **border)
-    deep = nn.Conv2d(channels, channels, 2 * around + 1, groups=channels, bias=False), nn.Conv2d(channels, channels, 1)
+    deep = (
+        nn.Conv2d(channels, channels, 2 * around + 1, groups=channels, bias=False),
+        nn.Conv2d(channels, channels, 1),
+    )
     return nn.Sequential(*parts, *deep, nn.BatchNorm2d(channels))
 
 
 def in_block(module: nn.Module, channels: int = 4) -> nn.Module:
-    """A module between neurons, whose currents are added to those before, as membrane shortcuts are."""
+    """A module between neurons, whose currents are added to those before, as membrane shortcuts
+    are.
+    """
 
     def forward(m: Any, x: Tensor) -> Tensor:
         x = m.norm(m.conv(x))
@@ -301,10 +410,14 @@ def in_block(module: nn.Module, channels: int = 4) -> nn.Module:
 
 
 @pytest.mark.parametrize("around", [1, 2])
-def test_a_border_of_what_normalisation_makes_of_zeros_is_one_of_zeros_in_front_of_it(around: int) -> None:
+def test_a_border_of_what_normalisation_makes_of_zeros_is_one_of_zeros_in_front_of_it(
+    around: int,
+) -> None:
     network = imported(in_block(separable(4, around)), images(), timesteps=1)
     kernel = network.layers[network.place("last_1") - 1].inputs[1]
-    assert kernel.weight.shape == (4, 4, 2 * around + 1, 2 * around + 1) and kernel.padding == around
+    assert (
+        kernel.weight.shape == (4, 4, 2 * around + 1, 2 * around + 1) and kernel.padding == around
+    )
     assert not any("bias" in layer.name for layer in network.layers)  # no layer of ones
 
 
@@ -315,7 +428,10 @@ def test_the_border_may_be_right_around_spikes() -> None:
 
 @pytest.mark.parametrize("border", [{"other": 0.3}, {"sides": 3}])
 def test_another_border_is_refused(border: dict[str, Any]) -> None:
-    with pytest.raises(NetworkError, match="writes a border, expected all of it, of what the batch normalisation in"):
+    with pytest.raises(
+        NetworkError,
+        match="writes a border, expected all of it, of what the batch normalisation in",
+    ):
         spikesam.from_torch(in_block(separable(4, **border)), images(), timesteps=1)
 
 
@@ -339,7 +455,9 @@ def pyramid(m: Any, x: Tensor) -> Tensor:
 
 @pytest.mark.parametrize(("rows", "largest"), [(9, (5, 2)), (1, ((1, 5), (0, 2)))])
 def test_maxima_of_padded_maxima(rows: int, largest: tuple[Any, Any]) -> None:
-    model = in_block(Written(pyramid, conv=nn.Conv2d(4, 3, 1), last=nn.Sequential(Counts(), nn.Conv2d(9, 4, 1))))
+    model = in_block(
+        Written(pyramid, conv=nn.Conv2d(4, 3, 1), last=nn.Sequential(Counts(), nn.Conv2d(9, 4, 1)))
+    )
     model.get_submodule("module.conv").bias.data += 1  # so that all fire
     network = imported(model, images()[..., :rows, :], timesteps=1)
     layer = next(layer for layer in network.layers if layer.name.startswith("module_last"))
@@ -348,7 +466,13 @@ def test_maxima_of_padded_maxima(rows: int, largest: tuple[Any, Any]) -> None:
 
 
 def test_currents_of_single_places_may_be_upsampled() -> None:
-    parts = nn.Conv2d(4, 3, 1), nn.BatchNorm2d(3), nn.Upsample(scale_factor=2), Counts(), nn.Conv2d(3, 4, 2, stride=2)
+    parts = (
+        nn.Conv2d(4, 3, 1),
+        nn.BatchNorm2d(3),
+        nn.Upsample(scale_factor=2),
+        Counts(),
+        nn.Conv2d(3, 4, 2, stride=2),
+    )
     network = imported(in_block(nn.Sequential(*parts)), images(), timesteps=1)
     assert network.layers[4].inputs[0].spread == (1, 2, 2)
 
@@ -391,18 +515,25 @@ def test_neurons_of_spikeyolo_are_planes(membranes: Callable[[], nn.Module], ste
     parts = {"conv": nn.Conv2d(2, 4, 3), "norm": nn.BatchNorm2d(4), "out": nn.Linear(196, 5)}
     model = drawn(Written(forward, **parts, first=membranes(), last=membranes()))
     network = imported(model, torch.rand(steps, 3, 2, 9, 9))
-    assert [layer.name for layer in network.layers][:4] == [f"first_{number}" for number in range(1, 5)]
+    assert [layer.name for layer in network.layers][:4] == [
+        f"first_{number}" for number in range(1, 5)
+    ]
     subtracted = [source.layer for each in network.layers[1].inputs[1:] for source in each.sources]
-    assert subtracted == [f"first_{number}" for number in (1, 3, 4)] * (steps > 1)  # at one step nothing comes back
+    assert subtracted == [f"first_{number}" for number in (1, 3, 4)] * (
+        steps > 1
+    )  # at one step nothing comes back
     model.first.qtrick = nn.Identity().eval()
     with pytest.raises(
-        NetworkError, match="'first' .mem_update.: rounds by Identity, expected MultiSpike4 or the like"
+        NetworkError,
+        match="'first' .mem_update.: rounds by Identity, expected MultiSpike4 or the like",
     ):
         spikesam.from_torch(model, torch.rand(steps, 3, 2, 9, 9))
 
 
 class AttendingCounts(nn.Module):
-    """Attention of neurons that fire several spikes, as in Spike-driven Transformer V3; values may be wider."""
+    """Attention of neurons that fire several spikes, as in Spike-driven Transformer V3; values may
+    be wider.
+    """
 
     def __init__(self, channels: int, wider: int, most: int, sums_first: bool) -> None:
         super().__init__()
@@ -413,7 +544,9 @@ class AttendingCounts(nn.Module):
         self.fires, self.out = Counts(most), nn.Conv2d(wider * channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        of_heads = [getattr(self, name)(x).flatten(2).unflatten(1, (self.heads, -1)).mT for name in "qkv"]
+        of_heads = [
+            getattr(self, name)(x).flatten(2).unflatten(1, (self.heads, -1)).mT for name in "qkv"
+        ]
         q, k, v = (each.contiguous() for each in of_heads)
         found = (q @ (k.mT @ v) if self.sums_first else (q @ k.mT) @ v) * 0.5
         tokens = self.fires(found.mT.flatten(1, 2).contiguous())

@@ -45,7 +45,9 @@ def model() -> nn.Module:
 
 
 def given() -> Tensor:
-    """Spikes for the second neuron of the second sample: v is 0.75, 1.125, 0.0625, 0.78125, 1.140625."""
+    """Spikes for the second neuron of the second sample: v is 0.75, 1.125, 0.0625, 0.78125,
+    1.140625.
+    """
     input_spikes = torch.zeros(5, 2, 2)
     input_spikes[[0, 1, 3, 4], 1, 1] = 1
     return input_spikes
@@ -60,17 +62,21 @@ def test_the_right_equation_is_proven() -> None:
 @pytest.mark.parametrize(
     ("neuron", "message"),
     [
-        # Without the leak, v would be 0.75, 1.5, 0.5, 1.25: the network fires at step 3, where the model does not.
+        # Without the leak, v would be 0.75, 1.5, 0.5, 1.25: the network fires at step 3, where the
+        # model does not.
         (
             LIF(1.0, 1.0, fires_at_threshold=True),
-            "module '1' (Neurons): at step 3 of sample 1, neuron (1, 0, 0) fires in the network, not in the model; its "
+            "module '1' (Neurons): at step 3 of sample 1, neuron (1, 0, 0) fires in the network, "
+            "not in the model; its "
             "membrane is 1.25 in the network, 1.25 with the model's own currents, its threshold 1",
         ),
         # With another threshold, nothing fires at step 1.
         (
             LIF(0.5, 1.2, reset_by=0.5),
-            "module '1' (Neurons): at step 1 of sample 1, neuron (1, 0, 0) fires in the model, not in the network; its "
-            "membrane is 1.125 in the network, 1.125 with the model's own currents, its threshold 1.2",
+            "module '1' (Neurons): at step 1 of sample 1, neuron (1, 0, 0) fires in the model, not "
+            "in the network; its "
+            "membrane is 1.125 in the network, 1.125 with the model's own currents, its threshold "
+            "1.2",
         ),
     ],
 )
@@ -96,13 +102,20 @@ def test_wrong_synapses_are_told_from_wrong_neurons() -> None:
 
 def test_an_image_is_explained_too() -> None:
     image = torch.tensor([[0.0, 2.0]])
-    with pytest.raises(spikesam.NetworkError, match=r"step 0 .* its membrane is 1.5 in the network, 1.5 with .* 1.6$"):
+    with pytest.raises(
+        spikesam.NetworkError,
+        match=r"step 0 .* its membrane is 1.5 in the network, 1.5 with .* 1.6$",
+    ):
         spikesam.from_torch(model(), image, timesteps=3, neurons={Neurons: LIF(0.5, 1.6)})
 
 
 def test_rounding_may_decide_where_it_is_accepted() -> None:
-    """A membrane meets the threshold: the model fires at it, the network above it, and everything after differs."""
-    at_threshold, above = (LIF(0.5, 1.125, reset_by=0.5, fires_at_threshold=fires) for fires in (True, False))
+    """A membrane meets the threshold: the model fires at it, the network above it, and everything
+    after differs.
+    """
+    at_threshold, above = (
+        LIF(0.5, 1.125, reset_by=0.5, fires_at_threshold=fires) for fires in (True, False)
+    )
     exact = nn.Sequential(Identity(), Neurons(1.125), Identity(), Neurons(1.125)).eval()
     exact[2].weight.data *= 2
     message = "its threshold 1.125; the order of additions decides, which rounding=True accepts$"
@@ -116,15 +129,23 @@ def test_rounding_may_decide_where_it_is_accepted() -> None:
 
 
 def test_lava_dls_rounding_is_accepted_where_it_decides() -> None:
-    """Currents and membranes that leak are multiples of 1/4096 in lava-dl, and of nothing in float32."""
+    """Currents and membranes that leak are multiples of 1/4096 in lava-dl, and of nothing in
+    float32.
+    """
     pytest.importorskip("lava.lib.dl.slayer")
     from lava.lib.dl.slayer.block import cuba
 
     neuron = {"threshold": 0.7, "current_decay": 0.3, "voltage_decay": 0.1}
     torch.manual_seed(0)
     first = cuba.Conv(neuron, 2, 6, 3, weight_scale=3)
-    leaky, loud = nn.Sequential(first, cuba.Flatten(), cuba.Dense(neuron, 600, 10)).eval(), spikes(20, 3, 2, 12, 12)
-    with pytest.raises(spikesam.NetworkError, match="lava-dl rounds what leaks to 0.000244 at every step, which round"):
+    leaky, loud = (
+        nn.Sequential(first, cuba.Flatten(), cuba.Dense(neuron, 600, 10)).eval(),
+        spikes(20, 3, 2, 12, 12),
+    )
+    with pytest.raises(
+        spikesam.NetworkError,
+        match="lava-dl rounds what leaks to 0.000244 at every step, which round",
+    ):
         spikesam.from_torch(leaky, loud)
     network = spikesam.from_torch(leaky, loud, rounding=True)
     differ = spikesam.compare(leaky, network, loud).layers["differ_float32"]
@@ -140,7 +161,10 @@ def test_an_answer_that_the_readout_does_not_give_is_refused() -> None:
 
     torch.manual_seed(0)
     squared = nn.Sequential(Identity(), Neurons(), Squared(2)).eval()
-    with pytest.raises(spikesam.NetworkError, match="output: all spikes are the same, but its scores differ by up to"):
+    with pytest.raises(
+        spikesam.NetworkError,
+        match="output: all spikes are the same, but its scores differ by up to",
+    ):
         spikesam.from_torch(squared, given(), neurons={Neurons: RIGHT})
 
 
@@ -176,11 +200,18 @@ def test_a_number_that_leaves_the_graph_is_refused_where_it_does(exit_: str) -> 
     with pytest.raises(spikesam.NetworkError, match=message) as caught:
         spikesam.from_torch(around(EXITS[exit_]), spikes(6, 3, 10))
     line = int(re.findall(r":(\d+): ", str(caught.value))[0])
-    assert exit_.strip("_") in Path(__file__).read_text().splitlines()[line - 1] or exit_ in ("__bool__", "__index__")
+    assert exit_.strip("_") in Path(__file__).read_text().splitlines()[line - 1] or exit_ in (
+        "__bool__",
+        "__index__",
+    )
 
 
 def test_shapes_are_no_numbers_of_the_data() -> None:
-    shaped = around(lambda m, x: m.lif(m.fc(x.view(x.size(0), x.shape[1], -1).flatten(1))) * (len(x) // x.shape[0]))
+    shaped = around(
+        lambda m, x: (
+            m.lif(m.fc(x.view(x.size(0), x.shape[1], -1).flatten(1))) * (len(x) // x.shape[0])
+        )
+    )
     assert len(spikesam.from_torch(shaped, spikes(6, 3, 10)).layers) == 1
 
 
@@ -200,18 +231,28 @@ def of_the_data(m: Any, x: Tensor) -> Tensor:
     ("build", "message"),
     [
         (lambda: around(of_the_data), "the model is another network, in "),
-        (lambda: loud(nn.Sequential(Loud(10), nn.Linear(10, 10), fires())), "module '2' .* fires in"),
+        (
+            lambda: loud(nn.Sequential(Loud(10), nn.Linear(10, 10), fires())),
+            "module '2' .* fires in",
+        ),
     ],
 )
-def test_what_holds_on_the_example_alone_is_found_on_a_second_input(build: Any, message: str) -> None:
+def test_what_holds_on_the_example_alone_is_found_on_a_second_input(
+    build: Any, message: str
+) -> None:
     torch.manual_seed(0)
     dense = spikes(6, 3, 10, density=0.8)
-    with pytest.raises(spikesam.NetworkError, match=f"from_torch: on a second input, which is made from .*: {message}"):
+    with pytest.raises(
+        spikesam.NetworkError,
+        match=f"from_torch: on a second input, which is made from .*: {message}",
+    ):
         spikesam.from_torch(build(), dense)
 
 
 def test_currents_of_the_second_input_stay_in_the_range_of_the_network() -> None:
-    """Those of an image that is darker than the range, of one that sets it, and of one that is all at its end."""
+    """Those of an image that is darker than the range, of one that sets it, and of one that is all
+    at its end.
+    """
     shown = around(lambda m, x: torch.stack([m.lif(m.fc(x)) for _ in range(6)]))
     for image in (torch.rand(3, 10), 5 * torch.rand(3, 10) - 2, torch.full((3, 10), 2.0)):
         assert spikesam.from_torch(shown, image, timesteps=6).encoder == "constant-current"
@@ -262,8 +303,14 @@ def written(m: Any, x: Tensor) -> Tensor:
 @pytest.mark.parametrize(
     ("forward", "message"),
     [
-        (handed, "module 'own' (Leaky): is handed a state of up to 0.0001, expected neurons at rest"),
-        (written, "module 'lif' (Leaky): begins with mem of up to 0.0001, expected neurons at rest"),
+        (
+            handed,
+            "module 'own' (Leaky): is handed a state of up to 0.0001, expected neurons at rest",
+        ),
+        (
+            written,
+            "module 'lif' (Leaky): begins with mem of up to 0.0001, expected neurons at rest",
+        ),
     ],
 )
 def test_membranes_that_do_not_begin_at_rest_are_refused(forward: Any, message: str) -> None:
@@ -294,13 +341,17 @@ def test_a_state_that_is_left_over_is_refused() -> None:
     assert len(spikesam.from_torch(used, given, neurons=neurons).layers) == 1
     with torch.no_grad():
         used(1e-4 * given[0])
-    with pytest.raises(spikesam.NetworkError, match=r"module '1' \(Kept\): begins with membrane of up to -?0"):
+    with pytest.raises(
+        spikesam.NetworkError, match=r"module '1' \(Kept\): begins with membrane of up to -?0"
+    ):
         spikesam.from_torch(used, given, neurons=neurons)
 
 
 def test_another_rest_is_none() -> None:
     torch.manual_seed(0)
-    used = loud(nn.Sequential(nn.Linear(10, 10), Jelly("neuron").LIFNode(v_threshold=0.5, v_reset=-0.25)))
+    used = loud(
+        nn.Sequential(nn.Linear(10, 10), Jelly("neuron").LIFNode(v_threshold=0.5, v_reset=-0.25))
+    )
     with torch.no_grad():
         used(spikes(3, 10))
     assert len(spikesam.from_torch(used, spikes(6, 3, 10)).layers) == 1

@@ -13,7 +13,9 @@ COUNT = 5
 
 @pytest.fixture
 def raster(tmp_path: Path) -> Path:
-    """5 samples, 6 steps of 2 ms, layers input (2, 4, 5), conv1 (3, 4, 5), fc1 (7, 1, 1), 3 classes."""
+    """5 samples, 6 steps of 2 ms, layers input (2, 4, 5), conv1 (3, 4, 5), fc1 (7, 1, 1), 3
+    classes.
+    """
     return record(tmp_path / "run", COUNT, replace(HEADER, dt=0.002))
 
 

@@ -1,4 +1,6 @@
-"""The command that exports recordings: what it says and refuses, and data of NIR, which the library reads."""
+"""The command that exports recordings: what it says and refuses, and data of NIR, which the library
+reads.
+"""
 
 import shutil
 import subprocess
@@ -21,7 +23,9 @@ nir = pytest.importorskip("nir", reason="nir is not installed; pip install 'spik
 def test_it_says_what_is_written_before_and_after(raster, tmp_path, capsys):
     export.main([str(raster), str(tmp_path / "out.nir"), "--samples", "1"])
     first, last = capsys.readouterr().out.splitlines()
-    assert first.startswith(f"{raster} -> {tmp_path / 'out.nir'}: 1 sample, 6 steps, layers input, conv1, fc1, about ")
+    assert first.startswith(
+        f"{raster} -> {tmp_path / 'out.nir'}: 1 sample, 6 steps, layers input, conv1, fc1, about "
+    )
     assert last.startswith(f"{tmp_path / 'out.nir'}  ")
 
 
@@ -41,10 +45,22 @@ def test_help_names_every_format(capsys):
         (("out.csv",), "out.csv: got a name that ends in '.csv', expected .nwb, .zarr or .nir"),
         (("out",), "out: got a name that ends in 'nothing', expected .nwb, .zarr or .nir"),
         (("out.nir", "--layers", "conv2"), "no layer 'conv2'; did you mean conv1?"),
-        (("out.nir", "--samples", "6"), "--samples: got '6', expected at least one of the 5 samples of "),
-        (("out.nir", "--samples", "3:3"), "--samples: got '3:3', expected at least one of the 5 samples of "),
-        (("out.nir", "--samples", "0"), "--samples: got '0', expected at least one of the 5 samples of "),
-        (("out.nir", "--samples", "1,2"), "--samples: got '1,2', expected how many, such as 8, or positions from : to"),
+        (
+            ("out.nir", "--samples", "6"),
+            "--samples: got '6', expected at least one of the 5 samples of ",
+        ),
+        (
+            ("out.nir", "--samples", "3:3"),
+            "--samples: got '3:3', expected at least one of the 5 samples of ",
+        ),
+        (
+            ("out.nir", "--samples", "0"),
+            "--samples: got '0', expected at least one of the 5 samples of ",
+        ),
+        (
+            ("out.nir", "--samples", "1,2"),
+            "--samples: got '1,2', expected how many, such as 8, or positions from : to",
+        ),
         (("out.nir", "--samples", "-1"), "--samples"),
         (("out.nir", "--seeds", "3"), "--seeds is for a checkpoint, and "),
         (("out.nir", "--out", "runs"), "--out is for a checkpoint, and "),
@@ -59,7 +75,9 @@ def test_refusals(raster, tmp_path, refused, monkeypatch, arguments, message):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
 
 
-def test_a_file_is_replaced_if_asked_but_neither_the_recording_nor_a_folder(raster, tmp_path, refused):
+def test_a_file_is_replaced_if_asked_but_neither_the_recording_nor_a_folder(
+    raster, tmp_path, refused
+):
     out = tmp_path / "out.nir"
     out.write_text("mine")
     line = refused(export.main, raster, out)
@@ -83,7 +101,9 @@ def test_a_disk_that_is_too_small_or_fails_leaves_nothing(raster, tmp_path, refu
     assert "1.0 kB free, expected about" in message
     assert "fewer --samples or --layers" in message
     monkeypatch.setattr(Target, "check", Mock(side_effect=OSError(28, "No space left on device")))
-    assert "out.nir: cannot be written (No space left on device)" in refused(export.main, raster, tmp_path / "out.nir")
+    assert "out.nir: cannot be written (No space left on device)" in refused(
+        export.main, raster, tmp_path / "out.nir"
+    )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
 
 
@@ -92,11 +112,14 @@ def test_maps_go_to_zarr_alone_and_what_is_no_recording_nowhere(maps, tmp_path, 
     assert "sam.h5: is a file of maps, expected a raster for .nir; .zarr takes maps" in message
     assert "no such file" in refused(export.main, tmp_path / "raster.h5", tmp_path / "out.nir")
     (tmp_path / "raster.h5").write_text("no HDF5")
-    assert "is not HDF5, expected" in refused(export.main, tmp_path / "raster.h5", tmp_path / "out.nir")
+    assert "is not HDF5, expected" in refused(
+        export.main, tmp_path / "raster.h5", tmp_path / "out.nir"
+    )
 
 
 @pytest.mark.parametrize(
-    ("suffix", "library", "extra"), [(".nwb", "pynwb", "nwb"), (".zarr", "zarr", "zarr"), (".zarr", "xarray", "zarr")]
+    ("suffix", "library", "extra"),
+    [(".nwb", "pynwb", "nwb"), (".zarr", "zarr", "zarr"), (".zarr", "xarray", "zarr")],
 )
 def test_a_library_that_is_missing(raster, tmp_path, refused, monkeypatch, suffix, library, extra):
     if suffix == ".zarr" and sys.version_info < (3, 11):
@@ -109,10 +132,16 @@ def test_a_library_that_is_missing(raster, tmp_path, refused, monkeypatch, suffi
 
 
 def test_what_is_for_recordings_or_data_of_nir_is_refused_of_checkpoints(refused):
-    assert "a checkpoint's network goes to NIR with --nir FILE" in refused(export.main, "cluttered-digits", "out.nir")
-    assert "--layers is for a recording" in refused(export.main, "cluttered-digits", "--layers", "conv1")
+    assert "a checkpoint's network goes to NIR with --nir FILE" in refused(
+        export.main, "cluttered-digits", "out.nir"
+    )
+    assert "--layers is for a recording" in refused(
+        export.main, "cluttered-digits", "--layers", "conv1"
+    )
     for option, value in (("dt", "0.5"), ("rounding", "up")):
-        line = refused(export.main, "cluttered-digits", f"--{option}", value, "--data", "no-such-data")
+        line = refused(
+            export.main, "cluttered-digits", f"--{option}", value, "--data", "no-such-data"
+        )
         assert f"--{option} is for data of NIR that become a raster, NAME.h5" in line
     for text in ("0", "2:4", "many"):
         line = refused(export.main, "cluttered-digits", "--samples", text)
@@ -121,8 +150,10 @@ def test_what_is_for_recordings_or_data_of_nir_is_refused_of_checkpoints(refused
 
 def test_one_library_is_enough_for_one_format(raster, tmp_path):
     script = (
-        "import sys; sys.modules.update(dict.fromkeys(('xarray', 'dask', 'zarr', 'pynwb', 'hdmf', 'torch', 'lava')))\n"
-        f"from spikesam.pipeline.export import main; main([{str(raster)!r}, {str(tmp_path / 'out.nir')!r}])"
+        "import sys; sys.modules.update(dict.fromkeys(('xarray', 'dask', 'zarr', 'pynwb', 'hdmf', "
+        "'torch', 'lava')))\n"
+        f"from spikesam.pipeline.export import main; main([{str(raster)!r}, "
+        f"{str(tmp_path / 'out.nir')!r}])"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
     assert len(nir.read_data(tmp_path / "out.nir").nodes) == 3
@@ -150,7 +181,13 @@ def test_it_is_laid_out_as_the_library_does(raster, tmp_path):
             content: dict[str, object] = {"/": file.attrs["__type__"]}
             file["nodes"].visititems(
                 lambda path, each, content=content: content.update(
-                    {path: (each.attrs.get("__type__"), getattr(each, "dtype", None), getattr(each, "shape", None))}
+                    {
+                        path: (
+                            each.attrs.get("__type__"),
+                            getattr(each, "dtype", None),
+                            getattr(each, "shape", None),
+                        )
+                    }
                 )
             )
             found.append(content)
@@ -163,14 +200,20 @@ def test_nodes_are_those_of_the_graph(tmp_path, raster):
 
     network = spikesam.load("cluttered-digits").network
     with spikesam.open_raster(raster) as opened:
-        assert [node_name(layer) for layer in opened.layers] == ["input", "conv1.neuron", "fc1.neuron"]
+        assert [node_name(layer) for layer in opened.layers] == [
+            "input",
+            "conv1.neuron",
+            "fc1.neuron",
+        ]
     assert {"input", "conv1.neuron", "fc1.neuron"} <= set(spikesam.to_nir(network).nodes)
 
 
 def test_some_samples_and_layers(raster, tmp_path):
     export.main([str(raster), str(tmp_path / "out.nir"), "--samples", "2", "--layers", "conv1"])
     data = nir.read_data(tmp_path / "out.nir")
-    assert {name: node.observables["spikes"].shape for name, node in data.nodes.items()} == {"conv1.neuron": (2, 6, 60)}
+    assert {name: node.observables["spikes"].shape for name, node in data.nodes.items()} == {
+        "conv1.neuron": (2, 6, 60)
+    }
     with h5py.File(tmp_path / "out.nir") as file:
         assert file["samples/index"][:].tolist() == [0, 3]
         assert file["nodes/conv1.neuron/observables/spikes"].attrs["shape"].tolist() == [3, 4, 5]

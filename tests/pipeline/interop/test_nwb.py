@@ -31,7 +31,9 @@ def opened():
 
 
 def raster_of(units, layer, shape, n_samples, timesteps, dt):
-    """(N, T, C, H, W): what the units of a layer say, read as somebody who knows but the documents would."""
+    """(N, T, C, H, W): what the units of a layer say, read as somebody who knows but the documents
+    would.
+    """
     found = np.zeros((n_samples * timesteps, *shape), bool)
     for _, unit in units[units.layer == layer].iterrows():
         steps = np.floor(unit.spike_times / dt).astype(int)
@@ -67,7 +69,11 @@ def test_trials_layers_and_what_else_is_known(raster, tmp_path, opened):
     layers = file.processing["network"]["layers"].to_dataframe()
     assert layers.index.tolist() == [0, 1, 2]
     assert layers.layer.tolist() == ["input", "conv1", "fc1"]
-    assert layers[["channels", "height", "width"]].to_numpy().tolist() == [[2, 4, 5], [3, 4, 5], [7, 1, 1]]
+    assert layers[["channels", "height", "width"]].to_numpy().tolist() == [
+        [2, 4, 5],
+        [3, 4, 5],
+        [7, 1, 1],
+    ]
     assert layers.steps_that_matter.tolist() == [4, 5, 6]
     assert "network_sha256" in file.notes
 
@@ -93,7 +99,9 @@ def test_neither_the_validator_nor_the_inspector_of_nwb_finds_a_violation(raster
     messages = [*inspector.inspect_nwbfile(nwbfile_path=str(tmp_path / "out.nwb"))]
     severe = [each for each in messages if each.importance.name != "BEST_PRACTICE_SUGGESTION"]
     # There is no animal to describe.
-    assert [each.check_function_name for each in severe if "subject" not in each.check_function_name] == []
+    assert [
+        each.check_function_name for each in severe if "subject" not in each.check_function_name
+    ] == []
 
 
 def test_a_raster_without_spikes_and_without_readout(tmp_path, opened):

@@ -33,7 +33,15 @@ def expected(layer_number: int, position: int):
 
 def test_names_dimensions_and_every_bit(raster):
     with opened(raster) as data:
-        assert list(data) == ["input", "input_count", "conv1", "conv1_count", "fc1", "fc1_count", "readout"]
+        assert list(data) == [
+            "input",
+            "input_count",
+            "conv1",
+            "conv1_count",
+            "fc1",
+            "fc1_count",
+            "readout",
+        ]
         assert data.conv1.dims == ("sample", "step", "conv1_channel", "conv1_row", "conv1_column")
         assert data.fc1.dims == ("sample", "step", "fc1_channel")
         assert (data.conv1.dtype, data.conv1.shape) == (bool, (5, 6, 3, 4, 5))
@@ -53,15 +61,30 @@ def test_coordinates_and_attributes(raster):
         assert np.array_equal(data.prediction, data.readout.argmax("class"))
         assert np.allclose(data.seconds, [0, 0.002, 0.004, 0.006, 0.008, 0.01])
         assert data.seconds.attrs["units"] == "s"
-        assert (data.attrs["backend"], data.attrs["dt"], data.attrs["layer_delay"]) == ("torch", 0.002, 1)
+        assert (data.attrs["backend"], data.attrs["dt"], data.attrs["layer_delay"]) == (
+            "torch",
+            0.002,
+            1,
+        )
         assert data.attrs["raster_digest"] == RasterReader(raster).raster_digest
         assert data.input.attrs["steps_that_matter"] == 4  # 2 layers below the last of 6 steps
         assert data.readout.attrs["scale"] == 0.5
 
 
 KEYS = [
-    *[(0,), (-1, -1), (slice(1, 4), slice(2, 5)), (slice(None, None, -2), slice(None, None, -1)), (slice(2, 2),)],
-    *[([3, 0, 3], [5, 2], slice(None), [1, 0], 2), (2, slice(None), 1, slice(1, 3), [4]), (slice(None), []), ([], 3)],
+    *[
+        (0,),
+        (-1, -1),
+        (slice(1, 4), slice(2, 5)),
+        (slice(None, None, -2), slice(None, None, -1)),
+        (slice(2, 2),),
+    ],
+    *[
+        ([3, 0, 3], [5, 2], slice(None), [1, 0], 2),
+        (2, slice(None), 1, slice(1, 3), [4]),
+        (slice(None), []),
+        ([], 3),
+    ],
 ]
 
 
@@ -76,7 +99,9 @@ def test_slices_are_those_of_the_whole(raster, key):
 def test_opening_reads_no_spikes_and_a_slice_reads_its_sample(raster, monkeypatch):
     asked = []
     rows = RasterReader.rows
-    monkeypatch.setattr(RasterReader, "rows", lambda self, *which: asked.append(which) or rows(self, *which))
+    monkeypatch.setattr(
+        RasterReader, "rows", lambda self, *which: asked.append(which) or rows(self, *which)
+    )
     with opened(raster) as data:
         part = data.conv1.isel(sample=[3, 1], step=slice(2, 4))
         repr(part)
@@ -109,7 +134,10 @@ def test_a_file_that_was_replaced_is_refused(raster, tmp_path):
     with opened(raster) as data:
         content = pickle.dumps(data)
     write_raster(raster, {"conv1": np.zeros((5, 6, 3, 4, 5))}, overwrite=True)
-    with pytest.raises(RasterError, match=r"raster.h5: was replaced by another file since it was opened; open it agai"):
+    with pytest.raises(
+        RasterError,
+        match=r"raster.h5: was replaced by another file since it was opened; open it agai",
+    ):
         pickle.loads(content).conv1.load()
 
 
@@ -153,7 +181,10 @@ def test_maps(maps):
 
 
 def test_sums_alone(tmp_path):
-    with opened(write(tmp_path / "sam.h5", SUMS_ALONE)) as data, MapReader(tmp_path / "sam.h5") as reader:
+    with (
+        opened(write(tmp_path / "sam.h5", SUMS_ALONE)) as data,
+        MapReader(tmp_path / "sam.h5") as reader,
+    ):
         assert list(data) == ["input", "conv1"]
         assert set(data.coords) == {"sample", "index", "label", "prediction"}
         assert np.array_equal(data.conv1, reader["conv1"].sum)
@@ -184,14 +215,20 @@ def test_only_our_files_are_claimed(raster, maps, tmp_path):
     for name in (*foreign, "text.h5", "truncated.h5", "raster.nc", "missing.h5", ""):
         assert not backend.guess_can_open(tmp_path / name), name
     assert not backend.guess_can_open(raster.read_bytes())
-    with pytest.raises(RasterError, match=r"foreign.h5: /@format: missing, expected an attribute of type str"):
+    with pytest.raises(
+        RasterError, match=r"foreign.h5: /@format: missing, expected an attribute of type str"
+    ):
         opened(tmp_path / "foreign.h5")
 
 
 def test_the_engine_is_found_by_its_name(raster):
-    installed = [entry for entry in entry_points(group="xarray.backends") if entry.name == "spikesam"]
+    installed = [
+        entry for entry in entry_points(group="xarray.backends") if entry.name == "spikesam"
+    ]
     if not installed:
-        pytest.skip("spikesam was installed before it had an entry point for xarray; run `make setup`")
+        pytest.skip(
+            "spikesam was installed before it had an entry point for xarray; run `make setup`"
+        )
     assert installed[0].load() is SpikesamBackend
     with xr.open_dataset(raster, engine="spikesam") as data:
         assert data.sizes["sample"] == 5
@@ -202,7 +239,10 @@ def test_the_entry_point_is_declared_and_light():
     assert 'spikesam = "spikesam.pipeline.interop.engine:SpikesamBackend"' in declared
     script = (
         "import sys, xarray; before = set(sys.modules); import spikesam.pipeline.interop.engine\n"
-        "print(sorted(name for name in set(sys.modules) - before if name.partition('.')[0] != 'spikesam'))"
+        "print(sorted(name for name in set(sys.modules) - before if name.partition('.')[0] != "
+        "'spikesam'))"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     assert done.stdout == "[]\n"

@@ -9,7 +9,9 @@ from tests.recordings.rasters import HEADER, spikes
 
 xr = pytest.importorskip("xarray", reason="xarray is not installed; pip install 'spikesam[zarr]'")
 zarr = pytest.importorskip(
-    "zarr", "3", reason="zarr 3 is not installed (it needs Python 3.11); pip install 'spikesam[zarr]'"
+    "zarr",
+    "3",
+    reason="zarr 3 is not installed (it needs Python 3.11); pip install 'spikesam[zarr]'",
 )
 
 from spikesam.pipeline.interop import zarr_store  # noqa: E402 - it needs them
@@ -22,7 +24,10 @@ from spikesam.pipeline.interop.engine import SpikesamBackend  # noqa: E402
 def test_xarray_reads_what_the_engine_reads(raster, tmp_path, monkeypatch, chunk_bytes):
     monkeypatch.setattr(zarr_store, "CHUNK_BYTES", chunk_bytes)
     export.main([str(raster), str(tmp_path / "out.zarr")])
-    with xr.open_zarr(tmp_path / "out.zarr") as data, xr.open_dataset(raster, engine=SpikesamBackend) as expected:
+    with (
+        xr.open_zarr(tmp_path / "out.zarr") as data,
+        xr.open_dataset(raster, engine=SpikesamBackend) as expected,
+    ):
         xr.testing.assert_identical(data.load(), expected.load())
         assert data.conv1.dtype == bool
 
@@ -34,19 +39,29 @@ def test_zarr_reads_every_bit(raster, tmp_path):
     for layer in HEADER.layers:
         expected = np.stack([spikes(HEADER, layer, at) for at in range(5)])
         assert np.array_equal(group[layer.name][:], expected.reshape(group[layer.name].shape))
-    assert group["conv1"].metadata.dimension_names == ("sample", "step", "conv1_channel", "conv1_row", "conv1_column")
+    assert group["conv1"].metadata.dimension_names == (
+        "sample",
+        "step",
+        "conv1_channel",
+        "conv1_row",
+        "conv1_column",
+    )
     assert group.metadata.zarr_format == 3
 
 
 def test_some_samples_and_layers(raster, tmp_path):
-    export.main([str(raster), str(tmp_path / "out.zarr"), "--samples", "2:4", "--layers", "fc1", "1"])
+    export.main(
+        [str(raster), str(tmp_path / "out.zarr"), "--samples", "2:4", "--layers", "fc1", "1"]
+    )
     with xr.open_zarr(tmp_path / "out.zarr") as data:
         assert set(data) == {"conv1", "conv1_count", "fc1", "fc1_count", "readout"}
         assert data.sample.values.tolist() == [2, 3]
         assert np.array_equal(data.conv1, [spikes(HEADER, HEADER.layers[1], at) for at in (2, 3)])
 
 
-@pytest.mark.parametrize("chunk_bytes", [4 << 20, 30, 10], ids=["one chunk", "chunks of a sample", "chunks of a row"])
+@pytest.mark.parametrize(
+    "chunk_bytes", [4 << 20, 30, 10], ids=["one chunk", "chunks of a sample", "chunks of a row"]
+)
 def test_maps(maps, tmp_path, monkeypatch, chunk_bytes):
     monkeypatch.setattr(zarr_store, "CHUNK_BYTES", chunk_bytes)
     export.main([str(maps), str(tmp_path / "out.zarr")])

@@ -38,25 +38,34 @@ def test_maps_are_those_of_the_definition(raster: Path, tmp_path: Path) -> None:
             expected = spike_activation_map(reader.spikes(layer), 0.3, include_current=False)
             np.testing.assert_allclose(maps[layer.name][:], expected, rtol=1e-6)
             matter = reader.steps_that_matter(layer)
-            np.testing.assert_allclose(maps[layer.name].sum, expected[:matter].sum(axis=0), rtol=1e-6)
+            np.testing.assert_allclose(
+                maps[layer.name].sum, expected[:matter].sum(axis=0), rtol=1e-6
+            )
 
 
 @pytest.mark.parametrize("variant", ["paper", "authors-code"])
-def test_sums_do_not_depend_on_which_steps_are_kept(raster: Path, tmp_path: Path, variant: Variant) -> None:
+def test_sums_do_not_depend_on_which_steps_are_kept(
+    raster: Path, tmp_path: Path, variant: Variant
+) -> None:
     kept = {
         "pictured": ((0, 1, 2, 3, 4, 5), 4),
         "all": ((0, 1, 2, 3, 4, 5), 5),
         "none": ((), 0),
         "1::2": ((1, 3, 5), 5),
     }
-    with RasterReader(raster) as reader, explain(reader, tmp_path / "x.h5", steps="all", variant=variant) as expected:
+    with (
+        RasterReader(raster) as reader,
+        explain(reader, tmp_path / "x.h5", steps="all", variant=variant) as expected,
+    ):
         for number, (steps, (which, count)) in enumerate(kept.items()):
             with explain(reader, tmp_path / f"{number}.h5", steps=steps, variant=variant) as found:
                 assert (found.steps, found.header.stepped) == (which, count)
                 for layer in expected:
                     np.testing.assert_array_equal(found[layer].sum, expected[layer].sum)
                     if which:
-                        np.testing.assert_array_equal(found[layer][:count], expected[layer][:count][list(which)])
+                        np.testing.assert_array_equal(
+                            found[layer][:count], expected[layer][:count][list(which)]
+                        )
 
 
 def test_maps_that_take_too_much_room_are_refused_although_few_are_kept(tmp_path: Path) -> None:
@@ -65,14 +74,17 @@ def test_maps_that_take_too_much_room_are_refused_although_few_are_kept(tmp_path
     with (
         RasterReader(tmp_path / "raster.h5") as reader,
         pytest.raises(
-            InputError, match="up to step 16 take 1,140,850,688 bytes a sample.*; keep earlier steps, or none"
+            InputError,
+            match="up to step 16 take 1,140,850,688 bytes a sample.*; keep earlier steps, or none",
         ),
     ):
         explain(reader, tmp_path / "sam.h5", steps="16:")
     assert not (tmp_path / "sam.h5").exists()
 
 
-def test_threads_change_neither_order_nor_maps_and_progress_counts_every_sample(raster: Path, tmp_path: Path) -> None:
+def test_threads_change_neither_order_nor_maps_and_progress_counts_every_sample(
+    raster: Path, tmp_path: Path
+) -> None:
     with RasterReader(raster) as reader:
         method = SpikeActivationMaps().of_raster(reader, reader.layers[:2], ((), 0))
         for workers in (1, 3):
@@ -91,13 +103,17 @@ def test_chosen_layers_come_in_order_of_depth(raster: Path, tmp_path: Path) -> N
         assert list(one) == ["conv1"]
 
 
-def test_a_layer_without_places_has_a_row_for_each_neuron_on_demand(raster: Path, tmp_path: Path) -> None:
+def test_a_layer_without_places_has_a_row_for_each_neuron_on_demand(
+    raster: Path, tmp_path: Path
+) -> None:
     with RasterReader(raster) as reader:
         bands = explain(reader, tmp_path / "sam.h5", layers=["fc1"], gamma=0.3, steps="all")["fc1"]
         for sample, spikes in enumerate(reader["fc1"]):
             alone = spike_activation_map(spikes.reshape(-1, 1, 1, 7, 1), 0.3)[:, 0]
             np.testing.assert_array_equal(bands[sample], alone)
-            np.testing.assert_allclose(bands.sum[sample], alone[: bands.steps_that_matter].sum(axis=0), rtol=1e-6)
+            np.testing.assert_allclose(
+                bands.sum[sample], alone[: bands.steps_that_matter].sum(axis=0), rtol=1e-6
+            )
 
 
 def test_where_no_layer_has_places_all_have_bands(tmp_path: Path) -> None:
@@ -114,7 +130,10 @@ def test_a_damaged_raster_leaves_no_maps(raster: Path, tmp_path: Path) -> None:
         _, chunk = file["layers/001_conv1/spikes"].id.read_direct_chunk((3, 0, 0))
     content[content.find(chunk) + len(chunk) // 2] ^= 0xFF
     raster.write_bytes(content)
-    with RasterReader(raster) as reader, pytest.raises(InputError, match=r"/layers/001_conv1/spikes\[3\]"):
+    with (
+        RasterReader(raster) as reader,
+        pytest.raises(InputError, match=r"/layers/001_conv1/spikes\[3\]"),
+    ):
         explain(reader, tmp_path / "sam.h5")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
@@ -148,13 +167,19 @@ def test_each_form(asked: str, steps: tuple[int, ...], stepped: int) -> None:
     assert kept_steps(asked, 5, 7) == (steps, stepped)
 
 
-@pytest.mark.parametrize(("pictured", "expected"), [(0, ((), 0)), (1, ((0, 1), 1)), (9, ((0, 1), 3))])
-def test_pictured_are_at_most_all_samples(pictured: int, expected: tuple[tuple[int, ...], int]) -> None:
+@pytest.mark.parametrize(
+    ("pictured", "expected"), [(0, ((), 0)), (1, ((0, 1), 1)), (9, ((0, 1), 3))]
+)
+def test_pictured_are_at_most_all_samples(
+    pictured: int, expected: tuple[tuple[int, ...], int]
+) -> None:
     assert kept_steps("pictured", 2, 3, pictured) == expected
 
 
 def test_fewer_than_no_samples() -> None:
-    with pytest.raises(InputError, match=r"^pictured: got -1, expected how many samples, at least 0$"):
+    with pytest.raises(
+        InputError, match=r"^pictured: got -1, expected how many samples, at least 0$"
+    ):
         kept_steps("pictured", 2, 3, -1)
 
 
@@ -165,7 +190,10 @@ FORMS = 'got .*, expected "pictured", "all", "none", or first:last:every'
 @pytest.mark.parametrize(
     ("asked", "message"),
     [(asked, FORMS) for asked in NOTHING.split("|")]
-    + [(asked, f"'{asked}' means none of the 5 steps, 0 to 4$") for asked in ("5:", "2:2", "3:1", ":0", "999999999:")],
+    + [
+        (asked, f"'{asked}' means none of the 5 steps, 0 to 4$")
+        for asked in ("5:", "2:2", "3:1", ":0", "999999999:")
+    ],
 )
 def test_what_means_nothing_or_no_step(asked: str, message: str) -> None:
     with pytest.raises(InputError, match=f"^steps: {message}"):

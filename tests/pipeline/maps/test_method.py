@@ -11,7 +11,15 @@ import pytest
 
 from spikesam.pipeline.engine.simulate import simulate
 from spikesam.pipeline.maps.explain import compute_maps, explain, write_maps
-from spikesam.pipeline.maps.method import Explained, Explainer, MapMethod, method_of, methods, offline_methods, summed
+from spikesam.pipeline.maps.method import (
+    Explained,
+    Explainer,
+    MapMethod,
+    method_of,
+    methods,
+    offline_methods,
+    summed,
+)
 from spikesam.pipeline.networks.checkpoint import load_checkpoint
 from spikesam.recordings.arguments import Option, options_of
 from spikesam.recordings.errors import InputError
@@ -22,23 +30,36 @@ from spikesam.recordings.raster.arrays import write_raster
 from spikesam.recordings.schema import SampleTable
 from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
 
-RAMP = MapHeader("grad-cam", "ab" * 32, {}, 3, (MapLayer("conv1", 1, (2, 3), 2),), (0, 2), 1, "network_sha256")
+RAMP = MapHeader(
+    "grad-cam", "ab" * 32, {}, 3, (MapLayer("conv1", 1, (2, 3), 2),), (0, 2), 1, "network_sha256"
+)
 
 
 def ramp(sample: int) -> Explained:
     """Maps whose pixels count up from the number of the sample, over 3 steps, of which 2 matter."""
-    return summed(RAMP, sample, 3 - sample, {"conv1": sample + np.arange(18, dtype=np.float32).reshape(3, 2, 3)})
+    return summed(
+        RAMP,
+        sample,
+        3 - sample,
+        {"conv1": sample + np.arange(18, dtype=np.float32).reshape(3, 2, 3)},
+    )
 
 
 def test_a_method_of_ones_own(tmp_path: Path) -> None:
     samples = SampleTable(np.array([5, 6]), np.array([1, -1]))
-    write_maps(Explainer(RAMP, samples, ramp, lambda _: [], "ramps of 2 samples"), tmp_path / "maps.h5")
+    write_maps(
+        Explainer(RAMP, samples, ramp, lambda _: [], "ramps of 2 samples"), tmp_path / "maps.h5"
+    )
     with MapReader(tmp_path / "maps.h5") as maps:
         assert maps.header == RAMP
         assert maps.predictions.tolist() == [3, 2]
         assert maps.samples.label.tolist() == [1, -1]
-        np.testing.assert_array_equal(maps["conv1"].sum, [[[6, 8, 10], [12, 14, 16]], [[8, 10, 12], [14, 16, 18]]])
-        np.testing.assert_array_equal(maps["conv1"][0], [[[0, 1, 2], [3, 4, 5]], [[12, 13, 14], [15, 16, 17]]])
+        np.testing.assert_array_equal(
+            maps["conv1"].sum, [[[6, 8, 10], [12, 14, 16]], [[8, 10, 12], [14, 16, 18]]]
+        )
+        np.testing.assert_array_equal(
+            maps["conv1"][0], [[[0, 1, 2], [3, 4, 5]], [[12, 13, 14], [15, 16, 17]]]
+        )
         with pytest.raises(InputError, match="of its first sample, not of sample 1"):
             maps["conv1"][1]
 
@@ -85,9 +106,16 @@ def test_every_method_says_what_files_commands_and_pictures_need(name: str) -> N
 
 
 @pytest.mark.parametrize("name", offline_methods())
-def test_every_method_explains_and_its_file_says_so(name: str, workplace: Path, tmp_path: Path) -> None:
-    """Maps of a sample do not depend on what was explained before, and the function writes the same file."""
-    method, images = methods()[name](), {"data": (str(workplace / "data"),), "samples": 3, "seed": 2}
+def test_every_method_explains_and_its_file_says_so(
+    name: str, workplace: Path, tmp_path: Path
+) -> None:
+    """Maps of a sample do not depend on what was explained before, and the function writes the same
+    file.
+    """
+    method, images = (
+        methods()[name](),
+        {"data": (str(workplace / "data"),), "samples": 3, "seed": 2},
+    )
     source = workplace / ("tokens.h5" if name == "attention" else "run/raster.h5")
     if method.source == "network_sha256":
         method = methods()[name](**images)
@@ -119,23 +147,32 @@ def test_every_method_explains_and_its_file_says_so(name: str, workplace: Path, 
 
 
 @pytest.mark.parametrize("name", offline_methods())
-def test_every_method_refuses_what_it_cannot_explain(name: str, workplace: Path, tmp_path: Path) -> None:
+def test_every_method_refuses_what_it_cannot_explain(
+    name: str, workplace: Path, tmp_path: Path
+) -> None:
     foreign = {"gamma": "sam", "rule": "relevance", "samples": "grad-cam"}
     for option in foreign.keys() - options_of(methods()[name]).keys():
         with pytest.raises(
-            InputError, match=f"^explain: {option} belongs to method .*{foreign[option]}.*, got method {name}$"
+            InputError,
+            match=f"^explain: {option} belongs to method .*{foreign[option]}.*, got method {name}$",
         ):
             explain(workplace / "run" / "raster.h5", tmp_path / "no.h5", method=name, **{option: 1})
-    with pytest.raises(InputError, match=f"^explain: depth is no option of any method; {name} has "):
+    with pytest.raises(
+        InputError, match=f"^explain: depth is no option of any method; {name} has "
+    ):
         explain(workplace / "run" / "raster.h5", tmp_path / "no.h5", method=name, depth=1)
-    with pytest.raises(InputError, match="^explain: methd is no option of any method; did you mean 'method'"):
+    with pytest.raises(
+        InputError, match="^explain: methd is no option of any method; did you mean 'method'"
+    ):
         explain(workplace / "run" / "raster.h5", tmp_path / "no.h5", method=name, methd=1)
     with pytest.raises(InputError, match="^explain: got list, expected a "):
         explain([1], tmp_path / "no.h5", method=name)
     with pytest.raises(InputError, match="none"):
         explain("none", tmp_path / "no.h5", method=name)
     for given in ({"layers": ["conv1"]}, {"steps": "all"}) * (not methods()[name].layered):
-        with pytest.raises(InputError, match=f"belongs to method grad-cam, snn-grad-cam; {name} maps the input"):
+        with pytest.raises(
+            InputError, match=f"belongs to method grad-cam, snn-grad-cam; {name} maps the input"
+        ):
             explain(workplace / "snn.safetensors", tmp_path / "no.h5", method=name, **given)
     if methods()[name].source == "network_sha256":
         for given, told in (
@@ -153,7 +190,9 @@ def test_a_method_refuses_numbers_beyond_the_limits_of_its_options() -> None:
     wide: Any = make_dataclass("Wide", [option], bases=(methods()["sam"],), frozen=True)
     assert (wide().width, wide(width=0.5).width) == (None, 0.5)
     for width, told in ((-2.0, "≥ -1"), (9.0, "below 9"), (0.0, "above 0")):
-        with pytest.raises(InputError, match=f"^explain: width is {width}, expected a number {told}$"):
+        with pytest.raises(
+            InputError, match=f"^explain: width is {width}, expected a number {told}$"
+        ):
             wide(width=width)
 
 
@@ -164,7 +203,9 @@ def test_a_network_of_the_other_kind_is_refused_or_has_a_method_of_its_own(workp
     for name in ("snn-grad-cam", "rise"):
         with pytest.raises(InputError, match="ann.safetensors: an ANN, which does not spike"):
             explain(workplace / "ann.safetensors", method=name, **data)
-        with pytest.raises(InputError, match=f"^explain: {name} explains a network of kind snn, got ann"):
+        with pytest.raises(
+            InputError, match=f"^explain: {name} explains a network of kind snn, got ann"
+        ):
             explain(load_checkpoint(workplace / "ann.safetensors"), method=name, **data)
 
 
@@ -172,11 +213,26 @@ def test_a_network_of_the_other_kind_is_refused_or_has_a_method_of_its_own(workp
     ("header", "message"),
     [
         (replace(SAM, method="cam"), "method is 'cam', expected one of sam, .*grad-cam.*relevance"),
-        (replace(SAM, method="grad-cam"), "parameters of grad-cam are gamma, variant, include_current, expected none"),
-        (replace(SAM, parameters={"gamma": 0.5}), "parameters of sam are gamma, expected gamma, variant, include_curr"),
-        (replace(SAM, parameters=KERNEL | {"gamma": "0.5"}), "gamma of sam is '0.5', expected a value of type float"),
-        (replace(SAM, parameters=KERNEL | {"gamma": 1}), "gamma of sam is 1, expected a value of type float"),
-        (replace(SAM, source_name="network_sha256"), "sam maps by network_sha256, expected raster_digest"),
+        (
+            replace(SAM, method="grad-cam"),
+            "parameters of grad-cam are gamma, variant, include_current, expected none",
+        ),
+        (
+            replace(SAM, parameters={"gamma": 0.5}),
+            "parameters of sam are gamma, expected gamma, variant, include_curr",
+        ),
+        (
+            replace(SAM, parameters=KERNEL | {"gamma": "0.5"}),
+            "gamma of sam is '0.5', expected a value of type float",
+        ),
+        (
+            replace(SAM, parameters=KERNEL | {"gamma": 1}),
+            "gamma of sam is 1, expected a value of type float",
+        ),
+        (
+            replace(SAM, source_name="network_sha256"),
+            "sam maps by network_sha256, expected raster_digest",
+        ),
     ],
 )
 def test_a_file_of_no_known_method_is_refused(header: MapHeader, message: str) -> None:
@@ -186,9 +242,12 @@ def test_a_file_of_no_known_method_is_refused(header: MapHeader, message: str) -
 
 def test_listing_methods_imports_neither_torch_nor_numba() -> None:
     script = (
-        "import sys\nfrom spikesam.pipeline.maps.method import methods\nassert len(methods()) == 12\n"
+        "import sys\nfrom spikesam.pipeline.maps.method import methods\nassert len(methods()) == "
+        "12\n"
         "heavy = ('torch', 'captum', 'lava', 'numba', 'matplotlib', 'pydantic')\n"
         "print([name for name in heavy if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr

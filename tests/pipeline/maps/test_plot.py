@@ -1,4 +1,6 @@
-"""Figures for notebooks: they have images, names and maps, and a reader passes for a mapping of its layers."""
+"""Figures for notebooks: they have images, names and maps, and a reader passes for a mapping of its
+layers.
+"""
 
 import io
 from pathlib import Path
@@ -15,7 +17,9 @@ SPIKES = np.random.default_rng(0).random((3, 5, 2, 6, 7)) < 0.3
 
 @pytest.fixture
 def raster(tmp_path: Path) -> spikesam.RasterReader:
-    path = spikesam.write_raster(tmp_path / "raster.h5", {"conv1": SPIKES, "fc1": SPIKES[..., :1, :1]})
+    path = spikesam.write_raster(
+        tmp_path / "raster.h5", {"conv1": SPIKES, "fc1": SPIKES[..., :1, :1]}
+    )
     return spikesam.open_raster(path)
 
 
@@ -27,7 +31,12 @@ def ink(figure: Figure) -> int:
 
 def test_maps_and_rasters_draw_themselves(raster: spikesam.RasterReader) -> None:
     maps = spikesam.explain(raster)
-    for figure in (maps.plot(), maps.plot(1, ["conv1"]), raster.plot(), raster.plot("conv1", sample=2)):
+    for figure in (
+        maps.plot(),
+        maps.plot(1, ["conv1"]),
+        raster.plot(),
+        raster.plot("conv1", sample=2),
+    ):
         assert isinstance(figure, Figure)
         assert ink(figure) > 20
     wide, narrow = (maps.plot(samples).get_figwidth() for samples in (3, 1))

@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from spikesam.backends.network import LIF, Input, Layer, Network, NetworkError, Readout, Source
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.network.step import on_maps
-from spikesam.pipeline.maps.relevance import SignedShares, logits_of, readout_relevance, relevance, variance_relevance
+from spikesam.pipeline.maps.relevance import (
+    SignedShares,
+    logits_of,
+    readout_relevance,
+    relevance,
+    variance_relevance,
+)
 from spikesam.pipeline.training.trainable import export_network
 from tests.backends.graphs import FLOAT, float_neurons, graphs
 from tests.backends.test_random_networks import random_network
@@ -20,7 +26,9 @@ from tests.reference import simulate_reference
 
 
 def one_neuron(*weights: float, **neuron: Any) -> Network:
-    """Inputs to one neuron (leak 1/2, threshold 1), which adds 2 / 4 to the logit whenever it fires. T = 4."""
+    """Inputs to one neuron (leak 1/2, threshold 1), which adds 2 / 4 to the logit whenever it
+    fires. T = 4.
+    """
     layer = Layer("fc1", [weights], LIF(0.5, **neuron))
     return Network((len(weights), 1, 1), 4, (layer,), Readout([[2.0]]), encoder="spikes")
 
@@ -38,15 +46,18 @@ def of_input(network: Network, arrivals: Any, rule: Any) -> list[float]:
 
 @pytest.mark.parametrize("rule", ["signed", "positive"])
 def test_a_spike_of_two_arrivals_by_hand(rule: str) -> None:
-    """v = 0, 0.8, 0.4 + 0.8 = 1.2: fires at t = 2. Of its relevance 1/2, 0.8 / 1.2 goes to the later one."""
+    """v = 0, 0.8, 0.4 + 0.8 = 1.2: fires at t = 2. Of its relevance 1/2, 0.8 / 1.2 goes to the
+    later one.
+    """
     assert of_input(one_neuron(0.8), [1, 1, 0, 0], rule) == pytest.approx([1 / 6, 1 / 3, 0, 0])
 
 
 def test_two_spikes_by_hand() -> None:
     """v = 0, 1.5, 0.75 - 1 + 1.5 = 1.25: fires at t = 1 and 2.
 
-    signed: c[2] = 0.5 / 1.25 = 0.4. The reset gives -0.4 to the spike at t = 1: c[1] = (0.5 - 0.4) / 1.5 + 0.5 · 0.4.
-    positive: the neuron had kept nothing at t = 2, 0.75 - 1 < 0, so each spike is of its own arrival alone.
+    signed: c[2] = 0.5 / 1.25 = 0.4. The reset gives -0.4 to the spike at t = 1: c[1] = (0.5 - 0.4)
+    / 1.5 + 0.5 · 0.4. positive: the neuron had kept nothing at t = 2, 0.75 - 1 < 0, so each spike
+    is of its own arrival alone.
     """
     assert of_input(one_neuron(1.5), [1, 1, 0, 0], "signed") == pytest.approx([0.4, 0.6, 0, 0])
     assert of_input(one_neuron(1.5), [1, 1, 0, 0], "positive") == pytest.approx([0.5, 0.5, 0, 0])
@@ -54,12 +65,16 @@ def test_two_spikes_by_hand() -> None:
 
 @pytest.mark.parametrize("rule", ["signed", "positive"])
 def test_channels_of_delays_of_their_own_by_hand(rule: Any) -> None:
-    """Three spikes meet 3, 1 and 2 steps late, v = 3 > 2.5: each has a third of 2 / 6, when it was fired."""
+    """Three spikes meet 3, 1 and 2 steps late, v = 3 > 2.5: each has a third of 2 / 6, when it was
+    fired.
+    """
     layer = Layer("fc1", Input(np.ones((1, 3)), Source("input", (3, 1, 2))), LIF(0.5, 2.5))
     network = Network((3, 1, 1), 6, (layer,), Readout([[2.0]]), encoder="spikes")
     spikes = np.zeros((6, 1, 3, 1, 1), bool)
     spikes[(0, 2, 1, 4), 0, (0, 1, 2, 0)] = True  # the last arrives too late
-    found, _ = relevance(network, [raster[:, 0] for raster in simulate_reference(network, spikes)[0]], 0, rule)
+    found, _ = relevance(
+        network, [raster[:, 0] for raster in simulate_reference(network, spikes)[0]], 0, rule
+    )
     assert found[(0, 2, 1), (0, 1, 2)].ravel() == pytest.approx([1 / 9] * 3)
     assert found.sum() == pytest.approx(1 / 3)
 
@@ -67,30 +82,38 @@ def test_channels_of_delays_of_their_own_by_hand(rule: Any) -> None:
 def test_reset_to_zero_and_a_synapse_that_outlasts_a_step_by_hand() -> None:
     """With reset to zero v = 0, 1.5, 1.5: each spike is of its own arrival.
 
-    With a synaptic leak of 1/2: i = 0.8, 0.4; v = 0.8, 0.4 + 0.4 = 0.8 below 1: with 2 arrivals i = 0.8, 1.2;
-    v = 0.8, 0.4 + 1.2 = 1.6: 0.4 + 0.4 of it are of the first arrival, 0.8 of the second.
+    With a synaptic leak of 1/2: i = 0.8, 0.4; v = 0.8, 0.4 + 0.4 = 0.8 below 1: with 2 arrivals i =
+    0.8, 1.2; v = 0.8, 0.4 + 1.2 = 1.6: 0.4 + 0.4 of it are of the first arrival, 0.8 of the second.
     """
-    assert of_input(one_neuron(1.5, reset="zero"), [1, 1, 0, 0], "signed") == pytest.approx([0.5, 0.5, 0, 0])
+    assert of_input(one_neuron(1.5, reset="zero"), [1, 1, 0, 0], "signed") == pytest.approx(
+        [0.5, 0.5, 0, 0]
+    )
     outlasting = one_neuron(0.8, synaptic_leak=0.5, threshold=1.2)
     assert of_input(outlasting, [1, 1, 0, 0], "signed") == pytest.approx([0.25, 0.25, 0, 0])
     assert of_input(outlasting, [1, 1, 0, 0], "positive") == pytest.approx([0.25, 0.25, 0, 0])
 
 
 def test_evidence_against_the_class_by_hand() -> None:
-    """Inputs of +2 and -0.5 make v = 1.5: "signed" gives 2 / 1.5 and -0.5 / 1.5 of 1/2, "positive" all to the first."""
+    """Inputs of +2 and -0.5 make v = 1.5: "signed" gives 2 / 1.5 and -0.5 / 1.5 of 1/2, "positive"
+    all to the first.
+    """
     network, both = one_neuron(2, -0.5), [[1, 1], [0, 0], [0, 0], [0, 0]]
     assert of_input(network, both, "signed") == pytest.approx([2 / 3, -1 / 6, 0, 0, 0, 0, 0, 0])
     assert of_input(network, both, "positive") == pytest.approx([0.5, 0, 0, 0, 0, 0, 0, 0])
 
 
 def test_time_is_divided_by_the_current_that_inhibition_left_by_hand() -> None:
-    """v = 0.9, then 0.45 kept + 0.9 - 0.3 = 1.05 fires: 0.45 / 1.05 of 1/2 go to the first arrival, the rest later."""
+    """v = 0.9, then 0.45 kept + 0.9 - 0.3 = 1.05 fires: 0.45 / 1.05 of 1/2 go to the first arrival,
+    the rest later.
+    """
     found = of_input(one_neuron(0.9, -0.3), [[1, 0], [1, 1], [0, 0], [0, 0]], "positive")
     assert found == pytest.approx([0.5 * 3 / 7, 0, 0.5 * 4 / 7, 0, 0, 0, 0, 0])
 
 
 def test_a_membrane_that_was_held_passes_nothing_back_by_hand() -> None:
-    """-3 is held at -0.5, so v = -0.25 + 2 = 1.75 fires: "signed" gives 2 / 1.75 of 1/2 to the input that excites."""
+    """-3 is held at -0.5, so v = -0.25 + 2 = 1.75 fires: "signed" gives 2 / 1.75 of 1/2 to the
+    input that excites.
+    """
     network, apart = one_neuron(-3, 2, min_v_mem=-0.5), [[1, 0], [0, 1], [0, 0], [0, 0]]
     assert of_input(network, apart, "signed") == pytest.approx([0, 0, 0, 4 / 7, 0, 0, 0, 0])
     assert of_input(network, apart, "positive") == pytest.approx([0, 0, 0, 0.5, 0, 0, 0, 0])
@@ -110,20 +133,33 @@ def without_biases(rng: np.random.Generator, channels: int) -> LIF:
     return replace(neurons(rng, channels), bias=0.0)
 
 
-random_graphs = st.sampled_from([neurons, without_biases]).flatmap(lambda made: graphs(replace(FLOAT, neurons=made)))
+random_graphs = st.sampled_from([neurons, without_biases]).flatmap(
+    lambda made: graphs(replace(FLOAT, neurons=made))
+)
 
 
 @st.composite
 def chains(draw: st.DrawFn) -> Network:
-    """Real numbers in networks of kernels, windows and poolings of any size, without biases and floors."""
+    """Real numbers in networks of kernels, windows and poolings of any size, without biases and
+    floors.
+    """
     rng, layers = np.random.default_rng(draw(st.integers(0, 999))), []
     fixed, summed = random_network(rng), draw(st.booleans())
     for layer in fixed.layers:
         outputs, given = len(layer.inputs[0].weight), layer.inputs[0]
-        of_last = {"current_sum": True} if summed and layer is fixed.layers[-1] and given.kind == "conv" else {}
-        weight, gain = rng.normal(size=given.weight.shape), rng.uniform(-0.5, 2, (fixed.timesteps, outputs))
+        of_last = (
+            {"current_sum": True}
+            if summed and layer is fixed.layers[-1] and given.kind == "conv"
+            else {}
+        )
+        weight, gain = (
+            rng.normal(size=given.weight.shape),
+            rng.uniform(-0.5, 2, (fixed.timesteps, outputs)),
+        )
         neuron = replace(without_biases(rng, outputs), min_v_mem=None)
-        layers.append(Layer(layer.name, replace(given, weight=weight, gain=gain, shift=0, **of_last), neuron))
+        layers.append(
+            Layer(layer.name, replace(given, weight=weight, gain=gain, shift=0, **of_last), neuron)
+        )
     neurons = outputs if of_last else fixed.readout.weight.shape[1]
     readout = Readout(rng.normal(size=(3, neurons)), leak=draw(st.sampled_from([1.0, 0.8])))
     return replace(fixed, layers=tuple(layers), readout=readout)
@@ -159,7 +195,9 @@ def test_a_fixed_point_network_and_late_spikes(rule: Any) -> None:
 
 @pytest.mark.parametrize("rule", ["signed", "positive"])
 def test_the_largest_current_of_a_window_takes_all_by_hand(rule: Any) -> None:
-    """Currents 1 2 / 2 0, then 1 0 / 0 2: v = 2, then 1 - 1 + 2 = 2, a spike each of 1/2. Of two maxima the first."""
+    """Currents 1 2 / 2 0, then 1 0 / 0 2: v = 2, then 1 - 1 + 2 = 2, a spike each of 1/2. Of two
+    maxima the first.
+    """
     layer = Layer("conv1", Input([[[[1]], [[1]]]], current_pool=2), LIF(0.5))
     network = Network((2, 2, 2), 4, (layer,), Readout([[2.0]]), encoder="spikes")
     spikes = np.zeros((4, 2, 2, 2), bool)
@@ -172,9 +210,11 @@ def test_the_largest_current_of_a_window_takes_all_by_hand(rule: Any) -> None:
 
 
 def test_a_spike_that_is_subtracted_speaks_against_by_hand() -> None:
-    """v = 1.8 at t = 1; at t = 2, 1.8 of the arrival a step before, less 0.3 of the one two steps before: a spike each.
+    """v = 1.8 at t = 1; at t = 2, 1.8 of the arrival a step before, less 0.3 of the one two steps
+    before: a spike each.
 
-    signed: of the second one's 1/2, 1.8 / 1.5 goes to the later arrival and -0.3 / 1.5 to the earlier.
+    signed: of the second one's 1/2, 1.8 / 1.5 goes to the later arrival and -0.3 / 1.5 to the
+    earlier.
     """
     neuron = LIF(0.0, reset="zero")
     layer = Layer("fc1", ([[1.8]], Input([[0.3]], Source("input", 2, -1))), neuron)
@@ -191,16 +231,24 @@ def test_a_spike_that_is_subtracted_speaks_against_by_hand() -> None:
         ("spikes", "relevance of some layers: layer 'fc2' reads more than the layer before"),
     ],
 )
-def test_numbers_and_spikes_of_the_input_that_reach_later_layers(encoder: str, message: str) -> None:
-    """The relevance of numbers is not known, and the rasters given are those of all layers but the input."""
+def test_numbers_and_spikes_of_the_input_that_reach_later_layers(
+    encoder: str, message: str
+) -> None:
+    """The relevance of numbers is not known, and the rasters given are those of all layers but the
+    input.
+    """
     second = Layer("fc2", ([[1.0]], Input([[1.0]], Source("input", 2))), LIF(0.5))
-    network = Network((1, 1, 1), 4, (Layer("fc1", [[1.0]], LIF(0.5)), second), Readout([[1.0]]), encoder)
+    network = Network(
+        (1, 1, 1), 4, (Layer("fc1", [[1.0]], LIF(0.5)), second), Readout([[1.0]]), encoder
+    )
     with pytest.raises(NetworkError, match=message):
         relevance(network, 2 * [np.ones((4, 1, 1, 1), bool)], 0)
 
 
 class Accounting(SignedShares):
-    """The rule "signed", which counts what leaves: to biases, and at membranes that stood at their `min_v_mem`."""
+    """The rule "signed", which counts what leaves: to biases, and at membranes that stood at their
+    `min_v_mem`.
+    """
 
     to_biases = to_lowest = 0.0
     divisors: list[float]
@@ -221,8 +269,12 @@ class Accounting(SignedShares):
 
 @settings(max_examples=40)
 @given(random_graphs, st.integers(0, 99))
-def test_what_does_not_reach_the_input_went_to_biases_and_to_the_lowest_membranes(network: Network, seed: int) -> None:
-    """Over resets by subtraction, to zero and none, leaks, BNTT, sums of inputs and loops; no divisor is below θ."""
+def test_what_does_not_reach_the_input_went_to_biases_and_to_the_lowest_membranes(
+    network: Network, seed: int
+) -> None:
+    """Over resets by subtraction, to zero and none, leaks, BNTT, sums of inputs and loops; no
+    divisor is below θ.
+    """
     steps = network.timesteps
     spikes = np.random.default_rng(seed).random((steps, 1, *network.input_shape)) < 0.6
     rasters, readout = simulate_reference(network, spikes)
@@ -241,40 +293,65 @@ def test_what_does_not_reach_the_input_went_to_biases_and_to_the_lowest_membrane
         relevance(network, fired, 1, "positive"),
         readout_relevance(network, fired[-1], 1, exciting=True).sum(),
     )
-    assert all(each.min() >= 0 and not each[~raster].any() for each, raster in zip(positive, fired, strict=True))
+    assert all(
+        each.min() >= 0 and not each[~raster].any()
+        for each, raster in zip(positive, fired, strict=True)
+    )
     assert positive[0].sum() <= speaking * (1 + 1e-6)
     if not any(layer.neuron.bias.any() for layer in network.layers):
         assert positive[0].sum() == pytest.approx(speaking, rel=1e-6)
 
 
 def test_gates_and_attention_share_equally_by_hand() -> None:
-    """A spike of a AND b is worth half of each; one of q · k · v a third; one of (NOT a) AND b is all b's."""
+    """A spike of a AND b is worth half of each; one of q · k · v a third; one of (NOT a) AND b is
+    all b's.
+    """
     gate = LIF(0.0, 1.5, reset="zero")
     layers = (
         Layer("and", (Input(None, "input"), Input(None, Source("input", 2))), gate),
-        Layer("but", (Input(None, Source("input", 4), -1), Input(None, "and")), LIF(0.0, 0.5, reset="zero")),
-        Layer("attended", Input(None, ("but", Source("and", 2), Source("but", 1)), 2.0, heads=1), gate),
+        Layer(
+            "but",
+            (Input(None, Source("input", 4), -1), Input(None, "and")),
+            LIF(0.0, 0.5, reset="zero"),
+        ),
+        Layer(
+            "attended", Input(None, ("but", Source("and", 2), Source("but", 1)), 2.0, heads=1), gate
+        ),
     )
     network = Network((1, 1, 1), 8, layers, Readout([[8 * 12.0]]), encoder="spikes")
     fired = fired_by(network, [1, 1, 0, 0, 0, 0, 0, 0])
     assert [np.flatnonzero(each).tolist() for each in fired] == [[0, 1], [2], [3], [4]]
     for rule in ("signed", "positive"):
-        found = [each.ravel()[np.flatnonzero(each)].tolist() for each in relevance(network, fired, 0, rule)]
-        assert found == [[6, 6], [12], [8], [12]]  # of the gate's own third and the two that pass through "but"
+        found = [
+            each.ravel()[np.flatnonzero(each)].tolist()
+            for each in relevance(network, fired, 0, rule)
+        ]
+        assert found == [
+            [6, 6],
+            [12],
+            [8],
+            [12],
+        ]  # of the gate's own third and the two that pass through "but"
 
 
 @settings(max_examples=20)
 @given(chains(), st.sampled_from(["signed", "positive"]))
 def test_relevance_is_linear_in_what_is_explained(network: Network, rule: Any) -> None:
-    """Of a sum of logits it is the sum of theirs, by the signed rule; so that of their variance adds up to it."""
-    fired = fired_by(network, np.random.default_rng(2).random((network.timesteps, *network.input_shape)) < 0.5)
+    """Of a sum of logits it is the sum of theirs, by the signed rule; so that of their variance
+    adds up to it.
+    """
+    fired = fired_by(
+        network, np.random.default_rng(2).random((network.timesteps, *network.input_shape)) < 0.5
+    )
     of_all = relevance(network, fired, np.array([1.0, -2.0, 0.5]))
     each = [relevance(network, fired, target) for target in range(3)]
     for summed, *parts in zip(of_all, *each, strict=True):
         expected = parts[0] - 2 * parts[1] + 0.5 * parts[2]
         np.testing.assert_allclose(summed, expected, atol=1e-9 * max(1, np.abs(parts).max()))
     for found in variance_relevance(network, fired):
-        assert found.sum() == pytest.approx(np.var(logits_of(network, fired[-1])), rel=1e-6, abs=1e-6)
+        assert found.sum() == pytest.approx(
+            np.var(logits_of(network, fired[-1])), rel=1e-6, abs=1e-6
+        )
     one = np.array([0.0, 1.0, 0.0])
     as_class, as_weights = (relevance(network, fired, target, rule) for target in (1, one))
     for first, second in zip(as_class, as_weights, strict=True):
@@ -282,10 +359,12 @@ def test_relevance_is_linear_in_what_is_explained(network: Network, rule: Any) -
 
 
 def test_relevance_of_the_variance_by_hand() -> None:
-    """Two neurons fire once each, T = 4. The first adds 2/4 and 1/4 to the logits, the second 0 and 1: z = 1/2, 5/4.
+    """Two neurons fire once each, T = 4. The first adds 2/4 and 1/4 to the logits, the second 0 and
+    1: z = 1/2, 5/4.
 
-    Their mean is 7/8, so they count -3/16 and 3/16: the first spike gets (-3/16)(2/4) + (3/16)(1/4), the second 3/16.
-    Together 9/64, the variance. Each neuron's spike is of its own arrival.
+    Their mean is 7/8, so they count -3/16 and 3/16: the first spike gets (-3/16)(2/4) +
+    (3/16)(1/4), the second 3/16. Together 9/64, the variance. Each neuron's spike is of its own
+    arrival.
     """
     layer = Layer("fc1", [[2, 0], [0, 3]], LIF(0.0))
     network = Network((2, 1, 1), 4, (layer,), Readout([[2.0, 0.0], [1.0, 4.0]]), encoder="spikes")

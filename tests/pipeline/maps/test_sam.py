@@ -1,4 +1,6 @@
-"""SAM and its sum over steps: worked by hand, the reference data, and the laws that hold for any spikes."""
+"""SAM and its sum over steps: worked by hand, the reference data, and the laws that hold for any
+spikes.
+"""
 
 import math
 import re
@@ -43,7 +45,9 @@ def stream(spikes: NDArray[np.bool_], gamma: float, **reading: Any) -> NDArray[n
     return spike_activation_maps(pack(spikes[:, None])[0], spikes.shape[1:], [gamma], **reading)[0]
 
 
-def summed(spikes: NDArray[np.bool_], gamma: float, steps: int | None = None, **reading: Any) -> NDArray[np.float32]:
+def summed(
+    spikes: NDArray[np.bool_], gamma: float, steps: int | None = None, **reading: Any
+) -> NDArray[np.float32]:
     """The sum from the packed bits of (T, C, H, W)."""
     return spike_activation_sum(pack(spikes[:, None])[0], spikes.shape[1:], gamma, steps, **reading)
 
@@ -55,12 +59,16 @@ def by_definition(spikes: NDArray[np.bool_], gamma: float, **reading: Any) -> ND
 
 @pytest.fixture(scope="module", autouse=True)
 def compiled() -> None:
-    """Compile the kernels for every number of γ and both readings, before hypothesis looks at the clock."""
+    """Compile the kernels for every number of γ and both readings, before hypothesis looks at the
+    clock.
+    """
     compile_sums()
     for reading in READINGS.values():
         spike_activation_sum(np.zeros((1, 1), np.uint8), (1, 1, 1), 0.5, **reading)
     for variant, several in product(get_args(Variant), (1, 2, 5)):
-        spike_activation_maps(np.zeros((1, 1), np.uint8), (1, 1, 1), [0.5] * several, variant=variant)
+        spike_activation_maps(
+            np.zeros((1, 1), np.uint8), (1, 1, 1), [0.5] * several, variant=variant
+        )
 
 
 def single_neuron(*spikes: int) -> NDArray[np.bool_]:
@@ -124,13 +132,25 @@ def test_reference(shared: Path, name: str, gamma: float) -> None:
     np.testing.assert_allclose(stream(spikes, gamma, **READINGS[name]), expected, rtol=1e-6)
 
 
-SHAPES = [(1, 1, 1), (3, 9, 15), (2, 8, 16), (4, 1, 65), (5, 8, 8), (70, 1, 1), (3, 7, 9), (2, 1, 127), (9, 13, 11)]
+SHAPES = [
+    (1, 1, 1),
+    (3, 9, 15),
+    (2, 8, 16),
+    (4, 1, 65),
+    (5, 8, 8),
+    (70, 1, 1),
+    (3, 7, 9),
+    (2, 1, 127),
+    (9, 13, 11),
+]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("density", [0.02, 0.3, 1.0])
 def test_any_size_agrees_with_the_definition(shape: tuple[int, int, int], density: float) -> None:
-    """Blocks of 64 pixels that are whole or not, of channels that begin anywhere in a byte; sums of 33 steps."""
+    """Blocks of 64 pixels that are whole or not, of channels that begin anywhere in a byte; sums of
+    33 steps.
+    """
     spikes = np.random.default_rng(0).random((40, *shape)) < density
     for reading in READINGS.values():
         for gamma in (0.0, 0.4):
@@ -143,7 +163,9 @@ def test_any_size_agrees_with_the_definition(shape: tuple[int, int, int], densit
 
 
 @given(rasters, st.lists(gammas, min_size=2, max_size=5), any_reading)
-def test_several_gammas_at_once(spikes: NDArray[np.bool_], several: list[float], reading: dict[str, Any]) -> None:
+def test_several_gammas_at_once(
+    spikes: NDArray[np.bool_], several: list[float], reading: dict[str, Any]
+) -> None:
     together = spike_activation_maps(pack(spikes[:, None])[0], spikes.shape[1:], several, **reading)
     assert together.shape == (len(several), len(spikes), *spikes.shape[2:])
     for gamma, maps in zip(several, together, strict=True):
@@ -159,10 +181,17 @@ def test_threads_change_no_bit() -> None:
 
 
 def test_a_long_silence_is_not_forgotten() -> None:
-    """Spikes at the first and last of 500 steps: what is left of the first is e^{-499 γ}, however steep the kernel."""
+    """Spikes at the first and last of 500 steps: what is left of the first is e^{-499 γ}, however
+    steep the kernel.
+    """
     spikes = np.zeros((500, 1, 1, 1), np.bool_)
     spikes[[0, 499]] = True
-    for gamma, expected in ((0.0, 1.0), (0.01, math.exp(-4.99)), (0.2, math.exp(-99.8)), (1e308, 0.0)):
+    for gamma, expected in (
+        (0.0, 1.0),
+        (0.01, math.exp(-4.99)),
+        (0.2, math.exp(-99.8)),
+        (1e308, 0.0),
+    ):
         assert stream(spikes, gamma)[499] == np.float32(1 + expected)
         assert stream(spikes, gamma, include_current=False)[499] == np.float32(expected)
 
@@ -175,7 +204,9 @@ def test_no_spike_no_map(spikes: NDArray[np.bool_], gamma: float, reading: dict[
 
 
 @given(rasters, gammas, any_reading, st.data())
-def test_causal(spikes: NDArray[np.bool_], gamma: float, reading: dict[str, Any], data: st.DataObject) -> None:
+def test_causal(
+    spikes: NDArray[np.bool_], gamma: float, reading: dict[str, Any], data: st.DataObject
+) -> None:
     """Changing later spikes changes no earlier bit of the map, nor of its sum."""
     step = data.draw(st.integers(0, len(spikes)))
     changed = spikes.copy()
@@ -188,7 +219,9 @@ def test_causal(spikes: NDArray[np.bool_], gamma: float, reading: dict[str, Any]
 
 
 @given(rasters, gammas, any_reading, st.randoms(use_true_random=False))
-def test_order_is_irrelevant(spikes: NDArray[np.bool_], gamma: float, reading: dict[str, Any], random: Any) -> None:
+def test_order_is_irrelevant(
+    spikes: NDArray[np.bool_], gamma: float, reading: dict[str, Any], random: Any
+) -> None:
     """Equal up to the rounding of a float64 sum: one float32 unit in the last place."""
     order = random.sample(range(spikes.shape[1]), spikes.shape[1])
     maps, permuted = stream(spikes, gamma, **reading), stream(spikes[:, order], gamma, **reading)
@@ -223,11 +256,17 @@ def test_a_tensor_in_gives_a_tensor_out() -> None:
 @pytest.mark.parametrize(
     ("spikes", "message"),
     [
-        (np.full((1, 1, 1, 1, 2), 0.5), r"SAM, index (0, 0, 0, 0, 0): got the value 0.5, expected spikes of 0 and 1"),
+        (
+            np.full((1, 1, 1, 1, 2), 0.5),
+            r"SAM, index (0, 0, 0, 0, 0): got the value 0.5, expected spikes of 0 and 1",
+        ),
         (np.full((1, 1, 1, 1, 1), np.nan), "got the value nan"),
         (np.zeros((2, 3, 4, 5)), "SAM: got spikes of shape (2, 3, 4, 5), expected (T, B, C, H, W)"),
         (np.zeros((0, 1, 1, 1, 1)), "expected (T, B, C, H, W), not empty"),
-        (np.full((1, 1, 1, 1, 1), "1"), "SAM: got dtype <U1, expected bool, or 0 and 1 of any dtype"),
+        (
+            np.full((1, 1, 1, 1, 1), "1"),
+            "SAM: got dtype <U1, expected bool, or 0 and 1 of any dtype",
+        ),
     ],
 )
 def test_other_values_are_refused_by_name(spikes: np.ndarray, message: str) -> None:
@@ -239,10 +278,16 @@ def test_other_values_are_refused_by_name(spikes: np.ndarray, message: str) -> N
 def test_other_pixels_and_channels_change_no_bit(
     spikes: NDArray[np.bool_], gamma: float, reading: dict[str, Any]
 ) -> None:
-    """A pixel's sum depends on its own neurons alone: the rest may be anything, and anywhere in a byte."""
-    wider = np.ones((spikes.shape[0], spikes.shape[1] + 1, spikes.shape[2] + 1, spikes.shape[3] + 2), np.bool_)
+    """A pixel's sum depends on its own neurons alone: the rest may be anything, and anywhere in a
+    byte.
+    """
+    wider = np.ones(
+        (spikes.shape[0], spikes.shape[1] + 1, spikes.shape[2] + 1, spikes.shape[3] + 2), np.bool_
+    )
     wider[:, :-1, 1:, 1:-1], wider[:, -1] = spikes, False
-    np.testing.assert_array_equal(summed(wider, gamma, **reading)[1:, 1:-1], summed(spikes, gamma, **reading))
+    np.testing.assert_array_equal(
+        summed(wider, gamma, **reading)[1:, 1:-1], summed(spikes, gamma, **reading)
+    )
 
 
 OF_PACKED, OF_RASTERS = (spike_activation_maps, spike_activation_sum), (spike_activation_map,)
@@ -252,22 +297,50 @@ OF_PACKED, OF_RASTERS = (spike_activation_maps, spike_activation_sum), (spike_ac
     ("arguments", "message", "forms"),
     [
         *(
-            ({"gamma": gamma}, f"gamma: got {gamma}, expected a finite number ≥ 0", OF_PACKED + OF_RASTERS)
+            (
+                {"gamma": gamma},
+                f"gamma: got {gamma}, expected a finite number ≥ 0",
+                OF_PACKED + OF_RASTERS,
+            )
             for gamma in (-0.1, math.nan, math.inf)
         ),
         ({"gamma": []}, "gammas: got none, expected at least one", (spike_activation_maps,)),
-        ({"variant": "theirs"}, "variant: got 'theirs', expected one of paper, authors-code", OF_PACKED),
-        ({"variant": "authors-code", "include_current": False}, ".* always counts the current spike", OF_PACKED),
-        ({"steps": 0}, "steps: got 0, expected 1 to 6, the steps of these spikes", (spike_activation_sum,)),
+        (
+            {"variant": "theirs"},
+            "variant: got 'theirs', expected one of paper, authors-code",
+            OF_PACKED,
+        ),
+        (
+            {"variant": "authors-code", "include_current": False},
+            ".* always counts the current spike",
+            OF_PACKED,
+        ),
+        (
+            {"steps": 0},
+            "steps: got 0, expected 1 to 6, the steps of these spikes",
+            (spike_activation_sum,),
+        ),
         ({"steps": 7}, "steps: got 7, expected 1 to 6", (spike_activation_sum,)),
-        ({"shape": (3, 4, 9)}, r"packed spikes: got shape \(6, 8\) uint8, expected \(T, 14\) uint8", OF_PACKED),
-        ({"spikes": np.ones((3, 1, 1, 1), bool)}, r".*\(3, 1, 1, 1\) bool, expected \(T, B, C, H, W\)", OF_RASTERS),
+        (
+            {"shape": (3, 4, 9)},
+            r"packed spikes: got shape \(6, 8\) uint8, expected \(T, 14\) uint8",
+            OF_PACKED,
+        ),
+        (
+            {"spikes": np.ones((3, 1, 1, 1), bool)},
+            r".*\(3, 1, 1, 1\) bool, expected \(T, B, C, H, W\)",
+            OF_RASTERS,
+        ),
     ],
 )
-def test_what_has_no_meaning_is_refused(arguments: dict[str, Any], message: str, forms: tuple[Any, ...]) -> None:
+def test_what_has_no_meaning_is_refused(
+    arguments: dict[str, Any], message: str, forms: tuple[Any, ...]
+) -> None:
     packed = {"packed": np.zeros((6, 8), np.uint8), "shape": (3, 4, 5)}
     for form in forms:
-        given = {"spikes": np.ones((3, 1, 1, 1, 1), bool)} if form is spike_activation_map else packed
+        given = (
+            {"spikes": np.ones((3, 1, 1, 1, 1), bool)} if form is spike_activation_map else packed
+        )
         given = {**given, "gamma": 0.5, **arguments}
         if form is spike_activation_maps:
             gamma = given.pop("gamma")

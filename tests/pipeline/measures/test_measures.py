@@ -46,14 +46,20 @@ def test_energy_by_hand() -> None:
 
 def test_iou_by_hand() -> None:
     image_map = np.array([[0.0, 1, 2], [3, 1, 2]])
-    assert iou(image_map, LEFT) == 1 / 4  # 2, 3, 2 reach 1.5: one of them on the object, four pixels in all
+    assert (
+        iou(image_map, LEFT) == 1 / 4
+    )  # 2, 3, 2 reach 1.5: one of them on the object, four pixels in all
     assert iou(np.ones((2, 3)), LEFT) == pytest.approx(1 / 3)
     assert iou(np.array([[3.0]]), np.array([[True]])) == 1
 
 
 @given(positive_maps, masks, st.sampled_from([0.25, 2.0, 1024.0]))
-def test_laws_of_measures(image_map: NDArray[np.float64], mask: NDArray[np.bool_], factor: float) -> None:
-    """The object itself scores 1, a map of zeros 0; an object and the rest add up; scale does not matter."""
+def test_laws_of_measures(
+    image_map: NDArray[np.float64], mask: NDArray[np.bool_], factor: float
+) -> None:
+    """The object itself scores 1, a map of zeros 0; an object and the rest add up; scale does not
+    matter.
+    """
     assert 0 <= iou(image_map, mask) <= 1
     assert iou(mask.astype(float), mask) == (1 if mask.any() else 0)
     for measure in (pointing_game, energy_in_object):
@@ -64,8 +70,13 @@ def test_laws_of_measures(image_map: NDArray[np.float64], mask: NDArray[np.bool_
         assert measure(factor * image_map, mask) == pytest.approx(measure(image_map, mask))
 
 
-@given(arrays(np.float64, (2, 3, 4, 5), elements=st.integers(-2, 4).map(float)), arrays(np.bool_, (4, 5)))
-def test_a_stack_is_measured_map_by_map(stack: NDArray[np.float64], mask: NDArray[np.bool_]) -> None:
+@given(
+    arrays(np.float64, (2, 3, 4, 5), elements=st.integers(-2, 4).map(float)),
+    arrays(np.bool_, (4, 5)),
+)
+def test_a_stack_is_measured_map_by_map(
+    stack: NDArray[np.float64], mask: NDArray[np.bool_]
+) -> None:
     for measure in MEASURES.values():
         expected = [[measure(image_map, mask) for image_map in row] for row in stack]
         np.testing.assert_allclose(measure(stack, mask), expected, rtol=1e-12)
@@ -78,7 +89,9 @@ def test_maps_lie_over_the_blocks_they_stand_for() -> None:
     assert image_map.shape == (16, 32)
     rows, columns = np.indices(image_map.shape)
     centre = [np.average(axis + 0.5, weights=image_map) for axis in (rows, columns)]
-    np.testing.assert_allclose(centre, [12 - 0.5, 20], atol=0.6)  # the middle of rows 8-16, of columns 16-24
+    np.testing.assert_allclose(
+        centre, [12 - 0.5, 20], atol=0.6
+    )  # the middle of rows 8-16, of columns 16-24
     assert image_map.max() == pytest.approx(6, rel=0.1)
 
 
@@ -86,15 +99,21 @@ def test_box_mask() -> None:
     np.testing.assert_array_equal(
         box_mask((1, 0, 3, 2), (3, 4)).astype(int), [[0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 0]]
     )
-    assert box_mask((0.4, 0, 1.6, 1), (1, 3)).tolist() == [[True, True, False]]  # pixels whose centre is inside
+    assert box_mask((0.4, 0, 1.6, 1), (1, 3)).tolist() == [
+        [True, True, False]
+    ]  # pixels whose centre is inside
     assert box_mask((1.6, 0.6, 1.9, 0.9), (2, 3)).tolist() == [[False, True, False], [False] * 3]
     assert box_mask((2.9, 1.9, 3, 2), (2, 3)).tolist() == [[False] * 3, [False, False, True]]
 
 
 @given(st.integers(4, 40), st.integers(4, 40), st.floats(0.25, 1))
-def test_centred_box_has_the_object_s_area_and_the_image_s_shape(height: int, width: int, share: float) -> None:
+def test_centred_box_has_the_object_s_area_and_the_image_s_shape(
+    height: int, width: int, share: float
+) -> None:
     inside = centred_box((height, width), share * height * width) > 0
-    np.testing.assert_allclose(np.argwhere(inside).mean(axis=0), [(height - 1) / 2, (width - 1) / 2], atol=0.51)
+    np.testing.assert_allclose(
+        np.argwhere(inside).mean(axis=0), [(height - 1) / 2, (width - 1) / 2], atol=0.51
+    )
     sides = inside.any(axis=1).sum(), inside.any(axis=0).sum()
     np.testing.assert_allclose(sides, np.sqrt(share) * np.array([height, width]), atol=1.01)
 
@@ -122,7 +141,8 @@ LABELS = np.array([0, 1], np.int32)
 
 
 def test_two_seeds_of_two_images_and_one_seed_which_allows_no_interval():
-    # float32: 2 of 2 right, then 1 of 2; fixed: 1 of 2, then 1 of 2. Differences -0.5 and 0, deviation 0.5 / √2.
+    # float32: 2 of 2 right, then 1 of 2; fixed: 1 of 2, then 1 of 2. Differences -0.5 and 0,
+    # deviation 0.5 / √2.
     found = paired_accuracy(np.array([[0, 1], [0, 0]]), np.array([[0, 0], [1, 1]]), LABELS)
     assert (found.float32, found.fixed, found.difference, found.seeds) == (0.75, 0.5, -0.25, 2)
     assert found.low == pytest.approx(-0.25 - 1.96 * 0.25)
@@ -147,7 +167,12 @@ def test_interval_of_shares_is_the_bootstrap_s() -> None:
 
 def test_bootstrap_of_anything() -> None:
     assert bootstrap_means([[2.5] * 4])[0] == Estimate(4, 2.5, 2.5, 2.5)
-    assert bootstrap_means([[-7.0]])[0] == (1, -7, -np.inf, np.inf)  # one image says nothing of the next
+    assert bootstrap_means([[-7.0]])[0] == (
+        1,
+        -7,
+        -np.inf,
+        np.inf,
+    )  # one image says nothing of the next
     random = np.random.default_rng(0)
     n, mean, low, high = bootstrap_means([random.normal(3, 2, 400)])[0]
     assert n == 400 and mean == pytest.approx(3, abs=0.3)
@@ -159,14 +184,22 @@ def test_several_measures_get_what_each_gets_alone() -> None:
     measures = [*np.random.default_rng(0).random((3, 17)), np.arange(17) % 2, np.zeros(17)]
     assert means_with_intervals(measures) == [mean_with_interval(each) for each in measures]
     assert bootstrap_means(measures, 3) == [bootstrap_means([each], 3)[0] for each in measures]
-    assert means_with_intervals([[0.5], [1.0]]) == [mean_with_interval([0.5]), mean_with_interval([1.0])]
+    assert means_with_intervals([[0.5], [1.0]]) == [
+        mean_with_interval([0.5]),
+        mean_with_interval([1.0]),
+    ]
     assert means_with_intervals([]) == []
-    with pytest.raises(InputError, match=r"^bootstrap: got measures of \[2, 3\] images, expected the same images in a"):
+    with pytest.raises(
+        InputError,
+        match=r"^bootstrap: got measures of \[2, 3\] images, expected the same images in a",
+    ):
         bootstrap_means([[0.1, 0.2], [0.1, 0.2, 0.3]])
 
 
 def test_bad_values() -> None:
-    with pytest.raises(InputError, match=r"^bootstrap: got values of shape \(0,\), expected at least one in a row$"):
+    with pytest.raises(
+        InputError, match=r"^bootstrap: got values of shape \(0,\), expected at least one in a row$"
+    ):
         bootstrap_means([[]])
     with pytest.raises(InputError, match="^mean: got NaN or infinite values, expected finite ones"):
         mean_with_interval([0.5, np.nan])

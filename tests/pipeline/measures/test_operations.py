@@ -10,12 +10,21 @@ from hypothesis import strategies as st
 from torch import nn
 
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout, Source, pair
-from spikesam.pipeline.measures.operations import Attending, Connection, attentions, connections, fan_out, products
+from spikesam.pipeline.measures.operations import (
+    Attending,
+    Connection,
+    attentions,
+    connections,
+    fan_out,
+    products,
+)
 from tests.backends.graphs import FLOAT, graphs
 
 
 def conv(out: int, channels: int, side: int = 3, **more: object) -> Layer:
-    return Layer("conv1", Input(np.ones((out, channels, side, side), np.float32), **more), LIF(leak=0.9))
+    return Layer(
+        "conv1", Input(np.ones((out, channels, side, side), np.float32), **more), LIF(leak=0.9)
+    )
 
 
 def way(layer: Layer, shape: tuple[int, int, int]) -> Connection:
@@ -23,7 +32,8 @@ def way(layer: Layer, shape: tuple[int, int, int]) -> Connection:
 
 
 def test_fan_out_of_a_convolution_is_smaller_at_borders() -> None:
-    # 3 × 3 kernels with padding 1 on 3 × 4 pixels: a corner lies under 2 × 2 places, the middle under 3 × 3.
+    # 3 × 3 kernels with padding 1 on 3 × 4 pixels: a corner lies under 2 × 2 places, the middle
+    # under 3 × 3.
     expected = np.outer([2, 3, 2], [2, 3, 3, 2])
     assert np.array_equal(fan_out(conv(1, 2, padding=1).inputs[0], (2, 3, 4)), [expected, expected])
     assert np.array_equal(fan_out(conv(5, 1, padding=1).inputs[0], (1, 3, 4)), [5 * expected])
@@ -35,7 +45,11 @@ def test_a_weight_of_0_is_no_synapse() -> None:
     synapses = Layer("conv1", weight, LIF(leak=0.9)).inputs[0]
     assert fan_out(synapses, (2, 1, 1)).ravel().tolist() == [2, 1]
     assert fan_out(synapses, (2, 1, 1), dense=True).ravel().tolist() == [2, 2]
-    assert fan_out(Readout(np.float32([[0, 1, 0], [0, 1, 1]])), (3, 1, 1)).ravel().tolist() == [0, 2, 1]
+    assert fan_out(Readout(np.float32([[0, 1, 0], [0, 1, 1]])), (3, 1, 1)).ravel().tolist() == [
+        0,
+        2,
+        1,
+    ]
 
 
 def grown(model: nn.Conv2d) -> np.ndarray:
@@ -47,7 +61,9 @@ def grown(model: nn.Conv2d) -> np.ndarray:
 
 @pytest.mark.parametrize(("groups", "dilation"), [(1, 1), (32, 1), (4, 1), (1, 2), (8, 2)])
 @pytest.mark.parametrize("shuffled", [False, True])
-def test_zeros_that_fill_a_kernel_are_no_weights_of_an_ann(groups: int, dilation: int, shuffled: bool) -> None:
+def test_zeros_that_fill_a_kernel_are_no_weights_of_an_ann(
+    groups: int, dilation: int, shuffled: bool
+) -> None:
     torch.manual_seed(0)
     side = 5 if dilation == 1 else 3
     model = nn.Conv2d(32, 32, side, bias=False, dilation=dilation, groups=groups)
@@ -59,8 +75,16 @@ def test_zeros_that_fill_a_kernel_are_no_weights_of_an_ann(groups: int, dilation
     assert np.count_nonzero(weight) == model.weight.numel()
     assert products(network)["conv1"] == model.weight.numel() * 25
     pruned = weight.copy()
-    pruned[np.unravel_index(np.flatnonzero(weight)[5], weight.shape)] = 0  # a weight of 0 that is there, counts
-    network = Network((32, 9, 9), 3, (Layer("conv1", pruned, LIF(leak=0.9)),), Readout(np.ones((2, 32 * 25))), "spikes")
+    pruned[np.unravel_index(np.flatnonzero(weight)[5], weight.shape)] = (
+        0  # a weight of 0 that is there, counts
+    )
+    network = Network(
+        (32, 9, 9),
+        3,
+        (Layer("conv1", pruned, LIF(leak=0.9)),),
+        Readout(np.ones((2, 32 * 25))),
+        "spikes",
+    )
     assert products(network)["conv1"] == model.weight.numel() * 25
 
 
@@ -74,7 +98,10 @@ def test_maxima_and_weights_that_pass_spikes_on_multiply_nothing_but_weights_of_
     join = np.zeros((4, 2, 1, 1), np.float32)
     join[[2, 3], [0, 1]] = 1
     neuron = LIF(leak=0.9)
-    layers = Layer("conv1", np.ones((2, 1, 1, 1), np.float32), neuron), Layer("joined", join, neuron)
+    layers = (
+        Layer("conv1", np.ones((2, 1, 1, 1), np.float32), neuron),
+        Layer("joined", join, neuron),
+    )
     network = Network((1, 1, 1), 2, layers, Readout(np.eye(4, dtype=np.float32)), "spikes")
     assert products(network) == {"conv1": 2, "joined": 0, "readout": 0}
     assert [each.dense for each in connections(network)] == [2, 2, 4]
@@ -85,7 +112,9 @@ def test_maxima_and_weights_that_pass_spikes_on_multiply_nothing_but_weights_of_
 
 def test_operations_of_three_spikes() -> None:
     spikes = np.zeros((2, 1, 3, 3), bool)
-    spikes[0, 0, 0, 0] = spikes[1, 0, 0, 0] = spikes[1, 0, 1, 1] = True  # a corner twice, the middle once
+    spikes[0, 0, 0, 0] = spikes[1, 0, 0, 0] = spikes[1, 0, 1, 1] = (
+        True  # a corner twice, the middle once
+    )
     by_step, by_place = way(conv(2, 1, padding=1), (1, 3, 3)).operations(spikes)
     assert by_step.tolist() == [2 * 4, 2 * (4 + 9)]
     assert by_place.tolist() == [[16, 0, 0], [0, 18, 0], [0, 0, 0]]
@@ -95,7 +124,10 @@ def test_products_of_an_ann() -> None:
     network = Network(
         input_shape=(2, 4, 4),
         timesteps=3,
-        layers=(conv(3, 2, padding=1), Layer("fc1", Input(np.ones((5, 12), np.float32), pool=2), LIF(leak=0.9))),
+        layers=(
+            conv(3, 2, padding=1),
+            Layer("fc1", Input(np.ones((5, 12), np.float32), pool=2), LIF(leak=0.9)),
+        ),
         readout=Readout(np.ones((2, 5), np.float32)),
     )
     # One image, not its two planes: 3 channels × (2 + 3 + 3 + 2)²; 12 pooled values × 5; 5 × 2.
@@ -105,8 +137,12 @@ def test_products_of_an_ann() -> None:
 def test_sums_are_multiplied_once_and_the_identity_not_at_all() -> None:
     weight, neuron = np.ones((2, 2, 1, 1), np.float32), LIF(leak=0.9)
     first = Layer("conv1", weight, neuron)
-    second = Layer("conv2", (Input(weight, ("conv1", Source("input", 2))), Input(None, "input")), neuron)
-    network = Network((2, 3, 3), 4, (first, second), Readout(np.ones((1, 18), np.float32)), "spikes")
+    second = Layer(
+        "conv2", (Input(weight, ("conv1", Source("input", 2))), Input(None, "input")), neuron
+    )
+    network = Network(
+        (2, 3, 3), 4, (first, second), Readout(np.ones((1, 18), np.float32)), "spikes"
+    )
     assert products(network) == {"conv1": 36, "conv2": 36, "readout": 18}
     ways = [(each.source, each.target, int(each.fan_out.sum())) for each in connections(network)]
     assert ways == [
@@ -115,8 +151,12 @@ def test_sums_are_multiplied_once_and_the_identity_not_at_all() -> None:
     ]
 
 
-def reached(synapses: Input | Readout, channel: int, row: int, column: int, shape: tuple[int, int, int]) -> int:
-    """Synapses whose weight is not 0 that one value of a pooled map of this shape reaches, found one by one."""
+def reached(
+    synapses: Input | Readout, channel: int, row: int, column: int, shape: tuple[int, int, int]
+) -> int:
+    """Synapses whose weight is not 0 that one value of a pooled map of this shape reaches, found
+    one by one.
+    """
     weight = synapses.weight
     if weight is None:
         return 1
@@ -135,8 +175,12 @@ def reached(synapses: Input | Readout, channel: int, row: int, column: int, shap
 
 @settings(max_examples=40, deadline=None)
 @given(graphs(FLOAT, products=False), st.integers(0, 2**32), st.sampled_from((0.05, 0.5, 1.0)))
-def test_every_spike_counts_at_every_synapse_that_it_reaches(network: Network, seed: int, density: float) -> None:
-    """Strides, paddings, pooling of both kinds, several sources and inputs, delays, loops, weights of 0."""
+def test_every_spike_counts_at_every_synapse_that_it_reaches(
+    network: Network, seed: int, density: float
+) -> None:
+    """Strides, paddings, pooling of both kinds, several sources and inputs, delays, loops, weights
+    of 0.
+    """
     random, seen = np.random.default_rng(seed), set()
     for each in connections(network):
         seen.add((each.source, each.target))
@@ -144,7 +188,9 @@ def test_every_spike_counts_at_every_synapse_that_it_reaches(network: Network, s
         y, x = (1, 1) if isinstance(each.synapses, Readout) else pair(each.synapses.pool)
         maximum = isinstance(each.synapses, Input) and each.synapses.pooling == "max"
         pooled = (each.shape[0], each.shape[1] // y, each.shape[2] // x)
-        known = {place: reached(each.synapses, *place, pooled) for place in product(*map(range, pooled))}
+        known = {
+            place: reached(each.synapses, *place, pooled) for place in product(*map(range, pooled))
+        }
         by_step, by_place = each.operations(spikes)
         expected = np.zeros((2, *pooled[1:]), int)
         for step in range(2):
@@ -156,12 +202,19 @@ def test_every_spike_counts_at_every_synapse_that_it_reaches(network: Network, s
         caused = each.caused(spikes)
         assert not caused[~spikes].any()
         np.testing.assert_allclose(caused.sum(axis=(1, 2, 3)), by_step)
-    read = {(source.layer, layer.name) for layer in network.layers for each in layer.inputs for source in each.sources}
+    read = {
+        (source.layer, layer.name)
+        for layer in network.layers
+        for each in layer.inputs
+        for source in each.sources
+    }
     assert seen == read | {(network.layers[-1].name, "readout")}
 
 
 def test_spikes_that_are_repeated_count_as_often() -> None:
-    """Each of two spikes becomes 2 × 2 × 3, of which a kernel of ones reaches 12 neurons, and an identity one each."""
+    """Each of two spikes becomes 2 × 2 × 3, of which a kernel of ones reaches 12 neurons, and an
+    identity one each.
+    """
     alone = Input(None, "a", spread=(2, 2, 3))
     kernel = Input(np.ones((5, 2, 1, 1)), "a", spread=(2, 2, 3))
     spikes = np.array([[1], [0], [1]], bool).reshape(3, 1, 1, 1)
@@ -174,12 +227,19 @@ def test_spikes_that_are_repeated_count_as_often() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(
-    st.integers(0, 2**32), st.sampled_from([(1, 3), (2, 2), (3, 1)]), st.sampled_from(["qkv", "q k v", "q q k k v v"])
+    st.integers(0, 2**32),
+    st.sampled_from([(1, 3), (2, 2), (3, 1)]),
+    st.sampled_from(["qkv", "q k v", "q q k k v v"]),
 )
-def test_attention_counts_every_addition_of_the_shorter_order(seed: int, heads: tuple[int, int], read: str) -> None:
+def test_attention_counts_every_addition_of_the_shorter_order(
+    seed: int, heads: tuple[int, int], read: str
+) -> None:
     random, (count, depth) = np.random.default_rng(seed), heads
     channels, (height, width), steps = count * depth, (2, 2), 3
-    fired = {name: random.random((steps, channels, height, width)) < random.choice((0.2, 0.8)) for name in "qkv"}
+    fired = {
+        name: random.random((steps, channels, height, width)) < random.choice((0.2, 0.8))
+        for name in "qkv"
+    }
     fired["qkv"] = np.concatenate(list(fired.values()), axis=1)
     sources = tuple(Source(name, 2) for name in read.split())
     each = Attending("out", Input(None, sources, heads=count), (channels, height, width))
@@ -187,7 +247,9 @@ def test_attention_counts_every_addition_of_the_shorter_order(seed: int, heads: 
     assert by_step.sum() == by_place.sum()
     for t in range(steps):
         times = each.synapses.planes
-        q, k, v = ((times * fired[name][t].reshape(count, depth, 4).astype(int)).tolist() for name in "qkv")
+        q, k, v = (
+            (times * fired[name][t].reshape(count, depth, 4).astype(int)).tolist() for name in "qkv"
+        )
         of_tokens = of_channels = 0
         for h in range(count):
             for m, c, e in product(range(4), range(depth), range(depth)):

@@ -37,7 +37,9 @@ def run(model: Any, images: Any) -> Any:
 
 
 def three_neurons() -> Any:
-    """Weights 2, 0 and 1/2 to three channels, which fire above 1 and lose all: always, never, and every other step."""
+    """Weights 2, 0 and 1/2 to three channels, which fire above 1 and lose all: always, never, and
+    every other step.
+    """
     conv = torch.nn.Conv2d(1, 3, 1, bias=False)
     conv.weight.data = torch.tensor([2.0, 0.0, 0.6]).reshape(3, 1, 1, 1)
     lif = snn.Leaky(1.0, threshold=1.0, reset_mechanism="zero", init_hidden=True)
@@ -45,7 +47,9 @@ def three_neurons() -> Any:
 
 
 def test_rates_dead_and_saturated_neurons_by_hand() -> None:
-    """Of a pixel of 1: 2 > 1 at all 6 steps; 0 never; 0.6, 1.2 (fires), 0.6 … at 3: 9 spikes in 18 neuron steps."""
+    """Of a pixel of 1: 2 > 1 at all 6 steps; 0 never; 0.6, 1.2 (fires), 0.6 … at 3: 9 spikes in 18
+    neuron steps.
+    """
     logger = Logger()
     monitor = spikesam.Monitor(three_neurons(), torch.ones(2, 1, 1, 2), logger, every=2, run=run)
     rows = monitor(0)
@@ -67,30 +71,46 @@ def test_rates_dead_and_saturated_neurons_by_hand() -> None:
 def test_nothing_of_the_training_changes(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = torch.nn.Sequential(
-        torch.nn.Conv2d(1, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.Dropout(0.5), snn.Leaky(0.9, init_hidden=True)
+        torch.nn.Conv2d(1, 4, 3),
+        torch.nn.BatchNorm2d(4),
+        torch.nn.Dropout(0.5),
+        snn.Leaky(0.9, init_hidden=True),
     )
     model[1].eval()  # some are frozen
     before = {name: value.clone() for name, value in model.state_dict().items()}
     modes = [module.training for module in model.modules()]
     monitor = spikesam.Monitor(model, 3 * torch.rand(2, 1, 8, 8), run=run, out=tmp_path)
     first, again = monitor(0), monitor(1)
-    assert first.drop(columns="epoch").equals(again.drop(columns="epoch")) and first["spikes"].item() > 0
+    assert (
+        first.drop(columns="epoch").equals(again.drop(columns="epoch"))
+        and first["spikes"].item() > 0
+    )
     assert [module.training for module in model.modules()] == modes
     for name, value in model.state_dict().items():
         if not name.endswith("mem"):
             assert torch.equal(value, before[name]), name
     with spikesam.open_raster(tmp_path / "epoch-0001" / "raster.h5") as raster:
-        np.testing.assert_array_equal(monitor.maps[1]["leaky_3"], spikesam.explain(raster)["leaky_3"].sum[:])
+        np.testing.assert_array_equal(
+            monitor.maps[1]["leaky_3"], spikesam.explain(raster)["leaky_3"].sum[:]
+        )
 
 
 def test_energy_by_a_network_of_the_model() -> None:
-    """A model that cannot be imported is watched all the same, and a warning says why there is no energy."""
+    """A model that cannot be imported is watched all the same, and a warning says why there is no
+    energy.
+    """
     torch.manual_seed(0)
     model = torch.nn.Sequential(
-        torch.nn.Conv2d(1, 2, 3), snn.Leaky(0.9, init_hidden=True), torch.nn.Flatten(), torch.nn.Linear(8, 2)
+        torch.nn.Conv2d(1, 2, 3),
+        snn.Leaky(0.9, init_hidden=True),
+        torch.nn.Flatten(),
+        torch.nn.Linear(8, 2),
     )
     images, logger = (3 * torch.rand(2, 1, 4, 4)).round(), Logger()
-    about: Any = {"run": run, "network": lambda model: spikesam.from_torch(model, images, timesteps=STEPS)}
+    about: Any = {
+        "run": run,
+        "network": lambda model: spikesam.from_torch(model, images, timesteps=STEPS),
+    }
     monitor = spikesam.Monitor(model, images, logger, **about)
     rows = monitor(0)
     [row] = rows.to_dict("records")
@@ -104,7 +124,9 @@ def test_energy_by_a_network_of_the_model() -> None:
 
 def test_the_random_numbers_of_the_training_go_on() -> None:
     model = three_neurons()
-    monitor = spikesam.Monitor(model, torch.ones(1, 1, 1, 1), run=lambda model, x: run(model, x + torch.rand(1)))
+    monitor = spikesam.Monitor(
+        model, torch.ones(1, 1, 1, 1), run=lambda model, x: run(model, x + torch.rand(1))
+    )
     torch.manual_seed(3)
     expected = torch.rand(2)
     torch.manual_seed(3)
@@ -128,7 +150,9 @@ def test_a_strip_of_maps_over_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(headings) == 12 and headings[0] == "epoch 0" and headings[-1] == "epoch 14"
     assert [len(row.cells) for row in rows] == [12, 12]
     assert max(cell.heat.max() for row in rows for cell in row.cells) == 1
-    with pytest.raises(spikesam.InputError, match="^strip: no maps of layer 'fc1'; there are maps of: leaky_1$"):
+    with pytest.raises(
+        spikesam.InputError, match="^strip: no maps of layer 'fc1'; there are maps of: leaky_1$"
+    ):
         monitor.strip("fc1")
 
 
@@ -138,7 +162,9 @@ def test_one_scale_of_colour_for_the_maps_of_an_epoch_and_no_impossible_number_o
     bright, gap, dark = picture[:, 0, 0], picture[:, 0, 64], picture[:, 0, 66]
     assert bright.sum() > dark.sum() and gap.tolist() == [255, 255, 255]
     for every in (0, -1, 1.5, True, "2"):
-        with pytest.raises(spikesam.InputError, match="^monitor: every is .*, expected a number of epochs ≥ 1$"):
+        with pytest.raises(
+            spikesam.InputError, match="^monitor: every is .*, expected a number of epochs ≥ 1$"
+        ):
             spikesam.Monitor(three_neurons(), torch.ones(1, 1, 1, 1), every=every)
 
 
@@ -180,7 +206,9 @@ def test_lightning_writes_to_tensorboard(tmp_path: Path) -> None:
 
 
 def test_tokens_are_watched_by_their_axes() -> None:
-    """Three tokens of a row, each two features, at each of four steps; the second feature never fires."""
+    """Three tokens of a row, each two features, at each of four steps; the second feature never
+    fires.
+    """
 
     class Fire(torch.nn.Module):
         def forward(self, x: Any) -> Any:

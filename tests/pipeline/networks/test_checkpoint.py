@@ -14,7 +14,12 @@ from safetensors.numpy import save
 from spikesam.backends.network.storage import network_file_digest, write_network
 from spikesam.pipeline.config import Config, DataSection, NetworkSection
 from spikesam.pipeline.networks.checkpoint import check_fit, load_checkpoint
-from spikesam.pipeline.networks.checkpoint_files import BUNDLED, bundled_names, find_checkpoint, is_checkpoint
+from spikesam.pipeline.networks.checkpoint_files import (
+    BUNDLED,
+    bundled_names,
+    find_checkpoint,
+    is_checkpoint,
+)
 from spikesam.recordings.errors import InputError
 from tests.pipeline.small_networks import CLASSES, SMALL, small_ann, small_checkpoint
 
@@ -45,7 +50,11 @@ def test_bundled_ones_are_told_apart_by_what_is_inside(tmp_path, monkeypatch):
     monkeypatch.setattr("spikesam.pipeline.networks.checkpoint_files.BUNDLED", tmp_path)
     small_ann(tmp_path / "b.safetensors")
     small_checkpoint(tmp_path / "a-ann.safetensors")
-    assert [bundled_names(kind) for kind in ("snn", "ann", None)] == [["a-ann"], ["b"], ["a-ann", "b"]]
+    assert [bundled_names(kind) for kind in ("snn", "ann", None)] == [
+        ["a-ann"],
+        ["b"],
+        ["a-ann", "b"],
+    ]
 
 
 def test_a_path_without_an_ending_is_no_bundled_one(path):
@@ -57,7 +66,10 @@ def test_a_path_without_an_ending_is_no_bundled_one(path):
 
 
 def test_an_unknown_name_lists_the_bundled_ones():
-    with pytest.raises(InputError, match=r"'cluttered-digit': neither a bundled one \(.*cluttered-digits.*\) nor a fi"):
+    with pytest.raises(
+        InputError,
+        match=r"'cluttered-digit': neither a bundled one \(.*cluttered-digits.*\) nor a fi",
+    ):
         load_checkpoint("cluttered-digit")
 
 
@@ -68,14 +80,19 @@ def test_something_that_is_no_checkpoint(tmp_path, path):
             load_checkpoint(str(tmp_path / "other.safetensors"))
     bare = tmp_path / "bare.safetensors"
     write_network(load_checkpoint(str(path)).network, bare)
-    with pytest.raises(InputError, match=r"bare.safetensors: a network without class names and image preparation"):
+    with pytest.raises(
+        InputError, match=r"bare.safetensors: a network without class names and image preparation"
+    ):
         load_checkpoint(str(bare))
 
 
 def rewrite(path, change, digest=True, **more):
     """Change the metadata of a network's file, and add tensors, with the digest of what it is then."""
     with safe_open(path, "numpy") as file:
-        metadata, tensors = dict(file.metadata()), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata, tensors = (
+            dict(file.metadata()),
+            {name: file.get_tensor(name) for name in file.keys()},  # noqa: SIM118
+        )
     change(metadata)
     if digest:
         metadata.pop("sha256")
@@ -84,7 +101,9 @@ def rewrite(path, change, digest=True, **more):
 
 
 def edited(key, *where, **changes):
-    """A change of the JSON that the metadata hold under a key: an update of what lies at a path in it."""
+    """A change of the JSON that the metadata hold under a key: an update of what lies at a path in
+    it.
+    """
 
     def edit(metadata):
         value = json.loads(metadata[key])
@@ -105,11 +124,23 @@ SECOND = ("layers", 1, "neuron")
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda metadata: metadata.pop("format"), "not a network: got format None, expected 'spikesam-network'"),
-        (lambda metadata: metadata.update(format="relu-network"), "not a network: got format 'relu-network'"),
-        (lambda metadata: metadata.update(checkpoint="["), "checkpoint metadata: not valid JSON: Expecting value"),
+        (
+            lambda metadata: metadata.pop("format"),
+            "not a network: got format None, expected 'spikesam-network'",
+        ),
+        (
+            lambda metadata: metadata.update(format="relu-network"),
+            "not a network: got format 'relu-network'",
+        ),
+        (
+            lambda metadata: metadata.update(checkpoint="["),
+            "checkpoint metadata: not valid JSON: Expecting value",
+        ),
         (lambda metadata: metadata.update(checkpoint="[" * 100_000), "nested deeper than 32"),
-        (lambda metadata: metadata.update(graph='{"a":' * 40 + "1" + "}" * 40), "graph: .* nested deeper than 32"),
+        (
+            lambda metadata: metadata.update(graph='{"a":' * 40 + "1" + "}" * 40),
+            "graph: .* nested deeper than 32",
+        ),
         (edited("checkpoint", "preprocessing", height=float("inf")), "got Infinity"),
         (edited("checkpoint", "preprocessing", height="16"), "height is '16', expected a wh"),
         (edited("checkpoint", "preprocessing", height=10**30), "at most 16,777,216 pixels"),
@@ -117,8 +148,14 @@ SECOND = ("layers", 1, "neuron")
         (edited("checkpoint", classes=[1, None, 2]), "classes are .1, None, 2., expected te"),
         (edited("graph", "readout", scale=10**400), "scale is 1000.*…0*, expected a finite"),
         (edited("graph", "layers", 1, kind="dense"), "graph: contradicts its own tensors"),
-        (respelt("graph", ", 16, 24]", ", 16, " + "9" * 5000 + "]"), "graph: not valid JSON: Exceeds the limit"),
-        (respelt("checkpoint", '"classes"', '"kinds"'), "metadata is incomplete or malformed: KeyError"),
+        (
+            respelt("graph", ", 16, 24]", ", 16, " + "9" * 5000 + "]"),
+            "graph: not valid JSON: Exceeds the limit",
+        ),
+        (
+            respelt("checkpoint", '"classes"', '"kinds"'),
+            "metadata is incomplete or malformed: KeyError",
+        ),
         (edited("checkpoint", class_names=["a"]), "3 classes with 1 names"),
         (edited("graph", layers=5), "the graph is incomplete or malformed: TypeError"),
         (
@@ -129,8 +166,14 @@ SECOND = ("layers", 1, "neuron")
             edited("graph", *SECOND, refractory=3),
             "of (lif|relu) are .*refractory, expected (leak, thr|limit)",
         ),
-        (edited("graph", "layers", 1, stride="2"), "layer 'conv2': stride is '2', expected an integer ≥ 1"),
-        (edited("graph", input_shape=[1, 2]), r"input_shape is \[1, 2\], expected three positive integers"),
+        (
+            edited("graph", "layers", 1, stride="2"),
+            "layer 'conv2': stride is '2', expected an integer ≥ 1",
+        ),
+        (
+            edited("graph", input_shape=[1, 2]),
+            r"input_shape is \[1, 2\], expected three positive integers",
+        ),
     ],
 )
 def test_a_damaged_file_is_one_line(tmp_path, make, change, message):
@@ -189,13 +232,19 @@ def test_more_than_any_network_needs(tmp_path, monkeypatch):
     path = tmp_path / "huge.safetensors"
     with path.open("wb") as file:
         file.truncate(3 << 30)  # takes no room on the disk
-    with pytest.raises(InputError, match=r"got 3,221,225,472 bytes, expected a network of at most 2,147,483,648"):
+    with pytest.raises(
+        InputError, match=r"got 3,221,225,472 bytes, expected a network of at most 2,147,483,648"
+    ):
         load_checkpoint(path)
     path.write_bytes((1 << 25).to_bytes(8, "little") + bytes(1 << 25))
-    with pytest.raises(InputError, match=r"bytes of metadata, expected a network of at most 16,777,216"):
+    with pytest.raises(
+        InputError, match=r"bytes of metadata, expected a network of at most 16,777,216"
+    ):
         load_checkpoint(path)
     monkeypatch.setattr("spikesam.backends.network.storage.LARGEST_FILE", 1000)
-    with pytest.raises(InputError, match=r"more.safetensors: the network has [\d,]+ bytes, expected at most 1,000"):
+    with pytest.raises(
+        InputError, match=r"more.safetensors: the network has [\d,]+ bytes, expected at most 1,000"
+    ):
         small_checkpoint(tmp_path / "more.safetensors")
 
 
@@ -217,20 +266,32 @@ def test_parts_that_do_not_fit(path):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (Config(network=SMALL.model_copy(update={"timesteps": 9})), "network.timesteps is 9, the checkpoint has 8"),
+        (
+            Config(network=SMALL.model_copy(update={"timesteps": 9})),
+            "network.timesteps is 9, the checkpoint has 8",
+        ),
         (Config(network=NetworkSection(layers=(4, "D8"), timesteps=8)), "network.layers is "),
-        (Config(data=DataSection(height=16, width=16)), r"data.height, data.width is \(16, 16\).*\(16, 24\)"),
+        (
+            Config(data=DataSection(height=16, width=16)),
+            r"data.height, data.width is \(16, 16\).*\(16, 24\)",
+        ),
         (Config(data=DataSection(height=16, width=24, classes=("apple",))), "data.classes is "),
     ],
 )
 def test_a_configuration_it_does_not_fit(path, config, message):
-    with pytest.raises(InputError, match=f"checkpoint 'small' does not fit the configuration: {message}"):
+    with pytest.raises(
+        InputError, match=f"checkpoint 'small' does not fit the configuration: {message}"
+    ):
         check_fit(load_checkpoint(str(path)), config, "small")
 
 
 def test_a_configuration_that_says_nothing_of_it_fits(path):
     check_fit(load_checkpoint(str(path)), Config(), "small")
-    check_fit(load_checkpoint(str(path)), Config(network=SMALL, data=DataSection(height=16, width=24)), "small")
+    check_fit(
+        load_checkpoint(str(path)),
+        Config(network=SMALL, data=DataSection(height=16, width=24)),
+        "small",
+    )
 
 
 def test_a_configuration_may_call_classes_by_their_names(tmp_path):
@@ -238,8 +299,14 @@ def test_a_configuration_may_call_classes_by_their_names(tmp_path):
     names = dataclasses.replace(checkpoint, class_names=("red apple, Malus", "Pear", "plum"))
     called = DataSection(height=16, width=24, classes=("Red_Apple", "pear", "plum"))
     check_fit(names, Config(data=called), "small")
-    with pytest.raises(InputError, match=r"data.classes is \('pear', 'apple', 'plum'\), the checkpoint has"):
-        check_fit(names, Config(data=called.model_copy(update={"classes": ("pear", "apple", "plum")})), "small")
+    with pytest.raises(
+        InputError, match=r"data.classes is \('pear', 'apple', 'plum'\), the checkpoint has"
+    ):
+        check_fit(
+            names,
+            Config(data=called.model_copy(update={"classes": ("pear", "apple", "plum")})),
+            "small",
+        )
 
 
 def test_a_checkpoint_may_be_called_as_files_of_others_are(tmp_path):

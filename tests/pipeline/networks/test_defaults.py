@@ -23,7 +23,9 @@ MODES = {
 
 @contextmanager
 def session(kind: str) -> Iterator[None]:
-    """With float64, a mode, or a device on which nothing can be computed: whatever is put there by mistake fails."""
+    """With float64, a mode, or a device on which nothing can be computed: whatever is put there by
+    mistake fails.
+    """
     if kind == "float64":
         torch.set_default_dtype(torch.float64)
     elif kind == "a device":
@@ -47,10 +49,14 @@ METHODS = {
 def made(folder: Path) -> dict[str, object]:
     """Digests and values of what is computed with torch."""
     checkpoint = spikesam.load(str(folder / "snn.safetensors"))
-    run = spikesam.simulate(checkpoint, folder / "images", samples=2, backend="torch", precision="float32")
+    run = spikesam.simulate(
+        checkpoint, folder / "images", samples=2, backend="torch", precision="float32"
+    )
     found: dict[str, object] = {"run": run.raster_digest}
     for method, name in METHODS.items():
-        maps = spikesam.explain(folder / name, method=method, data=str(folder / "images"), samples=2)
+        maps = spikesam.explain(
+            folder / name, method=method, data=str(folder / "images"), samples=2
+        )
         found[method] = {name: maps[name].sum[:].tolist() for name in maps}
     trained = spikesam.train(folder / "config.toml", folder / "trained")
     with usual_defaults():
@@ -65,11 +71,15 @@ def test_networks_and_maps(tmp_path: Path) -> None:
     for kind in ("usual", "float64", "a device", *MODES):
         folder = tmp_path / kind
         small_ann(
-            small_checkpoint(class_folders(folder / "images").parent / "snn.safetensors").with_name("ann.safetensors")
+            small_checkpoint(class_folders(folder / "images").parent / "snn.safetensors").with_name(
+                "ann.safetensors"
+            )
         )
         class_folders(folder / "data" / "train", per_class=16, size=20)
         (folder / "config.toml").write_text(
-            f"{CONFIG}epochs = 1\n".replace("epochs = 3\n", "").replace("[data]", f'[data]\nsource = "{folder}/data"')
+            f"{CONFIG}epochs = 1\n".replace("epochs = 3\n", "").replace(
+                "[data]", f'[data]\nsource = "{folder}/data"'
+            )
         )
         with session(kind):
             found[kind] = made(folder)
@@ -79,12 +89,19 @@ def test_networks_and_maps(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["float64", "a device", *MODES])
 def test_imports_and_comparisons(kind: str) -> None:
-    network, (model, example) = spikesam.from_torch(*make("snntorch_tutorial")), make("snntorch_tutorial")
+    network, (model, example) = (
+        spikesam.from_torch(*make("snntorch_tutorial")),
+        make("snntorch_tutorial"),
+    )
     expected = spikesam.compare(model, network, example, backends=("torch",))
     model, _ = make("snntorch_tutorial")
     with session(kind):
         assert spikesam.from_torch(model, example).sha256 == network.sha256
-        found = spikesam.compare(model, network, example, backends=("torch",)) if kind in MODES else expected
+        found = (
+            spikesam.compare(model, network, example, backends=("torch",))
+            if kind in MODES
+            else expected
+        )
     assert str(found) == str(expected)
     assert (found.runs["differ"][0], found.runs["bits"][0]) == (0, expected.runs["bits"][0])
 

@@ -1,4 +1,6 @@
-"""Networks whose numbers leave float32 are refused in one line that names the layer, wherever they come from."""
+"""Networks whose numbers leave float32 are refused in one line that names the layer, wherever they
+come from.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,13 +22,17 @@ from tests.pipeline.small_networks import class_folders, small_ann, small_checkp
 def scaled(checkpoint: Checkpoint, factor: float, name: str) -> Checkpoint:
     """With the weights of one layer times a factor."""
     layers = tuple(
-        with_first(layer, weight=layer.inputs[0].weight * np.float32(factor)) if layer.name == name else layer
+        with_first(layer, weight=layer.inputs[0].weight * np.float32(factor))
+        if layer.name == name
+        else layer
         for layer in checkpoint.network.layers
     )
     return replace(checkpoint, network=replace(checkpoint.network, layers=layers))
 
 
-def test_a_file(tmp_path: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file(
+    tmp_path: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = small_checkpoint(tmp_path / "snn.safetensors")
     with monkeypatch.context() as patch:
         patch.setattr(consistency, "FLOAT_LIMIT", np.inf)  # as whoever wrote the file did without
@@ -35,14 +41,19 @@ def test_a_file(tmp_path: Path, refused: Callable[..., str], monkeypatch: pytest
     command = ["--checkpoint", str(path), "--data", str(images), "--out", str(tmp_path / "out")]
     for precision in ("fixed", "float32"):
         line = refused(run.main, *command, "--precision", precision)
-        assert line.startswith(f"error: {path}: layer 'conv2': what its numbers sum to over 8 steps could reach ")
+        assert line.startswith(
+            f"error: {path}: layer 'conv2': what its numbers sum to over 8 steps could reach "
+        )
     assert not (tmp_path / "out").exists()
 
 
 def test_a_model_of_another_library() -> None:
     model, example = make("snntorch_tutorial")
     model.get_parameter("0.weight").data.fill_(3e38)
-    with pytest.raises(InputError, match=r"^from_torch: layer '.*': what its numbers sum to .* expected less than 1e"):
+    with pytest.raises(
+        InputError,
+        match=r"^from_torch: layer '.*': what its numbers sum to .* expected less than 1e",
+    ):
         spikesam.from_torch(model, example)
 
 
@@ -64,7 +75,10 @@ def test_an_ann(tmp_path: Path, refused: Callable[..., str]) -> None:
 def test_gradients(tmp_path: Path, refused: Callable[..., str]) -> None:
     path = small_checkpoint(tmp_path / "snn.safetensors")
     checkpoint = load_checkpoint(path)
-    tiny = tuple(replace(each, neuron=replace(each.neuron, threshold=1e-44)) for each in checkpoint.network.layers)
+    tiny = tuple(
+        replace(each, neuron=replace(each.neuron, threshold=1e-44))
+        for each in checkpoint.network.layers
+    )
     save_checkpoint(replace(checkpoint, network=replace(checkpoint.network, layers=tiny)), path)
     source = ["--data", str(class_folders(tmp_path / "images", per_class=1)), "--samples", "1"]
     line = refused(explain.main, path, "--method", "grad-cam", *source, "--out", tmp_path / "a.h5")

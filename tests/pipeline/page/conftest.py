@@ -17,7 +17,8 @@ from tests.pipeline.small_networks import class_folders, small_checkpoint
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = (
-    "--headless --no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync "
+    "--headless --no-sandbox --disable-gpu --disable-background-networking "
+    "--disable-component-update --disable-sync "
     "--no-first-run"
 )
 HOSTILE = ("</script><script>alert(1)</script>", "<img src=x onerror=alert(1)>", "&lt;b&gt;<!--")
@@ -25,10 +26,14 @@ HOSTILE = ("</script><script>alert(1)</script>", "<img src=x onerror=alert(1)>",
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run with images of three classes, whose names try to become markup, and with Grad-CAM."""
+    """The folder of a run with images of three classes, whose names try to become markup, and with
+    Grad-CAM.
+    """
     folder = tmp_path_factory.mktemp("report")
     checkpoint = folder / "small.safetensors"
-    save_checkpoint(replace(load_checkpoint(small_checkpoint(checkpoint)), class_names=HOSTILE), checkpoint)
+    save_checkpoint(
+        replace(load_checkpoint(small_checkpoint(checkpoint)), class_names=HOSTILE), checkpoint
+    )
     images = class_folders(folder / "images", per_class=2)
     data = ("--data", str(images), "--samples", "4")
     out = folder / "<i>run"
@@ -40,10 +45,15 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def spikes_alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A raster that a network of somebody else's fired: no input, no image, no answer; 20 steps, maps of 5 × 7."""
+    """A raster that a network of somebody else's fired: no input, no image, no answer; 20 steps,
+    maps of 5 × 7.
+    """
     folder = tmp_path_factory.mktemp("alone")
     random = np.random.default_rng(0)
-    spikes = {"a": random.random((3, 20, 4, 5, 7)) < 0.2, "b": random.random((3, 20, 6, 1, 1)) < 0.2}
+    spikes = {
+        "a": random.random((3, 20, 4, 5, 7)) < 0.2,
+        "b": random.random((3, 20, 6, 1, 1)) < 0.2,
+    }
     path = write_raster(folder / "raster.h5", spikes, labels=[1, -1, 0])
     explain(path, folder / "sam.h5").close()
     return path
@@ -65,7 +75,16 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def events(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of a network that takes events: two recordings."""
     folder = tmp_path_factory.mktemp("events") / "run"
-    data = ("--checkpoint", "saccade-digits", "--samples", "2", "--backend", "event", "--figures", "0")
+    data = (
+        "--checkpoint",
+        "saccade-digits",
+        "--samples",
+        "2",
+        "--backend",
+        "event",
+        "--figures",
+        "0",
+    )
     run.main([*data, "--out", str(folder)])
     return folder
 
@@ -73,7 +92,9 @@ def events(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """Chromium, as the system has it."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright: it drives Chromium")
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="needs the package playwright: it drives Chromium"
+    )
     if not CHROMIUM.exists():
         pytest.skip(f"needs {CHROMIUM}; on Debian and Ubuntu: apt-get install chromium")
     with playwright.sync_playwright() as driver:
@@ -84,7 +105,9 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
-    """Open a page; at the end of the test it must have had no error, said nothing, and asked for nothing but itself."""
+    """Open a page; at the end of the test it must have had no error, said nothing, and asked for
+    nothing but itself.
+    """
     contexts, trouble = [], []
 
     def opened(path: Path, width: int = 1280, scheme: str = "light") -> Any:
@@ -93,8 +116,15 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
         page = context.new_page()
         page.on("pageerror", lambda error: trouble.append(f"error: {error}"))
         page.on("console", lambda message: trouble.append(f"console: {message.text}"))
-        page.on("dialog", lambda dialog: (trouble.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-        page.on("request", lambda request: request.url == path.as_uri() or trouble.append(f"request: {request.url}"))
+        page.on(
+            "dialog", lambda dialog: (trouble.append(f"dialog: {dialog.message}"), dialog.dismiss())
+        )
+        page.on(
+            "request",
+            lambda request: (
+                request.url == path.as_uri() or trouble.append(f"request: {request.url}")
+            ),
+        )
         page.goto(path.as_uri())
         page.wait_for_selector("html[data-shown]", state="attached")
         return page

@@ -1,4 +1,6 @@
-"""The page in a real browser: its maps are the project's, its controls do what they say, and it is accessible."""
+"""The page in a real browser: its maps are the project's, its controls do what they say, and it is
+accessible.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -27,16 +29,23 @@ def page_of(*runs: str) -> Any:
 
     @pytest.fixture(scope="module")
     def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        return report([request.getfixturevalue(run) for run in runs], tmp_path_factory.mktemp("page") / "page.html")
+        return report(
+            [request.getfixturevalue(run) for run in runs],
+            tmp_path_factory.mktemp("page") / "page.html",
+        )
 
     return page
 
 
-page_of_run, page_of_spikes, page_of_recorded = map(page_of, ("finished", "spikes_alone", "recorded"))
+page_of_run, page_of_spikes, page_of_recorded = map(
+    page_of, ("finished", "spikes_alone", "recorded")
+)
 page_of_two = page_of("finished", "spikes_alone")
 
 
-def shown_map(page: Any, run: int, layer: str, sample: int, kind: str = "sam", **state: object) -> np.ndarray:
+def shown_map(
+    page: Any, run: int, layer: str, sample: int, kind: str = "sam", **state: object
+) -> np.ndarray:
     """What the page computes."""
     script = """async ([run, layer, sample, state, kind]) => {
         const heat = await report.map(run, layer, sample, state, kind);
@@ -53,7 +62,9 @@ def change(page: Any, **state: object) -> None:
 
 
 def canvas_of(page: Any, layer: str, kind: str = "sam", run: int = 0) -> Any:
-    return page.locator(f'.run:nth-of-type({run + 1}) canvas[data-layer="{layer}"][data-kind="{kind}"]')
+    return page.locator(
+        f'.run:nth-of-type({run + 1}) canvas[data-layer="{layer}"][data-kind="{kind}"]'
+    )
 
 
 def picture(page: Any, layer: str, kind: str = "sam", run: int = 0) -> str:
@@ -85,23 +96,35 @@ def test_maps_are_those_of_the_file(finished: Path, page_of_run: Path, open_page
                     assert np.abs(found - expected[step]).max() < 1e-5
 
 
-INHERITED = ("__proto__", "toString", "constructor", "hasOwnProperty")  # what every object of JavaScript has
+INHERITED = (
+    "__proto__",
+    "toString",
+    "constructor",
+    "hasOwnProperty",
+)  # what every object of JavaScript has
 
 
 def test_layers_with_names_of_javascript(tmp_path: Path, open_page: Any) -> None:
     random = np.random.default_rng(0)
-    layers = [Layer(name, Input(random.normal(size=(2, 2, 3, 3)), padding=1), LIF(0.9, 0.5)) for name in INHERITED]
+    layers = [
+        Layer(name, Input(random.normal(size=(2, 2, 3, 3)), padding=1), LIF(0.9, 0.5))
+        for name in INHERITED
+    ]
     network = Network((2, 5, 5), 8, layers, Readout(random.normal(size=(3, 50))), "spikes")
     whole, alone = tmp_path / "whole", tmp_path / "alone"
     with spikesam.simulate(network, random.random((8, 2, 2, 5, 5)) < 0.4, out=whole) as raster:
         some = {name: raster[name][:].swapaxes(0, 1) for name in INHERITED[:2]}
-        counts = {name: spike_count_map(raster.packed(raster.layer(name), 0), (2, 5, 5)) for name in INHERITED}
+        counts = {
+            name: spike_count_map(raster.packed(raster.layer(name), 0), (2, 5, 5))
+            for name in INHERITED
+        }
     write_raster(alone / "raster.h5", some)
     page = open_page(report([whole, alone], tmp_path / "page.html"))
     change(page, kind="relevance")
     for name in INHERITED:
         assert np.array_equal(
-            shown_map(page, 0, name, 0, "count"), counts[name][: 8 - 3 + INHERITED.index(name)].sum(0)
+            shown_map(page, 0, name, 0, "count"),
+            counts[name][: 8 - 3 + INHERITED.index(name)].sum(0),
         )
         assert canvas_of(page, name, "relevance").is_visible()
     assert "What it costs" in page.locator(".tables").first.inner_text()
@@ -120,7 +143,9 @@ def test_layers_with_names_of_javascript(tmp_path: Path, open_page: Any) -> None
         ("pixel", {"pixel": {"run": 0, "layer": "conv1", "x": 0.9, "y": 0.9}}),
     ],
 )
-def test_what_changes_the_map(name: str, value: dict[str, object], page_of_run: Path, open_page: Any) -> None:
+def test_what_changes_the_map(
+    name: str, value: dict[str, object], page_of_run: Path, open_page: Any
+) -> None:
     page = open_page(page_of_run)
     change(page, beside="count")
     before, count = picture(page, "conv1"), picture(page, "conv1", "count")
@@ -133,7 +158,9 @@ def test_controls_by_mouse_and_keyboard(page_of_run: Path, open_page: Any) -> No
     page = open_page(page_of_run)
     assert page.title().endswith("run") and "</script>" not in page.inner_text("h1")
     answers = page.locator(".gallery .verdict").all_inner_texts()
-    assert all(any(answer.startswith(name) for name in HOSTILE) for answer in answers)  # names are text
+    assert all(
+        any(answer.startswith(name) for name in HOSTILE) for answer in answers
+    )  # names are text
     assert page.locator("script").count() == 2
     assert page.locator("img:not(.graph), i, main b").count() == 0
     page.locator("input[name=gamma]").press("ArrowRight")
@@ -157,7 +184,9 @@ def test_controls_by_mouse_and_keyboard(page_of_run: Path, open_page: Any) -> No
     assert page.evaluate("[report.state().sample, report.state().view]") == [2, "step"]
 
 
-def test_the_scrubber_has_every_step_and_the_sum_at_its_end(page_of_run: Path, open_page: Any) -> None:
+def test_the_scrubber_has_every_step_and_the_sum_at_its_end(
+    page_of_run: Path, open_page: Any
+) -> None:
     page = open_page(page_of_run)
     when, slider = page.locator(".when"), page.locator("input[name=step]")
     assert when.inner_text() == "sum of all steps that matter"
@@ -175,34 +204,54 @@ def test_the_scrubber_has_every_step_and_the_sum_at_its_end(page_of_run: Path, o
 
 
 def test_layers_without_places_are_neurons_over_time(tmp_path: Path, open_page: Any) -> None:
-    """Of a sound, whose input is one column: each spike's own contribution and relevance, by number or activity."""
+    """Of a sound, whose input is one column: each spike's own contribution and relevance, by number
+    or activity.
+    """
     random = np.random.default_rng(0)
     weights = random.normal(size=(20, 12)), random.normal(size=(7, 20))
     layers = [Layer(f"fc{at}", Input(each), LIF(0.9, 0.5)) for at, each in enumerate(weights, 1)]
     network = Network((1, 12, 1), 16, layers, Readout(random.normal(size=(3, 7))), "spikes")
-    spikesam.simulate(network, random.random((16, 2, 1, 12, 1)) < 0.3, out=tmp_path, backend="event")
+    spikesam.simulate(
+        network, random.random((16, 2, 1, 12, 1)) < 0.3, out=tmp_path, backend="event"
+    )
     spikesam.explain(tmp_path, tmp_path / "sam.h5").close()
     page = open_page(report(tmp_path, tmp_path / "page.html"))
-    assert page.locator("canvas[data-kind]").count() == 0 and page.locator("canvas[data-band]:visible").count() == 3
+    assert (
+        page.locator("canvas[data-kind]").count() == 0
+        and page.locator("canvas[data-band]:visible").count() == 3
+    )
     assert "Click a neuron to see when it fires, and to silence it" in page.inner_text(".says")
     network = read_network(tmp_path / "network.safetensors")[0]
     with RasterReader(tmp_path / "raster.h5") as raster:
         spikes = [raster[name][1] for name in raster]
         matter = [raster.steps_that_matter(layer) for layer in raster.layers]
         relevant = relevance(network, spikes, int(raster.predictions[1]))
-    for name, fired, until, speaks in zip(("input", "fc1", "fc2"), spikes, matter, relevant, strict=True):
+    for name, fired, until, speaks in zip(
+        ("input", "fc1", "fc2"), spikes, matter, relevant, strict=True
+    ):
         rows = fired.reshape(16, -1).T.copy()
         ranked = np.argsort(-rows.sum(axis=1), kind="stable")
-        scores = spike_activation_maps(np.packbits(rows.T, axis=1), (1, len(rows), 1), [0.5])[0][..., 0].T
+        scores = spike_activation_maps(np.packbits(rows.T, axis=1), (1, len(rows), 1), [0.5])[0][
+            ..., 0
+        ].T
         for found, expected in ("count", rows), ("sam", scores):
             expected = np.where(np.arange(16) < until, expected, 0)
             assert np.allclose(shown_map(page, 0, name, 1, found), expected, atol=1e-5)
-            assert np.allclose(shown_map(page, 0, name, 1, found, order="activity"), expected[ranked], atol=1e-5)
+            assert np.allclose(
+                shown_map(page, 0, name, 1, found, order="activity"), expected[ranked], atol=1e-5
+            )
         expected = speaks.reshape(16, -1).T
-        assert np.abs(shown_map(page, 0, name, 1, "relevance") - expected).max() <= np.abs(expected).max() / 253
-    with spikesam.explain(tmp_path, tmp_path / "relevance.h5", method="relevance", layers=["fc1"], steps="all") as maps:
+        assert (
+            np.abs(shown_map(page, 0, name, 1, "relevance") - expected).max()
+            <= np.abs(expected).max() / 253
+        )
+    with spikesam.explain(
+        tmp_path, tmp_path / "relevance.h5", method="relevance", layers=["fc1"], steps="all"
+    ) as maps:
         expected = maps["fc1"][1].sum(axis=(1, 2))
-    moments = page.evaluate("async () => [...(await report.map(0, 'fc1', 1, {}, 'relevance')).moments]")
+    moments = page.evaluate(
+        "async () => [...(await report.map(0, 'fc1', 1, {}, 'relevance')).moments]"
+    )
     assert np.allclose(moments, expected, rtol=6e-3) and np.any(moments)
     assert page.locator("canvas.rows:visible").count() == 3
     band = page.locator('canvas[data-layer="fc1"]').first
@@ -225,7 +274,10 @@ def test_layers_without_places_are_neurons_over_time(tmp_path: Path, open_page: 
     fired, sums, _ = page.evaluate(WHAT_IF, [1, page.evaluate("report.state().silenced")])
     edited = spikesam.edit(tmp_path, layer="fc1", channels=top, samples=1)
     assert sums == edited.after.readout[0].tolist()
-    assert fired[1] == spike_trains(edited.raster.packed(edited.raster.layers[1], 0), 20).ravel().tolist()
+    assert (
+        fired[1]
+        == spike_trains(edited.raster.packed(edited.raster.layers[1], 0), 20).ravel().tolist()
+    )
 
 
 def test_relevance_for_any_class(finished: Path, page_of_run: Path, open_page: Any) -> None:
@@ -241,7 +293,9 @@ def test_relevance_for_any_class(finished: Path, page_of_run: Path, open_page: A
     page.get_by_role("tab", name="relevance").click()
     page.evaluate(FRAMES)
     options = page.locator("select[name=target] option")
-    assert options.count() == 3 and options.first.inner_text() == f"{HOSTILE[predicted]} (the answer)"
+    assert (
+        options.count() == 3 and options.first.inner_text() == f"{HOSTILE[predicted]} (the answer)"
+    )
     change(page, behind="nothing")
     before = picture(page, "conv1", "relevance")
     place = np.unravel_index([expected.argmax(), expected.argmin()], expected.shape)
@@ -251,11 +305,15 @@ def test_relevance_for_any_class(finished: Path, page_of_run: Path, open_page: A
     page.select_option("select[name=target]", index=2)
     page.evaluate(FRAMES)
     assert picture(page, "conv1", "relevance") != before
-    third = relevance(network, spikes, page.evaluate("report.runs[0].samples[0].classes[2]"))[1].sum(axis=(0, 1))
+    third = relevance(network, spikes, page.evaluate("report.runs[0].samples[0].classes[2]"))[
+        1
+    ].sum(axis=(0, 1))
     assert np.allclose(shown_map(page, 0, "conv1", 0, "relevance"), third)
     change(page, silenced={"layer": "input", "cells": [], "channels": [0], "before": None})
     assert picture(page, "conv1", "relevance") != before  # of the edited run
-    assert page.locator("select[name=target]").input_value() == page.evaluate("`${report.state().target}`")
+    assert page.locator("select[name=target]").input_value() == page.evaluate(
+        "`${report.state().target}`"
+    )
 
 
 WHAT_IF = """async ([sample, silenced]) => {
@@ -264,26 +322,42 @@ WHAT_IF = """async ([sample, silenced]) => {
 }"""
 
 
-def test_a_recording_of_a_model_is_simulated_or_refused_in_a_line(tmp_path: Path, open_page: Any) -> None:
-    """In float32, and its network given later; a sample that the page's numbers do not give stays as it is."""
+def test_a_recording_of_a_model_is_simulated_or_refused_in_a_line(
+    tmp_path: Path, open_page: Any
+) -> None:
+    """In float32, and its network given later; a sample that the page's numbers do not give stays
+    as it is.
+    """
     random = np.random.default_rng(0)
-    layers = [Layer(f"conv{n}", Input(random.normal(size=(2, 2, 3, 3)), padding=1), LIF(0.9, 0.5)) for n in (1, 2)]
+    layers = [
+        Layer(f"conv{n}", Input(random.normal(size=(2, 2, 3, 3)), padding=1), LIF(0.9, 0.5))
+        for n in (1, 2)
+    ]
     network = Network((2, 5, 5), 8, layers, Readout(random.normal(size=(3, 50))), "spikes")
-    raster = spikesam.simulate(network, random.random((8, 2, 2, 5, 5)) < 0.4, precision="float32", backend="event")
+    raster = spikesam.simulate(
+        network, random.random((8, 2, 2, 5, 5)) < 0.4, precision="float32", backend="event"
+    )
     spikes = {name: raster[name][:].swapaxes(0, 1) for name in raster}
     path = write_raster(tmp_path / "raster.h5", spikes, layer_delay=1)
     page_path = report(path, tmp_path / "page.html", network=network)
     page, refusing = open_page(page_path), open_page(page_path)
-    fired, sums, shares = page.evaluate(WHAT_IF, [1, {"layer": "conv1", "cells": [7], "channels": [0]}])
+    fired, sums, shares = page.evaluate(
+        WHAT_IF, [1, {"layer": "conv1", "cells": [7], "channels": [0]}]
+    )
     mask = np.zeros((2, 5, 5), np.bool_)
     mask[:, 1, 2] = mask[0] = True
     expected = spikesam.edit(raster, network, "conv1", mask, samples=1)
     assert np.allclose(sums, expected.after.readout[0], rtol=1e-5, atol=1e-5)
     assert np.allclose(shares, expected.after.shares[0], atol=1e-5)
     for layer, trains in zip(raster.layers, fired, strict=True):
-        assert trains == spike_trains(expected.raster.packed(layer, 0), layer.neurons).ravel().tolist()
+        assert (
+            trains == spike_trains(expected.raster.packed(layer, 0), layer.neurons).ravel().tolist()
+        )
     refusing.evaluate("report.runs[0].integers.layers[1].kept.fill(0)")
-    for each, said in (page, "conv1, row 2, column 2 silenced"), (refusing, "Not simulated: in 64 bits, other spikes"):
+    for each, said in (
+        (page, "conv1, row 2, column 2 silenced"),
+        (refusing, "Not simulated: in 64 bits, other spikes"),
+    ):
         canvas_of(each, "conv1").focus()
         canvas_of(each, "conv1").press("Enter")
         each.locator(".edit [role=status]").get_by_text(said).wait_for()
@@ -292,15 +366,24 @@ def test_a_recording_of_a_model_is_simulated_or_refused_in_a_line(tmp_path: Path
         each.locator(".edit").wait_for(state="hidden")
 
 
-def test_a_place_is_chosen_and_silenced_and_that_is_undone(page_of_run: Path, open_page: Any) -> None:
+def test_a_place_is_chosen_and_silenced_and_that_is_undone(
+    page_of_run: Path, open_page: Any
+) -> None:
     page = open_page(page_of_run)
-    before, behind, said = picture(page, "input"), picture(page, "conv2"), page.locator(".edit [role=status]")
+    before, behind, said = (
+        picture(page, "input"),
+        picture(page, "conv2"),
+        page.locator(".edit [role=status]"),
+    )
     canvas, title = canvas_of(page, "conv1"), page.locator(".place h2")
     canvas.click(position={"x": 2, "y": 2})
     title.get_by_text("conv1 · row 0, column 0").wait_for()
     canvas.focus()
     keys = ["ArrowRight", "ArrowDown", "ArrowDown"]  # within a frame
-    canvas.evaluate("(it, keys) => keys.forEach(key => it.dispatchEvent(new KeyboardEvent('keydown', {key})))", keys)
+    canvas.evaluate(
+        "(it, keys) => keys.forEach(key => it.dispatchEvent(new KeyboardEvent('keydown', {key})))",
+        keys,
+    )
     title.get_by_text("conv1 · row 2, column 1").wait_for()
     page.get_by_role("button", name="silence this place").click()
     said.get_by_text("conv1, row 2, column 1 silenced").wait_for()
@@ -337,17 +420,24 @@ def test_nothing_is_silenced_without_the_network(page_of_spikes: Path, open_page
     assert page.locator(".buttons").is_hidden()
 
 
-def test_a_recorded_network_has_images_names_and_bars(page_of_recorded: Path, open_page: Any) -> None:
+def test_a_recorded_network_has_images_names_and_bars(
+    page_of_recorded: Path, open_page: Any
+) -> None:
     page = open_page(page_of_recorded)
     assert page.locator(".gallery canvas").count() == 6
     assert page.locator(".gallery .verdict").first.inner_text().endswith(("✓", "is cat (0)"))
-    assert page.locator("[role=tab]").all_inner_texts() == ["SAM", "count"]  # nothing is known of its weights
+    assert page.locator("[role=tab]").all_inner_texts() == [
+        "SAM",
+        "count",
+    ]  # nothing is known of its weights
     assert page.locator(".scores li").count() > 1
 
 
 def test_a_token_and_whom_it_attends_to(tmp_path: Path, open_page: Any) -> None:
     random = np.random.default_rng(0)
-    spikes = {name: random.random((1, 4, 6, 3, 4)) < 0.4 for name in ("block_0_q_lif", "block_0_k_lif")}
+    spikes = {
+        name: random.random((1, 4, 6, 3, 4)) < 0.4 for name in ("block_0_q_lif", "block_0_k_lif")
+    }
     path = write_raster(tmp_path / "raster.h5", spikes)
     page = open_page(report(path, tmp_path / "page.html"))
     page.get_by_role("tab", name="attention").click()
@@ -356,7 +446,9 @@ def test_a_token_and_whom_it_attends_to(tmp_path: Path, open_page: Any) -> None:
         whole, step = (spikesam.attention_map(raster, **names, step=step)[0] for step in (None, 2))
         token = spikesam.attention_map(raster, **names, token=(1, 3))[0]
     assert np.array_equal(shown_map(page, 0, names["key"], 0, "attention"), whole)
-    assert np.array_equal(shown_map(page, 0, names["key"], 0, "attention", view="step", step=2), step)
+    assert np.array_equal(
+        shown_map(page, 0, names["key"], 0, "attention", view="step", step=2), step
+    )
     canvas = canvas_of(page, names["key"], "attention")
     area = canvas.bounding_box()
     canvas.click(position={"x": 3.5 * area["width"] / 4, "y": area["height"] / 2})
@@ -381,7 +473,9 @@ def test_most_events_in_one_step_are_told_of(tmp_path: Path, open_page: Any) -> 
     """Of 5 events 4 lie in step 6, with which the page begins."""
     spikes = np.zeros((1, 9, 2, 4, 4), bool)
     spikes[0, 6, 0, :, 1] = spikes[0, 2, 1, 3, 3] = True
-    path = write_raster(tmp_path / "raster.h5", {"input": spikes, "conv1": spikes[:, :, :1, ::2, ::2]})
+    path = write_raster(
+        tmp_path / "raster.h5", {"input": spikes, "conv1": spikes[:, :, :1, ::2, ::2]}
+    )
     with RasterReader(path) as raster:
         write_pictures(tmp_path, raster.raster_digest, Pictures((Seen("a"),), events=True))
     page = open_page(report(tmp_path))
@@ -390,14 +484,20 @@ def test_most_events_in_one_step_are_told_of(tmp_path: Path, open_page: Any) -> 
 
 
 def test_a_border_that_padding_lights_up_is_hatched(tmp_path: Path, open_page: Any) -> None:
-    """The first row fires at every step, the others once; which rows see padding, only a network would tell."""
+    """The first row fires at every step, the others once; which rows see padding, only a network
+    would tell.
+    """
     spikes = np.zeros((1, 6, 1, 8, 8), bool)
     spikes[0, :, 0, 0] = spikes[0, 1] = True
-    page = open_page(report(write_raster(tmp_path / "raster.h5", {"conv1": spikes}), tmp_path / "page.html"))
+    page = open_page(
+        report(write_raster(tmp_path / "raster.h5", {"conv1": spikes}), tmp_path / "page.html")
+    )
     change(page, kind="count")
     plain = picture(page, "conv1", "count")
     for row, hatched in (7, False), (0, True):
-        page.evaluate("row => { report.runs[0].layers[0].padded = { rows: [row], columns: [] } }", row)
+        page.evaluate(
+            "row => { report.runs[0].layers[0].padded = { rows: [row], columns: [] } }", row
+        )
         change(page, scale="all" if hatched else "layer", behind="nothing", opacity=row / 10)
         assert (picture(page, "conv1", "count") != plain) == hatched
 
@@ -420,7 +520,9 @@ def test_two_runs_share_the_controls(page_of_two: Path, open_page: Any) -> None:
     assert picture(page, "a", run=1) != before
     change(page, view="step", step=15)
     assert page.inner_text(".when") == "step 15 of 0 … 19"
-    assert page.locator(".run figcaption:visible").first.inner_text() == "too late to matter"  # its last step is 7
+    assert (
+        page.locator(".run figcaption:visible").first.inner_text() == "too late to matter"
+    )  # its last step is 7
     change(page, pixel={"run": 1, "layer": "a", "x": 0.5, "y": 0.5})
     assert page.inner_text(".place h2") == "a · row 2, column 3"
 
@@ -428,9 +530,16 @@ def test_two_runs_share_the_controls(page_of_two: Path, open_page: Any) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 400])
 def test_it_fits_and_nothing_hinders_readers(
-    width: int, scheme: str, page_of_two: Path, page_of_run: Path, page_of_recorded: Path, open_page: Any
+    width: int,
+    scheme: str,
+    page_of_two: Path,
+    page_of_run: Path,
+    page_of_recorded: Path,
+    open_page: Any,
 ) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs the package axe-playwright-python")
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="needs the package axe-playwright-python"
+    )
     for path in (page_of_run, page_of_two, page_of_recorded):
         page = open_page(path, width, scheme)
         canvas = page.locator("canvas[data-kind]").last
@@ -438,7 +547,9 @@ def test_it_fits_and_nothing_hinders_readers(
         page.locator(".place").wait_for()
         page.evaluate(FRAMES)
         sheet, shown = page.locator(".place").bounding_box(), canvas.bounding_box()
-        assert width > 400 or (sheet["height"] <= 450 and shown["y"] + shown["height"] <= sheet["y"] + 1)
+        assert width > 400 or (
+            sheet["height"] <= 450 and shown["y"] + shown["height"] <= sheet["y"] + 1
+        )
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         found = axe.Axe().run(page).response["violations"]
         assert [rule["id"] for rule in found if rule["impact"] in ("serious", "critical")] == []

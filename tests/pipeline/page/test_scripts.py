@@ -1,4 +1,6 @@
-"""The page's scripts without a browser, in node: their own tests, and the SAM of random spikes beside Python's."""
+"""The page's scripts without a browser, in node: their own tests, and the SAM of random spikes
+beside Python's.
+"""
 
 import json
 import os
@@ -32,7 +34,9 @@ pytestmark = pytest.mark.skipif(missing, reason="node is missing: the page was n
 
 
 def node(*arguments: str, given: str = "") -> str:
-    done = subprocess.run(["node", *arguments], input=given, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["node", *arguments], input=given, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -58,7 +62,9 @@ def test_sam_is_that_of_python(timesteps: int, gamma: float) -> None:
         console.log(JSON.stringify([each, ...whole, [...momentsOf(spikes, gamma, steps)]]));
     """
     given = json.dumps({"trains": trains.ravel().tolist(), "steps": timesteps, "gamma": gamma})
-    each, total, band, moments = json.loads(node("--input-type=module", "--eval", script, given=given))
+    each, total, band, moments = json.loads(
+        node("--input-type=module", "--eval", script, given=given)
+    )
     expected = sam(spikes, gamma)[:, 0]
     assert np.allclose(np.reshape(each, expected.shape), expected, rtol=1e-6, atol=1e-6)
     assert np.allclose(np.reshape(total, (4, 5)), expected.sum(axis=0), rtol=1e-6, atol=1e-5)
@@ -68,35 +74,53 @@ def test_sam_is_that_of_python(timesteps: int, gamma: float) -> None:
 
 
 def exact_floats() -> Network:
-    """Numbers that float32 adds up exactly: multiples of an eighth, leaks of a half, averages of four."""
+    """Numbers that float32 adds up exactly: multiples of an eighth, leaks of a half, averages of
+    four.
+    """
     rng = np.random.default_rng(0)
-    weights = [rng.integers(-8, 12, shape) / np.float32(8) for shape in ((3, 2, 3, 3), (4, 3, 2, 2), (5, 4))]
+    weights = [
+        rng.integers(-8, 12, shape) / np.float32(8)
+        for shape in ((3, 2, 3, 3), (4, 3, 2, 2), (5, 4))
+    ]
     layers = (
         Layer(
-            "conv1", Input(weights[0], padding=1), LIF(0.5, 0.75, bias=np.full((1, 3), 0.125), fires_at_threshold=True)
+            "conv1",
+            Input(weights[0], padding=1),
+            LIF(0.5, 0.75, bias=np.full((1, 3), 0.125), fires_at_threshold=True),
         ),
         Layer("conv2", Input(weights[1], pool=2), LIF(0.5, 0.5, reset="zero", synaptic_leak=0.5)),
         Layer("fc1", Input(weights[2]), LIF(1.0, 0.25, min_v_mem=-0.5)),
     )
-    return Network((2, 4, 4), 9, layers, Readout(rng.integers(-8, 9, (3, 5)) / np.float32(8)), "spikes")
+    return Network(
+        (2, 4, 4), 9, layers, Readout(rng.integers(-8, 9, (3, 5)) / np.float32(8)), "spikes"
+    )
 
 
 @example(network=exact_floats(), seed=1)
 @example(network=exact_floats(), seed=2)
-@example(network=summed_limits(np.random.default_rng(3)), seed=1)  # gains of 32767: products beyond 32 bits
-@example(network=quantise(multiplied(np.random.default_rng(0), counts=False)), seed=2)  # attention, gates, sums
+@example(
+    network=summed_limits(np.random.default_rng(3)), seed=1
+)  # gains of 32767: products beyond 32 bits
+@example(
+    network=quantise(multiplied(np.random.default_rng(0), counts=False)), seed=2
+)  # attention, gates, sums
 @given(
     network=graphs() | st.integers(0, 2**32).map(np.random.default_rng).map(random_network),
     seed=st.integers(0, 2**32),
 )
 @settings(max_examples=10)
 def test_what_if_in_any_graph_or_chain(network: Network, seed: int) -> None:
-    """Some places and channels of a layer fall silent: what fires then, and the sums of the readout, as in Python."""
+    """Some places and channels of a layer fall silent: what fires then, and the sums of the
+    readout, as in Python.
+    """
     assume(not multiplying_counts(network))
     rng = np.random.default_rng(seed)
     shape = (network.timesteps, 1, *network.input_shape)
     raster = spikesam.simulate(
-        network, rng.random(shape) < rng.choice((0.2, 0.6)), backend="event", precision=network.precision
+        network,
+        rng.random(shape) < rng.choice((0.2, 0.6)),
+        backend="event",
+        precision=network.precision,
     )
     name = str(rng.choice(network.raster_names))
     channels, height, width = raster[name].shape
@@ -114,12 +138,18 @@ def test_what_if_in_any_graph_or_chain(network: Network, seed: int) -> None:
     assert found["sums"] == expected.after.readout[0].tolist()
     assert np.allclose(found["scores"], expected.after.shares[0])
     spikes = [expected.raster[layer][0] for layer in network.raster_names]
-    for shown, relevant in zip(found["relevance"], relevance(network, spikes, network.classes - 1), strict=True):
+    for shown, relevant in zip(
+        found["relevance"], relevance(network, spikes, network.classes - 1), strict=True
+    ):
         neurons = relevant.reshape(len(relevant), -1).T
-        assert np.allclose(np.reshape(shown, neurons.shape), neurons, rtol=1e-6, atol=1e-7 * np.abs(neurons).max())
+        assert np.allclose(
+            np.reshape(shown, neurons.shape), neurons, rtol=1e-6, atol=1e-7 * np.abs(neurons).max()
+        )
 
 
-def what_if(network: Network, raster: RasterReader, samples: list[int], silenced: dict[str, Any]) -> list[Any]:
+def what_if(
+    network: Network, raster: RasterReader, samples: list[int], silenced: dict[str, Any]
+) -> list[Any]:
     """What the page's scripts say of each sample; None where they refuse."""
     script = f"""
         import {{ readFileSync }} from "node:fs";
@@ -143,12 +173,20 @@ def what_if(network: Network, raster: RasterReader, samples: list[int], silenced
         console.log(JSON.stringify(found));
     """
     layers = [{"name": layer.name, "shape": layer.shape, "band": True} for layer in raster.layers]
-    run = {"integers": integers_of(network), "answers": {"unit": "share"}, "layers": layers, "steps": raster.timesteps}
+    run = {
+        "integers": integers_of(network),
+        "answers": {"unit": "share"},
+        "layers": layers,
+        "steps": raster.timesteps,
+    }
     run["explains"] = True
     scores = softmax(raster.readout * raster.header.readout_scale / network.timesteps).tolist()
     each = [
         {
-            "trains": [spike_trains(raster.packed(of, at), of.neurons).ravel().tolist() for of in raster.layers],
+            "trains": [
+                spike_trains(raster.packed(of, at), of.neurons).ravel().tolist()
+                for of in raster.layers
+            ],
             "scores": scores[at],
         }
         for at in samples
@@ -158,12 +196,16 @@ def what_if(network: Network, raster: RasterReader, samples: list[int], silenced
 
 
 def test_what_if_is_refused_where_float32_fires_otherwise() -> None:
-    """Another bias or another readout than that of the network that fired: both samples are refused."""
+    """Another bias or another readout than that of the network that fired: both samples are
+    refused.
+    """
     network = exact_floats()
     spikes = np.random.default_rng(0).random((9, 2, 2, 4, 4)) < 0.5
     raster = spikesam.simulate(network, spikes, backend="event", precision="float32")
     silenced = {"layer": "conv1", "cells": [1, 5], "channels": []}
-    assert all(each["close"] for each in what_if(network, raster, [0, 1], silenced))  # eighths often are at a threshold
+    assert all(
+        each["close"] for each in what_if(network, raster, [0, 1], silenced)
+    )  # eighths often are at a threshold
     muted = replace(network.layers[2], neuron=LIF(1.0, bias=-np.ones((1, 5))))
     for wrong in (
         replace(network, layers=(*network.layers[:2], muted)),

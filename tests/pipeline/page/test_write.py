@@ -1,4 +1,6 @@
-"""What the page is made of: from a run's folder, from a raster alone, thinned, and with anything missing or foreign."""
+"""What the page is made of: from a run's folder, from a raster alone, thinned, and with anything
+missing or foreign.
+"""
 
 import base64
 import json
@@ -42,7 +44,9 @@ from tests.pipeline.page.conftest import HOSTILE
 
 def data_of(page: Path) -> dict[str, Any]:
     """What a page holds for its script."""
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page.read_text(), re.DOTALL)
+    found = re.search(
+        r'<script type="application/json" id="data">(.*?)</script>', page.read_text(), re.DOTALL
+    )
     assert found
     return json.loads(found[1])
 
@@ -68,7 +72,9 @@ def shown(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     return content
 
 
-def test_a_run_wrote_its_page_and_it_is_the_same_again(finished: Path, shown: dict[str, Any]) -> None:
+def test_a_run_wrote_its_page_and_it_is_the_same_again(
+    finished: Path, shown: dict[str, Any]
+) -> None:
     (written,) = runs_of(finished / "report.html")
     assert (written["name"], written["notes"]) == (finished.name, [])
     assert [layer["name"] for layer in written["layers"]] == ["input", "conv1", "conv2", "fc1"]
@@ -111,9 +117,15 @@ def test_relevance_is_that_of_the_spikes_where_the_page_does_not_compute_it(
                 assert found["layers"].keys() == {"input", "conv1", "conv2", "fc1"}
                 spikes = [raster[name][sample] for name in raster]
                 for name, expected in zip(raster, relevance(network, spikes, target), strict=True):
-                    summed = expected[:, :, 0, 0].T if name == "fc1" else expected.sum(axis=(0, 1))  # neurons over time
-                    most, levels, shape = (found["layers"][name][of] for of in ("most", "levels", "shape"))
-                    heat = (np.frombuffer(bytes_of(levels), np.uint8).reshape(shape) - 128.0) * (most / 127)
+                    summed = (
+                        expected[:, :, 0, 0].T if name == "fc1" else expected.sum(axis=(0, 1))
+                    )  # neurons over time
+                    most, levels, shape = (
+                        found["layers"][name][of] for of in ("most", "levels", "shape")
+                    )
+                    heat = (np.frombuffer(bytes_of(levels), np.uint8).reshape(shape) - 128.0) * (
+                        most / 127
+                    )
                     assert np.abs(heat - summed).max() <= most / 253
 
 
@@ -124,12 +136,16 @@ def test_relevance_of_many_large_samples_is_left_out_and_that_is_said(
         neurons = sum(layer.neurons for layer in raster.layers)
     for count, said in (3, "shown for the first 3 of 4 samples"), (0, "not shown"):
         monkeypatch.setattr("spikesam.pipeline.page.integers.MOST", 0)
-        monkeypatch.setattr("spikesam.pipeline.page.relevance.ASKED", (count * 2 * 8 * neurons + 1) / A_SECOND)
+        monkeypatch.setattr(
+            "spikesam.pipeline.page.relevance.ASKED", (count * 2 * 8 * neurons + 1) / A_SECOND
+        )
         (content,) = runs_of(report(finished, tmp_path / f"{count}.html"))
         assert content["notes"] == [
             f"Relevance is {said}: for a network of {neurons:,} neurons and 8 steps it takes long."
         ]
-        assert [bool(sample["maps"]["relevance"]) for sample in content["samples"]] == [at < count for at in range(4)]
+        assert [bool(sample["maps"]["relevance"]) for sample in content["samples"]] == [
+            at < count for at in range(4)
+        ]
 
 
 @pytest.mark.parametrize(
@@ -139,10 +155,16 @@ def test_relevance_of_many_large_samples_is_left_out_and_that_is_said(
         ("operations", ""),
         ("loop", "currents of the input drive conv1 beside spikes, and the run does not hold them"),
         ("steps", "the page does not hold all steps"),
-        ("counts", "counted attends to counts of spikes, or to values of more channels; a page knows only bits"),
+        (
+            "counts",
+            "counted attends to counts of spikes, or to values of more channels; a page knows only "
+            "bits",
+        ),
     ],
 )
-def test_why_nothing_can_be_silenced(change: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_why_nothing_can_be_silenced(
+    change: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     of_counts = multiplied(np.random.default_rng(0))
     network = {"loop": constant_current(), "counts": of_counts}.get(change, small_network())
     images: Any = np.random.default_rng(0).random((1, 1, *network.input_shape[1:]), np.float32)
@@ -155,8 +177,8 @@ def test_why_nothing_can_be_silenced(change: str, said: str, tmp_path: Path, mon
         monkeypatch.setattr("spikesam.pipeline.page.integers.MOST_OPERATIONS", 1000)
         with spikesam.open_raster(tmp_path / "raster.h5") as raster:
             fired = {name: int(raster[name].counts.sum()) for name in raster}
-        # A spike of the input reaches 4·(6·3-2)²/36 neurons in the mean, one of conv1 the 2 of the readout; one or two
-        # weights of the convolution are rounded to 0, and are no synapse.
+        # A spike of the input reaches 4·(6·3-2)²/36 neurons in the mean, one of conv1 the 2 of the
+        # readout; one or two weights of the convolution are rounded to 0, and are no synapse.
         cost = fired["input"] * 4 * 16**2 / 36 + 2 * fired["conv1"]
         said = "a sample costs N synaptic operations, and a page computes at most 1,000"
     (content,) = runs_of(report(tmp_path, limit=900 if change == "steps" else 10**6))
@@ -187,14 +209,21 @@ def small_network() -> Network:
     return Network((2, 6, 6), 40, (layer,), Readout(np.ones((2, 144), np.float32)))
 
 
-def test_the_page_of_a_run_takes_a_tenth_of_its_time(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_of_a_run_takes_a_tenth_of_its_time(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with ExitStack() as files:
         shown = replace(open_run(finished, files), brief=True)
         a_map = shown.raster.timesteps * sum(layer.neurons for layer in shown.raster.layers)
         assert shown.summary
         for took, given in ((1.0, LEAST), (1000.0, 100)):
-            summary = shown.summary.model_copy(update={"seconds": {"simulating": 0.9 * took, "recording": 0.1 * took}})
-            assert explained_in_time(replace(shown, summary=summary)) == (given * A_SECOND // a_map // 3, 3)
+            summary = shown.summary.model_copy(
+                update={"seconds": {"simulating": 0.9 * took, "recording": 0.1 * took}}
+            )
+            assert explained_in_time(replace(shown, summary=summary)) == (
+                given * A_SECOND // a_map // 3,
+                3,
+            )
         monkeypatch.setattr("spikesam.pipeline.page.relevance.A_SECOND", 0)
         said = unexplained(shown, 4)
     assert said == f"Relevance was skipped to save time. Add it: spikesam report {shown.name}"
@@ -215,17 +244,24 @@ def test_scores_are_those_of_the_measures(copy: Path, tmp_path: Path) -> None:
     with RasterReader(copy / "raster.h5") as raster:
         shown = read_pictures(copy, raster.raster_digest)
         assert shown is not None
-        seen = [replace(each, mask=known) for each, known in zip(shown.seen, (mask, None, mask, mask), strict=True)]
+        seen = [
+            replace(each, mask=known)
+            for each, known in zip(shown.seen, (mask, None, mask, mask), strict=True)
+        ]
         write_pictures(copy, raster.raster_digest, replace(shown, seen=tuple(seen)))
     (content,) = runs_of(report(copy, tmp_path / "page.html"))
     with MapReader(copy / "sam.h5") as maps:
         heat = resize_map(maps["conv1"].sum[2], mask.shape)
     expected = {name: round(measure(heat, mask), 4) for name, measure in MEASURES.items()}
-    assert content["samples"][2]["localisation"]["conv1"]["SAM"] == pytest.approx(expected, abs=1e-4)
+    assert content["samples"][2]["localisation"]["conv1"]["SAM"] == pytest.approx(
+        expected, abs=1e-4
+    )
     assert content["samples"][1]["localisation"]["conv1"] == {}
 
 
-def test_the_folder_alone_is_enough_and_nothing_else_is_read(finished: Path, copy: Path, tmp_path: Path) -> None:
+def test_the_folder_alone_is_enough_and_nothing_else_is_read(
+    finished: Path, copy: Path, tmp_path: Path
+) -> None:
     report(copy, tmp_path / "before.html")
     (copy / "config.toml").write_text('[run]\ndata = "/etc"\ncheckpoint = "/etc/passwd"\n')
     report(copy, tmp_path / "after.html")
@@ -236,11 +272,18 @@ def test_the_folder_alone_is_enough_and_nothing_else_is_read(finished: Path, cop
 def test_spikes_alone(spikes_alone: Path, tmp_path: Path) -> None:
     (content,) = runs_of(report(spikes_alone, tmp_path / "page.html"))
     sample = content["samples"][0]
-    assert (sample["picture"], sample["label"], sample["predicted"], sample["right"]) == (None, "class 1", None, None)
+    assert (sample["picture"], sample["label"], sample["predicted"], sample["right"]) == (
+        None,
+        "class 1",
+        None,
+        None,
+    )
     assert content["energy"] is None
 
 
-@pytest.mark.parametrize("name", ["summary.json", "network.safetensors", "pictures.zip", "sam.h5", "gradcam.h5"])
+@pytest.mark.parametrize(
+    "name", ["summary.json", "network.safetensors", "pictures.zip", "sam.h5", "gradcam.h5"]
+)
 @pytest.mark.parametrize("by", [None, b"", b"\xff\x00{[<!", b"{}"])
 def test_what_is_missing_is_left_out_and_what_is_damaged_is_named(
     name: str, by: bytes | None, copy: Path, tmp_path: Path
@@ -249,7 +292,9 @@ def test_what_is_missing_is_left_out_and_what_is_damaged_is_named(
     (content,) = runs_of(report(copy, tmp_path / "page.html"))
     assert len(content["samples"]) == 4
     own = name != "gradcam.h5"  # other files are shown if they are maps of this raster
-    assert sum(note.startswith(f"{name} is not shown. ") for note in content["notes"]) == (own and by is not None)
+    assert sum(note.startswith(f"{name} is not shown. ") for note in content["notes"]) == (
+        own and by is not None
+    )
     assert ("snn-grad-cam" in content["samples"][0]["maps"]) == own
 
 
@@ -262,10 +307,20 @@ def test_what_is_missing_is_left_out_and_what_is_damaged_is_named(
         ("localisation.0.mean", np.nan),
     ],
 )
-def test_a_number_of_the_summary_that_is_none_is_named(place: str, number: float, copy: Path, tmp_path: Path) -> None:
+def test_a_number_of_the_summary_that_is_none_is_named(
+    place: str, number: float, copy: Path, tmp_path: Path
+) -> None:
     summary = json.loads((copy / "summary.json").read_text())
     summary["localisation"] = [
-        {"mean": 0.5, "low": 0.4, "high": 0.6, "n": 2, "layer": "conv1", "method": "SAM", "measure": "IoU"}
+        {
+            "mean": 0.5,
+            "low": 0.4,
+            "high": 0.6,
+            "n": 2,
+            "layer": "conv1",
+            "method": "SAM",
+            "measure": "IoU",
+        }
     ]
     *inside, last = (int(key) if key.isdigit() else key for key in place.split("."))
     group: Any = summary
@@ -282,7 +337,10 @@ def test_a_summary_larger_than_its_samples_need_is_named(copy: Path, tmp_path: P
     with (copy / "summary.json").open("a") as file:
         file.write(" " * (1 << 25))
     (content,) = runs_of(report(copy, tmp_path / "page.html"))
-    assert any("summary.json: a file of 33.6 MB, expected at most 16.8 MB" in note for note in content["notes"])
+    assert any(
+        "summary.json: a file of 33.6 MB, expected at most 16.8 MB" in note
+        for note in content["notes"]
+    )
 
 
 def test_many_files_of_maps_are_not_all_read(copy: Path, tmp_path: Path) -> None:
@@ -293,7 +351,9 @@ def test_many_files_of_maps_are_not_all_read(copy: Path, tmp_path: Path) -> None
     assert content["samples"][0]["maps"]["snn-grad-cam"]
 
 
-def test_what_belongs_to_another_run_is_not_shown(copy: Path, spikes_alone: Path, tmp_path: Path) -> None:
+def test_what_belongs_to_another_run_is_not_shown(
+    copy: Path, spikes_alone: Path, tmp_path: Path
+) -> None:
     shutil.copy(spikes_alone, copy / "raster.h5")
     (content,) = runs_of(report(copy, tmp_path / "page.html"))
     named = {note.split()[0] for note in content["notes"]}
@@ -347,12 +407,28 @@ def test_an_excerpt_cuts_steps_where_not_one_sample_fits() -> None:
     assert excerpt(content, 2, 10, 1000).note is None
 
 
-def test_ten_images_of_six_layers_and_sixteen_steps_stay_below_two_megabytes(tmp_path: Path) -> None:
-    # The input of Poisson spikes, which deflates least, and layers like those of the bundled digits.
+def test_ten_images_of_six_layers_and_sixteen_steps_stay_below_two_megabytes(
+    tmp_path: Path,
+) -> None:
+    # The input of Poisson spikes, which deflates least, and layers like those of the bundled
+    # digits.
     random = np.random.default_rng(0)
-    shapes = {(6, 80, 80): 0.17, (24, 40, 40): 0.08, (48, 20, 20): 0.1, (64, 10, 10): 0.12, (65, 10, 10): 0.09}
+    shapes = {
+        (6, 80, 80): 0.17,
+        (24, 40, 40): 0.08,
+        (48, 20, 20): 0.1,
+        (64, 10, 10): 0.12,
+        (65, 10, 10): 0.09,
+    }
     size = sum(
-        len(blob(spike_trains(np.packbits(random.random((16, np.prod(shape))) < rate, axis=1), int(np.prod(shape)))))
+        len(
+            blob(
+                spike_trains(
+                    np.packbits(random.random((16, np.prod(shape))) < rate, axis=1),
+                    int(np.prod(shape)),
+                )
+            )
+        )
         for shape, rate in shapes.items()
     )
     assert 10 * (size + 4 * 80 * 80) < 2e6
@@ -387,13 +463,21 @@ def test_modules_are_joined_each_once_and_after_what_they_need() -> None:
     ],
 )
 def test_mistakes_are_one_line(
-    arguments: list[str], message: str, spikes_alone: Path, tmp_path: Path, refused: Callable[..., str]
+    arguments: list[str],
+    message: str,
+    spikes_alone: Path,
+    tmp_path: Path,
+    refused: Callable[..., str],
 ) -> None:
     (tmp_path / "text.h5").write_text("no raster")
-    assert message in refused(main, *(each.format(folder=tmp_path, spikes=spikes_alone) for each in arguments))
+    assert message in refused(
+        main, *(each.format(folder=tmp_path, spikes=spikes_alone) for each in arguments)
+    )
 
 
-def test_help_says_that_the_samples_are_limited_and_not_the_page(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_says_that_the_samples_are_limited_and_not_the_page(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
     assert "MB that the samples may take; " in " ".join(capsys.readouterr().out.split())
@@ -411,12 +495,17 @@ def test_a_page_lies_in_the_folder_and_replaces_an_earlier_page_alone(
     with pytest.raises(InputError, match=r"report\.html: already exists"):
         report(copy)
     assert page.read_text() == "mine"
-    with pytest.raises(InputError, match=r": is the folder of a run, .*; of two runs: report\(\[a, b\]\)$"):
+    with pytest.raises(
+        InputError, match=r": is the folder of a run, .*; of two runs: report\(\[a, b\]\)$"
+    ):
         report(spikes_alone, copy)
     assert report(spikes_alone) == spikes_alone.with_suffix(".html")
     main([str(copy), str(spikes_alone)])
     beside = copy / f"report-beside-{spikes_alone.stem}.html"
-    assert capsys.readouterr().out.splitlines()[-1].startswith(f"{beside}  ") and len(runs_of(beside)) == 2
+    assert (
+        capsys.readouterr().out.splitlines()[-1].startswith(f"{beside}  ")
+        and len(runs_of(beside)) == 2
+    )
     assert page.read_text() == "mine"
 
 
@@ -435,7 +524,9 @@ def test_what_it_costs(finished: Path, shown: dict[str, Any]) -> None:
         packed = maps["input"]
         levels = np.frombuffer(bytes_of(packed["levels"]), np.uint8).reshape(packed["shape"])
         assert packed["most"] == pytest.approx(expected.max())
-        np.testing.assert_allclose(levels / 255 * packed["most"], expected, atol=packed["most"] / 500)
+        np.testing.assert_allclose(
+            levels / 255 * packed["most"], expected, atol=packed["most"] / 500
+        )
 
 
 def test_a_network_whose_image_drives_several_layers_has_a_page(tmp_path: Path) -> None:
@@ -446,7 +537,9 @@ def test_a_network_whose_image_drives_several_layers_has_a_page(tmp_path: Path) 
         Layer("conv2", (Input(rng.normal(size=(3, 3, 3, 3)), padding=1), image), LIF(0.9)),
     )
     network = Network((1, 6, 6), 8, layers, Readout(rng.normal(size=(2, 108))), "constant-current")
-    spikesam.simulate(network, rng.normal(size=(2, 1, 6, 6)).astype(np.float32), out=tmp_path, backend="event")
+    spikesam.simulate(
+        network, rng.normal(size=(2, 1, 6, 6)).astype(np.float32), out=tmp_path, backend="event"
+    )
     (content,) = runs_of(report(tmp_path))
     assert all(sample["maps"]["relevance"] == [] for sample in content["samples"])
     said = "Relevance is not shown: numbers of the input drive layer conv2, too, and a raster does not hold them."
@@ -454,12 +547,19 @@ def test_a_network_whose_image_drives_several_layers_has_a_page(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("sides", "timesteps", "said"), [((9, 9), 8, "other maps of layer input"), ((6, 6), 9, "other steps")]
+    ("sides", "timesteps", "said"),
+    [((9, 9), 8, "other maps of layer input"), ((6, 6), 9, "other steps")],
 )
 def test_a_raster_that_only_says_that_it_is_of_the_network_beside_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sides: tuple[int, int], timesteps: int, said: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    sides: tuple[int, int],
+    timesteps: int,
+    said: str,
 ) -> None:
-    """Whoever writes a raster writes what he likes into its header; here, the hash of another network."""
+    """Whoever writes a raster writes what he likes into its header; here, the hash of another
+    network.
+    """
     known = small_network()
     spikesam.simulate(known, np.zeros((1, 1, 6, 6), np.float32), out=tmp_path, backend="event")
     readout = Readout(np.ones((2, 4 * sides[0] * sides[1])))
@@ -476,7 +576,9 @@ def test_a_raster_that_only_says_that_it_is_of_the_network_beside_it(
 def test_queries_meet_the_keys_that_the_network_multiplies_them_with(tmp_path: Path) -> None:
     """Step t reads q of t - 2 and k of t - 1: a query meets the key that fired a step later."""
     network = multiplied(np.random.default_rng(0))
-    spikesam.simulate(network, np.ones((14, 1, 2, 3, 4), bool), out=tmp_path / "run", backend="event")
+    spikesam.simulate(
+        network, np.ones((14, 1, 2, 3, 4), bool), out=tmp_path / "run", backend="event"
+    )
     with ExitStack() as files:
         run = open_run(tmp_path / "run", files)
         names = list(run.raster)

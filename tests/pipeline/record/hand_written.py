@@ -51,11 +51,18 @@ class AllSteps(Neuron):
 
 
 class Net(nn.Module):
-    """Convolution, pooling and two layers of neurons, (B, 2, 6, 6) -> (B, 4): spikes of one step; keeps all spikes."""
+    """Convolution, pooling and two layers of neurons, (B, 2, 6, 6) -> (B, 4): spikes of one step;
+    keeps all spikes.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv, self.lif1, self.pool, self.flatten = nn.Conv2d(2, 5, 3), Neuron(), nn.AvgPool2d(2), nn.Flatten()
+        self.conv, self.lif1, self.pool, self.flatten = (
+            nn.Conv2d(2, 5, 3),
+            Neuron(),
+            nn.AvgPool2d(2),
+            nn.Flatten(),
+        )
         self.dropout, self.fc, self.lif2 = nn.Dropout(), nn.Linear(20, 4), Neuron()
         self.fired: list[tuple[Tensor, Tensor]] = []
         self.eval().requires_grad_(False)

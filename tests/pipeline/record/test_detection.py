@@ -32,12 +32,16 @@ def test_neurons_are_found_in_the_first_batch_and_all_of_it_is_recorded(tmp_path
         assert list(raster) == ["lif1", "lif2"]
         for number, name in enumerate(raster):
             expected = torch.cat([batch[number] for batch in batches], dim=1)
-            assert np.array_equal(raster[name][:].squeeze((-1, -2)) if number else raster[name][:], expected.bool())
+            assert np.array_equal(
+                raster[name][:].squeeze((-1, -2)) if number else raster[name][:], expected.bool()
+            )
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
 def test_of_modules_within_each_other_the_innermost_counts(tmp_path: Path) -> None:
-    model = nn.Sequential(nn.Sequential(nn.Conv2d(2, 5, 3), Fire()), nn.Flatten(), nn.Linear(80, 4), Fire()).eval()
+    model = nn.Sequential(
+        nn.Sequential(nn.Conv2d(2, 5, 3), Fire()), nn.Flatten(), nn.Linear(80, 4), Fire()
+    ).eval()
     model[2].bias.fill_(0.4)
     assert list(run(model, tmp_path, *images())) == ["fire_0_1", "fire_3"]
 
@@ -55,13 +59,19 @@ class Block(nn.Module):
 
 def test_a_block_of_synapses_and_neurons_is_found_though_spikes_go_in(tmp_path: Path) -> None:
     model = nn.Sequential(Block(8, 9), Block(9, 4)).eval()
-    assert list(run(model, tmp_path, *(torch.rand(T, B, 8) < 0.5).float())) == ["block_0", "block_1"]
+    assert list(run(model, tmp_path, *(torch.rand(T, B, 8) < 0.5).float())) == [
+        "block_0",
+        "block_1",
+    ]
 
 
 def test_all_steps_at_once_need_a_word_on_the_layout(tmp_path: Path) -> None:
     model = nn.Sequential(nn.Linear(8, 5), AllSteps()).eval()
     currents = torch.rand(T, B, 8) * 3
-    with pytest.raises(spikesam.InputError, match=r"layer '1': got shape \(6, 3, 5\), expected one step, .* say which"):
+    with pytest.raises(
+        spikesam.InputError,
+        match=r"layer '1': got shape \(6, 3, 5\), expected one step, .* say which",
+    ):
         run(model, tmp_path / "a", currents)
     raster = run(model, tmp_path / "b", currents, layout="TB...")
     assert np.array_equal(raster["allsteps_1"][:][..., 0, 0], model(currents).bool())

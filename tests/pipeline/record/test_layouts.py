@@ -1,4 +1,6 @@
-"""From tensors to a raster: axes by a pattern, what a network returns as one prediction a sample, and packed bits."""
+"""From tensors to a raster: axes by a pattern, what a network returns as one prediction a sample,
+and packed bits.
+"""
 
 import math
 from collections import OrderedDict
@@ -29,20 +31,27 @@ def two_rows(tokens: int | None) -> tuple[int, int]:
 @pytest.mark.parametrize(
     ("pattern", "place", "expected"),
     [
-        # where a spike is in the tensor, and its (t, b, channel, row, column): 4 channels, 2 heads of 2; 2 × 3 tokens
+        # where a spike is in the tensor, and its (t, b, channel, row, column): 4 channels, 2 heads
+        # of 2; 2 × 3 tokens
         ("T B N C", (1, 0, 5, 3), (1, 0, 3, 1, 2)),
         ("T B C N", (1, 0, 3, 4), (1, 0, 3, 1, 1)),
         ("T B heads N d", (1, 2, 1, 5, 0), (1, 2, 2, 1, 2)),  # head 1 holds channels 2 and 3
         ("T B heads d N", (0, 2, 1, 1, 3), (0, 2, 3, 1, 0)),
         ("B T N heads d", (2, 1, 4, 0, 1), (1, 2, 1, 1, 1)),
-        ("d T heads N B", (1, 1, 1, 4, 2), (1, 2, 3, 1, 1)),  # d stands first, so channel d · heads + head
+        (
+            "d T heads N B",
+            (1, 1, 1, 4, 2),
+            (1, 2, 3, 1, 1),
+        ),  # d stands first, so channel d · heads + head
         ("B N C", (2, 3, 1), (0, 2, 1, 1, 0)),
         ("T B H W C", (1, 0, 1, 2, 3), (1, 0, 3, 1, 2)),
         ("T B C", (1, 2, 3), (1, 2, 3, 0, 0)),
         ("T B N", (1, 2, 3), (1, 2, 0, 1, 0)),
     ],
 )
-def test_a_spike_is_where_its_axes_say(pattern: str, place: tuple[int, ...], expected: tuple[int, ...]) -> None:
+def test_a_spike_is_where_its_axes_say(
+    pattern: str, place: tuple[int, ...], expected: tuple[int, ...]
+) -> None:
     axes = parse(pattern)
     sizes = {"T": 2, "B": 3, "N": 6, "C": 4, "heads": 2, "d": 2, "H": 2, "W": 3}
     spikes = torch.zeros([sizes[name] for name in axes.names])
@@ -54,9 +63,13 @@ def test_a_spike_is_where_its_axes_say(pattern: str, place: tuple[int, ...], exp
 def test_an_axis_that_holds_two_is_split_by_what_is_known() -> None:
     spikes = torch.zeros(6, 4, 5)  # 2 steps of 3 samples
     spikes[4, 1, 2] = 1  # step 1, sample 1
-    assert parse("(T B) C x").arrange(spikes, {"T": 2, "B": 3}, no_grid).nonzero().tolist() == [[1, 1, 7, 0, 0]]
+    assert parse("(T B) C x").arrange(spikes, {"T": 2, "B": 3}, no_grid).nonzero().tolist() == [
+        [1, 1, 7, 0, 0]
+    ]
     assert parse("(T B) C x").arrange(spikes, {"B": 3}, no_grid).shape == (2, 3, 20, 1, 1)
-    assert parse("(B T) C x").arrange(spikes, {"T": 2}, no_grid).nonzero().tolist() == [[0, 2, 7, 0, 0]]
+    assert parse("(B T) C x").arrange(spikes, {"T": 2}, no_grid).nonzero().tolist() == [
+        [0, 2, 7, 0, 0]
+    ]
 
 
 def test_axes_at_the_end_are_read_in_memory_order() -> None:
@@ -68,25 +81,52 @@ def test_axes_at_the_end_are_read_in_memory_order() -> None:
 
 @pytest.mark.parametrize(
     "pattern",
-    ["", "T N C", "T B N N", "T B N H W", "T B C H", "T B 3 N", "(T B C", "T B) C", "T B ((N C))", "T () B", 5, None],
+    [
+        "",
+        "T N C",
+        "T B N N",
+        "T B N H W",
+        "T B C H",
+        "T B 3 N",
+        "(T B C",
+        "T B) C",
+        "T B ((N C))",
+        "T () B",
+        5,
+        None,
+    ],
 )
 def test_what_is_no_pattern_is_refused(pattern: object) -> None:
-    with pytest.raises(InputError, match=r"^axes: got .*, expected a name for each axis, such as 'T B heads N d'"):
+    with pytest.raises(
+        InputError, match=r"^axes: got .*, expected a name for each axis, such as 'T B heads N d'"
+    ):
         parse(pattern)
 
 
 @pytest.mark.parametrize(
     ("pattern", "shape", "sizes", "message"),
     [
-        ("T B N C", (2, 3, 6), {}, r"got shape \(2, 3, 6\), expected 4 axes, 'T B N C'; say with axes="),
+        (
+            "T B N C",
+            (2, 3, 6),
+            {},
+            r"got shape \(2, 3, 6\), expected 4 axes, 'T B N C'; say with axes=",
+        ),
         ("T B C", (2, 3, 6, 4), {}, "expected 3 axes, 'T B C'"),
-        ("(T B) C x", (6, 4, 5), {}, r"got 6 for \(T B\) of '\(T B\) C x', expected all sizes but one .* known: none"),
+        (
+            "(T B) C x",
+            (6, 4, 5),
+            {},
+            r"got 6 for \(T B\) of '\(T B\) C x', expected all sizes but one .* known: none",
+        ),
         ("(T B) C x", (7, 4, 5), {"T": 2, "B": 3}, r"got 7 for \(T B\) .* known: T = 2, B = 3"),
         ("(T B) C x", (12, 4, 5), {"T": 2, "B": 3}, r"got 12 for \(T B\)"),
         ("T B (N C)", (2, 3, 25), {}, r"got 25 for \(N C\) .* known: N = 6"),
     ],
 )
-def test_axes_that_do_not_fit(pattern: str, shape: tuple[int, ...], sizes: dict[str, int], message: str) -> None:
+def test_axes_that_do_not_fit(
+    pattern: str, shape: tuple[int, ...], sizes: dict[str, int], message: str
+) -> None:
     with pytest.raises(InputError, match=message) as caught:
         parse(pattern).arrange(torch.zeros(shape), sizes, two_rows)
     assert "\n" not in str(caught.value)
@@ -95,7 +135,9 @@ def test_axes_that_do_not_fit(pattern: str, shape: tuple[int, ...], sizes: dict[
 @pytest.mark.parametrize("steps", [1, 9])
 def test_large_maps_are_packed_as_small_ones(steps: int) -> None:
     spikes = (torch.rand(steps, 2, 3, 150, 300) < 0.3).float()  # 270,000 a step
-    maps = spikes.flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, (steps, 2))
+    maps = (
+        spikes.flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, (steps, 2))
+    )
     for laid_out in (spikes, maps):
         layer = LayerBits("a", counts=None)
         layer.add(laid_out, time_first)
@@ -114,7 +156,9 @@ def test_a_value_that_is_no_bit_is_found_wherever_it_is(wrong: float, last: bool
     layer = LayerBits("a", counts=None)
     layer.add(spikes, time_first)
     advised = "ternary" if wrong == -1 else "fired"
-    with pytest.raises(InputError, match=f"that are neither 0 nor 1, expected spikes; pass counts='{advised}'"):
+    with pytest.raises(
+        InputError, match=f"that are neither 0 nor 1, expected spikes; pass counts='{advised}'"
+    ):
         layer.packed()
     layer = LayerBits("a", counts="fired")
     layer.add(spikes, time_first)
@@ -122,7 +166,9 @@ def test_a_value_that_is_no_bit_is_found_wherever_it_is(wrong: float, last: bool
         assert np.array_equal(layer.packed()[1, 5], np.packbits(spikes[5, 1].numpy() > 0))
     else:
         advice = "; pass counts='ternary' to record -1, 0 and 1 as two planes of channels, positive spikes first"
-        with pytest.raises(InputError, match=rf"in (-1|nan) … (1|nan), expected counts of 0 or more{advice}"):
+        with pytest.raises(
+            InputError, match=rf"in (-1|nan) … (1|nan), expected counts of 0 or more{advice}"
+        ):
             layer.packed()
 
 
@@ -150,9 +196,14 @@ def test_logits_are_found_or_refused_in_one_line() -> None:
     in_dictionaries = {"loss": None, "logits": SCORES}, OrderedDict(logits=SCORES)
     for output in (SCORES, (SCORES, None), *in_dictionaries, Answer(None, SCORES)):
         assert OutputLayout().scores(output, 4, 2, one_step).tolist() == SCORES.tolist()
-    with pytest.raises(spikesam.InputError, match=r"^output: got dict of 'a', 'b', expected 'logits' in it, or a te"):
+    with pytest.raises(
+        spikesam.InputError,
+        match=r"^output: got dict of 'a', 'b', expected 'logits' in it, or a te",
+    ):
         OutputLayout().scores({"a": SCORES, "b": 1}, 4, 2, one_step)
-    with pytest.raises(spikesam.InputError, match="^output: got Answer, expected a tensor, or a tuple"):
+    with pytest.raises(
+        spikesam.InputError, match="^output: got Answer, expected a tensor, or a tuple"
+    ):
         OutputLayout().scores(Answer(None, Answer(None, SCORES)), 4, 2, one_step)
 
 
@@ -161,7 +212,12 @@ STEPS = torch.stack([SCORES, SCORES * 2, torch.zeros(2, 4)])  # (T, B, K)
 
 @pytest.mark.parametrize(
     ("output", "layout"),
-    [(STEPS, "TB..."), (STEPS.transpose(0, 1), "BT..."), (STEPS.movedim(0, -1), "B...T"), (STEPS.sum(0), "B...")],
+    [
+        (STEPS, "TB..."),
+        (STEPS.transpose(0, 1), "BT..."),
+        (STEPS.movedim(0, -1), "B...T"),
+        (STEPS.sum(0), "B..."),
+    ],
 )
 @pytest.mark.parametrize("said", [False, True])
 def test_steps_are_summed_in_any_layout(output: Tensor, layout: str, said: bool) -> None:
@@ -178,7 +234,9 @@ def test_as_many_steps_as_samples_are_asked_about(layer: Any) -> None:
         OutputLayout().scores(steps, 2, 2, layer)
     assert OutputLayout().scores(steps, 2, 2, layer, "TB...").tolist() == [[6, 8, 10], [12, 14, 16]]
     assert OutputLayout().scores(steps, 2, 2, layer, "BT...").tolist() == [[3, 5, 7], [15, 17, 19]]
-    assert OutputLayout().scores(torch.ones(2, 2, 3), 2, 2, layer).tolist() == [[2, 2, 2]] * 2  # no matter which
+    assert (
+        OutputLayout().scores(torch.ones(2, 2, 3), 2, 2, layer).tolist() == [[2, 2, 2]] * 2
+    )  # no matter which
     earlier = OutputLayout()
     earlier.scores(torch.zeros(5, 2, 3), 2, 5, layer)  # 2 steps of 5 samples: (B, T, K)
     assert earlier.scores(steps, 2, 2, layer).tolist() == [[3, 5, 7], [15, 17, 19]]
@@ -186,8 +244,13 @@ def test_as_many_steps_as_samples_are_asked_about(layer: Any) -> None:
 
 def test_finish_takes_the_layout(tmp_path: Path) -> None:
     steps = torch.arange(12.0).reshape(2, 2, 3).flip(2)
-    for layout, expected in (("TB...", [[10, 8, 6], [16, 14, 12]]), ("BT...", [[7, 5, 3], [19, 17, 15]])):
-        with spikesam.record(nn.Identity().eval(), tmp_path, layers=[], overwrite=True) as recording:
+    for layout, expected in (
+        ("TB...", [[10, 8, 6], [16, 14, 12]]),
+        ("BT...", [[7, 5, 3], [19, 17, 15]]),
+    ):
+        with spikesam.record(
+            nn.Identity().eval(), tmp_path, layers=[], overwrite=True
+        ) as recording:
             recording.tap("fc", torch.ones(2, 2, 3), layout="TB...")
             recording.finish(steps, layout=layout)
         assert recording.raster.readout.tolist() == expected
@@ -197,8 +260,14 @@ def test_finish_takes_the_layout(tmp_path: Path) -> None:
     ("layout", "message"),
     [
         ("TBK", "layout: got 'TBK', expected one of B"),
-        ("BT...", r"output: got shape \(3, 2, 4\), expected 3 steps and 2 samples, laid out as layout='BT...' says"),
-        ("B...", "output: got shape .*, expected 3 steps and 2 samples, laid out as layout='B...' says"),
+        (
+            "BT...",
+            r"output: got shape \(3, 2, 4\), expected 3 steps and 2 samples, laid out as layout='BT...' says",
+        ),
+        (
+            "B...",
+            "output: got shape .*, expected 3 steps and 2 samples, laid out as layout='B...' says",
+        ),
     ],
 )
 def test_a_layout_that_does_not_fit_is_refused(layout: str, message: str) -> None:

@@ -11,8 +11,12 @@ from torch import Tensor, nn
 import spikesam
 from tests.pipeline.imports.models import MODELS, make
 
-# Called at every step; others take all steps. Networks take images in 8 bits, these models as they are.
-STEP_BY_STEP = ("snntorch_tutorial", *(f"spikingjelly_{kind}" for kind in ("steps_hard", "integrate_and_fire")))
+# Called at every step; others take all steps. Networks take images in 8 bits, these models as they
+# are.
+STEP_BY_STEP = (
+    "snntorch_tutorial",
+    *(f"spikingjelly_{kind}" for kind in ("steps_hard", "integrate_and_fire")),
+)
 STEP_BY_STEP += ("spikingjelly_current_based", "norse_cells")
 OF_IMAGES = tuple(name for name in MODELS if name.endswith("image") or "converted" in name)
 
@@ -33,12 +37,16 @@ def answer(name: str, model: nn.Module, example: Tensor) -> Any:
 
 @pytest.mark.short  # lava-dl runs in torch, not on Lava
 @pytest.mark.parametrize("name", [name for name in MODELS if name not in OF_IMAGES])
-def test_a_recording_is_the_raster_of_the_network_that_the_model_becomes(name: str, tmp_path: Path) -> None:
+def test_a_recording_is_the_raster_of_the_network_that_the_model_becomes(
+    name: str, tmp_path: Path
+) -> None:
     """The import is proven; its layers fire as many steps later as they lie deep."""
     model, example = make(name)
     network = spikesam.from_torch(model, example)
     with spikesam.record(model, tmp_path) as recording:
-        recording.finish(answer(name, model, example), layout="B...T" if name.startswith("lava") else None)
+        recording.finish(
+            answer(name, model, example), layout="B...T" if name.startswith("lava") else None
+        )
     spikes = example.reshape(*example.shape, *[1] * (5 - example.ndim))
     simulated = spikesam.simulate(network, spikes, precision="float32")
     recording.raster.verify()
@@ -48,7 +56,9 @@ def test_a_recording_is_the_raster_of_the_network_that_the_model_becomes(name: s
         later = 1 if name == "lava_dl" else depth  # blocks that are delayed themselves
         expected = simulated[layer.name][:][later : later + len(example)]
         assert 0 < expected.mean() < 1 and len(expected) >= len(example) - 1
-        assert np.array_equal(recording.raster[layer.name][:][: len(expected)], expected), layer.name
+        assert np.array_equal(recording.raster[layer.name][:][: len(expected)], expected), (
+            layer.name
+        )
     if network.readout.leak == 1 and name != "lava_dl":
         assert recording.raster.readout == pytest.approx(simulated.readout)
 

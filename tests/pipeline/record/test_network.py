@@ -1,4 +1,6 @@
-"""A recording with the network that its model became: the raster of a simulation, whatever the model is called with."""
+"""A recording with the network that its model became: the raster of a simulation, whatever the
+model is called with.
+"""
 
 import re
 from collections.abc import Callable
@@ -26,7 +28,9 @@ class Steps(nn.Module):
         super().__init__()
         torch.manual_seed(3)
         self.axes, self.conv, self.fc = axes, nn.Conv2d(1, 8, 3), nn.Linear(72, 3)
-        self.lif1, self.lif2 = (snn.Leaky(beta=0.9, threshold=0.3, init_hidden=True) for _ in range(2))
+        self.lif1, self.lif2 = (
+            snn.Leaky(beta=0.9, threshold=0.3, init_hidden=True) for _ in range(2)
+        )
         self.conv.weight.data *= 2
         self.fc.weight.data *= 4
 
@@ -45,7 +49,9 @@ class Steps(nn.Module):
 
 
 def spikes(samples: int = 4, steps: int = 7) -> Tensor:
-    return (torch.rand(steps, samples, 1, 8, 8, generator=torch.Generator().manual_seed(0)) < 0.5).float()
+    return (
+        torch.rand(steps, samples, 1, 8, 8, generator=torch.Generator().manual_seed(0)) < 0.5
+    ).float()
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +59,12 @@ def network() -> Network:
     return spikesam.from_torch(Steps("B").eval(), spikes())
 
 
-def recorded(out: Path, axes: str = "B", change: Callable[[Steps], object] = lambda model: None, **options: Any) -> Any:
+def recorded(
+    out: Path,
+    axes: str = "B",
+    change: Callable[[Steps], object] = lambda model: None,
+    **options: Any,
+) -> Any:
     """The raster of two batches; `change` is done to the model before."""
     model = Steps(axes).eval()
     change(model)
@@ -66,14 +77,18 @@ def recorded(out: Path, axes: str = "B", change: Callable[[Steps], object] = lam
                     last = model(step)
                 recording.finish(last if options.get("network") is None else None, labels=[0, 1])
             else:
-                recording.finish(model(batch if axes == "TB" else batch.transpose(0, 1)), labels=[0, 1])
+                recording.finish(
+                    model(batch if axes == "TB" else batch.transpose(0, 1)), labels=[0, 1]
+                )
     return recording.raster
 
 
 @pytest.mark.parametrize("axes", ["B", "TB", "BT"])
 def test_it_is_the_raster_of_a_simulation(axes: str, network: Network, tmp_path: Path) -> None:
     raster = recorded(tmp_path, axes, network=network, class_names=NAMES)
-    simulated = spikesam.simulate(network, spikes().numpy() > 0, backend="event", precision="float32")
+    simulated = spikesam.simulate(
+        network, spikes().numpy() > 0, backend="event", precision="float32"
+    )
     assert raster.raster_digest == simulated.raster_digest
     assert raster.readout.tolist() == simulated.readout.tolist() and raster.header.window == 7
     assert spikesam.load(tmp_path / "network.safetensors").class_names == tuple(NAMES)
@@ -82,27 +97,41 @@ def test_it_is_the_raster_of_a_simulation(axes: str, network: Network, tmp_path:
     edited = spikesam.edit(tmp_path, layer="lif1", steps=[])  # the network lies beside it
     assert edited.raster.raster_digest == raster.raster_digest and "sample 0: " in str(edited)
     assert not np.isnan(spikesam.energy(tmp_path).operations)
-    assert re.search(r'"classes":\[\d', spikesam.report(tmp_path).read_text())  # of which the page shows relevance
+    assert re.search(
+        r'"classes":\[\d', spikesam.report(tmp_path).read_text()
+    )  # of which the page shows relevance
 
 
 def test_a_recording_is_lined_up_later(network: Network, tmp_path: Path) -> None:
-    """Maps, edits and the page are those of a recording with the network; names and pictures are found, too."""
+    """Maps, edits and the page are those of a recording with the network; names and pictures are
+    found, too.
+    """
     recorded(tmp_path / "with", network=network)
     recorded(tmp_path / "later", class_names=NAMES)
     first = spikesam.explain(tmp_path / "with", method="relevance")["lif1"].sum
     later = spikesam.explain(tmp_path / "later", method="relevance", network=network)["lif1"].sum
     assert first.any() and np.array_equal(first, later)
-    edits = [spikesam.edit(tmp_path / name, network, "lif1", channels=[0]) for name in ("with", "later")]
+    edits = [
+        spikesam.edit(tmp_path / name, network, "lif1", channels=[0]) for name in ("with", "later")
+    ]
     assert edits[0].raster.raster_digest == edits[1].raster.raster_digest and "cat" in str(edits[1])
     page = spikesam.report(tmp_path / "later", network=network, overwrite=True).read_text()
-    assert '"classes":[1,' in page and '"real":true' in page  # relevance of dog first; it can be simulated there
+    assert (
+        '"classes":[1,' in page and '"real":true' in page
+    )  # relevance of dog first; it can be simulated there
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda model: setattr(model.lif2, "threshold", torch.tensor(0.4)), r"'lif2', sample \d, step \d, neuron"),
-        (lambda model: model.conv.weight.data.mul_(0.9), r"'lif1', sample 0, step \d, neuron \(\d, \d, \d\): "),
+        (
+            lambda model: setattr(model.lif2, "threshold", torch.tensor(0.4)),
+            r"'lif2', sample \d, step \d, neuron",
+        ),
+        (
+            lambda model: model.conv.weight.data.mul_(0.9),
+            r"'lif1', sample 0, step \d, neuron \(\d, \d, \d\): ",
+        ),
     ],
     ids=["last", "first"],
 )
@@ -118,35 +147,58 @@ def test_another_model_is_refused_by_its_first_spike(
 
 
 def test_what_does_not_fit_is_refused(network: Network, tmp_path: Path) -> None:
-    path = spikesam.write_raster(tmp_path / "a.h5", {"lif1": np.zeros((1, 7, 8, 6, 6)), "lif2": np.zeros((1, 7, 3))})
+    path = spikesam.write_raster(
+        tmp_path / "a.h5", {"lif1": np.zeros((1, 7, 8, 6, 6)), "lif2": np.zeros((1, 7, 3))}
+    )
     given: Any
     for given, message in (
-        (network, r"a\.h5: does not hold the spikes of its input; record it again with record\(…, network=…\)"),
-        (spikesam.quantise(network), r"the network is in fixed point, expected float32, as the model that was record"),
+        (
+            network,
+            r"a\.h5: does not hold the spikes of its input; record it again with record\(…, network=…\)",
+        ),
+        (
+            spikesam.quantise(network),
+            r"the network is in fixed point, expected float32, as the model that was record",
+        ),
         (3, "network: got int, expected a Network, a checkpoint, its name or its file"),
-        (None, r"a\.h5: does not say which network fired it; give network, what the recorded model became"),
+        (
+            None,
+            r"a\.h5: does not say which network fired it; give network, what the recorded model became",
+        ),
     ):
         with pytest.raises(spikesam.InputError, match=message):
             spikesam.explain(path, method="relevance", network=given)
     spikesam.write_raster(path, {"lif1": np.zeros((1, 6, 8, 6, 6))}, overwrite=True)
-    with pytest.raises(spikesam.InputError, match=r"a\.h5: has 6 steps, expected 7, as the network takes"):
+    with pytest.raises(
+        spikesam.InputError, match=r"a\.h5: has 6 steps, expected 7, as the network takes"
+    ):
         spikesam.edit(path, network, "lif1")
     recorded(tmp_path / "run", network=named_network(network, NAMES))
-    with pytest.raises(spikesam.InputError, match="target: no class 'dig', expected one of cat, dog, owl, or 0 to 2"):
+    with pytest.raises(
+        spikesam.InputError,
+        match="target: no class 'dig', expected one of cat, dog, owl, or 0 to 2",
+    ):
         spikesam.explain(tmp_path / "run", method="relevance", target="dig")
 
 
 def test_an_answer_that_is_not_the_networks_is_refused(network: Network, tmp_path: Path) -> None:
     model = Steps("TB").eval()
     said = "sample 0: all spikes are the same, but the model's answer is class"
-    with pytest.raises(spikesam.InputError, match=said), spikesam.record(model, tmp_path, network=network) as recording:
+    with (
+        pytest.raises(spikesam.InputError, match=said),
+        spikesam.record(model, tmp_path, network=network) as recording,
+    ):
         recording.finish(-model(spikes()).detach())
 
 
 def test_a_network_that_a_current_drives_needs_no_input(tmp_path: Path) -> None:
-    """What fires of numbers is taken as it is: the model has them as they are, the network in 8 bits."""
+    """What fires of numbers is taken as it is: the model has them as they are, the network in 8
+    bits.
+    """
     model = Steps("TB").eval()
-    images = torch.rand(1, 3, 1, 8, 8, generator=torch.Generator().manual_seed(0)).expand(7, 3, 1, 8, 8)
+    images = torch.rand(1, 3, 1, 8, 8, generator=torch.Generator().manual_seed(0)).expand(
+        7, 3, 1, 8, 8
+    )
     network = spikesam.from_torch(model, images)
     model.reset()
     with torch.no_grad(), spikesam.record(model, tmp_path, network=network) as recording:
@@ -155,41 +207,62 @@ def test_a_network_that_a_current_drives_needs_no_input(tmp_path: Path) -> None:
     assert spikesam.explain(tmp_path, method="relevance")["lif1"].sum.any()
 
 
-def test_names_and_preparation_reach_files_and_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Images of ±2 are in the range of the preparation, whatever the example holds; the network's hash is as ever."""
+def test_names_and_preparation_reach_files_and_commands(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Images of ±2 are in the range of the preparation, whatever the example holds; the network's
+    hash is as ever.
+    """
     prepare = spikesam.Preprocessing(8, 8, (0.5,), (0.2,))
     images = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2.5 - 1
     model = Steps("B").eval()
-    checkpoint = spikesam.from_torch(model, images, timesteps=7, class_names=NAMES, preprocessing=prepare)
+    checkpoint = spikesam.from_torch(
+        model, images, timesteps=7, class_names=NAMES, preprocessing=prepare
+    )
     assert (checkpoint.network.input_range, checkpoint.class_names) == (2.5, tuple(NAMES))
     assert spikesam.compare(model, checkpoint, images).runs["differ"][0] == 0
     spikesam.save(checkpoint, tmp_path / "mine.safetensors")
     spikesam.save(checkpoint.network, tmp_path / "plain.safetensors")
     plain = spikesam.load(tmp_path / "plain.safetensors")
-    assert plain.class_names == ("0", "1", "2") and plain.network.sha256 == checkpoint.network.sha256
-    with spikesam.simulate(tmp_path / "plain.safetensors", images.numpy(), precision="float32") as raster:
+    assert (
+        plain.class_names == ("0", "1", "2") and plain.network.sha256 == checkpoint.network.sha256
+    )
+    with spikesam.simulate(
+        tmp_path / "plain.safetensors", images.numpy(), precision="float32"
+    ) as raster:
         assert raster.n_samples == 3
-    with pytest.raises(spikesam.InputError, match=r"give an array \(N, C, H, W\) of floating point; for images, imp"):
+    with pytest.raises(
+        spikesam.InputError,
+        match=r"give an array \(N, C, H, W\) of floating point; for images, imp",
+    ):
         spikesam.simulate(tmp_path / "plain.safetensors")
     model.reset()
     with torch.no_grad(), spikesam.record(model, tmp_path / "run") as recording:
         recording.finish(torch.stack([model(images) for _ in range(7)]))
-    explain.main(f"{tmp_path}/run --method relevance --target owl --network {tmp_path}/mine.safetensors".split())
+    explain.main(
+        f"{tmp_path}/run --method relevance --target owl --network {tmp_path}/mine.safetensors".split()
+    )
     assert "relevance.h5  " in capsys.readouterr().out
     with spikesam.open_maps(tmp_path / "run" / "relevance.h5") as maps:
         assert maps.header.parameters["target_name"] == "owl"
 
 
-def test_names_and_pictures_reach_what_is_made_of_a_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_and_pictures_reach_what_is_made_of_a_recording(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     images = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     model = Steps("B").eval()
     checkpoint = spikesam.from_torch(model, images, timesteps=7, class_names=NAMES)
     model.reset()
     with torch.no_grad(), spikesam.record(model, tmp_path / "run", class_names=NAMES) as recording:
-        recording.finish(torch.stack([model(images) for _ in range(7)]), labels=[0, 1, 2], images=images)
+        recording.finish(
+            torch.stack([model(images) for _ in range(7)]), labels=[0, 1, 2], images=images
+        )
     assert "owl: " in str(spikesam.energy(tmp_path / "run", checkpoint))
     drawn: list[Any] = []
-    monkeypatch.setattr("spikesam.pipeline.maps.plot.draw_overview", lambda *given: drawn.append(given[3]) or 1 / 0)
+    monkeypatch.setattr(
+        "spikesam.pipeline.maps.plot.draw_overview", lambda *given: drawn.append(given[3]) or 1 / 0
+    )
     with pytest.raises(ZeroDivisionError):
         spikesam.explain(tmp_path / "run", method="relevance", network=checkpoint).plot()
     simulated = spikesam.simulate(checkpoint, images.numpy(), labels=[0, 1, 2])

@@ -34,16 +34,20 @@ def test_all_steps_twice_in_a_call_of_the_model_are_refused(tmp_path: Path) -> N
         r"layer 'lif': called twice in one call of the model, each time with 5 steps, so these would be two layers; "
         r"give each use a module of its own, or hand the spikes of each over with recording.tap\(\)"
     )
-    model = Written(twice, fc1=nn.Linear(6, 6), fc2=nn.Linear(6, 6), lif=neuron.IFNode(step_mode="m")).eval()
+    model = Written(
+        twice, fc1=nn.Linear(6, 6), fc2=nn.Linear(6, 6), lif=neuron.IFNode(step_mode="m")
+    ).eval()
     with pytest.raises(spikesam.InputError, match=message):
         run(model, tmp_path / "new", torch.rand(T, B, 6))
     assert not (tmp_path / "new").exists()
 
 
 def tied(kind: str, uses: int, steps: int) -> nn.Module:
-    """Neurons that are called several times in one step of a loop inside the model, which returns (B, K).
+    """Neurons that are called several times in one step of a loop inside the model, which returns
+    (B, K).
 
-    Each use has "weights" of its own, or all are "tied", or tied "behind a stem" that is called at each step.
+    Each use has "weights" of its own, or all are "tied", or tied "behind a stem" that is called at
+    each step.
     """
 
     def forward(m: Any, x: Tensor) -> Tensor:
@@ -51,12 +55,16 @@ def tied(kind: str, uses: int, steps: int) -> nn.Module:
         for _ in range(steps):
             spikes = m.stem(x) if kind == "behind a stem" else x
             for use in range(uses):
-                spikes, membranes[use] = m.lif(m.layers[use if kind == "weights" else 0](spikes), membranes[use])
+                spikes, membranes[use] = m.lif(
+                    m.layers[use if kind == "weights" else 0](spikes), membranes[use]
+                )
             total = total + spikes
         return total
 
     layers = nn.ModuleList(nn.Linear(6, 6) for _ in range(uses))
-    return Written(forward, stem=nn.Linear(6, 6), lif=snntorch.Leaky(0.9, threshold=0.2), layers=layers).eval()
+    return Written(
+        forward, stem=nn.Linear(6, 6), lif=snntorch.Leaky(0.9, threshold=0.2), layers=layers
+    ).eval()
 
 
 @pytest.mark.parametrize("kind", ["weights", "tied", "behind a stem"])
@@ -80,7 +88,9 @@ def loop(m: Any, x: Tensor) -> Tensor:
 
 
 def late(m: Any, spikes: Tensor) -> Tensor:
-    """Layers that hand on what they gave at the step before, so that zeros reach deep ones for some steps."""
+    """Layers that hand on what they gave at the step before, so that zeros reach deep ones for some
+    steps.
+    """
     before = [torch.zeros_like(spikes[0])] * len(m.fc)
     for step in spikes:
         given = [step, *before[:-1]]
@@ -89,8 +99,15 @@ def late(m: Any, spikes: Tensor) -> Tensor:
 
 
 def test_layers_with_a_delay_are_recorded_step_by_step(tmp_path: Path) -> None:
-    fc, lif = (nn.Linear(6, 6) for _ in range(4)), (neuron.IFNode(v_threshold=0.1) for _ in range(4))
-    raster = run(Written(late, fc=nn.ModuleList(fc), lif=nn.ModuleList(lif)).eval(), tmp_path, torch.rand(7, B, 6))
+    fc, lif = (
+        (nn.Linear(6, 6) for _ in range(4)),
+        (neuron.IFNode(v_threshold=0.1) for _ in range(4)),
+    )
+    raster = run(
+        Written(late, fc=nn.ModuleList(fc), lif=nn.ModuleList(lif)).eval(),
+        tmp_path,
+        torch.rand(7, B, 6),
+    )
     assert [raster.timesteps, *raster] == [7, "lif_0", "lif_1", "lif_2", "lif_3"]
 
 
@@ -109,8 +126,15 @@ def test_steps_in_a_loop_are_steps(steps: int, tmp_path: Path) -> None:
 def both() -> Any:
     """A neuron of snnTorch, and one that its user wrote."""
     known = {"conv": nn.Conv2d(2, 4, 3), "known": fires(1.0, 0.9)}
-    own = {"flatten": nn.Flatten(), "fc": nn.Linear(64, 8), "own": Neuron(), "pool": nn.MaxPool1d(2)}
-    model = Written(lambda m, x: m.pool(m.own(m.fc(m.flatten(m.known(m.conv(x) * 5))))), **known, **own).eval()
+    own = {
+        "flatten": nn.Flatten(),
+        "fc": nn.Linear(64, 8),
+        "own": Neuron(),
+        "pool": nn.MaxPool1d(2),
+    }
+    model = Written(
+        lambda m, x: m.pool(m.own(m.fc(m.flatten(m.known(m.conv(x) * 5))))), **known, **own
+    ).eval()
     model.fc.weight.abs_()
     return model
 
@@ -133,7 +157,10 @@ def test_neurons_beside_those_of_a_library_are_named(tmp_path: Path) -> None:
             recording.finish()
     assert list(recording.raster) == ["known"]
     model.own.reset()
-    with warnings.catch_warnings(), spikesam.record(model, tmp_path, ["known", "own"], overwrite=True) as recording:
+    with (
+        warnings.catch_warnings(),
+        spikesam.record(model, tmp_path, ["known", "own"], overwrite=True) as recording,
+    ):
         warnings.simplefilter("error")
         utils.reset(model)
         steps(model)
@@ -148,7 +175,9 @@ def test_neurons_that_the_model_does_not_call_are_left_out_and_named(tmp_path: P
     model: Any = Written(lambda m, x: m.lif(m.fc(x)), fc=nn.Linear(6, 4), **neurons).eval()
     with spikesam.record(model, tmp_path) as recording:
         model(torch.rand(T, B, 6))
-        with pytest.warns(UserWarning, match="record: module 'spare' is not called by the model, and left out"):
+        with pytest.warns(
+            UserWarning, match="record: module 'spare' is not called by the model, and left out"
+        ):
             recording.finish()
     assert list(recording.raster) == ["lif"]
     model.lif.reset()
@@ -170,7 +199,9 @@ class Ternary(nn.Module):
 
 @pytest.mark.parametrize("layers", [None, ["own"]])
 def test_ternary_spikes_are_two_planes(tmp_path: Path, layers: list[str] | None) -> None:
-    model = Written(lambda m, image: m.own(m.conv(image)), conv=nn.Conv2d(1, 3, 3), own=Ternary()).eval()
+    model = Written(
+        lambda m, image: m.own(m.conv(image)), conv=nn.Conv2d(1, 3, 3), own=Ternary()
+    ).eval()
     images = torch.randn(T, B, 1, 6, 5) * 3
     with spikesam.record(model, tmp_path, layers, counts="ternary") as recording:
         fired = torch.stack([model(image) for image in images])
@@ -185,7 +216,9 @@ def test_ternary_spikes_are_two_planes(tmp_path: Path, layers: list[str] | None)
 def test_what_is_not_ternary_is_refused(tmp_path: Path) -> None:
     with spikesam.record(nn.Identity().eval(), tmp_path, [], counts="ternary") as recording:
         recording.tap("a", torch.tensor([[-2.0, 0.0, 1.0]]))
-        with pytest.raises(spikesam.InputError, match="layer 'a': got values in -2 … 1, expected -1, 0 and 1"):
+        with pytest.raises(
+            spikesam.InputError, match="layer 'a': got values in -2 … 1, expected -1, 0 and 1"
+        ):
             recording.finish()
         recording._watch.begin_batch()
         recording.tap("a", torch.tensor([[-1.0, 0.0, 1.0]]))

@@ -1,8 +1,10 @@
-"""SpikingJelly up to 0.0.0.0.12, which Spikformer, QKFormer, Spike-driven Transformer and SEW-ResNet import.
+"""SpikingJelly up to 0.0.0.0.12, which Spikformer, QKFormer, Spike-driven Transformer and
+SEW-ResNet import.
 
-Neurons over all steps are classes of their own there, without a `step_mode`. The doubles of what its neurons say and do
-have the names of their package, which cannot be installed beside a newer one. The same test passes on the real
-0.0.0.0.8, .10 and .12: set SPIKESAM_OLD_SPIKINGJELLY to a folder that holds one.
+Neurons over all steps are classes of their own there, without a `step_mode`. The doubles of what
+its neurons say and do have the names of their package, which cannot be installed beside a newer
+one. The same test passes on the real 0.0.0.0.8, .10 and .12: set SPIKESAM_OLD_SPIKINGJELLY to a
+folder that holds one.
 """
 
 import os
@@ -42,7 +44,11 @@ class MemoryModule(nn.Module):
         charged = self.charge(current)
         fired = (charged >= self.v_threshold).to(current)
         hard = self.v_reset is not None
-        self.v = torch.where(fired > 0, self.v_reset, charged) if hard else charged - fired * self.v_threshold
+        self.v = (
+            torch.where(fired > 0, self.v_reset, charged)
+            if hard
+            else charged - fired * self.v_threshold
+        )
         return fired
 
 
@@ -55,7 +61,9 @@ class IFNode(BaseNode):
 
 
 class LIFNode(BaseNode):
-    def __init__(self, tau: float = 2.0, v_threshold: float = 1.0, v_reset: float | None = 0.0) -> None:
+    def __init__(
+        self, tau: float = 2.0, v_threshold: float = 1.0, v_reset: float | None = 0.0
+    ) -> None:
         super().__init__(v_threshold, v_reset)
         self.tau = tau
 
@@ -79,14 +87,20 @@ MemoryModule.__module__ = "spikingjelly.clock_driven.base"
 
 
 def run_in_two_layers(neuron: Any, out: Path) -> None:
-    """Record and import a network of multi-step neurons, and compare both with what they fired themselves."""
+    """Record and import a network of multi-step neurons, and compare both with what they fired
+    themselves.
+    """
     first = neuron.MultiStepLIFNode(tau=1.5, v_threshold=0.3)
     last = neuron.MultiStepIFNode(v_threshold=0.2, v_reset=None)
-    model = nn.Sequential(nn.Linear(8, 12, bias=False), first, nn.Linear(12, 4, bias=False), last).eval()
+    model = nn.Sequential(
+        nn.Linear(8, 12, bias=False), first, nn.Linear(12, 4, bias=False), last
+    ).eval()
     spikes = (torch.rand(T, B, 8) < 0.5).float()
     fired: dict[Any, Any] = {}
     for module in (first, last):
-        module.register_forward_hook(lambda module, _, output: fired.update({module: output.bool().numpy()}))
+        module.register_forward_hook(
+            lambda module, _, output: fired.update({module: output.bool().numpy()})
+        )
     with warnings.catch_warnings(), spikesam.record(model, out) as recording:
         warnings.simplefilter("error", UserWarning)
         for _ in range(2):
@@ -95,7 +109,9 @@ def run_in_two_layers(neuron: Any, out: Path) -> None:
             recording.finish(model(spikes))
     for layer, expected in zip(recording.raster, fired.values(), strict=True):
         assert 0 < expected.mean() < 1
-        assert np.array_equal(recording.raster[layer][:][..., 0, 0], np.concatenate([expected, expected], 1))
+        assert np.array_equal(
+            recording.raster[layer][:][..., 0, 0], np.concatenate([expected, expected], 1)
+        )
     network = spikesam.from_torch(model, spikes)  # proves itself: no bit differs
     assert [layer.neuron.reset for layer in network.layers] == ["zero", "subtract"]
 
@@ -122,22 +138,30 @@ def test_state_is_warned_of_and_other_neurons_are_refused_by_name(tmp_path: Path
     with spikesam.record(model, tmp_path) as recording:
         model(torch.rand(T, B, 8))
         recording.finish()
-        with pytest.warns(UserWarning, match="layer 'multistepifnode_1': begins a batch with the membrane"):
+        with pytest.warns(
+            UserWarning, match="layer 'multistepifnode_1': begins a batch with the membrane"
+        ):
             model(torch.rand(T, B, 8))
         recording.finish()
     MultiStepEIFNode.__bases__ = (BaseNode,)
     MultiStepEIFNode.__module__ = NEURONS
     model[1] = MultiStepEIFNode().eval()
-    with pytest.raises(spikesam.NetworkError, match="has an equation that is not known here; IFNode, HalfThreshold"):
+    with pytest.raises(
+        spikesam.NetworkError, match="has an equation that is not known here; IFNode, HalfThreshold"
+    ):
         spikesam.from_torch(model, torch.ones(T, B, 8))
 
 
-@pytest.mark.skipif(VARIABLE not in os.environ, reason=f"{VARIABLE} names no folder that holds an old SpikingJelly")
+@pytest.mark.skipif(
+    VARIABLE not in os.environ, reason=f"{VARIABLE} names no folder that holds an old SpikingJelly"
+)
 def test_the_real_one(tmp_path: Path) -> None:
     code = (
-        "import sys, torch; from pathlib import Path; from spikingjelly.clock_driven import neuron; "
+        "import sys, torch; from pathlib import Path; from spikingjelly.clock_driven import "
+        "neuron; "
         "from tests.pipeline.record.test_old_spikingjelly import run_in_two_layers; "
-        "torch.manual_seed(0); torch.set_grad_enabled(False); run_in_two_layers(neuron, Path(sys.argv[1]))"
+        "torch.manual_seed(0); torch.set_grad_enabled(False); run_in_two_layers(neuron, "
+        "Path(sys.argv[1]))"
     )
     paths = os.pathsep.join([os.environ[VARIABLE], str(Path(spikesam.__file__).parents[1])])
     ended = subprocess.run(

@@ -1,4 +1,6 @@
-"""Layers of tokens become maps of the picture's places; what nobody knows is refused, with the words that help."""
+"""Layers of tokens become maps of the picture's places; what nobody knows is refused, with the
+words that help.
+"""
 
 import json
 import warnings
@@ -13,7 +15,13 @@ from torch import Tensor, nn
 import spikesam
 from tests.pipeline.imports.models import Written, fires
 from tests.pipeline.record.hand_written import Fire, run
-from tests.pipeline.record.transformers import SSA, Model, MS_SSA_Conv, Spiking_Self_Attention, Token_QK_Attention
+from tests.pipeline.record.transformers import (
+    SSA,
+    Model,
+    MS_SSA_Conv,
+    Spiking_Self_Attention,
+    Token_QK_Attention,
+)
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of torch.jit, which it uses
@@ -29,8 +37,12 @@ def record(model: nn.Module, out: Path, inputs: Tensor, **options: Any) -> spike
     return run(model, out, inputs, **options)
 
 
-@pytest.mark.parametrize("attention", [SSA, Spiking_Self_Attention, Token_QK_Attention, MS_SSA_Conv])
-def test_known_attention_is_recorded_as_the_code_after_it_reads_it(tmp_path: Path, attention: type[nn.Module]) -> None:
+@pytest.mark.parametrize(
+    "attention", [SSA, Spiking_Self_Attention, Token_QK_Attention, MS_SSA_Conv]
+)
+def test_known_attention_is_recorded_as_the_code_after_it_reads_it(
+    tmp_path: Path, attention: type[nn.Module]
+) -> None:
     model = Model(attention)
     raster = record(model, tmp_path, torch.rand(T, B, 1, 4, 6))
     assert raster["lif"].spec.shape == (8, *PLACES)
@@ -44,10 +56,16 @@ def test_known_attention_is_recorded_as_the_code_after_it_reads_it(tmp_path: Pat
 
 
 MODELS = {
-    "Spikformer": ("spikformer", {"img_size_h": 16, "img_size_w": 32, "patch_size": 4, "embed_dims": 16, "depths": 1}),
+    "Spikformer": (
+        "spikformer",
+        {"img_size_h": 16, "img_size_w": 32, "patch_size": 4, "embed_dims": 16, "depths": 1},
+    ),
     "QKFormer": ("qkformer", {"embed_dims": 32, "num_heads": (2, 2, 2), "depths": (1, 1, 1)}),
     "MaxFormer": ("maxformer", {"embed_dims": 64, "depths": (1, 1, 1), "cifar": True}),
-    "SpikeDrivenTransformer": ("spike_driven_transformer", {"embed_dims": 32, "num_heads": 4, "depths": 1}),
+    "SpikeDrivenTransformer": (
+        "spike_driven_transformer",
+        {"embed_dims": 32, "num_heads": 4, "depths": 1},
+    ),
 }
 
 
@@ -90,7 +108,9 @@ AXES = {"tokens": "B N C", "heads": "B heads N d"}
 
 
 @pytest.mark.parametrize("place", [(0, 0), (0, 5), (3, 0), (2, 4)])
-def test_the_place_of_an_object_is_its_place_in_every_layer(tmp_path: Path, place: tuple[int, int]) -> None:
+def test_the_place_of_an_object_is_its_place_in_every_layer(
+    tmp_path: Path, place: tuple[int, int]
+) -> None:
     image = torch.zeros(1, 1, 4, 6)
     image[0, 0, place[0], place[1]] = 1
     model = Bright()
@@ -101,12 +121,18 @@ def test_the_place_of_an_object_is_its_place_in_every_layer(tmp_path: Path, plac
         assert np.unravel_index(maps[layer].sum[0].argmax(), (4, 6)) == place
 
 
-@pytest.mark.parametrize("axes", [{"*s": "B N C", "h*": "B heads N d"}, {"heads": "B heads N d", "*": "B N C"}])
-def test_patterns_name_several_modules_and_the_first_counts(tmp_path: Path, axes: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "axes", [{"*s": "B N C", "h*": "B heads N d"}, {"heads": "B heads N d", "*": "B N C"}]
+)
+def test_patterns_name_several_modules_and_the_first_counts(
+    tmp_path: Path, axes: dict[str, str]
+) -> None:
     model, image = Bright(), torch.rand(1, 1, 4, 6)
     options: dict[str, Any] = {"layers": ["tokens", "heads"], "axes": axes, "grid": (4, 6)}
     if "*s" in axes:  # which "heads" fits, too
-        with pytest.raises(spikesam.InputError, match=r"layer 'heads': got shape \(1, 2, 24, 2\), expected 3 axes"):
+        with pytest.raises(
+            spikesam.InputError, match=r"layer 'heads': got shape \(1, 2, 24, 2\), expected 3 axes"
+        ):
             record(model, tmp_path, image, **options)
         return
     raster = record(model, tmp_path, image, **options)
@@ -121,7 +147,12 @@ def test_grids_by_layer_and_taps(tmp_path: Path) -> None:
         recording.tap("values", torch.ones(1, 2, 24), layout="B d N")
         recording.finish()
     shapes = {layer.name: layer.shape for layer in recording.raster.layers}
-    assert shapes == {"fire": (4, 4, 6), "tokens": (4, 6, 4), "heads": (4, 3, 8), "values": (2, 3, 8)}  # the last map's
+    assert shapes == {
+        "fire": (4, 4, 6),
+        "tokens": (4, 6, 4),
+        "heads": (4, 3, 8),
+        "values": (2, 3, 8),
+    }  # the last map's
 
 
 @pytest.mark.parametrize(
@@ -143,9 +174,18 @@ def test_grids_by_layer_and_taps(tmp_path: Path) -> None:
         ({"grid": {"tokens": "44"}}, "grid: got '44', expected rows and columns"),
     ],
 )  # fmt: skip
-def test_what_is_not_known_or_does_not_fit_is_one_line(tmp_path: Path, options: dict[str, Any], message: str) -> None:
+def test_what_is_not_known_or_does_not_fit_is_one_line(
+    tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
     with pytest.raises(spikesam.InputError, match=f"^{message}") as caught:
-        record(Bright(), tmp_path / "new", torch.rand(1, 1, 4, 6), layers=LAYERS, layout="B...", **options)
+        record(
+            Bright(),
+            tmp_path / "new",
+            torch.rand(1, 1, 4, 6),
+            layers=LAYERS,
+            layout="B...",
+            **options,
+        )
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "new").exists()
 
@@ -157,8 +197,13 @@ def rows(m: Any, image: Tensor) -> Tensor:
 def test_a_row_that_may_be_tokens_of_a_map_is_asked_for(tmp_path: Path) -> None:
     message = r"layer 'fire2': got a step of shape \(1, 4, 6\), which may be 2 × 3 tokens; .*'fire2': 'B C N'"
     layers, image = ["fire1", "fire2"], torch.rand(1, 1, 2, 3)
-    fire, synapses = {name: Fire() for name in layers}, {"conv": nn.Conv2d(1, 4, 1), "row": nn.Conv1d(4, 4, 1)}
-    model = Written(rows, **synapses, **fire).eval()  # a map whose places become a row for a convolution, or a row
+    fire, synapses = (
+        {name: Fire() for name in layers},
+        {"conv": nn.Conv2d(1, 4, 1), "row": nn.Conv1d(4, 4, 1)},
+    )
+    model = Written(
+        rows, **synapses, **fire
+    ).eval()  # a map whose places become a row for a convolution, or a row
     with pytest.raises(spikesam.InputError, match=message):
         record(model, tmp_path, image, layers=layers, layout="B...")
     raster = record(model, tmp_path, image, layers=layers, axes={"fire2": "B C N"})
@@ -171,7 +216,9 @@ def test_a_moved_object_moves_every_layer_of_spikformer(tmp_path: Path) -> None:
     """Of 12 × 16 tokens, two rows down and five columns to the right."""
     module = pytest.importorskip("spikingjelly.activation_based.model.spikformer")
     torch.manual_seed(2)
-    model = module.Spikformer(2, 1, 48, 64, patch_size=4, num_classes=4, embed_dims=16, num_heads=2, depths=1).eval()
+    model = module.Spikformer(
+        2, 1, 48, 64, patch_size=4, num_classes=4, embed_dims=16, num_heads=2, depths=1
+    ).eval()
     for weight in model.parameters():
         if weight.ndim > 1:
             torch.nn.init.normal_(weight, std=3 / weight[0].numel() ** 0.5)
@@ -180,8 +227,13 @@ def test_a_moved_object_moves_every_layer_of_spikformer(tmp_path: Path) -> None:
             part.v_threshold = 0.2  # so that all layers fire
     pictures = torch.zeros(2, 1, 48, 64)
     pictures[0, :, 16:24, 20:28] = pictures[1, :, 24:32, 40:48] = torch.rand(8, 8)
-    with record(model, tmp_path, pictures) as raster, spikesam.explain(raster, tmp_path / "maps.h5") as maps:
-        assert sum(layer.shape[1:] == (12, 16) for layer in raster.layers) == 7  # two of convolutions, five of tokens
+    with (
+        record(model, tmp_path, pictures) as raster,
+        spikesam.explain(raster, tmp_path / "maps.h5") as maps,
+    ):
+        assert (
+            sum(layer.shape[1:] == (12, 16) for layer in raster.layers) == 7
+        )  # two of convolutions, five of tokens
         for layer in raster:
             first, moved = raster[layer][:].swapaxes(0, 1)
             assert first.any(), layer
@@ -189,8 +241,12 @@ def test_a_moved_object_moves_every_layer_of_spikformer(tmp_path: Path) -> None:
             shift = (8 // scale, 20 // scale)
             assert (np.roll(first, shift, (-2, -1)) == moved).mean() > 0.999, layer
             before, after = maps[layer].sum[0], maps[layer].sum[1]
-            assert np.corrcoef(np.roll(before, shift, (0, 1)).ravel(), after.ravel())[0, 1] > 0.999, layer
-            centre = scale * (np.argwhere(before >= 0) + 0.5).T @ before.ravel() / before.sum()  # in pixels
+            assert (
+                np.corrcoef(np.roll(before, shift, (0, 1)).ravel(), after.ravel())[0, 1] > 0.999
+            ), layer
+            centre = (
+                scale * (np.argwhere(before >= 0) + 0.5).T @ before.ravel() / before.sum()
+            )  # in pixels
             assert np.abs(centre - (20, 24)).max() < 4, layer  # of the object
 
 

@@ -1,7 +1,8 @@
-"""Attention as spiking transformers write it: what its neurons fired, and where the code after them takes it to be.
+"""Attention as spiking transformers write it: what its neurons fired, and where the code after them
+takes it to be.
 
-The classes have the names, the modules and the shapes of their originals; weights are random. Each keeps in `expected`,
-by the name of its neurons, the spikes as (T, B, C, tokens).
+The classes have the names, the modules and the shapes of their originals; weights are random. Each
+keeps in `expected`, by the name of its neurons, the spikes as (T, B, C, tokens).
 """
 
 from typing import Any
@@ -20,13 +21,19 @@ def fires(threshold: float = 0.3) -> Any:
 
 
 class Attention(nn.Module):
-    """What all have in common: synapses for queries, keys, values and what follows, and neurons behind them."""
+    """What all have in common: synapses for queries, keys, values and what follows, and neurons
+    behind them.
+    """
 
     def __init__(self, channels: int, kind: str) -> None:
         super().__init__()
         self.expected: dict[str, Tensor] = {}
         for name in ("q", "k", "v", "proj"):
-            synapse = nn.Linear(channels, channels) if kind == "linear" else nn.Conv1d(channels, channels, 1)
+            synapse = (
+                nn.Linear(channels, channels)
+                if kind == "linear"
+                else nn.Conv1d(channels, channels, 1)
+            )
             self.add_module(f"{name}_{kind}", synapse)
             self.add_module(f"{name}_lif", fires())
         self.attn_lif = fires(1.2)
@@ -41,7 +48,9 @@ class Attention(nn.Module):
 
 
 class SSA(Attention):
-    """Spikformer on CIFAR-10, (T, B, N, C): keys and values are reshaped to (C, N) and back, and never transposed."""
+    """Spikformer on CIFAR-10, (T, B, N, C): keys and values are reshaped to (C, N) and back, and
+    never transposed.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, "linear")
@@ -58,7 +67,10 @@ class SSA(Attention):
         attended = self.attn_lif(mixed)
         projected = self.proj_lif(self.proj_linear(attended))
         self.expected = {"q_lif": self.joined(q), "k_lif": self.joined(k), "v_lif": self.joined(v)}
-        self.expected |= {"attn_lif": attended.transpose(2, 3), "proj_lif": projected.transpose(2, 3)}
+        self.expected |= {
+            "attn_lif": attended.transpose(2, 3),
+            "proj_lif": projected.transpose(2, 3),
+        }
         return projected
 
 
@@ -75,7 +87,13 @@ class Spiking_Self_Attention(Attention):  # noqa: N801 — the original's name
         mixed = heads[0] @ (heads[1].transpose(-1, -2) @ heads[2])
         attended = self.attn_lif(self.joined(mixed))
         projected = self.proj_lif(self.proj_conv(attended.flatten(0, 1))).reshape(x.shape)
-        self.expected = {"q_lif": q, "k_lif": k, "v_lif": v, "attn_lif": attended, "proj_lif": projected}
+        self.expected = {
+            "q_lif": q,
+            "k_lif": k,
+            "v_lif": v,
+            "attn_lif": attended,
+            "proj_lif": projected,
+        }
         return projected
 
 
@@ -90,8 +108,14 @@ class Token_QK_Attention(Attention):  # noqa: N801 — the original's name
         q = self.q_lif(self.q_conv(x.flatten(0, 1)).reshape(x.shape)).unflatten(2, (HEADS, -1))
         k = self.k_lif(self.k_conv(x.flatten(0, 1)).reshape(x.shape)).unflatten(2, (HEADS, -1))
         tokens = self.attn_lif(q.sum(3, keepdim=True))  # (T, B, heads, 1, N)
-        projected = self.proj_lif(self.proj_conv((tokens * k).flatten(2, 3).flatten(0, 1)).reshape(x.shape))
-        self.expected = {"q_lif": q.flatten(2, 3), "k_lif": k.flatten(2, 3), "attn_lif": tokens.flatten(2, 3)}
+        projected = self.proj_lif(
+            self.proj_conv((tokens * k).flatten(2, 3).flatten(0, 1)).reshape(x.shape)
+        )
+        self.expected = {
+            "q_lif": q.flatten(2, 3),
+            "k_lif": k.flatten(2, 3),
+            "attn_lif": tokens.flatten(2, 3),
+        }
         self.expected["proj_lif"] = projected
         return projected
 
@@ -122,6 +146,8 @@ class Model(nn.Module):
             parameter.copy_(torch.randn_like(parameter))
 
     def forward(self, images: Tensor) -> Tensor:
-        spikes = self.lif(self.patch(images.flatten(0, 1)).unflatten(0, images.shape[:2])).flatten(3)
+        spikes = self.lif(self.patch(images.flatten(0, 1)).unflatten(0, images.shape[:2])).flatten(
+            3
+        )
         first = isinstance(self.attn, SSA)
         return self.attn(spikes.transpose(2, 3) if first else spikes).sum((0, 2 if first else 3))

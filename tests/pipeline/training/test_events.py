@@ -54,7 +54,13 @@ def arguments(workplace: Path, out: Path, *extra: str) -> list[str]:
 
 def config(**network: object) -> Config:
     settings = {"encoder": "spikes", "layers": (4, "P", "D8"), "timesteps": 12} | network
-    data = {"source": "saccade-digits", "height": 32, "width": 32, "window_us": 30_000, "train_scenes": 40}
+    data = {
+        "source": "saccade-digits",
+        "height": 32,
+        "width": 32,
+        "window_us": 30_000,
+        "train_scenes": 40,
+    }
     return Config.model_validate({"data": data, "network": settings, "training": {"batch_size": 4}})
 
 
@@ -67,9 +73,23 @@ def test_it_learns_which_way_bars_move_and_is_run(workplace: Path) -> None:
     assert checkpoint.classes == DIRECTIONS
     assert checkpoint.network.encoder == "spikes"
     assert checkpoint.network.input_shape == (2, 12, 12)
-    assert checkpoint.preparation == training_inputs(load_config(workplace / "config.toml")).preparation
-    assert checkpoint.preparation.bins == 9  # a layer takes a step, so three steps are for the last bin to arrive
-    words = ["--checkpoint", str(path), "--data", str(workplace / "bars" / "train"), "--samples", "6", "--figures", "1"]
+    assert (
+        checkpoint.preparation
+        == training_inputs(load_config(workplace / "config.toml")).preparation
+    )
+    assert (
+        checkpoint.preparation.bins == 9
+    )  # a layer takes a step, so three steps are for the last bin to arrive
+    words = [
+        "--checkpoint",
+        str(path),
+        "--data",
+        str(workplace / "bars" / "train"),
+        "--samples",
+        "6",
+        "--figures",
+        "1",
+    ]
     run.main([*words, "--out", str(workplace / "run")])
     assert (workplace / "run" / "figures" / "sam_000.png").stat().st_size > 0
 
@@ -88,7 +108,9 @@ def test_what_is_kept_is_what_is_fed() -> None:
     assert not spikes[10:].any()
 
 
-def test_saccade_digits_are_selected_by_their_own_handwriting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_saccade_digits_are_selected_by_their_own_handwriting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(base.SIZES, "selection", 10)
     settings = config()
     fitting, selecting = loaders(settings, training_inputs(settings), Console(quiet=True))
@@ -117,11 +139,17 @@ def test_recordings_are_moved_whole(flip: bool, shift: int) -> None:
 
 def test_nothing_comes_in_from_outside() -> None:
     torch.manual_seed(0)
-    moved = move_events(torch.ones(50, 1, 2, 6, 6, dtype=torch.uint8), TrainingSection(flip=False, shift=2))
-    assert set(moved.flatten(1).sum(1).tolist()) <= {2 * a * b for a in (4, 5, 6) for b in (4, 5, 6)}
+    moved = move_events(
+        torch.ones(50, 1, 2, 6, 6, dtype=torch.uint8), TrainingSection(flip=False, shift=2)
+    )
+    assert set(moved.flatten(1).sum(1).tolist()) <= {
+        2 * a * b for a in (4, 5, 6) for b in (4, 5, 6)
+    }
     assert moved.float().mean() < 0.9
 
 
 def test_a_single_column_stays_where_it_is() -> None:
-    moved = move_events(torch.ones(20, 1, 2, 6, 1, dtype=torch.uint8), TrainingSection(flip=True, shift=2))
+    moved = move_events(
+        torch.ones(20, 1, 2, 6, 1, dtype=torch.uint8), TrainingSection(flip=True, shift=2)
+    )
     assert moved.sum(dim=(1, 2, 3, 4)).min() >= 2 * 4

@@ -1,4 +1,6 @@
-"""Training on small images: it learns, begins where another ended, and resumes exactly what nobody damaged."""
+"""Training on small images: it learns, begins where another ended, and resumes exactly what nobody
+damaged.
+"""
 
 import hashlib
 import io
@@ -108,7 +110,9 @@ def test_the_ann_twin_is_trained_by_the_same_command(workplace, capsys):
     assert ann.classes == ("apple", "pear", "plum")
     colours = torch.zeros(3, 3, 16, 24) - 1
     colours[range(3), range(3)] = 1  # red, green and blue, as the images of the three classes are
-    assert predictions(ann.network, [encode(ann.network, colours.numpy(), 0, range(3))]).tolist() == [0, 1, 2]
+    assert predictions(
+        ann.network, [encode(ann.network, colours.numpy(), 0, range(3))]
+    ).tolist() == [0, 1, 2]
 
 
 def test_stopped_with_ctrl_c_it_says_so(workplace, capsys):
@@ -130,7 +134,9 @@ def test_stopped_with_ctrl_c_it_says_so(workplace, capsys):
         presser.join()
     assert stop.value.code == 130
     last = capsys.readouterr().err.strip().splitlines()[-1]
-    assert last.startswith("interrupted; finished work is kept, and run and train continue it with --resume")
+    assert last.startswith(
+        "interrupted; finished work is kept, and run and train continue it with --resume"
+    )
 
 
 def test_nothing_is_left_among_the_temporary_files(workplace, tmp_path):
@@ -150,14 +156,18 @@ def test_a_loss_that_is_not_finite_stops_with_one_line(workplace, refused):
 
 def test_augmentation_can_be_switched_off():
     images = torch.rand(3, 3, 6, 8)
-    still = augment(images, torch.full((3, 4), torch.nan), TrainingSection(flip=False, shift=0, crop=1.0))
+    still = augment(
+        images, torch.full((3, 4), torch.nan), TrainingSection(flip=False, shift=0, crop=1.0)
+    )
     torch.testing.assert_close(still, images, rtol=1e-4, atol=1e-5)
 
 
 def test_a_mirrored_image_is_mirrored():
     torch.manual_seed(0)
     images = torch.rand(32, 1, 4, 6)
-    found = augment(images, torch.full((32, 4), torch.nan), TrainingSection(flip=True, shift=0, crop=1.0))
+    found = augment(
+        images, torch.full((32, 4), torch.nan), TrainingSection(flip=True, shift=0, crop=1.0)
+    )
     mirrored = torch.isclose(found, images.flip(3), atol=1e-5).flatten(1).all(1)
     same = torch.isclose(found, images, atol=1e-5).flatten(1).all(1)
     assert (mirrored | same).all()
@@ -173,7 +183,9 @@ def test_a_zoom_that_keeps_the_object(keep):
     settings = TrainingSection(flip=True, shift=0, crop=0.1, keep_object=keep)
     found = augment(images, boxes, settings)
     lit = found[:, 0] > 0.5
-    shape = lit.any(1).sum(1) / lit.any(2).sum(1).clamp(min=1)  # columns per row; 1.8 while the object is whole
+    shape = lit.any(1).sum(1) / lit.any(2).sum(1).clamp(
+        min=1
+    )  # columns per row; 1.8 while the object is whole
     whole = ((shape / 1.8 - 1).abs() < 0.2).float().mean()
     if keep:
         assert whole == 1
@@ -227,7 +239,10 @@ def test_what_is_no_epoch_is_refused(tmp_path, content):
         path.write_bytes(content)
     elif content is not None:
         write_epoch(torch.ones(2), path) if content == "tensor" else saved([1], path)
-    with pytest.raises(InputError, match=r"^training\.start: .*best\.ckpt: (no such file|(damaged, or )?not an epoch)"):
+    with pytest.raises(
+        InputError,
+        match=r"^training\.start: .*best\.ckpt: (no such file|(damaged, or )?not an epoch)",
+    ):
         start_from(network(), path)
 
 
@@ -256,7 +271,9 @@ def tables(folder: Path) -> dict[str, Any]:
     }
 
 
-def test_the_checkpoint_comes_back_and_the_same_call_returns_it(tmp_path: Path, capsys: Any) -> None:
+def test_the_checkpoint_comes_back_and_the_same_call_returns_it(
+    tmp_path: Path, capsys: Any
+) -> None:
     settings, out = tables(tmp_path), tmp_path / "out"
     first = spikesam.train(settings, out)
     assert "epoch 1/1" in capsys.readouterr().err
@@ -266,7 +283,9 @@ def test_the_checkpoint_comes_back_and_the_same_call_returns_it(tmp_path: Path, 
     epochs = (out / "metrics.csv").read_text()
     assert spikesam.train(settings, out).network.sha256 == first.network.sha256
     assert (out / "metrics.csv").read_text() == epochs
-    with pytest.raises(InputError, match=r"last\.ckpt: the training has training.seed 0, now it is 1"):
+    with pytest.raises(
+        InputError, match=r"last\.ckpt: the training has training.seed 0, now it is 1"
+    ):
         spikesam.train(settings | {"training": settings["training"] | {"seed": 1}}, out)
     (out / "checkpoint.safetensors").unlink()
     with pytest.raises(InputError, match=f"{out}: holds a training already; add resume=True"):
@@ -287,7 +306,9 @@ def test_a_step_without_gradient_shrinks_gains_at_their_own_rate(optimizer, gain
     training = TrainingSection(optimizer=optimizer, schedule="step", **rates)
     data = DataSection(height=4, width=4)
     model = SpikingNetwork(network, (3, 4, 4), 2)
-    module = TrainingModule(model, training, training_inputs(Config(data=data, network=network, training=training)))
+    module = TrainingModule(
+        model, training, training_inputs(Config(data=data, network=network, training=training))
+    )
     (chosen,), _ = module.configure_optimizers()
     layer = model.layers[0]
     weight = layer.synapses.weight.detach().clone()
@@ -309,7 +330,9 @@ def optimizer_of(**settings):
     return optimizer, schedule
 
 
-@pytest.mark.parametrize(("optimizer", "expected"), [("sgd", [0.7, 0.7, 0.7]), ("adamw", [0.95, 0.85, 0.95])])
+@pytest.mark.parametrize(
+    ("optimizer", "expected"), [("sgd", [0.7, 0.7, 0.7]), ("adamw", [0.95, 0.85, 0.95])]
+)
 def test_one_cycle_moves_beta_1_of_adamw_but_not_the_momentum_of_sgd(optimizer, expected):
     chosen, schedule = optimizer_of(optimizer=optimizer, momentum=0.7)
     found = []
@@ -319,7 +342,9 @@ def test_one_cycle_moves_beta_1_of_adamw_but_not_the_momentum_of_sgd(optimizer, 
         chosen.step()
         if step < 19:
             schedule["scheduler"].step()
-    assert [found[0], found[3], found[19]] == pytest.approx(expected)  # the rate is highest after a fifth
+    assert [found[0], found[3], found[19]] == pytest.approx(
+        expected
+    )  # the rate is highest after a fifth
 
 
 @pytest.mark.parametrize(
@@ -327,7 +352,9 @@ def test_one_cycle_moves_beta_1_of_adamw_but_not_the_momentum_of_sgd(optimizer, 
     [(1, [1]), (2, [1, 0.01]), (4, [1, 1, 0.1, 0.01]), (6, [1, 1, 1, 0.1, 0.01, 0.001])],
 )
 def test_steps_of_few_epochs_begin_at_the_whole_rate(epochs, rates):
-    chosen, schedule = optimizer_of(optimizer="sgd", learning_rate=1.0, schedule="step", epochs=epochs)
+    chosen, schedule = optimizer_of(
+        optimizer="sgd", learning_rate=1.0, schedule="step", epochs=epochs
+    )
     found = []
     for _ in range(epochs):
         found.append(chosen.param_groups[0]["lr"])
@@ -341,7 +368,10 @@ SCENES = DataSection(height=16, width=16, train_scenes=40)
 
 def datasets(**data):
     config = Config(data=SCENES.model_copy(update=data), training=TrainingSection(batch_size=8))
-    return [loader.dataset for loader in loaders(config, training_inputs(config), Console(file=StringIO()))]
+    return [
+        loader.dataset
+        for loader in loaders(config, training_inputs(config), Console(file=StringIO()))
+    ]
 
 
 def test_scenes_are_drawn_once_for_trainings_in_a_row_and_others_anew():
@@ -363,13 +393,18 @@ def test_scenes_are_drawn_once_for_trainings_in_a_row_and_others_anew():
         (True, False, "AVX2", {}, torch.float32),  # it emulates bfloat16
     ],
 )
-def test_the_type_of_convolutions_is_what_is_fast_or_asked_for(monkeypatch, gpu, native, capability, known, expected):
+def test_the_type_of_convolutions_is_what_is_fast_or_asked_for(
+    monkeypatch, gpu, native, capability, known, expected
+):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known, raising=False)
     assert convolution_type("auto") == expected
-    assert (convolution_type("bfloat16"), convolution_type("float32")) == (torch.bfloat16, torch.float32)
+    assert (convolution_type("bfloat16"), convolution_type("float32")) == (
+        torch.bfloat16,
+        torch.float32,
+    )
 
 
 KILLED = """
@@ -388,10 +423,17 @@ train.main(sys.argv[1:])
 
 @pytest.fixture(scope="module")
 def place(workplace) -> Path:
-    """That folder with a training that nobody stopped, `unstopped`, and the same one killed, `killed`."""
+    """That folder with a training that nobody stopped, `unstopped`, and the same one killed,
+    `killed`.
+    """
     train.main(words(workplace, "unstopped"))
-    subprocess.run([sys.executable, "-c", KILLED, *words(workplace, "killed")], cwd=ROOT, capture_output=True)
-    epochs = {name: read_epoch(workplace / "killed" / "epochs" / f"{name}.ckpt")["epoch"] for name in ("best", "last")}
+    subprocess.run(
+        [sys.executable, "-c", KILLED, *words(workplace, "killed")], cwd=ROOT, capture_output=True
+    )
+    epochs = {
+        name: read_epoch(workplace / "killed" / "epochs" / f"{name}.ckpt")["epoch"]
+        for name in ("best", "last")
+    }
     assert epochs == {"best": 0, "last": 1}
     return workplace
 
@@ -409,7 +451,9 @@ def words(place: Path, out: str | Path, *more: str) -> list[str]:
 def resumed(place: Path, out: Path) -> None:
     """Resume the training, which must end as if it had never stopped."""
     train.main(words(place, out, "--resume"))
-    found, whole = (load_checkpoint(folder / "checkpoint.safetensors") for folder in (out, place / "unstopped"))
+    found, whole = (
+        load_checkpoint(folder / "checkpoint.safetensors") for folder in (out, place / "unstopped")
+    )
     assert found.network.sha256 == whole.network.sha256
     assert (out / "metrics.csv").read_text() == (place / "unstopped" / "metrics.csv").read_text()
 
@@ -437,7 +481,8 @@ def test_one_file_is_damaged(place, killed, capsys, name, damage):
     resumed(place, killed)
     error = capsys.readouterr().err
     told = (
-        f"{path}: damaged, or not an epoch of spikesam train: it does not end with its SHA-256; going on after epoch 1"
+        f"{path}: damaged, or not an epoch of spikesam train: it does not end with its SHA-256; "
+        "going on after epoch 1"
     )
     assert (told in error) == (name == "last")  # nobody reads the other one
     if name == "last":
@@ -455,7 +500,9 @@ def test_both_files_are_damaged(place, killed, refused, damage):
         path.write_bytes(DAMAGES[damage](path.read_bytes()))
     line = refused(train.main, *words(place, killed, "--resume"))
     assert "last.ckpt: damaged, or not an epoch" in line
-    assert line.endswith(f"no other epoch is whole, remove {killed / 'epochs'} and train from the start")
+    assert line.endswith(
+        f"no other epoch is whole, remove {killed / 'epochs'} and train from the start"
+    )
 
 
 def test_after_that_advice_training_starts_again(place, killed):
@@ -464,10 +511,15 @@ def test_after_that_advice_training_starts_again(place, killed):
     assert (killed / "metrics.csv").read_text() == (place / "unstopped" / "metrics.csv").read_text()
 
 
-def test_the_settings_are_those_of_the_epoch_whatever_lies_beside_it(place, killed, tmp_path, refused):
+def test_the_settings_are_those_of_the_epoch_whatever_lies_beside_it(
+    place, killed, tmp_path, refused
+):
     (killed / "config.toml").unlink()
     line = refused(train.main, *words(place, killed, "--resume", "--training.seed", "1"))
-    assert "last.ckpt: the training has training.seed 0, now it is 1; resume with the same settings" in line
+    assert (
+        "last.ckpt: the training has training.seed 0, now it is 1; resume with the same settings"
+        in line
+    )
     other = tmp_path / "other"
     train.main(words(place, other, "--training.seed", "1"))
     shutil.copy(other / "epochs" / "last.ckpt", killed / "epochs")
@@ -480,12 +532,17 @@ def test_images_that_changed_under_their_names(place, killed, tmp_path, refused)
     train.main([*words(place, killed, "--resume"), "--data.source", str(images)])  # they may move
     shutil.copy(images / "train" / "plum" / "0.png", images / "train" / "plum" / "1.png")
     line = refused(train.main, *words(place, killed, "--resume"), "--data.source", str(images))
-    assert "last.ckpt: the training had other images than there are now; resume with those, or remove" in line
+    assert (
+        "last.ckpt: the training had other images than there are now; resume with those, or remove"
+        in line
+    )
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"", None])
 def test_metrics_are_not_read_back(place, killed, content):
-    (killed / "metrics.csv").write_bytes(content) if content is not None else (killed / "metrics.csv").unlink()
+    (killed / "metrics.csv").write_bytes(content) if content is not None else (
+        killed / "metrics.csv"
+    ).unlink()
     resumed(place, killed)
 
 
@@ -543,10 +600,14 @@ FORGERIES: dict[str, Callable[[dict], object]] = {
     "no callbacks": without("callbacks"),
     "no metrics": without("metrics"),
     "no version": without("pytorch-lightning_version"),
-    "another network": lambda epoch: epoch.update(state_dict={name: torch.ones(3) for name in epoch["state_dict"]}),
+    "another network": lambda epoch: epoch.update(
+        state_dict={name: torch.ones(3) for name in epoch["state_dict"]}
+    ),
     "another best network": lambda epoch: epoch.update(best={}),
     "settings are a list": lambda epoch: epoch.update(settings=[1]),
-    "an optimizer of texts": lambda epoch: epoch.update(optimizer_states=[{"state": "x", "param_groups": 3}]),
+    "an optimizer of texts": lambda epoch: epoch.update(
+        optimizer_states=[{"state": "x", "param_groups": 3}]
+    ),
     "a schedule beyond its end": lambda epoch: epoch["lr_schedulers"][0].update(last_epoch=99),
     "an epoch long ago": lambda epoch: epoch.update(epoch=-(1 << 40)),
 }
@@ -565,7 +626,9 @@ def test_every_flipped_bit_is_noticed(killed):
     path = killed / "epochs" / "last.ckpt"
     content = path.read_bytes()
     for place in range(0, len(content), len(content) // 200):
-        path.write_bytes(content[:place] + bytes([content[place] ^ (1 << place % 8)]) + content[place + 1 :])
+        path.write_bytes(
+            content[:place] + bytes([content[place] ^ (1 << place % 8)]) + content[place + 1 :]
+        )
         with pytest.raises(InputError, match="damaged"):
             read_epoch(path)
 

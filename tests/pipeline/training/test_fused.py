@@ -1,4 +1,6 @@
-"""Training, fused and not, against snnTorch's modules stepped by hand: answers, gradients, statistics."""
+"""Training, fused and not, against snnTorch's modules stepped by hand: answers, gradients,
+statistics.
+"""
 
 import os
 import subprocess
@@ -59,19 +61,27 @@ def trained_once(fused: bool, loop: bool = False, network: NetworkSection = NETW
 def test_same_gradients_and_statistics_as_snntorch(fused):
     plain, found = trained_once(False, loop=True), trained_once(fused)
     gradients = 0
-    for (name, expected), (_, parameter) in zip(plain.named_parameters(), found.named_parameters(), strict=True):
-        assert (expected.grad is None) == (parameter.grad is None), name  # both leave the same BNTT steps unused
+    for (name, expected), (_, parameter) in zip(
+        plain.named_parameters(), found.named_parameters(), strict=True
+    ):
+        assert (expected.grad is None) == (parameter.grad is None), (
+            name
+        )  # both leave the same BNTT steps unused
         if expected.grad is not None:
             torch.testing.assert_close(parameter.grad, expected.grad, rtol=1e-4, atol=1e-6)
             gradients += int(expected.grad.abs().max() > 1e-4)
     assert gradients > 10
-    for (name, expected), (_, buffer) in zip(plain.named_buffers(), found.named_buffers(), strict=True):
+    for (name, expected), (_, buffer) in zip(
+        plain.named_buffers(), found.named_buffers(), strict=True
+    ):
         torch.testing.assert_close(buffer, expected, rtol=1e-4, atol=1e-6, msg=name)
 
 
 def test_a_block_of_a_transformer_learns_alike_fused_or_not():
     plain, fused = (trained_once(fused, network=BLOCK) for fused in (False, True))
-    for (name, expected), (_, found) in zip(plain.named_parameters(), fused.named_parameters(), strict=True):
+    for (name, expected), (_, found) in zip(
+        plain.named_parameters(), fused.named_parameters(), strict=True
+    ):
         if expected.grad is not None:
             torch.testing.assert_close(found.grad, expected.grad, rtol=1e-3, atol=1e-6, msg=name)
     for part in ("q", "k", "v"):
@@ -80,8 +90,9 @@ def test_a_block_of_a_transformer_learns_alike_fused_or_not():
 
 
 def test_by_hand():
-    # One channel, two rows, two steps. First: a = 1, 3 -> normalised -1, 1; times scale 1.5: v = -1.5, 1.5: one fires.
-    # Then: a = 4, 2 -> i = 1.5, -1.5; v = 0.5·(-1.5) + 1.5 = 0.75 and 0.5·1.5 - 1.5 - 1 = -1.75: nobody fires.
+    # One channel, two rows, two steps. First: a = 1, 3 -> normalised -1, 1; times scale 1.5: v =
+    # -1.5, 1.5: one fires. Then: a = 4, 2 -> i = 1.5, -1.5; v = 0.5·(-1.5) + 1.5 = 0.75 and 0.5·1.5
+    # - 1.5 - 1 = -1.75: nobody fires.
     current = torch.tensor([[[1.0], [3.0]], [[4.0], [2.0]]])
     spikes, membrane, mean, variance = bntt_lif(current, torch.full((2, 1), 1.5), 0.0, 0.5, 1.0)
     assert spikes.flatten().tolist() == [0, 1, 0, 0]
@@ -169,7 +180,10 @@ print(len(found), hashlib.sha256(b"".join(found)).hexdigest())
 """
     said = set()
     for threads in ("1", "2"):
-        ask = {"args": [sys.executable, "-c", code], "env": os.environ | {"NUMBA_NUM_THREADS": threads}}
+        ask = {
+            "args": [sys.executable, "-c", code],
+            "env": os.environ | {"NUMBA_NUM_THREADS": threads},
+        }
         said.add(subprocess.run(**ask, capture_output=True, text=True, check=True).stdout)
     assert len(said) == 1
     assert int(said.pop().split()[0]) > 10

@@ -1,4 +1,6 @@
-"""Convolutions that add rows of those that fired, against PyTorch's: in whole numbers, where no sum is rounded."""
+"""Convolutions that add rows of those that fired, against PyTorch's: in whole numbers, where no sum
+is rounded.
+"""
 
 import numba
 import pytest
@@ -14,7 +16,10 @@ from spikesam.pipeline.training.trainable import SpikingNetwork
 
 
 def outcome(convolve, spikes, weight, padding, upstream):
-    leaves = [tensor.clone(memory_format=torch.preserve_format).requires_grad_() for tensor in (spikes, weight)]
+    leaves = [
+        tensor.clone(memory_format=torch.preserve_format).requires_grad_()
+        for tensor in (spikes, weight)
+    ]
     found = convolve(*leaves, padding=padding)
     found.backward(upstream)
     return found.detach(), *(leaf.grad for leaf in leaves)
@@ -36,7 +41,8 @@ def test_sums_and_gradients_are_pytorchs(seed, maps, inputs, outputs, sides, sid
     upstream = torch.randint(-9, 10, (maps, outputs, *sides), generator=generator).float()
     spikes = spikes.contiguous(memory_format=torch.channels_last)
     plain, added = (
-        outcome(convolve, spikes, weight, side // 2, upstream) for convolve in (functional.conv2d, convolve_spikes)
+        outcome(convolve, spikes, weight, side // 2, upstream)
+        for convolve in (functional.conv2d, convolve_spikes)
     )
     for expected, found in zip(plain, added, strict=True):
         assert torch.equal(found, expected)
@@ -58,9 +64,10 @@ def test_any_number_of_threads_gives_the_same_sums():
 
 
 def test_by_hand():
-    # One channel, 1 × 3 pixels, of which the first and the last fire; the kernel 1, 10, 100 along them. Padded, an
-    # output sees its neighbours: 10, 1 + 100, 10. With upstream 2, 3, 5, a tap gets those of outputs that see a spike
-    # through it: the left one 3 (of the first), the middle one 2 + 5, the right one 3 (of the last).
+    # One channel, 1 × 3 pixels, of which the first and the last fire; the kernel 1, 10, 100 along
+    # them. Padded, an output sees its neighbours: 10, 1 + 100, 10. With upstream 2, 3, 5, a tap
+    # gets those of outputs that see a spike through it: the left one 3 (of the first), the middle
+    # one 2 + 5, the right one 3 (of the last).
     spikes = torch.tensor([1.0, 0, 1]).reshape(1, 1, 1, 3)
     weight = torch.zeros(32, 1, 3, 3)
     weight[7, 0, 1] = torch.tensor([1.0, 10, 100])
@@ -75,7 +82,12 @@ def test_by_hand():
 
 @pytest.mark.parametrize(
     ("firing", "weight", "expected"),
-    [(0.1, (32, 4, 3, 3), True), (0.9, (32, 4, 3, 3), False), (0.1, (33, 4, 3, 3), False), (0, (32, 4, 3, 3), True)],
+    [
+        (0.1, (32, 4, 3, 3), True),
+        (0.9, (32, 4, 3, 3), False),
+        (0.1, (33, 4, 3, 3), False),
+        (0, (32, 4, 3, 3), True),
+    ],
 )
 def test_rows_are_added_where_few_fire_and_outputs_fill_vectors(firing, weight, expected):
     spikes = (torch.rand(40, 4, 8, 8, generator=torch.Generator().manual_seed(0)) < firing).float()
@@ -90,8 +102,13 @@ def test_events_that_lie_farther_than_their_numbers_reach_are_not_added():
 def test_layers_that_read_other_than_one_layers_spikes_multiply():
     network = NetworkSection(layers=(32, 32, "P", 32, "A2", "P4", "D9"), timesteps=16)
     model = SpikingNetwork(network, (3, 8, 8), 4, fused=True)
-    found = [plan.name for plan, layer in zip(model.plans, model.layers, strict=True) if layer.reads_spikes]
-    # Not the input, which is signed, nor averages, nor sums, nor spikes of attention, which may be of another type.
+    found = [
+        plan.name
+        for plan, layer in zip(model.plans, model.layers, strict=True)
+        if layer.reads_spikes
+    ]
+    # Not the input, which is signed, nor averages, nor sums, nor spikes of attention, which may be
+    # of another type.
     assert found == ["conv2", "block1_q", "block1_k", "block1_v", "block1_output"]
 
 
@@ -108,4 +125,6 @@ def test_a_network_learns_alike_either_way(monkeypatch):
     for multiplied, added in zip(*gradients, strict=True):
         torch.testing.assert_close(added, multiplied, rtol=1e-3, atol=1e-6)
         assert added.abs().max() > 1e-5
-    assert not all(torch.equal(*pair) for pair in zip(*gradients, strict=True))  # rounded in another order
+    assert not all(
+        torch.equal(*pair) for pair in zip(*gradients, strict=True)
+    )  # rounded in another order

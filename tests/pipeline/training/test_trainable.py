@@ -1,4 +1,6 @@
-"""Networks that are trained, spiking or an ANN: what is trained, exported, stored and differentiated is one network."""
+"""Networks that are trained, spiking or an ANN: what is trained, exported, stored and
+differentiated is one network.
+"""
 
 import numpy as np
 import pytest
@@ -11,8 +13,19 @@ from spikesam.backends.torch.backend import TorchBackend
 from spikesam.pipeline.config import CONFIGS, NetworkSection, load_config
 from spikesam.pipeline.images.encoding import encode, mean_spikes
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork, predictions
-from spikesam.pipeline.networks.layer_list import LayerPlan, description, outline, plan_depths, plan_layers
-from spikesam.pipeline.training.trainable import ReluNetwork, SpikingNetwork, export_network, poisson
+from spikesam.pipeline.networks.layer_list import (
+    LayerPlan,
+    description,
+    outline,
+    plan_depths,
+    plan_layers,
+)
+from spikesam.pipeline.training.trainable import (
+    ReluNetwork,
+    SpikingNetwork,
+    export_network,
+    poisson,
+)
 from spikesam.recordings.errors import InputError
 from tests.pipeline.small_networks import SMALL, small_ann_model, small_model
 
@@ -35,7 +48,9 @@ def test_blocks_of_a_transformer_as_a_list():
     assert plans["block2_q"].reads == ("conv1", "block1_projection", "block1_output")
     assert plans["fc1"].reads == (*plans["block2_q"].reads, "block2_projection", "block2_output")
     found = plan_depths(list(plans.values()))
-    assert [found[name] for name in ("conv1", "block1_v", "block1_hidden", "block2_output", "fc1")] == [1, 2, 5, 11, 12]
+    assert [
+        found[name] for name in ("conv1", "block1_v", "block1_hidden", "block2_output", "fc1")
+    ] == [1, 2, 5, 11, 12]
 
 
 @pytest.mark.parametrize("layers", [VGG11, ("P", 8, "P3", "P4", "R5", "D6")])
@@ -53,7 +68,10 @@ def test_an_outline_becomes_a_list_again(layers):
         ((16, "D8", 16), r"entry 3: convolution 16 after a dense layer"),
         ((16, "P"), r"the last entry must be dense neurons"),
         ((), r"the last entry must be dense neurons"),
-        ((8, "A3", "D8"), r"entry 2: A3 is a block with 3 heads, expected a convolution in front of it, .* they divid"),
+        (
+            (8, "A3", "D8"),
+            r"entry 2: A3 is a block with 3 heads, expected a convolution in front of it, .* they divid",
+        ),
         (("A4", "D8"), r"entry 1: A4 is a block"),
         ((8, "P", "A4", "D8"), r"entry 3: A4 is a block"),
         ((8, "D8", "A4", "D8"), r"entry 3: A4 is a block"),
@@ -66,12 +84,16 @@ def test_a_list_that_makes_no_sense(layers, message):
 
 
 def test_pooling_that_does_not_divide():
-    with pytest.raises(InputError, match="pooling 4 in front of fc1 does not divide its 5×12 input"):
+    with pytest.raises(
+        InputError, match="pooling 4 in front of fc1 does not divide its 5×12 input"
+    ):
         small_model(height=10)
 
 
 def test_too_few_steps_for_the_depth():
-    with pytest.raises(InputError, match=r"timesteps is 3, but 3 layers delay the image.* at least 4"):
+    with pytest.raises(
+        InputError, match=r"timesteps is 3, but 3 layers delay the image.* at least 4"
+    ):
         small_model(network=NetworkSection(layers=(4, 6, "P8", "D8"), timesteps=3))
 
 
@@ -82,7 +104,9 @@ def test_training_spikes_follow_the_law_of_the_encoding():
 
 
 @pytest.mark.parametrize("normalise", [True, False])
-@pytest.mark.parametrize(("layers", "timesteps"), [(SMALL.layers, 8), (BLOCKS, 26), ((8, "P4", "R12", "R8"), 10)])
+@pytest.mark.parametrize(
+    ("layers", "timesteps"), [(SMALL.layers, 8), (BLOCKS, 26), ((8, "P4", "R12", "R8"), 10)]
+)
 def test_the_exported_network_is_the_same_network(normalise, layers, timesteps):
     update = {"normalise": normalise, "threshold": 0.7, "layers": layers, "timesteps": timesteps}
     model = small_model(network=SMALL.model_copy(update=update))
@@ -123,7 +147,8 @@ def by_hand() -> ReluNetwork:
 
 
 def test_a_forward_pass_by_hand():
-    # 2×2 pixels, pooled to one: clipped to ±2 and halved they are 1, -1, 0.5, 0.5, so 0.25 on average.
+    # 2×2 pixels, pooled to one: clipped to ±2 and halved they are 1, -1, 0.5, 0.5, so 0.25 on
+    # average.
     images = torch.tensor([[[[9.0, -2.0], [1.0, 1.0]]]])
     assert by_hand()(images).tolist() == [[3.0]]  # ReLU silences the second
     network = export_network(by_hand())
@@ -150,14 +175,22 @@ def test_the_exported_network_is_the_trained_one_whatever_its_memory_layout(layo
     with torch.no_grad():
         torch.testing.assert_close(DifferentiableNetwork(network)(inputs)[0], model(images))
         assert (
-            predictions(network, [inputs[:3].numpy(), inputs[3:].numpy()]).tolist() == model(images).argmax(1).tolist()
+            predictions(network, [inputs[:3].numpy(), inputs[3:].numpy()]).tolist()
+            == model(images).argmax(1).tolist()
         )
     assert (network.kind, network.encoder, network.timesteps) == ("ann", "image", 1)
-    assert {layer.name: layer.kind for layer in network.layers} == {"conv1": "conv", "conv2": "conv", "fc1": "dense"}
+    assert {layer.name: layer.kind for layer in network.layers} == {
+        "conv1": "conv",
+        "conv2": "conv",
+        "fc1": "dense",
+    }
 
 
 def test_it_has_no_attention():
-    with pytest.raises(InputError, match=r"network.layers: an ANN has neither attention, .* network.neuron = \"lif\""):
+    with pytest.raises(
+        InputError,
+        match=r"network.layers: an ANN has neither attention, .* network.neuron = \"lif\"",
+    ):
         ReluNetwork([8, "A2", "D4"], (3, 8, 8), 2)
 
 
@@ -165,10 +198,14 @@ def test_it_has_no_attention():
 def test_no_backend_runs_it(backend):
     network = export_network(small_ann_model())
     images = [mean_spikes(np.zeros((1, 3, 16, 24), np.float32))]
-    with pytest.raises(NetworkError, match=rf"{backend}: got an ANN, which does not spike, .* spikesam.convert\(\)"):
+    with pytest.raises(
+        NetworkError, match=rf"{backend}: got an ANN, which does not spike, .* spikesam.convert\(\)"
+    ):
         list(make_backend(backend).run(network, images, 1))
 
 
 def test_it_is_not_quantised():
-    with pytest.raises(NetworkError, match="quantise: got an ANN, which does not spike, expected a spiking network"):
+    with pytest.raises(
+        NetworkError, match="quantise: got an ANN, which does not spike, expected a spiking network"
+    ):
         quantise(export_network(small_ann_model()))

@@ -27,9 +27,15 @@ def fashion(root):
     raw = root / "FashionMNIST" / "raw"
     raw.mkdir(parents=True)
     for part, labels in (("train", [9, 0, 1]), ("t10k", [1, 9])):
-        images = np.arange(len(labels), dtype=np.uint8)[:, None, None] * 50 + np.zeros((28, 28), np.uint8)
-        (raw / f"{part}-images-idx3-ubyte").write_bytes(struct.pack(">4i", 2051, *images.shape) + images.tobytes())
-        (raw / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">2i", 2049, len(labels)) + bytes(labels))
+        images = np.arange(len(labels), dtype=np.uint8)[:, None, None] * 50 + np.zeros(
+            (28, 28), np.uint8
+        )
+        (raw / f"{part}-images-idx3-ubyte").write_bytes(
+            struct.pack(">4i", 2051, *images.shape) + images.tobytes()
+        )
+        (raw / f"{part}-labels-idx1-ubyte").write_bytes(
+            struct.pack(">2i", 2049, len(labels)) + bytes(labels)
+        )
     return root
 
 
@@ -49,7 +55,9 @@ def cifar(root, monkeypatch):
     pixels = np.zeros((2, 3, 32, 32), np.uint8)
     pixels[0, 2] = 255
     batch = write("test_batch", {"data": pixels.reshape(2, -1), "labels": [2, 0]})
-    monkeypatch.setattr(CIFAR10, "meta", {"filename": "batches.meta", "key": "label_names", "md5": meta})
+    monkeypatch.setattr(
+        CIFAR10, "meta", {"filename": "batches.meta", "key": "label_names", "md5": meta}
+    )
     monkeypatch.setattr(CIFAR10, "train_list", [["test_batch", batch]])
     monkeypatch.setattr(CIFAR10, "test_list", [["test_batch", batch]])
     return root
@@ -57,7 +65,9 @@ def cifar(root, monkeypatch):
 
 @pytest.fixture
 def layout(tmp_path):
-    """Three classes in an order of their own; training images 0, 1 and 10 of each, validation images 3, 20 and 100."""
+    """Three classes in an order of their own; training images 0, 1 and 10 of each, validation
+    images 3, 20 and 100.
+    """
     root = tmp_path / "tiny-imagenet-200"
     shade = iter(range(1, 100))
 

@@ -23,7 +23,9 @@ def unseen():
 
 
 def pixels(items):
-    return np.stack([np.asarray(item.image) for item in items]).reshape(len(items), -1) / np.float32(255)
+    return np.stack([np.asarray(item.image) for item in items]).reshape(
+        len(items), -1
+    ) / np.float32(255)
 
 
 def test_splits_share_nohandwriting():
@@ -88,7 +90,9 @@ def test_neither_colour_nor_place_gives_the_class_away(training, unseen):
 
     def colour_and_place(items):
         channels = pixels(items).reshape(len(items), -1, 3)
-        centres = [((x0 + x1) / 2, (y0 + y1) / 2) for x0, y0, x1, y1 in (item.box for item in items)]
+        centres = [
+            ((x0 + x1) / 2, (y0 + y1) / 2) for x0, y0, x1, y1 in (item.box for item in items)
+        ]
         return np.c_[channels.mean(1), channels.std(1), centres]
 
     labels, expected = [[item.label for item in items] for items in (training, unseen)]
@@ -126,9 +130,13 @@ def test_digits_of_random_contrast_are_as_often_darker_as_lighter(contrasting):
 def test_input_spikes_do_not_point_at_digits_of_random_contrast(contrasting, unseen):
     def energy(items, mean):
         """Expected input spikes on the digit, relative to the digit's share of the scene."""
-        spikes = np.abs(np.stack([np.asarray(item.image) for item in items]) / np.float32(255) - mean).sum(axis=3)
+        spikes = np.abs(
+            np.stack([np.asarray(item.image) for item in items]) / np.float32(255) - mean
+        ).sum(axis=3)
         masks = np.stack([item.mask for item in items])
-        return np.mean((spikes * masks).sum(axis=(1, 2)) / spikes.sum(axis=(1, 2)) / masks.mean(axis=(1, 2)))
+        return np.mean(
+            (spikes * masks).sum(axis=(1, 2)) / spikes.sum(axis=(1, 2)) / masks.mean(axis=(1, 2))
+        )
 
     assert 0.7 < energy(contrasting, 0.5) < 1.4
     assert energy(unseen, 0.3) > 2

@@ -32,7 +32,9 @@ def test_train_and_val_folders(tmp_path):
     assert open_dataset(str(tmp_path), "train").labels == (0, 1)
     assert [item.name for item in open_dataset(str(tmp_path), "val", ["a", "b"])] == ["b/3.png"]
     (tmp_path / "val" / "b" / "3.png").unlink()
-    with pytest.raises(InputError, match=r"has no val part; expected class folders of images or events in .*/val"):
+    with pytest.raises(
+        InputError, match=r"has no val part; expected class folders of images or events in .*/val"
+    ):
         open_dataset(str(tmp_path), "val")
 
 
@@ -41,17 +43,27 @@ def test_image_files_in_the_given_order(tmp_path):
     for file in files:
         save(file)
     data = open_dataset([str(file) for file in files], "val", ["cat", "dog"])
-    assert [(item.name, item.label, item.index) for item in data] == [("z.png", None, 0), ("a.jpg", None, 1)]
+    assert [(item.name, item.label, item.index) for item in data] == [
+        ("z.png", None, 0),
+        ("a.jpg", None, 1),
+    ]
     assert data.labels == (None, None)
     assert (data.classes, data.skipped) == (("cat", "dog"), 0)
     assert [item.name for item in open_dataset(str(files[0]), "val")] == ["z.png"]
-    assert [item.name for item in open_dataset(str(tmp_path), "val")] == ["a.jpg", "z.png"]  # a folder of images
+    assert [item.name for item in open_dataset(str(tmp_path), "val")] == [
+        "a.jpg",
+        "z.png",
+    ]  # a folder of images
 
 
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("clutered-digits", "clutered-digits: no such data set or file; expected a name .*did you mean 'cluttered-dig"),
+        (
+            "clutered-digits",
+            "clutered-digits: no such data set or file; expected a name .*did you mean "
+            "'cluttered-dig",
+        ),
         ("photos/cat.jpg", "photos/cat.jpg: no such data set or file; expected a name"),
         ([], "data: got nothing, expected a name"),
         (["a.jpg", "b.jpg"], "a.jpg: no such file"),
@@ -73,7 +85,11 @@ def test_nothing_usable(source, message, tmp_path, monkeypatch):
         ("cat.png", {"split": "test"}, "got split 'test', expected 'train' or 'val'"),
         ("cat.png", {"split": "selection"}, "got split 'selection', expected 'train' or 'val'"),
         ("cluttered-digits", {"size": 0}, "cluttered-digits/val: got size 0, expected at least 1"),
-        ("cat.png", {"size": 10}, "size belongs to chirps, cluttered-digits, contrast-digits, saccade-digits"),
+        (
+            "cat.png",
+            {"size": 10},
+            "size belongs to chirps, cluttered-digits, contrast-digits, saccade-digits",
+        ),
     ],
 )
 def test_arguments_that_do_not_belong(source, arguments, message):

@@ -35,7 +35,11 @@ def words(path: Path, **changes: Any) -> Path:
 
 def test_spikes_become_events_of_a_column_in_order_of_time(tmp_path: Path) -> None:
     dataset = open_dataset(str(words(tmp_path / "shd_test.h5")), "val")
-    assert (dataset.labels, dataset.class_names, dataset.names[0]) == ((1, 0), ("zero", "eins"), "eins (recording 0)")
+    assert (dataset.labels, dataset.class_names, dataset.names[0]) == (
+        (1, 0),
+        ("zero", "eins"),
+        "eins (recording 0)",
+    )
     assert dataset.name.startswith("shd_test#")
     events = dataset[0].image
     assert isinstance(events, Events)
@@ -49,7 +53,9 @@ def test_spikes_become_events_of_a_column_in_order_of_time(tmp_path: Path) -> No
 
 
 def test_classes_without_names_have_numbers(tmp_path: Path) -> None:
-    assert open_dataset(str(words(tmp_path / "a.h5", **{"extra/keys": None})), "val").class_names == (
+    assert open_dataset(
+        str(words(tmp_path / "a.h5", **{"extra/keys": None})), "val"
+    ).class_names == (
         "word-0",
         "word-1",
     )
@@ -61,7 +67,10 @@ def test_classes_without_names_have_numbers(tmp_path: Path) -> None:
         ({"labels": None}, "/labels: missing, expected recordings of SHD or SSC"),
         ({"spikes/units": None}, "/spikes/units: missing"),
         ({"spikes/times": None, "spikes/units": None}, "/spikes: missing"),
-        ({"spikes/times": np.zeros(2)}, "/spikes/times: dtype float64, expected a list of numbers for each"),
+        (
+            {"spikes/times": np.zeros(2)},
+            "/spikes/times: dtype float64, expected a list of numbers for each",
+        ),
         ({"labels": np.array([1, 0, 0])}, "/labels: 3 of int64, expected 2 whole numbers"),
         ({"labels": np.array([1, -1])}, "/labels: -1 to 1, expected 0 to"),
         ({"labels": np.array([1, 1 << 40])}, "/labels: 1 to 1099511627776, expected"),
@@ -70,12 +79,20 @@ def test_classes_without_names_have_numbers(tmp_path: Path) -> None:
         ({"spikes/times": [[0.5, -1, 1.0], [0.125]]}, "a time before 0, or not finite"),
         ({"spikes/times": [[0.5, np.nan, 1.0], [0.125]]}, "a time before 0, or not finite"),
         ({"spikes/times": [[0.5, 1e30, 1.0], [0.125]]}, "a time before 0, or not finite"),
-        ({"spikes/times": [[0.5, 1e9, 1.0], [0.125]]}, "the last is at 1,000,000,000,000,000 µs, expected less than"),
-        ({"spikes/times": h5py.ExternalLink("/etc/passwd", "/")}, "an external link, expected a hard link"),
+        (
+            {"spikes/times": [[0.5, 1e9, 1.0], [0.125]]},
+            "the last is at 1,000,000,000,000,000 µs, expected less than",
+        ),
+        (
+            {"spikes/times": h5py.ExternalLink("/etc/passwd", "/")},
+            "an external link, expected a hard link",
+        ),
         ({"extra/keys": np.arange(2)}, "/extra/keys: 2 of int64, expected names of classes"),
     ],
 )
-def test_what_is_no_such_file_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+def test_what_is_no_such_file_is_refused(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
     with pytest.raises(InputError, match=message) as refused:
         open_dataset(str(words(tmp_path / "words.h5", **changes)), "val")
     assert "\n" not in str(refused.value)

@@ -6,7 +6,14 @@ import pytest
 from spikesam.pipeline.images.datasets import open_dataset
 from spikesam.pipeline.images.datasets.base import Item
 from spikesam.pipeline.images.datasets.handwriting import handwriting
-from spikesam.pipeline.images.datasets.saccade_digits import CORNERS, DURATION_US, SIDE, SaccadeDigits, film, saccades
+from spikesam.pipeline.images.datasets.saccade_digits import (
+    CORNERS,
+    DURATION_US,
+    SIDE,
+    SaccadeDigits,
+    film,
+    saccades,
+)
 from spikesam.pipeline.images.events.binning import EventBinning
 from spikesam.pipeline.images.events.events import Events
 
@@ -40,7 +47,9 @@ def test_events_follow_the_digit() -> None:
     bits = BINNING.binned(item.image).bits & item.mask
     way, times = saccades()
     middles = np.array([np.argwhere(planes)[:, 1:].mean(axis=0)[::-1] for planes in bits])
-    wanted = np.array([way[(times >= 10_000 * k) & (times < 10_000 * (k + 1))].mean(axis=0) for k in range(30)])
+    wanted = np.array(
+        [way[(times >= 10_000 * k) & (times < 10_000 * (k + 1))].mean(axis=0) for k in range(30)]
+    )
     found = middles - middles.mean(axis=0)
     assert np.abs(found - (wanted - wanted.mean(axis=0))).max() < 2
     assert np.ptp(found[:, 0]) > 7

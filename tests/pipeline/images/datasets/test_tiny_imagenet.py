@@ -17,7 +17,14 @@ from tests.pipeline.images.datasets.conftest import CAT, DOG, FISH, zipped
 
 def summary(dataset):
     return [
-        (item.name, item.label, item.index, item.box, np.asarray(item.image)[0, 0, 0].item(), item.image.mode)
+        (
+            item.name,
+            item.label,
+            item.index,
+            item.box,
+            np.asarray(item.image)[0, 0, 0].item(),
+            item.image.mode,
+        )
         for item in dataset
     ]
 
@@ -54,14 +61,18 @@ def test_zip_and_folder_are_the_same(layout, split, tmp_path):
     assert summary(open_dataset(str(bare), split)) == expected
 
 
-@pytest.mark.parametrize("classes", [("Goldfish", "egyptian_cat"), ("goldfish, Carassius auratus", CAT), (FISH, CAT)])
+@pytest.mark.parametrize(
+    "classes", [("Goldfish", "egyptian_cat"), ("goldfish, Carassius auratus", CAT), (FISH, CAT)]
+)
 def test_classes_are_asked_for_by_identifier_or_name(layout, classes):
     data = open_dataset(str(layout), "val", classes)
     assert (data.classes, data.labels) == ((FISH, CAT), (0, 1))
 
 
 def test_names_that_are_misspelt_or_of_several_classes_are_refused(layout):
-    with pytest.raises(InputError, match=r"\(goldfsh\); it has goldfish, .*; did you mean 'goldfish'\?"):
+    with pytest.raises(
+        InputError, match=r"\(goldfsh\); it has goldfish, .*; did you mean 'goldfish'\?"
+    ):
         open_dataset(str(layout), "val", ["goldfsh"])
     (layout / "words.txt").write_text(f"{CAT}\tcrane\n{FISH}\tcrane\n")
     with pytest.raises(InputError, match="none of its 3 items is of a class asked for"):
@@ -157,11 +168,15 @@ def _red_values(dataset, positions, queue):
     queue.put([np.asarray(dataset[i].image)[0, 0, 0].item() for i in positions])
 
 
-@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")  # which is what this is about
+@pytest.mark.filterwarnings(
+    "ignore:.*use of fork:DeprecationWarning"
+)  # which is what this is about
 def test_a_zip_is_read_by_several_processes_at_once(layout, tmp_path):
     data = open_dataset(str(zipped(layout, tmp_path / "data.zip")), "train")
     positions = list(range(9)) * 20
-    expected = [np.asarray(data[i].image)[0, 0, 0].item() for i in positions]  # the parent's handle is open by now
+    expected = [
+        np.asarray(data[i].image)[0, 0, 0].item() for i in positions
+    ]  # the parent's handle is open by now
     context = multiprocessing.get_context("fork")
     queue = context.Queue()
     workers = [context.Process(target=_red_values, args=(data, positions, queue)) for _ in range(2)]

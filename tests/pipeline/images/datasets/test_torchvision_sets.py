@@ -1,4 +1,6 @@
-"""CIFAR-10 and Fashion-MNIST: tiny copies in torchvision's own file formats, and nothing fetched unasked."""
+"""CIFAR-10 and Fashion-MNIST: tiny copies in torchvision's own file formats, and nothing fetched
+unasked.
+"""
 
 import hashlib
 import shutil
@@ -34,7 +36,9 @@ def test_cifar10(cifar):
 def test_nothing_is_fetched_unasked(source, tmp_path, monkeypatch):
     monkeypatch.setattr(torchvision_sets, "ROOT", tmp_path / "nothing")
     monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: pytest.fail("tried to download"))
-    with pytest.raises(InputError, match=rf"{source}: not found in .*; fetch it once with download=True"):
+    with pytest.raises(
+        InputError, match=rf"{source}: not found in .*; fetch it once with download=True"
+    ):
         open_dataset(source, "val")
     assert not (tmp_path / "nothing").exists()
 
@@ -48,14 +52,20 @@ def server(cifar, tmp_path, monkeypatch):
     archive.parent.mkdir()
     with tarfile.open(archive, "w:gz") as file:
         file.add(cifar / CIFAR10.base_folder, CIFAR10.base_folder)
-    monkeypatch.setattr("torchvision.datasets.utils.download_url", lambda url, folder, *_: shutil.copy(archive, folder))
+    monkeypatch.setattr(
+        "torchvision.datasets.utils.download_url",
+        lambda url, folder, *_: shutil.copy(archive, folder),
+    )
     monkeypatch.setattr(CIFAR10, "tgz_md5", hashlib.md5(archive.read_bytes()).hexdigest())
     return hashlib.sha256(archive.read_bytes()).hexdigest()
 
 
 def test_what_is_downloaded_has_its_digest_or_is_not_unpacked(server, tmp_path, monkeypatch):
     monkeypatch.setattr(torchvision_sets, "ROOT", tmp_path / "new")
-    with pytest.raises(InputError, match=rf"^cifar10: https:.*: got SHA-256 {server}, expected 6d958be0.* is removed$"):
+    with pytest.raises(
+        InputError,
+        match=rf"^cifar10: https:.*: got SHA-256 {server}, expected 6d958be0.* is removed$",
+    ):
         open_dataset("cifar10", "val", download=True)
     assert list((tmp_path / "new").iterdir()) == []
     monkeypatch.setitem(torchvision_sets.DIGESTS, "cifar-10-python.tar.gz", server)
@@ -69,11 +79,15 @@ def test_a_failed_download_and_a_folder_that_others_write(cifar, monkeypatch):
     monkeypatch.setattr(torchvision_sets, "ROOT", cifar / "new")
     refuse = Mock(side_effect=OSError("no route to host"))
     monkeypatch.setattr("torchvision.datasets.utils.download_url", refuse)
-    with pytest.raises(InputError, match=r"the download to .* failed \(no route to host\); check the network"):
+    with pytest.raises(
+        InputError, match=r"the download to .* failed \(no route to host\); check the network"
+    ):
         open_dataset("cifar10", "val", download=True)
 
 
 def test_every_archive_has_a_digest():
     from torchvision.datasets import CIFAR10, FashionMNIST
 
-    assert {CIFAR10.filename, *(name for name, _ in FashionMNIST.resources)} == set(torchvision_sets.DIGESTS)
+    assert {CIFAR10.filename, *(name for name, _ in FashionMNIST.resources)} == set(
+        torchvision_sets.DIGESTS
+    )

@@ -26,7 +26,9 @@ def moving_edge(steps: int, bright: float, dark: float) -> np.ndarray:
 
 def test_every_crossing_has_an_event_at_its_own_time() -> None:
     # From 1 to e, a change of 1 in 100 µs: it passes 0.5 after 50 µs and 1 at the end.
-    events = EventCamera(threshold=0.5).record(film([1, np.e], [np.e, 1]), np.array([0, 100]), RANDOM)
+    events = EventCamera(threshold=0.5).record(
+        film([1, np.e], [np.e, 1]), np.array([0, 100]), RANDOM
+    )
     assert events.t.tolist() == [50, 50, 100, 100]
     assert events.x.tolist() == [0, 1, 0, 1]
     assert events.polarity.tolist() == [True, False, True, False]
@@ -34,9 +36,12 @@ def test_every_crossing_has_an_event_at_its_own_time() -> None:
 
 
 def test_what_is_left_of_a_change_counts_in_the_next() -> None:
-    # 0.6 of 1 is left below a threshold of 1: the second change of 0.6 passes it after two thirds of the frame.
+    # 0.6 of 1 is left below a threshold of 1: the second change of 0.6 passes it after two thirds
+    # of the frame.
     frames = film(*[[np.exp(0.6 * step)] for step in range(3)])
-    assert EventCamera(threshold=1.0).record(frames, np.array([0, 30, 60]), RANDOM).t.tolist() == [50]
+    assert EventCamera(threshold=1.0).record(frames, np.array([0, 30, 60]), RANDOM).t.tolist() == [
+        50
+    ]
     # There and back: the level stays where the last event left it.
     back = film([1.0], [np.exp(1.5)], [1.0])
     events = EventCamera(threshold=1.0).record(back, np.array([0, 30, 60]), RANDOM)
@@ -60,7 +65,9 @@ def test_a_moving_bar_is_on_in_front_and_off_behind() -> None:
 
 
 @given(st.floats(0.1, 3.0), st.floats(0.05, 1.0))
-def test_events_per_passing_edge_are_the_log_contrast_over_the_threshold(contrast: float, threshold: float) -> None:
+def test_events_per_passing_edge_are_the_log_contrast_over_the_threshold(
+    contrast: float, threshold: float
+) -> None:
     frames = moving_edge(4, bright=0.2 * np.exp(contrast), dark=0.2)
     expected = int(contrast / threshold)
     if abs(contrast / threshold - round(contrast / threshold)) < 1e-4 or not expected:
@@ -71,7 +78,9 @@ def test_events_per_passing_edge_are_the_log_contrast_over_the_threshold(contras
 
 def test_brighter_light_changes_nothing() -> None:
     frames = moving_edge(5, bright=1.0, dark=0.2)
-    one, other = (EventCamera(0.3).record(light * frames, np.arange(5) * 100, RANDOM) for light in (1.0, 64.0))
+    one, other = (
+        EventCamera(0.3).record(light * frames, np.arange(5) * 100, RANDOM) for light in (1.0, 64.0)
+    )
     for field in ("t", "x", "y", "polarity"):
         assert np.array_equal(getattr(one, field), getattr(other, field))
 

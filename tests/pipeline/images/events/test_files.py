@@ -14,7 +14,9 @@ EVENTS = [(0, 1, 2, 1), (300_000, 33, 0, 0), (8_388_607, 0, 33, 1)]  # t, x, y, 
 
 
 def nmnist(events: list[tuple[int, int, int, int]]) -> bytes:
-    return b"".join(bytes([x, y]) + (polarity << 23 | t).to_bytes(3, "big") for t, x, y, polarity in events)
+    return b"".join(
+        bytes([x, y]) + (polarity << 23 | t).to_bytes(3, "big") for t, x, y, polarity in events
+    )
 
 
 def write(path: Path, data: bytes) -> Path:
@@ -24,7 +26,9 @@ def write(path: Path, data: bytes) -> Path:
 
 def test_nmnist(tmp_path: Path) -> None:
     events = read_events(write(tmp_path / "a.bin", nmnist(EVENTS)))
-    assert list(zip(events.t, events.x, events.y, events.polarity.astype(int), strict=True)) == EVENTS
+    assert (
+        list(zip(events.t, events.x, events.y, events.polarity.astype(int), strict=True)) == EVENTS
+    )
     assert events.sensor == (34, 34)
 
 
@@ -67,7 +71,12 @@ def test_real_recordings_that_faery_reads(
 def test_every_format_that_faery_reads(tmp_path: Path, suffix: str) -> None:
     faery = pytest.importorskip("faery")
     table = np.zeros(3, faery.EVENTS_DTYPE)
-    table["t"], table["x"], table["y"], table["on"] = [1000, 1000, 1400], [5, 0, 2], [3, 1, 0], [1, 0, 1]
+    table["t"], table["x"], table["y"], table["on"] = (
+        [1000, 1000, 1400],
+        [5, 0, 2],
+        [3, 1, 0],
+        [1, 0, 1],
+    )
     faery.events_stream_from_array(table, (6, 4)).to_file(tmp_path / f"a{suffix}")
     events = read_events(tmp_path / f"a{suffix}")
     assert events.t.tolist() == [0, 0, 400]
@@ -79,7 +88,9 @@ def test_every_format_that_faery_reads(tmp_path: Path, suffix: str) -> None:
 def test_without_faery_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "faery", None)
     path = write(tmp_path / "a.aedat4", b"#!AER-DAT4.0\r\n")
-    with pytest.raises(InputError, match=r"a.aedat4: AEDAT 4 is read by .*pip install 'spikesam\[events\]'"):
+    with pytest.raises(
+        InputError, match=r"a.aedat4: AEDAT 4 is read by .*pip install 'spikesam\[events\]'"
+    ):
         read_events(path)
 
 
@@ -87,15 +98,35 @@ def test_without_faery_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.Mo
     ("name", "data", "message"),
     [
         ("a.bin", b"", "the file is empty"),
-        ("a.bin", nmnist(EVENTS)[:-1], "14 bytes are no whole number of events of 5 bytes; the file is truncated, or"),
+        (
+            "a.bin",
+            nmnist(EVENTS)[:-1],
+            "14 bytes are no whole number of events of 5 bytes; the file is truncated, or",
+        ),
         ("a.bin", nmnist(EVENTS[::-1]), "time goes back from 8388607 to 300000 µs at event 1"),
-        ("a.bin", nmnist([(0, 34, 0, 1)]), "event 0 is at x = 34, y = 0, outside the sensor of 34×34"),
+        (
+            "a.bin",
+            nmnist([(0, 34, 0, 1)]),
+            "event 0 is at x = 34, y = 0, outside the sensor of 34×34",
+        ),
         ("a.bin", nmnist([(0, 0, 240, 1)]), "events: got none, expected at least one event"),
-        ("a.aedat4", b"hello\nworld, this is text", "not in the format AEDAT 4, or truncated (bad magic number"),
-        ("a.raw", b"hello\nworld", "not in the format Prophesee EVT, which begins with a header (%)"),
+        (
+            "a.aedat4",
+            b"hello\nworld, this is text",
+            "not in the format AEDAT 4, or truncated (bad magic number",
+        ),
+        (
+            "a.raw",
+            b"hello\nworld",
+            "not in the format Prophesee EVT, which begins with a header (%)",
+        ),
         ("a.raw", b"% evt 3.0\n\x01\x02\x03", "truncated, its last event is not whole"),
         ("a.raw", b"% evt 3.0\n", "events: got none"),
-        ("a.dat", b"hello\nworld", "not in the format Prophesee DAT, which begins with a header (%)"),
+        (
+            "a.dat",
+            b"hello\nworld",
+            "not in the format Prophesee DAT, which begins with a header (%)",
+        ),
         ("a.es", b"hello\nworld, this is text", "not in the format Event Stream, or truncated"),
     ],
 )
@@ -111,15 +142,24 @@ def test_broken_files(tmp_path: Path, name: str, data: bytes, message: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("name", "options"), [("a.es", {}), ("a.dat", {}), ("a.raw", {"version": "evt2"}), ("a.raw", {"version": "evt3"})]
+    ("name", "options"),
+    [("a.es", {}), ("a.dat", {}), ("a.raw", {"version": "evt2"}), ("a.raw", {"version": "evt3"})],
 )
-def test_a_file_cut_anywhere_within_an_event_is_refused(tmp_path: Path, name: str, options: dict[str, str]) -> None:
+def test_a_file_cut_anywhere_within_an_event_is_refused(
+    tmp_path: Path, name: str, options: dict[str, str]
+) -> None:
     faery = pytest.importorskip("faery")
     table = np.zeros(8, faery.EVENTS_DTYPE)
-    table["t"], table["x"], table["on"] = [0, 0, 5, 126, 127, 900, 9000, 9001], [0, 0, 255, 256, 299, 0, 1, 2], 1
+    table["t"], table["x"], table["on"] = (
+        [0, 0, 5, 126, 127, 900, 9000, 9001],
+        [0, 0, 255, 256, 299, 0, 1, 2],
+        1,
+    )
     files = []  # with the first events alone, then with one more, …
     for count in range(1, len(table) + 1):
-        faery.events_stream_from_array(table[:count], (300, 200)).to_file(tmp_path / name, **options)
+        faery.events_stream_from_array(table[:count], (300, 200)).to_file(
+            tmp_path / name, **options
+        )
         files.append((tmp_path / name).read_bytes())
     for end in range(len(files[0]), len(files[-1]) + 1):
         path = write(tmp_path / f"cut{name[1:]}", files[-1][:end])
@@ -149,7 +189,9 @@ def test_an_event_stream_may_end_with_pauses(tmp_path: Path, pause: bytes, kind:
         if whole.get(end):
             assert len(read_events(path)) == whole[end]
         else:
-            with pytest.raises(InputError, match=r"truncated, its last event is not whole|got none"):
+            with pytest.raises(
+                InputError, match=r"truncated, its last event is not whole|got none"
+            ):
                 read_events(path)
 
 
@@ -158,7 +200,15 @@ def test_a_recording_of_a_real_camera_that_was_cut(shared: Path, tmp_path: Path)
     data = bytearray((shared / "data" / "events" / "davis.aedat4").read_bytes())
     table, *packets = 945_243, 2334, 10_291, 10_682  # where it begins, and the first packets
     # A table that is not reached: in front of packets, and within them.
-    for end in (100, packets[0] + 1, packets[1], packets[2], len(data) // 2, table - 1, len(data) - 7):
+    for end in (
+        100,
+        packets[0] + 1,
+        packets[1],
+        packets[2],
+        len(data) // 2,
+        table - 1,
+        len(data) - 7,
+    ):
         with pytest.raises(InputError, match="AEDAT 4, or truncated"):
             read_events(write(tmp_path / "cut.aedat4", data[:end]))
     place = data.index(table.to_bytes(8, "little"))
@@ -172,7 +222,8 @@ def test_a_recording_of_a_real_camera_that_was_cut(shared: Path, tmp_path: Path)
 
 def test_files_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(
-        InputError, match=r"got the extension '.txt', expected events in .aedat4, .bin, .dat, .es, .raw"
+        InputError,
+        match=r"got the extension '.txt', expected events in .aedat4, .bin, .dat, .es, .raw",
     ):
         read_events(tmp_path / "a.txt")
     with pytest.raises(InputError, match="no such file; give a recording of events"):

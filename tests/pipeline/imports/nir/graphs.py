@@ -29,7 +29,14 @@ def weights(rng: np.random.Generator, *shape: int) -> NDArray[np.float32]:
     return (rng.integers(-10, 12, shape) / 16).astype(np.float32)
 
 
-def conv(rng: np.random.Generator, *shape: int, stride: int = 1, padding: int = 0, dilation: int = 1, groups: int = 1):
+def conv(
+    rng: np.random.Generator,
+    *shape: int,
+    stride: int = 1,
+    padding: int = 0,
+    dilation: int = 1,
+    groups: int = 1,
+):
     bias = rng.integers(-2, 5, shape[0]).astype(np.float32) / 16
     return nir.Conv2d(None, weights(rng, *shape), stride, padding, dilation, groups, bias)
 
@@ -48,8 +55,12 @@ def pool(kind: str, side: int) -> Any:
     return getattr(nir, kind)(np.array([side, side]), np.array([side, side]), np.array([0, 0]))
 
 
-def interpret(graph: Any, spikes: NDArray[np.bool_], dt: float = DT, reset: str = "zero", at: bool = False) -> Any:
-    """Spikes (T, …) of every node that fires, and values (T, K) of the last, by NIR's equations in double precision."""
+def interpret(
+    graph: Any, spikes: NDArray[np.bool_], dt: float = DT, reset: str = "zero", at: bool = False
+) -> Any:
+    """Spikes (T, …) of every node that fires, and values (T, K) of the last, by NIR's equations in
+    double precision.
+    """
     nodes = dict(graph.nodes)
     after = dict(graph.edges)
     (name,) = (name for name, node in nodes.items() if isinstance(node, nir.Input))
@@ -59,10 +70,17 @@ def interpret(graph: Any, spikes: NDArray[np.bool_], dt: float = DT, reset: str 
         name = after[name]
         node, kind = nodes[name], type(nodes[name]).__name__
         if kind == "Conv2d":
-            options = {name: getattr(node, name) for name in ("stride", "padding", "dilation", "groups")}
-            x = functional.conv2d(x, torch.tensor(node.weight).double(), torch.tensor(node.bias).double(), **options)
+            options = {
+                name: getattr(node, name) for name in ("stride", "padding", "dilation", "groups")
+            }
+            x = functional.conv2d(
+                x, torch.tensor(node.weight).double(), torch.tensor(node.bias).double(), **options
+            )
         elif kind in ("Affine", "Linear"):
-            x = x @ torch.tensor(node.weight).double().T + torch.tensor(getattr(node, "bias", 0)).double()
+            x = (
+                x @ torch.tensor(node.weight).double().T
+                + torch.tensor(getattr(node, "bias", 0)).double()
+            )
         elif kind in ("SumPool2d", "AvgPool2d"):
             k = int(np.ravel(node.kernel_size)[0])
             x = functional.avg_pool2d(x, k) * (k**2 if kind == "SumPool2d" else 1)
@@ -95,15 +113,30 @@ def _neurons(node: Any, kind: str, current: NDArray[Any], dt: float, reset: str,
         if kind in ("I", "LI"):
             out.append(membrane.copy())
             continue
-        membrane = np.round(membrane, 9)  # thresholds are met exactly in float32, with which this is compared
+        membrane = np.round(
+            membrane, 9
+        )  # thresholds are met exactly in float32, with which this is compared
         spikes = membrane >= node.v_threshold if at else membrane > node.v_threshold
-        membrane = membrane - node.v_threshold * spikes if reset == "subtract" else np.where(spikes, rest, membrane)
+        membrane = (
+            membrane - node.v_threshold * spikes
+            if reset == "subtract"
+            else np.where(spikes, rest, membrane)
+        )
         out.append(spikes)
     return torch.tensor(np.array(out)).double()
 
 
-def run(network: Network, spikes: NDArray[np.bool_]) -> tuple[dict[str, NDArray[np.bool_]], NDArray[Any]]:
-    """Spikes (T, C, H, W) of every layer in the time of the input, and (K,) readout; of spikes (T, C, H, W)."""
-    with spikesam.simulate(network, spikes[:, None], backend="event", precision="float32") as raster:
-        fired = {name: raster[name][0][number : len(spikes) + number] for number, name in enumerate(raster)}
+def run(
+    network: Network, spikes: NDArray[np.bool_]
+) -> tuple[dict[str, NDArray[np.bool_]], NDArray[Any]]:
+    """Spikes (T, C, H, W) of every layer in the time of the input, and (K,) readout; of spikes (T,
+    C, H, W).
+    """
+    with spikesam.simulate(
+        network, spikes[:, None], backend="event", precision="float32"
+    ) as raster:
+        fired = {
+            name: raster[name][0][number : len(spikes) + number]
+            for number, name in enumerate(raster)
+        }
         return fired, raster.readout[0]

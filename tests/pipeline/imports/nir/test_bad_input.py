@@ -1,4 +1,6 @@
-"""What is no network, or none that can be expressed exactly, is one line that names the file and the node."""
+"""What is no network, or none that can be expressed exactly, is one line that names the file and
+the node.
+"""
 
 import sys
 from contextlib import suppress
@@ -39,9 +41,17 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("library", [None, ModuleType("nir")], ids=["none", "an old one"])
-def test_without_the_library(library: ModuleType | None, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    missing = r"NIR files need the library nir, which is not installed; pip install 'spikesam\[nir\]'"
-    message = "NIR files need nir 1.0.8 or newer; pip install --no-deps nir==1.0.8" if library else missing
+def test_without_the_library(
+    library: ModuleType | None, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = (
+        r"NIR files need the library nir, which is not installed; pip install 'spikesam\[nir\]'"
+    )
+    message = (
+        "NIR files need nir 1.0.8 or newer; pip install --no-deps nir==1.0.8"
+        if library
+        else missing
+    )
     monkeypatch.setitem(sys.modules, "nir", library)
     refused(path, message)
     with pytest.raises(spikesam.InputError, match=message):
@@ -51,14 +61,35 @@ def test_without_the_library(library: ModuleType | None, path: Path, monkeypatch
 @pytest.mark.parametrize(
     ("edges", "message"),
     [
-        ([("neurons2", "conv1")], "node 'neurons1' → node 'neurons2' → node 'neurons1': form a loop of 2 layers"),
-        ([("fc", "fc")], "nodes 'fc' → 'fc': form a cycle without neurons, expected some that spike"),
-        ([("conv1", "pool")], "node 'pool': averages a sum of spikes and currents, expected either"),
+        (
+            [("neurons2", "conv1")],
+            "node 'neurons1' → node 'neurons2' → node 'neurons1': form a loop of 2 layers",
+        ),
+        (
+            [("fc", "fc")],
+            "nodes 'fc' → 'fc': form a cycle without neurons, expected some that spike",
+        ),
+        (
+            [("conv1", "pool")],
+            "node 'pool': averages a sum of spikes and currents, expected either",
+        ),
         ([("pool", "flatten")], r"edge \('pool', 'flatten'\): is there 2 times, expected once"),
-        ([("input", "pool")], r"'pool': adds maps .* \(3, 8, 8\) of node 'neurons1' and \(2, 8, 8\) of the input"),
-        ([("input", "neurons1")], r"node 'neurons1': shape is \(3, 8, 8\), expected \(2, 8, 8\), the map before it"),
-        ([("neurons1", "output")], "node 'output': adds up what comes from node 'neurons2' and node 'neurons1'"),
-        ([("conv1", "absent")], r"edge \('conv1', 'absent'\): there is no node 'absent', expected one of 'input', "),
+        (
+            [("input", "pool")],
+            r"'pool': adds maps .* \(3, 8, 8\) of node 'neurons1' and \(2, 8, 8\) of the input",
+        ),
+        (
+            [("input", "neurons1")],
+            r"node 'neurons1': shape is \(3, 8, 8\), expected \(2, 8, 8\), the map before it",
+        ),
+        (
+            [("neurons1", "output")],
+            "node 'output': adds up what comes from node 'neurons2' and node 'neurons1'",
+        ),
+        (
+            [("conv1", "absent")],
+            r"edge \('conv1', 'absent'\): there is no node 'absent', expected one of 'input', ",
+        ),
         ([("gone", "conv1")], r"edge \('gone', 'conv1'\): there is no node 'gone'"),
     ],
 )
@@ -72,9 +103,21 @@ def test_branches_and_loose_ends() -> None:
     output = nir.Output(np.array([5]))
     for nodes, edges, message in (
         ({"other": output}, [], r"2 nodes Output at an end \('output', 'other'\), expected one"),
-        ({"other": output}, [("neurons2", "other")], r"2 nodes Output at an end \('output', 'other'\), expected one"),
-        ({"second": nir.Input(np.array([2, 8, 8]))}, [], r"2 nodes Input at an end \('input', 'second'\), expected"),
-        ({"aside": lif((3, 8, 8))}, [("conv1", "aside")], "no edges lead from 'aside' to the output 'output', exp"),
+        (
+            {"other": output},
+            [("neurons2", "other")],
+            r"2 nodes Output at an end \('output', 'other'\), expected one",
+        ),
+        (
+            {"second": nir.Input(np.array([2, 8, 8]))},
+            [],
+            r"2 nodes Input at an end \('input', 'second'\), expected",
+        ),
+        (
+            {"aside": lif((3, 8, 8))},
+            [("conv1", "aside")],
+            "no edges lead from 'aside' to the output 'output', exp",
+        ),
     ):
         found = small()
         found.nodes |= nodes
@@ -85,8 +128,15 @@ def test_branches_and_loose_ends() -> None:
     refused(found, "graph: no node Output at an end, expected one")
     found = small()
     found.edges.remove(("pool", "flatten"))
-    refused(found, "graph: no edges lead from the input 'input' to 'flatten', 'fc', 'neurons2', 'output', expected one")
-    refused(graph(input=nir.Input(np.array([2])), output=nir.Output(np.array([2]))), "graph: got no neurons that spike")
+    refused(
+        found,
+        "graph: no edges lead from the input 'input' to 'flatten', 'fc', 'neurons2', 'output', "
+        "expected one",
+    )
+    refused(
+        graph(input=nir.Input(np.array([2])), output=nir.Output(np.array([2]))),
+        "graph: got no neurons that spike",
+    )
 
 
 MAP = (3, 8, 8)
@@ -108,12 +158,30 @@ CONV1D = nir.Conv1d(8, np.ones((3, 2, 3)), 1, 1, 1, 1, np.zeros(3))
     ("nodes", "message"),
     [
         ({"conv1": nir.Delay(np.ones((2, 8, 8)))}, "'conv1': delay is 1 … 1 s, expected whole"),
-        ({"conv1": CONV1D}, r"'conv1': its input is \(2, 1, 8\), expected \(2, 8, 8\), the map before"),
-        ({"conv1": nir.LI(*np.full((3, 2, 8, 8), 4e-4))}, "'conv1': stands between neurons, expected at the end"),
-        ({"pool": conv(rng, 3, 3, 1, 1)}, r"'flatten': its input is \(3, 4, 4\), expected \(3, 8, 8\), the map before"),
-        ({"neurons1": pool("AvgPool2d", 1)}, "'flatten': moves places of a map between a convolution and neurons"),
-        ({"neurons1": cuba(4e-4)}, "'neurons1': v_leak is not 0, expected 0 beside currents that outlast a step"),
-        ({"neurons1": cuba(5e-5)}, "'neurons1': tau_mem is 5e-05 s, expected at least dt = 0.0001 s"),
+        (
+            {"conv1": CONV1D},
+            r"'conv1': its input is \(2, 1, 8\), expected \(2, 8, 8\), the map before",
+        ),
+        (
+            {"conv1": nir.LI(*np.full((3, 2, 8, 8), 4e-4))},
+            "'conv1': stands between neurons, expected at the end",
+        ),
+        (
+            {"pool": conv(rng, 3, 3, 1, 1)},
+            r"'flatten': its input is \(3, 4, 4\), expected \(3, 8, 8\), the map before",
+        ),
+        (
+            {"neurons1": pool("AvgPool2d", 1)},
+            "'flatten': moves places of a map between a convolution and neurons",
+        ),
+        (
+            {"neurons1": cuba(4e-4)},
+            "'neurons1': v_leak is not 0, expected 0 beside currents that outlast a step",
+        ),
+        (
+            {"neurons1": cuba(5e-5)},
+            "'neurons1': tau_mem is 5e-05 s, expected at least dt = 0.0001 s",
+        ),
         (
             {"neurons1": nir.LIF(*constants(4, 0.5), v_reset=np.full(MAP, 0.2))},
             "'neurons1': v_reset is 0.2, expected 0, or the same as v_leak",
@@ -122,22 +190,52 @@ CONV1D = nir.Conv1d(8, np.ones((3, 2, 3)), 1, 1, 1, 1, np.zeros(3))
             {"neurons1": nir.IF(np.full(MAP, 1e4), np.ones(MAP), np.full(MAP, 0.2))},
             "'neurons1': v_reset is 0.2, expected 0, or",
         ),
-        ({"neurons1": nir.LIF(*constants(4, 1e-5))}, "'neurons1': tau is 1e-05 s, expected at least dt = 0.0001 s"),
-        ({"neurons1": lif(MAP, threshold=rng.random(MAP))}, "'neurons1': v_threshold differs between neurons of chann"),
+        (
+            {"neurons1": nir.LIF(*constants(4, 1e-5))},
+            "'neurons1': tau is 1e-05 s, expected at least dt = 0.0001 s",
+        ),
+        (
+            {"neurons1": lif(MAP, threshold=rng.random(MAP))},
+            "'neurons1': v_threshold differs between neurons of chann",
+        ),
         ({"neurons1": lif(MAP, threshold=-1.0)}, "'neurons1': .* expected more than 0"),
         ({"neurons1": lif((3, 8, 7))}, r"'neurons1': shape is \(3, 8, 7\), expected \(3, 8, 8\)"),
-        ({"fc": nir.Affine(np.full((5, 48), np.nan), np.zeros(5))}, "'fc': weight must be finite numbers"),
-        ({"fc": nir.Affine(np.ones((5, 47)), np.zeros(5))}, r"'fc': weight has shape \(5, 47\), expected .*48"),
-        ({"fc": nir.Affine(np.ones((5, 48)), np.zeros(4))}, r"'fc': bias has shape \(4,\), expected \(5,\)"),
-        ({"flatten": nir.Scale(np.ones((3, 4, 4)))}, r"'fc': weight has shape \(5, 48\) behind a map \(3, 4, 4\), exp"),
-        ({"flatten": flatten(3, 5, 4)}, r"'flatten': its input is \(3, 5, 4\), expected \(3, 4, 4\)"),
-        ({"flatten": flatten(3, 4, 4, start=1)}, r"'flatten': flattens axes 1 … 2 of \(3, 4, 4\), expected all"),
-        ({"output": nir.Output(np.array([6]))}, r"'output': shape is \(6, 1, 1\), expected \(5, 1, 1\), the"),
+        (
+            {"fc": nir.Affine(np.full((5, 48), np.nan), np.zeros(5))},
+            "'fc': weight must be finite numbers",
+        ),
+        (
+            {"fc": nir.Affine(np.ones((5, 47)), np.zeros(5))},
+            r"'fc': weight has shape \(5, 47\), expected .*48",
+        ),
+        (
+            {"fc": nir.Affine(np.ones((5, 48)), np.zeros(4))},
+            r"'fc': bias has shape \(4,\), expected \(5,\)",
+        ),
+        (
+            {"flatten": nir.Scale(np.ones((3, 4, 4)))},
+            r"'fc': weight has shape \(5, 48\) behind a map \(3, 4, 4\), exp",
+        ),
+        (
+            {"flatten": flatten(3, 5, 4)},
+            r"'flatten': its input is \(3, 5, 4\), expected \(3, 4, 4\)",
+        ),
+        (
+            {"flatten": flatten(3, 4, 4, start=1)},
+            r"'flatten': flattens axes 1 … 2 of \(3, 4, 4\), expected all",
+        ),
+        (
+            {"output": nir.Output(np.array([6]))},
+            r"'output': shape is \(6, 1, 1\), expected \(5, 1, 1\), the",
+        ),
         (
             {"input": nir.Input(np.array([1, 2, 8, 8]))},
             r"'input': shape is \(1, 2, 8, 8\), expected \(C, H, W\), \(C, L\) or",
         ),
-        ({"input": nir.Input(np.array([3, 8, 8]))}, r"'conv1': weight has shape \(3, 2, 3, 3\) in 1 groups"),
+        (
+            {"input": nir.Input(np.array([3, 8, 8]))},
+            r"'conv1': weight has shape \(3, 2, 3, 3\) in 1 groups",
+        ),
     ],
 )
 def test_nodes_that_no_layer_can_hold(nodes: dict[str, Any], message: str) -> None:
@@ -151,12 +249,25 @@ def test_convolutions_that_do_not_fit() -> None:
             setattr(node, name, value)
         return small(conv1=node)
 
-    refused(changed(input_shape=(9, 8)), r"node 'conv1': its input is \(2, 9, 8\), expected \(2, 8, 8\)")
-    refused(changed(stride=(1, 2, 1)), r"node 'conv1': stride is \[1, 2, 1\], expected an integer ≥ 1, or a pair")
-    refused(changed(groups=3), r"node 'conv1': weight has shape \(3, 2, 3, 3\) in 3 groups, expected")
+    refused(
+        changed(input_shape=(9, 8)), r"node 'conv1': its input is \(2, 9, 8\), expected \(2, 8, 8\)"
+    )
+    refused(
+        changed(stride=(1, 2, 1)),
+        r"node 'conv1': stride is \[1, 2, 1\], expected an integer ≥ 1, or a pair",
+    )
+    refused(
+        changed(groups=3), r"node 'conv1': weight has shape \(3, 2, 3, 3\) in 3 groups, expected"
+    )
     refused(changed(dilation=10**9), "node 'conv1': a kernel of .* does not fit its input")
-    refused(changed(dilation=10**5, padding=10**5), "node 'conv1': more than 268,435,456 weights without")
-    refused(changed(padding="same", stride=2), r"node 'conv1': padding is 'same' with stride \(2, 2\) and a kernel of")
+    refused(
+        changed(dilation=10**5, padding=10**5),
+        "node 'conv1': more than 268,435,456 weights without",
+    )
+    refused(
+        changed(padding="same", stride=2),
+        r"node 'conv1': padding is 'same' with stride \(2, 2\) and a kernel of",
+    )
     refused(changed(padding="full"), "node 'conv1': padding is 'full'")
 
 
@@ -166,7 +277,11 @@ def test_a_threshold_behind_pooling_that_is_no_or(threshold: float) -> None:
     order = {name: nodes[name] for name in ("input", "conv1", "neurons1", "pool")}
     rest = {name: nodes[name] for name in ("flatten", "fc", "neurons2", "output")}
     found = graph(**order, either=nir.Threshold(np.full((3, 4, 4), threshold)), **rest)
-    refused(found, f"node 'either': threshold is {threshold:g}, expected one between 0 and 1, which a single spike")
+    refused(
+        found,
+        f"node 'either': threshold is {threshold:g}, expected one between 0 and 1, which a single "
+        "spike",
+    )
 
 
 def test_readouts_that_are_none() -> None:
@@ -181,15 +296,23 @@ def test_readouts_that_are_none() -> None:
         ({"output": maps}, none),
         ({"conv2": conv(rng, 3, 3, 8, 8), "output": output}, none),
         ({"scale": nir.Scale(np.ones(MAP)), "output": maps}, none),
-        (dense | {"synaptic": synaptic, "output": output}, "node 'synaptic': tau_syn is not dt, expected it: currents"),
-        (dense | {"leaky": leaky, "output": output}, "'leaky': tau differs between neurons, expected one for all"),
+        (
+            dense | {"synaptic": synaptic, "output": output},
+            "node 'synaptic': tau_syn is not dt, expected it: currents",
+        ),
+        (
+            dense | {"leaky": leaky, "output": output},
+            "'leaky': tau differs between neurons, expected one for all",
+        ),
     ):
         refused(graph(**order, **end), message)
 
 
 def test_arguments() -> None:
     refused(small(), "from_nir: got no timesteps, which this graph does not say", timesteps=None)
-    refused(small(), "from_nir: timesteps is 0, expected an integer ≥ 1, at most 65,536", timesteps=0)
+    refused(
+        small(), "from_nir: timesteps is 0, expected an integer ≥ 1, at most 65,536", timesteps=0
+    )
     refused(small(), "^timesteps is 65538, expected 1 to 65,536", timesteps=2**16)
     refused(small(), "from_nir: dt is 0.0, expected more than 0 seconds", dt=0)
     refused(small(), "from_nir: reset is 'soft', expected 'zero' or 'subtract'", reset="soft")
@@ -197,7 +320,10 @@ def test_arguments() -> None:
     one = np.ones(MAP)
     no_dt = "node 'neurons1': got {} and no dt, expected dt=1 if a step is one unit of time, "
     refused(small(neurons1=nir.IF(one, one)), no_dt.format("r = 1") + "as in files of sinabs")
-    refused(small(neurons1=nir.LIF(20 * one, one, 0 * one, one)), no_dt.format("tau = 20 s") + ".*, or dt=0.0001 if")
+    refused(
+        small(neurons1=nir.LIF(20 * one, one, 0 * one, one)),
+        no_dt.format("tau = 20 s") + ".*, or dt=0.0001 if",
+    )
 
 
 def test_files(path: Path, tmp_path: Path) -> None:
@@ -223,33 +349,48 @@ def edit(path: Path, name: str, value: Any) -> None:
 
 def test_nodes_of_files(path: Path) -> None:
     edit(path, "node/nodes/neurons1/type", b"Izhikevich")
-    refused(path, "network.nir: /node/nodes/neurons1/type: type of node 'Izhikevich', expected one of Affine, ")
+    refused(
+        path,
+        "network.nir: /node/nodes/neurons1/type: type of node 'Izhikevich', expected one of "
+        "Affine, ",
+    )
     edit(path, "node/nodes/neurons1/type", b"LIF")
     edit(path, "node/nodes/fc/weight", np.full((5, 48), np.inf))
     refused(path, "network.nir: node 'fc': weight must be finite numbers")
     edit(path, "node/nodes/fc/weight", np.ones(48))
-    refused(path, "network.nir: cannot be read as a NIR graph .*, expected a file that nir.write made")
+    refused(
+        path, "network.nir: cannot be read as a NIR graph .*, expected a file that nir.write made"
+    )
     with h5py.File(path, "a") as file:
         del file["node/nodes/fc"]
     refused(path, "network.nir: edge .*: there is no node 'fc', expected one of 'conv1', ")
 
 
 def test_files_that_reach_outside_themselves(path: Path, tmp_path: Path) -> None:
-    """Reading them would follow links, wherever they lead; tests/recordings/test_untrusted.py has every kind."""
+    """Reading them would follow links, wherever they lead; tests/recordings/test_untrusted.py has
+    every kind.
+    """
     weight = "node/nodes/fc/weight"
     edit(path, weight, h5py.SoftLink("/node/nodes/conv1/weight"))
     refused(path, "/node/nodes/fc/weight: a soft link, expected a hard link")
     (tmp_path / "secret").write_bytes(bytes(5 * 48 * 8))
     with h5py.File(path, "a") as file:
         del file[weight]
-        file.create_dataset(weight, (5, 48), "f8", external=[(str(tmp_path / "secret"), 0, 5 * 48 * 8)])
+        file.create_dataset(
+            weight, (5, 48), "f8", external=[(str(tmp_path / "secret"), 0, 5 * 48 * 8)]
+        )
     refused(path, "/node/nodes/fc/weight: external storage, expected data in this file")
 
 
 def test_files_that_would_fill_the_memory(path: Path) -> None:
     with h5py.File(path, "a") as file:
-        file.create_dataset("node/nodes/fc/more", (1 << 20, 1 << 20), "f8", chunks=(1024, 1024), compression="gzip")
-    refused(path, "/node/nodes/fc/more: arrays of more than 1,073,741,824 bytes, expected at most so many")
+        file.create_dataset(
+            "node/nodes/fc/more", (1 << 20, 1 << 20), "f8", chunks=(1024, 1024), compression="gzip"
+        )
+    refused(
+        path,
+        "/node/nodes/fc/more: arrays of more than 1,073,741,824 bytes, expected at most so many",
+    )
     with h5py.File(path, "a") as file:
         del file["node/nodes/fc/more"]
         file["node/nodes/fc/again"] = file["node/nodes"]  # a group inside itself

@@ -1,4 +1,6 @@
-"""Graphs with sums, shortcuts and loops: what NIR says of them, and networks that go through a file."""
+"""Graphs with sums, shortcuts and loops: what NIR says of them, and networks that go through a
+file.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -21,12 +23,18 @@ rng = np.random.default_rng(1)
 def graph(edges: str, **nodes: Any) -> Any:
     """A graph of nodes of 4 neurons each; edges are written "from to, from to"."""
     ends = {"input": nir.Input(np.array([4])), "output": nir.Output(np.array([4]))}
-    return nir.NIRGraph(ends | nodes, [tuple(edge.split()) for edge in edges.split(", ")], type_check=False)
+    return nir.NIRGraph(
+        ends | nodes, [tuple(edge.split()) for edge in edges.split(", ")], type_check=False
+    )
 
 
 def dense(bias: bool = False) -> Any:
     weight = weights(rng, 4, 4)
-    return nir.Affine(weight, rng.integers(-2, 5, 4).astype(np.float32) / 16) if bias else nir.Linear(weight)
+    return (
+        nir.Affine(weight, rng.integers(-2, 5, 4).astype(np.float32) / 16)
+        if bias
+        else nir.Linear(weight)
+    )
 
 
 def fired(network: Network, spikes: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
@@ -43,7 +51,9 @@ def neurons(current: NDArray[Any], membrane: NDArray[Any], before: NDArray[Any])
 
 @pytest.mark.parametrize("steps", [[3, 3, 3, 3], [3, 0, 5, 1]])
 def test_what_a_graph_says_step_by_step(steps: list[int]) -> None:
-    """Two layers; the second reads input and first through one node, itself, and the input later, subtracted."""
+    """Two layers; the second reads input and first through one node, itself, and the input later,
+    subtracted.
+    """
     first, second, own = dense(bias=True), dense(bias=True), dense(bias=True)
     found = graph(
         "input w1, w1 a, a flat, flat w2, input w2, w2 b, b own, own b, "
@@ -71,7 +81,9 @@ def test_what_a_graph_says_step_by_step(steps: list[int]) -> None:
     for t in range(T):
         a, va = neurons(first.weight @ x[t] + first.bias, va, a)
         current = second.weight @ (a + x[t]) + second.bias + own.weight @ b + own.bias
-        late = np.array([x[t - step, channel] if t >= step else 0 for channel, step in enumerate(steps)])
+        late = np.array(
+            [x[t - step, channel] if t >= step else 0 for channel, step in enumerate(steps)]
+        )
         b, vb = neurons(current - 0.5 * late, vb, b)
         expected[0].append(a)
         expected[1].append(b)
@@ -81,9 +93,12 @@ def test_what_a_graph_says_step_by_step(steps: list[int]) -> None:
 
 
 def test_a_shortcut_waits_for_the_longest_way() -> None:
-    """Spikes that go straight to neurons are summed by one input; a Scale behind two weights is that of both."""
+    """Spikes that go straight to neurons are summed by one input; a Scale behind two weights is
+    that of both.
+    """
     found = graph(
-        "input w1, w1 a, a w2, w2 b, b w4, w4 twice, a w5, w5 twice, twice c, b c, c output, input c",
+        "input w1, w1 a, a w2, w2 b, b w4, w4 twice, a w5, w5 twice, twice c, b c, c output, input "
+        "c",
         **{name: dense() for name in ("w1", "w2", "w4", "w5")},
         a=lif((4,)),
         b=lif((4,)),
@@ -106,7 +121,9 @@ def test_a_loop_through_two_layers_needs_a_delay(steps: int) -> None:
     nodes["delay"] = nir.Delay(np.full(4, steps * DT))
     found = graph("input w1, w1 a, a w2, w2 b, b output, b delay, delay back, back a", **nodes)
     if steps == 1:
-        message = "node 'a' → node 'b' → node 'a': form a loop of 2 layers, whose spikes are back sooner"
+        message = (
+            "node 'a' → node 'b' → node 'a': form a loop of 2 layers, whose spikes are back sooner"
+        )
         with pytest.raises(spikesam.NetworkError, match=message):
             from_nir(found, T)
         return
@@ -119,7 +136,9 @@ def test_a_loop_through_two_layers_needs_a_delay(steps: int) -> None:
 def test_delays_that_are_no_steps(seconds: Any) -> None:
     delay = nir.Delay(np.broadcast_to(seconds, 4))
     found = graph("input delay, delay w, w a, a output", delay=delay, w=dense(), a=lif((4,)))
-    with pytest.raises(spikesam.NetworkError, match="node 'delay': delay is .*, expected whole numbers of steps"):
+    with pytest.raises(
+        spikesam.NetworkError, match="node 'delay': delay is .*, expected whole numbers of steps"
+    ):
         from_nir(found, T)
 
 
@@ -130,21 +149,40 @@ def test_delays_of_channels_wait_in_front_of_weights_alone() -> None:
     assert network.layers[0].inputs[0].sources == (Source("input", (2, 3, 4, 3)),)
     del nodes["again"]
     behind = graph("input w, w delay, delay a, a output", **nodes)
-    with pytest.raises(spikesam.NetworkError, match="node 'delay': stands behind node 'w', expected spikes as they"):
+    with pytest.raises(
+        spikesam.NetworkError, match="node 'delay': stands behind node 'w', expected spikes as they"
+    ):
         from_nir(behind, T)
     nodes["delay"] = nir.Delay(np.array([[[0, 1]], [[1, 1]]]) * DT)
-    with pytest.raises(spikesam.NetworkError, match=r"node 'delay': its delay has shape \(2, 1, 2\), expected one"):
+    with pytest.raises(
+        spikesam.NetworkError, match=r"node 'delay': its delay has shape \(2, 1, 2\), expected one"
+    ):
         from_nir(graph("input delay, delay w, w a, a output", **nodes), T)
-    with pytest.raises(spikesam.NetworkError, match="reads 'input' 4 steps later, expected less than T = 2"):
-        from_nir(graph("input delay, delay w, w a, a output", **{**nodes, "delay": nir.Delay(np.arange(4.0) * DT)}), 1)
+    with pytest.raises(
+        spikesam.NetworkError, match="reads 'input' 4 steps later, expected less than T = 2"
+    ):
+        from_nir(
+            graph(
+                "input delay, delay w, w a, a output",
+                **{**nodes, "delay": nir.Delay(np.arange(4.0) * DT)},
+            ),
+            1,
+        )
 
 
-@pytest.mark.parametrize(("name", "kind"), [("sub", "noBias_ref_subtract"), ("zero", "bias_ref_zero")])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("sub", "noBias_ref_subtract"), ("zero", "bias_ref_zero")]
+)
 def test_braille(name: str, kind: str, shared: Path, tmp_path: Path) -> None:
-    """With reset to zero snnTorch's neurons also lose their current, which NIR's keep: those spikes are others."""
+    """With reset to zero snnTorch's neurons also lose their current, which NIR's keep: those spikes
+    are others.
+    """
     folder, reset = shared / "data/networks/braille", {"sub": "subtract", "zero": "zero"}[name]
     network = from_nir(folder / f"braille_{name}.nir", 1024, reset=reset)  # type: ignore[arg-type]
-    assert [[each.sources[0].layer for each in layer.inputs] for layer in network.layers] == [["input", "fc1"], ["fc1"]]
+    assert [[each.sources[0].layer for each in layer.inputs] for layer in network.layers] == [
+        ["input", "fc1"],
+        ["fc1"],
+    ]
     spikes = np.random.default_rng(0).random((1024, 12)) < 0.1
     model = braille(shared, kind, reset)
     if name == "sub":  # which the import proves; a reset to zero of snnTorch's is refused

@@ -1,6 +1,8 @@
-"""Files of snnTorch, SpikingJelly and sinabs fire here as there, and ours fire there as here, to the bit.
+"""Files of snnTorch, SpikingJelly and sinabs fire here as there, and ours fire there as here, to
+the bit.
 
-snnTorch's exporter needs a leak and a threshold per neuron, and `ignore_dims=[0]`; as documented, it raises.
+snnTorch's exporter needs a leak and a threshold per neuron, and `ignore_dims=[0]`; as documented,
+it raises.
 """
 
 import warnings
@@ -27,7 +29,9 @@ SPIKES = np.random.default_rng(0).random((T, 2, 12, 12)) < 0.3
 
 
 def ours(leak: float = 0.9, gain: float = 1, **options: Any) -> Network:
-    """Convolution, average pooling and dense layers, as they say it without delay: T + 3 steps, biases that wait."""
+    """Convolution, average pooling and dense layers, as they say it without delay: T + 3 steps,
+    biases that wait.
+    """
     rng = np.random.default_rng(3)
     neurons = {"threshold": 0.75, "reset": "zero", **options}
 
@@ -37,8 +41,16 @@ def ours(leak: float = 0.9, gain: float = 1, **options: Any) -> Network:
         return rows if number else rows[0]
 
     layers = (
-        Layer("conv1", Input(rng.normal(0.05, 0.3, (8, 2, 3, 3)), padding=1), LIF(leak, bias=bias(8, 0), **neurons)),
-        Layer("conv2", Input(rng.normal(0, 0.3, (6, 8, 3, 3)), pool=2, stride=2), LIF(0.5, bias=bias(6, 1), **neurons)),
+        Layer(
+            "conv1",
+            Input(rng.normal(0.05, 0.3, (8, 2, 3, 3)), padding=1),
+            LIF(leak, bias=bias(8, 0), **neurons),
+        ),
+        Layer(
+            "conv2",
+            Input(rng.normal(0, 0.3, (6, 8, 3, 3)), pool=2, stride=2),
+            LIF(0.5, bias=bias(6, 1), **neurons),
+        ),
         Layer("fc1", rng.normal(0, 1, (5, 24)), LIF(leak, bias=bias(5, 2), **neurons)),
     )
     layers = tuple(with_first(layer, gain=gain) for layer in layers)
@@ -56,7 +68,9 @@ def assert_same(network: Network, wanted: list[NDArray[Any]]) -> None:
 
 
 def stepped(model: nn.Module, explicit: bool) -> list[NDArray[Any]]:
-    """Spikes (T, …) of the neurons of a module that is called at every step, with or without a state."""
+    """Spikes (T, …) of the neurons of a module that is called at every step, with or without a
+    state.
+    """
     outputs: dict[nn.Module, list[NDArray[Any]]] = {}
 
     def keep(module: nn.Module, given: Any, output: Any) -> None:
@@ -64,7 +78,14 @@ def stepped(model: nn.Module, explicit: bool) -> list[NDArray[Any]]:
         outputs.setdefault(module, []).append(spikes[0].numpy())
 
     for module in model.children():
-        if type(module).__name__ in ("LIFNode", "IFNode", "CUBALIFNode", "Leaky", "Synaptic", "_NIRStatefulModule"):
+        if type(module).__name__ in (
+            "LIFNode",
+            "IFNode",
+            "CUBALIFNode",
+            "Leaky",
+            "Synaptic",
+            "_NIRStatefulModule",
+        ):
             module.register_forward_hook(keep)
     state = None
     with torch.no_grad():
@@ -76,7 +97,10 @@ def stepped(model: nn.Module, explicit: bool) -> list[NDArray[Any]]:
     return [np.array(each) for each in outputs.values()]
 
 
-LIBRARIES = {"spikingjelly": "spikingjelly.activation_based.nir_exchange", "snntorch": "snntorch.import_nir"}
+LIBRARIES = {
+    "spikingjelly": "spikingjelly.activation_based.nir_exchange",
+    "snntorch": "snntorch.import_nir",
+}
 
 
 @pytest.mark.parametrize(
@@ -96,7 +120,9 @@ def test_others_read_ours(library: str, options: dict[str, Any], tmp_path: Path)
     graph = to_nir(network)
     if not options:
         to_nir(network, tmp_path / "ours.nir")
-        graph = tmp_path / "ours.nir" if library == "spikingjelly" else nir.read(tmp_path / "ours.nir")
+        graph = (
+            tmp_path / "ours.nir" if library == "spikingjelly" else nir.read(tmp_path / "ours.nir")
+        )
     assert_same(network, stepped(module.import_from_nir(graph), explicit=True))
 
 
@@ -119,7 +145,10 @@ def test_files_of_spikingjelly(tmp_path: Path) -> None:
     exchange.export_to_nir(model, example, save_path=tmp_path / "theirs.nir")
     network = from_nir(tmp_path / "theirs.nir", T, fires_at_threshold=True)
     assert_same(network, stepped(model, explicit=False))
-    assert from_nir(exchange.export_to_nir(model, example), T, fires_at_threshold=True).sha256 == network.sha256
+    assert (
+        from_nir(exchange.export_to_nir(model, example), T, fires_at_threshold=True).sha256
+        == network.sha256
+    )
 
 
 @pytest.mark.parametrize("reset", ["zero", "subtract"])
@@ -168,9 +197,14 @@ def recorded(shared: Path, milliseconds: int) -> NDArray[np.bool_]:
 
 @pytest.mark.parametrize("backend", ["event", "torch"])
 @pytest.mark.parametrize(("milliseconds", "reset"), COUNTS)
-def test_its_output_spikes_are_those_that_are_known(shared: Path, milliseconds: int, reset: str, backend: str) -> None:
+def test_its_output_spikes_are_those_that_are_known(
+    shared: Path, milliseconds: int, reset: str, backend: str
+) -> None:
     spikes = recorded(shared, milliseconds)
-    path, options = shared / "data/nir/cnn_sinabs.nir", {"dt": 1, "reset": reset, "fires_at_threshold": True}
+    path, options = (
+        shared / "data/nir/cnn_sinabs.nir",
+        {"dt": 1, "reset": reset, "fires_at_threshold": True},
+    )
     network = spikesam.from_nir(path, len(spikes), **options)  # type: ignore[arg-type]
     raster = spikesam.simulate(network, spikes, backend=backend, precision="float32", device="cpu")
     assert raster["fc2"][0].sum(axis=(0, 2, 3)).tolist() == COUNTS[milliseconds, reset]

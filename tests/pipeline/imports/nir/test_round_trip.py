@@ -10,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import spikesam
-from spikesam.backends.network import LIF, Encoder, Input, Layer, Network, NetworkError, Readout, Source
+from spikesam.backends.network import (
+    LIF,
+    Encoder,
+    Input,
+    Layer,
+    Network,
+    NetworkError,
+    Readout,
+    Source,
+)
 from spikesam.backends.network.quantise import quantise
 from spikesam.pipeline.imports.nir.read import from_nir
 from spikesam.pipeline.imports.nir.write import to_nir
@@ -39,17 +48,25 @@ def neuron(rng: np.random.Generator, channels: int) -> LIF:
     )
 
 
-NUMBERS = replace(FLOAT, neurons=neuron, gain=lambda rng, shape: 1.0 if rng.random() < 0.4 else rng.normal(0, 2, shape))
+NUMBERS = replace(
+    FLOAT,
+    neurons=neuron,
+    gain=lambda rng, shape: 1.0 if rng.random() < 0.4 else rng.normal(0, 2, shape),
+)
 ENCODERS: tuple[Encoder, ...] = ("spikes", "constant-current", "changing-current")
 
 
 @given(
-    network=st.sampled_from(ENCODERS).flatmap(lambda encoder: graphs(NUMBERS, encoder, products=False)),
+    network=st.sampled_from(ENCODERS).flatmap(
+        lambda encoder: graphs(NUMBERS, encoder, products=False)
+    ),
     leak=st.sampled_from((1.0, 0.9, 0.0)),
     biased=st.booleans(),
 )
 @settings(max_examples=25)
-def test_any_network(network: Network, leak: float, biased: bool, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_any_network(
+    network: Network, leak: float, biased: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """Also one whose readout leaks, or has a bias at each step."""
     weight = network.readout.weight
     bias = rng.normal(size=(network.timesteps, len(weight))) if biased else 0.5
@@ -67,10 +84,14 @@ def test_bundled_networks(name: str, tmp_path: Path) -> None:
     assert spikesam.from_nir(tmp_path / "network.nir").sha256 == network.sha256
 
 
-def dense(neuron: LIF, readout: Any = None, timesteps: int = 4, gain: Any = 1, **options: Any) -> Network:
+def dense(
+    neuron: LIF, readout: Any = None, timesteps: int = 4, gain: Any = 1, **options: Any
+) -> Network:
     weight = np.array([[0.5, -0.25], [1, 0.1], [0.3, 0.7]], np.float32)
     layer = Layer("fc1", Input(weight, gain=gain), neuron)
-    return Network((2, 1, 1), timesteps, (layer,), readout or Readout(np.eye(3)), "spikes", **options)
+    return Network(
+        (2, 1, 1), timesteps, (layer,), readout or Readout(np.eye(3)), "spikes", **options
+    )
 
 
 def test_a_network_of_a_model_without_delay_keeps_its_window() -> None:
@@ -79,7 +100,10 @@ def test_a_network_of_a_model_without_delay_keeps_its_window() -> None:
     graph = to_nir(Network((3, 1, 1), 6, layers, Readout(np.eye(3)), "spikes"))
     network = from_nir(graph, timesteps=4)
     assert (network.timesteps, network.window) == (6, 4)
-    assert network.layers[0].neuron.bias[:, 0].tolist() == [0.3] * 4 + [-0.4 * 2**17, 0.3]  # the last acts no more
+    assert network.layers[0].neuron.bias[:, 0].tolist() == [0.3] * 4 + [
+        -0.4 * 2**17,
+        0.3,
+    ]  # the last acts no more
     again = to_nir(network)
     assert again.nodes["fc1"].bias.tolist() == pytest.approx([0.3] * 3)
     assert from_nir(again).sha256 == network.sha256
@@ -96,7 +120,9 @@ def test_constants_travel_in_the_file_that_double_precision_cannot_compute() -> 
 def test_weights_hold_the_gain_for_other_programs() -> None:
     network = dense(LIF(0.5, bias=0.5), gain=[1.0, 2.0, 4.0])
     graph = to_nir(network)
-    assert graph.nodes["fc1"].weight == pytest.approx(network.layers[0].inputs[0].weight * [[1], [2], [4]])
+    assert graph.nodes["fc1"].weight == pytest.approx(
+        network.layers[0].inputs[0].weight * [[1], [2], [4]]
+    )
     graph.nodes["fc1.neuron"].metadata.clear()
     read = from_nir(graph, reset="subtract").layers[0]
     assert (read.inputs[0].gain == 1).all()
@@ -116,11 +142,16 @@ def test_nodes_that_other_programs_read() -> None:
 
 
 def test_the_library_itself_agrees_on_all_sizes(tmp_path: Path) -> None:
-    """nir.read checks types by default. A maximum of currents, in windows that overlap, goes through a file, too."""
+    """nir.read checks types by default. A maximum of currents, in windows that overlap, goes
+    through a file, too.
+    """
     windows: Any = {"current_pool": (1, 3), "current_stride": (1, 2), "current_padding": (0, 1)}
     conv = Layer("conv1", Input(rng.normal(size=(4, 2, 3, 3)), padding=1, **windows), LIF(0.9))
     layers = conv, Layer("fc1", Input(rng.normal(size=(3, 8)), pool=4, pooling="max"), LIF(1.0))
-    path, network = tmp_path / "network.nir", Network((2, 8, 8), 5, layers, Readout(np.eye(3), leak=0.5))
+    path, network = (
+        tmp_path / "network.nir",
+        Network((2, 8, 8), 5, layers, Readout(np.eye(3), leak=0.5)),
+    )
     to_nir(network, path)
     assert list(nir.read(path).nodes) == sorted(to_nir(from_nir(path)).nodes)  # HDF5 sorts names
     assert from_nir(path).sha256 == network.sha256
@@ -146,22 +177,32 @@ def test_metadata_that_contradict_their_node_are_refused(field: str) -> None:
     else:
         graph.nodes["fc1"].bias += 1
     what = {"tau": "leak", "bias": "bias"}[field]
-    with pytest.raises(NetworkError, match=f"node 'fc1.neuron': its metadata 'spikesam' contradict it in {what}"):
+    with pytest.raises(
+        NetworkError, match=f"node 'fc1.neuron': its metadata 'spikesam' contradict it in {what}"
+    ):
         from_nir(graph)
 
 
 def test_what_is_refused(tmp_path: Path) -> None:
     network = dense(LIF(0.9))
     for bad, message in (
-        (quantise(network), "to_nir: got a network in fixed point, which NIR cannot say; expected it in float32"),
-        (spikesam.load("cluttered-digits"), "to_nir: got Checkpoint, expected a Network, such as checkpoint.network"),
+        (
+            quantise(network),
+            "to_nir: got a network in fixed point, which NIR cannot say; expected it in float32",
+        ),
+        (
+            spikesam.load("cluttered-digits"),
+            "to_nir: got Checkpoint, expected a Network, such as checkpoint.network",
+        ),
         (spikesam.load("cluttered-digits-ann").network, "to_nir: got an ANN, which does not spike"),
     ):
         with pytest.raises(NetworkError, match=message):
             to_nir(bad)  # type: ignore[arg-type]
     with pytest.raises(NetworkError, match="to_nir: dt is 0, expected more than 0 seconds"):
         to_nir(network, dt=0)
-    with pytest.raises(NetworkError, match=r"absent/x.nir: cannot be written .*; expected the name of a file"):
+    with pytest.raises(
+        NetworkError, match=r"absent/x.nir: cannot be written .*; expected the name of a file"
+    ):
         to_nir(network, tmp_path / "absent" / "x.nir")
     with pytest.raises(NetworkError, match=r"cannot be written .*; expected the name of a file"):
         to_nir(network, tmp_path)
@@ -171,9 +212,15 @@ def test_what_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("second", "message"),
     [
-        (Input(None, ("fc1", "fc1", "fc1"), heads=1), "multiplies the spikes of q, k and v, for which NIR has no node"),
+        (
+            Input(None, ("fc1", "fc1", "fc1"), heads=1),
+            "multiplies the spikes of q, k and v, for which NIR has no node",
+        ),
         (Input(np.eye(6), "fc1", spread=(2, 1, 1)), "repeats spikes, for which NIR has no node"),
-        (Input(np.ones((1, 3, 1, 1)), "fc1", current_sum=True), "sums the currents of a map, for which NIR has no"),
+        (
+            Input(np.ones((1, 3, 1, 1)), "fc1", current_sum=True),
+            "sums the currents of a map, for which NIR has no",
+        ),
         (Input(None, "fc1"), "has no weights, as gates, expected some in its first input"),
     ],
 )
@@ -182,14 +229,26 @@ def test_products_of_spikes_have_no_nodes(second: Input, message: str) -> None:
     layer = Layer("fc2", second, LIF(0.9))
     outputs = layer.inputs[0].output_shape((3, 1, 1))[0]
     with pytest.raises(NetworkError, match=f"^to_nir: layer 'fc2' {message}"):
-        to_nir(replace(network, layers=(*network.layers, layer), readout=Readout(np.ones((2, outputs)))))
+        to_nir(
+            replace(
+                network, layers=(*network.layers, layer), readout=Readout(np.ones((2, outputs)))
+            )
+        )
 
 
 def test_a_delay_that_hides_where_a_layer_stands_leaves_no_window() -> None:
-    """The second layer is two steps from the input by the way that the first makes, but one by the other."""
+    """The second layer is two steps from the input by the way that the first makes, but one by the
+    other.
+    """
     neuron = LIF(0.5, 0.4)
-    first, second = Layer("fc1", Input(np.eye(3), "input"), neuron), Layer("fc2", Input(np.eye(3), "fc1"), neuron)
+    first, second = (
+        Layer("fc1", Input(np.eye(3), "input"), neuron),
+        Layer("fc2", Input(np.eye(3), "fc1"), neuron),
+    )
     third = Layer("fc3", Input(np.eye(3), ("fc2", Source("input", 2))), neuron)
-    network = from_nir(to_nir(Network((3, 1, 1), 8, (first, second, third), Readout(np.eye(3)), "spikes")), timesteps=4)
+    network = from_nir(
+        to_nir(Network((3, 1, 1), 8, (first, second, third), Readout(np.eye(3)), "spikes")),
+        timesteps=4,
+    )
     assert network.window is None
     spikesam.simulate(network, np.ones((4, 2, 3, 1, 1), bool))

@@ -18,8 +18,17 @@ def fired(seed: int, *shape: int) -> NDArray[np.bool_]:
 
 @pytest.fixture
 def recorded(tmp_path: Path) -> Path:
-    layers = {"b_attn_q_lif": fired(0), "b_attn_k_lif": fired(1), "qkv": fired(2, 2, 5, 18, 2, 3), "last": fired(3)}
-    layers |= {f"c_{name}_{number}": fired(10 * number + (name == "k")) for name in "qk" for number in (1, 2)}
+    layers = {
+        "b_attn_q_lif": fired(0),
+        "b_attn_k_lif": fired(1),
+        "qkv": fired(2, 2, 5, 18, 2, 3),
+        "last": fired(3),
+    }
+    layers |= {
+        f"c_{name}_{number}": fired(10 * number + (name == "k"))
+        for name in "qk"
+        for number in (1, 2)
+    }
     spikesam.write_raster(tmp_path / "raster.h5", layers)
     return tmp_path / "raster.h5"
 
@@ -29,7 +38,9 @@ def table(query: NDArray[np.bool_], key: NDArray[np.bool_]) -> NDArray[np.int64]
     found = np.zeros((2, 5, 6, 6), np.int64)
     q, k = (each.reshape(2, 5, -1, 6) for each in (query, key))
     for sample, step, channel, n, m in np.ndindex(2, 5, q.shape[2], 6, 6):
-        found[sample, step, n, m] += int(q[sample, step, channel, n] and k[sample, step, channel, m])
+        found[sample, step, n, m] += int(
+            q[sample, step, channel, n] and k[sample, step, channel, m]
+        )
     return found
 
 
@@ -41,15 +52,23 @@ def test_maps_of_tokens_heads_and_steps(recorded: Path, opened: bool) -> None:
     of_token = spikesam.attention_map(raster, **about, token=(1, 2))
     assert of_token.dtype == np.int64
     assert np.array_equal(of_token.reshape(2, 6), whole[:, :, 5].sum(axis=1))
-    assert np.array_equal(spikesam.attention_map(raster, **about).reshape(2, 6), whole.sum(axis=(1, 2)))
-    assert np.array_equal(spikesam.attention_map(raster, **about, step=4).reshape(2, 6), whole[:, 4].sum(axis=1))
-    of_heads = [spikesam.attention_map(raster, **about, head=head, token=(0, 1)) for head in range(3)]
+    assert np.array_equal(
+        spikesam.attention_map(raster, **about).reshape(2, 6), whole.sum(axis=(1, 2))
+    )
+    assert np.array_equal(
+        spikesam.attention_map(raster, **about, step=4).reshape(2, 6), whole[:, 4].sum(axis=1)
+    )
+    of_heads = [
+        spikesam.attention_map(raster, **about, head=head, token=(0, 1)) for head in range(3)
+    ]
     one = table(fired(0)[:, :, 2:4], fired(1)[:, :, 2:4])[:, :, 1].sum(axis=1)
     assert np.array_equal(of_heads[1].reshape(2, 6), one)
     assert np.array_equal(sum(of_heads), spikesam.attention_map(raster, **about, token=(0, 1)))
     joined = fired(2, 2, 5, 18, 2, 3)
     found = spikesam.attention_map(raster, query="qkv", key="qkv", token=(0, 0))
-    assert np.array_equal(found.reshape(2, 6), table(joined[:, :, :6], joined[:, :, 6:12])[:, :, 0].sum(axis=1))
+    assert np.array_equal(
+        found.reshape(2, 6), table(joined[:, :, :6], joined[:, :, 6:12])[:, :, 0].sum(axis=1)
+    )
 
 
 def test_counts_are_the_sum_of_layers(recorded: Path) -> None:
@@ -69,15 +88,27 @@ def test_the_method_maps_keys_that_are_known_by_name(recorded: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"heads": 4}, "attention_map: 4 heads of 6 channels of 'b_attn_q_lif', expected a divisor"),
+        (
+            {"heads": 4},
+            "attention_map: 4 heads of 6 channels of 'b_attn_q_lif', expected a divisor",
+        ),
         ({"heads": 2, "head": 2}, "attention_map: head is 2, expected 0 … 1"),
         ({"step": 5}, "attention_map: step is 5, expected 0 … 4"),
-        ({"token": (2, 0)}, r"attention_map: token is \(2, 0\), expected \(row, column\) below 2 and 3"),
+        (
+            {"token": (2, 0)},
+            r"attention_map: token is \(2, 0\), expected \(row, column\) below 2 and 3",
+        ),
         ({"token": 5}, r"attention_map: token is 5, expected \(row, column\) below 2 and 3"),
-        ({"token": (0.5, 1)}, r"attention_map: token is \(0.5, 1\), expected \(row, column\) below 2 and 3"),
+        (
+            {"token": (0.5, 1)},
+            r"attention_map: token is \(0.5, 1\), expected \(row, column\) below 2 and 3",
+        ),
         ({"key": []}, "attention_map: query or key is an empty list, expected names of layers"),
         ({"key": ["last", "no"]}, "layer 'no'"),
-        ({"key": "qkv"}, r"attention of 'b_attn_q_lif' of \(6, 2, 3\) and 'qkv' of \(18, 2, 3\), expected one shape"),
+        (
+            {"key": "qkv"},
+            r"attention of 'b_attn_q_lif' of \(6, 2, 3\) and 'qkv' of \(18, 2, 3\), expected one shape",
+        ),
         ({"key": "k"}, "layer 'k'"),
     ],
 )
@@ -89,5 +120,7 @@ def test_what_is_not_there(recorded: Path, changed: dict[str, Any], message: str
 
 def test_a_recording_without_queries_is_refused(tmp_path: Path) -> None:
     spikesam.write_raster(tmp_path / "raster.h5", {"conv1": fired(0)})
-    with pytest.raises(spikesam.InputError, match="no layer is known as keys by its name, expected pairs such as"):
+    with pytest.raises(
+        spikesam.InputError, match="no layer is known as keys by its name, expected pairs such as"
+    ):
         spikesam.explain(tmp_path / "raster.h5", method="attention")

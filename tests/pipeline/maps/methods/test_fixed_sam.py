@@ -1,4 +1,6 @@
-"""Integer SAM: a trace by hand, one pass equal to the definition, and how near it is to SAM in real numbers."""
+"""Integer SAM: a trace by hand, one pass equal to the definition, and how near it is to SAM in real
+numbers.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -36,7 +38,9 @@ def maps_and_sum(
 
 
 def definition(spikes: NDArray[np.bool_], gamma: float) -> NDArray[np.int64]:
-    """Integer SAM of (T, C, H, W) as `backends/trace.py` defines it, before anything leaves: M, in units of 2⁻ᵏ."""
+    """Integer SAM of (T, C, H, W) as `backends/trace.py` defines it, before anything leaves: M, in
+    units of 2⁻ᵏ.
+    """
     trace = spike_trace(gamma, spikes.shape[1], len(spikes))
     maps = np.zeros((len(spikes), *spikes.shape[2:]), np.int64)
     score = np.zeros(spikes.shape[1:], np.int64)
@@ -56,26 +60,34 @@ def test_worked_by_hand() -> None:
 
 
 def test_what_is_rounded() -> None:
-    """κ = 1612 at γ = 0.5. The second spike carries rz(65536 · 2484, 12) = 39744, and 65536: 411.25 of 256."""
+    """κ = 1612 at γ = 0.5. The second spike carries rz(65536 · 2484, 12) = 39744, and 65536: 411.25
+    of 256.
+    """
     maps, _ = maps_and_sum(single_neuron(1, 1), 0.5)
     assert maps.ravel().tolist() == [1, 411 / 256]
 
 
 @given(rasters, gammas, st.data())
-def test_one_pass_is_the_definition(spikes: NDArray[np.bool_], gamma: float, data: st.DataObject) -> None:
+def test_one_pass_is_the_definition(
+    spikes: NDArray[np.bool_], gamma: float, data: st.DataObject
+) -> None:
     timesteps = len(spikes)
     summed, steps = data.draw(st.integers(1, timesteps)), data.draw(st.integers(0, timesteps))
     trace = spike_trace(gamma, spikes.shape[1], timesteps)
     expected = definition(spikes, gamma)
     maps, total = maps_and_sum(spikes, gamma, summed, steps)
     unit = 2.0**trace.payload_bits
-    np.testing.assert_array_equal(maps, (expected[:steps] >> trace.dropped_bits) * 2.0**trace.dropped_bits / unit)
+    np.testing.assert_array_equal(
+        maps, (expected[:steps] >> trace.dropped_bits) * 2.0**trace.dropped_bits / unit
+    )
     np.testing.assert_array_equal(total, (expected[:summed].sum(axis=0) / unit).astype(np.float32))
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.002, 0.01, 0.1, 0.5, 2.0])
 def test_it_is_near_the_real_numbers_however_slow_the_decay(gamma: float) -> None:
-    """Within 1 % of the largest value over 300 steps; with as few bits in the trace as in a spike it would be 4 %."""
+    """Within 1 % of the largest value over 300 steps; with as few bits in the trace as in a spike
+    it would be 4 %.
+    """
     random = np.random.default_rng(0)
     spikes = random.random((300, 64, 3, 4)) < random.random((64, 1, 1)) * 0.05
     exact = spike_activation_map(spikes[:, None], gamma)[:, 0]
@@ -85,7 +97,9 @@ def test_it_is_near_the_real_numbers_however_slow_the_decay(gamma: float) -> Non
 
 
 def test_dense_maps_of_many_channels_leave_with_fewer_bits() -> None:
-    """300 channels that fire at both steps, γ = 0: 600 · 2⁸ = 153,600 is more than 2¹⁶, so two bits are dropped."""
+    """300 channels that fire at both steps, γ = 0: 600 · 2⁸ = 153,600 is more than 2¹⁶, so two bits
+    are dropped.
+    """
     spikes = np.ones((2, 300, 1, 1), np.bool_)
     assert spike_trace(0.0, 300, 2).dropped_bits == 2
     maps, total = maps_and_sum(spikes, 0.0)
@@ -101,7 +115,10 @@ def test_a_file_of_them(tmp_path: Path) -> None:
         assert maps.header.parameters == {"gamma": 0.3, "variant": "fixed", "include_current": True}
         for layer in maps.layers:
             for sample in range(maps.n_samples):
-                packed, spec = spikes.packed(spikes.layer(layer.name), sample), spikes.layer(layer.name)
+                packed, spec = (
+                    spikes.packed(spikes.layer(layer.name), sample),
+                    spikes.layer(layer.name),
+                )
                 expected, total = fixed_maps(packed, spec.shape, 0.3, layer.steps_that_matter)
                 np.testing.assert_array_equal(maps.read(layer, sample), expected[1:3])
                 np.testing.assert_array_equal(maps.read_sum(layer, sample), total)
@@ -114,7 +131,9 @@ def test_a_file_of_them(tmp_path: Path) -> None:
         ({"include_current": False}, "^variant 'fixed' always counts the current spike"),
     ],
 )
-def test_what_integers_cannot_leaves_no_file(tmp_path: Path, options: dict[str, float], message: str) -> None:
+def test_what_integers_cannot_leaves_no_file(
+    tmp_path: Path, options: dict[str, float], message: str
+) -> None:
     raster = record(tmp_path / "run", 5)
     with pytest.raises(InputError, match=message):
         explain(raster, tmp_path / "sam.h5", variant="fixed", **options)

@@ -14,7 +14,9 @@ from tests.pipeline.small_networks import small_model
 
 
 def seeing_ann() -> DifferentiableNetwork:
-    """Two 3×3 filters that pass the red and the green pixel on, before a dense layer that just copies 2·1·2 values."""
+    """Two 3×3 filters that pass the red and the green pixel on, before a dense layer that just
+    copies 2·1·2 values.
+    """
     weight = np.zeros((2, 3, 3, 3))
     weight[0, 0, 1, 1] = weight[1, 1, 1, 1] = 2
     layers = (Layer("conv1", Input(weight, padding=1), ReLU()), Layer("fc1", np.eye(4), ReLU()))
@@ -25,11 +27,15 @@ def seeing_ann() -> DifferentiableNetwork:
 def test_grad_cam_of_an_ann_by_hand() -> None:
     """Activations are the red and green pixels (blue has no filter, negative ones are cut off).
 
-    The last of each pair below is negative, so neither it nor its gradient counts: α = (3 + 0)/2 for the red channel
-    and (-4 + 0)/2 for the green one, for class 0; 0 and 1/2 for class 1.
+    The last of each pair below is negative, so neither it nor its gradient counts: α = (3 + 0)/2
+    for the red channel and (-4 + 0)/2 for the green one, for class 0; 0 and 1/2 for class 1.
     """
     inputs = mean_spikes(np.float32([[1, -1], [0.5, -1], [1, 1]]).reshape(1, 3, 1, 2))
-    for label, expected in ((0, [[0.5, 0]]), (1, [[0.25, 0]]), (-1, [[0.5, 0]])):  # logits 1 and 0.5
+    for label, expected in (
+        (0, [[0.5, 0]]),
+        (1, [[0.25, 0]]),
+        (-1, [[0.5, 0]]),
+    ):  # logits 1 and 0.5
         predictions, maps = grad_cam(seeing_ann(), inputs, np.array([label]), ["conv1"])
         assert predictions.tolist() == [0]
         np.testing.assert_allclose(maps["conv1"], [[expected]], rtol=1e-6)
@@ -38,7 +44,9 @@ def test_grad_cam_of_an_ann_by_hand() -> None:
 def test_grad_cam_of_an_ann_is_the_formula() -> None:
     """α A with gradients by torch alone, at each layer; what captum does with them."""
     torch.manual_seed(0)
-    network = DifferentiableNetwork(export_network(ReluNetwork([5, "P", 6, 7, "P", "D8"], (3, 8, 12), 4)))
+    network = DifferentiableNetwork(
+        export_network(ReluNetwork([5, "P", 6, 7, "P", "D8"], (3, 8, 12), 4))
+    )
     inputs = np.random.default_rng(0).uniform(-1, 1, (3, 3, 8, 12)).astype(np.float32)
     labels = np.array([3, 0, 1])
     logits, activations = network(torch.from_numpy(inputs))
@@ -56,9 +64,11 @@ def test_grad_cam_of_an_ann_is_the_formula() -> None:
 
 
 def two_channels() -> Network:
-    """Two planes of 1×2 pixels straight to two channels (weight 3, so that every spike makes one), then to two classes.
+    """Two planes of 1×2 pixels straight to two channels (weight 3, so that every spike makes one),
+    then to two classes.
 
-    T = 3, threshold 1, leak 0. Readout of class 0: +3, +1 for the first channel's pixels, -4, +1 for the second's.
+    T = 3, threshold 1, leak 0. Readout of class 0: +3, +1 for the first channel's pixels, -4, +1
+    for the second's.
     """
     weight = 3 * np.eye(2).reshape(2, 2, 1, 1)
     readout = np.array([[3.0, 1, -4, 1], [0, 0, 1, 1]])
@@ -68,8 +78,9 @@ def two_channels() -> Network:
 def test_spiking_grad_cam_by_hand() -> None:
     """Worked out on paper.
 
-    Spikes of the layer are those of the input a step later; ∂y/∂A is the readout's weight / T at every step. So
-    α = mean over pixels and steps: (3 + 1)/2/3 = 2/3 and (-4 + 1)/2/3 = -1/2 for class 0; 0 and 1/3 for class 1.
+    Spikes of the layer are those of the input a step later; ∂y/∂A is the readout's weight / T at
+    every step. So α = mean over pixels and steps: (3 + 1)/2/3 = 2/3 and (-4 + 1)/2/3 = -1/2 for
+    class 0; 0 and 1/3 for class 1.
     """
     inputs = np.zeros((3, 1, 2, 1, 2), bool)
     inputs[0, 0, 0] = [1, 0]  # arrives at t = 1: channel 0 left
@@ -83,17 +94,23 @@ def test_spiking_grad_cam_by_hand() -> None:
     for_class_1 = snn_grad_cam(network, inputs, np.array([1]), ["1"])[1]["conv1"][:, 0]
     np.testing.assert_allclose(for_class_1, [[[0, 0]], [[0, 0]], [[1 / 3, 0]]], rtol=1e-6)
     # logits: 3 + (3 + 1 - 4) = 3 over 3, and 1 over 3: class 0 is what an unknown label stands for
-    np.testing.assert_array_equal(snn_grad_cam(network, inputs, np.array([-1]), ["conv1"])[1]["conv1"], maps["conv1"])
+    np.testing.assert_array_equal(
+        snn_grad_cam(network, inputs, np.array([-1]), ["conv1"])[1]["conv1"], maps["conv1"]
+    )
 
 
 def test_negative_evidence_and_layers_that_never_spike_give_zero() -> None:
     against, silent = np.zeros((2, 3, 1, 2, 1, 2), bool)
     against[0, 0, 1] = True  # only channel 1, which speaks against class 0
     for inputs in (against, silent):
-        found = snn_grad_cam(DifferentiableNetwork(two_channels()), inputs, np.array([0]), ["conv1"])[1]
+        found = snn_grad_cam(
+            DifferentiableNetwork(two_channels()), inputs, np.array([0]), ["conv1"]
+        )[1]
         assert not found["conv1"].any()
     network = DifferentiableNetwork(export_network(small_model()))
-    for maps in snn_grad_cam(network, np.zeros((8, 1, 6, 16, 24), bool), np.array([1]), ["input", "conv1"])[1].values():
+    for maps in snn_grad_cam(
+        network, np.zeros((8, 1, 6, 16, 24), bool), np.array([1]), ["input", "conv1"]
+    )[1].values():
         assert np.isfinite(maps).all()
 
 
@@ -117,9 +134,13 @@ def test_every_layer_at_once_is_every_layer_alone() -> None:
 def test_dense_and_unknown_layers_are_refused() -> None:
     network, labels = DifferentiableNetwork(export_network(small_model())), np.array([0])
     inputs = np.zeros((8, 1, 6, 16, 24), bool)
-    with pytest.raises(InputError, match="Grad-CAM: layer 'fc1' has no places.*choose from input, conv1, conv2"):
+    with pytest.raises(
+        InputError, match="Grad-CAM: layer 'fc1' has no places.*choose from input, conv1, conv2"
+    ):
         snn_grad_cam(network, inputs, labels, ["fc1"])
     with pytest.raises(InputError, match="Grad-CAM: no layer 'conv3'; did you mean conv2 or conv1"):
         snn_grad_cam(network, inputs, labels, ["conv3"])
-    with pytest.raises(InputError, match="Grad-CAM: layer 'fc1' has no places in the image; choose from conv1"):
+    with pytest.raises(
+        InputError, match="Grad-CAM: layer 'fc1' has no places in the image; choose from conv1"
+    ):
         grad_cam(seeing_ann(), np.zeros((1, 3, 1, 2), np.float32), labels, ["fc1"])

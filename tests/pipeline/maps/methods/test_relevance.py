@@ -24,7 +24,12 @@ from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.arrays import write_raster
 from spikesam.recordings.raster.reader import RasterReader
-from tests.pipeline.small_networks import class_folders, constant_current_checkpoint, small_ann, small_checkpoint
+from tests.pipeline.small_networks import (
+    class_folders,
+    constant_current_checkpoint,
+    small_ann,
+    small_checkpoint,
+)
 from tests.pipeline.test_explain import WITHOUT
 
 
@@ -33,12 +38,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of three images through a small network."""
     path = tmp_path_factory.mktemp("relevance")
     class_folders(path / "data", per_class=1)
-    simulate(small_checkpoint(path / "snn.safetensors"), str(path / "data"), out=path / "run", samples=3).close()
+    simulate(
+        small_checkpoint(path / "snn.safetensors"), str(path / "data"), out=path / "run", samples=3
+    ).close()
     return path
 
 
 def explained(raster: Path, out: Path, *arguments: object) -> dict[str, np.ndarray]:
-    main([str(argument) for argument in (raster, "--method", "relevance", "--out", out, *arguments)])
+    main(
+        [str(argument) for argument in (raster, "--method", "relevance", "--out", out, *arguments)]
+    )
     with MapReader(out) as maps:
         return {name: maps[name].sum for name in maps}
 
@@ -48,8 +57,12 @@ def test_a_dense_layer_has_its_relevance_neuron_by_neuron(folder: Path) -> None:
     with RasterReader(folder / "run" / "raster.h5") as recorded:
         name = list(recorded)[-1]
         fired = [recorded[each][0] for each in recorded]
-        expected = relevance(network, fired, int(recorded.predictions[0]))[-1].reshape(len(fired[0]), -1, 1)
-        band = explain(recorded, folder / "band.h5", method="relevance", layers=[name], steps="all")[name]
+        expected = relevance(network, fired, int(recorded.predictions[0]))[-1].reshape(
+            len(fired[0]), -1, 1
+        )
+        band = explain(
+            recorded, folder / "band.h5", method="relevance", layers=[name], steps="all"
+        )[name]
         assert expected.shape[1] > 1
         np.testing.assert_array_equal(band[0], np.maximum(expected, 0).astype(np.float32))
 
@@ -71,7 +84,9 @@ def test_the_file_holds_the_relevance_of_spikes(
             for name, each in zip(maps, of_layers, strict=False):
                 summed = np.maximum(each.sum(axis=(0, 1)), 0)
                 np.testing.assert_allclose(sums[name][sample], summed, rtol=1e-6)
-                np.testing.assert_allclose(maps[name][sample], np.maximum(each.sum(axis=1), 0), rtol=1e-6)
+                np.testing.assert_allclose(
+                    maps[name][sample], np.maximum(each.sum(axis=1), 0), rtol=1e-6
+                )
 
 
 def test_the_function_makes_the_same_maps_as_the_command(folder: Path, tmp_path: Path) -> None:
@@ -92,12 +107,16 @@ def test_a_checkpoint_will_do_and_layers_can_be_chosen(folder: Path, tmp_path: P
     raster = folder / "run" / "raster.h5"
     every = explained(raster, tmp_path / "all.h5", "--rule", "positive")
     network = folder / "snn.safetensors"  # in float32, as it was trained
-    chosen = explained(raster, tmp_path / "one.h5", "--rule", "positive", "--network", network, "--layers", "conv2")
+    chosen = explained(
+        raster, tmp_path / "one.h5", "--rule", "positive", "--network", network, "--layers", "conv2"
+    )
     assert list(chosen) == ["conv2"]
     np.testing.assert_array_equal(chosen["conv2"], every["conv2"])
 
 
-def test_behind_a_constant_current_the_first_layer_is_the_first_explained(folder: Path, tmp_path: Path) -> None:
+def test_behind_a_constant_current_the_first_layer_is_the_first_explained(
+    folder: Path, tmp_path: Path
+) -> None:
     checkpoint = constant_current_checkpoint(tmp_path / "constant.safetensors")
     simulate(str(checkpoint), str(folder / "data"), out=tmp_path / "run", samples=2).close()
     sums = explained(tmp_path / "run" / "raster.h5", tmp_path / "relevance.h5")
@@ -105,7 +124,9 @@ def test_behind_a_constant_current_the_first_layer_is_the_first_explained(folder
 
 
 def test_an_imported_network_that_takes_the_maximum_of_its_currents(tmp_path: Path) -> None:
-    """Conv → MaxPool → Leaky, as in snnTorch's tutorials: from the model to a file of maps, and to a page."""
+    """Conv → MaxPool → Leaky, as in snnTorch's tutorials: from the model to a file of maps, and to
+    a page.
+    """
     torch.manual_seed(0)
     fires = lambda: snntorch.Leaky(0.9, threshold=0.3, init_hidden=True)  # noqa: E731
     model = nn.Sequential(
@@ -118,12 +139,22 @@ def test_an_imported_network_that_takes_the_maximum_of_its_currents(tmp_path: Pa
     simulate(network, spikes, out=tmp_path, precision="float32").close()
     sums = explained(tmp_path / "raster.h5", tmp_path / "relevance.h5")
     assert len(sums) == 3 and all(each.any() for each in sums.values())
-    assert re.search(r'"classes":\[\d', spikesam.report(tmp_path).read_text())  # of which the page shows relevance
+    assert re.search(
+        r'"classes":\[\d', spikesam.report(tmp_path).read_text()
+    )  # of which the page shows relevance
 
 
 def test_works_where_torch_and_lava_cannot_be_imported(folder: Path, tmp_path: Path) -> None:
-    arguments = [str(folder / "run" / "raster.h5"), "--method", "relevance", "--out", str(tmp_path / "relevance.h5")]
-    done = subprocess.run([sys.executable, "-c", WITHOUT, *arguments], capture_output=True, text=True)
+    arguments = [
+        str(folder / "run" / "raster.h5"),
+        "--method",
+        "relevance",
+        "--out",
+        str(tmp_path / "relevance.h5"),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, *arguments], capture_output=True, text=True
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -138,7 +169,11 @@ def test_a_network_that_was_not_recorded_is_refused(folder: Path, tmp_path: Path
     other = quantise(replace(network, readout=readout)).sha256
     unknown = write_raster(tmp_path / "unknown.h5", {"conv1": np.zeros((1, 2, 1, 2, 2), bool)})
     for file, name, message in (
-        (raster, tmp_path / "other.safetensors", rf"other.safetensors: network {other[:12]}, but .*raster.h5 was rec"),
+        (
+            raster,
+            tmp_path / "other.safetensors",
+            rf"other.safetensors: network {other[:12]}, but .*raster.h5 was rec",
+        ),
         (raster, tmp_path / "ann.safetensors", "got an ANN, which does not spike"),
         (raster, "cluttered-digitz", "did you mean 'cluttered-digits'"),
         (raster, alone, "raster.h5: "),
@@ -150,7 +185,8 @@ def test_a_network_that_was_not_recorded_is_refused(folder: Path, tmp_path: Path
         (
             unknown,
             None,
-            "unknown.h5: does not say which network fired it; give network, what the recorded model became",
+            "unknown.h5: does not say which network fired it; give network, what the recorded "
+            "model became",
         ),
     ):
         with RasterReader(file) as reader, pytest.raises(InputError, match=message) as raised:
