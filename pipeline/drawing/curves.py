@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -44,9 +43,8 @@ class CurveOptions:
     level: tuple[float, str] | None = (
         None  # height and name of a dashed line through all panels, to compare with
     )
-    marks: Mapping[float, str] = MappingProxyType(
-        {}
-    )  # where along x dotted lines stand, and their names
+    # positions along x of dotted lines, and their names
+    marks: Mapping[float, str] = field(default_factory=dict)
     alike: bool = False  # give all panels the limits that hold the values of each
     limits: tuple[float, float] | None = None  # of all y axes, in place of that
     width: float = WIDTH  # inches, of a panel
