@@ -138,6 +138,10 @@ class DosesSection(Section):
     trainings: int = Field(
         3, ge=2, description="trainings of each dose, from seeds training.seed, …"
     )
+    lengths: tuple[int, ...] = Field(
+        (11, 44, 176), min_length=1, description="epochs of the experiment length's trainings"
+    )
+    length_trainings: int = Field(3, ge=2, description="trainings of each of these lengths")
     images: int = Field(100, ge=1, description="validation images")
 
 

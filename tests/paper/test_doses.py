@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from paper import doses, spike_deletion_trainings
+from paper import doses, length, spike_deletion_trainings
 from paper.common.deletion import BY_SPIKES
 from paper.common.settings import DosesSection
 from paper.common.setup import Setup
@@ -112,6 +112,8 @@ def setup(tmp_path_factory: pytest.TempPathFactory) -> Setup:
         other_rates=(1.0,),
         other_doses=(0.0, 1.0),
         trainings=2,
+        lengths=(1, 2),
+        length_trainings=2,
         images=6,
     )
     return small_setup(tmp_path_factory.mktemp("doses"), {"doses": section})
@@ -172,3 +174,23 @@ def test_spikes_are_deleted_over_trainings(setup: Setup) -> None:
     assert claim.gain is not None and claim.n == 6
     assert claim.gain.mean == pytest.approx(means["SAM"] - means["relevance"])
     assert (setup.out / "spike_deletion_trainings.png").is_file()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_one_sum_by_trainings_of_several_lengths(setup: Setup) -> None:
+    """Each epoch has three steps; the second of two has a tenth of the rate. One sum: 0.25 · 7.34."""
+    result = length.run(setup)
+    assert (
+        "1 epochs, 3 steps with a decay of 6.1; 2 epochs, 6 steps with a decay of "
+        in result.notes[0]
+    )
+    table = result.table
+    assert set(table["arm"]) == {length.SKIPPED, length.ZEROS, length.WITHOUT}
+    assert set(table["epochs"]) == {1, 2} and set(table["trainings"]) == {2}
+    late = rows(table, measure=doses.LATE, layer="conv1", arm=length.SKIPPED)
+    what = "conv1: silent steps, late, 1 epochs against 2"
+    claim = next(each for each in result.claims if each.what == what)
+    first, second = late["mean"]
+    assert claim.gain is not None and claim.gain.mean == pytest.approx(first - second)
+    assert len(result.claims) == 3 * (2 + 1) + 2 * 2 * 2
+    assert (setup.out / "length.png").is_file()
