@@ -59,7 +59,7 @@ def assert_same_spikes(
     >>> from spikesam.testing import assert_same_spikes
     >>> raster = spikesam.simulate("cluttered-digits", samples=1)
     >>> assert_same_spikes(raster, spikesam.simulate("cluttered-digits", samples=1,
-    backend="torch"))
+    ... backend="torch"))
     """
     __tracebackhide__ = True
     with ExitStack() as resources:

@@ -92,11 +92,11 @@ class Network(Structure):
     >>> import numpy as np
     >>> from spikesam import LIF, Input, Layer, Network, Readout
     >>> random, neuron = np.random.default_rng(0), LIF(leak=0.9)
-    >>> w1, w2, w_out = random.normal(size=(4, 3, 3, 3)), random.normal(size=(5, 64)),
-    random.normal(size=(2, 5))
+    >>> w1, w2 = random.normal(size=(4, 3, 3, 3)), random.normal(size=(5, 64))
+    >>> w_out = random.normal(size=(2, 5))
     >>> conv1 = Layer("conv1", Input(np.concatenate([w1, -w1], axis=1), padding=1), neuron)
     >>> network = Network((6, 8, 8), 12, (conv1, Layer("fc1", Input(w2, pool=2), neuron)),
-    Readout(w_out))
+    ... Readout(w_out))
     >>> network.shapes
     ((6, 8, 8), (4, 8, 8), (5, 1, 1))
     """

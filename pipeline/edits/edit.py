@@ -105,8 +105,9 @@ def edit(
     >>> edited = spikesam.edit(raster, "cluttered-digits", "conv1", channels=range(12))
     >>> int(edited.raster["conv1"][0][:, :12].sum()), edited.after.shares.shape
     (0, (2, 10))
-    >>> spikesam.edit(raster, "cluttered-digits", "conv2", steps=[]).raster.raster_digest ==
-    raster.raster_digest True
+    >>> unchanged = spikesam.edit(raster, "cluttered-digits", "conv2", steps=[])
+    >>> unchanged.raster.raster_digest == raster.raster_digest
+    True
     """
     if layer is None:
         raise InputError(

@@ -97,7 +97,7 @@ def report(
     >>> import numpy as np
     >>> import spikesam
     >>> path = spikesam.write_raster("c.h5", {"conv1": np.ones((1, 2, 1, 2, 2), bool)},
-    overwrite=True)
+    ... overwrite=True)
     >>> spikesam.report(path).name
     'c.html'
     """

@@ -237,7 +237,7 @@ def open_maps(source: FileSource) -> MapReader:
     >>> import numpy as np
     >>> import spikesam
     >>> path = spikesam.write_raster("c.h5", {"conv1": np.ones((1, 2, 1, 2, 2), bool)},
-    overwrite=True)
+    ... overwrite=True)
     >>> spikesam.explain(path, "maps.h5", gamma=0.0, overwrite=True).close()
     >>> with spikesam.open_maps("maps.h5") as maps:
     ...     print(list(maps), maps["conv1"].sum[0].tolist())

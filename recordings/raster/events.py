@@ -46,7 +46,7 @@ class SpikeEvents:
     --------
     >>> import spikesam
     >>> events = spikesam.SpikeEvents(sample=[0, 0, 1], step=[2, 3, 0], neuron=[7, 7, 1], shape=(2,
-    5, 8))
+    ... 5, 8))
     >>> path = spikesam.write_raster("chip.h5", {"fc1": events}, overwrite=True)
     >>> with spikesam.open_raster(path) as raster:
     ...     raster["fc1"].counts.tolist()
@@ -116,7 +116,7 @@ class SpikeEvents:
         --------
         >>> import spikesam
         >>> events = spikesam.SpikeEvents.from_times([0.0003, 0.0121], [7, 1], shape=(1, 200, 8),
-        dt=1e-4)
+        ... dt=1e-4)
         >>> events.step.tolist()
         [3, 121]
         """
@@ -155,7 +155,7 @@ class SpikeEvents:
         --------
         >>> import spikesam
         >>> events = spikesam.SpikeEvents.from_trains([[[0.001, 0.003], [0.002]]], shape=(1, 4, 2),
-        dt=0.001)
+        ... dt=0.001)
         >>> events.step.tolist(), events.neuron.tolist()
         ([1, 3, 2], [0, 0, 1])
         """

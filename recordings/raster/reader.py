@@ -300,7 +300,7 @@ def open_raster(source: FileSource) -> RasterReader:
     >>> import numpy as np
     >>> import spikesam
     >>> path = spikesam.write_raster("c.h5", {"conv1": np.eye(4).reshape(1, 4, 4, 1, 1)},
-    overwrite=True)
+    ... overwrite=True)
     >>> with spikesam.open_raster(path) as raster:
     ...     print(list(raster), raster["conv1"][0].shape, raster["conv1"].counts.tolist())
     ['conv1'] (4, 4, 1, 1) [[1, 1, 1, 1]]

@@ -48,7 +48,7 @@ class Events:
 
     >>> import spikesam
     >>> events = spikesam.Events(t=[0, 4, 12], x=[5, 5, 2], y=[0, 0, 3], polarity=[1, 1, 0],
-    sensor=(4, 6))
+    ... sensor=(4, 6))
     >>> binned = spikesam.EventBinning(height=4, width=6, bins=2, window_us=10).binned(events)
     >>> binned.bits.shape, int(binned.bits.sum()), binned.merged
     ((2, 2, 4, 6), 2, 1)
@@ -134,7 +134,7 @@ class Events:
         >>> import numpy as np
         >>> import spikesam
         >>> given = np.array([(5, 0, 0, 1), (2, 3, 12, 0)], [("x", int), ("y", int), ("t", int),
-        ("p", int)])
+        ... ("p", int)])
         >>> spikesam.Events.from_tonic(given, sensor_size=(6, 4, 2)).polarity
         array([ True, False])
         """
