@@ -5,12 +5,12 @@ BACKEND ?= lava
 ATTACKS ?= tests/campaign
 MINUTES ?= 2
 # One file for every platform and Python, with the hash of every package: what is installed is what was locked.
-RESOLVE = uv pip compile --universal --python-version 3.10 --generate-hashes --no-annotate --no-header --quiet
+RESOLVE = uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet
 # Three tests at a time, since many wait for processes; those of one file in one process, where they share what is made once.
 SIDE_BY_SIDE := -n 3 --dist loadfile
 ALONE = -m alone $$(grep -rl --include=*.py mark.alone tests)
-# What is tested on the oldest Python, for which lava-nc was written: Lava, what every backend owes, older releases of libraries.
-ON_OLDEST := tests/backends tests/pipeline/maps/test_method.py tests/pipeline/record tests/pipeline/imports
+# What is tested on the oldest and the newest Python, too: Lava, what every backend owes, other releases of libraries.
+ON_OTHERS := tests/backends tests/pipeline/maps/test_method.py tests/pipeline/record tests/pipeline/imports
 PACKAGES := recordings backends pipeline spikesam paper benchmarks
 
 .DEFAULT_GOAL := help
@@ -34,13 +34,16 @@ demo: setup ## See what three small networks look at: digits, a photo of a cat, 
 test: setup ## Run the tests that take less than five minutes together; says so where node is missing for those of the page
 	@$(VENV_PYTHON) -m pytest -q --no-header $(SIDE_BY_SIDE) -m "not long"
 
-test-long: setup ## Run the others: Lava, kills, Dask, Chromium, hostile files, experiments; all backends on Python 3.10
+test-long: setup ## Run the others: Lava, kills, Dask, Chromium, hostile files, experiments; all backends on the oldest and newest Python
 	@$(VENV_PYTHON) -m pytest -q --no-header $(SIDE_BY_SIDE) -m "long and not alone"
 	@$(VENV_PYTHON) -m pytest -q --no-header $(ALONE)
-	@if [ -n "$$CI" ] || command -v python3.10 >/dev/null; then \
-		VENV=.venv-3.10 PYTHON=python3.10 scripts/setup.sh && \
-		.venv-3.10/bin/python -m pytest -q --no-header $(SIDE_BY_SIDE) $(ON_OLDEST); \
-	else echo "python3.10 is missing: nothing was tested on it"; fi
+	@used=$$($(VENV_PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	others=$$(scripts/setup.sh --list | sort -V | sed -n '1p;$$p' | uniq | grep -vxF "$$used"); \
+	if [ -z "$$others" ]; then echo "no other Python is here: nothing was tested on the oldest and the newest"; [ -z "$$CI" ]; fi && \
+	for python in $$others; do \
+		VENV=.venv-$$python PYTHON=$$python scripts/setup.sh && \
+		.venv-$$python/bin/python -m pytest -q --no-header $(SIDE_BY_SIDE) $(ON_OTHERS) || exit 1; \
+	done
 
 fuzz: setup ## Attack every entry point with new random cases for MINUTES=2, and say how they ended
 	@$(VENV_PYTHON) -m pytest $(ATTACKS) -q --no-header --hypothesis-profile=fuzz --minutes=$(MINUTES) \
@@ -67,7 +70,7 @@ format: setup ## Format the code and fix what the linter can
 	@$(VENV_PYTHON) -m ruff format
 	@scripts/check_page.sh format
 
-setup: ## Create .venv with the newest of Python 3.13 to 3.10 and the locked packages; other targets do this by themselves
+setup: ## Create .venv with the newest of Python 3.13 to 3.11, else 3.14, and the locked packages; other targets do this by themselves
 	@scripts/setup.sh
 
 dist: setup ## Build the source distribution and the wheel into dist/

@@ -82,9 +82,7 @@ def _look_for_no_library_here() -> None:
 
 
 def _isolated() -> list[str]:
-    """Options for a path without the current folder and PYTHONPATH; Python 3.10 has no narrower
-    one.
-    """
+    """Options for a path without the current folder and PYTHONPATH."""
     return ["-I", "-B"] if sys.dont_write_bytecode else ["-I"]
 
 

@@ -12,7 +12,7 @@ from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
+from typing import Any, ClassVar, Generic, Self, TypeVar, overload
 
 import h5py
 import numpy as np
@@ -38,10 +38,6 @@ from spikesam.recordings.schema import (
     find_layer,
     parse_group,
 )
-
-if TYPE_CHECKING:
-    from typing import Self  # Python 3.10 lacks it
-
 
 Layer = TypeVar("Layer", bound=NamedLayer)
 Value = TypeVar("Value", bound=np.generic)

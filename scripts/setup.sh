@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Create .venv with the locked packages, Lava and this project, unless it is there and up to date (then: silence).
 #
-#   scripts/setup.sh                     with the newest of Python 3.13 to 3.10 on PATH, in pyenv or through uv
+#   scripts/setup.sh                     with the newest of Python 3.13 to 3.11 on PATH, in pyenv or through uv, else 3.14
 #   PYTHON=python3.12 scripts/setup.sh   with this version, looked for in those places; or with a path
 #   VENV=elsewhere scripts/setup.sh      in another folder
+#   scripts/setup.sh --list              make nothing; print the versions that this machine has, each on a line
 #
 # Every package is checked against its hash in the locks; nothing else is fetched.
 #
@@ -13,7 +14,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 umask go-w # nobody else shall write what will be executed, whatever the umask of whoever calls
 
-readonly versions="3.13 3.12 3.11 3.10" venv=${VENV:-.venv}
+# The best first: Lava runs on all but the last.
+readonly versions="3.13 3.12 3.11 3.14" venv=${VENV:-.venv}
 readonly ready=$venv/.ready
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 
@@ -76,8 +78,8 @@ find_version() {
   [ -n "$uv" ] && "$uv" python find --system --no-python-downloads "$1" 2>/dev/null
 }
 
-# Prints the path of the newest Python there is; lets uv fetch one if there is none.
-find_newest() {
+# Prints the path of the best Python there is; lets uv fetch one if there is none.
+find_best() {
   local version
   for version in $versions; do
     find_version "$version" && return
@@ -93,6 +95,12 @@ find_asked() {
 }
 
 uv=$(find_uv) || uv=""
+if [ "${1:-}" = --list ]; then
+  for version in $versions; do
+    find_version "$version" >/dev/null && echo "$version"
+  done
+  exit 0
+fi
 existing=$(version_of "$venv/bin/python") || existing=none
 wanted=$existing
 if [ -n "${PYTHON:-}" ]; then
@@ -107,7 +115,7 @@ if [ "$finished" = "$state" ] && [ "$existing" = "$wanted" ] && [ "$existing" !=
 fi
 
 if [ -z "${PYTHON:-}" ]; then
-  python=$(find_newest) || fail "none of Python $versions with its venv module on PATH, in pyenv or through uv;" \
+  python=$(find_best) || fail "none of Python $versions with its venv module on PATH, in pyenv or through uv;" \
     "install one (on Debian and Ubuntu: apt install python3-venv), or uv"
 fi
 if [ "$finished" != none ] && [ "$existing" = "$(version_of "$python")" ] && base=$(base_of "$venv/bin/python"); then

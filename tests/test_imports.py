@@ -3,17 +3,13 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 import spikesam
 from spikesam.pipeline.cli.main import COMMANDS
-
-try:
-    import tomllib
-except ModuleNotFoundError:  # Python 3.10
-    import tomli as tomllib
 
 HEAVY = ("torch", "torchvision", "lightning", "snntorch", "captum", "lava")
 MODULES = (*(f"spikesam.pipeline.{name}" for name in COMMANDS), "paper", "benchmarks")

@@ -72,10 +72,12 @@ def project(tmp_path: Path) -> Path:
 def setup(project: Path) -> Run:
     """Run the script in the toy project."""
 
-    def run(umask: int = -1, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        *arguments: str, umask: int = -1, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         home = project.parent
         return subprocess.run(
-            [project / "scripts" / "setup.sh"],
+            [project / "scripts" / "setup.sh", *arguments],
             env={
                 "PATH": f"{home / 'bin'}:{home / 'usr'}",
                 "HOME": str(home),
@@ -193,20 +195,29 @@ def test_a_moved_project_sets_up_again(project, setup):
     assert log(moved) == 2 * INSTALLED
 
 
-def test_the_newest_python_that_runs_and_can_make_an_environment_is_taken_wherever_it_is(
+def test_the_best_python_that_runs_and_can_make_an_environment_is_taken_wherever_it_is(
     project, setup
 ):
     executable(project.parent / "bin" / "python3.13", BROKEN)
     executable(project.parent / "bin" / "uv", BROKEN)
-    add_python(project, "3.10")
     add_python(project, "3.13", path="bin/python3", missing="ensurepip")
-    add_python(project, "3.9", path="bin/python")
-    add_python(project, "3.14", path=".pyenv/versions/3.14.0/bin/python")
+    add_python(project, "3.10", path="bin/python")
+    last = add_python(project, "3.14", path=".pyenv/versions/3.14.0/bin/python")
+    assert f"with {last} " in setup(VENV="without-lava").stdout
     add_python(project, "3.11", path="usr/python3.11")
     newest = add_python(project, "3.12", path=".pyenv/versions/3.12.1/bin/python")
     assert f"with {newest} " in setup().stdout
     system = add_python(project, "3.13", path="usr/python3.13")
     assert f"with {system} " in setup(VENV="other").stdout
+
+
+def test_the_pythons_of_this_machine_are_listed_and_nothing_is_made(project, setup):
+    add_python(project, "3.12", path=".pyenv/versions/3.12.1/bin/python")
+    add_python(project, "3.13", missing="ensurepip")
+    add_python(project, "3.11")
+    add_python(project, "3.10")
+    assert setup("--list").stdout.split() == ["3.12", "3.11"]
+    assert not (project / ".venv").exists()
 
 
 def test_a_working_uv_is_used(project, setup):
@@ -228,12 +239,12 @@ def test_uv_fetches_a_python_where_there_is_none(project, setup):
 
 
 def test_no_python_is_one_line_that_says_what_to_do(project, setup):
-    add_python(project, "3.9", path="bin/python3")
+    add_python(project, "3.10", path="bin/python3")
     add_python(project, "3.13", missing="ensurepip")
     done = setup()
     assert done.returncode == 2
     assert done.stderr == (
-        "error: none of Python 3.13 3.12 3.11 3.10 with its venv module on PATH, in pyenv or "
+        "error: none of Python 3.13 3.12 3.11 3.14 with its venv module on PATH, in pyenv or "
         "through uv; "
         "install one (on Debian and Ubuntu: apt install python3-venv), or uv\n"
     )
@@ -254,14 +265,14 @@ def test_a_version_can_be_asked_for_and_then_stays(project, setup):
 
 def test_another_folder_leaves_the_first_as_it_is(project, setup):
     add_python(project)
-    add_python(project, "3.10")
+    add_python(project, "3.11")
     setup()
-    setup(PYTHON="python3.10", VENV=".venv-3.10")
-    assert log(project) == [*INSTALLED, "venv .venv-3.10", *INSTALLED[1:]]
-    assert setup().stdout + setup(PYTHON="python3.10", VENV=".venv-3.10").stdout == ""
+    setup(PYTHON="python3.11", VENV=".venv-3.11")
+    assert log(project) == [*INSTALLED, "venv .venv-3.11", *INSTALLED[1:]]
+    assert setup().stdout + setup(PYTHON="python3.11", VENV=".venv-3.11").stdout == ""
 
 
-ONE_OF = "one of Python 3.13 3.12 3.11 3.10"
+ONE_OF = "one of Python 3.13 3.12 3.11 3.14"
 USELESS = f"does not run, or has no venv module; give {ONE_OF}, or its path"
 
 
@@ -270,10 +281,10 @@ USELESS = f"does not run, or has no venv module; give {ONE_OF}, or its path"
     [
         *(
             ("python-of-choice", x, f"is Python {x}, expected {ONE_OF.replace('Python ', '')}")
-            for x in ("3.9", "3.14")
+            for x in ("3.10", "3.15")
         ),
         ("python-of-choice", None, USELESS),
-        ("python3.11", "3.10", USELESS),
+        ("python3.12", "3.11", USELESS),
     ],
 )
 def test_a_useless_python_is_refused(project, setup, asked, version, reason):

@@ -53,12 +53,10 @@ class LavaBackend(Backend):
             raise BackendError(
                 f"lava: models is {models!r}, expected one of {', '.join(map(repr, DEADLINES))}"
             )
-        if (
-            not (3, 10) <= sys.version_info[:2] <= (3, 13)
-        ):  # from 3.14 on, processes are not forked by default
+        if sys.version_info >= (3, 14):  # from which on processes are not forked by default
             python = ".".join(map(str, sys.version_info[:2]))
             raise BackendError(
-                f"lava: this is Python {python}, expected 3.10 to 3.13; use one of these"
+                f"lava: this is Python {python}, expected 3.11 to 3.13; use one of these"
             )
         if any(
             importlib.util.find_spec(package) is None for package in ("lava", "asteval", "networkx")

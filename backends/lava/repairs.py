@@ -97,7 +97,7 @@ class _UnnamedSemaphores:
     system calls.
 
     Python offers no public way around it. The private one used here exists in every Python that
-    Lava runs on, 3.10 to 3.13: `_rebuild` takes the address of a semaphore, whoever made it.
+    Lava runs on, 3.11 to 3.13: `_rebuild` takes the address of a semaphore, whoever made it.
     """
 
     def __init__(self) -> None:

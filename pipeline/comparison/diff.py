@@ -388,7 +388,7 @@ def _rules(
         ):
             try:
                 found = found or Rule(recorded_network(raster, candidate), proven=True)
-            except InputError as error:  # noqa: PERF203
+            except InputError as error:
                 refused.append(finding(error))
         rules.append(found)
         if said and found is None:

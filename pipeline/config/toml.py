@@ -5,7 +5,7 @@ would be right.
 from __future__ import annotations
 
 import json
-import sys
+import tomllib
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,11 +15,6 @@ from spikesam.pipeline.config.mistakes import explanation
 from spikesam.recordings.errors import InputError
 from spikesam.recordings.files import read_file, similar_file
 from spikesam.recordings.text import LONGEST_NAME, printable
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 LARGEST_FILE = 1 << 20  # bytes; those in configs/ have up to 3,000

@@ -259,7 +259,6 @@ def _uninterrupted() -> Iterator[None]:
     """Let Ctrl-C wait for the end of the block, and never reach the threads and processes that
     start in it.
     """
-    # which would let this thread be interrupted again, in Python 3.10
     resource_tracker.ensure_running()
     with interrupted_later():
         mask = (

@@ -7,7 +7,7 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,8 +41,6 @@ Name = Annotated[
 Class = Annotated[int, Field(ge=0)]
 
 if TYPE_CHECKING:
-    from typing import Self  # Python 3.10 lacks it
-
     from spikesam.pipeline.engine.merge import Totals
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,9 +30,6 @@ from spikesam.recordings.parallel import cores, in_order
 from spikesam.recordings.raster.batch import PackedSpikes, pack, unpack
 from spikesam.recordings.schema import SampleTable
 from spikesam.recordings.text import brief, printable
-
-if TYPE_CHECKING:
-    from typing_extensions import Self  # Python 3.10 lacks it
 
 SMALL = 1 << 16  # pixels; a smaller image is unpacked faster without threads
 FEW = 8  # samples whose numbers are looked at together

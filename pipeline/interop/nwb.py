@@ -6,7 +6,7 @@ import json
 import math
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -100,7 +100,7 @@ class Nwb(Exporter):
                 f"spikes of a spiking neural network, simulated or recorded by {made_by}"
             ),
             identifier=str(uuid.uuid5(uuid.NAMESPACE_OID, chosen)),
-            session_start_time=datetime.fromtimestamp(seconds, timezone.utc),
+            session_start_time=datetime.fromtimestamp(seconds, UTC),
             notes=json.dumps(about),
             source_script=header.config,
             source_script_file_name="the resolved configuration of the run, JSON",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import warnings
 from itertools import product
 from pathlib import Path
@@ -70,8 +69,6 @@ class ZarrStore(Exporter):
 
 def _dataset(selection: Selection) -> xr.Dataset:
     """The selection as xarray has it; nothing is read yet."""
-    if sys.version_info < (3, 11):
-        raise InputError("this format needs the library zarr 3, which needs Python 3.11 or newer")
     try:
         import zarr
 

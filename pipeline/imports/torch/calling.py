@@ -292,7 +292,7 @@ def follow_model(model: nn.Module, example: Example, neurons: NeuronModules) -> 
     for way in _ways(model, example, neurons):
         try:
             return _run(model, example, neurons, way)
-        except NotTakenError as error:  # noqa: PERF203
+        except NotTakenError as error:
             failures.append((not way.every_step, str(error)))
         except NetworkError as error:
             refusals.append(error)

@@ -13,7 +13,6 @@ pytest.importorskip("lava", reason="lava-nc is not installed")
 from spikesam.backends.lava.repairs import BROKEN_MODULE, repair_lava
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 accepts such defaults")
 def test_without_the_repair_lava_cannot_be_imported() -> None:
     command = [sys.executable, "-c", "import lava.magma.core.process.process"]
     assert (

@@ -122,8 +122,6 @@ def test_maps_go_to_zarr_alone_and_what_is_no_recording_nowhere(maps, tmp_path, 
     [(".nwb", "pynwb", "nwb"), (".zarr", "zarr", "zarr"), (".zarr", "xarray", "zarr")],
 )
 def test_a_library_that_is_missing(raster, tmp_path, refused, monkeypatch, suffix, library, extra):
-    if suffix == ".zarr" and sys.version_info < (3, 11):
-        pytest.skip("zarr 3 needs Python 3.11")
     for name in [name for name in sys.modules if name.startswith("spikesam.pipeline.interop.")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, library, None)

@@ -8,11 +8,7 @@ from spikesam.recordings.maps.reader import MapReader
 from tests.recordings.rasters import HEADER, spikes
 
 xr = pytest.importorskip("xarray", reason="xarray is not installed; pip install 'spikesam[zarr]'")
-zarr = pytest.importorskip(
-    "zarr",
-    "3",
-    reason="zarr 3 is not installed (it needs Python 3.11); pip install 'spikesam[zarr]'",
-)
+zarr = pytest.importorskip("zarr", reason="zarr is not installed; pip install 'spikesam[zarr]'")
 
 from spikesam.pipeline.interop import zarr_store  # noqa: E402 - it needs them
 from spikesam.pipeline.interop.engine import SpikesamBackend  # noqa: E402
