@@ -13,8 +13,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from spikesam.backends.network import LIF
 from spikesam.pipeline.imports.libraries.library import Library, SpikingModule, number, refused
 from spikesam.pipeline.imports.road.operations import expect
@@ -27,11 +25,7 @@ def block(module: Any, where: str) -> SpikingModule:
     neuron = module.neuron
     kind = f"{type(neuron).__module__.rpartition('.')[2]}.{type(neuron).__name__}"
     expect(kind == "cuba.Neuron", where, f"has neurons {kind}", "cuba.Neuron")
-    current, voltage = (
-        number(decay.round()) / UNIT for decay in (neuron.current_decay, neuron.voltage_decay)
-    )
-    shared = np.ndim(current) == np.ndim(voltage) == 0
-    expect(shared, where, "has shared_param=False", "True: one decay for all neurons")
+    expect(neuron.shared_param, where, "has shared_param=False", "True: one decay for all neurons")
     expect(neuron.norm is None, where, "has a norm", "none")
     expect(not neuron.graded_spike, where, "has graded_spike=True", "False: spikes are bits")
     expect(
@@ -46,14 +40,20 @@ def block(module: Any, where: str) -> SpikingModule:
         "has axonal delays",
         "none but delay_shift; from_netx reads those of .net files",
     )
+    current, voltage = (
+        number(decay.round()) / UNIT for decay in (neuron.current_decay, neuron.voltage_decay)
+    )
+    bounded = voltage > 0 or current in (0, 1)
+    found = f"has voltage_decay=0 and current_decay={current:g}, whose rounding adds up for ever"
+    expect(bounded, where, found, "a voltage_decay above 0, or current_decay 1")
     lif = LIF(1 - voltage, neuron.threshold, reset="zero", synaptic_leak=1 - current)
     unit = 1 / neuron.s_scale
     of_current = unit / current if 0 < current < 1 else 0.0  # what rounding every step adds up to
-    rounding = (unit + of_current) / voltage if voltage else 0.0
-    caveat = (
-        f"lava-dl rounds what leaks to {unit:.3g} at every step" if voltage or current < 1 else ""
-    )
-    return SpikingModule(lif, "B...T", module.synapse, bool(module.delay_shift), caveat, rounding)
+    rounding = (of_current + unit * (voltage < 1)) / voltage if voltage else 0.0
+    leaks = 0 < voltage < 1 or 0 < current < 1
+    rounds = f"lava-dl rounds what leaks to {unit:.3g} at every step" if leaks else ""
+    delayed = bool(module.delay_shift)
+    return SpikingModule(lif, "B...T", module.synapse, delayed, rounds, rounding, unit)
 
 
 EQUATIONS = {

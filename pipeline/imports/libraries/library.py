@@ -23,6 +23,15 @@ class LeakyIntegrator:
 
 
 @dataclass(frozen=True, eq=False)
+class Feedback:
+    """An amount that a spike of neurons adds to the membranes of others, so many steps later."""
+
+    neurons: str
+    steps: int
+    amount: Any  # a constant like those of the neurons that it reaches
+
+
+@dataclass(frozen=True, eq=False)
 class SpikingModule:
     """The neurons of a module; constants broadcast with a map of one sample, (C, H, W) or (N,)."""
 
@@ -30,17 +39,20 @@ class SpikingModule:
     takes: Takes | None = "B..."
     synapse: nn.Module | None = None  # a module of synapses that belongs to it
     delayed: bool = False  # whether what it gives is what its neurons fired one step earlier
-    caveat: str = ""  # why bits might differ in spite of the equation
-    rounding: float = 0.0  # how far the library's own rounding takes a membrane from the equation
+    # of a library that rounds its states: how, which float32 does not, so that bits may differ
+    rounds: str = ""
+    rounding: float = 0.0  # how far that takes a membrane from the equation
+    unit: float = 0.0  # of a library that cuts currents to multiples of it
     recurrent: nn.Module | None = None
     rest: Any = 0.0  # the library's number for a membrane of 0, with which its membranes begin
     begins: float = 0.0  # what is left at the first step of the membranes with which they begin
     levels: int = (
         1  # of neurons that fire several spikes a step: how many at most, a plane of bits each
     )
-    others: tuple[
-        str, ...
-    ] = ()  # of a plane, the others; if it subtracts, their spikes from its membranes, too
+    others: tuple[str, ...] = ()  # neurons with the same currents, of which any may fire alone
+    back: tuple[Feedback, ...] = ()  # what other neurons' spikes add to its membranes
+    # of neurons that reset at once, see :func:`reset_at_once`: which are above θ after a step
+    above: Callable[[Any], Tensor] | None = None
     # what its neurons multiply the currents by that drive them; a constant like those of `neuron`
     gain: Any = 1.0
 
@@ -56,12 +68,35 @@ def planes(about: SpikingModule, names: tuple[str, ...]) -> list[SpikingModule]:
     for number, name in enumerate(names, 1):
         at = neuron.fires_at_threshold or number % 2 == 0
         own = replace(neuron, threshold=(number - 0.5) * neuron.threshold, fires_at_threshold=at)
-        found.append(
-            replace(
-                about, neuron=own, levels=1, others=tuple(each for each in names if each != name)
-            )
-        )
+        others = tuple(other for other in names if other != name)
+        lost = others if neuron.reset == "subtract" else ()
+        back = tuple(Feedback(other, 1, -neuron.subtracted) for other in lost)
+        found.append(replace(about, neuron=own, levels=1, others=others, back=back))
     return found
+
+
+def reset_at_once(about: SpikingModule, name: str, above: str) -> tuple[SpikingModule, ...]:
+    """Neurons that subtract θ within a step, and those of the name `above`, which fire where a
+    membrane is above θ even then.
+
+        w[t] = λ (w[t-1] - θ s[t-1]) + i[t]          s: `name`, r: `above`, both driven by i
+        s[t] = 1 if w[t] - θ r[t-1] > θ              the next step needs 2θ where r fired
+        r[t] = 1 if w[t] + θ r[t-1] > 2θ             which is w[t] - θ s[t] > θ
+
+    The membranes of s are w[t] - θ r[t-1], those of r are w[t] + θ r[t-1].
+    """
+    neuron = about.neuron
+    assert isinstance(neuron, LIF)
+    leak, threshold = neuron.leak, neuron.threshold
+    raised = Feedback(above, 1, -threshold), Feedback(above, 2, leak * threshold)
+    lowered = Feedback(above, 1, threshold), Feedback(above, 2, -leak * threshold)
+    spent = Feedback(name, 1, -leak * threshold)
+    own = replace(neuron, reset_by=leak * threshold)
+    second = replace(neuron, threshold=2 * threshold, reset_by=0 * threshold)
+    return (
+        replace(about, neuron=own, back=raised),
+        replace(about, neuron=second, back=(*lowered, spent), above=None, others=(name,)),
+    )
 
 
 Describe = Callable[[Any, str], SpikingModule]  # a module and where it is, for errors

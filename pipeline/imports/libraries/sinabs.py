@@ -32,6 +32,8 @@ from spikesam.pipeline.imports.libraries.library import (
 )
 from spikesam.pipeline.imports.road.operations import expect
 
+FAR = 10  # thresholds: then v - min_v_mem + min_v_mem is v to 1e-6 of a threshold
+
 
 def spiking(module: Any, where: str) -> SpikingModule:
     """`IAF`, `LIF` and their squeezed forms."""
@@ -57,8 +59,10 @@ def spiking(module: Any, where: str) -> SpikingModule:
     neuron = LIF(
         leak, threshold, **_reset(module.reset_fn, leak, threshold, lowest, where), **fires
     )
-    caveat = "" if lowest is None else "sinabs rounds where it compares with min_v_mem"
-    return SpikingModule(neuron, axes(module), caveat=caveat, gain=gain)
+    far = lowest is not None and np.any(-np.asarray(lowest) > FAR * np.asarray(threshold))
+    found = f"has min_v_mem={lowest}, in whose size sinabs rounds every membrane"
+    expect(not far, where, found, f"at most {FAR} thresholds below 0")
+    return SpikingModule(neuron, axes(module), gain=gain)
 
 
 def recurrent(module: Any, where: str) -> SpikingModule:

@@ -1,10 +1,16 @@
 """snnTorch: `Leaky`, `Synaptic` and the recurrent `RLeaky` and `RSynaptic`, called once per step.
 
     i[t] = α · i[t-1] + x[t]                     α = 0 of `Leaky`
-    v[t] = β · v[t-1] + i[t] - θ · s[t-1]        reset "subtract"; with reset_delay=False θ goes before the leak: βθ
+    v[t] = β · v[t-1] + i[t] - θ · s[t-1]        reset "subtract"
     v[t] = β · v[t-1] · (1 - s[t-1]) + i[t]      reset "zero", of `Leaky`
     v[t] = β · v[t-1] + i[t]                     reset "none"
     s[t] = 1 if v[t] > θ
+
+With reset_delay=False, a spike resets before the leak. Then "subtract" takes θ away, too, from a
+membrane that is above θ even after that, before it fires at the next step, and gives it back if it
+does not fire: with w[t] = β · (w[t-1] - θ · s[t-1]) + i[t],
+
+    s[t] = 1 if w[t] > θ, or 2θ where w[t-1] - θ · s[t-1] > θ
 
 What recurrent neurons fired the step before drives them with x[t], through weights of their own.
 Leaks and thresholds may be one number, or one for each channel.
@@ -16,6 +22,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from spikesam.backends.network import LIF
 from spikesam.pipeline.imports.libraries.library import (
@@ -48,19 +55,23 @@ def described(
     factor = number(module.graded_spikes_factor)
     expect(np.all(factor == 1), where, f"has graded_spikes_factor={factor}", "1: spikes are bits")
     leak, threshold = np.clip(number(module.beta), 0, 1), number(module.threshold)
-    if module.reset_mechanism == "zero":
+    reset = module.reset_mechanism
+    acts, stored = module.state_function.__name__, int(module.reset_mechanism_val)
+    known = (acts, stored) == (f"_base_{RESETS[reset]}", list(RESETS).index(reset))
+    found = f"has reset_mechanism={reset!r}, but was made with another, or has loaded another"
+    expect(known, where, found, "neurons that are made with the one that they have")
+    if reset == "zero":
         return SpikingModule(LIF(leak, threshold, reset="zero"))
-    amount, caveat = threshold, ""
-    if module.reset_mechanism == "none":
-        amount = 0.0
-    elif not module.reset_delay:
-        amount, caveat = (
-            leak * threshold,
-            "with reset_delay=False, snnTorch subtracts θ twice where a membrane exceeds 2θ",
-        )
     outlasts = np.clip(number(module.alpha), 0, 1) if synaptic else 0.0
-    neuron = LIF(leak, threshold, reset_by=amount, synaptic_leak=outlasts)
-    return SpikingModule(neuron, caveat=caveat, recurrent=module.recurrent if recurrent else None)
+    neuron = LIF(leak, threshold, reset_by=0.0 if reset == "none" else None, synaptic_leak=outlasts)
+    above = _above if reset == "subtract" and not module.reset_delay else None
+    return SpikingModule(neuron, recurrent=module.recurrent if recurrent else None, above=above)
+
+
+def _above(module: Any) -> Tensor:
+    """The neurons whose membranes are above their thresholds after a step."""
+    above: Tensor = module.mem > module.threshold
+    return above
 
 
 def axes(module: Any) -> Takes:
@@ -68,6 +79,7 @@ def axes(module: Any) -> Takes:
     return "TB..." if any(kind.__name__ in ALL_STEPS for kind in type(module).__mro__) else "B..."
 
 
+RESETS = {"subtract": "sub", "zero": "zero", "none": "int"}  # in the order of snnTorch's numbers
 ALL_STEPS = ("LeakyParallel", "StateLeaky", "AssociativeLeaky")
 EQUATIONS: dict[str, Describe] = {
     "Leaky": described,

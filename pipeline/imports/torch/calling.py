@@ -74,25 +74,34 @@ class Example:
             yield replace(self, sequence=self.sequence[:, start : start + samples])
 
     def varied(self) -> Example:
-        """Another input like this one: other places of each channel, fewer spikes, brighter or
-        darker currents.
+        """A dense input of the same kind, in which what drives neurons one way adds up.
+
+        Of spikes, half of all places fire at every step, the others seldom or often. Of currents,
+        places of each channel are shuffled, and half of all hold an end of the range.
         """
         random = torch.Generator("cpu").manual_seed(0)
+        device, shape = self.sequence.device, self.sequence.shape
         steps = self.sequence[:1] if self.constant else self.sequence
-        maps = steps.flatten(3) if steps.ndim > 3 else steps[..., None]
-        places = (
-            torch.rand(maps.shape[1:], generator=random, device="cpu").argsort(-1).to(maps.device)
-        )
-        moved = maps.gather(-1, places.expand(maps.shape)).view(steps.shape)
+
+        def drawn(*sizes: int) -> Tensor:
+            return torch.rand(sizes, generator=random, device="cpu").to(device)
+
         if self.encoder == "spikes":
-            moved = moved * (torch.rand(steps.shape, generator=random, device="cpu") < 0.75).to(
-                moved.device
-            )
-        else:
-            brighter = self.input_range / max(float(moved.abs().max()), self.input_range / 1.5)
-            moved = moved * (brighter if brighter > 1.1 else 0.75)
-            moved = moved if self.encoder == "image" else _on_grid(moved, self.input_range)
-        return replace(self, sequence=moved.expand(self.sequence.shape))
+            spikes = drawn(*steps.shape) < 2 * drawn(*shape[1:])
+            return replace(self, sequence=spikes.to(steps.dtype).expand(shape))
+        maps = steps.flatten(3) if steps.ndim > 3 else steps[..., None]
+        places = drawn(*maps.shape[1:]).argsort(-1)
+        moved = maps.gather(-1, places.expand(maps.shape)).view(steps.shape)
+        least = -self.input_range if (steps < 0).any() else 0.0
+        most = self.input_range if (steps > 0).any() else 0.0
+        draws = drawn(*shape[1:])
+        moved = torch.where(draws < 1 / 6, least, torch.where(draws > 2 / 3, most, moved))
+        moved = moved if self.encoder == "image" else _on_grid(moved, self.input_range)
+        return replace(self, sequence=moved.expand(shape))
+
+    def silenced(self) -> Example:
+        """The input of this example without spikes or currents."""
+        return replace(self, sequence=torch.zeros_like(self.sequence[:1]).expand_as(self.sequence))
 
     def encoded(self, timesteps: int) -> NDArray[Any]:
         """The input of a network of so many steps: spikes or numbers, then silence; or the image,

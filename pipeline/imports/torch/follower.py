@@ -24,12 +24,15 @@ from torch.overrides import TorchFunctionMode
 
 from spikesam.backends.network import LIF, NetworkError, ReLU, Shape
 from spikesam.pipeline.imports.libraries.library import (
+    Feedback,
     LeakyIntegrator,
     SpikingModule,
     Takes,
     planes,
+    reset_at_once,
 )
 from spikesam.pipeline.imports.road.build import REPEATING
+from spikesam.pipeline.imports.road.fold import per_channel
 from spikesam.pipeline.imports.road.kernels import around
 from spikesam.pipeline.imports.road.operations import (
     INPUT,
@@ -101,6 +104,7 @@ RANDOM = (
 )
 
 
+ABOVE = "/above"  # behind the name of neurons: see `reset_at_once`
 MAXIMUM = ReLU()  # neurons of an ANN that pool by maximum what others give
 
 
@@ -358,6 +362,9 @@ class Follower:
         if about.levels > 1:
             self._keep(output[:1], [self._planes(name, where, about, stream, output[0])])
             return
+        above: SpikingModule | None = None
+        if about.above is not None:
+            about, above = reset_at_once(about, name, f"{name}{ABOVE}")
         if about.synapse is not None:
             stream = behind_synapse(
                 Operation(where, about.synapse), stream, given[0], output[0], about.takes
@@ -378,6 +385,8 @@ class Follower:
             shapes = f"got {tuple(given[0].shape)}, gave {tuple(output[0].shape)}"
             raise NetworkError(f"{where}: {shapes}, expected neurons that each give what they fire")
         raster.add(timed.where, output[0], None if about.synapse is not None else given[0])
+        if above is not None and about.above is not None:
+            self._neurons_of(f"{name}{ABOVE}", where, above, stream, about.above(module).float())
         self._keep(
             [each for each in output[1:] if each.shape == timed.where.shape], repeat(membranes)
         )
@@ -751,28 +760,29 @@ class Raster:
             raise NotTakenError(
                 f"{self.label}: ran for fewer than {self.shape[0]} timesteps, in {self.calls} calls"
             )
-        path, recurrent, neuron = self.path, self.about.recurrent, self.about.neuron
+        path, recurrent = self.path, self.about.recurrent
         if recurrent is not None:
             weights = Operation(f"{self.label}: its recurrent weights", recurrent)
-            path = Path(
-                Junction(self.label, "sum", (path, Path(self.name, (weights,), 1))), lag=None
-            )
-        if (
-            self.about.others
-            and self.shape[0] > 1
-            and isinstance(neuron, LIF)
-            and neuron.reset == "subtract"
-        ):
-            less = (
-                Operation(f"{self.label}: its reset", Scale(-neuron.subtracted / self.about.gain)),
-            )
-            back = (Path(other, less, 1) for other in self.about.others)
+            module, _, _ = self.name.partition("/")
+            path = Path(Junction(self.label, "sum", (path, Path(module, (weights,), 1))), lag=None)
+        back = tuple(
+            Path(feedback.neurons, (self._added(feedback),), feedback.steps)
+            for feedback in self.about.back
+            if feedback.steps < self.shape[0]
+        )
+        if back:
             path = Path(Junction(self.label, "sum", (path, *back)), lag=None)
         currents = None if self.currents is None or recurrent else self.currents.view(self.shape)
         spikes = self.spikes.view(self.shape)
         return FollowedLayer(
             self.name, self.label, self.about, path, self.map, spikes, currents, self.call
         )
+
+    def _added(self, feedback: Feedback) -> Operation:
+        """The weights of a feedback, which the gain multiplies, as all that drives the neurons."""
+        amount = per_channel(feedback.amount, self.map, self.label, "threshold")
+        gain = per_channel(self.about.gain, self.map, self.label, "gain")
+        return Operation(f"{self.label}: its reset", Scale(amount / gain))
 
 
 def _map_shape(stream: Stream, takes: Takes | None) -> Shape:

@@ -1,5 +1,5 @@
-"""The proof of an import: in float32, model and network fire the same bits on the example and
-another; or why not.
+"""The proof of an import: in float32, model and network fire the same bits on the example, on a
+dense input and on silence; or why not.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from spikesam.backends.torch.backend import TorchBackend
 from spikesam.backends.torch.neurons import TorchNeurons
 from spikesam.backends.torch.synapses import Workspace, exact_sums, make_synapses, repeat_spikes
 from spikesam.pipeline.imports.libraries.library import SpikingModule
-from spikesam.pipeline.imports.road.operations import INPUT, Scale, TimeSum
+from spikesam.pipeline.imports.road.operations import INPUT, Scale, TimeSum, expect
 from spikesam.pipeline.imports.torch.calling import Example, FollowedModel, follow_model
 from spikesam.pipeline.imports.torch.follower import ModelOutput
 from spikesam.pipeline.imports.torch.imported import Imported, assemble, model_bits
@@ -31,6 +31,31 @@ from spikesam.recordings.raster.batch import unpack
 
 ONE_STEP = frozenset([0])  # of which two answers must agree
 SCORES = 1e-4  # of the largest score: what the order of additions may change
+
+
+def check_rounding(imported: Imported, example: Example, accepted: bool) -> None:
+    """Refuse neurons of a library that rounds their states, if that is not accepted, or that cuts
+    their currents: whether it changes a bit depends on the input.
+    """
+    for followed, layer in zip(imported.layers, imported.network.layers, strict=True):
+        about = followed.about
+        if about.rounds and not accepted:
+            raise NetworkError(
+                f"{followed.label}: {about.rounds}, and this network does not; expected "
+                "rounding=True, which accepts bits that differ by that; or from_netx, which has "
+                "lava-dl's integers"
+            )
+        for drive in layer.inputs if about.unit else ():
+            current = drive.sources[0].layer == INPUT and example.encoder != "spikes"
+            weight = np.asarray(1.0 if drive.weight is None else drive.weight, np.float64)
+            weight = drive.gain.T * weight.reshape(len(np.atleast_1d(weight)), -1)
+            cut = current or (np.remainder(weight / drive.averaged, about.unit) != 0).any()
+            expect(
+                not cut,
+                followed.label,
+                f"cuts currents to multiples of {about.unit:.3g}, between which some lie",
+                "spikes, and weights rounded to 8 bits",
+            )
 
 
 def prove(imported: Imported, example: Example) -> None:
@@ -69,26 +94,33 @@ def prove_up_to_rounding(imported: Imported, example: Example) -> None:
             alone.neurons.spikes.copy_(model)
 
 
-def prove_on_another(
+def prove_on_others(
     model: nn.Module, neurons: NeuronModules, network: Network, example: Example
+) -> None:
+    """Prove the network on a dense input and on silence, up to rounding."""
+    dense, silence = example.varied(), example.silenced()
+    _prove_on(model, neurons, network, dense, "a second input, which is made from the example")
+    _prove_on(model, neurons, network, silence, "silence")
+
+
+def _prove_on(
+    model: nn.Module, neurons: NeuronModules, network: Network, other: Example, name: str
 ) -> None:
     """Follow the model on another input, where it must be the network that it was, and fire its
     bits.
     """
     try:
-        followed = follow_model(model, example, neurons)
-        imported = assemble(model, followed, example)
+        followed = follow_model(model, other, neurons)
+        imported = assemble(model, followed, other)
         if imported.network.sha256 != network.sha256:
             found = f"the model is another network, in {_what_differs(network, imported.network)}"
             raise NetworkError(
                 f"{found}; expected weights, neurons and connections that do not depend on data"
             )
-        prove_up_to_rounding(imported, example)
+        prove_up_to_rounding(imported, other)
         check_answer(imported, followed.answer)
     except NetworkError as error:
-        raise NetworkError(
-            f"on a second input, which is made from the example: {error}"
-        ) from error.__cause__
+        raise NetworkError(f"on {name}: {error}") from error.__cause__
 
 
 def check_that_all_fire(imported: Imported) -> None:
@@ -188,7 +220,7 @@ def _difference(
             own, imported.gains[number], place[0], currents
         )[t]
     threshold = float(np.broadcast_to(neuron.threshold, shape[0])[place[0]])
-    reason = layer.about.caveat
+    reason = layer.about.rounds
     if all(
         abs(each - threshold) <= ROUNDING * threshold + layer.about.rounding
         for each in membranes.values()

@@ -420,9 +420,19 @@ def test_snntorchs_constants_may_differ_by_channel() -> None:
 def test_snntorchs_resets() -> None:
     assert lif(fires(1.0, 0.5, reset_mechanism="zero")).reset == "zero"
     assert lif(fires(1.0, 0.5, reset_mechanism="none")).reset_by == 0
-    # θ goes at once, before the leak. It would go twice from a membrane above 2θ, which none
-    # reaches here.
-    assert lif(fires(2.0, 0.5, reset_delay=False)).reset_by == 1
+
+
+def test_snntorchs_reset_at_once_needs_2_thresholds_of_a_membrane_above_one() -> None:
+    """w is 2.5, which fires and leaves 1.5; 1.5, which is no more than 2; 2.25, which fires; 1.25."""
+    lif = fires(1.0, 1.0, reset_delay=False)
+    model = nn.Sequential(nn.Linear(2, 1, bias=False), lif).eval()
+    model[0].weight.data = torch.tensor([[2.5, 0.75]])
+    given = torch.tensor([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0], [0.0, 0.0]])[:, None]
+    network = spikesam.from_torch(model, given)
+    assert network.names == ("input", "leaky_1_above", "leaky_1")
+    raster = spikesam.simulate(network, given[..., None, None], precision="float32")
+    assert raster["leaky_1"][0][1:, 0, 0, 0].tolist() == [True, False, True, False]
+    assert raster["leaky_1_above"][0][1:, 0, 0, 0].tolist() == [True, True, True, True]
 
 
 def test_spikingjellys_neurons_count_from_where_they_are_reset_to() -> None:

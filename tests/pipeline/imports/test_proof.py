@@ -144,12 +144,26 @@ def test_lava_dls_rounding_is_accepted_where_it_decides() -> None:
     )
     with pytest.raises(
         spikesam.NetworkError,
-        match="lava-dl rounds what leaks to 0.000244 at every step, which round",
+        match="lava-dl rounds what leaks to 0.000244 at every step, and this .* rounding=True, which",
     ):
         spikesam.from_torch(leaky, loud)
     network = spikesam.from_torch(leaky, loud, rounding=True)
     differ = spikesam.compare(leaky, network, loud).layers["differ_float32"]
     assert 0 < differ[0] < 0.01
+
+
+def test_lava_dls_currents_are_not_cut() -> None:
+    """It cuts them to multiples of 1/4096, as weights of 8 bits times spikes are, but no pixels."""
+    pytest.importorskip("lava.lib.dl.slayer")
+    from lava.lib.dl.slayer.block import cuba
+
+    torch.manual_seed(0)
+    neuron = {"threshold": 1.0, "current_decay": 1.0, "voltage_decay": 0.0}
+    model = nn.Sequential(cuba.Dense(neuron, 10, 10, weight_scale=4)).eval()
+    message = r"'0' \(Dense\): cuts currents to multiples of 0.000244, between which some lie, exp"
+    with pytest.raises(spikesam.NetworkError, match=message):
+        spikesam.from_torch(model, torch.rand(6, 3, 10), rounding=True)
+    assert len(spikesam.from_torch(model, spikes(6, 3, 10, density=0.6)).layers) == 1
 
 
 def test_an_answer_that_the_readout_does_not_give_is_refused() -> None:
@@ -216,10 +230,17 @@ def test_shapes_are_no_numbers_of_the_data() -> None:
 
 
 class Loud(nn.BatchNorm1d):
-    """Looks like a normalisation, and doubles what it gives on loud inputs."""
+    """Looks like a normalisation, and halves what it gives on loud inputs."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x) * (2 if x.mean() < 0.7 else 1)
+        return super().forward(x) / (2 if x.mean() > 0.6 else 1)
+
+
+class Quiet(nn.BatchNorm1d):
+    """Looks like a normalisation, and drives all neurons where nothing reaches it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + (0 if x.any() else 5)
 
 
 def of_the_data(m: Any, x: Tensor) -> Tensor:
@@ -230,23 +251,21 @@ def of_the_data(m: Any, x: Tensor) -> Tensor:
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: around(of_the_data), "the model is another network, in "),
+        (lambda: around(of_the_data), "a second input, .*: the model is another network, in "),
         (
             lambda: loud(nn.Sequential(Loud(10), nn.Linear(10, 10), fires())),
-            "module '2' .* fires in",
+            "a second input, which is made from the example: module '2' .* fires in",
+        ),
+        (
+            lambda: loud(nn.Sequential(Quiet(10), nn.Linear(10, 10), fires())),
+            "silence: module '2' .* fires in the model, not in the network",
         ),
     ],
 )
-def test_what_holds_on_the_example_alone_is_found_on_a_second_input(
-    build: Any, message: str
-) -> None:
+def test_what_holds_on_the_example_alone_is_found_on_other_inputs(build: Any, message: str) -> None:
     torch.manual_seed(0)
-    dense = spikes(6, 3, 10, density=0.8)
-    with pytest.raises(
-        spikesam.NetworkError,
-        match=f"from_torch: on a second input, which is made from .*: {message}",
-    ):
-        spikesam.from_torch(build(), dense)
+    with pytest.raises(spikesam.NetworkError, match=f"from_torch: on {message}"):
+        spikesam.from_torch(build(), spikes(6, 3, 10, density=0.3))
 
 
 def test_currents_of_the_second_input_stay_in_the_range_of_the_network() -> None:

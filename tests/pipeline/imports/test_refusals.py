@@ -49,6 +49,10 @@ def held_after_the_reset() -> nn.Module:
     return sinabs("IAF", spike_fn=activation.SingleSpike, min_v_mem=-1.0, reset_fn=reset)
 
 
+def single_spike() -> Any:
+    return pytest.importorskip("sinabs.activation").SingleSpike
+
+
 def blocks(**options: Any) -> nn.Module:
     pytest.importorskip("lava.lib.dl.slayer")
     from lava.lib.dl.slayer.block import cuba
@@ -81,6 +85,13 @@ def pooled_sum(m: Any, x: Tensor) -> Tensor:
     return functional.max_pool2d(m.lif1(x) + m.lif2(0.5 * x), 2)
 
 
+def changed(module: nn.Module, **attributes: Any) -> nn.Module:
+    """A module whose attributes were set after it was made."""
+    for name, value in attributes.items():
+        setattr(module, name, value)
+    return module
+
+
 class Counter(nn.Module):
     """Fires several spikes at a step."""
 
@@ -108,6 +119,9 @@ REFUSED: dict[str, Callable[[], nn.Module]] = {
     ),
     "'1' (RSynaptic): has reset_delay=False, which snnTorch loses here, expected True": lambda: (
         dense(snn.RSynaptic(0.5, 0.5, linear_features=10, init_hidden=True, reset_delay=False))
+    ),
+    "'1' (Leaky): has reset_mechanism='zero', but was made with another": lambda: dense(
+        changed(fires(), reset_mechanism="zero")
     ),
     "'1' (IzhikevichNode): has an equation that is not known": lambda: dense(
         Jelly("neuron").IzhikevichNode()
@@ -148,6 +162,15 @@ REFUSED: dict[str, Callable[[], nn.Module]] = {
     ),
     "'4' (Leaky): its input comes from module '2' (SynapseFilter)": lambda: nn.Sequential(
         *dense(fires()), Jelly("layer").SynapseFilter(), *dense(fires())
+    ),
+    "'1' (IAF): has min_v_mem=-100.0, in whose size sinabs rounds every membrane, expected at most": lambda: (
+        sinabs("IAF", spike_fn=single_spike(), min_v_mem=-100.0)
+    ),
+    "'0' (Dense): lava-dl rounds what leaks to 0.000244 at every step, and this": lambda: blocks(
+        voltage_decay=0.5
+    ),
+    "'0' (Dense): has voltage_decay=0 and current_decay=0.5, whose rounding adds up": lambda: (
+        blocks(current_decay=0.5)
     ),
     "'0' (Dense): has shared_param=False, expected True": lambda: blocks(shared_param=False),
     "'0' (Dense): has graded_spike=True, expected False": lambda: blocks(graded_spike=True),
