@@ -376,7 +376,7 @@ def fold_answer(path: Path, shapes: Mapping[str, Shape], steps: int) -> FoldedAn
         else:
             expect(not isinstance(what, ByStep), where, *STEPS)
             folded = fold_one(folded, operation)
-            behind = fold_one(behind, operation) if behind else None
+            behind = None if behind is None else fold_one(behind, operation)
     of_steps = (folded.bias, *(one.gain for one in folded.inputs))
     expect(all(each.ndim < 2 for each in of_steps), path.last, *STEPS)
     folded = folded.dense
@@ -428,7 +428,7 @@ def fold_answer(path: Path, shapes: Mapping[str, Shape], steps: int) -> FoldedAn
             weights[key] = weights.get(key, 0.0) + source.sign * weight
     each = {source: weights.pop(source).astype(np.float32) for source in tuple(weights)}
     whole = np.concatenate(list(each.values()), axis=1)
-    last = behind.dense.bias if behind else np.array(0.0)
+    last = np.array(0.0) if behind is None else behind.dense.bias
     bias, last = (
         np.broadcast_to(of, folded.shape[0]).repeat(len(whole) // folded.shape[0])
         for of in (folded.bias - last, last)

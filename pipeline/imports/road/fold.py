@@ -587,6 +587,8 @@ def _conv(folded: Folded, conv: Conv, where: str) -> Folded:
     fits = weight.size and weight.shape[1] * groups == channels and not outputs % groups
     expected = f"one for {folded.shape}, the map before it"
     expect(fits, where, f"weight has shape {weight.shape} in {groups} groups", expected)
+    shared = conv.groups or len(weight) == 1
+    expect(shared, where, f"has {len(weight)} kernels for every channel alone", "one for all")
     fits = all(
         kernel <= side + sum(around)
         for kernel, side, around in zip(extent, sides, conv.padding, strict=True)

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 import spikesam
 from spikesam.backends.network import LIF, Layer, Network, Sides
+from spikesam.pipeline.imports.road.fold import fold
+from spikesam.pipeline.imports.road.operations import Conv, Operation, Path
 from tests.pipeline.imports.models import (
     Jelly,
     Written,
@@ -565,3 +567,10 @@ def test_a_leaky_integrator_is_a_leaky_readout() -> None:
         )
     assert networks[0].readout.leak == pytest.approx(0.9)
     assert networks[0].sha256 == networks[1].sha256
+
+
+def test_a_kernel_of_every_channel_alone_is_one() -> None:
+    weight = np.ones((2, 1, 2, 2), np.float32)
+    path = Path("lif1", (Operation("the pool", Conv(weight, groups=0)),))
+    with pytest.raises(spikesam.NetworkError, match="the pool: has 2 kernels for every channel"):
+        fold(path, {"lif1": (3, 4, 4)})
