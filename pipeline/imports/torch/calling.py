@@ -21,13 +21,13 @@ from spikesam.backends.network import DEFAULT_RANGE, PIXEL_LIMIT, Encoder, Netwo
 from spikesam.pipeline.images.encoding import in_eight_bits, mean_spikes
 from spikesam.pipeline.imports.libraries.library import Takes
 from spikesam.pipeline.imports.road.operations import Path, expect
+from spikesam.pipeline.imports.torch.call import tensors
 from spikesam.pipeline.imports.torch.follower import (
     FollowedLayer,
     Follower,
     ModelOutput,
     NotTakenError,
 )
-from spikesam.pipeline.imports.torch.functions import tensors
 from spikesam.pipeline.imports.torch.modules import NeuronModules, reset
 from spikesam.pipeline.imports.torch.stream import Stream
 
@@ -358,7 +358,7 @@ def _ways(model: nn.Module, example: Example, neurons: NeuronModules) -> list[Wa
 
 
 def _run(model: nn.Module, example: Example, neurons: NeuronModules, way: Way) -> FollowedModel:
-    follower = Follower(neurons, example.samples, example.timesteps)
+    follower = Follower(neurons, example.samples, example.timesteps, example.encoder == "spikes")
     try:
         return _followed(model, example, follower, way)
     except NetworkError as error:

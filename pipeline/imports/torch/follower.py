@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import repeat
+from itertools import count, repeat
 from math import prod
 from types import FrameType
 from typing import Any
@@ -36,23 +36,24 @@ from spikesam.pipeline.imports.road.fold import per_channel
 from spikesam.pipeline.imports.road.kernels import around
 from spikesam.pipeline.imports.road.operations import (
     INPUT,
+    NOTHING,
     Conv,
     Junction,
     Operation,
     Path,
     Pool,
     Scale,
+    Shift,
     expect,
 )
+from spikesam.pipeline.imports.torch.call import Call, tensors
 from spikesam.pipeline.imports.torch.functions import (
-    Call,
     fired_alone,
     followed,
     may_rectify,
     pools_maximum,
     rectifier,
     rounding,
-    tensors,
 )
 from spikesam.pipeline.imports.torch.modules import (
     NeuronModules,
@@ -61,9 +62,8 @@ from spikesam.pipeline.imports.torch.modules import (
     label,
     stream_behind,
 )
-from spikesam.pipeline.imports.torch.products import Gate
+from spikesam.pipeline.imports.torch.products import Gate, Gates
 from spikesam.pipeline.imports.torch.stream import (
-    GATE,
     RELAYED,
     Followed,
     JumbledError,
@@ -118,14 +118,15 @@ class ModelOutput:
 
 
 class Follower:
-    """Follows one run of a model on B samples over T steps."""
+    """Follows one run of a model on B samples over T steps; their numbers may be spikes."""
 
-    def __init__(self, neurons: NeuronModules, samples: int, timesteps: int) -> None:
-        self.samples, self.timesteps = samples, timesteps
+    def __init__(
+        self, neurons: NeuronModules, samples: int, timesteps: int, brings_spikes: bool
+    ) -> None:
+        self.samples, self.timesteps, self.brings_spikes = samples, timesteps, brings_spikes
         self._neurons = neurons
         self._kept: dict[int, tuple[Tensor, Followed, int]] = {}
         self._rasters: dict[str, Raster] = {}
-        self._gates: dict[tuple[Any, ...], str] = {}  # what they multiply -> their name
         self._begun: dict[
             str, tuple[nn.Module, dict[str, Tensor]]
         ] = {}  # neurons, and their states before they ran
@@ -226,7 +227,8 @@ class Follower:
             return
         given = args[0] if function is Tensor.__setitem__ else result
         _, where, alone = self._calling[-1] if self._calling else ("", "", False)
-        call = Call(function, args, kwargs, given, self.known, self.samples, where if alone else "")
+        module = where if alone else ""
+        call = Call(function, args, kwargs, given, self.known, self.samples, module, self._fires)
         if call.name in EXITS:
             raise NetworkError(
                 f"{_line_of_model()}: {call.called} makes a number of Python of what the example "
@@ -240,7 +242,7 @@ class Follower:
         else:
             streams = followed(call) if neuron is None else [self._rectified(call, neuron)]
         if streams is not None:
-            found = [self._multiplied(each, call) for each in streams]
+            found = [self._gated(stream, call) for stream in streams]
             if pools_maximum(function):
                 pooled = self._pooled if self._neurons.rectified else self._relayed
                 found = [pooled(stream, call) for stream in found]
@@ -508,30 +510,41 @@ class Follower:
             name, operation.where, SpikingModule(REPEATING, None), relayed, call.result
         )
 
-    def _multiplied(self, found: Followed | Gate, call: Call) -> Followed:
-        """What a function gives, where a gate is neurons that fire where two spikes meet, or one
-        without the other.
-        """
+    def _fires(self, source: str) -> bool:
+        """True of a source whose numbers are all 0 or 1."""
+        if self._neurons.rectified:
+            return False
+        return source in (NOTHING, *self._rasters) or (source == INPUT and self.brings_spikes)
+
+    def _gated(self, found: Followed | Gates, call: Call) -> Followed:
+        """The stream that a function gives; gates are neurons of their own."""
         if self._neurons.rectified and not isinstance(found, Lost):
             source = found.path.source if isinstance(found, Stream) else None
             if source is None or (isinstance(source, Junction) and source.kind == "attention"):
                 return call.lost("a product of layers")
-        if not isinstance(found, Gate):
+        if not isinstance(found, Gates):
             return found
-        junction = found.stream.path.source
+        streams = [self._fired(gate, call.where) for gate in found.gates]
+        paths = tuple(stream.path for stream in streams)
+        path = paths[0] if len(paths) == 1 else Path(Junction(call.where, "sum", paths), lag=None)
+        if found.constant:
+            path += Operation(call.where, Shift(found.constant))
+        return streams[0].along(path)
+
+    def _fired(self, gate: Gate, where: str) -> Stream:
+        """The stream behind the neurons of a gate, which are those of an earlier step if they fit."""
+        junction = gate.stream.path.source
         assert isinstance(junction, Junction)
-        key = found.neuron.threshold, *(branch.source for branch in junction.branches)
-        base = f"{junction.branches[0].source}{GATE}"
-        same = [name for name in self._gates.values() if name.rstrip("0123456789") == base]
-        name = self._gates.setdefault(key, f"{base}{len(same) + 1 if same else ''}")
-        bits = call.result / found.factor
-        about = SpikingModule(found.neuron, None)
-        fired = self._neurons_of(
-            name, call.where, about, found.stream, bits.where((bits - 1).abs() > 1e-5, 1.0)
-        )
-        return (
-            fired if found.factor == 1 else fired.then(Operation(call.where, Scale(found.factor)))
-        )
+        first = next(junction.branches[0].leaves).source
+        for number in count(1):
+            name = f"{first}{gate.kind}{number if number > 1 else ''}"
+            raster = self._rasters.get(name)
+            if raster is None or raster.fits(gate.neuron, gate.stream):
+                break
+        about = SpikingModule(gate.neuron, None)
+        fired = self._neurons_of(name, where, about, gate.stream, gate.fired)
+        scale = Operation(where, Scale(gate.factor))
+        return fired if gate.factor == 1 else fired.then(scale)
 
 
 def stands_in_front(pool: Pool, sides: Iterable[int]) -> bool:
@@ -683,6 +696,16 @@ class Raster:
     def rectified(self) -> bool:
         """True if it is not of spikes, but of what ReLU gives."""
         return isinstance(self.about.neuron, ReLU)
+
+    def fits(self, neuron: LIF, stream: Stream) -> bool:
+        """True if these neurons, without memory, can be driven by a stream at further steps."""
+        own, where = self.about.neuron, stream.where.flatten()
+        alike = isinstance(own, LIF) and own.threshold == neuron.threshold
+        if not alike or self.shape[2] != stream.size or where.max() >= len(self.seen):
+            return False
+        steps = self.steps, steps_present(where, self.shape[1] * stream.size)
+        path = agreed(self.path, stream.path.later(0, self.shape[0]), steps)
+        return path is not None and not bool(self.seen[where].any())
 
     def timed(self, stream: Stream) -> Stream:
         """The input of the module, with its steps; NotTakenError if these are not those that the

@@ -8,15 +8,13 @@ else a model calls loses the stream, which is an error only if neurons or the an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import gcd, prod
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import resolve_name
 
 from spikesam.backends.network import ReLU, Windows
 from spikesam.backends.network.inputs import MOST_SOURCES
@@ -40,7 +38,14 @@ from spikesam.pipeline.imports.road.operations import (
     Spread,
     Total,
 )
-from spikesam.pipeline.imports.torch.products import Gate, gate, lettered, matrices, multiplied
+from spikesam.pipeline.imports.torch.call import Call, tensors
+from spikesam.pipeline.imports.torch.products import Gates, gate, lettered, matrices, multiplied
+from spikesam.pipeline.imports.torch.spike_functions import (
+    NOT_LINEAR,
+    function_of_spikes,
+    is_elementwise,
+    spike_operands,
+)
 from spikesam.pipeline.imports.torch.stream import (
     SUM,
     Bordered,
@@ -60,117 +65,60 @@ from spikesam.pipeline.imports.torch.stream import (
     need,
     steps_present,
     unchanging,
-    zeros,
 )
 
 
-@dataclass(frozen=True)
-class Call:
-    """One call of a function that a stream goes into; `known` is None for what does not depend on
-    the example.
-    """
-
-    function: Callable[..., Any]
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    result: Any
-    known: Callable[[Any], Followed | None]
-    samples: int
-    module: str = ""  # one without parts that calls it
-
-    @property
-    def called(self) -> str:
-        """The function's name, such as "torch.Tensor.view"."""
-        return resolve_name(self.function) or self.function.__name__
-
-    @property
-    def where(self) -> str:
-        """The module, or the function's name."""
-        return self.module or self.called
-
-    @property
-    def name(self) -> str:
-        """The last part of the function's name, such as "view"; of an attribute, "mT" of
-        "torch.Tensor.mT.__get__".
-        """
-        return (
-            self.called.split(".")[-2]
-            if self.function.__name__ == "__get__"
-            else self.function.__name__
-        )
-
-    @cached_property
-    def streams(self) -> list[Stream]:
-        """Those that go in."""
-        found = (self.known(tensor) for tensor in tensors((self.args, self.kwargs)))
-        return [stream for stream in found if isinstance(stream, Stream)]
-
-    def stream(self, value: Any) -> Stream | None:
-        """That of a tensor, or of zeros; None if it is lost or of something else."""
-        stream = self.known(value)
-        if stream is None and isinstance(value, Tensor):
-            stream = zeros(value, self.samples)
-        return stream if isinstance(stream, Stream) else None
-
-    def argument(self, place: int, *names: str, default: Any = None) -> Any:
-        """An argument, by place or by one of its names."""
-        if len(self.args) > place:
-            return self.args[place]
-        return next((self.kwargs[name] for name in names if name in self.kwargs), default)
-
-    def lost(self, why: str = "") -> Lost:
-        """The result where it is not known what the function does."""
-        behind = " and ".join(dict.fromkeys(stream.path.last for stream in self.streams))
-        return Lost(f"{self.where}, behind {behind}{why and ', '}{why}")
-
-
-def tensors(value: Any) -> Iterator[Tensor]:
-    """All tensors in nested tuples, lists and dictionaries, in order."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, (tuple, list)):
-        for each in value:
-            yield from tensors(each)
-    elif isinstance(value, dict):
-        yield from tensors(list(value.values()))
-
-
-def followed(call: Call) -> Sequence[Followed | Gate] | None:
+def followed(call: Call) -> Sequence[Followed | Gates] | None:
     """The streams of a call's result, one for each tensor; None if they do not depend on the
     example.
     """
     name = call.name
     if name in INDEPENDENT or (name in COPIES and call.args and call.known(call.args[0]) is None):
         return None  # zeros.to(x) has the dtype of x, and none of its numbers
-    given = [call.known(tensor) for tensor in tensors((call.args, call.kwargs))]
-    product = next((each for each in given if isinstance(each, Product)), None)
-    lost: Followed | None = next((stream for stream in given if isinstance(stream, Lost)), None)
-    handle = next((each for names, each in HANDLERS.items() if name in names), None)
+    arguments = [call.known(tensor) for tensor in tensors((call.args, call.kwargs))]
+    product = next((stream for stream in arguments if isinstance(stream, Product)), None)
+    lost: Followed | None = next((stream for stream in arguments if isinstance(stream, Lost)), None)
+    handle = next((handler for names, handler in HANDLERS.items() if name in names), None)
     if isinstance(lost, Lost) and (
         others := list(dict.fromkeys(stream.path.last for stream in call.streams))
     ):
         lost = Lost(f"{call.where}, behind {' and '.join(others)} and {lost.reason}")
-    if (
-        isinstance(lost, Limited)
-        and name in ("add", "add_")
-        and any(each is not call.args[0] and each == 0.5 for each in call.args)
-    ):
+    if isinstance(lost, Limited) and _adds_a_half(call, lost):
         return [replace(lost, half=True)]
+    if isinstance(lost, Limited) and name not in COPIES:
+        lost = Lost(lost.reason)  # other numbers than those that were limited
+    elementwise = is_elementwise(call)
     try:
-        if isinstance(lost, Bordered) and name == "__setitem__":
-            return [_border(call, lost.stream)]
+        if isinstance(lost, Bordered):
+            if name == "__setitem__":
+                return [_border(call, lost.stream)]
+            lost = Lost(lost.reason)
         if lost is None and product is not None and name not in MULTIPLICATIONS:
             lost = _behind_product(call, product)
-        elif lost is None and handle is not None:
+        elif lost is None and elementwise and (operands := spike_operands(call)):
+            made = function_of_spikes(call, operands)
+            return None if made is None else [made]
+        elif lost is None and handle is not None and (name in LIMITS or not elementwise):
             found = handle(call)
             return found if isinstance(found, list) else [found]
     except JumbledError:
         lost = call.lost("on a map that is not the last axes, (C, H, W)")
     except LostError as error:
         lost = call.lost(str(error))
-    return [lost or call.lost(NOT_LINEAR if name in NONLINEAR else "")] * len(
+    return [lost or call.lost(NOT_LINEAR if elementwise or name in NONLINEAR else "")] * len(
         list(tensors(call.result))
     )
+
+
+def _adds_a_half(call: Call, limited: Limited) -> bool:
+    """True if a call adds 1/2 to limited numbers, to which it was not added yet."""
+    others = [number for number in call.args if call.known(number) is not limited]
+    if call.name not in ("add", "add_") or limited.half or len(others) != 1:
+        return False
+    (number,) = others
+    if isinstance(number, Tensor):
+        number = number.item() if number.numel() == 1 and call.known(number) is None else None
+    return bool(number == 0.5 and call.kwargs.get("alpha", 1) == 1)
 
 
 def through(
@@ -243,6 +191,21 @@ def _limited(call: Call) -> Lost:
     most = None if neuron is None else neuron.limit
     whole = isinstance(most, (int, float)) and most == int(most) <= MOST_SOURCES
     return Limited(lost.reason, call.streams[0], int(most)) if whole and most else lost
+
+
+def _copied(call: Call) -> Followed | Gates:
+    """The same numbers, perhaps of another type, which must hold them."""
+    stream = call.known(call.args[0])
+    assert isinstance(stream, Stream)
+    if call.result.dtype in (call.args[0].dtype, torch.float32, torch.float64):
+        return stream
+    cast = replace(call, function=Tensor.to, args=(call.args[0], call.result.dtype), kwargs={})
+    operands = spike_operands(cast)
+    need(operands, f"which makes {call.result.dtype} of it")
+    made = function_of_spikes(cast, operands)
+    need(made is not None, "which makes one number of all spikes")
+    assert made is not None
+    return made
 
 
 def _dropout(call: Call) -> Stream:
@@ -557,7 +520,7 @@ def _multiplied(call: Call) -> Followed:
     return multiplied(factors, axes[:-1], axes[-1], call.samples, call.where)
 
 
-def _scaled(call: Call) -> Followed | Gate:
+def _scaled(call: Call) -> Followed | Gates:
     """A product with, or a quotient by, numbers that do not come from the example; or a gate of two
     layers.
     """
@@ -577,7 +540,8 @@ def _scaled(call: Call) -> Followed | Gate:
             return replace(product, factor=product.factor * number.item() ** (-1 if divides else 1))
     if len(call.streams) > 1:
         need(not divides, "a quotient of layers")
-        return gate(call.streams[0], call.streams[1], call.result, call.samples, call.where)
+        one, two = call.streams[:2]
+        return Gates((gate(one, two, call.result, call.samples, call.where),))
     if call.known(first) is None:
         need(not divides, "a quotient by it")
         first, other = other, first
@@ -754,37 +718,14 @@ MOVES = (
 PERMUTATIONS = ("permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "mT")
 MULTIPLICATIONS = ("matmul", "bmm", "einsum", "mul", "mul_", "div", "div_", "true_divide")
 NONLINEAR = (
-    *(
-        "softmax",
-        "log_softmax",
-        "layer_norm",
-        "group_norm",
-        "rms_norm",
-        "gelu",
-        "silu",
-        "sigmoid",
-        "tanh",
-        "relu",
-    ),
-    *(
-        "leaky_relu",
-        "elu",
-        "exp",
-        "pow",
-        "square",
-        "abs",
-        "hardtanh",
-        "hardsigmoid",
-        "relu_",
-        "sigmoid_",
-        "silu_",
-    ),
+    *("softmax", "log_softmax", "layer_norm", "group_norm", "rms_norm", "gelu", "silu", "silu_"),
+    *("sigmoid", "sigmoid_", "tanh", "leaky_relu", "elu", "exp", "hardsigmoid"),
 )
-NOT_LINEAR = "which is not linear"
+LIMITS = ("clamp", "clamp_", "clip", "clip_", "hardtanh")
 OVERWRITTEN = "which overwrites it"
 CONCATENATIONS = ("cat", "concat", "concatenate")
-HANDLERS: dict[tuple[str, ...], Callable[[Call], Followed | Gate | list[Stream]]] = {
-    COPIES: lambda call: call.streams[0],
+HANDLERS: dict[tuple[str, ...], Callable[[Call], Followed | Gates | list[Stream]]] = {
+    COPIES: _copied,
     MOVES: _moved,
     ("__setitem__",): _assigned,
     (
@@ -797,7 +738,7 @@ HANDLERS: dict[tuple[str, ...], Callable[[Call], Followed | Gate | list[Stream]]
     ): _dropout,
     POOLS: _pooled,
     ("pad",): _padded,
-    ("clamp", "clamp_", "clip", "clip_", "hardtanh"): _limited,
+    LIMITS: _limited,
     ("linear", "conv1d", "conv2d"): _weighted,
     ("neg", "neg_", "negative"): lambda call: call.streams[0].then(
         Operation(call.where, Scale(-1.0))

@@ -21,6 +21,7 @@ from spikesam.pipeline.imports.road.operations import (
     Shift,
 )
 from spikesam.pipeline.imports.torch.stream import (
+    GATE,
     LostError,
     Product,
     Stream,
@@ -81,13 +82,21 @@ def _spikes(path: Path) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Gate:
-    """Neurons that fire where a product of two streams is not 0; the stream is that product, times
-    `factor`.
-    """
+    """Neurons without memory that fire where spikes meet; `factor` times what they fire counts."""
 
-    stream: Stream
+    stream: Stream  # what drives them
     neuron: LIF
+    fired: Tensor  # 0 and 1, as the model has it
     factor: float
+    kind: str  # behind the name of the first layer that they read
+
+
+@dataclass(frozen=True, eq=False)
+class Gates:
+    """A function of spikes: gates, which are summed, and a number."""
+
+    gates: tuple[Gate, ...]
+    constant: float = 0.0
 
 
 def gate(one: Stream, two: Stream, result: Tensor, samples: int, where: str) -> Gate:
@@ -131,9 +140,10 @@ def gate(one: Stream, two: Stream, result: Tensor, samples: int, where: str) -> 
     negated = first.negated or second.negated
     junction = Junction(where, "gate", (paths[base], paths[1 - base]))
     stream = Stream(row * size + ranks, size, Path(junction, lag=None))
-    return Gate(
-        stream, LIF(0.0, 0.5 if negated else 1.5, reset="zero"), first.factor * second.factor
-    )
+    factor = first.factor * second.factor
+    bits = result / factor
+    fired = bits.where((bits - 1).abs() > 1e-5, 1.0)
+    return Gate(stream, LIF(0.0, 0.5 if negated else 1.5, reset="zero"), fired, factor, GATE)
 
 
 Factor = Stream | Product

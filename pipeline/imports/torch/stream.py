@@ -24,7 +24,9 @@ from spikesam.pipeline.imports.road.operations import (
 )
 
 RELAYED = "/max"  # behind the name of a module: neurons that pool its spikes
-GATE = "/and"  # and neurons that multiply its spikes by others
+GATE = "/and"  # neurons that fire where its spikes and others meet
+OR = "/or"  # neurons that fire where any of its spikes and of others is
+COUNT = "/count"  # neurons that fire where sums of its spikes and others, or differences, reach a number
 
 SUM = Operation("the sum over steps", TimeSum())
 
@@ -331,6 +333,14 @@ def added(one: Stream, two: Stream, samples: int, where: str) -> Stream:
     total = _over_steps(one, two, samples)
     if total is not None:
         return total
+    places, paths = aligned(one, two, samples)
+    return Stream(places, two.size, Path(Junction(where, "sum", paths), lag=None))
+
+
+def aligned(one: Stream, two: Stream, samples: int) -> tuple[Tensor, tuple[Path, ...]]:
+    """Where the numbers of two streams stand that meet neuron by neuron, and the paths of both
+    then; else a LostError.
+    """
     if one.size != two.size or not torch.equal(one.within(samples), two.within(samples)):
         one, two = (
             one.ordered,
@@ -349,8 +359,7 @@ def added(one: Stream, two: Stream, samples: int, where: str) -> Stream:
         not (one.summed or two.summed) and torch.equal(one.within(samples), two.within(samples)),
         unlike,
     )
-    places = steps * (samples * one.size) + one.within(samples)
-    return Stream(places, one.size, Path(Junction(where, "sum", paths), lag=None))
+    return steps * (samples * one.size) + one.within(samples), paths
 
 
 def concatenated_streams(streams: Sequence[Stream], axis: int, samples: int, where: str) -> Stream:
@@ -394,7 +403,7 @@ def bare(path: Path) -> Path:
     if not isinstance(source, Junction):
         return path
     branches = tuple(map(bare, source.branches))
-    if source.kind == "sum":
+    if source.kind in ("sum", "gate"):
         branches = tuple(branch for branch in branches if branch.source != NOTHING) or branches[:1]
     if len(branches) == 1 and source.kind != "attention":
         return replace(branches[0], operations=(*branches[0].operations, *path.operations))

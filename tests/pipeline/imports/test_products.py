@@ -386,6 +386,37 @@ def test_rounded_numbers_are_planes_of_neurons_without_memory(up: bool, steps: i
     assert network.layers[0].inputs[0].weight is network.layers[2].inputs[0].weight  # kept once
 
 
+HALVES: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
+    "of each channel": (
+        lambda x: x + torch.full((4, 1, 1), 0.5),
+        "comes from torch.Tensor.clamp, behind module 'norm'",
+    ),
+    "times two": (
+        lambda x: torch.add(x, 0.5, alpha=2),
+        "comes from torch.Tensor.clamp, behind module 'norm'",
+    ),
+    "twice": (lambda x: x + 0.5 + 0.5, "comes from torch.Tensor.clamp, behind module 'norm'"),
+    "a tensor": (lambda x: torch.tensor(0.5) + x, ""),
+}
+
+
+@pytest.mark.parametrize("name", HALVES)
+def test_a_half_makes_floor_round_up(name: str) -> None:
+    adds, message = HALVES[name]
+
+    def forward(m: Any, x: Tensor) -> Tensor:
+        return m.last(torch.floor(adds(m.norm(m.conv(m.first(4 * x))).clamp(0, 3))).flatten(1))
+
+    parts = {"conv": nn.Conv2d(2, 4, 3), "norm": nn.BatchNorm2d(4)}
+    last = nn.Sequential(nn.Linear(196, 5), Counts(2))
+    model = drawn(Written(forward, **parts, first=Counts(), last=last))
+    if message:
+        with pytest.raises(NetworkError, match=message):
+            spikesam.from_torch(model, images(), timesteps=1)
+    else:
+        imported(model, images(), timesteps=1)
+
+
 def separable(channels: int, around: int = 1, **border: Any) -> nn.Module:
     """A convolution in three parts, between which a border is written."""
     parts = nn.Conv2d(channels, channels, 1, bias=False), Bordered(channels, around, **border)
