@@ -12,7 +12,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from spikesam.backends.network.checks import pair
-from spikesam.backends.network.inputs import Input, Source
+from spikesam.backends.network.inputs import NO_POOLING, Input, Source
 from spikesam.backends.network.neurons import MEMBRANE_LIMIT, THETA, SpikingNeuron
 
 Floats = NDArray[np.float64]
@@ -78,9 +78,9 @@ def summed_currents(given: Input, values: NDArray[Any]) -> Floats:
         return attended(given, values)
     if given.weight is None:
         return values.astype(np.float64)
-    found: Floats = current_cells(
-        given, correlated(given, given.weight, pooled(given, values))
-    ).max(axis=3)
+    found = correlated(given, given.weight, pooled(given, values))
+    if given.windows != NO_POOLING:
+        found = current_cells(given, found).max(axis=3)
     return found.sum(axis=(1, 2), keepdims=True) if given.current_sum else found
 
 
@@ -100,7 +100,7 @@ def correlated(given: Input, weight: NDArray[Any], maps: Floats) -> Floats:
         return weight * maps
     window = weight.shape[2:] if given.kind == "conv" else maps.shape[1:]
     (top, left), (down, right) = pair(given.padding), pair(given.stride)
-    padded = np.pad(maps, ((0, 0), (top, top), (left, left)))
+    padded = np.pad(maps, ((0, 0), (top, top), (left, left))) if top or left else maps
     patches = sliding_window_view(padded, (len(maps), *window))[0, ::down, ::right]
     rows, columns = patches.shape[:2]
     matrix, places = (

@@ -28,6 +28,7 @@ from spikesam.pipeline.imports.nir.graph import (
     shape_of,
 )
 from spikesam.pipeline.imports.nir.operations import SAID, Rules, from_metadata, read_neurons
+from spikesam.pipeline.imports.nir.proof import prove, says_all
 from spikesam.pipeline.imports.road.build import Built, build, depths
 from spikesam.pipeline.imports.road.operations import (
     INPUT,
@@ -67,7 +68,10 @@ def from_nir(
     whole steps. If the last nodes spike, their spikes are counted; neurons LI or I, or weights
     alone, become the readout.
 
-    A graph that :func:`to_nir` made says itself what the parameters say; what is given here goes
+    The network must fire what NIR's equations say, computed step by step in float64, on a dense
+    input that becomes sparse and on silence, but where float32 rounds a membrane across its threshold.
+
+    A graph that :func:`to_nir` made is not proven so. It says itself what the parameters say; what is given here goes
     before it.
 
     Parameters
@@ -90,7 +94,8 @@ def from_nir(
 
     Raises
     ------
-    InputError : naming the file, and the node that cannot be expressed exactly
+    InputError : naming the file, and the node that cannot be expressed exactly; or the first bit
+    that NIR's equations do not say, its node, step and neuron
 
     Examples
     --------
@@ -199,7 +204,10 @@ def _network(
     nodes = {
         layer.name: reader.nodes[unit.name].name
         for unit, layer in zip(built.units, network.layers, strict=True)
+        if unit.name in reader.nodes
     }
+    if given is not None and not said and says_all(graph):
+        prove(graph, rules, network, built, nodes, given)
     return network, nodes
 
 

@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
 import spikesam
 from spikesam.backends.network import Network
+from spikesam.pipeline.imports.nir.equations import Equations
+from spikesam.pipeline.imports.nir.graph import opened_graph
+from spikesam.pipeline.imports.nir.operations import Rules
 
 nir = pytest.importorskip("nir")
 
@@ -56,74 +57,12 @@ def pool(kind: str, side: int) -> Any:
 
 
 def interpret(
-    graph: Any, spikes: NDArray[np.bool_], dt: float = DT, reset: str = "zero", at: bool = False
-) -> Any:
-    """Spikes (T, …) of every node that fires, and values (T, K) of the last, by NIR's equations in
-    double precision.
-    """
-    nodes = dict(graph.nodes)
-    after = dict(graph.edges)
-    (name,) = (name for name, node in nodes.items() if isinstance(node, nir.Input))
-    x = torch.tensor(spikes, dtype=torch.float64)
-    fired = {}
-    while name in after:
-        name = after[name]
-        node, kind = nodes[name], type(nodes[name]).__name__
-        if kind == "Conv2d":
-            options = {
-                name: getattr(node, name) for name in ("stride", "padding", "dilation", "groups")
-            }
-            x = functional.conv2d(
-                x, torch.tensor(node.weight).double(), torch.tensor(node.bias).double(), **options
-            )
-        elif kind in ("Affine", "Linear"):
-            x = (
-                x @ torch.tensor(node.weight).double().T
-                + torch.tensor(getattr(node, "bias", 0)).double()
-            )
-        elif kind in ("SumPool2d", "AvgPool2d"):
-            k = int(np.ravel(node.kernel_size)[0])
-            x = functional.avg_pool2d(x, k) * (k**2 if kind == "SumPool2d" else 1)
-        elif kind == "Flatten":
-            x = x.flatten(1)
-        elif kind == "Scale":
-            x = x * torch.tensor(node.scale)
-        elif kind == "Threshold":
-            x = (x > torch.tensor(node.threshold)).double()
-            fired[name] = x.numpy() > 0
-        elif kind in ("IF", "LIF", "CubaLIF", "LI", "I"):
-            x = _neurons(node, kind, x.numpy(), dt, reset, at)
-            fired[name] = x.numpy() > 0
-    return fired, x.numpy()
-
-
-def _neurons(node: Any, kind: str, current: NDArray[Any], dt: float, reset: str, at: bool) -> Any:
-    rest = getattr(node, "v_reset", 0.0)
-    membrane, out = np.zeros(current.shape[1:]) + rest, []
-    synaptic = 0.0
-    for i in current:
-        if kind == "CubaLIF":
-            synaptic = synaptic + dt / node.tau_syn * (node.w_in * i - synaptic)
-            i = synaptic
-        if kind in ("IF", "I"):
-            membrane = membrane + dt * node.r * i
-        else:
-            tau = node.tau_mem if kind == "CubaLIF" else node.tau
-            membrane = membrane + dt / tau * (node.v_leak - membrane + node.r * i)
-        if kind in ("I", "LI"):
-            out.append(membrane.copy())
-            continue
-        membrane = np.round(
-            membrane, 9
-        )  # thresholds are met exactly in float32, with which this is compared
-        spikes = membrane >= node.v_threshold if at else membrane > node.v_threshold
-        membrane = (
-            membrane - node.v_threshold * spikes
-            if reset == "subtract"
-            else np.where(spikes, rest, membrane)
-        )
-        out.append(spikes)
-    return torch.tensor(np.array(out)).double()
+    graph: Any, spikes: NDArray[np.bool_], dt: float = DT, reset: Any = None, at: bool = False
+) -> tuple[dict[str, NDArray[np.bool_]], NDArray[Any]]:
+    """Spikes (T, …) of every node of neurons, and values (T, K) of the last, by NIR's equations."""
+    equations = Equations(opened_graph(graph), Rules(dt, True, reset, at), spikes[:, None])
+    fired = {name: equations.spikes(name)[:, 0] for name in equations.neurons}
+    return fired, np.array(equations.output)[:, 0]
 
 
 def run(
