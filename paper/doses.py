@@ -75,6 +75,7 @@ ONE = 1.0  # the paper's dose, at which zeros for gradients are tried
 RATE, RIGHT, SPIKES, BURST = "spike rate", "accuracy", "spikes of one image", "late burst"
 EARLY, LATE, CHANCE = "silent steps, early", "silent steps, late", "chance"
 ABOUT = ["dose", "gradients", "rate"]  # of a treatment
+SHARES = (RIGHT, EARLY, LATE)
 FIG5 = {EARLY: "zero, then active", LATE: "active, then zero"}
 Gradients = Literal["none", "zero"]  # of what no answer hears of, as the optimizer gets them
 PAPER_DECAY, PAPER_BATCH = 5e-4, 32  # the batch is assumed
@@ -88,7 +89,7 @@ def run(setup: Setup) -> Result:
         raise InputError(f"doses.doses: got {doses[0]:g}, expected numbers ≥ 0")
     found = pd.concat(list(measurements(setup, doses)))
     found = found[["image", *ABOUT, "training", "measure", "layer", "step", "value"]]
-    table = summary_over_trainings(found)
+    table = summary_over_trainings(found, SHARES)
     draw(setup, table)
     claims = [
         *silence_claims(found),

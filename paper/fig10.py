@@ -32,7 +32,7 @@ from paper.common.scenes import (
     widen,
 )
 from paper.common.setup import Setup
-from paper.measures.inference import bootstrap_mean
+from paper.measures.inference import bootstrap_mean, paired_p_value
 from paper.measures.tables import rows, summary
 from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
 from spikesam.pipeline.drawing.grid import draw_maps
@@ -123,7 +123,13 @@ def judge(found: pd.DataFrame) -> list[Claim]:
     ):
         if len(values):
             found_here = estimate(values)
-            claim = judged(what, paper, told + with_interval(found_here), above(level, found_here))
+            claim = judged(
+                what,
+                paper,
+                told + with_interval(found_here),
+                above(level, found_here),
+                paired_p_value(values - level),
+            )
             few = estimate is bootstrap_mean and len(values) < FEWEST
             claims.append(replace(claim, same="cannot say", gain=None, p=None) if few else claim)
     return claims
@@ -159,9 +165,10 @@ def exchange(
         if not both:
             return []
         others = attention(setup, raster, exchanged, again, winners)
-    same = mean_with_interval([predicted[image] == after[image] for image in both])
+    alike = pd.Series([predicted[image] == after[image] for image in both], dtype=float)
+    same = mean_with_interval(alike)
     what = "left and right exchanged: the same object is predicted"
-    claims = [judged(what, "–", with_interval(same), above(0.5, same))]
+    claims = [judged(what, "–", with_interval(same), above(0.5, same), paired_p_value(alike - 0.5))]
     for layer in found["layer"].unique():
         halves = [
             on_left(rows(table, map=SAM, layer=layer, when="late"), sides)

@@ -30,8 +30,9 @@ from paper.common.ann import reference_maps
 from paper.common.heatmaps import arrivals, row_of_maps, sam_maps, swept
 from paper.common.result import Claim, Result, compared, differences, judged, with_interval
 from paper.common.setup import Setup
+from paper.measures.inference import bootstrap_mean, paired_p_value
 from paper.measures.over_time import ANY_TWO, EIGHTHS, activity, likeness
-from paper.measures.tables import difference, measured, rows, summary, values
+from paper.measures.tables import difference, measured, paired, rows, summary, values
 from spikesam.backends.base import BackendError
 from spikesam.backends.network import Network
 from spikesam.pipeline.drawing.grid import Cell, Row, draw_maps
@@ -129,11 +130,11 @@ def activity_claims(found: pd.DataFrame) -> list[Claim]:
         ):
             other, middle = (rows(of_layer, measure=name + suffix) for name in (part, "middle"))
             less = difference(middle, other)
-            silent = difference(middle.assign(value=middle["value"] / 2), other)
+            apart = paired(middle.assign(value=middle["value"] / 2), other)
             means = f"{part} {values(other).mean():.2f}, middle {values(middle).mean():.2f}"
             ours = f"{means}; middle − {part}: {with_interval(less)}"
             what = f"surrogate, {layer}: activity {part}{ABOUT[suffix]}"
-            claims.append(judged(what, paper, ours, silent))
+            claims.append(judged(what, paper, ours, bootstrap_mean(apart), paired_p_value(apart)))
     return claims
 
 

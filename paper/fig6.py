@@ -35,9 +35,10 @@ from paper.common.errors_by_kernel import (
 from paper.common.heatmaps import arrivals, convolutions, spike_rates
 from paper.common.result import Claim, Result, compared, differences, judged, with_interval
 from paper.common.setup import Setup
+from paper.measures.inference import bootstrap_mean, paired_p_value
 from paper.measures.maps import EPSILON, localisation_errors, lowest_errors
 from paper.measures.over_time import peak, spike_rate, variation
-from paper.measures.tables import difference, groups, measured, measured_over_steps, rows, summary
+from paper.measures.tables import groups, measured, measured_over_steps, paired, rows, summary
 from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
 from spikesam.pipeline.drawing.samples import thinned
 from spikesam.recordings.raster.reader import RasterReader
@@ -183,11 +184,13 @@ def peak_claims(rates: pd.DataFrame) -> list[Claim]:
     claims = []
     for network, paper in (("surrogate", "later, layer by layer"), ("converted", "flat, no order")):
         peaks = [rows(rates, measure=PEAK, network=network, layer=layer) for layer in (last, first)]
-        delay = difference(*peaks)
+        apart = paired(*peaks)
+        delay = bootstrap_mean(apart)
         ours = (
             f"time of the peak, as a share of all steps; {last} − {first}: {with_interval(delay)}"
         )
-        claim = judged(f"{network}: peak of the spike rate, in deeper layers", paper, ours, delay)
+        what = f"{network}: peak of the spike rate, in deeper layers"
+        claim = judged(what, paper, ours, delay, paired_p_value(apart))
         if network == "converted" and delay.n > 1:
             claim = replace(
                 claim, same="yes" if claim.same == "no difference seen" else "no", p=None

@@ -40,7 +40,7 @@ from paper.common.errors_by_kernel import (
 from paper.common.heatmaps import COUNT
 from paper.common.result import Claim, Result, Verdict, compared, judged, verdict, with_interval
 from paper.common.setup import Setup
-from paper.measures.inference import bootstrap_mean, p_value
+from paper.measures.inference import bootstrap_mean, paired_p_value
 from paper.measures.maps import is_flat, localisation_errors, lowest
 from paper.measures.tables import groups, minus, rows, summary
 from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
@@ -139,8 +139,9 @@ def judge(where: str, errors: pd.DataFrame) -> list[Claim]:
     judging = found[1::2] if len(found) > 1 else found
     highest = judging[:, 1 + choosing[1:].argmax()]
     lowest = judging[:, 1 + choosing[1:-1].argmin()]
-    above, fall = (bootstrap_mean(judging[:, 0] - other) for other in (highest, lowest))
-    rise = bootstrap_mean(judging[:, -1] - lowest)
+    gains = judging[:, 0] - highest, judging[:, 0] - lowest, judging[:, -1] - lowest
+    above, fall, rise = (bootstrap_mean(gain) for gain in gains)
+    p_above, p_fall, p_rise = (paired_p_value(gain) for gain in gains)
     return [
         judged(
             f"{where}: error at {small}",
@@ -148,6 +149,7 @@ def judge(where: str, errors: pd.DataFrame) -> list[Claim]:
             f"{means.iloc[0]:.3g}; error at {small} − highest error at another γ: "
             f"{with_interval(above)}",
             above,
+            p_above,
         ),
         Claim(
             f"{where}: error between {small} and {large}",
@@ -158,13 +160,14 @@ def judge(where: str, errors: pd.DataFrame) -> list[Claim]:
             both(fall, rise),
             fall.n,
             fall,
-            max(p_value(fall), p_value(rise)),
+            max(p_fall, p_rise),
         ),
         judged(
             f"{where}: error at {large}",
             "rises again",
             f"{means.iloc[-1]:.3g}; error at {large} − lowest error between: {with_interval(rise)}",
             rise,
+            p_rise,
         ),
     ]
 

@@ -47,7 +47,15 @@ from paper.common.images import ImageSet
 from paper.common.result import Claim, Result, compared
 from paper.common.setup import Setup
 from paper.measures.maps import heatmap_shift, mass_shift, min_max
-from paper.measures.tables import measured, minus, rows, summary, summary_of_shares, values
+from paper.measures.tables import (
+    measured,
+    minus,
+    rows,
+    summary,
+    summary_of_differences,
+    summary_of_shares,
+    values,
+)
 from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
 from spikesam.pipeline.drawing.grid import Row, draw_maps
 from spikesam.pipeline.drawing.samples import thinned
@@ -118,6 +126,7 @@ def run(setup: Setup) -> Result:
     claims = [
         *accuracy_claims(right, seed),
         *shift_claims(shifts, epsilon, seed),
+        *shift_claims(shifts, strong, seed),
         *shift_claims(shifts, strong, seed, iterated=True),
     ]
     title, every = "Fig. 9: accuracy and heatmaps under attack", pd.concat([right, shifts])
@@ -188,7 +197,9 @@ def accuracy_table(right: pd.DataFrame, seed: int) -> pd.DataFrame:
             rows(right, network=network, change=change) for network, change in attacks.items()
         )
         tables.append(
-            summary(minus(snn, ann, "epsilon").assign(network="SNN − ANN", change=told), seed)
+            summary_of_differences(
+                minus(snn, ann, "epsilon").assign(network="SNN − ANN", change=told), seed
+            )
         )
     return pd.concat(tables)
 

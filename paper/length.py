@@ -25,6 +25,7 @@ from paper.doses import (
     LATE,
     RATE,
     RIGHT,
+    SHARES,
     Gradients,
     Treatment,
     decay_of,
@@ -50,7 +51,7 @@ def run(setup: Setup) -> Result:
     every = pd.concat(list(measurements(setup)))
     columns = ["image", "epochs", "arm", "training", "measure", "layer", "value"]
     every = every.loc[every["measure"] != RATE, columns]
-    table = summary_over_trainings(every)
+    table = summary_over_trainings(every, SHARES)
     draw(setup, table)
     return Result(
         "One sum of learning rate × decay, by trainings of several lengths",

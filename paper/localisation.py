@@ -45,8 +45,8 @@ from paper.common.intervals import draw_intervals
 from paper.common.result import Claim, Result, Verdict, compared, verdict, with_interval
 from paper.common.scenes import Scenes, inverted, mosaics, paste, widen, with_decoys
 from paper.common.setup import Setup
-from paper.measures.inference import p_value
-from paper.measures.tables import difference, groups, mean_of, measured, rows, summary_of_shares
+from paper.measures.inference import bootstrap_mean, paired_p_value
+from paper.measures.tables import groups, mean_of, measured, paired, rows, summary_of_shares
 from spikesam.backends.network import Network
 from spikesam.pipeline.measures.localisation import centred_box, centred_gaussian
 from spikesam.pipeline.measures.maps import Map
@@ -204,12 +204,11 @@ def claims_of(scores: pd.DataFrame) -> list[Claim]:
     where = f"{scores['network'].iloc[0]}, {scores['condition'].iloc[0]}"
     claims = []
     for baseline in (baseline for baseline in BASELINES if baseline in set(scores["method"])):
-        gains = [
-            difference(
-                *(rows(scores, method=method, measure=measure) for method in ("SAM", baseline))
-            )
+        apart = [
+            paired(*(rows(scores, method=method, measure=measure) for method in ("SAM", baseline)))
             for measure in ORDINAL
         ]
+        gains = [bootstrap_mean(each) for each in apart]
         what, paper = (
             ("SAM prefers the predicted image", "settles on it late")
             if baseline == ANY_OF_FOUR
@@ -217,7 +216,7 @@ def claims_of(scores: pd.DataFrame) -> list[Claim]:
         )
         ours = " / ".join(with_interval(each) for each in gains)
         p = min(
-            1.0, len(gains) * min(p_value(each) for each in gains)
+            1.0, len(gains) * min(paired_p_value(each) for each in apart)
         )  # Bonferroni: one of them is enough
         claims.append(Claim(f"{where}: {what}", paper, ours, joint(gains), gains[0].n, p=p))
     return claims

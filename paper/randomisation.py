@@ -39,9 +39,9 @@ from paper.common.heatmaps import sam_maps, snn_grad_cams, spike_rates
 from paper.common.images import ImageSet
 from paper.common.result import Claim, Result, judged, with_interval
 from paper.common.setup import Setup
-from paper.measures.inference import bootstrap_mean
+from paper.measures.inference import bootstrap_mean, paired_p_value
 from paper.measures.maps import pearson
-from paper.measures.tables import difference, groups, measured, rows, summary, values
+from paper.measures.tables import groups, measured, paired, rows, summary, values
 from spikesam.backends.base import unpacked
 from spikesam.backends.network import Layer, Network
 from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
@@ -180,10 +180,13 @@ def claims_of(found: pd.DataFrame, seed: int) -> list[Claim]:
         (READOUT, LEARNT, "the readout is shuffled"),
     ):
         shuffled = rows(found, **{DOWN_TO: down_to}, bntt=bntt)
-        loss = difference(floor, shuffled, seed)
+        apart = paired(floor, shuffled)
+        loss = bootstrap_mean(apart, seed)
         ours = f"correlation {with_interval(bootstrap_mean(values(shuffled), seed))}"
         ours += f"; noise floor − correlation: {with_interval(loss)}"
-        claims.append(judged(f"{where}: changes when {what}", "–", ours, loss))
+        claims.append(
+            judged(f"{where}: changes when {what}", "–", ours, loss, paired_p_value(apart))
+        )
     return claims
 
 

@@ -44,7 +44,7 @@ from paper.common.images import ImageSet
 from paper.common.result import Claim, Result
 from paper.common.setup import Setup
 from paper.fig9 import hits, robustness_claim
-from paper.measures.tables import measured, minus, rows, summary, summary_of_shares
+from paper.measures.tables import measured, minus, rows, summary_of_differences, summary_of_shares
 from spikesam.backends.network import Network
 from spikesam.pipeline.conversion.algorithm import calibration_of, converted
 from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
@@ -78,7 +78,8 @@ def run(setup: Setup) -> Result:
     tables = [summary_of_shares(worst)]
     for name, other in PAIRS:
         apart = minus(rows(worst, network=name), rows(worst, network=other), "epsilon")
-        tables.append(summary(apart.assign(network=f"{name} − {other}"), setup.settings.seed))
+        apart = apart.assign(network=f"{name} − {other}")
+        tables.append(summary_of_differences(apart, setup.settings.seed))
     draw(setup, tables[0])
     claims = [claim_of(worst, name, other, setup.settings.seed) for name, other in PAIRS]
     broken = found[found["measure"] != "accuracy"].assign(change="")

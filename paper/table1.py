@@ -19,7 +19,7 @@ from paper.common.errors_by_kernel import ERROR, SCRIPT, lowest_by_case, note_on
 from paper.common.images import ImageSet
 from paper.common.result import Claim, Result, judged, with_interval
 from paper.common.setup import Setup
-from paper.measures.inference import bootstrap_over_networks
+from paper.measures.inference import bootstrap_over_networks, p_value
 from paper.measures.tables import by_training, groups, measured, rows, summary, summary_of_shares
 from spikesam.backends.network import Network
 from spikesam.pipeline.drawing.curves import draw_curves
@@ -117,7 +117,8 @@ def judge(found: pd.DataFrame) -> list[Claim]:
         named_measure = "error" if layer else ACCURACY
         ours = f"{means}; {named_measure} at {ends[larger]} − {named_measure} at {ends[smaller]}: {with_interval(gain)}"
         what = f"{layer}{ERRORS[measure]}: error at {named}" if layer else f"{ACCURACY} at {named}"
-        claims.append(judged(what, paper, ours, gain, trainings if trainings > 1 else None))
+        p = p_value(gain, trainings if trainings > 1 else None)
+        claims.append(judged(what, paper, ours, gain, p))
     return claims
 
 

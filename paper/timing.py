@@ -50,7 +50,7 @@ from paper.common.timing_measures import (
     relevances,
 )
 from paper.common.timing_tasks import BINS, samples_of, timing_network
-from paper.measures.inference import bootstrap_over_networks, equivalence_p_value, holm
+from paper.measures.inference import bootstrap_over_networks, equivalence_p_value, holm, p_value
 from paper.measures.tables import by_training, groups, measured, rows, summary_over_trainings
 from spikesam.backends.network import Network
 from spikesam.pipeline.drawing.canvas import GREY, MARGIN, PALETTE, drawing
@@ -174,7 +174,13 @@ def compared_maps(setup: Setup, found: pd.DataFrame) -> tuple[pd.DataFrame, list
                 continue
             ours = f"{first} {one.mean():.3g}, {second} {other.mean():.3g}; better by {with_interval(gain)}"
             what = f"{task}, {layer}, {measure}: {first} is better than {second}"
-            claim = judged(what, "–" if first == RELEVANCE else "assumed", ours, gain, len(one))
+            claim = judged(
+                what,
+                "–" if first == RELEVANCE else "assumed",
+                ours,
+                gain,
+                p_value(gain, len(one)),
+            )
             same = 1.0 if first == RELEVANCE else equivalence_p_value(gain, margin, len(one))
             kind = first, SHUFFLED if second == EARLIER else second
             families.setdefault(kind, []).append((row, claim, same))

@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 
 import spikesam
 from paper.common.timing_measures import areas_of, cut
+from paper.measures.inference import bootstrap_over_networks
 from spikesam.pipeline.config import CONFIGS, read_config
 from spikesam.pipeline.images.datasets.chirps import FRAME_US, Chirps
 from spikesam.pipeline.maps.methods.perturbation import answers_of
-from spikesam.pipeline.measures.statistics import mean_with_interval
 from spikesam.pipeline.networks.recorded import recorded_network
 
 TRAININGS, RECORDINGS, WINDOW_US = 5, 100, 8_000
@@ -109,18 +109,21 @@ def by_bin(frames: NDArray[np.bool_], steps: int) -> NDArray[np.bool_]:
 
 
 def table_of(values: pd.DataFrame) -> list[str]:
-    """The table of docs/sounds.md: means over trainings of the means over recordings, with
-    intervals.
-    """
-    right = mean_with_interval(values.groupby("training")["right"].mean())
-    lines = [f"Right: {right.mean:.1%} of {values['recording'].nunique()} unseen recordings.", ""]
+    """The table of docs/sounds.md: means, with intervals over trainings and recordings."""
+    right = values.groupby("training")["right"].mean()
+    lines = [f"Right: {right.mean():.1%} of {values['recording'].nunique()} unseen recordings.", ""]
     lines += [
         "| band of the input | inside the chirp | area, deleting moments |",
         "| --- | --- | --- |",
     ]
     for method, called in METHODS.items():
-        trainings = values[values["method"] == method].groupby("training")[["share", "area"]].mean()
-        share, area = (mean_with_interval(trainings[column]) for column in ("share", "area"))
+        of_method = values[values["method"] == method]
+        share, area = (
+            bootstrap_over_networks(
+                of_method.pivot(index="training", columns="recording", values=column)
+            )
+            for column in ("share", "area")
+        )
         cells = [f"{each.mean:.3f} ({each.low:.3f} … {each.high:.3f})" for each in (share, area)]
         lines.append(f"| {called} | {' | '.join(cells)} |")
     return lines

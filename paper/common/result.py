@@ -14,8 +14,14 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from paper.measures.inference import bootstrap_over_networks, holm, p_value
-from paper.measures.tables import by_training, difference, rows, values
+from paper.measures.inference import (
+    bootstrap_mean,
+    bootstrap_over_networks,
+    holm,
+    p_value,
+    paired_p_value,
+)
+from paper.measures.tables import by_training, difference, paired, rows, values
 from spikesam.pipeline.measures.statistics import Estimate
 from spikesam.recordings.disk import write_file
 
@@ -101,9 +107,9 @@ class Claim:
     )
 
 
-def judged(what: str, paper: str, ours: str, gain: Estimate, trainings: int | None = None) -> Claim:
-    """The claim that a difference is positive; over so many trainings, where it is over them, too."""
-    return Claim(what, paper, ours, verdict(gain), gain.n, gain, p_value(gain, trainings))
+def judged(what: str, paper: str, ours: str, gain: Estimate, p: float) -> Claim:
+    """The claim that a difference is positive, and the p-value of there being none."""
+    return Claim(what, paper, ours, verdict(gain), gain.n, gain, p)
 
 
 def better(
@@ -113,9 +119,12 @@ def better(
     or the larger one.
     """
     own, other = maps.values()
-    gain = difference(own, other, seed) if rising else difference(other, own, seed)
+    apart = paired(own, other) if rising else paired(other, own)
+    gain = bootstrap_mean(apart, seed)
     means = ", ".join(f"{name} {values(each).mean():.3g}" for name, each in maps.items())
-    return judged(what, "–", f"{means}; better by {with_interval(gain)}", gain)
+    return judged(
+        what, "–", f"{means}; better by {with_interval(gain)}", gain, paired_p_value(apart)
+    )
 
 
 def over_family(claims: Sequence[Claim]) -> list[Claim]:
@@ -155,9 +164,11 @@ def compared(what: str, paper: str, conditions: Mapping[str, pd.DataFrame], seed
     image.
     """
     first, second = conditions.values()
-    gain = difference(first, second, seed)
+    apart = paired(first, second)
+    gain = bootstrap_mean(apart, seed)
     means = ", ".join(f"{name} {values(each).mean():.3g}" for name, each in conditions.items())
-    return judged(what, paper, f"{means}; {' − '.join(conditions)}: {with_interval(gain)}", gain)
+    ours = f"{means}; {' − '.join(conditions)}: {with_interval(gain)}"
+    return judged(what, paper, ours, gain, paired_p_value(apart))
 
 
 def compared_over_trainings(what: str, paper: str, conditions: Mapping[str, pd.DataFrame]) -> Claim:
@@ -170,7 +181,7 @@ def compared_over_trainings(what: str, paper: str, conditions: Mapping[str, pd.D
         f"{name} {each.mean():.3g}" for name, each in zip(conditions, (first, second), strict=True)
     )
     ours = f"{means}; {' − '.join(conditions)}: {with_interval(gain)}"
-    return judged(what, paper, ours, gain, len(first))
+    return judged(what, paper, ours, gain, p_value(gain, len(first)))
 
 
 def differences(first: pd.DataFrame, second: pd.DataFrame, seed: int = 0) -> str:

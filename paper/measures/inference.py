@@ -5,8 +5,10 @@ References
 Altman & Bland 2011, How to obtain the P value from a confidence interval, BMJ 343:d2304. Hesterberg
 2015, What teachers should know about the bootstrap, Am. Stat. 69. Holm 1979, A simple sequentially
 rejective multiple test procedure, Scand. J. Statist. 6. Owen 2007, The pigeonhole bootstrap, Ann.
-Appl. Stat. 1. Schuirmann 1987, A comparison of the two one-sided tests procedure and the power
-approach for assessing the equivalence of average bioavailability, J. Pharmacokinet. Biopharm. 15.
+Appl. Stat. 1. McNemar 1947, Note on the sampling error of the difference between correlated
+proportions or percentages, Psychometrika 12. Schuirmann 1987, A comparison of the two one-sided
+tests procedure and the power approach for assessing the equivalence of average bioavailability, J.
+Pharmacokinet. Biopharm. 15.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from spikesam.pipeline.measures.statistics import (
     Z,
     bootstrap_means,
     checked_values,
+    mean_with_interval,
 )
 from spikesam.recordings.errors import InputError
 
@@ -63,6 +66,34 @@ def bootstrap_over_networks(values: ArrayLike, seed: int = 0) -> Estimate:
     return Estimate(images, mean, float(low), float(high))
 
 
+def shares_over_networks(values: ArrayLike) -> Estimate:
+    """:func:`bootstrap_over_networks` of shares in [0, 1]; Wilson's interval of K networks where
+    all are 0, or all 1.
+
+    There no resample differs, and the interval would be empty. What K networks all do says little
+    of another one.
+    """
+    sample = np.asarray(values, np.float64)
+    estimate = bootstrap_over_networks(sample)
+    if np.ptp(sample) == 0 and sample.flat[0] in (0.0, 1.0):
+        of_networks = mean_with_interval(np.full(len(sample), sample.flat[0]))
+        return of_networks._replace(n=estimate.n)
+    return estimate
+
+
+def bootstrap_differences(values: ArrayLike, seed: int = 0) -> Estimate:
+    """:func:`bootstrap_mean` of differences (n,) of shares in [0, 1].
+
+    Where all are 0, the interval is that of the share of n that could differ in either direction:
+    ±Wilson's upper end for 0 of n.
+    """
+    estimate = bootstrap_mean(values, seed)
+    if not np.any(values):
+        reach = mean_with_interval(np.zeros(estimate.n)).high
+        return estimate._replace(low=-reach, high=reach)
+    return estimate
+
+
 def p_value(estimate: Estimate, networks: int | None = None) -> float:
     """Two-sided p-value of a mean of 0, from the 95 % interval (Altman & Bland 2011): below 0.05 if
     0 lies outside.
@@ -73,6 +104,23 @@ def p_value(estimate: Estimate, networks: int | None = None) -> float:
     n, mean, low, high = estimate
     reach = mean - low if mean > 0 else high - mean
     return 1.0 if n < 2 or mean == 0 else 2 * _tail(abs(mean), reach, networks)
+
+
+def paired_p_value(differences: ArrayLike) -> float:
+    """Two-sided p-value of differences (n,) with a mean of 0: that of a paired t-test.
+
+    Differences of hits and misses, all of one size, get the exact sign test of those that are not
+    0, which is McNemar's. Of one difference, or where all are 0, it is 1.
+    """
+    from scipy.stats import binomtest, ttest_1samp
+
+    sample = checked_values("paired test", differences)
+    changed = sample[sample != 0]
+    if len(sample) < 2 or not len(changed):
+        return 1.0
+    if np.ptp(np.abs(changed)) == 0:
+        return float(binomtest(int((changed > 0).sum()), len(changed)).pvalue)
+    return float(ttest_1samp(sample, 0).pvalue)
 
 
 def equivalence_p_value(estimate: Estimate, margin: float, networks: int | None = None) -> float:

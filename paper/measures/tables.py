@@ -17,7 +17,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from paper.measures.inference import bootstrap_mean, bootstrap_over_networks
+from paper.measures.inference import (
+    bootstrap_differences,
+    bootstrap_mean,
+    bootstrap_over_networks,
+    shares_over_networks,
+)
 from spikesam.pipeline.measures.statistics import Estimate, mean_with_interval
 from spikesam.recordings.errors import InputError
 
@@ -79,6 +84,11 @@ def summary_of_shares(table: pd.DataFrame) -> pd.DataFrame:
     return _summary(table, mean_with_interval)
 
 
+def summary_of_differences(table: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
+    """The summary of differences of such values, see `bootstrap_differences`."""
+    return _summary(table, partial(bootstrap_differences, seed=seed))
+
+
 def by_training(table: pd.DataFrame) -> NDArray[np.float64]:
     """(K, N) the values of one condition that has a column `training`: a row per training, a column
     per image.
@@ -86,15 +96,17 @@ def by_training(table: pd.DataFrame) -> NDArray[np.float64]:
     return table.pivot(index="training", columns="image", values="value").to_numpy(np.float64)
 
 
-def summary_over_trainings(table: pd.DataFrame) -> pd.DataFrame:
+def summary_over_trainings(table: pd.DataFrame, shares: Sequence[str] = ()) -> pd.DataFrame:
     """Every condition of a table with a column `training`, over trainings and images: trainings, n,
-    mean, low, high.
+    mean, low, high; measures that are `shares` by `shares_over_networks`.
     """
     by = [column for column in table.columns if column not in ("image", "training", "value")]
     found = []
     for names, each in groups(table, by):
         values = by_training(each)
-        found.append((*names, len(values), *bootstrap_over_networks(values)))
+        is_share = bool(shares) and each["measure"].iloc[0] in shares
+        estimate = (shares_over_networks if is_share else bootstrap_over_networks)(values)
+        found.append((*names, len(values), *estimate))
     return pd.DataFrame(found, columns=[*by, "trainings", *Estimate._fields])
 
 
@@ -115,8 +127,13 @@ def minus(first: pd.DataFrame, second: pd.DataFrame, *by: str) -> pd.DataFrame:
 
 
 def difference(first: pd.DataFrame, second: pd.DataFrame, seed: int = 0) -> Estimate:
-    """Mean of first - second, image by image; InputError unless both have one row, in one order,
-    for each image.
+    """Mean of :func:`paired`."""
+    return bootstrap_mean(paired(first, second), seed)
+
+
+def paired(first: pd.DataFrame, second: pd.DataFrame) -> NDArray[np.float64]:
+    """First - second, image by image; InputError unless both have one row, in one order, for each
+    image.
     """
     images = [each["image"].tolist() for each in (first, second)]
     if images[0] != images[1] or len(set(images[0])) != len(images[0]):
@@ -124,7 +141,7 @@ def difference(first: pd.DataFrame, second: pd.DataFrame, seed: int = 0) -> Esti
         raise InputError(
             f"paired difference: got {counts}, expected one row for each of the same images in both"
         )
-    return bootstrap_mean(values(first) - values(second), seed)
+    return values(first) - values(second)
 
 
 def _summary(

@@ -45,11 +45,21 @@ def pages(docs: Path) -> dict[Path, str]:
 def environment_of(docs: Path) -> Environment:
     """Where templates are filled in, which know the folders of results by name."""
     environment = _environment(docs / TEMPLATES)
-    environment.globals["results"] = {path.name: Folder(path) for path in folders_of(docs)}
+    results = {path.name: Folder(path) for path in folders_of(docs)}
+    environment.globals |= {"results": results, "without_values": without_values(results)}
     environment.globals["benchmark"] = lambda name: parse_json(
         (docs / f"performance/{name}.json").read_bytes(), name
     )
     return environment
+
+
+def without_values(results: dict[str, Folder]) -> dict[str, list[str]]:
+    """Experiments whose values by image were not kept, by folder of results."""
+    missing = {
+        name: [each for each in folder.experiments if not folder.has_values(each)]
+        for name, folder in results.items()
+    }
+    return {name: experiments for name, experiments in missing.items() if experiments}
 
 
 def folders_of(docs: Path) -> list[Path]:

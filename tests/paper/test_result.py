@@ -16,6 +16,7 @@ from paper.common.result import (
     with_interval,
     write_result,
 )
+from paper.measures.inference import p_value
 from paper.measures.tables import measured
 from paper.pages.fill import experiments_page
 from spikesam.pipeline.measures.statistics import Estimate
@@ -31,8 +32,9 @@ ABOUT = {
 
 def left(path: Path) -> str:
     """Tables of two experiments, and their page."""
+    gain = Estimate(100, 1 / 3, 0.2, 0.4)
     claims = [
-        judged("error at γ = 0", "highest", "0.81 (0.79 … 0.83)", Estimate(100, 1 / 3, 0.2, 0.4)),
+        judged("error at γ = 0", "highest", "0.81 (0.79 … 0.83)", gain, p_value(gain)),
         Claim("same | bits", "–", "<b>", "yes", 4),
     ]
     table = pd.DataFrame({"layer": ["conv1", "conv2"], "gamma": 0.1, "n": 3, "mean": [1 / 3, 2.0]})
@@ -103,7 +105,7 @@ def test_the_first_of_two_conditions_is_claimed_to_be_larger() -> None:
         3,
     )
     assert found.gain is not None and found.gain.mean == pytest.approx(0.1)
-    assert found.p == 0
+    assert found.p == 2 / 2**3, "three differences of one size, by their signs"
     assert compared("variance", "", {"Grad-CAM": grad_cam, "SAM": sam}).same == "no"
     assert compared("variance", "", {"SAM": sam, "again": sam}).same == "no difference seen"
     alone = compared("variance", "", {"SAM": measured([0.5]), "Grad-CAM": measured([0.2])})
@@ -117,9 +119,11 @@ def test_the_first_of_two_conditions_is_claimed_to_be_larger() -> None:
 def test_claims_are_judged_as_a_family() -> None:
     # Reaches of 1.96 standard errors: 3 of them are p = 0.0027, 2.2 of them 0.0278, and twice that
     # is above 0.05.
-    clear = judged("a", "", "", Estimate(50, 3.0, 3 - 1.96, 3 + 1.96))
-    weak = judged("b", "", "", Estimate(50, -2.2, -2.2 - 1.96, -2.2 + 1.96))
-    none = judged("c", "", "", Estimate(50, 0.1, 0.1 - 1.96, 0.1 + 1.96))
+    clear, weak, none = (
+        judged(name, "", "", gain, p_value(gain))
+        for name, mean in (("a", 3.0), ("b", -2.2), ("c", 0.1))
+        for gain in (Estimate(50, mean, mean - 1.96, mean + 1.96),)
+    )
     equal_bits = Claim("d", "", "", "yes", 4)
     assert [claim.same for claim in (clear, weak, none)] == ["yes", "no", "no difference seen"]
     found = over_family([weak, equal_bits, clear, none])
