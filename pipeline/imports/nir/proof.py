@@ -48,7 +48,7 @@ def prove(
     declared = np.ravel(graph.nodes[graph.first].input_type["input"]).tolist()
     spikes = proof_inputs(steps, declared)
     equations = Equations(graph, rules, spikes)
-    late = built.shifts[-1]
+    late = max(built.shifts)  # behind a Delay the last layer need not stand last
     shape = shape_of(declared, INPUT)
     fired = {INPUT: _later(spikes.reshape(*spikes.shape[:2], *shape), 0, late)}
     for layer, shift in zip(network.layers, built.shifts, strict=True):
@@ -160,7 +160,7 @@ def _check_answer(
     readout = network.readout
     rows, scores = readout.bias, np.zeros((len(INPUTS), len(readout.weight)))
     spikes = fired[network.layers[-1].name].reshape(len(fired[INPUT]), len(INPUTS), -1)
-    for t, bits in enumerate(spikes):
+    for t, bits in enumerate(spikes[: built.shifts[-1] + equations.steps]):
         drive = bits @ readout.weight.astype(np.float64).T
         scores = readout.leak * scores + drive + rows[min(t, len(rows) - 1)]
     kinds = [kind_of(node) for node in equations.graph.nodes.values()]

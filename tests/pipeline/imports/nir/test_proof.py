@@ -146,6 +146,15 @@ def test_a_network_that_is_another_is_refused_with_node_step_and_neuron(
         read.from_nir(found, 20)
 
 
+def test_behind_a_delay_the_last_layer_may_stand_first() -> None:
+    rng = np.random.default_rng(0)
+    delay = nir.Delay(np.full(4, 3 * DT))
+    nodes = [nir.Input(np.array([4])), nir.Linear(weights(rng, 4, 4)), lif((4,)), delay]
+    found = graph(*nodes, nir.Affine(weights(rng, 4, 4), np.ones(4)), lif((4,)), nir.Output([4]))
+    network = read.from_nir(found, 20)
+    assert network.layers[1].inputs[0].sources[0].delay == 3
+
+
 def test_an_answer_that_is_another_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     def planted(*units: Any, **options: Any) -> Any:
         built = build(*units, **options)
