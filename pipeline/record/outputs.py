@@ -47,12 +47,10 @@ class OutputLayout:
         K), or as the network lays out its layers, `layer` the last. Refuses what may be read in two
         ways.
         """
-        found = (
-            torch.as_tensor(first_tensor(_logits(output), "output"))
-            .detach()
-            .cpu()
-            .to(torch.float32)
-        )
+        logits = _logits(output)
+        if isinstance(logits, list):
+            logits, given = _stacked(logits, timesteps), given or "TB..."
+        found = torch.as_tensor(first_tensor(logits, "output")).detach().cpu().to(torch.float32)
         scores = self._read(found, timesteps, samples, layer, given)
         if not scores.shape[1] or not scores.isfinite().all():
             raise InputError(
@@ -105,6 +103,17 @@ class OutputLayout:
         names = [name for name in readings if name] or [""]
         self.name = names[0] if len(names) == 1 else None
         return first
+
+
+def _stacked(steps: list[Any], timesteps: int) -> Tensor:
+    """(T, …) of a list that has a tensor of each step."""
+    arrays = all(isinstance(step, Tensor | np.ndarray) for step in steps)
+    if not arrays or len(steps) != timesteps or len({tuple(step.shape) for step in steps}) != 1:
+        raise InputError(
+            f"output: got a list of {len(steps)}, expected a tensor, a tuple that begins with one, "
+            f"or a list of {timesteps} tensors of one shape, one for each step"
+        )
+    return torch.stack([torch.as_tensor(step) for step in steps])
 
 
 def _fitting(scores: Tensor, arrange: Layout, timesteps: int, samples: int) -> Tensor | None:

@@ -155,9 +155,10 @@ class Recording:
         Parameters
         ----------
         output : the network's result, for predictions: class scores (B, K), or spikes or scores of
-            every step, which are added up: (T, B, K), (B, T, K), or laid out as the layers are. A
-            tuple, such as (spikes, membrane), counts as its first member; of a dictionary or an
-            object with `logits`, these count
+            every step, which are added up: (T, B, K), (B, T, K), laid out as the layers are, or a
+            list of (B, K), one for each step, as SpikingJelly's NonSpiking nodes give. A tuple,
+            such as (spikes, membrane), counts as its first member; of a dictionary or an object
+            with `logits`, these count
         labels : (B,) int — classes, -1 where unknown
         index : (B,) int — positions in the data set; if not given, samples are counted
         images : as shown to the network, (B, C, H, W), (B, H, W, 3) or (B, H, W), for page and

@@ -46,6 +46,7 @@ class SpikingModule:
     recurrent: nn.Module | None = None
     rest: Any = 0.0  # the library's number for a membrane of 0, with which its membranes begin
     begins: float = 0.0  # what is left at the first step of the membranes with which they begin
+    rounds_down: bool = False  # whether several spikes are ⌊v / θ⌋, not v / θ rounded
     levels: int = (
         1  # of neurons that fire several spikes a step: how many at most, a plane of bits each
     )
@@ -60,14 +61,16 @@ class SpikingModule:
 def planes(about: SpikingModule, names: tuple[str, ...]) -> list[SpikingModule]:
     """Neurons that fire round(v / θ) spikes as planes of these names: d fires where v > (d - ½) θ.
 
-    A half is rounded to even, or up where the neurons fire at their threshold.
+    A half is rounded to even, or up where the neurons fire at their threshold. Of neurons that
+    round down, d fires where v reaches d θ.
     """
     neuron = about.neuron
     assert isinstance(neuron, LIF)
     found = []
     for number, name in enumerate(names, 1):
-        at = neuron.fires_at_threshold or number % 2 == 0
-        own = replace(neuron, threshold=(number - 0.5) * neuron.threshold, fires_at_threshold=at)
+        at_threshold = neuron.fires_at_threshold or number % 2 == 0
+        level = number if about.rounds_down else number - 0.5
+        own = replace(neuron, threshold=level * neuron.threshold, fires_at_threshold=at_threshold)
         others = tuple(other for other in names if other != name)
         lost = others if neuron.reset == "subtract" else ()
         back = tuple(Feedback(other, 1, -neuron.subtracted) for other in lost)
@@ -118,6 +121,7 @@ class Library:
     states: tuple[
         str, ...
     ] = ()  # the attributes in which a module keeps its state from one call to the next
+    fresh: str = ""  # a pattern of classes that begin at rest in each call, whatever they hold
     rest: tuple[str, str] = (
         "",
         "",

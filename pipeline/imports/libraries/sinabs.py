@@ -10,7 +10,9 @@ All steps are taken in one call, (B, T, …), or (B·T, …) by `…Squeeze`.
     v[t] = v[t] (1 - s[t])                     `MembraneReset`
     v[t] = the larger of v[t] and min_v_mem    where a module has it
 
-Spikes are bits only with `SingleSpike`; sinabs' own default counts several in one step.
+Spikes are bits with `SingleSpike`. With `MaxSpike(D)` they are ⌊v[t] / spike_threshold⌋, at most D:
+planes of bits, of which d fires where v[t] reaches d thresholds. sinabs' own default, `MultiSpike`,
+has no limit, so that no number of planes is certain.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import numpy as np
 from torch import nn
 
 from spikesam.backends.network import LIF
+from spikesam.backends.network.inputs import MOST_SOURCES
 from spikesam.pipeline.imports.libraries.library import (
     LeakyIntegrator,
     Library,
@@ -42,14 +45,7 @@ def spiking(module: Any, where: str) -> SpikingModule:
     if module.alpha_syn_calculated is not None:
         outlasts = number(module.alpha_syn_calculated)
         gain = gain * outlasts
-    spike = getattr(module.spike_fn, "__name__", type(module.spike_fn).__name__)
-    single = spike == "SingleSpike" or getattr(module.spike_fn, "max_num_spikes_per_bin", None) == 1
-    expect(
-        single,
-        where,
-        f"has spike_fn={spike}, several spikes per step",
-        "SingleSpike: spikes are bits",
-    )
+    levels = _most_spikes(module, where)
     threshold, lowest = number(module.spike_threshold), number(module.min_v_mem)
     fires: dict[str, Any] = {
         "fires_at_threshold": True,
@@ -62,7 +58,22 @@ def spiking(module: Any, where: str) -> SpikingModule:
     far = lowest is not None and np.any(-np.asarray(lowest) > FAR * np.asarray(threshold))
     found = f"has min_v_mem={lowest}, in whose size sinabs rounds every membrane"
     expect(not far, where, found, f"at most {FAR} thresholds below 0")
-    return SpikingModule(neuron, axes(module), gain=gain)
+    if levels > 1:
+        expect(not np.any(outlasts), where, "has tau_syn and several spikes per step", "no tau_syn")
+        found = "is reset to zero by several spikes per step"
+        expect(neuron.reset == "subtract", where, found, "MembraneSubtract")
+    return SpikingModule(neuron, axes(module), gain=gain, levels=levels, rounds_down=True)
+
+
+def _most_spikes(module: Any, where: str) -> int:
+    """The most spikes of a neuron in a step; unlimited ones are refused."""
+    spike = getattr(module.spike_fn, "__name__", type(module.spike_fn).__name__)
+    most: Any = getattr(module.spike_fn, "max_num_spikes_per_bin", None)
+    most = 1 if spike == "SingleSpike" else most
+    found = f"has spike_fn={spike}, several spikes per step without a limit"
+    expect(most is not None, where, found, "SingleSpike, or MaxSpike(D), D planes of bits")
+    expect(most <= MOST_SOURCES, where, f"has {most} spikes per step", f"at most {MOST_SOURCES}")
+    return int(most)
 
 
 def recurrent(module: Any, where: str) -> SpikingModule:
@@ -84,7 +95,9 @@ def recurrent(module: Any, where: str) -> SpikingModule:
         f"has rec_connect={type(module.rec_connect).__name__}",
         "one Linear or Conv2d without a bias",
     )
-    return replace(spiking(module, where), recurrent=weights)
+    about = spiking(module, where)
+    expect(about.levels == 1, where, "is recurrent with several spikes per step", "SingleSpike")
+    return replace(about, recurrent=weights)
 
 
 def integrator(module: Any, where: str) -> SpikingModule:

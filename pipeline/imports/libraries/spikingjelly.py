@@ -128,5 +128,6 @@ LIBRARY = Library(
     silent=".*NonSpiking.*",
     others=r"spikingjelly\.(activation_based|clock_driven)\.neuron.*",
     states=("v", "c"),
+    fresh=".*NonSpiking.*",  # in 2.0 `reset_net` leaves their v, which each call replaces
     rest=("MemoryModule", "reset"),
 )

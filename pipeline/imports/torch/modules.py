@@ -4,6 +4,7 @@ are.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -121,6 +122,8 @@ class NeuronModules:
         library = next((each for each in LIBRARIES.values() if each.equation(module)), None)
         values = {**vars(module), **module._buffers}
         if library is not None and self._given(name, module) is None:
+            if re.fullmatch(library.fresh, type(module).__name__):
+                return {}
             values = {state: getattr(module, state, None) for state in library.states}
         copies = {state: _copied(value) for state, value in values.items()}
         return {state: copy for state, copy in copies.items() if copy is not None}
