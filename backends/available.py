@@ -4,7 +4,7 @@
 `make(device, threads, …)` gives a :class:`spikesam.backends.base.Backend`, or raises
 :class:`BackendError` with the reason why it cannot run here. `threads` are how many it may use,
 None for one per core. Further arguments are its own options, each with an annotation
-:class:`spikesam.recordings.arguments.Option` and a default. Imports of what takes long stand in the
+:class:`spikesam.common.arguments.Option` and a default. Imports of what takes long stand in the
 function, since every command reads the options. Where a folder also has a function `suits`, and it
 says so of the device that is asked for, the backend "auto" is this one.
 """
@@ -19,8 +19,8 @@ from typing import Any
 
 import spikesam.backends
 from spikesam.backends.base import Backend, BackendError
-from spikesam.recordings.extras import missing
-from spikesam.recordings.registry import Registry
+from spikesam.common.extras import missing
+from spikesam.common.registry import Registry
 
 _NAMES = [each.name for each in iter_modules(spikesam.backends.__path__) if each.ispkg]
 _FOLDERS = {name: import_module(f"spikesam.backends.{name}") for name in _NAMES}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from spikesam.backends.network import Network
 from spikesam.backends.trace import SpikeTrace, spike_trace
-from spikesam.recordings.errors import InputError
+from spikesam.common.errors import InputError
 from spikesam.recordings.raster.batch import PackedSpikes, RasterBatch
 
 # The input of a network for some samples: spikes, packed or (T, B, C, H, W); or what drives the

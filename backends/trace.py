@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.network import MEMBRANE_LIMIT, THETA, Shape
-from spikesam.recordings.errors import InputError
+from spikesam.common.errors import InputError
 
 GAMMA = 0.5  # 1/step, the default everywhere: that of the authors of SAM
 TRACE_BITS = 16  # n at most

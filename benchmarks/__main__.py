@@ -22,11 +22,11 @@ from benchmarks.common.environment import (
 )
 from benchmarks.common.measurement import Options
 from benchmarks.common.report import as_json, as_tables, draw_sweeps
+from spikesam.common.console import PlainConsole
+from spikesam.common.disk import write_file
 from spikesam.pipeline.cli.command_line import Flat, Positional, listing, parse_command, some_or_all
 from spikesam.pipeline.cli.errors import exit_codes
 from spikesam.pipeline.config import Section
-from spikesam.recordings.console import PlainConsole
-from spikesam.recordings.disk import write_file
 
 PROG = "python -m benchmarks"
 BENCHMARKS = all_benchmarks()

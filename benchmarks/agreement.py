@@ -25,8 +25,8 @@ from benchmarks.common import nir_graphs
 from benchmarks.common.measurement import Case, MeasuredRow, Options
 from benchmarks.common.nir_graphs import SAMPLES, STEPS, Example
 from benchmarks.common.nir_readers import READERS
+from spikesam.common.errors import InputError
 from spikesam.pipeline.imports.nir.write import levels
-from spikesam.recordings.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 OWN_PACKAGES = {

@@ -40,7 +40,7 @@ from benchmarks.transformer import normalised
 from spikesam.backends.event.backend import EventBackend
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout
 from spikesam.backends.network.quantise import quantise
-from spikesam.recordings.parallel import cores
+from spikesam.common.parallel import cores
 
 PEERS = (missing_spikingjelly,)
 TIMESTEPS = 4  # with input

@@ -182,9 +182,9 @@ def tiny_imagenet(folder: Path, count: int, seed: int) -> Path:
     """Make a validation part in the official layout: smooth random images, each with a box, as many
     of every class.
     """
-    from spikesam.pipeline.networks.checkpoint import load_checkpoint
+    from spikesam.pipeline.networks.checkpoint import load
 
-    checkpoint = load_checkpoint(CHECKPOINT)
+    checkpoint = load(CHECKPOINT)
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "val/images").mkdir(parents=True)
     (folder / "wnids.txt").write_text("".join(f"{wnid}\n" for wnid in checkpoint.classes))

@@ -27,7 +27,7 @@ from benchmarks.common.measurement import (
 )
 from benchmarks.common.networks import firing, spike_rates
 from benchmarks.convert import simulating
-from spikesam.recordings.parallel import cores
+from spikesam.common.parallel import cores
 
 PEERS = (missing_spikingjelly,)
 HEADS, DEPTH, SIDE, RATE = 8, 64, 14, 0.15  # of attention alone: 196 tokens

@@ -18,6 +18,11 @@ from pydantic import Field
 from paper.common.settings import PaperConfig, PaperSection, load_paper_config
 from paper.pages.fill import experiments_page, write_pages
 from paper.pages.folder import in_order
+from spikesam.common.console import PlainConsole
+from spikesam.common.disk import write_file
+from spikesam.common.errors import InputError
+from spikesam.common.lock import out_lock
+from spikesam.common.text import printable
 from spikesam.pipeline.cli.command_line import (
     Flat,
     Positional,
@@ -28,11 +33,6 @@ from spikesam.pipeline.cli.command_line import (
 from spikesam.pipeline.cli.errors import exit_codes
 from spikesam.pipeline.cli.options import ConfigFile, summary_of
 from spikesam.pipeline.config import Section, save_config
-from spikesam.recordings.console import PlainConsole
-from spikesam.recordings.disk import write_file
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.lock import out_lock
-from spikesam.recordings.text import printable
 
 if TYPE_CHECKING:
     from paper.common.result import Result
@@ -192,7 +192,7 @@ def show_published(command: PaperCommand, config: PaperConfig) -> None:
         raise InputError(f"NAME: {PUBLISHED} takes one file, got {len(command.name) - 1}")
     from paper.common.published import figures, gains, imported, published_model
     from paper.common.setup import Setup
-    from spikesam.pipeline.networks.checkpoint import save_checkpoint
+    from spikesam.pipeline.networks.checkpoint import save
 
     console, model = PlainConsole(soft_wrap=True), published_model(Path(command.name[1]))
     for line in gains(model):
@@ -207,7 +207,7 @@ def show_published(command: PaperCommand, config: PaperConfig) -> None:
     )
     data = config.data.model_copy(update={"source": command.data})
     with out_lock(out):
-        save_checkpoint(checkpoint, saved)
+        save(checkpoint, saved)
         setup = Setup(
             config.model_copy(update={"paper": paper, "data": data}), out, PlainConsole(stderr=True)
         )

@@ -58,16 +58,16 @@ from paper.measures.tables import (
     summary_over_trainings,
 )
 from spikesam.backends.network import Network
+from spikesam.common.errors import InputError
 from spikesam.pipeline.config import Config, TrainingSection
 from spikesam.pipeline.drawing.canvas import GREY, PALETTE
 from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
-from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from spikesam.pipeline.networks.checkpoint import Checkpoint, load, save
 from spikesam.pipeline.networks.samples import choose_samples
 from spikesam.pipeline.training.epochs import finished_epochs, start_from
 from spikesam.pipeline.training.fit import build_model, step_milestones, train_checkpoint
 from spikesam.pipeline.training.inputs import split, training_inputs
 from spikesam.pipeline.training.trainable import export_network
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.reader import RasterReader
 
 SILENT = 0.01  # share of a layer's neurons: a step at which fewer fire is silent
@@ -482,10 +482,10 @@ def dosed(setup: Setup, first: Config, then: TrainingSection, treatment: Treatme
             config, folder, resume, setup.tracker.console, [TreatGains(treatment)]
         )
         last = replace(best, network=last_network(config, folder, len(best.classes)))
-        save_checkpoint(last, folder / "checkpoint.safetensors")
+        save(last, folder / "checkpoint.safetensors")
         remove_leftovers(folder)
 
-    return load_checkpoint(setup.cache.folder("dosed", inputs, build) / "checkpoint.safetensors")
+    return load(setup.cache.folder("dosed", inputs, build) / "checkpoint.safetensors")
 
 
 def learnt(setup: Setup, config: Config) -> Path:

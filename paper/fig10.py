@@ -34,12 +34,12 @@ from paper.common.scenes import (
 from paper.common.setup import Setup
 from paper.measures.inference import bootstrap_mean, paired_p_value
 from paper.measures.tables import rows, summary
+from spikesam.common.errors import InputError
 from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
 from spikesam.pipeline.drawing.grid import draw_maps
 from spikesam.pipeline.drawing.samples import thinned
 from spikesam.pipeline.images.datasets.cluttered_digits import CLUTTERED_DIGITS
 from spikesam.pipeline.measures.statistics import Estimate, mean_with_interval
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.reader import RasterReader
 
 NEAR = 0.05  # a share this close to one half is called even

@@ -56,10 +56,10 @@ from paper.measures.tables import (
     summary_of_shares,
     values,
 )
+from spikesam.common.errors import InputError
 from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
 from spikesam.pipeline.drawing.grid import Row, draw_maps
 from spikesam.pipeline.drawing.samples import thinned
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.reader import RasterReader
 
 OWN = {"ANN": ABOUT["ann"], "SNN": ABOUT["snn"]}  # each network's own attack

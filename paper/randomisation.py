@@ -44,11 +44,11 @@ from paper.measures.maps import pearson
 from paper.measures.tables import groups, measured, paired, rows, summary, values
 from spikesam.backends.base import unpacked
 from spikesam.backends.network import Layer, Network
+from spikesam.common.errors import InputError
 from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 from spikesam.pipeline.networks.firing import fire
 from spikesam.pipeline.training.trainable import BNTT_EPSILON
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.reader import RasterReader
 
 TRAINED, FLOOR, READOUT = "trained", "nothing, other spikes", "readout"

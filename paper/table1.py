@@ -22,9 +22,9 @@ from paper.common.setup import Setup
 from paper.measures.inference import bootstrap_over_networks, p_value
 from paper.measures.tables import by_training, groups, measured, rows, summary, summary_of_shares
 from spikesam.backends.network import Network
+from spikesam.common.errors import InputError
 from spikesam.pipeline.drawing.curves import draw_curves
 from spikesam.pipeline.measures.statistics import Estimate
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.reader import RasterReader
 
 PAPER_ERRORS = (

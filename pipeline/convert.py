@@ -21,12 +21,12 @@ from pathlib import Path
 
 from pydantic import Field
 
+from spikesam.common.console import PlainConsole
 from spikesam.pipeline.cli.command_line import Positional, parse_with_config
 from spikesam.pipeline.cli.errors import exit_codes
 from spikesam.pipeline.cli.options import ConfigFile, Out, Overwrite
 from spikesam.pipeline.config import ConversionSection, Section, load_config
 from spikesam.pipeline.config.fields import Device, Download, Seed
-from spikesam.recordings.console import PlainConsole
 
 
 class ConvertCommand(Section):

@@ -24,14 +24,14 @@ from typing import Literal
 
 from pydantic import Field
 
+from spikesam.common.console import PlainConsole
+from spikesam.common.errors import InputError
+from spikesam.common.progress import Tracker
 from spikesam.pipeline.cli.command_line import Positional, parse_command
 from spikesam.pipeline.cli.errors import DIFFERENT, exit_codes
 from spikesam.pipeline.cli.options import FiredBy, Overwrite, refuse_replacing_inputs
 from spikesam.pipeline.config import Section
 from spikesam.pipeline.config.fields import BackendName
-from spikesam.recordings.console import PlainConsole
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.progress import Tracker
 
 
 class DiffCommand(Section):

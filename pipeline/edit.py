@@ -24,15 +24,15 @@ from typing import Any
 
 from pydantic import Field
 
+from spikesam.common.console import PlainConsole
+from spikesam.common.errors import InputError
+from spikesam.common.progress import Tracker
+from spikesam.common.text import LONGEST_NAME, printable
 from spikesam.pipeline.cli.command_line import Positional, parse_command
 from spikesam.pipeline.cli.errors import exit_codes
 from spikesam.pipeline.cli.options import FiredBy, Overwrite, refuse_replacing_inputs
 from spikesam.pipeline.config import Section
-from spikesam.recordings.console import PlainConsole
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.files import raster_file
-from spikesam.recordings.progress import Tracker
-from spikesam.recordings.text import LONGEST_NAME, printable
 
 WHERE = ("rows", "columns", "channels", "steps", "samples")
 

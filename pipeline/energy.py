@@ -24,15 +24,16 @@ from typing import Literal
 
 from pydantic import Field
 
+from spikesam.common.console import PlainConsole
+from spikesam.common.disk import write_file
+from spikesam.common.errors import OVERWRITE
+from spikesam.common.lock import out_lock
+from spikesam.common.progress import Tracker
 from spikesam.pipeline.cli.command_line import Positional, parse_command
 from spikesam.pipeline.cli.errors import exit_codes
 from spikesam.pipeline.cli.options import FiredBy, Overwrite
 from spikesam.pipeline.config import Section
 from spikesam.pipeline.cost.prices import PRICES
-from spikesam.recordings.console import PlainConsole
-from spikesam.recordings.disk import write_file
-from spikesam.recordings.lock import out_lock
-from spikesam.recordings.progress import Tracker
 
 
 class EnergyCommand(Section):
@@ -61,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     holding = (
         nullcontext()
         if command.out is None
-        else out_lock(command.out, None if command.overwrite else "overwrite")
+        else out_lock(command.out, "" if command.overwrite else OVERWRITE)
     )
     console = PlainConsole(soft_wrap=True)
     with holding, opened_raster(command.raster, "energy") as raster:

@@ -30,6 +30,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
+from spikesam.common.console import PlainConsole
+from spikesam.common.disk import readable
+from spikesam.common.errors import InputError
+from spikesam.common.progress import Tracker
 from spikesam.pipeline.cli.command_line import Positional, parse_command
 from spikesam.pipeline.cli.errors import exit_codes
 from spikesam.pipeline.cli.options import (
@@ -43,11 +47,7 @@ from spikesam.pipeline.config.fields import KeptSteps
 from spikesam.pipeline.maps.explain import explained, usual_method
 from spikesam.pipeline.maps.layers import PICTURED
 from spikesam.pipeline.maps.method import method_of, offline_methods, refuse_foreign, split_method
-from spikesam.recordings.console import PlainConsole
-from spikesam.recordings.disk import readable
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.reader import MapReader
-from spikesam.recordings.progress import Tracker
 
 
 class Common(BaseModel):

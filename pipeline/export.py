@@ -27,16 +27,16 @@ from pathlib import Path
 
 from pydantic import Field
 
+from spikesam.common.console import PlainConsole
+from spikesam.common.errors import InputError
+from spikesam.common.progress import progress_bar
 from spikesam.pipeline.cli.command_line import Positional, listing, parse_command
 from spikesam.pipeline.cli.errors import exit_codes
 from spikesam.pipeline.cli.options import Out, Overwrite
 from spikesam.pipeline.config import Section
 from spikesam.pipeline.config.fields import Data, Device, Download
 from spikesam.pipeline.interop.exporter import FORMATS, export_recording
-from spikesam.recordings.console import PlainConsole
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.files import RASTER, has_hdf5_name, has_hdf5_signature, raster_file
-from spikesam.recordings.progress import progress_bar
 from spikesam.recordings.raster.events import Rounding
 
 FOR_CHECKPOINTS = ("out", "data", "seeds", "nir", "device", "download")

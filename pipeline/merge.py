@@ -13,15 +13,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from spikesam.common.console import PlainConsole
+from spikesam.common.errors import InputError
+from spikesam.common.files import refuse_links
+from spikesam.common.lock import out_lock
+from spikesam.common.progress import Tracker
 from spikesam.pipeline.cli.command_line import Positional, parse_command
 from spikesam.pipeline.cli.errors import exit_codes
 from spikesam.pipeline.cli.running import print_run
 from spikesam.pipeline.config import Section, load_config
-from spikesam.recordings.console import PlainConsole
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.files import refuse_links
-from spikesam.recordings.lock import out_lock
-from spikesam.recordings.progress import Tracker
 
 
 class MergeCommand(Section):

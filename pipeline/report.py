@@ -18,13 +18,13 @@ from pathlib import Path
 
 from pydantic import Field
 
+from spikesam.common.console import PlainConsole
+from spikesam.common.disk import readable
+from spikesam.common.progress import Tracker
 from spikesam.pipeline.cli.command_line import Positional, parse_command
 from spikesam.pipeline.cli.errors import exit_codes
 from spikesam.pipeline.cli.options import Overwrite
 from spikesam.pipeline.config import Section
-from spikesam.recordings.console import PlainConsole
-from spikesam.recordings.disk import readable
-from spikesam.recordings.progress import Tracker
 
 
 class ReportCommand(Section):

@@ -28,14 +28,15 @@ from typing import Annotated
 
 from pydantic import Field
 
+from spikesam.common.disk import unused
+from spikesam.common.errors import InputError
+from spikesam.common.lock import out_lock
 from spikesam.pipeline.cli.command_line import Flat, parse_with_config
 from spikesam.pipeline.cli.errors import exit_codes
 from spikesam.pipeline.cli.options import ConfigFile
 from spikesam.pipeline.cli.running import run
 from spikesam.pipeline.config import RunSection, Section, load_config
-from spikesam.recordings.disk import unused
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.lock import out_lock
+from spikesam.pipeline.engine.job import CONTINUE
 
 
 class RunCommand(Section):
@@ -81,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if command.resume:
             raise InputError("--resume needs --out, the folder of the run to continue")
         out = unused(Path("runs") / f"{Path(command.run.checkpoint).stem}-{command.run.backend}")
-    with out_lock(out, None if command.resume else "continue"):
+    with out_lock(out, "" if command.resume else CONTINUE):
         run(config, out, resume=command.resume, cluster=command.dask)
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from spikesam.common.console import PlainConsole
 from spikesam.pipeline.cli.command_line import parse_with_config
 from spikesam.pipeline.cli.errors import exit_codes
 from spikesam.pipeline.cli.options import ConfigFile
@@ -29,7 +30,6 @@ from spikesam.pipeline.config import (
     TrainingSection,
     load_config,
 )
-from spikesam.recordings.console import PlainConsole
 
 
 class TrainCommand(Section):

@@ -22,16 +22,16 @@ from pydantic import Field
 from rich.text import Text
 
 from spikesam.backends.network.table import by_sides, in_columns
+from spikesam.common.console import PlainConsole
+from spikesam.common.disk import readable
+from spikesam.common.progress import Tracker
 from spikesam.pipeline.cli.command_line import Positional, parse_command
 from spikesam.pipeline.cli.errors import exit_codes
 from spikesam.pipeline.config import Section
 from spikesam.pipeline.maps.method import method_of
-from spikesam.recordings.console import PlainConsole
-from spikesam.recordings.disk import readable
 from spikesam.recordings.file_format import open_recording
 from spikesam.recordings.files import raster_file
 from spikesam.recordings.maps.reader import MapReader
-from spikesam.recordings.progress import Tracker
 from spikesam.recordings.raster.reader import RasterReader
 
 

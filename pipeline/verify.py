@@ -25,15 +25,15 @@ from typing import Annotated
 
 from pydantic import Field
 
+from spikesam.common.console import PlainConsole
+from spikesam.common.disk import write_file
+from spikesam.common.errors import InputError
+from spikesam.common.progress import Tracker
 from spikesam.pipeline.cli.command_line import Flat, Positional, parse_command
 from spikesam.pipeline.cli.errors import DIFFERENT, exit_codes
 from spikesam.pipeline.cli.options import Overwrite, refuse_replacing_inputs
 from spikesam.pipeline.comparison.certificate_file import Settings
 from spikesam.pipeline.config import Section
-from spikesam.recordings.console import PlainConsole
-from spikesam.recordings.disk import write_file
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.progress import Tracker
 
 
 class VerifyCommand(Section):

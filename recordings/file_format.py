@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from spikesam.recordings.errors import InputError
+from spikesam.common.errors import InputError
+from spikesam.common.text import printable
 from spikesam.recordings.hdf5 import CheckedFile, FileSource
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.reader import RasterReader
-from spikesam.recordings.text import printable
 
 RASTER, MAPS = RasterReader.HEADER.FORMAT, MapReader.HEADER.FORMAT
 WHAT = "a raster (raster.h5) or a file of maps (sam.h5)"

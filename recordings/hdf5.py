@@ -22,12 +22,14 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesam.common.errors import InputError
+from spikesam.common.files import similar_file
+from spikesam.common.text import printable
 from spikesam.recordings.chunks import CHECKSUM_BYTES, largest_stored
-from spikesam.recordings.errors import InputError, OtherFormatError, RasterError
-from spikesam.recordings.files import SIGNATURE, has_hdf5_signature, similar_file
+from spikesam.recordings.errors import OtherFormatError, RasterError
+from spikesam.recordings.files import SIGNATURE, has_hdf5_signature
 from spikesam.recordings.inspection import inspect
 from spikesam.recordings.schema import MAX_TEXT, DatasetSpec
-from spikesam.recordings.text import printable
 
 MAX_SHOWN = 300  # characters of a path or a finding in a message
 MAX_ATTRIBUTES = 64  # of one object, where all are read

@@ -29,9 +29,10 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, NoReturn
 
-from spikesam.recordings.child import die_with_parent, python
-from spikesam.recordings.disk import WINDOWS, readable
-from spikesam.recordings.errors import InputError, OtherFormatError, RasterError
+from spikesam.common.child import die_with_parent, python
+from spikesam.common.disk import WINDOWS, readable
+from spikesam.common.errors import InputError
+from spikesam.recordings.errors import OtherFormatError, RasterError
 
 # of processor time to open any file, and more for a large one, which has many chunks to look at
 SECONDS = 2.0

@@ -14,8 +14,8 @@ from typing import Any, Literal
 import h5py
 import numpy as np
 
+from spikesam.common.disk import replacing
 from spikesam.recordings.chunks import DEFLATE_LEVEL
-from spikesam.recordings.disk import replacing
 from spikesam.recordings.schema import LIBVER, DatasetSpec
 
 

@@ -18,10 +18,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.recordings import draw
+from spikesam.common.errors import InputError
+from spikesam.common.pictures import draw
 from spikesam.recordings.chunks import ChunkError, decompress
 from spikesam.recordings.digests import About, content_digest
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.files import raster_file
 from spikesam.recordings.hdf5 import CheckedFile, FileSource
 from spikesam.recordings.schema import (

@@ -16,8 +16,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.text import brief
+from spikesam.common.errors import InputError
+from spikesam.common.text import brief
 
 LIBVER = ("v110", "v110")
 

@@ -46,160 +46,58 @@ Lava, nor time.
 
 from __future__ import annotations
 
-from functools import cache
-from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spikesam import recordings
+import lazy_loader
+
+from spikesam.common.extras import NEEDS, missing, register_needs
+from spikesam.common.foreign_settings import ignore_foreign_settings
+from spikesam.common.pictures import register_drawing
 
 if TYPE_CHECKING:
-    from spikesam.backends.base import BackendError
-    from spikesam.backends.network import LIF, Input, Layer, Network, NetworkError, Readout, Source
-    from spikesam.backends.network.compact import compact
-    from spikesam.backends.network.planes import integer_planes, ternary_planes
-    from spikesam.backends.network.quantise import quantise
-    from spikesam.pipeline.comparison.compare import Comparison, compare
-    from spikesam.pipeline.comparison.diff import Diff, diff
-    from spikesam.pipeline.conversion.conversion import Conversion
-    from spikesam.pipeline.conversion.convert import convert
-    from spikesam.pipeline.cost.energy import Energy, energy
-    from spikesam.pipeline.cost.prices import Prices
-    from spikesam.pipeline.drawing.network import draw_network
-    from spikesam.pipeline.edits.edit import edit
-    from spikesam.pipeline.edits.result import Edit
-    from spikesam.pipeline.engine.simulate import simulate
-    from spikesam.pipeline.images.events.binning import EventBinning
-    from spikesam.pipeline.images.events.events import Events
-    from spikesam.pipeline.images.events.files import read_events
-    from spikesam.pipeline.images.preprocessing import Preprocessing
-    from spikesam.pipeline.imports.netx.read import from_netx
-    from spikesam.pipeline.imports.nir.data import from_nir_data
-    from spikesam.pipeline.imports.nir.read import from_nir
-    from spikesam.pipeline.imports.nir.write import to_nir
-    from spikesam.pipeline.imports.torch.from_torch import from_torch
-    from spikesam.pipeline.maps.explain import explain
-    from spikesam.pipeline.maps.localisation import measure
-    from spikesam.pipeline.maps.methods.attention import attention_map
-    from spikesam.pipeline.maps.methods.sam import sam
-    from spikesam.pipeline.monitor.callback import MonitorCallback
-    from spikesam.pipeline.monitor.monitor import Monitor
-    from spikesam.pipeline.networks.checkpoint import Checkpoint
-    from spikesam.pipeline.networks.checkpoint import load_checkpoint as load
-    from spikesam.pipeline.networks.checkpoint import save_checkpoint as save
-    from spikesam.pipeline.networks.differentiable import to_torch
-    from spikesam.pipeline.page.write import report
-    from spikesam.pipeline.record.record import record
-    from spikesam.pipeline.training.fit import train
-    from spikesam.recordings.errors import InputError, RasterError
-    from spikesam.recordings.maps.reader import MapReader, open_maps
-    from spikesam.recordings.raster.arrays import write_raster
-    from spikesam.recordings.raster.events import SpikeEvents
-    from spikesam.recordings.raster.reader import RasterReader, open_raster
+    from types import ModuleType
 
-recordings.plots = "spikesam.pipeline.maps.plot"
-__all__ = [
-    "LIF",
-    "BackendError",
-    "Checkpoint",
-    "Comparison",
-    "Conversion",
-    "Diff",
-    "Edit",
-    "Energy",
-    "EventBinning",
-    "Events",
-    "Input",
-    "InputError",
-    "Layer",
-    "MapReader",
-    "Monitor",
-    "MonitorCallback",
-    "Network",
-    "NetworkError",
-    "Preprocessing",
-    "Prices",
-    "RasterError",
-    "RasterReader",
-    "Readout",
-    "Source",
-    "SpikeEvents",
-    "attention_map",
-    "compact",
-    "compare",
-    "convert",
-    "diff",
-    "draw_network",
-    "edit",
-    "energy",
-    "explain",
-    "from_netx",
-    "from_nir",
-    "from_nir_data",
-    "from_torch",
-    "integer_planes",
-    "load",
-    "measure",
-    "open_maps",
-    "open_raster",
-    "quantise",
-    "read_events",
-    "record",
-    "report",
-    "sam",
-    "save",
-    "simulate",
-    "ternary_planes",
-    "to_nir",
-    "to_torch",
-    "train",
-    "write_raster",
-]
-__version__: str
-
-
-@cache
-def _imported() -> dict[str, tuple[str, str]]:
-    """Public name -> its module, and its name there, of the imports above, which type checkers
-    read.
-    """
-    import ast
-
-    statements = ast.walk(ast.parse(Path(__file__).read_text(encoding="utf-8")))
-    imports = [each for each in statements if isinstance(each, ast.ImportFrom)]
-    return {
-        each.asname or each.name: (str(line.module), each.name)
-        for line in imports
-        for each in line.names
+ignore_foreign_settings()  # before anything imports numba, matplotlib or torch
+register_needs(
+    {
+        **dict.fromkeys(
+            ("Diff", "Edit", "Energy", "diff", "edit", "energy", "measure"), ("pandas",)
+        ),
+        **dict.fromkeys(("from_torch", "record", "to_torch"), ("torch",)),
+        **dict.fromkeys(
+            ("Comparison", "Conversion", "Monitor", "compare", "convert"), ("pandas", "torch")
+        ),
+        **dict.fromkeys(("MonitorCallback", "train"), ("lightning", "pandas", "torch")),
     }
+)
+_import, _, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+@register_drawing
+def _drawing() -> ModuleType:
+    from spikesam.pipeline.maps import plot
+
+    return plot
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used."""
+    """Import a public name when it is first used; `__init__.pyi` says from where."""
     if name == "__version__":
-        from importlib.metadata import (
-            version,
-        )  # here, because it takes half of the time of this import
+        from importlib.metadata import version  # takes half of the time of this import
 
         return version("spikesam")
     if name not in __all__:
         raise AttributeError(f"module 'spikesam' has no attribute {name!r}")
-    module, attribute = _imported()[name]
     try:
-        value = globals()[name] = getattr(import_module(module), attribute)
+        return _import(name)
     except ImportError as error:
-        from spikesam.recordings.extras import missing
-
         if lacks := missing(error, name):
             raise ImportError(f"spikesam.{name} {lacks}", name=error.name) from None
         raise
-    return value
 
 
 def __dir__() -> list[str]:
     """The public names, without those that need what is not installed: `help` looks at all of them."""
     from importlib.util import find_spec
-
-    from spikesam.recordings.extras import NEEDS
 
     return [*(name for name in __all__ if all(map(find_spec, NEEDS.get(name, ())))), "__version__"]

@@ -6,9 +6,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from spikesam.common.errors import InputError
+from spikesam.common.extras import missing
 from spikesam.pipeline.maps.explain import explain
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.extras import missing
 
 try:
     import torch

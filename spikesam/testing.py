@@ -8,8 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.extras import missing
+from spikesam.common.errors import InputError
+from spikesam.common.extras import missing
 from spikesam.recordings.raster.arrays import write_raster
 from spikesam.recordings.raster.reader import RasterReader
 

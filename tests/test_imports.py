@@ -113,12 +113,12 @@ os.supports_fd.discard(os.utime)
 WINDOWS = f"""
 from filelock import lock_descriptor
 {MISSING}
-import spikesam.recordings.disk
-spikesam.recordings.disk.WINDOWS = True
+import spikesam.common.disk
+spikesam.common.disk.WINDOWS = True
 """
 # Children, which open files of unknown origin, lack the same.
 IN_CHILDREN = """
-from spikesam.recordings import child
+from spikesam.common import child
 child._LAUNCH = child._LAUNCH.replace("exec(code)", {missing!r} + "exec(code)")
 """
 SCRIPT = """

@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from spikesam.backends.network.quantise import quantise
-from spikesam.pipeline.networks.checkpoint import load_checkpoint
+from spikesam.pipeline.networks.checkpoint import load
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -108,7 +108,7 @@ def test_your_own_network(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     exec(block(GUIDE, "save(Checkpoint("), names)
-    checkpoint = load_checkpoint("runs/mine.safetensors")
+    checkpoint = load("runs/mine.safetensors")
     assert quantise(checkpoint.network).shapes[-1] == (20, 1, 1)
 
 

@@ -27,7 +27,7 @@ from spikesam.backends.input_currents import backend_input, by_input
 from spikesam.backends.network import Network
 from spikesam.backends.network.acting import ActingSteps
 from spikesam.backends.readout import ReadoutIntegrator
-from spikesam.recordings.parallel import cores, in_order, result_of, submitted, thread_pool
+from spikesam.common.parallel import cores, in_order, result_of, submitted, thread_pool
 from spikesam.recordings.raster.batch import RasterBatch
 
 CHUNK = 32  # steps of one layer at a time, at least: its weights stay in the cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from spikesam.backends.base import Backend, refuse_other_devices
-from spikesam.recordings.arguments import Option
+from spikesam.common.arguments import Option
 
 
 def make(

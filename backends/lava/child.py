@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 
 from spikesam.backends.base import BackendError
-from spikesam.recordings.child import python
+from spikesam.common.child import python
 
 START = (
     300.0  # seconds to import Lava, compile the kernels and fork; usually 3, with cold caches 20
@@ -28,7 +28,7 @@ GRACE = 2.0  # seconds the worker has to end by itself
 
 # What the worker runs first: it ties its life to this process before imports that take a second.
 LAUNCH = """
-from spikesam.recordings.child import die_with_parent
+from spikesam.common.child import die_with_parent
 die_with_parent()
 from runpy import run_module
 run_module(sys.argv.pop(), run_name="__main__", alter_sys=True)

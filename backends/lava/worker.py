@@ -19,7 +19,7 @@ from spikesam.backends.event.kernels.layer import compile_kernels
 from spikesam.backends.lava.child import describe_exit
 from spikesam.backends.lava.repairs import repair_convolutions, repair_lava, use_anonymous_memory
 from spikesam.backends.trace import compile_maps
-from spikesam.recordings.child import die_with_parent
+from spikesam.common.child import die_with_parent
 
 
 class Worker:

@@ -15,7 +15,7 @@ from spikesam.backends.network.checks import NetworkError
 from spikesam.backends.network.graph import Network
 from spikesam.backends.network.inputs import WEIGHT_LIMIT
 from spikesam.backends.network.quantise import integer_weight, weight_steps
-from spikesam.recordings.arguments import checked_arguments
+from spikesam.common.arguments import checked_arguments
 
 Tensors = Mapping[str, NDArray[Any]]
 WEIGHT, SCALE = ".weight", ".weight_scale"

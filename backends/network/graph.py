@@ -51,8 +51,10 @@ from spikesam.backends.network.layers import Layer, Readout
 from spikesam.backends.network.structure import DEFAULT_RANGE, Encoder, Structure
 from spikesam.backends.network.table import by_sides, in_columns, sources_of, weights_of
 from spikesam.backends.network.wiring import reads_alone, with_named_sources, with_plain_delays
-from spikesam.recordings import draw
-from spikesam.recordings.text import printable
+from spikesam.common.pictures import draw
+from spikesam.common.text import printable
+
+CONVERT = "; convert it with {spikesam.convert()}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +149,7 @@ class Network(Structure):
         """Refuse an ANN where only spiking networks can be used; the message begins with `where`."""
         if self.kind == "ann":
             raise NetworkError(
-                f"{where}: got an ANN, which does not spike, expected a spiking network", "convert"
+                f"{where}: got an ANN, which does not spike, expected a spiking network", CONVERT
             )
 
     def check_chain(self, where: str) -> None:

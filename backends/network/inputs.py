@@ -36,7 +36,7 @@ from spikesam.backends.network.checks import (
     whole,
     yes_or_no,
 )
-from spikesam.recordings.text import LONGEST_NAME, brief, printable
+from spikesam.common.text import LONGEST_NAME, brief, printable
 
 Shape = tuple[int, int, int]
 Pooling = Literal["average", "sum", "max"]

@@ -14,9 +14,9 @@ from spikesam.backends.network import neurons
 from spikesam.backends.network.checks import NetworkError, array, by_channel, real
 from spikesam.backends.network.inputs import Input, Source, check_weight, columns
 from spikesam.backends.network.neurons import THETA, Neuron, ReLU, SpikingNeuron
-from spikesam.recordings.errors import InputError
+from spikesam.common.errors import InputError
+from spikesam.common.text import brief
 from spikesam.recordings.schema import check_name
-from spikesam.recordings.text import brief
 
 UNSAID: dict[str, Any] = {
     "gain": 1,

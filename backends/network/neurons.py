@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.network.checks import NetworkError, by_channel, constant, yes_or_no
-from spikesam.recordings.text import brief
+from spikesam.common.text import brief
 
 THETA = 1 << 12  # the threshold in fixed point, where a neuron has no other
 MEMBRANE_LIMIT = (1 << 23) - 1  # v saturates here in fixed point

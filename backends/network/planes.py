@@ -30,7 +30,7 @@ from spikesam.backends.network.checks import NetworkError, array
 from spikesam.backends.network.inputs import Input
 from spikesam.backends.network.layers import Layer
 from spikesam.backends.network.neurons import LIF
-from spikesam.recordings.arguments import checked_arguments
+from spikesam.common.arguments import checked_arguments
 
 
 def integer_planes(layer: Layer, thresholds: Sequence[float]) -> tuple[Layer, ...]:

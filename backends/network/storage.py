@@ -19,11 +19,11 @@ from safetensors.numpy import save
 from spikesam.backends.network.checks import NetworkError
 from spikesam.backends.network.compact import pack_tensors, unpack_tensors
 from spikesam.backends.network.graph import Network
-from spikesam.recordings.disk import write_file
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.files import open_file
-from spikesam.recordings.parsing import parse_json
-from spikesam.recordings.text import LONGEST_NAME, printable
+from spikesam.common.disk import write_file
+from spikesam.common.errors import InputError
+from spikesam.common.files import open_file
+from spikesam.common.parsing import parse_json
+from spikesam.common.text import LONGEST_NAME, printable
 
 FORMAT = "spikesam-network"
 # the entry of the metadata that says that weights are stored as int8 and numbers as float32

@@ -14,7 +14,7 @@ from spikesam.backends.network.checks import NetworkError
 from spikesam.backends.network.inputs import Input, Shape, Source
 from spikesam.backends.network.layers import Layer
 from spikesam.backends.network.table import by_sides
-from spikesam.recordings.text import LONGEST_NAME, printable
+from spikesam.common.text import LONGEST_NAME, printable
 
 
 def with_named_sources(layers: Sequence[Layer]) -> tuple[Layer, ...]:

@@ -27,10 +27,10 @@ import psutil
 from benchmarks.common.measurement import Case, MeasuredRow, Options
 from spikesam.backends.base import BackendError
 from spikesam.backends.lava.backend import LavaBackend
-from spikesam.recordings.child import isolated_spawning
-from spikesam.recordings.console import PlainConsole
-from spikesam.recordings.parallel import cores
-from spikesam.recordings.progress import progress_bar
+from spikesam.common.child import isolated_spawning
+from spikesam.common.console import PlainConsole
+from spikesam.common.parallel import cores
+from spikesam.common.progress import progress_bar
 
 VECTORS = (
     "avx2",

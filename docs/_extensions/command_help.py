@@ -12,8 +12,8 @@ from docutils import nodes
 from docutils.parsers.rst import Directive
 from sphinx.application import Sphinx
 
+from spikesam.common.child import python
 from spikesam.pipeline.cli.main import COMMANDS
-from spikesam.recordings.child import python
 
 COLUMNS = "80"
 AS_INSTALLED = "sys.argv[0] = 'spikesam'; from spikesam.pipeline.cli.main import main; main()"

@@ -43,13 +43,13 @@ from paper.common.images import ImageSet
 from paper.common.setup import Setup
 from spikesam.backends.network import Network
 from spikesam.backends.torch.backend import TorchBackend
+from spikesam.common.errors import InputError
 from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.networks.differentiable import (
     DifferentiableNetwork,
     classes_meant,
     encode_straight_through,
 )
-from spikesam.recordings.errors import InputError
 
 Images = NDArray[np.float32]
 Integers = NDArray[np.integer[Any]]

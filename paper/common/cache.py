@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from spikesam.recordings.disk import replacing, write_file
-from spikesam.recordings.files import file_digest
-from spikesam.recordings.parsing import parse_json
+from spikesam.common.disk import replacing, write_file
+from spikesam.common.files import file_digest
+from spikesam.common.parsing import parse_json
 
 MANIFEST = "stage.json"
 

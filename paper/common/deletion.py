@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from paper.common.images import ImageSet
 from spikesam.backends.base import Backend
 from spikesam.backends.network import Network
+from spikesam.common.errors import InputError
 from spikesam.pipeline.images.encoding import encode
 from spikesam.pipeline.maps.methods.perturbation import BATCH
-from spikesam.recordings.errors import InputError
 
 RANDOM = "random order"
 DELETION, INSERTION = "deletion area", "insertion area"

@@ -23,12 +23,12 @@ from paper.measures.maps import iou_at_area
 from paper.measures.over_time import spike_rate
 from paper.measures.tables import measured, rows
 from spikesam.backends.network import Network
+from spikesam.common.parallel import cores, in_order
 from spikesam.pipeline.drawing.grid import Cell, Row
 from spikesam.pipeline.drawing.padding import lit_border
 from spikesam.pipeline.maps.sam import Variant, spike_activation_maps, spike_count_map
 from spikesam.pipeline.measures.localisation import MEASURES
 from spikesam.pipeline.measures.maps import Map, resize_map
-from spikesam.recordings.parallel import cores, in_order
 from spikesam.recordings.raster.reader import RasterReader
 
 Maps = NDArray[np.float32]

@@ -21,15 +21,15 @@ import torch
 
 from paper import fig5, fig6
 from paper.common.setup import Setup
+from spikesam.common.errors import InputError
+from spikesam.common.files import open_file
+from spikesam.common.text import printable
 from spikesam.pipeline.config import NetworkSection
 from spikesam.pipeline.images.datasets import open_dataset
 from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.networks.checkpoint import Checkpoint
 from spikesam.pipeline.training.trainable import SpikingNetwork, export_network
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.files import open_file
 from spikesam.recordings.raster.reader import RasterReader
-from spikesam.recordings.text import printable
 
 SIDE, LEAK, CONVOLUTIONS, POOLED = (
     64,

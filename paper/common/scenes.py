@@ -19,10 +19,10 @@ from paper.common.heatmaps import COUNT, SAM, count_maps, sam_maps
 from paper.common.images import ImageSet
 from paper.common.setup import Setup
 from spikesam.backends.network import Network, Sides, pair
+from spikesam.common.errors import InputError
 from spikesam.pipeline.images.datasets.cluttered_digits import ClutteredDigits
 from spikesam.pipeline.measures.maps import resize_map
 from spikesam.pipeline.networks.checkpoint import Checkpoint
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.reader import RasterReader
 
 Mask = NDArray[np.bool_]

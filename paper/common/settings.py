@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from spikesam.common.errors import InputError
 from spikesam.pipeline.config import (
     CONFIGS,
     Config,
@@ -19,7 +20,6 @@ from spikesam.pipeline.config import (
 )
 from spikesam.pipeline.config.fields import Device, Seed
 from spikesam.pipeline.config.toml import read_toml, validated
-from spikesam.recordings.errors import InputError
 
 DEFAULT = CONFIGS / "paper" / "digits.toml"
 

@@ -15,6 +15,9 @@ from paper.common.images import EventSet, ImageSet, TimedSpikes, prepare
 from paper.common.settings import PaperConfig
 from spikesam.backends.available import make_backend
 from spikesam.backends.network import Network
+from spikesam.common.errors import InputError
+from spikesam.common.progress import Tracker, progress_bar
+from spikesam.common.text import told_apart
 from spikesam.pipeline.config import (
     Config,
     ConversionSection,
@@ -29,16 +32,13 @@ from spikesam.pipeline.maps.layers import mapped_layers
 from spikesam.pipeline.networks.checkpoint import (
     Checkpoint,
     check_fit,
-    load_checkpoint,
-    save_checkpoint,
+    load,
+    save,
 )
 from spikesam.pipeline.networks.precisions import in_precision
 from spikesam.pipeline.networks.samples import choose_samples
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.progress import Tracker, progress_bar
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.schema import RasterHeader
-from spikesam.recordings.text import told_apart
 
 
 class Setup:
@@ -154,7 +154,7 @@ class Networks:
         name = self.settings.checkpoint
         if name is None:
             return self.trained(self.config.network, self.config.training)
-        checkpoint = load_checkpoint(name, "snn")
+        checkpoint = load(name, "snn")
         if checkpoint.network.precision != "float32":
             raise InputError(
                 f"paper.checkpoint {name!r}: is in fixed point, expected float32; gradients need it"
@@ -165,7 +165,7 @@ class Networks:
     def ann(self) -> Checkpoint:
         """The ANN twin of the surrogate-trained network."""
         if self.settings.ann is not None:
-            ann = load_checkpoint(self.settings.ann, "ann")
+            ann = load(self.settings.ann, "ann")
             _check_twins(ann, self.surrogate, self.settings.ann)
             return ann
         network = self.config.network.model_copy(update={"neuron": "relu"})
@@ -192,11 +192,9 @@ class Networks:
             with progress_bar(self.console, transient=True) as bar:
                 bar.add_task("converting", total=None)
                 network, _ = converted(ann.network, calibration_of(ann, config), settings)
-                save_checkpoint(replace(ann, network=network), folder / "checkpoint.safetensors")
+                save(replace(ann, network=network), folder / "checkpoint.safetensors")
 
-        return load_checkpoint(
-            self.cache.folder("converted", inputs, build) / "checkpoint.safetensors"
-        )
+        return load(self.cache.folder("converted", inputs, build) / "checkpoint.safetensors")
 
     @property
     def digests(self) -> dict[str, str]:
@@ -249,9 +247,7 @@ class Networks:
             remove_leftovers(folder)
 
         inputs = described(config, self._training_data)
-        return load_checkpoint(
-            self.cache.folder("trained", inputs, build) / "checkpoint.safetensors"
-        )
+        return load(self.cache.folder("trained", inputs, build) / "checkpoint.safetensors")
 
     @cached_property
     def _training_data(self) -> dict[str, Any]:

@@ -36,12 +36,12 @@ from paper.common.images import TimedSpikes
 from paper.common.setup import Setup
 from spikesam.backends.network import Network
 from spikesam.backends.network.storage import read_network, write_network
+from spikesam.common.errors import InputError
+from spikesam.common.progress import Advance
 from spikesam.pipeline.config import NetworkSection, TrainingSection
 from spikesam.pipeline.images.datasets.handwriting import handwriting
 from spikesam.pipeline.networks.layer_list import plan_layers
 from spikesam.pipeline.training.trainable import SpikingNetwork, export_network
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.progress import Advance
 from spikesam.recordings.schema import SampleTable
 
 SIDE = 12  # places in a row and in a column

@@ -29,8 +29,8 @@ from scipy.ndimage import gaussian_filter
 from scipy.special import softmax
 
 from paper.measures.maps import average_map
+from spikesam.common.errors import InputError
 from spikesam.pipeline.measures.maps import TIE, checked, resize_map
-from spikesam.recordings.errors import InputError
 
 Floats = NDArray[np.float64]
 Logits = NDArray[np.floating[Any]]

@@ -16,6 +16,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spikesam.common.errors import InputError
 from spikesam.pipeline.measures.statistics import (
     RESAMPLES,
     Estimate,
@@ -24,7 +25,6 @@ from spikesam.pipeline.measures.statistics import (
     checked_values,
     mean_with_interval,
 )
-from spikesam.recordings.errors import InputError
 
 
 def bootstrap_mean(values: ArrayLike, seed: int = 0) -> Estimate:

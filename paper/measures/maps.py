@@ -12,8 +12,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from spikesam.common.errors import InputError
 from spikesam.pipeline.measures.maps import TIE, Map, Mask, checked, overlaps, resize_map
-from spikesam.recordings.errors import InputError
 
 AUTHORS_FLOOR = 1e-3
 EPSILON = 1e-3  # of the localisation error

@@ -23,10 +23,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 from paper.common.result import LONGEST_NOTE
 from paper.common.settings import PAPER_SUM
 from paper.pages.folder import Folder
-from spikesam.recordings.disk import write_file
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.parsing import parse_json
-from spikesam.recordings.text import printable
+from spikesam.common.disk import write_file
+from spikesam.common.errors import InputError
+from spikesam.common.parsing import parse_json
+from spikesam.common.text import printable
 
 TEMPLATES, RESULTS = "_filled", "results"
 

@@ -24,9 +24,9 @@ from typing import Annotated, Any, Literal, NoReturn, TypeVar, Union, get_args, 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from spikesam.common.errors import InputError
+from spikesam.common.text import LONGEST_NAME, printable
 from spikesam.pipeline.config.mistakes import KeyPath, explanation, is_section, leaves, nearest
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.text import LONGEST_NAME, printable
 
 ValueT = TypeVar("ValueT")
 CommandT = TypeVar("CommandT", bound=BaseModel)

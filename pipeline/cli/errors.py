@@ -9,9 +9,9 @@ import sys
 from codecs import lookup
 from collections.abc import Callable, Sequence
 
-from spikesam.recordings.errors import InputError, finding
-from spikesam.recordings.extras import missing
-from spikesam.recordings.text import printable
+from spikesam.common.errors import InputError, finding
+from spikesam.common.extras import missing
+from spikesam.common.text import printable
 
 DIFFERENT, BAD_INPUT, INTERNAL_FAILURE, INTERRUPTED, BROKEN_PIPE = (
     1,
@@ -24,14 +24,11 @@ DEBUG_VARIABLE = "SPIKESAM_DEBUG"
 
 # How an argument is typed on the command line, where it is not simply --NAME.
 TYPED = {
-    "convert": "spikesam convert",
-    "keep-all": "--keep all",
-    "run-data": "spikesam run --data",
-    "record-network": "spikesam.record(…, network=…)",
-    "report-two": "spikesam report A B",
-    "download": "--download (in a configuration: data.download)",
-    "data-set": "data (--data)",
-    "network-file": "checkpoint (--checkpoint)",
+    "spikesam.convert()": "spikesam convert",
+    "keep='all'": "--keep all",
+    "data is": "spikesam run --data",
+    "report([a, b])": "spikesam report A B",
+    "download=True": "--download (in a configuration: data.download)",
 }
 
 Main = Callable[[Sequence[str] | None], None]
@@ -88,7 +85,7 @@ def interruption(error: BaseException | None) -> KeyboardInterrupt | None:
 def message(error: BaseException, command: str = "") -> str:
     """The line shown for `error` of a command."""
     if isinstance(error, InputError):
-        line = error.worded(lambda argument: TYPED.get(argument, f"--{argument.replace('_', '-')}"))
+        line = error.worded(_typed)
         return f"error: {' '.join(line.split())}"
     if lacks := missing(error, command):
         return f"error: {lacks}"
@@ -101,6 +98,12 @@ def message(error: BaseException, command: str = "") -> str:
         f"internal failure: {type(error).__name__}: {text} "
         f"(set {DEBUG_VARIABLE}=1 for the traceback, and please report it)"
     )
+
+
+def _typed(argument: str) -> str:
+    """An argument of Python, such as "out" or "overwrite=True", as a command takes it."""
+    flag = argument.removesuffix("=True").replace("_", "-")
+    return TYPED.get(argument, f"--{flag}")
 
 
 def _allow_any_text() -> None:

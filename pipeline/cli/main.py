@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
 
+from spikesam.common.errors import InputError
 from spikesam.pipeline.cli.command_line import listing
 from spikesam.pipeline.cli.errors import exit_codes
 from spikesam.pipeline.config.mistakes import nearest
-from spikesam.recordings.errors import InputError
 
 COMMANDS = {  # each is a module of spikesam.pipeline
     "run": "run a spiking network on images, record every spike, and explain them",

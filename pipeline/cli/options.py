@@ -11,12 +11,13 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from spikesam.common.arguments import Declared, options_of
+from spikesam.common.errors import InputError
+from spikesam.common.files import refuse_replacing
+from spikesam.common.lock import out_lock
 from spikesam.pipeline.cli.command_line import listing
 from spikesam.pipeline.config.fields import option_field
-from spikesam.recordings.arguments import Declared, options_of
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.files import RASTER, refuse_replacing
-from spikesam.recordings.lock import out_lock
+from spikesam.recordings.files import RASTER
 
 ConfigFile = Annotated[
     Path | None, Field(description="TOML file with the settings, or the name of a bundled one")

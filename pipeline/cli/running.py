@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from spikesam.backends.network.table import in_columns
+from spikesam.common.console import PlainConsole
+from spikesam.common.errors import InputError
+from spikesam.common.progress import Tracker
+from spikesam.common.text import LONGEST_NAME, printable
 from spikesam.pipeline.cli.errors import interruption
 from spikesam.pipeline.config import Config, RunSection
 from spikesam.pipeline.engine.summary import ImageAnswer, LocalisationScore, Summary
-from spikesam.recordings.console import PlainConsole
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.progress import Tracker
 from spikesam.recordings.raster.batch import NO_ANSWER
-from spikesam.recordings.text import LONGEST_NAME, printable
 
 if TYPE_CHECKING:
     from spikesam.pipeline.engine.job import JobSpec

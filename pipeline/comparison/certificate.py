@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.network import Network
+from spikesam.common.errors import InputError
+from spikesam.common.files import file_digest
 from spikesam.pipeline.comparison.certificate_file import (
     FORMAT,
     VERSION,
@@ -27,8 +29,7 @@ from spikesam.pipeline.engine.simulate import simulate
 from spikesam.pipeline.imports.nir.data import from_nir_data, node_layer
 from spikesam.pipeline.imports.nir.read import read_nir
 from spikesam.recordings.digests import raster_digest
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.files import file_digest, has_hdf5_name
+from spikesam.recordings.files import has_hdf5_name
 from spikesam.recordings.raster.arrays import write_raster
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.schema import versions

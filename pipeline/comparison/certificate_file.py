@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from spikesam.common.errors import InputError
+from spikesam.common.files import read_file
+from spikesam.common.parsing import parse_json
 from spikesam.pipeline.config import Section
 from spikesam.pipeline.config.toml import validated
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.files import read_file
-from spikesam.recordings.parsing import parse_json
 
 FORMAT, VERSION = "spikesam-certificate", 2
 LARGEST = 1 << 24  # bytes

@@ -17,6 +17,8 @@ from spikesam.backends.network import Network, NetworkError
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.network.step import ROUNDING
 from spikesam.backends.torch.synapses import without_autocast
+from spikesam.common.errors import InputError
+from spikesam.common.text import brief
 from spikesam.pipeline.drawing.notebook import Shown
 from spikesam.pipeline.engine.simulate import simulate
 from spikesam.pipeline.imports.libraries.library import Takes
@@ -32,10 +34,8 @@ from spikesam.pipeline.imports.torch.imported import assemble, model_bits
 from spikesam.pipeline.imports.torch.modules import NeuronModules, OwnNeurons
 from spikesam.pipeline.imports.torch.proof import LayerAlone, by_position
 from spikesam.pipeline.networks.checkpoint import Checkpoint
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.batch import chosen_classes
 from spikesam.recordings.raster.reader import RasterReader
-from spikesam.recordings.text import brief
 
 BATCH = 16  # samples that the model runs on at a time
 TIE = 1e-6  # of the highest score

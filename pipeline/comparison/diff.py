@@ -13,6 +13,9 @@ import numpy as np
 import pandas as pd
 
 from spikesam.backends.network import Network
+from spikesam.common.arguments import checked_arguments
+from spikesam.common.errors import InputError, finding
+from spikesam.common.text import brief, printable
 from spikesam.pipeline.comparison.membranes import FiringRule, Rule, Traced
 from spikesam.pipeline.comparison.pair import Bit, Differences, RasterPair, line_up
 from spikesam.pipeline.comparison.sides import (
@@ -29,11 +32,8 @@ from spikesam.pipeline.comparison.sides import (
 from spikesam.pipeline.comparison.why import Why, explain_bit, number_text
 from spikesam.pipeline.drawing.notebook import Shown, png_of
 from spikesam.pipeline.networks.recorded import fired_by, loaded_network, recorded_network
-from spikesam.recordings.arguments import checked_arguments
-from spikesam.recordings.errors import InputError, finding
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.reader import position
-from spikesam.recordings.text import brief, printable
 
 if TYPE_CHECKING:
     from spikesam.pipeline.networks.checkpoint import Checkpoint

@@ -27,9 +27,9 @@ from spikesam.backends.network import (
 )
 from spikesam.backends.network.step import ROUNDING, Neurons, arrived, current_of, factors, on_maps
 from spikesam.backends.network.table import by_sides
+from spikesam.common.errors import InputError
 from spikesam.pipeline.comparison.pair import Bit, RasterPair
 from spikesam.pipeline.maps.correlation import gathered, transposed
-from spikesam.recordings.errors import InputError
 
 LEAKS = (0, 0.25, 0.5, 0.75, 0.8, 0.9, 0.95, 0.99, 1)  # that networks often have
 

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from spikesam.common.errors import InputError
 from spikesam.recordings.digests import spike_counts
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.schema import find_layer
 

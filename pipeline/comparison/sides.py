@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from spikesam.backends.base import unpacked
 from spikesam.backends.network import PIXEL_LIMIT, Network
 from spikesam.backends.network.table import by_sides
+from spikesam.common.errors import InputError
 from spikesam.pipeline.networks.recorded import BESIDE, loaded_network
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.files import has_hdf5_name, has_hdf5_signature, raster_file
 from spikesam.recordings.raster.reader import RasterReader
 
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from spikesam.pipeline.images.samples import Samples
     from spikesam.pipeline.networks.checkpoint import Checkpoint
 
-    Model = Network | Checkpoint
+    Model: TypeAlias = Network | Checkpoint
 
+GIVE_DATA = "; give {data}, which its samples are made of"
 EXPECTED = "the folder of a finished run, a raster or a network"
 WHAT = "diff: got {}, expected a raster or a network, or the name or file of one"
 # sample, network, whether numbers are as they are, not rounded -> its input: (T, C, H, W) or (C, H,
@@ -104,13 +105,11 @@ def simulated(
         )
     network = plain_network(model)
     if not network.spiking_input:
-        raise InputError(
-            f"{raster.where}: holds spikes, and a current drives the model", "give-data"
-        )
+        raise InputError(f"{raster.where}: holds spikes, and a current drives the model", GIVE_DATA)
     if "input" not in raster:
         raise InputError(
             f"{raster.where}: does not hold the spikes of its input, which the model needs",
-            "give-data",
+            GIVE_DATA,
         )
     spec = raster.layer("input")
     if spec.shape != network.input_shape:

@@ -15,6 +15,8 @@ import pandas as pd
 from spikesam.backends.network import Network
 from spikesam.backends.network.inputs import STORED
 from spikesam.backends.network.quantise import quantise
+from spikesam.common.errors import InputError
+from spikesam.common.text import brief
 from spikesam.pipeline.comparison.membranes import (
     FiringRule,
     Membrane,
@@ -25,8 +27,6 @@ from spikesam.pipeline.comparison.membranes import (
     rules_of,
 )
 from spikesam.pipeline.comparison.pair import Bit
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.text import brief
 
 SAMPLES = 4  # in which a rule must explain a layer; more would take longer, and tell little
 FEW = 1000  # bits of a layer, of which one may be wrong where its rule is right

@@ -16,6 +16,9 @@ from pydantic_core import PydanticCustomError
 from spikesam.backends.available import BACKENDS
 from spikesam.backends.network.consistency import LONGEST
 from spikesam.backends.trace import GAMMA
+from spikesam.common.arguments import options_of
+from spikesam.common.disk import write_file
+from spikesam.common.errors import InputError
 from spikesam.pipeline.config.fields import (
     BackendName,
     CheckpointName,
@@ -28,9 +31,6 @@ from spikesam.pipeline.config.fields import (
     option_field,
 )
 from spikesam.pipeline.config.toml import read_toml, validated
-from spikesam.recordings.arguments import options_of
-from spikesam.recordings.disk import write_file
-from spikesam.recordings.errors import InputError
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 DEFAULT_CONFIG = CONFIGS / "default.toml"

@@ -10,8 +10,8 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from spikesam.backends.available import BACKENDS
+from spikesam.common.arguments import Declared
 from spikesam.pipeline.images import DATA, DOWNLOAD, SAMPLES, SEED
-from spikesam.recordings.arguments import Declared
 
 
 def _known_backend(name: str) -> str:

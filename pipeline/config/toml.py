@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from spikesam.common.errors import InputError
+from spikesam.common.files import read_file, similar_file
+from spikesam.common.text import LONGEST_NAME, printable
 from spikesam.pipeline.config.mistakes import explanation
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.files import read_file, similar_file
-from spikesam.recordings.text import LONGEST_NAME, printable
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 LARGEST_FILE = 1 << 20  # bytes; those in configs/ have up to 3,000

@@ -61,6 +61,7 @@ from spikesam.backends.base import InputBatch, batch_size
 from spikesam.backends.event.backend import EventBackend, first_currents
 from spikesam.backends.network import LIF, Encoder, Layer, Network, Readout, ReLU, Shape
 from spikesam.backends.torch.synapses import apply_synapses
+from spikesam.common.errors import InputError
 from spikesam.pipeline.config import Config, ConversionSection
 from spikesam.pipeline.conversion.spiking import Floats, images_seen, spiking_network
 from spikesam.pipeline.conversion.thresholds import (
@@ -79,7 +80,6 @@ from spikesam.pipeline.networks.defaults import usual_defaults
 from spikesam.pipeline.networks.layer_list import description
 from spikesam.pipeline.networks.samples import choose_samples
 from spikesam.pipeline.training.trainable import with_off_planes
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.batch import PackedSpikes
 
 BATCH = 4  # images simulated together

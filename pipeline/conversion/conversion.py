@@ -25,6 +25,10 @@ from spikesam.backends.base import Backend, batch_size
 from spikesam.backends.event.kernels.layer import compile_kernels
 from spikesam.backends.network import Network
 from spikesam.backends.network.quantise import quantise
+from spikesam.common.disk import write_file
+from spikesam.common.errors import InputError
+from spikesam.common.progress import Tracker
+from spikesam.common.text import printable
 from spikesam.pipeline.config import ConversionSection, Section
 from spikesam.pipeline.conversion.algorithm import convert_graph
 from spikesam.pipeline.conversion.layer_errors import CAUSES, answers_in_levels, layer_errors
@@ -41,11 +45,7 @@ from spikesam.pipeline.maps.plot import figure_of
 from spikesam.pipeline.measures.operations import products
 from spikesam.pipeline.networks.checkpoint import Checkpoint
 from spikesam.pipeline.networks.differentiable import predictions
-from spikesam.recordings.disk import write_file
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.progress import Tracker
 from spikesam.recordings.raster.batch import unpack
-from spikesam.recordings.text import printable
 
 BATCH = 4  # images simulated together
 FEW = 8  # samples whose layers and operations are looked at

@@ -17,6 +17,10 @@ from torch import nn
 from spikesam.backends.available import make_backend
 from spikesam.backends.event.kernels.layer import compile_kernels
 from spikesam.backends.network import Network
+from spikesam.common.arguments import checked_arguments
+from spikesam.common.errors import OTHER_OUT, OVERWRITE, InputError
+from spikesam.common.lock import out_lock
+from spikesam.common.progress import Tracker
 from spikesam.pipeline.config import Config, ConversionSection, read_config, save_config
 from spikesam.pipeline.conversion.algorithm import (
     calibration_samples,
@@ -35,14 +39,10 @@ from spikesam.pipeline.conversion.read_ann import read_ann
 from spikesam.pipeline.images.calibration import MOST, calibration_images
 from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.images.samples import PreparedImages
-from spikesam.pipeline.networks.checkpoint import load_checkpoint, save_checkpoint
+from spikesam.pipeline.networks.checkpoint import load, save
 from spikesam.pipeline.networks.checkpoint_files import find_checkpoint
 from spikesam.pipeline.networks.differentiable import predictions
 from spikesam.pipeline.networks.samples import choose_samples
-from spikesam.recordings.arguments import checked_arguments
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.lock import out_lock
-from spikesam.recordings.progress import Tracker
 from spikesam.recordings.schema import SampleTable
 
 USUAL = {"rule": "ftbc", "timesteps": 64, "encoder": "constant-current"}  # of a model
@@ -173,7 +173,7 @@ def convert(
     asked = {"timesteps": timesteps, "rule": rule, "percentile": percentile, "per": per}
     asked |= {"encoder": encoder, "initial": initial, "spikes": spikes}
     said = {name: value for name, value in asked.items() if value is not None}
-    advice = None if overwrite else "overwrite"
+    advice = "" if overwrite else OVERWRITE
     folder = Path("runs/convert" if out is None and named else out or "")
     files = () if out is None and not named else tuple(folder / name for name in WRITTEN)
     about: dict[str, Any] = {"seed": seed, "device": device, "tracker": Tracker(), "files": files}
@@ -251,7 +251,7 @@ def _of_model(
 
 def _written(conversion: Conversion) -> Conversion:
     if conversion.files:
-        save_checkpoint(conversion.checkpoint, conversion.files[0])
+        save(conversion.checkpoint, conversion.files[0])
         write_conversion(conversion.summary, conversion.accuracy, conversion.files[0].parent)
     return conversion
 
@@ -296,9 +296,9 @@ def _of_checkpoint(config: Config, count: int, about: dict[str, Any]) -> Convers
     source = find_checkpoint(settings.ann, "ann")
     if target.exists() and source.samefile(target):
         raise InputError(
-            f"{source}: is the ANN to be converted, and would be overwritten", "other-out"
+            f"{source}: is the ANN to be converted, and would be overwritten", OTHER_OUT
         )
-    ann = load_checkpoint(settings.ann, "ann")
+    ann = load(settings.ann, "ann")
     samples = choose_samples(config.data.source, ann, count, about["seed"], config.data.download)
     samples.known_labels()
     for said in samples.notes(count):

@@ -10,15 +10,15 @@ from pathlib import Path
 from spikesam.backends.available import make_backend
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.network.storage import write_network
+from spikesam.common.disk import write_file
+from spikesam.common.errors import OVERWRITE, InputError
+from spikesam.common.lock import out_lock
+from spikesam.common.progress import Tracker
 from spikesam.pipeline.imports.nir.write import to_nir
 from spikesam.pipeline.measures.statistics import PairedAccuracy, paired_accuracy
-from spikesam.pipeline.networks.checkpoint import load_checkpoint
+from spikesam.pipeline.networks.checkpoint import load
 from spikesam.pipeline.networks.precisions import predictions_by_seed
 from spikesam.pipeline.networks.samples import choose_samples
-from spikesam.recordings.disk import write_file
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.lock import out_lock
-from spikesam.recordings.progress import Tracker
 
 
 def export_checkpoint(
@@ -36,7 +36,7 @@ def export_checkpoint(
     """Write a checkpoint in both precisions, and measure it; a line about its accuracy, and the
     files written.
     """
-    checkpoint = load_checkpoint(source, "snn")
+    checkpoint = load(source, "snn")
     if checkpoint.network.precision != "float32":
         raise InputError(f"checkpoint {source!r} is in fixed point already, expected float32")
     chosen = choose_samples(data, checkpoint, samples, seed=0, download=download)
@@ -47,7 +47,7 @@ def export_checkpoint(
     seeds = seeds if checkpoint.network.encoder == "poisson" else 1
     networks = {"float32": checkpoint.network, "fixed": quantise(checkpoint.network)}
     files = [out / f"network.{precision}.safetensors" for precision in networks]
-    with out_lock(out, None if overwrite else "overwrite"):
+    with out_lock(out, "" if overwrite else OVERWRITE):
         if nir is not None:  # first, because it may be refused
             to_nir(checkpoint.network, nir, overwrite=overwrite)
         for path, network in zip(files, networks.values(), strict=True):

@@ -13,6 +13,10 @@ import numpy as np
 import pandas as pd
 
 from spikesam.backends.trace import GAMMA
+from spikesam.common.arguments import checked_arguments
+from spikesam.common.disk import readable
+from spikesam.common.errors import InputError
+from spikesam.common.text import LONGEST_NAME, printable
 from spikesam.pipeline.cost.ledger import AWAY, PICO, UNSAID, Floats, Ledger, Spent, network_of
 from spikesam.pipeline.cost.prices import Prices, prices_of
 from spikesam.pipeline.drawing.notebook import Shown, png_of
@@ -21,11 +25,7 @@ from spikesam.pipeline.drawing.subject import recorded_subjects
 from spikesam.pipeline.maps.layers import has_places
 from spikesam.pipeline.maps.sam import spike_activation_sum
 from spikesam.pipeline.networks.recorded import class_names_of
-from spikesam.recordings.arguments import checked_arguments
-from spikesam.recordings.disk import readable
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.reader import RasterReader, opened_raster
-from spikesam.recordings.text import LONGEST_NAME, printable
 
 if TYPE_CHECKING:
     from spikesam.backends.network import Network

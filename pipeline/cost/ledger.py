@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 
 from spikesam.backends.network import Input, Layer, Network, Readout, Shape, Source
 from spikesam.backends.network.step import Neurons, arrived, current_of
+from spikesam.common.errors import InputError
 from spikesam.pipeline.cost.prices import Prices
 from spikesam.pipeline.measures.maps import overlaps
 from spikesam.pipeline.measures.operations import (
@@ -48,7 +49,6 @@ from spikesam.pipeline.measures.operations import (
     readout_name,
 )
 from spikesam.pipeline.networks.recorded import BESIDE, fired_by, unlike
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.schema import LayerSpec
 

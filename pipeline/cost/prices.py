@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, fields
 from numbers import Real
 
-from spikesam.recordings.errors import InputError
+from spikesam.common.errors import InputError
 
 
 @dataclass(frozen=True)

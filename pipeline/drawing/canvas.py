@@ -21,8 +21,8 @@ from matplotlib.textpath import TextToPath
 from numpy.typing import NDArray
 from PIL import Image
 
-from spikesam.recordings.disk import write_file
-from spikesam.recordings.text import LONGEST_NAME, printable
+from spikesam.common.disk import write_file
+from spikesam.common.text import LONGEST_NAME, printable
 
 PALETTE = (
     "#1f5a99",

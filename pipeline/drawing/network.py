@@ -12,8 +12,8 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from spikesam.backends.network import Input, Network, Source
 from spikesam.backends.network.table import steps_of
+from spikesam.common.errors import InputError
 from spikesam.pipeline.drawing.canvas import GREY, ShownFigure, drawable, shortened, style
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.reader import RasterReader, opened_raster
 
 WIDTH, HEIGHT, SHORT = 1.12, 0.62, 16  # inches of a box; characters of a name in it

@@ -12,7 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from spikesam.recordings.errors import InputError
+from spikesam.common.errors import InputError
 
 
 class Shown:

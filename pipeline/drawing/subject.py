@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesam.common.text import LONGEST_NAME, printable, told_apart
 from spikesam.pipeline.images.events.binning import picture_of
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.schema import SampleTable
-from spikesam.recordings.text import LONGEST_NAME, printable, told_apart
 
 if TYPE_CHECKING:
     from spikesam.pipeline.images.pictures import Pictures

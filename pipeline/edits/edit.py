@@ -14,16 +14,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikesam.backends.network import Network
+from spikesam.common.arguments import checked_arguments
+from spikesam.common.errors import InputError
+from spikesam.common.parsing import parse_json
+from spikesam.common.text import LONGEST_NAME, printable
 from spikesam.pipeline.edits.result import Answers, Edit, layer_table
 from spikesam.pipeline.networks.recorded import class_names_of, with_network
-from spikesam.recordings.arguments import checked_arguments
 from spikesam.recordings.digests import spike_counts
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.parsing import parse_json
 from spikesam.recordings.raster.batch import joined, on_cpu, pack, unpack
 from spikesam.recordings.raster.reader import RasterReader, opened_raster
 from spikesam.recordings.schema import SampleTable
-from spikesam.recordings.text import LONGEST_NAME, printable
 
 if TYPE_CHECKING:
     from spikesam.backends.event.backend import EventBackend

@@ -16,17 +16,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from spikesam.common.disk import write_file, writing
+from spikesam.common.lock import file_lock
+from spikesam.common.text import LONGEST_NAME, brief, printable
 from spikesam.pipeline.drawing.notebook import Shown
 from spikesam.pipeline.measures.statistics import softmax
 from spikesam.recordings.digests import spike_counts
-from spikesam.recordings.disk import write_file, writing
-from spikesam.recordings.lock import file_lock
 from spikesam.recordings.raster.batch import NO_ANSWER, Counted, RasterBatch, chosen_classes
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.schema import RasterHeader
 from spikesam.recordings.raster.writer import encode_samples, raster_image, refuse_existing
 from spikesam.recordings.schema import SampleTable
-from spikesam.recordings.text import LONGEST_NAME, brief, printable
 
 SHOWN = 10  # samples whose answers are printed
 

@@ -28,12 +28,12 @@ from typing import TYPE_CHECKING, Any
 
 from spikesam.backends.available import make_backend
 from spikesam.backends.base import Backend
+from spikesam.common.child import isolated_spawning
+from spikesam.common.errors import InputError
+from spikesam.common.parallel import interrupted_later
+from spikesam.common.text import printable
 from spikesam.pipeline.engine.folder import compute_range
 from spikesam.pipeline.engine.job import Job
-from spikesam.recordings.child import isolated_spawning
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.parallel import interrupted_later
-from spikesam.recordings.text import printable
 
 if TYPE_CHECKING:
     from distributed import Client, LocalCluster
@@ -107,7 +107,7 @@ def distribute(
         raise InputError(
             f"{len(failed)} of {count} ranges failed {1 + RETRIES} times each ({named}{more}); "
             f"all others are kept in {folder}",
-            "resume-missing",
+            ", and {resume=True} computes the missing ones again",
         )
 
 

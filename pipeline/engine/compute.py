@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 
 from spikesam.backends.base import FormedMaps, InputBatch
 from spikesam.backends.trace import compile_maps
+from spikesam.common.errors import InputError
+from spikesam.common.parallel import cores, in_order, results_behind
 from spikesam.pipeline.engine.job import RANGE, Job
 from spikesam.pipeline.images.encoding import compile_encoding
 from spikesam.pipeline.images.samples import Samples
@@ -32,9 +34,7 @@ from spikesam.pipeline.maps.method import Explained
 from spikesam.pipeline.maps.methods.sam import explain_spikes
 from spikesam.pipeline.maps.sam import compile_kernel, compile_sums, spike_count_sum
 from spikesam.pipeline.measures.maps import Map
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.writer import make_map_record
-from spikesam.recordings.parallel import cores, in_order, results_behind
 from spikesam.recordings.raster.batch import RasterBatch, chosen_classes
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.writer import check_batch, make_record

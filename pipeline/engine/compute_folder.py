@@ -10,13 +10,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from spikesam.common.errors import InputError
+from spikesam.common.progress import Tracker
 from spikesam.pipeline.engine.compute import compile_for_job, compute
 from spikesam.pipeline.engine.folder import FolderStore, compute_range
 from spikesam.pipeline.engine.job import Job, JobSpec, read_spec
 from spikesam.pipeline.engine.merge import Totals, WholeRaster, merge
 from spikesam.pipeline.engine.range_file import PARTS, SPEC, RangeFile, range_files, range_path
-from spikesam.recordings.errors import InputError, RasterError
-from spikesam.recordings.progress import Tracker
+from spikesam.recordings.errors import RasterError
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -27,7 +28,7 @@ def compute_all(folder: Path, job: Job, tracker: Tracker, client: Client | None 
     make its files.
 
     A failed simulation, a full disk and damaged files are refused; what was finished is kept. Hold
-    :func:`spikesam.recordings.lock.out_lock` on the folder meanwhile.
+    :func:`spikesam.common.lock.out_lock` on the folder meanwhile.
     """
     count, whole, checked = len(job.spec.samples), WholeRaster(folder, job.spec), dict[int, str]()
     try:

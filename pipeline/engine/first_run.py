@@ -17,9 +17,9 @@ from spikesam.backends.available import make_backend
 from spikesam.backends.event.kernels.cache import cache_folder, is_cached
 from spikesam.backends.event.kernels.chain import run_layers
 from spikesam.backends.event.kernels.layer import compile_kernels
+from spikesam.common.child import python
 from spikesam.pipeline.engine.job import BackendChoice, Job
 from spikesam.pipeline.measures.operations import products
-from spikesam.recordings.child import python
 
 # products of weights and spikes that torch computes sooner than the kernels are compiled: 4 s on
 # two cores

@@ -17,10 +17,18 @@ from pathlib import Path
 
 from spikesam.backends.network import Network
 from spikesam.backends.network.storage import read_network, write_network
+from spikesam.common.disk import check_free, reason, remove_leftovers
+from spikesam.common.errors import OTHER_OUT, ExistsError, InputError
+from spikesam.common.files import refuse_links
+from spikesam.common.lock import holds_files
+from spikesam.common.text import printable
 from spikesam.pipeline.config import Config, save_config
 from spikesam.pipeline.engine.compute import SampleResult, StageTimer, compute
 from spikesam.pipeline.engine.job import (
+    CONTINUE,
+    FREE_SPACE,
     RANGE,
+    SAME_SETTINGS,
     Job,
     JobSpec,
     differences_of_runs,
@@ -41,15 +49,11 @@ from spikesam.pipeline.engine.range_file import (
     write_range,
 )
 from spikesam.pipeline.engine.summary import Summary, read_summary
-from spikesam.recordings.disk import check_free, reason, remove_leftovers
-from spikesam.recordings.errors import ExistsError, InputError, RasterError
-from spikesam.recordings.files import refuse_links
-from spikesam.recordings.lock import holds_files
+from spikesam.recordings.errors import RasterError
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.maps.writer import writing_maps
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.writer import raster_image
-from spikesam.recordings.text import printable
 
 FLUSH_BYTES = 64 << 20  # of finished samples in memory at most, beyond the batch at hand
 # of work on finished samples: less than that is lost to a kill, beyond the samples at hand
@@ -73,9 +77,12 @@ def begin(
     raster, maps, spec = folder / MADE["raster"], folder / MADE["maps"], job.spec
     refuse_links(folder, NAMES)
     if resume and not any(path.exists() for path in (raster, maps, folder / PARTS)):
-        raise InputError(f"{folder}: nothing is there to resume", "start-again")
+        raise InputError(f"{folder}: nothing is there to resume", "; start without {resume=True}")
     if resume is False and (folder / PARTS).exists():
-        raise InputError(f"{folder / PARTS}: a run that has not finished left this", "continue")
+        raise InputError(
+            f"{folder / PARTS}: a run that has not finished left this",
+            CONTINUE,
+        )
     if raster.exists() and spec.keep.spikes:
         with RasterReader(raster) as finished:
             refuse_differences(
@@ -112,7 +119,7 @@ def _refuse_other_contents(folder: Path, spec: JobSpec) -> None:
         found = read_summary(folder / "summary.json", len(spec.samples)).contents
     if None not in (found, spec.contents_digest) and found != spec.contents_digest:
         raise InputError(
-            f"{folder}: images were changed since that run; restore what they were", "other-out"
+            f"{folder}: images were changed since that run; restore what they were", OTHER_OUT
         )
 
 
@@ -148,7 +155,7 @@ def finished_before(folder: Path, spec: JobSpec, pictured: bool) -> Summary | No
     raise InputError(
         f"{folder}: cannot resume: a run with other settings is finished there, those of "
         f"{folder / 'config.toml'}",
-        "same-settings",
+        SAME_SETTINGS,
     )
 
 
@@ -335,7 +342,9 @@ class FolderStore:
             packed = header.timesteps * sum(layer.step_bytes for layer in header.layers)
             merged = len(self._job.spec.samples) if self._everything else 0
             needed = int(packed * STORED_PER_PACKED * (len(self.missing) + merged))
-            check_free(self._folder, needed, advice="fewer-samples")
+            check_free(
+                self._folder, needed, "; free space, record fewer samples, or choose another {out}"
+            )
 
 
 def compute_range(
@@ -385,5 +394,5 @@ def _writing(folder: Path, kept: int, count: int) -> Iterator[None]:
         says = f"{folder}: cannot write there ({reason(error)})"
         if kept:
             says = f"{says}; {kept} of {count} samples are kept in {folder / PARTS}"
-            raise InputError(says, "free-space-resume") from error
-        raise InputError(f"{says}; nothing was recorded", "other-out") from error
+            raise InputError(says, FREE_SPACE) from error
+        raise InputError(f"{says}; nothing was recorded", OTHER_OUT) from error

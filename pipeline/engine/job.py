@@ -23,19 +23,23 @@ import numpy as np
 from spikesam.backends.base import Backend, MapRequest
 from spikesam.backends.network import Network
 from spikesam.backends.trace import GAMMA
+from spikesam.common.disk import write_file
+from spikesam.common.errors import OTHER_OUT, ExistsError, InputError
+from spikesam.common.files import read_file
+from spikesam.common.parsing import parse_json
 from spikesam.pipeline.config import Config, resolved
 from spikesam.pipeline.images.samples import Samples
 from spikesam.pipeline.maps.layers import map_layers, mapped_layers
 from spikesam.pipeline.maps.sam import AnyVariant
 from spikesam.pipeline.networks.recorded import network_specs
 from spikesam.recordings.digests import raster_digest
-from spikesam.recordings.disk import write_file
-from spikesam.recordings.errors import ExistsError, InputError
-from spikesam.recordings.files import read_file
 from spikesam.recordings.maps.schema import MapHeader
-from spikesam.recordings.parsing import parse_json
 from spikesam.recordings.raster.schema import LayerSpec, RasterHeader
 from spikesam.recordings.schema import SampleTable, find_layer
+
+CONTINUE = "; continue that run with {resume=True}, or choose another {out}"
+SAME_SETTINGS = "; use the same settings, or another {out}"
+FREE_SPACE = "; free space, then use {resume=True}"
 
 SETTINGS = ("gamma", "variant", "class_names", "checkpoint", "run_uuid", "contents")
 FORMAT, SCHEMA_VERSION = "spikesam-job", 1
@@ -295,7 +299,7 @@ def read_spec(path: Path) -> JobSpec:
         )
     except (OSError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(
-            f"{path}: cannot be read ({error}), expected what a run computes", "other-out"
+            f"{path}: cannot be read ({error}), expected what a run computes", OTHER_OUT
         ) from None
 
 
@@ -316,7 +320,7 @@ def refuse_other_origin(where: Path, of_backend: bool, spec: JobSpec) -> None:
 def refuse_differences(where: Path, found: list[str]) -> None:
     """Refuse to go on with another run, naming each difference as "field is OLD there, NEW here"."""
     if found:
-        raise InputError(f"{where}: cannot resume: {'; '.join(found)}", "same-settings")
+        raise InputError(f"{where}: cannot resume: {'; '.join(found)}", SAME_SETTINGS)
 
 
 def differences_of_runs(

@@ -14,7 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.pipeline.engine.job import RANGE, JobSpec
+from spikesam.common.disk import check_free, reason
+from spikesam.common.errors import OTHER_OUT, InputError
+from spikesam.common.parallel import cores, in_order
+from spikesam.pipeline.engine.job import FREE_SPACE, RANGE, JobSpec
 from spikesam.pipeline.engine.range_file import (
     MADE,
     PARTS,
@@ -26,11 +29,9 @@ from spikesam.pipeline.engine.range_file import (
 )
 from spikesam.pipeline.maps.localisation import GatheredScores
 from spikesam.recordings.digests import raster_digest
-from spikesam.recordings.disk import check_free, reason
-from spikesam.recordings.errors import InputError, RasterError
+from spikesam.recordings.errors import RasterError
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.maps.writer import writing_maps
-from spikesam.recordings.parallel import cores, in_order
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.schema import PRECISIONS
 from spikesam.recordings.writer import SampleRecord, SampleWriter, writing_samples
@@ -118,7 +119,7 @@ def merge(
     """Make the files of a run of its ranges, each verified; refuses missing, damaged, forged and
     foreign ones.
 
-    Hold :func:`spikesam.recordings.lock.out_lock` on the folder meanwhile. :func:`remove_parts`
+    Hold :func:`spikesam.common.lock.out_lock` on the folder meanwhile. :func:`remove_parts`
     removes the ranges. `advance` gets the number of files of ranges just checked, then merged.
     `whole` may have most of the spikes already. `checked` has the digests, by first position, of
     files that this process has written or checked.
@@ -226,9 +227,7 @@ def _merge_raster(
         kept = f"all samples are kept in {folder / PARTS}"
         rest = [file for file in files if file.first not in whole.added]
         try:
-            check_free(
-                folder, sum(file.seals["raster"].size for file in rest), kept, "free-space-resume"
-            )
+            check_free(folder, sum(file.seals["raster"].size for file in rest), FREE_SPACE, kept)
             for file in rest:
                 whole.copy(file.first, file.read("raster"))
                 if "maps" not in totals.spec.keep.sections:  # else maps were counted
@@ -236,14 +235,14 @@ def _merge_raster(
             whole.finish()
         except (OSError, RuntimeError) as error:
             raise InputError(
-                f"{folder}: cannot write there ({reason(error)}); {kept}", "free-space-resume"
+                f"{folder}: cannot write there ({reason(error)}); {kept}", FREE_SPACE
             ) from error
         finally:
             if not path.exists():
                 whole.close()
     with RasterReader(path, trusted=not merged_before) as raster:
         if raster.raster_digest != totals.raster_digest:
-            raise InputError(f"{path}: its spikes are not those that were explained", "other-out")
+            raise InputError(f"{path}: its spikes are not those that were explained", OTHER_OUT)
 
 
 def _refuse_strangers(folder: Path, files: list[Sections]) -> None:

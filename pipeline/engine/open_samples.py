@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from spikesam.backends.network import Network
+from spikesam.common.errors import InputError
 from spikesam.pipeline.images.datasets import Dataset, Item
 from spikesam.pipeline.images.events.binning import EventBinning
 from spikesam.pipeline.images.events.events import Events
@@ -21,7 +22,6 @@ from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.images.samples import InputSteps, PreparedImages, Samples, read_samples
 from spikesam.pipeline.networks.checkpoint import Checkpoint
 from spikesam.pipeline.networks.samples import choose_samples
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.batch import as_bits, on_cpu
 from spikesam.recordings.schema import SampleTable
 

@@ -14,6 +14,8 @@ from spikesam.backends.available import make_backend
 from spikesam.backends.base import Backend
 from spikesam.backends.network import Network
 from spikesam.backends.trace import spike_trace
+from spikesam.common.errors import InputError
+from spikesam.common.progress import Tracker
 from spikesam.pipeline.config import Config, RunSection
 from spikesam.pipeline.engine.job import Job, JobSpec, Keep, raster_header
 from spikesam.pipeline.engine.range_file import PARTS, SPEC
@@ -27,12 +29,10 @@ from spikesam.pipeline.images.samples import (
 )
 from spikesam.pipeline.maps.layers import kept_steps, laid_out, mapped_layers
 from spikesam.pipeline.maps.sam import AnyVariant
-from spikesam.pipeline.networks.checkpoint import check_fit, load_checkpoint
+from spikesam.pipeline.networks.checkpoint import check_fit, load
 from spikesam.pipeline.networks.checkpoint_files import find_checkpoint
 from spikesam.pipeline.networks.precisions import in_precision
 from spikesam.pipeline.networks.samples import choose
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.progress import Tracker
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +74,7 @@ def prepare(config: Config) -> Prepared:
     simulation.
     """
     settings = config.run
-    checkpoint = load_checkpoint(settings.checkpoint, "snn")
+    checkpoint = load(settings.checkpoint, "snn")
     check_fit(checkpoint, config, settings.checkpoint)
     choice = settings.backend, settings.device, settings.backend_options
     backend, network = make_backend(*choice), in_precision(checkpoint.network, settings.precision)
@@ -135,7 +135,7 @@ def read_samples_of(config: Config) -> Callable[[range], DatasetSamples]:
 
     def read(positions: range) -> DatasetSamples:
         settings = config.run
-        checkpoint = load_checkpoint(settings.checkpoint, "snn")
+        checkpoint = load(settings.checkpoint, "snn")
         dataset = choose(settings.data, checkpoint, settings.samples, settings.seed)
         return read_samples(dataset, checkpoint.preparation, positions)
 

@@ -29,18 +29,19 @@ from typing import Annotated
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from spikesam.common.disk import write_file
+from spikesam.common.errors import InputError
+from spikesam.common.text import printable
 from spikesam.pipeline.engine.job import RANGE, JobSpec, differences_of_runs
 from spikesam.pipeline.maps.localisation import GUESSES, OF_LAYERS, Score
 from spikesam.pipeline.measures.localisation import MEASURES
 from spikesam.recordings.digests import Seal, seal
-from spikesam.recordings.disk import write_file
-from spikesam.recordings.errors import InputError, RasterError
+from spikesam.recordings.errors import RasterError
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.batch import chosen_classes
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.schema import PRECISIONS
 from spikesam.recordings.schema import MAX_SIZES
-from spikesam.recordings.text import printable
 
 PARTS, SPEC = "raster.parts", "job.json"
 MADE = {"raster": "raster.h5", "maps": "sam.h5"}  # section of ranges -> what is merged of it

@@ -13,6 +13,11 @@ from numpy.typing import ArrayLike
 from spikesam.backends.available import make_backend
 from spikesam.backends.base import Backend
 from spikesam.backends.network import Network
+from spikesam.common.arguments import checked_arguments
+from spikesam.common.errors import InputError
+from spikesam.common.lock import file_lock, out_lock
+from spikesam.common.progress import Tracker
+from spikesam.common.text import told_apart
 from spikesam.pipeline.engine.compute import SampleResult, StageTimer, compute
 from spikesam.pipeline.engine.compute_folder import compute_all, prepare_kernels
 from spikesam.pipeline.engine.folder import begin, undone_if_refused
@@ -22,15 +27,10 @@ from spikesam.pipeline.engine.open_samples import open_samples
 from spikesam.pipeline.images.pictures import MOST, Pictures, Seen, as_pictures, write_pictures
 from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.images.samples import DatasetSamples, PreparedImages, Samples
-from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint
+from spikesam.pipeline.networks.checkpoint import Checkpoint, load
 from spikesam.pipeline.networks.precisions import in_precision
-from spikesam.recordings.arguments import checked_arguments
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.lock import file_lock, out_lock
-from spikesam.recordings.progress import Tracker
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.writer import raster_image
-from spikesam.recordings.text import told_apart
 from spikesam.recordings.writer import SampleRecord
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def _loaded(network: Any) -> Checkpoint | Network:
     if isinstance(network, (Checkpoint, Network)):
         return network
     if isinstance(network, (str, PathLike)):
-        return load_checkpoint(network, "snn")
+        return load(network, "snn")
     raise InputError(
         f"network: got {type(network).__name__}, expected a Network, a Checkpoint, or its name or "
         "file; "

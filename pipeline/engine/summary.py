@@ -21,13 +21,13 @@ from pydantic import (
     model_validator,
 )
 
+from spikesam.common.disk import write_file
+from spikesam.common.errors import InputError
+from spikesam.common.files import read_file
+from spikesam.common.text import LONGEST_NAME, printable, told_apart
 from spikesam.pipeline.measures.statistics import mean_with_interval, softmax
-from spikesam.recordings.disk import write_file
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.files import read_file
 from spikesam.recordings.raster.batch import Counted, chosen_classes
 from spikesam.recordings.raster.schema import RasterHeader
-from spikesam.recordings.text import LONGEST_NAME, printable, told_apart
 
 LIKELIEST = 3  # classes named per image
 LARGEST, PER_SAMPLE = (

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.text import LONGEST_NAME, printable
+from spikesam.common.errors import InputError
+from spikesam.common.text import LONGEST_NAME, printable
 
 MOST = 1024  # images that are read of batches
 SHAPES = "(N, C, H, W), (N, C, L) or (N, F)"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from spikesam.backends.base import InputBatch
 from spikesam.backends.network import DEFAULT_RANGE, PIXEL_LIMIT, Network
-from spikesam.recordings.errors import InputError
+from spikesam.common.errors import InputError
 from spikesam.recordings.raster.batch import PackedSpikes, packed_bytes
 
 

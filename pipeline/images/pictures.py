@@ -16,15 +16,15 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from spikesam.common.disk import write_file
+from spikesam.common.errors import InputError
+from spikesam.common.text import LONGEST_NAME, printable, told_apart
 from spikesam.pipeline.images.datasets.archive import ZipArchive
 from spikesam.pipeline.images.events.binning import EventBinning, picture_of
 from spikesam.pipeline.images.preprocessing import Box, read_image
-from spikesam.recordings.disk import write_file
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.batch import on_cpu
 from spikesam.recordings.raster.reader import RasterReader
-from spikesam.recordings.text import LONGEST_NAME, printable, told_apart
 
 if TYPE_CHECKING:
     from spikesam.pipeline.images.samples import DatasetSamples

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from spikesam.common.errors import InputError
+from spikesam.common.files import read_file
+from spikesam.common.text import LONGEST_NAME, printable
 from spikesam.pipeline.images.quiet_libraries import silent_libraries, silent_warnings
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.files import read_file
-from spikesam.recordings.text import LONGEST_NAME, printable
 
 if TYPE_CHECKING:
     from spikesam.pipeline.images.events.events import Events

@@ -19,17 +19,17 @@ from numpy.typing import NDArray
 
 from spikesam.backends.base import InputBatch
 from spikesam.backends.network import Network
+from spikesam.common.disk import readable, reason
+from spikesam.common.errors import OTHER_OUT, InputError
+from spikesam.common.parallel import cores, in_order
+from spikesam.common.text import brief, printable
 from spikesam.pipeline.images.datasets import Dataset, Item
 from spikesam.pipeline.images.datasets.base import READERS
 from spikesam.pipeline.images.encoding import encode, in_eight_bits
 from spikesam.pipeline.images.events.binning import EventBinning, picture_of
 from spikesam.pipeline.images.preprocessing import Box, Preprocessing, box_mask
-from spikesam.recordings.disk import readable, reason
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.parallel import cores, in_order
 from spikesam.recordings.raster.batch import PackedSpikes, pack, unpack
 from spikesam.recordings.schema import SampleTable
-from spikesam.recordings.text import brief, printable
 
 SMALL = 1 << 16  # pixels; a smaller image is unpacked faster without threads
 FEW = 8  # samples whose numbers are looked at together
@@ -102,7 +102,7 @@ class Samples(ABC):
             raise InputError(
                 f"{self.name}: {self.name_of(found[0])}{more}: changed since the run began; "
                 "restore what it was",
-                "other-out",
+                OTHER_OUT,
             )
 
 

@@ -9,10 +9,13 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesam.common.errors import InputError
+from spikesam.common.text import shorten
 from spikesam.pipeline.images.datasets import Dataset
 from spikesam.pipeline.images.datasets.base import comparable
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.text import shorten
+
+OTHER_CHOICE = "; give other {data}, or another {checkpoint}"
+WITHOUT_LABELS = ", or run the images without their labels: {data is} {files}"
 
 
 def known_classes(dataset: Dataset, classes: Sequence[str], class_names: Sequence[str]) -> Dataset:
@@ -26,7 +29,7 @@ def known_classes(dataset: Dataset, classes: Sequence[str], class_names: Sequenc
             f"{dataset.name}: its classes ({shorten(dataset.class_names)}) are none that the "
             "checkpoint knows "
             f"({names})",
-            "without-labels" if dataset.files else "other-data",
+            f"{OTHER_CHOICE}{WITHOUT_LABELS}" if dataset.files else OTHER_CHOICE,
             files=dataset.files,
         )
     return known

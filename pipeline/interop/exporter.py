@@ -14,14 +14,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from spikesam.recordings.disk import check_free, readable
-from spikesam.recordings.errors import InputError
+from spikesam.common.disk import check_free, readable
+from spikesam.common.errors import OVERWRITE, InputError
+from spikesam.common.files import refuse_replacing
+from spikesam.common.lock import file_lock
+from spikesam.common.registry import Registry
 from spikesam.recordings.file_format import open_recording
-from spikesam.recordings.files import refuse_replacing
-from spikesam.recordings.lock import file_lock
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.reader import RasterReader
-from spikesam.recordings.registry import Registry
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -190,7 +190,11 @@ def export_recording(
         contents = f"{count} sample{'s' * (count > 1)}, {recording.timesteps} steps, layers {', '.join(chosen.names)}"
         say(f"{source} -> {target}: {contents}, about {readable(exporter.size)}")
         folder = next(parent for parent in target.absolute().parents if parent.is_dir())
-        check_free(folder, exporter.most, advice="fewer-exported")
+        check_free(
+            folder,
+            exporter.most,
+            "; free space, choose another disk, or fewer {samples} or {layers}",
+        )
         with file_lock(target), progress:
             task = progress.add_task("exporting", total=exporter.steps)
             exporter.write(target, lambda: progress.advance(task), overwrite)
@@ -212,7 +216,7 @@ def _refuse_target(source: Path, target: Path, overwrite: bool) -> None:
                 f"{target}: is no folder with zarr.json, expected a Zarr store; choose another name"
             )
         if not overwrite:
-            raise InputError(f"{target}: already exists", "overwrite", out="name")
+            raise InputError(f"{target}: already exists", OVERWRITE, out="name")
 
 
 def _size(path: Path) -> int:

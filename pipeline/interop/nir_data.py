@@ -9,9 +9,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from spikesam.common.disk import writing
 from spikesam.pipeline.imports.nir import nir_library
 from spikesam.pipeline.interop.exporter import Advance, Exporter, Selection
-from spikesam.recordings.disk import writing
 from spikesam.recordings.new_hdf5 import new_hdf5
 from spikesam.recordings.raster.schema import LayerSpec
 

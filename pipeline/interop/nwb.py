@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesam.common.disk import writing
+from spikesam.common.text import LONGEST_NAME, printable
 from spikesam.pipeline.interop.exporter import Advance, Exporter, Selection, not_installed
-from spikesam.recordings.disk import writing
 from spikesam.recordings.new_hdf5 import new_hdf5
 from spikesam.recordings.raster.schema import LayerSpec
-from spikesam.recordings.text import LONGEST_NAME, printable
 
 try:
     from hdmf.common import DynamicTable, ElementIdentifiers, VectorData, VectorIndex

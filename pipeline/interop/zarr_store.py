@@ -8,9 +8,9 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spikesam.common.disk import replacing_folder, writing
+from spikesam.common.errors import InputError
 from spikesam.pipeline.interop.exporter import Advance, Exporter, Selection, not_installed
-from spikesam.recordings.disk import replacing_folder, writing
-from spikesam.recordings.errors import InputError
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -13,6 +13,11 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spikesam.common.arguments import checked_arguments
+from spikesam.common.errors import InputError
+from spikesam.common.files import refuse_replacing
+from spikesam.common.parallel import in_order
+from spikesam.common.progress import Tracker
 from spikesam.pipeline.maps.layers import PICTURED
 from spikesam.pipeline.maps.method import (
     Explainer,
@@ -22,14 +27,9 @@ from spikesam.pipeline.maps.method import (
     split_method,
 )
 from spikesam.pipeline.networks.checkpoint_files import is_checkpoint
-from spikesam.recordings.arguments import checked_arguments
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.files import refuse_replacing
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.maps.schema import MapHeader
 from spikesam.recordings.maps.writer import make_map_record, writing_maps
-from spikesam.recordings.parallel import in_order
-from spikesam.recordings.progress import Tracker
 from spikesam.recordings.raster.reader import RasterReader
 
 if TYPE_CHECKING:

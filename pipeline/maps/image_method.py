@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from spikesam.backends.base import InputBatch, unpacked
 from spikesam.backends.network import Kind, Network
+from spikesam.common.arguments import Option
+from spikesam.common.errors import InputError
 from spikesam.pipeline.drawing.subject import subjects_of
 from spikesam.pipeline.images import DATA, DOWNLOAD, SAMPLES, SEED
 from spikesam.pipeline.maps.layers import kept_steps, mapped_layers, network_layers
 from spikesam.pipeline.maps.method import Explained, Explainer, MapMethod, summed
-from spikesam.recordings.arguments import Option
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.files import RASTER
 from spikesam.recordings.maps.schema import MapHeader, MapLayer, SourceName
 
@@ -127,14 +127,12 @@ class ImageMethod(MapMethod):
     ) -> Iterator[Explainer]:
         """Load the network, and read the images."""
         # Here, because these take a while, and torch a second.
-        from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint
+        from spikesam.pipeline.networks.checkpoint import Checkpoint, load
         from spikesam.pipeline.networks.defaults import usual_defaults
         from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
         from spikesam.pipeline.networks.samples import choose_samples
 
-        checkpoint = (
-            source if isinstance(source, Checkpoint) else load_checkpoint(source, self.kind)
-        )
+        checkpoint = source if isinstance(source, Checkpoint) else load(source, self.kind)
         network, where = checkpoint.network, self.name if source is checkpoint else str(source)
         method = self.of_kind(network.kind)
         with usual_defaults():

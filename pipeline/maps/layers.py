@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 
 from spikesam.backends.network import Network, Shape
-from spikesam.recordings.errors import InputError
+from spikesam.common.errors import InputError
 from spikesam.recordings.maps.schema import MapLayer
 from spikesam.recordings.raster.schema import LayerSpec, RasterHeader
 from spikesam.recordings.schema import find_layer, steps_that_matter

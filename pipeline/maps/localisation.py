@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from spikesam.common.arguments import checked_arguments
+from spikesam.common.errors import InputError
 from spikesam.pipeline.maps.layers import has_places
 from spikesam.pipeline.maps.sam import spike_count_sum
 from spikesam.pipeline.measures.localisation import MEASURES, centred_box, centred_gaussian
 from spikesam.pipeline.measures.maps import Map, Mask, resize_map
 from spikesam.pipeline.measures.statistics import Estimate, means_with_intervals
-from spikesam.recordings.arguments import checked_arguments
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.reader import MapReader, open_maps
 from spikesam.recordings.raster.reader import RasterReader
 

@@ -25,16 +25,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.network import Network
+from spikesam.common.arguments import options_of, refuse_other_types
+from spikesam.common.errors import InputError, did_you_mean
+from spikesam.common.registry import Registry
+from spikesam.common.text import LONGEST_NAME, printable
 from spikesam.pipeline.drawing.subject import Subject, recorded_subjects
 from spikesam.pipeline.maps.layers import kept_steps, mapped_layers
-from spikesam.recordings.arguments import options_of, refuse_other_types
-from spikesam.recordings.errors import InputError, did_you_mean
 from spikesam.recordings.maps.schema import MapHeader, Parameter, SourceName
 from spikesam.recordings.raster.reader import RasterReader, opened_raster
 from spikesam.recordings.raster.schema import LayerSpec
-from spikesam.recordings.registry import Registry
 from spikesam.recordings.schema import MADE_OF, SampleTable
-from spikesam.recordings.text import LONGEST_NAME, printable
 
 METHODS = "spikesam.pipeline.maps.methods"
 DEFAULT = "sam"

@@ -13,6 +13,7 @@ from PIL import Image
 
 from spikesam.backends.network import Network
 from spikesam.backends.network.table import by_sides, in_columns
+from spikesam.common.errors import InputError
 from spikesam.pipeline.drawing.activity import draw_raster
 from spikesam.pipeline.drawing.canvas import DPI, ShownFigure
 from spikesam.pipeline.drawing.figures import draw_overview
@@ -20,7 +21,6 @@ from spikesam.pipeline.drawing.network import draw_network
 from spikesam.pipeline.drawing.notebook import html, png_of
 from spikesam.pipeline.drawing.subject import recorded_subjects
 from spikesam.pipeline.maps.method import method_of
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.reader import position

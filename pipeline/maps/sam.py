@@ -31,7 +31,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikesam.recordings.errors import InputError
+from spikesam.common.errors import InputError
 from spikesam.recordings.raster.batch import packed_bytes
 
 Variant = Literal["paper", "authors-code"]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikesam.recordings.errors import InputError
+from spikesam.common.errors import InputError
 
 Map = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikesam.recordings.errors import InputError
+from spikesam.common.errors import InputError
 
 RESAMPLES = 2000
 BLOCK = 100  # resamples held at a time

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from spikesam.backends.network import Network
+from spikesam.common.errors import InputError
+from spikesam.common.text import LONGEST_NAME, printable
 from spikesam.pipeline.cost.energy import energy
 from spikesam.pipeline.drawing.canvas import ShownFigure
 from spikesam.pipeline.drawing.grid import HEAT, Cell, Row, draw_maps
@@ -26,9 +28,7 @@ from spikesam.pipeline.maps.explain import explain
 from spikesam.pipeline.maps.layers import has_places
 from spikesam.pipeline.maps.plot import figure_of
 from spikesam.pipeline.record.record import record
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.reader import RasterReader, RecordedLayer
-from spikesam.recordings.text import LONGEST_NAME, printable
 
 SMALLEST, GAP = 64, 2  # pixels: side of a map in a picture of one epoch, and between two
 MOST = 12  # epochs that a strip shows

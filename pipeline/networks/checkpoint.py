@@ -12,7 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from spikesam.backends.network import Kind, Network
+from spikesam.backends.network.graph import CONVERT
 from spikesam.backends.network.storage import read_network, write_network
+from spikesam.common.arguments import checked_arguments
+from spikesam.common.errors import InputError
+from spikesam.common.parsing import parse_json
+from spikesam.common.text import LONGEST_NAME, printable, shorten
 from spikesam.pipeline.config import Config
 from spikesam.pipeline.drawing.notebook import Shown
 from spikesam.pipeline.images.datasets.base import comparable
@@ -20,10 +25,6 @@ from spikesam.pipeline.images.events.binning import EventBinning
 from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.networks.checkpoint_files import find_checkpoint
 from spikesam.pipeline.networks.layer_list import outline, plan_layers
-from spikesam.recordings.arguments import checked_arguments
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.parsing import parse_json
-from spikesam.recordings.text import LONGEST_NAME, printable, shorten
 
 Preparation = Preprocessing | EventBinning
 
@@ -130,7 +131,7 @@ class Checkpoint(Shown):
 
 
 @checked_arguments
-def save_checkpoint(checkpoint: Checkpoint | Network, path: str | PathLike[str]) -> None:
+def save(checkpoint: Checkpoint | Network, path: str | PathLike[str]) -> None:
     """Write a checkpoint as safetensors; its folder is made if it is missing.
 
     A plain network becomes a checkpoint whose classes are called by their numbers, and whose input
@@ -165,7 +166,7 @@ def named_network(
     return Checkpoint(network, preprocessing, names, names)
 
 
-def load_checkpoint(name_or_path: str | PathLike[str], kind: Kind | None = None) -> Checkpoint:
+def load(name_or_path: str | PathLike[str], kind: Kind | None = None) -> Checkpoint:
     """Load a bundled checkpoint by name, or any by path.
 
     Parameters
@@ -189,7 +190,7 @@ def load_checkpoint(name_or_path: str | PathLike[str], kind: Kind | None = None)
     network, metadata = read_network(path)
     if kind == "snn" and network.kind == "ann":
         raise InputError(
-            f"{path}: an ANN, which does not spike, expected a spiking network", "convert"
+            f"{path}: an ANN, which does not spike, expected a spiking network", CONVERT
         )
     if kind == "ann" and network.kind == "snn":
         raise InputError(
@@ -198,7 +199,7 @@ def load_checkpoint(name_or_path: str | PathLike[str], kind: Kind | None = None)
     if "checkpoint" not in metadata:
         raise InputError(
             f"{path}: a network without class names and image preparation; make a checkpoint with "
-            "save_checkpoint()"
+            "save()"
         )
     try:
         about = parse_json(metadata["checkpoint"], "checkpoint metadata")

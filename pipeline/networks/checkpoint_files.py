@@ -7,8 +7,8 @@ from pathlib import Path
 
 from spikesam.backends.network import Kind
 from spikesam.backends.network.storage import read_network
-from spikesam.recordings.errors import InputError, did_you_mean
-from spikesam.recordings.files import open_file, similar_file
+from spikesam.common.errors import InputError, did_you_mean
+from spikesam.common.files import open_file, similar_file
 
 BUNDLED = Path(__file__).parents[2] / "checkpoints"
 PYTORCH = (

@@ -38,11 +38,11 @@ from spikesam.backends.network import (
     ReLU,
 )
 from spikesam.backends.torch.synapses import apply_synapses, attended_maps, exact_sums
+from spikesam.common.errors import InputError
 from spikesam.pipeline.images.encoding import encode
-from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint
+from spikesam.pipeline.networks.checkpoint import Checkpoint, load
 from spikesam.pipeline.networks.defaults import usual_defaults
 from spikesam.pipeline.networks.firing import fire, fire_step
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.schema import steps_that_matter
 
 
@@ -402,7 +402,7 @@ def to_torch(network: Network | Checkpoint | str, seed: int = 0) -> nn.Module:
     >>> images.grad.shape == images.shape
     True
     """
-    given: Any = load_checkpoint(network) if isinstance(network, str) else network
+    given: Any = load(network) if isinstance(network, str) else network
     graph = getattr(given, "network", given)
     if not isinstance(graph, Network):
         raise NetworkError(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from spikesam.backends.network import Shape, Sides
 from spikesam.backends.network.consistency import MOST_LAYERS
-from spikesam.recordings.errors import InputError
+from spikesam.common.errors import InputError
 
 MOST_OUTPUTS = 1 << 16  # channels, or dense neurons
 MOST_WEIGHTS = 1 << 29  # of all layers: a file of 2 GB

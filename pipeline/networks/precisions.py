@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from spikesam.backends.base import Backend, batch_size
 from spikesam.backends.network import Network
 from spikesam.backends.network.quantise import quantise
+from spikesam.common.errors import InputError
 from spikesam.pipeline.images.samples import Samples
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.batch import chosen_classes
 
 BATCH = 16  # images encoded together

@@ -20,19 +20,21 @@ from spikesam.backends.network.step import Neurons, arrived, current_of
 from spikesam.backends.network.storage import read_network
 from spikesam.backends.network.table import by_sides
 from spikesam.backends.readout import ReadoutIntegrator
+from spikesam.common.errors import InputError, did_you_mean
+from spikesam.common.files import refuse_links
+from spikesam.common.parsing import parse_json
+from spikesam.common.text import LONGEST_NAME, printable, shorten, told_apart
 from spikesam.pipeline.measures.operations import only_repeats
-from spikesam.recordings.errors import InputError, did_you_mean
-from spikesam.recordings.files import refuse_links
-from spikesam.recordings.parsing import parse_json
 from spikesam.recordings.raster.batch import RasterBatch, joined, pack, unpack
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.schema import LayerSpec, RasterHeader
 from spikesam.recordings.raster.writer import make_record, raster_image
 from spikesam.recordings.schema import MADE_OF
-from spikesam.recordings.text import LONGEST_NAME, printable, shorten, told_apart
 
 if TYPE_CHECKING:
     from spikesam.pipeline.networks.checkpoint import Checkpoint
+
+GIVE_NETWORK = "; give {network}, what the recorded model became"
 
 BESIDE = "network.safetensors"
 
@@ -42,7 +44,7 @@ def recorded_network(raster: RasterReader, given: Any = None) -> Network:
     beside it.
     """
     if not raster.header.network_sha256:
-        raise InputError(f"{raster.where}: does not say which network fired it", "give-network")
+        raise InputError(f"{raster.where}: does not say which network fired it", GIVE_NETWORK)
     network = fired_by(raster, given)
     header, reason = raster.header, unlike(raster, network)
     for what, found, says in (
@@ -68,7 +70,7 @@ def fired_by(raster: RasterReader, given: Any = None) -> Network:
             refuse_links(raster.path.parent, [BESIDE])
             given = raster.path.with_name(BESIDE)
         if given is None or not given.is_file():
-            raise InputError(f"{raster.where}: no {BESIDE} lies beside it", "give-network")
+            raise InputError(f"{raster.where}: no {BESIDE} lies beside it", GIVE_NETWORK)
     if isinstance(given, (str, PathLike)):
         from spikesam.pipeline.networks.checkpoint_files import (
             find_checkpoint,
@@ -100,7 +102,7 @@ def loaded_network(given: Any, refusal: str) -> Network | Checkpoint:
     its type.
     """
     # Here, because pydantic takes a while.
-    from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint
+    from spikesam.pipeline.networks.checkpoint import Checkpoint, load
     from spikesam.pipeline.networks.checkpoint_files import find_checkpoint
 
     if not isinstance(given, (str, PathLike)):
@@ -111,7 +113,7 @@ def loaded_network(given: Any, refusal: str) -> Network | Checkpoint:
     path = find_checkpoint(str(given), "snn")
     network, metadata = read_network(path)
     network.check_spiking(str(path))
-    return load_checkpoint(path) if "checkpoint" in metadata else network
+    return load(path) if "checkpoint" in metadata else network
 
 
 def class_names_of(raster: RasterReader, given: Any = None) -> tuple[str, ...]:
@@ -212,7 +214,7 @@ def with_network(raster: RasterReader, given: Any = None) -> tuple[RasterReader,
     if raster.header.network_sha256:
         return raster, recorded_network(raster, given)
     if given is None and not beside:
-        raise InputError(f"{raster.where}: does not say which network fired it", "give-network")
+        raise InputError(f"{raster.where}: does not say which network fired it", GIVE_NETWORK)
     network = fired_by(raster, given)
     lined = LinedUp.of(network, raster.header, raster.where)
     header = lined.header(raster.header, raster.raster_digest)
@@ -345,7 +347,10 @@ def _named(network: Network, recorded: RasterHeader, where: str) -> dict[str, st
     """Layer of a network -> its name in a recording, which may lack layers that only repeat spikes."""
     shapes = {layer.name: layer.shape for layer in recorded.layers}
     if network.spiking_input and "input" not in shapes:
-        raise InputError(f"{where}: does not hold the spikes of its input", "record-input")
+        raise InputError(
+            f"{where}: does not hold the spikes of its input",
+            "; record it again with spikesam.record(…, network=…), which records them, too",
+        )
     repeating = {layer.name for layer in network.layers if only_repeats(layer)}
     expected = [name for name in network.raster_names if name in shapes or name not in repeating]
     found = [name for name in shapes if name != "input" or network.spiking_input]

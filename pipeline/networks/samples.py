@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from spikesam.common.errors import InputError
 from spikesam.pipeline.images.datasets import Dataset, open_dataset
 from spikesam.pipeline.images.datasets.chirps import NAME as CHIRPS
 from spikesam.pipeline.images.datasets.cluttered_digits import CLUTTERED_DIGITS
@@ -12,7 +13,6 @@ from spikesam.pipeline.images.events.binning import EventBinning
 from spikesam.pipeline.images.samples import DatasetSamples, read_samples
 from spikesam.pipeline.images.selection import balanced_order, known_classes
 from spikesam.pipeline.networks.checkpoint import Checkpoint
-from spikesam.recordings.errors import InputError
 
 
 def choose(

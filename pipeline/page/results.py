@@ -7,6 +7,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from spikesam.backends.network import Network
+from spikesam.common.errors import InputError, finding
+from spikesam.common.progress import Tracker
 from spikesam.pipeline.config import RunSection
 from spikesam.pipeline.engine.merge import Totals, remove_parts
 from spikesam.pipeline.engine.range_file import MADE
@@ -14,9 +16,7 @@ from spikesam.pipeline.engine.summary import Summary, summarise
 from spikesam.pipeline.images.pictures import MOST, Pictures, write_pictures
 from spikesam.pipeline.images.samples import DatasetSamples
 from spikesam.pipeline.maps.method import method_of
-from spikesam.recordings.errors import InputError, finding
 from spikesam.recordings.maps.reader import MapReader
-from spikesam.recordings.progress import Tracker
 from spikesam.recordings.raster.reader import RasterReader
 
 
@@ -96,4 +96,6 @@ def _saying_what_is_kept(folder: Path, totals: Totals) -> Iterator[None]:
         if not (folder / "raster.h5").is_file():
             raise
         kept = f"the spikes of all {len(totals.spec.samples)} samples are kept in {folder / 'raster.h5'}"
-        raise InputError(f"{finding(error)}; {kept}", "resume") from error
+        raise InputError(
+            f"{finding(error)}; {kept}", ", and {resume=True} goes on from there"
+        ) from error

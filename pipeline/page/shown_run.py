@@ -13,17 +13,17 @@ import numpy as np
 from spikesam.backends.network import Network
 from spikesam.backends.network.storage import read_network
 from spikesam.backends.trace import GAMMA
+from spikesam.common.errors import InputError
+from spikesam.common.files import refuse_links
+from spikesam.common.text import printable
 from spikesam.pipeline.engine.range_file import FILES
 from spikesam.pipeline.engine.summary import Summary, read_summary
 from spikesam.pipeline.images.pictures import NAME, Pictures, read_pictures
 from spikesam.pipeline.maps.localisation import Score, localisation_scores
 from spikesam.pipeline.maps.method import method_of
 from spikesam.pipeline.networks.recorded import class_names_of, unlike_layer, with_network
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.files import refuse_links
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.reader import RasterReader
-from spikesam.recordings.text import printable
 
 OWN = ("raster.h5", "sam.h5")
 MOST_FILES = 16  # files of maps in a folder that are read
@@ -79,7 +79,8 @@ def open_run(path: Path, resources: ExitStack, network: Any = None) -> ShownRun:
     if not (path / "raster.h5").is_file():
         if (path / "sam.h5").is_file():
             raise InputError(
-                f"{path}: keeps maps alone, and a page needs every spike", "keep-spikes"
+                f"{path}: keeps maps alone, and a page needs every spike",
+                "; run again with {keep='all'}",
             )
         raise InputError(
             f"{path}: has no raster.h5, expected the folder of a finished run, or a raster file"

@@ -21,12 +21,13 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from spikesam.common.arguments import checked_arguments
+from spikesam.common.disk import readable, write_file
+from spikesam.common.errors import OTHER_OUT, InputError
+from spikesam.common.files import open_file, refuse_replacing
 from spikesam.pipeline.page.content import kinds_of, run_content
 from spikesam.pipeline.page.shown_run import ShownRun, open_run
-from spikesam.recordings.arguments import checked_arguments
-from spikesam.recordings.disk import readable, write_file
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.files import RASTER, open_file, refuse_replacing
+from spikesam.recordings.files import RASTER
 
 if TYPE_CHECKING:
     from spikesam.backends.network import Network
@@ -110,7 +111,8 @@ def report(
     overwrite = overwrite or (out is None and _is_page(target))
     if (target / RASTER).is_file():
         raise InputError(
-            f"{target}: is the folder of a run, expected the file of the page", "two-runs"
+            f"{target}: is the folder of a run, expected the file of the page",
+            "; of two runs: {report([a, b])}",
         )
     refuse_replacing(
         target, overwrite, *(path / RASTER if path.is_dir() else path for path in paths)
@@ -147,7 +149,7 @@ def write_page(
         )
         write_file(target, page.encode(), overwrite=overwrite)
     except OSError as error:
-        raise InputError(f"{target}: cannot be written ({error.strerror})", "other-out") from None
+        raise InputError(f"{target}: cannot be written ({error.strerror})", OTHER_OUT) from None
     return Page(target)
 
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spikesam.backends.network import Network
+from spikesam.common.errors import InputError
 from spikesam.pipeline.networks.recorded import LinedUp
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.arrays import layer_specs
 from spikesam.recordings.raster.batch import RasterBatch, as_bits, pack
 from spikesam.recordings.raster.schema import RasterHeader

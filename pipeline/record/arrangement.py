@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
+from spikesam.common.errors import InputError
 from spikesam.pipeline.imports.libraries.known import library_that_fires
 from spikesam.pipeline.record.batch import Batch, Key
 from spikesam.pipeline.record.layouts import LAYOUTS, Axes, Layout, merged, named_layout, parse
 from spikesam.pipeline.record.token_layers import known_axes
-from spikesam.recordings.errors import InputError
 
 Sides = tuple[int, int]
 Value = TypeVar("Value")

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spikesam.backends.torch.backend import pack_bits
+from spikesam.common.errors import InputError
 from spikesam.pipeline.record.layouts import Layout, one_step, shape_of_step
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.batch import FIRED_ADVICE
 
 Key = tuple[str, str]  # where the spikes of a layer come from, and its name there

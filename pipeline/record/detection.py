@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-from spikesam.recordings.errors import InputError
+from spikesam.common.errors import InputError
 
 # a grid has few lines: analog values are multiples of the smallest one, too, if that is small
 # enough

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from spikesam.recordings.errors import InputError
+from spikesam.common.errors import InputError
 
 Layout = Callable[
     [Tensor], Tensor

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from spikesam.common.errors import InputError
 from spikesam.pipeline.record.layouts import Layout, batch_first, named_layout, time_first
-from spikesam.recordings.errors import InputError
 
 
 def first_tensor(output: Any, where: str) -> Any:

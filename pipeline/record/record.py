@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from spikesam.common.errors import InputError
+from spikesam.common.lock import file_lock, out_lock
 from spikesam.pipeline.images.pictures import Normalisation
 from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.imports.libraries.known import layer_name
@@ -21,8 +23,6 @@ from spikesam.pipeline.record.batch import Counts
 from spikesam.pipeline.record.layouts import named_layout
 from spikesam.pipeline.record.recording import Recording, SeenImages
 from spikesam.pipeline.record.watch import Watch, check_names, find_known, named_modules
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.lock import file_lock, out_lock
 from spikesam.recordings.raster.writer import refuse_existing
 
 

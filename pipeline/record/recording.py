@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from spikesam.backends.network import Network
 from spikesam.backends.network.storage import write_network
+from spikesam.common.errors import InputError
+from spikesam.common.text import told_apart
 from spikesam.pipeline.images.pictures import (
     MOST,
     NAME,
@@ -24,20 +26,18 @@ from spikesam.pipeline.images.pictures import (
     as_pictures,
     write_pictures,
 )
-from spikesam.pipeline.networks.checkpoint import Checkpoint, save_checkpoint
+from spikesam.pipeline.networks.checkpoint import Checkpoint, save
 from spikesam.pipeline.networks.recorded import BESIDE
 from spikesam.pipeline.record.alignment import match_network
 from spikesam.pipeline.record.batch import LayerBits, about
 from spikesam.pipeline.record.outputs import OutputLayout
 from spikesam.pipeline.record.watch import Watch
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.arrays import layer_specs
 from spikesam.recordings.raster.batch import RasterBatch, whole_numbers
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.schema import RasterHeader
 from spikesam.recordings.raster.writer import GrowingWriter
 from spikesam.recordings.schema import SampleTable, check_name
-from spikesam.recordings.text import told_apart
 
 BACKEND = "torch-model"
 STEP_SECONDS = 1e-3  # the conventional length of a step; metadata only
@@ -235,7 +235,7 @@ class Recording:
         if isinstance(self._network, Network):
             write_network(self._network, self.path.with_name(BESIDE))
         elif self._network is not None:
-            save_checkpoint(self._network, self.path.with_name(BESIDE))
+            save(self._network, self.path.with_name(BESIDE))
         self._whole = True
         if silence := self.raster.silence:
             warnings.warn(f"record: {silence}", stacklevel=4)  # where the block of record() ends

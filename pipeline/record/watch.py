@@ -13,12 +13,12 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from spikesam.common.errors import InputError
 from spikesam.pipeline.imports.libraries.known import layer_name, library_that_fires
 from spikesam.pipeline.record.arrangement import Arrangement, is_convolution
 from spikesam.pipeline.record.batch import Batch, Counts, Key, LayerBits
 from spikesam.pipeline.record.detection import Probe, find_firing, find_firing_beside
 from spikesam.pipeline.record.outputs import first_tensor
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.schema import check_name
 
 ONE_USE = "give each use a module of its own, or hand the spikes of each over with recording.tap()"

@@ -21,13 +21,13 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from rich.console import Console
 from torch import nn
 
+from spikesam.common.disk import write_file
+from spikesam.common.errors import InputError, finding
+from spikesam.common.files import open_file
+from spikesam.common.progress import progress_bar
+from spikesam.common.text import printable
 from spikesam.pipeline.config import Config
 from spikesam.pipeline.training.trainable import ReluNetwork, SpikingNetwork
-from spikesam.recordings.disk import write_file
-from spikesam.recordings.errors import InputError, finding
-from spikesam.recordings.files import open_file
-from spikesam.recordings.progress import progress_bar
-from spikesam.recordings.text import printable
 
 # bytes at the end of a file: the SHA-256 of all that stands before them, in hexadecimal digits
 SEAL = 64
@@ -98,13 +98,11 @@ class EpochFiles(TorchCheckpointIO):
     def __init__(self, resumed: dict[str, Any] | None) -> None:
         self.resumed = resumed
 
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
-    ) -> None:
+    def save(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write one."""
         write_epoch(checkpoint, Path(path))
 
-    def load_checkpoint(
+    def load(
         self, path: Any, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
         """Give that one."""

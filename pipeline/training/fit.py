@@ -21,6 +21,13 @@ from rich.console import Console
 from torch import Tensor
 from torch.nn import functional
 
+from spikesam.common.arguments import checked_arguments
+from spikesam.common.child import isolated_spawning
+from spikesam.common.console import PlainConsole
+from spikesam.common.errors import InputError
+from spikesam.common.files import refuse_links
+from spikesam.common.lock import out_lock
+from spikesam.common.progress import progress_bar
 from spikesam.pipeline.config import (
     Config,
     TrainingPrecision,
@@ -28,7 +35,7 @@ from spikesam.pipeline.config import (
     read_config,
     save_config,
 )
-from spikesam.pipeline.networks.checkpoint import Checkpoint, save_checkpoint
+from spikesam.pipeline.networks.checkpoint import Checkpoint, save
 from spikesam.pipeline.networks.defaults import keep_freed_memory, usual_defaults
 from spikesam.pipeline.training.epochs import (
     EpochFiles,
@@ -52,13 +59,6 @@ from spikesam.pipeline.training.trainable import (
     compile_operations,
     export_network,
 )
-from spikesam.recordings.arguments import checked_arguments
-from spikesam.recordings.child import isolated_spawning
-from spikesam.recordings.console import PlainConsole
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.files import refuse_links
-from spikesam.recordings.lock import out_lock
-from spikesam.recordings.progress import progress_bar
 
 NAMES = (
     "epochs",
@@ -122,10 +122,13 @@ def train(
     finished = finished_epochs(folder)
     if resume and not finished:
         raise InputError(
-            f"{folder / 'epochs' / 'last.ckpt'}: no finished epoch to resume from", "start-again"
+            f"{folder / 'epochs' / 'last.ckpt'}: no finished epoch to resume from",
+            "; start without {resume=True}",
         )
     if not resume and bool(finished) != (folder / "checkpoint.safetensors").exists():
-        raise InputError(f"{folder}: holds a training already", "resume-training")
+        raise InputError(
+            f"{folder}: holds a training already", "; add {resume=True}, or choose another {out}"
+        )
     with out_lock(folder), _without_empty_caches():
         return train_checkpoint(
             settings, folder, bool(finished), console or PlainConsole(stderr=True)
@@ -218,11 +221,14 @@ def train_checkpoint(
             f"{last}: training cannot go on from it ({type(error).__name__})"
         ) from error
     if math.isinf(epochs.accuracy):
-        raise InputError(f"{out}: no epoch was finished", "train-again")
+        raise InputError(
+            f"{out}: no epoch was finished",
+            "; run again, with {resume=True} if epochs/last.ckpt exists",
+        )
     checkpoint = Checkpoint(
         export_network(epochs.best), inputs.preparation, dataset.classes, dataset.class_names
     )
-    save_checkpoint(checkpoint, out / "checkpoint.safetensors")
+    save(checkpoint, out / "checkpoint.safetensors")
     return checkpoint
 
 

@@ -19,6 +19,10 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
+from spikesam.common.child import die_with_parent
+from spikesam.common.errors import InputError
+from spikesam.common.progress import progress_bar
+from spikesam.common.text import shorten
 from spikesam.pipeline.config import Config, TrainingSection
 from spikesam.pipeline.images.datasets import Dataset, is_generated, open_dataset
 from spikesam.pipeline.images.events.binning import EventBinning
@@ -27,11 +31,7 @@ from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.images.selection import split_selection
 from spikesam.pipeline.networks.layer_list import plan_depths, plan_layers
 from spikesam.pipeline.training.trainable import poisson
-from spikesam.recordings.child import die_with_parent
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.progress import progress_bar
 from spikesam.recordings.raster.batch import packed_bytes
-from spikesam.recordings.text import shorten
 
 
 def open_split(config: Config, split: str) -> Dataset:

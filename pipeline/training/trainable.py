@@ -27,6 +27,7 @@ from spikesam.backends.network import (
     Source,
 )
 from spikesam.backends.torch.synapses import attended_maps, without_autocast
+from spikesam.common.errors import InputError
 from spikesam.pipeline.config import NetworkSection
 from spikesam.pipeline.networks.firing import fire, fire_step
 from spikesam.pipeline.networks.layer_list import LayerPlan, count_inputs, plan_depths, plan_layers
@@ -36,7 +37,6 @@ from spikesam.pipeline.training.spike_convolution import (
     convolve_spikes,
     pays,
 )
-from spikesam.recordings.errors import InputError
 
 BNTT_EPSILON = 1e-4
 NO_GAIN = np.ones((1, 1))  # BNTT is apart

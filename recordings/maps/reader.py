@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.recordings import draw
+from spikesam.common.errors import InputError
+from spikesam.common.pictures import draw
 from spikesam.recordings.digests import About
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.hdf5 import FileSource
 from spikesam.recordings.maps.schema import (
     AXES,

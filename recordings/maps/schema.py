@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from spikesam.recordings.errors import InputError
+from spikesam.common.errors import InputError
 from spikesam.recordings.schema import (
     DIGEST,
     MAX_DATASET_BYTES,

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.recordings.disk import reason
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.lock import file_lock
+from spikesam.common.disk import reason
+from spikesam.common.errors import InputError
+from spikesam.common.lock import file_lock
 from spikesam.recordings.maps.schema import MAP, SUM, MapHeader
 from spikesam.recordings.schema import PREDICTION, SampleTable
 from spikesam.recordings.writer import SampleRecord, SampleWriter, writing_samples
@@ -75,4 +75,6 @@ def writing_maps(
         ):
             yield writer
     except (OSError, RuntimeError) as error:
-        raise InputError(f"{path}: cannot be written ({reason(error)})", "free-space") from error
+        raise InputError(
+            f"{path}: cannot be written ({reason(error)})", "; free space or choose another {out}"
+        ) from error

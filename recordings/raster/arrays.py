@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.recordings.disk import writing
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.lock import file_lock
+from spikesam.common.disk import writing
+from spikesam.common.errors import InputError
+from spikesam.common.lock import file_lock
 from spikesam.recordings.raster.batch import (
     FIRED_ADVICE,
     RasterBatch,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.recordings.errors import InputError
+from spikesam.common.errors import InputError
 
 FIRED = "fired"  # a bit says that a neuron fired, be it once or more often
 

@@ -10,9 +10,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikesam.recordings.errors import InputError
+from spikesam.common.errors import InputError
+from spikesam.common.text import brief
 from spikesam.recordings.raster.batch import FIRED_ADVICE, on_cpu, packed_bytes
-from spikesam.recordings.text import brief
 
 Rounding = Literal["down", "nearest", "up"]
 

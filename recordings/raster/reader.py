@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.recordings import draw
+from spikesam.common.errors import InputError
+from spikesam.common.parsing import parse_json
+from spikesam.common.pictures import draw
+from spikesam.common.text import shorten
 from spikesam.recordings.digests import About, pad_bits_clear, raster_digest, spike_counts
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.files import RASTER, raster_file
 from spikesam.recordings.hdf5 import FileSource
-from spikesam.recordings.parsing import parse_json
 from spikesam.recordings.raster.batch import Counted, chosen_classes, unpack
 from spikesam.recordings.raster.schema import (
     FIELDS,
@@ -34,7 +35,6 @@ from spikesam.recordings.raster.schema import (
 )
 from spikesam.recordings.reader import LayerView, Reader, position
 from spikesam.recordings.schema import MADE_OF, PREDICTION, DatasetSpec, check_cap
-from spikesam.recordings.text import shorten
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

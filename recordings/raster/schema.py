@@ -20,9 +20,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesam.common.errors import InputError
+from spikesam.common.parsing import parse_json
 from spikesam.recordings.digests import raster_digest
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.parsing import parse_json
 from spikesam.recordings.raster.batch import packed_bytes
 from spikesam.recordings.schema import (
     DIGEST,

@@ -18,12 +18,12 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesam.common.disk import check_free, writing
+from spikesam.common.errors import OVERWRITE, InputError
+from spikesam.common.files import refuse_replacing
+from spikesam.common.parallel import cores, in_order
 from spikesam.recordings.chunks import SPIKE_WINDOW_BITS
 from spikesam.recordings.digests import pad_bits_clear, spike_counts
-from spikesam.recordings.disk import check_free, writing
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.files import refuse_replacing
-from spikesam.recordings.parallel import cores, in_order
 from spikesam.recordings.raster.batch import RasterBatch, chosen_classes
 from spikesam.recordings.raster.schema import PRECISIONS, RasterHeader
 from spikesam.recordings.schema import PREDICTION, SampleTable
@@ -114,7 +114,7 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
     """
     refuse_replacing(path, overwrite, out="name")
     if (parts := parts_of(path)).exists() and not overwrite:
-        raise InputError(f"{parts}: a run that has not finished left this", "overwrite", out="name")
+        raise InputError(f"{parts}: a run that has not finished left this", OVERWRITE, out="name")
 
 
 class GrowingWriter:
@@ -158,7 +158,9 @@ class GrowingWriter:
             self.path, self.header, samples, overwrite=self._overwrite, run_uuid=str(uuid.uuid4())
         )
         with writing(self.path):
-            check_free(self.path.parent, self._encoded.tell(), "free space, or choose another name")
+            check_free(
+                self.path.parent, self._encoded.tell(), "; free space, or choose another name"
+            )
             self._encoded.seek(0)
             with new as writer:
                 for position in range(self.n_samples):

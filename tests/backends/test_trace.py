@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spikesam.backends.trace import SpikeTrace, StepMaps, StoredMaps, spike_trace
-from spikesam.recordings.errors import InputError
+from spikesam.common.errors import InputError
 
 LOG_2 = float(np.log(2))
 

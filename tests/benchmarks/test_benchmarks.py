@@ -39,7 +39,7 @@ from spikesam.backends.event.backend import EventBackend
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout
 from spikesam.backends.network.quantise import quantise
 from spikesam.pipeline.config import NetworkSection
-from spikesam.pipeline.networks.checkpoint import load_checkpoint
+from spikesam.pipeline.networks.checkpoint import load
 from spikesam.pipeline.training.trainable import SpikingNetwork
 
 
@@ -299,10 +299,7 @@ def test_image_files_are_in_the_layout_of_tiny_imagenet(tmp_path):
         assert 0 <= x0 <= x1 - 16
         assert 0 <= y0 <= y1 - 16
         assert max(x1, y1) <= 64
-    assert (
-        load_checkpoint(road.CHECKPOINT).classes
-        == open_dataset(str(tmp_path / "data"), "val").classes
-    )
+    assert load(road.CHECKPOINT).classes == open_dataset(str(tmp_path / "data"), "val").classes
 
 
 def test_a_command_that_fails_says_why_and_its_children_are_watched(tmp_path):

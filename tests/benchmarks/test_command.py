@@ -18,7 +18,7 @@ from benchmarks.common.environment import (
     new_process,
 )
 from benchmarks.common.measurement import KEEP_FREED_MEMORY, MeasuredRow, Options
-from spikesam.recordings.errors import InputError
+from spikesam.common.errors import InputError
 
 TINY = ("--tiny", "--repeats", "1")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import spikesam
-from spikesam.recordings.disk import TEMPORARY
+from spikesam.common.disk import TEMPORARY
 from tests.campaign.attacks import Done
 from tests.campaign.faults import Boundaries
 from tests.campaign.formats import zips

@@ -10,8 +10,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from spikesam.common.errors import InputError
 from spikesam.recordings.digests import seal
-from spikesam.recordings.errors import InputError
 
 COMPLAINT = re.compile(r"(/[\w/.-]*)(@\w+|\[\d+\]): .*expected ([0-9a-f]{64})")
 MOST = 40  # digests

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, event, settings
 
-from spikesam.recordings.errors import InputError
+from spikesam.common.errors import InputError
 from tests.campaign.process import end_tree
 
 LONG = not settings.default.derandomize

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from spikesam.recordings.errors import InputError
+from spikesam.common.errors import InputError
 from tests.campaign.faults import Boundaries
 from tests.campaign.isolated import LINUX, Refused, attempt
 from tests.campaign.process import forked

@@ -15,9 +15,10 @@ from typing import Any
 
 import spikesam
 from spikesam.backends.network.storage import read_network
+from spikesam.common.errors import InputError
 from spikesam.pipeline.engine.range_file import RangeRecord
 from spikesam.recordings.digests import seal
-from spikesam.recordings.errors import InputError, RasterError
+from spikesam.recordings.errors import RasterError
 from tests.campaign.faults import Boundaries
 from tests.campaign.formats.rasters import read_maps
 from tests.campaign.process import SHARED_MEMORY, Ended, aside, nothing_runs, run

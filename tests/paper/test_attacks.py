@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from paper.common.attacks import fgsm, pgd, random_signs
 from spikesam.backends.network import LIF, Layer, Network, Readout, ReLU
+from spikesam.common.errors import InputError
 from spikesam.pipeline.images.datasets import open_dataset
 from spikesam.pipeline.images.encoding import mean_spikes, poisson_batch
 from spikesam.pipeline.images.preprocessing import Preprocessing
-from spikesam.pipeline.networks.checkpoint import load_checkpoint
+from spikesam.pipeline.networks.checkpoint import load
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork, encode_straight_through
-from spikesam.recordings.errors import InputError
 
 Images = NDArray[np.float32]
 PREPARE = Preprocessing(1, 2, (0.5, 0.4, 0.3), (0.25, 0.2, 0.3))
@@ -169,7 +169,7 @@ def digits(
 ) -> tuple[Preprocessing, DifferentiableNetwork, Images, NDArray[np.int64], list[int]]:
     """The bundled network and its preprocessing, and prepared images with their labels and indices."""
     checkpoint, dataset = (
-        load_checkpoint("cluttered-digits"),
+        load("cluttered-digits"),
         open_dataset("cluttered-digits", "val"),
     )
     items = [dataset[position] for position in range(count)]

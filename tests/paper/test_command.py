@@ -9,9 +9,9 @@ import pytest
 
 from paper import __main__ as command
 from paper.__main__ import EXPERIMENTS, main
+from spikesam.common.errors import InputError
 from spikesam.pipeline.cli.command_line import some_or_all
-from spikesam.pipeline.networks.checkpoint import load_checkpoint, save_checkpoint
-from spikesam.recordings.errors import InputError
+from spikesam.pipeline.networks.checkpoint import load, save
 from spikesam.recordings.raster.reader import RasterReader
 from tests.paper.setups import small_setup
 from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
@@ -171,7 +171,7 @@ def test_layers_are_taken_in_order_of_depth(tmp_path: Path) -> None:
 
 def test_an_ann_that_is_no_twin_is_refused(tmp_path: Path, refused: Any) -> None:
     arguments = small_command(tmp_path, "fig6")
-    other = load_checkpoint(str(tmp_path / "ann.safetensors"))
-    save_checkpoint(replace(other, classes=other.classes[::-1]), tmp_path / "other.safetensors")
+    other = load(str(tmp_path / "ann.safetensors"))
+    save(replace(other, classes=other.classes[::-1]), tmp_path / "other.safetensors")
     last = refused(main, *arguments, "--ann", str(tmp_path / "other.safetensors"))
     assert "is no twin of the spiking network: its classes are ('plum', 'pear', 'apple')" in last

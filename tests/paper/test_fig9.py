@@ -21,7 +21,7 @@ from paper.fig9 import (
     survived,
 )
 from paper.measures.tables import groups, measured, rows, summary, values
-from spikesam.recordings.errors import InputError
+from spikesam.common.errors import InputError
 from spikesam.recordings.raster.reader import RasterReader
 from tests.paper.setups import small_setup
 

@@ -16,8 +16,8 @@ from torch.nn import functional
 import spikesam
 from paper.__main__ import main
 from paper.common.published import POOLED, published_model
-from spikesam.pipeline.networks.checkpoint import load_checkpoint
-from spikesam.recordings.errors import InputError
+from spikesam.common.errors import InputError
+from spikesam.pipeline.networks.checkpoint import load
 from tests.pipeline.small_networks import class_folders
 
 WIDTHS, STEPS, CLASSES = (3, 4, 4, 5, 5, 6, 6, 7), 20, 3
@@ -108,7 +108,7 @@ def test_a_file_is_read_imported_and_drawn(
     )
     assert (out / "fig5.png").stat().st_size
     assert (out / "fig6_rate.png").stat().st_size
-    checkpoint = load_checkpoint(str(out / "checkpoint.safetensors"))
+    checkpoint = load(str(out / "checkpoint.safetensors"))
     assert checkpoint.classes == ("apple", "pear", "plum")
 
     inputs = torch.randint(-1, 2, (STEPS, 3, 64, 64)).float()

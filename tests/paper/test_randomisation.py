@@ -9,8 +9,8 @@ import torch
 from paper.randomisation import current_moments, learnt_scales, randomise_from_top, renormalised
 from spikesam.backends.network import Layer, Network
 from spikesam.backends.network.quantise import quantise
+from spikesam.common.errors import InputError
 from spikesam.pipeline.training.trainable import export_network
-from spikesam.recordings.errors import InputError
 from tests.layers import with_first
 from tests.pipeline.small_networks import small_model
 

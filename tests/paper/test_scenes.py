@@ -22,11 +22,11 @@ from paper.common.scenes import (
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout, ReLU
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.torch.backend import TorchBackend
+from spikesam.common.errors import InputError
 from spikesam.pipeline.images.preprocessing import Preprocessing
-from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint
+from spikesam.pipeline.networks.checkpoint import Checkpoint, load
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 from spikesam.pipeline.networks.samples import choose_samples
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.batch import unpack
 from tests.pipeline.small_networks import small_checkpoint
 
@@ -107,7 +107,7 @@ def test_images_of_different_size_come_to_one_height(tmp_path: Path) -> None:
         Image.new("RGB", size, "red" if name == "apple" else "blue").save(
             tmp_path / "images" / name / "1.png"
         )
-    checkpoint = load_checkpoint(str(small_checkpoint(tmp_path / "small.safetensors")))
+    checkpoint = load(str(small_checkpoint(tmp_path / "small.safetensors")))
     images = prepare(choose_samples(str(tmp_path / "images"), checkpoint, 2, seed=0))
     scenes = side_by_side(images, 1, seed=0)
     assert scenes.images.size == (16, 48)
@@ -118,7 +118,7 @@ def test_images_of_different_size_come_to_one_height(tmp_path: Path) -> None:
 
 
 def test_scenes_hold_two_digits_whose_classes_the_network_knows() -> None:
-    checkpoint = load_checkpoint("cluttered-digits")
+    checkpoint = load("cluttered-digits")
     scenes = two_digit_scenes(checkpoint, 12)
     assert scenes.images.pixels.shape == (12, 3, 80, 80)
     assert (scenes.labels[:, 0] != scenes.labels[:, 1]).all()
@@ -129,7 +129,7 @@ def test_scenes_hold_two_digits_whose_classes_the_network_knows() -> None:
 
 def knowing(classes: int) -> Checkpoint:
     """The bundled network without the later digits."""
-    whole = load_checkpoint("cluttered-digits")
+    whole = load("cluttered-digits")
     whole_readout = whole.network.readout
     readout = replace(
         whole_readout, weight=whole_readout.weight[:classes], bias=whole_readout.bias[:, :classes]

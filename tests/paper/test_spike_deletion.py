@@ -19,12 +19,12 @@ from paper.spike_deletion import LRP, PAIRS, PARTS, Recorded, maps_of, outgoing_
 from spikesam.backends.event.backend import EventBackend
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout
 from spikesam.backends.network.quantise import quantise
+from spikesam.common.errors import InputError
 from spikesam.pipeline.config import CONFIGS
 from spikesam.pipeline.maps.explain import explain
 from spikesam.pipeline.maps.relevance import relevance
-from spikesam.pipeline.networks.checkpoint import load_checkpoint
+from spikesam.pipeline.networks.checkpoint import load
 from spikesam.pipeline.training.trainable import export_network
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.batch import PackedSpikes, RasterBatch, joined
 from spikesam.recordings.raster.reader import RasterReader
 from tests.paper.setups import small_setup
@@ -209,9 +209,7 @@ def test_recorded_spikes_cause_the_same_spikes_behind_them() -> None:
 
 
 def test_behind_a_constant_current_layers_have_the_names_of_the_raster(tmp_path: Path) -> None:
-    network = load_checkpoint(
-        constant_current_checkpoint(tmp_path / "constant.safetensors")
-    ).network
+    network = load(constant_current_checkpoint(tmp_path / "constant.safetensors")).network
     part = upper_network(network, "conv1")
     names = [[layer.name for layer in layers] for layers in (part.layers, network.layers[1:])]
     assert (part.input_shape, names[0], part.encoder) == (network.shapes[1], names[1], "spikes")

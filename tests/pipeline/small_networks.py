@@ -9,7 +9,7 @@ from PIL import Image
 
 from spikesam.pipeline.config import NetworkSection
 from spikesam.pipeline.images.preprocessing import Preprocessing
-from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from spikesam.pipeline.networks.checkpoint import Checkpoint, load, save
 from spikesam.pipeline.training.trainable import ReluNetwork, SpikingNetwork, export_network
 from tests.layers import with_first
 
@@ -57,7 +57,7 @@ def small_model(
 def small_checkpoint(path: Path) -> Path:
     """A checkpoint file of :func:`small_model`."""
     names = tuple(name.upper() for name in CLASSES)
-    save_checkpoint(Checkpoint(export_network(small_model()), PREPARE, CLASSES, names), path)
+    save(Checkpoint(export_network(small_model()), PREPARE, CLASSES, names), path)
     return path
 
 
@@ -65,12 +65,12 @@ def constant_current_checkpoint(path: Path) -> Path:
     """A checkpoint file of the same network, whose first layer takes RGB as a constant current
     instead of spikes.
     """
-    checkpoint = load_checkpoint(str(small_checkpoint(path)))
+    checkpoint = load(str(small_checkpoint(path)))
     network = checkpoint.network
     first = with_first(network.layers[0], weight=network.layers[0].inputs[0].weight[:, :3])
     layers = (first, *network.layers[1:])
     network = replace(network, input_shape=(3, 16, 24), layers=layers, encoder="constant-current")
-    save_checkpoint(replace(checkpoint, network=network), path)
+    save(replace(checkpoint, network=network), path)
     return path
 
 
@@ -106,7 +106,7 @@ def small_ann_model() -> ReluNetwork:
 def small_ann(path: Path) -> Path:
     """A checkpoint file of :func:`small_ann_model`."""
     names = tuple(name.upper() for name in CLASSES)
-    save_checkpoint(Checkpoint(export_network(small_ann_model()), PREPARE, CLASSES, names), path)
+    save(Checkpoint(export_network(small_ann_model()), PREPARE, CLASSES, names), path)
     return path
 
 

@@ -13,13 +13,13 @@ import pytest
 
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout
 from spikesam.backends.network.quantise import quantise
+from spikesam.common.errors import InputError
 from spikesam.pipeline import explain, export, run
 from spikesam.pipeline.engine.simulate import simulate
 from spikesam.pipeline.images.encoding import in_eight_bits
 from spikesam.pipeline.maps import explain as explanation
-from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from spikesam.pipeline.networks.checkpoint import Checkpoint, load, save
 from spikesam.pipeline.networks.samples import choose_samples
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.reader import RasterReader
 from tests.pipeline.small_networks import class_folders, constant_current_checkpoint
@@ -100,7 +100,7 @@ def test_explained_from_the_file_alone(workplace):
 
 
 def test_images_are_what_the_network_receives(workplace):
-    checkpoint = load_checkpoint(str(workplace / "constant.safetensors"))
+    checkpoint = load(str(workplace / "constant.safetensors"))
     samples = choose_samples(str(workplace / "images"), checkpoint, 5, seed=0)
     batches = list(samples.encoded([3, 0, 1], checkpoint.network, seed=9, batch_size=2))
     assert [batch.shape for batch in batches] == [(2, 3, 16, 24), (1, 3, 16, 24)]
@@ -116,7 +116,7 @@ def test_export_measures_it_once(workplace, capsys):
 
 
 def test_a_checkpoint_takes_rgb_without_on_and_off_planes(workplace):
-    checkpoint = load_checkpoint(str(workplace / "constant.safetensors"))
+    checkpoint = load(str(workplace / "constant.safetensors"))
     with pytest.raises(
         InputError, match="the network's input is 3×16×24, .* as ON and OFF planes of RGB, 6×16×24"
     ):
@@ -126,7 +126,7 @@ def test_a_checkpoint_takes_rgb_without_on_and_off_planes(workplace):
 
 
 def test_a_network_of_dense_layers_alone_has_bands(workplace):
-    checkpoint = load_checkpoint(str(workplace / "constant.safetensors"))
+    checkpoint = load(str(workplace / "constant.safetensors"))
     layer = Layer(
         "fc1", Input(np.ones((4, 3 * 16 * 24)), pool=1), LIF(1.0, bias=1e-4)
     )  # on no grid
@@ -134,7 +134,7 @@ def test_a_network_of_dense_layers_alone_has_bands(workplace):
     dense = Checkpoint(
         network, checkpoint.preprocessing, checkpoint.classes, checkpoint.class_names
     )
-    save_checkpoint(dense, workplace / "dense.safetensors")
+    save(dense, workplace / "dense.safetensors")
     arguments = command(workplace, "dense", "--precision", "float32")
     arguments[1] = str(workplace / "dense.safetensors")
     run.main(arguments)
@@ -165,9 +165,9 @@ def test_numbers_that_are_clipped_are_said_once(encoder):
 
 
 def test_a_run_says_that_numbers_are_clipped(workplace, capsys):
-    checkpoint = load_checkpoint(str(workplace / "constant.safetensors"))
+    checkpoint = load(str(workplace / "constant.safetensors"))
     narrow = replace(checkpoint, network=replace(checkpoint.network, input_range=0.5))
-    save_checkpoint(narrow, workplace / "narrow.safetensors")
+    save(narrow, workplace / "narrow.safetensors")
     run.main(
         [
             *command(workplace, "narrow", "--figures", "0"),

@@ -10,11 +10,11 @@ import pytest
 
 from spikesam.backends.available import BACKENDS
 from spikesam.backends.network.storage import read_network
+from spikesam.common.errors import InputError
 from spikesam.pipeline import convert, export, run
 from spikesam.pipeline.config import Config
 from spikesam.pipeline.imports.nir.read import from_nir
-from spikesam.pipeline.networks.checkpoint import load_checkpoint
-from spikesam.recordings.errors import InputError
+from spikesam.pipeline.networks.checkpoint import load
 
 T = 12
 
@@ -30,7 +30,7 @@ def finished(workplace, tmp_path_factory, request):
 
 
 def test_it_leaves_a_checkpoint_and_its_accuracy_over_time(finished, capsys):
-    network = load_checkpoint(str(finished / "checkpoint.safetensors")).network
+    network = load(str(finished / "checkpoint.safetensors")).network
     summary = json.loads((finished / "summary.json").read_text())
     with (finished / "accuracy.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -119,7 +119,7 @@ def test_a_configuration_names_the_ann_and_results_are_replaced_when_asked(
         in printed.err
     )
     assert 'rule = "balanced"' in (tmp_path / "out" / "config.toml").read_text()
-    assert load_checkpoint(str(tmp_path / "out" / "checkpoint.safetensors")).network.timesteps == T
+    assert load(str(tmp_path / "out" / "checkpoint.safetensors")).network.timesteps == T
 
 
 def test_parts_of_a_folder_that_share_no_image_are_measured_without_a_note(

@@ -10,8 +10,8 @@ import pytest
 
 import spikesam
 from spikesam.backends.network import LIF, Layer, Network, Readout
+from spikesam.common.text import printable
 from spikesam.pipeline.energy import main
-from spikesam.recordings.text import printable
 
 
 @pytest.fixture(scope="module")

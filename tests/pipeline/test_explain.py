@@ -20,7 +20,7 @@ from spikesam.pipeline.images.preprocessing import read_image
 from spikesam.pipeline.maps.method import offline_methods
 from spikesam.pipeline.maps.methods.grad_cam import grad_cam, snn_grad_cam
 from spikesam.pipeline.maps.sam import spike_activation_map
-from spikesam.pipeline.networks.checkpoint import load_checkpoint
+from spikesam.pipeline.networks.checkpoint import load
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 from spikesam.pipeline.networks.samples import choose_samples
 from spikesam.recordings.maps.reader import MapReader
@@ -201,7 +201,7 @@ def test_grad_cam_of_a_spiking_network(
         "overview.png",
         *(f"snn-grad-cam_{number:03d}.png" for number in range(3)),
     ]
-    checkpoint = load_checkpoint(str(network))
+    checkpoint = load(str(network))
     samples = choose_samples(str(workplace / "images"), checkpoint, 3, 3)
     labels = samples.table.label
     (inputs,) = samples.encoded(range(3), checkpoint.network, 3, 3)
@@ -242,7 +242,7 @@ def test_grad_cam_of_an_ann(
         "no label is known of 1 of 1 sample: explained for the predicted class\n"
     )
     assert "grad-cam maps of 1 sample, 1 step, layers conv2" in printed
-    ann = load_checkpoint(str(workplace / "ann.safetensors"))
+    ann = load(str(workplace / "ann.safetensors"))
     inputs = mean_spikes(ann.preprocessing.image(read_image(image))[None])
     with MapReader(out) as maps:
         layers = (MapLayer("conv2", 2, (8, 12), 1),)

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from spikesam.pipeline import run
-from spikesam.pipeline.networks.checkpoint import load_checkpoint, save_checkpoint
+from spikesam.pipeline.networks.checkpoint import load, save
 from spikesam.pipeline.run import main
 from spikesam.recordings.raster.reader import RasterReader
 from tests.pipeline.page.test_write import runs_of
@@ -31,7 +31,7 @@ NAMES = (
 def network_of(folder: Path, class_names: tuple[str, ...]) -> str:
     """The file of a small network whose classes have other names."""
     path = small_checkpoint(folder / "snn.safetensors")
-    save_checkpoint(replace(load_checkpoint(path), class_names=class_names), path)
+    save(replace(load(path), class_names=class_names), path)
     return str(path)
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from spikesam.common.lock import out_lock
 from spikesam.pipeline import run
-from spikesam.recordings.lock import out_lock
 from spikesam.recordings.maps.reader import MapReader
 from tests.pipeline.small_networks import class_folders
 

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikesam.recordings.errors import InputError
+from spikesam.common.errors import InputError
 from spikesam.recordings.raster.arrays import write_raster
 from spikesam.recordings.raster.events import SpikeEvents
 from spikesam.recordings.raster.reader import RasterReader

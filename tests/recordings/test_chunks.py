@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
+from spikesam.common.errors import InputError
 from spikesam.recordings.chunks import (
     SPIKE_WINDOW_BITS,
     ChunkError,
@@ -19,7 +20,6 @@ from spikesam.recordings.chunks import (
     largest_stored,
 )
 from spikesam.recordings.digests import pad_bits_clear, spike_counts
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.batch import PackedSpikes
 
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from spikesam.recordings.errors import InputError
+from spikesam.common.errors import InputError
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.maps.schema import MapLayer
 from spikesam.recordings.raster.reader import RasterReader

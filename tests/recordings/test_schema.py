@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spikesam.recordings.errors import InputError
+from spikesam.common.errors import InputError
 from spikesam.recordings.maps.schema import MapLayer
 from spikesam.recordings.raster.schema import LayerSpec
 from spikesam.recordings.schema import (

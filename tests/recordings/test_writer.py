@@ -13,8 +13,8 @@ import h5py
 import numpy as np
 import pytest
 
+from spikesam.common.errors import InputError
 from spikesam.recordings.chunks import read_table, stored_chunks
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.maps.writer import make_map_record, writing_maps
 from spikesam.recordings.raster.batch import joined
@@ -225,7 +225,7 @@ def test_full_disk(tmp_path: Path, kilobytes: int) -> None:
     )
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
-        f"spikesam.recordings.errors.InputError: {tmp_path}/sam.h5: cannot be written (File too "
+        f"spikesam.common.errors.InputError: {tmp_path}/sam.h5: cannot be written (File too "
         "large); "
         "free space or choose another out"
     )

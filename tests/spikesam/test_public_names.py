@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import spikesam
+from spikesam.common.extras import EXTRAS
 from spikesam.pipeline.images.datasets import base
-from spikesam.recordings.extras import EXTRAS
 
 HEAVY = ("torch", "lava", "numba", "h5py", "numpy", "matplotlib", "pandas", "rich")
 FIRST = """load train convert compact simulate explain record report open_raster open_maps write_raster sam measure
@@ -108,7 +108,7 @@ LIGHT = f"""
 import inspect, sys
 sys.modules.update(dict.fromkeys({[*EXTRAS]}))  # None there makes an import fail
 import spikesam
-from spikesam.recordings.extras import EXTRAS
+from spikesam.common.extras import EXTRAS
 
 public = dict(inspect.getmembers(spikesam))  # as help(spikesam) does
 for name in spikesam.__all__:

@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from numba import njit
 from numba.core import caching
 
-from spikesam.recordings.files import is_private
+from spikesam.common.files import is_private
 
 DIGEST = 32  # bytes of a SHA-256
 MOMENT, LONGEST = (

@@ -55,7 +55,7 @@ from spikesam.backends.event.kernels.products import (
     product_room,
 )
 from spikesam.backends.event.kernels.tiles import HOW
-from spikesam.recordings.errors import InputError
+from spikesam.common.errors import InputError
 
 BLOCKS = (
     16,

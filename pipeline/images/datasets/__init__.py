@@ -13,14 +13,15 @@ from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 
+from spikesam.common.errors import InputError, did_you_mean
+from spikesam.common.files import similar_file
+from spikesam.common.registry import Registry
 from spikesam.pipeline.images.datasets.archive import FolderArchive, ZipArchive
 from spikesam.pipeline.images.datasets.base import Dataset, Item, NamedSet
 from spikesam.pipeline.images.datasets.folder import files_in, files_in_classes, loose_files
 from spikesam.pipeline.images.datasets.heidelberg import HeidelbergFile
 from spikesam.pipeline.images.datasets.tiny_imagenet import TinyImageNet, find_root
-from spikesam.recordings.errors import InputError, did_you_mean
-from spikesam.recordings.files import has_hdf5_name, similar_file
-from spikesam.recordings.registry import Registry
+from spikesam.recordings.files import has_hdf5_name
 
 __all__ = ["Dataset", "Item", "open_dataset"]
 

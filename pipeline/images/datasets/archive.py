@@ -11,9 +11,9 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from spikesam.common.errors import InputError
+from spikesam.common.files import read_at_most, read_file
 from spikesam.pipeline.images.preprocessing import LARGEST_IMAGE
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.files import read_at_most, read_file
 
 DEEPEST = 32  # folders inside each other; a name of 64 kB could say 32,000
 LARGEST_LISTING = (

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from spikesam.common.errors import InputError, did_you_mean
+from spikesam.common.parallel import cores, in_order
+from spikesam.common.text import LONGEST_NAME, printable, shorten
 from spikesam.pipeline.images.events.events import Events
 from spikesam.pipeline.images.preprocessing import Box
-from spikesam.recordings.errors import InputError, did_you_mean
-from spikesam.recordings.parallel import cores, in_order
 from spikesam.recordings.schema import SampleTable
-from spikesam.recordings.text import LONGEST_NAME, printable, shorten
 
 SIZES = {
     "train": 8000,

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from PIL import Image
 
+from spikesam.common.errors import InputError
+from spikesam.common.files import file_digest, similar_file
+from spikesam.common.text import LONGEST_NAME, printable
 from spikesam.pipeline.images.datasets.base import Dataset, Item
 from spikesam.pipeline.images.events.files import SUFFIXES, read_events
 from spikesam.pipeline.images.preprocessing import FORMATS, read_image
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.files import file_digest, similar_file
-from spikesam.recordings.text import LONGEST_NAME, printable
 
 
 class FileSet(Dataset):

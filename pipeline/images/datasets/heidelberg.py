@@ -22,12 +22,12 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesam.common.files import file_digest
+from spikesam.common.text import LONGEST_NAME, printable
 from spikesam.pipeline.images.datasets.base import Dataset, Item
 from spikesam.pipeline.images.events.events import MOST, Events
-from spikesam.recordings.files import file_digest
 from spikesam.recordings.hdf5 import CheckedFile
 from spikesam.recordings.schema import MAX_SIZES
-from spikesam.recordings.text import LONGEST_NAME, printable
 
 CHANNELS = 700
 LATEST = 1e12  # seconds, which become whole microseconds

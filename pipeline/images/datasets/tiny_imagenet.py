@@ -16,11 +16,11 @@ import math
 import re
 from dataclasses import dataclass
 
+from spikesam.common.errors import InputError
+from spikesam.common.text import LONGEST_NAME, printable
 from spikesam.pipeline.images.datasets.archive import Archive
 from spikesam.pipeline.images.datasets.base import Dataset, Item
 from spikesam.pipeline.images.preprocessing import Box, read_image
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.text import LONGEST_NAME, printable
 
 LARGEST_LIST = (
     1 << 23

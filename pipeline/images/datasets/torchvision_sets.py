@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from spikesam.common.errors import InputError
+from spikesam.common.files import is_private
 from spikesam.pipeline.images.datasets.base import Dataset, Item, NamedSet
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.files import is_private
 
 ROOT = Path("~/.cache/spikesam")
 TORCHVISION_NAMES = {"cifar10": "CIFAR10", "fashion-mnist": "FashionMNIST"}
@@ -63,7 +63,9 @@ def _load(source: str, split: str, root: Path, download: bool) -> Any:
         return kind(str(root), train=split == "train")
     except RuntimeError:  # torchvision's word for "not there, or not complete"
         if not download:
-            raise InputError(f"{source}: not found in {root}", "download") from None
+            raise InputError(
+                f"{source}: not found in {root}", "; fetch it once with {download=True}"
+            ) from None
     try:
         root.mkdir(parents=True, exist_ok=True)
         _fetch(source, kind, root)

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from spikesam.common.errors import InputError
+from spikesam.common.text import LONGEST_NAME, brief, printable
 from spikesam.pipeline.images.events.events import Events
 from spikesam.pipeline.images.preprocessing import Box, check_input_size
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.text import LONGEST_NAME, brief, printable
 
 LARGEST = 1 << 31  # of the whole numbers of a binning
 By = Literal["time", "count"]

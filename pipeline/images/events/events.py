@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.text import LONGEST_NAME, brief, printable
+from spikesam.common.errors import InputError
+from spikesam.common.text import LONGEST_NAME, brief, printable
 
 LATEST = 1 << 48  # µs: times a number of bins, it still fits 64 bits
 MOST = (

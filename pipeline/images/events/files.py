@@ -17,13 +17,13 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesam.common.arguments import checked_arguments
+from spikesam.common.errors import InputError
+from spikesam.common.files import open_file, read_file, similar_file
+from spikesam.common.text import printable
 from spikesam.pipeline.images.events.events import MOST, Events, check_count
 from spikesam.pipeline.images.quiet_libraries import silent_libraries
-from spikesam.recordings.arguments import checked_arguments
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.files import open_file, read_file, similar_file
 from spikesam.recordings.inspection import inspect
-from spikesam.recordings.text import printable
 
 FORMATS = {
     ".aedat4": "AEDAT 4",

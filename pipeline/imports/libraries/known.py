@@ -11,8 +11,8 @@ from pkgutil import iter_modules
 
 from torch import nn
 
+from spikesam.common.registry import Registry
 from spikesam.pipeline.imports.libraries.library import Library
-from spikesam.recordings.registry import Registry
 
 _FILES = {each.name for each in iter_modules([str(Path(__file__).parent)])} - {"known", "library"}
 LIBRARIES: Registry[Library] = Registry(

@@ -25,6 +25,7 @@ from spikesam.backends.network import WEIGHT_LIMIT, Encoder, FixedLIF, Network, 
 from spikesam.backends.network.checks import whole, yes_or_no
 from spikesam.backends.network.consistency import LONGEST
 from spikesam.backends.network.inputs import GAIN_LIMIT
+from spikesam.common.errors import InputError
 from spikesam.pipeline.imports.netx.files import Node, read_nodes
 from spikesam.pipeline.imports.road.build import build
 from spikesam.pipeline.imports.road.fold import lag_of
@@ -42,7 +43,6 @@ from spikesam.pipeline.imports.road.operations import (
     Unit,
     expect,
 )
-from spikesam.recordings.errors import InputError
 
 Lag = int | tuple[int, ...]  # steps, of each channel where they differ
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from spikesam.recordings.errors import InputError
+from spikesam.common.errors import InputError
 
 KEY = "spikesam"  # of what NIR itself cannot say, in the metadata of nodes and graphs
 # seconds in a step, where nothing says otherwise: the convention of snnTorch's and SpikingJelly's

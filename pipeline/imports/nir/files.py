@@ -10,8 +10,8 @@ from typing import Any
 
 import h5py
 
+from spikesam.common.errors import InputError
 from spikesam.pipeline.imports.nir import nir_library
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.hdf5 import CheckedFile
 
 MOST_OBJECTS = 20_000  # groups and datasets in a file

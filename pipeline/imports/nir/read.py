@@ -15,6 +15,7 @@ from spikesam.backends.network import DEFAULT_RANGE, LIF, Network, NetworkError,
 from spikesam.backends.network.checks import by_channel, real, whole
 from spikesam.backends.network.consistency import LONGEST
 from spikesam.backends.network.neurons import Reset
+from spikesam.common.errors import InputError
 from spikesam.pipeline.imports.nir import DT, KEY, nir_library, operations
 from spikesam.pipeline.imports.nir.files import read_graph
 from spikesam.pipeline.imports.nir.graph import (
@@ -44,7 +45,6 @@ from spikesam.pipeline.imports.road.operations import (
     Unit,
     expect,
 )
-from spikesam.recordings.errors import InputError
 
 MOST_PATHS = 1000  # that lead to the neurons of one layer
 MOST_NODES = 100  # one behind the other without neurons

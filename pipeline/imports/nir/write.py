@@ -28,12 +28,12 @@ from spikesam.backends.network import (
 )
 from spikesam.backends.network.checks import real
 from spikesam.backends.network.wiring import least_steps
+from spikesam.common.disk import write_file
 from spikesam.pipeline.imports.nir import DT, KEY, nir_library
 from spikesam.pipeline.imports.nir.graph import divided
 from spikesam.pipeline.imports.nir.read import from_nir
 from spikesam.pipeline.imports.road.build import delayed
 from spikesam.pipeline.imports.road.operations import expect
-from spikesam.recordings.disk import write_file
 
 
 def to_nir(

@@ -31,6 +31,7 @@ from spikesam.backends.network import (
     Windows,
 )
 from spikesam.backends.network.inputs import WHOLE
+from spikesam.common.errors import InputError
 from spikesam.pipeline.imports.road.fold import (
     MOST_WEIGHTS,
     Folded,
@@ -57,7 +58,6 @@ from spikesam.pipeline.imports.road.operations import (
     Unit,
     expect,
 )
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.schema import check_cap
 
 # Neurons that repeat what arrives. The threshold lies between 0 and 1, and above 1/2: the surrogate

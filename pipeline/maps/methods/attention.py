@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesam.common.arguments import checked_arguments
+from spikesam.common.errors import InputError
 from spikesam.pipeline.maps.layers import map_layers
 from spikesam.pipeline.maps.method import (
     Explained,
@@ -30,8 +32,6 @@ from spikesam.pipeline.maps.method import (
     raster_explainer,
     summed,
 )
-from spikesam.recordings.arguments import checked_arguments
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.schema import MapHeader
 from spikesam.recordings.raster.reader import RasterReader, opened_raster
 from spikesam.recordings.raster.schema import LayerSpec

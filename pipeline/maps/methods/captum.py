@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from spikesam.backends.base import InputBatch, unpacked
 from spikesam.backends.network import Network
+from spikesam.common.arguments import Option
 from spikesam.pipeline.images.samples import DatasetSamples
 from spikesam.pipeline.maps.image_method import Attributed, InputMethod, positive
 from spikesam.pipeline.maps.methods.perturbation import SIDES
-from spikesam.recordings.arguments import Option
 
 if TYPE_CHECKING:
     from spikesam.pipeline.networks.differentiable import DifferentiableNetwork

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from spikesam.backends.network import Network
 from spikesam.backends.network.step import Floats
+from spikesam.common.arguments import Option
 from spikesam.pipeline.maps.layers import laid_out, map_layers
 from spikesam.pipeline.maps.method import Explained, Explainer, Kept, RasterMethod, raster_explainer
 from spikesam.pipeline.maps.relevance import Signs, Spikes, relevance, variance_relevance
@@ -26,7 +27,6 @@ from spikesam.pipeline.networks.recorded import (
     recorded_network,
     with_network,
 )
-from spikesam.recordings.arguments import Option
 from spikesam.recordings.maps.schema import MapHeader, Parameter
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.schema import LayerSpec

@@ -17,6 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.trace import GAMMA, compile_maps, maps_of_packed, spike_trace
+from spikesam.common.arguments import Option
+from spikesam.common.errors import InputError
+from spikesam.common.parallel import workers_within_memory
 from spikesam.pipeline.maps.layers import laid_out, map_layers
 from spikesam.pipeline.maps.method import Explained, Explainer, Kept, RasterMethod, raster_explainer
 from spikesam.pipeline.maps.sam import (
@@ -28,10 +31,7 @@ from spikesam.pipeline.maps.sam import (
     spike_activation_maps,
     spike_activation_sum,
 )
-from spikesam.recordings.arguments import Option
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.schema import MAP, MapHeader, Parameter
-from spikesam.recordings.parallel import workers_within_memory
 from spikesam.recordings.raster.batch import as_bits, pack
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.schema import LayerSpec

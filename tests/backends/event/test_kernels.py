@@ -22,7 +22,7 @@ from spikesam.backends.event.kernels.synapses import (
 from spikesam.backends.event.kernels.tiles import HOW
 from spikesam.backends.network import FixedLIF, Input, pair
 from spikesam.backends.network.step import attended, current_of
-from spikesam.recordings.errors import InputError
+from spikesam.common.errors import InputError
 
 attend, step, update, add_spikes = map(
     entry, (attention.attend, neurons.step, steps.update, synapses.add_spikes)

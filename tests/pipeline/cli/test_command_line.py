@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
+from spikesam.common.errors import InputError
 from spikesam.pipeline.cli.command_line import Flat, Positional, parse_command, parse_with_config
 from spikesam.pipeline.config.toml import read_toml, validated
-from spikesam.recordings.errors import InputError
 
 
 class Section(BaseModel):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from spikesam.common.errors import OVERWRITE, InputError
 from spikesam.pipeline.cli.errors import exit_codes
-from spikesam.recordings.errors import InputError
 from tests.recordings.rasters import GOLDEN
 
 ROOT = Path(__file__).parents[3]
@@ -47,7 +47,7 @@ class BackendLikeError(InputError):
         (BackendLikeError("no such device"), 2, "error: no such device\n"),
         (InputError("first\n  second"), 2, "error: first second\n"),
         (
-            InputError("c.h5: already exists", "overwrite"),
+            InputError("c.h5: already exists", OVERWRITE),
             2,
             "error: c.h5: already exists; choose another --out, or replace it with --overwrite\n",
         ),

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 import spikesam
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout, Source
 from spikesam.backends.network.storage import write_network
+from spikesam.common.errors import InputError
 from spikesam.pipeline.comparison.membranes import Rule, Traced
 from spikesam.pipeline.comparison.pair import Bit, Differences, line_up
 from spikesam.pipeline.comparison.why import explain_bit
 from spikesam.pipeline.diff import main
 from spikesam.pipeline.engine.open_samples import open_samples
-from spikesam.recordings.errors import InputError
 from tests.backends.graphs import graphs
 from tests.backends.test_graphs import some_spikes
 from tests.pipeline.comparison.rasters import Spikes, edited, fired, of_network, write

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 import spikesam
 from spikesam.backends.network import LIF, FixedLIF, Input, Layer, Network, Readout, Source
 from spikesam.backends.network.quantise import quantise
+from spikesam.common.errors import InputError
 from spikesam.pipeline.comparison.membranes import Currents, DrivenLayer, Membranes, rules_of
 from spikesam.pipeline.comparison.pair import Bit, Differences, line_up
 from spikesam.pipeline.comparison.why import differing_numbers
-from spikesam.recordings.errors import InputError
 from tests.backends.graphs import FIXED, FLOAT, graphs
 from tests.backends.test_graphs import some_numbers, some_spikes
 from tests.backends.test_random_networks import random_network

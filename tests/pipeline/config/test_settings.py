@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from paper.common.settings import load_paper_config
+from spikesam.common.errors import InputError
 from spikesam.pipeline.cli.command_line import parse_with_config
 from spikesam.pipeline.config import CONFIGS, Config, load_config, save_config
 from spikesam.pipeline.networks.layer_list import count_inputs, plan_layers
 from spikesam.pipeline.train import TrainCommand
-from spikesam.recordings.errors import InputError
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("**/*.toml")), ids=lambda path: path.stem)

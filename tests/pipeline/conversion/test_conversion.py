@@ -20,6 +20,7 @@ import spikesam
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout, ReLU, Source
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.torch.backend import TorchBackend
+from spikesam.common.errors import InputError
 from spikesam.pipeline.config import ConversionSection
 from spikesam.pipeline.conversion.algorithm import convert_graph, converted
 from spikesam.pipeline.conversion.conversion import answers_over_time, milestones, settles_at
@@ -33,7 +34,6 @@ from spikesam.pipeline.conversion.thresholds import (
 from spikesam.pipeline.images.encoding import encode, mean_spikes
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 from spikesam.pipeline.training.trainable import ReluNetwork, export_network
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.batch import RasterBatch, pack, unpack
 from tests.pipeline.small_networks import class_folders, small_ann
 

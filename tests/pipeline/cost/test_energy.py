@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 import spikesam
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout
+from spikesam.common.errors import InputError
 from spikesam.pipeline.cost.energy import Energy, in_joules, in_short, unit_of
 from spikesam.pipeline.cost.ledger import Ledger, spread_evenly
 from spikesam.pipeline.cost.prices import PRICES, Prices, prices_of
-from spikesam.recordings.errors import InputError
 from tests.backends.graphs import FLOAT, graphs
 
 ALL = Prices("all", "here", operation=1, mac=10, update=100, firing=1000, byte=0.5)

@@ -15,7 +15,7 @@ from PIL import Image
 
 import spikesam
 from spikesam.pipeline.drawing.notebook import Shown, html
-from spikesam.pipeline.networks.checkpoint import load_checkpoint
+from spikesam.pipeline.networks.checkpoint import load
 from tests.pipeline.small_networks import small_checkpoint
 
 HOSTILE = "<script>alert(1)</script>"
@@ -30,7 +30,7 @@ def pictures(shown: str) -> list[Any]:
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("notebook")
-    checkpoint = load_checkpoint(small_checkpoint(folder / "c.safetensors"))
+    checkpoint = load(small_checkpoint(folder / "c.safetensors"))
     network = checkpoint.network
     spikes = np.random.default_rng(0).random((8, 2, 6, 16, 24)) < 0.5
     raster = spikesam.simulate(network, spikes, backend="torch", out=folder / "run")

@@ -12,6 +12,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 
 import spikesam
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout, Source
+from spikesam.common.errors import InputError
 from spikesam.pipeline.drawing.activity import DEPTH, draw_raster, draw_rates
 from spikesam.pipeline.drawing.canvas import (
     PALETTE,
@@ -24,7 +25,6 @@ from spikesam.pipeline.drawing.canvas import (
 )
 from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
 from spikesam.pipeline.drawing.difference import DrawnNeuron, draw_difference
-from spikesam.recordings.errors import InputError
 from tests.pipeline.drawing.conftest import assert_nothing_is_cut_off, texts
 
 

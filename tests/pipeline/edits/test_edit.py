@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 import spikesam
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout, Source
 from spikesam.backends.network.quantise import quantise
+from spikesam.common.errors import InputError
 from spikesam.pipeline.maps.relevance import relevance
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.reader import RasterReader
 from tests.backends.graphs import FLOAT, constant_current, graphs
 from tests.backends.test_random_networks import random_network

@@ -22,6 +22,7 @@ import pytest
 
 import spikesam
 from spikesam.backends.event.backend import EventBackend
+from spikesam.common.errors import InputError
 from spikesam.pipeline import run
 from spikesam.pipeline.engine.cluster import connected, distribute
 from spikesam.pipeline.engine.folder import begin
@@ -29,7 +30,6 @@ from spikesam.pipeline.engine.job import RASTER, Job, JobSpec, raster_header, re
 from spikesam.pipeline.engine.merge import merge
 from spikesam.pipeline.engine.open_samples import open_samples
 from spikesam.pipeline.engine.range_file import RangeFile
-from spikesam.recordings.errors import InputError
 from tests.hostile import hostile_folder
 from tests.pipeline.engine.test_ranges import digests, results
 from tests.pipeline.engine.trouble import Trouble

@@ -21,6 +21,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
+from spikesam.common.errors import InputError
+from spikesam.common.lock import out_lock
+from spikesam.common.progress import Tracker
 from spikesam.pipeline.engine import folder as folder_module
 from spikesam.pipeline.engine.compute_folder import compute_all
 from spikesam.pipeline.engine.folder import begin
@@ -28,9 +31,7 @@ from spikesam.pipeline.engine.job import Job, read_spec
 from spikesam.pipeline.engine.merge import WholeRaster, merge, remove_parts
 from spikesam.pipeline.engine.range_file import RangeFile
 from spikesam.recordings import hdf5
-from spikesam.recordings.errors import InputError, RasterError
-from spikesam.recordings.lock import out_lock
-from spikesam.recordings.progress import Tracker
+from spikesam.recordings.errors import RasterError
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.schema import SampleTable
 from spikesam.recordings.writer import SampleRecord
@@ -326,7 +327,7 @@ def test_what_a_kill_leaves_is_removed_and_resumed(tmp_path: Path, expected: str
     code = """
 import os, signal, sys
 from pathlib import Path
-from spikesam.recordings.lock import out_lock
+from spikesam.common.lock import out_lock
 from tests.pipeline.engine.jobs import add, begun
 with out_lock(Path(sys.argv[1])):
     add(store := begun(Path(sys.argv[1]), whole=True), range(35))

@@ -11,9 +11,9 @@ from unittest.mock import Mock
 
 import pytest
 
+from spikesam.common.errors import InputError
 from spikesam.pipeline.engine.folder import begin
 from spikesam.pipeline.engine.merge import merge
-from spikesam.recordings.errors import InputError
 from tests.pipeline.engine.jobs import add, begun, digest, files, finish, job
 from tests.recordings.rasters import record
 
@@ -25,12 +25,12 @@ MANY = 120  # whose raster is larger than a file of 16 samples
 LIMITED_RUN = f"""
 import resource, sys
 from pathlib import Path
-from spikesam.recordings.progress import Tracker
+from spikesam.common.progress import Tracker
 from spikesam.pipeline.engine.folder import FolderStore, begin
 from spikesam.pipeline.engine.compute import compute
 from spikesam.pipeline.engine.merge import merge
 from spikesam.pipeline.engine.compute_folder import compute_all
-from spikesam.recordings.errors import InputError
+from spikesam.common.errors import InputError
 from tests.pipeline.engine.jobs import job
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
 folder = Path(sys.argv[1])

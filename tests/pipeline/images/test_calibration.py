@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
+from spikesam.common.errors import InputError
 from spikesam.pipeline.images.calibration import calibration_images
-from spikesam.recordings.errors import InputError
 
 IMAGES = torch.rand(5, 1, 2, 3)
 LABELS = torch.arange(5)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
+from spikesam.common.errors import InputError
 from spikesam.pipeline.images.encoding import in_eight_bits, poisson_batch, poisson_spikes
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.batch import pack
 
 pixels = st.floats(-4, 4, width=32)

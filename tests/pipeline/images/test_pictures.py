@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from spikesam.common.errors import InputError
 from spikesam.pipeline.images import pictures as module
 from spikesam.pipeline.images.pictures import (
     NAME,
@@ -20,7 +21,6 @@ from spikesam.pipeline.images.pictures import (
     read_pictures,
     write_pictures,
 )
-from spikesam.recordings.errors import InputError
 
 DIGEST = "ab" * 32
 RANDOM = np.random.default_rng(0)

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from spikesam.common.errors import InputError
 from spikesam.pipeline.images.preprocessing import Preprocessing, read_image, to_rgb
-from spikesam.recordings.errors import InputError
 
 PLAIN = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from spikesam.common.errors import InputError
 from spikesam.pipeline.drawing.subject import subjects_of
 from spikesam.pipeline.images.datasets import open_dataset
 from spikesam.pipeline.images.datasets.folder import FileSet
 from spikesam.pipeline.images.events.binning import EventBinning
 from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.images.samples import read_samples
-from spikesam.pipeline.networks.checkpoint import load_checkpoint
+from spikesam.pipeline.networks.checkpoint import load
 from spikesam.pipeline.networks.samples import choose, choose_samples
-from spikesam.recordings.errors import InputError
 
 PREPARE = Preprocessing(4, 4, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 
@@ -104,7 +104,7 @@ def test_parts_are_those_of_the_whole(source: str) -> None:
 
 
 def test_choosing_is_part_of_choosing_samples() -> None:
-    checkpoint = load_checkpoint("cluttered-digits", "snn")
+    checkpoint = load("cluttered-digits", "snn")
     chosen, samples = (
         make("cluttered-digits", checkpoint, 3, seed=1) for make in (choose, choose_samples)
     )

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from spikesam.common.errors import InputError
 from spikesam.pipeline.cli.errors import message
 from spikesam.pipeline.images.datasets import open_dataset
 from spikesam.pipeline.images.selection import balanced_order, known_classes, split_selection
-from spikesam.recordings.errors import InputError
 
 some_labels = st.lists(st.integers(0, 4), min_size=1, max_size=60)
 seeds = st.integers(0, 2**32)

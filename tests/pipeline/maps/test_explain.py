@@ -6,11 +6,11 @@ import h5py
 import numpy as np
 import pytest
 
+from spikesam.common.errors import InputError
 from spikesam.pipeline.maps.explain import explain, write_maps
 from spikesam.pipeline.maps.layers import kept_steps
 from spikesam.pipeline.maps.methods.sam import SpikeActivationMaps
 from spikesam.pipeline.maps.sam import Variant, spike_activation_map
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.arrays import write_raster
 from spikesam.recordings.raster.reader import RasterReader

@@ -15,6 +15,7 @@ import spikesam
 from paper.measures.tables import summary_of_shares
 from spikesam.backends.network import Input
 from spikesam.backends.network.step import correlated, pooled
+from spikesam.common.errors import InputError
 from spikesam.pipeline.images.preprocessing import box_mask
 from spikesam.pipeline.maps.correlation import to_winners, transposed, unpooled, winners, won
 from spikesam.pipeline.maps.explain import explain
@@ -25,7 +26,6 @@ from spikesam.pipeline.maps.localisation import (
     score_sample,
 )
 from spikesam.pipeline.measures.localisation import MEASURES
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.reader import RasterReader
 from tests.backends.network.test_step import synapses

@@ -9,6 +9,9 @@ from typing import Annotated, Any, get_args, get_type_hints
 import numpy as np
 import pytest
 
+from spikesam.common.arguments import Option, options_of
+from spikesam.common.errors import InputError
+from spikesam.common.progress import Tracker
 from spikesam.pipeline.engine.simulate import simulate
 from spikesam.pipeline.maps.explain import compute_maps, explain, write_maps
 from spikesam.pipeline.maps.method import (
@@ -20,12 +23,9 @@ from spikesam.pipeline.maps.method import (
     offline_methods,
     summed,
 )
-from spikesam.pipeline.networks.checkpoint import load_checkpoint
-from spikesam.recordings.arguments import Option, options_of
-from spikesam.recordings.errors import InputError
+from spikesam.pipeline.networks.checkpoint import load
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.maps.schema import MapHeader, MapLayer, Parameter, SourceName
-from spikesam.recordings.progress import Tracker
 from spikesam.recordings.raster.arrays import write_raster
 from spikesam.recordings.schema import SampleTable
 from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
@@ -206,7 +206,7 @@ def test_a_network_of_the_other_kind_is_refused_or_has_a_method_of_its_own(workp
         with pytest.raises(
             InputError, match=f"^explain: {name} explains a network of kind snn, got ann"
         ):
-            explain(load_checkpoint(workplace / "ann.safetensors"), method=name, **data)
+            explain(load(workplace / "ann.safetensors"), method=name, **data)
 
 
 @pytest.mark.parametrize(

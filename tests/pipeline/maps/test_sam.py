@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
+from spikesam.common.errors import InputError
 from spikesam.pipeline.maps.methods.sam import sam
 from spikesam.pipeline.maps.sam import (
     Variant,
@@ -26,7 +27,6 @@ from spikesam.pipeline.maps.sam import (
     spike_count_map,
     spike_count_sum,
 )
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.batch import pack
 
 READINGS: dict[str, dict[str, Any]] = {

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
+from spikesam.common.errors import InputError
 from spikesam.pipeline.images.preprocessing import box_mask
 from spikesam.pipeline.measures.localisation import (
     MEASURES,
@@ -24,7 +25,6 @@ from spikesam.pipeline.measures.statistics import (
     means_with_intervals,
     paired_accuracy,
 )
-from spikesam.recordings.errors import InputError
 
 LEFT = np.array([[True, False, False], [True, False, False]])
 positive_maps = arrays(np.float64, (5, 7), elements=st.floats(0, 100, allow_subnormal=False))

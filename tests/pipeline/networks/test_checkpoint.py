@@ -12,15 +12,15 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from spikesam.backends.network.storage import network_file_digest, write_network
+from spikesam.common.errors import InputError
 from spikesam.pipeline.config import Config, DataSection, NetworkSection
-from spikesam.pipeline.networks.checkpoint import check_fit, load_checkpoint
+from spikesam.pipeline.networks.checkpoint import check_fit, load
 from spikesam.pipeline.networks.checkpoint_files import (
     BUNDLED,
     bundled_names,
     find_checkpoint,
     is_checkpoint,
 )
-from spikesam.recordings.errors import InputError
 from tests.pipeline.small_networks import CLASSES, SMALL, small_ann, small_checkpoint
 
 
@@ -30,18 +30,18 @@ def path(tmp_path):
 
 
 def test_round_trip(path):
-    checkpoint = load_checkpoint(str(path))
+    checkpoint = load(str(path))
     assert checkpoint.classes == CLASSES
     assert checkpoint.class_names == ("APPLE", "PEAR", "PLUM")
     assert checkpoint.preprocessing.width == 24
     assert checkpoint.network.timesteps == 8
-    assert load_checkpoint(str(path)).network.sha256 == checkpoint.network.sha256
+    assert load(str(path)).network.sha256 == checkpoint.network.sha256
 
 
 @pytest.mark.parametrize("name", bundled_names())
 def test_bundled_ones_are_small_and_load(name):
     assert (BUNDLED / f"{name}.safetensors").stat().st_size <= 3 << 20
-    checkpoint = load_checkpoint(name)
+    checkpoint = load(name)
     assert checkpoint.network.kind == "ann" or checkpoint.network.timesteps >= 12
     assert len(checkpoint.classes) == (8 if name == "chirps" else 10)
 
@@ -70,20 +70,20 @@ def test_an_unknown_name_lists_the_bundled_ones():
         InputError,
         match=r"'cluttered-digit': neither a bundled one \(.*cluttered-digits.*\) nor a fi",
     ):
-        load_checkpoint("cluttered-digit")
+        load("cluttered-digit")
 
 
 def test_something_that_is_no_checkpoint(tmp_path, path):
     for content in (b"hello", path.read_bytes()[:-100]):
         (tmp_path / "other.safetensors").write_bytes(content)
         with pytest.raises(InputError, match=r"other.safetensors: not a readable safetensors file"):
-            load_checkpoint(str(tmp_path / "other.safetensors"))
+            load(str(tmp_path / "other.safetensors"))
     bare = tmp_path / "bare.safetensors"
-    write_network(load_checkpoint(str(path)).network, bare)
+    write_network(load(str(path)).network, bare)
     with pytest.raises(
         InputError, match=r"bare.safetensors: a network without class names and image preparation"
     ):
-        load_checkpoint(str(bare))
+        load(str(bare))
 
 
 def rewrite(path, change, digest=True, **more):
@@ -180,7 +180,7 @@ def test_a_damaged_file_is_one_line(tmp_path, make, change, message):
     path = make(tmp_path / "small.safetensors")
     rewrite(path, change)
     with pytest.raises(InputError, match=message) as error:
-        load_checkpoint(str(path))
+        load(str(path))
     assert "\n" not in str(error.value)
     assert "small.safetensors" in str(error.value)
 
@@ -208,7 +208,7 @@ CHANGED = "was changed or damaged after it was written"
 def test_a_changed_text_is_seen(path, change, message):
     rewrite(path, change, digest=False)
     with pytest.raises(InputError, match=rf"small.safetensors: {message}"):
-        load_checkpoint(path)
+        load(path)
 
 
 def test_every_changed_bit_is_seen(path):
@@ -219,13 +219,13 @@ def test_every_changed_bit_is_seen(path):
             changed[place] ^= 1 << bit
             path.write_bytes(changed)
             with pytest.raises(InputError, match=r"small.safetensors"):
-                load_checkpoint(path)
+                load(path)
 
 
 def test_a_tensor_that_the_network_lacks(path):
     rewrite(path, lambda metadata: None, more=np.zeros(3, np.float32))
     with pytest.raises(InputError, match=r"tensor 'more': got .*, expected None"):
-        load_checkpoint(path)
+        load(path)
 
 
 def test_more_than_any_network_needs(tmp_path, monkeypatch):
@@ -235,12 +235,12 @@ def test_more_than_any_network_needs(tmp_path, monkeypatch):
     with pytest.raises(
         InputError, match=r"got 3,221,225,472 bytes, expected a network of at most 2,147,483,648"
     ):
-        load_checkpoint(path)
+        load(path)
     path.write_bytes((1 << 25).to_bytes(8, "little") + bytes(1 << 25))
     with pytest.raises(
         InputError, match=r"bytes of metadata, expected a network of at most 16,777,216"
     ):
-        load_checkpoint(path)
+        load(path)
     monkeypatch.setattr("spikesam.backends.network.storage.LARGEST_FILE", 1000)
     with pytest.raises(
         InputError, match=r"more.safetensors: the network has [\d,]+ bytes, expected at most 1,000"
@@ -251,11 +251,11 @@ def test_more_than_any_network_needs(tmp_path, monkeypatch):
 def test_a_training_folder_instead_of_its_checkpoint(tmp_path, path):
     path.rename(tmp_path / "checkpoint.safetensors")
     with pytest.raises(InputError, match=r"is a folder; did you mean .*/checkpoint.safetensors\?"):
-        load_checkpoint(str(tmp_path))
+        load(str(tmp_path))
 
 
 def test_parts_that_do_not_fit(path):
-    checkpoint = load_checkpoint(str(path))
+    checkpoint = load(str(path))
     with pytest.raises(InputError, match="2 classes with 3 names, but the network has 3 outputs"):
         dataclasses.replace(checkpoint, classes=CLASSES[:2])
     larger = dataclasses.replace(checkpoint.preprocessing, height=32)
@@ -282,20 +282,20 @@ def test_a_configuration_it_does_not_fit(path, config, message):
     with pytest.raises(
         InputError, match=f"checkpoint 'small' does not fit the configuration: {message}"
     ):
-        check_fit(load_checkpoint(str(path)), config, "small")
+        check_fit(load(str(path)), config, "small")
 
 
 def test_a_configuration_that_says_nothing_of_it_fits(path):
-    check_fit(load_checkpoint(str(path)), Config(), "small")
+    check_fit(load(str(path)), Config(), "small")
     check_fit(
-        load_checkpoint(str(path)),
+        load(str(path)),
         Config(network=SMALL, data=DataSection(height=16, width=24)),
         "small",
     )
 
 
 def test_a_configuration_may_call_classes_by_their_names(tmp_path):
-    checkpoint = load_checkpoint(str(small_checkpoint(tmp_path / "a.safetensors")))
+    checkpoint = load(str(small_checkpoint(tmp_path / "a.safetensors")))
     names = dataclasses.replace(checkpoint, class_names=("red apple, Malus", "Pear", "plum"))
     called = DataSection(height=16, width=24, classes=("Red_Apple", "pear", "plum"))
     check_fit(names, Config(data=called), "small")
@@ -310,4 +310,4 @@ def test_a_configuration_may_call_classes_by_their_names(tmp_path):
 
 
 def test_a_checkpoint_may_be_called_as_files_of_others_are(tmp_path):
-    assert load_checkpoint(small_checkpoint(tmp_path / "mine.pt")).classes == CLASSES
+    assert load(small_checkpoint(tmp_path / "mine.pt")).classes == CLASSES

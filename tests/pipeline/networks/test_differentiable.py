@@ -29,11 +29,11 @@ from spikesam.backends.network import (
 )
 from spikesam.backends.network.storage import read_network, write_network
 from spikesam.backends.torch.backend import TorchBackend
+from spikesam.common.errors import InputError
 from spikesam.pipeline.drawing.network import draw_network
 from spikesam.pipeline.images.encoding import encode
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork, to_torch
 from spikesam.pipeline.networks.firing import fire
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.batch import unpack
 from tests.backends.graphs import FLOAT, graphs
 

@@ -11,9 +11,9 @@ import pytest
 
 import spikesam
 from spikesam.backends.network import consistency
+from spikesam.common.errors import InputError
 from spikesam.pipeline import convert, explain, run
-from spikesam.pipeline.networks.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from spikesam.recordings.errors import InputError
+from spikesam.pipeline.networks.checkpoint import Checkpoint, load, save
 from tests.layers import with_first
 from tests.pipeline.imports.models import make
 from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
@@ -36,7 +36,7 @@ def test_a_file(
     path = small_checkpoint(tmp_path / "snn.safetensors")
     with monkeypatch.context() as patch:
         patch.setattr(consistency, "FLOAT_LIMIT", np.inf)  # as whoever wrote the file did without
-        save_checkpoint(scaled(load_checkpoint(path), 1e38, "conv2"), path)
+        save(scaled(load(path), 1e38, "conv2"), path)
     images = class_folders(tmp_path / "images", per_class=1)
     command = ["--checkpoint", str(path), "--data", str(images), "--out", str(tmp_path / "out")]
     for precision in ("fixed", "float32"):
@@ -60,7 +60,7 @@ def test_a_model_of_another_library() -> None:
 def test_an_ann(tmp_path: Path, refused: Callable[..., str]) -> None:
     """What its layers reach depends on each other, and is seen where images go through it."""
     path = small_ann(tmp_path / "ann.safetensors")
-    save_checkpoint(scaled(load_checkpoint(path), 1e38, "conv2"), path)
+    save(scaled(load(path), 1e38, "conv2"), path)
     for part in ("train", "val"):
         class_folders(tmp_path / "images" / part, per_class=2)
     source = ["--data", str(tmp_path / "images")]
@@ -74,12 +74,12 @@ def test_an_ann(tmp_path: Path, refused: Callable[..., str]) -> None:
 
 def test_gradients(tmp_path: Path, refused: Callable[..., str]) -> None:
     path = small_checkpoint(tmp_path / "snn.safetensors")
-    checkpoint = load_checkpoint(path)
+    checkpoint = load(path)
     tiny = tuple(
         replace(each, neuron=replace(each.neuron, threshold=1e-44))
         for each in checkpoint.network.layers
     )
-    save_checkpoint(replace(checkpoint, network=replace(checkpoint.network, layers=tiny)), path)
+    save(replace(checkpoint, network=replace(checkpoint.network, layers=tiny)), path)
     source = ["--data", str(class_folders(tmp_path / "images", per_class=1)), "--samples", "1"]
     line = refused(explain.main, path, "--method", "grad-cam", *source, "--out", tmp_path / "a.h5")
     assert line == "error: layer 'input': map of sample 0 is not finite, it leaves float32"

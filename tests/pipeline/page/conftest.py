@@ -11,7 +11,7 @@ import pytest
 from spikesam.pipeline import run
 from spikesam.pipeline.explain import main as explain_network
 from spikesam.pipeline.maps.explain import explain
-from spikesam.pipeline.networks.checkpoint import load_checkpoint, save_checkpoint
+from spikesam.pipeline.networks.checkpoint import load, save
 from spikesam.recordings.raster.arrays import write_raster
 from tests.pipeline.small_networks import class_folders, small_checkpoint
 
@@ -31,9 +31,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     folder = tmp_path_factory.mktemp("report")
     checkpoint = folder / "small.safetensors"
-    save_checkpoint(
-        replace(load_checkpoint(small_checkpoint(checkpoint)), class_names=HOSTILE), checkpoint
-    )
+    save(replace(load(small_checkpoint(checkpoint)), class_names=HOSTILE), checkpoint)
     images = class_folders(folder / "images", per_class=2)
     data = ("--data", str(images), "--samples", "4")
     out = folder / "<i>run"

@@ -21,6 +21,7 @@ import pytest
 import spikesam
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout
 from spikesam.backends.network.storage import read_network
+from spikesam.common.errors import InputError
 from spikesam.pipeline.drawing.padding import outside
 from spikesam.pipeline.images.pictures import read_pictures, write_pictures
 from spikesam.pipeline.images.preprocessing import box_mask
@@ -34,7 +35,6 @@ from spikesam.pipeline.page.relevance import A_SECOND, LEAST, explained_in_time,
 from spikesam.pipeline.page.shown_run import open_run
 from spikesam.pipeline.page.write import json_in_page, report, script_of
 from spikesam.pipeline.report import main
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.reader import RasterReader
 from tests.backends.graphs import constant_current

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 import spikesam
+from spikesam.common.errors import InputError
 from spikesam.pipeline.record.batch import LayerBits, pack_maps
 from spikesam.pipeline.record.layouts import batch_first, one_step, parse, time_first, time_last
 from spikesam.pipeline.record.outputs import OutputLayout
-from spikesam.recordings.errors import InputError
 
 
 def no_grid(tokens: int | None) -> tuple[int, int]:

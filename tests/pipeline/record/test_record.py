@@ -16,11 +16,11 @@ from snntorch import utils
 from torch import Tensor, nn
 
 import spikesam
+from spikesam.common.errors import InputError
 from spikesam.pipeline import explain
 from spikesam.pipeline.drawing.subject import recorded_subjects
 from spikesam.pipeline.images.pictures import NAME
 from spikesam.pipeline.record.record import record
-from spikesam.recordings.errors import InputError
 from tests.pipeline.imports.models import Written, fires
 from tests.pipeline.record.hand_written import Net
 

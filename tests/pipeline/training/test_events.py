@@ -11,7 +11,7 @@ from spikesam.pipeline import run, train
 from spikesam.pipeline.config import Config, TrainingSection, load_config
 from spikesam.pipeline.images.datasets import base
 from spikesam.pipeline.images.datasets.saccade_digits import SaccadeDigits
-from spikesam.pipeline.networks.checkpoint import load_checkpoint
+from spikesam.pipeline.networks.checkpoint import load
 from spikesam.pipeline.training.inputs import EventInputs, loaders, move_events, training_inputs
 from tests.pipeline.small_events import DIRECTIONS, bar_folders
 
@@ -69,7 +69,7 @@ def test_it_learns_which_way_bars_move_and_is_run(workplace: Path) -> None:
     lines = (workplace / "out" / "metrics.csv").read_text().splitlines()
     assert max(float(line.split(",")[-1]) for line in lines[1:]) > 0.8  # chance is 1/2
     path = workplace / "out" / "checkpoint.safetensors"
-    checkpoint = load_checkpoint(path, "snn")
+    checkpoint = load(path, "snn")
     assert checkpoint.classes == DIRECTIONS
     assert checkpoint.network.encoder == "spikes"
     assert checkpoint.network.input_shape == (2, 12, 12)

@@ -23,16 +23,16 @@ import torch
 from rich.console import Console
 
 import spikesam
+from spikesam.common.errors import InputError
 from spikesam.pipeline import train
 from spikesam.pipeline.config import Config, DataSection, NetworkSection, TrainingSection
 from spikesam.pipeline.images.encoding import encode
-from spikesam.pipeline.networks.checkpoint import load_checkpoint
+from spikesam.pipeline.networks.checkpoint import load
 from spikesam.pipeline.networks.differentiable import predictions
 from spikesam.pipeline.training.epochs import read_epoch, start_from, write_epoch
 from spikesam.pipeline.training.fit import TrainingModule, convolution_type
 from spikesam.pipeline.training.inputs import augment, loaders, training_inputs
 from spikesam.pipeline.training.trainable import SpikingNetwork
-from spikesam.recordings.errors import InputError
 from tests.pipeline.small_networks import class_folders
 
 CONFIG = """
@@ -93,7 +93,7 @@ def test_it_learns_three_colours(workplace, uninterrupted):
     accuracies = [float(line.split(",")[column]) for line in lines[1:] if line.split(",")[column]]
     assert [line.split(",")[0] for line in lines] == ["epoch", "1", "2", "3"]
     assert max(accuracies) > 0.6  # chance is 1/3
-    checkpoint = load_checkpoint(str(workplace / "whole" / "checkpoint.safetensors"))
+    checkpoint = load(str(workplace / "whole" / "checkpoint.safetensors"))
     assert checkpoint.classes == ("apple", "pear", "plum")
     assert list((workplace / "whole").rglob("events.out.tfevents*"))
     assert "epoch 3/3" in uninterrupted
@@ -106,7 +106,7 @@ def test_the_ann_twin_is_trained_by_the_same_command(workplace, capsys):
     path = workplace / "ann" / "checkpoint.safetensors"
     assert f"next: spikesam convert {path}" in captured.out
     assert "epoch 3/3" in captured.err
-    ann = load_checkpoint(str(path), "ann")
+    ann = load(str(path), "ann")
     assert ann.classes == ("apple", "pear", "plum")
     colours = torch.zeros(3, 3, 16, 24) - 1
     colours[range(3), range(3)] = 1  # red, green and blue, as the images of the three classes are
@@ -452,7 +452,7 @@ def resumed(place: Path, out: Path) -> None:
     """Resume the training, which must end as if it had never stopped."""
     train.main(words(place, out, "--resume"))
     found, whole = (
-        load_checkpoint(folder / "checkpoint.safetensors") for folder in (out, place / "unstopped")
+        load(folder / "checkpoint.safetensors") for folder in (out, place / "unstopped")
     )
     assert found.network.sha256 == whole.network.sha256
     assert (out / "metrics.csv").read_text() == (place / "unstopped" / "metrics.csv").read_text()

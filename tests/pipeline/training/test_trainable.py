@@ -10,6 +10,7 @@ from spikesam.backends.available import BACKENDS, make_backend
 from spikesam.backends.network import NetworkError
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.torch.backend import TorchBackend
+from spikesam.common.errors import InputError
 from spikesam.pipeline.config import CONFIGS, NetworkSection, load_config
 from spikesam.pipeline.images.encoding import encode, mean_spikes
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork, predictions
@@ -26,7 +27,6 @@ from spikesam.pipeline.training.trainable import (
     export_network,
     poisson,
 )
-from spikesam.recordings.errors import InputError
 from tests.pipeline.small_networks import SMALL, small_ann_model, small_model
 
 BLOCKS = ("P", 8, "A2", "A4", "P4", "D8")

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from spikesam.common.errors import InputError
 from spikesam.pipeline.engine.open_samples import InMemory
 from spikesam.pipeline.images.datasets import NAMED, is_generated, open_dataset
 from spikesam.pipeline.images.datasets.cluttered_digits import ClutteredDigits
 from spikesam.pipeline.images.events.events import Events
-from spikesam.recordings.errors import InputError
 from tests.pipeline.images.datasets.conftest import zipped
 from tests.pipeline.images.datasets.test_heidelberg import words
 from tests.pipeline.small_events import bar, bar_folders

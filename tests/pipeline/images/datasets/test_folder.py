@@ -2,8 +2,8 @@
 
 import pytest
 
+from spikesam.common.errors import InputError
 from spikesam.pipeline.images.datasets import open_dataset
-from spikesam.recordings.errors import InputError
 from tests.pipeline.images.datasets.conftest import save
 
 

@@ -7,9 +7,9 @@ import h5py
 import numpy as np
 import pytest
 
+from spikesam.common.errors import InputError
 from spikesam.pipeline.images.datasets import open_dataset
 from spikesam.pipeline.images.events.events import Events
-from spikesam.recordings.errors import InputError
 
 TIMES = [[0.5, 0.25, 1.0], [0.125]]
 UNITS = [[699, 3, 0], [7]]

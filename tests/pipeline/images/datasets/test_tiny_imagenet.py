@@ -10,8 +10,8 @@ import zipfile
 import numpy as np
 import pytest
 
+from spikesam.common.errors import InputError
 from spikesam.pipeline.images.datasets import open_dataset
-from spikesam.recordings.errors import InputError
 from tests.pipeline.images.datasets.conftest import CAT, DOG, FISH, zipped
 
 

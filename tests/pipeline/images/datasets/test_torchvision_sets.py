@@ -9,8 +9,8 @@ from unittest.mock import Mock
 
 import pytest
 
+from spikesam.common.errors import InputError
 from spikesam.pipeline.images.datasets import open_dataset, torchvision_sets
-from spikesam.recordings.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("root")
 

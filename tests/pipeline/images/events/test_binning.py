@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from spikesam.common.errors import InputError
 from spikesam.pipeline.images.events.binning import DARK, OFF, ON, EventBinning, picture_of
 from spikesam.pipeline.images.events.events import Events
-from spikesam.recordings.errors import InputError
 
 # Six events of a sensor of 2×3: the first two share pixel and polarity, the third is their pixel's
 # other polarity.

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spikesam.common.errors import InputError
 from spikesam.pipeline.images.events.camera import EventCamera
-from spikesam.recordings.errors import InputError
 
 RANDOM = np.random.default_rng(0)  # for noise, of which most of these cameras have none
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from spikesam.common.errors import InputError
 from spikesam.pipeline.images.events.binning import EventBinning
 from spikesam.pipeline.images.events.files import read_events
-from spikesam.recordings.errors import InputError
 
 EVENTS = [(0, 1, 2, 1), (300_000, 33, 0, 0), (8_388_607, 0, 33, 1)]  # t, x, y, polarity
 

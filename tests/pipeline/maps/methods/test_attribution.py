@@ -20,7 +20,7 @@ from spikesam.pipeline.maps.methods.perturbation import (
     random_masks,
     rise,
 )
-from spikesam.pipeline.networks.checkpoint import load_checkpoint
+from spikesam.pipeline.networks.checkpoint import load
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork, to_torch
 from spikesam.pipeline.networks.samples import choose_samples
 from spikesam.pipeline.training.trainable import export_network
@@ -134,7 +134,7 @@ def test_a_constant_current_is_attributed_too(
     )
     with MapReader(out) as maps:
         assert (maps.header.source, maps.header.parameters) == (
-            load_checkpoint(network).network.sha256,
+            load(network).network.sha256,
             {"seed": 3},
         )
         assert maps["input"].sum.shape == (3, 16, 24) and maps["input"].sum.any(axis=(1, 2)).all()
@@ -188,7 +188,7 @@ def test_captum_gives_what_captum_gives(name: str, options: dict[str, Any], tmp_
             )
         ]
     )
-    checkpoint = load_checkpoint(network)
+    checkpoint = load(network)
     model, images = (
         to_torch(checkpoint, seed=3),
         choose_samples((str(data),), checkpoint, 8, 3).images(),

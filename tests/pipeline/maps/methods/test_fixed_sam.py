@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from spikesam.backends.trace import compile_maps, spike_trace
+from spikesam.common.errors import InputError
 from spikesam.pipeline.maps.explain import explain
 from spikesam.pipeline.maps.methods.sam import fixed_maps, sam
 from spikesam.pipeline.maps.sam import spike_activation_map
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.raster.batch import pack
 from spikesam.recordings.raster.reader import RasterReader
 from tests.pipeline.maps.test_sam import rasters, single_neuron

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout, ReLU
+from spikesam.common.errors import InputError
 from spikesam.pipeline.images.encoding import mean_spikes
 from spikesam.pipeline.maps.methods.grad_cam import grad_cam, snn_grad_cam
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 from spikesam.pipeline.training.trainable import ReluNetwork, export_network
-from spikesam.recordings.errors import InputError
 from tests.pipeline.small_networks import small_model
 
 

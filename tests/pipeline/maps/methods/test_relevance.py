@@ -15,12 +15,12 @@ from torch import nn
 import spikesam
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.network.storage import read_network, write_network
+from spikesam.common.errors import InputError
 from spikesam.pipeline.engine.simulate import simulate
 from spikesam.pipeline.explain import main
 from spikesam.pipeline.maps.explain import explain
 from spikesam.pipeline.maps.relevance import relevance
 from spikesam.pipeline.networks.recorded import recorded_network
-from spikesam.recordings.errors import InputError
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.arrays import write_raster
 from spikesam.recordings.raster.reader import RasterReader

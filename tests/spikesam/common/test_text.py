@@ -1,6 +1,5 @@
 """Texts of unknown origin as they are shown, and errors in the words of Python."""
 
-import ast
 import io
 import pickle
 from pathlib import Path
@@ -9,13 +8,13 @@ import pytest
 from rich.table import Table
 from rich.text import Text
 
-import spikesam
-from spikesam.recordings.console import PlainConsole
-from spikesam.recordings.errors import ADVICE, InputError, RasterError, finding
+from spikesam.common.console import PlainConsole
+from spikesam.common.errors import OVERWRITE, InputError, at, finding
+from spikesam.common.parsing import parse_json
+from spikesam.common.progress import progress_bar
+from spikesam.common.text import printable, told_apart
+from spikesam.recordings.errors import RasterError
 from spikesam.recordings.file_format import open_recording
-from spikesam.recordings.parsing import parse_json
-from spikesam.recordings.progress import progress_bar
-from spikesam.recordings.text import printable, told_apart
 
 
 @pytest.mark.parametrize(
@@ -126,77 +125,49 @@ def test_a_name_that_is_no_raster_is_one_line(name):
     assert str(error.value).isprintable() and len(str(error.value)) < 1000
 
 
-def test_what_would_help_is_worded_as_arguments() -> None:
-    error = RasterError("c.h5: already exists", "overwrite")
+def test_advice_names_arguments_as_python_writes_them() -> None:
+    error = RasterError("c.h5: already exists", OVERWRITE)
     assert (
         str(error) == "c.h5: already exists; choose another out, or replace it with overwrite=True"
     )
-    assert (error.advice, error.finding) == ("overwrite", "c.h5: already exists")
+    assert error.finding == "c.h5: already exists"
     assert (
         str(InputError("got 'x', expected 1", argument="samples")) == "samples: got 'x', expected 1"
     )
-    assert str(InputError("nothing fits", "without-labels", files="a/*")).endswith(
-        "without their labels: data is a/*"
+    assert str(InputError("no labels", "; {data is} {files}", files="a/*")).endswith("data is a/*")
+
+
+def test_a_command_puts_its_own_words_in_place_of_arguments() -> None:
+    error = InputError("x: 100 % {out}", "; go on with {resume=True}, {files}", files="{a}")
+    assert error.worded(lambda argument: f"<{argument}>") == (
+        "x: 100 % {out}; go on with <resume=True>, {a}"
     )
 
 
-@pytest.mark.parametrize("advice", ADVICE)
-def test_an_option_of_a_command_is_named_only_by_who_asks(advice: str) -> None:
-    error = InputError("x: 100 % {out}", advice, files="{a}")
-    assert "--" not in str(error)
-    assert error.worded(lambda argument: f"<{argument}>").startswith("x: 100 % {out}")
-    assert "<" in error.worded(lambda argument: f"<{argument}>")
-
-
-def test_every_advice_that_is_given_has_words_and_all_words_are_given() -> None:
-    place = {
-        "InputError": 1,
-        "RasterError": 1,
-        "ExistsError": 1,
-        "out_lock": 1,
-        "check_free": 3,
-    }  # among arguments
-    package, given = Path(spikesam.__file__).parents[1], set()
-    for path in (
-        each
-        for name in ("recordings", "backends", "pipeline")
-        for each in (package / name).rglob("*.py")
-    ):
-        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if (
-                isinstance(call, ast.Call)
-                and isinstance(call.func, ast.Name)
-                and call.func.id in place
-            ):
-                said = call.args[place[call.func.id] :] + [
-                    each.value for each in call.keywords if each.arg == "advice"
-                ]
-                given |= {
-                    part.value
-                    for each in said
-                    for part in ast.walk(each)
-                    if isinstance(part, ast.Constant)
-                }
-    assert given - {None} == ADVICE.keys()
+def test_places_are_added_on_the_way_up() -> None:
+    with pytest.raises(RasterError) as refusal, at("a.h5"), at("layer 'conv1'"):
+        raise RasterError("got 3 channels, expected 2", OVERWRITE, argument="raster")
+    assert str(refusal.value) == (
+        "raster: a.h5: layer 'conv1': got 3 channels, expected 2; choose another out, "
+        "or replace it with overwrite=True"
+    )
 
 
 def test_an_error_stays_what_it_is_on_its_way_from_another_process() -> None:
-    error = pickle.loads(
-        pickle.dumps(RasterError("x", "without-labels", argument="data", files="f"))
-    )
+    error = pickle.loads(pickle.dumps(RasterError("x", OVERWRITE, argument="data", out="f")))
     assert isinstance(error, RasterError)
     assert vars(error) == {
         "finding": "x",
-        "advice": "without-labels",
+        "advice": OVERWRITE,
         "argument": "data",
-        "details": {"files": "f"},
+        "details": {"out": "f"},
     }
 
 
 @pytest.mark.parametrize(
     ("error", "found"),
     [
-        (InputError("a  b: wrong", "resume"), "a  b: wrong"),
+        (InputError("a  b: wrong", "; go on with {resume=True}"), "a  b: wrong"),
         (OSError(28, "No space left on device", "x.h5"), "x.h5: No space left on device"),
         (OSError("unable to open file"), "unable to open file"),
         (RuntimeError("first\nsecond"), "first second"),

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import spikesam.recordings
-from spikesam.recordings.child import python
+from spikesam.common.child import python
 from tests.hostile import hostile_folder
 from tests.recordings.rasters import GOLDEN
 
@@ -20,7 +20,7 @@ OPEN = "import spikesam; spikesam.open_raster({raster!r}).close()"
 SPAWN = """
 if __name__ == "__main__":
     from multiprocessing import get_context
-    from spikesam.recordings.child import isolated_spawning
+    from spikesam.common.child import isolated_spawning
     with isolated_spawning():
         context = get_context("spawn")
         lock, process = context.Lock(), context.Process(target=print, args=("spawned",))  # a lock has a process, too
@@ -103,7 +103,7 @@ def test_a_clone_that_is_here_keeps_its_place(
     """
     (tmp_path / "fractions.py").write_text("")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("spikesam.recordings.child.SOURCE", str(tmp_path))
+    monkeypatch.setattr("spikesam.common.child.SOURCE", str(tmp_path))
     monkeypatch.setattr(
         sys, "path", ["", *sys.path] if place == "first" else [*sys.path, str(tmp_path)]
     )
@@ -137,6 +137,6 @@ def test_libraries_take_no_settings_from_the_current_folder(broken: str, hostile
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only the kernel of Linux ends children")
 def test_a_parent_that_has_ended_already() -> None:
-    code = "from spikesam.recordings.child import *; die_with_parent(os.getppid()); die_with_parent(-1); print('here')"
+    code = "from spikesam.common.child import *; die_with_parent(os.getppid()); die_with_parent(-1); print('here')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert (done.returncode, done.stdout) == (1, b"")

@@ -11,9 +11,9 @@ from functools import cached_property
 from importlib.metadata import EntryPoint, distributions
 from typing import Any, TypeVar
 
-from spikesam.recordings.child import is_current
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.text import LONGEST_NAME, printable
+from spikesam.common.child import is_current
+from spikesam.common.errors import InputError
+from spikesam.common.text import LONGEST_NAME, printable
 
 T = TypeVar("T")
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import spikesam
+from spikesam.common.files import is_private, open_file, similar_file
 from spikesam.pipeline.export import main as export
-from spikesam.recordings.files import is_private, open_file, similar_file
 from spikesam.recordings.new_hdf5 import hdf5_in_memory
 from tests.campaign.outside import Outside
 

@@ -16,8 +16,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from spikesam.recordings.console import PlainConsole
-from spikesam.recordings.text import printable
+from spikesam.common.console import PlainConsole
+from spikesam.common.text import printable
 
 Advance = Callable[[int], None]  # takes the number of items just done
 

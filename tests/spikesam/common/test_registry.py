@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.registry import Registry
+from spikesam.common.errors import InputError
+from spikesam.common.registry import Registry
 
 POINTS = {
     "methods": "twice = stranger:Twice",

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from spikesam.recordings.text import printable
+from spikesam.common.text import printable
 
 
 class PlainConsole(Console):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any, NoReturn
 
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.text import LONGEST_NAME, printable
+from spikesam.common.errors import InputError
+from spikesam.common.text import LONGEST_NAME, printable
 
 DEEPEST = 32  # lists and objects inside each other; what this project writes needs 6
 

@@ -25,8 +25,8 @@ from typing import (
 
 import numpy as np
 
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.extras import missing
+from spikesam.common.errors import InputError
+from spikesam.common.extras import missing
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 EXTRAS = {  # package -> extra of this project
     "pandas": "tables",
     "captum": "torch",
@@ -12,14 +14,14 @@ EXTRAS = {  # package -> extra of this project
     "torchvision": "train",
 }
 ORDER = ("tables", "torch", "train")  # each brings those before it
-NEEDS = {  # public name, or command -> packages without which it is of no use
-    **dict.fromkeys(("Diff", "Edit", "Energy", "diff", "edit", "energy", "measure"), ("pandas",)),
-    **dict.fromkeys(("from_torch", "record", "to_torch"), ("torch",)),
-    **dict.fromkeys(
-        ("Comparison", "Conversion", "Monitor", "compare", "convert"), ("pandas", "torch")
-    ),
-    **dict.fromkeys(("MonitorCallback", "train"), ("lightning", "pandas", "torch")),
-}
+NEEDS = dict[
+    str, tuple[str, ...]
+]()  # public name, or command -> packages that it cannot do without
+
+
+def register_needs(needs: Mapping[str, tuple[str, ...]]) -> None:
+    """Say which packages public names and commands cannot do without."""
+    NEEDS.update(needs)
 
 
 def missing(error: BaseException, name: str = "") -> str | None:
@@ -31,5 +33,6 @@ def missing(error: BaseException, name: str = "") -> str | None:
     )
     if package not in EXTRAS:
         return None
-    extra = max((EXTRAS[each] for each in (package, *NEEDS.get(name, ()))), key=ORDER.index)
+    packages = (package, *NEEDS.get(name, ()))
+    extra = max((EXTRAS[needed] for needed in packages), key=ORDER.index)
     return f"needs {package}, which is not installed; pip install 'spikesam[{extra}]'"

@@ -11,7 +11,7 @@ from shutil import which
 
 import pytest
 
-from spikesam.recordings.child import python
+from spikesam.common.child import python
 from tests.hostile import hostile_folder, hostile_library
 
 pytestmark = [

@@ -16,7 +16,7 @@ from typing import IO
 
 from filelock import unlock_descriptor
 
-from spikesam.recordings.disk import (
+from spikesam.common.disk import (
     NO_LINKS,
     NO_WAITING,
     WINDOWS,
@@ -24,9 +24,9 @@ from spikesam.recordings.disk import (
     remove_leftovers,
     try_lock,
 )
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.files import open_file
-from spikesam.recordings.text import printable
+from spikesam.common.errors import OTHER_OUT, InputError
+from spikesam.common.files import open_file
+from spikesam.common.text import printable
 
 LOCK_NAME = ".lock"
 SHARED = ".*.shared.lock"  # one for each process that shares a directory
@@ -44,7 +44,7 @@ def holds_files(directory: Path) -> bool:
 
 
 @contextmanager
-def out_lock(directory: Path, advice: str | None = None, *, shared: bool = False) -> Iterator[None]:
+def out_lock(directory: Path, advice: str = "", *, shared: bool = False) -> Iterator[None]:
     """Hold `directory`, made if missing, for this process; the operating system lets go when the
     process ends.
 
@@ -63,7 +63,7 @@ def out_lock(directory: Path, advice: str | None = None, *, shared: bool = False
         _HELD.add(held)
         try:
             remove_leftovers(directory)
-            if advice is not None and holds_files(directory):
+            if advice and holds_files(directory):
                 raise InputError(f"{directory}: holds files already", advice)
             yield
         finally:
@@ -199,13 +199,13 @@ def _out_refusal(directory: Path, error: Exception) -> InputError:
             holder = _says(file)
         return InputError(
             f"{directory}: another run is writing here, expected one run per directory ({holder})",
-            "wait",
+            "; wait for it or choose another {out}",
         )
     if isinstance(error, (FileExistsError, NotADirectoryError)):
         return InputError(
             f"{directory}: cannot be written, it is or lies below a file; choose a folder"
         )
-    return InputError(f"{directory}: cannot be written ({error})", "other-out")
+    return InputError(f"{directory}: cannot be written ({error})", OTHER_OUT)
 
 
 def _file_refusal(path: Path, error: Exception) -> InputError:

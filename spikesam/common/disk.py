@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 from filelock import lock_descriptor
 
-from spikesam.recordings.errors import ExistsError, InputError
+from spikesam.common.errors import ExistsError, InputError
 
 WINDOWS = os.name == "nt"
 NO_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(
@@ -72,7 +72,7 @@ def replacing_folder(path: Path, overwrite: bool) -> Iterator[Path]:
 
     A folder that was there is removed last, once the new one has its place. Whoever calls this
     holds
-    :func:`spikesam.recordings.lock.file_lock` of `path`.
+    :func:`spikesam.common.lock.file_lock` of `path`.
     """
     temporary, old = (path.with_name(f".{path.name}.{end}") for end in ("tmp", "old"))
     for leftover in (temporary, old):  # of a process that was killed
@@ -155,7 +155,7 @@ def sync(path: Path) -> None:
             raise
 
 
-def check_free(directory: Path, needed: int, kept: str = "", advice: str | None = None) -> None:
+def check_free(directory: Path, needed: int, advice: str, kept: str = "") -> None:
     """Refuse to start what will not fit: `needed` bytes; `kept` says in the message what is safe."""
     free = shutil.disk_usage(directory).free
     if free < needed:

@@ -17,10 +17,10 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
-from spikesam.recordings import lock
-from spikesam.recordings.disk import readable, replacing, write_file
-from spikesam.recordings.errors import InputError
-from spikesam.recordings.lock import LOCK_NAME, file_lock, out_lock
+from spikesam.common import lock
+from spikesam.common.disk import readable, replacing, write_file
+from spikesam.common.errors import InputError
+from spikesam.common.lock import LOCK_NAME, file_lock, out_lock
 from spikesam.recordings.raster.arrays import write_raster
 from tests.recordings import maps
 
@@ -28,7 +28,7 @@ LEFTOVER = ".spikesam-0123456789abcdef.tmp"
 WRITER = """
 import sys, time
 from pathlib import Path
-from spikesam.recordings.disk import replacing
+from spikesam.common.disk import replacing
 with replacing(Path(sys.argv[1])) as file:
     file.write(b"half")
     file.flush()
@@ -216,7 +216,7 @@ def test_sizes_are_written_as_people_read_them() -> None:
 HOLD = """
 import sys
 from pathlib import Path
-from spikesam.recordings import lock
+from spikesam.common import lock
 with {held}:
     print("held", flush=True)
     sys.stdin.read()
@@ -243,7 +243,7 @@ def test_a_second_process_is_refused_at_once(tmp_path: Path) -> None:
     }
     with out_lock(tmp_path):
         second = subprocess.run(**ask, check=False)
-    last = f"spikesam.recordings.errors.InputError: {tmp_path}: another run is writing here, expected one run"
+    last = f"spikesam.common.errors.InputError: {tmp_path}: another run is writing here, expected one run"
     assert second.returncode == 1 and second.stderr.splitlines()[-1].startswith(last)
     assert subprocess.run(**ask, check=True).stdout == "held\n"
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from spikesam.recordings.parallel import in_order, results_behind
+from spikesam.common.parallel import in_order, results_behind
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
@@ -42,7 +42,7 @@ def test_a_fork_starts_threads_of_its_own() -> None:
 
 FORKED = """
 import os
-from spikesam.recordings.parallel import in_order
+from spikesam.common.parallel import in_order
 print(list(in_order(abs, range(2), 2)), flush=True)
 if child := os.fork():
     assert os.waitpid(child, 0)[1] == 0
@@ -127,7 +127,7 @@ def test_nothing_is_worked_on_behind_an_error() -> None:
 INTERRUPTED = """
 import sys, time
 from contextlib import closing
-from spikesam.recordings.parallel import results_behind, in_order
+from spikesam.common.parallel import results_behind, in_order
 from tests.interrupting import interrupt_at
 
 interrupt_at(int(sys.argv[2]))
