@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from spikesam.backends.base import BackendError, InputBatch, packed_spikes, unpacked
 from spikesam.backends.network import DEFAULT_RANGE, PIXEL_LIMIT, Network
-from spikesam.backends.network.step import summed_currents
+from spikesam.backends.network.step import arranged, summed_currents
 
 
 def input_currents(network: Network, batch: InputBatch) -> NDArray[np.int32] | NDArray[np.float32]:
@@ -70,7 +70,7 @@ def currents_of_numbers(
         (*maps.shape[:2], *network.shapes[place + 1]), np.int32 if fixed else np.float32
     )
     for at in np.ndindex(maps.shape[:2]):
-        currents[at] = summed_currents(given, maps[at]) / unit
+        currents[at] = summed_currents(given, arranged(maps[at], given)) / unit
     return currents
 
 

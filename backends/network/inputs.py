@@ -2,6 +2,7 @@
 have one input.
 
     x[t] = spread(Σ over the sources  sign · s[t - delay])  0 where t < delay, which each channel may have its own
+           whose rows and columns may be taken in any order, several times, or left out
     a[t] = W ⊛ pool(x[t])                                   or a = x, the identity, without weights
 
 ⊛ is correlation (torch's conv2d) or a matrix product on the C-order flattened map, and may be
@@ -46,6 +47,7 @@ LARGEST_SHIFT = 30  # and of its shift
 CURRENT_LIMIT = 1 << 23  # Lava's Conv wraps at 24 bits, so no sum of weights may reach this
 WEIGHT_LIMIT = 127  # the largest magnitude of an int8 weight: Lava's Dense clips -128
 LONGEST_DELAY = 1 << 10  # steps; backends keep the spikes of so many
+MOST_PLACES = 1 << 16  # rows or columns that an input takes
 MOST_SOURCES = 127  # of an input: so many spikes at one place are summed in int8
 
 
@@ -173,6 +175,8 @@ class Input:
     spread : how often each channel, row and column of the sources is repeated, beside itself,
     before anything else:
         (1, y, x) is upsampling, (d, 1, 1) gives all d channels of a head the spike of the head
+    rows, columns : of the sources, once they are spread, which of them the rows and columns of x are:
+        numbers from 0, -1 for zeros, as in (1, 0, 1, 2, 1) of a border that reflects three; () for all in order
     heads : of attention, among which the channels are divided, the first head's first; 0 of other
     inputs
     """
@@ -191,6 +195,8 @@ class Input:
     spread: tuple[int, int, int] = (1, 1, 1)
     heads: int = 0
     current_sum: bool = False
+    rows: Any = ()
+    columns: Any = ()
 
     __repr__ = brief
 
@@ -248,18 +254,19 @@ class Input:
             )
         spread = channel, row, column
         given = {"source": sources, "gain": gain, "shift": shift, "spread": spread, "heads": heads}
+        given |= {name: _places(getattr(self, name), name, where) for name in ("rows", "columns")}
         checked = replace(self, weight=weight, **given, **sides, current_sum=current_sum)
         if weight is None and (sides != PLAIN or self.pooling != "average" or self.current_sum):
             raise NetworkError(
                 f"{where}: without weights, expected neither pool, stride, padding nor current_pool"
             )
         if heads and (
-            weight is not None or spread != WHOLE or (len(sources) > 1 and len(sources) % 3)
+            weight is not None or checked.copies or (len(sources) > 1 and len(sources) % 3)
         ):
             raise NetworkError(
                 f"{where}: attention has {len(sources)} sources, expected q, k and v, or one that "
                 "has all their "
-                "channels, or as many of each; and neither weights nor spread"
+                "channels, or as many of each; and neither weights, spread, rows nor columns"
             )
         if heads and (less := [source.layer for source in sources if source.sign < 0]):
             raise NetworkError(
@@ -289,6 +296,11 @@ class Input:
                 f"could pass 2²³ = {CURRENT_LIMIT:,}; use fewer inputs per neuron or less pooling"
             )
         return checked
+
+    @property
+    def copies(self) -> bool:
+        """True if x is not the sources as they are, but copies of some of their places."""
+        return self.spread != WHOLE or bool(self.rows or self.columns)
 
     @property
     def fixed(self) -> bool:
@@ -378,7 +390,13 @@ class Input:
             channels, height, width = (
                 side * times for side, times in zip(shape, self.spread, strict=True)
             )
-            return channels, height, width
+            for name, side in (("rows", height), ("columns", width)):
+                if max(getattr(self, name), default=0) >= side:
+                    raise NetworkError(
+                        f"{where}: {name} name {max(getattr(self, name))}, expected -1 … "
+                        f"{side - 1}, of the {side} {name} of {before}"
+                    )
+            return channels, len(self.rows) or height, len(self.columns) or width
         channels, height, width = shape
         if len(self.sources) == 1 and channels % 3:
             raise NetworkError(
@@ -517,9 +535,27 @@ PLAIN = {
     "current_pool": 1,
     **SIDE_BY_SIDE,
 }  # the geometry of weights alone
-STORED = (*PLAIN, "pooling", "spread", "heads", "current_sum")
+STORED = (*PLAIN, "pooling", "spread", "heads", "current_sum", "rows", "columns")
 # Not written where they are the default, so that inputs without are described as ever.
-UNSAID = {**SIDE_BY_SIDE, "spread": WHOLE, "heads": 0, "current_sum": False}
+UNSAID = {
+    **SIDE_BY_SIDE,
+    "spread": WHOLE,
+    "heads": 0,
+    "current_sum": False,
+    "rows": (),
+    "columns": (),
+}
+
+
+def _places(given: Any, name: str, where: str) -> tuple[int, ...]:
+    """The rows or columns that an input takes, of which an array or a tensor may hold them."""
+    given = given.tolist() if hasattr(given, "tolist") else given
+    if not isinstance(given, (tuple, list)) or len(given) > MOST_PLACES:
+        raise NetworkError(
+            f"{where}: {name} is {printable(repr(given), LONGEST_NAME)}, expected at most "
+            f"{MOST_PLACES:,} numbers, -1 for zeros"
+        )
+    return tuple(whole(each, f"a number of {name}", where, -1) for each in given)
 
 
 def _plain(value: Any) -> Any:

@@ -30,7 +30,7 @@ def arrived(given: Input, fired: Mapping[str, NDArray[Any]], t: int) -> NDArray[
         for source in given.sources
     ]
     sums = [sum(more, first) for first, *more in given.summands(each)]
-    return np.concatenate(sums) if given.heads else repeated(sums[0], given.spread)
+    return np.concatenate(sums) if given.heads else arranged(sums[0], given)
 
 
 def arrived_from(source: Source, fired: NDArray[Any], t: int) -> NDArray[Any]:
@@ -39,6 +39,33 @@ def arrived_from(source: Source, fired: NDArray[Any], t: int) -> NDArray[Any]:
         lambda delay: fired[t - delay] if t >= delay else np.zeros_like(fired[0])
     )
     return found
+
+
+def arranged(maps: NDArray[Any], given: Input, axes: tuple[int, int, int] = (-3, -2, -1)) -> Any:
+    """x of an input, of what its sources fire: their maps, whose channels, rows and columns are some `axes`."""
+    for axis, times in zip(axes, given.spread, strict=True):
+        maps = maps if times == 1 else maps.repeat(times, axis)
+    for axis, numbers in zip(axes[1:], (given.rows, given.columns), strict=True):
+        if numbers:
+            maps = maps.take(numbers, axis)  # -1 takes the last
+            maps.swapaxes(0, axis)[np.less(numbers, 0)] = 0
+    return maps
+
+
+def gathered(values: NDArray[Any], given: Input, shape: Sequence[int]) -> Floats:
+    """The transpose of :func:`arranged`: what all copies of (…, C, H, W) = `shape` get, summed."""
+    found = values.astype(np.float64)
+    for axis, numbers in ((-2, given.rows), (-1, given.columns)):
+        if numbers:
+            sides = list(found.shape)
+            sides[axis] = shape[axis] * given.spread[axis]
+            back = np.zeros(sides)
+            inside = np.flatnonzero(np.greater_equal(numbers, 0))
+            moved = found.swapaxes(0, axis)[inside]
+            np.add.at(back.swapaxes(0, axis), np.array(numbers)[inside], moved)
+            found = back
+    apart = [side for pair in zip(shape[-3:], given.spread, strict=True) for side in pair]
+    return found.reshape(*found.shape[:-3], *apart).sum(axis=(-5, -3, -1))
 
 
 def repeated(maps: NDArray[Any], factors: tuple[int, int, int]) -> NDArray[Any]:

@@ -187,6 +187,7 @@ class Structure:
             for each in layer.inputs:
                 does = "multiplies the spikes of q, k and v" if each.heads else ""
                 does = does or ("repeats spikes" if each.spread != WHOLE else "")
+                does = does or ("takes rows and columns in another order" if each.copies else "")
                 does = does or ("sums the currents of a map" if each.current_sum else "")
                 if does:
                     raise NetworkError(

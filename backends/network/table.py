@@ -52,6 +52,9 @@ def weights_of(each: Input) -> str:
         said.append("currents summed")
     if each.spread != WHOLE:
         said.insert(0, f"spread {by_sides(each.spread)}")
+    for name in ("rows", "columns"):
+        if numbers := getattr(each, name):
+            said.insert(0, f"{len(numbers)} {name}")
     if each.heads:
         said.insert(0, f"{each.heads} heads")
     return ", ".join([each.kind if each.weight is None else by_sides(each.weight.shape), *said])

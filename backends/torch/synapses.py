@@ -36,7 +36,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from spikesam.backends.network import CURRENT_LIMIT, NO_POOLING, Input, Shape, pair
-from spikesam.backends.network.inputs import WHOLE
 
 
 class Workspace:
@@ -207,12 +206,22 @@ def attended_maps(maps: Tensor, heads: int, values: int) -> Tensor:
 
 
 def repeat_spikes(spikes: Tensor, given: Input, shape: Shape) -> Tensor:
-    """What arrives from sources of `shape` (C, H, W), (N, H·W, C), as an input sees it: repeated."""
-    channels, rows, columns = given.spread
-    if given.spread == WHOLE:
+    """What arrives from sources of `shape` (C, H, W), (N, H·W, C), as an input sees it."""
+    if not given.copies:
         return spikes
-    maps = spikes.unflatten(1, shape[1:]).repeat_interleave(rows, 1).repeat_interleave(columns, 2)
-    return maps.repeat_interleave(channels, 3).flatten(1, 2)
+    return arrange(spikes.unflatten(1, shape[1:]), given, (3, 1, 2)).flatten(1, 2)
+
+
+def arrange(maps: Tensor, given: Input, axes: tuple[int, int, int]) -> Tensor:
+    """:func:`~spikesam.backends.network.step.arranged` of a tensor, with gradients."""
+    for axis, times in zip(axes, given.spread, strict=True):
+        maps = maps if times == 1 else maps.repeat_interleave(times, axis)
+    for axis, numbers in zip(axes[1:], (given.rows, given.columns), strict=True):
+        if numbers:
+            index = torch.tensor(numbers, device=maps.device)
+            maps = maps.index_select(axis, index.clamp(min=0))
+            maps = maps.index_fill(axis, (index < 0).nonzero().flatten(), 0)
+    return maps
 
 
 def make_synapses(

@@ -25,11 +25,19 @@ from spikesam.backends.network import (
     SpikingNeuron,
     pair,
 )
-from spikesam.backends.network.step import ROUNDING, Neurons, arrived, current_of, factors, on_maps
+from spikesam.backends.network.step import (
+    ROUNDING,
+    Neurons,
+    arrived,
+    current_of,
+    factors,
+    gathered,
+    on_maps,
+)
 from spikesam.backends.network.table import by_sides
 from spikesam.common.errors import InputError
 from spikesam.pipeline.comparison.pair import Bit, RasterPair
-from spikesam.pipeline.maps.correlation import gathered, transposed
+from spikesam.pipeline.maps.correlation import transposed
 
 LEAKS = (0, 0.25, 0.5, 0.75, 0.8, 0.9, 0.95, 0.99, 1)  # that networks often have
 
@@ -180,7 +188,7 @@ class DrivenLayer:
                 )
                 mask = reached.repeat(down, axis=1).repeat(across, axis=2)
             for source in each.sources:
-                yield source, gathered(mask.astype(np.float64), each.spread) > 0
+                yield source, gathered(mask, each, self._source(each)) > 0
 
     def _attended(self, each: Input, place: Shape) -> list[NDArray[np.bool_]]:
         """The neurons of each source of attention that can reach one neuron: of its head, its

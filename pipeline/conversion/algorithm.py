@@ -60,7 +60,7 @@ from torch.nn import functional
 from spikesam.backends.base import InputBatch, batch_size
 from spikesam.backends.event.backend import EventBackend, first_currents
 from spikesam.backends.network import LIF, Encoder, Layer, Network, Readout, ReLU, Shape
-from spikesam.backends.torch.synapses import apply_synapses
+from spikesam.backends.torch.synapses import apply_synapses, arrange
 from spikesam.common.errors import InputError
 from spikesam.pipeline.config import Config, ConversionSection
 from spikesam.pipeline.conversion.spiking import Floats, images_seen, spiking_network
@@ -307,7 +307,8 @@ def _balance(
         for layer in ann.layers:
             (given,) = layer.inputs
             weight = torch.tensor(given.weight)
-            z = torch.cat([apply_synapses(given, weight, part) for part in x.split(BATCH)])
+            parts = (arrange(part, given, (1, 2, 3)) for part in x.split(BATCH))
+            z = torch.cat([apply_synapses(given, weight, part) for part in parts])
             thresholds = balanced_thresholds(z.transpose(0, 1).flatten(1))
             _refuse_dead(float(thresholds.max()), layer.name, len(images))
             gain = (1 / thresholds.double()).numpy()

@@ -69,7 +69,10 @@ def _after(fractions: NDArray[np.float64], given: Input, axis: int) -> NDArray[n
         pair(sides)[axis] for sides in (given.pool, given.stride, given.padding)
     )
     window, step, around = (sides[axis] for sides in given.windows)
-    pooled = fractions.repeat(given.spread[1 + axis]).reshape(-1, pool).mean(axis=1)
+    fractions = fractions.repeat(given.spread[1 + axis])
+    if numbers := (given.rows, given.columns)[axis]:
+        fractions = np.where(np.less(numbers, 0), 0, fractions.take(numbers))
+    pooled = fractions.reshape(-1, pool).mean(axis=1)
     if given.weight is None:
         return np.full_like(pooled, pooled.mean()) if given.heads else pooled
     seen = sliding_window_view(np.pad(pooled, padding), given.weight.shape[2 + axis]).mean(axis=1)[

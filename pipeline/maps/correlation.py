@@ -44,18 +44,6 @@ def transposed(layer: Input, weight: Floats, values: Floats, shape: tuple[int, .
     return padded[:, top : top + shape[1], left : left + shape[2]]
 
 
-def gathered(values: Floats, factors: tuple[int, int, int]) -> Floats:
-    """The transpose of :func:`~spikesam.backends.network.step.repeated`: what all copies get, (C,
-    H, W), summed.
-    """
-    channels, rows, columns = factors
-    depth, height, width = values.shape
-    copies = values.reshape(
-        depth // channels, channels, height // rows, rows, width // columns, columns
-    )
-    return copies.sum(axis=(1, 3, 5))
-
-
 def shared_by_three(given: Input, maps: NDArray[Any], values: Floats) -> list[Floats]:
     """A third each for spikes of q, k and v, (C, H, W), of what attention of `maps` hands back, (V,
     H, W).

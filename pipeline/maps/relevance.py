@@ -58,16 +58,16 @@ from spikesam.backends.network import NO_POOLING, Input, Layer, Network, Network
 from spikesam.backends.network.step import (
     Floats,
     Neurons,
+    arranged,
     arrived,
     arrived_from,
     attended,
     correlated,
+    gathered,
     on_maps,
     pooled,
-    repeated,
 )
 from spikesam.pipeline.maps.correlation import (
-    gathered,
     shared_by_three,
     to_winners,
     transposed,
@@ -321,7 +321,7 @@ class _Input:
             products = attended(self.input, arrived(self.input, self.fired, t))
             return sum((_at(gain, t) * weight * products for weight, gain in self.parts[1]), found)
         for source, before in self._arrived(t):
-            maps = pooled(self.input, repeated(before, self.input.spread))
+            maps = pooled(self.input, arranged(before, self.input))
             for weight, gain in self.parts[source.sign]:
                 found += _at(gain, t) * won(
                     self.input, correlated(self.input, weight, maps), self.places[t]
@@ -347,12 +347,12 @@ class _Input:
             return
         for source, before in self._arrived(t):
             sides = self.input.unpooled_shape(before.shape)[1:]
-            before = repeated(before, self.input.spread)
+            sources_shape, before = before.shape, arranged(before, self.input)
             shape = pooled(self.input, before).shape
             for weight, gain in self.parts[source.sign]:
                 won_by = to_winners(self.input, per_current * _at(gain, t), self.places[t], sides)
                 share = unpooled(self.input, before, transposed(self.input, weight, won_by, shape))
-                _hand_back(source, t, gathered(share, self.input.spread), found)
+                _hand_back(source, t, gathered(share, self.input, sources_shape), found)
 
     def _arrived(self, t: int) -> list[tuple[Source, Spikes]]:
         """The sources whose spikes arrive at step t, and these spikes."""

@@ -34,7 +34,7 @@ from spikesam.backends.network import (
     SpikingNeuron,
     pair,
 )
-from spikesam.backends.network.step import arrived, factors, repeated
+from spikesam.backends.network.step import arranged, arrived, factors, gathered, repeated
 
 Counts = NDArray[np.int64]
 
@@ -102,9 +102,7 @@ class Connection:
         (h, w).
         """
         (y, x), (channels, height, width) = pool_of(self.synapses), self.seen
-        spikes = (
-            spikes if isinstance(self.synapses, Readout) else repeated(spikes, self.synapses.spread)
-        )
+        spikes = spikes if isinstance(self.synapses, Readout) else arranged(spikes, self.synapses)
         reached = self.fan_out
         if _maximum(self.synapses):
             spikes = spikes.reshape(len(spikes), channels, height // y, y, width // x, x).any(
@@ -127,8 +125,9 @@ class Connection:
         """Additions that each spike causes, (T, C, H, W); spikes of which one maximum is passed on
         share its own.
         """
-        (y, x), spread = pool_of(self.synapses), getattr(self.synapses, "spread", (1, 1, 1))
-        fired = repeated(spikes, spread).astype(np.float64)
+        (y, x), given = pool_of(self.synapses), self.synapses
+        fired = spikes if isinstance(given, Readout) else arranged(spikes, given)
+        fired = fired.astype(np.float64)
         if _maximum(self.synapses):
             steps, (channels, height, width) = len(fired), self.seen
             together = fired.reshape(steps, channels, height // y, y, width // x, x).sum(
@@ -136,8 +135,7 @@ class Connection:
             )
             fired /= repeated(np.maximum(together, 1), (1, y, x))
         fired *= repeated(self.fan_out, (1, y, x))
-        sides = [side for pair in zip(self.shape, spread, strict=True) for side in pair]
-        return fired.reshape(-1, *sides).sum(axis=(2, 4, 6))
+        return fired if isinstance(given, Readout) else gathered(fired, given, self.shape)
 
 
 def connections(network: Network) -> list[Connection]:

@@ -37,7 +37,7 @@ from spikesam.backends.network import (
     Readout,
     ReLU,
 )
-from spikesam.backends.torch.synapses import apply_synapses, attended_maps, exact_sums
+from spikesam.backends.torch.synapses import apply_synapses, arrange, attended_maps, exact_sums
 from spikesam.common.errors import InputError
 from spikesam.pipeline.images.encoding import encode
 from spikesam.pipeline.networks.checkpoint import Checkpoint, load
@@ -180,7 +180,7 @@ class ReluLayer(nn.Module):
                 source.sign * activations[source.layer].reshape(-1, *shape)
                 for source in each.sources
             )
-            maps = sum(more, first)
+            maps = arrange(sum(more, first), each, (1, 2, 3))
             currents = (
                 maps
                 if each.weight is None
@@ -294,9 +294,7 @@ class SpikingLayer(nn.Module):
             tokens = torch.cat(sums, 2).flatten(0, 1).flatten(2).mT
             found = attended_maps(tokens, each.heads, self.shape[0])
             return found.mT.reshape(-1, *arrived[0].shape[1:2], *self.shape)
-        maps = sum(arrived[1:], arrived[0])
-        for axis, times in zip((2, 3, 4), each.spread, strict=True):
-            maps = maps if times == 1 else maps.repeat_interleave(times, axis)
+        maps = arrange(sum(arrived[1:], arrived[0]), each, (2, 3, 4))
         if each.weight is None:
             return maps
         return apply_synapses(each, weight, maps.flatten(0, 1)).reshape(
@@ -311,7 +309,7 @@ class SpikingLayer(nn.Module):
         """
         delay = each.sources[0].longest
         maps = given[None] if self.constant else _later(given, start, stop, delay)
-        numbers = maps.flatten(0, 1).double() / PIXEL_LIMIT
+        numbers = arrange(maps.flatten(0, 1).double(), each, (1, 2, 3)) / PIXEL_LIMIT
         found = (
             (apply_synapses(each, weight.double(), numbers) * self.unit)
             .float()

@@ -128,6 +128,7 @@ def _input(given: Input, network: Network) -> dict[str, Any]:
         "stride": pair(given.stride),
         "padding": pair(given.padding),
         "repeated": given.spread,
+        "taken": [given.rows, given.columns],
         "heads": given.heads,
         "summed": given.current_sum,
         "windows": None if given.windows == NO_POOLING else given.windows,

@@ -106,8 +106,8 @@ def graphs(
     """Two to four layers; each reads an earlier one, and up to two others; up to four sources are
     summed each time.
 
-    With `products` some sources are spread, some are multiplied (attention), and some layers have
-    no weights; without `loops` no layer reads a later one.
+    With `products` some sources are spread, rows and columns are taken in any order, some sources
+    are multiplied (attention), and some layers have no weights; without `loops` no layer reads a later one.
 
     The numbers of a current are few, and 127 is the largest: sums of them are exact, too, in fixed
     point and float32.
@@ -141,6 +141,12 @@ def graphs(
         if products and not alone and draw(st.integers(0, 3)) == 0:
             spread = draw(st.sampled_from(spreads(seen)))
             seen = tuple(side * times for side, times in zip(seen, spread, strict=True))
+        places: dict[str, tuple[int, ...]] = {}
+        if products and draw(st.integers(0, 3)) == 0:
+            sides = zip(("rows", "columns"), seen[1:], draw(st.sampled_from(SIDES)), strict=True)
+            for name, side, count in sides:
+                places[name] = tuple(rng.integers(-1, side, count).tolist())
+            seen = (seen[0], len(places["rows"]), len(places["columns"]))
         others = [] if alone else draw(st.lists(st.sampled_from(same), max_size=3))
         signs = st.just(1) if alone else st.sampled_from((1, 1, -1))
         sources = [
@@ -183,7 +189,7 @@ def graphs(
                 if channels % heads == 0 == shapes[first][0] % heads
             )
             return Input(None, three, **about, heads=draw(st.sampled_from([*divisors])))
-        given = Input(None, draw(st.permutations(sources)), **about, spread=spread)
+        given = Input(None, draw(st.permutations(sources)), **about, spread=spread, **places)
         if shapes[place] == seen and not (weighted or alone) and draw(st.booleans()):
             return given
         (before, *sides), (channels, *goal) = seen, shapes[place]

@@ -462,6 +462,45 @@ def staggered(rng: np.random.Generator) -> Network:
     )
 
 
+def moved(rng: np.random.Generator) -> Network:
+    """Rows and columns that are reflected, go round, are left out, or stand beside zeros."""
+    reflected, round_, some = (2, 1, 0, 1, 2, 3, 4, 5, 4), (3, 0, 1, 2, 3, 0), (-1, 0, 1, 1, 3, -1)
+    shortcut = Input(None, "conv2", gain=0.5, spread=(1, 2, 3), rows=(3, -1, 0), columns=(0, 5))
+    return Network(
+        (3, 6, 4),
+        10,
+        (
+            layer(rng, "conv1", (5, 3, 4, 3), 1, rows=reflected, columns=round_, padding=(0, 1)),
+            layer(
+                rng,
+                "conv2",
+                (4, 5, 2, 2),
+                1,
+                Input(weights(rng, 4, 4, 2, 2), "conv3", columns=(1, 0, -1)),
+                source=(Source("conv1", (1, 3, 2, 1, 1)), Source("conv1", 2, -1)),
+                rows=some,
+                columns=(-1, 1, 0, 4, 4, 5),
+                pool=2,
+            ),
+            layer(rng, "conv3", (4, 4, 1, 1), 1, shortcut, rows=(1, 0, 1), columns=(0, 1)),
+            layer(
+                rng,
+                "fc4",
+                (6, 20),
+                1,
+                Input(weights(rng, 6, 24), "conv3"),
+                source="conv1",
+                rows=(0, 0, 5, 5),
+                columns=(1, 2),
+                pool=(2, 1),
+                pooling="max",
+            ),
+        ),
+        Readout(weights(rng, 3, 6)),
+        "spikes",
+    )
+
+
 NETWORKS = {
     function.__name__: function
     for function in (
@@ -477,6 +516,7 @@ NETWORKS = {
         overlaps,
         multiplied,
         staggered,
+        moved,
     )
 }
 NOT_STOCK = ("odd_sizes", "one_step", "constant_limits")  # nothing new to them

@@ -45,7 +45,7 @@ from spikesam.backends.network import (
     Sides,
     pair,
 )
-from spikesam.backends.network.inputs import WHOLE
+from spikesam.backends.network.step import arranged
 
 NONE = (1, 1)  # sides of no pooling
 NO_BITS = np.zeros(1, np.int64)  # the address of none
@@ -108,7 +108,11 @@ class LayerKernel:
             0 if number in self.counted else each.heads for number, each in enumerate(inputs)
         ]
         self.summed = [each.current_sum for each in inputs]
-        self.spreads = [each.spread for each in inputs for _ in each.sources or [None]]
+        self.copied = [
+            None if number in driven or not each.copies else each
+            for number, each in enumerate(inputs)
+            for _ in each.sources or [None]
+        ]
         self.signs = [[source.sign for source in each.sources] or [1] for each in inputs]
         self.signs = [
             [1] if number in self.counted else signs for number, signs in enumerate(self.signs)
@@ -247,11 +251,9 @@ class LayerKernel:
     def _spread(self, arrived: Sequence[NDArray[Any] | None]) -> list[NDArray[Any] | None]:
         """Spikes of each source, (S, H, W, C), as their inputs see them."""
         found = list(arrived)
-        for number, ((channels, rows, columns), spikes) in enumerate(
-            zip(self.spreads, arrived, strict=True)
-        ):
-            if spikes is not None and (channels, rows, columns) != WHOLE:
-                found[number] = spikes.repeat(rows, -3).repeat(columns, -2).repeat(channels, -1)
+        for number, (given, spikes) in enumerate(zip(self.copied, arrived, strict=True)):
+            if spikes is not None and given is not None:
+                found[number] = arranged(spikes, given, (-1, -3, -2))
         return self._multiplied(found) if self.counted else found
 
     def _multiplied(self, arrived: Sequence[NDArray[Any] | None]) -> list[NDArray[Any] | None]:
@@ -277,7 +279,7 @@ class LayerKernel:
     @property
     def repeats(self) -> bool:
         """True if an input makes copies of what its sources fire."""
-        return bool(self.counted) or any(each != WHOLE for each in self.spreads)
+        return bool(self.counted) or any(each is not None for each in self.copied)
 
     @property
     def plain(self) -> bool:

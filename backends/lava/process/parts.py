@@ -17,7 +17,7 @@ from spikesam.backends.lava.process.layer import LateSpikes, MapMessages, map_po
 from spikesam.backends.lava.process.recorder import MESSAGE_STEPS, ends_message
 from spikesam.backends.lava.transfer import LayerMapRequest
 from spikesam.backends.network import FixedLIF, Input, SpikingNeuron, Windows
-from spikesam.backends.network.step import attended, repeated
+from spikesam.backends.network.step import arranged, attended
 from spikesam.backends.trace import GradedSpikes, SpikeTrace
 from spikesam.recordings.raster.batch import packed_bytes
 
@@ -87,11 +87,7 @@ class ArrivingModel(PyLoihiProcessModel):
             for source, late in fired
         ]
         sums = np.concatenate([sum(more, first) for first, *more in given.summands(maps)])
-        made = (
-            attended(given, sums).astype(np.float32)
-            if given.heads
-            else repeated(sums, given.spread)
-        )
+        made = attended(given, sums).astype(np.float32) if given.heads else arranged(sums, given)
         self.x_out.send(np.ascontiguousarray(np.moveaxis(made, 0, -1)))
 
 

@@ -15,7 +15,6 @@ from spikesam.backends.lava.magma import AbstractProcess, AbstractSubProcessMode
 from spikesam.backends.lava.process.layer import LayerProcess, channels_last
 from spikesam.backends.lava.process.parts import Arriving, LIFNeurons, MapGatherer, MaximumPooling
 from spikesam.backends.network import NO_POOLING, Input, Shape, pair
-from spikesam.backends.network.inputs import WHOLE
 
 SUM_MESSAGE_BITS = 8  # of spikes that are summed before they are sent
 PAYLOAD_MESSAGE_BITS = 24  # of a graded spike
@@ -83,9 +82,7 @@ class StockLayer(AbstractSubProcessModel):
         """
         shape = self.shapes[each.sources[0].layer]
         first = each.sources[0]
-        plain = (
-            len(each.sources) == 1 and first.delay == 1 and first.sign > 0 and each.spread == WHOLE
-        )
+        plain = len(each.sources) == 1 and first.delay == 1 and first.sign > 0 and not each.copies
         summed = each.weight is None or not plain
         spikes = (
             self._summed(each, f"{name}_spikes") if summed else self.process.port_of(first.layer)

@@ -83,9 +83,10 @@ export function atRest(layer, shapes, place, real) {
     apart: layer.inputs.length > 1 || layer.keptCurrent.some((share) => share > 0), // then currents saturate, too
     before: new Uint8Array(neurons), // who fired at the step before
     inputs: layer.inputs.map((input) => {
-      const { kernel, stride, padding, windows, repeated } = input;
+      const { kernel, stride, padding, windows, repeated, taken } = input;
       const [depth, rows, columns] = shapes[input.sources[0][0]];
-      const pooled = [rows, columns].map((side, axis) => Math.floor((side * repeated[axis + 1]) / input.pool[axis]));
+      const copied = [rows, columns].map((side, axis) => taken[axis].length || side * repeated[axis + 1]);
+      const pooled = copied.map((side, axis) => Math.floor(side / input.pool[axis]));
       const fit = (sides, size, apart, around) =>
         sides.map((side, axis) => Math.floor((side + 2 * around[axis] - size[axis]) / apart[axis]) + 1);
       const unpooled = kernel === null ? pooled : fit(pooled, kernel, stride, padding);
@@ -94,8 +95,9 @@ export function atRest(layer, shapes, place, real) {
       const arrived = new Int32Array(depth * repeated[0] * pooled[0] * pooled[1]);
       const scaled = Float64Array.from(input.gain, (gain) => gain / 2 ** input.shift); // exact
       const copies = copiesOf(repeated);
+      const places = taken.map((numbers) => (numbers.length ? placesOf(numbers) : null));
       const sources = input.sources.map(([from, delay, sign, late]) => [from, delay, sign, late && new Set(late)]);
-      return { ...input, sources, rows, columns, pooled, unpooled, current, arrived, scaled, sides, copies };
+      return { ...input, sources, rows, columns, pooled, unpooled, current, arrived, scaled, sides, copies, places };
     }),
   };
 }
@@ -173,16 +175,33 @@ export function arrive(input, fired, step, channels) {
 }
 
 // Calls with the cell of the pooled map that a spike reaches, for each copy of it.
-export function eachCell({ rows, columns, pooled, pool, repeated, copies }, neuron, call) {
+export function eachCell({ rows, columns, pooled, pool, repeated, copies, places }, neuron, call) {
   const column = neuron % columns;
   const line = Math.floor(neuron / columns);
   const row = line % rows;
   const channel = (line - row) / rows;
   for (const [deeper, down, across] of copies) {
-    const y = Math.floor((row * repeated[1] + down) / pool[0]);
-    const x = Math.floor((column * repeated[2] + across) / pool[1]);
-    call(((channel * repeated[0] + deeper) * pooled[0] + y) * pooled[1] + x);
+    const plane = (channel * repeated[0] + deeper) * pooled[0];
+    for (const y of taking(places[0], row * repeated[1] + down)) {
+      for (const x of taking(places[1], column * repeated[2] + across)) {
+        call((plane + Math.floor(y / pool[0])) * pooled[1] + Math.floor(x / pool[1]));
+      }
+    }
   }
+}
+
+// The rows or columns that take one.
+function taking(places, number) {
+  return places === null ? [number] : (places.get(number) ?? []);
+}
+
+// Each row or column -> those that take it.
+function placesOf(numbers) {
+  const places = new Map();
+  numbers.forEach((number, at) => {
+    if (number >= 0) places.set(number, [...(places.get(number) ?? []), at]);
+  });
+  return places;
 }
 
 // What is added to channel, row and column for each copy of a spike.

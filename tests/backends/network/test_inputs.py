@@ -229,6 +229,8 @@ def test_layers_that_do_not_fit(changes, message):
         (Input(None, "a", pool=2), "input 2: without weights, expected neither pool"),
         ({"source": ("a", "c"), "pooling": "max", "pool": 2}, "expected one source, of sign 1"),
         (Input(None, "a", shift=3), "shift is 3, expected 0 … 30, and 0 in float32"),
+        (Input(None, "a", rows=3), "rows is 3, expected at most 65,536 numbers, -1 for zeros"),
+        (Input(None, "a", columns=(0, -2)), "a number of columns is -2, expected an integer ≥ -1"),
     ],
 )
 def test_inputs_that_cannot_be(given, message):
@@ -294,7 +296,10 @@ def test_layers_without_weights_have_the_channels_of_what_they_read():
             Input(None, ("a", "b", Source("both", (1, 2, 1, 1))), heads=2),
             "layer 'c': attention has a delay for each channel of 'both', expected one for all",
         ),
-        (Input(kernel(4, 4), "both", padding=1, heads=2), "and neither weights nor spread"),
+        (
+            Input(kernel(4, 4), "both", padding=1, heads=2),
+            "and neither weights, spread, rows nor columns",
+        ),
         (
             Input(None, "both", spread=(1, 2)),
             r"layer 'c': spread is \(1, 2\), expected \(channels, rows, columns\)",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from spikesam.backends.network import Input, Source, pair
-from spikesam.backends.network.step import arrived, current_of, summed_currents
+from spikesam.backends.network.step import arrived, current_of, gathered, summed_currents
 
 
 def test_what_arrives_by_hand() -> None:
@@ -24,6 +24,15 @@ def test_what_arrives_is_spread_by_hand() -> None:
     fired = {"a": np.array([[[[1, 0]], [[0, 1]]]], np.bool_)}  # two channels of 1×2
     found = arrived(Input(None, (Source("a"),), spread=(2, 2, 1)), fired, 1)
     assert found.tolist() == [2 * [[1, 0]], 2 * [[1, 0]], 2 * [[0, 1]], 2 * [[0, 1]]]
+
+
+def test_rows_and_columns_are_taken_by_hand() -> None:
+    """Rows 1 and 0, then zeros; columns 0 and 0; and back, where copies are summed."""
+    given = Input(None, (Source("a"),), rows=(1, 0, -1), columns=(0, 0))
+    fired = {"a": np.array([[[[1, 0], [0, 1]]]], np.bool_)}  # one channel of 2×2
+    assert arrived(given, fired, 1).tolist() == [[[0, 0], [1, 1], [0, 0]]]
+    shares = np.arange(6).reshape(1, 3, 2)
+    assert gathered(shares, given, (1, 2, 2)).tolist() == [[[2 + 3, 0], [0 + 1, 0]]]
 
 
 def test_attention_by_hand() -> None:
