@@ -31,6 +31,7 @@ from spikesam.backends.network import (
     Windows,
 )
 from spikesam.backends.network.inputs import WHOLE
+from spikesam.backends.network.step import gathered
 from spikesam.common.errors import InputError
 from spikesam.pipeline.imports.road.fold import (
     MOST_WEIGHTS,
@@ -141,6 +142,8 @@ def build(
                     gain,
                     *geometry,
                     spread=one.spread,
+                    rows=one.rows,
+                    columns=one.columns,
                     heads=one.heads,
                     current_sum=one.current_sum,
                 )
@@ -407,11 +410,10 @@ def fold_answer(path: Path, shapes: Mapping[str, Shape], steps: int) -> FoldedAn
         expect(
             one.pooling != "max", path.last, "pools spikes by maximum for the answer", "an average"
         )
-        plain = one.spread == WHOLE and not one.heads
-        expect(
-            plain, path.last, "repeats or multiplies spikes for the answer", "neurons behind that"
-        )
-        (channels, height, width), (y, x) = shapes[one.sources[0].layer], one.pool
+        expect(not one.heads, path.last, "multiplies spikes for the answer", "neurons behind that")
+        copies = Input(None, spread=one.spread, rows=one.rows, columns=one.columns)
+        shape, (y, x) = shapes[one.sources[0].layer], one.pool
+        channels, height, width = copies.arriving(shape)
         pooled = channels, height // y, width // x
         dense = (
             one.weight
@@ -421,8 +423,10 @@ def fold_answer(path: Path, shapes: Mapping[str, Shape], steps: int) -> FoldedAn
         averaged = weights_of_windows(dense, pooled, (y, x)) / (
             y * x if one.pooling == "average" else 1
         )
+        averaged = averaged.reshape(-1, channels, height, width)
+        of_neurons = gathered(averaged, copies, shape).reshape(len(averaged), -1)
         gain = np.broadcast_to(one.gain, len(one.weight)).repeat(len(dense) // len(one.weight))
-        weight = gain[:, None] * averaged
+        weight = gain[:, None] * of_neurons
         for source in one.sources:
             key = replace(source, sign=1)
             weights[key] = weights.get(key, 0.0) + source.sign * weight

@@ -10,7 +10,7 @@ what it follows, and why.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from math import prod
@@ -47,6 +47,7 @@ from spikesam.pipeline.imports.road.operations import (
 )
 
 MOST_WEIGHTS = 1 << 28  # of one input, once groups and dilation are filled with zeros
+MOST_COPIES = 1 << 24  # of the neurons that an input reads, where a border lies behind its weights
 FOLLOWS = (
     "follows another convolution or linear layer without neurons between them",
     "neurons between them, or no padding, or one layer that is their product",
@@ -76,8 +77,8 @@ class Synapses:
 
     The geometry is that of an Input. `gain` is (), (C,), or of each step (T, C) or (T, 1). `order`
     says which of the spikes stand there, where it is not all of them in order; `ones`, that it sees
-    1 at every place of their pooled map, in one channel, instead of their spikes. `spread`, `heads`
-    and `current_sum` are as of an Input.
+    1 at every place of their pooled map, in one channel, instead of their spikes. `spread`, `rows`,
+    `columns`, `heads` and `current_sum` are as of an Input; of `ones`, rows of their pooled map.
     """
 
     sources: tuple[
@@ -94,21 +95,29 @@ class Synapses:
     ones: bool = False
     sides: Pair = (0, 0)  # of the map that a convolution sees, behind the pooling
     spread: tuple[int, int, int] = WHOLE
+    rows: tuple[int, ...] = ()
+    columns: tuple[int, ...] = ()
     heads: int = 0
     current_sum: bool = False
+    made_by: str = ""  # where its weights are, for messages
 
     @property
     def plain(self) -> bool:
         """True if it is spikes, averaged perhaps, without weights."""
         averaged = self.pooling == "average" or self.pool == (1, 1)
-        return self.bare and self.order is None and self.spread == WHOLE and averaged
+        return self.bare and self.order is None and not self.copies and averaged
+
+    @property
+    def copies(self) -> bool:
+        """True if it sees copies of some places."""
+        return self.spread != WHOLE or bool(self.rows or self.columns)
 
     @property
     def bare(self) -> bool:
         """True if it is spikes, without weights, and no product of them."""
         return self.weight is None and not self.heads
 
-    def columns(self, weight: NDArray[Any]) -> NDArray[Any]:
+    def unordered(self, weight: NDArray[Any]) -> NDArray[Any]:
         """(out, C, …) weights of what stands here, as those of the spikes or of the weights in
         front.
         """
@@ -137,7 +146,7 @@ class Synapses:
         among = slice(before, before + own)
         weight = self.weight
         if weight is None:
-            identity = self.columns(np.eye(own, dtype=np.float32))
+            identity = self.unordered(np.eye(own, dtype=np.float32))
             weight = identity[:, :, None, None] if height * width > 1 else identity
         if own != channels:
             placed = np.zeros((channels, *weight.shape[1:]), np.float32)
@@ -194,7 +203,7 @@ class Folded:
         def connected(one: Synapses) -> Synapses:
             gain = one.gain.repeat(side) if one.gain.ndim else one.gain
             return replace(
-                one, weight=one.columns(identity).reshape(inputs, -1), gain=gain, order=None
+                one, weight=one.unordered(identity).reshape(inputs, -1), gain=gain, order=None
             )
 
         bias = self.bias.repeat(side) if self.bias.ndim else self.bias
@@ -260,6 +269,7 @@ def sum_of(branches: Sequence[Folded], where: str, names: Sequence[str]) -> Fold
     """A sum: what was summed before comes first, and spikes that pass through the same are one
     input.
     """
+    branches = _levelled(branches, where)
     whole = together(branches, where, names)
     kept: list[Synapses] = []
     ordered = sorted(branches, key=lambda branch: len(branch.inputs), reverse=True)
@@ -275,6 +285,8 @@ def sum_of(branches: Sequence[Folded], where: str, names: Sequence[str]) -> Fold
 
 def together(branches: Sequence[Folded], where: str, names: Sequence[str]) -> Folded:
     """A sum of branches with these names, each of which keeps its inputs."""
+    sizes = {prod(branch.shape) for branch in branches}
+    branches = _levelled(branches, where) if len(sizes) == 1 else branches
     shapes = [branch.shape for branch in branches]
     found = " and ".join(f"{shape} of {name}" for shape, name in zip(shapes, names, strict=True))
     expect(len(set(shapes)) == 1, where, f"adds maps (C, H, W) {found}", "equal ones")
@@ -284,6 +296,7 @@ def together(branches: Sequence[Folded], where: str, names: Sequence[str]) -> Fo
 
 def stacked(branches: Sequence[Folded], where: str) -> Folded:
     """Channels of maps of one size, one behind the other: each branch drives its own."""
+    branches = _levelled(branches, where)
     sides = {branch.shape[1:] for branch in branches}
     found = " and ".join(str(branch.shape) for branch in branches)
     expect(len(sides) == 1, where, f"joins maps (C, H, W) {found}", "equal sides")
@@ -299,6 +312,12 @@ def stacked(branches: Sequence[Folded], where: str) -> Folded:
             own[..., before : before + branch.shape[0]] = branch.bias
             bias = bias + own
     return Folded((channels, *branches[0].shape[1:]), tuple(placed), bias)
+
+
+def _levelled(branches: Sequence[Folded], where: str) -> Sequence[Folded]:
+    """Maps as neurons without places, where some branches are such."""
+    flat = any(branch.shape[1:] == (1, 1) for branch in branches)
+    return [_flattened(branch, where) for branch in branches] if flat else branches
 
 
 def products_of(branches: Sequence[Folded], junction: Junction) -> Folded:
@@ -371,9 +390,83 @@ def _factors(repeat: Repeat, small: Shape, shape: Shape, where: str) -> tuple[in
     return channel, row, column
 
 
+def _taken(folded: Folded, rows: Sequence[int], columns: Sequence[int], where: str) -> Folded:
+    """A map of some rows and columns of another one, of which -1 are zeros.
+
+    Weights keep their kernel: the spikes that a place sees are copied, so that its window is its
+    own.
+    """
+    channels, height, width = folded.shape
+
+    def taken(synapses: Synapses) -> Synapses:
+        _expect_places(synapses, where)
+        kernel, sides = synapses.weight, synapses.sides
+        if kernel is None:
+            windows, sides = Windows(), (height, width)
+        else:
+            expect(synapses.windows == NO_POOLING, where, *BEHIND_MAXIMUM)
+            expect(kernel.ndim == 4, where, *FOLLOWS)
+            windows = Windows(kernel.shape[2:], synapses.stride, synapses.padding)
+        seen = [
+            _rows_of_windows(numbers, side, *geometry)
+            for numbers, side, geometry in zip(
+                (rows, columns), sides, zip(*windows, strict=True), strict=True
+            )
+        ]
+        inputs = channels if kernel is None else kernel.shape[1]
+        copies = inputs * len(seen[0]) * len(seen[1])
+        found = (
+            f"pads or moves the map {folded.shape} of {synapses.made_by or 'spikes'}, whose "
+            f"windows then are {copies:,} copies of spikes"
+        )
+        expect(copies <= MOST_COPIES, where, found, f"at most {MOST_COPIES:,}")
+        pool = (1, 1) if synapses.ones else synapses.pool
+        by_row, by_column = (
+            _behind_pooling(numbers, size, before)
+            for numbers, size, before in zip(
+                seen, pool, (synapses.rows, synapses.columns), strict=True
+            )
+        )
+        made = replace(synapses, rows=by_row, columns=by_column, sides=(len(seen[0]), len(seen[1])))
+        return made if kernel is None else replace(made, stride=windows.sides, padding=(0, 0))
+
+    return folded.each(taken, shape=(channels, len(rows), len(columns)))
+
+
+def _rows_of_windows(
+    places: Sequence[int], side: int, size: int, stride: int, padding: int
+) -> list[int]:
+    """The rows of a map that windows at some places see, one behind the other; -1 outside of it."""
+    first = np.array(places)[:, None] * stride - padding
+    rows = first + np.arange(size)
+    outside = (rows < 0) | (rows >= side) | (np.array(places)[:, None] < 0)
+    return np.where(outside, -1, rows).ravel().tolist()
+
+
+def _behind_pooling(numbers: Sequence[int], size: int, rows: tuple[int, ...]) -> tuple[int, ...]:
+    """Rows of a pooled map as those of the map in front, which are perhaps some `rows` of another."""
+    places = np.array(numbers)[:, None] * size + np.arange(size)
+    places = np.where(np.array(numbers)[:, None] < 0, -1, places).ravel()
+    found = np.where(places < 0, -1, np.array(rows)[places]) if rows else places
+    return tuple(found.tolist())
+
+
+def _padded(folded: Folded, pad: Pad, where: str) -> Folded:
+    """A border of zeros as a convolution of single places; or one that repeats places."""
+    if pad.mode == "zeros":
+        return _conv(folded, Conv(ONE_EACH, padding=pad.padding, groups=0), where)
+    sides = zip(folded.shape[1:], pad.padding, strict=True)
+    rows, columns = (kernels.border(side, padding, pad.mode) for side, padding in sides)
+    return _taken(folded, rows, columns, where)
+
+
 def _spread(folded: Folded, spread: Spread, where: str) -> Folded:
     """Spikes repeated, in front of any weights; or places that single ones made currents of."""
     times, down, across = spread.factors
+    if times == 1 and any(synapses.rows or synapses.columns for synapses in folded.inputs):
+        sides = zip(folded.shape[1:], (down, across), strict=True)
+        rows, columns = (np.arange(side).repeat(factor).tolist() for side, factor in sides)
+        return _taken(folded, rows, columns, where)
 
     def behind(one: Synapses) -> Synapses:
         single = (
@@ -497,8 +590,32 @@ def _of_channels(operation: Scale | Shift, shape: Shape, where: str) -> Any:
     return np.asarray(per_channel(numbers.repeat(prod(shape) // len(numbers)), shape, where, what))
 
 
+def _scaled(folded: Folded, scale: Scale, where: str) -> Folded:
+    folded = _fitting(folded, [scale], where)
+    return folded.scaled(_of_channels(scale, folded.shape, where))
+
+
+def _shifted(folded: Folded, shift: Shift, where: str) -> Folded:
+    folded = _fitting(folded, [shift], where)
+    return replace(folded, bias=folded.bias + _of_channels(shift, folded.shape, where))
+
+
+def _fitting(folded: Folded, operations: Iterable[Scale | Shift], where: str) -> Folded:
+    """A map, or its neurons without places where numbers of flat neurons differ within a channel."""
+    channels, size = folded.shape[0], prod(folded.shape)
+    for operation in operations:
+        numbers = np.asarray(operation.numbers)
+        if operation.flat and numbers.shape[-1:] == (size,):
+            of_channel = numbers.reshape(-1, channels, size // channels)
+            if (of_channel != of_channel[..., :1]).any():
+                return _flattened(folded, where)
+    return folded
+
+
 def _by_step(folded: Folded, by_step: ByStep, where: str) -> Folded:
     """(T, C) gains and shifts, which are 0 at steps at which nothing passed."""
+    of_steps = chain.from_iterable(by_step.at.values())
+    folded = _fitting(folded, (operation.what for operation in of_steps), where)
     gain, shift = np.zeros((2, max(by_step.at) + 1, folded.shape[0]))
     for step, operations in by_step.at.items():
         alone = Folded(folded.shape, (Synapses(()),))
@@ -533,7 +650,31 @@ def _flatten(folded: Folded, flatten: Flatten, where: str) -> Folded:
     expect(
         prod(shape[flatten.first : flatten.last + 1]) == prod(shape), where, found, "all of them"
     )
-    return folded if shape[1:] == (1, 1) else _chosen(folded, np.arange(prod(shape)), False, where)
+    return _flattened(folded, where)
+
+
+def _flattened(folded: Folded, where: str) -> Folded:
+    """The neurons of a map, without places; a convolution becomes the dense layer that it is."""
+    shape = folded.shape
+
+    def dense(synapses: Synapses) -> Synapses:
+        kernel = synapses.weight
+        if kernel is None:
+            return synapses
+        expect(synapses.windows == NO_POOLING, where, *BEHIND_MAXIMUM)
+        inputs, neurons = kernel.shape[1] * prod(synapses.sides), prod(shape)
+        found = (
+            f"makes neurons without places of the map {shape} of {synapses.made_by}, a dense layer "
+            f"of {neurons:,} × {inputs:,} = {neurons * inputs:,} weights"
+        )
+        expect(neurons * inputs <= MOST_WEIGHTS, where, found, f"at most {MOST_WEIGHTS:,}")
+        seen = kernel.shape[1], *synapses.sides
+        weight = kernels.unrolled(kernel, seen, synapses.stride, synapses.padding)
+        return replace(synapses, weight=weight, stride=(1, 1), padding=(0, 0))
+
+    if shape[1:] == (1, 1):
+        return folded
+    return _chosen(folded.each(dense), np.arange(prod(shape)), False, where)
 
 
 def _chosen(folded: Folded, numbers: NDArray[Any], whole: bool, where: str) -> Folded:
@@ -549,13 +690,16 @@ def _chosen(folded: Folded, numbers: NDArray[Any], whole: bool, where: str) -> F
 
     def chosen(one: Synapses) -> Synapses:
         expect(
-            whole or one.weight is None,
+            whole or one.weight is None or one.weight.ndim == 2,
             where,
             found,
             "channels in another order, whose places stay",
         )
         expect(
-            one.spread == WHOLE, where, "moves spikes that were repeated", "neurons between them"
+            whole or not one.copies,
+            where,
+            "moves spikes that were repeated",
+            "neurons between them",
         )
         made, before = replace(one, gain=choose(one.gain)), one.order
         if one.weight is not None:
@@ -608,14 +752,22 @@ def _conv(folded: Folded, conv: Conv, where: str) -> Folded:
     )
     if np.any(conv.padding) and folded.bias.any():
         folded = bordered(folded, where)
-    wide, around = kernels.evenly_padded(weight, conv.padding)
+    padding = conv.padding
+    if np.any(padding) and not all(map(_of_single_places, folded.inputs)):
+        by_row, by_column = (
+            kernels.border(side, around, "zeros")
+            for side, around in zip(sides, padding, strict=True)
+        )
+        folded, padding = _taken(folded, by_row, by_column, where), ((0, 0), (0, 0))
+        _, *sides = folded.shape
+    wide, around = kernels.evenly_padded(weight, padding)
 
     def behind(one: Synapses) -> Synapses:
         seen, outer = _scaled_inputs(one, wide, channels, where)
-        outer, inner, step, border = seen.columns(outer), seen.weight, conv.stride, around
+        outer, inner, step, border = seen.unordered(outer), seen.weight, conv.stride, around
         if inner is not None and inner.ndim == 2 and (*sides, rows, columns) == (1, 1, 1, 1):
             one_place = outer[:, :, around[0], around[1]] @ inner.astype(np.float64)
-            return replace(seen, weight=one_place.astype(np.float32), order=None)
+            return replace(seen, weight=one_place.astype(np.float32), order=None, made_by=where)
         if inner is not None:
             whole = around == (0, 0) or inner.shape[2:] == seen.stride == (1, 1)
             expect(seen.windows == NO_POOLING, where, *BEHIND_MAXIMUM)
@@ -625,9 +777,8 @@ def _conv(folded: Folded, conv: Conv, where: str) -> Folded:
             border = around[0] + seen.padding[0], around[1] + seen.padding[1]
         kernel = outer if outer is wide else outer.astype(np.float32)
         whole_map = (sides[0], sides[1]) if inner is None else seen.sides
-        return replace(
-            seen, weight=kernel, stride=step, padding=border, order=None, sides=whole_map
-        )
+        made = replace(seen, weight=kernel, stride=step, padding=border, order=None)
+        return replace(made, sides=whole_map, made_by=where)
 
     return folded.each(
         behind, shape=(outputs, rows, columns), bias=_biases(folded, weight, conv.bias)
@@ -639,16 +790,6 @@ def bordered(folded: Folded, where: str) -> Folded:
     every place.
     """
     first = folded.inputs[0]
-    alone = first.weight is None or first.weight.shape[2:] != (
-        1,
-        1,
-    )  # larger kernels are refused for their own reason
-    expect(
-        alone or first.padding == (0, 0),
-        where,
-        "pads a map that has a bias and a border",
-        "no padding there",
-    )
     channels, bias = folded.shape[0], folded.bias
     gain = np.broadcast_to(bias, (*bias.shape[:-1], channels))
     weight = np.ones((channels, 1, 1, 1), np.float32)
@@ -657,7 +798,20 @@ def bordered(folded: Folded, where: str) -> Folded:
     ones = Synapses(
         first.sources[:1], weight, first.pool, gain=gain, ones=True, sides=sides, spread=spread
     )
+    single = _of_single_places(first) and first.padding == (0, 0)
+    if first.rows or first.columns or not single:
+        rows, columns = ((0,) * side for side in folded.shape[1:])  # as many as there are places
+        plain = replace(ones, pool=(1, 1), spread=WHOLE, sides=folded.shape[1:])
+        ones = replace(plain, rows=rows, columns=columns)
     return Folded(folded.shape, (*folded.inputs, ones))
+
+
+def _of_single_places(synapses: Synapses) -> bool:
+    """True of spikes, and of weights of which each sees one place, so that a border is one of spikes."""
+    kernel = synapses.weight
+    if kernel is None or kernel.ndim == 2:
+        return True
+    return kernel.shape[2:] == synapses.stride == (1, 1)
 
 
 def _biases(folded: Folded, weight: NDArray[Any], bias: Any) -> NDArray[np.float64]:
@@ -705,7 +859,7 @@ def _linear(folded: Folded, linear: Linear, where: str) -> Folded:
     def behind(one: Synapses) -> Synapses:
         seen, outer = _scaled_inputs(one, weight, shape[0], where)
         if seen.order is not None:
-            outer = seen.columns(outer.reshape(len(outer), shape[0], -1)).reshape(len(outer), -1)
+            outer = seen.unordered(outer.reshape(len(outer), shape[0], -1)).reshape(len(outer), -1)
         inner = seen.weight
         expect(seen.windows == NO_POOLING, where, *BEHIND_MAXIMUM)
         if inner is not None and inner.ndim == 2:
@@ -724,7 +878,8 @@ def _linear(folded: Folded, linear: Linear, where: str) -> Folded:
             sums = np.tensordot(maps, inner[:, :, 0, 0].astype(np.float64), (1, 0))
             outer = sums.swapaxes(1, 2).reshape(len(outer), -1)
         dense = outer if outer is weight else outer.astype(np.float32)
-        return replace(seen, weight=dense, stride=(1, 1), padding=(0, 0), order=None)
+        made = replace(seen, weight=dense, order=None, made_by=where)
+        return replace(made, stride=(1, 1), padding=(0, 0))
 
     return folded.each(behind, shape=(len(weight), 1, 1), bias=_biases(folded, weight, linear.bias))
 
@@ -823,7 +978,13 @@ def _maximum(folded: Folded, windows: Windows, where: str) -> Folded:
     (one,), (channels, *sides) = folded.inputs, folded.shape
     shape = (channels, *windows.fit(sides))
     if one.weight is None:
-        _expect_side_by_side(folded, windows, where)
+        if windows != Windows(windows.sides, windows.sides) or any(np.mod(sides, windows.sides)):
+            each = zip(sides, shape[1:], *windows, strict=True)
+            rows, columns = (
+                _rows_of_windows(range(count), side, *geometry) for side, count, *geometry in each
+            )
+            moved, apart = _taken(folded, rows, columns, where), windows.sides
+            return replace(_maximum(moved, Windows(apart, apart), where), shape=shape)
         _expect_places(one, where)
         expect(
             one.pool == (1, 1) or one.pooling == "max",
@@ -874,23 +1035,6 @@ def _joined(inner: Windows, outer: Windows, where: str) -> Windows:
     return Windows(sides, _times(inner.stride, outer.stride), (above, beside))
 
 
-def _expect_side_by_side(folded: Folded, windows: Windows, where: str) -> None:
-    """Windows that cover a map of spikes once, and leave nothing over."""
-    (height, width), (window, stride, padding) = folded.shape[1:], windows
-    expect(padding == (0, 0), where, f"has padding={padding}", "none")
-    expect(
-        stride == window,
-        where,
-        f"has kernel_size={window}, stride={stride}",
-        "a stride equal to kernel_size",
-    )
-    found, expected = (
-        f"pools {window[0]}×{window[1]} on a map of {height}×{width}",
-        "sides that are multiples of it",
-    )
-    expect(height % window[0] == width % window[1] == 0, where, found, expected)
-
-
 def _expect_places(synapses: Synapses, where: str) -> None:
     stayed = synapses.order is None or synapses.order.channels
     expect(
@@ -913,15 +1057,11 @@ FOLDS: dict[type, Callable[[Folded, Any, str], Folded]] = {
     Linear: _linear,
     Mix: _mix,
     Order: _order,
-    Pad: lambda folded, pad, where: _conv(
-        folded, Conv(ONE_EACH, padding=pad.padding, groups=0), where
-    ),
+    Pad: _padded,
     Pool: _pool,
     Repeat: lambda folded, repeat, where: folded,  # left to gated, which knows the larger map
-    Scale: lambda folded, scale, where: folded.scaled(_of_channels(scale, folded.shape, where)),
-    Shift: lambda folded, shift, where: replace(
-        folded, bias=folded.bias + _of_channels(shift, folded.shape, where)
-    ),
+    Scale: _scaled,
+    Shift: _shifted,
     Spread: _spread,
     Total: _total,
 }

@@ -67,6 +67,14 @@ def around(
     return (rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2)
 
 
+def border(side: int, padding: Pair, mode: str) -> list[int]:
+    """The row of a map that each row of a padded one is, -1 of zeros; likewise its columns."""
+    if mode == "zeros":
+        return np.pad(np.arange(side), padding, constant_values=-1).tolist()
+    modes: dict[str, Any] = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+    return np.pad(np.arange(side), padding, mode=modes[mode]).tolist()
+
+
 def composed(outer: Kernels, inner: Kernels, stride: Pair) -> NDArray[np.float64]:
     """One convolution that does what two do, of which `inner`, with that stride, comes first."""
     rows, columns = (

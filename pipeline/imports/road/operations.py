@@ -83,10 +83,11 @@ class Pool:
 @dataclass(frozen=True, eq=False)
 class Scale(_Compared):
     """A multiplication by one number, by (M,) for as many neighbours each, or by such of each step,
-    (T, M).
+    (T, M); `flat` where it is of neurons without places.
     """
 
     numbers: Any
+    flat: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +95,7 @@ class Shift(_Compared):
     """An addition of numbers, which are as those of a :class:`Scale`."""
 
     numbers: Any
+    flat: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,9 +115,10 @@ class ByStep:
 
 @dataclass(frozen=True)
 class Pad:
-    """Zeros around a map: (above, below), (left, right)."""
+    """A border around a map, (above, below), (left, right): zeros, or what its own places repeat."""
 
     padding: tuple[Pair, Pair]
+    mode: Literal["zeros", "reflect", "replicate", "circular"] = "zeros"
 
 
 @dataclass(frozen=True)

@@ -296,7 +296,7 @@ def _border(call: Call, stream: Stream) -> Followed:
         (
             place
             for place, each in reversed(list(enumerate(operations)))
-            if isinstance(each.what, Pad)
+            if isinstance(each.what, Pad) and each.what.mode == "zeros"
         ),
         None,
     )
@@ -411,16 +411,17 @@ def _padded(call: Call) -> Stream:
     given, (first, *rest) = call.args[0], zip(*[iter(call.argument(1, "pad"))] * 2, strict=True)
     mode, value = call.argument(2, "mode", default="constant"), call.argument(3, "value")
     second = rest[0] if rest else (0, 0)
+    repeats = mode in ("reflect", "replicate", "circular")
     need(
-        mode == "constant" and not value,
-        f"which pads with mode={mode!r}, value={value}, expected zeros",
+        repeats or (mode == "constant" and not value),
+        f"which pads with mode={mode!r}, value={value}, expected zeros, or what the map repeats",
     )
     around = not any(map(any, rest[1:])) and min(*first, *second) >= 0
-    need(around, "which pads channels or crops, expected zeros around a map")
+    need(around, "which pads channels or crops, expected a border around a map")
     rows = prod(given.shape[-2:]) == call.streams[0].size
     return through(
         call.streams[0],
-        Operation(call.where, Pad((second, first))),
+        Operation(call.where, Pad((second, first), mode if repeats else "zeros")),
         given,
         call.result,
         2 if rows else 3,
@@ -594,8 +595,9 @@ def _with_numbers(
     table[steps, neurons] = values
     alike = where.min() >= 0 and (table[steps, neurons] == values).all()
     need(alike, "with numbers that differ between samples")
+    flat = stream.where.shape[-1] == stream.size
     at: dict[int, tuple[Operation, ...]] = {
-        step: (Operation(call.where, kind(_numbers(table[step]))),)
+        step: (Operation(call.where, kind(_numbers(table[step]), flat)),)
         for step in steps_present(where, of_step)
     }
     first, *others = at.values()

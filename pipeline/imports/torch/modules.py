@@ -345,7 +345,8 @@ def _normalised(module: Any, where: str) -> list[Any]:
     shift = -number(module.running_mean) * gain
     if module.affine:
         gain, shift = gain * number(module.weight), shift * number(module.weight)
-    return [Scale(gain), Shift(shift), *([] if module.bias is None else [Shift(_bias(module))])]
+    shifts = [shift] if module.bias is None else [shift, _bias(module)]
+    return [Scale(gain, flat=True), *(Shift(each, flat=True) for each in shifts)]
 
 
 def _effective(module: Any, where: str) -> list[Any]:

@@ -191,9 +191,6 @@ REFUSED: dict[str, Callable[[], nn.Module]] = {
     "'0' (ConvTranspose2d): has stride=(2, 2), expected 1: maps are not made larger here": lambda: (
         alone(nn.ConvTranspose2d(2, 4, 3, stride=2))
     ),
-    "module '1' (Conv2d): pads a map that has a bias and a border, expected no padding there": lambda: (
-        alone(nn.Conv2d(2, 2, 1, padding=1), nn.Conv2d(2, 2, 3, padding=1))
-    ),
     "module '3' (Conv2d): is behind padding of a map that has a bias, expected no bias or no padding": lambda: (
         nn.Sequential(
             nn.Conv2d(2, 4, 1),
@@ -202,9 +199,6 @@ REFUSED: dict[str, Callable[[], nn.Module]] = {
             nn.Conv2d(4, 4, 3, padding=1),
             nn.Flatten(),
         )
-    ),
-    "'1' (Conv2d): follows another convolution or linear layer": lambda: currents(
-        nn.Conv2d(4, 4, 3, padding=1)
     ),
     "module '1.1' (Conv2d): is behind a maximum of currents, which is not linear, expected neurons": lambda: (
         currents(nn.Sequential(nn.MaxPool2d(3, 2, padding=1), nn.Conv2d(4, 4, 1)))
@@ -224,13 +218,10 @@ REFUSED: dict[str, Callable[[], nn.Module]] = {
     "averages what was pooled by maximum, expected one": lambda: maps(
         nn.MaxPool2d(2), nn.AvgPool2d(2)
     ),
-    "'0' (Conv2d), behind the input, which pads with mode='circular', value=None, expected zeros": lambda: (
-        alone(nn.Conv2d(2, 2, 3, padding=1, padding_mode="circular"))
-    ),
     "'0' (ConstantPad2d), behind the input, which pads with mode='constant', value=1.0, expected zeros": lambda: (
         alone(nn.ConstantPad2d(1, 1.0), nn.Conv2d(2, 2, 3))
     ),
-    "'0' (ConstantPad3d), behind the input, which pads channels or crops, expected zeros around a map": lambda: (
+    "'0' (ConstantPad3d), behind the input, which pads channels or crops, expected a border around a map": lambda: (
         alone(nn.ConstantPad3d((0, 0, 0, 0, 1, 1), 0.0), nn.Conv2d(4, 2, 3))
     ),
     "which makes (3, 3) of a map of (8, 8), expected an output that": lambda: maps(

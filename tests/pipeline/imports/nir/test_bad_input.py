@@ -15,7 +15,7 @@ import pytest
 import spikesam
 from spikesam.pipeline.imports.nir.read import from_nir
 from spikesam.pipeline.imports.nir.write import to_nir
-from tests.pipeline.imports.nir.graphs import conv, graph, lif, nir, pool, weights
+from tests.pipeline.imports.nir.graphs import conv, graph, lif, nir, weights
 from tests.pipeline.imports.nir.test_read import small
 
 T = 5
@@ -169,10 +169,6 @@ CONV1D = nir.Conv1d(8, np.ones((3, 2, 3)), 1, 1, 1, 1, np.zeros(3))
         (
             {"pool": conv(rng, 3, 3, 1, 1)},
             r"'flatten': its input is \(3, 4, 4\), expected \(3, 8, 8\), the map before",
-        ),
-        (
-            {"neurons1": pool("AvgPool2d", 1)},
-            "'flatten': moves places of a map between a convolution and neurons",
         ),
         (
             {"neurons1": cuba(4e-4)},
