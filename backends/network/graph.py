@@ -79,6 +79,8 @@ class Network(Structure):
     the model, which
         each layer answers one behind the other, until `to_readout` steps before the end; None where
         all T are its own
+    late : the steps by which each layer answers later than in that model, if a delay of the model's
+        own puts its window elsewhere
 
     Raises
     ------
@@ -134,6 +136,8 @@ class Network(Structure):
             raise NetworkError(
                 f"network: window is {self.window}, expected at most {self.timesteps} timesteps"
             )
+        if self.late is not None:
+            self._set_late(self.late)
         check_network_size(self)
         if len(set(self.names)) < len(self.names):
             raise NetworkError(
@@ -144,6 +148,18 @@ class Network(Structure):
         widened = (layer.widened(shape[0]) for layer, shape in plain)
         object.__setattr__(self, "layers", tuple(widened))
         check_parts(self)
+
+    def _set_late(self, late: Any) -> None:
+        """Check by how many steps layers are late; None where the window says as much."""
+        expected = f"a window, and as many whole numbers as layers, {len(self.layers)}"
+        if self.window is None or not isinstance(late, (tuple, list)):
+            raise NetworkError(f"network: late is {late!r}, expected {expected}")
+        if len(late) != len(self.layers):
+            raise NetworkError(f"network: late has {len(late)} numbers, expected {expected}")
+        steps = tuple(
+            whole(number, "late", "network", 0, self.timesteps - self.window) for number in late
+        )
+        object.__setattr__(self, "late", steps)
 
     def check_spiking(self, where: str) -> None:
         """Refuse an ANN where only spiking networks can be used; the message begins with `where`."""
@@ -230,6 +246,8 @@ class Network(Structure):
             graph["input_range"] = self.input_range
         if self.window is not None:
             graph["window"] = self.window
+        if self.late is not None:
+            graph["late"] = list(self.late)
         readout = {f"readout.{name}": getattr(self.readout, name) for name in ("weight", "bias")}
         return graph, dict(chain(readout.items(), *(each.items() for each in tensors)))
 
@@ -245,7 +263,7 @@ class Network(Structure):
                 tensors["readout.weight"], about["scale"], about["leak"], tensors["readout.bias"]
             )
             encoder, input_range = graph["encoder"], graph.get("input_range", DEFAULT_RANGE)
-            about = encoder, input_range, graph.get("window")
+            about = encoder, input_range, graph.get("window"), graph.get("late")
             return cls(graph["input_shape"], graph["timesteps"], layers, readout, *about)
         except NetworkError:
             raise

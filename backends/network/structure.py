@@ -37,6 +37,7 @@ class Structure:
     encoder: Encoder = "poisson"
     input_range: float = DEFAULT_RANGE
     window: int | None = None
+    late: tuple[int, ...] | None = None
 
     @property
     def kind(self) -> Kind:
@@ -128,6 +129,25 @@ class Structure:
         of the last.
         """
         return steps_to_readout(self.layers)
+
+    @property
+    def model_steps(self) -> int:
+        """The steps of the model without delay between layers that the network is of: those that
+        its input has.
+        """
+        return self.timesteps - self.to_readout["input"] if self.window is None else self.window
+
+    @cached_property
+    def starts(self) -> dict[str, int]:
+        """Name of a layer, or "input" -> the step at which it answers the first step of such a
+        model.
+
+        Negative where no window says it, of a layer that is further from the readout than the input.
+        """
+        if self.late is not None:
+            return dict(zip(self.names, (0, *self.late), strict=True))
+        stop = self.timesteps - self.model_steps
+        return {name: stop - self.to_readout.get(name, stop) for name in self.names}
 
     def dependents(self, name: str) -> tuple[str, ...]:
         """The layers that a way leads to from a layer or from "input", in order; itself only where

@@ -178,7 +178,7 @@ def _read_data(
     if network.encoder != "spikes" and not network.current_input:
         raise NetworkError(f"network: takes {network.encoder!r}, expected 'spikes' or a current")
     delayed = any(neurons.describe(name, module).delayed for name, module in neurons.of("", model))
-    steps = network.timesteps - (0 if delayed else network.to_readout["input"])
+    steps = network.timesteps if delayed and network.window is None else network.model_steps
     example = read_example(data, steps, model, network, rounded=rounded)
     if example.shape != network.input_shape:
         raise NetworkError(

@@ -524,13 +524,11 @@ def _starts(pair: RasterPair, network: Network) -> dict[str, int]:
             found = by_sides(network.shape_of[name])
             raise InputError(f"layer {name!r} is {by_sides(shape)}, in the network it is {found}")
     quick = any(raster.header.layer_delay == 0 for raster in pair.rasters)
-    late, ways = network.timesteps - pair.steps, network.to_readout
-    if late != (ways["input"] if quick else 0):
-        steps = network.timesteps - (ways["input"] if quick else 0)
+    steps = network.model_steps if quick else network.timesteps
+    if pair.steps != steps:
         raise InputError(f"the rasters have {pair.steps} steps, the network takes {steps}")
     starts = {
-        name: late - ways.get(name, late) if quick else 0
-        for name in ("input", *network.raster_names)
+        name: network.starts[name] if quick else 0 for name in ("input", *network.raster_names)
     }
     if early := [name for name, start in starts.items() if start < 0]:
         raise InputError(

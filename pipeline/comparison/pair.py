@@ -125,9 +125,12 @@ def arrivals(slow: RasterReader, steps: int) -> dict[str, int] | None:
     if that fits.
     """
     last, extra = slow.layers[-1], slow.timesteps - steps
+    starts = {layer.name: layer.start for layer in slow.layers}
     found = {
         layer.name: extra
         - (last.number - layer.number if layer.to_readout is None else layer.to_readout)
+        if (start := starts[layer.name]) is None
+        else start
         for layer in slow.layers
     }
     fits = all((at == 0) if slow.layer(name).number == 0 else at > 0 for name, at in found.items())

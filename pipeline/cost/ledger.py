@@ -91,8 +91,8 @@ def sources_in_model(network: Network, target: str, each: Input) -> tuple[Source
     """The sources of an input of a layer with their delays in the steps of the model, which has
     none between layers.
     """
-    late = network.to_readout
-    return tuple(of.later(late[target] - late[of.layer]) for of in each.sources)
+    starts = network.starts
+    return tuple(source.later(starts[source.layer] - starts[target]) for source in each.sources)
 
 
 def repeated_spikes(

@@ -153,7 +153,7 @@ class InputSteps(Samples):
             raise InputError(
                 f"data: got input {what}, but the network takes its input as {network.encoder}"
             )
-        steps, late = network.timesteps, network.to_readout["input"]
+        steps, late = network.timesteps, network.timesteps - network.model_steps
         if (
             len(self.values) not in (steps, steps - late)
             or self.values.shape[2:] != network.input_shape
@@ -162,7 +162,7 @@ class InputSteps(Samples):
             raise InputError(
                 f"data: got input {what} of (T, N, C, H, W) = {self.values.shape}, expected "
                 f"{(steps - late, len(self.table), *network.input_shape)}, after which {then}, "
-                f"as many as a spike takes to the readout; or all {steps} steps"
+                f"as many as the last layer is late; or all {steps} steps"
             )
         values = self.values[:, chosen]
         silent = np.zeros((steps - len(values), *values.shape[1:]), values.dtype)

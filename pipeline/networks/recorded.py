@@ -170,8 +170,10 @@ def network_specs(network: Network) -> tuple[LayerSpec, ...]:
         zip(network.raster_names, network.raster_shapes, about, strict=True), network.first_raster
     )
     ways = dict.fromkeys(network.raster_names) if network.is_chain else network.to_readout
+    starts = {} if network.late is None else network.starts
     return tuple(
-        LayerSpec(name, number, shape, *each, ways[name]) for number, (name, shape, each) in rasters
+        LayerSpec(name, number, shape, *about, ways[name], starts.get(name))
+        for number, (name, shape, about) in rasters
     )
 
 
@@ -253,17 +255,17 @@ class LinedUp:
                 f"{where}: the network is in fixed point, expected float32, as the model that was "
                 "recorded"
             )
-        late = 0 if recorded.layer_delay else network.to_readout["input"]
-        if recorded.timesteps != network.timesteps - late:
+        steps = network.timesteps if recorded.layer_delay else network.model_steps
+        if recorded.timesteps != steps:
             raise InputError(
-                f"{where}: has {recorded.timesteps} steps, expected {network.timesteps - late}, as "
-                "the network takes"
+                f"{where}: has {recorded.timesteps} steps, expected {steps}, as the network takes"
             )
+        starts = {} if recorded.layer_delay else network.starts
         return cls(
             network,
             recorded.timesteps,
             _named(network, recorded, where),
-            {name: max(0, late - network.to_readout[name]) for name in network.raster_names},
+            {name: max(0, starts.get(name, 0)) for name in network.raster_names},
             where,
         )
 

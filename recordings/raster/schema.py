@@ -72,7 +72,8 @@ WINDOW_ATTRIBUTES: dict[str, type] = {
 }  # of networks that were imported from models without delay
 READOUT_ATTRIBUTES: dict[str, type] = {"scale": float}
 LAYER_FIELDS: dict[str, type] = {"shape": tuple, "kind": str, "threshold": float, "leak": float}
-GRAPH_ATTRIBUTES: dict[str, type] = {"to_readout": int}  # of layers of a network that is no chain
+# of layers of a network that is no chain
+GRAPH_ATTRIBUTES: dict[str, type] = {"to_readout": int, "start": int}
 LAYER_DATASETS = {"spikes", "count", "digest"}
 
 _DISTRIBUTIONS = (
@@ -96,6 +97,9 @@ class LayerSpec(NamedLayer):
         # steps that a spike needs at least to get there; None in a chain, whose numbers say it
         None
     )
+    # step at which it answers the first of the model's, where its distance to the readout does not
+    # say it
+    start: int | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -116,6 +120,8 @@ class LayerSpec(NamedLayer):
             raise InputError(
                 f"{where}: to_readout is {self.to_readout}, expected steps, at least 0"
             )
+        if self.start is not None and not 0 <= self.start < 1 << 31:
+            raise InputError(f"{where}: start is {self.start}, expected a step, at least 0")
 
     @property
     def neurons(self) -> int:
@@ -132,7 +138,8 @@ class LayerSpec(NamedLayer):
         about = {name: kind(getattr(self, name)) for name, kind in LAYER_FIELDS.items()} | {
             "axes": SPIKE_AXES
         }
-        return about if self.to_readout is None else about | {"to_readout": self.to_readout}
+        graph = {name: getattr(self, name) for name in GRAPH_ATTRIBUTES}
+        return about | {name: number for name, number in graph.items() if number is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,7 +233,7 @@ class RasterHeader(Header):
                 )
         if len(set(names)) < len(names):
             raise InputError(f"layers are {', '.join(names)}; expected different names")
-        longest = self.timesteps - max(map(self._to_readout, self.layers))
+        longest = min(map(self._steps_left, self.layers))
         if self.window is not None and not 1 <= self.window <= longest:
             raise InputError(
                 f"window is {self.window}, expected 1 to {longest} of {self.timesteps} steps"
@@ -290,8 +297,15 @@ class RasterHeader(Header):
         """
         if self.window is None:
             return slice(0, self.timesteps)
-        stop = self.timesteps - self._to_readout(layer)
-        return slice(stop - self.window, stop)
+        start = layer.start
+        if start is None:
+            start = self.timesteps - self._to_readout(layer) - self.window
+        return slice(start, start + self.window)
+
+    def _steps_left(self, layer: LayerSpec) -> int:
+        """The most steps that a window of a layer can have."""
+        before = self._to_readout(layer) if layer.start is None else layer.start
+        return self.timesteps - before
 
     def _to_readout(self, layer: LayerSpec) -> int:
         along_a_chain = self.layer_delay * (self.layers[-1].number - layer.number)

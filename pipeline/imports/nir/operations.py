@@ -211,8 +211,9 @@ def _later(path: Path, node: Named, dt: float) -> Path:
     expected = f"whole numbers of steps of {dt:g} s, 0 … {LONGEST_DELAY:,}"
     expect(whole, node.where, f"delay is {seconds.min():g} … {seconds.max():g} s", expected)
     if np.ptp(steps) == 0:
-        return path.later(int(steps.flat[0]))
-    lag = lag_of(steps, shape_of(steps.shape, node.where), node.where)
+        return path.delayed(int(steps.flat[0]), node.where)
+    shape = shape_of(steps.shape, node.where)
+    lag = lag_of(steps.reshape(shape), shape, node.where)
     plain = (
         isinstance(path.source, str)
         and not path.operations

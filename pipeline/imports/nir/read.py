@@ -116,7 +116,7 @@ def read_nir(
     reset: Reset | None,
     fires_at_threshold: bool | None,
 ) -> tuple[Network, dict[str, str]]:
-    """The network of :func:`from_nir`, and the node of neurons that each of its layers is."""
+    """The network of :func:`from_nir`, and the node of neurons that each of its layers is, if any."""
     nir = nir_library()
     expect(
         reset in (None, *get_args(Reset)), "from_nir", f"reset is {reset!r}", "'zero' or 'subtract'"
@@ -323,6 +323,9 @@ class Paths:
         """The network with the gains and biases of each step that metadata say."""
         layers = []
         for unit, layer, rows in zip(built.units, built.network.layers, built.biases, strict=True):
+            if unit.name not in self.said:  # neurons that the graph does not have, for a bias
+                layers.append(layer)
+                continue
             said, inputs = self.said[unit.name], layer.inputs
             if any("gain" in each.said for each in said):
                 found = f"has {len(inputs)} inputs"
@@ -338,7 +341,7 @@ class Paths:
             neuron = replace(layer.neuron, bias=said[0].bias(layer.neuron.bias, rows[-1]))
             layers.append(replace(layer, inputs=inputs, neuron=neuron))
         readout = built.network.readout
-        bias = Told(told, "readout").bias(readout.bias, built.answer.bias)
+        bias = Told(told, "readout").bias(readout.bias, np.atleast_2d(built.answer.bias)[-1])
         return replace(built.network, layers=tuple(layers), readout=replace(readout, bias=bias))
 
     def _driving(self, node: Named, in_order: bool) -> list[Path]:

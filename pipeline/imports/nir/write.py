@@ -95,7 +95,7 @@ def to_nir(
             f"to_nir: layer {bare[0]!r} has no weights, as gates, expected some in its first input"
         )
     names, steps = [layer.name for layer in network.layers], (network.timesteps, network.window)
-    level_of = levels(network)
+    level_of = levels(network) if network.late is None else network.starts
     shapes = zip(network.layers, network.shapes[1:], strict=True)
     sizes = {"input": nir_size(network.layers[0], network.input_shape)}
     sizes |= {layer.name: nir_size(layer, shape) for layer, shape in shapes}

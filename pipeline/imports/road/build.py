@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from math import prod
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -105,13 +105,15 @@ def build(
     """
     steady = any(isinstance(unit.neuron, ReLU) for unit in units)  # no layer costs a step
     ordered, folded, end = _arranged(units, answer, shape, window or 1)
-    depth = depths(
-        {
-            name: chain.from_iterable(one.sources for one in each.inputs)
-            for name, each in folded.items()
-        },
-        {unit.name: unit.where for unit in ordered},
-    )
+    reads = {
+        name: [source for synapses in drives.inputs for source in synapses.sources]
+        for name, drives in folded.items()
+    }
+    places, last = {unit.name: unit.where for unit in ordered}, ordered[-1].name
+    depth = depths(reads, places)
+    if window is not None:  # in front of a delay layers may stand later than what is behind it
+        as_deep = depths(reads, places, {last: max(depth.values())})
+        depth = as_deep if as_deep[last] == max(as_deep.values()) else depth
     shifts = tuple(depth[unit.name] - unit.late for unit in ordered)
     steps = 1 if steady else (window or 0) + shifts[-1] if timesteps is None else timesteps
     check_cap("timesteps", steps, "T")
@@ -357,7 +359,7 @@ class FoldedAnswer:
 
     sources: tuple[Source, ...]  # whose spikes s are, one behind the other
     weight: NDArray[np.float32]  # (K, N) float32
-    bias: NDArray[np.float64]  # (K,) float64
+    bias: NDArray[np.float64]  # (K,) float64, or rows (S, K) of the first steps
     leak: float  # 1 of a sum
     last: NDArray[np.float64]  # (K,) float64, what is added once, behind the integral
 
@@ -371,7 +373,10 @@ def fold_answer(path: Path, shapes: Mapping[str, Shape], steps: int) -> FoldedAn
         if isinstance(what, TimeSum):
             found = "sums membranes over steps"
             expect(not over, where, found, "spikes or currents; or the last membrane as the answer")
-            folded, over_steps, over = replace(folded, bias=folded.bias * steps), steps, True
+            bias = folded.bias * steps
+            if folded.bias.ndim == 2:
+                bias = rows_later(folded.bias, 0, steps).sum(axis=0)
+            folded, over_steps, over = replace(folded, bias=bias), steps, True
         elif isinstance(what, Integral):
             expect(not over, where, "integrates an integral", "one readout")
             leak, over = what.leak, True
@@ -380,8 +385,7 @@ def fold_answer(path: Path, shapes: Mapping[str, Shape], steps: int) -> FoldedAn
             expect(not isinstance(what, ByStep), where, *STEPS)
             folded = fold_one(folded, operation)
             behind = None if behind is None else fold_one(behind, operation)
-    of_steps = (folded.bias, *(one.gain for one in folded.inputs))
-    expect(all(each.ndim < 2 for each in of_steps), path.last, *STEPS)
+    expect(all(one.gain.ndim < 2 for one in folded.inputs), path.last, *STEPS)
     folded = folded.dense
     read = {source.layer for one in folded.inputs for source in one.sources}
     numbers, neurons = prod(folded.shape), sum(prod(shapes[name]) for name in read)
@@ -434,18 +438,24 @@ def fold_answer(path: Path, shapes: Mapping[str, Shape], steps: int) -> FoldedAn
     whole = np.concatenate(list(each.values()), axis=1)
     last = np.array(0.0) if behind is None else behind.dense.bias
     bias, last = (
-        np.broadcast_to(of, folded.shape[0]).repeat(len(whole) // folded.shape[0])
+        np.broadcast_to(of, (*of.shape[:-1], folded.shape[0])).repeat(
+            len(whole) // folded.shape[0], axis=-1
+        )
         for of in (folded.bias - last, last)
     )
     return FoldedAnswer(tuple(each), whole, bias / over_steps, leak, last)
 
 
-def depths(reads: Mapping[str, Iterable[Source]], where: Mapping[str, str]) -> dict[str, int]:
+def depths(
+    reads: Mapping[str, Iterable[Source]],
+    where: Mapping[str, str],
+    at_least: Mapping[str, int] = MappingProxyType({}),
+) -> dict[str, int]:
     """The depth D of each unit, 1 + the largest of those that it reads within a step; 0 of the
     input.
     """
     edges = [(name, source) for name, sources in reads.items() for source in sources]
-    depth = {INPUT: 0} | dict.fromkeys(reads, 1)
+    depth = {INPUT: 0} | dict.fromkeys(reads, 1) | dict(at_least)
     via: dict[str, str] = {}
     late = ""
     for _ in range(len(depth) + 1):
@@ -513,12 +523,13 @@ def delayed(
 
 
 def with_window(network: Network, window: int | None, depths: Sequence[int]) -> Network:
-    """The network with its window, if each layer stands as far from the readout as its depth says;
-    else without.
-    """
+    """The network with its window, in which each layer stands as many steps later as it is deep."""
     last, ways = depths[-1], network.to_readout
-    stands = [last - ways[name] for name in network.names]
-    return replace(network, window=window) if stands == [0, *depths] else network
+    if window is None or [last - ways[name] for name in network.names] == [0, *depths]:
+        return replace(network, window=window)
+    if not last or max(depths) > last or network.timesteps != window + last:
+        return network  # as where a library delays every layer
+    return replace(network, window=window, late=tuple(depths))
 
 
 def rows_later(rows: NDArray[np.float64], steps: int, timesteps: int) -> NDArray[np.float64]:

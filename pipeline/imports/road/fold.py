@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from itertools import chain
 from math import prod
 from typing import Any
@@ -41,6 +42,7 @@ from spikesam.pipeline.imports.road.operations import (
     Repeat,
     Scale,
     Shift,
+    Silent,
     Spread,
     Total,
     expect,
@@ -48,6 +50,7 @@ from spikesam.pipeline.imports.road.operations import (
 
 MOST_WEIGHTS = 1 << 28  # of one input, once groups and dilation are filled with zeros
 MOST_COPIES = 1 << 24  # of the neurons that an input reads, where a border lies behind its weights
+MOST_BIASES_IN_TIME = 16  # of a map that is padded, which differ from step to step
 FOLLOWS = (
     "follows another convolution or linear layer without neurons between them",
     "neurons between them, or no padding, or one layer that is their product",
@@ -123,6 +126,10 @@ class Synapses:
         """
         return weight if self.order is None else self.order.columns(weight)
 
+    def scaled(self, factor: Any) -> Synapses:
+        """Their currents times a number, one for each channel, or such of each step."""
+        return replace(self, gain=times(self.gain, factor))
+
     def with_sources_of(self, other: Synapses) -> Synapses | None:
         """One input for the spikes of both; None where these do not pass through the same."""
         if not (self.plain and other.plain and self.pool == other.pool):
@@ -184,7 +191,7 @@ class Folded:
 
     def scaled(self, factor: Any) -> Folded:
         """Everything times a number, or one for each channel."""
-        return self.each(lambda one: replace(one, gain=one.gain * factor), bias=self.bias * factor)
+        return self.each(lambda one: one.scaled(factor), bias=times(self.bias, factor))
 
     @property
     def dense(self) -> Folded:
@@ -201,17 +208,40 @@ class Folded:
         identity = np.eye(inputs, dtype=np.float32).reshape(inputs, self.shape[0], side)
 
         def connected(one: Synapses) -> Synapses:
-            gain = one.gain.repeat(side) if one.gain.ndim else one.gain
+            gain = one.gain.repeat(side, axis=-1) if one.gain.ndim else one.gain
             return replace(
                 one, weight=one.unordered(identity).reshape(inputs, -1), gain=gain, order=None
             )
 
-        bias = self.bias.repeat(side) if self.bias.ndim else self.bias
+        bias = np.broadcast_to(self.bias, (*self.bias.shape[:-1], self.shape[0]))
+        bias = bias.repeat(side, axis=-1) if self.bias.any() else self.bias
         return self.each(
             lambda one: connected(one) if one.weight is None else one,
             shape=(inputs, 1, 1),
             bias=bias,
         )
+
+
+def plus(one: Any, two: Any) -> NDArray[np.float64]:
+    """Sums of numbers that are (), (C,), or of each step (S, C), of which the last ones go on."""
+    one, two = _of_equal_steps(one, two)
+    return np.asarray(one + two)
+
+
+def times(one: Any, two: Any) -> NDArray[np.float64]:
+    """Products of numbers that are (), (C,), or of each step (S, C), of which the last ones go on."""
+    one, two = _of_equal_steps(one, two)
+    return np.asarray(one * two)
+
+
+def _of_equal_steps(*arrays: Any) -> list[NDArray[np.float64]]:
+    """Numbers, of which those of each step have as many steps as the longest."""
+    numbers = [np.asarray(array) for array in arrays]
+    steps = max((len(rows) for rows in numbers if rows.ndim == 2), default=0)
+    return [
+        rows[np.minimum(np.arange(steps), len(rows) - 1)] if rows.ndim == 2 else rows
+        for rows in numbers
+    ]
 
 
 def fold(path: Path, shapes: Mapping[str, Shape]) -> Folded:
@@ -246,7 +276,7 @@ def fold_one(folded: Folded, operation: Operation) -> Folded:
     found = FOLDS.get(type(operation.what))
     if found is None:
         raise NetworkError(f"{operation.where}: stands between neurons, expected at the end")
-    if type(operation.what) not in (Scale, Shift, ByStep):
+    if type(operation.what) not in (Scale, Shift, ByStep, Silent):
         multiplied, summed = (
             any(getattr(one, name) for one in folded.inputs) for name in ("heads", "current_sum")
         )
@@ -291,7 +321,8 @@ def together(branches: Sequence[Folded], where: str, names: Sequence[str]) -> Fo
     found = " and ".join(f"{shape} of {name}" for shape, name in zip(shapes, names, strict=True))
     expect(len(set(shapes)) == 1, where, f"adds maps (C, H, W) {found}", "equal ones")
     inputs = tuple(chain.from_iterable(branch.inputs for branch in branches))
-    return Folded(shapes[0], inputs, np.asarray(sum(branch.bias for branch in branches)))
+    bias = reduce(plus, (branch.bias for branch in branches))
+    return Folded(shapes[0], inputs, bias)
 
 
 def stacked(branches: Sequence[Folded], where: str) -> Folded:
@@ -310,7 +341,7 @@ def stacked(branches: Sequence[Folded], where: str) -> Folded:
         if branch.bias.any():
             own = np.zeros((*branch.bias.shape[:-1], channels))
             own[..., before : before + branch.shape[0]] = branch.bias
-            bias = bias + own
+            bias = plus(bias, own)
     return Folded((channels, *branches[0].shape[1:]), tuple(placed), bias)
 
 
@@ -597,7 +628,7 @@ def _scaled(folded: Folded, scale: Scale, where: str) -> Folded:
 
 def _shifted(folded: Folded, shift: Shift, where: str) -> Folded:
     folded = _fitting(folded, [shift], where)
-    return replace(folded, bias=folded.bias + _of_channels(shift, folded.shape, where))
+    return replace(folded, bias=plus(folded.bias, _of_channels(shift, folded.shape, where)))
 
 
 def _fitting(folded: Folded, operations: Iterable[Scale | Shift], where: str) -> Folded:
@@ -623,7 +654,22 @@ def _by_step(folded: Folded, by_step: ByStep, where: str) -> Folded:
             alone = fold_one(alone, operation)
         gain[step], shift[step] = alone.inputs[0].gain, alone.bias
     scaled = folded.scaled(gain)
-    return replace(scaled, bias=scaled.bias + shift)
+    return replace(scaled, bias=plus(scaled.bias, shift))
+
+
+def _silent(folded: Folded, silent: Silent, where: str) -> Folded:
+    """Gains and biases of 0 at some steps; gains stay where nothing can have arrived by then."""
+    last = max(silent.steps, default=-1)
+    passes = np.ones((last + 2, 1))
+    passes[list(silent.steps)] = 0
+
+    def behind(one: Synapses) -> Synapses:
+        arrives = 0 if one.ones else min(source.shortest for source in one.sources)
+        return one if last < arrives else one.scaled(passes)
+
+    return folded.each(
+        behind, bias=times(folded.bias, passes) if folded.bias.any() else folded.bias
+    )
 
 
 def _declared(folded: Folded, declared: DeclaredShape, where: str) -> Folded:
@@ -790,20 +836,27 @@ def bordered(folded: Folded, where: str) -> Folded:
     every place.
     """
     first = folded.inputs[0]
-    channels, bias = folded.shape[0], folded.bias
-    gain = np.broadcast_to(bias, (*bias.shape[:-1], channels))
-    weight = np.ones((channels, 1, 1, 1), np.float32)
+    channels, weight = folded.shape[0], np.ones((folded.shape[0], 1, 1, 1), np.float32)
     sides = folded.shape[1:] if first.weight is None else first.sides
     spread = (1, *first.spread[1:])
-    ones = Synapses(
-        first.sources[:1], weight, first.pool, gain=gain, ones=True, sides=sides, spread=spread
-    )
+    ones = Synapses(first.sources[:1], weight, first.pool, ones=True, sides=sides, spread=spread)
     single = _of_single_places(first) and first.padding == (0, 0)
     if first.rows or first.columns or not single:
         rows, columns = ((0,) * side for side in folded.shape[1:])  # as many as there are places
         plain = replace(ones, pool=(1, 1), spread=WHOLE, sides=folded.shape[1:])
         ones = replace(plain, rows=rows, columns=columns)
-    return Folded(folded.shape, (*folded.inputs, ones))
+    gain = np.broadcast_to(folded.bias, (*folded.bias.shape[:-1], channels))
+    biases = [ones.scaled(numbers) for numbers in _one_of_a_time(gain)]
+    return Folded(folded.shape, (*folded.inputs, *biases))
+
+
+def _one_of_a_time(gain: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """Gains whose sum these are, (C,) or (S, C), each of which is 0 but at the steps that are alike."""
+    if gain.ndim < 2:
+        return [gain]
+    different = np.unique(gain[gain.any(axis=1)], axis=0)
+    few = len(different) <= MOST_BIASES_IN_TIME
+    return [gain * (gain == row).all(axis=1)[:, None] for row in different] if few else [gain]
 
 
 def _of_single_places(synapses: Synapses) -> bool:
@@ -828,15 +881,19 @@ def _scaled_inputs(
     synapses: Synapses, weight: NDArray[Any], channels: int, where: str
 ) -> tuple[Synapses, NDArray[Any]]:
     """Synapses without a gain of channels, and (out, C, …) weights behind them times it."""
-    gain = synapses.gain
+    gain, of_steps = synapses.gain, np.array(1.0)
     if gain.ndim == 2:
+        passing = gain.any(axis=1)
+        rows = gain[passing]
+        if (gain == gain[:, :1]).all():
+            return replace(synapses, gain=gain[:, :1]), weight
         found = "sees channels whose gains differ from step to step, each in its own way"
-        expect((gain == gain[:, :1]).all(), where, found, "one gain of a step, or gains behind it")
-        return replace(synapses, gain=gain[:, :1]), weight
+        expect((rows == rows[0]).all(), where, found, "one gain of a step, or gains behind it")
+        gain, of_steps = rows[0], passing[:, None].astype(np.float64)
     if synapses.weight is None and not gain.ndim:
         return synapses, weight
-    each = weight.reshape(len(weight), channels, -1) * np.broadcast_to(gain, channels)[:, None]
-    return replace(synapses, gain=np.array(1.0)), each.reshape(weight.shape)
+    scaled = weight.reshape(len(weight), channels, -1) * np.broadcast_to(gain, channels)[:, None]
+    return replace(synapses, gain=of_steps), scaled.reshape(weight.shape)
 
 
 def _linear(folded: Folded, linear: Linear, where: str) -> Folded:
@@ -1062,6 +1119,7 @@ FOLDS: dict[type, Callable[[Folded, Any, str], Folded]] = {
     Repeat: lambda folded, repeat, where: folded,  # left to gated, which knows the larger map
     Scale: _scaled,
     Shift: _shifted,
+    Silent: _silent,
     Spread: _spread,
     Total: _total,
 }

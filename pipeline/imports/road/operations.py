@@ -114,6 +114,17 @@ class ByStep:
 
 
 @dataclass(frozen=True)
+class Silent:
+    """Zeros at these steps, of whatever is in front, biases too; elsewhere all passes."""
+
+    steps: frozenset[int]
+
+    def later(self, steps: int, until: float) -> Silent:
+        """Those of so many steps ago."""
+        return Silent(frozenset(step + steps for step in self.steps if step + steps < until))
+
+
+@dataclass(frozen=True)
 class Pad:
     """A border around a map, (above, below), (left, right): zeros, or what its own places repeat."""
 
@@ -250,10 +261,10 @@ class Path:
         It has no operations of steps from `until` on.
         """
         operations = tuple(
-            replace(each, what=each.what.later(steps, until))
-            if isinstance(each.what, ByStep)
-            else each
-            for each in self.operations
+            replace(operation, what=operation.what.later(steps, until))
+            if isinstance(operation.what, (ByStep, Silent))
+            else operation
+            for operation in self.operations
         )
         source, lag = self.source, self.lag
         if isinstance(source, Junction):
@@ -263,6 +274,14 @@ class Path:
         else:
             lag = None if lag is None else later(lag, steps)
         return replace(self, source=source, operations=operations, lag=lag)
+
+    def delayed(self, steps: int, where: str) -> Path:
+        """The path behind a delay of so many steps: zeros before, and no bias, see :meth:`later`."""
+        path = self.later(steps)
+        bare = isinstance(self.source, str) and not self.operations  # spikes, which come later
+        return (
+            path if bare or not steps else path + Operation(where, Silent(frozenset(range(steps))))
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -260,7 +260,8 @@ def _delayed(call: Call, joined: list[Tensor], axis: int) -> Stream | None:
     within = where[late] % a_step
     if first.static or first.summed or (where[late:] != within + at[: len(where) - late]).any():
         return None
-    return Stream((within + at).movedim(0, axis), first.size, path.later(late))
+    path = path.delayed(late, call.where)
+    return Stream((within + at).movedim(0, axis), first.size, path)
 
 
 def _assigned(call: Call) -> Followed:

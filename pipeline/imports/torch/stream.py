@@ -4,10 +4,11 @@ what led to it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,6 +21,7 @@ from spikesam.pipeline.imports.road.operations import (
     Path,
     Scale,
     Shift,
+    Silent,
     TimeSum,
 )
 
@@ -46,35 +48,79 @@ def _of_numbers(operation: Operation) -> bool:
 
 
 def agreed(one: Path, two: Path, steps: tuple[frozenset[int], frozenset[int]]) -> Path | None:
-    """One path for two calls, where zeros stand for whatever is in the other; None if they differ."""
+    """One path for two calls, where zeros stand for whatever is in the other; None if they differ.
+
+    Zeros that a model has in place of currents have no bias: there the path is silent.
+    """
     if one == two:
         return one
-    if two.source == NOTHING:
+    shorter = len(_silences(two)[0]) < len(_silences(one)[0])
+    if two.source == NOTHING and (one.source != NOTHING or shorter):
         one, two, steps = two, one, steps[::-1]
+    (before, silences), (behind, others) = _silences(one), _silences(two)
+    for place, silent in silences.items():
+        others[place] = others.get(place, frozenset()) | silent
     first, second = one.source, two.source
-    kept = max(0, len(two.operations) - len(one.operations)) if first == NOTHING else 0
-    operations = _operations_agreed(one.operations, two.operations[kept:], steps)
+    place = len(before)  # where zeros stand, counted from the end
+    hidden = max(0, len(behind) - place) if first == NOTHING else 0  # operations in front of them
+    operations = _operations_agreed(before, behind[hidden:], steps)
     if operations is None:
         return None
-    if not (isinstance(first, Junction) and isinstance(second, Junction)):
-        same = first == NOTHING or (first, one.lag) == (second, two.lag)
-        return replace(two, operations=(*two.operations[:kept], *operations)) if same else None
-    if (first.kind, first.heads, len(first.branches)) != (
-        second.kind,
-        second.heads,
-        len(second.branches),
-    ):
+    source: str | Junction | None = second
+    if isinstance(first, Junction) and isinstance(second, Junction):
+        source = _junctions_agreed(first, second, steps)
+    elif first == NOTHING:
+        if hidden or not _silent_anyway(two, steps[0]):
+            others[place] = others.get(place, frozenset()) | steps[0]
+    elif (first, one.lag) != (second, two.lag):
+        source = None
+    if source is None:
         return None
-    found = [
-        agreed(*branches, steps) for branches in zip(first.branches, second.branches, strict=True)
-    ]
-    branches = tuple(branch for branch in found if branch is not None)
-    source = replace(first, branches=branches)
-    return (
-        replace(one, source=source, operations=tuple(operations))
-        if len(branches) == len(found)
-        else None
+    return _with_silences(
+        replace(two, source=source, operations=(*behind[:hidden], *operations)), others
     )
+
+
+def _junctions_agreed(
+    one: Junction, two: Junction, steps: tuple[frozenset[int], frozenset[int]]
+) -> Junction | None:
+    """One junction for two calls, see :func:`agreed`."""
+    if (one.kind, one.heads, len(one.branches)) != (two.kind, two.heads, len(two.branches)):
+        return None
+    pairs = zip(one.branches, two.branches, strict=True)
+    branches = [agreed(*pair, steps) for pair in pairs]
+    alike = tuple(branch for branch in branches if branch is not None)
+    return replace(one, branches=alike) if len(alike) == len(branches) else None
+
+
+def _silences(path: Path) -> tuple[list[Operation], dict[int, frozenset[int]]]:
+    """The operations of a path, and where it is silent: how many stand behind -> at which steps."""
+    operations = [each for each in path.operations if not isinstance(each.what, Silent)]
+    silences: dict[int, frozenset[int]] = {}
+    place = len(operations)
+    for operation in path.operations:
+        if isinstance(operation.what, Silent):
+            silences[place] = silences.get(place, frozenset()) | operation.what.steps
+        else:
+            place -= 1
+    return operations, silences
+
+
+def _with_silences(path: Path, silences: Mapping[int, frozenset[int]]) -> Path:
+    """A path without silences, and these, see :func:`_silences`."""
+    operations = list(path.operations)
+    for place, steps in sorted(silences.items()):  # from the end
+        before = replace(path, operations=tuple(path.operations[: len(path.operations) - place]))
+        operations.insert(len(path.operations) - place, Operation(before.last, Silent(steps)))
+    return replace(path, operations=tuple(operations))
+
+
+def _silent_anyway(path: Path, steps: frozenset[int]) -> bool:
+    """True if nothing can have arrived at these steps of what a path begins with."""
+    if path.source == NOTHING:
+        return True
+    lag = path.lag if isinstance(path.source, str) else None
+    return lag is not None and max(steps, default=-1) < np.min(lag)
 
 
 def _operations_agreed(
@@ -95,12 +141,9 @@ def _operations_agreed(
 
 def differing_weights(one: Path, two: Path) -> tuple[str, str] | None:
     """Where two calls of one source pass through other weights; None if they differ in other ways."""
-    alike = one.source == two.source and len(one.operations) == len(two.operations)
-    pairs = [
-        pair
-        for pair in zip(one.operations, two.operations, strict=False)
-        if alike and pair[0] != pair[1]
-    ]
+    (first, _), (second, _) = _silences(one), _silences(two)
+    alike = one.source == two.source and len(first) == len(second)
+    pairs = [pair for pair in zip(first, second, strict=False) if alike and pair[0] != pair[1]]
     of_kind = (
         pair
         for pair in pairs

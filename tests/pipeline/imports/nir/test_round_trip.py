@@ -236,7 +236,7 @@ def test_products_of_spikes_have_no_nodes(second: Input, message: str) -> None:
         )
 
 
-def test_a_delay_that_hides_where_a_layer_stands_leaves_no_window() -> None:
+def test_where_layers_stand_is_said_where_a_delay_hides_it() -> None:
     """The second layer is two steps from the input by the way that the first makes, but one by the
     other.
     """
@@ -250,5 +250,8 @@ def test_a_delay_that_hides_where_a_layer_stands_leaves_no_window() -> None:
         to_nir(Network((3, 1, 1), 8, (first, second, third), Readout(np.eye(3)), "spikes")),
         timesteps=4,
     )
-    assert network.window is None
-    spikesam.simulate(network, np.ones((4, 2, 3, 1, 1), bool))
+    assert (network.timesteps, network.window, network.late) == (6, 4, (1, 2, 2))
+    assert from_nir(to_nir(network)).sha256 == network.sha256
+    raster = spikesam.simulate(network, np.ones((4, 2, 3, 1, 1), bool))
+    starts = [raster.header.window_of(spec).start for spec in raster.layers]
+    assert starts == [0, 1, 2, 2]
