@@ -1,5 +1,6 @@
 """Relevance of spikes: by hand, what is kept of it from layer to layer, and what it depends on."""
 
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -61,6 +62,13 @@ def test_two_spikes_by_hand() -> None:
     """
     assert of_input(one_neuron(1.5), [1, 1, 0, 0], "signed") == pytest.approx([0.4, 0.6, 0, 0])
     assert of_input(one_neuron(1.5), [1, 1, 0, 0], "positive") == pytest.approx([0.5, 0.5, 0, 0])
+
+
+def test_the_map_of_a_layer_has_what_passes_through_its_output_by_hand() -> None:
+    """Each of the two spikes above adds 1/2 to the logit; -0.4 of the reset stay in the neuron."""
+    network = one_neuron(1.5)
+    of_layer = relevance(network, fired_by(network, [1, 1, 0, 0]), 0, "signed")[1]
+    assert of_layer.ravel() == pytest.approx([0, 0.5, 0.5, 0])
 
 
 @pytest.mark.parametrize("rule", ["signed", "positive"])
@@ -252,18 +260,25 @@ class Accounting(SignedShares):
 
     to_biases = to_lowest = 0.0
     divisors: list[float]
+    passed_on: Counter[str]  # by the name of the layer, to spikes that arrived and all else
 
     def pass_back(self, t: int, found: Any) -> None:
         spiked = self.fired[t] & (found[self.name][t] != 0)
         Accounting.divisors += (self.membrane[t] / on_maps(self.neuron.threshold))[spiked].tolist()
+        before = sum(relevance.sum() for relevance in found.values())
         super().pass_back(t, found)
         bias = self.neuron.bias[(t - 1) % len(self.neuron.bias)][:, None, None]
-        Accounting.to_biases += float((bias * self.per_current).sum())
+        to_biases = float((bias * self.per_current).sum())
+        Accounting.to_biases += to_biases
+        given = sum(relevance.sum() for relevance in found.values()) - before
+        Accounting.passed_on[self.name] += given + to_biases
 
     def note(self, t: int, per_membrane: Any) -> Any:
         if self.neuron.min_v_mem is not None:
             held = self.membrane[t] <= on_maps(self.neuron.min_v_mem)
-            Accounting.to_lowest += float((per_membrane * self.membrane[t])[held].sum())
+            to_lowest = float((per_membrane * self.membrane[t])[held].sum())
+            Accounting.to_lowest += to_lowest
+            Accounting.passed_on[self.name] += to_lowest
         return super().note(t, per_membrane)
 
 
@@ -273,14 +288,14 @@ def test_what_does_not_reach_the_input_went_to_biases_and_to_the_lowest_membrane
     network: Network, seed: int
 ) -> None:
     """Over resets by subtraction, to zero and none, leaks, BNTT, sums of inputs and loops; no
-    divisor is below θ.
+    divisor is below θ. Of every layer, the relevance of its spikes is all passed on.
     """
     steps = network.timesteps
     spikes = np.random.default_rng(seed).random((steps, 1, *network.input_shape)) < 0.6
     rasters, readout = simulate_reference(network, spikes)
     fired = [raster[:, 0] for raster in rasters]
     Accounting.to_biases = Accounting.to_lowest = 0.0
-    Accounting.divisors = []
+    Accounting.divisors, Accounting.passed_on = [], Counter()
     found = relevance(network, fired, 1, Accounting)
     terms = readout_relevance(network, fired[-1], 1).sum()
     logits = logits_of(network, fired[-1])
@@ -288,6 +303,10 @@ def test_what_does_not_reach_the_input_went_to_biases_and_to_the_lowest_membrane
     left = found[0].sum() + Accounting.to_biases + Accounting.to_lowest
     size = max(1, np.abs(found[0]).sum(), abs(Accounting.to_biases), abs(Accounting.to_lowest))
     assert left == pytest.approx(terms, abs=1e-9 * size)
+    for name, of_layer in zip(network.names, found, strict=True):
+        if name != "input":
+            size = max(size, np.abs(of_layer).sum())
+            assert of_layer.sum() == pytest.approx(Accounting.passed_on[name], abs=1e-9 * size)
     assert min(Accounting.divisors, default=1) > 1 - 1e-5
     positive, speaking = (
         relevance(network, fired, 1, "positive"),
