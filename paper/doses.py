@@ -337,7 +337,10 @@ def draw(setup: Setup, table: pd.DataFrame) -> None:
         RIGHT: "share of images",
     }
     marks = {PAPER_SUM / 4: "the paper's, if its\nbatches were of 128", PAPER_SUM: "if of 32"}
-    x, options = "Σ learning rate × decay of the gains", CurveOptions(width=2.3, marks=marks)
+    x, options = (
+        "Σ learning rate × decay of the gains",
+        CurveOptions(width=2.3, marks=marks, logarithmic_x_from=PAPER_SUM / 4),
+    )
     cut = f"{about}, of what is possible"
     draw_curves(
         setup.out / "doses.png", "Decay of BNTT's gains, dose by dose", cut, against, x, y, options
@@ -356,7 +359,7 @@ def draw(setup: Setup, table: pd.DataFrame) -> None:
             by_rate,
             x,
             "share, or spikes",
-            CurveOptions(width=2.3),
+            CurveOptions(width=2.3, logarithmic_x_from=PAPER_SUM / 4),
         )
     over_time = rows(usual, measure=RATE)
     over_time = over_time.assign(panel=(PAPER_SUM * over_time["dose"]).map("Σ = {:.2g}".format))

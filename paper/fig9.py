@@ -439,8 +439,11 @@ def draw_shifts(setup: Setup, table: pd.DataFrame) -> None:
         curve=points["change"].map({**BRIEFLY, RESEEDED: "other Poisson seed"}),
         x=(points["map"] + " " + points["layer"]).str.strip(),
     )
-    about = f"mean of {len(setup.images)} images, 95 % interval"
-    draw_curves(setup.out / "fig9_shift.png", "How far heatmaps move", about, points, "", "shift")
+    about = f"mean of {found['n'].max()} images, 95 % interval"
+    options = CurveOptions(limits=(0.0, 1.05 * points["high"].max()))
+    draw_curves(
+        setup.out / "fig9_shift.png", "How far heatmaps move", about, points, "", "shift", options
+    )
 
 
 def seen(setup: Setup, shifts: pd.DataFrame) -> Result:

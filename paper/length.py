@@ -18,7 +18,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from paper.common.result import Claim, Result, compared_over_trainings
-from paper.common.settings import PAPER_SUM
+from paper.common.settings import PAPER_SUM, DosesSection
 from paper.common.setup import Setup
 from paper.doses import (
     BURST,
@@ -111,7 +111,19 @@ def claims(every: pd.DataFrame) -> Iterator[Claim]:
 
 def notes(setup: Setup) -> list[str]:
     """The trainings, and the strength of the decay."""
+    section, designed = setup.config.doses, DosesSection()
+    complete = (section.lengths, section.length_trainings) == (
+        designed.lengths,
+        designed.length_trainings,
+    )
+    unfinished = [
+        f"Not complete: the design has trainings of {', '.join(map(str, designed.lengths))} epochs, "
+        f"{designed.length_trainings} of each. `python -m paper length --config "
+        "configs/paper/digits.toml` goes on, from what is in its cache. With fewer than three "
+        "trainings nothing is tested."
+    ]
     return [
+        *([] if complete else unfinished),
         f"Networks, images and first training as in “doses”. Then Σ learning rate × decay of the "
         f"gains is {DOSE * PAPER_SUM:.3g}, and gains learn as fast as synapses: {decays(setup)}. "
         f"{setup.config.doses.length_trainings} trainings of each; intervals and p are over "
@@ -136,6 +148,11 @@ def decays(setup: Setup) -> str:
 def draw(setup: Setup, table: pd.DataFrame) -> None:
     """Late silence by layer, burst, spikes and accuracy over the length, a curve per layer or arm."""
     points = table.assign(x=table["epochs"].map(str))
+    bounded = points["measure"].isin(SHARES)
+    points = points.assign(
+        low=points["low"].mask(bounded, points["low"].clip(lower=0.0)),
+        high=points["high"].mask(bounded, points["high"].clip(upper=1.0)),
+    )
     late = rows(points, measure=LATE, arm=SKIPPED)
     burst, right = rows(points, measure=BURST, layer="conv1"), rows(points, measure=RIGHT)
     panels = pd.concat(

@@ -305,13 +305,12 @@ def draw_maps_of(setup: Setup, task: str, network: Network, samples: TimedSpikes
 
 
 def draw(setup: Setup, table: pd.DataFrame) -> None:
-    """Every difference that can be one: a row of panels per measure, a column per task, a colour
-    per layer; over γ.
-    """
-    judged = table[table["outcome"].notna()]
+    """Gains of SAM within the margin: a row of panels per measure, a column per task; and over γ."""
+    margin, judged = setup.config.timing.margin, table[table["outcome"].notna()]
     names = {
         BETTER.format(SAM, COUNT): f"SAM, than {COUNT}",
-        BETTER.format(RELEVANCE, SAM): "relevance, than SAM",
+        BETTER.format(SAM, SHUFFLED): "SAM, than times shuffled",
+        BETTER.format(SAM, EARLIER): "SAM, than times shuffled",
     }
     parts = [rows(judged, map=each).assign(method=name) for each, name in names.items()]
     shown = pd.concat(parts)
@@ -320,12 +319,19 @@ def draw(setup: Setup, table: pd.DataFrame) -> None:
         row=shown["measure"].map(MEASURES), column=shown["task"], series=shown["layer"]
     )
     about = (
-        f"Better by so much, sample by sample; right of 0 is better. The {COUNT} is a random order "
-        "at the input. "
-        f"{setup.config.timing.samples} samples through every training; 95 % intervals over both"
+        f"Better by so much, sample by sample, at the {HIDDEN}; right of 0 SAM is better. Grey: "
+        f"within ± {margin:g}, which counts as none. {setup.config.timing.samples} samples through "
+        "every training; 95 % intervals over both"
     )
+    reach = 1.5 * margin
     draw_intervals(
-        setup.out / "timing.png", "Timing or counts?", about, shown, (0, 0.5, 1), (-0.15, 1.45)
+        setup.out / "timing.png",
+        "Timing or counts? SAM adds less than the margin",
+        about,
+        shown,
+        (-margin, 0, margin),
+        (-reach, reach),
+        margin,
     )
     draw_gammas(setup, table)
 

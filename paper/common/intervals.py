@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from spikesam.pipeline.drawing.canvas import MARGIN, PALETTE, drawing, grid_lines, text_width
+from spikesam.pipeline.drawing.canvas import GREY, MARGIN, PALETTE, drawing, grid_lines, text_width
 from spikesam.pipeline.drawing.curves import reach
 
 WIDTH, LINE, TOP, GAP, BETWEEN = 1.75, 0.19, 1.3, 0.18, 0.6  # inches
@@ -22,9 +22,10 @@ def draw_intervals(
     table: pd.DataFrame,
     ticks: tuple[float, ...] = (0, 0.5, 1),
     limits: tuple[float, float] = (0, 1),
+    margin: float | None = None,
 ) -> None:
     """Draw and save, on axes within limits. What has a name is shown in the order in which the
-    table first names it.
+    table first names it. A band shows what is within ± margin.
 
     The table has a row per estimate: row and column of its axes, method (the line in them), series
     (a colour each), mean, low and high.
@@ -59,6 +60,9 @@ def draw_intervals(
                 axes.set(
                     ylim=(len(methods) - 0.4, -0.6), yticks=range(len(methods)), yticklabels=[]
                 )
+                if margin is not None:
+                    axes.axvspan(-margin, margin, color=GREY, alpha=0.18, linewidth=0)
+                    axes.axvline(0, color=GREY, linewidth=1)
                 axes.tick_params(labelsize=7)
                 axes.tick_params(axis="y", length=0)
                 grid_lines(axes, "x")

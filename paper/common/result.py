@@ -87,6 +87,7 @@ def _rounded(value: Any, digits: int) -> Any:
 
 
 LEVEL = 0.05  # of wrongly claimed differences
+FEWEST_TRAININGS = 3  # that a difference over trainings is tested with
 
 Verdict = Literal["yes", "no", "no difference seen", "cannot say"]
 
@@ -173,7 +174,7 @@ def compared(what: str, paper: str, conditions: Mapping[str, pd.DataFrame], seed
 
 def compared_over_trainings(what: str, paper: str, conditions: Mapping[str, pd.DataFrame]) -> Claim:
     """The claim that the first of two conditions has the larger values; a test over trainings and
-    images.
+    images, of which there is none with fewer than three trainings.
     """
     first, second = (by_training(each) for each in conditions.values())
     gain = bootstrap_over_networks(first - second)
@@ -181,6 +182,8 @@ def compared_over_trainings(what: str, paper: str, conditions: Mapping[str, pd.D
         f"{name} {each.mean():.3g}" for name, each in zip(conditions, (first, second), strict=True)
     )
     ours = f"{means}; {' − '.join(conditions)}: {with_interval(gain)}"
+    if len(first) < FEWEST_TRAININGS:
+        return Claim(what, paper, ours, "cannot say", gain.n, gain)
     return judged(what, paper, ours, gain, p_value(gain, len(first)))
 
 

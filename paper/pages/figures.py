@@ -14,10 +14,14 @@ from paper.common.settings import load_paper_config
 from paper.common.setup import Setup
 from paper.measures.tables import rows
 from paper.pages.fill import RESULTS, folders_of
-from spikesam.pipeline.drawing.curves import draw_curves
+from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
 
 SHORT = {"digits": "digits", "tiny-imagenet-10": "photographs", "tiny-imagenet-10-vgg11": "VGG11"}
-DRAW = {"doses": doses.draw, "fig9": fig9.draw_accuracy, "timing": timing.draw}
+DRAW = {
+    "doses": (doses.draw,),
+    "fig9": (fig9.draw_accuracy, fig9.draw_shifts),
+    "timing": (timing.draw,),
+}
 
 
 def draw_figures(docs: Path) -> Iterator[str]:
@@ -27,9 +31,10 @@ def draw_figures(docs: Path) -> Iterator[str]:
             docs.parent / "configs" / "paper" / f"{path.name.replace('-', '_')}.toml"
         )
         setup = Setup(config, path, Console(file=io.StringIO()), path / "stages")
-        for name, draw in DRAW.items():
+        for name, drawings in DRAW.items():
             if (path / f"{name}.csv").is_file():
-                draw(setup, table_of(path, name))
+                for draw in drawings:
+                    draw(setup, table_of(path, name))
                 yield f"{path.name}: {name}"
     draw_errors(docs / RESULTS)
     yield "fig6 of all"
@@ -59,4 +64,6 @@ def draw_errors(results: Path) -> None:
     about = "against the ANN's Grad-CAM; mean over 100 images and 95 % interval; smaller is nearer"
     title = "Localisation error: surrogate-trained against converted"
     axes = ("layer, as the paper numbers them", "localisation error (nats)")
-    draw_curves(results / "fig6.png", title, about, pd.concat(parts), *axes)
+    points = pd.concat(parts)
+    options = CurveOptions(limits=(0.0, 1.05 * points["high"].max()))
+    draw_curves(results / "fig6.png", title, about, points, *axes, options)

@@ -51,6 +51,7 @@ class CurveOptions:
     logarithmic: bool = (
         False  # both axes, but y from 0 where values hardly differ, and within limits
     )
+    logarithmic_x_from: float | None = None  # x is logarithmic from here on, and linear from 0
 
 
 USUAL = CurveOptions()
@@ -116,6 +117,11 @@ def draw_curves(
             axes.set(title=panel, xlabel=x, ylabel=y if isinstance(y, str) else y[panel])
             if options.logarithmic:
                 _make_logarithmic(axes, rows, options.limits is not None)
+            if options.logarithmic_x_from is not None:
+                ticks = rows["x"].unique()
+                axes.set_xscale("symlog", base=2, linthresh=options.logarithmic_x_from)
+                axes.set_xticks(ticks, [f"{tick:.2g}" for tick in ticks])
+                axes.xaxis.set_minor_formatter("")
             if dots:
                 axes.set_xticks(
                     range(len(categories)), [name.replace(" ", "\n") for name in categories]

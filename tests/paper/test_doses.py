@@ -192,5 +192,6 @@ def test_one_sum_by_trainings_of_several_lengths(setup: Setup) -> None:
     claim = next(each for each in result.claims if each.what == what)
     first, second = late["mean"]
     assert claim.gain is not None and claim.gain.mean == pytest.approx(first - second)
+    assert {each.same for each in result.claims} == {"cannot say"}, "two trainings are no test"
     assert len(result.claims) == 3 * (2 + 1) + 2 * 2 * 2
     assert (setup.out / "length.png").is_file()

@@ -51,3 +51,10 @@ def test_one_series_needs_no_names(tmp_path: Path, saved: list[Figure]) -> None:
     table = pd.DataFrame([("energy", "as is", "SAM", "all", 0.5, 0.2, 0.6)], columns=COLUMNS)
     draw_intervals(tmp_path / "intervals.png", "Title", "subtitle", table)
     assert not any("●" in text.get_text() for text in saved[-1].axes[0].texts)
+
+
+def test_a_band_shows_the_margin(tmp_path: Path, saved: list[Figure]) -> None:
+    draw_intervals(tmp_path / "intervals.png", "Title", "subtitle", TABLE, margin=0.02)
+    for axes in saved[-1].axes[1:]:
+        (band,) = axes.patches
+        assert (band.get_x(), band.get_x() + band.get_width()) == pytest.approx((-0.02, 0.02))
