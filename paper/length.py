@@ -7,7 +7,7 @@ batches of 128 images. What differs is the number of epochs, and with it the dec
 sum. Each length is trained three times over: with decay, with decay where the optimizer gets
 gradients of zero for steps that reach no answer, and without decay of the gains.
 
-The design, written before the first run, is in `paper/designs.md`. Intervals are over trainings and
+The design, written before the first run, is in `docs/designs.md`. Intervals are over trainings and
 images.
 """
 
@@ -128,7 +128,7 @@ def notes(setup: Setup) -> list[str]:
         f"gains is {DOSE * PAPER_SUM:.3g}, and gains learn as fast as synapses: {decays(setup)}. "
         f"{setup.config.doses.length_trainings} trainings of each; intervals and p are over "
         "trainings and images.",
-        "The design, with its hypotheses and margin, is in paper/designs.md, and was written before "
+        "The design, with its hypotheses and margin, is in docs/designs.md, and was written before "
         "the first run.",
     ]
 

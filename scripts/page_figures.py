@@ -16,8 +16,8 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 import spikesam
+from spikesam.common.parsing import parse_json
 from spikesam.pipeline.drawing.canvas import GREY, PALETTE, drawing, grid_lines
-from spikesam.recordings.parsing import parse_json
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 NETWORKS = {"resnet18": "ResNet-18, 64×64 photographs", "vgg": "VGG, digits in clutter"}
