@@ -98,11 +98,13 @@ class EpochFiles(TorchCheckpointIO):
     def __init__(self, resumed: dict[str, Any] | None) -> None:
         self.resumed = resumed
 
-    def save(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
         """Write one."""
         write_epoch(checkpoint, Path(path))
 
-    def load(
+    def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
         """Give that one."""
