@@ -101,7 +101,7 @@ def recurrent(options: Options) -> Iterator[MeasuredRow]:
     """Two dense layers, of which the first reads its own spikes, too; a batch on all cores."""
     import torch
 
-    from spikesam.pipeline.training.fit import convolution_type
+    from spikesam.pipeline.training.precision import native_type
 
     inputs, neurons, steps = TINY_RECURRENT if options.tiny else RECURRENT
     rng = np.random.default_rng(options.seed)
@@ -119,7 +119,7 @@ def recurrent(options: Options) -> Iterator[MeasuredRow]:
     readout = rng.standard_normal((10, neurons), np.float32)
     network = Network((inputs, 1, 1), steps, layers, Readout(readout))
     spikes = random_spikes(network.input_shape, steps, BATCH, RATE, options.seed)
-    dtype = convolution_type("auto")
+    dtype = native_type()
     weights = [
         torch.tensor(each, dtype=dtype).mT.contiguous() for each in (given, own, then, readout)
     ]

@@ -171,12 +171,12 @@ def against_fastest(
 
 def precision(peer: str) -> str:
     """Number type of a peer."""
-    from spikesam.pipeline.training.fit import (
-        convolution_type,
+    from spikesam.pipeline.training.precision import (
+        native_type,
     )  # torch is slow to import, and large
 
     if peer in (LOOP, COMPILED):
-        return str(convolution_type("auto")).removeprefix("torch.")
+        return str(native_type()).removeprefix("torch.")
     return "int8" if peer in (INT8, ONNX) else "float32"
 
 

@@ -30,8 +30,8 @@ from benchmarks.common.measurement import (
     timings,
 )
 from benchmarks.common.peers import training_peers
-from spikesam.pipeline.config import NetworkSection, TrainingPrecision
-from spikesam.pipeline.training.fit import convolution_type
+from spikesam.pipeline.config import NetworkSection
+from spikesam.pipeline.training.precision import native_type
 from spikesam.pipeline.training.trainable import SpikingNetwork
 
 PEERS = (missing_spikingjelly,)
@@ -40,7 +40,7 @@ DENSITY = 0.2  # of the input's spikes, half of them negative
 LEARNING_RATE = 2e-3
 TARGET = 2.5  # times the speed of the best peer, of the fused operation
 NOTES = {
-    "fused": "what spikesam train does on a CPU",
+    "fused": "what spikesam train does on a CPU, in the faster type",
     "not fused": "what it does elsewhere: all steps of a layer, then the next layer",
     "snnTorch": "all layers of a step, then the next step; membranes in the same type",
     "SpikingJelly": "one normalisation for all steps; membranes in the same type",
@@ -89,10 +89,10 @@ def compare(sizes: Sizes, case: str, options: Options) -> Iterator[MeasuredRow]:
     }
     networks = ours | peers
     steps = {way: Step(network, sizes, options.seed) for way, network in networks.items()}
-    if convolution_type("auto") != torch.float32:
+    if native_type() != torch.float32:
         both = {"fused": ours["fused"]} | peers
         steps |= {
-            f"{way}, float32": Step(network, sizes, options.seed, "float32")
+            f"{way}, float32": Step(network, sizes, options.seed, torch.float32)
             for way, network in both.items()
         }
     timed = race(steps, options.repeats)
@@ -113,7 +113,11 @@ class Step:
     """A training step on one batch of random spikes and labels; a call makes it."""
 
     def __init__(
-        self, network: nn.Module, sizes: Sizes, seed: int, precision: TrainingPrecision = "auto"
+        self,
+        network: nn.Module,
+        sizes: Sizes,
+        seed: int,
+        dtype: torch.dtype | None = None,
     ) -> None:
         generator = torch.Generator().manual_seed(seed)
         shape = (sizes.network.timesteps, sizes.batch, 3, sizes.size, sizes.size)
@@ -121,7 +125,7 @@ class Step:
         self.spikes = (random < DENSITY / 2).float() - (random > 1 - DENSITY / 2).float()
         self.labels = torch.randint(CLASSES, (sizes.batch,), generator=generator)
         self.network = network.train().to(memory_format=torch.channels_last)
-        self.dtype = convolution_type(precision)
+        self.dtype = dtype or native_type()
         self.optimizer = torch.optim.AdamW(self.network.parameters(), LEARNING_RATE)
 
     def __call__(self) -> None:

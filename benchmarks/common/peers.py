@@ -37,7 +37,7 @@ from spikesam.backends.network import LIF, Layer, Network, pair
 from spikesam.pipeline.config import NetworkSection
 from spikesam.pipeline.networks.firing import SURROGATE_SLOPE
 from spikesam.pipeline.networks.layer_list import LayerPlan, count_inputs, plan_layers
-from spikesam.pipeline.training.fit import convolution_type
+from spikesam.pipeline.training.precision import native_type
 from spikesam.pipeline.training.trainable import BNTT_EPSILON
 
 Peer = Callable[[Tensor], Tensor]  # spikes (T, B, C, H, W) float32 -> readout (B, classes)
@@ -283,7 +283,7 @@ def onednn_synapses(layer: Layer) -> Callable[[Tensor], Tensor]:
     """
     before, linear, weight, scales, area = quantised(layer)
     ops, zeros = torch.ops.onednn, torch.zeros(len(scales), dtype=torch.int64)
-    dtype, bias = convolution_type("auto"), linear.bias.detach()
+    dtype, bias = native_type(), linear.bias.detach()
     if isinstance(linear, nn.Linear):
         packed = ops.qlinear_prepack(weight, None)
         given: Any = (packed, scales, zeros, bias, 1.0, 0, dtype, "none", [], "")
@@ -394,9 +394,9 @@ BUILDERS: dict[str, Callable[[Network], Peer]] = {
     NORSE_COMPILED: lambda network: Layered(network, norse_neurons, whole=True),
     "sinabs": lambda network: Layered(network, sinabs_neurons),
     "JAX": jax_network,
-    LOOP: lambda network: Layered(network, loop_neurons, dtype=convolution_type("auto")),
-    COMPILED: lambda network: Layered(network, compiled_neurons, dtype=convolution_type("auto")),
-    INT8: lambda network: Layered(network, loop_neurons, onednn_synapses, convolution_type("auto")),
+    LOOP: lambda network: Layered(network, loop_neurons, dtype=native_type()),
+    COMPILED: lambda network: Layered(network, compiled_neurons, dtype=native_type()),
+    INT8: lambda network: Layered(network, loop_neurons, onednn_synapses, native_type()),
     ONNX: lambda network: Layered(network, loop_neurons, onnx_synapses),
 }
 

@@ -27,6 +27,7 @@ from spikesam.common.files import open_file
 from spikesam.common.progress import progress_bar
 from spikesam.common.text import printable
 from spikesam.pipeline.config import Config
+from spikesam.pipeline.training.precision import TYPES
 from spikesam.pipeline.training.trainable import ReluNetwork, SpikingNetwork
 
 # bytes at the end of a file: the SHA-256 of all that stands before them, in hexadecimal digits
@@ -40,6 +41,7 @@ EXPECTED = {  # in an epoch, beside what Lightning reads
     "callbacks": dict,  # or else Lightning asks none of them to load
 }
 MAY_CHANGE = ("data.source", "training.workers", "training.start")  # when a training is resumed
+PRECISION = "training.precision"  # in an epoch the type that was taken, never "auto"
 PREFIX = "model."  # of the network's parameters in a file of TrainingModule
 
 
@@ -208,7 +210,9 @@ def epoch_to_resume(config: Config, out: Path, console: Console) -> tuple[Path, 
             continue
         for name, now in settings_of(config).items():
             then = epoch["settings"].get(name)
-            if now != then and name not in MAY_CHANGE:
+            chosen = (name, now) == (PRECISION, "auto")
+            same = then in tuple(TYPES) if chosen else now == then
+            if not same and name not in MAY_CHANGE:
                 raise InputError(
                     f"{path}: the training has {name} {printable(str(then))}, now it is "
                     f"{printable(str(now))}; "

@@ -8,11 +8,12 @@ import logging
 import math
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning
 import torch
@@ -20,6 +21,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.data import DataLoader, TensorDataset
 
 from spikesam.common.arguments import checked_arguments
 from spikesam.common.child import isolated_spawning
@@ -30,7 +32,6 @@ from spikesam.common.lock import out_lock
 from spikesam.common.progress import progress_bar
 from spikesam.pipeline.config import (
     Config,
-    TrainingPrecision,
     TrainingSection,
     read_config,
     save_config,
@@ -38,6 +39,7 @@ from spikesam.pipeline.config import (
 from spikesam.pipeline.networks.checkpoint import Checkpoint, save
 from spikesam.pipeline.networks.defaults import keep_freed_memory, usual_defaults
 from spikesam.pipeline.training.epochs import (
+    PRECISION,
     EpochFiles,
     EpochLog,
     Epochs,
@@ -53,6 +55,7 @@ from spikesam.pipeline.training.inputs import (
     open_split,
     training_inputs,
 )
+from spikesam.pipeline.training.precision import TYPES, choose_precision, seconds_of_a_step
 from spikesam.pipeline.training.trainable import (
     ReluNetwork,
     SpikingNetwork,
@@ -159,7 +162,7 @@ def train_checkpoint(
     """Train as configured, into `out`; the network of the epoch that did best on the selection
     split counts.
     """
-    settings, dtype = config.training, convolution_type(config.training.precision)
+    settings = config.training
     last, epoch = epoch_to_resume(config, out, console) if resume else (None, None)
     inputs = training_inputs(config)
     _quiet_lightning()
@@ -179,15 +182,35 @@ def train_checkpoint(
             "remove "
             f"{out / 'epochs'} and train from the start"
         )
+    fused = settings.fused and config.network.normalise and isinstance(model, SpikingNetwork)
+    compiled = fused and not torch.cuda.is_available()
+
+    def seconds() -> dict[str, float]:
+        if compiled:
+            _compile_operations(TYPES, console)
+        return seconds_of_a_step(model, partial(_first_batch, fitting, inputs, settings.batch_size))
+
+    precision, reason = settings.precision, ""
+    if epoch is not None:  # resumed in the type that the training began with
+        precision = epoch["settings"][PRECISION]
+    elif precision == "auto":
+        precision, reason = choose_precision(seconds)
+        console.print(f"{PRECISION}: {precision}; {reason}", soft_wrap=True)
+    config = config.model_copy(
+        update={"training": settings.model_copy(update={"precision": precision})}
+    )
     epochs = Epochs(out / "epochs", settings_of(config), images, model)
     save_config(config, out / "config.toml")
+    logger = TensorBoardLogger(out, name=None, version="tensorboard")
+    if reason:
+        logger.experiment.add_text(PRECISION, f"{precision}; {reason}")
     trainer = lightning.Trainer(
         accelerator="auto" if torch.cuda.is_available() else "cpu",
         devices=1,
-        precision="bf16-mixed" if dtype == torch.bfloat16 else "32-true",
+        precision="bf16-mixed" if precision == "bfloat16" else "32-true",
         max_epochs=settings.epochs,
         gradient_clip_val=settings.clip or None,
-        logger=TensorBoardLogger(out, name=None, version="tensorboard"),
+        logger=logger,
         callbacks=[EpochLog(console, out / "metrics.csv"), epochs, *callbacks],
         plugins=[EpochFiles(epoch)],
         use_distributed_sampler=False,
@@ -196,13 +219,8 @@ def train_checkpoint(
         num_sanity_val_steps=0,
         log_every_n_steps=20,
     )
-    fused = settings.fused and config.network.normalise and isinstance(model, SpikingNetwork)
-    if fused and not torch.cuda.is_available():
-        with progress_bar(console, transient=True) as progress:
-            progress.add_task(
-                "compiling the fused operation (fifteen seconds, the first time only)", total=None
-            )
-            compile_operations(dtype)
+    if compiled:
+        _compile_operations([precision], console)
     try:
         with (
             isolated_spawning()
@@ -232,6 +250,22 @@ def train_checkpoint(
     return checkpoint
 
 
+def _compile_operations(precisions: Iterable[str], console: Console) -> None:
+    """Compile what fused training calls with these types, behind a line on the console."""
+    with progress_bar(console, transient=True) as progress:
+        progress.add_task(
+            "compiling the fused operation (fifteen seconds, the first time only)", total=None
+        )
+        for precision in precisions:
+            compile_operations(TYPES[precision])
+
+
+def _first_batch(fitting: DataLoader[Any], inputs: Inputs, size: int) -> tuple[Tensor, Tensor]:
+    """Input and labels of the first images of the training, in no random order."""
+    images, labels, boxes = cast(TensorDataset, fitting.dataset)[:size]
+    return inputs.varied(images, boxes), labels
+
+
 def _quiet_lightning() -> None:
     """Silence Lightning's tips and hints, which are not about this project; real trouble raises."""
     for name in ("lightning.pytorch", "lightning.fabric"):
@@ -246,22 +280,6 @@ def build_model(config: Config, inputs: Inputs, classes: int) -> SpikingNetwork 
     if network.neuron == "relu":
         return ReluNetwork(network.layers, inputs.shape, classes, settings.dropout)
     return SpikingNetwork(network, inputs.shape, classes, settings.dropout, settings.fused)
-
-
-def convolution_type(precision: TrainingPrecision) -> torch.dtype:
-    """The type that is asked for; of "auto" bfloat16, or float32 on processors without instructions
-    for it.
-    """
-    if precision != "auto":
-        return torch.bfloat16 if precision == "bfloat16" else torch.float32
-    if torch.cuda.is_available():
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        known: Any = getattr(torch.cpu, "get_capabilities", dict)()  # older releases cannot tell
-        native = "AVX512" in torch.backends.cpu.get_cpu_capability() and known.get(
-            "avx512_bf16", True
-        )
-    return torch.bfloat16 if native else torch.float32
 
 
 STEP_MILESTONES = (0.5, 0.7, 0.9)  # of the epochs, where "step" divides the learning rate by ten

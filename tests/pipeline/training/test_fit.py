@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+import tomllib
 from collections.abc import Callable
 from contextlib import redirect_stderr
 from io import StringIO
@@ -29,9 +30,11 @@ from spikesam.pipeline.config import Config, DataSection, NetworkSection, Traini
 from spikesam.pipeline.images.encoding import encode
 from spikesam.pipeline.networks.checkpoint import load
 from spikesam.pipeline.networks.differentiable import predictions
+from spikesam.pipeline.training import fit, precision
 from spikesam.pipeline.training.epochs import read_epoch, start_from, write_epoch
-from spikesam.pipeline.training.fit import TrainingModule, convolution_type
+from spikesam.pipeline.training.fit import TrainingModule
 from spikesam.pipeline.training.inputs import augment, loaders, training_inputs
+from spikesam.pipeline.training.precision import seconds_of_a_step
 from spikesam.pipeline.training.trainable import SpikingNetwork
 from tests.pipeline.small_networks import class_folders
 
@@ -292,6 +295,62 @@ def test_the_checkpoint_comes_back_and_the_same_call_returns_it(
         spikesam.train(settings, out)
 
 
+Trained = Callable[..., spikesam.Checkpoint]
+
+
+@pytest.fixture
+def trained_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trained:
+    """Train with a precision into a folder of this name, given what a step is measured to take."""
+    monkeypatch.setattr(precision, "native_type", lambda: torch.bfloat16)
+    settings = tables(tmp_path)
+
+    def trained(
+        name: str, out: str, seconds: dict[str, float], **more: bool
+    ) -> spikesam.Checkpoint:
+        def measure(*arguments: Any) -> dict[str, float]:
+            assert set(seconds_of_a_step(*arguments)) == set(seconds)
+            return seconds
+
+        monkeypatch.setattr(fit, "seconds_of_a_step", measure)
+        training = settings["training"] | {"precision": name}
+        return spikesam.train(settings | {"training": training}, tmp_path / out, **more)
+
+    return trained
+
+
+FLOAT32_FASTER = {"bfloat16": 0.2, "float32": 0.1}
+BFLOAT16_FASTER = {"bfloat16": 0.1, "float32": 0.2}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "faster"), [(FLOAT32_FASTER, "float32"), (BFLOAT16_FASTER, "bfloat16")]
+)
+def test_the_faster_type_trains_to_the_bits_that_asking_for_it_gives(
+    trained_with: Trained, tmp_path: Path, capsys: Any, seconds: dict[str, float], faster: str
+) -> None:
+    chosen = trained_with("auto", "chosen", seconds)
+    line = f"training.precision: {faster}; a step takes {seconds['bfloat16'] * 1000:.0f} ms in bf"
+    assert line in capsys.readouterr().err
+    table = tomllib.loads((tmp_path / "chosen" / "config.toml").read_text())["training"]
+    assert table["precision"] == faster
+    asked_for = trained_with(faster, "asked-for", {})  # measuring would fail
+    assert chosen.network.sha256 == asked_for.network.sha256
+    assert "training.precision" not in capsys.readouterr().err
+
+
+def test_a_training_goes_on_in_the_type_that_it_began_with(
+    trained_with: Trained, tmp_path: Path
+) -> None:
+    begun = trained_with("auto", "begun", FLOAT32_FASTER)
+    (tmp_path / "begun" / "checkpoint.safetensors").unlink()
+    for name in ("auto", "float32"):
+        resumed = trained_with(name, "begun", {}, resume=True)  # measuring would fail
+        assert resumed.network.sha256 == begun.network.sha256
+    assert 'precision = "float32"' in (tmp_path / "begun" / "config.toml").read_text()
+    with pytest.raises(InputError, match="has training.precision float32, now it is bfloat16"):
+        trained_with("bfloat16", "begun", {}, resume=True)
+
+
 def test_there_must_be_an_epoch_to_resume_from(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"epochs/last.ckpt: no finished epoch to resume from"):
         spikesam.train(tables(tmp_path), tmp_path / "out", resume=True)
@@ -379,32 +438,6 @@ def test_scenes_are_drawn_once_for_trainings_in_a_row_and_others_anew():
     assert [one is other for one, other in zip(first, again, strict=True)] == [True, True]
     fitting, _ = datasets(height=8, train_scenes=24)
     assert fitting.tensors[0].shape == (24, 3, 8, 16)
-
-
-@pytest.mark.parametrize(
-    ("gpu", "native", "capability", "known", "expected"),
-    [
-        (False, False, "AVX2", {"avx512_bf16": True}, torch.float32),  # ATEN_CPU_CAPABILITY says so
-        (False, False, "DEFAULT", {}, torch.float32),
-        (False, False, "AVX512", {"avx512_bf16": True}, torch.bfloat16),
-        (False, False, "AVX512", {"avx512_bf16": False}, torch.float32),
-        (False, False, "AVX512", {}, torch.bfloat16),  # older releases of torch cannot tell
-        (True, True, "AVX2", {}, torch.bfloat16),
-        (True, False, "AVX2", {}, torch.float32),  # it emulates bfloat16
-    ],
-)
-def test_the_type_of_convolutions_is_what_is_fast_or_asked_for(
-    monkeypatch, gpu, native, capability, known, expected
-):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native)
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known, raising=False)
-    assert convolution_type("auto") == expected
-    assert (convolution_type("bfloat16"), convolution_type("float32")) == (
-        torch.bfloat16,
-        torch.float32,
-    )
 
 
 KILLED = """
