@@ -36,7 +36,7 @@ from spikesam.pipeline.engine.folder import compute_range
 from spikesam.pipeline.engine.job import Job
 
 if TYPE_CHECKING:
-    from distributed import Client, LocalCluster
+    from distributed import Client, SpecCluster
     from distributed.security import Security
 
 RETRIES = 2  # of a range that fails
@@ -44,7 +44,6 @@ SHOWN = 3  # failures that a message names
 PATIENCE = 30.0  # seconds without a sign of life after which a worker on this machine is replaced
 STARTING = 60.0  # seconds in which such a worker must be connected
 CLOSING = 30.0  # seconds in which all of them must have ended, or are killed
-HOST = "127.0.0.1"
 _one_range = threading.Lock()  # the threads of a worker all work on the same range
 
 
@@ -197,7 +196,9 @@ def _local(count: int, folder: Path) -> Iterator[Client]:
     connect.
     """
     import dask
-    from distributed import Client, LocalCluster
+    from distributed import Client
+
+    from spikesam.pipeline.engine.local_cluster import local_cluster
 
     for logger in ("distributed", "tornado.application"):  # they print what they try again
         logging.getLogger(logger).setLevel(logging.CRITICAL)
@@ -207,8 +208,6 @@ def _local(count: int, folder: Path) -> Iterator[Client]:
     settings = {
         "temporary-directory": str(scratch),
         "distributed.scheduler.worker-ttl": f"{PATIENCE} s",
-        "distributed.scheduler.http.routes": [],  # it would answer anybody, without encryption
-        "distributed.worker.http.routes": [],
     }
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)
@@ -219,18 +218,12 @@ def _local(count: int, folder: Path) -> Iterator[Client]:
         stack.callback(_kill_workers)
         try:
             with _uninterrupted():
-                cluster = LocalCluster(
-                    n_workers=count,
-                    threads_per_worker=1,
+                cluster = local_cluster(
+                    count,
+                    _certified(scratch),
                     memory_limit=None,
-                    host=HOST,
-                    dashboard_address=f"{HOST}:0",
-                    security=_certified(scratch),
                     silence_logs=logging.CRITICAL,
                     death_timeout=STARTING,
-                )
-                cluster.shutdown_on_close = (
-                    False  # it is closed here, not once more when Python ends
                 )
                 stack.callback(_close, cluster)
                 client = stack.enter_context(Client(cluster, set_as_default=False))
@@ -240,7 +233,7 @@ def _local(count: int, folder: Path) -> Iterator[Client]:
         yield client
 
 
-def _close(cluster: LocalCluster) -> None:
+def _close(cluster: SpecCluster) -> None:
     with suppress(
         Exception
     ):  # of a worker that is just being replaced, or never says that it has ended

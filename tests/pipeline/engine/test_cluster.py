@@ -212,17 +212,32 @@ def test_nobody_without_the_certificate_connects_to_a_local_cluster(client: Any)
             encrypted.recv(1)
 
 
+def listening() -> set[tuple[str, int]]:
+    """Hosts and ports at which this process and all that it started, and so on, listen."""
+    this, places = psutil.Process(), set[tuple[str, int]]()
+    for process in (this, *this.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):  # a child of another test that has ended meanwhile
+            for socket_of_process in process.net_connections("inet"):
+                if socket_of_process.status == psutil.CONN_LISTEN:
+                    places.add(tuple(socket_of_process.laddr))
+    return places
+
+
+def answer(host: str, port: int, request: str) -> bytes:
+    """The first bytes that a server answers to plain HTTP; none if it ends the connection."""
+    with socket.create_connection((host, port)) as plain, suppress(ConnectionResetError):
+        plain.sendall(f"GET {request} HTTP/1.0\r\n\r\n".encode())
+        plain.settimeout(10)
+        return plain.recv(100)
+    return b""
+
+
 def test_a_local_cluster_listens_on_this_machine_alone_and_answers_no_browser(client: Any) -> None:
-    processes = [psutil.Process(), *psutil.Process().children()]
-    all_ports = [each for process in processes for each in process.net_connections("inet")]
-    places = [each.laddr for each in all_ports if each.status == psutil.CONN_LISTEN]
-    assert places
-    for host, port in places:
-        assert host == "127.0.0.1"
-        with socket.create_connection((host, port)) as plain, suppress(ConnectionResetError):
-            plain.sendall(b"GET /health HTTP/1.0\r\n\r\n")
-            plain.settimeout(10)
-            assert plain.recv(100).partition(b"\r")[0] in (b"", b"HTTP/1.1 404 Not Found")
+    places = listening()
+    assert len(places) >= 1 + 2 * 2  # the scheduler; two workers, and who watches over each
+    assert {host for host, _ in places} == {"127.0.0.1"}
+    for request in ("/status", "/health", "/info/main/workers.html", "/"):
+        assert {place: answer(*place, request) for place in places} == dict.fromkeys(places, b"")
 
 
 def test_local_workers_run_nothing_of_the_current_folder(tmp_path: Path) -> None:
