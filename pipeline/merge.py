@@ -40,8 +40,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     from spikesam.pipeline.engine.compute_folder import merge_all
     from spikesam.pipeline.engine.job import read_spec
     from spikesam.pipeline.engine.prepare import read_samples_of
-    from spikesam.pipeline.engine.range_file import NAMES, PARTS, SPEC
+    from spikesam.pipeline.engine.range_file import NAMES, PARTS
     from spikesam.pipeline.page.results import write_run_results
+    from spikesam.recordings.raster.writer import SPEC
 
     refuse_links(folder, NAMES)
     if not (folder / PARTS / SPEC).is_file():

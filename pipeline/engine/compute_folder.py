@@ -16,8 +16,9 @@ from spikesam.pipeline.engine.compute import compile_for_job, compute
 from spikesam.pipeline.engine.folder import FolderStore, compute_range
 from spikesam.pipeline.engine.job import Job, JobSpec, read_spec
 from spikesam.pipeline.engine.merge import Totals, WholeRaster, merge
-from spikesam.pipeline.engine.range_file import PARTS, SPEC, RangeFile, range_files, range_path
+from spikesam.pipeline.engine.range_file import PARTS, RangeFile, range_files, range_path
 from spikesam.recordings.errors import RasterError
+from spikesam.recordings.raster.writer import SPEC
 
 if TYPE_CHECKING:
     from distributed import Client

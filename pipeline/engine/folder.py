@@ -8,7 +8,6 @@ To resume a run, :func:`begin` refuses a folder in which another run lies, or no
 from __future__ import annotations
 
 import io
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -41,7 +40,6 @@ from spikesam.pipeline.engine.range_file import (
     MADE,
     NAMES,
     PARTS,
-    SPEC,
     RangeFile,
     RangeRecord,
     check_range,
@@ -53,7 +51,7 @@ from spikesam.recordings.errors import RasterError
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.maps.writer import writing_maps
 from spikesam.recordings.raster.reader import RasterReader
-from spikesam.recordings.raster.writer import raster_image
+from spikesam.recordings.raster.writer import SPEC, raster_image, remove_parts
 
 FLUSH_BYTES = 64 << 20  # of finished samples in memory at most, beyond the batch at hand
 # of work on finished samples: less than that is lost to a kill, beyond the samples at hand
@@ -181,7 +179,7 @@ def undone_if_refused(folder: Path) -> Iterator[None]:
             range_files(folder, range(0), everything=True)
         )
         if empty and not finished:
-            shutil.rmtree(folder / PARTS, ignore_errors=True)
+            remove_parts(folder / PARTS)
             for name in ("network.safetensors", "config.toml"):
                 (folder / name).unlink(missing_ok=True)
         raise

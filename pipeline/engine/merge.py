@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
@@ -21,7 +20,6 @@ from spikesam.pipeline.engine.job import FREE_SPACE, RANGE, JobSpec
 from spikesam.pipeline.engine.range_file import (
     MADE,
     PARTS,
-    SPEC,
     RangeFile,
     Sections,
     check_range,
@@ -34,6 +32,7 @@ from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.maps.writer import writing_maps
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.schema import PRECISIONS
+from spikesam.recordings.raster.writer import SPEC
 from spikesam.recordings.writer import SampleRecord, SampleWriter, writing_samples
 
 SHOWN = 5  # ranges that a message names
@@ -119,7 +118,7 @@ def merge(
     """Make the files of a run of its ranges, each verified; refuses missing, damaged, forged and
     foreign ones.
 
-    Hold :func:`spikesam.common.lock.out_lock` on the folder meanwhile. :func:`remove_parts`
+    Hold :func:`spikesam.common.lock.out_lock` on the folder meanwhile. :func:`.remove_parts`
     removes the ranges. `advance` gets the number of files of ranges just checked, then merged.
     `whole` may have most of the spikes already. `checked` has the digests, by first position, of
     files that this process has written or checked.
@@ -156,11 +155,6 @@ def merge(
             sam, trusted=True
         ).close()  # what is wrong with it is found while the ranges are there
     return totals
-
-
-def remove_parts(folder: Path) -> None:
-    """Remove what the ranges left, once everything that is made of it is there."""
-    shutil.rmtree(folder / PARTS, ignore_errors=True)
 
 
 class WholeRaster:

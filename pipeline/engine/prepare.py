@@ -18,7 +18,7 @@ from spikesam.common.errors import InputError
 from spikesam.common.progress import Tracker
 from spikesam.pipeline.config import Config, RunSection
 from spikesam.pipeline.engine.job import Job, JobSpec, Keep, raster_header
-from spikesam.pipeline.engine.range_file import PARTS, SPEC
+from spikesam.pipeline.engine.range_file import PARTS
 from spikesam.pipeline.images.datasets import NAMED, Dataset
 from spikesam.pipeline.images.events.binning import EventBinning
 from spikesam.pipeline.images.samples import (
@@ -33,6 +33,7 @@ from spikesam.pipeline.networks.checkpoint import check_fit, load
 from spikesam.pipeline.networks.checkpoint_files import find_checkpoint
 from spikesam.pipeline.networks.precisions import in_precision
 from spikesam.pipeline.networks.samples import choose
+from spikesam.recordings.raster.writer import SPEC
 
 
 @dataclass(frozen=True, eq=False)

@@ -41,13 +41,13 @@ from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.batch import chosen_classes
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.schema import PRECISIONS
+from spikesam.recordings.raster.writer import SPEC, SUFFIX
 from spikesam.recordings.schema import MAX_SIZES
 
-PARTS, SPEC = "raster.parts", "job.json"
+PARTS = "raster.parts"
 MADE = {"raster": "raster.h5", "maps": "sam.h5"}  # section of ranges -> what is merged of it
 FILES = (*MADE.values(), "summary.json", "network.safetensors", "config.toml")
 NAMES = (*FILES, "figures", PARTS, f"{PARTS}/{SPEC}")  # what a run reads, and where it writes
-SUFFIX = ".range"
 LARGEST_RECORD = 1 << 26  # bytes
 STAGES = 32  # whose seconds a record may have
 LONGEST_TEXT = 4096  # characters, of a path whose bytes are no UTF-8 and are spelt out

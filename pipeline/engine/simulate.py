@@ -22,15 +22,15 @@ from spikesam.pipeline.engine.compute import SampleResult, StageTimer, compute
 from spikesam.pipeline.engine.compute_folder import compute_all, prepare_kernels
 from spikesam.pipeline.engine.folder import begin, undone_if_refused
 from spikesam.pipeline.engine.job import RASTER, BackendChoice, Job, JobSpec, raster_header
-from spikesam.pipeline.engine.merge import remove_parts
 from spikesam.pipeline.engine.open_samples import open_samples
+from spikesam.pipeline.engine.range_file import PARTS
 from spikesam.pipeline.images.pictures import MOST, Pictures, Seen, as_pictures, write_pictures
 from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.images.samples import DatasetSamples, PreparedImages, Samples
 from spikesam.pipeline.networks.checkpoint import Checkpoint, load
 from spikesam.pipeline.networks.precisions import in_precision
 from spikesam.recordings.raster.reader import RasterReader
-from spikesam.recordings.raster.writer import raster_image
+from spikesam.recordings.raster.writer import raster_image, remove_parts
 from spikesam.recordings.writer import SampleRecord
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def simulate(
         job = begin(folder, job, resume=resume)
         if not (there := (folder / "raster.h5").exists()):  # else it was finished before
             compute_all(folder, job, tracker, client)
-        remove_parts(folder)
+        remove_parts(folder / PARTS)
         _keep_pictures(folder, source, loaded)
     return RasterReader(folder / "raster.h5", trusted=not (there or resume))
 

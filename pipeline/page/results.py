@@ -10,14 +10,15 @@ from spikesam.backends.network import Network
 from spikesam.common.errors import InputError, finding
 from spikesam.common.progress import Tracker
 from spikesam.pipeline.config import RunSection
-from spikesam.pipeline.engine.merge import Totals, remove_parts
-from spikesam.pipeline.engine.range_file import MADE
+from spikesam.pipeline.engine.merge import Totals
+from spikesam.pipeline.engine.range_file import MADE, PARTS
 from spikesam.pipeline.engine.summary import Summary, summarise
 from spikesam.pipeline.images.pictures import MOST, Pictures, write_pictures
 from spikesam.pipeline.images.samples import DatasetSamples
 from spikesam.pipeline.maps.method import method_of
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.raster.writer import remove_parts
 
 
 def write_run_results(
@@ -81,7 +82,7 @@ def write_run_results(
             raise InputError(
                 f"{folder}: {found} vanished while the run went on; did something else remove it?"
             )
-        remove_parts(folder)
+        remove_parts(folder / PARTS)
     return summary, figures
 
 

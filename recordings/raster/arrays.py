@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import uuid
 from collections.abc import Mapping
 from numbers import Real
@@ -26,7 +25,7 @@ from spikesam.recordings.raster.batch import (
 )
 from spikesam.recordings.raster.events import SpikeEvents
 from spikesam.recordings.raster.schema import LayerSpec, RasterHeader
-from spikesam.recordings.raster.writer import encode_samples, parts_of, refuse_existing
+from spikesam.recordings.raster.writer import encode_samples, refuse_existing, remove_unfinished
 from spikesam.recordings.schema import SampleTable
 from spikesam.recordings.writer import writing_samples
 
@@ -133,7 +132,7 @@ def write_raster(
             nothing = np.empty((rows.stop - start, 0), np.float32)
             batch = RasterBatch(packed, nothing, chosen[rows])
             writer.add(start, list(encode_samples(header, batch, range(start, rows.stop))))
-    shutil.rmtree(parts_of(path), ignore_errors=True)  # which it replaces, too
+    remove_unfinished(path)
     return path
 
 

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import io
 import pickle
-import shutil
+import re
 import uuid
 from array import array
 from collections.abc import Generator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
@@ -18,7 +18,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.common.disk import check_free, writing
+from spikesam.common.disk import check_free, remove_leftovers, writing
 from spikesam.common.errors import OVERWRITE, InputError
 from spikesam.common.files import refuse_replacing
 from spikesam.common.parallel import cores, in_order
@@ -28,6 +28,9 @@ from spikesam.recordings.raster.batch import RasterBatch, chosen_classes
 from spikesam.recordings.raster.schema import PRECISIONS, RasterHeader
 from spikesam.recordings.schema import PREDICTION, SampleTable
 from spikesam.recordings.writer import SampleRecord, writing_samples
+
+SPEC, SUFFIX = "job.json", ".range"  # in the folder of an unfinished run: what it computes; ranges
+RANGE_FILE = re.compile(rf"[0-9]+\{SUFFIX}|\.[0-9]+\{SUFFIX}\.claim")
 
 
 def make_record(
@@ -108,13 +111,37 @@ def parts_of(path: Path) -> Path:
     return path.with_name(path.name.removesuffix(".h5") + ".parts")
 
 
+def remove_parts(parts: Path) -> None:
+    """Remove the files of ranges that a run left, what it computes last, and the folder; whatever
+    else lies there stays.
+    """
+    with suppress(OSError):  # another process removes it, too, or somebody else's file is in it
+        remove_leftovers(parts)
+        for file in parts.iterdir():
+            if RANGE_FILE.fullmatch(file.name):
+                file.unlink(missing_ok=True)
+        (parts / SPEC).unlink(missing_ok=True)
+        parts.rmdir()
+
+
+def _is_run(parts: Path) -> bool:
+    """True of a folder that a run made, which is known by what it computes."""
+    return (parts / SPEC).is_file()
+
+
 def refuse_existing(path: Path, overwrite: bool) -> None:
     """Refuse to touch an earlier file, or what a run that was cut off left of one, unless it may be
     replaced.
     """
     refuse_replacing(path, overwrite, out="name")
-    if (parts := parts_of(path)).exists() and not overwrite:
+    if _is_run(parts := parts_of(path)) and not overwrite:
         raise InputError(f"{parts}: a run that has not finished left this", OVERWRITE, out="name")
+
+
+def remove_unfinished(path: Path) -> None:
+    """Remove what a run that was cut off left of the file that is there now."""
+    if _is_run(parts := parts_of(path)):
+        remove_parts(parts)
 
 
 class GrowingWriter:
@@ -165,7 +192,7 @@ class GrowingWriter:
             with new as writer:
                 for position in range(self.n_samples):
                     writer.add(position, [pickle.load(self._encoded)])
-        shutil.rmtree(parts_of(self.path), ignore_errors=True)  # which it replaces, too
+        remove_unfinished(self.path)
         self.discard()
         return self.path
 

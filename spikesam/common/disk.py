@@ -67,32 +67,38 @@ def replacing(path: Path, *, overwrite: bool = True) -> Iterator[BinaryIO]:
 
 @contextmanager
 def replacing_folder(path: Path, overwrite: bool) -> Iterator[Path]:
-    """Yield an empty folder beside `path`; it becomes `path`, safely on disk, if the block
-    succeeds, else vanishes.
+    """Yield an empty folder; it becomes `path`, safely on disk, if the block succeeds, else
+    vanishes.
 
-    A folder that was there is removed last, once the new one has its place. Whoever calls this
-    holds
-    :func:`spikesam.common.lock.file_lock` of `path`.
+    Meanwhile it lies beside `path` as `new` in a working folder whose name is random. A folder that
+    is replaced lies there as `old` for a moment, and is removed once the new one has its place. A
+    kill between the two renames leaves both in the working folder; whoever comes next gives the old
+    one its name back. Whoever calls this holds :func:`spikesam.common.lock.file_lock` of
+    `path`. Without `overwrite`, an ExistsError if `path` exists.
     """
-    temporary, old = (path.with_name(f".{path.name}.{end}") for end in ("tmp", "old"))
-    for leftover in (temporary, old):  # of a process that was killed
-        shutil.rmtree(leftover, ignore_errors=True)
+    for leftover in _working_folders(path):
+        _clear(leftover, path)
+    if not overwrite and os.path.lexists(path):
+        raise _exists(path)
+    working = path.with_name(f".{path.name}.spikesam-{secrets.token_hex(8)}")
+    new = working / "new"
     try:
-        temporary.mkdir()
-        yield temporary
-        for each in (*temporary.rglob("*"), temporary):
-            sync(each)
-        if path.exists():
+        working.mkdir()
+        new.mkdir()
+        yield new
+        for item in (*new.rglob("*"), new):
+            sync(item)
+        if os.path.lexists(path):
             if not overwrite:
                 raise _exists(path)
-            path.rename(old)
-        temporary.rename(path)
+            path.rename(working / "old")
+        new.rename(path)
         sync(path.parent)
     finally:
-        if old.exists() and not path.exists():
-            old.rename(path)
-        for leftover in (temporary, old):
-            shutil.rmtree(leftover, ignore_errors=True)
+        _clear(working, path)
+    for leftover in _working_folders(path):  # what another folder of that name kept from its place
+        shutil.rmtree(leftover / "new", ignore_errors=True)
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def write_file(path: Path, *parts: bytes | memoryview, overwrite: bool = True) -> None:
@@ -179,6 +185,28 @@ def readable(size: float) -> str:
         return f"{size:.0f} bytes"
     power = min(int(math.log10(size) / 3), 4)
     return f"{size / 1000**power:.1f} {('kB', 'MB', 'GB', 'TB')[power - 1]}"
+
+
+def _working_folders(path: Path) -> list[Path]:
+    """What :func:`replacing_folder` of this path left when it was killed."""
+    name = re.compile(re.escape(f".{path.name}.spikesam-") + "[0-9a-f]{16}")
+    return [path.with_name(entry) for entry in os.listdir(path.parent) if name.fullmatch(entry)]
+
+
+def _clear(working: Path, path: Path) -> None:
+    """Remove a working folder. The old folder in it goes back to its place if it lost that, and
+    stays if something else took it.
+
+    `old` is whole as long as `new` is there: only a new folder that has its place leaves the old
+    one to be removed.
+    """
+    old, new = working / "old", working / "new"
+    if old.exists() and new.exists():
+        if os.path.lexists(path):
+            return
+        old.rename(path)
+        sync(path.parent)
+    shutil.rmtree(working, ignore_errors=True)
 
 
 def _check(path: Path, overwrite: bool) -> None:

@@ -17,6 +17,7 @@ from spikesam.common.errors import InputError
 from spikesam.recordings.chunks import read_table, stored_chunks
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.maps.writer import make_map_record, writing_maps
+from spikesam.recordings.raster.arrays import write_raster
 from spikesam.recordings.raster.batch import joined
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.writer import (
@@ -260,7 +261,10 @@ def test_earlier_work_is_replaced_only_if_asked_and_only_by_a_whole_file(tmp_pat
     grown(path, 20, 20, overwrite=True).discard()
     assert path.read_bytes() == before
     path.unlink()
-    (tmp_path / "raster.parts").mkdir()  # of a run that was killed
+    parts = tmp_path / "raster.parts"
+    parts.mkdir()  # of a run that was killed
+    for name in ("job.json", "00000016.range", ".00000032.range.claim"):
+        (parts / name).touch()
     with pytest.raises(
         InputError, match=r"raster\.parts: a run that has not finished left this; .* overwrite=True"
     ):
@@ -269,6 +273,25 @@ def test_earlier_work_is_replaced_only_if_asked_and_only_by_a_whole_file(tmp_pat
         raster.verify()
         assert raster.n_samples == 17
     assert [file.name for file in tmp_path.iterdir()] == ["raster.h5"]
+
+
+def test_a_folder_that_no_run_left_is_neither_in_the_way_nor_removed(tmp_path: Path) -> None:
+    thesis = tmp_path / "c.parts" / "thesis.txt"
+    thesis.parent.mkdir()
+    thesis.write_text("mine")
+    grown(tmp_path / "c.h5", 3, 3).finalize()
+    grown(tmp_path / "c.h5", 3, 3, overwrite=True).finalize()
+    write_raster(tmp_path / "c.h5", {"a": np.ones((1, 1, 1))}, overwrite=True)
+    assert thesis.read_text() == "mine"
+
+
+def test_a_file_of_the_users_among_what_a_run_left_stays(tmp_path: Path) -> None:
+    parts = tmp_path / "raster.parts"
+    parts.mkdir()
+    for name in ("job.json", "00000016.range", "thesis.range", "notes.txt"):
+        (parts / name).touch()
+    grown(tmp_path / "raster.h5", 3, 3, overwrite=True).finalize()
+    assert {path.name for path in parts.iterdir()} == {"thesis.range", "notes.txt"}
 
 
 @pytest.mark.alone

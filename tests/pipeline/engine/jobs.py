@@ -15,12 +15,12 @@ from spikesam.backends.network import Network
 from spikesam.pipeline.engine.compute import SampleResult, compute
 from spikesam.pipeline.engine.folder import FolderStore, begin
 from spikesam.pipeline.engine.job import RASTER, Job, JobSpec
-from spikesam.pipeline.engine.merge import WholeRaster, merge, remove_parts
+from spikesam.pipeline.engine.merge import WholeRaster, merge
 from spikesam.pipeline.images.samples import Samples
 from spikesam.recordings.raster.batch import RasterBatch
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.schema import RasterHeader
-from spikesam.recordings.raster.writer import make_record
+from spikesam.recordings.raster.writer import make_record, remove_parts
 from spikesam.recordings.schema import SampleTable
 from tests.recordings.rasters import HEADER, batch, samples
 
@@ -102,7 +102,7 @@ def finish(folder: Path, given: Job | None = None) -> tuple[FolderStore, list[in
     computed = list(store.missing)
     compute(started, store)
     merge(folder, started.spec, checked=store.checked)
-    remove_parts(folder)
+    remove_parts(folder / "raster.parts")
     return store, computed
 
 

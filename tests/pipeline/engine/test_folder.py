@@ -28,11 +28,12 @@ from spikesam.pipeline.engine import folder as folder_module
 from spikesam.pipeline.engine.compute_folder import compute_all
 from spikesam.pipeline.engine.folder import begin
 from spikesam.pipeline.engine.job import Job, read_spec
-from spikesam.pipeline.engine.merge import WholeRaster, merge, remove_parts
+from spikesam.pipeline.engine.merge import WholeRaster, merge
 from spikesam.pipeline.engine.range_file import RangeFile
 from spikesam.recordings import hdf5
 from spikesam.recordings.errors import RasterError
 from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.raster.writer import remove_parts
 from spikesam.recordings.schema import SampleTable
 from spikesam.recordings.writer import SampleRecord
 from tests.pipeline.engine.jobs import (
@@ -304,7 +305,7 @@ RANGES = ["00000000.range", "00000016.range", "00000032.range", "00000048.range"
 def whole_run(folder: Path, given: Job | None = None) -> Path:
     with out_lock(folder):
         compute_all(folder, begin(folder, given or job()), Tracker())
-        remove_parts(folder)
+        remove_parts(folder / "raster.parts")
     return folder / "raster.h5"
 
 

@@ -85,8 +85,9 @@ def test_some_samples_of_maps(maps, tmp_path, samples, stepped):
 def test_a_store_is_replaced_whole(raster, maps, tmp_path):
     out = tmp_path / "out.zarr"
     export.main([str(raster), str(out)])
-    (tmp_path / ".out.zarr.tmp").mkdir()  # a kill left it
-    (tmp_path / ".out.zarr.tmp" / "conv1").touch()
+    leftover = tmp_path / ".out.zarr.spikesam-0123456789abcdef" / "new"  # of a kill
+    leftover.mkdir(parents=True)
+    (leftover / "conv1").touch()
     export.main([str(maps), str(out), "--overwrite"])
     with xr.open_zarr(out) as data:
         assert set(data) == {"input", "input_steps", "conv1", "conv1_steps"}
