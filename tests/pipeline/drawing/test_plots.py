@@ -59,6 +59,14 @@ def test_numbers_are_joined_and_have_a_band(tmp_path: Path, saved: list[Figure])
     assert legend(axes) == ["conv1"]
 
 
+def test_doubling_doses_are_equally_far_apart(tmp_path: Path, saved: list[Figure]) -> None:
+    table = pd.DataFrame({"curve": "conv1", "x": [0.0, 2.0, 4.0, 8.0], "mean": [0, 1, 2, 3]})
+    (axes,) = draw(table, tmp_path, saved, logarithmic_x_from=2.0)
+    zero, first, second, third = axes.transData.transform([(x, 0) for x in table["x"]])[:, 0]
+    assert zero < first and second - first == pytest.approx(third - second)
+    assert ticks(axes) == ["0", "2", "4", "8"]
+
+
 def test_thin_lines_have_the_colour_of_their_curve_and_no_interval(
     tmp_path: Path, saved: list[Figure]
 ) -> None:
