@@ -85,8 +85,7 @@ class SAM(LayerAttribution):
         inputs : of the network; several in a tuple
         additional_forward_args : further arguments of it; several in a tuple
         layout, axes, grid : of what the layer puts out, if it is of no library, or tokens: "T B
-        heads N d" and (8, 8);
-            see :func:`spikesam.record`
+            heads N d" and (8, 8); see :func:`spikesam.record`
         options : `gamma`, `variant`, `include_current` of :func:`spikesam.explain`
 
         Returns
@@ -97,7 +96,7 @@ class SAM(LayerAttribution):
         Raises
         ------
         InputError : if what the layer puts out are no spikes of a map, or the network is in
-        training mode
+            training mode
         """
         given = inputs if isinstance(inputs, tuple) else (inputs,)
         more = () if additional_forward_args is None else additional_forward_args

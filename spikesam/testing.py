@@ -40,11 +40,10 @@ def assert_same_spikes(
     Parameters
     ----------
     a, b : rasters, their files, folders of runs, or arrays: (N, T, C, H, W) or (N, T, K) of 0 and
-    1, or a dictionary
-        of several by layer. One of them may be a model, which is simulated on the input of the
-        other
+        1, or a dictionary of several by layer. One of them may be a model, which is simulated on
+        the input of the other
     network : the network that fired the spikes, to name the cause; the one beside a raster if not
-    given
+        given
     layers : those to compare; all if not given, and then both must hold the same layers
     data, backend, precision : as of :func:`spikesam.diff`, where one is a model
 

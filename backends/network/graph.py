@@ -64,29 +64,25 @@ class Network(Structure):
     Parameters
     ----------
     input_shape : (C, H, W) of the binary input planes (ON, then OFF), or of the image with another
-    encoder
+        encoder
     timesteps : T ≥ 1; 1 of an ANN
     layers : in order, at least one
     readout : on the output of the last layer, flattened in C-order
     encoder : how samples become input (see spikesam.pipeline.images.encoding): images as "poisson"
-    spikes or as a
-        "constant-current"; "spikes" that the caller brings, events for instance; real numbers that
-        the caller brings, a "changing-current"; or the "image" itself, for ANNs
+        spikes or as a "constant-current"; "spikes" that the caller brings, events for instance;
+        real numbers that the caller brings, a "changing-current"; or the "image" itself, for ANNs
     input_range : which number of the image, or of the caller's, is 127 in int8 as a current, or 1
-    in an ANN; larger
-        ones are clipped
+        in an ANN; larger ones are clipped
     window : of a network that was imported from a model without delay between layers: the steps of
-    the model, which
-        each layer answers one behind the other, until `to_readout` steps before the end; None where
-        all T are its own
+        the model, which each layer answers one behind the other, until `to_readout` steps before
+        the end; None where all T are its own
     late : the steps by which each layer answers later than in that model, if a delay of the model's
         own puts its window elsewhere
 
     Raises
     ------
     NetworkError : if the parts do not fit, or sums could overflow; the message names the layer and
-    both sides of the
-        mismatch
+        both sides of the mismatch
 
     Examples
     --------

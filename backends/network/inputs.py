@@ -147,38 +147,34 @@ class Input:
     Parameters
     ----------
     weight : (out, in, y, x) for a convolution or (out, in) for a dense layer, float32, or int8 in
-    fixed point,
-        -127 … 127; None for the identity, which adds the spikes themselves, and for attention
+        fixed point, -127 … 127; None for the identity, which adds the spikes themselves, and for
+        attention
     source : the layers that it reads: a name, a :class:`Source`, or several, whose spikes are
-    summed; of a layer's
-        first input the layer before, one step later, if not given. Of attention q, k and v: three
-        layers of one shape, but that v may have other channels, as many as the gain; or as many
-        layers of each, those of q first, whose spikes are summed; or one that has the channels of
-        all, one behind the other
+        summed; of a layer's first input the layer before, one step later, if not given. Of
+        attention q, k and v: three layers of one shape, but that v may have other channels, as many
+        as the gain; or as many layers of each, those of q first, whose spikes are summed; or one
+        that has the channels of all, one behind the other
     gain : scalar, (C,), (1, C) or (T, C) — factor of this input's currents, per channel and, with
-    BNTT, per step;
-        float64, so that quantising rounds once, or int32 in fixed point
+        BNTT, per step; float64, so that quantising rounds once, or int32 in fixed point
     pool : sides of the pooling in front; like those below one integer, or (y, x) where rows and
-    columns differ
+        columns differ
     stride, padding : of the convolution, after pooling
     pooling : "average" (fixed point sums instead; the gain absorbs the factor), "sum", or "max",
-    which of spikes is
-        their OR
+        which of spikes is their OR
     current_pool : sides of a maximum pooling of the currents `a`, between the synapses and the
-    neurons
+        neurons
     current_stride, current_padding : of that pooling; its windows stand side by side if not given,
-    and what lies around
-        the currents is never the maximum
+        and what lies around the currents is never the maximum
     current_sum : whether the currents of all places, behind that pooling, are summed to one for
-    each channel
+        each channel
     shift : in fixed point, 0 … 30: gain · a is divided by 2^shift
     spread : how often each channel, row and column of the sources is repeated, beside itself,
-    before anything else:
-        (1, y, x) is upsampling, (d, 1, 1) gives all d channels of a head the spike of the head
+        before anything else: (1, y, x) is upsampling, (d, 1, 1) gives all d channels of a head the
+        spike of the head
     rows, columns : of the sources, once they are spread, which of them the rows and columns of x are:
         numbers from 0, -1 for zeros, as in (1, 0, 1, 2, 1) of a border that reflects three; () for all in order
     heads : of attention, among which the channels are divided, the first head's first; 0 of other
-    inputs
+        inputs
     """
 
     weight: Any

@@ -43,15 +43,13 @@ class LIF:
     leak : in [0, 1], per step — the paper's λ, snnTorch's beta; 1 is the integrate-and-fire neuron
     threshold : > 0
     bias : scalar, (C,), (1, C) or (T, C) float64 — per channel and, with BNTT, per step. Kept in
-    double precision so
-        that quantising rounds once
+        double precision so that quantising rounds once
     reset : "subtract" or "zero" — what a spike does to the membrane, at the next step
     reset_by : ≥ 0 — what is subtracted, the threshold if not given. SpikingJelly, sinabs and Norse
-    subtract the
-        threshold before the leak: leak · threshold
+        subtract the threshold before the leak: leak · threshold
     fires_at_threshold : whether a membrane that equals the threshold fires
     synaptic_leak : in [0, 1], per step — what is left of the current of the step before; 0 if it
-    acts in one step alone
+        acts in one step alone
     min_v_mem : ≤ 0 — the lowest membrane, as in sinabs; none if not given
 
     leak, threshold, reset_by, synaptic_leak and min_v_mem are one number, or (C,) where channels
@@ -123,13 +121,12 @@ class FixedLIF:
     Parameters
     ----------
     decay, synaptic_decay : in [0, 4096] — Loihi's dv and du; one integer, or (C,) where channels
-    differ
+        differ
     bias : scalar, (C,), (1, C) or (T, C) int32, magnitude ≤ 2³⁰
     reset, fires_at_threshold : as of :class:`LIF`
     reset_by : in [0, 2²³) — one integer, or (C,); the threshold if not given
     threshold : in [1, 2²³) — one integer, or (C,). 4096 unless a network was trained for a chip,
-    whose thresholds are
-        its own
+        whose thresholds are its own
     min_v_mem : in (-2²³, 0] — one integer, or (C,); none if not given
     """
 
@@ -222,7 +219,7 @@ class ReLU:
     ----------
     bias : scalar, (C,) or (1, C) float64
     limit : > 0 — the largest activation, 6 of ReLU6; one number, or (C,) where channels differ;
-    none if not given
+        none if not given
     """
 
     bias: Any = 0.0

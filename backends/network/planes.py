@@ -39,7 +39,7 @@ def integer_planes(layer: Layer, thresholds: Sequence[float]) -> tuple[Layer, ..
     Parameters
     ----------
     layer : in float32, which names its sources, and subtracts when it fires: each spike `reset_by`,
-    or its threshold
+        or its threshold
     thresholds : ascending, above 0; they take the place of the layer's own
 
     Raises

@@ -58,7 +58,7 @@ def quantise(network: Network) -> Network:
     Raises
     ------
     NetworkError : if the network is an ANN, a gain is too large to represent, or weight sums could
-    overflow
+        overflow
 
     Examples
     --------

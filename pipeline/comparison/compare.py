@@ -63,10 +63,10 @@ def compare(
     model : torch.nn.Module, as :func:`from_torch` takes it
     network : its import, in float32; or a checkpoint of that
     data : one batch as the model takes it at every step, or a sequence of them, as the example of
-    :func:`from_torch`
+        :func:`from_torch`
     labels : (B,) int, the classes of the samples; -1 where unknown
     backends : simulators, or one, each used in both precisions; the first one's bits are compared
-    layer by layer
+        layer by layer
     takes, neurons : as of :func:`from_torch`
 
     Returns
@@ -283,17 +283,16 @@ class Comparison(Shown):
     Parameters
     ----------
     layers : a row per layer — layer, neurons, rate (the model's spikes per neuron and step); then
-    of each precision, on
-        the first backend, `rate_…` and `differ_…` (the share of bits that differ from the model's);
-        `alone_fixed` (that share where this layer alone is in fixed point, driven by the model's
-        spikes) and `ties_fixed` (the share of those among them at which the membrane in float32
-        equals the threshold up to rounding: integers put it on one side)
+        of each precision, on the first backend, `rate_…` and `differ_…` (the share of bits that
+        differ from the model's); `alone_fixed` (that share where this layer alone is in fixed
+        point, driven by the model's spikes) and `ties_fixed` (the share of those among them at
+        which the membrane in float32 equals the threshold up to rounding: integers put it on one
+        side)
     runs : a row per backend and precision — backend, precision, bits, differ (how many bits),
-    digest (of the raster)
+        digest (of the raster)
     answers : a row per sample — label (-1 where unknown), model, rounded (the model on the data in
-    8 bits, where a
-        current drives the network), float32, fixed: the class that each chooses, -1 where all
-        scores are 0
+        8 bits, where a current drives the network), float32, fixed: the class that each chooses, -1
+        where all scores are 0
     """
 
     layers: pd.DataFrame

@@ -51,17 +51,16 @@ class Diff(Shown):
     names : of A and B
     samples : number that both hold
     layers : a row per layer — layer, neurons, spikes_first, spikes_second (of A and of B),
-    only_first, only_second
-        (spikes that the other has not), step and sample (of the first bit that differs; <NA> if
-        there is none)
+        only_first, only_second (spikes that the other has not), step and sample (of the first bit
+        that differs; <NA> if there is none)
     table : a row per layer and step — layer, step, only_first, only_second
     answers : samples whose answers differ, -1 (all scores are 0) being one; None if one of the
-    rasters knows none
+        rasters knows none
     first : the bit that differs first, where it was looked for; None if there is none
     why : why it differs; None if that is not known
     notes : facts that are unknown, or were assumed
     lag : layer -> how many steps later it stands in B than in A, where one of them passes spikes on
-    a step later
+        a step later
     """
 
     names: tuple[str, str]
@@ -258,19 +257,16 @@ def diff(
     Parameters
     ----------
     first, second : each a raster, its file or the folder of a run. One of them may be a model
-    instead, a checkpoint,
-        its name or a network: it is simulated on the input spikes that the raster holds, or on
-        `data`
+        instead, a checkpoint, its name or a network: it is simulated on the input spikes that the
+        raster holds, or on `data`
     network : the network that fired the spikes; if not given, the model, or `network.safetensors`
-    beside a raster. A
-        raster that names no network, such as that of a library or a chip, is taken to be of this
-        network, which must fire one of both rasters, in the sample of the first bit that differs
+        beside a raster. A raster that names no network, such as that of a library or a chip, is
+        taken to be of this network, which must fire one of both rasters, in the sample of the first
+        bit that differs
     layer, sample : where to look for the spike: in one layer, by its name or number; in one sample,
-    by its position;
-        everywhere if not given
+        by its position; everywhere if not given
     data : the samples, as of :func:`simulate`; for a network that a current drives, and where a
-    raster does not hold
-        its input
+        raster does not hold its input
     backend, precision : for the simulation of a model
 
     Returns

@@ -50,7 +50,7 @@ class Why:
         network is known), `fired_…`; of the first and of the second raster
     thresholds : of its neuron in each raster; None where the network is not known
     ancestors : bits that differ, from one that drives this bit to the first, before which all is
-    the same
+        the same
     cause : the reason, in sentences, of the last of the ancestors, or of the bit if it has none
     """
 

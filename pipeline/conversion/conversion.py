@@ -71,9 +71,9 @@ class Conversion(Shown):
     network : the spiking network, in float32; :func:`spikesam.quantise` makes its integers
     settings : how it was converted, by the first of its rules
     thresholds : by layer, (C,): the activation that a spike at every step stands for, or all
-    `spikes` of the settings
+        `spikes` of the settings
     samples : the images that are measured on, and their labels, or the ANN's answers where none are
-    known
+        known
     labelled : whether their labels are known
     preprocessing, classes, class_names : of the checkpoint
     calibration : (N, C, H, W) the images that thresholds come from

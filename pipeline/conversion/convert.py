@@ -87,44 +87,40 @@ def convert(
     Parameters
     ----------
     ann : a `torch.nn.Module`; or a bundled ANN's name, or a checkpoint file, `conversion.ann` if
-    not given
+        not given
     images : of a model, to calibrate on: a tensor or array (N, C, H, W) or (N, F) as the model
-    takes it, batches of
-        such, or a DataLoader of images or (images, labels), whose first 1,024 images count. 64 are
-        enough, training images do
+        takes it, batches of such, or a DataLoader of images or (images, labels), whose first 1,024
+        images count. 64 are enough, training images do
     labels : (N,) int, their classes; without any, agreement with the ANN counts
     timesteps : T, steps that every layer works; 64 for a model
     rule : how thresholds are chosen, see :mod:`spikesam.pipeline.conversion.algorithm`: "max",
-    "percentile", "scaled",
-        "balanced", or "ftbc", those of the least error after T steps with biases that correct the
-        mean of each channel step by step (Wu et al. 2024), the default for a model. Of several, or
-        "all", the first one converts, and a table compares them: :attr:`Conversion.rules`
+        "percentile", "scaled", "balanced", or "ftbc", those of the least error after T steps with
+        biases that correct the mean of each channel step by step (Wu et al. 2024), the default for
+        a model. Of several, or "all", the first one converts, and a table compares them:
+        :attr:`Conversion.rules`
     percentile : of the activations above 0: the threshold by "percentile", the highest by "ftbc";
-    99.9 if not given
+        99.9 if not given
     per : "layer" or "channel", each with a threshold of its own; by "balanced" each channel, and in
-    a checkpoint's
-        chain without biases by "max", "percentile" and "scaled" each layer, whatever this says
+        a checkpoint's chain without biases by "max", "percentile" and "scaled" each layer, whatever
+        this says
     encoder : "constant-current", the image itself at every step, in 8 bits; or "poisson"
     initial : membranes to begin with, in thresholds; 0.5 if not given, which rounds counts where 0
-    cuts them
+        cuts them
     spikes : of a neuron in a step, at most; 1 if not given. Of n, each channel becomes n of bits: T
-    steps tell nT + 1
-        levels apart, and arrive more evenly than n times as many steps of one; see
-        :func:`spikesam.integer_planes`
+        steps tell nT + 1 levels apart, and arrive more evenly than n times as many steps of one;
+        see :func:`spikesam.integer_planes`
     validation : to measure on, (images, labels) or a DataLoader, whose first 1,024 images count, or
-    `samples` if that
-        is more; the images to calibrate on if not given
+        `samples` if that is more; the images to calibrate on if not given
     preprocessing : of images, which a checkpoint of a model says, so needed with `out`
     class_names : of every class, in the order of the model's outputs; "0", "1", … if not given
     out : folder, made if missing: `checkpoint.safetensors`, `accuracy.csv`, `accuracy.png`,
-    `summary.json`, and of a
-        checkpoint `config.toml`; "runs/convert" for a checkpoint if not given
+        `summary.json`, and of a checkpoint `config.toml`; "runs/convert" for a checkpoint if not
+        given
     config : a TOML file as those in `configs/`, or its tables as a dictionary, of which
-    `conversion` and `data` count;
-        of a model, what `conversion` says beside `ann` and `calibration`, where arguments say
-        nothing else
+        `conversion` and `data` count; of a model, what `conversion` says beside `ann` and
+        `calibration`, where arguments say nothing else
     data : of a checkpoint, data set with training and validation parts, by name or path;
-    `data.source` if not given
+        `data.source` if not given
     samples : how many of these images to measure on, evenly spaced
     seed : of their order and of the Poisson spikes
     device : of the torch backend: "auto", "cpu", "cuda", "cuda:1"
@@ -137,8 +133,7 @@ def convert(
     Raises
     ------
     InputError : if the network spikes already, arguments, images or data do not fit, an operation
-    of the
-        model is not known, nothing drives a layer, or `out` holds files
+        of the model is not known, nothing drives a layer, or `out` holds files
 
     References
     ----------

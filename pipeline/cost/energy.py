@@ -80,10 +80,10 @@ class Energy(Shown):
         - joules, ann_joules: of all that, and of an ANN's products
 
     steps : step (of the model), layer, spikes, operations, joules; an operation counts when its
-    spike fires
+        spike fires
     classes : class, samples, spikes, operations, joules; class -1 where the label is unknown
     map : (H, W) J on the grid of the input, mean of all samples; None where it has no extent, or is
-    not known
+        not known
     maps : (P, H, W) J of the first samples
     prices : price of each operation
     note : why some numbers are not known, or what has no price; empty where all are known
@@ -172,8 +172,7 @@ def energy(
     ----------
     raster : an open raster, or the path of a raster file or of a run's folder
     network : the network that fired the spikes: a network, a checkpoint, a bundled name or a file;
-    if not given, the
-        `network.safetensors` beside the raster, if it is there
+        if not given, the `network.safetensors` beside the raster, if it is there
     prices : "45nm", "45nm-memory", "lemaire", "loihi", or :class:`Prices` of your own
     pictured : of how many first samples maps are kept
 
@@ -184,7 +183,7 @@ def energy(
     Raises
     ------
     InputError : if there is no such raster, the network is not the raster's, or there are no such
-    prices
+        prices
 
     Examples
     --------

@@ -70,17 +70,16 @@ def edit(
     ----------
     raster : a raster, its file, or the folder of a run, which holds every layer of the network
     network : the network that fired its spikes: a network, a checkpoint, its name or its file; if
-    not given,
-        `network.safetensors` beside the raster. A float32 network is rounded as for the run where
-        the raster is in fixed point. Of a recorded model, its import: the recording is lined up
-        with it, and refused if the network does not fire one of its spikes
+        not given, `network.safetensors` beside the raster. A float32 network is rounded as for the
+        run where the raster is in fixed point. Of a recorded model, its import: the recording is
+        lined up with it, and refused if the network does not fire one of its spikes
     layer : the layer to edit by its name or number, "input" for the input spikes; needed
     mask : bool, where to edit: (H, W) places, (C, H, W) neurons, (T, C, H, W) or (T, B, C, H, W)
-    with steps, or with
-        samples, too; (C,) of a dense layer. A side of 1 stands for all. Everywhere if not given
+        with steps, or with samples, too; (C,) of a dense layer. A side of 1 stands for all.
+        Everywhere if not given
     rows, columns, channels, steps, samples : which of them to edit, as whole numbers or slices: all
-    if not given. An
-        edit is where the mask and all of these say so; the result holds the chosen samples alone
+        if not given. An edit is where the mask and all of these say so; the result holds the chosen
+        samples alone
     fires : whether the chosen neurons fire at every chosen step, or at none
 
     Returns
@@ -90,8 +89,7 @@ def edit(
     Raises
     ------
     InputError : if the network is not the raster's, there is no such layer, channel, step or
-    sample, or a mask has
-        another shape or dtype
+        sample, or a mask has another shape or dtype
 
     Notes
     -----

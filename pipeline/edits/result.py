@@ -64,7 +64,7 @@ class Edit(Shown):
     samples : (B,) positions in the recorded raster
     before, after : the answers of the recorded and of the edited run
     layers : a row per layer — layer, before, after (spikes of all these samples), differ (bits that
-    differ)
+        differ)
     """
 
     layer: str

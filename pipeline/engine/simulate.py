@@ -60,34 +60,30 @@ def simulate(
     Parameters
     ----------
     network : a bundled checkpoint's name, a checkpoint file, :func:`spikesam.load`'s result, or a
-    plain network
+        plain network
     data : the samples: a data set by name or path, paths of files of images or of recordings of
-    events,
-        events in memory (:class:`spikesam.Events`, or a list of them), or an array; by default the
-        set that needs no download, digits in clutter or, for a network that takes events, before a
-        simulated camera. Arrays are images (N, H, W, 3) or (N, H, W) uint8, prepared images (N, C,
-        H, W) floating point, input spikes (T, N, C, H, W) of 0 and 1, or real numbers (T, N, C, H,
-        W) for a network that takes a changing current
+        events, events in memory (:class:`spikesam.Events`, or a list of them), or an array; by
+        default the set that needs no download, digits in clutter or, for a network that takes
+        events, before a simulated camera. Arrays are images (N, H, W, 3) or (N, H, W) uint8,
+        prepared images (N, C, H, W) floating point, input spikes (T, N, C, H, W) of 0 and 1, or
+        real numbers (T, N, C, H, W) for a network that takes a changing current
     samples : how many of a data set, in a seeded class-balanced order (8 if not given); or of an
-    array, of
-        events or of files, the first ones (all if not given)
+        array, of events or of files, the first ones (all if not given)
     labels : (N,) int, the classes of an array's samples; -1 where unknown
     out : folder for `raster.h5` and `network.safetensors`; if not given, the raster is kept in
-    memory. The same call
-        again returns the finished raster that is there; a raster of other arguments is refused
+        memory. The same call again returns the finished raster that is there; a raster of other
+        arguments is refused
     backend : "event", "torch", "lava", or "auto" for torch where there is a CUDA device and event
-    otherwise;
-        before event was ever compiled here, little work is done by torch too, whose bits in fixed
-        point are the same
+        otherwise; before event was ever compiled here, little work is done by torch too, whose bits
+        in fixed point are the same
     precision : "fixed" for integers, "float32" for the network's own numbers
     seed : of the order of samples and of the Poisson spikes
     device : of the torch backend: "auto", "cpu", "cuda", "cuda:1"
     batch_size : samples that are encoded, and that torch simulates, at a time, 1 … 16
     resume : continue what an earlier call with the same arguments left in `out`; refused where
-    nothing is there
+        nothing is there
     client : of a dask.distributed cluster, which then simulates, 16 samples a task; its workers see
-    `out`, and data
-        that are paths, under the same names. Needs `out`, and the name of a backend
+        `out`, and data that are paths, under the same names. Needs `out`, and the name of a backend
     tracker : shows and times the work
 
     Returns

@@ -155,7 +155,7 @@ class Preprocessing:
     ----------
     height, width : of the network's input, pixels
     mean, std : of pixels in 0 … 1, per RGB channel, or one number each for grey ones (luma of ITU-R
-    601)
+        601)
     """
 
     height: int

@@ -73,36 +73,33 @@ def explain(
     Parameters
     ----------
     source : an open raster, or the path of a raster file or of a run's folder; or a network: a
-    checkpoint, its bundled
-        name or its file
+        checkpoint, its bundled name or its file
     out : file for the maps; if not given, beside the raster: `sam.h5` or `relevance.h5` for
-    `raster.h5`, `x.sam.h5` for
-        `x.h5`, in place of earlier maps of this method there, which is said if they were others.
-        The maps of a raster in memory are in memory, too, and so are those of a network
+        `raster.h5`, `x.sam.h5` for `x.h5`, in place of earlier maps of this method there, which is
+        said if they were others. The maps of a raster in memory are in memory, too, and so are
+        those of a network
     method : if not given "sam" of a raster, and "grad-cam" of a network
     layers : by name or number; if not given all that have places (all, if none has), or of an ANN
-    the last convolution
+        the last convolution
     steps : which maps are kept step by step, beside the sums over the steps that matter: "pictured"
-    for all steps of
-        the first samples, "all", "none", or of all samples steps such as "0:100" or "::10", as
-        Python slices
+        for all steps of the first samples, "all", "none", or of all samples steps such as "0:100"
+        or "::10", as Python slices
     pictured : how many first samples "pictured" means
     overwrite : replace an existing file
     tracker : shows and times the work
     gamma : γ, decay of the kernel per step, ≥ 0; 0 counts all earlier spikes alike; 0.5 if not
-    given
+        given
     variant : "paper" (Kim & Panda 2021, Eq. 12-14), if not given; "authors-code", their published
-    script; or "fixed",
-        the paper's in integers, as maps from Lava's graph are
+        script; or "fixed", the paper's in integers, as maps from Lava's graph are
     include_current : let a spike count itself, not only earlier ones
     network : the recorded network: a network, a checkpoint, its name or its file;
-    `network.safetensors` beside the
-        raster if not given. Of a recorded model, its import, see :func:`spikesam.record`
+        `network.safetensors` beside the raster if not given. Of a recorded model, its import, see
+        :func:`spikesam.record`
     target : the class whose relevance is shown, by name or number; each sample's predicted one if
-    not given
+        not given
     rule : "signed", exact shares of the membrane, or "positive", those of what raised it (SLTRP)
     data, samples, seed, download : which images, as the command line names them; 8 samples, and
-    seed 0, if not given
+        seed 0, if not given
 
     Returns
     -------
@@ -111,8 +108,8 @@ def explain(
     Raises
     ------
     InputError : if there is no such method, an option has no meaning or belongs to another method,
-    a layer is unknown,
-        the raster is damaged or of another network, or the file exists or cannot be written
+        a layer is unknown, the raster is damaged or of another network, or the file exists or
+        cannot be written
 
     Examples
     --------

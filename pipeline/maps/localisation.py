@@ -138,8 +138,8 @@ def measure(
     ----------
     maps : an open reader, as :func:`spikesam.explain` returns it, or the path of a file of maps
     masks : one for each image of the file: (H, W) bool, the object's pixels in the image as the
-    network saw it. None,
-        or a mask without a pixel, where the object is unknown: such images are left out
+        network saw it. None, or a mask without a pixel, where the object is unknown: such images
+        are left out
 
     Returns
     -------
@@ -157,7 +157,7 @@ def measure(
     Raises
     ------
     InputError : if there are not as many masks as images, a mask is not (H, W) bool, or the file is
-    damaged
+        damaged
 
     Examples
     --------

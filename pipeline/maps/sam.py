@@ -87,11 +87,10 @@ def spike_activation_map(
     spikes : (T, B, C, H, W) bool — raster of one layer
     gamma : float, 1/step — decay of the kernel, finite and ≥ 0; 0 counts all earlier spikes alike
     include_current : whether a spike at t counts itself (as the authors' code does), or strictly
-    earlier ones only
+        earlier ones only
     variant : "paper" (the equations), or "authors-code": their published script, which writes the
-    time of a spike as
-        S[t']·t', so that every silent step, and a spike at t' = 0, adds exp(-γt). Kept for
-        comparison
+        time of a spike as S[t']·t', so that every silent step, and a spike at t' = 0, adds
+        exp(-γt). Kept for comparison
 
     Returns
     -------
@@ -100,7 +99,7 @@ def spike_activation_map(
     Raises
     ------
     InputError : if `spikes` is not 5-D bool, gamma is negative or not finite, or the variant is
-    unknown
+        unknown
     """
     if spikes.ndim != 5 or spikes.dtype != np.bool_:
         raise InputError(

@@ -65,16 +65,14 @@ class Monitor:
     every : epochs from one recording to the next
     run : called with model and batch, runs all steps from rest; `model(batch)` if not given
     network : makes of the model a network, by which its energy is counted: `lambda model:
-    spikesam.from_torch(model,
-        batch, timesteps=10)`. In an epoch in which it cannot, no energy is logged, nor where the
-        model takes spikes, since its input is not recorded
+        spikesam.from_torch(model, batch, timesteps=10)`. In an epoch in which it cannot, no energy
+        is logged, nor where the model takes spikes, since its input is not recorded
     layers : see :func:`spikesam.record`; name them where neurons are written by hand, which are
-    found by what they fire
+        found by what they fire
     out : folder in which the recordings stay, `epoch-0010/raster.h5` and so on; they are not kept
-    if not given
+        if not given
     options : of the recording, see :func:`spikesam.record`: `layout`, `axes`, `grid`, `counts`; and
-    of the maps, see
-        :func:`spikesam.explain`: `gamma`, `variant`
+        of the maps, see :func:`spikesam.explain`: `gamma`, `variant`
 
     Attributes
     ----------

@@ -37,7 +37,7 @@ class Checkpoint(Shown):
     ----------
     network : Network, usually float32
     preprocessing : of the images or events it was trained on; None if the caller brings arrays
-    alone
+        alone
     classes : identifiers, in the order of the readout
     class_names : in that order, for people
     """

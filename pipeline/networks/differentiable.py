@@ -388,8 +388,7 @@ def to_torch(network: Network | Checkpoint | str, seed: int = 0) -> nn.Module:
     Raises
     ------
     InputError : if the network is in fixed point, takes no images, or has loops through several
-    layers; from the
-        module, if images are of another shape
+        layers; from the module, if images are of another shape
 
     Examples
     --------

@@ -76,13 +76,12 @@ def report(
     ----------
     runs : the folder of a run or a raster file; or two of them
     out : the file; if not given, `report.html` in the folder of the first run, or `x.html` beside
-    `x.h5`, in place of
-        an earlier page there; of two runs, `report-beside-b.html` in the folder of the first, if
-        the second is `b`
+        `x.h5`, in place of an earlier page there; of two runs, `report-beside-b.html` in the folder
+        of the first, if the second is `b`
     network : import of the model that was recorded; needed where the runs do not say which network
-    fired them
+        fired them
     limit : bytes that the samples may take; of long runs the page holds the first samples, and says
-    so
+        so
     overwrite : replace an existing file
 
     Returns

@@ -57,53 +57,49 @@ def record(
     model : in evaluation mode, on any device
     out : folder for `raster.h5`, made if missing
     layers : names of the modules to record, or module -> name of its layer; none if all spikes are
-    handed over by
-        :meth:`Recording.tap`. If not given, the spiking modules of snnTorch, SpikingJelly, Norse,
-        sinabs and lava-dl; where there are none of these, whatever module puts out spikes in the
-        first batch though what goes in is none. Layers are numbered in the order in which they fire
+        handed over by :meth:`Recording.tap`. If not given, the spiking modules of snnTorch,
+        SpikingJelly, Norse, sinabs and lava-dl; where there are none of these, whatever module puts
+        out spikes in the first batch though what goes in is none. Layers are numbered in the order
+        in which they fire
     layout : how modules of none of these libraries lay out what they return: "B..." for one step a
-    call, "TB...",
-        "BT..." or "B...T" for all steps at once; if not given, one step of (B, K) or (B, C, H, W)
+        call, "TB...", "BT..." or "B...T" for all steps at once; if not given, one step of (B, K) or
+        (B, C, H, W)
     axes : names of modules, or patterns of them -> a name for each axis of what one call returns,
-    where that is no map
-        of channels, rows and columns: {"block.*.attn_lif": "T B heads N d"}. T are steps, B
-        samples, N tokens, which are laid out as a map, H and W rows and columns; others are
-        channels: several become one, the first of them changing slowest. "(T B)" is one axis that
-        holds both. Recognised automatically: Spikformer, QKFormer and Spike-driven Transformer, of
-        SpikingJelly and of their authors. Steps of three or four axes that no convolution made are
-        refused
+        where that is no map of channels, rows and columns: {"block.*.attn_lif": "T B heads N d"}. T
+        are steps, B samples, N tokens, which are laid out as a map, H and W rows and columns;
+        others are channels: several become one, the first of them changing slowest. "(T B)" is one
+        axis that holds both. Recognised automatically: Spikformer, QKFormer and Spike-driven
+        Transformer, of SpikingJelly and of their authors. Steps of three or four axes that no
+        convolution made are refused
     grid : rows and columns of the tokens, or pattern of names of modules -> theirs; if not given,
-    those of the last
-        recorded map with as many places as there are tokens
+        those of the last recorded map with as many places as there are tokens
     counts : None to refuse other values than 0 and 1; "fired" to record of counts and graded spikes
-    that there were
-        any; "ternary" to record -1, 0 and 1 as two planes, 2C channels: where a neuron fired 1,
-        then where it fired -1
+        that there were any; "ternary" to record -1, 0 and 1 as two planes, 2C channels: where a
+        neuron fired 1, then where it fired -1
     layer_delay : 1 if each layer passes its spikes on one step later, as lava-dl's blocks do, 0 if
-    in the same step;
-        decides which steps matter
+        in the same step; decides which steps matter
     dataset : name of the data, such as "CIFAR-10"
     class_names : of every class, by its number, for page and figures; those of `network`, if it has
-    any, if not given
+        any, if not given
     input_normalisation : mean and standard deviation that were taken out of the images that
-    `finish` is given, a number
-        each or one for each channel, so that they are shown in their own colours
+        `finish` is given, a number each or one for each channel, so that they are shown in their
+        own colours
     network : result of :func:`from_torch` for the model, with or without names of classes, or its
-    file. Then the
-        raster is one of this network, with its input spikes: each batch is lined up with the delays
-        of its layers, and refused if the network does not fire one of its spikes. The network is
-        written beside it, so that relevance, edits, energy and the page ask for nothing more
+        file. Then the raster is one of this network, with its input spikes: each batch is lined up
+        with the delays of its layers, and refused if the network does not fire one of its spikes.
+        The network is written beside it, so that relevance, edits, energy and the page ask for
+        nothing more
     overwrite : replace an earlier `raster.h5` when the new one is whole
 
     Yields
     ------
     Recording : with `finish(output, labels=…, images=…)` and `tap(name, spikes)`; after the block,
-    with `raster`
+        with `raster`
 
     Raises
     ------
     InputError : naming the module or layer that does not fit, at the beginning, in the block, or at
-    its end
+        its end
 
     Examples
     --------

@@ -129,9 +129,8 @@ class Recording:
         name : of the layer
         spikes : tensor or array of 0 and 1
         layout : "B..." for one step, "TB...", "BT..." or "B...T" for all steps at once; if not
-        given, one step of
-            (B, K) or (B, C, H, W). Or a name for each axis, such as "T B heads N d", see
-            :func:`spikesam.record`
+            given, one step of (B, K) or (B, C, H, W). Or a name for each axis, such as "T B heads N
+            d", see :func:`spikesam.record`
 
         Raises
         ------
@@ -162,11 +161,10 @@ class Recording:
         labels : (B,) int — classes, -1 where unknown
         index : (B,) int — positions in the data set; if not given, samples are counted
         images : as shown to the network, (B, C, H, W), (B, H, W, 3) or (B, H, W), for page and
-        figures; the first ones
-            are kept beside the raster
+            figures; the first ones are kept beside the raster
         layout : of `output`: "B..." for class scores, "TB...", "BT..." or "B...T" for every step;
-        needed only where as
-            many steps as samples leave it open, unless an earlier batch has shown it
+            needed only where as many steps as samples leave it open, unless an earlier batch has
+            shown it
 
         Raises
         ------

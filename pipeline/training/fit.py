@@ -89,13 +89,12 @@ def train(
     Parameters
     ----------
     config : a TOML file as those in `configs/`, or its tables as a dictionary: `data`, `network`
-    and `training` count.
-        If not given, `configs/default.toml`. An ANN is trained with `network.neuron = "relu"`
+        and `training` count. If not given, `configs/default.toml`. An ANN is trained with
+        `network.neuron = "relu"`
     out : folder, made if missing
     resume : continue after the last finished epoch in `out`, as if the training had never stopped.
-    One that was
-        finished there, with the same settings and images, is returned without it; if it has fewer
-        epochs, it goes on
+        One that was finished there, with the same settings and images, is returned without it; if
+        it has fewer epochs, it goes on
     console : where a line for each epoch and a bar appear; standard error if not given
 
     Returns
@@ -105,8 +104,7 @@ def train(
     Raises
     ------
     InputError : if the data do not fit, `out` holds an unfinished training, or one that had other
-    settings or
-        images, its epochs are damaged, or the loss is no longer finite
+        settings or images, its epochs are damaged, or the loss is no longer finite
 
     Examples
     --------

@@ -43,8 +43,7 @@ class MapReader(Reader[MapLayer]):
     ----------
     source : name of the file or of the folder of a run, or the content of the file in memory
     trusted : whether this process wrote it; anything else is opened in a process of its own first,
-    see
-        :mod:`spikesam.recordings.inspection`
+        see :mod:`spikesam.recordings.inspection`
 
     Attributes
     ----------

@@ -54,20 +54,17 @@ def write_raster(
     ----------
     path : of the new file
     layers : name -> spikes (N, T, C, H, W), samples first, or (N, T, K) of a dense layer, in order
-    of depth. NumPy or
-        torch, bool or 0 and 1 of any dtype; or :class:`SpikeEvents`, which list the spikes, by
-        steps or by times in seconds. A layer called "input" is
-        the network's input and gets number 0; the others count from 1. A layer of one pixel counts
-        as dense
+        of depth. NumPy or torch, bool or 0 and 1 of any dtype; or :class:`SpikeEvents`, which list
+        the spikes, by steps or by times in seconds. A layer called "input" is the network's input
+        and gets number 0; the others count from 1. A layer of one pixel counts as dense
     labels : (N,) int — class of each sample, -1 where unknown; all unknown if not given
     index : (N,) int — position of each sample in the data set; 0 … N-1 if not given
     predictions : (N,) int — class that the network chose, -1 where unknown; all unknown if not
-    given
+        given
     counts : None to refuse other values than 0 and 1, and neurons that fire twice in a step;
-    "fired" to record of such
-        counts that there were any
+        "fired" to record of such counts that there were any
     layer_delay : 1 if each layer passes its spikes on one step later, 0 if in the same step;
-    decides which steps matter
+        decides which steps matter
     dt : seconds in a step; if not given those of spikes that were given by their times, else 0.001
     dataset : name of the data, such as "CIFAR-10"
     overwrite : replace an existing file
@@ -79,8 +76,7 @@ def write_raster(
     Raises
     ------
     InputError : if spikes are other values than 0 and 1, shapes do not fit together, a name is
-    none, or the file exists
-        or cannot be written
+        none, or the file exists or cannot be written
 
     Examples
     --------

@@ -28,19 +28,18 @@ class SpikeEvents:
     Parameters
     ----------
     sample, step, neuron : (E,) int, from 0 — in which sample, in which step, and who: the position
-    in C-order over
-        (C, H, W), which is ``numpy.ravel_multi_index((channel, row, column), (C, H, W))``
+        in C-order over (C, H, W), which is ``numpy.ravel_multi_index((channel, row, column), (C, H,
+        W))``
     shape : (N, T, C, H, W), or (N, T, K) of a dense layer — what an array of all these spikes would
-    have
+        have
     dt : seconds in a step, where they are known
     merged : how many spikes of times were left out, because their neuron had fired in that step
-    already
+        already
 
     Raises
     ------
     InputError : if they are no whole numbers, not equally many, or outside `shape`; for times in
-    seconds see
-        :meth:`from_times` and :meth:`from_trains`
+        seconds see :meth:`from_times` and :meth:`from_trains`
 
     Examples
     --------
@@ -102,15 +101,15 @@ class SpikeEvents:
         dt : seconds in a step
         sample : (E,) int, or one number for all
         rounding : which step a time belongs to. "down": step t lasts from t·dt to before (t +
-        1)·dt, as in Brian2 and
-            bins of Neo; "up": from behind t·dt to (t + 1)·dt, as in NEST, which stamps a spike at
-            the end of its step; "nearest": t·dt is the nearest, of two the later
+            1)·dt, as in Brian2 and bins of Neo; "up": from behind t·dt to (t + 1)·dt, as in NEST,
+            which stamps a spike at the end of its step; "nearest": t·dt is the nearest, of two the
+            later
         start : seconds at which step 0 begins
 
         Raises
         ------
         InputError : if a time is before `start` or after the last step, no number, or held too
-        coarsely for `dt`
+            coarsely for `dt`
 
         Examples
         --------
@@ -141,15 +140,15 @@ class SpikeEvents:
         Parameters
         ----------
         trains : for each of the N samples, such as a segment of Neo, the spike trains of its
-        neurons: a list in the
-            order of neurons, such as `segment.spiketrains`, or a dictionary from neurons, such as
-            `monitor.spike_trains()` of Brian2. A train is (E,) s, or a quantity in another unit
+            neurons: a list in the order of neurons, such as `segment.spiketrains`, or a dictionary
+            from neurons, such as `monitor.spike_trains()` of Brian2. A train is (E,) s, or a
+            quantity in another unit
         shape, dt, rounding, start : as of :meth:`from_times`
 
         Raises
         ------
         InputError : as of :meth:`from_times`, and if there are other than N samples, or more trains
-        than neurons
+            than neurons
 
         Examples
         --------

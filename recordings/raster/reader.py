@@ -52,8 +52,7 @@ class RasterReader(Reader[LayerSpec]):
     ----------
     source : name of the file, or its content in memory
     trusted : whether this process wrote it; anything else is opened in a process of its own first,
-    see
-        :mod:`spikesam.recordings.inspection`
+        see :mod:`spikesam.recordings.inspection`
 
     Attributes
     ----------
@@ -61,9 +60,9 @@ class RasterReader(Reader[LayerSpec]):
     run_uuid : str — the same for every file of one run
     samples : SampleTable — index and label
     predictions : (N,) int32 — argmax of the readout, ties to the lowest index; -1 where all of it
-    is 0, or unknown
+        is 0, or unknown
     readout : (N, K) int32 in fixed point, float32 otherwise; raw sums over all steps; K = 0 where
-    it is unknown
+        it is unknown
 
     Raises
     ------

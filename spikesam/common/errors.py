@@ -29,9 +29,9 @@ class InputError(ValueError):
     Parameters
     ----------
     finding : where, what was found, what would be right; names neither an option of a command nor
-    an argument
-    advice : end of the line, what would help; arguments in braces, as Python writes them:
-    "; go on with {resume=True}"
+        an argument
+    advice : end of the line, what would help; arguments in braces, as Python writes them: "; go on
+        with {resume=True}"
     argument : the argument that is wrong, if it is one; opens the line
     details : texts for other braces of the advice, by the words inside
     """

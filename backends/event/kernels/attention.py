@@ -63,7 +63,7 @@ def attend(
     Parameters
     ----------
     query, key, value : (H, W, C or more) bool, of which `firsts` are the first channels that are
-    read
+        read
     """
     depth, channels, tokens = room.pairs.shape[1], current.shape[2], key.shape[0] * key.shape[1]
     some = LARGEST // min(depth, WORD)  # tokens of which no sum is too large

@@ -49,7 +49,7 @@ class Seconds(NamedTuple):
     ----------
     row : adding a row of weights
     pixel : how much longer adding at a position takes than multiplying, for each block of outputs,
-    spikes or not
+        spikes or not
     neuron : counting its spikes, and whatever else products take beside themselves
     product : an instruction, or all of AMX for two tiles of counts, and the loads for them
     """

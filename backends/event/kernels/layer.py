@@ -241,8 +241,7 @@ class LayerKernel:
         Parameters
         ----------
         arrived : (H, W, C) bool of each source; or the current itself, (H', W', C') of its type, of
-        an input of one
-            source; None leaves the current of its input as it is
+            an input of one source; None leaves the current of its input as it is
         """
         room = np.empty((1, self.height, *self.output_shape[1:]), np.bool_)
         spread = self._spread([each if each is None else each[None] for each in arrived])
@@ -302,12 +301,12 @@ class LayerKernel:
         Parameters
         ----------
         start, rest : number of the first of them, and of that in which neurons are at rest, as
-        before the first
+            before the first
         arrived : (S, …) of each source — see :meth:`add`; spikes may share memory with `fired`
         state : of the step before, advanced
         fired : (S, H', W', C') bool, of which :attr:`rows` are written — the layer's spikes
         packed : (S, ⌈C'·H'·W'/8⌉) uint8, written if it :attr:`packs` — the same as bits in the
-        file's order
+            file's order
         """
         self.call(start, arrived, state, fired, rest)(packed)
 

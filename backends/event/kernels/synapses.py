@@ -80,8 +80,8 @@ class WeightLayout(NamedTuple):
     Parameters
     ----------
     weights : (⌈O/64⌉, KH/n, KW, n, C, 64) uint8, 128 more, or float32 — rows, aligned; of few
-    outputs the 16 or 32 that
-        hold them all; n is KH, or 1 where weights are many. Bytes are of outputs 0, 32, 1, 33, …
+        outputs the 16 or 32 that hold them all; n is KH, or 1 where weights are many. Bytes are of
+        outputs 0, 32, 1, 33, …
     pool, stride, padding : (y, x), as of a layer
     everything : (OH, OW, O) int32 — the current if all neurons fired; empty in float32
     products : the same weights for :func:`spikesam.backends.event.kernels.products.multiply_spikes`

@@ -55,9 +55,9 @@ class EventBinning:
     height, width : of the network's input, pixels
     bins : T, the number of bins
     window_us : length of a bin in µs, from time 0 on; None: the bins are equal parts of the whole
-    recording
+        recording
     by : "time"; or "count", where each bin holds equally many events of the part that is seen,
-    whenever they happened
+        whenever they happened
 
     Raises
     ------

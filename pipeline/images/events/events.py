@@ -34,13 +34,13 @@ class Events:
     t : (n,) int64, µs — since the recording began
     x, y : (n,) int — column and row of the pixel, from the upper left corner
     polarity : (n,) bool — True where the pixel became brighter (ON), False where it became darker
-    (OFF)
+        (OFF)
     sensor : (H, W), pixels
 
     Raises
     ------
     InputError : if there is no event, lengths differ, times go back or begin before 0, or a pixel
-    is outside the sensor
+        is outside the sensor
 
     Examples
     --------
@@ -123,7 +123,7 @@ class Events:
         ----------
         events : structured array with the fields t (µs), x, y and p
         sensor_size : (W, H, polarities), as data sets of tonic have it; where it is None there,
-        that of this recording
+            that of this recording
 
         Raises
         ------

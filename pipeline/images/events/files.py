@@ -67,8 +67,7 @@ def read_events(path: str | PathLike[str], sensor: tuple[int, int] | None = None
     Raises
     ------
     InputError : if the file is missing, empty, truncated, of no such format, holds no event, an
-    event outside of the
-        sensor, or times that go back
+        event outside of the sensor, or times that go back
     """
     path = Path(path)
     suffix = path.suffix.lower()

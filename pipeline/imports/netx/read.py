@@ -86,8 +86,7 @@ def from_netx(
     path : of the file
     timesteps : steps of the input; those that the file says if not given
     fires_at_threshold : whether a membrane that equals its threshold fires. It does not on the
-    chip, nor in lava-dl
-        0.6; it did in earlier ones
+        chip, nor in lava-dl 0.6; it did in earlier ones
 
     Returns
     -------

@@ -53,12 +53,11 @@ def from_nir_data(
     Parameters
     ----------
     data : a `nir.NIRGraphData`, or the path of a file that `nir.write_data` made: `TimeGriddedData`
-    of 0 and 1, or
-        `EventData` with times in seconds
+        of 0 and 1, or `EventData` with times in seconds
     path : of the new raster
     shapes : layer or node -> (C, H, W) of its neurons, or (K,), in order of depth; if not given, as
-    the file says, else
-        dense, in the order of the nodes, which is alphabetical in files of others; "input" is first
+        the file says, else dense, in the order of the nodes, which is alphabetical in files of
+        others; "input" is first
     dt : seconds in a step; needed where all data are events
     rounding : which step the time of an event belongs to, see :meth:`SpikeEvents.from_times`
     counts, layer_delay : as of :func:`write_raster`; the delay as the file says, or 0, if not given

@@ -79,13 +79,12 @@ def from_nir(
     graph : a `nir.NIRGraph`, or the path of a file that `nir.write` made
     timesteps : steps of the input; needed unless :func:`to_nir` made the graph
     dt : seconds in a step; 1e-4 if not given, as in files of snnTorch and SpikingJelly. 1 where one
-    step is one unit
-        of time, as in files of sinabs
+        step is one unit of time, as in files of sinabs
     reset : "zero", which is what NIR's equations say; or "subtract", which they cannot say, for a
-    network of snnTorch
-        or sinabs that subtracts its threshold (after the leak, see :class:`LIF`)
+        network of snnTorch or sinabs that subtracts its threshold (after the leak, see
+        :class:`LIF`)
     fires_at_threshold : whether v = threshold fires; not by NIR's equations, but in SpikingJelly
-    and sinabs
+        and sinabs
 
     Returns
     -------
@@ -95,7 +94,7 @@ def from_nir(
     Raises
     ------
     InputError : naming the file, and the node that cannot be expressed exactly; or the first bit
-    that NIR's equations do not say, its node, step and neuron
+        that NIR's equations do not say, its node, step and neuron
 
     Examples
     --------

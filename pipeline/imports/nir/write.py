@@ -68,8 +68,7 @@ def to_nir(
     Raises
     ------
     InputError : if the network is an ANN or in fixed point, or the file cannot be written or,
-    without
-        `overwrite`, exists
+        without `overwrite`, exists
 
     Examples
     --------

@@ -61,33 +61,29 @@ def from_torch(
     Parameters
     ----------
     model : torch.nn.Module in evaluation, in float32; a module whose forward makes one step, or
-    loops over steps, or
-        takes all steps at once. Of what it returns, the first tensor is the answer (others are
-        named in a warning, but for membranes and for spikes of layers that lead to it): spikes or
-        currents of every step, which are summed, or their sum or mean, or the membranes of a leaky
-        integrator, of which the last counts
+        loops over steps, or takes all steps at once. Of what it returns, the first tensor is the
+        answer (others are named in a warning, but for membranes and for spikes of layers that lead
+        to it): spikes or currents of every step, which are summed, or their sum or mean, or the
+        membranes of a leaky integrator, of which the last counts
     example : one batch as the model takes it at every step, (B, C, H, W) or (B, N), or a sequence
-    of them, (T, B, …);
-        0 and 1 for a network whose input is spikes; other numbers for a current, constant where all
-        steps are the same. A current is in 8 bits: the largest number of the example is 127 (of a
-        constant one 1 where none is larger, 2 where none is larger than that), and model and
-        network run on the rounded numbers
+        of them, (T, B, …); 0 and 1 for a network whose input is spikes; other numbers for a
+        current, constant where all steps are the same. A current is in 8 bits: the largest number
+        of the example is 127 (of a constant one 1 where none is larger, 2 where none is larger than
+        that), and model and network run on the rounded numbers
     timesteps : T; needed where the example is one batch
     takes : the axes of what the model is called with: "B..." (at every step, or once, where it
-    loops over steps
-        itself), "TB...", "BT...", "(BT)..." or "B...T"; found out by trying if not given
+        loops over steps itself), "TB...", "BT...", "(BT)..." or "B...T"; found out by trying if not
+        given
     neurons : equations of neurons that the model's author wrote: the name or the class of a module
-    -> LIF(...), or
-        (LIF(...), gain) where they multiply what drives them. Those modules must be at rest: only
-        the libraries' own are brought there
+        -> LIF(...), or (LIF(...), gain) where they multiply what drives them. Those modules must be
+        at rest: only the libraries' own are brought there
     rounding : accept bits that differ where a membrane is as close to its threshold as rounding
-    takes it: 1e-5 of it by
-        the order of additions, more where lava-dl rounds. Then every bit is worked out from the
-        model's own bits before it. For large models, in which some membrane meets its threshold
+        takes it: 1e-5 of it by the order of additions, more where lava-dl rounds. Then every bit is
+        worked out from the model's own bits before it. For large models, in which some membrane
+        meets its threshold
     class_names : of every class, in the model's order; page and command line show them
     preprocessing : how images, or events, become what the model takes, so that `spikesam run` can
-    show it some; the
-        range of a current holds all that it makes
+        show it some; the range of a current holds all that it makes
 
     Returns
     -------
@@ -98,8 +94,8 @@ def from_torch(
     Raises
     ------
     NetworkError : naming the module that cannot be imported, and what would be possible; or the
-    first bit that differs,
-        its layer, step, sample, neuron and both membranes; or a layer that is silent on the example
+        first bit that differs, its layer, step, sample, neuron and both membranes; or a layer that
+        is silent on the example
 
     Examples
     --------

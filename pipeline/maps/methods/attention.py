@@ -108,9 +108,8 @@ def attention_map(
     ----------
     raster : an open raster, or its file or run
     query, key : names of two recorded layers of one shape (C, H, W); or of one that has the
-    channels of q, k and v one
-        behind the other. A list is summed: ["q_1", "q_2"] are neurons that fire up to two spikes a
-        step
+        channels of q, k and v one behind the other. A list is summed: ["q_1", "q_2"] are neurons
+        that fire up to two spikes a step
     heads : among which channels are divided, the first head's first
     token : (row, column) of the token that attends; the sum over all tokens if not given
     head, step : of one head or step, counted from 0; all if not given. Steps are the model's

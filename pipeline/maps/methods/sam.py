@@ -135,8 +135,7 @@ def sam(
     Parameters
     ----------
     spikes : (T, B, C, H, W) of 0 and 1 — steps, samples, channels, rows, columns; a NumPy array or
-    torch tensor, bool
-        or any other dtype
+        torch tensor, bool or any other dtype
     gamma, include_current, variant : see `spike_activation_map`; "fixed" is the paper's kernel
         in integers, see :func:`fixed_maps`
 
@@ -148,7 +147,7 @@ def sam(
     Raises
     ------
     InputError : if `spikes` is not 5-D or holds other values, gamma is negative or not finite, or
-    the variant is none
+        the variant is none
 
     References
     ----------
