@@ -577,12 +577,13 @@ def _total(folded: Folded, total: Total, where: str) -> Folded:
 
 def per_channel(value: Any, shape: Shape, where: str, what: str) -> Any:
     """A constant of neurons, or one that they share: one number, or (C,), of any array that
-    broadcasts with a map.
+    broadcasts with a map, or with rows (C, L).
     """
     array = np.asarray(value, np.float64)
     if array.ndim == 0:
         return array.item()
-    for of in (shape, (prod(shape),)):
+    rows = (shape[0], *shape[2:]) if shape[1:2] == (1,) else shape  # (C, L), as Conv1d has them
+    for of in (shape, rows, (prod(shape),)):
         try:
             whole = np.broadcast_to(array, (1, *of)).reshape(shape[0], -1)
         except ValueError:

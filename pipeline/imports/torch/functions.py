@@ -410,6 +410,7 @@ def of_rows(setting: Any, axes: int, height: int) -> Pair:
 def _padded(call: Call) -> Stream:
     """Zeros around the maps or rows of samples."""
     given, (first, *rest) = call.args[0], zip(*[iter(call.argument(1, "pad"))] * 2, strict=True)
+    stream = call.streams[0].ordered  # all that the map holds, also twice the same neurons
     mode, value = call.argument(2, "mode", default="constant"), call.argument(3, "value")
     second = rest[0] if rest else (0, 0)
     repeats = mode in ("reflect", "replicate", "circular")
@@ -419,9 +420,9 @@ def _padded(call: Call) -> Stream:
     )
     around = not any(map(any, rest[1:])) and min(*first, *second) >= 0
     need(around, "which pads channels or crops, expected a border around a map")
-    rows = prod(given.shape[-2:]) == call.streams[0].size
+    rows = prod(given.shape[-2:]) == stream.size
     return through(
-        call.streams[0],
+        stream,
         Operation(call.where, Pad((second, first), mode if repeats else "zeros")),
         given,
         call.result,

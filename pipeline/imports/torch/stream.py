@@ -195,6 +195,13 @@ class Stream:
         """
         if self._first_axis is not None and self._in_order(self.where):
             return self
+        return self.counted
+
+    @property
+    def counted(self) -> Stream:
+        """These numbers, counted anew: all that a tensor has of a sample's step are its neurons,
+        also the same ones twice.
+        """
         rows, places = (self.where // self.size).flatten().sort(stable=True)
         if rows[0] < 0:  # written in part
             return self
@@ -353,6 +360,8 @@ def mapped(
     JumbledError.
     """
     stream = stream.ordered
+    if stream.where.shape[-axes:].numel() != stream.size:  # such as a channel, joined with itself
+        stream = stream.counted
     maps = stream.where.flatten(-axes) if axes > 1 else stream.where
     samples = maps // stream.size
     if maps.shape[-1] != stream.size or (samples != samples[..., :1]).any():

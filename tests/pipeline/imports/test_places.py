@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -341,3 +342,44 @@ def test_windows_that_are_too_many_are_refused() -> None:
 def test_backends_agree_on_borders() -> None:
     first = PADDED["in front of a border of zeros"]("reflect")
     check_backends(checked(nn.Sequential(nn.MaxPool2d(3, 2, 1), first, fires()), 2, 7, 9))
+
+
+JOINED_WITH_ITSELF: dict[str, Callable[[], tuple[Any, nn.Module, int, tuple[int, ...]]]] = {
+    "rows of one channel": lambda: (nn.Conv1d(2, 1, 3), nn.Conv1d(2, 3, 3), 12, (2, 8)),
+    "maps of one channel": lambda: (nn.Conv2d(2, 1, 3), nn.Conv2d(2, 3, 3), 12, (2, 6, 6)),
+    "rows with a border": lambda: (
+        nn.Conv1d(2, 2, 3),
+        nn.Conv1d(4, 3, 3, padding=1, padding_mode="replicate"),
+        18,
+        (2, 8),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", JOINED_WITH_ITSELF)
+def test_a_layer_is_joined_with_itself(name: str) -> None:
+    torch.manual_seed(2)
+    first, second, neurons, shape = JOINED_WITH_ITSELF[name]()
+    nn.init.uniform_(first.weight)
+
+    def step(self: Any, x: Tensor) -> Any:
+        fired = self.lif1(self.first(x))
+        return self.lif3(
+            self.linear(self.lif2(self.second(torch.cat([fired, fired], 1))).flatten(1))
+        )
+
+    modules = {f"lif{number}": fires(0.05) for number in (1, 2, 3)}
+    linear = nn.Linear(neurons, 4)
+    checked(Written(by_step(step), first=first, second=second, linear=linear, **modules), *shape)
+
+
+def test_constants_of_channels_of_rows() -> None:
+    torch.manual_seed(2)
+    leaks, thresholds = torch.rand(3, 1), torch.rand(1, 3, 1) + 0.2
+    lif: Any = fires(beta=leaks)
+    lif.threshold = thresholds
+    modules = nn.Conv1d(2, 3, 3), lif, nn.Flatten(), nn.Linear(18, 4), fires(0.05)
+    network = checked(nn.Sequential(*modules), 2, 8)
+    neuron: Any = network.layers[0].neuron
+    assert np.allclose(neuron.leak, leaks.flatten())
+    assert np.allclose(neuron.threshold, thresholds.flatten())
