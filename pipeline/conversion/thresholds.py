@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from spikesam.backends.network import Network
+from spikesam.backends.network import Input, Network
 from spikesam.pipeline.config import ConversionSection
 from spikesam.pipeline.conversion.spiking import HALF, Floats
 from spikesam.pipeline.measures.operations import products
@@ -25,6 +25,7 @@ BINS, MOST = (
 )  # of a channel's activations: bins that they are counted in, and how many are counted
 # threshold² / T²: what counting spikes costs a neuron that fires; rounding alone costs 1/12
 ROUNDING = 0.2
+LEAST = 1 / 100  # of the current that one spike brings: lower thresholds do not fit fixed point
 BALANCING_STEPS = 1000
 BALANCING_RATE = 1.0
 
@@ -181,13 +182,33 @@ def activation_thresholds(
             layer = rectifiers.layers[name]
             of_channels = (currents if balanced else values).transpose(0, 1).flatten(1)
             means[name] = values[chosen].transpose(0, 1).flatten(1).double().mean(1)
-            thresholds[name] = _thresholds(of_channels, settings)
-            refuse_dead(float(thresholds[name].max()), name)
+            of_rule = _thresholds(of_channels, settings)
+            refuse_dead(float(of_rule.max()), name)
+            thresholds[name] = np.maximum(of_rule, LEAST * _arriving(layer.inputs, thresholds))
             if layer.limit is not None:
                 thresholds[name] = np.minimum(
                     thresholds[name], layer.limit.flatten().double().numpy()
                 )
     return thresholds, means
+
+
+def _arriving(inputs: Iterable[Input], thresholds: Mapping[str, Floats]) -> Floats:
+    """(C,) or (1,): the largest current that one spike of a source brings to each channel.
+
+    A spike of the image stands for 1. An activation may be far smaller where branches cancel out.
+    """
+    largest = np.zeros(1)
+    for branch in inputs:
+        for source in branch.sources:
+            currents = np.ones(1) if source.layer == "input" else thresholds[source.layer]
+            if branch.weight is not None:
+                weight = np.abs(branch.weight.astype(np.float64))
+                by_column = currents.repeat(weight.shape[1] // len(currents))
+                weight *= by_column.reshape(-1, *[1] * (weight.ndim - 2))
+                currents = weight.reshape(len(weight), -1).max(1)
+            gain = np.atleast_2d(np.abs(branch.gain)).max(0)
+            largest = np.maximum(largest, gain * currents / branch.averaged)
+    return largest
 
 
 def _thresholds(values: Tensor, settings: ConversionSection) -> Floats:

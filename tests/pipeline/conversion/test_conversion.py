@@ -341,6 +341,18 @@ def test_several_spikes_a_step_by_hand():
     )
 
 
+@pytest.mark.parametrize("rule", [*RULES, "ftbc"])
+@pytest.mark.parametrize("spikes", [1, 2])
+def test_a_nearly_dead_channel_has_a_threshold_that_fixed_point_holds(rule, spikes):
+    # a = x = 1, and b = ReLU(a - 0.99999 a) = 1e-5. A spike of a brings 1: θ of b is 1/100.
+    second = Layer("b", [Input(np.full((1, 1), -0.99999), "a"), Input(None, "a")], ReLU())
+    ann = one_pixel(dense("a", 1.0), second)
+    options = ConversionSection(rule=rule, timesteps=8, spikes=spikes, percentile=100)
+    network, thresholds = convert_graph(ann, np.ones((2, 1, 1, 1), np.float32), options)
+    assert thresholds["b"] == pytest.approx(thresholds["a"] / 100)
+    assert quantise(network).precision == "fixed"
+
+
 class Residual(nn.Module):
     """A convolution, a block with a shortcut, and a pooled block without."""
 
