@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,7 @@ from spikesam.backends.network import (
     SpikingNeuron,
     pair,
 )
+from spikesam.backends.network.inputs import Pooling
 from spikesam.backends.network.step import (
     ROUNDING,
     Neurons,
@@ -50,52 +51,144 @@ class FiringRule:
     late: int = 0  # steps by which inputs act later
     all_late: bool = False  # biases and gains of a step come later, too
     at: bool = False  # a membrane at the threshold in float32 is so in truth, not rounded
+    inputs: tuple[Input, ...] | None = None  # in place of the network's
+
+
+class RunningRule:
+    """A rule while it runs beside a raster, step by step: its membranes, its spikes, its misses."""
+
+    def __init__(
+        self, rule: FiringRule, layer: DrivenLayer, currents: Currents, spikes: NDArray[np.bool_]
+    ) -> None:
+        self.rule, self.currents = rule, currents
+        self.spikes = spikes  # that it fires, (T, C, H, W), where the layer reads itself
+        self.misses = np.zeros(layer.shape, np.int64)
+        self._membranes = Membranes(layer, rule.neuron, rule.inputs)
+        self._fired_before = np.zeros(layer.shape, np.bool_)
+
+    def step(self, t: int, fired: NDArray[np.bool_], *, recorded: bool) -> None:
+        """Step t of a raster, which `fired`; where it has not `recorded` the step, it is right."""
+        membranes, arriving = self._membranes, t - self.rule.late
+        of_constants = arriving if self.rule.all_late else t
+        if of_constants >= 1:  # before, a layer is at rest
+            membranes.step(of_constants, self.currents(max(arriving, 0)), self._fired_before)
+        # where the order of additions decides, the raster is right
+        undecided = membranes.near & ~(membranes.at & self.rule.at)
+        fires = np.where(undecided, fired, membranes.fires) if recorded else fired
+        self.misses += fires ^ fired
+        self.spikes[t] = self._fired_before = fires
 
 
 def rules_of(neuron: SpikingNeuron) -> dict[str, FiringRule]:
     """Neurons that other libraries, or chips, have in its place."""
-    found: dict[str, SpikingNeuron] = {}
+    neurons: dict[str, SpikingNeuron] = {}
     if neuron.fires_at_threshold:
-        found["firing above the threshold alone"] = replace(neuron, fires_at_threshold=False)
+        neurons["firing above the threshold alone"] = replace(neuron, fires_at_threshold=False)
     else:
-        found["firing at the threshold, too"] = replace(neuron, fires_at_threshold=True)
+        neurons["firing at the threshold, too"] = replace(neuron, fires_at_threshold=True)
     subtracting = replace(neuron, reset="subtract", reset_by=None)
     if neuron.reset == "zero":
-        found["a reset by subtraction"] = subtracting
+        neurons["a reset by subtraction"] = subtracting
     else:
-        found["a reset to zero"] = replace(neuron, reset="zero", reset_by=None)
-    before = _as_its_own(neuron, neuron.threshold * neuron.leak)
-    has = neuron.threshold if neuron.reset == "zero" else neuron.subtracted
-    if not (np.array_equal(before, has) or np.array_equal(before, neuron.threshold)):
-        found["a reset by subtraction in front of the leak"] = replace(subtracting, reset_by=before)
+        neurons["a reset to zero"] = replace(neuron, reset="zero", reset_by=None)
+    before_leak = _as_its_own(neuron, neuron.threshold * neuron.leak)
+    subtracted = neuron.threshold if neuron.reset == "zero" else neuron.subtracted
+    known = (subtracted, neuron.threshold)
+    if not any(np.array_equal(before_leak, amount) for amount in known):
+        in_front = replace(subtracting, reset_by=before_leak)
+        neurons["a reset by subtraction in front of the leak"] = in_front
     if neuron.reset == "subtract" and not np.array_equal(neuron.subtracted, neuron.threshold):
-        found["a reset by subtraction behind the leak"] = subtracting
+        neurons["a reset by subtraction behind the leak"] = subtracting
     return {
-        name: FiringRule(each, at=each.fires_at_threshold != neuron.fires_at_threshold)
-        for name, each in found.items()
+        name: FiringRule(other, at=other.fires_at_threshold != neuron.fires_at_threshold)
+        for name, other in neurons.items()
     }
 
 
 def delays_of(layer: Layer) -> dict[str, FiringRule]:
     """The layer itself a step later or earlier, with or without its constants of a step."""
-    neuron, found = layer.spiking_neuron, {}
+    neuron, rules = layer.spiking_neuron, dict[str, FiringRule]()
+    constant = not np.any(neuron.bias) and all(len(read.gain) == 1 for read in layer.inputs)
     for late, when in ((1, "later"), (-1, "earlier")):
-        found[f"inputs that act one step {when}"] = FiringRule(neuron, late)
-        if np.any(neuron.bias) or any(len(each.gain) > 1 for each in layer.inputs):
-            found[f"all that it does one step {when}"] = FiringRule(neuron, late, all_late=True)
-    return found
+        rules[f"inputs that act one step {when}"] = FiringRule(neuron, late, all_late=constant)
+        if not constant:
+            rules[f"all that it does one step {when}"] = FiringRule(neuron, late, all_late=True)
+    return rules
 
 
 def leaks_of(neuron: SpikingNeuron) -> dict[str, FiringRule]:
-    """Neurons of other leaks."""
-    found = {}
+    """Neurons of other leaks, of the membrane and of the current."""
+    in_float = isinstance(neuron, LIF)
+    rules = dict[str, FiringRule]()
     for leak in LEAKS:
-        other: Any = (
-            {"leak": leak} if isinstance(neuron, LIF) else {"decay": round(THETA * (1 - leak))}
-        )
+        decay = round(THETA * (1 - leak))
+        membrane: Any = {"leak": leak} if in_float else {"decay": decay}
+        current: Any = {"synaptic_leak": leak} if in_float else {"synaptic_decay": decay}
         if np.any(neuron.leak != leak):
-            found[f"a leak of {leak}"] = FiringRule(replace(neuron, **other))
-    return found
+            rules[f"a leak of {leak}"] = FiringRule(replace(neuron, **membrane))
+        if np.any(neuron.synaptic_leak != leak):
+            rules[f"a synaptic leak of {leak}"] = FiringRule(replace(neuron, **current))
+    return rules
+
+
+def inputs_of(layer: Layer, shapes: Sequence[Shape]) -> dict[str, FiringRule]:
+    """The layer with its inputs pooled otherwise, or their channels in another order; `shapes` are
+    those of what arrives.
+    """
+    changes: dict[str, Callable[[Input, Shape], Input | None]] = {
+        **{f"{pooling} pooling": partial(_pooled, pooling) for pooling in get_args(Pooling)},
+        "the channels of its input in reverse order": _reversed_channels,
+        "the halves of the channels of its input exchanged": _exchanged_halves,
+        "its input flattened with channels last": _channels_last,
+    }
+    rules = dict[str, FiringRule]()
+    for name, change in changes.items():
+        changed = [*map(change, layer.inputs, shapes)]
+        if any(changed):
+            inputs = tuple(other or same for other, same in zip(changed, layer.inputs, strict=True))
+            rules[name] = FiringRule(layer.spiking_neuron, inputs=inputs)
+    return rules
+
+
+def _pooled(pooling: Pooling, read: Input, shape: Shape) -> Input | None:
+    of_spikes = len(read.sources) == 1 and read.sources[0].sign > 0
+    summed = read.fixed and pooling == "average"  # in fixed point an average is a sum
+    if pair(read.pool) == (1, 1) or read.pooling == pooling or summed:
+        return None
+    return replace(read, pooling=pooling) if of_spikes or pooling != "max" else None
+
+
+def _reversed_channels(read: Input, shape: Shape) -> Input | None:
+    return _reordered(read, shape, lambda maps: maps[:, ::-1])
+
+
+def _exchanged_halves(read: Input, shape: Shape) -> Input | None:
+    if shape[0] % 2:
+        return None
+    return _reordered(read, shape, lambda maps: np.roll(maps, shape[0] // 2, axis=1))
+
+
+def _channels_last(read: Input, shape: Shape) -> Input | None:
+    if read.kind != "dense":
+        return None
+
+    def as_if_last(maps: NDArray[Any]) -> NDArray[Any]:
+        channels, height, width = maps.shape[1:]
+        return maps.reshape(-1, height, width, channels).transpose(0, 3, 1, 2)
+
+    return _reordered(read, shape, as_if_last)
+
+
+def _reordered(
+    read: Input, shape: Shape, order: Callable[[NDArray[Any]], NDArray[Any]]
+) -> Input | None:
+    """The input with weights (C', C, y, x) in another order; None if it is the same order."""
+    if read.weight is None or read.kind == "identity":
+        return None
+    down, across = pair(read.pool)
+    sides = read.weight.shape[2:] or (shape[1] // down, shape[2] // across)
+    weight = order(read.weight.reshape(len(read.weight), -1, *sides)).reshape(read.weight.shape)
+    return None if np.array_equal(weight, read.weight) else replace(read, weight=weight)
 
 
 def threshold_between(
@@ -145,14 +238,13 @@ class DrivenLayer:
     `backends/network/`.
     """
 
-    def __init__(self, network: Network, name: str) -> None:
+    def __init__(
+        self, network: Network, name: str, inputs: tuple[Input, ...] | None = None
+    ) -> None:
         self.network, self.number = network, network.place(name) - 1
         layer = network.layers[self.number]
-        self.inputs, self.neuron, self.fixed = (
-            layer.inputs,
-            layer.spiking_neuron,
-            network.precision == "fixed",
-        )
+        self.inputs = inputs or layer.inputs
+        self.neuron, self.fixed = layer.spiking_neuron, network.precision == "fixed"
         self.shape = network.shapes[self.number + 1]
 
     def reads(self, place: Shape) -> Iterator[tuple[Source, NDArray[np.bool_]]]:
@@ -241,10 +333,15 @@ class DrivenLayer:
 class Membranes(Neurons):
     """The membranes of a layer, or of another neuron in its place, from rest, whatever fires."""
 
-    def __init__(self, layer: DrivenLayer, neuron: SpikingNeuron | None = None) -> None:
+    def __init__(
+        self,
+        layer: DrivenLayer,
+        neuron: SpikingNeuron | None = None,
+        inputs: tuple[Input, ...] | None = None,
+    ) -> None:
         super().__init__(
             neuron or layer.neuron,
-            layer.inputs,
+            inputs or layer.inputs,
             layer.shape,
             np.int64 if layer.fixed else np.float32,
         )
@@ -328,7 +425,7 @@ class Traced:
         which: int,
         layer: str,
         sample: int,
-        variants: Mapping[str, FiringRule],
+        rules: Mapping[str, FiringRule],
         *,
         all_of_them: bool = True,
         exact: bool = False,
@@ -340,30 +437,22 @@ class Traced:
         miss. `exact`: the input is not rounded.
         """
         of_layer, shared, fired, window = self._driven(which, layer, sample, exact=exact)
-        itself = any(source.layer == layer for each in of_layer.inputs for source in each.sources)
-        follows = {name: fired.copy() if itself else fired for name in variants}
-        left = {name: Membranes(of_layer, variant.neuron) for name, variant in variants.items()}
-        currents = {
-            name: self._driven(which, layer, sample, follows[name], exact=exact)[1]
-            if itself
-            else shared
-            for name in variants
-        }
-        before = {name: np.zeros(of_layer.shape, np.bool_) for name in variants}
-        found = {name: np.zeros(of_layer.shape, np.int64) for name in variants}
+        itself = any(source.layer == layer for read in of_layer.inputs for source in read.sources)
+        running = dict[str, RunningRule]()
+        for name, rule in rules.items():
+            spikes, currents = fired.copy(), shared
+            if itself or rule.inputs:
+                currents = self._driven(
+                    which, layer, sample, spikes, exact=exact, inputs=rule.inputs
+                )[1]
+            running[name] = RunningRule(rule, of_layer, currents, spikes)
+        left = [*running]
         for t in range(window.stop):
-            for name, membranes in [*left.items()]:
-                variant = variants[name]
-                if (time := t - variant.late * variant.all_late) >= 1:
-                    membranes.step(time, currents[name](t - variant.late), before[name])
-                decided = membranes.near & ~(variant.at & membranes.at) if t in window else True
-                before[name] = np.where(decided, fired[t], membranes.fires)
-                found[name] += before[name] ^ fired[t]
-                if itself:
-                    follows[name][t] = before[name]
-                if not all_of_them and found[name].any():
-                    del left[name]
-        return found
+            for name in [*left]:
+                running[name].step(t, fired[t], recorded=t in window)
+                if not all_of_them and running[name].misses.any():
+                    left.remove(name)
+        return {name: rule.misses for name, rule in running.items()}
 
     def fitting(
         self, which: int, layer: str, samples: Sequence[int], variants: Mapping[str, FiringRule]
@@ -414,13 +503,14 @@ class Traced:
         own: NDArray[np.bool_] | None = None,
         *,
         exact: bool = False,
+        inputs: tuple[Input, ...] | None = None,
     ) -> tuple[DrivenLayer, Currents, NDArray[np.bool_], range]:
         """A layer, its currents and its own spikes, a raster's or others, and the steps that the
         raster has.
         """
         rule, start = self.rules[which], self.starts[name]
         assert rule
-        layer = DrivenLayer(rule.network, name)
+        layer = DrivenLayer(rule.network, name, inputs)
         own = self.spikes(which, name, sample) if own is None else own
         of = layer.currents(
             lambda each: (

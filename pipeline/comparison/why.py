@@ -4,13 +4,14 @@ ancestor that differs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from spikesam.backends.network import Network
 from spikesam.backends.network.inputs import STORED
@@ -23,13 +24,14 @@ from spikesam.pipeline.comparison.membranes import (
     Rule,
     Traced,
     delays_of,
+    inputs_of,
     leaks_of,
     rules_of,
 )
 from spikesam.pipeline.comparison.pair import Bit
 
 SAMPLES = 4  # in which a rule must explain a layer; more would take longer, and tell little
-FEW = 1000  # bits of a layer, of which one may be wrong where its rule is right
+EVIDENCE = 8  # bits that a cause must explain: fewer are explained by rules that are not the cause
 CONSTANTS = {
     "leak": "leak",
     "threshold": "threshold",
@@ -184,7 +186,9 @@ def _said(bit: Bit, traced: Traced, membranes: list[Membrane | None]) -> Iterato
         )
         if fires != fired:
             wrong.append(name)
-            yield f"so {_wrong(which, bit, traced, rule, near=bool(each.near[bit.step]))}"
+            case = Contradiction(which, bit, traced, rule, near=bool(each.near[bit.step]))
+            reasons = (explain(case) for explain in EXPLAINERS)
+            yield f"so {next(filter(None, reasons))}"
     known = [rule for rule in traced.rules if rule]
     if not wrong and len(known) == 2:
         differ = differing_numbers(known[0].network, known[1].network, bit.layer)
@@ -195,68 +199,160 @@ def _said(bit: Bit, traced: Traced, membranes: list[Membrane | None]) -> Iterato
         yield f"so {known_one} follows its network, and {other} has another rule or other numbers"
 
 
-def _wrong(which: int, bit: Bit, traced: Traced, rule: Rule, *, near: bool) -> str:
-    """The likely reason for which a raster has not what the network's rule says."""
-    name, layer = "AB"[which], bit.layer
-    order = (
-        f"near the threshold, the order in which {name}'s simulator adds float32 numbers decides"
-    )
-    if near and rule.proven:
-        return order
-    asked = rule.network.layers[rule.network.place(layer) - 1]
-    neuron = asked.spiking_neuron
-    samples = [
-        bit.sample,
-        *(each for each in range(traced.pair.first.n_samples) if each != bit.sample),
-    ][:SAMPLES]
-    own = {"": FiringRule(neuron), "at": FiringRule(neuron, at=True)}
-    each = [traced.misses(which, layer, sample, own) for sample in samples]
-    off, missed = (
-        np.sum([found[name] for found in each], axis=0) for name in ("", "at" if near else "")
-    )
-    bits, total = int(missed.sum()), missed.size * traced.pair.steps * len(samples)
-    changed = f"{name} was changed after it was recorded, or what simulated it has an error"
-    explained = f"the network explains all but {bits:,} of the {total:,} bits of {layer}"
-    explained += f" in {len(samples)} samples" if len(samples) > 1 else ""
-    if rule.proven:
-        return f"{changed}: {explained}"
-    if (
-        any(place == rule.network.place(layer) - 1 for place, _ in rule.network.driven)
-        and rule.network.precision == "float32"
-    ):
-        given = {"": FiringRule(neuron)}
-        if not any(
-            traced.misses(which, layer, sample, given, exact=True)[""].any() for sample in samples
-        ):
-            return (
-                f"{name} has the numbers of the input as they are, which the network has in 8 "
-                f"bits: with them, {layer} "
-                f"fires all that {name} has"
-            )
-    rules = {each: variant for each, variant in rules_of(neuron).items() if variant.at or off.any()}
-    fits = traced.fitting(which, layer, samples, rules)
-    if not fits and bits > 1 and off.any():
-        others = (
-            delays_of(asked) | leaks_of(neuron) | traced.other_thresholds(which, layer, samples)
+class Contradiction:
+    """A layer of a raster that does not fire what a network's rule says, and what is known of it.
+
+    Parameters
+    ----------
+    which : the first (0) or the second (1) raster
+    bit : the first bit that differs, which the rule contradicts
+    near : the bit's membrane is so near to the threshold that the order of additions decides
+    """
+
+    def __init__(self, which: int, bit: Bit, traced: Traced, rule: Rule, *, near: bool) -> None:
+        self.which, self.traced, self.rule, self.near = which, traced, rule, near
+        self.name, self.layer_name = "AB"[which], bit.layer
+        self.layer = rule.network.layers[rule.network.place(bit.layer) - 1]
+        samples = range(traced.pair.first.n_samples)
+        others = [sample for sample in samples if sample != bit.sample]
+        self.samples = [bit.sample, *others][:SAMPLES]
+        self.beyond_rounding = self._misses(at=False)
+        self.misses = self._misses(at=True) if near else self.beyond_rounding
+
+    def _misses(self, *, at: bool) -> NDArray[np.int64]:
+        """How often the network's rule fires otherwise, at each neuron: (C, H, W)."""
+        rules = {"": FiringRule(self.layer.spiking_neuron, at=at)}
+        return sum(
+            (
+                self.traced.misses(self.which, self.layer_name, sample, rules)[""]
+                for sample in self.samples
+            ),
+            start=np.zeros(self.traced.network.shape_of[self.layer_name], np.int64),
         )
-        fits = traced.fitting(which, layer, samples, others)
-    reasons = (
-        [f"{name} has another rule: with {' or '.join(fits)}, {layer} fires all that {name} has"]
-        if fits
-        else []
+
+    @property
+    def bits(self) -> int:
+        """How many bits of the raster the network's rule does not explain."""
+        return int(self.misses.sum())
+
+    @property
+    def explained(self) -> str:
+        """How much the network's rule explains."""
+        total = self.misses.size * self.traced.pair.steps * len(self.samples)
+        in_samples = f" in {len(self.samples)} samples" if len(self.samples) > 1 else ""
+        layer = self.layer_name
+        return f"the network explains all but {self.bits:,} of the {total:,} bits of {layer}{in_samples}"
+
+    @property
+    def changed_channel(self) -> int | None:
+        """The channel in which all of these bits are, if it is one of several."""
+        channels = np.flatnonzero(self.misses.any(axis=(1, 2)))
+        return int(channels[0]) if len(channels) == 1 < len(self.misses) else None
+
+    def fitting(self, rules: Mapping[str, FiringRule]) -> list[str]:
+        """The rules of which the layer fires all that the raster has."""
+        return self.traced.fitting(self.which, self.layer_name, self.samples, rules)
+
+
+def order_of_additions_in_a_known_network(case: Contradiction) -> str | None:
+    """A membrane near the threshold, of a raster that says it was recorded from the network."""
+    return _order_decides(case) if case.near and case.rule.proven else None
+
+
+def order_of_additions(case: Contradiction) -> str | None:
+    """Membranes near the threshold alone, which float32 reaches or not by the order of additions.
+
+    One such bit is enough: that its membrane lies within the error of rounding is computed, not
+    chosen among rules that happen to fit.
+    """
+    return _order_decides(case) if case.near and not case.beyond_rounding.any() else None
+
+
+def _order_decides(case: Contradiction) -> str:
+    return (
+        f"near the threshold, the order in which {case.name}'s simulator adds float32 numbers "
+        "decides"
     )
-    if near and (bits == 1 or not (fits or off.any())):
-        reasons.append(order)
-    channels = np.flatnonzero(missed.any(axis=(1, 2)))
-    one = len(channels) == 1 < len(missed)
-    if bits == 1 or not (reasons or one or bits * FEW > total):
-        reasons.append(f"{changed}: {explained}")
-    elif not reasons:
-        there = f" in channel {channels[0]}" if one else ""
-        reasons.append(
-            f"{name} has another rule than the network, or other numbers{there}: {explained}"
+
+
+def changed_recording(case: Contradiction) -> str | None:
+    """A raster that says it was recorded from the network, and holds other bits."""
+    if not case.rule.proven:
+        return None
+    changed = "was changed after it was recorded, or what simulated it has an error"
+    return f"{case.name} {changed}: {case.explained}"
+
+
+def unrounded_input(case: Contradiction) -> str | None:
+    """Numbers of the input that the raster's simulator has not rounded to 8 bits, as the network's
+    rule does.
+    """
+    network, rules = case.rule.network, {"": FiringRule(case.layer.spiking_neuron)}
+    number = network.place(case.layer_name) - 1
+    if network.precision != "float32" or all(driven != number for driven, _ in network.driven):
+        return None
+    for sample in case.samples:
+        misses = case.traced.misses(case.which, case.layer_name, sample, rules, exact=True)[""]
+        if misses.any():
+            return None
+    return (
+        f"{case.name} has the numbers of the input as they are, which the network has in 8 bits: "
+        f"with them, {case.layer_name} fires all that {case.name} has"
+    )
+
+
+def few_bits(case: Contradiction) -> str | None:
+    """A difference in so few bits that rules which have nothing to do with it explain them, too."""
+    if case.bits >= EVIDENCE:
+        return None
+    return order_of_additions(case) or (
+        f"{case.explained}; fewer than {EVIDENCE} bits name no cause"
+    )
+
+
+def another_rule(case: Contradiction) -> str | None:
+    """Another neuron, delay, leak, threshold, pooling or order of channels, which fires all that the
+    raster has.
+    """
+    neuron, network = case.layer.spiking_neuron, case.rule.network
+    rules = rules_of(neuron)
+    if not case.beyond_rounding.any():  # then it fires otherwise at the threshold alone
+        rules = {name: rule for name, rule in rules.items() if rule.at}
+    fits = case.fitting(rules)
+    if not fits and case.beyond_rounding.any():
+        shapes = [read.arriving(network.shape_read(read)) for read in case.layer.inputs]
+        others = delays_of(case.layer) | leaks_of(neuron) | inputs_of(case.layer, shapes)
+        thresholds = case.traced.other_thresholds(case.which, case.layer_name, case.samples)
+        fits = case.fitting(others | thresholds)
+    if not fits:
+        return None
+    return (
+        f"{case.name} has another rule: with {' or '.join(fits)}, {case.layer_name} fires all that "
+        f"{case.name} has, and {case.bits:,} bits of it decide"
+    )
+
+
+def other_numbers(case: Contradiction) -> str:
+    """No rule that is known: other weights or biases, above all where one channel differs."""
+    if case.changed_channel is None:
+        reasons = "another rule than the network, other numbers, or bits that were changed"
+    else:
+        reasons = (
+            f"another rule than the network, or other numbers in channel {case.changed_channel}"
         )
-    return ", or ".join(reasons)
+    return f"{case.name} has {reasons}: {case.explained}"
+
+
+# in this order; the first that gives a reason is right
+EXPLAINERS: tuple[Callable[[Contradiction], str | None], ...] = (
+    order_of_additions_in_a_known_network,
+    changed_recording,
+    few_bits,  # the explainers below it have more bits to go by
+    unrounded_input,
+    another_rule,
+    order_of_additions,
+    other_numbers,
+)
 
 
 def number_text(value: float) -> str:

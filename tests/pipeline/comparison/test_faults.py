@@ -57,6 +57,16 @@ def later(layer: Layer) -> Layer:
     return with_first(layer, source=Source("input" if layer.name == "conv1" else "conv1", delay=2))
 
 
+def reversed_channels(layer: Layer) -> Layer:
+    weight = layer.inputs[0].weight
+    channels = weight.reshape(len(weight), 2 if layer.name == "conv1" else 4, -1)
+    return with_first(layer, weight=channels[:, ::-1].reshape(weight.shape).copy())
+
+
+def averaged(layer: Layer) -> Layer:
+    return with_first(layer, pooling="average")
+
+
 OTHER_NUMBERS = "or other numbers in channel 1: the network explains all but"
 FAULTS: dict[
     str, tuple[Callable[[Layer], Layer], str, str]
@@ -93,7 +103,24 @@ FAULTS: dict[
         "with inputs that act one step later",
         "delay from (input|conv1) 1 in A, 2 in B",
     ),
+    "synaptic leak": (
+        neuron(synaptic_leak=lambda n: 0.5),
+        "with a synaptic leak of 0.5, ",
+        "synaptic leak 0 in A, 0.5 in B",
+    ),
+    "channels": (
+        reversed_channels,
+        "with the channels of its input in reverse order",
+        "[0-9]+ of [0-9]+ weights, by [0-9.]+ at most",
+    ),
+    "pooling": (averaged, "with average pooling, ", "pooling max in A, average in B"),
 }
+PLANTED = [
+    (fault, number)
+    for fault in FAULTS
+    for number in (0, 1)
+    if (fault, number) != ("pooling", 0)  # conv1 does not pool
+]
 
 
 def first_of(a: dict[str, Spikes], b: dict[str, Spikes]) -> Bit:
@@ -115,8 +142,7 @@ def first_of(a: dict[str, Spikes], b: dict[str, Spikes]) -> Bit:
     )
 
 
-@pytest.mark.parametrize("number", [0, 1])
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(("fault", "number"), PLANTED)
 def test_a_fault_of_one_layer_is_named(fault: str, number: int, tmp_path: Path) -> None:
     """By the raster of a chip or a library, which names no network, and by that of another network,
     which is known.
@@ -124,7 +150,7 @@ def test_a_fault_of_one_layer_is_named(fault: str, number: int, tmp_path: Path) 
     edit, unknown, known = FAULTS[fault]
     rng = np.random.default_rng(15)  # by which each fault changes some bits
     network = random_network(rng)
-    inputs = rng.random((network.timesteps, 2, *network.input_shape)) < 0.4
+    inputs = rng.random((network.timesteps, 4, *network.input_shape)) < 0.4
     layers = list(network.layers)
     layers[number] = edit(layers[number])
     other = replace(network, layers=tuple(layers))
@@ -169,7 +195,5 @@ def test_no_rule_is_blamed_that_the_rest_of_the_layer_contradicts(tmp_path: Path
     with of_network(tmp_path / "a.h5", network, ours) as a:
         why = spikesam.diff(a, chip, network).why
     assert why.cause[-1] == (
-        "so B was changed after it was recorded, or what simulated it has an error: the network "
-        "explains all but 1 of "
-        "the 20 bits of fc1"
+        "so the network explains all but 1 of the 20 bits of fc1; fewer than 8 bits name no cause"
     )
