@@ -24,7 +24,9 @@ print(fired.ravel().tolist())
 
 def test_a_change_in_one_file_reaches_the_functions_of_the_others(tmp_path: Path) -> None:
     (tmp_path / "spikesam").mkdir()
-    shutil.copy(ROOT / "spikesam" / "__init__.py", tmp_path / "spikesam")
+    for name in ("__init__.py", "__init__.pyi"):
+        shutil.copy(ROOT / "spikesam" / name, tmp_path / "spikesam")
+    shutil.copytree(ROOT / "spikesam" / "common", tmp_path / "spikesam" / "common")
     for package in ("backends", "recordings"):
         shutil.copytree(
             ROOT / package, tmp_path / "spikesam" / package

@@ -158,7 +158,7 @@ def test_unknown_classes_are_refused_with_the_command_that_takes_them(tmp_path):
     assert message(error.value).removeprefix("error: ").partition(": ")[2] == (
         "its classes (yak, zebra) are none that the checkpoint knows (goldfish, Egyptian cat, "
         "pizza); "
-        "give other data (--data), or another checkpoint (--checkpoint), or run the images without "
+        "give other --data, or another --checkpoint, or run the images without "
         "their labels: "
         f"spikesam run --data '{path}'/*/*"
     )

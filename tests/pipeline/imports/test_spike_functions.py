@@ -132,6 +132,7 @@ def test_functions_of_two_layers_are_neurons(name: str) -> None:
     assert all((neuron.leak, neuron.reset) == (0, "zero") for neuron in made.values())
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not find_spec("lava"), reason="needs lava-nc")
 def test_or_and_exclusive_or_are_the_same_on_lava() -> None:
     example = spikes(6, 3, 10)

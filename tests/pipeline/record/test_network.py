@@ -154,7 +154,7 @@ def test_what_does_not_fit_is_refused(network: Network, tmp_path: Path) -> None:
     for given, message in (
         (
             network,
-            r"a\.h5: does not hold the spikes of its input; record it again with record\(…, network=…\)",
+            r"a\.h5: does not hold the spikes of its input; record it again with spikesam\.record\(…, network=…\)",
         ),
         (
             spikesam.quantise(network),
