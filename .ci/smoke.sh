@@ -14,7 +14,7 @@ sed '/^[a-zA-Z0-9]/!d; s/ .$//' requirements.lock >"$folder/versions" # without 
 try() { # PYTHON EXTRAS
   local place=$folder/$1$2
   mkdir "$place"
-  "$uv" venv --quiet --python "$1" "$place/venv"
+  "$uv" venv --quiet --python "$(scripts/setup.sh --find "$1")" "$place/venv"
   "$uv" pip install --quiet --python "$place/venv/bin/python" --constraint "$folder/versions" \
     "spikesam$2 @ file://$(ls "$folder"/spikesam-*.whl)"
   (cd "$place" && OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 venv/bin/python "$smoke") >"$place/said" 2>&1

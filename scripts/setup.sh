@@ -5,6 +5,7 @@
 #   PYTHON=python3.12 scripts/setup.sh   with this version, looked for in those places; or with a path
 #   VENV=elsewhere scripts/setup.sh      in another folder
 #   scripts/setup.sh --list              make nothing; print the versions that this machine has, each on a line
+#   scripts/setup.sh --find 3.12         make nothing; print the path of this version
 #
 # Every package is checked against its hash in the locks; nothing else is fetched.
 #
@@ -95,6 +96,10 @@ find_asked() {
 }
 
 uv=$(find_uv) || uv=""
+if [ "${1:-}" = --find ]; then
+  find_version "${2:-}"
+  exit
+fi
 if [ "${1:-}" = --list ]; then
   for version in $versions; do
     find_version "$version" >/dev/null && echo "$version"

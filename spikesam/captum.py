@@ -91,7 +91,7 @@ class SAM(LayerAttribution):
         Returns
         -------
         (B, 1, H, W) float32 on the device of the inputs, as of captum's LayerGradCam; ≥ 0. Of a
-        layer without places, C neurons, (B, 1, C, 1)
+            layer without places, C neurons, (B, 1, C, 1)
 
         Raises
         ------

@@ -383,7 +383,7 @@ def to_torch(network: Network | Checkpoint | str, seed: int = 0) -> nn.Module:
     Returns
     -------
     a module: (B, C, H, W) float32, preprocessed as the checkpoint says, -> (B, classes) float32, as
-    `readout / T`
+        `readout / T`
 
     Raises
     ------

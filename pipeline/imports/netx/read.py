@@ -91,7 +91,7 @@ def from_netx(
     Returns
     -------
     a network in fixed point, with encoder "constant-current" if the file has an input layer with
-    neurons, else "spikes"
+        neurons, else "spikes"
 
     Raises
     ------

@@ -89,7 +89,7 @@ def from_nir(
     Returns
     -------
     a float32 network with encoder "spikes"; layers have the names of the nodes of their weights,
-    where these are names
+        where these are names
 
     Raises
     ------

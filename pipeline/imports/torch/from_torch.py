@@ -88,8 +88,8 @@ def from_torch(
     Returns
     -------
     a network, or with names or preprocessing a :class:`Checkpoint` of one. The bits of a layer
-    stand as many steps later as it is deep, 1 of the first; the network has as many steps more as
-    its last layer is deep, which are silent in the input
+        stand as many steps later as it is deep, 1 of the first; the network has as many steps more
+        as its last layer is deep, which are silent in the input
 
     Raises
     ------

@@ -117,7 +117,7 @@ def attention_map(
     Returns
     -------
     (N, H, W) int64 — of each sample, how often spikes of the query meet spikes of the key at each
-    token: Σ q · k
+        token: Σ q · k
 
     Raises
     ------
