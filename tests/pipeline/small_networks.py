@@ -29,6 +29,7 @@ timesteps = 8
 [training]
 epochs = 2
 batch_size = 8
+precision = "float32"
 
 [conversion]
 timesteps = 16

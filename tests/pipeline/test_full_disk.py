@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import torch
 
 from spikesam.backends.event.kernels.layer import compile_kernels
 from spikesam.pipeline.maps.sam import compile_kernel
-from spikesam.pipeline.training.precision import native_type
 from spikesam.pipeline.training.trainable import compile_operations
 from tests.recordings.rasters import GOLDEN
 
@@ -37,7 +37,7 @@ def compiled() -> None:
     for precision in ("float32", "fixed"):
         compile_kernels(precision)
     compile_kernel()
-    compile_operations(native_type())
+    compile_operations(torch.float32)
 
 
 @contextmanager
