@@ -445,8 +445,9 @@ def test_earlier_work_is_replaced_only_if_asked_and_only_by_a_whole_file(tmp_pat
         recorded(B, overwrite=True)
     assert spikesam.open_raster(tmp_path / "raster.h5").n_samples == 1
     (tmp_path / "raster.h5").unlink()
-    (tmp_path / "raster.parts").mkdir()  # as a killed recording leaves it
-    (tmp_path / "raster.parts" / "00000000.h5").write_bytes(b"a shard")
+    (tmp_path / "raster.parts").mkdir()  # of a run that was killed
+    for name in ("job.json", "00000000.range"):
+        (tmp_path / "raster.parts" / name).touch()
     with pytest.raises(
         spikesam.InputError, match=r"raster\.parts: a run that has not finished left this; "
     ):
