@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from benchmarks.common.measurement import Options
 from benchmarks.common.report import as_json, as_tables, draw_sweeps
 from spikesam.common.console import PlainConsole
 from spikesam.common.disk import write_file
+from spikesam.common.text import shell_command
 from spikesam.pipeline.cli.command_line import Flat, Positional, listing, parse_command, some_or_all
 from spikesam.pipeline.cli.errors import exit_codes
 from spikesam.pipeline.config import Section
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         console.print(f"left out: {reason}", soft_wrap=True)
     command.out.mkdir(parents=True, exist_ok=True)
     result: dict[str, Any] = {
-        "command": f"{PROG} {shlex.join(sys.argv[1:] if argv is None else argv)}",
+        "command": shell_command(*PROG.split(), *(sys.argv[1:] if argv is None else argv)),
         "commit": commit(),
         "machine": machine(command.options.instructions),
         "versions": versions(),

@@ -5,7 +5,6 @@ claims.
 from __future__ import annotations
 
 import importlib
-import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -22,7 +21,7 @@ from spikesam.common.console import PlainConsole
 from spikesam.common.disk import write_file
 from spikesam.common.errors import InputError
 from spikesam.common.lock import out_lock
-from spikesam.common.text import printable
+from spikesam.common.text import printable, shell_command
 from spikesam.pipeline.cli.command_line import (
     Flat,
     Positional,
@@ -127,6 +126,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     out = command.out or Path("runs/paper") / (command.config.stem if command.config else "digits")
     cache = command.cache or out / "stages"
     terminal, console = PlainConsole(stderr=True), PlainConsole(soft_wrap=True)
+    typed = shell_command(*PROG.split(), *(sys.argv[1:] if argv is None else argv))
     from paper.common.setup import Setup  # torch is slow to import, --help need not wait
     from spikesam.pipeline.networks.defaults import keep_freed_memory
 
@@ -138,9 +138,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         for number, name in enumerate(names, 1):
             console.print(f"{number}/{len(names)} {name}: {EXPERIMENTS[name]}")
             try:
-                result = run_experiment(
-                    name, setup, f"{PROG} {shlex.join(sys.argv[1:] if argv is None else argv)}"
-                )
+                result = run_experiment(name, setup, typed)
             except InputError as error:  # what these data or settings do not allow; the others may still be possible
                 if len(names) == 1:
                     raise

@@ -22,6 +22,7 @@ from pathlib import Path
 from pydantic import Field
 
 from spikesam.common.console import PlainConsole
+from spikesam.common.text import shell_command
 from spikesam.pipeline.cli.command_line import Positional, parse_with_config
 from spikesam.pipeline.cli.errors import exit_codes
 from spikesam.pipeline.cli.options import ConfigFile, Out, Overwrite
@@ -74,8 +75,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     console = PlainConsole(soft_wrap=True)
     print_conversion(conversion.summary, console)
-    following = f"next: spikesam run --checkpoint {conversion.files[0]} --data {command.data or config.data.source}"
-    console.print(*map(str, conversion.files), following, sep="\n")
+    source = command.data or config.data.source
+    following = shell_command(
+        "spikesam", "run", "--checkpoint", conversion.files[0], "--data", source
+    )
+    console.print(*map(str, conversion.files), f"next: {following}", sep="\n")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from pathlib import Path
 from pydantic import Field
 
 from spikesam.common.console import PlainConsole
+from spikesam.common.text import shell_command
 from spikesam.pipeline.cli.command_line import parse_with_config
 from spikesam.pipeline.cli.errors import exit_codes
 from spikesam.pipeline.cli.options import ConfigFile
@@ -55,9 +56,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     train(config, command.out, resume=command.resume)
     path = command.out / "checkpoint.safetensors"
-    following = "convert" if config.network.neuron == "relu" else "run --checkpoint"
-    said = f"checkpoint: {path}", f"next: spikesam {following} {path} --data {config.data.source}"
-    PlainConsole(soft_wrap=True).print(*said, sep="\n")
+    words = ["convert"] if config.network.neuron == "relu" else ["run", "--checkpoint"]
+    following = shell_command("spikesam", *words, path, "--data", config.data.source)
+    PlainConsole(soft_wrap=True).print(f"checkpoint: {path}", f"next: {following}", sep="\n")
 
 
 if __name__ == "__main__":

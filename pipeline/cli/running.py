@@ -16,7 +16,7 @@ from spikesam.backends.network.table import in_columns
 from spikesam.common.console import PlainConsole
 from spikesam.common.errors import InputError
 from spikesam.common.progress import Tracker
-from spikesam.common.text import LONGEST_NAME, printable
+from spikesam.common.text import LONGEST_NAME, printable, shell_command
 from spikesam.pipeline.cli.errors import interruption
 from spikesam.pipeline.config import Config, RunSection
 from spikesam.pipeline.engine.summary import ImageAnswer, LocalisationScore, Summary
@@ -69,10 +69,8 @@ def run(
             for note in tracker.notes:
                 console.print(printable(note))
             about = f"ranges {numbers.start} to {numbers.stop - 1}" if numbers else "no range"
-            console.print(
-                f"{out}: {about} of {len(spec.ranges)} are finished; when all are, spikesam merge "
-                f"{out}"
-            )
+            console.print(f"{out}: {about} of {len(spec.ranges)} are finished; when all are:")
+            console.print(shell_command("spikesam", "merge", out))
             return
         if cluster is not None:
             from spikesam.pipeline.engine.cluster import connected

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.network import Network
+from spikesam.common.text import shell_command
 from spikesam.pipeline.images.pictures import MOST
 from spikesam.pipeline.maps.relevance import relevances
 from spikesam.pipeline.page.integers import unsimulated
@@ -63,7 +64,8 @@ def unexplained(run: ShownRun, shown: int) -> str | None:
     held = f"shown for the first {samples} of {shown} samples" if samples else "not shown"
     if run.brief:
         skipped = f"after the first {samples} of {shown} samples " if samples else ""
-        return f"Relevance was skipped {skipped}to save time. Add it: spikesam report {run.name}"
+        adding = shell_command("spikesam", "report", run.name)
+        return f"Relevance was skipped {skipped}to save time. Add it: {adding}"
     size = f"{_neurons(run):,} neurons and {run.raster.timesteps} steps"
     return f"Relevance is {held}: for a network of {size} it takes long."
 

@@ -4,6 +4,8 @@ fill a screen.
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
@@ -14,6 +16,7 @@ LONGEST_MESSAGE = (
 )
 LISTED = 4  # members of a sequence that a line still names
 LONGEST_NAME = 80  # of the name of a class, of an image or of a data set among other words
+LONGEST_WORD = 400  # of a command that people type: two of them fit in one line
 
 
 def printable(text: object, most: int = LONGEST_MESSAGE) -> str:
@@ -35,6 +38,30 @@ def printable(text: object, most: int = LONGEST_MESSAGE) -> str:
         return cleaned
     head = most // 2
     return f"{cleaned[:head]}…{cleaned[head + 1 - most :]}"
+
+
+def shell_command(*words: object) -> str:
+    """A command for people to type: each word, a path for instance, is quoted for the shell.
+
+    A word with characters that no line shows is written as `$'a\\x1bb'`, which bash, zsh and POSIX
+    2024 know. A word too long for a line loses its middle; whatever it is, it stays one word.
+    """
+    return " ".join(map(_shell_word, map(str, words)))
+
+
+def _shell_word(word: str) -> str:
+    quoted = shlex.quote(word)
+    if not word.isprintable():
+        quoted = f"$'{''.join(map(_shell_byte, os.fsencode(word)))}'"
+    if len(quoted) > LONGEST_WORD:
+        return shlex.quote(printable(word, LONGEST_NAME))
+    return quoted
+
+
+def _shell_byte(byte: int) -> str:
+    character = chr(byte)
+    plain = character.isascii() and character.isprintable() and character not in "\\'"
+    return character if plain else f"\\x{byte:02x}"
 
 
 def told_apart(names: Iterable[str]) -> list[str]:

@@ -4,6 +4,7 @@ terminal.
 
 import json
 import os
+import shlex
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from spikesam.pipeline import run
+from spikesam.pipeline import convert, run
 from spikesam.pipeline.networks.checkpoint import load, save
 from spikesam.pipeline.run import main
 from spikesam.recordings.raster.reader import RasterReader
@@ -97,6 +98,27 @@ def test_classes_of_one_name_are_told_apart(tmp_path, capsys, names, shown):
     (page,) = runs_of(out / "report.html")
     said = [(sample["label"], sample["predicted"], sample["right"]) for sample in page["samples"]]
     assert said == [(shown[a], shown[b], a == b) for a, b in zip(labels, predictions, strict=True)]
+
+
+@pytest.mark.long
+def test_printed_commands_are_quoted(tmp_path, capsys):
+    """The shell would execute parts of these names."""
+    folder = tmp_path / 'it\'s $(id); touch "PWNED"'
+    folder.mkdir()
+    small_workplace(folder, per_class=7)
+    data, out = str(folder / "images"), str(folder / "parts")
+    network = str(folder / "snn.safetensors")
+    run.main(
+        ["--checkpoint", network, "--data", data, "--samples", "2", "--range", "1/1", "--out", out]
+    )
+    merging = capsys.readouterr().out.splitlines()[-1]
+    assert shlex.split(merging) == ["spikesam", "merge", out]
+    ann, out = str(folder / "ann.safetensors"), folder / "converted"
+    samples = ["--samples", "9", "--conversion.calibration", "6", "--conversion.timesteps", "12"]
+    convert.main([ann, "--data", data, "--out", str(out), *samples])
+    following = capsys.readouterr().out.splitlines()[-1].removeprefix("next: ")
+    expected = ["--checkpoint", str(out / "checkpoint.safetensors"), "--data", data]
+    assert shlex.split(following) == ["spikesam", "run", *expected]
 
 
 HOSTILE = "\x1b]0;title\x07\x1b[31m \u202e\x9b2J"

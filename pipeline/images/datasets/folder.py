@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shlex
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -12,7 +11,7 @@ from PIL import Image
 
 from spikesam.common.errors import InputError
 from spikesam.common.files import file_digest, similar_file
-from spikesam.common.text import LONGEST_NAME, printable
+from spikesam.common.text import LONGEST_NAME, printable, shell_command
 from spikesam.pipeline.images.datasets.base import Dataset, Item
 from spikesam.pipeline.images.events.files import SUFFIXES, read_events
 from spikesam.pipeline.images.preprocessing import FORMATS, read_image
@@ -36,7 +35,7 @@ class FileSet(Dataset):
             f"{printable(name, LONGEST_NAME)}#{digest.hexdigest()[:8]}",
             list(numbers),
             [numbers.get(name) for name in folders],
-            files=f"{shlex.quote(str(base))}/*/*" if base else "",
+            files=f"{shell_command(base)}/*/*" if base else "",
         )
 
     def __getitem__(self, position: int) -> Item:

@@ -13,7 +13,6 @@ Networks.
 
 from __future__ import annotations
 
-import shlex
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.common.files import file_digest
-from spikesam.common.text import LONGEST_NAME, printable
+from spikesam.common.text import LONGEST_NAME, printable, shell_command
 from spikesam.pipeline.images.datasets.base import Dataset, Item
 from spikesam.pipeline.images.events.events import MOST, Events
 from spikesam.recordings.hdf5 import CheckedFile
@@ -47,7 +46,7 @@ class HeidelbergFile(Dataset):
             classes,
             labels,
             class_names=[*names, *classes[len(names) :]],
-            files=shlex.quote(str(path)),
+            files=shell_command(path),
         )
 
     def __getitem__(self, position: int) -> Item:

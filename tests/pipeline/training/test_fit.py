@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import pickle
+import shlex
 import shutil
 import signal
 import subprocess
@@ -104,10 +105,12 @@ def test_it_learns_three_colours(workplace, uninterrupted):
 
 
 def test_the_ann_twin_is_trained_by_the_same_command(workplace, capsys):
-    train.main(arguments(workplace, "ann", "--network.neuron", "relu"))
+    out = "ann; touch PWNED $(id)"
+    train.main(arguments(workplace, out, "--network.neuron", "relu"))
     captured = capsys.readouterr()
-    path = workplace / "ann" / "checkpoint.safetensors"
-    assert f"next: spikesam convert {path}" in captured.out
+    path = workplace / out / "checkpoint.safetensors"
+    following = captured.out.splitlines()[-1].removeprefix("next: ")
+    assert shlex.split(following)[:3] == ["spikesam", "convert", str(path)]
     assert "epoch 3/3" in captured.err
     ann = load(str(path), "ann")
     assert ann.classes == ("apple", "pear", "plum")

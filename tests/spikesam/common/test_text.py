@@ -1,10 +1,15 @@
 """Texts of unknown origin as they are shown, and errors in the words of Python."""
 
 import io
+import os
 import pickle
+import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.table import Table
 from rich.text import Text
 
@@ -12,7 +17,7 @@ from spikesam.common.console import PlainConsole
 from spikesam.common.errors import OVERWRITE, InputError, at, finding
 from spikesam.common.parsing import parse_json
 from spikesam.common.progress import progress_bar
-from spikesam.common.text import printable, told_apart
+from spikesam.common.text import LONGEST_MESSAGE, printable, shell_command, told_apart
 from spikesam.recordings.errors import RasterError
 from spikesam.recordings.file_format import open_recording
 
@@ -33,6 +38,32 @@ from spikesam.recordings.file_format import open_recording
 )
 def test_printable(text, shown):
     assert printable(text) == shown
+
+
+WORDS = st.text("ab ;$()'\"\\`*?!&|<>~#=-\u732b", max_size=20)
+
+
+@given(st.lists(WORDS, min_size=1, max_size=4))
+def test_a_printed_command_gives_its_words_back(words):
+    assert shlex.split(shell_command(*words)) == words
+    assert printable(shell_command(*words)) == shell_command(*words)
+
+
+@pytest.mark.skipif(not Path("/bin/bash").exists(), reason="asks bash")
+def test_bash_reads_what_no_line_shows():
+    words = ["a\x1b[31m'b\\", "two\nlines", "caf\udce9 $(id)", "\u202eevil"]
+    command = shell_command("printf", "%s\\0", *words)
+    printed = subprocess.run(["/bin/bash", "-c", command], capture_output=True, check=True).stdout
+    assert command.isprintable()
+    assert printed == b"".join(os.fsencode(word) + b"\0" for word in words)
+
+
+@pytest.mark.parametrize("word", ["x" * 5000, "'" * 5000, "\x1b" * 5000, "';$(id)" * 700])
+def test_what_is_too_long_for_a_command_stays_one_word(word):
+    command = shell_command("spikesam", "run", "--checkpoint", word, "--data", word)
+    words = shlex.split(command)
+    assert [len(words), words[::2]] == [6, ["spikesam", "--checkpoint", "--data"]]
+    assert len(command) < LONGEST_MESSAGE
 
 
 @pytest.mark.parametrize(("length", "shown"), [(8, "abcdefgh"), (9, "abcd…ghi"), (26, "abcd…xyz")])
