@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from io import BytesIO
 from os import PathLike
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from spikesam.common.arguments import checked_arguments
 from spikesam.common.errors import InputError
 from spikesam.common.files import refuse_replacing
+from spikesam.common.lock import taking_turns
 from spikesam.common.parallel import in_order
 from spikesam.common.progress import Tracker
 from spikesam.pipeline.maps.layers import PICTURED
@@ -156,11 +157,13 @@ def explained(
     """
     path = method.path(source)
     target, replaced = _target(out, path, method), None
-    if isinstance(target, Path):
-        replaced = _header_of(target, method) if out is None else None
-        overwrite = overwrite or replaced is not None
-        refuse_replacing(target, overwrite, *([path] if path else []))
-    with method.prepare(source, layers, steps, pictured) as explainer:
+    with ExitStack() as stack:
+        if isinstance(target, Path):
+            stack.enter_context(taking_turns(target))
+            replaced = _header_of(target, method) if out is None else None
+            overwrite = overwrite or replaced is not None
+            refuse_replacing(target, overwrite, *([path] if path else []))
+        explainer = stack.enter_context(method.prepare(source, layers, steps, pictured))
         compute_maps(explainer, target, tracker, overwrite=overwrite)
         said = (
             [f"replaced other maps in {target}"] if replaced not in (None, explainer.header) else []

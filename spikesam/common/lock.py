@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import IO
+from weakref import WeakValueDictionary
 
 from filelock import unlock_descriptor
 
@@ -33,6 +34,8 @@ SHARED = ".*.shared.lock"  # one for each process that shares a directory
 TRIES, PAUSE = 10, 0.02  # who comes to share a directory holds it alone for a moment; seconds
 LONGEST = 200  # bytes that are read of what a lock says
 _HELD: set[tuple[Path, int]] = set()  # directories, with the threads of this process that hold them
+_TURNS: WeakValueDictionary[str, threading.RLock] = WeakValueDictionary()  # of files
+_ASKING_FOR_A_TURN = threading.Lock()
 
 
 def holds_files(directory: Path) -> bool:
@@ -83,6 +86,18 @@ def file_lock(path: Path) -> Iterator[None]:
     with _locked(
         path.parent, lambda _: (lock, _acquired(lock, TRIES)), partial(_file_refusal, path)
     ):
+        yield
+
+
+@contextmanager
+def taking_turns(path: Path) -> Iterator[None]:
+    """Have threads of this process that make one file wait for each other, which take seconds.
+
+    Other processes are refused, see :func:`file_lock`: how long they take is not known.
+    """
+    with _ASKING_FOR_A_TURN:
+        turn = _TURNS.setdefault(os.path.realpath(path), threading.RLock())
+    with turn:
         yield
 
 

@@ -1,6 +1,8 @@
 """Maps of a raster from its recorded spikes alone, in a file or in memory, and what is refused."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import h5py
 import numpy as np
@@ -92,6 +94,22 @@ def test_threads_change_neither_order_nor_maps_and_progress_counts_every_sample(
             write_maps(method, tmp_path / f"{workers}.h5", seen.append, workers)
             assert seen == [1, 1, 1, 1, 1]
     assert (tmp_path / "1.h5").read_bytes() == (tmp_path / "3.h5").read_bytes()
+
+
+@pytest.mark.filterwarnings("ignore:explain. replaced other maps")
+def test_threads_that_explain_one_raster_take_turns(tmp_path: Path) -> None:
+    """A neuron that fires at both of two steps has the map 1, then 1 + exp(-γ)."""
+    path = write_raster(tmp_path / "raster.h5", {"conv1": np.ones((1, 2, 1, 1, 2))})
+    gammas, together = [0.1, 0.2, 0.3, 0.4], Barrier(4)
+
+    def summed(gamma: float) -> float:
+        together.wait()
+        with explain(path, gamma=gamma) as maps:
+            return float(maps["conv1"].sum[0, 0, 0])
+
+    with ThreadPoolExecutor(4) as pool:
+        sums = list(pool.map(summed, gammas))
+    assert sums == pytest.approx([2 + np.exp(-gamma) for gamma in gammas])
 
 
 def test_chosen_layers_come_in_order_of_depth(raster: Path, tmp_path: Path) -> None:
