@@ -13,6 +13,9 @@ ALONE = -m alone $$(grep -rl --include=*.py mark.alone tests)
 ON_OTHERS := tests/backends tests/pipeline/maps/test_method.py tests/pipeline/record tests/pipeline/imports
 PACKAGES := recordings backends pipeline spikesam paper benchmarks
 
+# What was compiled once is kept, whatever the shell says: tests start some hundred processes.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long fuzz docs bench check format setup dist lock audit clean
 

@@ -31,19 +31,25 @@ settings.register_profile(
 settings.load_profile("suite")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
-LONG = (
+LONG = (  # for `make test-long`
     "backends/event/test_cache",
+    "backends/event/test_compiled",
     "backends/lava",
-    "benchmarks/test_command",
+    "benchmarks",
     "campaign",
     "paper/test_",
-)
-LONG += (
+    "pipeline/engine/test_first_run",
     "pipeline/engine/test_graph",
+    "pipeline/networks/test_defaults",
+    "pipeline/test_names",
+    "spikesam/common/test_foreign_settings",
     "test_examples",
+    "test_flat_memory",
+    "test_imports",
     "test_package",
+    "test_readme",
     "test_real_images",
-)  # for `make test-long`
+)
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -234,11 +235,9 @@ class MemoryWatch:
 
     def _watch(self) -> None:
         while True:
-            members = (
-                [self._root, *self._root.children(recursive=True)]
-                if self._root.is_running()
-                else []
-            )
+            members = []
+            with suppress(psutil.NoSuchProcess):  # it ended
+                members = [self._root, *self._root.children(recursive=True)]
             self.largest = max(self.largest, sum(map(proportional_set_size, members)))
             if self._stop.wait(self._interval):
                 return

@@ -153,7 +153,7 @@ def measured(outputs: int, make: Callable[..., Kernel]) -> Seconds:
     pooled -= times * instructions(multiply_pooled.products, (small, small), 1) * product
     position = max(one - pooled, 0.0) / (steps * (SIDE * SIDE - small * small))
     neuron_time = max(one - steps * SIDE * SIDE * position, 0.0) / draws.size
-    return Seconds(row, pixel - position, neuron_time, product)
+    return Seconds(row, max(pixel - position, 0.0), neuron_time, product)
 
 
 def shortest(kernel: Kernel, spikes: NDArray[np.bool_]) -> float:

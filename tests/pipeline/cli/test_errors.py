@@ -178,6 +178,7 @@ def test_a_command_whose_standard_output_is_closed_does_its_work(words):
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
+@pytest.mark.long
 def test_pictures_need_no_known_backend_of_matplotlib(tmp_path):
     words = [
         "explain",

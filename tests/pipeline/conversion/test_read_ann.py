@@ -291,6 +291,7 @@ def assert_equal_or_refused_in_one_line(model: nn.Module, seed: int, given: Tens
     )
 
 
+@pytest.mark.long
 @given(
     kinds=some.lists(some.sampled_from((*KINDS, "adaptive")), min_size=1, max_size=4),
     seed=some.integers(0, 1 << 20),

@@ -176,6 +176,7 @@ class Disturbed(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
 
+@pytest.mark.long
 def test_a_disturbed_run_ends_as_if_nothing_had_happened(expected: str) -> None:
     Disturbed.expected = expected
     run_state_machine_as_test(

@@ -56,6 +56,7 @@ def movements(shared: Path) -> nn.Module:
     return model.eval()
 
 
+@pytest.mark.long
 def test_rows_of_real_numbers_at_every_step(shared: Path) -> None:
     torch.manual_seed(0)
     model, given = movements(shared), 3 * torch.randn(40, 4, 6, 1)

@@ -96,6 +96,7 @@ def exact_floats() -> Network:
     )
 
 
+@pytest.mark.long
 @example(network=exact_floats(), seed=1)
 @example(network=exact_floats(), seed=2)
 @example(

@@ -145,6 +145,7 @@ def test_stopped_with_ctrl_c_it_says_so(workplace, capsys):
     )
 
 
+@pytest.mark.long
 def test_nothing_is_left_among_the_temporary_files(workplace, tmp_path):
     words = arguments(workplace, "clean", "--network.neuron", "relu", "--training.epochs", "1")
     environment = os.environ | {"SPIKESAM_DEBUG": "0", "TMPDIR": str(tmp_path)}
@@ -436,6 +437,7 @@ def datasets(**data):
     ]
 
 
+@pytest.mark.long
 def test_scenes_are_drawn_once_for_trainings_in_a_row_and_others_anew():
     first, again = datasets(), datasets()
     assert [one is other for one, other in zip(first, again, strict=True)] == [True, True]
@@ -509,6 +511,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("name", ["best", "last"])
 def test_one_file_is_damaged(place, killed, capsys, name, damage):

@@ -393,6 +393,7 @@ def test_files_that_would_fill_the_memory(path: Path) -> None:
     refused(path, "more than 16 groups inside each other, expected fewer")
 
 
+@pytest.mark.long
 def test_anything_else_in_a_file_is_an_error_or_a_network(path: Path) -> None:
     """Every number and text of a file of ours, replaced by others."""
     network = from_nir(small(), T)

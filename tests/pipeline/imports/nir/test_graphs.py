@@ -170,6 +170,7 @@ def test_delays_of_channels_wait_in_front_of_weights_alone() -> None:
         )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "kind"), [("sub", "noBias_ref_subtract"), ("zero", "bias_ref_zero")]
 )

@@ -56,6 +56,7 @@ NUMBERS = replace(
 ENCODERS: tuple[Encoder, ...] = ("spikes", "constant-current", "changing-current")
 
 
+@pytest.mark.long
 @given(
     network=st.sampled_from(ENCODERS).flatmap(
         lambda encoder: graphs(NUMBERS, encoder, products=False)
