@@ -14,7 +14,7 @@ from spikesam.pipeline.config import Section
 from spikesam.pipeline.config.toml import validated
 
 FORMAT, VERSION = "spikesam-certificate", 2
-LARGEST = 1 << 24  # bytes
+LARGEST, MOST_MARKS = 1 << 24, 1 << 17  # bytes, and marks of JSON
 
 
 class Settings(Section):
@@ -72,7 +72,7 @@ class Certificate(Section):
 
 def read_certificate(path: Path) -> Certificate:
     """A certificate; refuses what is none."""
-    given = parse_json(read_file(path, LARGEST), path)
+    given = parse_json(read_file(path, LARGEST), path, MOST_MARKS)
     if not isinstance(given, dict) or given.get("format") != FORMAT:
         raise InputError(f"{path}: is no certificate, expected one that spikesam verify wrote")
     if given.get("version") != VERSION:

@@ -295,19 +295,18 @@ class FolderStore:
             job=spec.identity,
             first=samples[0].position,
             count=len(samples),
-            names=tuple(
-                printable(sample.name) for sample in samples
-            ),  # a file's name need not be UTF-8
-            predictions=tuple(record.prediction for record in records),
-            readout=tuple(tuple(record.rows["/readout"].tolist()) for record in records),
+            # a file's name need not be UTF-8
+            names=[printable(sample.name) for sample in samples],
+            predictions=[record.prediction for record in records],
+            readout=[record.rows["/readout"].tolist() for record in records],
             spikes={
-                layer.name: tuple(
+                layer.name: [
                     int(record.rows[layer.path("count")].sum(dtype=int)) for record in records
-                )
+                ]
                 for layer in spec.recorded
             },
             digests=_digests(spec, samples),
-            scores=tuple(score for sample in samples for score in sample.scores),
+            scores=[score for sample in samples for score in sample.scores],
             backend=self._job.backend.name,
             device=self._job.backend.device,
             seconds={stage: round(taken, 6) for stage, taken in self.timer.take().items()},

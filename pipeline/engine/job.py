@@ -16,17 +16,18 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
 
 from spikesam.backends.base import Backend, MapRequest
 from spikesam.backends.network import Network
 from spikesam.backends.trace import GAMMA
 from spikesam.common.disk import write_file
-from spikesam.common.errors import OTHER_OUT, ExistsError, InputError
+from spikesam.common.errors import OTHER_OUT, ExistsError, InputError, finding
 from spikesam.common.files import read_file
-from spikesam.common.parsing import parse_json
+from spikesam.common.models import Many, parse_model
 from spikesam.pipeline.config import Config, resolved
 from spikesam.pipeline.images.samples import Samples
 from spikesam.pipeline.maps.layers import map_layers, mapped_layers
@@ -35,7 +36,7 @@ from spikesam.pipeline.networks.recorded import network_specs
 from spikesam.recordings.digests import raster_digest
 from spikesam.recordings.maps.schema import MapHeader
 from spikesam.recordings.raster.schema import LayerSpec, RasterHeader
-from spikesam.recordings.schema import SampleTable, find_layer
+from spikesam.recordings.schema import MAX_LAYERS, MAX_SIZES, SampleTable, find_layer
 
 CONTINUE = "; continue that run with {resume=True}, or choose another {out}"
 SAME_SETTINGS = "; use the same settings, or another {out}"
@@ -43,7 +44,11 @@ FREE_SPACE = "; free space, then use {resume=True}"
 
 SETTINGS = ("gamma", "variant", "class_names", "checkpoint", "run_uuid", "contents")
 FORMAT, SCHEMA_VERSION = "spikesam-job", 1
-LARGEST = 1 << 28  # bytes of a specification, of a million samples and more
+MOST_SAMPLES = 1 << 21  # of a run in a folder; ImageNet's training set has 1,281,167 images
+# Bytes, and marks of JSON, of a specification: of all else; of the index, label and digest of a
+# sample. A text of other letters than ASCII could take four times the memory.
+LARGEST, MOST_MARKS = 1 << 25, 1 << 18
+PER_SAMPLE, MARKS_PER_SAMPLE = 100, 3
 RANGE = 16  # samples
 STEP_SECONDS = 1e-3  # the conventional length of a step; metadata only
 
@@ -65,6 +70,13 @@ class Keep:
     steps: tuple[int, ...] = ()  # whose maps are kept one by one, beside the sum over steps
     stepped: int = 0  # number of samples, from the first on, that keep these single steps
     layers: tuple[str, ...] = ()  # by name or number; all if there are none
+
+    def __post_init__(self) -> None:
+        if not self.sections or (self.spikes and self.by_backend):
+            raise InputError(
+                f"spikes are {'' if self.spikes else 'not '}kept and maps are {self.maps!r}, expected "
+                "spikes, maps of spikes, both, or maps of the backend alone"
+            )
 
     @property
     def sections(self) -> tuple[str, ...]:
@@ -250,6 +262,11 @@ def join(path: Path, spec: JobSpec) -> JobSpec:
     """Write what a run computes, or take part in the run that is there if it is the same; gives
     what is there.
     """
+    if len(spec.samples) > MOST_SAMPLES:
+        raise InputError(
+            f"{len(spec.samples):,} samples, expected at most {MOST_SAMPLES:,} in one run; make "
+            "several of them"
+        )
     if not path.exists():
         content = {"format": FORMAT, "schema_version": SCHEMA_VERSION, **_content(spec)}
         with suppress(ExistsError):  # another process was faster
@@ -278,28 +295,58 @@ def join(path: Path, spec: JobSpec) -> JobSpec:
     return replace(spec, run_uuid=found.run_uuid, contents=found.contents)
 
 
+def _refuse_many_layers(header: Any) -> Any:
+    layers = header.get("layers") if isinstance(header, dict) else None
+    if isinstance(layers, list) and len(layers) > MAX_LAYERS:
+        raise ValueError(f"{len(layers):,} layers, expected at most {MAX_LAYERS:,}")
+    return header
+
+
+class _Content(BaseModel):
+    """The file of a specification; see :func:`join`."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    format: Literal["spikesam-job"]
+    schema_version: Literal[1]
+    header: Annotated[RasterHeader, BeforeValidator(_refuse_many_layers)]
+    index: Annotated[Many[Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)]], Field(min_length=1)]
+    label: Many[Annotated[int, Field(ge=-1, lt=1 << 31)]]
+    spikes: StrictBool
+    maps: Literal["spikes", "backend"] | None
+    steps: Many[Annotated[int, Field(ge=0, lt=MAX_SIZES["T"])]]
+    stepped: Annotated[int, Field(ge=0, le=MOST_SAMPLES)]
+    gamma: Annotated[float, Field(ge=0)]
+    variant: AnyVariant
+    class_names: Many[str]
+    checkpoint: str
+    run_uuid: str
+    contents: Many[str]
+
+
 def read_spec(path: Path) -> JobSpec:
     """Read what :func:`join` wrote; refuses what is none."""
+    most_bytes = LARGEST + MOST_SAMPLES * PER_SAMPLE
+    most_marks = MOST_MARKS + MOST_SAMPLES * MARKS_PER_SAMPLE
     try:
-        content = parse_json(read_file(path, LARGEST), "job")
-        if (found := (content.pop("format"), content.pop("schema_version"))) != (
-            FORMAT,
-            SCHEMA_VERSION,
-        ):
-            raise InputError(
-                f"it is schema {found[1]} of {found[0]}, expected {SCHEMA_VERSION} of {FORMAT}"
-            )
-        header = RasterHeader.parse(content.pop("header"))
-        samples = SampleTable(np.array(content.pop("index")), np.array(content.pop("label")))
-        keep = {"steps": tuple(content.pop("steps")), "stepped": content.pop("stepped")}
-        keep |= {name: content.pop(name) for name in ("spikes", "maps")}
-        names, contents = tuple(content.pop("class_names")), tuple(content.pop("contents"))
+        text = read_file(path, most_bytes)
+        if not text.isascii():
+            raise InputError("it holds other letters than ASCII")
+        content = parse_model(_Content, text, "job", most_marks)
         return JobSpec(
-            header, samples, Keep(**keep), class_names=names, contents=contents, **content
+            content.header,
+            SampleTable(np.array(content.index), np.array(content.label)),
+            Keep(content.spikes, content.maps, tuple(content.steps), content.stepped),
+            content.gamma,
+            content.variant,
+            tuple(content.class_names),
+            content.checkpoint,
+            content.run_uuid,
+            tuple(content.contents),
         )
-    except (OSError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except (OSError, InputError) as error:
         raise InputError(
-            f"{path}: cannot be read ({error}), expected what a run computes", OTHER_OUT
+            f"{path}: cannot be read ({finding(error)}), expected what a run computes", OTHER_OUT
         ) from None
 
 

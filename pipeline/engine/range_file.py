@@ -20,17 +20,18 @@ import hashlib
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from spikesam.common.disk import write_file
 from spikesam.common.errors import InputError
+from spikesam.common.models import Many, parse_model
 from spikesam.common.text import printable
 from spikesam.pipeline.engine.job import RANGE, JobSpec, differences_of_runs
 from spikesam.pipeline.maps.localisation import GUESSES, OF_LAYERS, Score
@@ -48,9 +49,11 @@ PARTS = "raster.parts"
 MADE = {"raster": "raster.h5", "maps": "sam.h5"}  # section of ranges -> what is merged of it
 FILES = (*MADE.values(), "summary.json", "network.safetensors", "config.toml")
 NAMES = (*FILES, "figures", PARTS, f"{PARTS}/{SPEC}")  # what a run reads, and where it writes
-LARGEST_RECORD = 1 << 26  # bytes
 STAGES = 32  # whose seconds a record may have
 LONGEST_TEXT = 4096  # characters, of a path whose bytes are no UTF-8 and are spelt out
+# Bytes, and marks of JSON, that a record has at most for each sample: of its name and all else, of
+# its readout for each class, of its counts, digests and scores for each layer.
+OF_SAMPLE, OF_CLASS, OF_LAYER = (4 * LONGEST_TEXT, LONGEST_TEXT), (32, 1), (2048, 64)
 SPARE = 1 << 24  # bytes that a section may have beyond what its spikes or maps take unpacked
 DIGEST_LINE = 65  # bytes: 64 hexadecimal digits, and the end of the line
 
@@ -58,19 +61,18 @@ DIGEST_LINE = 65  # bytes: 64 hexadecimal digits, and the end of the line
 class RangeRecord(BaseModel):
     """The record of some consecutive samples beside their spikes and maps."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     job: str  # identity of the run that they belong to
     first: Annotated[int, Field(ge=0, le=MAX_SIZES["N"])]  # by position
     count: Annotated[int, Field(ge=1, le=RANGE)]
-    names: tuple[str, ...]  # of the samples, for people
-    predictions: tuple[int, ...]  # classes that the network chose
-    readout: tuple[tuple[float, ...], ...]  # raw sums that they were chosen by
-    spikes: dict[
-        str, tuple[int, ...]
-    ]  # layer -> number of each sample; none where the backend formed the maps
-    digests: dict[str, list[str]]  # layer -> SHA-256 of the packed spikes of each sample; as many
-    scores: tuple[Score, ...]  # of maps, see :mod:`spikesam.pipeline.maps.localisation`
+    names: Many[str]  # of the samples, for people
+    predictions: Many[int]  # classes that the network chose
+    readout: Many[Many[float]]  # raw sums that they were chosen by
+    # layer -> number of each sample; none where the backend formed the maps
+    spikes: dict[str, Many[int]]
+    digests: dict[str, Many[str]]  # layer -> SHA-256 of the packed spikes of each sample; as many
+    scores: Many[Score]  # of maps, see :mod:`spikesam.pipeline.maps.localisation`
     backend: str
     device: str
     seconds: dict[str, float]  # by stage, of all threads together
@@ -110,23 +112,31 @@ class RangeFile:
         self.path = path
         if path.is_symlink() or not path.is_file():
             raise RasterError(f"{path}: not an ordinary file; compute its samples again")
+        most_bytes, most_marks = _largest_record(spec)
         try:
             with path.open("rb") as file:
-                digest, line = file.readline(DIGEST_LINE), file.readline(LARGEST_RECORD)
+                digest, line = file.readline(DIGEST_LINE), file.readline(most_bytes + 1)
                 start, size = file.tell(), os.fstat(file.fileno()).st_size
         except OSError as error:
             raise RasterError(
                 f"{path}: cannot be read ({error.strerror}); compute its samples again"
             ) from error
+        if len(line) > most_bytes:
+            raise RasterError(
+                f"{path}: its record has more than {most_bytes:,} bytes, expected less of a range "
+                "of this run; compute its samples again"
+            )
         self.digest = hashlib.sha256(line.removesuffix(b"\n")).hexdigest()
         if self.digest.encode() + b"\n" != digest:
             raise RasterError(
                 f"{path}: damaged, its digest does not fit; compute its samples again"
             )
         try:
-            self.record = RangeRecord.model_validate_json(line)
-        except ValidationError as error:
-            raise RasterError(f"{path}: no part of a run ({error.errors()[0]['msg']})") from None
+            self.record = parse_model(RangeRecord, line, "its record", most_marks)
+        except InputError as error:
+            raise RasterError(
+                f"{path}: no part of a run: {error.finding}; compute its samples again"
+            ) from None
         self.sections = Sections(path, self.record.first, start, self.record.sections)
         positions, of_range = self.record.positions, range(0)
         if positions.start < len(spec.samples):
@@ -147,6 +157,17 @@ class RangeFile:
         packed = spec.header.timesteps * sum(layer.step_bytes for layer in spec.header.layers)
         maps = spec.all_maps.sample_bytes if "maps" in spec.keep.sections else 0
         return SPARE + self.record.count * max(packed, maps) * 9 // 8
+
+
+def _largest_record(spec: JobSpec) -> tuple[int, int]:
+    """Bytes, and marks of JSON, that no record of a range of this run has more of."""
+    header = spec.header
+    of_samples = (
+        of_sample + of_class * header.classes + of_layer * len(header.layers)
+        for of_sample, of_class, of_layer in zip(OF_SAMPLE, OF_CLASS, OF_LAYER, strict=True)
+    )
+    most_bytes, most_marks = (RANGE * of_sample for of_sample in of_samples)
+    return most_bytes, most_marks
 
 
 @dataclass(frozen=True)
@@ -233,7 +254,7 @@ def _named(file: RangeFile) -> Iterator[None]:
 def _check_record(record: RangeRecord, spec: JobSpec) -> None:
     count, classes = record.count, spec.header.classes
     layers = {layer.name: layer for layer in spec.recorded}
-    columns = [
+    columns: list[Sized] = [
         record.names,
         record.predictions,
         record.readout,
@@ -269,7 +290,7 @@ def _check_record(record: RangeRecord, spec: JobSpec) -> None:
         f"a {spec.header.precision} readout",
     )
     _expect(
-        list(record.predictions) == chosen_classes(readout).tolist(),
+        record.predictions == chosen_classes(readout).tolist(),
         "its predictions to be those of its readout",
     )
     texts = [*record.names, record.backend, record.device]
@@ -310,17 +331,12 @@ def _check_raster(content: bytes, record: RangeRecord, spec: JobSpec) -> None:
             "one backend and device",
         )
         raster.verify()
-        _expect(
-            raster.predictions.tolist() == list(record.predictions), "one prediction of each sample"
-        )
-        _expect(
-            raster.readout.tolist() == [list(row) for row in record.readout],
-            "one readout of each sample",
-        )
+        _expect(raster.predictions.tolist() == record.predictions, "one prediction of each sample")
+        _expect(raster.readout.tolist() == record.readout, "one readout of each sample")
         for layer in raster.layers:
             counts, digests = raster.counts(layer).sum(axis=1, dtype=int), raster.digests(layer)
             _expect(
-                counts.tolist() == list(record.spikes[layer.name]),
+                counts.tolist() == record.spikes[layer.name],
                 f"one number of spikes in {layer.name}",
             )
             _expect(
@@ -341,7 +357,7 @@ def _check_maps(content: bytes, record: RangeRecord, spec: JobSpec) -> None:
             for name in ("index", "label")
         )
         _expect(
-            same and maps.predictions.tolist() == list(record.predictions),
+            same and maps.predictions.tolist() == record.predictions,
             "its maps to be of these samples",
         )
         maps.verify()

@@ -4,7 +4,6 @@ lists them).
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
@@ -17,23 +16,21 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     model_validator,
 )
 
 from spikesam.common.disk import write_file
-from spikesam.common.errors import InputError
 from spikesam.common.files import read_file
-from spikesam.common.text import LONGEST_NAME, printable, told_apart
+from spikesam.common.models import Many, parse_model
+from spikesam.common.text import printable, told_apart
 from spikesam.pipeline.measures.statistics import mean_with_interval, softmax
 from spikesam.recordings.raster.batch import Counted, chosen_classes
 from spikesam.recordings.raster.schema import RasterHeader
 
 LIKELIEST = 3  # classes named per image
-LARGEST, PER_SAMPLE = (
-    1 << 24,
-    1 << 11,
-)  # bytes of names of classes and of all else; of an answer with a long name
+# Bytes, and marks of JSON: of names of classes and all else; of an answer with a long name.
+LARGEST, MOST_MARKS = 1 << 24, 1 << 18
+PER_SAMPLE, MARKS_PER_SAMPLE = 1 << 11, 1 << 6
 
 Name = Annotated[
     str, BeforeValidator(printable)
@@ -64,11 +61,11 @@ class ImageAnswer(Record):
 
     image: Name = Field(description="name of the image")
     label: Class | None = Field(description="its class; null if unknown")
-    classes: list[Class] = Field(
+    classes: Many[Class] = Field(
         description="the three likeliest classes, the likeliest first; none if all scores are 0"
     )
-    shares: list[float] = Field(description="their softmax shares")
-    counts: list[int] | None = Field(
+    shares: Many[float] = Field(description="their softmax shares")
+    counts: Many[int] | None = Field(
         None, description="how often their neurons fired, of a network that counts spikes"
     )
 
@@ -101,14 +98,14 @@ class Summary(Record):
     seed: int = Field(description="of the order of images and the Poisson spikes")
     accuracy: float | None = Field(description="share of right answers; null if no class is known")
     accuracy_interval: Interval | None = Field(description="the same with its 95 % interval")
-    class_names: Annotated[list[Name], AfterValidator(told_apart)] = Field(
+    class_names: Annotated[Many[Name], AfterValidator(told_apart)] = Field(
         description="of every class, by its number; names that look alike say theirs"
     )
-    answers: list[ImageAnswer] = Field(description="one for each image")
+    answers: Many[ImageAnswer] = Field(description="one for each image")
     spike_rate: dict[str, float] = Field(
         description="layer -> spikes per neuron and step; empty where only maps left Lava's graph"
     )
-    localisation: list[LocalisationScore] = Field(description="empty if no object is known")
+    localisation: Many[LocalisationScore] = Field(description="empty if no object is known")
     raster_digest: str | None = Field(
         description=(
             "identity of all spikes, 64 hexadecimal digits; null where only maps left Lava's graph"
@@ -149,14 +146,8 @@ class Summary(Record):
 
 def read_summary(path: Path, n_samples: int) -> Summary:
     """Read `summary.json` of a run of so many samples; refuses what is none, naming file and place."""
-    try:
-        return Summary.model_validate_json(read_file(path, LARGEST + n_samples * PER_SAMPLE))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = printable(".".join(map(str, first["loc"])), LONGEST_NAME) or "summary"
-        raise InputError(
-            f"{path}: {place} is {reprlib.repr(first['input'])}: {first['msg']}"
-        ) from None
+    text = read_file(path, LARGEST + n_samples * PER_SAMPLE)
+    return parse_model(Summary, text, path, MOST_MARKS + n_samples * MARKS_PER_SAMPLE)
 
 
 def summarise(found: Totals, seconds: Mapping[str, float]) -> Summary:

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from spikesam.common.disk import write_file
 from spikesam.common.errors import InputError
+from spikesam.common.models import Many, parse_model
 from spikesam.common.text import LONGEST_NAME, printable, told_apart
 from spikesam.pipeline.images.datasets.archive import ZipArchive
 from spikesam.pipeline.images.events.binning import EventBinning, picture_of
@@ -34,7 +35,7 @@ ABOUT = "samples.json"
 FORMAT, SCHEMA_VERSION = "spikesam-pictures", 1
 MOST = 250  # samples
 LARGEST = 8_000_000  # bytes of the pixels of all of them, before they are packed
-LARGEST_ABOUT = 1 << 24  # bytes
+LARGEST_ABOUT, MOST_MARKS = 1 << 24, 1 << 18  # bytes, and marks of JSON: names of 65,536 classes
 EXPECTED = "images (N, C, H, W) with 1, 2 or 3 channels, (N, H, W, 3), or (N, H, W)"
 
 Normalisation = tuple[ArrayLike, ArrayLike]  # mean, standard deviation
@@ -169,8 +170,8 @@ class _About(BaseModel):
     schema_version: int
     raster: str
     events: bool
-    class_names: list[Name]
-    samples: Annotated[list[_Sample], Field(max_length=MOST)]
+    class_names: Many[Name]
+    samples: Annotated[Many[_Sample], Field(max_length=MOST)]
 
 
 def write_pictures(folder: Path, raster: str, pictures: Pictures) -> None:
@@ -225,10 +226,8 @@ def read_pictures(folder: Path, rasters: Collection[str], most: int = MOST) -> P
     if not path.is_file():
         return None
     archive = ZipArchive(path)
-    try:
-        about = _About.model_validate_json(archive.read(ABOUT, LARGEST_ABOUT))
-    except ValidationError as error:
-        raise InputError(f"{path}: {ABOUT}: {error.errors()[0]['msg']}") from None
+    text = archive.read(ABOUT, LARGEST_ABOUT)
+    about = parse_model(_About, text, f"{path}: {ABOUT}", MOST_MARKS)
     if (about.format, about.schema_version) != (FORMAT, SCHEMA_VERSION):
         raise InputError(f"{path}: is no file of pictures of this version")
     if about.raster not in rasters:

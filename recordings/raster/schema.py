@@ -239,16 +239,6 @@ class RasterHeader(Header):
                 f"window is {self.window}, expected 1 to {longest} of {self.timesteps} steps"
             )
 
-    @classmethod
-    def parse(cls, content: Any) -> RasterHeader:
-        """A header of what `dataclasses.asdict` made of it, after a way through JSON; else one of
-        several errors.
-        """
-        layers = tuple(
-            LayerSpec(**{**layer, "shape": tuple(layer["shape"])}) for layer in content["layers"]
-        )
-        return cls(**{**content, "layers": layers})
-
     def attributes(self) -> dict[str, Any]:
         """Root attributes that files of the same run have in common."""
         return {

@@ -1,4 +1,8 @@
-"""JSON of unknown origin: one clear error, or plain values that nobody can stumble over."""
+"""JSON of unknown origin: one clear error, or plain values that nobody can stumble over.
+
+A short text can hold many values, and each takes some 100 bytes of memory, whatever it is. So they
+are counted in the text, before any is made.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +13,25 @@ from spikesam.common.errors import InputError
 from spikesam.common.text import LONGEST_NAME, printable
 
 DEEPEST = 32  # lists and objects inside each other; what this project writes needs 6
+MOST_MARKS = 1 << 20  # in one text; the metadata of large networks need a hundredth of it
+MOST_KEYS = 1 << 13  # of one object, such as layers by name
 
 
-def parse_json(text: str | bytes, where: object) -> Any:
-    """The value of a JSON text; an InputError about `where` if it is none, nests deep, or has NaN
-    or huge numbers.
+def parse_json(
+    text: str | bytes, where: object, most: int = MOST_MARKS, *, finite: bool = True
+) -> Any:
+    """The value of a JSON text; an InputError about `where` if it is none, nests deep, or has huge
+    numbers, objects of many keys, more than `most` marks (a value needs one at least), or NaN and
+    its like, unless numbers need not be `finite`.
     """
+    content = text if isinstance(text, bytes) else text.encode(errors="surrogatepass")
+    marks = sum(content.count(mark) for mark in b",:[{")
+    if marks > most:
+        raise InputError(
+            f"{where}: holds {marks:,} commas, colons and brackets, expected at most {most:,}"
+        )
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_constant=_refuse_constant if finite else None)
     except RecursionError:
         raise _too_deep(where) from None
     except ValueError as error:  # Python's own limit on digits raises it, and so do JSON and UTF-8
@@ -24,8 +39,7 @@ def parse_json(text: str | bytes, where: object) -> Any:
         raise InputError(
             f"{where}: not valid JSON: {printable(reason, 2 * LONGEST_NAME)}"
         ) from None
-    if _deeper(value, DEEPEST):
-        raise _too_deep(where)
+    _check_containers(value, where)
     return value
 
 
@@ -40,9 +54,18 @@ def _too_deep(where: object) -> InputError:
     )
 
 
-def _deeper(value: Any, depth: int) -> bool:
-    """True if a value nests deeper; goes no further than that."""
-    if not isinstance(value, (dict, list)):
-        return False
-    inside = value.values() if isinstance(value, dict) else value
-    return depth == 0 or any(_deeper(each, depth - 1) for each in inside)
+def _check_containers(value: Any, where: object) -> None:
+    """Refuse lists and objects that nest deep, and objects of many keys."""
+    level = [value]
+    for _ in range(DEEPEST + 1):
+        containers = [item for item in level if isinstance(item, (dict, list))]
+        level = []
+        for container in containers:
+            if isinstance(container, dict) and len(container) > MOST_KEYS:
+                raise InputError(
+                    f"{where}: an object has {len(container):,} keys, expected at most "
+                    f"{MOST_KEYS:,}"
+                )
+            level += container.values() if isinstance(container, dict) else container
+    if level:
+        raise _too_deep(where)

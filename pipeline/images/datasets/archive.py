@@ -7,7 +7,6 @@ import os
 import struct
 import threading
 import zipfile
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from spikesam.common.files import read_at_most, read_file
 from spikesam.pipeline.images.preprocessing import LARGEST_IMAGE
 
 DEEPEST = 32  # folders inside each other; a name of 64 kB could say 32,000
+MOST_FOLDERS = 1 << 16  # three times those of ImageNet's 21,841 classes
 LARGEST_LISTING = (
     1 << 25
 )  # bytes of a zip's list of members, twice that of Tiny-ImageNet with its 120,000 files
@@ -56,21 +56,32 @@ class ZipArchive:
         self._process: int | None = None
         self._file: zipfile.ZipFile | None = None
         self._reading = threading.Lock()
-        tree: dict[str, set[str]] = defaultdict(set)
+        self._names: dict[str, set[str]] = {}  # folder -> of what lies directly in it
         for member in self._open().namelist():
-            folder, parts = "", member.rstrip("/").split("/")
-            if len(parts) > DEEPEST:
+            self._add(member.rstrip("/"))
+
+    def _add(self, name: str) -> None:
+        """Note a member, and the folders that it lies in unless they are known."""
+        if name.count("/") >= DEEPEST:
+            raise InputError(
+                f"{self.path}: {name.count('/') + 1:,} folders inside each other, expected at most "
+                f"{DEEPEST}"
+            )
+        while name:
+            folder, _, last = name.rpartition("/")
+            if folder in self._names:
+                self._names[folder].add(last)
+                return
+            if len(self._names) == MOST_FOLDERS:
                 raise InputError(
-                    f"{path}: {len(parts):,} folders inside each other, expected at most {DEEPEST}"
+                    f"{self.path}: more than {MOST_FOLDERS:,} folders, expected one for each class"
                 )
-            for part in parts:
-                tree[folder].add(part)
-                folder = f"{folder}/{part}" if folder else part
-        self._children = {folder: sorted(names) for folder, names in tree.items()}
+            self._names[folder] = {last}
+            name = folder
 
     def children(self, folder: str) -> list[str]:
         """See :class:`FolderArchive`."""
-        return self._children.get(folder.strip("/"), [])
+        return sorted(self._names.get(folder.strip("/"), ()))
 
     def read(self, name: str, most: int = LARGEST_IMAGE) -> bytes:
         """See :class:`FolderArchive`."""

@@ -5,6 +5,7 @@ with another run.
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -27,7 +29,7 @@ from spikesam.common.progress import Tracker
 from spikesam.pipeline.engine import folder as folder_module
 from spikesam.pipeline.engine.compute_folder import compute_all
 from spikesam.pipeline.engine.folder import begin
-from spikesam.pipeline.engine.job import Job, read_spec
+from spikesam.pipeline.engine.job import MOST_SAMPLES, Job, JobSpec, Keep, join, read_spec
 from spikesam.pipeline.engine.merge import WholeRaster, merge
 from spikesam.pipeline.engine.range_file import RangeFile
 from spikesam.recordings import hdf5
@@ -241,6 +243,57 @@ def test_unfinished_work_needs_resume_and_a_readable_job(tmp_path: Path, content
     with pytest.raises(InputError, match=r"job\.json: cannot be read .*; choose another out"):
         begun(tmp_path)
     assert len(files(tmp_path)) == 2
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "finding"),
+    [
+        ("spikes", 2**64 - 1, "spikes is 18446744073709551615: Input should be a valid boolean"),
+        ("spikes", "yes", "spikes is 'yes': Input should be a valid boolean"),
+        ("maps", "backend", "spikes are kept and maps are 'backend', expected spikes, maps of"),
+        ("maps", 5, "maps is 5: Input should be 'spikes' or 'backend'"),
+        ("stepped", 2**64 - 1, "stepped is 18446744073709551615: Input should be less than"),
+        ("steps", [0, "x"], "steps.1 is 'x': Input should be a valid integer"),
+        ("index", [[0], [0]], "index.0 is [0]: Input should be a valid integer"),
+        ("label", [2**64 - 1], "label.0 is 18446744073709551615: Input should be less than"),
+        ("gamma", "x", "gamma is 'x': Input should be a valid number"),
+        ("variant", 2**64 - 1, "variant is 18446744073709551615: Input should be 'paper'"),
+        ("timesteps", 3.5, "header.timesteps is 3.5: Input should be a valid integer"),
+        ("seed", "x", "header.seed is 'x': Input should be a valid integer"),
+        ("layers", [0] * 1001, "Value error, 1,001 layers, expected at most 1,000"),
+        ("class_names", ["é"], "it holds other letters than ASCII"),
+    ],
+)
+def test_a_job_with_a_wrong_value_is_one_line(
+    tmp_path: Path, field: str, value: Any, finding: str
+) -> None:
+    interrupted(tmp_path)
+    path = tmp_path / "raster.parts" / "job.json"
+    content = json.loads(path.read_text())
+    (content if field in content else content["header"])[field] = value
+    path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    with pytest.raises(InputError, match=re.escape(finding)) as refused:
+        read_spec(path)
+    assert str(refused.value).startswith(f"{path}: cannot be read (")
+
+
+def job_of(n_samples: int) -> JobSpec:
+    """A job of so many samples, with all that its file may say of each."""
+    table = SampleTable(np.arange(n_samples), np.arange(n_samples) % 1000)
+    return JobSpec(HEADER, table, Keep(), contents=("0123456789abcdef" * 4,) * n_samples)
+
+
+@pytest.mark.long
+def test_the_largest_job_is_read_again(tmp_path: Path) -> None:
+    written = join(tmp_path / "job.json", job_of(MOST_SAMPLES))
+    assert (tmp_path / "job.json").stat().st_size > 160_000_000
+    assert read_spec(tmp_path / "job.json").identity == written.identity
+
+
+def test_a_job_of_more_samples_than_can_be_read_again_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"2,097,153 samples, expected at most 2,097,152 in one"):
+        join(tmp_path / "job.json", job_of(MOST_SAMPLES + 1))
+    assert not (tmp_path / "job.json").exists()
 
 
 @pytest.mark.parametrize("change", CHANGES)

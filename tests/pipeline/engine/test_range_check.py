@@ -17,7 +17,11 @@ from spikesam.pipeline.engine.compute import compute
 from spikesam.pipeline.engine.folder import FolderStore, begin
 from spikesam.pipeline.engine.job import Job, Keep
 from spikesam.pipeline.engine.merge import merge
+from spikesam.pipeline.engine.range_file import RangeFile, RangeRecord, write_range
+from spikesam.pipeline.maps.localisation import OF_LAYERS, Score
+from spikesam.pipeline.measures.localisation import MEASURES
 from spikesam.recordings.errors import RasterError
+from spikesam.recordings.raster.schema import LayerSpec
 from tests.campaign.forge import reseal, unseal
 from tests.pipeline.engine.jobs import COUNT, files, job
 from tests.recordings.rasters import HEADER
@@ -126,6 +130,8 @@ FORGERIES = [
     field("seconds", of({"\x1b[2J": 1.0})),
     field("scores", of([[16, "conv1", "SAM", "pointing game", float("inf")]])),
     field("scores", of([[0, "conv1", "SAM", "no measure", 0.5]])),
+    field("scores", of([0] * 10_000)),
+    field("names", of([[0]] * 40_000)),
     field("spikes", of({})),
     field("digests", of({"input": ["no digest"] * 16})),
     pytest.param(one_spike_more, id="one spike more"),
@@ -182,6 +188,41 @@ def test_a_file_that_says_less_than_it_holds_is_not_read_at_all(tmp_path: Path) 
     with pytest.raises(RasterError, match="its size does not fit"):
         merge(tmp_path, started.spec)
     assert FolderStore(tmp_path, started).dropped == 1
+
+
+def test_the_largest_record_of_a_run_is_read_again(tmp_path: Path) -> None:
+    """Long names of samples and layers, numbers of 24 characters, every score of every layer."""
+    layers = tuple(
+        LayerSpec(f"{number:03d}".rjust(64, "x"), number, (8, 8, 8), "conv", 1.0, 0.5)
+        for number in range(1, 201)
+    )
+    header = replace(HEADER, layers=layers, classes=4096, precision="float32")
+    spec = replace(job().spec, header=header, keep=Keep())
+    number = -1.2345678901234567e-300
+    record = RangeRecord(
+        job=spec.identity,
+        first=16,
+        count=16,
+        names=["\U0001f34e" * 900] * 16,
+        predictions=[4095] * 16,
+        readout=[[number] * 4096] * 16,
+        spikes={layer.name: [6 * 512] * 16 for layer in layers},
+        digests={layer.name: ["ab" * 32] * 16 for layer in layers},
+        scores=[
+            Score(16 + sample, layer.name, method, measure, number)
+            for sample in range(16)
+            for layer in layers
+            for method in OF_LAYERS
+            for measure in MEASURES
+        ],
+        backend="event",
+        device="cpu",
+        seconds={"simulate": number},
+        sections={},
+    )
+    (tmp_path / "raster.parts").mkdir()
+    write_range(tmp_path, record, {})
+    assert RangeFile(tmp_path / "raster.parts" / FORGED, spec).record == record
 
 
 def test_a_link_in_the_place_of_a_range_is_not_followed(tmp_path: Path) -> None:

@@ -77,6 +77,11 @@ def blank_png(side: int) -> bytes:
         ("samples__json", b"{}", NAME),
         ("samples__json", b"[" * 100_000, NAME),
         ("samples__json", b'{"format":"other"}', NAME),
+        (
+            "samples__json",
+            b"[" + b"[0]," * 131_072 + b"0]",
+            "holds 262,145 commas, colons and brackets",
+        ),
         ("00000__png", b"no picture", NAME),
         ("00000__png", b"", NAME),
         ("00000__png", blank_png(20_000), f"{NAME}.*pixels"),

@@ -131,6 +131,12 @@ def test_nothing_gets_round_a_console():
         ("9" * 5000, "not valid JSON: Exceeds the limit"),
         (b"\xff\xfe", "not valid JSON"),
         ("x" * 57_000, "not valid JSON"),
+        ("[0" + ",0" * 2**20, r"holds 1,048,577 commas, colons and brackets, expected at most 1,0"),
+        (b"[" + b"{}," * 2**19 + b"0]", r"holds 1,048,577 commas, colons and brackets, expected"),
+        (
+            "{" + ",".join(f'"{number}":0' for number in range(8193)) + "}",
+            "an object has 8,193 keys, expected at most 8,192",
+        ),
     ],
 )
 def test_what_is_not_json_is_one_line(text, reason):

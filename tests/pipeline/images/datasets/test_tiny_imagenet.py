@@ -150,6 +150,10 @@ def written(path, **members):
             "30,001 folders inside each other, expected at most 32",
         ),
         (
+            lambda path: written(path, **{f"{n}" + "/a" * 30 + "/b": "" for n in range(2200)}),
+            "more than 65,536 folders, expected one for each class",
+        ),
+        (
             lambda path: written(path, **{"apple/0.png": ""}),
             "not in the Tiny-ImageNet layout; expected train/<wnid>/images",
         ),

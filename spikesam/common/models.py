@@ -1,0 +1,36 @@
+"""JSON of unknown origin as a pydantic model: one clear error, which is the first.
+
+Pydantic notes every mistake, in some 1,500 bytes each. So a list of a model, however long, is
+declared `Many[...]`: its first mistake ends it.
+"""
+
+from __future__ import annotations
+
+import reprlib
+from typing import Annotated, TypeVar
+
+from pydantic import BaseModel, FailFast, ValidationError
+
+from spikesam.common.errors import InputError
+from spikesam.common.parsing import MOST_MARKS, parse_json
+from spikesam.common.text import LONGEST_NAME, printable
+
+ItemT = TypeVar("ItemT")
+ModelT = TypeVar("ModelT", bound=BaseModel)
+Many = Annotated[list[ItemT], FailFast()]
+
+
+def parse_model(model: type[ModelT], text: bytes, source: object, most: int = MOST_MARKS) -> ModelT:
+    """A JSON text as a model, see :func:`.parse_json`; an InputError about `source` names the first
+    field that is wrong.
+    """
+    # a model refuses NaN by itself, and names the field
+    values = parse_json(text, source, most, finite=False)
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = printable(".".join(map(str, first["loc"])), LONGEST_NAME) or "it"
+        raise InputError(
+            f"{source}: {place} is {reprlib.repr(first['input'])}: {first['msg']}"
+        ) from None
