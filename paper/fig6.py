@@ -77,9 +77,7 @@ def run(setup: Setup) -> Result:
     rates = rates.sort_values("measure", key=lambda name: name == PEAK, kind="stable")
     table = summary(errors)
     papers = rows(errors, floor=0.0, against=GRAD_CAM)
-    draw_errors(
-        setup, rows(rows(table, measure=ERROR, floor=0.0, against=GRAD_CAM), kernel=EQUATIONS)
-    )
+    draw_errors(setup, table)
     draw_kernels(setup, rows(table, floor=0.0, against=GRAD_CAM, epsilon=EPSILON))
     draw_rates(setup, {name: paths[name] for name in setup.networks.both})
     claims = [
@@ -257,16 +255,19 @@ def notes_on_rules(papers: pd.DataFrame, rates: pd.DataFrame) -> list[str]:
 
 
 def draw_errors(setup: Setup, table: pd.DataFrame) -> None:
-    """A panel per ε, a curve per network and choice of steps."""
+    """A panel per ε, a curve per network and choice of steps; all axes alike, from 0."""
+    shown = rows(table, measure=ERROR, kernel=EQUATIONS, floor=0.0, against=GRAD_CAM)
     parts = []
     for network, steps in (("surrogate", ALL), ("converted", ALL), ("converted", FEWER)):
         curve = network if steps == ALL else f"{network},\nas few steps"
-        parts.append(rows(table, network=network, steps=steps).assign(curve=curve))
+        parts.append(rows(shown, network=network, steps=steps).assign(curve=curve))
     points = pd.concat(parts)
     points = points.assign(panel=points["epsilon"].map("ε = {:g}".format), x=points["layer"])
-    subtitle = f"minimum over steps; mean over {len(setup.images)} images and 95 % interval; smaller is better"
+    images = shown["n"].max()
+    subtitle = f"minimum over steps; mean over {images} images and 95 % interval; smaller is better"
     title, y = "Localisation error: surrogate against converted", "localisation error (nats)"
-    draw_curves(setup.out / "fig6.png", title, subtitle, points, "", y)
+    limits = (0.0, 1.05 * points["high"].max())
+    draw_curves(setup.out / "fig6.png", title, subtitle, points, "", y, CurveOptions(limits=limits))
 
 
 def draw_kernels(setup: Setup, table: pd.DataFrame) -> None:

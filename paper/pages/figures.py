@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from paper import doses, fig9, timing
+from paper import doses, fig6, fig9, timing
 from paper.common.settings import load_paper_config
 from paper.common.setup import Setup
 from paper.measures.tables import rows
@@ -19,6 +19,7 @@ from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
 SHORT = {"digits": "digits", "tiny-imagenet-10": "photographs", "tiny-imagenet-10-vgg11": "VGG11"}
 DRAW = {
     "doses": (doses.draw,),
+    "fig6": (fig6.draw_errors,),
     "fig9": (fig9.draw_accuracy, fig9.draw_shifts),
     "timing": (timing.draw,),
 }
