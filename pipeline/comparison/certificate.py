@@ -1,4 +1,4 @@
-"""Certificates: what a NIR graph fires here, in digests, so that whoever runs it again can compare."""
+"""Certificates: digests of what a NIR graph fires here, to compare with another run's."""
 
 from __future__ import annotations
 
@@ -48,10 +48,12 @@ def certify(
     with it in float32.
     """
     with TemporaryDirectory() as folder, ExitStack() as resources:
-        given = None if recording is None else _opened(recording, settings, Path(folder), resources)
+        raster = (
+            None if recording is None else _opened(recording, settings, Path(folder), resources)
+        )
         steps = settings.timesteps
-        if steps is None and given is not None and not given.header.layer_delay:
-            steps = given.timesteps
+        if steps is None and raster is not None and not raster.header.layer_delay:
+            steps = raster.timesteps
         options: Any = {
             name: getattr(settings, name) for name in ("dt", "reset", "fires_at_threshold")
         }
@@ -62,7 +64,7 @@ def certify(
                 f"{model}: is driven by a current, expected a graph whose input is spikes"
             )
         recorded = (
-            None if given is None else _as_layers(given, network, nodes, Path(folder), resources)
+            None if raster is None else _as_layers(raster, network, nodes, Path(folder), resources)
         )
         spikes = random_spikes(network, settings) if recorded is None else recorded["input"][:]
         runs, differences, first = [], list[str](), dict[str, RasterReader]()
@@ -70,10 +72,10 @@ def certify(
             for backend in settings.backends:
                 fired = simulate(network, spikes, backend=backend, precision=precision)
                 runs.append({"backend": backend, "precision": precision, **_digests(fired)})
-                known = first.setdefault(precision, fired)
-                if fired.raster_digest != known.raster_digest:
-                    found = diff(known, fired, network, precision=precision)
-                    lines = said(found, settings.backends[0], backend)
+                reference = first.setdefault(precision, fired)
+                if fired.raster_digest != reference.raster_digest:
+                    difference = diff(reference, fired, network, precision=precision)
+                    lines = difference_lines(difference, settings.backends[0], backend)
                     differences += [f"{precision}, {backend}: {line}" for line in lines]
         certificate = {
             "format": FORMAT,
@@ -88,25 +90,25 @@ def certify(
             "versions": json.loads(versions()),
         }
         if recorded is not None and recording is not None:
-            found = diff(recorded, first["float32"], network)
-            lines = said(found, "the recording", "what runs here")
+            difference = diff(recorded, first["float32"], network)
+            lines = difference_lines(difference, "the recording", "what runs here")
             differences += [f"{recording}: {line}" for line in lines]
             certificate["recording"] = {
                 "sha256": file_digest(recording),
-                "bits": found.bits,
+                "bits": difference.bits,
                 "said": lines,
             }
         return certificate, differences
 
 
-def said(found: Diff, a: str, b: str) -> list[str]:
+def difference_lines(difference: Diff, a: str, b: str) -> list[str]:
     """Lines that say how many bits differ, the first, and the cause; none if no bit differs."""
-    if not found:
+    if not difference:
         return []
-    lines = [f"{found.bits:,} bits differ; A is {a}, B is {b}"]
-    if bit := found.first:
-        lines.append(found.bit_words(bit, "the first"))
-    return lines + list(found.why.cause if found.why else found.notes)
+    lines = [f"{difference.bits:,} bits differ; A is {a}, B is {b}"]
+    if bit := difference.first:
+        lines.append(difference.bit_words(bit, "the first"))
+    return lines + list(difference.why.cause if difference.why else difference.notes)
 
 
 def certify_again(
@@ -115,36 +117,43 @@ def certify_again(
     """The certificate that a model gets with the settings of another certificate, and lines that
     say what differs.
     """
-    given = read_certificate(path)
-    if (given.recording is None) != (recording is None):
+    old = read_certificate(path)
+    if (old.recording is None) != (recording is None):
         raise InputError(
-            f"{path}: was made {'with' if given.recording else 'without'} a recording, expected so "
+            f"{path}: was made {'with' if old.recording else 'without'} a recording, expected so "
             "now"
         )
-    found, _ = certify(model, given.settings, recording)
-    return found, [*_differences(given, found, path)]
+    certificate, _ = certify(model, old.settings, recording)
+    return certificate, [*_differences(old, certificate, path)]
 
 
-def _differences(given: Certificate, found: dict[str, Any], path: Path) -> Iterator[str]:
-    for old, new, what in (
-        (given.model, found["model"], "the file is"),
-        (given.input, found["input"], "the input is"),
+def _differences(
+    old_certificate: Certificate, new_certificate: dict[str, Any], path: Path
+) -> Iterator[str]:
+    for old_digests, new_digests, subject in (
+        (old_certificate.model, new_certificate["model"], "the file is"),
+        (old_certificate.input, new_certificate["input"], "the input is"),
         (
-            given.recording,
-            found.get("recording"),
+            old_certificate.recording,
+            new_certificate.get("recording"),
             "the recording, or how it differs from the graph, is",
         ),
     ):
-        if old != new:
-            yield f"{what} another one than {path} says"
-    for run, new in zip(given.runs, found["runs"], strict=False):
-        if run.model_dump() != new:
+        if old_digests != new_digests:
+            yield f"{subject} another one than {path} says"
+    for old_run, new_run in zip(old_certificate.runs, new_certificate["runs"], strict=False):
+        if old_run.model_dump() != new_run:
             layers = [
-                name for name, digest in new["layers"].items() if run.layers.get(name) != digest
+                name
+                for name, digest in new_run["layers"].items()
+                if old_run.layers.get(name) != digest
             ]
-            yield f"{new['backend']}, {new['precision']}: other spikes in {', '.join(layers) or 'the raster'}"
-    if len(given.runs) != len(found["runs"]):
-        yield f"{len(found['runs'])} runs, {path} has {len(given.runs)}"
+            yield (
+                f"{new_run['backend']}, {new_run['precision']}: other spikes in "
+                f"{', '.join(layers) or 'the raster'}"
+            )
+    if len(old_certificate.runs) != len(new_certificate["runs"]):
+        yield f"{len(new_certificate['runs'])} runs, {path} has {len(old_certificate.runs)}"
 
 
 def random_spikes(network: Network, settings: Settings) -> NDArray[np.bool_]:
@@ -167,30 +176,43 @@ def _opened(path: Path, settings: Settings, folder: Path, resources: ExitStack) 
 
 
 def _as_layers(
-    given: RasterReader, network: Network, nodes: dict[str, str], folder: Path, resources: ExitStack
+    raster: RasterReader,
+    network: Network,
+    nodes: dict[str, str],
+    folder: Path,
+    resources: ExitStack,
 ) -> RasterReader:
     """A recording whose layers have the names and shapes of a network's; each may be called by its
     node.
     """
-    shapes, found = dict(zip(("input", *nodes), network.shapes, strict=True)), dict[str, Any]()
+    shapes = dict(zip(("input", *nodes), network.shapes, strict=True))
+    spikes_by_layer = dict[str, Any]()
     for name, shape in shapes.items():
         called = next(
-            (each for each in (name, node_layer(nodes.get(name, name))) if each in given), None
+            (
+                candidate
+                for candidate in (name, node_layer(nodes.get(name, name)))
+                if candidate in raster
+            ),
+            None,
         )
         if called is None:
             continue
-        spikes = given[called][:].swapaxes(0, 1)
+        spikes = raster[called][:].swapaxes(0, 1)
         if prod(spikes.shape[2:]) != prod(shape):
             size = f"has {prod(spikes.shape[2:])} neurons, expected {prod(shape)}"
-            raise InputError(f"{given.where}: layer {called!r}: {size}, as the graph")
-        found[name] = spikes.reshape(*spikes.shape[:2], *shape)
-    if "input" not in found or len(found) == 1:
+            raise InputError(f"{raster.where}: layer {called!r}: {size}, as the graph")
+        spikes_by_layer[name] = spikes.reshape(*spikes.shape[:2], *shape)
+    if "input" not in spikes_by_layer or len(spikes_by_layer) == 1:
         raise InputError(
-            f"{given.where}: holds {', '.join(given)}, expected 'input', the spikes that the graph "
+            f"{raster.where}: holds {', '.join(raster)}, expected 'input', the spikes that the "
+            "graph "
             "got, and "
             f"one or more of {', '.join(nodes.values())}"
         )
-    path = write_raster(folder / "layers.h5", found, layer_delay=given.header.layer_delay)
+    path = write_raster(
+        folder / "layers.h5", spikes_by_layer, layer_delay=raster.header.layer_delay
+    )
     return resources.enter_context(RasterReader(path))
 
 

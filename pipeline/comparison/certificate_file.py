@@ -35,8 +35,8 @@ class Settings(Section):
     )
     fires_at_threshold: bool | None = Field(
         None,
-        description="v = threshold fires, as in SpikingJelly and sinabs; as the graph says, or not, as by NIR's "
-        "equations, if not given",
+        description="v = threshold fires, as in SpikingJelly and sinabs; as the graph says, or "
+        "not, as by NIR's equations, if not given",
     )
     samples: int = Field(4, ge=1, le=1000, description="of random input")
     rate: float = Field(
@@ -72,9 +72,9 @@ class Certificate(Section):
 
 def read_certificate(path: Path) -> Certificate:
     """A certificate; refuses what is none."""
-    given = parse_json(read_file(path, LARGEST), path, MOST_MARKS)
-    if not isinstance(given, dict) or given.get("format") != FORMAT:
+    certificate = parse_json(read_file(path, LARGEST), path, MOST_MARKS)
+    if not isinstance(certificate, dict) or certificate.get("format") != FORMAT:
         raise InputError(f"{path}: is no certificate, expected one that spikesam verify wrote")
-    if given.get("version") != VERSION:
-        raise InputError(f"{path}: is of version {given.get('version')}, expected {VERSION}")
-    return validated(Certificate, given, path)
+    if certificate.get("version") != VERSION:
+        raise InputError(f"{path}: is of version {certificate.get('version')}, expected {VERSION}")
+    return validated(Certificate, certificate, path)

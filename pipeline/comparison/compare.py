@@ -1,4 +1,4 @@
-"""Compare a model with the network that it became: layer by layer, in float32 and in fixed point."""
+"""Compare a model with the network it became: layer by layer, in float32 and in fixed point."""
 
 from __future__ import annotations
 
@@ -84,7 +84,8 @@ def compare(
     >>> _ = torch.manual_seed(0)
     >>> model = nn.Sequential(
     ...     nn.Linear(20, 30), snntorch.Leaky(beta=0.9, threshold=0.4, init_hidden=True),
-    ...     nn.Linear(30, 5), snntorch.Leaky(beta=0.9, threshold=0.4, init_hidden=True, output=True),
+    ...     nn.Linear(30, 5),
+    ...     snntorch.Leaky(beta=0.9, threshold=0.4, init_hidden=True, output=True),
     ... ).eval()
     >>> spikes = (torch.rand(12, 8, 20) < 0.3).float()
     >>> network = spikesam.from_torch(model, spikes)
@@ -109,14 +110,18 @@ def compare(
         raise InputError(f"compare: backends: got {backends!r}, expected at least one")
     try:
         check_model(model)
-        known = NeuronModules(neurons, takes)
+        neuron_modules = NeuronModules(neurons, takes)
         example, exact = (
-            _read_data(data, network, model, known, rounded=rounded) for rounded in (True, False)
+            _read_data(data, network, model, neuron_modules, rounded=rounded)
+            for rounded in (True, False)
         )
-        layers, shifts, scores = _followed(model, example, known, network)
+        layers, shifts, scores = _followed(model, example, neuron_modules, network)
         chosen = {"model": _chosen(scores)}
         if network.current_input:
-            parts = [follow_model(model, part, known).answer.scores for part in exact.parts(BATCH)]
+            parts = [
+                follow_model(model, part, neuron_modules).answer.scores
+                for part in exact.parts(BATCH)
+            ]
             chosen = {"model": _chosen(torch.cat(parts)), "rounded": chosen["model"]}
     except NoNeuronsError as error:
         raise NetworkError(
@@ -128,7 +133,7 @@ def compare(
         ) from None
     except InputError as error:
         raise NetworkError(f"compare: {error}") from error.__cause__
-    given = _given(example, network)
+    samples = _simulated_samples(example, network)
     table = pd.DataFrame(
         {
             "layer": [layer.name for layer in network.layers],
@@ -140,19 +145,19 @@ def compare(
     bits = sum(layer.spikes.numel() for layer in layers)
     for backend in backends:
         for precision in PRECISIONS:
-            raster = simulate(network, given, labels=labels, backend=backend, precision=precision)
-            found = _against(raster, layers, shifts)
-            differ = int(found["differ"].sum())
+            raster = simulate(network, samples, labels=labels, backend=backend, precision=precision)
+            agreement = _against(raster, layers, shifts)
+            differ = int(agreement["differ"].sum())
             run = {"backend": backend, "precision": precision, "bits": bits, "differ": differ}
             runs.append(run | {"digest": raster.raster_digest})
             if backend == backends[0]:
                 chosen[precision] = raster.predictions
-                table[f"rate_{precision}"] = found["rate"]
-                table[f"differ_{precision}"] = found["differ"] / [
+                table[f"rate_{precision}"] = agreement["rate"]
+                table[f"differ_{precision}"] = agreement["differ"] / [
                     layer.spikes.numel() for layer in layers
                 ]
-    alone = _alone(network, layers, shifts, example)
-    table["alone_fixed"], table["ties_fixed"] = zip(*alone, strict=True)
+    differences_alone = _alone(network, layers, shifts, example)
+    table["alone_fixed"], table["ties_fixed"] = zip(*differences_alone, strict=True)
     return Comparison(table, pd.DataFrame(runs), pd.DataFrame({"label": raster.labels, **chosen}))
 
 
@@ -160,9 +165,11 @@ def _chosen(scores: Tensor) -> NDArray[np.int32]:
     """The classes with the highest scores, (B, K); ties, which sums may have rounded apart, go to
     the lowest index.
     """
-    found = scores.cpu().numpy()
-    highest = found.max(axis=1, keepdims=True)
-    return chosen_classes(np.where(found >= highest - TIE * np.abs(highest), highest, found))
+    values = scores.cpu().numpy()
+    highest_value = values.max(axis=1, keepdims=True)
+    return chosen_classes(
+        np.where(values >= highest_value - TIE * np.abs(highest_value), highest_value, values)
+    )
 
 
 def _read_data(
@@ -214,7 +221,7 @@ def _followed(
     return layers, orders[0].shifts, torch.cat([part.answer.scores for part in parts])
 
 
-def _given(example: Example, network: Network) -> NDArray[Any]:
+def _simulated_samples(example: Example, network: Network) -> NDArray[Any]:
     """The data as :func:`simulate` takes them."""
     if network.encoder == "spikes":
         return example.encoded(network.timesteps)
@@ -231,10 +238,10 @@ def _against(
     rows = []
     for spec, layer, shift in zip(raster.layers[-len(layers) :], layers, shifts, strict=True):
         of_model = layer.spikes.cpu().numpy()
-        found = raster.spikes(spec, steps=slice(shift, shift + len(of_model))).reshape(
+        fired = raster.spikes(spec, steps=slice(shift, shift + len(of_model))).reshape(
             of_model.shape
         )
-        rows.append({"rate": found.mean(), "differ": int(np.sum(found != of_model))})
+        rows.append({"rate": fired.mean(), "differ": int(np.sum(fired != of_model))})
     return pd.DataFrame(rows)
 
 
@@ -247,20 +254,16 @@ def _alone(
     A tie is a membrane in float32 that equals the threshold up to rounding. Integers put it on one
     side.
     """
-    fixed, steps, given = (
-        quantise(network),
-        example.timesteps,
-        model_bits(network, layers, shifts, example),
-    )
+    fixed, steps = quantise(network), example.timesteps
+    bits_of_model = model_bits(network, layers, shifts, example)
     for number, (layer, shift) in enumerate(zip(network.layers, shifts, strict=True)):
         threshold = torch.as_tensor(layer.spiking_neuron.threshold, dtype=torch.float32)
-        integers, reals = (LayerAlone(each, number, given, "cpu") for each in (fixed, network))
+        integers = LayerAlone(fixed, number, bits_of_model, "cpu")
+        reals = LayerAlone(network, number, bits_of_model, "cpu")
+        stop = min(shift + steps, network.timesteps)
         differ = ties = 0
-        for (t, fired), _ in zip(
-            *(each.run(shift, min(shift + steps, network.timesteps)) for each in (integers, reals)),
-            strict=True,
-        ):
-            bits = by_position(given[layer.name][t], "cpu")
+        for (t, fired), _ in zip(integers.run(shift, stop), reals.run(shift, stop), strict=True):
+            bits = by_position(bits_of_model[layer.name][t], "cpu")
             wrong = fired != bits
             near = (reals.neurons.membrane - threshold).abs() <= ROUNDING * threshold
             differ, ties = differ + int(wrong.sum()), ties + int((wrong & near).sum())
@@ -337,31 +340,36 @@ class Comparison(Shown):
             )
         row = self.layers[self.layers["layer"] == layer].iloc[0]
         changed = row["differ_fixed"] / row["rate"] if row["rate"] else np.inf
-        return f"fixed point drifts from {layer} on: bits that differ there are {changed:.0%} of the model's spikes"
+        return (
+            f"fixed point drifts from {layer} on: bits that differ there are {changed:.0%} of the "
+            "model's spikes"
+        )
 
     def _alone(self) -> str:
-        own = self.layers["alone_fixed"] / self.layers["rate"].where(self.layers["rate"] > 0)
-        if not own.max() > 0:
+        share = self.layers["alone_fixed"] / self.layers["rate"].where(self.layers["rate"] > 0)
+        if not share.max() > 0:
             return "no layer alone changes a bit in fixed point"
-        row = self.layers.loc[own.idxmax()]
-        said = f"alone, {row['layer']} changes most: {_share(own.max())} of the model's spikes"
+        row = self.layers.loc[share.idxmax()]
+        sentence = (
+            f"alone, {row['layer']} changes most: {_share(share.max())} of the model's spikes"
+        )
         ties = row["ties_fixed"] / row["alone_fixed"]
         return (
-            f"{said}; {ties:.0%} of these bits are membranes that meet the threshold exactly"
+            f"{sentence}; {ties:.0%} of these bits are membranes that meet the threshold exactly"
             if ties
-            else said
+            else sentence
         )
 
     def _choices(self) -> Iterator[Any]:
         answers = self.answers
-        known = answers[answers["label"] >= 0]
+        labelled = answers[answers["label"] >= 0]
         rows = {name: words for name, words in ANSWERING.items() if name in answers}
         columns: dict[str, Any] = {
             f"answers of {len(answers)} sample{'s' * (len(answers) > 1)}": rows.values()
         }
-        if len(known):
-            columns[f"right of {len(known)}"] = [
-                f"{np.mean(known[name] == known['label']):.1%}" for name in rows
+        if len(labelled):
+            columns[f"right of {len(labelled)}"] = [
+                f"{np.mean(labelled[name] == labelled['label']):.1%}" for name in rows
             ]
         same = (
             f"{np.mean(answers[name] == answers['model']):.1%}" for name in rows if name != "model"

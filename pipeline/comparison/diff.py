@@ -1,4 +1,4 @@
-"""Diff: the first spike that differs between two rasters, or between a raster and a model, and why."""
+"""The first spike that differs between two rasters, or between a raster and a model, and why."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from spikesam.recordings.reader import position
 if TYPE_CHECKING:
     from spikesam.pipeline.networks.checkpoint import Checkpoint
 
-WHICH = ("first", "second")  # what columns call A and B
+ORDINALS = ("first", "second")  # what columns call A and B
 SHOWN = 8  # steps of a neuron that a report prints
 
 
@@ -78,38 +78,38 @@ class Diff(Shown):
     @classmethod
     def of(
         cls,
-        found: Differences,
+        differences: Differences,
         names: tuple[str, str],
         bit: Bit | None,
         why: Why | None,
         notes: tuple[str, ...],
     ) -> Diff:
         """The result of counted differences."""
-        pair = found.pair
-        firsts = {each.layer: each for each in reversed([*found.firsts()])}
-        at: dict[str, list[object]] = {"step": [], "sample": []}
+        pair = differences.pair
+        firsts = {bit.layer: bit for bit in reversed([*differences.firsts()])}
+        place_columns: dict[str, list[object]] = {"step": [], "sample": []}
         for name in pair.layers:
-            for column, values in at.items():
+            for column, values in place_columns.items():
                 values.append(getattr(firsts[name], column) if name in firsts else pd.NA)
         layers = pd.DataFrame(
             {
                 "layer": pair.layers,
                 "neurons": [pair.first.layer(name).neurons for name in pair.layers],
-                "spikes_first": found.spikes[0],
-                "spikes_second": found.spikes[1],
-                "only_first": found.only[0].sum(axis=1),
-                "only_second": found.only[1].sum(axis=1),
-                **{column: pd.array(values, "Int64") for column, values in at.items()},
+                "spikes_first": differences.spikes[0],
+                "spikes_second": differences.spikes[1],
+                "only_first": differences.only[0].sum(axis=1),
+                "only_second": differences.only[1].sum(axis=1),
+                **{column: pd.array(values, "Int64") for column, values in place_columns.items()},
             }
         )
         chosen = [raster.predictions for raster in pair.rasters]
-        known = all(
+        have_answers = all(
             raster.header.classes or np.any(raster.predictions >= 0) for raster in pair.rasters
         )
-        answers = int(np.sum(chosen[0] != chosen[1])) if known else None
+        answers = int(np.sum(chosen[0] != chosen[1])) if have_answers else None
         lag = {name: pair.shifts[1][name] - pair.shifts[0][name] for name in pair.layers}
         return cls(
-            names, pair.first.n_samples, layers, found.table(), answers, bit, why, notes, lag
+            names, pair.first.n_samples, layers, differences.table(), answers, bit, why, notes, lag
         )
 
     @property
@@ -134,23 +134,23 @@ class Diff(Shown):
         )
         if self.first is not None:
             membranes, fired = {}, {}
-            for name, which, threshold in zip(
-                "AB", WHICH, self.why.thresholds if self.why else (), strict=False
+            for name, ordinal, threshold in zip(
+                "AB", ORDINALS, self.why.thresholds if self.why else (), strict=False
             ):
                 if self.why is not None and threshold is not None:
-                    membranes[name] = self.why.steps[f"membrane_{which}"].to_numpy() / threshold
-                    fired[name] = self.why.steps[f"fired_{which}"].to_numpy()
-            about = f"{self.first.layer}, neuron {self.first.neuron}, sample {self.first.sample}"
+                    membranes[name] = self.why.steps[f"membrane_{ordinal}"].to_numpy() / threshold
+                    fired[name] = self.why.steps[f"fired_{ordinal}"].to_numpy()
+            title = f"{self.first.layer}, neuron {self.first.neuron}, sample {self.first.sample}"
             neuron = DrawnNeuron(
-                names.index(self.first.layer), self.first.step, about, membranes, fired
+                names.index(self.first.layer), self.first.step, title, membranes, fired
             )
         counts = (
             (self.table["only_first"] + self.table["only_second"]).to_numpy().reshape(-1, steps)
         )
-        said = f"A: {self.names[0]}. B: {self.names[1]}. {_count(self.samples, 'sample')}."
+        caption = f"A: {self.names[0]}. B: {self.names[1]}. {_count(self.samples, 'sample')}."
         draw_difference(
             Path(path),
-            said,
+            caption,
             names,
             counts,
             (self.layers["neurons"] * self.samples).tolist(),
@@ -164,14 +164,19 @@ class Diff(Shown):
         return png_of(self.draw)
 
     def _parts(self) -> Iterator[Any]:
-        for part in self._found():
+        for part in self._report_of_differences():
             yield printable(part) if isinstance(part, str) and part.strip() else part
 
-    def _found(self) -> Iterator[Any]:
+    def _report_of_differences(self) -> Iterator[Any]:
         steps = len(self.table) // len(self.layers)
-        yield from (f"{name}: {what}" for name, what in zip("AB", self.names, strict=True))
+        yield from (
+            f"{name}: {description}" for name, description in zip("AB", self.names, strict=True)
+        )
         total = self.samples * steps * int(self.layers["neurons"].sum())
-        yield f"{self.bits:,} of {total:,} bits differ: {_count(self.samples, 'sample')}, {_count(steps, 'step')}"
+        yield (
+            f"{self.bits:,} of {total:,} bits differ: {_count(self.samples, 'sample')}, "
+            f"{_count(steps, 'step')}"
+        )
         if not self:
             return
         yield ""
@@ -190,16 +195,16 @@ class Diff(Shown):
     def _table(self) -> pd.DataFrame:
         rows = self.layers
         columns = {"layer": rows["layer"], "neurons": rows["neurons"]}
-        for what, column in (("spikes of", "spikes"), ("only", "only")):
-            for name, which in zip("AB", WHICH, strict=True):
-                columns[f"{what} {name}"] = rows[f"{column}_{which}"].map("{:,}".format)
+        for heading, column in (("spikes of", "spikes"), ("only", "only")):
+            for name, ordinal in zip("AB", ORDINALS, strict=True):
+                columns[f"{heading} {name}"] = rows[f"{column}_{ordinal}"].map("{:,}".format)
         differs = [
             "-" if pd.isna(step) else f"step {step}, sample {sample}"
             for step, sample in zip(rows["step"], rows["sample"], strict=True)
         ]
         return pd.DataFrame({**columns, "first differs at": differs})
 
-    def bit_words(self, bit: Bit, which: str) -> str:
+    def bit_words(self, bit: Bit, label: str) -> str:
         """A bit as a line of the report: its layer, step, sample and neuron, and which raster
         fires.
         """
@@ -207,7 +212,7 @@ class Diff(Shown):
         step = f"step {bit.step}" + (f" (of B: step {bit.step + later})" if later > 0 else "")
         step += f" (of A: step {bit.step - later})" if later < 0 else ""
         fires = "A fires, B does not" if bit.fired else "B fires, A does not"
-        return f"{which}: {bit.layer}, {step}, sample {bit.sample}, neuron {bit.neuron}: {fires}"
+        return f"{label}: {bit.layer}, {step}, sample {bit.sample}, neuron {bit.neuron}: {fires}"
 
     def _why(self, why: Why) -> Iterator[Any]:
         bit = why.bit
@@ -220,7 +225,7 @@ class Diff(Shown):
         yield from why.cause
 
     def _steps(self, why: Why) -> pd.DataFrame:
-        """A table of the last steps up to the bit, from where something happens to its neuron on."""
+        """The last steps up to the bit, from the first in which its neuron does anything."""
         rows = why.steps[: why.bit.step + 1]
         quiet = rows.drop(columns="step").any(axis=1).to_numpy().argmax()
         rows = rows[max(quiet, len(rows) - SHOWN) :]
@@ -228,11 +233,11 @@ class Diff(Shown):
         if why.steps[["arrive_first", "arrive_second"]].to_numpy().any():
             columns |= {"spikes arrive in A": rows["arrive_first"], "in B": rows["arrive_second"]}
             columns["that differ"] = rows["arrive_differ"]
-        for name, which in zip("AB", WHICH, strict=True):
-            if f"membrane_{which}" in rows:
-                columns[f"membrane in {name}"] = rows[f"membrane_{which}"].map(number_text)
-        for name, which in zip("AB", WHICH, strict=True):
-            columns[f"{name} fires"] = rows[f"fired_{which}"].map({True: "yes", False: ""})
+        for name, ordinal in zip("AB", ORDINALS, strict=True):
+            if f"membrane_{ordinal}" in rows:
+                columns[f"membrane in {name}"] = rows[f"membrane_{ordinal}"].map(number_text)
+        for name, ordinal in zip("AB", ORDINALS, strict=True):
+            columns[f"{name} fires"] = rows[f"fired_{ordinal}"].map({True: "yes", False: ""})
         return pd.DataFrame(columns)
 
 
@@ -288,48 +293,52 @@ def diff(
     so A and B each fire what their network makes of the same inputs; the networks differ: ...
     """
     with ExitStack() as resources:
-        sides: list[Any] = [opened_side(each, resources) for each in (first, second)]
+        sides: list[Any] = [opened_side(argument, resources) for argument in (first, second)]
         rasters = [side for side in sides if isinstance(side, RasterReader)]
         if not rasters:
             raise InputError(
                 "diff: got two models, expected a raster among them; simulate one of them first"
             )
         model = next((side for side in sides if not isinstance(side, RasterReader)), None)
-        named = None if network is None else loaded_network(network, WHAT)
-        known = model or named or network_beside(rasters)
-        source = None if data is None else samples_of(data, known, rasters[0])
+        given_network = None if network is None else loaded_network(network, WHAT)
+        known_network = model or given_network or network_beside(rasters)
+        source = None if data is None else samples_of(data, known_network, rasters[0])
         names = [raster_words(raster) for raster in rasters]
         if model is not None:
-            at = sides.index(model)
+            position_of_model = sides.index(model)
             fired = resources.enter_context(
                 simulated(model, rasters[0], source, backend, precision)
             )
             called = (
-                str((first, second)[at])
-                if isinstance((first, second)[at], (str, PathLike))
+                str((first, second)[position_of_model])
+                if isinstance((first, second)[position_of_model], (str, PathLike))
                 else "the model"
             )
-            rasters.insert(at, fired)
-            names.insert(at, f"{called} on {raster_words(fired, named=False)}")
+            rasters.insert(position_of_model, fired)
+            names.insert(position_of_model, f"{called} on {raster_words(fired, named=False)}")
         same_index = model is None or not (data is None or hasattr(data, "__array__"))
         pair = line_up(rasters[0], rasters[1], same_index=same_index)
-        found, where = (
-            Differences(pair),
-            None if sample is None else position(sample, pair.first.n_samples, "sample"),
-        )
-        bit, why, notes = next(found.firsts(layer, where), None), None, list[str]()
+        differences = Differences(pair)
+        place = None if sample is None else position(sample, pair.first.n_samples, "sample")
+        bit, why, notes = next(differences.firsts(layer, place), None), None, list[str]()
         if bit is not None:
-            networks = (None if each is None else plain_network(each) for each in (named, model))
+            networks = (
+                None if source_model is None else plain_network(source_model)
+                for source_model in (given_network, model)
+            )
             rules, notes = _rules(pair, *networks)
             if any(rules):
                 driven = what_drives(source, rasters[0].header.seed)
                 unlike = _unlike(pair, rules, driven, bit.sample)
                 fits = any(
-                    rule and (rule.proven or not of) for rule, of in zip(rules, unlike, strict=True)
+                    rule and (rule.proven or not misfit)
+                    for rule, misfit in zip(rules, unlike, strict=True)
                 )
-                if named is not None and not fits:
+                if given_network is not None and not fits:
                     wrong = "; ".join(
-                        f"{name}: {of}" for name, of in zip("AB", unlike, strict=True) if of
+                        f"{name}: {misfit}"
+                        for name, misfit in zip("AB", unlike, strict=True)
+                        if misfit
                     )
                     raise InputError(
                         f"network: fires neither raster, expected that of one of them ({wrong})"
@@ -338,7 +347,7 @@ def diff(
                     why = explain_bit(bit, Traced(pair, rules, driven))
                 except InputError as error:
                     notes.append(f"why it differs is not known: {finding(error)}")
-        return Diff.of(found, (names[0], names[1]), bit, why, tuple(notes))
+        return Diff.of(differences, (names[0], names[1]), bit, why, tuple(notes))
 
 
 def _unlike(
@@ -347,10 +356,10 @@ def _unlike(
     """Of each raster whose network is taken for granted, the first layer that fires otherwise; None
     if none does.
     """
-    found: list[str | None] = [None, None]
+    misfits: list[str | None] = [None, None]
     with suppress(InputError):
         traced = Traced(pair, rules, driven)
-        for which, rule in enumerate(rules):
+        for side, rule in enumerate(rules):
             for layer in rule.network.layers if rule and not rule.proven else ():
                 if layer.name not in pair.layers:
                     continue
@@ -358,14 +367,14 @@ def _unlike(
                     InputError
                 ):  # numbers that drive it are not known, or it is in one raster alone
                     missed = traced.misses(
-                        which, layer.name, sample, {"": FiringRule(layer.spiking_neuron)}
+                        side, layer.name, sample, {"": FiringRule(layer.spiking_neuron)}
                     )[""].sum()
                     if missed:
-                        found[which] = (
+                        misfits[side] = (
                             f"{missed:,} bits of {layer.name} in sample {sample} are others"
                         )
                         break
-    return found[0], found[1]
+    return misfits[0], misfits[1]
 
 
 def _rules(
@@ -377,21 +386,22 @@ def _rules(
     rules: list[Rule | None] = []
     notes = []
     for name, raster in zip("AB", pair.rasters, strict=True):
-        said, found, refused = bool(raster.header.network_sha256), None, []
-        beside = [] if raster.path is None else [None]  # the file that lies there
-        for candidate in (
-            [each for each in (named, model) if each is not None] + beside if said else []
-        ):
+        names_network, rule, refused = bool(raster.header.network_sha256), None, []
+        candidates: list[Network | None] = []
+        if names_network:
+            candidates += [network for network in (named, model) if network is not None]
+            candidates += [] if raster.path is None else [None]  # the file that lies beside it
+        for candidate in candidates:
             try:
-                found = found or Rule(recorded_network(raster, candidate), proven=True)
+                rule = rule or Rule(recorded_network(raster, candidate), proven=True)
             except InputError as error:
                 refused.append(finding(error))
-        rules.append(found)
-        if said and found is None:
+        rules.append(rule)
+        if names_network and rule is None:
             notes.append(
                 f"{name}'s membranes are not known: {refused[0] if refused else 'give its network'}"
             )
-        elif said and named is not None and refused:
+        elif names_network and named is not None and refused:
             notes.append(
                 f"the network that was given is not {name}'s; the one that is known was taken: "
                 f"{refused[0]}"
@@ -399,8 +409,8 @@ def _rules(
     taken = named or model or next((rule.network for rule in rules if rule), None)
     if lying := None if taken else network_beside(pair.rasters):
         taken = plain_network(lying)
-    for which, raster in enumerate(pair.rasters):
-        name, other = "AB"[which], "BA"[which]
+    for side, raster in enumerate(pair.rasters):
+        name, other_name = "AB"[side], "BA"[side]
         if raster.header.network_sha256:
             continue
         if taken is None:
@@ -414,10 +424,10 @@ def _rules(
                 if named
                 else "the one that lies beside it"
                 if lying
-                else f"{other}'s"
+                else f"{other_name}'s"
             )
             try:
-                rules[which] = Rule(fired_by(raster, taken), proven=False)
+                rules[side] = Rule(fired_by(raster, taken), proven=False)
                 notes.append(
                     f"{name} does not say which network fired it: it is taken to be {whose}"
                 )

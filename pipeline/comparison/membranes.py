@@ -50,7 +50,8 @@ class FiringRule:
     neuron: SpikingNeuron
     late: int = 0  # steps by which inputs act later
     all_late: bool = False  # biases and gains of a step come later, too
-    at: bool = False  # a membrane at the threshold in float32 is so in truth, not rounded
+    # a membrane that equals the threshold in float32 does so in truth, not by rounding
+    exact_at_threshold: bool = False
     inputs: tuple[Input, ...] | None = None  # in place of the network's
 
 
@@ -68,12 +69,14 @@ class RunningRule:
 
     def step(self, t: int, fired: NDArray[np.bool_], *, recorded: bool) -> None:
         """Step t of a raster, which `fired`; where it has not `recorded` the step, it is right."""
-        membranes, arriving = self._membranes, t - self.rule.late
-        of_constants = arriving if self.rule.all_late else t
-        if of_constants >= 1:  # before, a layer is at rest
-            membranes.step(of_constants, self.currents(max(arriving, 0)), self._fired_before)
+        membranes, step_of_inputs = self._membranes, t - self.rule.late
+        step_of_constants = step_of_inputs if self.rule.all_late else t
+        if step_of_constants >= 1:  # before, a layer is at rest
+            membranes.step(
+                step_of_constants, self.currents(max(step_of_inputs, 0)), self._fired_before
+            )
         # where the order of additions decides, the raster is right
-        undecided = membranes.near & ~(membranes.at & self.rule.at)
+        undecided = membranes.near & ~(membranes.at_threshold & self.rule.exact_at_threshold)
         fires = np.where(undecided, fired, membranes.fires) if recorded else fired
         self.misses += fires ^ fired
         self.spikes[t] = self._fired_before = fires
@@ -93,15 +96,18 @@ def rules_of(neuron: SpikingNeuron) -> dict[str, FiringRule]:
         neurons["a reset to zero"] = replace(neuron, reset="zero", reset_by=None)
     before_leak = _as_its_own(neuron, neuron.threshold * neuron.leak)
     subtracted = neuron.threshold if neuron.reset == "zero" else neuron.subtracted
-    known = (subtracted, neuron.threshold)
-    if not any(np.array_equal(before_leak, amount) for amount in known):
+    ordinary_amounts = (subtracted, neuron.threshold)
+    if not any(np.array_equal(before_leak, amount) for amount in ordinary_amounts):
         in_front = replace(subtracting, reset_by=before_leak)
         neurons["a reset by subtraction in front of the leak"] = in_front
     if neuron.reset == "subtract" and not np.array_equal(neuron.subtracted, neuron.threshold):
         neurons["a reset by subtraction behind the leak"] = subtracting
     return {
-        name: FiringRule(other, at=other.fires_at_threshold != neuron.fires_at_threshold)
-        for name, other in neurons.items()
+        name: FiringRule(
+            substitute,
+            exact_at_threshold=substitute.fires_at_threshold != neuron.fires_at_threshold,
+        )
+        for name, substitute in neurons.items()
     }
 
 
@@ -145,7 +151,10 @@ def inputs_of(layer: Layer, shapes: Sequence[Shape]) -> dict[str, FiringRule]:
     for name, change in changes.items():
         changed = [*map(change, layer.inputs, shapes)]
         if any(changed):
-            inputs = tuple(other or same for other, same in zip(changed, layer.inputs, strict=True))
+            inputs = tuple(
+                changed_input or layer_input
+                for changed_input, layer_input in zip(changed, layer.inputs, strict=True)
+            )
             rules[name] = FiringRule(layer.spiking_neuron, inputs=inputs)
     return rules
 
@@ -192,10 +201,11 @@ def _reordered(
 
 
 def threshold_between(
-    neuron: SpikingNeuron, low: float, high: float, *, alone: bool = False
+    neuron: SpikingNeuron, low: float, high: float, *, threshold_alone: bool = False
 ) -> dict[str, FiringRule]:
-    """Neurons whose thresholds differ by a factor between two, if any; `alone`: a spike subtracts
-    what it did.
+    """Neurons whose thresholds differ by a factor between `low` and `high`, if there is one.
+
+    With `threshold_alone` a spike subtracts what it did.
     """
     if low > high + ROUNDING:
         return {}
@@ -210,11 +220,11 @@ def threshold_between(
         )  # to the last integer at which the same fire
         threshold = down(neuron.threshold * factor).astype(np.int64)
     amount = None if neuron.reset == "zero" else neuron.subtracted
-    if not alone and amount is not None:
+    if not threshold_alone and amount is not None:
         amount = threshold if neuron.reset_by is None else _as_its_own(neuron, amount * factor)
-    also = ", of which a spike subtracts the network's" if alone else ""
-    rest = "" if low >= high else f" to {high:.2%}" if high < np.inf else " or more"
-    name = f"a threshold of {low:.2%}{rest} of the network's{also}"
+    also = ", of which a spike subtracts the network's" if threshold_alone else ""
+    to_upper_bound = "" if low >= high else f" to {high:.2%}" if high < np.inf else " or more"
+    name = f"a threshold of {low:.2%}{to_upper_bound} of the network's{also}"
     return {name: FiringRule(replace(neuron, threshold=threshold, reset_by=amount))}
 
 
@@ -224,7 +234,7 @@ def _as_its_own(neuron: SpikingNeuron, number: Any) -> Any:
     return number if isinstance(neuron, LIF) else rounded
 
 
-Given = Callable[
+SignalOf = Callable[
     [str], NDArray[Any]
 ]  # name of a layer -> its spikes, (T, C, H, W) bool; or the numbers of a current
 Currents = Callable[[int], list[NDArray[Any]]]  # t -> a[t] of each input, (C, H, W)
@@ -251,51 +261,55 @@ class DrivenLayer:
         """Each source of spikes, and which of its neurons reach that at `place` through a weight
         that is not 0.
         """
-        for number, each in enumerate(self.inputs):
+        for number, layer_input in enumerate(self.inputs):
             if (self.number, number) in self.network.driven:
                 continue
-            (channel, row, column), shape = place, self._seen(each)
-            if each.heads:
-                yield from zip(each.sources, self._attended(each, place), strict=True)
+            if layer_input.heads:
+                yield from zip(layer_input.sources, self._attended(layer_input, place), strict=True)
                 continue
-            if each.weight is None:
-                mask = np.zeros(shape, np.bool_)
+            if layer_input.weight is None:
+                mask = np.zeros(self._arriving_shape(layer_input), np.bool_)
                 mask[place] = True
             else:
-                down, across = pair(each.pool)
-                cells = np.zeros((1, *each.unpooled_shape(self._source(each))[1:]))
-                rows, columns = (
-                    slice(max(0, at * step - around), at * step - around + side)
-                    for at, side, step, around in zip((row, column), *each.windows, strict=True)
-                )
-                cells[:, rows, columns] = 1
-                if each.current_sum:
-                    cells[:] = 1
-                weight = (each.weight[channel : channel + 1] != 0).astype(np.float64)
-                reached = (
-                    transposed(
-                        each, weight, cells, (shape[0], shape[1] // down, shape[2] // across)
-                    )
-                    > 0
-                )
-                mask = reached.repeat(down, axis=1).repeat(across, axis=2)
-            for source in each.sources:
-                yield source, gathered(mask, each, self._source(each)) > 0
+                mask = self._weighted(layer_input, place)
+            for source in layer_input.sources:
+                yield source, gathered(mask, layer_input, self._source_shape(layer_input)) > 0
 
-    def _attended(self, each: Input, place: Shape) -> list[NDArray[np.bool_]]:
+    def _weighted(self, layer_input: Input, place: Shape) -> NDArray[np.bool_]:
+        """The arriving neurons that a weight which is not 0 joins with that at `place`."""
+        (channel, row, column), shape = place, self._arriving_shape(layer_input)
+        down, across = pair(layer_input.pool)
+        cells = np.zeros((1, *layer_input.unpooled_shape(self._source_shape(layer_input))[1:]))
+        slices = list[slice]()
+        for center, side, stride, padding in zip((row, column), *layer_input.windows, strict=True):
+            start = center * stride - padding
+            slices.append(slice(max(0, start), start + side))
+        cells[:, slices[0], slices[1]] = 1
+        if layer_input.current_sum:
+            cells[:] = 1
+        weight = (layer_input.weight[channel : channel + 1] != 0).astype(np.float64)
+        pooled_shape = (shape[0], shape[1] // down, shape[2] // across)
+        reached = transposed(layer_input, weight, cells, pooled_shape) > 0
+        return reached.repeat(down, axis=1).repeat(across, axis=2)
+
+    def _attended(self, layer_input: Input, place: Shape) -> list[NDArray[np.bool_]]:
         """The neurons of each source of attention that can reach one neuron: of its head, its
         token, its channel.
         """
         channel, row, column = place
-        whole = np.zeros(self._seen(each), np.bool_)
-        query, key, value = factors(each, whole)  # views
-        head, own = divmod(channel, value.shape[1])
-        query[head, :, row * self.shape[2] + column] = key[head] = value[head, own] = True
-        channels = len(whole) - len(value) * value.shape[1]
-        masks = np.split(whole, (channels // 2, channels)) if len(each.sources) > 1 else [whole]
-        return [mask for mask in masks for _ in range(each.planes)]
+        reaching = np.zeros(self._arriving_shape(layer_input), np.bool_)
+        query, key, value = factors(layer_input, reaching)  # views
+        head, value_channel = divmod(channel, value.shape[1])
+        query[head, :, row * self.shape[2] + column] = key[head] = value[head, value_channel] = True
+        channels = len(reaching) - len(value) * value.shape[1]
+        masks = (
+            np.split(reaching, (channels // 2, channels))
+            if len(layer_input.sources) > 1
+            else [reaching]
+        )
+        return [mask for mask in masks for _ in range(layer_input.planes)]
 
-    def currents(self, given: Given) -> Currents:
+    def currents(self, signal_of: SignalOf) -> Currents:
         """Function to a[t] of each input, (C, H, W), of what each layer fired in a sample, (T, C,
         H, W) bool.
 
@@ -303,31 +317,31 @@ class DrivenLayer:
         a changing one.
         """
         inputs = [
-            self._current(each, (self.number, number), given)
-            for number, each in enumerate(self.inputs)
+            self._current(layer_input, (self.number, number), signal_of)
+            for number, layer_input in enumerate(self.inputs)
         ]
         return lambda t: [of_input(t) for of_input in inputs]
 
-    def _source(self, each: Input) -> Shape:
-        return self.network.shape_read(each)
+    def _source_shape(self, layer_input: Input) -> Shape:
+        return self.network.shape_read(layer_input)
 
-    def _seen(self, each: Input) -> Shape:
-        return each.arriving(self._source(each))
+    def _arriving_shape(self, layer_input: Input) -> Shape:
+        return layer_input.arriving(self._source_shape(layer_input))
 
     def _current(
-        self, each: Input, key: tuple[int, int], given: Given
+        self, layer_input: Input, input_place: tuple[int, int], signal_of: SignalOf
     ) -> Callable[[int], NDArray[Any]]:
-        read = {source.layer: given(source.layer) for source in each.sources}
-        if key in self.network.driven:
-            (source,), dtype = each.sources, np.int64 if self.fixed else np.float32
+        read = {source.layer: signal_of(source.layer) for source in layer_input.sources}
+        if input_place in self.network.driven:
+            (source,), dtype = layer_input.sources, np.int64 if self.fixed else np.float32
             delay = source.longest
             (steps,) = currents_of_numbers(
-                self.network, key, np.expand_dims(read[source.layer], -4)
+                self.network, input_place, np.expand_dims(read[source.layer], -4)
             )
             return lambda t: (steps[min(max(t - delay, 0), len(steps) - 1)] * (t >= delay)).astype(
                 dtype
             )
-        return lambda t: current_of(each, arrived(each, read, t))
+        return lambda t: current_of(layer_input, arrived(layer_input, read, t))
 
 
 class Membranes(Neurons):
@@ -347,7 +361,7 @@ class Membranes(Neurons):
         )
 
     @property
-    def at(self) -> NDArray[np.bool_]:
+    def at_threshold(self) -> NDArray[np.bool_]:
         """Where v[t] equals the threshold."""
         equal: NDArray[np.bool_] = self.v == self.of(self.neuron.threshold)
         return equal
@@ -388,8 +402,8 @@ class Traced:
         self.network = networks[0]  # any: all have the same layers, connected alike, but for delays
         if len({_wiring(network) for network in networks}) > 1:
             raise InputError("the networks of A and B are connected differently")
-        self.starts, *others = (_starts(pair, network) for network in networks)
-        if any(starts != self.starts for starts in others):
+        self.starts, *starts_of_others = (_starts(pair, network) for network in networks)
+        if any(other_starts != self.starts for other_starts in starts_of_others):
             raise InputError(
                 "the networks of A and B have other delays, and the rasters do not show them"
             )
@@ -403,26 +417,28 @@ class Traced:
         first, second = (rule.network if rule else self.network for rule in self.rules)
         return DrivenLayer(first, bit.layer), DrivenLayer(second, bit.layer)
 
-    def _membrane(self, which: int, bit: Bit) -> Membrane | None:
-        """The bit's neuron in the first (0) or second (1) raster; None without its network; refuses
-        unknown input.
+    def _membrane(self, side: int, bit: Bit) -> Membrane | None:
+        """The membrane of the bit's neuron in the first (0) or second (1) raster, by the spikes of
+        that raster; None if the raster's network is not known. Refuses unknown input.
         """
-        rule = self.rules[which]
+        rule = self.rules[side]
         if rule is None:
             return None
-        layer, currents, fired, window = self._driven(which, bit.layer, bit.sample)
-        own, rows = Membranes(layer), []
+        layer, currents, fired, window = self._driven(side, bit.layer, bit.sample)
+        membranes, step_values = Membranes(layer), []
         for t in range(window.stop):
             if t:
-                own.step(t, currents(t), fired[t - 1])
-            rows.append([of[bit.neuron] for of in (own.v, own.fires, own.near)])
-        values, fires, near = (np.array(column)[window] for column in zip(*rows, strict=True))
-        threshold = np.broadcast_to(on_maps(own.neuron.threshold), layer.shape)[bit.neuron]
+                membranes.step(t, currents(t), fired[t - 1])
+            quantities = (membranes.v, membranes.fires, membranes.near)
+            step_values.append([quantity[bit.neuron] for quantity in quantities])
+        columns = zip(*step_values, strict=True)
+        values, fires, near = (np.array(column)[window] for column in columns)
+        threshold = np.broadcast_to(on_maps(membranes.neuron.threshold), layer.shape)[bit.neuron]
         return Membrane(values, fires, fired[(window, *bit.neuron)], float(threshold), near)
 
     def misses(
         self,
-        which: int,
+        side: int,
         layer: str,
         sample: int,
         rules: Mapping[str, FiringRule],
@@ -436,37 +452,39 @@ class Traced:
         additions decides, the raster is right. Without `all_of_them` a rule is left at its first
         miss. `exact`: the input is not rounded.
         """
-        of_layer, shared, fired, window = self._driven(which, layer, sample, exact=exact)
-        itself = any(source.layer == layer for read in of_layer.inputs for source in read.sources)
+        driven, recorded_currents, fired, window = self._driven(side, layer, sample, exact=exact)
+        reads_itself = any(
+            source.layer == layer for layer_input in driven.inputs for source in layer_input.sources
+        )
         running = dict[str, RunningRule]()
         for name, rule in rules.items():
-            spikes, currents = fired.copy(), shared
-            if itself or rule.inputs:
+            spikes, currents = fired.copy(), recorded_currents
+            if reads_itself or rule.inputs:
                 currents = self._driven(
-                    which, layer, sample, spikes, exact=exact, inputs=rule.inputs
+                    side, layer, sample, spikes, exact=exact, inputs=rule.inputs
                 )[1]
-            running[name] = RunningRule(rule, of_layer, currents, spikes)
-        left = [*running]
+            running[name] = RunningRule(rule, driven, currents, spikes)
+        names_left = [*running]
         for t in range(window.stop):
-            for name in [*left]:
+            for name in [*names_left]:
                 running[name].step(t, fired[t], recorded=t in window)
                 if not all_of_them and running[name].misses.any():
-                    left.remove(name)
+                    names_left.remove(name)
         return {name: rule.misses for name, rule in running.items()}
 
     def fitting(
-        self, which: int, layer: str, samples: Sequence[int], variants: Mapping[str, FiringRule]
+        self, side: int, layer: str, samples: Sequence[int], variants: Mapping[str, FiringRule]
     ) -> list[str]:
         """The rules of which the whole layer fires all that a raster has."""
         for sample in samples:
-            missed = self.misses(which, layer, sample, variants, all_of_them=False)
+            missed = self.misses(side, layer, sample, variants, all_of_them=False)
             variants = {
                 name: variant for name, variant in variants.items() if not missed[name].any()
             }
         return [*variants]
 
     def other_thresholds(
-        self, which: int, name: str, samples: Sequence[int]
+        self, side: int, name: str, samples: Sequence[int]
     ) -> dict[str, FiringRule]:
         """Thresholds, the network's times a factor f, by which a layer might fire as a raster has
         it.
@@ -474,33 +492,34 @@ class Traced:
         A membrane is linear in what a spike subtracts, so where it is above f θ says how large f
         may be.
         """
-        bounds = np.array(
-            [[0.0, np.inf], [0.0, np.inf]]
-        )  # of f where f times as much is subtracted, and where θ is
+        # of f where a spike subtracts f times as much, too; and where it subtracts what it did
+        bounds = np.array([[0.0, np.inf], [0.0, np.inf]])
         for sample in samples:
-            layer, currents, fired, window = self._driven(which, name, sample)
-            own, kept = Membranes(layer), Membranes(layer, replace(layer.neuron, reset_by=0))
+            layer, currents, fired, window = self._driven(side, name, sample)
+            with_resets = Membranes(layer)
+            without_resets = Membranes(layer, replace(layer.neuron, reset_by=0))
+            theta = on_maps(layer.neuron.threshold)
             for t in range(1, window.stop):
-                v, whole = (each.step(t, currents(t), fired[t - 1]) for each in (own, kept))
-                theta, now = on_maps(layer.neuron.threshold), fired[t]
-                for bound, factor in zip(
-                    bounds, (whole / (theta + whole - v), v / theta), strict=True
-                ):
-                    bound[0] = factor[~now].max(initial=bound[0]) if t in window else bound[0]
-                    bound[1] = factor[now].min(initial=bound[1])
-        found = threshold_between(layer.neuron, *bounds[0])
+                v = with_resets.step(t, currents(t), fired[t - 1])
+                unreset_v = without_resets.step(t, currents(t), fired[t - 1])
+                subtracting_as_much = unreset_v / (theta + unreset_v - v)
+                for bound, factor in zip(bounds, (subtracting_as_much, v / theta), strict=True):
+                    if t in window:
+                        bound[0] = factor[~fired[t]].max(initial=bound[0])
+                    bound[1] = factor[fired[t]].min(initial=bound[1])
+        thresholds = threshold_between(layer.neuron, *bounds[0])
         return (
-            found
+            thresholds
             if layer.neuron.reset == "zero"
-            else found | threshold_between(layer.neuron, *bounds[1], alone=True)
+            else thresholds | threshold_between(layer.neuron, *bounds[1], threshold_alone=True)
         )
 
     def _driven(
         self,
-        which: int,
+        side: int,
         name: str,
         sample: int,
-        own: NDArray[np.bool_] | None = None,
+        own_spikes: NDArray[np.bool_] | None = None,
         *,
         exact: bool = False,
         inputs: tuple[Input, ...] | None = None,
@@ -508,33 +527,36 @@ class Traced:
         """A layer, its currents and its own spikes, a raster's or others, and the steps that the
         raster has.
         """
-        rule, start = self.rules[which], self.starts[name]
+        rule, start = self.rules[side], self.starts[name]
         assert rule
         layer = DrivenLayer(rule.network, name, inputs)
-        own = self.spikes(which, name, sample) if own is None else own
-        of = layer.currents(
-            lambda each: (
-                own if each == name else self._given(which, each, name, sample, exact=exact)
+        own_spikes = self.spikes(side, name, sample) if own_spikes is None else own_spikes
+        currents_at = layer.currents(
+            lambda source_name: (
+                own_spikes
+                if source_name == name
+                else self._signal(side, source_name, name, sample, exact=exact)
             )
         )
-        return layer, lru_cache(maxsize=3)(of), own, range(start, start + self.pair.steps)
+        window = range(start, start + self.pair.steps)
+        return layer, lru_cache(maxsize=3)(currents_at), own_spikes, window
 
-    def arriving(self, bit: Bit) -> NDArray[np.int64]:
+    def arriving_spike_counts(self, bit: Bit) -> NDArray[np.int64]:
         """Spikes that reach the bit's neuron by weights that are not 0: (3, steps), in A, in B, in
         one alone.
         """
         start = self.starts[bit.layer]
-        found = np.zeros((3, start + self.pair.steps), np.int64)
+        counts = np.zeros((3, start + self.pair.steps), np.int64)
         for reads in zip(*(layer.reads(bit.neuron) for layer in self.layers(bit)), strict=True):
             first, second = (
                 source.arriving(
-                    partial(_later, self._given(which, source.layer, bit.layer, bit.sample) & mask)
+                    partial(_later, self._signal(side, source.layer, bit.layer, bit.sample) & mask)
                 )
-                for which, (source, mask) in enumerate(reads)
+                for side, (source, mask) in enumerate(reads)
             )
-            for row, spikes in zip(found, (first, second, first ^ second), strict=True):
+            for row, spikes in zip(counts, (first, second, first ^ second), strict=True):
                 row += spikes.sum(axis=(1, 2, 3))[: len(row)]
-        return found[:, start:]
+        return counts[:, start:]
 
     def steps(self, bit: Bit) -> pd.DataFrame:
         """A row per step: what arrives in each raster, the membranes, and the spikes of the bit's
@@ -542,13 +564,15 @@ class Traced:
         """
         columns: dict[str, Any] = {"step": np.arange(self.pair.steps)}
         columns |= zip(
-            ("arrive_first", "arrive_second", "arrive_differ"), self.arriving(bit), strict=True
+            ("arrive_first", "arrive_second", "arrive_differ"),
+            self.arriving_spike_counts(bit),
+            strict=True,
         )
-        for which, name in enumerate(("first", "second")):
-            if (membrane := self.membrane(which, bit)) is not None:
+        for side, name in enumerate(("first", "second")):
+            if (membrane := self.membrane(side, bit)) is not None:
                 columns[f"membrane_{name}"] = membrane.values
-        for which, name in enumerate(("first", "second")):
-            fired = self.spikes(which, bit.layer, bit.sample)[(slice(None), *bit.neuron)]
+        for side, name in enumerate(("first", "second")):
+            fired = self.spikes(side, bit.layer, bit.sample)[(slice(None), *bit.neuron)]
             columns[f"fired_{name}"] = fired[self.starts[bit.layer] :][: self.pair.steps]
         return pd.DataFrame(columns)
 
@@ -557,34 +581,36 @@ class Traced:
         sources = (source.layer for source, _ in self.layers(bit)[0].reads(bit.neuron))
         return [name for name in dict.fromkeys(sources) if name not in self.pair.layers]
 
-    def _given(
-        self, which: int, name: str, reader: str, sample: int, *, exact: bool = False
+    def _signal(
+        self, side: int, name: str, reader: str, sample: int, *, exact: bool = False
     ) -> NDArray[Any]:
         """A layer's spikes in one raster, or in the other one where this does not hold it; or the
         input's numbers.
         """
-        for holder in (which, 1 - which):
+        for holder in (side, 1 - side):
             if name in self.pair.rasters[holder]:
                 return self.spikes(holder, name, sample)
         if name != "input":
             raise InputError(f"{reader} reads {name}, which neither raster holds")
         if self.driven is None:
-            what = "a current drives it" if self.network.current_input else "it reads the input"
+            reason = "a current drives it" if self.network.current_input else "it reads the input"
             raise InputError(
-                f"{reader}: {what}, which neither raster holds; give the data that it is made of"
+                f"{reader}: {reason}, which neither raster holds; give the data that it is made of"
             )
-        rule = self.rules[which] or self.rules[1 - which]
+        rule = self.rules[side] or self.rules[1 - side]
         return self.driven(sample, rule.network if rule else self.network, exact)
 
-    def _spikes(self, which: int, layer: str, sample: int) -> NDArray[np.bool_]:
+    def _spikes(self, side: int, layer: str, sample: int) -> NDArray[np.bool_]:
         """(T, C, H, W) of one sample in the network's time; none outside of the steps that both
         rasters have.
         """
-        raster, start = self.pair.rasters[which], self.starts[layer]
-        own = start if raster.header.layer_delay else 0
+        raster, start = self.pair.rasters[side], self.starts[layer]
+        first_step = start if raster.header.layer_delay else 0
         bits = np.zeros((self.network.timesteps, *raster.layer(layer).shape), np.bool_)
-        found = raster.spikes(layer, slice(sample, sample + 1), slice(own, own + self.pair.steps))
-        bits[start : start + self.pair.steps] = found[:, 0]
+        recorded = raster.spikes(
+            layer, slice(sample, sample + 1), slice(first_step, first_step + self.pair.steps)
+        )
+        bits[start : start + self.pair.steps] = recorded[:, 0]
         return bits
 
 
@@ -596,7 +622,7 @@ def _later(spikes: NDArray[np.bool_], delay: int) -> NDArray[np.bool_]:
 def _wiring(network: Network) -> tuple[object, ...]:
     """Which layer reads what."""
     sources = tuple(
-        tuple(tuple(s.layer for s in each.sources) for each in layer.inputs)
+        tuple(tuple(s.layer for s in layer_input.sources) for layer_input in layer.inputs)
         for layer in network.layers
     )
     return network.raster_names, network.shapes, network.current_input, network.timesteps, sources
@@ -611,8 +637,10 @@ def _starts(pair: RasterPair, network: Network) -> dict[str, int]:
         if name not in network.raster_names:
             raise InputError(f"the network has no layer {name!r}")
         if network.shape_of[name] != shape:
-            found = by_sides(network.shape_of[name])
-            raise InputError(f"layer {name!r} is {by_sides(shape)}, in the network it is {found}")
+            expected_sides = by_sides(network.shape_of[name])
+            raise InputError(
+                f"layer {name!r} is {by_sides(shape)}, in the network it is {expected_sides}"
+            )
     quick = any(raster.header.layer_delay == 0 for raster in pair.rasters)
     steps = network.model_steps if quick else network.timesteps
     if pair.steps != steps:

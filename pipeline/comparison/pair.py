@@ -69,44 +69,54 @@ def line_up(first: RasterReader, second: RasterReader, *, same_index: bool = Tru
     """Put two rasters beside each other, of the same samples (positions, too, if `same_index`),
     steps and shapes.
     """
-    one, other = first.where, second.where
-    if one == other:  # both are in memory
-        one, other = f"{one} (first)", f"{other} (second)"
+    first_name, second_name = first.where, second.where
+    if first_name == second_name:  # both are in memory
+        first_name, second_name = f"{first_name} (first)", f"{second_name} (second)"
     if first.n_samples != second.n_samples:
-        found = f"{second.n_samples} sample{'s' * (second.n_samples != 1)}"
-        raise InputError(f"{other}: holds {found}, expected {first.n_samples}, as {one} does")
-    if same_index and (wrong := np.flatnonzero(first.samples.index != second.samples.index)).size:
-        at = int(wrong[0])
+        samples = f"{second.n_samples} sample{'s' * (second.n_samples != 1)}"
         raise InputError(
-            f"{other}: sample {at} is number {second.samples.index[at]} of its data, in {one} it "
+            f"{second_name}: holds {samples}, expected {first.n_samples}, as {first_name} does"
+        )
+    if same_index and (wrong := np.flatnonzero(first.samples.index != second.samples.index)).size:
+        position = int(wrong[0])
+        raise InputError(
+            f"{second_name}: sample {position} is number {second.samples.index[position]} of its "
+            f"data, in {first_name} it "
             "is number "
-            f"{first.samples.index[at]}; expected the same samples in the same order"
+            f"{first.samples.index[position]}; expected the same samples in the same order"
         )
     layers = tuple(name for name in first if name in second)
     if not layers:
         raise InputError(
-            f"{other}: holds layers {', '.join(second)}, expected some of those of {one}: "
+            f"{second_name}: holds layers {', '.join(second)}, expected some of those of "
+            f"{first_name}: "
             f"{', '.join(first)}"
         )
     for name in layers:
         shapes = [raster.layer(name).shape for raster in (first, second)]
         if shapes[0] != shapes[1]:
-            found, expected = ("×".join(map(str, shape)) for shape in reversed(shapes))
+            shape_of_second, shape_of_first = (
+                "×".join(map(str, shape)) for shape in reversed(shapes)
+            )
             raise InputError(
-                f"{other}: layer {name!r} is {found}, expected {expected}, as in {one}"
+                f"{second_name}: layer {name!r} is {shape_of_second}, expected {shape_of_first}, "
+                f"as in {first_name}"
             )
     delays = [raster.header.layer_delay for raster in (first, second)]
     here = dict.fromkeys(layers, 0)
     if delays[0] == delays[1]:
         if first.timesteps != second.timesteps:
             raise InputError(
-                f"{other}: has {second.timesteps} steps, expected {first.timesteps}, as {one} has"
+                f"{second_name}: has {second.timesteps} steps, expected {first.timesteps}, as "
+                f"{first_name} has"
             )
         return RasterPair(first, second, layers, first.timesteps, (here, here))
     slow, quick = (first, second) if delays[0] else (second, first)
     late = arrivals(slow, quick.timesteps)
     if late is None:
-        slow_name, quick_name = (one, other) if slow is first else (other, one)
+        slow_name, quick_name = (
+            (first_name, second_name) if slow is first else (second_name, first_name)
+        )
         raise InputError(
             f"{slow_name}: passes spikes on a step later in each layer and has {slow.timesteps} "
             "steps, "
@@ -126,16 +136,19 @@ def arrivals(slow: RasterReader, steps: int) -> dict[str, int] | None:
     """
     last, extra = slow.layers[-1], slow.timesteps - steps
     starts = {layer.name: layer.start for layer in slow.layers}
-    found = {
+    arrival_steps = {
         layer.name: extra
         - (last.number - layer.number if layer.to_readout is None else layer.to_readout)
         if (start := starts[layer.name]) is None
         else start
         for layer in slow.layers
     }
-    fits = all((at == 0) if slow.layer(name).number == 0 else at > 0 for name, at in found.items())
+    fits = all(
+        (step == 0) if slow.layer(name).number == 0 else step > 0
+        for name, step in arrival_steps.items()
+    )
     chain = last.to_readout is not None or extra == last.number
-    return found if fits and chain else None
+    return arrival_steps if fits and chain else None
 
 
 class Differences:
@@ -154,11 +167,11 @@ class Differences:
 
     def _count(self, sample: int, number: int, layer: str) -> None:
         bits = self.pair.packed(layer, sample)
-        both = bits[0] & bits[1]
-        for which, packed in enumerate(bits):
+        common_bits = bits[0] & bits[1]
+        for side, packed in enumerate(bits):
             counts = spike_counts(packed).astype(np.int64)
-            self.spikes[which, number] += counts.sum()
-            self.only[which, number] += counts - spike_counts(both)
+            self.spikes[side, number] += counts.sum()
+            self.only[side, number] += counts - spike_counts(common_bits)
         differ = bits[0] ^ bits[1]
         if (steps := np.flatnonzero(differ.any(axis=1))).size:
             step, shape = int(steps[0]), self.pair.first.layer(layer).shape
@@ -173,9 +186,12 @@ class Differences:
         """
         name = None
         if layer is not None:
-            numbers = {each: self.pair.first.layer(each).number for each in self.pair.layers}
+            numbers = {
+                name_in_pair: self.pair.first.layer(name_in_pair).number
+                for name_in_pair in self.pair.layers
+            }
             name = find_layer(layer, numbers, "layer")
-        order = {each: place for place, each in enumerate(self.pair.layers)}
+        order = {name_in_pair: place for place, name_in_pair in enumerate(self.pair.layers)}
         chosen = [
             bit
             for bit in self._firsts

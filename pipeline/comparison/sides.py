@@ -35,27 +35,27 @@ WHAT = "diff: got {}, expected a raster or a network, or the name or file of one
 Driven = Callable[[int, Network, bool], NDArray[Any]]
 
 
-def opened_side(given: Any, resources: ExitStack) -> RasterReader | Model:
-    """A raster, which `resources` close where it was opened here; or a model; else an InputError."""
-    if isinstance(given, RasterReader):
-        return given
-    if not isinstance(given, (str, PathLike)):
-        return loaded_network(given, WHAT)
-    path = raster_file(Path(given), EXPECTED)
+def opened_side(source: Any, resources: ExitStack) -> RasterReader | Model:
+    """A raster, closed by `resources` where it was opened here; or a model; else an InputError."""
+    if isinstance(source, RasterReader):
+        return source
+    if not isinstance(source, (str, PathLike)):
+        return loaded_network(source, WHAT)
+    path = raster_file(Path(source), EXPECTED)
     return (
         resources.enter_context(RasterReader(path))
         if is_raster(path)
-        else loaded_network(given, WHAT)
+        else loaded_network(source, WHAT)
     )
 
 
-def is_raster(given: Path) -> bool:
+def is_raster(path_given: Path) -> bool:
     """True of a run's folder, and of a file called as rasters are or that begins as one and is no
     foreign network.
     """
     from spikesam.pipeline.networks.checkpoint_files import FOREIGN
 
-    path = raster_file(given, EXPECTED)
+    path = raster_file(path_given, EXPECTED)
     return has_hdf5_name(path) or (path.suffix not in FOREIGN and has_hdf5_signature(path))
 
 
@@ -73,7 +73,8 @@ def plain_network(model: Model) -> Network:
 def raster_words(raster: RasterReader, *, named: bool = True) -> str:
     """A raster in a few words: which, what simulated it, in which precision."""
     header = raster.header
-    by = f"{header.backend or 'unknown'}, {'fixed point' if header.precision == 'fixed' else header.precision}"
+    precision = "fixed point" if header.precision == "fixed" else header.precision
+    by = f"{header.backend or 'unknown'}, {precision}"
     return f"{raster.where} ({by})" if named else by
 
 
@@ -159,7 +160,7 @@ def what_drives(source: Samples | None, seed: int) -> Driven | None:
                 steps = np.concatenate([numbers[:, 0], silent])
             return steps * np.float64(PIXEL_LIMIT / network.input_range)
         (batch,) = source.encoded([sample], network, seed, 1)
-        found: NDArray[Any] = unpacked(batch)[..., 0, :, :, :]
-        return found
+        spikes: NDArray[Any] = unpacked(batch)[..., 0, :, :, :]
+        return spikes
 
     return of_sample

@@ -66,20 +66,20 @@ class Why:
 
     @property
     def root(self) -> Bit:
-        """The first bit that differs among those that this bit rests on; it may be the bit itself."""
+        """The first differing bit among those on which this bit rests; perhaps the bit itself."""
         return self.ancestors[-1] if self.ancestors else self.bit
 
 
 def explain_bit(bit: Bit, traced: Traced) -> Why:
     """The reason why a bit differs. An InputError if what drives its neuron is not known."""
     ancestors, last = [], bit
-    while (before := _parent(last, traced)) is not None:
-        ancestors.append(before)
-        last = before
+    while (parent := _parent(last, traced)) is not None:
+        ancestors.append(parent)
+        last = parent
     if bit.layer == "input":
         return Why(bit, pd.DataFrame(), (None, None), (), _cause(bit, traced))
-    membranes = [traced.membrane(which, bit) for which in (0, 1)]
-    thresholds = [None if each is None else each.threshold for each in membranes]
+    membranes = [traced.membrane(side, bit) for side in (0, 1)]
+    thresholds = [None if membrane is None else membrane.threshold for membrane in membranes]
     return Why(
         bit,
         traced.steps(bit),
@@ -97,29 +97,29 @@ def _parent(bit: Bit, traced: Traced) -> Bit | None:
         return None
     starts, order = traced.starts, {name: place for place, name in enumerate(traced.pair.layers)}
     now, layers = starts[bit.layer] + bit.step, traced.layers(bit)
-    own = [
-        traced.spikes(which, bit.layer, bit.sample)[(slice(None), *bit.neuron)] for which in (0, 1)
+    neuron_fired = [
+        traced.spikes(side, bit.layer, bit.sample)[(slice(None), *bit.neuron)] for side in (0, 1)
     ]
     since = 0
     if all(
-        each.neuron.reset == "zero" and not np.any(each.neuron.synaptic_leak) for each in layers
+        layer.neuron.reset == "zero" and not np.any(layer.neuron.synaptic_leak) for layer in layers
     ):
-        both = np.flatnonzero(own[0][:now] & own[1][:now])
-        since = int(both[-1]) + 1 if both.size else 0  # both membranes were 0 then
-    found: list[Bit] = []
+        common_steps = np.flatnonzero(neuron_fired[0][:now] & neuron_fired[1][:now])
+        since = int(common_steps[-1]) + 1 if common_steps.size else 0  # both membranes were 0 then
+    differing_bits: list[Bit] = []
 
     def add(layer: str, differ: np.ndarray, first: int) -> None:
         if (places := np.argwhere(differ)).size:
             step, *place = map(int, places[0])
             channel, row, column = place
             fired = bool(traced.spikes(0, layer, bit.sample)[(first + step, channel, row, column)])
-            found.append(
+            differing_bits.append(
                 Bit(layer, bit.sample, first + step - starts[layer], (channel, row, column), fired)
             )
 
-    for source, mask in (read for each in layers for read in each.reads(bit.neuron)):
+    for source, mask in (read for layer in layers for read in layer.reads(bit.neuron)):
         if source.layer in order:
-            first, second = (traced.spikes(which, source.layer, bit.sample) for which in (0, 1))
+            first, second = (traced.spikes(side, source.layer, bit.sample) for side in (0, 1))
             for delay, channels in source.delays.items():
                 begin, reached = max(since - delay, 0), np.zeros_like(mask)
                 reached[channels] = mask[channels]
@@ -130,8 +130,12 @@ def _parent(bit: Bit, traced: Traced) -> Bit | None:
                 )
     itself = np.zeros(traced.network.shape_of[bit.layer], np.bool_)
     itself[bit.neuron] = True
-    add(bit.layer, (own[0] ^ own[1])[since:now, None, None, None] & itself, since)
-    return min(found, key=lambda each: (each.step, order[each.layer], each.neuron), default=None)
+    add(bit.layer, (neuron_fired[0] ^ neuron_fired[1])[since:now, None, None, None] & itself, since)
+    return min(
+        differing_bits,
+        key=lambda found_bit: (found_bit.step, order[found_bit.layer], found_bit.neuron),
+        default=None,
+    )
 
 
 def _cause(bit: Bit, traced: Traced) -> tuple[str, ...]:
@@ -148,8 +152,8 @@ def _cause(bit: Bit, traced: Traced) -> tuple[str, ...]:
                 f"the input itself differs: A was made with seed {a.seed}, B with seed {b.seed}",
             )
         return ("the input itself differs: other data, or another encoding",)
-    membranes = [traced.membrane(which, bit) for which in (0, 1)]
-    said = [*_said(bit, traced, membranes)]
+    membranes = [traced.membrane(side, bit) for side in (0, 1)]
+    sentences = [*_sentences(bit, traced, membranes)]
     if lacking := traced.lacking(bit):
         holders = [
             name
@@ -161,42 +165,48 @@ def _cause(bit: Bit, traced: Traced) -> tuple[str, ...]:
             if holders
             else "it may differ"
         )
-        said.append(f"{bit.layer} reads {lacking[0]}, which is not in both rasters: {taken}")
-    return tuple(said)
+        sentences.append(f"{bit.layer} reads {lacking[0]}, which is not in both rasters: {taken}")
+    return tuple(sentences)
 
 
-def _said(bit: Bit, traced: Traced, membranes: list[Membrane | None]) -> Iterator[str]:
+def _sentences(bit: Bit, traced: Traced, membranes: list[Membrane | None]) -> Iterator[str]:
     wrong = []
-    for which, (name, rule, each) in enumerate(zip("AB", traced.rules, membranes, strict=True)):
-        if each is None or rule is None:
+    for side, (name, rule, membrane) in enumerate(zip("AB", traced.rules, membranes, strict=True)):
+        if membrane is None or rule is None:
             continue
-        fires, fired = bool(each.fires[bit.step]), bool(each.fired[bit.step])
+        fires, fired = bool(membrane.fires[bit.step]), bool(membrane.fired[bit.step])
         as_recorded = (
             f", as {name} has it"
             if fires == fired
             else f", but {name} has {'a' if fired else 'no'} spike"
         )
-        precision = rule.network.precision
-        whose = f"{'its' if rule.proven else 'the'} network, in {'fixed point' if precision == 'fixed' else precision}"
-        membrane, threshold = each.values[bit.step], each.threshold
+        precision = "fixed point" if rule.network.precision == "fixed" else rule.network.precision
+        whose = f"{'its' if rule.proven else 'the'} network, in {precision}"
+        voltage, threshold = membrane.values[bit.step], membrane.threshold
         yield (
-            f"{name}: {whose}, has a membrane of {number_text(membrane)} there, "
-            f"{membrane / threshold:.2%} of the threshold {number_text(threshold)}: "
+            f"{name}: {whose}, has a membrane of {number_text(voltage)} there, "
+            f"{voltage / threshold:.2%} of the threshold {number_text(threshold)}: "
             f"it {'fires' if fires else 'does not fire'}{as_recorded}"
         )
         if fires != fired:
             wrong.append(name)
-            case = Contradiction(which, bit, traced, rule, near=bool(each.near[bit.step]))
+            case = Contradiction(side, bit, traced, rule, near=bool(membrane.near[bit.step]))
             reasons = (explain(case) for explain in EXPLAINERS)
             yield f"so {next(filter(None, reasons))}"
-    known = [rule for rule in traced.rules if rule]
-    if not wrong and len(known) == 2:
-        differ = differing_numbers(known[0].network, known[1].network, bit.layer)
-        yield f"so A and B each fire what their network makes of the same inputs; the networks differ{differ}"
+    known_rules = [rule for rule in traced.rules if rule]
+    if not wrong and len(known_rules) == 2:
+        differ = differing_numbers(known_rules[0].network, known_rules[1].network, bit.layer)
+        yield (
+            "so A and B each fire what their network makes of the same inputs; the networks "
+            f"differ{differ}"
+        )
     elif not wrong:
         known_one = "A" if traced.rules[0] else "B"
-        other = "B" if traced.rules[0] else "A"
-        yield f"so {known_one} follows its network, and {other} has another rule or other numbers"
+        other_name = "B" if traced.rules[0] else "A"
+        yield (
+            f"so {known_one} follows its network, and {other_name} has another rule or other "
+            "numbers"
+        )
 
 
 class Contradiction:
@@ -204,27 +214,27 @@ class Contradiction:
 
     Parameters
     ----------
-    which : the first (0) or the second (1) raster
+    side : the first (0) or the second (1) raster
     bit : the first bit that differs, which the rule contradicts
     near : the bit's membrane is so near to the threshold that the order of additions decides
     """
 
-    def __init__(self, which: int, bit: Bit, traced: Traced, rule: Rule, *, near: bool) -> None:
-        self.which, self.traced, self.rule, self.near = which, traced, rule, near
-        self.name, self.layer_name = "AB"[which], bit.layer
+    def __init__(self, side: int, bit: Bit, traced: Traced, rule: Rule, *, near: bool) -> None:
+        self.side, self.traced, self.rule, self.near = side, traced, rule, near
+        self.name, self.layer_name = "AB"[side], bit.layer
         self.layer = rule.network.layers[rule.network.place(bit.layer) - 1]
         samples = range(traced.pair.first.n_samples)
-        others = [sample for sample in samples if sample != bit.sample]
-        self.samples = [bit.sample, *others][:SAMPLES]
-        self.beyond_rounding = self._misses(at=False)
-        self.misses = self._misses(at=True) if near else self.beyond_rounding
+        other_samples = [sample for sample in samples if sample != bit.sample]
+        self.samples = [bit.sample, *other_samples][:SAMPLES]
+        self.beyond_rounding = self._misses(exact_at_threshold=False)
+        self.misses = self._misses(exact_at_threshold=True) if near else self.beyond_rounding
 
-    def _misses(self, *, at: bool) -> NDArray[np.int64]:
+    def _misses(self, *, exact_at_threshold: bool) -> NDArray[np.int64]:
         """How often the network's rule fires otherwise, at each neuron: (C, H, W)."""
-        rules = {"": FiringRule(self.layer.spiking_neuron, at=at)}
+        rules = {"": FiringRule(self.layer.spiking_neuron, exact_at_threshold=exact_at_threshold)}
         return sum(
             (
-                self.traced.misses(self.which, self.layer_name, sample, rules)[""]
+                self.traced.misses(self.side, self.layer_name, sample, rules)[""]
                 for sample in self.samples
             ),
             start=np.zeros(self.traced.network.shape_of[self.layer_name], np.int64),
@@ -241,7 +251,10 @@ class Contradiction:
         total = self.misses.size * self.traced.pair.steps * len(self.samples)
         in_samples = f" in {len(self.samples)} samples" if len(self.samples) > 1 else ""
         layer = self.layer_name
-        return f"the network explains all but {self.bits:,} of the {total:,} bits of {layer}{in_samples}"
+        return (
+            f"the network explains all but {self.bits:,} of the {total:,} bits of "
+            f"{layer}{in_samples}"
+        )
 
     @property
     def changed_channel(self) -> int | None:
@@ -251,7 +264,7 @@ class Contradiction:
 
     def fitting(self, rules: Mapping[str, FiringRule]) -> list[str]:
         """The rules of which the layer fires all that the raster has."""
-        return self.traced.fitting(self.which, self.layer_name, self.samples, rules)
+        return self.traced.fitting(self.side, self.layer_name, self.samples, rules)
 
 
 def order_of_additions_in_a_known_network(case: Contradiction) -> str | None:
@@ -292,7 +305,7 @@ def unrounded_input(case: Contradiction) -> str | None:
     if network.precision != "float32" or all(driven != number for driven, _ in network.driven):
         return None
     for sample in case.samples:
-        misses = case.traced.misses(case.which, case.layer_name, sample, rules, exact=True)[""]
+        misses = case.traced.misses(case.side, case.layer_name, sample, rules, exact=True)[""]
         if misses.any():
             return None
     return (
@@ -311,19 +324,19 @@ def few_bits(case: Contradiction) -> str | None:
 
 
 def another_rule(case: Contradiction) -> str | None:
-    """Another neuron, delay, leak, threshold, pooling or order of channels, which fires all that the
-    raster has.
+    """Another neuron, delay, leak, threshold, pooling or order of channels, which fires all bits
+    of the raster.
     """
     neuron, network = case.layer.spiking_neuron, case.rule.network
     rules = rules_of(neuron)
     if not case.beyond_rounding.any():  # then it fires otherwise at the threshold alone
-        rules = {name: rule for name, rule in rules.items() if rule.at}
+        rules = {name: rule for name, rule in rules.items() if rule.exact_at_threshold}
     fits = case.fitting(rules)
     if not fits and case.beyond_rounding.any():
         shapes = [read.arriving(network.shape_read(read)) for read in case.layer.inputs]
-        others = delays_of(case.layer) | leaks_of(neuron) | inputs_of(case.layer, shapes)
-        thresholds = case.traced.other_thresholds(case.which, case.layer_name, case.samples)
-        fits = case.fitting(others | thresholds)
+        rules_of_inputs = delays_of(case.layer) | leaks_of(neuron) | inputs_of(case.layer, shapes)
+        thresholds = case.traced.other_thresholds(case.side, case.layer_name, case.samples)
+        fits = case.fitting(rules_of_inputs | thresholds)
     if not fits:
         return None
     return (
@@ -370,52 +383,72 @@ def differing_numbers(first: Network, second: Network, name: str) -> str:
     """
     rounded = first.precision != second.precision
     with suppress(InputError):  # what cannot be rounded was rounded neither
-        first, second = (quantise(each) if rounded else each for each in (first, second))
-    found = (
+        first, second = (quantise(network) if rounded else network for network in (first, second))
+    differences = (
         "; ".join(_differences(first, second, name)) if first.precision == second.precision else ""
     )
-    if rounded and not found:
+    if rounded and not differences:
         return ": one is in fixed point, whose numbers are rounded"
-    return f" in {name}: {found}"
+    return f" in {name}: {differences}"
 
 
 def _differences(first: Network, second: Network, name: str) -> Iterator[str]:
     number = first.place(name) - 1
-    one, other = (network.layers[number].spiking_neuron for network in (first, second))
+    neuron_of_first, neuron_of_second = (
+        network.layers[number].spiking_neuron for network in (first, second)
+    )
     for constant, called in CONSTANTS.items():
-        yield from _unlike(called, getattr(one, constant), getattr(other, constant))
-    yield from _unlike("reset", one.reset, other.reset)
-    if one.reset == other.reset == "subtract" and not one.reset_by is other.reset_by is None:
-        yield from _unlike("subtraction at a spike", one.subtracted, other.subtracted)
-    yield from _unlike("firing at the threshold", one.fires_at_threshold, other.fires_at_threshold)
-    lowest = [-np.inf if each.min_v_mem is None else each.min_v_mem for each in (one, other)]
+        yield from _unlike(
+            called, getattr(neuron_of_first, constant), getattr(neuron_of_second, constant)
+        )
+    yield from _unlike("reset", neuron_of_first.reset, neuron_of_second.reset)
+    if (
+        neuron_of_first.reset == neuron_of_second.reset == "subtract"
+        and not neuron_of_first.reset_by is neuron_of_second.reset_by is None
+    ):
+        yield from _unlike(
+            "subtraction at a spike", neuron_of_first.subtracted, neuron_of_second.subtracted
+        )
+    yield from _unlike(
+        "firing at the threshold",
+        neuron_of_first.fires_at_threshold,
+        neuron_of_second.fires_at_threshold,
+    )
+    lowest = [
+        -np.inf if spiking_neuron.min_v_mem is None else spiking_neuron.min_v_mem
+        for spiking_neuron in (neuron_of_first, neuron_of_second)
+    ]
     yield from _unlike("lowest membrane", *lowest)
     inputs = first.layers[number].inputs, second.layers[number].inputs
     for place, (a, b) in enumerate(zip(*inputs, strict=True), 1):
-        of = f" of input {place}" if len(inputs[0]) > 1 else ""
+        of_input = f" of input {place}" if len(inputs[0]) > 1 else ""
         if a.weight is not None and b.weight is not None:
-            yield from _unlike(f"weights{of}", a.weight, b.weight)
-        yield from _unlike(f"gain{of}", a.gain / 2.0**a.shift, b.gain / 2.0**b.shift)
+            yield from _unlike(f"weights{of_input}", a.weight, b.weight)
+        yield from _unlike(f"gain{of_input}", a.gain / 2.0**a.shift, b.gain / 2.0**b.shift)
         for x, y in zip(a.sources, b.sources, strict=True):
             yield from _unlike(f"delay from {x.layer}", np.array(x.delay), np.array(y.delay))
             yield from _unlike(f"sign of {x.layer}", x.sign, y.sign)
-        for side in STORED:
-            yield from _unlike(f"{side}{of}", getattr(a, side), getattr(b, side))
+        for attribute in STORED:
+            yield from _unlike(
+                f"{attribute}{of_input}", getattr(a, attribute), getattr(b, attribute)
+            )
     if any(place == number for place, _ in first.driven):
         yield from _unlike("input range", first.input_range, second.input_range)
 
 
-def _unlike(what: str, a: Any, b: Any) -> Iterator[str]:
+def _unlike(constant_name: str, a: Any, b: Any) -> Iterator[str]:
     """A constant of A and of B, or how many of several differ, if any do."""
     if np.array_equal(a, b):
         return
     if isinstance(a, (str, tuple)) or np.size(a) == np.size(b) == 1:
-        yield f"{what} {_shown(a)} in A, {_shown(b)} in B"
+        yield f"{constant_name} {_shown(a)} in A, {_shown(b)} in B"
     elif np.shape(a)[1:] != np.shape(b)[1:]:
-        yield f"{what} of other shapes"
+        yield f"{constant_name} of other shapes"
     else:
         far = np.abs(np.subtract(a, b, dtype=np.float64))
-        yield f"{np.count_nonzero(far):,} of {far.size:,} {what}, by {far.max():.7g} at most"
+        yield (
+            f"{np.count_nonzero(far):,} of {far.size:,} {constant_name}, by {far.max():.7g} at most"
+        )
 
 
 def _shown(constant: Any) -> str:
