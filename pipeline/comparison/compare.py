@@ -25,7 +25,7 @@ from spikesam.pipeline.imports.libraries.library import Takes
 from spikesam.pipeline.imports.torch.calling import (
     Example,
     NoNeuronsError,
-    check_model,
+    checked_model,
     follow_model,
     read_example,
 )
@@ -109,7 +109,7 @@ def compare(
     if not backends:
         raise InputError(f"compare: backends: got {backends!r}, expected at least one")
     try:
-        check_model(model)
+        model = checked_model(model)
         neuron_modules = NeuronModules(neurons, takes)
         example, exact = (
             _read_data(data, network, model, neuron_modules, rounded=rounded)

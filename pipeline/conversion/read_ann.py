@@ -22,7 +22,7 @@ from spikesam.pipeline.imports.torch.calling import (
     Example,
     FollowedModel,
     answers_in,
-    check_model,
+    checked_model,
     follow_images,
     preserved,
 )
@@ -47,7 +47,7 @@ def read_ann(model: Any, images: Any) -> tuple[Network, NDArray[np.int64]]:
     """The network of a model whose neurons are ReLU, proven equal to it on images, and its answers
     (N,).
     """
-    check_model(model)
+    model = checked_model(model)
     given, _ = calibration_images(images)
     device = next(
         (weight.device for weight in (*model.parameters(), *model.buffers())), torch.device("cpu")

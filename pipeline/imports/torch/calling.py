@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import copy
 import inspect
+import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -117,8 +118,12 @@ class Example:
         return np.concatenate([steps, np.zeros((timesteps - len(steps), *samples), steps.dtype)])
 
 
-def check_model(model: Any) -> None:
-    """Refuse a model that would not be what it seems."""
+def checked_model(model: Any) -> nn.Module:
+    """A model, or the one that torch.compile was called with; refuses one that would not be what it
+    seems.
+    """
+    if type(model).__name__ == "OptimizedModule":  # to import this class takes seconds
+        model = model._orig_mod
     if not isinstance(model, nn.Module):
         raise NetworkError(f"model: got {type(model).__name__}, expected a torch.nn.Module")
     for name, module in model.named_modules():
@@ -141,6 +146,7 @@ def check_model(model: Any) -> None:
                 f"{name!r} holds NaN or infinite numbers",
                 "finite ones",
             )
+    return model
 
 
 def read_example(
@@ -459,7 +465,7 @@ def _arranged(sequence: Tensor, takes: Takes) -> Tensor:
 @contextmanager
 def preserved(model: nn.Module) -> Iterator[None]:
     """Whatever happens in this block, the model is afterwards as it was before: its states and its
-    hooks.
+    hooks. In this block what was compiled runs as it was written.
     """
     kept = [(module, module.__dict__.copy()) for module in model.modules()]
     for module, attributes in kept:
@@ -471,8 +477,10 @@ def preserved(model: nn.Module) -> Iterator[None]:
         module.__dict__.update(containers)
         for name, buffer in module._buffers.items():
             module._buffers[name] = buffer if buffer is None else buffer.detach().clone()
+    compiles = "torch._dynamo" in sys.modules  # nothing is compiled before that is imported
     try:
-        yield
+        with torch.compiler.set_stance("force_eager") if compiles else nullcontext():
+            yield
     finally:
         for module, attributes in kept:
             module.__dict__.clear()

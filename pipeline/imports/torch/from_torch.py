@@ -9,7 +9,7 @@ from spikesam.backends.network import Network, NetworkError
 from spikesam.backends.torch.synapses import without_autocast
 from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.imports.libraries.library import Takes
-from spikesam.pipeline.imports.torch.calling import check_model, follow_model, read_example
+from spikesam.pipeline.imports.torch.calling import checked_model, follow_model, read_example
 from spikesam.pipeline.imports.torch.imported import assemble
 from spikesam.pipeline.imports.torch.modules import NeuronModules, OwnNeurons
 from spikesam.pipeline.imports.torch.proof import (
@@ -115,7 +115,7 @@ def from_torch(
             raise NetworkError(
                 f"takes: got {takes!r}, expected one of {', '.join(map(repr, get_args(Takes)))}"
             )
-        check_model(model)
+        model = checked_model(model)
         most = (
             max(map(abs, preprocessing.limits)) if isinstance(preprocessing, Preprocessing) else 0.0
         )

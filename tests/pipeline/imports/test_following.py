@@ -201,6 +201,44 @@ def test_the_model_is_left_as_it_was(name: str) -> None:
         assert all(memory[key] is after["memories"][where][key] for key in memory)
 
 
+def compiled_in_place(model: nn.Sequential, *modules: nn.Module) -> nn.Module:
+    for module in modules or (model,):
+        module.compile()
+    return model
+
+
+def compiled_in_part(model: nn.Sequential) -> nn.Module:
+    model[2] = torch.compile(model[2])  # type: ignore[assignment]
+    return model
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "compiled",
+    [
+        torch.compile,
+        compiled_in_part,
+        compiled_in_place,
+        lambda model: compiled_in_place(model, *model),
+    ],
+    ids=["model", "module", "model in place", "modules in place"],
+)
+def test_a_compiled_model_is_the_one_that_it_was_made_from(
+    compiled: Callable[[nn.Sequential], nn.Module],
+) -> None:
+    def two_layers() -> nn.Sequential:
+        torch.manual_seed(0)
+        layers = nn.Sequential(nn.Linear(9, 8), fires(), nn.Linear(8, 4), fires())
+        loud(layers)
+        return layers
+
+    given = spikes(STEPS, SAMPLES, 9)
+    network = spikesam.from_torch(two_layers(), given)
+    model = compiled(two_layers())
+    assert spikesam.from_torch(model, given).sha256 == network.sha256
+    assert spikesam.compare(model, network, given, backends="torch").runs["differ"][0] == 0
+
+
 def test_a_module_with_two_parents_is_followed_once() -> None:
     model = net(of_step)
     shared = nn.Sequential(
