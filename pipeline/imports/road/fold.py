@@ -44,6 +44,7 @@ from spikesam.pipeline.imports.road.operations import (
     Shift,
     Silent,
     Spread,
+    Take,
     Total,
     expect,
 )
@@ -776,7 +777,9 @@ def _conv(folded: Folded, conv: Conv, where: str) -> Folded:
         kernels.extent(weight.shape[2:], conv.dilation),
     )
     fits = weight.size and weight.shape[1] * groups == channels and not outputs % groups
-    expected = f"one for {folded.shape}, the map before it"
+    makers = {one.made_by for one in folded.inputs if one.made_by}
+    of_maker = f" of {makers.pop()}" if len(makers) == 1 else ""
+    expected = f"one for {folded.shape}, the map before it{of_maker}"
     expect(fits, where, f"weight has shape {weight.shape} in {groups} groups", expected)
     shared = conv.groups or len(weight) == 1
     expect(shared, where, f"has {len(weight)} kernels for every channel alone", "one for all")
@@ -1057,6 +1060,12 @@ def _maximum(folded: Folded, windows: Windows, where: str) -> Folded:
             inputs=(replace(one, pool=_times(one.pool, windows.sides), pooling="max"),),
         )
     expect(one.weight.ndim == 4, where, "pools a dense layer", "a convolution in front of it")
+    if _chooses(one):
+        spikes = replace(one, weight=None, gain=np.array(1.0))
+        of_spikes = Folded((one.weight.shape[1], *sides), (spikes,))
+        (pooled,) = _maximum(of_spikes, windows, where).inputs
+        behind = replace(pooled, weight=one.weight, gain=one.gain, sides=shape[1:])
+        return replace(folded, shape=shape, inputs=(behind,))
     signs = np.where(np.atleast_2d(one.gain + np.zeros(channels)) < 0, -1, 1)
     sign = signs[0]
     expect(
@@ -1074,6 +1083,20 @@ def _maximum(folded: Folded, windows: Windows, where: str) -> Folded:
         joined = joined.within((sides[0] + y - 1 - 2 * above, sides[1] + x - 1 - 2 * beside))
     pooled = replace(one, windows=joined, weight=weight, gain=one.gain * sign)
     return replace(folded, shape=shape, inputs=(pooled,))
+
+
+def _chooses(synapses: Synapses) -> bool:
+    """True if each channel is one of those in front, times no negative number, as where they are
+    joined: its maximum is that of the spikes.
+    """
+    kernel = synapses.weight
+    single = kernel is not None and _of_single_places(synapses) and synapses.padding == (0, 0)
+    averaged = synapses.pooling == "average" and synapses.pool != (1, 1)
+    if not single or averaged or synapses.ones or synapses.windows != NO_POOLING:
+        return False
+    assert kernel is not None
+    chosen = bool(np.isin(kernel, (0, 1)).all()) and kernel.sum(axis=1).max() <= 1
+    return chosen and bool((synapses.gain >= 0).all())
 
 
 def _joined(inner: Windows, outer: Windows, where: str) -> Windows:
@@ -1122,5 +1145,6 @@ FOLDS: dict[type, Callable[[Folded, Any, str], Folded]] = {
     Shift: _shifted,
     Silent: _silent,
     Spread: _spread,
+    Take: lambda folded, take, where: _taken(folded, take.rows, take.columns, where),
     Total: _total,
 }

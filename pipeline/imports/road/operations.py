@@ -133,6 +133,14 @@ class Pad:
 
 
 @dataclass(frozen=True)
+class Take:
+    """Some rows and columns of a map, each perhaps several times."""
+
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Order:
     """Neurons in another order than that of what gives them, or some of them."""
 

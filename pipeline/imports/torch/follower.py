@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import count, repeat
+from itertools import repeat
 from math import prod
 from types import FrameType
 from typing import Any
@@ -40,6 +40,7 @@ from spikesam.pipeline.imports.road.operations import (
     Conv,
     Junction,
     Operation,
+    Pad,
     Path,
     Pool,
     Scale,
@@ -494,21 +495,21 @@ class Follower:
         """Spikes behind a maximum pooling that no layer has: neurons of their own, which fire where
         any did.
         """
-        source, operations = (
-            (stream.path.source, stream.path.operations) if isinstance(stream, Stream) else ("", ())
-        )
-        if source not in self._rasters or len(operations) > 1:
+        if not isinstance(stream, Stream):
             return stream
-        assert isinstance(stream, Stream)
-        (operation,), name = operations, f"{source}{RELAYED}"
-        if stands_in_front(operation.what, self._rasters[str(source)].map[1:]):
+        source, operations = stream.path.source, stream.path.operations
+        if not isinstance(source, str) or source not in self._rasters or not operations:
             return stream
-        relayed = stream.along(
-            replace(stream.path, operations=(Operation(operation.where, relay(operation.what)),))
-        )
-        return self._neurons_of(
-            name, operation.where, SpikingModule(REPEATING, None), relayed, call.result
-        )
+        *border, operation = operations  # a border where windows reach beyond the map (ceil_mode)
+        if any(not isinstance(each.what, Pad) or each.where != operation.where for each in border):
+            return stream
+        if not border and stands_in_front(operation.what, self._rasters[source].map[1:]):
+            return stream
+        pooled = Operation(operation.where, relay(operation.what))
+        relayed = stream.along(replace(stream.path, operations=(*border, pooled)))
+        name = self._numbered(f"{source}{RELAYED}", REPEATING, relayed)
+        about = SpikingModule(REPEATING, None)
+        return self._neurons_of(name, operation.where, about, relayed, call.result)
 
     def _fires(self, source: str) -> bool:
         """True of a source whose numbers are all 0 or 1."""
@@ -531,16 +532,22 @@ class Follower:
             path += Operation(call.where, Shift(found.constant))
         return streams[0].along(path)
 
+    def _numbered(self, name: str, neuron: LIF, stream: Stream) -> str:
+        """The name of neurons that are no module: theirs of earlier steps, numbered where others
+        have it.
+        """
+        numbered, number = name, 1
+        while numbered in self._rasters and not self._rasters[numbered].fits(neuron, stream):
+            number += 1
+            numbered = f"{name}{number}"
+        return numbered
+
     def _fired(self, gate: Gate, where: str) -> Stream:
         """The stream behind the neurons of a gate, which are those of an earlier step if they fit."""
         junction = gate.stream.path.source
         assert isinstance(junction, Junction)
         first = next(junction.branches[0].leaves).source
-        for number in count(1):
-            name = f"{first}{gate.kind}{number if number > 1 else ''}"
-            raster = self._rasters.get(name)
-            if raster is None or raster.fits(gate.neuron, gate.stream):
-                break
+        name = self._numbered(f"{first}{gate.kind}", gate.neuron, gate.stream)
         about = SpikingModule(gate.neuron, None)
         fired = self._neurons_of(name, where, about, gate.stream, gate.fired)
         scale = Operation(where, Scale(gate.factor))

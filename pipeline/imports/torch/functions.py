@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from math import gcd, prod
 from typing import Any, Literal
 
@@ -36,6 +37,7 @@ from spikesam.pipeline.imports.road.operations import (
     Scale,
     Shift,
     Spread,
+    Take,
     Total,
 )
 from spikesam.pipeline.imports.torch.call import Call, tensors
@@ -349,13 +351,15 @@ def _pooled(call: Call) -> Stream:
     kind: Literal["average", "max"] = "max" if "max" in name else "average"
     dilation = (1, 1)
     if name.startswith("adaptive"):
-        if any(side % output for side, output in zip(sides, outputs, strict=True)):
-            few = stream.size * prod(call.result.shape[1:]) <= MOST_WEIGHTS
-            found = f"which makes {outputs} of a map of {sides}, expected an output that divides it"
-            need(kind != "max" and given.ndim == axes + 2 and few, found)
-            return _averaged_unevenly(call, stream, axes)
-        height, width = (side // output for side, output in zip(sides, outputs, strict=True))
-        windows = Windows((height, width), (height, width))
+        rows, columns = map(_adaptive_windows, sides, outputs)
+        size = max(map(len, rows)), max(map(len, columns))
+        if (down := _stride(rows)) and (right := _stride(columns)):
+            windows = Windows(size, (down, right))
+        elif kind == "average":
+            return _averaged_unevenly(call, stream, sides, outputs, axes)
+        else:  # a place that stands twice in its window changes no maximum
+            taken = Take(_filled(rows, size[0]), _filled(columns, size[1]))
+            stream, windows = stream.then(Operation(call.where, taken)), Windows(size, size)
     else:
         window, stride, padding = (
             call.argument(place, name) for place, name in enumerate(SIDES, 1)
@@ -377,28 +381,74 @@ def _pooled(call: Call) -> Stream:
                 "which has padding and count_include_pad=False, expected True",
             )
         extent = Windows(kernels.extent(window, dilation), *windows[1:])
-        if extent.fit(sides) != outputs:
-            need(kind == "max" and fired_alone(stream), "which has ceil_mode=True, expected False")
-            # A pad of zeros is as good as none in front of a maximum of numbers that are not
-            # negative.
-            each = zip(outputs, sides, *extent, strict=True)
+        by_axis = list(zip(sides, outputs, *extent, dilation, strict=True))
+        of_activations = not call.fires(NOTHING)
+        single = isinstance(stream.path.source, str) or of_activations
+        if fired_alone(stream) and single:
+            # Neurons of their own, see Follower. A pad of zeros is as good as none in front of a
+            # maximum of numbers that are not negative.
             down, right = (
-                (count - 1) * step + size - side - 2 * pad for count, side, size, step, pad in each
+                max(0, (count - 1) * stride + size - side - 2 * pad)
+                for side, count, size, stride, pad, _ in by_axis
             )
-            stream = stream.then(
-                Operation(call.where, Pad(((0, max(0, down)), (0, max(0, right)))))
-            )
+            if down or right:
+                need(kind == "max", "which has ceil_mode=True, expected False")
+                stream = stream.then(Operation(call.where, Pad(((0, down), (0, right)))))
+        elif extent.fit(sides) != outputs or dilation != (1, 1):
+            found = "which has ceil_mode=True or dilation, expected neither"
+            need(kind == "max" and not of_activations, found)
+            seen = [_windows(*of_axis) for of_axis in by_axis]
+            taken = Take(*map(_filled, seen, window))
+            stream = stream.then(Operation(call.where, taken))
+            windows, dilation = Windows(window, window), (1, 1)
     pool = Operation(call.where, Pool(kind, windows, dilation))
     return through(stream, pool, given, call.result, axes + 1)
 
 
-def _averaged_unevenly(call: Call, stream: Stream, axes: int) -> Stream:
-    """Averages of windows that differ in size: a linear layer, which sees each channel alone."""
+def _adaptive_windows(side: int, windows: int) -> list[range]:
+    """The rows that each of so many adaptive windows sees, of so many; likewise columns."""
+    return [
+        range(number * side // windows, -(-(number + 1) * side // windows))
+        for number in range(windows)
+    ]
+
+
+def _stride(windows: list[range]) -> int:
+    """By how much each window begins after the one before it; 0 where this, or their size, differs."""
+    strides = {second.start - first.start for first, second in pairwise(windows)}
+    stride, *others = strides or {len(windows[0])}
+    return 0 if others or len(set(map(len, windows))) > 1 else stride
+
+
+def _windows(
+    side: int, windows: int, extent: int, stride: int, padding: int, dilation: int
+) -> list[list[int]]:
+    """The rows that each of so many windows sees, without those of a border; likewise columns."""
+    firsts = (number * stride - padding for number in range(windows))
+    return [
+        [row for row in range(first, first + extent, dilation) if 0 <= row < side]
+        for first in firsts
+    ]
+
+
+def _filled(windows: Sequence[Sequence[int]], size: int) -> tuple[int, ...]:
+    """The rows of windows, one behind the other; a shorter one has its last row several times."""
+    return tuple(window[min(place, len(window) - 1)] for window in windows for place in range(size))
+
+
+def _averaged_unevenly(
+    call: Call, stream: Stream, sides: tuple[int, ...], outputs: tuple[int, ...], axes: int
+) -> Stream:
+    """Averages of uneven windows: a linear layer, which sees each channel alone."""
+    few = stream.size * prod(call.result.shape[1:]) <= MOST_WEIGHTS
+    found = f"which makes averages of uneven windows, {outputs} of a map of {sides}"
+    need(call.args[0].ndim == axes + 2 and few, f"{found}, expected an output that divides it")
     given, channels = call.args[0], call.args[0].shape[1]
     inputs = torch.eye(prod(given.shape[2:])).view(-1, 1, *given.shape[2:])
     places = call.function(inputs, call.result.shape[2:]).flatten(1).T
     linear = Linear(torch.block_diag(*[places] * channels), None)
-    return through(stream, Operation(call.where, linear), given, call.result, axes + 1)
+    where = f"{call.where}, whose windows are uneven"
+    return through(stream, Operation(where, linear), given, call.result, axes + 1)
 
 
 def of_rows(setting: Any, axes: int, height: int) -> Pair:

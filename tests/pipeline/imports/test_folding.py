@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 import spikesam
 from spikesam.backends.network import LIF, Layer, Network, Sides
@@ -114,6 +115,15 @@ BETWEEN: dict[str, Callable[[], list[nn.Module]]] = {
         conv(2, 4, 3, padding=1),
         nn.AdaptiveMaxPool2d((4, 3)),
     ],
+    "a dilated maximum with a ceiling": lambda: [
+        conv(2, 4, 3, padding=1),
+        nn.MaxPool2d((2, 3), (3, 2), 1, (2, 1), ceil_mode=True),
+    ],
+    "an uneven adaptive maximum of currents": lambda: [
+        conv(2, 4, 3, padding=1),
+        nn.AdaptiveMaxPool2d((5, 4)),
+    ],
+    "even averages that overlap": lambda: [nn.AdaptiveAvgPool2d((7, 4)), conv(2, 4, 3)],
     "no weights": lambda: [nn.Identity()],
     "a transposed convolution": lambda: [nn.ConvTranspose2d(2, 4, 3, padding=1), nn.BatchNorm2d(4)],
     "one in groups": lambda: [
@@ -284,6 +294,56 @@ def test_rows_are_maps_of_height_one(name: str) -> None:
     network = imported(*modules, shape=(2, 24))
     assert [shape[1] for shape in network.shapes] == [1, 1, 1]
     assert network.layers[0].inputs[0].padding == (0, 1)
+
+
+MAXIMA: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], list[str]]] = {
+    "two of the same spikes": (
+        lambda fired, _: torch.cat(
+            [
+                functional.max_pool2d(fired, 3, 2, 1).flatten(1),
+                functional.max_pool2d(fired, 2, ceil_mode=True).flatten(1),
+            ],
+            1,
+        ),
+        ["lif_max", "lif_max2"],
+    ),
+    "with a border, a ceiling and dilation": (
+        lambda fired, _: functional.max_pool2d(fired, 2, 3, 1, 2, ceil_mode=True),
+        ["lif_max"],
+    ),
+    "of the input": (lambda _, given: functional.max_pool2d(given, 2, 1, 0, 2), []),
+    "of the input with a ceiling": (
+        lambda _, given: functional.max_pool2d(given, 2, ceil_mode=True),
+        [],
+    ),
+    "of scaled channels that are joined": (
+        lambda fired, given: functional.max_pool2d(torch.cat([0.5 * fired, given], 1), 3, 2, 1),
+        [],
+    ),
+    "of joined channels with a ceiling": (
+        lambda fired, given: functional.max_pool2d(torch.cat([fired, given], 1), 2, ceil_mode=True),
+        [],
+    ),
+    "adaptive, uneven": (lambda fired, _: functional.adaptive_max_pool2d(fired, 5), []),
+}
+
+
+@pytest.mark.parametrize("name", MAXIMA)
+def test_maxima_of_spikes_in_front_of_a_linear_layer(name: str) -> None:
+    torch.manual_seed(0)
+    pooled, relays = MAXIMA[name]
+
+    def step(m: Any, x: Tensor) -> Tensor:
+        fired: Tensor = m.out(m.fc(pooled(m.lif(m.conv(x)), x).flatten(1)))
+        return fired
+
+    inputs = pooled(torch.zeros(1, 4, 9, 9), torch.zeros(1, 2, 9, 9)).numel()
+    layers = {"conv": conv(2, 4, 3, padding=1), "lif": fires(0.2), "fc": nn.Linear(inputs, 5)}
+    model = loud(Written(by_step(step), **layers, out=fires(0.2)))
+    given = spikes(6, 2, 2, 9, 9)
+    network = spikesam.from_torch(model, given)
+    assert_same_bits(model, network, given)
+    assert [layer.name for layer in network.layers if "max" in layer.name] == relays
 
 
 SPIKES: dict[str, tuple[list[nn.Module], tuple[Sides, str]]] = {

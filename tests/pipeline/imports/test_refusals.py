@@ -203,11 +203,8 @@ REFUSED: dict[str, Callable[[], nn.Module]] = {
     "module '1.1' (Conv2d): is behind a maximum of currents, which is not linear, expected neurons": lambda: (
         currents(nn.Sequential(nn.MaxPool2d(3, 2, padding=1), nn.Conv2d(4, 4, 1)))
     ),
-    "'1' (MaxPool2d): has dilation=(2, 2), expected 1": lambda: currents(
-        nn.MaxPool2d(3, 2, dilation=2)
-    ),
-    "behind module '0' (Conv2d), which has ceil_mode=True, expec": lambda: currents(
-        nn.MaxPool2d(3, 2, ceil_mode=True)
+    "behind module '0' (Conv2d), which has ceil_mode=True or dilation, expec": lambda: currents(
+        nn.AvgPool2d(3, 2, ceil_mode=True)
     ),
     "'2' (MaxPool2d): pools a maximum again, expected": lambda: currents(
         nn.MaxPool2d(2), nn.MaxPool2d(2, padding=1)
@@ -224,8 +221,8 @@ REFUSED: dict[str, Callable[[], nn.Module]] = {
     "'0' (ConstantPad3d), behind the input, which pads channels or crops, expected a border around a map": lambda: (
         alone(nn.ConstantPad3d((0, 0, 0, 0, 1, 1), 0.0), nn.Conv2d(4, 2, 3))
     ),
-    "which makes (3, 3) of a map of (8, 8), expected an output that": lambda: maps(
-        nn.AdaptiveMaxPool2d(3)
+    "the map before it of module '2' (AdaptiveAvgPool2d), whose windows are uneven": lambda: maps(
+        nn.AdaptiveAvgPool2d(5), nn.Conv2d(4, 4, 3)
     ),
     "model: module '2' is scripted or traced, expected the module ": lambda: maps(
         torch.jit.script(nn.Conv2d(4, 4, 3))
