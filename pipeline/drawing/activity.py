@@ -102,15 +102,17 @@ def draw_raster(
     shown = firing[
         np.linspace(0, len(firing) - 1, min(len(firing), MOST_NEURONS)).round().astype(int)
     ]
-    about = f"{len(firing):,} of {neurons:,} neurons fire."
+    caption = f"{len(firing):,} of {neurons:,} neurons fire."
     if len(shown) < len(firing):
-        about += (
+        caption += (
             f" One in {len(firing) / len(shown):.0f} is shown, from the most to the least active."
         )
     if len(shown):
-        about += " A line is a neuron, a tick a spike."
+        caption += " A line is a neuron, a tick a spike."
     height = max(LINE * len(shown), LEAST)
-    with drawing(path, f"Spikes of {layer}: {sample}", about, WIDTH + 0.85, height + 1.4) as canvas:
+    with drawing(
+        path, f"Spikes of {layer}: {sample}", caption, WIDTH + 0.85, height + 1.4
+    ) as canvas:
         axes = canvas.axes(0.65, 0.8, WIDTH, height)
         step_axis(axes, timesteps)
         axes.set(ylabel=LABEL if text_width(LABEL) < height else LABEL.partition(",")[0], yticks=[])
@@ -120,10 +122,10 @@ def draw_raster(
             )  # the first bit is the highest
             lines = np.arange(len(shown))
             axes.hlines(lines, -0.5, timesteps - 0.5, color="0.92", linewidth=0.5)
-            wide = min(max(0.35 * 72 * WIDTH / timesteps, THINNEST), THICKEST)
+            line_width = min(max(0.35 * 72 * WIDTH / timesteps, THINNEST), THICKEST)
             spikes = [np.flatnonzero(neuron) for neuron in fired.T]
             axes.eventplot(
-                spikes, lineoffsets=lines, linelengths=LONGEST, linewidths=wide, colors=INK
+                spikes, lineoffsets=lines, linelengths=LONGEST, linewidths=line_width, colors=INK
             )
             axes.set_ylim(len(shown) - 0.4, -0.6)
         else:

@@ -138,8 +138,10 @@ def style(**further: Any) -> Iterator[None]:
     """Draw in the style of all pictures, whatever the user's matplotlibrc says; its fonts stay:
     names may need them.
     """
-    kept: Any = {name: value for name, value in mpl.rcParams.items() if name.startswith("font.")}
-    with mpl.style.context(["default", {**kept, **STYLE, **further}]):
+    font_settings: Any = {
+        name: value for name, value in mpl.rcParams.items() if name.startswith("font.")
+    }
+    with mpl.style.context(["default", {**font_settings, **STYLE, **further}]):
         yield
 
 
@@ -198,9 +200,9 @@ def fitted(text: str, inches: float, **style: Any) -> str:
     return "\n".join(lines)
 
 
-def shortened(name: str, most: int) -> str:
+def shortened(name: str, max_length: int) -> str:
     """A layer's name in so many characters: it loses its middle, since numbers stand last."""
-    return name if len(name) <= most else f"{name[: most - 5]}…{name[-4:]}"
+    return name if len(name) <= max_length else f"{name[: max_length - 5]}…{name[-4:]}"
 
 
 def grid_lines(axes: Any, axis: str) -> None:

@@ -54,7 +54,7 @@ def draw_conversion(
         axes.minorticks_off()
         axes.legend(loc="lower right", frameon=False, fontsize=8)
         grid_lines(axes, "y")
-        bars, at, left = (
+        bars, positions, left = (
             canvas.axes(5.6, 0.85, 3.6, height),
             np.arange(len(errors)),
             np.zeros(len(errors)),
@@ -64,9 +64,12 @@ def draw_conversion(
             np.sqrt(squares.sum(axis=1)), axis=0
         )
         for cause, colour in zip(errors, PALETTE, strict=False):
-            bars.barh(at, lengths[cause], left=left, color=colour, label=cause)
+            bars.barh(positions, lengths[cause], left=left, color=colour, label=cause)
             left = left + lengths[cause].to_numpy()
-        bars.set(yticks=at, yticklabels=[drawable(shortened(name, SHORT)) for name in errors.index])
+        bars.set(
+            yticks=positions,
+            yticklabels=[drawable(shortened(name, SHORT)) for name in errors.index],
+        )
         bars.set_xlabel("error of activations, % of their RMS, by each cause's share of the square")
         bars.invert_yaxis()
         grid_lines(bars, "x")

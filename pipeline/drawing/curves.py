@@ -110,9 +110,9 @@ def draw_curves(
             if level is not None:
                 handle = axes.axhline(level[0], color=GREY, linestyle="--", linewidth=1, zorder=1.5)
                 legend = {level[1]: handle, **legend}
-            for (at, name), style in zip(options.marks.items(), cycle((":", "-.")), strict=False):
+            for (mark, name), style in zip(options.marks.items(), cycle((":", "-.")), strict=False):
                 legend[name] = axes.axvline(
-                    at, color=GREY, linestyle=style, linewidth=1, zorder=1.5
+                    mark, color=GREY, linestyle=style, linewidth=1, zorder=1.5
                 )
             axes.set(title=panel, xlabel=x, ylabel=y if isinstance(y, str) else y[panel])
             if options.logarithmic:

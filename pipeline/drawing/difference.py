@@ -36,14 +36,14 @@ class DrawnNeuron:
 
     layer: int  # row of its layer
     step: int  # at which it differs
-    about: str  # what to say of it
+    title: str
     membranes: dict[str, NDArray[np.floating[Any]]]  # by name, (steps,), shares of the threshold
     fired: dict[str, NDArray[np.bool_]]  # by name, (steps,)
 
 
 def draw_difference(
     path: Path,
-    about: str,
+    subtitle: str,
     layers: Sequence[str],
     counts: NDArray[np.int64],
     bits: Sequence[int],
@@ -63,14 +63,14 @@ def draw_difference(
         if below
         else " The frame: the first of them."
     )
-    said = "No bit differs."
+    legend = "No bit differs."
     if counts.any():
-        said = (
+        legend = (
             "A cell is a layer at a step: the darker, the more of its bits differ, "
             f"up to {shares.max():.2g}%.{framed}"
         )
     with drawing(
-        path, "Spikes that differ", f"{about} {said}", 7.4, height + below + 1.4
+        path, "Spikes that differ", f"{subtitle} {legend}", 7.4, height + below + 1.4
     ) as canvas:
         axes = canvas.axes(LEFT, 0.8, WIDTH, height)
         axes.imshow(
@@ -94,9 +94,9 @@ def draw_difference(
             )
         if neuron is not None and below:
             _draw_membranes(canvas.axes(LEFT, height + 2.0, WIDTH, MEMBRANES), neuron, steps)
-            lowest = 100 * min(each.min() for each in neuron.membranes.values())
+            lowest = 100 * min(membrane.min() for membrane in neuron.membranes.values())
             cut = f". What is below {LOWEST} % is drawn there" if lowest < LOWEST else ""
-            canvas.text(LEFT, height + 1.68, f"{neuron.about}{cut}", fontsize=9, color=GREY)
+            canvas.text(LEFT, height + 1.68, f"{neuron.title}{cut}", fontsize=9, color=GREY)
 
 
 def _write(axes: Any, counts: NDArray[np.int64], shares: NDArray[np.float64]) -> None:
@@ -127,10 +127,15 @@ def _draw_membranes(axes: Any, neuron: DrawnNeuron, steps: int) -> None:
         )
     top = 100 * max(1.0, *(float(membrane.max()) for membrane in neuron.membranes.values()))
     for name, fired in neuron.fired.items():
-        at = np.flatnonzero(fired)
-        height = np.full(len(at), top + 12 + 14 * NAMES.index(name))
+        spike_steps = np.flatnonzero(fired)
+        height = np.full(len(spike_steps), top + 12 + 14 * NAMES.index(name))
         axes.plot(
-            at, height, "v", markersize=4, color=PALETTE[NAMES.index(name)], label=f"{name} fires"
+            spike_steps,
+            height,
+            "v",
+            markersize=4,
+            color=PALETTE[NAMES.index(name)],
+            label=f"{name} fires",
         )
     axes.axhline(100, color="0.2", linewidth=0.8)
     axes.axvline(neuron.step, color="0.9", linewidth=6, zorder=0)

@@ -37,14 +37,14 @@ def draw_energy(
     height = max(1.6, HIGH * len(layers))
     with drawing(path, title, subtitle, 9.4, height + 1.5) as canvas:
         bars = canvas.axes(1.0, 0.85, 3.4, height)
-        at, names = np.arange(len(layers)), list(layers)
-        spent, dense = (np.array(each) for each in zip(*layers.values(), strict=True))
-        bars.barh(at - 0.19, spent, 0.36, color=PALETTE[0], label="as recorded")
+        positions, names = np.arange(len(layers)), list(layers)
+        spent, dense = (np.array(column) for column in zip(*layers.values(), strict=True))
+        bars.barh(positions - 0.19, spent, 0.36, color=PALETTE[0], label="as recorded")
         if np.isfinite(dense).any():
-            bars.barh(at + 0.19, dense, 0.36, color="0.75", label="an ANN, one pass")
+            bars.barh(positions + 0.19, dense, 0.36, color="0.75", label="an ANN, one pass")
             bars.legend(loc="lower right", frameon=False, fontsize=8)
         bars.set(
-            yticks=at,
+            yticks=positions,
             yticklabels=[drawable(shortened(name, SHORT)) for name in names],
             xlabel=f"{unit} a sample",
         )

@@ -52,11 +52,11 @@ def save_figures(
         draw_raster(written[2], hidden[-1], raster.packed(hidden[-1], 0), neurons, facts)
     for number, subject in enumerate(subjects):
         written.append(directory / f"{maps.header.method}_{number:03d}.png")
-        about = (
+        caption = (
             title + _of_class(method, [subject], maps.header.parameters) + _sums_alone(maps, number)
         )
         layers = dict(_SampleMaps(maps, number, list(maps)))
-        draw_over_time(written[-1], subject, layers, about, kernel, delays, padded)
+        draw_over_time(written[-1], subject, layers, caption, kernel, delays, padded)
     return written
 
 
@@ -77,10 +77,10 @@ def draw_overview(
         for i in sorted({*np.linspace(0, len(hidden) - 1, OVERVIEW_LAYERS).round().astype(int)})
     ]
     of_samples = [_SampleMaps(maps, sample, layers or few) for sample in range(len(subjects))]
-    about = (
+    caption = (
         method.title + _of_class(method, subjects, maps.header.parameters) + _sums_alone(maps, 0)
     )
-    draw_side_by_side(path, subjects, of_samples, method.shows, about, _delays(maps), padded)
+    draw_side_by_side(path, subjects, of_samples, method.shows, caption, _delays(maps), padded)
 
 
 def _hidden(maps: MapReader) -> list[str]:
@@ -138,10 +138,10 @@ def _of_class(
     target = method.speaks_for
     if target == "none":
         return ""
-    known = sorted(
+    class_kinds = sorted(
         {
             "true" if target == "label" and subject.true is not None else "predicted"
             for subject in subjects
         }
     )[::-1]
-    return f" for the {' or '.join(known)} class"
+    return f" for the {' or '.join(class_kinds)} class"

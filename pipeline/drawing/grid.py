@@ -116,23 +116,27 @@ def draw_maps(
         ONE_ROW if len(rows) == 1 and aside is None else LARGEST,
     )
     stretch = math.sqrt(min(max(width / height, 0.5), 2))
-    wide, high = side * stretch, side / stretch
+    cell_width, cell_height = side * stretch, side / stretch
     larger = (0.0, 0.0) if aside is None else (ASIDE * stretch, ASIDE / stretch)
     left = MARGIN + larger[0] + text_width("\n".join(row.label for row in rows)) + 0.15
     lefts = (
-        left + wide * np.arange(n_columns) + APART * (apart > 0) * (np.arange(n_columns) >= apart)
+        left
+        + cell_width * np.arange(n_columns)
+        + APART * (apart > 0) * (np.arange(n_columns) >= apart)
     )
-    headings = [fitted(name, wide - GAP, **HEADING) for name in columns]
+    headings = [fitted(name, cell_width - GAP, **HEADING) for name in columns]
     top = 0.7 + 0.15 * max((name.count("\n") + 1 for name in headings if name), default=0)
     tops = (
-        top + high * np.arange(len(rows)) + HEADED * np.cumsum([bool(row.headings) for row in rows])
+        top
+        + cell_height * np.arange(len(rows))
+        + HEADED * np.cumsum([bool(row.headings) for row in rows])
     )
-    right, bottom = lefts[-1] + wide, max(tops[-1] + high, top + larger[1] + 0.5)
+    right, bottom = lefts[-1] + cell_width, max(tops[-1] + cell_height, top + larger[1] + 0.5)
     with drawing(path, title, subtitle, right + BAR, bottom + 0.1) as canvas:
         if aside is not None:
             _draw_aside(canvas, aside, top, *larger)
         for number, name in enumerate(headings):
-            x = lefts[n_columns - len(headings) + number] + (wide - GAP) / 2
+            x = lefts[n_columns - len(headings) + number] + (cell_width - GAP) / 2
             canvas.text(
                 x,
                 top - 0.06,
@@ -143,12 +147,12 @@ def draw_maps(
             )
         for y, row in zip(tops, rows, strict=True):
             label = {"ha": "right", "va": "center", "linespacing": 1.35}
-            canvas.text(left - 0.1, y + (high - GAP) / 2, row.label, **label)
+            canvas.text(left - 0.1, y + (cell_height - GAP) / 2, row.label, **label)
             for x, name in zip(lefts, row.headings, strict=False):
                 canvas.text(
-                    x + (wide - GAP) / 2,
+                    x + (cell_width - GAP) / 2,
                     y - 0.06,
-                    fitted(name, wide, **HEADING),
+                    fitted(name, cell_width, **HEADING),
                     ha="center",
                     **HEADING,
                 )
@@ -157,8 +161,8 @@ def draw_maps(
                     place = (
                         x,
                         y,
-                        wide * cell.columns + APART * (0 < apart < cell.columns) - GAP,
-                        high - GAP,
+                        cell_width * cell.columns + APART * (0 < apart < cell.columns) - GAP,
+                        cell_height - GAP,
                     )
                     _draw_cell(canvas, cell, place, (height * enlarged, width * enlarged))
         first = next(
@@ -168,7 +172,11 @@ def draw_maps(
         )
         over_image = any(cell.heat is not None and cell.image is not None for cell in cells)
         _draw_bar(
-            canvas, right + 0.08, first, min(tops[-1] + high - first - GAP, LONGEST_BAR), over_image
+            canvas,
+            right + 0.08,
+            first,
+            min(tops[-1] + cell_height - first - GAP, LONGEST_BAR),
+            over_image,
         )
 
 
@@ -190,7 +198,7 @@ def _draw_cell(
 ) -> None:
     if cell.curves and cell.heat is not None:
         place = _draw_curves(canvas, cell.heat, *place)
-    x, y, wide, high = place
+    x, y, width, height = place
     if cell.heat is not None:
         finest = tuple(map(max, size, cell.heat.shape))
         canvas.picture(
@@ -200,8 +208,8 @@ def _draw_cell(
         canvas.picture(*place, PALE if cell.image is None else cell.image)
     if cell.box is not None:
         rows, columns = cell.shape
-        x0, x1 = (x + side * wide / columns for side in cell.box[::2])
-        y0, y1 = (y + side * high / rows for side in cell.box[1::2])
+        x0, x1 = (x + side * width / columns for side in cell.box[::2])
+        y0, y1 = (y + side * height / rows for side in cell.box[1::2])
         for colour, line in (("black", 3.0), (FRAME, 1.5)):  # an outline that shows on any image
             frame = Rectangle(
                 (x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=colour, linewidth=line
@@ -210,28 +218,30 @@ def _draw_cell(
     if cell.hatched is not None:
         canvas.sheet.add_artist(PathPatch(_outline(cell.hatched, *place), **HATCHING))
     if cell.tag:
-        canvas.text(x + 0.05, y + high - 0.05, cell.tag, **TAG)
+        canvas.text(x + 0.05, y + height - 0.05, cell.tag, **TAG)
 
 
-def _draw_curves(canvas: Canvas, heat: Heat, x: float, y: float, wide: float, high: float) -> Any:
+def _draw_curves(
+    canvas: Canvas, heat: Heat, x: float, y: float, width: float, height: float
+) -> Any:
     """Draw what columns sum to above a map, and what rows sum to beside it; the place that is left
     for the map.
     """
-    room = CURVE * high
-    for axis, begin, length in ((0, x, wide - room), (1, y + room, high - room)):
+    room = CURVE * height
+    for axis, begin, length in ((0, x, width - room), (1, y + room, height - room)):
         sums = heat.sum(axis=axis)
         along = begin + length * np.repeat(np.arange(len(sums) + 1), 2) / len(sums)
         up = 0.9 * room * np.pad(np.repeat(sums, 2), 1) / max(sums.max(), np.finfo(np.float32).tiny)
-        points = [along, y + room - up] if axis == 0 else [x + wide - room + up, along]
+        points = [along, y + room - up] if axis == 0 else [x + width - room + up, along]
         canvas.sheet.add_artist(
             PathPatch(Outline(np.column_stack(points)), linewidth=0, facecolor=GREY)
         )
-    return x, y + room, wide - room, high - room
+    return x, y + room, width - room, height - room
 
 
-def _outline(cells: NDArray[np.bool_], x: float, y: float, wide: float, high: float) -> Outline:
+def _outline(cells: NDArray[np.bool_], x: float, y: float, width: float, height: float) -> Outline:
     """The chosen cells of a (h, w) map that is stretched to a rectangle."""
-    step_y, step_x = high / cells.shape[0], wide / cells.shape[1]
+    step_y, step_x = height / cells.shape[0], width / cells.shape[1]
     corners = [
         Outline(
             [
@@ -249,13 +259,13 @@ def _outline(cells: NDArray[np.bool_], x: float, y: float, wide: float, high: fl
     return Outline.make_compound_path(*corners)
 
 
-def _draw_aside(canvas: Canvas, subject: Subject, top: float, wide: float, high: float) -> None:
+def _draw_aside(canvas: Canvas, subject: Subject, top: float, width: float, height: float) -> None:
     _draw_cell(
-        canvas, Cell(image=subject.image, box=subject.box), (MARGIN, top, wide, high), (1, 1)
+        canvas, Cell(image=subject.image, box=subject.box), (MARGIN, top, width, height), (1, 1)
     )
-    caption = fitted(subject.caption, wide, **CAPTION)
+    caption = fitted(subject.caption, width, **CAPTION)
     below = {"ha": "center", "va": "top", "color": subject.colour}
-    canvas.text(MARGIN + wide / 2, top + high + 0.08, caption, **below, **CAPTION)
+    canvas.text(MARGIN + width / 2, top + height + 0.08, caption, **below, **CAPTION)
 
 
 def _draw_bar(canvas: Canvas, x: float, y: float, height: float, over_image: bool) -> None:

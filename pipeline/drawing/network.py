@@ -59,10 +59,10 @@ def draw_network(
     columns = 2 + max(column for column, _ in places.values())
     rows = 1 + max(row for _, row in places.values())
     reads = [
-        (source, each, layer.name)
+        (source, layer_input, layer.name)
         for layer in network.layers
-        for each in layer.inputs
-        for source in each.sources
+        for layer_input in layer.inputs
+        for source in layer_input.sources
     ]
     longest = max(
         (places[target][0] - places[source.layer][0] for source, _, target in reads), default=1
@@ -78,20 +78,23 @@ def draw_network(
             _box(axes, places[name], name, "×".join(map(str, shape)), name == "input")
         places["readout"] = columns - 1, 0
         _box(axes, places["readout"], "readout", f"{network.classes}", True)
-        for source, each, target in [*reads, (Source(network.layers[-1].name), None, "readout")]:
-            _arrow(axes, places, source, each, target, rates)
+        for source, layer_input, target in [
+            *reads,
+            (Source(network.layers[-1].name), None, "readout"),
+        ]:
+            _arrow(axes, places, source, layer_input, target, rates)
     return figure
 
 
-def _rates(network: Network, given: RasterReader | str | PathLike[str]) -> dict[str, float]:
+def _rates(network: Network, source: RasterReader | str | PathLike[str]) -> dict[str, float]:
     """Spikes per neuron and step of each layer."""
-    with opened_raster(given, "draw_network") as raster:
-        found = {layer.name: raster.rate(layer) for layer in raster.layers}
-    if unknown := found.keys() - set(network.names):
+    with opened_raster(source, "draw_network") as raster:
+        rates = {layer.name: raster.rate(layer) for layer in raster.layers}
+    if unknown := rates.keys() - set(network.names):
         raise InputError(
             f"draw_network: the raster has a layer {min(unknown)!r}, which the network has not"
         )
-    return found
+    return rates
 
 
 def _places(network: Network) -> dict[str, tuple[int, int]]:
@@ -99,8 +102,10 @@ def _places(network: Network) -> dict[str, tuple[int, int]]:
     columns, taken = {"input": 0}, {0: 1}
     places = {"input": (0, 0)}
     for layer in network.layers:
-        before = [columns[source.layer] for source in layer.sources if source.layer in columns]
-        column = columns[layer.name] = 1 + max(before, default=0)
+        source_columns = [
+            columns[source.layer] for source in layer.sources if source.layer in columns
+        ]
+        column = columns[layer.name] = 1 + max(source_columns, default=0)
         places[layer.name] = column, taken.get(column, 0)
         taken[column] = taken.get(column, 0) + 1
     return places
@@ -113,13 +118,20 @@ def _box(axes: Any, place: tuple[int, int], name: str, shape: str, plain: bool) 
     axes.add_patch(
         FancyBboxPatch(corner, WIDTH, HEIGHT, boxstyle="round,pad=0,rounding_size=0.08", **style)
     )
-    about: Any = {"ha": "center", "va": "center"}
-    axes.text(x, y + 0.11, drawable(shortened(name, SHORT)), fontsize=8, fontweight="bold", **about)
-    axes.text(x, y - 0.13, shape, fontsize=7, color=GREY, **about)
+    text_style: Any = {"ha": "center", "va": "center"}
+    axes.text(
+        x, y + 0.11, drawable(shortened(name, SHORT)), fontsize=8, fontweight="bold", **text_style
+    )
+    axes.text(x, y - 0.13, shape, fontsize=7, color=GREY, **text_style)
 
 
 def _arrow(
-    axes: Any, places: Any, source: Source, each: Input | None, target: str, rates: dict[str, float]
+    axes: Any,
+    places: Any,
+    source: Source,
+    layer_input: Input | None,
+    target: str,
+    rates: dict[str, float],
 ) -> None:
     """From a layer to one that reads it, with the delay, the sign and the rate."""
     (left, upper), (right, lower) = places[source.layer], places[target]
@@ -129,15 +141,15 @@ def _arrow(
     )  # black from 30 % on
     line: Any = {
         "color": colour,
-        "linestyle": "--" if each is not None and each.weight is None else "-",
+        "linestyle": "--" if layer_input is not None and layer_input.weight is None else "-",
         "zorder": 0,
         **ARROW,
     }
-    said = [] if rate is None else [f"{100 * rate:.1f} %"]
-    if each is not None and source.longest > 1:
-        said.append(steps_of(source))
+    labels = [] if rate is None else [f"{100 * rate:.1f} %"]
+    if layer_input is not None and source.longest > 1:
+        labels.append(steps_of(source))
     if source.sign < 0:
-        said.append("−")
+        labels.append("−")
     x0, x1, y0, y1 = left * ACROSS, right * ACROSS, -upper * DOWN, -lower * DOWN
     if right == left + 1:
         start, end, height = (x0 + WIDTH / 2, y0), (x1 - WIDTH / 2, y1), 0.0
@@ -166,14 +178,14 @@ def _arrow(
         -2 * height / float(np.hypot(across, up))
     )  # as far as a bow stands off, in shares of its length
     axes.add_patch(FancyArrowPatch(start, end, connectionstyle=f"arc3,rad={bend}", **line))
-    if said:
+    if labels:
         x, y = (start[0] + end[0]) / 2 + bend / 2 * up, (start[1] + end[1]) / 2 - bend / 2 * across
         below = y < min(start[1], end[1])
-        behind = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.6}
-        about: Any = {
+        background = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.6}
+        text_style: Any = {
             "ha": "center",
             "va": "top" if below else "bottom",
             "fontsize": 6.5,
-            "bbox": behind,
+            "bbox": background,
         }
-        axes.text(x, y + (-0.05 if below else 0.04), ", ".join(said), **about)
+        axes.text(x, y + (-0.05 if below else 0.04), ", ".join(labels), **text_style)

@@ -40,19 +40,19 @@ class Shown:
 
 def html(parts: Iterable[Any], picture: Callable[[], bytes]) -> str:
     """Texts, tables of pandas, and below them a PNG, where one can be drawn; all text is escaped."""
-    found, lines = [], []
+    blocks, lines = [], []
     for part in parts:
         if isinstance(part, str):
             lines.append(part)
             continue
-        found += [_text(lines), part.to_html(index=False, border=0)]
+        blocks += [_text(lines), part.to_html(index=False, border=0)]
         lines = []
-    found.append(_text(lines))
+    blocks.append(_text(lines))
     with suppress(InputError):
-        found.append(
+        blocks.append(
             f'<img alt="" style="max-width: 100%" src="data:image/png;base64,{b64encode(picture()).decode()}">'
         )
-    return f'<div style="overflow-x: auto">{"".join(found)}</div>'
+    return f'<div style="overflow-x: auto">{"".join(blocks)}</div>'
 
 
 def _text(lines: list[str]) -> str:

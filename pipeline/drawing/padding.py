@@ -41,9 +41,11 @@ def fractions_inside(network: Network) -> dict[str, NDArray[np.float64]]:
     sides = {"input": (np.ones(height), np.ones(width))}
     for layer in network.layers:
         first = layer.inputs[0]
-        before = first.sources[0].layer
-        if layer.kind == "conv" and before in sides and first.kind != "dense":
-            rows, columns = (_after(side, first, axis) for axis, side in enumerate(sides[before]))
+        source_name = first.sources[0].layer
+        if layer.kind == "conv" and source_name in sides and first.kind != "dense":
+            rows, columns = (
+                _after(side, first, axis) for axis, side in enumerate(sides[source_name])
+            )
             sides[layer.name] = rows, columns
     return {
         layer.name: np.minimum.outer(*sides[layer.name])
@@ -63,24 +65,27 @@ def lit_border(
     return padded if heat[padded].mean() > BRIGHTER * heat[~padded].mean() else None
 
 
-def _after(fractions: NDArray[np.float64], given: Input, axis: int) -> NDArray[np.float64]:
+def _after(fractions: NDArray[np.float64], layer_input: Input, axis: int) -> NDArray[np.float64]:
     """The fractions along one side of a layer's output, rows or columns, from those of its input."""
     pool, stride, padding = (
-        pair(sides)[axis] for sides in (given.pool, given.stride, given.padding)
+        pair(sides)[axis] for sides in (layer_input.pool, layer_input.stride, layer_input.padding)
     )
-    window, step, around = (sides[axis] for sides in given.windows)
-    fractions = fractions.repeat(given.spread[1 + axis])
-    if numbers := (given.rows, given.columns)[axis]:
+    window, step, window_padding = (sides[axis] for sides in layer_input.windows)
+    fractions = fractions.repeat(layer_input.spread[1 + axis])
+    if numbers := (layer_input.rows, layer_input.columns)[axis]:
         fractions = np.where(np.less(numbers, 0), 0, fractions.take(numbers))
     pooled = fractions.reshape(-1, pool).mean(axis=1)
-    if given.weight is None:
-        return np.full_like(pooled, pooled.mean()) if given.heads else pooled
-    seen = sliding_window_view(np.pad(pooled, padding), given.weight.shape[2 + axis]).mean(axis=1)[
-        ::stride
-    ]
-    if given.current_sum:
-        return seen.mean(keepdims=True)
+    if layer_input.weight is None:
+        return np.full_like(pooled, pooled.mean()) if layer_input.heads else pooled
+    window_means = sliding_window_view(
+        np.pad(pooled, padding), layer_input.weight.shape[2 + axis]
+    ).mean(axis=1)[::stride]
+    if layer_input.current_sum:
+        return window_means.mean(keepdims=True)
     mean: NDArray[np.float64] = np.nanmean(
-        sliding_window_view(np.pad(seen, around, constant_values=np.nan), window)[::step], axis=1
+        sliding_window_view(np.pad(window_means, window_padding, constant_values=np.nan), window)[
+            ::step
+        ],
+        axis=1,
     )
     return mean

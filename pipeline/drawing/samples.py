@@ -48,7 +48,7 @@ def draw_over_time(
     subject: Subject,
     maps: Maps,
     title: str,
-    about: str = "",
+    caption: str = "",
     delays: Mapping[str, int] = NO_DELAY,
     padded: Outside = NOT_PADDED,
 ) -> None:
@@ -85,7 +85,14 @@ def draw_over_time(
     )
     moving = MOVING if subject.frames is not None else ""
     subtitle = _sentences(
-        about, first, SCALES if with_steps else SCALE, bands, moments, moving, blank, hatching(rows)
+        caption,
+        first,
+        SCALES if with_steps else SCALE,
+        bands,
+        moments,
+        moving,
+        blank,
+        hatching(rows),
     )
     title = title if subject.image is not None else f"{title}: {', '.join(subject.facts)}"
     aside = None if subject.image is None else subject
@@ -107,8 +114,8 @@ def row_over_time(
     if _is_band(layer):
         return Row(label, [replace(total, columns=1 + len(shown))])
     parts = [layer[t.start : t.stop].sum(axis=0) if t.start < len(layer) else None for t in shown]
-    known = [part for part in parts if part is not None]
-    unit = largest(layer if not known or len(shown[0]) == 1 else np.stack(known))
+    existing_parts = [part for part in parts if part is not None]
+    unit = largest(layer if not existing_parts or len(shown[0]) == 1 else np.stack(existing_parts))
     cells = [
         Cell()
         if part is None
@@ -133,7 +140,7 @@ def draw_side_by_side(
     subjects: Sequence[Subject],
     maps: Sequence[Maps],
     title: str,
-    about: str,
+    caption: str,
     delays: Mapping[str, int] = NO_DELAY,
     padded: Outside = NOT_PADDED,
 ) -> None:
@@ -151,23 +158,29 @@ def draw_side_by_side(
         if with_images
         else []
     )
-    both = list(zip(subjects, maps, strict=True))
+    samples_with_maps = list(zip(subjects, maps, strict=True))
     for name in maps[0]:
-        cells = [_summed(layers[name], subject, padded.get(name)) for subject, layers in both]
+        cells = [
+            _summed(layers[name], subject, padded.get(name))
+            for subject, layers in samples_with_maps
+        ]
         rows.append(Row(name, cells))
     for name in [name for name, layer in maps[0].items() if moving and not _is_band(layer)]:
-        best = [_at_best(layers[name], subject, delays.get(name, 0)) for subject, layers in both]
+        best = [
+            _at_best(layers[name], subject, delays.get(name, 0))
+            for subject, layers in samples_with_maps
+        ]
         rows.append(Row(f"{name}\none step", best))
     chosen = "One step: where the map varies most over the image." if moving else ""
     below = MOVING if moving else ""
-    about = f"{about}, {SUMMED}." if over_time else f"{about}."
+    caption = f"{caption}, {SUMMED}." if over_time else f"{caption}."
     colours = [subject.colour for subject in subjects]
     if len(subjects) == 1:
         names = [row.label for row in rows[with_images:]]
         colours = [*colours[:with_images], *("black" for _ in names)]
         rows = [Row("" if with_images else captions[0], [row.cells[0] for row in rows])]
         captions = [*captions[:with_images], *names]
-    subtitle = _sentences(about, chosen, SCALE, below, hatching(rows))
+    subtitle = _sentences(caption, chosen, SCALE, below, hatching(rows))
     draw_maps(path, title, subtitle, captions, rows, colours=colours)
 
 
@@ -200,7 +213,7 @@ def _moments(maps: Maps) -> Cell:
 def _at_best(layer: NDArray[np.float32], subject: Subject, delay: int) -> Cell:
     """The step whose map has the largest variance over pixels, or the largest value if it has one."""
     contrast = [
-        each.var() if each.size > 1 else each.sum() for each in layer
+        step_map.var() if step_map.size > 1 else step_map.sum() for step_map in layer
     ]  # one by one: var makes copies
     step = int(np.argmax(contrast))
     return Cell(layer[step] / largest(layer[step]), subject.seen(step - delay), tag=f"t = {step}")
@@ -215,8 +228,8 @@ def hatching(rows: Sequence[Row]) -> str:
     )
 
 
-def _sentences(*each: str) -> str:
-    return " ".join(filter(None, each))
+def _sentences(*sentences: str) -> str:
+    return " ".join(filter(None, sentences))
 
 
 def largest(maps: NDArray[np.float32]) -> np.float32:
@@ -224,10 +237,10 @@ def largest(maps: NDArray[np.float32]) -> np.float32:
     return max(maps.max(), TINY)
 
 
-def thinned(steps: int, most: int = MOST_STEPS, first: int = 0) -> list[int]:
-    """At most `most` steps, evenly spaced from `first` to the last of `steps`."""
+def thinned(steps: int, max_steps: int = MOST_STEPS, first: int = 0) -> list[int]:
+    """At most `max_steps` steps, evenly spaced from `first` to the last of `steps`."""
     return sorted(
-        {int(step) for step in np.linspace(min(first, steps - 1), steps - 1, most).round()}
+        {int(step) for step in np.linspace(min(first, steps - 1), steps - 1, max_steps).round()}
     )
 
 

@@ -98,17 +98,17 @@ def recorded_subjects(
     """The first samples of a raster or of maps, with what lies beside it of pictures and names."""
     from spikesam.pipeline.images.pictures import Pictures, pictures_beside
 
-    known = pictures_beside(source, len(predictions)) or Pictures()
+    pictures = pictures_beside(source, len(predictions)) or Pictures()
 
     def frames(sample: int) -> NDArray[np.uint8] | None:
         return (
             _event_frames(source, sample)
-            if known.events and isinstance(source, RasterReader)
+            if pictures.events and isinstance(source, RasterReader)
             else None
         )
 
     answers = isinstance(source, RasterReader) and source.header.classes > 0
-    return _subjects(known, predictions, source.samples, frames, answers)
+    return _subjects(pictures, predictions, source.samples, frames, answers)
 
 
 def _subjects(
@@ -119,22 +119,22 @@ def _subjects(
     answers: bool,
 ) -> list[Subject]:
     """Samples; `answers`: the class that the network chose is known of each, -1 being none."""
-    found = []
+    subjects = []
     for sample, (predicted, label) in enumerate(zip(predictions, table.label, strict=False)):
-        seen = shown[sample] if sample < len(shown) else None
+        picture = shown[sample] if sample < len(shown) else None
         moving = frames(sample)
-        found.append(
+        subjects.append(
             Subject(
-                name=f"sample {table.index[sample]}" if seen is None else seen.name,
+                name=f"sample {table.index[sample]}" if picture is None else picture.name,
                 predicted="no answer" if predicted < 0 and answers else shown.class_name(predicted),
                 true=shown.class_name(label),
-                image=None if seen is None else seen.image,
-                box=None if seen is None else seen.box,
+                image=None if picture is None else picture.image,
+                box=None if picture is None else picture.box,
                 frames=None if moving is None else moving / np.float32(255),
                 right=is_right(predicted, label, answers=answers),
             )
         )
-    return found
+    return subjects
 
 
 def _event_frames(raster: RasterReader, sample: int) -> NDArray[np.uint8] | None:
