@@ -44,15 +44,15 @@ def transposed(layer: Input, weight: Floats, values: Floats, shape: tuple[int, .
     return padded[:, top : top + shape[1], left : left + shape[2]]
 
 
-def shared_by_three(given: Input, maps: NDArray[Any], values: Floats) -> list[Floats]:
+def shared_by_three(attention: Input, maps: NDArray[Any], values: Floats) -> list[Floats]:
     """A third each for spikes of q, k and v, (C, H, W), of what attention of `maps` hands back, (V,
     H, W).
     """
-    query, key, value = factors(given, maps.astype(np.float64))
+    query, key, value = factors(attention, maps.astype(np.float64))
     handed = values.reshape(value.shape)
-    pairs, asked = key @ value.swapaxes(1, 2), query @ handed.swapaxes(1, 2)  # (heads, c, e)
-    each = pairs @ handed, asked @ value, asked.swapaxes(1, 2) @ key
-    return [share.reshape(-1, *maps.shape[1:]) / 3 for share in each]
+    pairs, query_values = key @ value.swapaxes(1, 2), query @ handed.swapaxes(1, 2)  # (heads, c, e)
+    shares = pairs @ handed, query_values @ value, query_values.swapaxes(1, 2) @ key
+    return [share.reshape(-1, *maps.shape[1:]) / 3 for share in shares]
 
 
 def winners(layer: Input, currents: Floats) -> NDArray[np.intp]:
@@ -66,10 +66,12 @@ def won(layer: Input, currents: Floats, winners: NDArray[np.intp]) -> Floats:
     """The current of each window's winner, or the sum of these: (C', OH, OW) -> (C', H', W')."""
     if layer.windows == NO_POOLING and not layer.current_sum:
         return currents
-    found: Floats = np.take_along_axis(current_cells(layer, currents), winners[..., None], axis=3)[
-        ..., 0
-    ]
-    return found.sum(axis=(1, 2), keepdims=True) if layer.current_sum else found
+    winning_currents: Floats = np.take_along_axis(
+        current_cells(layer, currents), winners[..., None], axis=3
+    )[..., 0]
+    return (
+        winning_currents.sum(axis=(1, 2), keepdims=True) if layer.current_sum else winning_currents
+    )
 
 
 def to_winners(

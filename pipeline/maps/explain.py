@@ -134,8 +134,8 @@ def explain(
         target,
         explainer,
     ):
-        for said in explainer.notes:
-            warnings.warn(f"explain: {said}", stacklevel=3)  # behind what checks the arguments
+        for note in explainer.notes:
+            warnings.warn(f"explain: {note}", stacklevel=3)  # behind what checks the arguments
         maps = MapReader(target, trusted=True)
         maps.beside = explainer.raster and explainer.raster.beside
         return maps
@@ -165,10 +165,10 @@ def explained(
             refuse_replacing(target, overwrite, *([path] if path else []))
         explainer = stack.enter_context(method.prepare(source, layers, steps, pictured))
         compute_maps(explainer, target, tracker, overwrite=overwrite)
-        said = (
+        replacement_notes = (
             [f"replaced other maps in {target}"] if replaced not in (None, explainer.header) else []
         )
-        yield target, replace(explainer, notes=[*explainer.notes, *said])
+        yield target, replace(explainer, notes=[*explainer.notes, *replacement_notes])
 
 
 def usual_method(source: Any) -> str:

@@ -52,14 +52,14 @@ class ImageMethod(MapMethod):
 
     def __post_init__(self) -> None:
         """As every method's; paths may be given as paths, and one alone."""
-        given: Any = self.data
-        if given is not None:
-            paths = [given] if isinstance(given, (str, PathLike)) else given
+        data: Any = self.data
+        if data is not None:
+            paths = [data] if isinstance(data, (str, PathLike)) else data
             if not isinstance(paths, (list, tuple)) or not all(
                 isinstance(path, (str, PathLike)) for path in paths
             ):
                 raise InputError(
-                    f"explain: data is of type {type(given).__name__}, expected a name or paths"
+                    f"explain: data is of type {type(data).__name__}, expected a name or paths"
                 )
             object.__setattr__(
                 self, "data", tuple(map(fspath, paths))
@@ -113,13 +113,13 @@ class ImageMethod(MapMethod):
                 )
             return find_checkpoint(str(source))
         if isinstance(source, Network):
-            what = (
+            reason = (
                 "a plain Network, which does not say how images are prepared, "
                 "expected a Checkpoint with preprocessing"
             )
         else:
-            what = f"{type(source).__name__}, expected a network: its name, file or checkpoint"
-        raise InputError(f"explain: got {what}")
+            reason = f"{type(source).__name__}, expected a network: its name, file or checkpoint"
+        raise InputError(f"explain: got {reason}")
 
     @contextmanager
     def prepare(
@@ -142,8 +142,10 @@ class ImageMethod(MapMethod):
                 steps, network.timesteps, self.samples, pictured
             )  # refused before images are read
             images = choose_samples(self.data, checkpoint, self.samples, self.seed, self.download)
-            kept = kept_steps(steps, network.timesteps, len(images), pictured)
-            yield method._explainer(differentiable, checkpoint.class_names, images, chosen, kept)
+            step_choice = kept_steps(steps, network.timesteps, len(images), pictured)
+            yield method._explainer(
+                differentiable, checkpoint.class_names, images, chosen, step_choice
+            )
 
     def _explainer(
         self,
@@ -151,20 +153,20 @@ class ImageMethod(MapMethod):
         class_names: tuple[str, ...],
         images: DatasetSamples,
         layers: tuple[str, ...],
-        kept: tuple[tuple[int, ...], int],
+        step_choice: tuple[tuple[int, ...], int],
     ) -> Explainer:
         network, samples = differentiable.network, images.table
         if self.layered:
             timesteps, mapped = network.timesteps, network_layers(network, layers)
         else:
-            timesteps, mapped, kept = (
+            timesteps, mapped, step_choice = (
                 1,
                 (MapLayer("input", 0, network.input_shape[1:], 1),),
                 ((), 0),
             )
         parameters = {name: getattr(self, name) for name in self.parameters}
         header = MapHeader(
-            self.name, network.sha256, parameters, timesteps, mapped, *kept, self.source
+            self.name, network.sha256, parameters, timesteps, mapped, *step_choice, self.source
         )
 
         def explain(sample: int) -> Explained:
@@ -174,11 +176,11 @@ class ImageMethod(MapMethod):
                 header,
                 sample,
                 int(predictions[0]),
-                {name: each[:, 0] for name, each in maps.items()},
+                {name: layer_maps[:, 0] for name, layer_maps in maps.items()},
             )
 
         count = f"{len(samples)} sample{'s' * (len(samples) > 1)}"
-        what = f"{self.name} maps of {count}, {timesteps} step{'s' * (timesteps > 1)}"
+        description = f"{self.name} maps of {count}, {timesteps} step{'s' * (timesteps > 1)}"
         unknown = int((samples.label < 0).sum())
         note = f"no label is known of {unknown} of {count}: explained for the predicted class"
         notes = [
@@ -186,7 +188,7 @@ class ImageMethod(MapMethod):
             *[note] * bool(unknown and self.speaks_for == "label"),
         ]
         subjects = partial(subjects_of, images, class_names=class_names)
-        return Explainer(header, samples, explain, subjects, what, None, notes)
+        return Explainer(header, samples, explain, subjects, description, None, notes)
 
 
 Attributed = tuple[NDArray[np.int64], NDArray[np.float32]]  # predictions (B,), maps (B, H, W) ≥ 0

@@ -52,7 +52,7 @@ def network_layers(network: Network, names: Collection[str]) -> tuple[MapLayer, 
 
 
 def mapped_layers(
-    shapes: Mapping[str, Shape], asked: Iterable[str], where: object, *, bands: bool
+    shapes: Mapping[str, Shape], layer_names: Iterable[str], where: object, *, bands: bool
 ) -> tuple[str, ...]:
     """Names of the layers asked for, by name or number, in order of depth; if none is, all that
     have places, or all.
@@ -63,7 +63,8 @@ def mapped_layers(
     first = 0 if "input" in shapes else 1
     numbers = {name: number for number, name in enumerate(shapes, first)}
     names = {
-        find_layer(name, numbers, where) for name in ([asked] if isinstance(asked, str) else asked)
+        find_layer(name, numbers, where)
+        for name in ([layer_names] if isinstance(layer_names, str) else layer_names)
     }
     places = [name for name, shape in shapes.items() if has_places(shape)]
     if not bands and not places:
@@ -83,7 +84,7 @@ EXPECTED = '"pictured", "all", "none", or first:last:every, such as 0:100 or ::1
 
 
 def kept_steps(
-    asked: str, timesteps: int, n_samples: int, pictured: int = PICTURED
+    choice: str, timesteps: int, n_samples: int, pictured: int = PICTURED
 ) -> tuple[tuple[int, ...], int]:
     """The steps to keep, ascending, and of how many first samples; refuses what is no such choice,
     or means no step.
@@ -91,20 +92,20 @@ def kept_steps(
     if pictured < 0:
         raise InputError(f"pictured: got {pictured}, expected how many samples, at least 0")
     everything = tuple(range(timesteps))
-    if asked == "pictured":
+    if choice == "pictured":
         samples = min(pictured, n_samples)
         return (everything, samples) if samples else ((), 0)
-    if asked == "none":
+    if choice == "none":
         return (), 0
-    if asked == "all":
+    if choice == "all":
         return everything, n_samples
-    parts = re.fullmatch(r"(\d{0,9}):(\d{0,9})(?::(\d{0,9}))?", asked.strip(), re.ASCII)
+    parts = re.fullmatch(r"(\d{0,9}):(\d{0,9})(?::(\d{0,9}))?", choice.strip(), re.ASCII)
     if not parts or (parts[3] and not int(parts[3])):
-        raise InputError(f"steps: got {asked!r}, expected {EXPECTED}")
-    first, last, every = (int(part) if part else None for part in parts.groups())
-    steps = everything[first:last:every]
+        raise InputError(f"steps: got {choice!r}, expected {EXPECTED}")
+    first, last, stride = (int(part) if part else None for part in parts.groups())
+    steps = everything[first:last:stride]
     if not steps:
         raise InputError(
-            f"steps: {asked!r} means none of the {timesteps} steps, 0 to {timesteps - 1}"
+            f"steps: {choice!r} means none of the {timesteps} steps, 0 to {timesteps - 1}"
         )
     return steps, n_samples

@@ -74,11 +74,11 @@ def score_sample(sample: int, of_layers: Mapping[str, tuple[Map, ...]], mask: Ma
     """Scores of one sample: layer -> SAM and, if known, spikes per pixel, (h, w) each; mask (H, W)
     bool, not empty.
     """
-    what = [
+    rows = [
         (layer, method) for layer, maps in of_layers.items() for method in OF_LAYERS[: len(maps)]
     ]
-    what += [("", method) for method in GUESSES]
-    stack = np.empty((len(what), *mask.shape))
+    rows += [("", method) for method in GUESSES]
+    stack = np.empty((len(rows), *mask.shape))
     place = 0
     for maps in of_layers.values():
         stack[place : place + len(maps)] = resize_map(np.stack(maps), mask.shape)
@@ -86,8 +86,8 @@ def score_sample(sample: int, of_layers: Mapping[str, tuple[Map, ...]], mask: Ma
     stack[-2:] = centred_box(mask.shape, float(mask.sum())), centred_gaussian(mask.shape)
     values = zip(*(measure(stack, mask).tolist() for measure in MEASURES.values()), strict=True)
     return [
-        Score(sample, *about, name, value)
-        for about, of_map in zip(what, values, strict=True)
+        Score(sample, *row, name, value)
+        for row, of_map in zip(rows, values, strict=True)
         for name, value in zip(MEASURES, of_map, strict=True)
     ]
 
@@ -180,8 +180,8 @@ def measure(
                 f"masks: got {len(masks)}, expected one for each of the {reader.n_samples} images"
             )
         scores: list[Score] = []
-        for image, given in enumerate(masks):
-            mask = np.zeros((1, 1), np.bool_) if given is None else np.asarray(given)
+        for image, given_mask in enumerate(masks):
+            mask = np.zeros((1, 1), np.bool_) if given_mask is None else np.asarray(given_mask)
             if mask.ndim != 2 or mask.dtype != np.bool_:
                 raise InputError(
                     f"masks: number {image} is {mask.shape} {mask.dtype}, expected (H, W) bool"

@@ -112,7 +112,7 @@ class Explainer:
     subjects: Callable[
         [NDArray[np.int32]], list[Subject]
     ]  # the first samples, from the chosen classes
-    what: str  # "maps of 3 samples, 8 steps"
+    description: str  # "maps of 3 samples, 8 steps"
     raster: RasterReader | None = None
     notes: Sequence[str] = ()  # further lines for people
     workers: int = 1  # threads that may explain samples at once, at most
@@ -140,12 +140,12 @@ def summed(
         for layer in header.layers
     }
     steps = list(header.steps)
-    kept = (
+    step_maps = (
         {name: of_layer[steps] for name, of_layer in maps.items()}
         if sample < header.stepped
         else {}
     )
-    return Explained(prediction, sums, kept)
+    return Explained(prediction, sums, step_maps)
 
 
 @cache
@@ -154,13 +154,17 @@ def methods() -> Registry[type[MapMethod]]:
     points.
     """
     folder = import_module(METHODS)
-    found = dict[str, type[MapMethod]]()
+    classes = dict[str, type[MapMethod]]()
     for file in iter_modules(folder.__path__):
         module = import_module(f"{METHODS}.{file.name}")
-        for each in vars(module).values():
-            if _is_method(each) and "name" in vars(each) and each.__module__ == module.__name__:
-                found[each.name] = each
-    built_in = dict(sorted(found.items(), key=lambda item: (item[0] != DEFAULT, item[0])))
+        for member in vars(module).values():
+            if (
+                _is_method(member)
+                and "name" in vars(member)
+                and member.__module__ == module.__name__
+            ):
+                classes[member.name] = member
+    built_in = dict(sorted(classes.items(), key=lambda item: (item[0] != DEFAULT, item[0])))
     return Registry("methods", "a subclass of MapMethod", _is_method, built_in)
 
 
@@ -192,15 +196,17 @@ def method_of(header: MapHeader, where: str = "maps") -> type[MapMethod]:
             f"{where}: method is {header.method!r}, expected one of {', '.join(methods())}"
         )
     optional = {**method.optional, MADE_OF: str}
-    known = {**method.parameters} | {
+    parameter_kinds = {**method.parameters} | {
         name: kind for name, kind in optional.items() if name in header.parameters
     }
-    if header.parameters.keys() != known.keys():
-        found, expected = (
+    if header.parameters.keys() != parameter_kinds.keys():
+        names_in_file, expected_names = (
             ", ".join(names) or "none" for names in (header.parameters, method.parameters)
         )
-        raise InputError(f"{where}: parameters of {method.name} are {found}, expected {expected}")
-    for name, kind in known.items():
+        raise InputError(
+            f"{where}: parameters of {method.name} are {names_in_file}, expected {expected_names}"
+        )
+    for name, kind in parameter_kinds.items():
         if type(value := header.parameters[name]) is not kind:
             shown = printable(repr(value), LONGEST_NAME)
             raise InputError(
@@ -216,38 +222,44 @@ def method_of(header: MapHeader, where: str = "maps") -> type[MapMethod]:
 
 def refuse_foreign(
     method: type[MapMethod],
-    given: Iterable[str],
+    option_names: Iterable[str],
     spell: Callable[[str], str] = "explain: {}".format,
     flag: str = "method",
 ) -> None:
     """Refuse options that a method has not, in a message that begins with `spell` of one; `flag`
     chooses the method.
     """
-    own = options_of(method)
-    for name in given:
+    own_options = options_of(method)
+    for name in option_names:
         if name in ("layers", "steps"):
             if not method.layered:
-                others = [
-                    each
-                    for each in offline_methods().values()
-                    if each.layered and each.source == method.source
+                methods_with_option = [
+                    candidate
+                    for candidate in offline_methods().values()
+                    if candidate.layered and candidate.source == method.source
                 ]
-                named = f"{spell(name)} belongs to {flag} {', '.join(each.name for each in others)}"
+                owners = [candidate.name for candidate in methods_with_option]
+                named = f"{spell(name)} belongs to {flag} {', '.join(owners)}"
                 raise InputError(f"{named}; {method.name} maps the input, over all steps")
-        elif name not in own:
-            owners = [each.name for each in offline_methods().values() if name in options_of(each)]
+        elif name not in own_options:
+            owners = [
+                candidate.name
+                for candidate in offline_methods().values()
+                if name in options_of(candidate)
+            ]
             if not owners:
                 near = did_you_mean(
-                    name, [*own, "method", "layers", "steps", "pictured", "overwrite", "tracker"]
+                    name,
+                    [*own_options, "method", "layers", "steps", "pictured", "overwrite", "tracker"],
                 )
-                has = near or f"; {method.name} has {', '.join(own)}"
+                has = near or f"; {method.name} has {', '.join(own_options)}"
                 raise InputError(f"{spell(name)} is no option of any method{has}")
             raise InputError(
                 f"{spell(name)} belongs to {flag} {', '.join(owners)}, got {flag} {method.name}"
             )
 
 
-Kept = tuple[tuple[int, ...], int]  # steps, and of how many first samples, see kept_steps
+StepChoice = tuple[tuple[int, ...], int]  # steps, and of how many first samples, see kept_steps
 
 
 @dataclass(frozen=True)
@@ -279,8 +291,8 @@ class RasterMethod(MapMethod):
             raster = self.read(opened)
             shapes = {layer.name: layer.shape for layer in raster.layers}
             names = mapped_layers(shapes, layers, raster.where, bands=True)
-            kept = kept_steps(steps, raster.timesteps, raster.n_samples, pictured)
-            yield self.of_raster(raster, tuple(map(raster.layer, names)), kept)
+            step_choice = kept_steps(steps, raster.timesteps, raster.n_samples, pictured)
+            yield self.of_raster(raster, tuple(map(raster.layer, names)), step_choice)
 
     def read(self, raster: RasterReader) -> RasterReader:
         """What is explained of an open raster: itself, if not overridden."""
@@ -288,7 +300,7 @@ class RasterMethod(MapMethod):
 
     @abstractmethod
     def of_raster(
-        self, raster: RasterReader, layers: tuple[LayerSpec, ...], kept: Kept
+        self, raster: RasterReader, layers: tuple[LayerSpec, ...], step_choice: StepChoice
     ) -> Explainer:
         """The explainer of these layers; made by :func:`raster_explainer`."""
 
@@ -301,8 +313,16 @@ def raster_explainer(
     compile_kernels: Callable[[], object] = lambda: None,
 ) -> Explainer:
     """The explainer of a raster's samples."""
-    what = f"maps of {raster.n_samples} samples, {raster.timesteps} steps"
+    description = f"maps of {raster.n_samples} samples, {raster.timesteps} steps"
     subjects, notes = partial(recorded_subjects, raster), (raster.silence,) * bool(raster.silence)
     return Explainer(
-        header, raster.samples, explain, subjects, what, raster, notes, workers, compile_kernels
+        header,
+        raster.samples,
+        explain,
+        subjects,
+        description,
+        raster,
+        notes,
+        workers,
+        compile_kernels,
     )

@@ -46,7 +46,7 @@ def notebook_html(shown: MapReader | RasterReader | Network) -> str:
         return html([str(shown)], lambda: draw_network(shown)._repr_png_())
     if isinstance(shown, MapReader):
         return html([repr(shown)], lambda: _maps(shown))
-    layers = [(each.name, by_sides(each.shape), f"{each.neurons:,}") for each in shown.layers]
+    layers = [(layer.name, by_sides(layer.shape), f"{layer.neurons:,}") for layer in shown.layers]
     return html(
         [repr(shown), "", in_columns([("layer", "shape", "neurons"), *layers])],
         lambda: _raster(shown),
@@ -64,14 +64,16 @@ def _maps(maps: MapReader, samples: int = 4, layers: Sequence[str] = ()) -> byte
 
 
 def _raster(raster: RasterReader, layer: str | int | None = None, sample: int = 0) -> bytes:
-    spec, at = (
+    spec, sample_number = (
         raster.layer(raster.layers[-1].name if layer is None else layer),
         position(sample, raster.n_samples, "plot"),
     )
-    subject = recorded_subjects(raster, raster.predictions[: at + 1])[at]
+    subject = recorded_subjects(raster, raster.predictions[: sample_number + 1])[sample_number]
     facts = ", ".join(subject.facts)
     return png_of(
-        lambda path: draw_raster(path, spec.name, raster.packed(spec, at), spec.neurons, facts)
+        lambda path: draw_raster(
+            path, spec.name, raster.packed(spec, sample_number), spec.neurons, facts
+        )
     )
 
 

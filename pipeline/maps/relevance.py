@@ -127,8 +127,8 @@ def relevances(
         if layer.name in fired and all(source.layer in fired for source in layer.sources)
     ]
     for target in targets:
-        found = {name: np.zeros(each.shape) for name, each in fired.items()}
-        found[names[-1]] += readout_relevance(
+        relevance = {name: np.zeros(layer_spikes.shape) for name, layer_spikes in fired.items()}
+        relevance[names[-1]] += readout_relevance(
             network, spikes[-1], target, exciting=of_rule.exciting
         )
         for layer in layers:
@@ -138,8 +138,8 @@ def relevances(
         for together in [layers] if network.has_loops else [[layer] for layer in reversed(layers)]:
             for t in range(network.timesteps - 1, 0, -1):
                 for layer in together:
-                    layer.pass_back(t, found)
-        yield list(found.values())
+                    layer.pass_back(t, relevance)
+        yield list(relevance.values())
 
 
 def variance_relevance(network: Network, spikes: Sequence[Spikes]) -> list[Floats]:
@@ -195,13 +195,14 @@ class RelevanceLayer(ABC):
         self.name, self.neuron = layer.name, layer.spiking_neuron
         self.fired = fired[layer.name]
         self.inputs = [
-            _Input(each, fired, self.fired.shape, self.exciting) for each in layer.inputs
+            _Input(layer_input, fired, self.fired.shape, self.exciting)
+            for layer_input in layer.inputs
         ]
         neurons = Neurons(self.neuron, layer.inputs, self.fired.shape[1:], np.float64)
         self.membrane = np.zeros(self.fired.shape)
         for t in range(1, len(self.fired)):
             self.membrane[t] = neurons.step(
-                t, [each.current(t) for each in self.inputs], self.fired[t - 1]
+                t, [layer_input.current(t) for layer_input in self.inputs], self.fired[t - 1]
             )
         self.begin()
 
@@ -209,12 +210,12 @@ class RelevanceLayer(ABC):
         """Know of no relevance yet."""
         self.per_current = self.per_membrane = self.own = np.zeros(self.fired.shape[1:])
 
-    def pass_back(self, t: int, found: Mapping[str, Floats]) -> None:
+    def pass_back(self, t: int, relevance_by_layer: Mapping[str, Floats]) -> None:
         """Add to the relevance of the spikes that drove step t, from that of the spikes it fired."""
-        share = self.share(t, found[self.name][t] + self.own)
+        share = self.share(t, relevance_by_layer[self.name][t] + self.own)
         self.per_current = share + on_maps(self.neuron.synaptic_leak) * self.per_current
-        for each in self.inputs:
-            each.pass_back(t, self.per_current, found)
+        for layer_input in self.inputs:
+            layer_input.pass_back(t, self.per_current, relevance_by_layer)
 
     @abstractmethod
     def share(self, t: int, relevance: Floats) -> Floats:
@@ -260,18 +261,21 @@ class PositiveShares(RelevanceLayer):
         super().__init__(layer, fired)
         excited = np.zeros(self.fired.shape)
         for t in range(1, len(excited)):
-            excited[t] = sum(each.excitation(t) for each in self.inputs)
+            excited[t] = sum(layer_input.excitation(t) for layer_input in self.inputs)
             excited[t] += on_maps(self.neuron.synaptic_leak) * excited[t - 1]
         self.excited = excited
 
     def share(self, t: int, relevance: Floats) -> Floats:
         """c[t] I[t]⁺ / E[t]."""
-        left = self.left(t - 1) * self.membrane[t - 1]
+        before_input = self.left(t - 1) * self.membrane[t - 1]
         if self.neuron.reset != "zero":
-            left = left - on_maps(self.neuron.subtracted) * self.fired[t - 1]
-        kept, current = np.maximum(left, 0), np.maximum(self.membrane[t] - left, 0)
-        per_membrane = _divided(relevance, kept + current)
-        self.own = kept * per_membrane
+            before_input = before_input - on_maps(self.neuron.subtracted) * self.fired[t - 1]
+        raised_before, current = (
+            np.maximum(before_input, 0),
+            np.maximum(self.membrane[t] - before_input, 0),
+        )
+        per_membrane = _divided(relevance, raised_before + current)
+        self.own = raised_before * per_membrane
         return _divided(current * per_membrane, self.excited[t])
 
 
@@ -284,11 +288,19 @@ class _Input:
     """
 
     def __init__(
-        self, each: Input, fired: Mapping[str, Spikes], shape: tuple[int, ...], exciting: bool
+        self,
+        layer_input: Input,
+        fired: Mapping[str, Spikes],
+        shape: tuple[int, ...],
+        exciting: bool,
     ) -> None:
-        self.input, self.fired = each, fired
-        weight = np.ones(1) if each.weight is None else each.averaged_weight.astype(np.float64)
-        gain = np.asarray(each.gain * 2.0**-each.shift, np.float64)[..., None, None]
+        self.input, self.fired = layer_input, fired
+        weight = (
+            np.ones(1)
+            if layer_input.weight is None
+            else layer_input.averaged_weight.astype(np.float64)
+        )
+        gain = np.asarray(layer_input.gain * 2.0**-layer_input.shift, np.float64)[..., None, None]
         self.weight = weight
         # What a spike adds, or what it excites, by the sign with which it comes.
         self.parts: dict[int, list[Part]] = {sign: [(weight, sign * gain)] for sign in (1, -1)}
@@ -301,9 +313,9 @@ class _Input:
                 for sign in (1, -1)
             }
         self.shape = shape[1:]
-        sides = each.unpooled_shape(fired[each.sources[0].layer].shape[1:])[1:]
+        sides = layer_input.unpooled_shape(fired[layer_input.sources[0].layer].shape[1:])[1:]
         # Which currents of a maximum pooling were the largest.
-        self.places = np.zeros((*shape[:2], *each.windows.fit(sides)), np.intp)
+        self.places = np.zeros((*shape[:2], *layer_input.windows.fit(sides)), np.intp)
 
     def current(self, t: int) -> Floats:
         """max(W ⊛ pool(x[t])), (C', H', W')."""
@@ -319,43 +331,54 @@ class _Input:
 
     def excitation(self, t: int) -> Floats:
         """Σ gain · (W ⊛ pool(x[t])) over what excites, where the maxima are."""
-        found = np.zeros(self.shape)
+        excitation = np.zeros(self.shape)
         if self.input.heads:
             products = attended(self.input, arrived(self.input, self.fired, t))
-            return sum((_at(gain, t) * weight * products for weight, gain in self.parts[1]), found)
-        for source, before in self._arrived(t):
-            maps = pooled(self.input, arranged(before, self.input))
+            return sum(
+                (_at(gain, t) * weight * products for weight, gain in self.parts[1]), excitation
+            )
+        for source, spikes in self._arrived(t):
+            maps = pooled(self.input, arranged(spikes, self.input))
             for weight, gain in self.parts[source.sign]:
-                found += _at(gain, t) * won(
+                excitation += _at(gain, t) * won(
                     self.input, correlated(self.input, weight, maps), self.places[t]
                 )
-        return found
+        return excitation
 
-    def pass_back(self, t: int, per_current: Floats, found: Mapping[str, Floats]) -> None:
+    def pass_back(
+        self, t: int, per_current: Floats, relevance_by_layer: Mapping[str, Floats]
+    ) -> None:
         """Add to each spike that arrived at step t its share, for d[t] = `per_current`."""
         if self.input.heads:
             maps = arrived(self.input, self.fired, t)
             handed = sum(per_current * _at(gain, t) * weight for weight, gain in self.parts[1])
-            shares, each = (
+            shares, source_groups = (
                 shared_by_three(self.input, maps, np.asarray(handed)),
                 self.input.summands(self.input.sources),
             )
             for share, sources in zip(
-                shares if len(each) > 1 else [np.concatenate(shares)], each, strict=True
+                shares if len(source_groups) > 1 else [np.concatenate(shares)],
+                source_groups,
+                strict=True,
             ):
                 for source in sources:
                     _hand_back(
-                        source, t, share * arrived_from(source, self.fired[source.layer], t), found
+                        source,
+                        t,
+                        share * arrived_from(source, self.fired[source.layer], t),
+                        relevance_by_layer,
                     )
             return
-        for source, before in self._arrived(t):
-            sides = self.input.unpooled_shape(before.shape)[1:]
-            sources_shape, before = before.shape, arranged(before, self.input)
-            shape = pooled(self.input, before).shape
+        for source, spikes in self._arrived(t):
+            sides = self.input.unpooled_shape(spikes.shape)[1:]
+            sources_shape, spikes = spikes.shape, arranged(spikes, self.input)
+            shape = pooled(self.input, spikes).shape
             for weight, gain in self.parts[source.sign]:
                 won_by = to_winners(self.input, per_current * _at(gain, t), self.places[t], sides)
-                share = unpooled(self.input, before, transposed(self.input, weight, won_by, shape))
-                _hand_back(source, t, gathered(share, self.input, sources_shape), found)
+                share = unpooled(self.input, spikes, transposed(self.input, weight, won_by, shape))
+                _hand_back(
+                    source, t, gathered(share, self.input, sources_shape), relevance_by_layer
+                )
 
     def _arrived(self, t: int) -> list[tuple[Source, Spikes]]:
         """The sources whose spikes arrive at step t, and these spikes."""
@@ -363,13 +386,15 @@ class _Input:
         return [(source, arrived_from(source, self.fired[source.layer], t)) for source in sources]
 
 
-def _hand_back(source: Source, t: int, shares: Floats, found: Mapping[str, Floats]) -> None:
+def _hand_back(
+    source: Source, t: int, shares: Floats, relevance_by_layer: Mapping[str, Floats]
+) -> None:
     """Add the shares of what arrived at step t, (C, H, W), to those of the steps at which it was
     fired.
     """
     for delay, channels in source.delays.items():
         if delay <= t:
-            found[source.layer][t - delay, channels] += shares[channels]
+            relevance_by_layer[source.layer][t - delay, channels] += shares[channels]
 
 
 def _at(rows: NDArray[Any], t: int) -> NDArray[Any]:

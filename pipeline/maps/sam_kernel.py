@@ -87,12 +87,12 @@ def eight_bytes(_: Any, packed: Any, step: Any, byte: Any) -> tuple[Any, Callabl
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        at = builder.add(
+        offset = builder.add(
             builder.mul(arguments[1], builder.extract_value(array.strides, 0)), arguments[2]
         )
         word = ir.IntType(64)
         number = builder.load(
-            builder.bitcast(builder.gep(array.data, [at]), word.as_pointer()), align=1
+            builder.bitcast(builder.gep(array.data, [offset]), word.as_pointer()), align=1
         )
         return builder.bswap(number) if sys.byteorder == "little" else number
 

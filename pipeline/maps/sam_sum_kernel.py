@@ -63,7 +63,7 @@ def add_trains(
         )
         spread = ir.Constant(ir.VectorType(ir.IntType(32), 64), [0] * 64)
         decays = builder.shuffle_vector(decays, ir.Constant(LANES, ir.Undefined), spread)
-        ones, nothing = ir.Constant(LANES, [1.0] * 64), ir.Constant(LANES, [0.0] * 64)
+        units, nothing = ir.Constant(LANES, [1.0] * 64), ir.Constant(LANES, [0.0] * 64)
         score, total = (cgutils.alloca_once(builder, LANES) for _ in range(2))  # type: ignore[no-untyped-call]
         builder.store(nothing, score)
         builder.store(builder.load(summed, align=8), total)
@@ -71,7 +71,7 @@ def add_trains(
             bits = _load_bits(builder, array, loop.index, byte, offset, width)
             fires = builder.bitcast(bits, ir.VectorType(ir.IntType(1), 64))
             earlier = builder.fmul(builder.load(score), decays)
-            later = builder.select(fires, builder.fadd(earlier, ones), earlier)
+            later = builder.select(fires, builder.fadd(earlier, units), earlier)
             builder.store(later, score)
             added = builder.select(fires, later if counts_itself else earlier, nothing)
             builder.store(builder.fadd(builder.load(total), added), total)
@@ -105,14 +105,14 @@ def _load_bits(builder: Any, array: Any, step: Any, byte: Any, offset: Any, widt
         ">", builder.add(offset, width), ir.Constant(BITS, 64)
     )  # into a ninth byte
     ninth = builder.select(spills, eight, ir.Constant(BITS, 0))
-    behind = builder.select(spills, builder.sub(eight, offset), ir.Constant(BITS, 0))
+    shift = builder.select(spills, builder.sub(eight, offset), ir.Constant(BITS, 0))
     stride = builder.extract_value(array.strides, 0)
     place = builder.gep(array.data, [builder.add(builder.mul(step, stride), byte)])
     bits = builder.load(builder.bitcast(place, BITS.as_pointer()), align=1)
     bits = builder.shl(builder.bswap(bits), offset)
     last = builder.zext(builder.load(builder.gep(place, [ninth]), align=1), BITS)
     bits = builder.or_(
-        bits, builder.select(spills, builder.lshr(last, behind), ir.Constant(BITS, 0))
+        bits, builder.select(spills, builder.lshr(last, shift), ir.Constant(BITS, 0))
     )
     return builder.shl(builder.lshr(bits, unused), unused)  # those of other channels are no spikes
 
@@ -189,14 +189,14 @@ def _add_words(planes: NDArray[np.uint64], words: NDArray[np.uint64]) -> int:
     """Add one to the counters of every bit that is set in eight words; returns how many planes may
     be in use.
     """
-    twos, ones = _add(planes[0], words[0], words[1])
-    more_twos, ones = _add(ones, words[2], words[3])
+    twos, units = _add(planes[0], words[0], words[1])
+    more_twos, units = _add(units, words[2], words[3])
     fours, twos = _add(planes[1], twos, more_twos)
-    more_twos, ones = _add(ones, words[4], words[5])
-    last_twos, ones = _add(ones, words[6], words[7])
+    more_twos, units = _add(units, words[4], words[5])
+    last_twos, units = _add(units, words[6], words[7])
     more_fours, twos = _add(twos, more_twos, last_twos)
     carry, planes[2] = _add(planes[2], fours, more_fours)
-    planes[0], planes[1] = ones, twos
+    planes[0], planes[1] = units, twos
     digit = 3
     while carry:
         planes[digit], carry = planes[digit] ^ carry, planes[digit] & carry

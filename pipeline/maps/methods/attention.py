@@ -27,8 +27,8 @@ from spikesam.pipeline.maps.layers import map_layers
 from spikesam.pipeline.maps.method import (
     Explained,
     Explainer,
-    Kept,
     RasterMethod,
+    StepChoice,
     raster_explainer,
     summed,
 )
@@ -55,14 +55,14 @@ class Attention(RasterMethod):
     on_page = "spikes"
 
     def of_raster(
-        self, raster: RasterReader, layers: tuple[LayerSpec, ...], kept: Kept
+        self, raster: RasterReader, layers: tuple[LayerSpec, ...], step_choice: StepChoice
     ) -> Explainer:
         """See :class:`RasterMethod`; of layers that are keys, by the names of layers such as
         "q_lif" and "k_lif".
         """
         pairs = {key: query for query, key in pairs_of(layer.name for layer in raster.layers)}
-        found = tuple(layer for layer in layers if layer.name in pairs)
-        if not found:
+        key_layers = tuple(layer for layer in layers if layer.name in pairs)
+        if not key_layers:
             raise InputError(
                 f"{raster.where}: no layer is known as keys by its name, expected pairs such as "
                 "'q_lif' and 'k_lif', "
@@ -74,13 +74,13 @@ class Attention(RasterMethod):
             raster.raster_digest,
             {},
             raster.timesteps,
-            map_layers(raster.header, found),
-            *kept,
+            map_layers(raster.header, key_layers),
+            *step_choice,
         )
 
         def explain(sample: int) -> Explained:
             maps = {}
-            for layer in found:
+            for layer in key_layers:
                 query, key = _asked(raster, (pairs[layer.name],), (layer.name,), sample)
                 rows = np.einsum("tcn,tcm->tm", query.sum(axis=2, keepdims=True), key)
                 at_steps = np.zeros((raster.timesteps, *layer.shape[1:]), np.float32)
@@ -138,27 +138,31 @@ def attention_map(
     pair = (
         isinstance(token, (tuple, list))
         and len(token) == 2
-        and all(isinstance(each, Integral) for each in token)
+        and all(isinstance(coordinate, Integral) for coordinate in token)
     )
-    found = list[NDArray[np.int64]]()
+    sums = list[NDArray[np.int64]]()
     with opened_raster(raster, "attention_map") as reader:
-        queries, keys = ((each,) if isinstance(each, str) else tuple(each) for each in (query, key))
+        queries, keys = (
+            (names,) if isinstance(names, str) else tuple(names) for names in (query, key)
+        )
         if not (queries and keys):
             raise InputError(
                 "attention_map: query or key is an empty list, expected names of layers"
             )
         height, width = reader.layer(keys[0]).shape[1:]
         for sample in range(reader.n_samples):
-            asking, asked = _asked(reader, queries, keys, sample)
-            steps, channels = asking.shape[:2]
+            query_spikes, key_spikes = _asked(reader, queries, keys, sample)
+            steps, channels = query_spikes.shape[:2]
             if heads < 1 or channels % heads:
                 raise InputError(
                     f"attention_map: {heads} heads of {channels} channels of {query!r}, expected a "
                     "divisor"
                 )
-            for what, value, most in (("head", head, heads), ("step", step, steps)):
-                if value is not None and not 0 <= value < most:
-                    raise InputError(f"attention_map: {what} is {value}, expected 0 … {most - 1}")
+            for axis_name, value, count in (("head", head, heads), ("step", step, steps)):
+                if value is not None and not 0 <= value < count:
+                    raise InputError(
+                        f"attention_map: {axis_name} is {value}, expected 0 … {count - 1}"
+                    )
             if token is not None and not (
                 pair and 0 <= token[0] < height and 0 <= token[1] < width
             ):
@@ -166,18 +170,23 @@ def attention_map(
                     f"attention_map: token is {token}, expected (row, column) below {height} and "
                     f"{width}"
                 )
-            own = (
+            head_channels = (
                 slice(None)
                 if head is None
                 else slice(head * channels // heads, (head + 1) * channels // heads)
             )
-            at = slice(None) if step is None else slice(step, step + 1)
-            asking, asked = asking[at, own], asked[at, own]
-            of_token = (
-                asking.sum(axis=2) if token is None else asking[:, :, token[0] * width + token[1]]
+            chosen_steps = slice(None) if step is None else slice(step, step + 1)
+            query_spikes, key_spikes = (
+                query_spikes[chosen_steps, head_channels],
+                key_spikes[chosen_steps, head_channels],
             )
-            found.append(np.einsum("tc,tcm->m", of_token, asked).reshape(height, width))
-    return np.stack(found)
+            of_token = (
+                query_spikes.sum(axis=2)
+                if token is None
+                else query_spikes[:, :, token[0] * width + token[1]]
+            )
+            sums.append(np.einsum("tc,tcm->m", of_token, key_spikes).reshape(height, width))
+    return np.stack(sums)
 
 
 def _asked(
@@ -193,25 +202,30 @@ def _asked(
         [raster[layer][sample][raster.header.window_of(layer)].astype(np.int64) for layer in layers]
     )
     spikes = spikes.reshape(len(layers), -1, channels, height * width)
-    asking, asked = spikes[: len(queries)].sum(axis=0), spikes[len(queries) :].sum(axis=0)
+    query_spikes, key_spikes = (
+        spikes[: len(queries)].sum(axis=0),
+        spikes[len(queries) :].sum(axis=0),
+    )
     if queries == keys:
         if channels % 3:
             raise InputError(
                 f"layer {queries[0]!r}: has {channels} channels, expected those of q, k and v"
             )
-        asking, asked, _ = np.split(asking, 3, axis=1)
-    return asking, asked
+        query_spikes, key_spikes, _ = np.split(query_spikes, 3, axis=1)
+    return query_spikes, key_spikes
 
 
 def pairs_of(names: Iterable[str]) -> list[tuple[str, str]]:
     """Layers of queries and of keys that belong together, by their names; none of layers that may
     be parts of a sum.
     """
-    known = list(names)
-    numbered = Counter(NUMBER.sub("", name) for name in known if NUMBER.search(name))
-    whole = [
-        name for name in known if not NUMBER.search(name) or numbered[NUMBER.sub("", name)] == 1
+    layer_names = list(names)
+    numbered = Counter(NUMBER.sub("", name) for name in layer_names if NUMBER.search(name))
+    unsplit_names = [
+        name
+        for name in layer_names
+        if not NUMBER.search(name) or numbered[NUMBER.sub("", name)] == 1
     ]
-    pairs = [(name, QUERY.sub("k", name)) for name in whole if QUERY.search(name)]
-    joined = [(name, name) for name in whole if JOINED.search(name)]
-    return [pair for pair in pairs if pair[1] in whole] + joined
+    pairs = [(name, QUERY.sub("k", name)) for name in unsplit_names if QUERY.search(name)]
+    joined = [(name, name) for name in unsplit_names if JOINED.search(name)]
+    return [pair for pair in pairs if pair[1] in unsplit_names] + joined

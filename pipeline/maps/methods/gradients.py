@@ -59,7 +59,7 @@ def integrated_gradients(
     from captum.attr import IntegratedGradients
 
     x, logits, target = prepared(network, inputs)
-    found = IntegratedGradients(logits).attribute(
+    attributions = IntegratedGradients(logits).attribute(
         x, 0, target, n_steps=points, internal_batch_size=len(x)
     )
-    return positive(target, found)
+    return positive(target, attributions)

@@ -97,8 +97,8 @@ class OcclusionMaps(InputMethod):
                     visible, window, strides, 0, int(target), perturbations_per_eval=16
                 )
             )
-        found = torch.cat(maps)[:, 0].clamp(min=0)
-        return predictions, found.to(torch.float32).numpy()
+        attributions = torch.cat(maps)[:, 0].clamp(min=0)
+        return predictions, attributions.to(torch.float32).numpy()
 
 
 @dataclass(frozen=True)

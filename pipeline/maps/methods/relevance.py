@@ -19,7 +19,13 @@ from spikesam.backends.network import Network
 from spikesam.backends.network.step import Floats
 from spikesam.common.arguments import Option
 from spikesam.pipeline.maps.layers import laid_out, map_layers
-from spikesam.pipeline.maps.method import Explained, Explainer, Kept, RasterMethod, raster_explainer
+from spikesam.pipeline.maps.method import (
+    Explained,
+    Explainer,
+    RasterMethod,
+    StepChoice,
+    raster_explainer,
+)
 from spikesam.pipeline.maps.relevance import Signs, Spikes, relevance, variance_relevance
 from spikesam.pipeline.networks.recorded import (
     class_names_of,
@@ -61,12 +67,12 @@ class RelevanceMethod(RasterMethod):
         return raster if raster.header.network_sha256 else with_network(raster, self.network)[0]
 
     def of_raster(
-        self, raster: RasterReader, layers: tuple[LayerSpec, ...], kept: Kept
+        self, raster: RasterReader, layers: tuple[LayerSpec, ...], step_choice: StepChoice
     ) -> Explainer:
         """See :class:`RasterMethod`."""
-        network, (steps, stepped) = recorded_network(raster, self.network), kept
+        network, (steps, stepped) = recorded_network(raster, self.network), step_choice
         first = raster.layers.index(layers[0]) if network.is_chain else 0
-        behind = raster.layers[first:]  # what lies before is not needed
+        layers_from_first = raster.layers[first:]  # what lies before is not needed
         options = {
             name: getattr(self, name) for name in self.parameters if name != "network_sha256"
         }
@@ -76,21 +82,21 @@ class RelevanceMethod(RasterMethod):
             parameters[MADE_OF] = min(recorded)
         spatial = map_layers(raster.header, layers)
         header = MapHeader(
-            self.name, raster.raster_digest, parameters, raster.timesteps, spatial, *kept
+            self.name, raster.raster_digest, parameters, raster.timesteps, spatial, *step_choice
         )
 
         def explain(sample: int) -> Explained:
-            spikes = [raster[layer.name][sample] for layer in behind]
+            spikes = [raster[layer.name][sample] for layer in layers_from_first]
             prediction = int(raster.predictions[sample])
             target = int(chosen.get("target", prediction))
-            found = (
+            relevance = (
                 self.relevance_of(network, spikes, target)
                 if target >= 0
-                else [np.zeros(each.shape) for each in spikes]
+                else [np.zeros(layer_spikes.shape) for layer_spikes in spikes]
             )
             by_step = {
-                layer.name: each.reshape(-1, *laid_out(layer.shape)).sum(axis=1)
-                for layer, each in zip(behind, found, strict=True)
+                layer.name: layer_relevance.reshape(-1, *laid_out(layer.shape)).sum(axis=1)
+                for layer, layer_relevance in zip(layers_from_first, relevance, strict=True)
             }
             return Explained(
                 prediction,
@@ -144,8 +150,8 @@ class Relevance(RelevanceMethod):
             return {}
         names = class_names_of(raster, self.network)
         number = find_class(self.target, raster.header.classes, names)
-        found: dict[str, Parameter] = {"target": number}
-        return found | ({"target_name": names[number]} if number < len(names) else {})
+        parameters: dict[str, Parameter] = {"target": number}
+        return parameters | ({"target_name": names[number]} if number < len(names) else {})
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,13 @@ from spikesam.common.arguments import Option
 from spikesam.common.errors import InputError
 from spikesam.common.parallel import workers_within_memory
 from spikesam.pipeline.maps.layers import laid_out, map_layers
-from spikesam.pipeline.maps.method import Explained, Explainer, Kept, RasterMethod, raster_explainer
+from spikesam.pipeline.maps.method import (
+    Explained,
+    Explainer,
+    RasterMethod,
+    StepChoice,
+    raster_explainer,
+)
 from spikesam.pipeline.maps.sam import (
     AnyVariant,
     check_packed,
@@ -80,7 +86,7 @@ class SpikeActivationMaps(RasterMethod):
         return f"γ = {parameters['gamma']:g}{variant}."
 
     def of_raster(
-        self, raster: RasterReader, layers: tuple[LayerSpec, ...], kept: Kept
+        self, raster: RasterReader, layers: tuple[LayerSpec, ...], step_choice: StepChoice
     ) -> Explainer:
         """See :class:`RasterMethod`."""
         if self.variant == "fixed":
@@ -88,7 +94,7 @@ class SpikeActivationMaps(RasterMethod):
                 spike_trace(
                     self.gamma, laid_out(layer.shape)[0], raster.timesteps
                 )  # refuses what could overflow
-        steps, _ = kept
+        steps, _ = step_choice
         last = steps[-1] + 1 if steps else 0
         map_bytes = {
             layer: MAP.itemsize * last * math.prod(laid_out(layer.shape)[1:]) for layer in layers
@@ -103,7 +109,7 @@ class SpikeActivationMaps(RasterMethod):
         parameters = {name: kind(getattr(self, name)) for name, kind in self.parameters.items()}
         spatial = map_layers(raster.header, layers)
         header = MapHeader(
-            self.name, raster.raster_digest, parameters, raster.timesteps, spatial, *kept
+            self.name, raster.raster_digest, parameters, raster.timesteps, spatial, *step_choice
         )
 
         def explain(sample: int) -> Explained:
@@ -206,8 +212,8 @@ def explain_spikes(
         summed = of_layer.steps_that_matter, last
         sums[layer.name], at_steps = _explain_layer(spikes, laid_out(layer.shape), kernel, *summed)
         if steps:
-            every = len(at_steps) == len(steps)  # then there is no need for a copy
-            maps[layer.name] = at_steps if every else at_steps[steps]
+            all_steps = len(at_steps) == len(steps)  # then there is no need for a copy
+            maps[layer.name] = at_steps if all_steps else at_steps[steps]
     return Explained(prediction, sums, maps)
 
 

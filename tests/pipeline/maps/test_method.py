@@ -125,7 +125,7 @@ def test_every_method_explains_and_its_file_says_so(
         method.name = "other"
     with method.prepare(str(source), (), "pictured", 2) as explainer:
         assert method_of(explainer.header) is type(method)
-        assert explainer.what.startswith(("maps of 3 samples", f"{name} maps of 3 samples"))
+        assert explainer.description.startswith(("maps of 3 samples", f"{name} maps of 3 samples"))
         assert (explainer.raster is None) == (method.source == "network_sha256")
         compute_maps(explainer, tmp_path / "maps.h5", Tracker())
         again = explainer.explain(2)
