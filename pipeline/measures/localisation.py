@@ -69,10 +69,10 @@ def _count(pixels: Mask) -> NDArray[Any]:
     return pixels.sum(axis=-1)
 
 
-def _fraction(part: NDArray[Any], whole: NDArray[Any], highest: Map) -> NDArray[np.float64]:
+def _fraction(part: NDArray[Any], total: NDArray[Any], highest: Map) -> NDArray[np.float64]:
     """part / whole, and 0 for a map without a positive value: (...), (...) and (..., 1) -> (...)."""
-    found = highest[..., 0] > 0
-    return np.divide(part, whole, out=np.zeros(np.shape(part)), where=found)[()]
+    has_values = highest[..., 0] > 0
+    return np.divide(part, total, out=np.zeros(np.shape(part)), where=has_values)[()]
 
 
 def centred_box(size: tuple[int, ...], area: float) -> NDArray[np.float64]:

@@ -125,8 +125,8 @@ class Connection:
         """Additions that each spike causes, (T, C, H, W); spikes of which one maximum is passed on
         share its own.
         """
-        (y, x), given = pool_of(self.synapses), self.synapses
-        fired = spikes if isinstance(given, Readout) else arranged(spikes, given)
+        (y, x), synapses = pool_of(self.synapses), self.synapses
+        fired = spikes if isinstance(synapses, Readout) else arranged(spikes, synapses)
         fired = fired.astype(np.float64)
         if _maximum(self.synapses):
             steps, (channels, height, width) = len(fired), self.seen
@@ -135,22 +135,24 @@ class Connection:
             )
             fired /= repeated(np.maximum(together, 1), (1, y, x))
         fired *= repeated(self.fan_out, (1, y, x))
-        return fired if isinstance(given, Readout) else gathered(fired, given, self.shape)
+        return fired if isinstance(synapses, Readout) else gathered(fired, synapses, self.shape)
 
 
 def connections(network: Network) -> list[Connection]:
     """All of a network, in order of their targets; one for each source of each input, but for
     attention.
     """
-    found = [
-        Connection(source.layer, layer.name, each, network.shapes[network.place(source.layer)])
+    from_sources = [
+        Connection(
+            source.layer, layer.name, layer_input, network.shapes[network.place(source.layer)]
+        )
         for layer in network.layers
-        for each in layer.inputs
-        for source in each.sources
-        if not each.heads
+        for layer_input in layer.inputs
+        for source in layer_input.sources
+        if not layer_input.heads
     ]
     return [
-        *found,
+        *from_sources,
         Connection(
             network.layers[-1].name, readout_name(network), network.readout, network.shapes[-1]
         ),
@@ -159,36 +161,36 @@ def connections(network: Network) -> list[Connection]:
 
 @dataclass(frozen=True, eq=False)
 class Attending:
-    """Products of the spikes of q, k (of `asked` channels, or as many) and v in one input of
+    """Products of the spikes of q, k (of `query_channels`, or as many) and v in one input of
     `target`, (V, H, W).
     """
 
     target: str
     synapses: Input
     shape: Shape
-    asked: int = 0
+    query_channels: int = 0
 
     @property
     def dense(self) -> int:
         """Additions of one step at which every neuron of q, k and v fires."""
-        (channels, asked, tokens), planes = self._sizes, self.synapses.planes
+        (channels, query_channels, tokens), planes = self._sizes, self.synapses.planes
         depth = channels // self.synapses.heads
-        pairs = tokens * asked * depth * planes * (planes + 1)
-        return min(pairs, tokens**2 * planes * (planes * asked + channels))
+        pairs = tokens * query_channels * depth * planes * (planes + 1)
+        return min(pairs, tokens**2 * planes * (planes * query_channels + channels))
 
     @property
     def macs(self) -> int:
         """Products of the dense twin: q · kᵀ, and that times v, for every two tokens and each
         channel.
         """
-        channels, asked, tokens = self._sizes
-        return (channels + asked) * tokens**2
+        channels, query_channels, tokens = self._sizes
+        return (channels + query_channels) * tokens**2
 
     @property
     def _sizes(self) -> tuple[int, int, int]:
         """Channels of v, those of q, and tokens."""
         channels, height, width = self.shape
-        return channels, self.asked or channels, height * width
+        return channels, self.query_channels or channels, height * width
 
     def operations(
         self, fired: Mapping[str, NDArray[np.bool_]], sources: Sequence[Source]
@@ -198,20 +200,22 @@ class Attending:
         """
         timesteps, (channels, height, width) = len(fired[sources[0].layer]), self.shape
         depth, latest = channels // self.synapses.heads, min(source.shortest for source in sources)
-        given = replace(self.synapses, source=tuple(sources))
+        synapses = replace(self.synapses, source=tuple(sources))
         by_step, by_place = np.zeros(timesteps, np.int64), np.zeros(height * width, np.int64)
         for t in range(latest, timesteps + latest):
-            maps = arrived(given, fired, t)
-            query, key, value = factors(given, maps.astype(np.int64))
+            maps = arrived(synapses, fired, t)
+            query, key, value = factors(synapses, maps.astype(np.int64))
             pairs = (key.sum(axis=1) * value.sum(axis=1)).sum(axis=0) + query.sum(
                 axis=(0, 1)
             ) * depth
-            asked = query * key.sum(
+            keys_met = query * key.sum(
                 axis=2, keepdims=True
             )  # how many keys of its channel each spike of q meets
             meets = query.swapaxes(1, 2) @ key > 0
-            other = asked.sum(axis=(0, 1)) + (meets * value.sum(axis=1)[:, None]).sum(axis=(0, 2))
-            counted = min(pairs, other, key=np.sum)
+            summed_by_pair = keys_met.sum(axis=(0, 1)) + (meets * value.sum(axis=1)[:, None]).sum(
+                axis=(0, 2)
+            )
+            counted = min(pairs, summed_by_pair, key=np.sum)
             by_step[t - latest] = counted.sum()
             by_place += counted
         return by_step, by_place.reshape(height, width)
@@ -222,14 +226,14 @@ def attentions(network: Network) -> list[Attending]:
     return [
         Attending(
             layer.name,
-            each,
+            layer_input,
             shape,
-            (each.arriving(network.shapes[network.place(source)])[0] - shape[0]) // 2,
+            (layer_input.arriving(network.shapes[network.place(source)])[0] - shape[0]) // 2,
         )
         for layer, shape in zip(network.layers, network.shapes[1:], strict=True)
-        for each in layer.inputs
-        if each.heads
-        for source in [each.sources[0].layer]
+        for layer_input in layer.inputs
+        if layer_input.heads
+        for source in [layer_input.sources[0].layer]
     ]
 
 
@@ -241,20 +245,24 @@ def products(network: Network) -> dict[str, int]:
     their maximum. What an input sums or averages becomes one value first. ON and OFF planes of
     Poisson spikes are one image to an ANN.
     """
-    found = {layer.name: 0 for layer in network.layers}
+    macs_by_layer = {layer.name: 0 for layer in network.layers}
     for layer in network.layers:
-        for each in layer.inputs:
-            source = each.sources[0].layer
-            if each.weight is not None and not passes_on(each.weight) and not _takes_maximum(layer):
-                seen = each.arriving(network.shapes[network.place(source)])
-                macs = int(fan_out(each, seen, dense=True).sum())
-                found[layer.name] += macs // (
+        for layer_input in layer.inputs:
+            source = layer_input.sources[0].layer
+            if (
+                layer_input.weight is not None
+                and not passes_on(layer_input.weight)
+                and not _takes_maximum(layer)
+            ):
+                arriving_shape = layer_input.arriving(network.shapes[network.place(source)])
+                macs = int(fan_out(layer_input, arriving_shape, dense=True).sum())
+                macs_by_layer[layer.name] += macs // (
                     2 if source == "input" and network.encoder == "poisson" else 1
                 )
     for attending in attentions(network):
-        found[attending.target] += attending.macs
+        macs_by_layer[attending.target] += attending.macs
     readout = network.readout.weight
-    return found | {readout_name(network): 0 if passes_on(readout) else int(readout.size)}
+    return macs_by_layer | {readout_name(network): 0 if passes_on(readout) else int(readout.size)}
 
 
 def readout_name(network: Network) -> str:
@@ -314,8 +322,8 @@ def _present(weight: NDArray[Any]) -> NDArray[np.bool_]:
     if weight.ndim == 2 or not weight.any():
         return np.ones(weight.shape, np.bool_)
     taken = weight != 0
-    together, before = taken.any(axis=(2, 3)), -1
-    while before != (before := int(together.sum())):
+    together, n_pairs = taken.any(axis=(2, 3)), -1
+    while n_pairs != (n_pairs := int(together.sum())):
         pairs = together.astype(np.float32)
         together = pairs @ pairs.T @ pairs > 0
     rows, columns = taken.any(axis=(0, 1, 3)), taken.any(axis=(0, 1, 2))

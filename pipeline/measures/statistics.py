@@ -37,16 +37,18 @@ def means_with_intervals(measures: Sequence[ArrayLike]) -> list[Estimate]:
     for all.
     """
     samples = [checked_values("mean", values) for values in measures]
-    found = {
+    estimates = {
         place: _wilson(sample) for place, sample in enumerate(samples) if set(sample) <= {0.0, 1.0}
     }
-    others = [place for place in range(len(samples)) if place not in found]
-    resampled = zip(others, bootstrap_means([samples[place] for place in others]), strict=True)
-    found |= {
-        place: Estimate(1, each.mean, 0.0, 1.0) if each.n == 1 else each
-        for place, each in resampled
+    unestimated = [place for place in range(len(samples)) if place not in estimates]
+    resampled = zip(
+        unestimated, bootstrap_means([samples[place] for place in unestimated]), strict=True
+    )
+    estimates |= {
+        place: Estimate(1, estimate.mean, 0.0, 1.0) if estimate.n == 1 else estimate
+        for place, estimate in resampled
     }
-    return [found[place] for place in range(len(samples))]
+    return [estimates[place] for place in range(len(samples))]
 
 
 def _wilson(sample: NDArray[np.float64]) -> Estimate:
@@ -79,7 +81,8 @@ def bootstrap_means(measures: Sequence[ArrayLike], seed: int = 0) -> list[Estima
             of_sample[first : first + BLOCK] = sample.take(rows).mean(axis=1)
     ends = [np.percentile(of_sample, [2.5, 97.5]).tolist() for of_sample in means]
     return [
-        Estimate(n, float(sample.mean()), *each) for sample, each in zip(samples, ends, strict=True)
+        Estimate(n, float(sample.mean()), *interval)
+        for sample, interval in zip(samples, ends, strict=True)
     ]
 
 
