@@ -145,7 +145,10 @@ class Energy(Shown):
         if np.isnan(self.operations):
             return f"<Energy: sparsity {self.sparsity:.4f}; {self.note}>"
         cost = f"{self.operations:,.0f} synaptic operations, {in_joules(self.joules)} ({self.prices.name})"
-        return f"<Energy of a sample: {cost}, sparsity {self.sparsity:.4f}{'; ' * bool(self.note)}{self.note}>"
+        return (
+            f"<Energy of a sample: {cost}, sparsity "
+            f"{self.sparsity:.4f}{'; ' * bool(self.note)}{self.note}>"
+        )
 
     def _parts(self) -> Iterable[Any]:
         return [cost_table(self), "", *sentences(self)]
@@ -199,11 +202,11 @@ def energy(
     if not (isinstance(pictured, int) and pictured >= 0):
         raise InputError(f"got {pictured!r}, expected a number of samples ≥ 0", argument="pictured")
     with opened_raster(raster, "energy") as reader:
-        known, note = network_of(reader, network)
-        names = class_names_of(reader, network if known else ())
-        if known is None:
+        known_network, note = network_of(reader, network)
+        names = class_names_of(reader, network if known_network else ())
+        if known_network is None:
             return _tables(reader, None, (), chosen, note, names)
-        ledger = Ledger(reader, known, chosen)
+        ledger = Ledger(reader, known_network, chosen)
         samples = (ledger.sample(number) for number in range(reader.n_samples))
         return _tables(reader, ledger, samples, chosen, ledger.note, names, pictured)
 
@@ -234,16 +237,21 @@ def _tables(
             heat = spent.map if heat is None else heat + spent.map
             heats += [spent.map] * (number < pictured)
     by_step = {
-        column: {name: each / raster.n_samples for name, each in by_step[column].items()}
+        column: {
+            name: totals_by_step / raster.n_samples
+            for name, totals_by_step in by_step[column].items()
+        }
         for column in SUMMED
     }
     if ledger is None:
         counts = {
             layer.name: raster.counts(layer)[:, header.window_of(layer)] for layer in raster.layers
         }
-        by_step["spikes"] = {name: each.mean(axis=0) for name, each in counts.items()}
+        by_step["spikes"] = {
+            name: layer_counts.mean(axis=0) for name, layer_counts in counts.items()
+        }
         by_sample["spikes"] = np.sum(
-            [each.sum(axis=1, dtype=np.float64) for each in counts.values()], axis=0
+            [layer_counts.sum(axis=1, dtype=np.float64) for layer_counts in counts.values()], axis=0
         )
     else:
         by_step["spikes"][ledger.readout][:] = np.nan
@@ -295,14 +303,16 @@ def _row(
 
 def cost_table(energy: Energy) -> pd.DataFrame:
     """A row for each layer, and one for all, as people read them; only the columns that are known."""
-    known, layers = not np.isnan(energy.operations), energy.layers
-    heads = ["SynOps", "of dense", "energy", "ANN MACs", "energy"] if known else ["updates"]
+    operations_known, layers = not np.isnan(energy.operations), energy.layers
+    heads = (
+        ["SynOps", "of dense", "energy", "ANN MACs", "energy"] if operations_known else ["updates"]
+    )
     sums = layers.drop(columns="layer").sum(skipna=False)
     sums = {"layer": "all", **sums, "spikes": layers["spikes"].sum(), "sparsity": energy.sparsity}
     rows = []
     for row in [*layers.to_dict("records"), sums]:
         cells = [in_short(row["updates"])]
-        if known:
+        if operations_known:
             share = f"{row['operations'] / row['dense']:.1%}" if row["dense"] else ""
             cells = [
                 in_short(row["operations"]),
@@ -336,7 +346,7 @@ def sentences(energy: Energy, network: str = "network") -> list[str]:
             *silent,
         ]
     updates, moved = in_short(layers["updates"].sum()), readable(layers["bytes"].sum())
-    said = [
+    lines = [
         f"{mean}, which also takes {updates} updates of neurons and moves {moved}.",
         "SynOps are additions at synapses; dense: if all neurons fired. ANN: one pass through "
         "these layers.",
@@ -356,11 +366,11 @@ def sentences(energy: Energy, network: str = "network") -> list[str]:
             f"{_class(row[1], energy.class_names)}: {in_joules(row.joules)}"
             for row in shown.itertuples()
         ]
-        more = f", and {len(energy.classes) - len(listed)} more classes" * (
+        unlisted = f", and {len(energy.classes) - len(listed)} more classes" * (
             len(energy.classes) > len(listed)
         )
-        said.append(f"By class: {', '.join(listed)}{more}.")
-    return [*said, f"Prices {energy.prices.name}: {energy.prices.source}."]
+        lines.append(f"By class: {', '.join(listed)}{unlisted}.")
+    return [*lines, f"Prices {energy.prices.name}: {energy.prices.source}."]
 
 
 def _class(number: int, names: Sequence[str]) -> str:
@@ -443,7 +453,7 @@ def _draw_places(path: Path, energy: Energy, raster: RasterReader, padded: Outsi
     assert energy.maps is not None
     subjects = recorded_subjects(raster, raster.predictions[: len(energy.maps)])
     maps = [{"energy\nall layers": heat[None].astype(np.float32)} for heat in energy.maps]
-    about = (
+    caption = (
         f"Energy of spikes and neurons, all layers on the grid of the input ({energy.prices.name})"
     )
     deepest = next((layer for layer in reversed(raster.layers) if has_places(layer.shape)), None)
@@ -453,5 +463,5 @@ def _draw_places(path: Path, energy: Energy, raster: RasterReader, padded: Outsi
             packed, steps = raster.packed(deepest, sample), raster.steps_that_matter(deepest)
             of_sample[name] = spike_activation_sum(packed, deepest.shape, GAMMA, steps)[None]
         padded = {name: padded[deepest.name]} if deepest.name in padded else {}
-        about += "; below: SAM"
-    draw_side_by_side(path, subjects, maps, "Where the energy goes", about, padded=padded)
+        caption += "; below: SAM"
+    draw_side_by_side(path, subjects, maps, "Where the energy goes", caption, padded=padded)

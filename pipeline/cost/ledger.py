@@ -55,24 +55,26 @@ from spikesam.recordings.raster.schema import LayerSpec
 UNSAID, AWAY = "the recording does not say which network fired", "the network is not at hand"
 
 
-def network_of(raster: RasterReader, given: Any = None) -> tuple[Network | None, str]:
+def network_of(raster: RasterReader, network_source: Any = None) -> tuple[Network | None, str]:
     """The network of a raster, in the raster's precision, or None and why it is not known.
 
     A raster that does not say what fired it takes any network whose layers have its names and
     shapes; those that only repeat spikes, which the model has not that the network was imported
     from, may be missing.
     """
-    if given is None and not raster.header.network_sha256:
+    if network_source is None and not raster.header.network_sha256:
         return None, UNSAID
-    if given is None and (raster.path is None or not raster.path.with_name(BESIDE).is_file()):
+    if network_source is None and (
+        raster.path is None or not raster.path.with_name(BESIDE).is_file()
+    ):
         return None, AWAY
-    network = fired_by(raster, given)
+    network = fired_by(raster, network_source)
     of_model = _recorded_from_model(raster, network)
     repeated = {layer.name for layer in network.layers if of_model and only_repeats(layer)}
     reason = unlike(raster, network)
     if not reason or {*network.raster_names} - repeated <= {*raster} <= {*network.raster_names}:
         return network, ""
-    if given is None:
+    if network_source is None:
         return None, f"the recording {reason}"
     raise InputError(
         f"{raster.where}: {reason}; operations are counted where all layers of the network are "
@@ -87,12 +89,14 @@ def _recorded_from_model(raster: RasterReader, network: Network) -> bool:
     return raster.header.layer_delay == 0 and network.window is not None
 
 
-def sources_in_model(network: Network, target: str, each: Input) -> tuple[Source, ...]:
+def sources_in_model(network: Network, target: str, layer_input: Input) -> tuple[Source, ...]:
     """The sources of an input of a layer with their delays in the steps of the model, which has
     none between layers.
     """
     starts = network.starts
-    return tuple(source.later(starts[source.layer] - starts[target]) for source in each.sources)
+    return tuple(
+        source.later(starts[source.layer] - starts[target]) for source in layer_input.sources
+    )
 
 
 def repeated_spikes(
@@ -102,20 +106,21 @@ def repeated_spikes(
     layers that it reads.
     """
     inputs = [
-        replace(each, source=sources_in_model(network, layer.name, each)) for each in layer.inputs
+        replace(layer_input, source=sources_in_model(network, layer.name, layer_input))
+        for layer_input in layer.inputs
     ]
     shape = network.shapes[network.place(layer.name)]
     neurons = Neurons(layer.spiking_neuron, inputs, shape, np.float64)
-    found = np.zeros((len(next(iter(spikes.values()))), *shape), np.bool_)
-    for t, fired in enumerate(found):
+    repeated = np.zeros((len(next(iter(spikes.values()))), *shape), np.bool_)
+    for t, fired in enumerate(repeated):
         # Step 0 has the last row of constants, which each of the model's steps has.
         neurons.step(
             0,
-            [current_of(each, arrived(each, spikes, t)) for each in inputs],
+            [current_of(layer_input, arrived(layer_input, spikes, t)) for layer_input in inputs],
             np.zeros(shape, np.bool_),
         )
         fired[:] = neurons.fires
-    return found
+    return repeated
 
 
 PICO = 1e-12
@@ -218,26 +223,28 @@ class Ledger:
             for way in (way for way in self._ways if way.source == source):
                 count(way, *way.operations(spikes), way.dense * rates[source])
             if source in self.shapes:
-                more = prices.firing - prices.update
-                joules[source] += more * spikes.sum(axis=(1, 2, 3))
-                spent = self._update_cost(source) * steps + more * spikes.sum(axis=0)
+                firing_price = prices.firing - prices.update
+                joules[source] += firing_price * spikes.sum(axis=(1, 2, 3))
+                spent = self._update_cost(source) * steps + firing_price * spikes.sum(axis=0)
                 _add(heat, spent.sum(axis=0), self.shapes[source])
-        for each in self._attentions:
-            sources = each.synapses.sources
+        for attending in self._attentions:
+            sources = attending.synapses.sources
             if self._in_steps_of_model:
-                sources = sources_in_model(self.network, each.target, each.synapses)
-            rate = each.macs * np.mean([rates[source.layer] for source in sources], axis=0)
-            count(each, *each.operations(fired, sources), rate)
+                sources = sources_in_model(self.network, attending.target, attending.synapses)
+            rate = attending.macs * np.mean([rates[source.layer] for source in sources], axis=0)
+            count(attending, *attending.operations(fired, sources), rate)
         for name in names:
             moved[name] += 2 * WORD * self._states[name] * self.updates[name]
         for way in self._graded:
-            at = slice(0, 1) if self.network.encoder == "constant-current" else slice(None)
+            driven_steps = (
+                slice(0, 1) if self.network.encoder == "constant-current" else slice(None)
+            )
             by_place = fan_out(way.synapses, way.shape, dense=True).sum(axis=0)
             cost = (prices.mac or 0) + prices.byte * _bytes(way.synapses)
-            macs[way.target][at] += by_place.sum()
-            moved[way.target][at] += by_place.sum() * _bytes(way.synapses)
-            joules[way.target][at] += cost * by_place.sum()
-            _add(heat, cost * by_place * (1 if at.stop else steps), way.shape)
+            macs[way.target][driven_steps] += by_place.sum()
+            moved[way.target][driven_steps] += by_place.sum() * _bytes(way.synapses)
+            joules[way.target][driven_steps] += cost * by_place.sum()
+            _add(heat, cost * by_place * (1 if driven_steps.stop else steps), way.shape)
         in_joules = {name: PICO * spent for name, spent in joules.items()}
         counts = {name: spikes.sum(axis=(1, 2, 3)) for name, spikes in fired.items()}
         return Spent(
@@ -249,13 +256,13 @@ class Ledger:
         attention.
         """
         spikes, prices = self.raster[layer.name][number], self.prices
-        found = np.zeros(spikes.shape)
+        joules = np.zeros(spikes.shape)
         if layer.name in self.shapes:
-            found[self.raster.header.window_of(layer)] = self._update_cost(layer.name)
-            found += (prices.firing - prices.update) * spikes
+            joules[self.raster.header.window_of(layer)] = self._update_cost(layer.name)
+            joules += (prices.firing - prices.update) * spikes
         for way in (way for way in self._ways if way.source == layer.name):
-            found += (prices.operation + prices.byte * _bytes(way.synapses)) * way.caused(spikes)
-        return PICO * found
+            joules += (prices.operation + prices.byte * _bytes(way.synapses)) * way.caused(spikes)
+        return PICO * joules
 
     def _fired(self, number: int) -> dict[str, NDArray[np.bool_]]:
         """(T, C, H, W) of the input and all layers of a sample; of layers that are not recorded,

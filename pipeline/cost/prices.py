@@ -99,10 +99,10 @@ PRICES = {
 }
 
 
-def prices_of(given: str | Prices) -> Prices:
+def prices_of(choice: str | Prices) -> Prices:
     """A table by its name, or one's own; an InputError if there is none of that name."""
-    if isinstance(given, Prices):
-        return given
-    if not isinstance(given, str) or given not in PRICES:
-        raise InputError(f"got {given!r}, expected one of {', '.join(PRICES)}", argument="prices")
-    return PRICES[given]
+    if isinstance(choice, Prices):
+        return choice
+    if not isinstance(choice, str) or choice not in PRICES:
+        raise InputError(f"got {choice!r}, expected one of {', '.join(PRICES)}", argument="prices")
+    return PRICES[choice]
