@@ -21,11 +21,11 @@ FORMS = (
 
 
 def calibration_images(
-    images: Any, labels: Any = None, most: int = MOST
+    images: Any, labels: Any = None, limit_of_images: int = MOST
 ) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
     """Images as the model takes them, float32, and their labels (N,), or None if none are given.
 
-    An array is taken whole; of batches the first `most` images, and as many of `labels`.
+    An array is taken whole; of batches the first `limit_of_images` images, and as many of `labels`.
     """
     limit = None
     if (
@@ -33,77 +33,82 @@ def calibration_images(
         and isinstance(images, Iterable)
         and not isinstance(images, (str, bytes, dict))
     ):
-        pairs, limit = list(_batches(images, most)), most
+        pairs, limit = list(_batches(images, limit_of_images)), limit_of_images
     else:
         pairs = [(images, None)]
     batches = [
-        _checked(each, number if len(pairs) > 1 else 0) for number, (each, _) in enumerate(pairs, 1)
+        _checked(images, number if len(pairs) > 1 else 0)
+        for number, (images, _) in enumerate(pairs, 1)
     ]
     if not sum(map(len, batches)):
         raise InputError(f"images: got none, expected {FORMS}")
     if unlike := next(
-        (each.shape[1:] for each in batches if each.shape[1:] != batches[0].shape[1:]), None
+        (batch.shape[1:] for batch in batches if batch.shape[1:] != batches[0].shape[1:]), None
     ):
         raise InputError(
             f"images: got some of {batches[0].shape[1:]} and some of {unlike}, expected one shape"
         )
-    found = (np.concatenate(batches) if len(batches) > 1 else batches[0])[:limit]
+    values = (np.concatenate(batches) if len(batches) > 1 else batches[0])[:limit]
     if labels is None and all(of_batch is not None for _, of_batch in pairs):
         labels = np.concatenate([np.atleast_1d(_numbers(of_batch)) for _, of_batch in pairs])
     if labels is None:
-        return found, None
+        return values, None
     numbers = _numbers(labels)
-    return found, _labels(
-        numbers[:limit] if numbers.ndim and len(found) == limit else numbers, len(found)
+    return values, _labels(
+        numbers[:limit] if numbers.ndim and len(values) == limit else numbers, len(values)
     )
 
 
-def _batches(images: Iterable[Any], most: int) -> Iterator[tuple[Any, Any]]:
+def _batches(images: Iterable[Any], max_images: int) -> Iterator[tuple[Any, Any]]:
     """Batches and their labels, or None, until there are enough."""
     count = 0
     for batch in images:
         pair = (
             isinstance(batch, (tuple, list)) and len(batch) == 2 and np.ndim(_array(batch[0])) > 1
         )
-        given, labels = batch if pair else (batch, None)
-        yield given, labels
-        count += len(given) if hasattr(given, "__len__") else 0
-        if count >= most:
+        batch_images, labels = batch if pair else (batch, None)
+        yield batch_images, labels
+        count += len(batch_images) if hasattr(batch_images, "__len__") else 0
+        if count >= max_images:
             return
 
 
-def _array(given: Any) -> Any:
+def _array(tensor_or_array: Any) -> Any:
     """An array of a tensor or of an array; None of anything else."""
-    if hasattr(given, "detach"):
-        given = given.detach().cpu()
-        given = given.float() if str(given.dtype) == "torch.bfloat16" else given.numpy()
-    return np.asarray(given) if hasattr(given, "__array__") else None
-
-
-def _checked(given: Any, number: int) -> NDArray[np.float32]:
-    where, found = f"images, batch {number}" if number else "images", _array(given)
-    if found is None:
-        raise InputError(
-            f"{where}: got {printable(type(given).__name__, LONGEST_NAME)}, expected {FORMS}"
+    if hasattr(tensor_or_array, "detach"):
+        tensor_or_array = tensor_or_array.detach().cpu()
+        tensor_or_array = (
+            tensor_or_array.float()
+            if str(tensor_or_array.dtype) == "torch.bfloat16"
+            else tensor_or_array.numpy()
         )
-    dtype = str(given.dtype).removeprefix("torch.")
+    return np.asarray(tensor_or_array) if hasattr(tensor_or_array, "__array__") else None
+
+
+def _checked(batch: Any, number: int) -> NDArray[np.float32]:
+    where, values = f"images, batch {number}" if number else "images", _array(batch)
+    if values is None:
+        raise InputError(
+            f"{where}: got {printable(type(batch).__name__, LONGEST_NAME)}, expected {FORMS}"
+        )
+    dtype = str(batch.dtype).removeprefix("torch.")
     if dtype not in ("float32", "float64"):
         raise InputError(f"{where}: have dtype {dtype}, expected float32, as the model takes them")
-    if found.ndim not in (2, 3, 4) or 0 in found.shape[1:]:
-        raise InputError(f"{where}: have shape {found.shape}, expected {SHAPES}")
-    if not np.isfinite(found).all():
+    if values.ndim not in (2, 3, 4) or 0 in values.shape[1:]:
+        raise InputError(f"{where}: have shape {values.shape}, expected {SHAPES}")
+    if not np.isfinite(values).all():
         raise InputError(f"{where}: hold NaN or infinite numbers, expected finite ones")
-    return found.astype(np.float32, copy=False)
+    return values.astype(np.float32, copy=False)
 
 
-def _numbers(given: Any) -> NDArray[Any]:
-    return np.asarray(given if _array(given) is None else _array(given))
+def _numbers(labels: Any) -> NDArray[Any]:
+    return np.asarray(labels if _array(labels) is None else _array(labels))
 
 
-def _labels(found: NDArray[Any], images: int) -> NDArray[np.int64]:
-    if found.shape != (images,) or found.dtype.kind not in "iu":
+def _labels(labels: NDArray[Any], images: int) -> NDArray[np.int64]:
+    if labels.shape != (images,) or labels.dtype.kind not in "iu":
         raise InputError(
-            f"labels: got {found.dtype} of shape {found.shape} for {images} images, expected an "
+            f"labels: got {labels.dtype} of shape {labels.shape} for {images} images, expected an "
             "integer for each"
         )
-    return found.astype(np.int64)
+    return labels.astype(np.int64)

@@ -29,9 +29,10 @@ def encode(
     if network.encoder == "image":
         return mean_spikes(images, network.input_range)
     if not network.takes_images:
-        of = "of 0 and 1" if network.spiking_input else "floating point"
+        number_kind = "of 0 and 1" if network.spiking_input else "floating point"
         raise InputError(
-            f"encoding: got images, but the network takes {network.encoder}: (T, B, C, H, W) {of}"
+            f"encoding: got images, but the network takes {network.encoder}: (T, B, C, H, W) "
+            f"{number_kind}"
         )
     return poisson_batch(images, network.timesteps, seed, indices)
 
@@ -124,10 +125,10 @@ def _limits(x: NDArray[np.float32]) -> NDArray[np.uint32]:
     return np.floor(np.minimum(np.abs(x), np.float32(2)) * np.float32(1 << 23)).astype(np.uint32)
 
 
-def _finite(x: NDArray[np.float32], what: str) -> NDArray[np.float32]:
+def _finite(x: NDArray[np.float32], subject: str) -> NDArray[np.float32]:
     x = np.asarray(x, np.float32)
     if not np.isfinite(x).all():
         raise InputError(
-            f"{what}: got NaN or infinite pixels, expected finite numbers; check the image"
+            f"{subject}: got NaN or infinite pixels, expected finite numbers; check the image"
         )
     return x

@@ -91,19 +91,28 @@ class Pictures:
 
     @classmethod
     def first(
-        cls, seen: Sequence[Seen], class_names: Sequence[str], events: bool = False
+        cls, shown_samples: Sequence[Seen], class_names: Sequence[str], events: bool = False
     ) -> Pictures:
         """The first of some samples, as many as are kept."""
-        size = max((each.picture.nbytes for each in seen if each.picture is not None), default=1)
-        return cls(tuple(seen[: min(MOST, max(1, LARGEST // size))]), tuple(class_names), events)
+        size = max(
+            (
+                shown_sample.picture.nbytes
+                for shown_sample in shown_samples
+                if shown_sample.picture is not None
+            ),
+            default=1,
+        )
+        return cls(
+            tuple(shown_samples[: min(MOST, max(1, LARGEST // size))]), tuple(class_names), events
+        )
 
 
-def seen_of(samples: DatasetSamples, most: int) -> list[Seen]:
+def seen_of(samples: DatasetSamples, max_samples: int) -> list[Seen]:
     """The first samples that were read, at most so many; the picture of a single column shows its
     mask at all steps.
     """
     columns = zip(
-        samples.names[:most], samples.pictures, samples.boxes, samples.masks, strict=False
+        samples.names[:max_samples], samples.pictures, samples.boxes, samples.masks, strict=False
     )
     return [
         Seen(name, picture, box, None if mask is None else np.broadcast_to(mask, picture.shape[:2]))
@@ -180,14 +189,14 @@ def write_pictures(folder: Path, raster: str, pictures: Pictures) -> None:
     """
     samples = [
         _Sample(
-            name=printable(each.name, LONGEST_NAME),
-            box=each.box,
-            picture=each.picture is not None,
-            mask=each.mask is not None,
+            name=printable(shown_sample.name, LONGEST_NAME),
+            box=shown_sample.box,
+            picture=shown_sample.picture is not None,
+            mask=shown_sample.mask is not None,
         )
-        for each in pictures.seen
+        for shown_sample in pictures.seen
     ]
-    about = _About(
+    description = _About(
         format=FORMAT,
         schema_version=SCHEMA_VERSION,
         raster=raster,
@@ -196,12 +205,12 @@ def write_pictures(folder: Path, raster: str, pictures: Pictures) -> None:
         samples=samples,
     )
     with zipfile.ZipFile(content := io.BytesIO(), "w", zipfile.ZIP_STORED) as file:
-        file.writestr(ABOUT, about.model_dump_json())
-        for number, each in enumerate(pictures.seen):
-            if each.picture is not None:
-                file.writestr(_picture(number), _png(each.picture))
-            if each.mask is not None:
-                file.writestr(_mask(number), _png(each.mask.astype(np.uint8) * 255))
+        file.writestr(ABOUT, description.model_dump_json())
+        for number, shown_sample in enumerate(pictures.seen):
+            if shown_sample.picture is not None:
+                file.writestr(_picture(number), _png(shown_sample.picture))
+            if shown_sample.mask is not None:
+                file.writestr(_mask(number), _png(shown_sample.mask.astype(np.uint8) * 255))
     write_file(folder / NAME, content.getvalue())
 
 
@@ -218,7 +227,9 @@ def _mask(sample: int) -> str:
     return f"{sample:05d}.mask.png"
 
 
-def read_pictures(folder: Path, rasters: Collection[str], most: int = MOST) -> Pictures | None:
+def read_pictures(
+    folder: Path, rasters: Collection[str], max_samples: int = MOST
+) -> Pictures | None:
     """The pictures of the raster known by some digests, its first samples; None without a file;
     refuses others.
     """
@@ -227,25 +238,25 @@ def read_pictures(folder: Path, rasters: Collection[str], most: int = MOST) -> P
         return None
     archive = ZipArchive(path)
     text = archive.read(ABOUT, LARGEST_ABOUT)
-    about = parse_model(_About, text, f"{path}: {ABOUT}", MOST_MARKS)
-    if (about.format, about.schema_version) != (FORMAT, SCHEMA_VERSION):
+    description = parse_model(_About, text, f"{path}: {ABOUT}", MOST_MARKS)
+    if (description.format, description.schema_version) != (FORMAT, SCHEMA_VERSION):
         raise InputError(f"{path}: is no file of pictures of this version")
-    if about.raster not in rasters:
+    if description.raster not in rasters:
         raise InputError(f"{path}: holds pictures of another raster")
-    seen, spare = list[Seen](), LARGEST
-    for number, sample in enumerate(about.samples[:most]):
+    shown_samples, spare = list[Seen](), LARGEST
+    for number, sample in enumerate(description.samples[:max_samples]):
         picture, mask = (
             np.asarray(read_image(archive.read(name(number)), f"{path}: {name(number)}"))
-            if there
+            if present
             else None
-            for name, there in ((_picture, sample.picture), (_mask, sample.mask))
+            for name, present in ((_picture, sample.picture), (_mask, sample.mask))
         )
         spare -= 0 if picture is None else picture.nbytes
         if spare < 0 and number:
             raise InputError(f"{path}: more than {LARGEST:,} bytes of pixels")
         if mask is not None and (picture is None or mask.shape != picture.shape):
             raise InputError(f"{path}: {_mask(number)}: has another size than its picture")
-        seen.append(
+        shown_samples.append(
             Seen(
                 printable(sample.name),
                 picture,
@@ -253,16 +264,18 @@ def read_pictures(folder: Path, rasters: Collection[str], most: int = MOST) -> P
                 None if mask is None else mask[..., 0] >= 128,
             )
         )
-    return Pictures(tuple(seen), tuple(told_apart(about.class_names)), about.events)
+    return Pictures(
+        tuple(shown_samples), tuple(told_apart(description.class_names)), description.events
+    )
 
 
-def pictures_beside(source: RasterReader | MapReader, most: int = MOST) -> Pictures | None:
+def pictures_beside(source: RasterReader | MapReader, max_samples: int = MOST) -> Pictures | None:
     """The pictures of the first samples that lie beside a raster, or beside its maps; None if there
     are none of it.
     """
     if source.path is None:
         return source.beside
     try:
-        return read_pictures(source.path.parent, source.known_as, most)
+        return read_pictures(source.path.parent, source.known_as, max_samples)
     except InputError:
         return None

@@ -41,11 +41,11 @@ def full_product(_: Any, a: Any, b: Any) -> tuple[Any, Callable[..., Any]]:
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        half, whole = ir.IntType(64), ir.IntType(128)
-        product = builder.mul(*(builder.zext(factor, whole) for factor in arguments))
-        upper = builder.trunc(builder.lshr(product, ir.Constant(whole, 64)), half)
+        half_type, product_type = ir.IntType(64), ir.IntType(128)
+        product = builder.mul(*(builder.zext(factor, product_type) for factor in arguments))
+        upper = builder.trunc(builder.lshr(product, ir.Constant(product_type, 64)), half_type)
         return context.make_tuple(
-            builder, signature.return_type, [upper, builder.trunc(product, half)]
+            builder, signature.return_type, [upper, builder.trunc(product, half_type)]
         )
 
     pair: Any = types.UniTuple(types.uint64, 2)  # type: ignore[no-untyped-call]

@@ -118,8 +118,8 @@ def to_rgb(image: Image.Image, where: str = "image") -> Image.Image:
         image = _grey(pixels, lambda rows: np.rint(rows * (255 if high <= 1 else 1)))
     elif image.mode.startswith("I"):
         pixels = np.asarray(image)
-        wide = image.mode != "I" or pixels.max() > 255
-        image = _grey(pixels, lambda rows: np.clip(rows >> 8 if wide else rows, 0, 255))
+        sixteen_bits = image.mode != "I" or pixels.max() > 255
+        image = _grey(pixels, lambda rows: np.clip(rows >> 8 if sixteen_bits else rows, 0, 255))
     return image if image.mode == "RGB" else image.convert("RGB")
 
 

@@ -24,7 +24,7 @@ def silent_libraries() -> Iterator[None]:
     """Nothing that the block writes to standard error, from whatever language, is seen."""
     with _one_at_a_time:
         try:
-            kept = os.dup(STDERR)
+            original = os.dup(STDERR)
         except OSError:  # closed: nothing to silence
             yield
             return
@@ -33,8 +33,8 @@ def silent_libraries() -> Iterator[None]:
             os.dup2(nowhere, STDERR)
             yield
         finally:
-            os.dup2(kept, STDERR)
-            os.close(kept)
+            os.dup2(original, STDERR)
+            os.close(original)
             os.close(nowhere)
 
 

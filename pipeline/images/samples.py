@@ -80,27 +80,30 @@ class Samples(ABC):
         """A line about numbers beyond the range of a current input, which are clipped; None where
         there are none.
         """
-        most, beyond, size = network.input_range, 0, 0
+        limit, beyond, size = network.input_range, 0, 0
         for part in self.numbers() if network.current_input else ():
-            beyond, size = beyond + int(np.count_nonzero(np.abs(part) > most)), size + part.size
+            beyond, size = beyond + int(np.count_nonzero(np.abs(part) > limit)), size + part.size
         if not beyond:
             return None
         share = 100 * beyond / size
-        return f"input: {share:.2g} % of the numbers are beyond ±{most:g}, the network's range, and are clipped to it"
+        return (
+            f"input: {share:.2g} % of the numbers are beyond ±{limit:g}, the network's range, and "
+            "are clipped to it"
+        )
 
     def refuse_changed(self, expected: Sequence[str]) -> None:
         """Refuse samples that are not what they were when a run began, by their contents then;
         nothing: not known.
         """
-        found = [
+        changed = [
             number
             for number, pair in enumerate(zip(self.contents, expected, strict=False))
             if pair[0] != pair[1]
         ]
-        if found:
-            more = f" and {len(found) - 1} more" if found[1:] else ""
+        if changed:
+            further = f" and {len(changed) - 1} more" if changed[1:] else ""
             raise InputError(
-                f"{self.name}: {self.name_of(found[0])}{more}: changed since the run began; "
+                f"{self.name}: {self.name_of(changed[0])}{further}: changed since the run began; "
                 "restore what it was",
                 OTHER_OUT,
             )
@@ -148,10 +151,11 @@ class InputSteps(Samples):
         for its delays.
         """
         spikes = self.values.dtype == np.bool_
-        what = "spikes" if spikes else "numbers"
+        value_kind = "spikes" if spikes else "numbers"
         if not (network.spiking_input if spikes else network.encoder == "changing-current"):
             raise InputError(
-                f"data: got input {what}, but the network takes its input as {network.encoder}"
+                f"data: got input {value_kind}, but the network takes its input as "
+                f"{network.encoder}"
             )
         steps, late = network.timesteps, network.timesteps - network.model_steps
         if (
@@ -160,7 +164,7 @@ class InputSteps(Samples):
         ):
             then = "1 silent step comes" if late == 1 else f"{late} silent steps come"
             raise InputError(
-                f"data: got input {what} of (T, N, C, H, W) = {self.values.shape}, expected "
+                f"data: got input {value_kind} of (T, N, C, H, W) = {self.values.shape}, expected "
                 f"{(steps - late, len(self.table), *network.input_shape)}, after which {then}, "
                 f"as many as the last layer is late; or all {steps} steps"
             )
@@ -259,9 +263,9 @@ class DatasetSamples(Samples):
         """A line for the user on events that were merged or dropped; "" of images."""
         return ""
 
-    def notes(self, asked: int | None) -> list[str]:
+    def notes(self, requested: int | None) -> list[str]:
         """See :func:`choice_notes`."""
-        return choice_notes(self, self.kind, asked)
+        return choice_notes(self, self.kind, requested)
 
 
 @dataclass(frozen=True, eq=False)
@@ -302,25 +306,26 @@ class EventSamples(DatasetSamples):
     @property
     def binned(self) -> str:
         """See :class:`DatasetSamples`."""
-        kept, merged, left_out = self.counts.sum(axis=0).tolist()
+        n_spikes, merged, left_out = self.counts.sum(axis=0).tolist()
         return (
-            f"{kept + merged + left_out:,} events became {kept:,} spikes: {merged:,} merged (same "
+            f"{n_spikes + merged + left_out:,} events became {n_spikes:,} spikes: {merged:,} "
+            "merged (same "
             "pixel, polarity and "
             f"bin), {left_out:,} dropped (outside the crop or too late)"
         )
 
 
-def choice_notes(chosen: Dataset | DatasetSamples, kind: str, asked: int | None) -> list[str]:
+def choice_notes(chosen: Dataset | DatasetSamples, kind: str, requested: int | None) -> list[str]:
     """Lines for the user: what was skipped, and where there are fewer labelled items."""
-    found = []
+    notes = []
     if chosen.skipped:
-        found.append(
+        notes.append(
             f"skipped {chosen.skipped:,} {kind} of classes that the checkpoint does not know"
         )
-    if len(chosen) < (asked or 0) and chosen.table.label.max() >= 0:
+    if len(chosen) < (requested or 0) and chosen.table.label.max() >= 0:
         name = printable(chosen.name)
-        found.append(f"{name} has {len(chosen)} {kind} of these classes, fewer than {asked}")
-    return found
+        notes.append(f"{name} has {len(chosen)} {kind} of these classes, fewer than {requested}")
+    return notes
 
 
 def batches(chosen: Sequence[int], size: int) -> Iterator[list[int]]:
@@ -344,28 +349,28 @@ def read_samples(
 
     def read(place: int, item: Item | None = None) -> tuple[Any, ...]:
         item = dataset[place] if item is None else item
-        seen: tuple[Any, ...] = ()
+        event_columns: tuple[Any, ...] = ()
         if isinstance(preparation, EventBinning):
             binned = preparation.binned(item.image)
             pictures[place] = picture_of(binned.bits)
-            seen = (
+            event_columns = (
                 pack(binned.bits[:, None])[0],
                 (int(binned.bits.sum()), binned.merged, binned.left_out),
             )
         else:
             pictures[place] = preparation.picture(item.image)
         box = None if item.box is None else preparation.box(item.box, item.image.size)
-        return box, _mask(item, box, preparation), dataset.content(place), *seen
+        return box, _mask(item, box, preparation), dataset.content(place), *event_columns
 
     first, rows = dataset[0], []
     small = isinstance(preparation, EventBinning) or math.prod(first.image.size) < SMALL
     workers = 1 if small else min(cores(), READERS, len(dataset))
-    with closing(in_order(read, range(1, len(dataset)), workers)) as others:
-        for row in chain([read(0, first)], others):
+    with closing(in_order(read, range(1, len(dataset)), workers)) as rows_to_come:
+        for row in chain([read(0, first)], rows_to_come):
             rows.append(row)
             advance(1)
-    boxes, masks, contents, *seen = zip(*rows, strict=True)
-    about = (
+    boxes, masks, contents, *event_columns = zip(*rows, strict=True)
+    columns = (
         dataset.name,
         dataset.table,
         dataset.names,
@@ -376,8 +381,8 @@ def read_samples(
         preparation,
         dataset.skipped,
     )
-    kind: Any = EventSamples if seen else DatasetSamples
-    return kind(*about, *map(np.array, seen))
+    kind: Any = EventSamples if event_columns else DatasetSamples
+    return kind(*columns, *map(np.array, event_columns))
 
 
 def _scratch(shape: tuple[int, ...]) -> NDArray[np.uint8]:

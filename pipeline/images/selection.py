@@ -22,8 +22,8 @@ def known_classes(dataset: Dataset, classes: Sequence[str], class_names: Sequenc
     """The items of a data set whose class, by identifier or name, is known, labelled by the known
     classes.
     """
-    known = dataset.relabelled(_matched(dataset, classes, class_names), classes, class_names)
-    if len(dataset) and not len(known):
+    items = dataset.relabelled(_matched(dataset, classes, class_names), classes, class_names)
+    if len(dataset) and not len(items):
         names = shorten([name.split(",")[0] for name in class_names])
         raise InputError(
             f"{dataset.name}: its classes ({shorten(dataset.class_names)}) are none that the "
@@ -32,7 +32,7 @@ def known_classes(dataset: Dataset, classes: Sequence[str], class_names: Sequenc
             f"{OTHER_CHOICE}{WITHOUT_LABELS}" if dataset.files else OTHER_CHOICE,
             files=dataset.files,
         )
-    return known
+    return items
 
 
 def _matched(
@@ -44,22 +44,25 @@ def _matched(
     exactly, by_identifier = _numbers(classes), _numbers(map(comparable, classes))
     by_name = _numbers(map(comparable, class_names))
 
-    def one(called: str, found: list[int] | None) -> int | None:
-        if found and len(found) > 1:
-            several = " and ".join(f"{number} ({classes[number]})" for number in found)
+    def one(called: str, numbers: list[int] | None) -> int | None:
+        if numbers and len(numbers) > 1:
+            candidates = " and ".join(f"{number} ({classes[number]})" for number in numbers)
             raise InputError(
                 f"{dataset.name}: its class {called!r} could be each of the checkpoint's classes "
-                f"{several}, which have "
+                f"{candidates}, which have "
                 "one name; expected the identifier of one"
             )
-        return found[0] if found else None
+        return numbers[0] if numbers else None
 
     matched: dict[int, int | None] = {}
     for label in sorted({label for label in dataset.labels if label is not None}):
         called = dataset.classes[label]
-        own = comparable(called)
+        comparable_name = comparable(called)
         matched[label] = one(
-            called, exactly.get(called) or by_identifier.get(own) or by_name.get(own)
+            called,
+            exactly.get(called)
+            or by_identifier.get(comparable_name)
+            or by_name.get(comparable_name),
         )
     unknown = [label for label, number in matched.items() if number is None]
     namesakes = _numbers(comparable(dataset.class_names[label]) for label in unknown)
@@ -69,7 +72,7 @@ def _matched(
         if number is None or number in taken:
             continue
         if len(alike) > 1:
-            same = " and ".join(dataset.classes[unknown[each]] for each in alike)
+            same = " and ".join(dataset.classes[unknown[place]] for place in alike)
             raise InputError(
                 f"{dataset.name}: its classes {same} are all called {name!r}, and the checkpoint "
                 "knows no more of its "
@@ -81,21 +84,21 @@ def _matched(
 
 def _numbers(names: Iterable[str]) -> dict[str, list[int]]:
     """Where each name stands."""
-    found: dict[str, list[int]] = {}
+    places: dict[str, list[int]] = {}
     for number, name in enumerate(names):
-        found.setdefault(name, []).append(number)
-    return found
+        places.setdefault(name, []).append(number)
+    return places
 
 
 def balanced_order(labels: Sequence[int | None], seed: int) -> NDArray[np.int64]:
     """A seeded order of the n positions in which every class comes once per round, while it lasts:
     (n,) int64.
     """
-    known = np.array([i for i, label in enumerate(labels) if label is not None], np.int64)
-    unknown = np.array([i for i, label in enumerate(labels) if label is None], np.int64)
-    order, turns, draws = _shuffle_classes(np.array([labels[i] for i in known], np.int64), seed)
+    labelled = np.array([i for i, label in enumerate(labels) if label is not None], np.int64)
+    unlabelled = np.array([i for i, label in enumerate(labels) if label is None], np.int64)
+    order, turns, draws = _shuffle_classes(np.array([labels[i] for i in labelled], np.int64), seed)
     by_turn = order[np.lexsort((draws, turns))]
-    return np.concatenate([known[by_turn], unknown])
+    return np.concatenate([labelled[by_turn], unlabelled])
 
 
 def split_selection(

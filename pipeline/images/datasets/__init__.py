@@ -33,7 +33,7 @@ NAMED: Registry[NamedSet] = Registry(
     "datasets",
     "a NamedSet",
     lambda thing: isinstance(thing, NamedSet),
-    {name: each for file in _FILES for name, each in getattr(file, "NAMED", {}).items()},
+    {name: named_set for file in _FILES for name, named_set in getattr(file, "NAMED", {}).items()},
 )
 FILES = "a Tiny-ImageNet folder or zip, a folder of class folders, files of images or events, or SHD's or SSC's .h5"
 

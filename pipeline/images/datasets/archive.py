@@ -34,12 +34,12 @@ class FolderArchive:
         path = self.path / folder
         return sorted(os.listdir(path)) if path.is_dir() else []
 
-    def read(self, name: str, most: int = LARGEST_IMAGE) -> bytes:
-        """The content of a file; an InputError if it is missing, damaged, or more than `most`
+    def read(self, name: str, max_bytes: int = LARGEST_IMAGE) -> bytes:
+        """The content of a file; an InputError if it is missing, damaged, or more than `max_bytes`
         bytes.
         """
         try:
-            return read_file(self.path / name, most)
+            return read_file(self.path / name, max_bytes)
         except OSError as error:
             raise InputError(
                 f"{self.path / name}: cannot be read ({error.strerror}); the data set is incomplete"
@@ -83,7 +83,7 @@ class ZipArchive:
         """See :class:`FolderArchive`."""
         return sorted(self._names.get(folder.strip("/"), ()))
 
-    def read(self, name: str, most: int = LARGEST_IMAGE) -> bytes:
+    def read(self, name: str, max_bytes: int = LARGEST_IMAGE) -> bytes:
         """See :class:`FolderArchive`."""
         try:
             with self._reading:
@@ -96,7 +96,7 @@ class ZipArchive:
                 with self._open().open(
                     info
                 ) as member:  # other methods unpack a few bytes to gigabytes at once
-                    return read_at_most(member, info.file_size, most, f"{self.path}: {name}")
+                    return read_at_most(member, info.file_size, max_bytes, f"{self.path}: {name}")
         except KeyError:
             raise InputError(
                 f"{self.path}: {name} is missing; the data set is incomplete"

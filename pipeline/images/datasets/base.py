@@ -116,17 +116,17 @@ class Dataset(ABC):
 
     def contents(self, advance: Callable[[int], None] = lambda images: None) -> tuple[str, ...]:
         """Those of all items; `advance` is called with the number of items just read."""
-        found = []
+        contents = []
         with closing(in_order(self.content, range(len(self)), min(cores(), READERS))) as digests:
             for digest in digests:
-                found.append(digest)
+                contents.append(digest)
                 advance(1)
-        return tuple(found)
+        return tuple(contents)
 
     def chosen(self, positions: Sequence[int]) -> Dataset:
         """The items at some positions, in that order."""
-        every = {label: label for label in range(len(self.classes))}
-        return _Subset(self, positions, every, self.classes, self.class_names, self.skipped)
+        same_labels = {label: label for label in range(len(self.classes))}
+        return _Subset(self, positions, same_labels, self.classes, self.class_names, self.skipped)
 
     def relabelled(
         self, numbers: Mapping[int, int | None], classes: Sequence[str], class_names: Sequence[str]
@@ -134,50 +134,70 @@ class Dataset(ABC):
         """The items whose class has one of the new `numbers`, labelled by it; items without a label
         stay.
         """
-        kept = [
+        positions = [
             i
             for i, label in enumerate(self.labels)
             if label is None or numbers.get(label) is not None
         ]
         return _Subset(
-            self, kept, numbers, classes, class_names, self.skipped + len(self) - len(kept)
+            self,
+            positions,
+            numbers,
+            classes,
+            class_names,
+            self.skipped + len(self) - len(positions),
         )
 
-    def of_classes(self, asked: Sequence[str]) -> Dataset:
+    def of_classes(self, class_list: Sequence[str]) -> Dataset:
         """The items of some classes, by identifier or name, whose order defines the labels;
         unlabelled ones stay.
         """
-        kept = [self._identified(each) for each in asked]
-        if len(set(kept)) < len(kept):
+        identifiers = [self._identified(class_word) for class_word in class_list]
+        if len(set(identifiers)) < len(identifiers):
             raise InputError(
-                f"{self.name}: classes named twice among {', '.join(kept)}; name each once"
+                f"{self.name}: classes named twice among {', '.join(identifiers)}; name each once"
             )
-        here = {each: label for label, each in enumerate(self.classes)}
-        numbers = {here[each]: number for number, each in enumerate(kept) if each in here}
-        names = [self.class_names[here[each]] if each in here else each for each in kept]
-        found = self.relabelled(numbers, kept, names)
-        if not len(found):
-            near = did_you_mean(kept[0] if kept else "", [*self.classes, *self.class_names])
+        here = {identifier: label for label, identifier in enumerate(self.classes)}
+        numbers = {
+            here[identifier]: number
+            for number, identifier in enumerate(identifiers)
+            if identifier in here
+        }
+        names = [
+            self.class_names[here[identifier]] if identifier in here else identifier
+            for identifier in identifiers
+        ]
+        items = self.relabelled(numbers, identifiers, names)
+        if not len(items):
+            near = did_you_mean(
+                identifiers[0] if identifiers else "", [*self.classes, *self.class_names]
+            )
             raise InputError(
                 f"{self.name}: none of its {len(self):,} items is of a class asked for "
-                f"({shorten(kept)}); "
+                f"({shorten(identifiers)}); "
                 f"it has {shorten(self.class_names)}{near}"
             )
-        return found
+        return items
 
-    def _identified(self, asked: str) -> str:
-        if asked in self.classes:
-            return asked
-        both = zip(self.classes, self.class_names, strict=True)
-        found = [
-            each for each, name in both if comparable(asked) in (comparable(each), comparable(name))
+    def _identified(self, class_word: str) -> str:
+        if class_word in self.classes:
+            return class_word
+        identifiers_and_names = zip(self.classes, self.class_names, strict=True)
+        matches = [
+            identifier
+            for identifier, name in identifiers_and_names
+            if comparable(class_word) in (comparable(identifier), comparable(name))
         ]
-        return found[0] if len(found) == 1 else asked
+        return matches[0] if len(matches) == 1 else class_word
 
-    def _item(self, position: int, image: Image.Image | Events, *about: Any) -> Item:
-        """An item of what was read; `about` it are box, mask and others."""
+    def _item(self, position: int, image: Image.Image | Events, *annotations: Any) -> Item:
+        """An item of what was read; `annotations` are its box, mask and others."""
         return Item(
-            self.indices[position], self.labels[position], self.name_of(position), image, *about
+            self.indices[position],
+            self.labels[position],
+            self.name_of(position),
+            image,
+            *annotations,
         )
 
 
@@ -204,8 +224,10 @@ class _Subset(Dataset):
 
     def __getitem__(self, position: int) -> Item:
         item = self._dataset[self._positions[position]]
-        others = tuple(replace(other, label=self._number(other.label)) for other in item.others)
-        return replace(item, label=self.labels[position], others=others)
+        objects = tuple(
+            replace(further, label=self._number(further.label)) for further in item.others
+        )
+        return replace(item, label=self.labels[position], others=objects)
 
     def content(self, position: int) -> str:
         """See :class:`Dataset`."""

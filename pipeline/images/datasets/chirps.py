@@ -58,15 +58,15 @@ class Chirps(GeneratedSet):
         were it alone.
         """
         pitch, loudness = self._chirp(position, random := self._random(position, stream=0))
-        alone = _sent(
+        noiseless = _sent(
             replace(COCHLEA, noise=0.0), QUIET + loudness[:, None] * _response(pitch), random
         )
-        found = np.zeros((len(TIMES), CHANNELS), np.bool_)
-        found[alone.t // FRAME_US, alone.y] = True
-        lies: NDArray[np.bool_] = (
-            np.maximum.accumulate(found) & np.maximum.accumulate(found[::-1])[::-1]
+        heard = np.zeros((len(TIMES), CHANNELS), np.bool_)
+        heard[noiseless.t // FRAME_US, noiseless.y] = True
+        between_events: NDArray[np.bool_] = (
+            np.maximum.accumulate(heard) & np.maximum.accumulate(heard[::-1])[::-1]
         )
-        return lies
+        return between_events
 
     def _chirp(self, position: int, random: np.random.Generator) -> tuple[Floats, Floats]:
         """Pitch, in channels, and loudness of the chirp in every frame."""

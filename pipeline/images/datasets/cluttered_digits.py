@@ -93,8 +93,10 @@ class ClutteredDigits(GeneratedSet):
                 Object(digit, (float(x), float(y), float(x + width), float(y + height)), mask)
             )
         pixels = np.rint(np.clip(scene, 0, 1) * np.float32(255)).astype(np.uint8)
-        first, *others = objects
-        return self._item(position, Image.fromarray(pixels), first.box, first.mask, tuple(others))
+        first, *further_objects = objects
+        return self._item(
+            position, Image.fromarray(pixels), first.box, first.mask, tuple(further_objects)
+        )
 
     def name_of(self, position: int) -> str:
         """See :class:`.base.Dataset`."""

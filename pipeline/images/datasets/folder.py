@@ -55,9 +55,9 @@ def loose_files(files: Sequence[Path]) -> FileSet:
     """Files of images or events, at least one, without labels; refuses what is no file."""
     for file in files:
         if not file.is_file():
-            found = "a folder among several files" if file.is_dir() else "no such file"
+            reason = "a folder among several files" if file.is_dir() else "no such file"
             raise InputError(
-                f"{file}: {found}; give one folder, or files of images or "
+                f"{file}: {reason}; give one folder, or files of images or "
                 f"events{similar_file(file)}"
             )
     return FileSet("events" if _holds_events(files[0]) else "images", files)

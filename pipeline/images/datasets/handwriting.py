@@ -32,11 +32,13 @@ def handwriting(split: str) -> tuple[Floats, NDArray[np.int64]]:
     images, targets = table[:, :-1], table[:, -1].astype(np.int64)
     order = np.random.Generator(np.random.Philox(key=_KEY)).random(len(targets)).argsort()
     start, stop = FRACTIONS[split]
-    kept = []
+    members_by_class = []
     for digit in range(10):
         of_class = order[targets[order] == digit]
-        kept.append(of_class[round(start * len(of_class)) : round(stop * len(of_class))])
-    members = np.concatenate(kept)
+        members_by_class.append(
+            of_class[round(start * len(of_class)) : round(stop * len(of_class))]
+        )
+    members = np.concatenate(members_by_class)
     glyphs = np.pad(
         images[members].reshape(-1, 8, 8).astype(np.float32) / 16, ((0, 0), (3, 3), (3, 3))
     )

@@ -65,9 +65,9 @@ class _Opened:
         self._file = CheckedFile(
             path, "recordings", WHAT, f"{__name__}:{check.__name__}" if inspected else None
         )
-        root, found = self._file.root, self._file.children(self._file.root, "/", 64)
+        root, names = self._file.root, self._file.children(self._file.root, "/", 64)
         for name in ("spikes", "labels"):
-            if name not in found:
+            if name not in names:
                 raise self._file.fail(f"/{name}", "missing", WHAT)
         spikes = self._file.group(root, "spikes", "/spikes")
         inside = self._file.children(spikes, "/spikes", 64)
@@ -78,7 +78,7 @@ class _Opened:
             self._lists(spikes, name, kinds) for name, kinds in (("times", "f"), ("units", "iu"))
         )
         self.labels = self._numbers(root)
-        self.keys = self._names(root) if "extra" in found else []
+        self.keys = self._names(root) if "extra" in names else []
 
     def close(self) -> None:
         """Close the file."""
@@ -117,8 +117,8 @@ class _Opened:
     def _lists(self, group: Any, name: str, kinds: str) -> Any:
         dataset = self._dataset(group, name, where := f"/spikes/{name}")
         with self._file.reading(where):
-            inner = h5py.check_vlen_dtype(dataset.dtype)
-            if inner is None or np.dtype(inner).kind not in kinds:
+            element_type = h5py.check_vlen_dtype(dataset.dtype)
+            if element_type is None or np.dtype(element_type).kind not in kinds:
                 raise self._file.fail(
                     where, f"dtype {dataset.dtype}", "a list of numbers for each recording"
                 )
@@ -140,8 +140,8 @@ class _Opened:
             raise self._file.fail(
                 "/labels", f"{labels.min()} to {labels.max()}", f"0 to {MAX_SIZES['K'] - 1:,}"
             )
-        found: list[int] = labels.tolist()
-        return found
+        class_numbers: list[int] = labels.tolist()
+        return class_numbers
 
     def _names(self, root: Any) -> list[str]:
         """The names of the classes, none if they are not there."""
@@ -154,7 +154,10 @@ class _Opened:
                 raise self._file.fail(
                     "/extra/keys", f"{dataset.size:,} of {dataset.dtype}", "names of classes"
                 )
-            return [printable(each.decode("utf-8", "replace"), LONGEST_NAME) for each in dataset[:]]
+            return [
+                printable(encoded_name.decode("utf-8", "replace"), LONGEST_NAME)
+                for encoded_name in dataset[:]
+            ]
 
 
 def check(path: Path) -> None:

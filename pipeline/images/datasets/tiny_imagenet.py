@@ -54,10 +54,10 @@ class TinyImageNet(Dataset):
         if not records:
             raise InputError(f"{archive.path}: has no {split} part; expected {_PARTS[split]}")
         self._records = [record for _, record in records]
-        found = {record.wnid for record in self._records}
-        listed = [wnid for wnid in dict.fromkeys(_listed_wnids(archive, root)) if wnid in found]
+        wnids = {record.wnid for record in self._records}
+        listed = [wnid for wnid in dict.fromkeys(_listed_wnids(archive, root)) if wnid in wnids]
         numbers = {
-            wnid: number for number, wnid in enumerate([*listed, *sorted(found.difference(listed))])
+            wnid: number for number, wnid in enumerate([*listed, *sorted(wnids.difference(listed))])
         }
         words = _words(archive, root)
         super().__init__(
@@ -115,9 +115,11 @@ def _train_records(archive: Archive, root: str) -> list[tuple[int, _Record]]:
         folder = f"{root}train/{wnid}"
         boxes = _lines(archive, folder, f"{wnid}_boxes.txt", fields=5)
         box_of = {fields[0]: _box(fields[1:5], f"{folder}/{wnid}_boxes.txt") for fields in boxes}
-        found = [(_number(file, f"{wnid}_"), file) for file in archive.children(f"{folder}/images")]
+        numbered_files = [
+            (_number(file, f"{wnid}_"), file) for file in archive.children(f"{folder}/images")
+        ]
         for number, file in sorted(
-            found, key=lambda pair: (pair[0] is None, pair[0] or 0, pair[1])
+            numbered_files, key=lambda pair: (pair[0] is None, pair[0] or 0, pair[1])
         ):
             official = (
                 None
@@ -150,7 +152,7 @@ def _indexed(records: list[tuple[int | None, _Record]]) -> list[tuple[int, _Reco
     return (
         sorted(official.items())
         if len(official) == len(records)
-        else list(enumerate(each for _, each in records))
+        else list(enumerate(record for _, record in records))
     )
 
 

@@ -90,11 +90,11 @@ def _fetch(source: str, kind: Any, root: Path) -> None:
     for url, name, md5 in archives:
         download_url(url, folder, name, md5)
         archive = folder / name
-        found = hashlib.sha256(archive.read_bytes()).hexdigest()
-        if found != DIGESTS[name]:
+        digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+        if digest != DIGESTS[name]:
             archive.unlink()
             raise InputError(
-                f"{source}: {url}: got SHA-256 {found}, expected {DIGESTS[name]}; "
+                f"{source}: {url}: got SHA-256 {digest}, expected {DIGESTS[name]}; "
                 "the file was changed on its way or at its source, and is removed"
             )
 

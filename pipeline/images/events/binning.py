@@ -117,18 +117,18 @@ class EventBinning:
             )
         factor, left, top = self._geometry(*events.size)
         x, y = (events.x - left) // factor, (events.y - top) // factor
-        seen = (x >= 0) & (x < self.width) & (y >= 0) & (y < self.height)
-        bin_of = self._bins(events.t, seen)
-        kept = seen & (bin_of < self.bins)
-        if not kept.any():
+        in_crop = (x >= 0) & (x < self.width) & (y >= 0) & (y < self.height)
+        bin_of = self._bins(events.t, in_crop)
+        binned = in_crop & (bin_of < self.bins)
+        if not binned.any():
             raise InputError(
                 f"events: none of {len(events):,} is in the first {self.bins} bins and in the part "
                 "of the sensor that "
                 "the network sees; is t counted from the beginning of the recording, in µs?"
             )
         bits = np.zeros((self.bins, 2, self.height, self.width), np.bool_)
-        bits[bin_of[kept], events.polarity[kept].astype(np.intp), y[kept], x[kept]] = True
-        count = int(kept.sum())
+        bits[bin_of[binned], events.polarity[binned].astype(np.intp), y[binned], x[binned]] = True
+        count = int(binned.sum())
         return BinnedEvents(bits, count - int(bits.sum()), len(events) - count)
 
     @property
@@ -155,19 +155,19 @@ class EventBinning:
         half covered.
         """
         factor, left, top = self._geometry(*mask.shape[::-1])
-        high, wide = self.height * factor, self.width * factor
-        around = np.pad(mask, ((max(-top, 0), high), (max(-left, 0), wide)))
-        window = around[max(top, 0) :, max(left, 0) :][:high, :wide]
+        crop_height, crop_width = self.height * factor, self.width * factor
+        padded_mask = np.pad(mask, ((max(-top, 0), crop_height), (max(-left, 0), crop_width)))
+        window = padded_mask[max(top, 0) :, max(left, 0) :][:crop_height, :crop_width]
         blocks = window.reshape(self.height, factor, self.width, factor)
         covered: NDArray[np.bool_] = 2 * blocks.sum(axis=(1, 3)) >= factor**2
         return covered
 
-    def _bins(self, t: NDArray[np.int64], seen: NDArray[np.bool_]) -> NDArray[np.int64]:
+    def _bins(self, t: NDArray[np.int64], in_crop: NDArray[np.bool_]) -> NDArray[np.int64]:
         """The bin of every event that is seen; `bins` or more for those that are later than the
         last.
         """
         if self.by == "count":
-            return (np.cumsum(seen) - 1) * self.bins // max(int(seen.sum()), 1)
+            return (np.cumsum(in_crop) - 1) * self.bins // max(int(in_crop.sum()), 1)
         if self.window_us is not None:
             return t // self.window_us
         return t * self.bins // (t[-1] + 1)

@@ -62,8 +62,8 @@ class EventCamera:
         level = logs[0].copy()
         parts: list[Part] = []
         for number in range(len(logs) - 1):
-            before, after = logs[number], logs[number + 1]
-            distance = after - level
+            previous, following = logs[number], logs[number + 1]
+            distance = following - level
             crossings = np.abs(distance) // threshold
             fires = np.flatnonzero(crossings)
             pixel = np.repeat(fires, crossings[fires])
@@ -75,7 +75,7 @@ class EventCamera:
             )
             crossed = level[pixel] + sign * nth * threshold
             span = times[number + 1] - times[number]
-            t = times[number] + span * (crossed - before[pixel]) // (after - before)[pixel]
+            t = times[number] + span * (crossed - previous[pixel]) // (following - previous)[pixel]
             parts.append((t, pixel, sign > 0))
             level += np.sign(distance) * crossings * threshold
         return parts

@@ -86,9 +86,9 @@ class Events:
             )
         back = np.flatnonzero(np.diff(self.t) < 0)
         if len(back):
-            before, after = self.t[back[0] : back[0] + 2]
+            earlier, later = self.t[back[0] : back[0] + 2]
             raise InputError(
-                f"events: time goes back from {before} to {after} µs at event {back[0] + 1}; sort "
+                f"events: time goes back from {earlier} to {later} µs at event {back[0] + 1}; sort "
                 "them by t"
             )
         if self.t[-1] >= LATEST:

@@ -114,8 +114,8 @@ def _parse_nmnist(data: bytes, sensor: tuple[int, int]) -> Events:
     x, y, high, middle, low = columns
     overflow = y == OVERFLOW_Y
     t = ((high & 127) << 16) + (middle << 8) + low + OVERFLOW_US * np.cumsum(overflow)
-    kept = ~overflow
-    return Events(t[kept], x[kept], y[kept], high[kept] >= 128, sensor)
+    is_event = ~overflow
+    return Events(t[is_event], x[is_event], y[is_event], high[is_event] >= 128, sensor)
 
 
 def _decoded(path: Path) -> Events:
@@ -164,9 +164,9 @@ def decode_events(path: Path) -> tuple[NDArray[Any], tuple[int, int]]:
     except BaseException as error:  # faery raises whatever a broken file makes it stumble over
         if not isinstance(error, Exception) and type(error).__name__ != PANIC:
             raise
-        found = FORMATS[path.suffix.lower()]
+        format_name = FORMATS[path.suffix.lower()]
         raise InputError(
-            f"{path}: not in the format {found}, or truncated ({printable(error, 120)})"
+            f"{path}: not in the format {format_name}, or truncated ({printable(error, 120)})"
         ) from None
 
 
@@ -194,8 +194,10 @@ def check_end(path: Path, t: NDArray[Any]) -> None:
     faery found, in µs.
     """
     with open_file(path) as file:
-        whole = _event_stream(file, path, t) if path.suffix.lower() == ".es" else _aedat(file, path)
-    if not whole:
+        complete = (
+            _event_stream(file, path, t) if path.suffix.lower() == ".es" else _aedat(file, path)
+        )
+    if not complete:
         raise InputError(f"{path}: {TRUNCATED}")
 
 

@@ -31,12 +31,14 @@ def test_every_form_is_one_array(given, labelled):
 
 
 def test_as_many_as_are_asked_for():
-    images, labels = calibration_images(((IMAGES, LABELS) for _ in iter(int, 1)), most=7)  # endless
+    images, labels = calibration_images(
+        ((IMAGES, LABELS) for _ in iter(int, 1)), limit_of_images=7
+    )  # endless
     assert (len(images), labels.tolist()) == (7, [0, 1, 2, 3, 4, 0, 1])
     for one_batch in ([(IMAGES, LABELS)], DataLoader(TensorDataset(IMAGES, LABELS), batch_size=5)):
-        images, labels = calibration_images(one_batch, most=3)
+        images, labels = calibration_images(one_batch, limit_of_images=3)
         assert (len(images), labels.tolist()) == (3, [0, 1, 2])
-    images, labels = calibration_images(IMAGES.split(2), LABELS, most=3)
+    images, labels = calibration_images(IMAGES.split(2), LABELS, limit_of_images=3)
     assert (len(images), labels.tolist()) == (3, [0, 1, 2])
     assert calibration_images(IMAGES.flatten(1), LABELS.tolist())[1].tolist() == LABELS.tolist()
 
