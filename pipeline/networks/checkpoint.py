@@ -51,9 +51,9 @@ class Checkpoint(Shown):
         if not (
             isinstance(self.network, Network) and isinstance(self.preprocessing, Preparation | None)
         ):
-            found = f"{type(self.network).__name__} and {type(self.preprocessing).__name__}"
+            types = f"{type(self.network).__name__} and {type(self.preprocessing).__name__}"
             raise InputError(
-                f"checkpoint: got {found}, expected a Network and its Preprocessing, EventBinning "
+                f"checkpoint: got {types}, expected a Network and its Preprocessing, EventBinning "
                 "or None"
             )
         _check_preparation(self.network, self.preprocessing)
@@ -76,7 +76,10 @@ class Checkpoint(Shown):
 
     def __repr__(self) -> str:
         """One line: the classes, and the network."""
-        return f"<Checkpoint of {printable(shorten(self.class_names), LONGEST_NAME)}: {self.network!r}>"
+        return (
+            f"<Checkpoint of {printable(shorten(self.class_names), LONGEST_NAME)}: "
+            f"{self.network!r}>"
+        )
 
     def _parts(self) -> Iterator[str]:
         yield f"classes: {printable(shorten(self.class_names), LONGEST_NAME)}"
@@ -91,19 +94,20 @@ class Checkpoint(Shown):
 
     def is_called(self, classes: Sequence[str]) -> bool:
         """True if its classes are these, in this order, each by its identifier or its name."""
-        asked, *known = (
-            [comparable(each) for each in names]
+        words, *identifiers_and_names = (
+            [comparable(name) for name in names]
             for names in (classes, self.classes, self.class_names)
         )
-        return len(asked) == len(known[0]) and all(
-            each in both for each, *both in zip(asked, *known, strict=True)
+        return len(words) == len(identifiers_and_names[0]) and all(
+            word in spellings
+            for word, *spellings in zip(words, *identifiers_and_names, strict=True)
         )
 
     @property
     def preparation(self) -> Preparation:
         """The preparation of images or events; an InputError if the network takes spikes alone."""
         if self.preprocessing is None:
-            what, of = (
+            value_kind, value_range = (
                 ("spikes", "0 and 1")
                 if self.network.encoder == "spikes"
                 else ("numbers", "floating point")
@@ -114,8 +118,9 @@ class Checkpoint(Shown):
             )
             saved *= self.network.takes_images
             raise InputError(
-                f"data: the network takes {what} that the caller brings; give an array {axes} of "
-                f"{of}{saved}"
+                f"data: the network takes {value_kind} that the caller brings; give an array "
+                f"{axes} of "
+                f"{value_range}{saved}"
             )
         return self.preprocessing
 
@@ -146,14 +151,14 @@ def save(checkpoint: Checkpoint | Network, path: str | PathLike[str]) -> None:
             f"save: got {type(checkpoint).__name__}, expected a Checkpoint or a Network"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    about = {
+    description = {
         "preprocessing": None
         if checkpoint.preprocessing is None
         else asdict(checkpoint.preprocessing),
         "classes": checkpoint.classes,
         "class_names": checkpoint.class_names,
     }
-    write_network(checkpoint.network, path, {"checkpoint": json.dumps(about)})
+    write_network(checkpoint.network, path, {"checkpoint": json.dumps(description)})
 
 
 def named_network(
@@ -202,9 +207,12 @@ def load(name_or_path: str | PathLike[str], kind: Kind | None = None) -> Checkpo
             "save()"
         )
     try:
-        about = parse_json(metadata["checkpoint"], "checkpoint metadata")
+        description = parse_json(metadata["checkpoint"], "checkpoint metadata")
         return Checkpoint(
-            network, _preparation(about["preprocessing"]), about["classes"], about["class_names"]
+            network,
+            _preparation(description["preprocessing"]),
+            description["classes"],
+            description["class_names"],
         )
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
@@ -242,12 +250,12 @@ def check_fit(checkpoint: Checkpoint, config: Config, name: str) -> None:
             )
         if data.classes is not None and not checkpoint.is_called(data.classes):
             pairs["data.classes"] = (checkpoint.classes, data.classes)
-    for key, (found, configured) in pairs.items():
-        if found != configured:
+    for key, (in_checkpoint, configured) in pairs.items():
+        if in_checkpoint != configured:
             raise InputError(
                 f"checkpoint {name!r} does not fit the configuration: {key} is {configured}, the "
                 "checkpoint has "
-                f"{found}; choose the checkpoint or the configuration that belongs to it"
+                f"{in_checkpoint}; choose the checkpoint or the configuration that belongs to it"
             )
 
 
@@ -264,7 +272,7 @@ def _check_preparation(network: Network, prepare: Preparation | None) -> None:
     if prepare is None:
         return
     if isinstance(prepare, EventBinning):
-        what, expected = "events, OFF and ON", prepare.input_shape
+        data_kind, expected = "events, OFF and ON", prepare.input_shape
         if prepare.bins > network.timesteps:
             raise InputError(
                 f"checkpoint: {prepare.bins} bins of events do not fit into the network's "
@@ -273,13 +281,16 @@ def _check_preparation(network: Network, prepare: Preparation | None) -> None:
     else:
         colours = "RGB" if prepare.channels == 3 else "grey"
         planes = 2 if network.encoder == "poisson" else 1
-        what = f"ON and OFF planes of {colours}" if planes == 2 else colours
+        data_kind = f"ON and OFF planes of {colours}" if planes == 2 else colours
         expected = (planes * prepare.channels, prepare.height, prepare.width)
     if network.input_shape != expected:
-        found, prepared = ("×".join(map(str, shape)) for shape in (network.input_shape, expected))
+        input_sides, prepared_sides = (
+            "×".join(map(str, shape)) for shape in (network.input_shape, expected)
+        )
         raise InputError(
-            f"checkpoint: the network's input is {found}, but its data are prepared as {what}, "
-            f"{prepared}"
+            f"checkpoint: the network's input is {input_sides}, but its data are prepared as "
+            f"{data_kind}, "
+            f"{prepared_sides}"
         )
 
 

@@ -69,12 +69,12 @@ class DifferentiableNetwork(nn.Module):
                 "layer to itself"
             )
         self.network = network
-        made: dict[type, Callable[..., nn.Module]] = {
+        module_kinds: dict[type, Callable[..., nn.Module]] = {
             LIF: partial(SpikingLayer, width=width),
             ReLU: partial(ReluLayer, memory_format=memory_format),
         }
         self.layers = nn.ModuleList(
-            made[type(layer.neuron)](layer, network) for layer in network.layers
+            module_kinds[type(layer.neuron)](layer, network) for layer in network.layers
         )
         readout, timesteps = network.readout, network.timesteps
         self.readout = constant_parameter(readout.weight)
@@ -116,15 +116,15 @@ class DifferentiableNetwork(nn.Module):
         """
         if self.network.kind == "ann" or not self.network.is_chain:
             return self(inputs)[0]
-        fired, before = {"input": inputs}, "input"
+        fired, previous = {"input": inputs}, "input"
         with exact_sums():
             for layer, module in zip(self.network.layers, self.layers, strict=True):
-                whole = (
-                    before == "input" and self.network.encoder == "constant-current"
+                without_steps = (
+                    previous == "input" and self.network.encoder == "constant-current"
                 )  # an image without steps
-                early = fired[before] if whole else fired[before][: module.reach]
-                fired, before = {layer.name: module({before: early})}, layer.name
-            return self._read(fired[before])
+                early = fired[previous] if without_steps else fired[previous][: module.reach]
+                fired, previous = {layer.name: module({previous: early})}, layer.name
+            return self._read(fired[previous])
 
     def _read(self, last: Tensor) -> Tensor:
         """Logits of what the last layer fires or activates."""
@@ -152,12 +152,14 @@ class ReluLayer(nn.Module):
         self.memory_format = memory_format
         self.inputs, shape = layer.inputs, network.shapes[network.place(layer.name)]
         self.shape = shape[:1] if layer.kind == "dense" else shape
-        self.read = [network.shape_read(each) for each in self.inputs]
+        self.read = [network.shape_read(layer_input) for layer_input in self.inputs]
         self.weights = nn.ParameterList(
-            constant_parameter(np.zeros(0) if each.weight is None else each.weight)
-            for each in self.inputs
+            constant_parameter(np.zeros(0) if layer_input.weight is None else layer_input.weight)
+            for layer_input in self.inputs
         )
-        self.gains = nn.ParameterList(self._by_channel(each.gain) for each in self.inputs)
+        self.gains = nn.ParameterList(
+            self._by_channel(layer_input.gain) for layer_input in self.inputs
+        )
         self.bias = self._by_channel(layer.neuron.bias)
         self.limit = None if layer.neuron.limit is None else self._by_channel(layer.neuron.limit)
 
@@ -167,27 +169,27 @@ class ReluLayer(nn.Module):
 
     def rectified(self, currents: Tensor) -> Tensor:
         """The activations that currents give."""
-        found = functional.relu(currents)
-        return found if self.limit is None else torch.minimum(found, self.limit)
+        activations = functional.relu(currents)
+        return activations if self.limit is None else torch.minimum(activations, self.limit)
 
     def currents(self, activations: Mapping[str, Tensor]) -> Tensor:
         """What the neurons rectify: Σ gain · a + bias."""
-        found = self.bias
-        for each, weight, gain, shape in zip(
+        total = self.bias
+        for layer_input, weight, gain, shape in zip(
             self.inputs, self.weights, self.gains, self.read, strict=True
         ):
-            first, *more = (
+            first, *further = (
                 source.sign * activations[source.layer].reshape(-1, *shape)
-                for source in each.sources
+                for source in layer_input.sources
             )
-            maps = arrange(sum(more, first), each, (1, 2, 3))
+            maps = arrange(sum(further, first), layer_input, (1, 2, 3))
             currents = (
                 maps
-                if each.weight is None
-                else apply_synapses(each, weight, maps, self.memory_format)
+                if layer_input.weight is None
+                else apply_synapses(layer_input, weight, maps, self.memory_format)
             )
-            found = found + gain * currents.reshape(-1, *self.shape)
-        return found
+            total = total + gain * currents.reshape(-1, *self.shape)
+        return total
 
     def _by_channel(self, numbers: Any) -> nn.Parameter:
         """One number, or (C,), for the maps of the layer."""
@@ -196,8 +198,8 @@ class ReluLayer(nn.Module):
 
 def classes_meant(logits: Tensor, labels: Tensor) -> Tensor:
     """(B,) the labels, with the predicted class for those that are unknown, which are -1."""
-    given = labels.to(logits.device, torch.int64)
-    return given.where(given >= 0, logits.argmax(1))
+    on_device = labels.to(logits.device, torch.int64)
+    return on_device.where(on_device >= 0, logits.argmax(1))
 
 
 def predictions(
@@ -235,16 +237,18 @@ class SpikingLayer(nn.Module):
             network.timesteps - 1,
         )  # at the first one nothing arrives
         self.inputs, self.shape = layer.inputs, network.shapes[place]
-        self.driven = [number for at, number in network.driven if at == place - 1]
+        self.driven = [
+            number for place_of_layer, number in network.driven if place_of_layer == place - 1
+        ]
         self.constant = network.encoder == "constant-current"
         self.unit = network.input_range / DEFAULT_RANGE
         self.weights = nn.ParameterList(
-            constant_parameter(np.zeros(0) if each.weight is None else each.weight)
-            for each in self.inputs
+            constant_parameter(np.zeros(0) if layer_input.weight is None else layer_input.weight)
+            for layer_input in self.inputs
         )
         self.reach = steps_that_matter(network.timesteps, network.to_readout[layer.name]) - 1
         self.neuron = layer.spiking_neuron
-        gains = [each.gain for each in self.inputs]
+        gains = [layer_input.gain for layer_input in self.inputs]
         self.gain = (
             gains.pop() if len(gains) == 1 else np.ones((1, self.shape[0]))
         )  # which the neurons' steps apply
@@ -255,9 +259,12 @@ class SpikingLayer(nn.Module):
         """From the spikes of all steps of the layers that this one reads, its own of all steps."""
         if self.recurrent:
             return self._step_by_step(fired)
-        late = {name: each.detach() for name, each in fired.items()}
-        early, rest = self._driven(fired, 0, self.reach), self._driven(late, self.reach, self.steps)
-        return fire(self.neuron, self.gain, early, rest, self.width)
+        late = {name: spikes.detach() for name, spikes in fired.items()}
+        early_currents, late_currents = (
+            self._driven(fired, 0, self.reach),
+            self._driven(late, self.reach, self.steps),
+        )
+        return fire(self.neuron, self.gain, early_currents, late_currents, self.width)
 
     def currents(self, fired: Fired) -> Tensor:
         """The currents of the neurons at steps 1 … T - 1: of several inputs, with their gains."""
@@ -265,10 +272,10 @@ class SpikingLayer(nn.Module):
 
     def _driven(self, fired: Fired, start: int, stop: int) -> Tensor:
         """The currents of all inputs at steps start + 1 … stop."""
-        first, *more = (
+        first, *further = (
             self._weighed(number, fired, start, stop) for number in range(len(self.inputs))
         )
-        return sum(more, first)
+        return sum(further, first)
 
     def _weighed(self, number: int, fired: Mapping[str, Any], start: int, stop: int) -> Tensor:
         """The currents of one input at steps start + 1 … stop, times its gain."""
@@ -281,71 +288,80 @@ class SpikingLayer(nn.Module):
 
     def _currents(self, number: int, fired: Mapping[str, Any], start: int, stop: int) -> Tensor:
         """The currents of one input at steps start + 1 … stop, (S, B, C, H, W)."""
-        each, weight = self.inputs[number], self.weights[number]
+        layer_input, weight = self.inputs[number], self.weights[number]
         stop = max(start, stop)
         if number in self.driven:
-            return self._of_numbers(each, weight, fired["input"], start, stop)
+            return self._of_numbers(layer_input, weight, fired["input"], start, stop)
         arrived = [
             source.sign * source.arriving(partial(_later, fired[source.layer], start, stop))
-            for source in each.sources
+            for source in layer_input.sources
         ]
-        if each.heads:
-            sums = [sum(more, first) for first, *more in each.summands(arrived)]
+        if layer_input.heads:
+            sums = [sum(further, first) for first, *further in layer_input.summands(arrived)]
             tokens = torch.cat(sums, 2).flatten(0, 1).flatten(2).mT
-            found = attended_maps(tokens, each.heads, self.shape[0])
-            return found.mT.reshape(-1, *arrived[0].shape[1:2], *self.shape)
-        maps = arrange(sum(arrived[1:], arrived[0]), each, (2, 3, 4))
-        if each.weight is None:
+            products = attended_maps(tokens, layer_input.heads, self.shape[0])
+            return products.mT.reshape(-1, *arrived[0].shape[1:2], *self.shape)
+        maps = arrange(sum(arrived[1:], arrived[0]), layer_input, (2, 3, 4))
+        if layer_input.weight is None:
             return maps
-        return apply_synapses(each, weight, maps.flatten(0, 1)).reshape(
+        return apply_synapses(layer_input, weight, maps.flatten(0, 1)).reshape(
             *maps.shape[:2], *self.shape
         )
 
     def _of_numbers(
-        self, each: Input, weight: Tensor, given: Tensor, start: int, stop: int
+        self, layer_input: Input, weight: Tensor, numbers_in: Tensor, start: int, stop: int
     ) -> Tensor:
         """The currents of numbers, summed in float64 and rounded once: see
         backends/input_currents.py.
         """
-        delay = each.sources[0].longest
-        maps = given[None] if self.constant else _later(given, start, stop, delay)
-        numbers = arrange(maps.flatten(0, 1).double(), each, (1, 2, 3)) / PIXEL_LIMIT
-        found = (
-            (apply_synapses(each, weight.double(), numbers) * self.unit)
+        delay = layer_input.sources[0].longest
+        maps = numbers_in[None] if self.constant else _later(numbers_in, start, stop, delay)
+        numbers = arrange(maps.flatten(0, 1).double(), layer_input, (1, 2, 3)) / PIXEL_LIMIT
+        currents = (
+            (apply_synapses(layer_input, weight.double(), numbers) * self.unit)
             .float()
             .reshape(*maps.shape[:2], *self.shape)
         )
         return (
-            _later(found.expand(stop, -1, -1, -1, -1), start, stop, delay)
+            _later(currents.expand(stop, -1, -1, -1, -1), start, stop, delay)
             if self.constant
-            else found
+            else currents
         )
 
     def _step_by_step(self, fired: Fired) -> Tensor:
         reads_itself = [
-            any(source.layer == self.name for source in each.sources) for each in self.inputs
+            any(source.layer == self.name for source in layer_input.sources)
+            for layer_input in self.inputs
         ]
-        known = [
+        outside_currents = [
             None if again else self._weighed(number, fired, 0, self.steps)
             for number, again in enumerate(reads_itself)
         ]
-        before, given = list(fired.items())[-1]
+        source_name, source_spikes = list(fired.items())[-1]
         samples = (
-            len(given) if self.constant and before == "input" else given.shape[1]
+            len(source_spikes)
+            if self.constant and source_name == "input"
+            else source_spikes.shape[1]
         )  # an image has no steps
-        own = [torch.zeros((samples, *self.shape), device=given.device)]
+        own_spikes = [torch.zeros((samples, *self.shape), device=source_spikes.device)]
         state: Any = None
         for t in range(1, self.steps + 1):
-            with_own = {**fired, self.name: own}
-            found = [
-                self._weighed(number, with_own, t - 1, t)[0] if each is None else each[t - 1]
-                for number, each in enumerate(known)
+            with_own = {**fired, self.name: own_spikes}
+            currents = [
+                self._weighed(number, with_own, t - 1, t)[0] if current is None else current[t - 1]
+                for number, current in enumerate(outside_currents)
             ]
             spikes, state = fire_step(
-                self.neuron, self.gain, sum(found[1:], found[0]), t, own[-1], state, self.width
+                self.neuron,
+                self.gain,
+                sum(currents[1:], currents[0]),
+                t,
+                own_spikes[-1],
+                state,
+                self.width,
             )
-            own.append(spikes)
-        return torch.stack(own)
+            own_spikes.append(spikes)
+        return torch.stack(own_spikes)
 
 
 def _later(spikes: Steps, start: int, stop: int, delay: int) -> Tensor:
@@ -399,8 +415,8 @@ def to_torch(network: Network | Checkpoint | str, seed: int = 0) -> nn.Module:
     >>> images.grad.shape == images.shape
     True
     """
-    given: Any = load(network) if isinstance(network, str) else network
-    graph = getattr(given, "network", given)
+    loaded: Any = load(network) if isinstance(network, str) else network
+    graph = getattr(loaded, "network", loaded)
     if not isinstance(graph, Network):
         raise NetworkError(
             f"to_torch: got {type(network).__name__}, expected a Network, a checkpoint or its name"

@@ -50,7 +50,7 @@ def fire_step(
     gain: Rows,
     driven: Tensor,
     t: int,
-    before: Tensor,
+    fired_before: Tensor,
     state: Any,
     width: float = 1.0,
 ) -> tuple[Tensor, Any]:
@@ -66,12 +66,12 @@ def fire_step(
     )
     factor, bias = (by_channel(rows[(t - 1) % len(rows)]) for rows in (gain, neuron.bias))
     current = current * by_channel(neuron.synaptic_leak) + (driven * factor + bias)
-    before = before.detach()  # no gradient through the reset
+    fired_before = fired_before.detach()  # no gradient through the reset
     if neuron.reset == "zero":
-        membrane = membrane - membrane * before
+        membrane = membrane - membrane * fired_before
     membrane = membrane * by_channel(neuron.leak) + current
     if neuron.reset != "zero":
-        membrane = membrane - before * by_channel(neuron.subtracted)
+        membrane = membrane - fired_before * by_channel(neuron.subtracted)
     if neuron.min_v_mem is not None:
         membrane = torch.maximum(membrane, by_channel(neuron.min_v_mem))
     fires_above, threshold = by_channel(neuron.fires_above), by_channel(neuron.threshold)
@@ -115,12 +115,12 @@ class _Fire(torch.autograd.Function):
         threshold = early.new_tensor(neuron.threshold)
         spikes = early.new_empty((1 + steps, *shape))
         spikes[0] = 0
-        kept = len(early) if ctx.needs_input_grad[0] else 0
-        distances = early.new_empty((kept, *shape))  # u
+        n_steps_with_gradient = len(early) if ctx.needs_input_grad[0] else 0
+        distances = early.new_empty((n_steps_with_gradient, *shape))  # u
         for t in range(steps):
             current = early[t] if t < len(early) else late[t - len(early)]
             neurons.step([current], t + 1, out=spikes[t + 1])
-            if t < kept:
+            if t < n_steps_with_gradient:
                 torch.sub(neurons.membrane, neurons.fires_above, out=distances[t]).div_(
                     width * threshold
                 )

@@ -46,11 +46,11 @@ def outline(plans: Iterable[LayerPlan]) -> list[tuple[str, int, Sides]]:
 
 def plan_depths(plans: Sequence[LayerPlan]) -> dict[str, int]:
     """By which step spikes of the first input step have reached each layer."""
-    found, before = {"input": 0}, "input"
+    depths, previous = {"input": 0}, "input"
     for plan in plans:
-        found[plan.name] = 1 + max(found[name] for name in plan.reads or (before,))
-        before = plan.name
-    return found
+        depths[plan.name] = 1 + max(depths[name] for name in plan.reads or (previous,))
+        previous = plan.name
+    return depths
 
 
 def description(outline: Iterable[tuple[str, int, Sides]]) -> tuple[int | str, ...]:
@@ -123,7 +123,7 @@ def _block(name: str, heads: int, channels: int, reads: tuple[str, ...]) -> list
     """A Spikformer's block: attention and two layers over channels, each added to what it reads."""
     joined = tuple(f"{name}_{part}" for part in "qkv")
     return [
-        *(LayerPlan(each, "conv", channels, 1, 1, reads) for each in joined),
+        *(LayerPlan(part_name, "conv", channels, 1, 1, reads) for part_name in joined),
         LayerPlan(f"{name}_attention", "attention", channels, 1, 1, joined, heads),
         LayerPlan(f"{name}_projection", "conv", channels, 1, 1),
         LayerPlan(f"{name}_hidden", "conv", 2 * channels, 1, 1, (*reads, f"{name}_projection")),

@@ -39,15 +39,15 @@ GIVE_NETWORK = "; give {network}, what the recorded model became"
 BESIDE = "network.safetensors"
 
 
-def recorded_network(raster: RasterReader, given: Any = None) -> Network:
-    """The network of a raster that holds all of its layers: `given`, or `network.safetensors`
+def recorded_network(raster: RasterReader, source: Any = None) -> Network:
+    """The network of a raster that holds all of its layers: `source`, or `network.safetensors`
     beside it.
     """
     if not raster.header.network_sha256:
         raise InputError(f"{raster.where}: does not say which network fired it", GIVE_NETWORK)
-    network = fired_by(raster, given)
+    network = fired_by(raster, source)
     header, reason = raster.header, unlike(raster, network)
-    for what, found, says in (
+    for quantity, in_raster, in_network in (
         ("steps", header.timesteps, network.timesteps),
         (
             "outputs",
@@ -55,34 +55,38 @@ def recorded_network(raster: RasterReader, given: Any = None) -> Network:
             network.classes,
         ),  # none were recorded, perhaps
     ):
-        reason = reason or (f"has {found} {what}, {says} in the network" if found != says else "")
+        reason = reason or (
+            f"has {in_raster} {quantity}, {in_network} in the network"
+            if in_raster != in_network
+            else ""
+        )
     if reason:
         raise InputError(f"{raster.where}: {reason}")
     return network
 
 
-def fired_by(raster: RasterReader, given: Any = None) -> Network:
+def fired_by(raster: RasterReader, source: Any = None) -> Network:
     """The network that fired a raster, in its precision; the raster need not hold all of its
     layers.
     """
-    if given is None:
+    if source is None:
         if raster.path is not None:
             refuse_links(raster.path.parent, [BESIDE])
-            given = raster.path.with_name(BESIDE)
-        if given is None or not given.is_file():
+            source = raster.path.with_name(BESIDE)
+        if source is None or not source.is_file():
             raise InputError(f"{raster.where}: no {BESIDE} lies beside it", GIVE_NETWORK)
-    if isinstance(given, (str, PathLike)):
+    if isinstance(source, (str, PathLike)):
         from spikesam.pipeline.networks.checkpoint_files import (
             find_checkpoint,
         )  # here, because pydantic takes a while
 
-        path = find_checkpoint(str(given))
+        path = find_checkpoint(str(source))
         where, network = str(path), read_network(path)[0]
     else:
-        where, network = "network", getattr(given, "network", given)  # of a checkpoint
+        where, network = "network", getattr(source, "network", source)  # of a checkpoint
     if not isinstance(network, Network):
         raise InputError(
-            f"network: got {type(given).__name__}, expected a Network, a checkpoint, its name or "
+            f"network: got {type(source).__name__}, expected a Network, a checkpoint, its name or "
             "its file"
         )
     network.check_spiking(where)
@@ -97,7 +101,7 @@ def fired_by(raster: RasterReader, given: Any = None) -> Network:
     return network
 
 
-def loaded_network(given: Any, refusal: str) -> Network | Checkpoint:
+def loaded_network(source: Any, refusal: str) -> Network | Checkpoint:
     """A network by name or file, or as it is; `refusal` is said of what does not spike, {} being
     its type.
     """
@@ -105,18 +109,18 @@ def loaded_network(given: Any, refusal: str) -> Network | Checkpoint:
     from spikesam.pipeline.networks.checkpoint import Checkpoint, load
     from spikesam.pipeline.networks.checkpoint_files import find_checkpoint
 
-    if not isinstance(given, (str, PathLike)):
-        if not isinstance(given, (Network, Checkpoint)):
-            raise InputError(refusal.format(type(given).__name__))
-        (given if isinstance(given, Network) else given.network).check_spiking("network")
-        return given
-    path = find_checkpoint(str(given), "snn")
+    if not isinstance(source, (str, PathLike)):
+        if not isinstance(source, (Network, Checkpoint)):
+            raise InputError(refusal.format(type(source).__name__))
+        (source if isinstance(source, Network) else source.network).check_spiking("network")
+        return source
+    path = find_checkpoint(str(source), "snn")
     network, metadata = read_network(path)
     network.check_spiking(str(path))
     return load(path) if "checkpoint" in metadata else network
 
 
-def class_names_of(raster: RasterReader, given: Any = None) -> tuple[str, ...]:
+def class_names_of(raster: RasterReader, source: Any = None) -> tuple[str, ...]:
     """Names of the classes of a raster: those that it was recorded with, or of a checkpoint, or
     none.
     """
@@ -127,28 +131,30 @@ def class_names_of(raster: RasterReader, given: Any = None) -> tuple[str, ...]:
 
     if (shown := pictures_beside(raster, 0)) is not None and shown.class_names:
         return shown.class_names
-    if given is None and raster.path is not None and raster.path.with_name(BESIDE).is_file():
-        given = raster.path.with_name(BESIDE)
-    if isinstance(given, (str, PathLike)):
-        about = parse_json(
-            read_network(find_checkpoint(str(given)))[1].get("checkpoint", "{}"),
+    if source is None and raster.path is not None and raster.path.with_name(BESIDE).is_file():
+        source = raster.path.with_name(BESIDE)
+    if isinstance(source, (str, PathLike)):
+        metadata = parse_json(
+            read_network(find_checkpoint(str(source)))[1].get("checkpoint", "{}"),
             "checkpoint metadata",
         )
-        return tuple(told_apart(map(str, about.get("class_names", ()))))
-    return tuple(told_apart(getattr(given, "class_names", ())))
+        return tuple(told_apart(map(str, metadata.get("class_names", ()))))
+    return tuple(told_apart(getattr(source, "class_names", ())))
 
 
-def find_class(asked: str | int, classes: int, names: Sequence[str]) -> int:
+def find_class(chosen: str | int, classes: int, names: Sequence[str]) -> int:
     """The number of a class of so many, by its name or number; an InputError says which there are."""
-    if isinstance(asked, str) and asked in names:
-        return names.index(asked)
-    number = int(asked) if isinstance(asked, int) or (asked.isascii() and asked.isdigit()) else -1
+    if isinstance(chosen, str) and chosen in names:
+        return names.index(chosen)
+    number = (
+        int(chosen) if isinstance(chosen, int) or (chosen.isascii() and chosen.isdigit()) else -1
+    )
     if 0 <= number < classes:
         return number
-    near = did_you_mean(str(asked), names)
-    known = f"one of {shorten(names)}, or " * bool(names)
+    near = did_you_mean(str(chosen), names)
+    known_names = f"one of {shorten(names)}, or " * bool(names)
     raise InputError(
-        f"no class {printable(repr(asked), LONGEST_NAME)}, expected {known}0 to "
+        f"no class {printable(repr(chosen), LONGEST_NAME)}, expected {known_names}0 to "
         f"{classes - 1}{near}",
         argument="target",
     )
@@ -156,7 +162,7 @@ def find_class(asked: str | int, classes: int, names: Sequence[str]) -> int:
 
 def network_specs(network: Network) -> tuple[LayerSpec, ...]:
     """The layers of a raster of a network."""
-    about = [
+    constants = [
         (
             layer.kind,
             _constant(layer.spiking_neuron.threshold),
@@ -165,15 +171,16 @@ def network_specs(network: Network) -> tuple[LayerSpec, ...]:
         for layer in network.layers
     ]
     if network.spiking_input:
-        about.insert(0, ("input", 0.0, 0.0))
+        constants.insert(0, ("input", 0.0, 0.0))
     rasters = enumerate(
-        zip(network.raster_names, network.raster_shapes, about, strict=True), network.first_raster
+        zip(network.raster_names, network.raster_shapes, constants, strict=True),
+        network.first_raster,
     )
     ways = dict.fromkeys(network.raster_names) if network.is_chain else network.to_readout
     starts = {} if network.late is None else network.starts
     return tuple(
-        LayerSpec(name, number, shape, *about, ways[name], starts.get(name))
-        for number, (name, shape, about) in rasters
+        LayerSpec(name, number, shape, *layer_constants, ways[name], starts.get(name))
+        for number, (name, shape, layer_constants) in rasters
     )
 
 
@@ -189,7 +196,10 @@ def unlike(raster: RasterReader, network: Network) -> str:
             f"layer {layer.name!r} is {layer.shape}, {network.shape_of[layer.name]} in the network"
         )
     if tuple(raster) != network.raster_names:
-        return f"holds layers {', '.join(raster)}, expected all of the network: {', '.join(network.raster_names)}"
+        return (
+            f"holds layers {', '.join(raster)}, expected all of the network: "
+            f"{', '.join(network.raster_names)}"
+        )
     return ""
 
 
@@ -208,16 +218,16 @@ def unlike_layer(raster: RasterReader, network: Network) -> LayerSpec | None:
 Spikes = NDArray[np.bool_]
 
 
-def with_network(raster: RasterReader, given: Any = None) -> tuple[RasterReader, Network]:
+def with_network(raster: RasterReader, source: Any = None) -> tuple[RasterReader, Network]:
     """A raster with every layer of the network that fired it, and that network, in the raster's
     precision.
     """
     beside = raster.path is not None and raster.path.with_name(BESIDE).is_file()
     if raster.header.network_sha256:
-        return raster, recorded_network(raster, given)
-    if given is None and not beside:
+        return raster, recorded_network(raster, source)
+    if source is None and not beside:
         raise InputError(f"{raster.where}: does not say which network fired it", GIVE_NETWORK)
-    network = fired_by(raster, given)
+    network = fired_by(raster, source)
     lined = LinedUp.of(network, raster.header, raster.where)
     header = lined.header(raster.header, raster.raster_digest)
 
@@ -291,9 +301,12 @@ class LinedUp:
         """
         count = len(next(iter(spikes.values())))
         samples = (
-            {name: spikes[of][[row]] for name, of in self.names.items()} for row in range(count)
+            {name: spikes[recorded_name][[row]] for name, recorded_name in self.names.items()}
+            for row in range(count)
         )
-        return joined([self._sample(each, first + row) for row, each in enumerate(samples)])
+        return joined(
+            [self._sample(sample_spikes, first + row) for row, sample_spikes in enumerate(samples)]
+        )
 
     def _sample(self, packed: Mapping[str, NDArray[np.uint8]], sample: int) -> RasterBatch:
         network, fired = self.network, dict[str, Spikes]()
@@ -305,7 +318,7 @@ class LinedUp:
         self._simulate(fired, sample)
         integrator = ReadoutIntegrator(network.readout, network.timesteps)
         integrator.add(fired[network.layers[-1].name].reshape(network.timesteps, -1))
-        bits = {name: pack(each[:, None]) for name, each in fired.items()}
+        bits = {name: pack(spikes[:, None]) for name, spikes in fired.items()}
         return RasterBatch(bits, integrator.result()[None])
 
     def _simulate(self, fired: Mapping[str, Spikes], sample: int) -> None:
@@ -321,25 +334,33 @@ class LinedUp:
             if place not in driven
         }
         for t in range(1, network.timesteps):
-            for name, each in neurons.items():
-                each.step(
+            for name, layer_neurons in neurons.items():
+                layer_neurons.step(
                     t,
-                    [current_of(of, arrived(of, fired, t)) for of in each.inputs],
+                    [
+                        current_of(layer_input, arrived(layer_input, fired, t))
+                        for layer_input in layer_neurons.inputs
+                    ],
                     fired[name][t - 1],
                 )
                 step, now = t - self.starts[name], fired[name][t]
                 if name not in self.names or not 0 <= step < self.steps:
-                    now[:] = each.fires
-                elif (wrong := (now != each.fires) & ~each.near).any():
+                    now[:] = layer_neurons.fires
+                elif (wrong := (now != layer_neurons.fires) & ~layer_neurons.near).any():
                     place = tuple(map(int, np.argwhere(wrong)[0]))
                     has = "a spike" if now[place] else "no spike"
-                    at = f"layer {self.names[name]!r}, sample {sample}, step {step}, neuron {place}"
+                    place_text = (
+                        f"layer {self.names[name]!r}, sample {sample}, step {step}, neuron {place}"
+                    )
                     share = (
-                        each.v[place]
-                        / np.broadcast_to(each.of(each.neuron.threshold), now.shape)[place]
+                        layer_neurons.v[place]
+                        / np.broadcast_to(
+                            layer_neurons.of(layer_neurons.neuron.threshold), now.shape
+                        )[place]
                     )
                     raise InputError(
-                        f"{self.where}: {at}: {has}, but the network's membrane is {share:.2%} of "
+                        f"{self.where}: {place_text}: {has}, but the network's membrane is "
+                        f"{share:.2%} of "
                         "the threshold there; "
                         "expected a recording of the model that the network was made of"
                     )
@@ -355,21 +376,23 @@ def _named(network: Network, recorded: RasterHeader, where: str) -> dict[str, st
         )
     repeating = {layer.name for layer in network.layers if only_repeats(layer)}
     expected = [name for name in network.raster_names if name in shapes or name not in repeating]
-    found = [name for name in shapes if name != "input" or network.spiking_input]
+    recorded_names = [name for name in shapes if name != "input" or network.spiking_input]
     names = dict(zip(expected, expected, strict=True))
-    if not names.keys() <= shapes.keys() and len(found) == len(expected):
+    if not names.keys() <= shapes.keys() and len(recorded_names) == len(expected):
         names = dict(
-            zip(expected, found, strict=True)
+            zip(expected, recorded_names, strict=True)
         )  # of other names, but perhaps the same layers
-    for name, of in names.items():
-        if of not in shapes:
+    for name, recorded_name in names.items():
+        if recorded_name not in shapes:
             raise InputError(
-                f"{where}: holds layers {', '.join(found)}, expected those of the network: "
+                f"{where}: holds layers {', '.join(recorded_names)}, expected those of the "
+                "network: "
                 f"{', '.join(names)}"
             )
-        if shapes[of] != network.shapes[network.place(name)]:
+        if shapes[recorded_name] != network.shapes[network.place(name)]:
             sides = by_sides(network.shapes[network.place(name)])
             raise InputError(
-                f"{where}: layer {of!r} is {by_sides(shapes[of])}, {sides} in the network"
+                f"{where}: layer {recorded_name!r} is {by_sides(shapes[recorded_name])}, {sides} "
+                "in the network"
             )
     return names
