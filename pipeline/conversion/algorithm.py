@@ -161,7 +161,7 @@ def converted(
         of_layers = [
             np.full(shape[0], worth)
             for worth, shape in zip(
-                np.cumprod([each[0] for each in of_layers]), network.shapes[1:], strict=True
+                np.cumprod([worths[0] for worths in of_layers]), network.shapes[1:], strict=True
             )
         ]
     return network, dict(zip((layer.name for layer in network.layers), of_layers, strict=True))
@@ -214,9 +214,9 @@ def convert_graph(
     worths = {name: largest / settings.spikes for name, largest in thresholds.items()}
     corrections = None
     if settings.rule == "ftbc":
-        seen = images_seen(ann, images[chosen], settings.encoder, steps, settings.seed)
+        shown_images = images_seen(ann, images[chosen], settings.encoder, steps, settings.seed)
         corrections = temporal_corrections(
-            rectifiers, seen, worths, means, settings.initial, settings.spikes, advance
+            rectifiers, shown_images, worths, means, settings.initial, settings.spikes, advance
         )
     network = spiking_network(
         ann,
@@ -230,11 +230,11 @@ def convert_graph(
     return network, thresholds
 
 
-def evenly_spaced(count: int, most: int) -> NDArray[np.int64]:
+def evenly_spaced(count: int, max_count: int) -> NDArray[np.int64]:
     """At most so many of `count` positions, evenly spaced, since images may be in order of their
     classes.
     """
-    return np.linspace(0, count - 1, min(count, most)).round().astype(np.int64)
+    return np.linspace(0, count - 1, min(count, max_count)).round().astype(np.int64)
 
 
 def _simulate(
@@ -305,14 +305,14 @@ def _balance(
     x, worth = torch.from_numpy(mean_spikes(images)), np.ones(ann.input_shape[0], np.float32)
     with torch.inference_mode():
         for layer in ann.layers:
-            (given,) = layer.inputs
-            weight = torch.tensor(given.weight)
-            parts = (arrange(part, given, (1, 2, 3)) for part in x.split(BATCH))
-            z = torch.cat([apply_synapses(given, weight, part) for part in parts])
+            (layer_input,) = layer.inputs
+            weight = torch.tensor(layer_input.weight)
+            parts = (arrange(part, layer_input, (1, 2, 3)) for part in x.split(BATCH))
+            z = torch.cat([apply_synapses(layer_input, weight, part) for part in parts])
             thresholds = balanced_thresholds(z.transpose(0, 1).flatten(1))
             _refuse_dead(float(thresholds.max()), layer.name, len(images))
             gain = (1 / thresholds.double()).numpy()
-            scaled = replace(given, weight=_scaled(given.weight, worth), gain=gain)
+            scaled = replace(layer_input, weight=_scaled(layer_input.weight, worth), gain=gain)
             layers.append(Layer(layer.name, scaled, LIF(1.0)))
             limit = thresholds.reshape(-1, *[1] * (z.ndim - 2))
             x, worth = functional.relu(z).minimum(limit), thresholds.numpy()
@@ -321,10 +321,10 @@ def _balance(
 
 
 def _single_layer(layer: Layer, shape: Shape, timesteps: int, encoder: Encoder) -> Network:
-    (given,) = layer.inputs
-    readout = Readout(np.zeros((1, prod(given.output_shape(shape)))))
-    alone = Layer(layer.name, replace(given, source=()), layer.neuron)
-    return Network(shape, timesteps, (alone,), readout, encoder)
+    (layer_input,) = layer.inputs
+    readout = Readout(np.zeros((1, prod(layer_input.output_shape(shape)))))
+    layer_alone = Layer(layer.name, replace(layer_input, source=()), layer.neuron)
+    return Network(shape, timesteps, (layer_alone,), readout, encoder)
 
 
 def _scaled(weight: NDArray[np.float32], worth: NDArray[np.float32]) -> NDArray[np.float32]:

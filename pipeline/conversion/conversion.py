@@ -81,7 +81,7 @@ class Conversion(Shown):
     device : of the torch backend that measures: "auto", "cpu", "cuda", "cuda:1"
     tracker : shows and times the work
     files : those written, the checkpoint first
-    whole : images that the samples were taken from; 0 if not known
+    n_images : images that the samples were taken from; 0 if not known
     convert : what converts an ANN, of images and settings
     """
 
@@ -101,7 +101,7 @@ class Conversion(Shown):
     device: str = "auto"
     tracker: Tracker = field(default_factory=Tracker)
     files: tuple[Path, ...] = ()
-    whole: int = 0
+    n_images: int = 0
     convert: Callable[..., tuple[Network, Any]] = convert_graph
 
     @property
@@ -143,15 +143,15 @@ class Conversion(Shown):
 
         The ANN is converted by each, of the same images, for T steps.
         """
-        rows, found = milestones(self.timesteps), dict[str, pd.Series]()
+        rows, curves = milestones(self.timesteps), dict[str, pd.Series]()
         for rule, settings in self.settings.by_rule.items():
             fixed = (
                 {"fixed": self.answers["fixed"]}
-                if not found
+                if not curves
                 else self._answers(self._by(settings), f"rule {rule}")
             )
-            found[rule] = accuracy_over_time(fixed, self.samples.table.label)["fixed"].loc[rows]
-        return pd.DataFrame(found).T.rename_axis("rule")
+            curves[rule] = accuracy_over_time(fixed, self.samples.table.label)["fixed"].loc[rows]
+        return pd.DataFrame(curves).T.rename_axis("rule")
 
     @cached_property
     def summary(self) -> ConversionSummary:
@@ -209,13 +209,13 @@ class Conversion(Shown):
         """
         rows = milestones(len(self.accuracy))
         labels, images = self.samples.table.label, self.samples.images
-        found = self.accuracy.loc[rows].copy()
+        table = self.accuracy.loc[rows].copy()
         answers = [
             answers_in_levels(self.ann, images, self.thresholds, t * self.settings.spikes)
             for t in rows
         ]
-        found["levels"] = [np.mean(each == labels) for each in answers]
-        return found.join(self.costs)
+        table["levels"] = [np.mean(answers_in_step == labels) for answers_in_step in answers]
+        return table.join(self.costs)
 
     @cached_property
     def costs(self) -> pd.DataFrame:
@@ -258,13 +258,16 @@ class Conversion(Shown):
 
     @property
     def _where(self) -> str:
-        what = "accuracy" if self.labelled else "agreement with the ANN"
+        measured = "accuracy" if self.labelled else "agreement with the ANN"
         count = (
-            f"{len(self.samples)} of {self.whole}"
-            if self.whole > len(self.samples)
+            f"{len(self.samples)} of {self.n_images}"
+            if self.n_images > len(self.samples)
             else f"{len(self.samples)}"
         )
-        return f"{what} on {count} {self.samples.name}; errors of {min(FEW, len(self.samples))} of them"
+        return (
+            f"{measured} on {count} {self.samples.name}; errors of {min(FEW, len(self.samples))} "
+            "of them"
+        )
 
     def __repr__(self) -> str:
         """One line: rule, steps, and the network."""
@@ -280,17 +283,17 @@ class Conversion(Shown):
         of_ann = f"the ANN's is {self.ann_accuracy:.1%}, with {macs:,} products, {spent}"
         shown = table.assign(
             **{
-                name: [f"{each:.1%}" for each in table[name]]
+                name: [f"{accuracy:.1%}" for accuracy in table[name]]
                 for name in ("float32", "fixed", "levels")
             }
         )
         for name in ("spikes", "operations"):
-            shown[name] = [f"{each:,.0f}" for each in table[name]]
-        shown["joules"] = [in_joules(each) for each in table["joules"]]
+            shown[name] = [f"{count:,.0f}" for count in table[name]]
+        shown["joules"] = [in_joules(joules) for joules in table["joules"]]
         shown = shown.rename(
             columns={"fixed": "integers", "levels": f"ANN, {self._levels}", "joules": "energy"}
         )
-        clipped = [said] if (said := self.samples.clipped(self.network)) else []
+        clipped = [sentence] if (sentence := self.samples.clipped(self.network)) else []
         yield from (repr(self), f"{self._where}; {of_ann}", *clipped, shown.reset_index(), "")
         unreached = f"not yet{'; spikes=4 may help' if self.settings.spikes == 1 else ''}"
         for name, curve in curves.rename(columns={"fixed": "integers"}).items():
@@ -377,14 +380,20 @@ def thresholds(
     """θ of each layer: of a chain θ/g, in units of its input current, else of activations; one, or
     one per channel.
     """
-    each = dict(worths)
+    values_by_layer = dict(worths)
     if network.window is None:
-        each = {
+        values_by_layer = {
             layer.name: layer.spiking_neuron.threshold / layer.inputs[0].gain[0]
             for layer in network.layers
         }
-    values = {name: np.asarray(found).tolist() for name, found in each.items()}
-    return {name: found[:1] if len(set(found)) == 1 else found for name, found in values.items()}
+    values = {
+        name: np.asarray(values_of_layer).tolist()
+        for name, values_of_layer in values_by_layer.items()
+    }
+    return {
+        name: values_of_layer[:1] if len(set(values_of_layer)) == 1 else values_of_layer
+        for name, values_of_layer in values.items()
+    }
 
 
 def write_conversion(
@@ -416,7 +425,7 @@ def print_conversion(summary: ConversionSummary, console: Console) -> None:
         for column in ("rule", *map(str, next(iter(summary.rules.values())))):
             by_rule.add_column(column, justify="right")
         for name, curve in summary.rules.items():
-            by_rule.add_row(name, *(f"{each:.1%}" for each in curve.values()))
+            by_rule.add_row(name, *(f"{accuracy:.1%}" for accuracy in curve.values()))
         console.print(by_rule)
     for name, step in summary.within_2_points_from_step.items():
         when = f"from step {step}" if step else "not yet"
@@ -456,25 +465,25 @@ def all_answers(
     """The :func:`answers_over_time` of all samples, (N, T), of each of networks that see the same
     input.
     """
-    some = next(iter(networks.values()))
-    found: dict[str, list[NDArray[np.int64]]] = {name: [] for name in networks}
-    for inputs in samples.encoded(range(len(samples)), some, seed, BATCH):
+    any_network = next(iter(networks.values()))
+    answers_by_network: dict[str, list[NDArray[np.int64]]] = {name: [] for name in networks}
+    for inputs in samples.encoded(range(len(samples)), any_network, seed, BATCH):
         size = batch_size(inputs)
         for name, network in networks.items():
             last = network.raster_names[-1]
-            found[name] += [
+            answers_by_network[name] += [
                 answers_over_time(network, batch.spikes[last])
                 for batch in backend.run(network, [inputs], size)
             ]
         advance(size)
-    return {name: np.concatenate(each) for name, each in found.items()}
+    return {name: np.concatenate(parts) for name, parts in answers_by_network.items()}
 
 
 def accuracy_over_time(
     answers: Mapping[str, NDArray[np.int64]], labels: NDArray[np.int32]
 ) -> pd.DataFrame:
     """Share of right answers (N, T), a row per number of steps t = 1 … T, a column per network."""
-    right = {name: (each == labels[:, None]).mean(axis=0) for name, each in answers.items()}
+    right = {name: (chosen == labels[:, None]).mean(axis=0) for name, chosen in answers.items()}
     return (
         pd.DataFrame(right)
         .rename_axis("t")

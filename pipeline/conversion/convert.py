@@ -164,37 +164,43 @@ def convert(
     if samples < 1:
         raise InputError(f"samples: got {samples}, expected a whole number, at least 1")
     make_backend("auto", device)  # which refuses a device that is none before anything is written
-    given = read_config(config)
-    asked = {"timesteps": timesteps, "rule": rule, "percentile": percentile, "per": per}
-    asked |= {"encoder": encoder, "initial": initial, "spikes": spikes}
-    said = {name: value for name, value in asked.items() if value is not None}
+    configuration = read_config(config)
+    arguments = {"timesteps": timesteps, "rule": rule, "percentile": percentile, "per": per}
+    arguments |= {"encoder": encoder, "initial": initial, "spikes": spikes}
+    given_settings = {name: value for name, value in arguments.items() if value is not None}
     advice = "" if overwrite else OVERWRITE
     folder = Path("runs/convert" if out is None and named else out or "")
     files = () if out is None and not named else tuple(folder / name for name in WRITTEN)
-    about: dict[str, Any] = {"seed": seed, "device": device, "tracker": Tracker(), "files": files}
+    options: dict[str, Any] = {"seed": seed, "device": device, "tracker": Tracker(), "files": files}
     if isinstance(ann, (nn.Module, Network)):
         if data is not None:
             raise InputError("data: got some beside a model, expected images")
         if out is not None and preprocessing is None:
             raise InputError(f"out: {UNPREPARED}")
-        configured = {} if config is None else given.conversion.model_dump(exclude_unset=True)
-        settings = _section(
-            {"seed": seed} | USUAL | configured | said | {"ann": type(ann).__name__}
+        configured = (
+            {} if config is None else configuration.conversion.model_dump(exclude_unset=True)
         )
-        about |= {"preprocessing": preprocessing, "classes": tuple(class_names)}
+        settings = _section(
+            {"seed": seed} | USUAL | configured | given_settings | {"ann": type(ann).__name__}
+        )
+        options |= {"preprocessing": preprocessing, "classes": tuple(class_names)}
         with out_lock(folder, advice) if files else nullcontext():
-            return _of_model(ann, images, labels, settings, validation, samples, about)
+            return _of_model(ann, images, labels, settings, validation, samples, options)
     if not named:
         raise InputError(
             f"convert: got {type(ann).__name__}, expected a torch.nn.Module, or the name or file "
             "of an ANN's checkpoint"
         )
     of_ann = {} if ann is None else {"ann": fspath(ann)}
-    conversion = _section(given.conversion.model_dump() | of_ann | said)
-    source = given.data if data is None else given.data.model_copy(update={"source": fspath(data)})
-    config = given.model_copy(update={"conversion": conversion, "data": source})
+    conversion = _section(configuration.conversion.model_dump() | of_ann | given_settings)
+    source = (
+        configuration.data
+        if data is None
+        else configuration.data.model_copy(update={"source": fspath(data)})
+    )
+    config = configuration.model_copy(update={"conversion": conversion, "data": source})
     with out_lock(folder, advice):
-        return _of_checkpoint(config, samples, about)
+        return _of_checkpoint(config, samples, options)
 
 
 def _section(settings: Mapping[str, Any]) -> ConversionSection:
@@ -208,21 +214,23 @@ def _of_model(
     settings: ConversionSection,
     validation: Any,
     samples: int,
-    about: dict[str, Any],
+    options: dict[str, Any],
 ) -> Conversion:
     """Read the model, convert it, and write what comes out, if there is a folder for it, which is
     locked.
     """
-    tracker = about["tracker"]
+    tracker = options["tracker"]
     if images is None:
         raise InputError("images: got none, expected some to calibrate on, as the model takes them")
-    given, known = calibration_images(images, labels)
+    calibration, labels_known = calibration_images(images, labels)
     with tracker.time("read"), tracker.show("reading the model, and proving it on the images"):
-        ann, answers = (model, None) if isinstance(model, Network) else read_ann(model, given)
-    given = _shaped(given, ann, "images")
+        ann, answers = (model, None) if isinstance(model, Network) else read_ann(model, calibration)
+    calibration = _shaped(calibration, ann, "images")
     with tracker.time("convert"), tracker.show("calibrating") as advance:
-        network, thresholds = convert_graph(ann, given, settings, advance)
-    shown, of_shown = (given, known) if validation is None else _validation(validation, samples)
+        network, thresholds = convert_graph(ann, calibration, settings, advance)
+    shown, of_shown = (
+        (calibration, labels_known) if validation is None else _validation(validation, samples)
+    )
     chosen = evenly_spaced(len(shown), samples)
     of_all, shown = shown, _shaped(shown[chosen], ann, "validation")
     if of_shown is not None:
@@ -233,14 +241,14 @@ def _of_model(
         encoded = PreparedImages(
             "", SampleTable(np.arange(len(shown)), np.full(len(shown), -1, np.int32)), shown
         )
-        answers = predictions(ann, encoded.encoded(range(len(shown)), ann, about["seed"], 16))
+        answers = predictions(ann, encoded.encoded(range(len(shown)), ann, options["seed"], 16))
     table = SampleTable(np.arange(len(shown)), answers.astype(np.int32))
     measured = PreparedImages(
         f"{'calibration' if validation is None else 'validation'} images", table, shown
     )
-    about |= {"calibration": given, "whole": len(of_all)}
+    options |= {"calibration": calibration, "n_images": len(of_all)}
     return _written(
-        Conversion(ann, network, settings, thresholds, measured, of_shown is not None, **about)
+        Conversion(ann, network, settings, thresholds, measured, of_shown is not None, **options)
     )
 
 
@@ -253,8 +261,8 @@ def _written(conversion: Conversion) -> Conversion:
 
 def _shaped(images: NDArray[np.float32], ann: Network, where: str) -> NDArray[np.float32]:
     """Images (N, C, H, W), or (N, F) of a network of F numbers, as (N, C, H, W)."""
-    found = images.shape[1:] if images.ndim == 4 else (*images.shape[1:], 1, 1)
-    if found != ann.input_shape:
+    shape = images.shape[1:] if images.ndim == 4 else (*images.shape[1:], 1, 1)
+    if shape != ann.input_shape:
         raise InputError(
             f"{where}: have shape {images.shape}, expected (N, "
             f"{', '.join(map(str, ann.input_shape))})"
@@ -262,14 +270,16 @@ def _shaped(images: NDArray[np.float32], ann: Network, where: str) -> NDArray[np
     return images.reshape(-1, *ann.input_shape)
 
 
-def _validation(given: Any, samples: int) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
+def _validation(
+    validation: Any, samples: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
     pair = (
-        isinstance(given, (tuple, list))
-        and len(given) == 2
-        and np.ndim(given[0]) > 1
-        and np.ndim(given[1]) == 1
+        isinstance(validation, (tuple, list))
+        and len(validation) == 2
+        and np.ndim(validation[0]) > 1
+        and np.ndim(validation[1]) == 1
     )
-    images, labels = given if pair else (given, None)
+    images, labels = validation if pair else (validation, None)
     try:
         return calibration_images(images, labels, max(samples, MOST))
     except InputError as error:
@@ -285,19 +295,19 @@ def _labels(labels: NDArray[np.int64], ann: Network) -> NDArray[np.int64]:
     return labels
 
 
-def _of_checkpoint(config: Config, count: int, about: dict[str, Any]) -> Conversion:
+def _of_checkpoint(config: Config, count: int, options: dict[str, Any]) -> Conversion:
     """Do everything; the folder of the files exists and is locked."""
-    settings, target, tracker = config.conversion, about["files"][0], about["tracker"]
+    settings, target, tracker = config.conversion, options["files"][0], options["tracker"]
     source = find_checkpoint(settings.ann, "ann")
     if target.exists() and source.samefile(target):
         raise InputError(
             f"{source}: is the ANN to be converted, and would be overwritten", OTHER_OUT
         )
     ann = load(settings.ann, "ann")
-    samples = choose_samples(config.data.source, ann, count, about["seed"], config.data.download)
+    samples = choose_samples(config.data.source, ann, count, options["seed"], config.data.download)
     samples.known_labels()
-    for said in samples.notes(count):
-        tracker.say(said)
+    for note in samples.notes(count):
+        tracker.say(note)
     with tracker.show("preparing"):
         compile_kernels("float32")
         compile_kernels("fixed")
@@ -313,14 +323,14 @@ def _of_checkpoint(config: Config, count: int, about: dict[str, Any]) -> Convers
     with tracker.time("convert"), tracker.show("calibrating", shown) as advance:
         network, thresholds = converted(ann.network, calibration, settings, advance)
     measured = PreparedImages(samples.name, samples.table, samples.images())
-    about |= {
+    options |= {
         "calibration": calibration,
         "convert": converted,
         "preprocessing": ann.image_preprocessing,
     }
-    about |= {"classes": ann.classes, "class_names": ann.class_names}
+    options |= {"classes": ann.classes, "class_names": ann.class_names}
     conversion = _written(
-        Conversion(ann.network, network, settings, thresholds, measured, True, **about)
+        Conversion(ann.network, network, settings, thresholds, measured, True, **options)
     )
     save_config(matching_configuration(config, ann, target), target.with_name("config.toml"))
     return conversion

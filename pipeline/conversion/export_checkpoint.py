@@ -41,8 +41,8 @@ def export_checkpoint(
         raise InputError(f"checkpoint {source!r} is in fixed point already, expected float32")
     chosen = choose_samples(data, checkpoint, samples, seed=0, download=download)
     labels = chosen.known_labels()
-    for said in chosen.notes(samples):
-        Tracker().say(said)
+    for note in chosen.notes(samples):
+        Tracker().say(note)
     backend = make_backend("auto", device)
     seeds = seeds if checkpoint.network.encoder == "poisson" else 1
     networks = {"float32": checkpoint.network, "fixed": quantise(checkpoint.network)}
@@ -53,15 +53,15 @@ def export_checkpoint(
         for path, network in zip(files, networks.values(), strict=True):
             write_network(network, path)
         float32, fixed = predictions_by_seed([*networks.values()], backend, chosen, _shown(seeds))
-        found = paired_accuracy(float32, fixed, labels)
+        accuracy = paired_accuracy(float32, fixed, labels)
         report = {
-            **asdict(found),
+            **asdict(accuracy),
             "checkpoint": source,
             "dataset": chosen.name,
             "samples": len(chosen),
         }
         write_file(out / "accuracy.json", (json.dumps(report, indent=2) + "\n").encode())
-    line = f"{chosen.name}, {len(chosen)} {chosen.kind} × {accuracy_text(found)}"
+    line = f"{chosen.name}, {len(chosen)} {chosen.kind} × {accuracy_text(accuracy)}"
     return line, files if nir is None else [*files, nir]
 
 
@@ -73,15 +73,17 @@ def _shown(seeds: int) -> Iterator[int]:
             advance(1)
 
 
-def accuracy_text(found: PairedAccuracy) -> str:
+def accuracy_text(accuracy: PairedAccuracy) -> str:
     """ "2 seeds: float32 96.00%, fixed 95.00%; fixed − float32 -1.00 points (95 % interval over
     seeds …)".
     """
     text = (
-        f"{found.seeds} seed{'s' * (found.seeds > 1)}: float32 {found.float32:.2%}, fixed "
-        f"{found.fixed:.2%}; "
-        f"fixed − float32 {100 * found.difference:+.2f} points"
+        f"{accuracy.seeds} seed{'s' * (accuracy.seeds > 1)}: float32 {accuracy.float32:.2%}, fixed "
+        f"{accuracy.fixed:.2%}; "
+        f"fixed − float32 {100 * accuracy.difference:+.2f} points"
     )
-    if found.low is None or found.high is None:
+    if accuracy.low is None or accuracy.high is None:
         return text
-    return f"{text} (95 % interval over seeds {100 * found.low:+.2f} … {100 * found.high:+.2f})"
+    return (
+        f"{text} (95 % interval over seeds {100 * accuracy.low:+.2f} … {100 * accuracy.high:+.2f})"
+    )

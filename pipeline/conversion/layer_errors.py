@@ -88,54 +88,78 @@ def layer_errors(
         module, names = rectifiers.layers[name], sorted(rectifiers.reads[name] - {"input"})
         total = torch.zeros(())
         for _, *shares in zip(
-            range(steps), *(each_step(spikes["float32"][each], each) for each in names), strict=True
+            range(steps),
+            *(each_step(spikes["float32"][source_name], source_name) for source_name in names),
+            strict=True,
         ):
-            arrived = {each: share * theta[each] for each, share in zip(names, shares, strict=True)}
+            arrived = {
+                source_name: share * theta[source_name]
+                for source_name, share in zip(names, shares, strict=True)
+            }
             total = total + module.currents({"input": values["input"]} | arrived)
         return module.rectified(total / steps)
 
     theta = {
-        name: rectifiers.by_channel(name, torch.from_numpy(each).float())
-        for name, each in worths.items()
+        name: rectifiers.by_channel(name, torch.from_numpy(worth).float())
+        for name, worth in worths.items()
     }
     pixels = torch.from_numpy(mean_spikes(images, ann.input_range))
-    seen = (step.double() for step in images_seen(ann, images, bare.encoder, steps, seed))
-    values: dict[str, Tensor] = {"input": (sum(seen, torch.zeros(())) / steps).float()}
+    shown_images = (step.double() for step in images_seen(ann, images, bare.encoder, steps, seed))
+    values: dict[str, Tensor] = {"input": (sum(shown_images, torch.zeros(())) / steps).float()}
     rows = []
-    given: list[dict[str, Any]] = [
-        {each: bits[n] for each, bits in spikes["fixed"].items()} for n in range(samples)
+    layer_spikes: list[dict[str, Any]] = [
+        {layer_name: bits[n] for layer_name, bits in spikes["fixed"].items()}
+        for n in range(samples)
     ]
     if not bare.spiking_input:
         driving = backend_input("event", bare, encode(bare, images, seed, range(samples)))
-        given = [{"input": each, **others} for each, others in zip(driving, given, strict=True)]
+        layer_spikes = [
+            {"input": input_spikes, **layer_spikes_of_sample}
+            for input_spikes, layer_spikes_of_sample in zip(driving, layer_spikes, strict=True)
+        ]
     with torch.inference_mode():
         exact = {
             name: activations
-            for name, _, activations in rectifiers.run(pixels, lambda name, kept: kept)
+            for name, _, activations in rectifiers.run(
+                pixels, lambda name, activations_of_layer: activations_of_layer
+            )
         }
         for layer in ann.layers:
-            name, module, own = layer.name, rectifiers.layers[layer.name], theta[layer.name]
+            name, module, layer_theta = layer.name, rectifiers.layers[layer.name], theta[layer.name]
             x = exact.pop(name)
             arriving = module(values)
             pooled = (
                 stepwise(name)
-                if any(each.windows != NO_POOLING for each in layer.inputs)
+                if any(layer_input.windows != NO_POOLING for layer_input in layer.inputs)
                 else arriving
             )
-            clipped = pooled.minimum(own)
+            clipped = pooled.minimum(layer_theta)
             levels = steps * planes[name]
-            counted = own / levels * (levels * clipped / own + initial).floor().clamp(max=levels)
+            counted = (
+                layer_theta
+                / levels
+                * (levels * clipped / layer_theta + initial).floor().clamp(max=levels)
+            )
             values[name] = fired(spikes["float32"][name], name)
             again = backend.rerun(
-                bare, [{k: v for k, v in each.items() if k != name} for each in given], samples
+                bare,
+                [
+                    {k: v for k, v in sample_inputs.items() if k != name}
+                    for sample_inputs in layer_spikes
+                ],
+                samples,
             )
             driven = fired(np.concatenate([run.spikes[name] for run in again]), name)
-            whole = fired(spikes["fixed"][name], name)
+            fixed_values = fired(spikes["fixed"][name], name)
             stages = x, arriving, pooled, clipped, counted, values[name]
-            found = [*(after - before for before, after in pairwise(stages)), whole - driven]
+            stage_errors = [
+                *(next_stage - stage for stage, next_stage in pairwise(stages)),
+                fixed_values - driven,
+            ]
             scale = float(x.square().mean().sqrt()) or 1.0
             shares = [
-                100 * float(each.square().mean().sqrt()) / scale for each in (whole - x, *found)
+                100 * float(error.square().mean().sqrt()) / scale
+                for error in (fixed_values - x, *stage_errors)
             ]
             rows.append({"layer": name, **dict(zip(("error", *CAUSES), shares, strict=True))})
     return pd.DataFrame(rows)
@@ -150,8 +174,8 @@ def answers_in_levels(
     """
     rectifiers = Rectifiers(ann)
     theta = {
-        name: rectifiers.by_channel(name, torch.from_numpy(each).float())
-        for name, each in worths.items()
+        name: rectifiers.by_channel(name, torch.from_numpy(worth).float())
+        for name, worth in worths.items()
     }
 
     def rounded(name: str, values: Tensor) -> Tensor:
@@ -159,14 +183,14 @@ def answers_in_levels(
             (values * levels / theta[name] + HALF).floor().clamp(max=levels) * theta[name] / levels
         )
 
-    kept: list[Tensor] = []
+    last_activations: list[Tensor] = []
     with torch.inference_mode():
         for start in range(0, len(images), BATCH):
             pixels = torch.from_numpy(mean_spikes(images[start : start + BATCH], ann.input_range))
             *_, (last, _, activations) = rectifiers.run(pixels, rounded)
-            kept.append(rounded(last, activations).flatten(1))
+            last_activations.append(rounded(last, activations).flatten(1))
         logits = (
-            torch.cat(kept) @ torch.tensor(ann.readout.weight).T
+            torch.cat(last_activations) @ torch.tensor(ann.readout.weight).T
             + torch.tensor(ann.readout.bias).float()
         )
     return logits.argmax(1).numpy()

@@ -48,14 +48,16 @@ def read_ann(model: Any, images: Any) -> tuple[Network, NDArray[np.int64]]:
     (N,).
     """
     model = checked_model(model)
-    given, _ = calibration_images(images)
+    calibration, _ = calibration_images(images)
     device = next(
         (weight.device for weight in (*model.parameters(), *model.buffers())), torch.device("cpu")
     )
-    largest = float(np.abs(given).max())
+    largest = float(np.abs(calibration).max())
     if not largest:
         raise NetworkError("images: are all 0, expected images as the model takes them")
-    example = Example(torch.from_numpy(given[None, :FOLLOWED]).to(device), False, "image", largest)
+    example = Example(
+        torch.from_numpy(calibration[None, :FOLLOWED]).to(device), False, "image", largest
+    )
     followed, imported = _followed(model, example)
     network = imported.network
     try:
@@ -69,7 +71,7 @@ def read_ann(model: Any, images: Any) -> tuple[Network, NDArray[np.int64]]:
         raise NetworkError(
             f"on a second input, which is made from the images: {error}"
         ) from error.__cause__
-    answers = _check_all(model, imported, given, device)
+    answers = _check_all(model, imported, calibration, device)
     warn_of_dropped(followed, imported, "images", 2)
     return network, answers
 
@@ -80,8 +82,8 @@ def _followed(model: nn.Module, example: Example) -> tuple[FollowedModel, Import
     imported = assemble(model, followed, example)
     with torch.no_grad():
         _, outputs = DifferentiableNetwork(imported.network)(torch.from_numpy(example.encoded(1)))
-    for layer, found in zip(imported.layers, outputs, strict=True):
-        _expect_equal(found.flatten(1), layer.spikes[0].cpu(), layer.label)
+    for layer, activations in zip(imported.layers, outputs, strict=True):
+        _expect_equal(activations.flatten(1), layer.spikes[0].cpu(), layer.label)
     return followed, imported
 
 
@@ -97,13 +99,15 @@ def _check_all(
     batch = max(1, min(BATCH, MOST_VALUES // sum(map(prod, network.shapes))))
     with torch.no_grad(), preserved(model):
         for start in range(0, len(images), batch):
-            some = images[start : start + batch]
-            encoded = mean_spikes(some, network.input_range).reshape(-1, *network.input_shape)
+            batch_images = images[start : start + batch]
+            encoded = mean_spikes(batch_images, network.input_range).reshape(
+                -1, *network.input_shape
+            )
             logits, outputs = differentiable(torch.from_numpy(encoded))
-            found = dict(zip((layer.name for layer in imported.layers), outputs, strict=True))
-            watched = WatchedCalls(imported.layers, partial(_expect_layer, found))
+            activations = dict(zip((layer.name for layer in imported.layers), outputs, strict=True))
+            watched = WatchedCalls(imported.layers, partial(_expect_layer, activations))
             with watched:
-                (answer,) = answers_in(model(torch.from_numpy(some).to(device)), 1)
+                (answer,) = answers_in(model(torch.from_numpy(batch_images).to(device)), 1)
             if missing := next(iter(watched.waiting.values()), None):
                 raise NetworkError(
                     f"{missing.label}: is not called on all images; expected one way through the "
@@ -114,7 +118,8 @@ def _check_all(
             )
             answers.append(logits.argmax(1))
             driven = [
-                before or bool(output.any()) for before, output in zip(driven, outputs, strict=True)
+                was_driven or bool(output.any())
+                for was_driven, output in zip(driven, outputs, strict=True)
             ]
     if silent := [
         layer.label for layer, any_ in zip(imported.layers, driven, strict=True) if not any_
@@ -126,14 +131,18 @@ def _check_all(
     return torch.cat(answers).numpy()
 
 
-def _expect_layer(found: Mapping[str, Tensor], layer: FollowedLayer, given: Tensor) -> None:
-    own = found[layer.name]
-    _expect_equal(own.flatten(1), given.reshape(len(own), -1).cpu(), layer.label)
+def _expect_layer(
+    network_activations: Mapping[str, Tensor], layer: FollowedLayer, model_activations: Tensor
+) -> None:
+    of_network = network_activations[layer.name]
+    _expect_equal(
+        of_network.flatten(1), model_activations.reshape(len(of_network), -1).cpu(), layer.label
+    )
 
 
-def _expect_equal(found: Tensor, expected: Tensor, where: str) -> None:
+def _expect_equal(numbers: Tensor, expected: Tensor, where: str) -> None:
     """Refuse numbers of a layer that differ by more than rounding."""
-    largest, error = (float(each.abs().amax()) for each in (expected, found - expected))
+    largest, error = (float(values.abs().amax()) for values in (expected, numbers - expected))
     if not error <= ROUNDING * largest:
         raise NetworkError(
             f"{where}: differs from the network that was read by up to {error:.3g}, where its "

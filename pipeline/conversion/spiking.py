@@ -58,27 +58,27 @@ def spiking_network(
     steps = timesteps + depth[ann.layers[-1].name]
     layers = []
     for layer in ann.layers:
-        own, theta = depth[layer.name], thresholds[layer.name]
+        layer_depth, theta = depth[layer.name], thresholds[layer.name]
         inputs = [
             part
-            for each in layer.inputs
+            for layer_input in layer.inputs
             for part in _parts(
-                replace(each, gain=each.gain / theta),
+                replace(layer_input, gain=layer_input.gain / theta),
                 thresholds,
                 depth,
-                own,
+                layer_depth,
                 encoder,
                 ann.input_range,
             )
         ]
         rows = np.repeat(layer.neuron.bias / theta, timesteps, 0)
-        more = (corrections or {}).get(layer.name, np.zeros((1, len(theta)))) / theta
-        rows += more[np.minimum(np.arange(timesteps), len(more) - 1)]
+        added_bias = (corrections or {}).get(layer.name, np.zeros((1, len(theta)))) / theta
+        rows += added_bias[np.minimum(np.arange(timesteps), len(added_bias) - 1)]
         rows[0] += initial
-        made = Layer(
-            layer.name, inputs, LIF(1.0, bias=delayed(rows, own - 1, steps, timesteps, 1.0))
+        converted = Layer(
+            layer.name, inputs, LIF(1.0, bias=delayed(rows, layer_depth - 1, steps, timesteps, 1.0))
         )
-        layers.append(made if spikes == 1 else _in_planes(made, spikes))
+        layers.append(converted if spikes == 1 else _in_planes(converted, spikes))
     readout = ann.readout
     last = thresholds[ann.layers[-1].name]
     factors = last.repeat(readout.weight.shape[1] // len(last))
@@ -104,18 +104,18 @@ def _in_planes(layer: Layer, spikes: int) -> Layer:
     """The layer with planes of its channels, one behind the other, for so many spikes a step."""
     neuron = layer.spiking_neuron
     channels = neuron.bias.shape[1]
-    each = np.eye(channels, dtype=np.float32)[..., None, None]
+    identity = np.eye(channels, dtype=np.float32)[..., None, None]
     inputs = []
-    for given in layer.inputs:
-        weight = each if given.weight is None else given.weight
-        read = 1 if given.sources[0].layer == "input" else spikes
+    for layer_input in layer.inputs:
+        weight = identity if layer_input.weight is None else layer_input.weight
+        read = 1 if layer_input.sources[0].layer == "input" else spikes
         tiled = np.tile(weight, (spikes, read, *[1] * (weight.ndim - 2)))
-        inputs.append(replace(given, weight=tiled, gain=np.tile(given.gain, spikes)))
-    others = (
-        np.tile(each, (spikes, spikes, 1, 1))
+        inputs.append(replace(layer_input, weight=tiled, gain=np.tile(layer_input.gain, spikes)))
+    other_planes = (
+        np.tile(identity, (spikes, spikes, 1, 1))
         - np.eye(spikes * channels, dtype=np.float32)[..., None, None]
     )
-    inputs.append(Input(others, Source(layer.name), gain=-1))
+    inputs.append(Input(other_planes, Source(layer.name), gain=-1))
     thresholds = np.arange(1.0, spikes + 1).repeat(channels)
     return Layer(
         layer.name, inputs, LIF(1.0, thresholds, bias=np.tile(neuron.bias, spikes), reset_by=1.0)
@@ -149,10 +149,10 @@ def images_seen(
 
 
 def _parts(
-    given: Input,
+    layer_input: Input,
     thresholds: Mapping[str, Floats],
     depth: Mapping[str, int],
-    own: int,
+    layer_depth: int,
     encoder: Encoder,
     largest: float,
 ) -> Iterator[Input]:
@@ -162,16 +162,21 @@ def _parts(
         image = source.layer == "input"
         return image, [DEFAULT_RANGE / largest] if image else thresholds[source.layer].tolist()
 
-    for (_, values), group in groupby(sorted(given.sources, key=worth), worth):
-        sources = tuple(Source(each.layer, own - depth[each.layer], each.sign) for each in group)
-        weight, factors = given.weight, np.array(values)
+    for (_, values), group in groupby(sorted(layer_input.sources, key=worth), worth):
+        sources = tuple(
+            Source(source.layer, layer_depth - depth[source.layer], source.sign) for source in group
+        )
+        weight, factors = layer_input.weight, np.array(values)
         if weight is None:
-            yield replace(given, source=sources, gain=given.gain * factors)
+            yield replace(layer_input, source=sources, gain=layer_input.gain * factors)
             continue
         weight = weight.astype(np.float64)
         if len(set(values)) > 1:
-            each = factors.repeat(weight.shape[1] // len(factors))
-            weight, factors = weight * each.reshape(-1, *[1] * (weight.ndim - 2)), np.ones(1)
+            factor_of_column = factors.repeat(weight.shape[1] // len(factors))
+            weight, factors = (
+                weight * factor_of_column.reshape(-1, *[1] * (weight.ndim - 2)),
+                np.ones(1),
+            )
         largest_of = (
             np.abs(weight).reshape(len(weight), -1).max(1)
         )  # of each neuron: int8 then has all its steps
@@ -180,5 +185,8 @@ def _parts(
         if encoder == "poisson" and sources[0].layer == "input":
             weight = with_off_planes(weight)
         yield replace(
-            given, weight=weight, source=sources, gain=given.gain * largest_of * factors[0]
+            layer_input,
+            weight=weight,
+            source=sources,
+            gain=layer_input.gain * largest_of * factors[0],
         )

@@ -127,11 +127,11 @@ class Rectifiers:
             layer.name: ReluLayer(layer, ann, torch.channels_last) for layer in ann.layers
         }
         self.reads = {
-            layer.name: {s.layer for each in layer.inputs for s in each.sources}
+            layer.name: {s.layer for layer_input in layer.inputs for s in layer_input.sources}
             for layer in ann.layers
         }
         self.last_read = {
-            source: at for at, sources in enumerate(self.reads.values()) for source in sources
+            source: place for place, sources in enumerate(self.reads.values()) for source in sources
         }
 
     def by_channel(self, name: str, numbers: Tensor) -> Tensor:
@@ -143,19 +143,26 @@ class Rectifiers:
     ) -> Iterator[tuple[str, Tensor, Tensor]]:
         """Each name, what a layer's neurons rectify (N, C, …), and their activations, seen clipped."""
         values = {"input": images}
-        for at, (name, layer) in enumerate(self.layers.items()):
+        for place, (name, layer) in enumerate(self.layers.items()):
             parts = range(0, len(images), BATCH)
-            found = torch.cat(
+            currents = torch.cat(
                 [
-                    layer.currents({each: values[each][i : i + BATCH] for each in self.reads[name]})
+                    layer.currents(
+                        {
+                            source_name: values[source_name][i : i + BATCH]
+                            for source_name in self.reads[name]
+                        }
+                    )
                     for i in parts
                 ]
             )
-            activations = layer.rectified(found)
-            yield name, found, activations
+            activations = layer.rectified(currents)
+            yield name, currents, activations
             values[name] = clip(name, activations)
             values = {
-                each: kept for each, kept in values.items() if self.last_read.get(each, -1) > at
+                source_name: source_values
+                for source_name, source_values in values.items()
+                if self.last_read.get(source_name, -1) > place
             }
 
 
@@ -217,15 +224,19 @@ def _thresholds(values: Tensor, settings: ConversionSection) -> Floats:
         return balanced_thresholds(values).double().numpy()
     rows = values if settings.per == "channel" else values.reshape(1, -1)
     if settings.rule == "ftbc":
-        found = least_squares_thresholds(
+        thresholds = least_squares_thresholds(
             rows, settings.timesteps * settings.spikes, settings.percentile
         ).numpy()
     elif settings.rule == "percentile":
-        found = np.array([percentile_current([row.numpy()], settings.percentile) for row in rows])
+        thresholds = np.array(
+            [percentile_current([row.numpy()], settings.percentile) for row in rows]
+        )
     else:
-        found = rows.amax(1).double().numpy() * (settings.scale if settings.rule == "scaled" else 1)
-    found = np.where(found > 0, found, found.max())
-    return np.broadcast_to(found, (len(values),)).copy()
+        thresholds = rows.amax(1).double().numpy() * (
+            settings.scale if settings.rule == "scaled" else 1
+        )
+    thresholds = np.where(thresholds > 0, thresholds, thresholds.max())
+    return np.broadcast_to(thresholds, (len(values),)).copy()
 
 
 def temporal_corrections(
@@ -248,11 +259,11 @@ def temporal_corrections(
     `inputs` (N, C, H, W) are what the network sees in each step, `means` (C,) mean activations; a
     neuron fires up to `spikes` a step, of which each is worth the threshold.
     """
-    theta = {name: torch.from_numpy(each).float() for name, each in thresholds.items()}
+    theta = {name: torch.from_numpy(threshold).float() for name, threshold in thresholds.items()}
     membranes: dict[str, Tensor] = {}  # (n, C), of all images and places
     steady: dict[str, Tensor] = {}
-    missing = {name: torch.zeros(len(own)) for name, own in theta.items()}
-    found: dict[str, list[Floats]] = {name: [] for name in rectifiers.layers}
+    missing = {name: torch.zeros(len(layer_theta)) for name, layer_theta in theta.items()}
+    corrections: dict[str, list[Floats]] = {name: [] for name in rectifiers.layers}
     constant: Tensor | None = None
     with torch.inference_mode():
         for image in inputs:
@@ -260,31 +271,33 @@ def temporal_corrections(
             if image is not constant:
                 steady, constant = {}, image
             for name, layer in rectifiers.layers.items():
-                own, current = theta[name], steady.get(name)
+                layer_theta, current = theta[name], steady.get(name)
                 if current is None:
                     current = layer.currents(values).movedim(1, -1)
                 if rectifiers.reads[name] == {"input"}:
                     steady[name] = current
-                v = current.reshape(-1, len(own))
-                v = membranes[name].add_(v) if found[name] else v + initial * own
+                v = current.reshape(-1, len(layer_theta))
+                v = membranes[name].add_(v) if corrections[name] else v + initial * layer_theta
                 apart = (
                     len(v) // SOME | 1
                 )  # an odd number, so that all columns of a map are among them
-                some = v[::apart].contiguous()
+                some_membranes = v[::apart].contiguous()
                 missing[name] += means[name].float()
-                added = torch.zeros_like(own)
+                added = torch.zeros_like(layer_theta)
                 for _ in range(ROUNDS):
-                    error = missing[name] - own * _fired(some, own, added, spikes).mean(0)
-                    added += (RATE * error).minimum(own).maximum(-own)
-                worth = _fired(v.add_(added), own, 0.0, spikes).mul_(own)
+                    error = missing[name] - layer_theta * _fired(
+                        some_membranes, layer_theta, added, spikes
+                    ).mean(0)
+                    added += (RATE * error).minimum(layer_theta).maximum(-layer_theta)
+                worth = _fired(v.add_(added), layer_theta, 0.0, spikes).mul_(layer_theta)
                 missing[name] -= worth.mean(0)
                 membranes[name] = v.sub_(worth)
                 values[name] = worth.view(current.shape).movedim(-1, 1)
-                found[name].append(added.double().numpy())
+                corrections[name].append(added.double().numpy())
             advance(len(image))
     return {
         name: np.stack([*rows, np.mean(rows[len(rows) // 2 :], axis=0)])
-        for name, rows in found.items()
+        for name, rows in corrections.items()
     }
 
 
@@ -299,6 +312,6 @@ def _fired(membranes: Tensor, thresholds: Tensor, added: Tensor | float, spikes:
 
 def corrected_on(ann: Network, images: int, timesteps: int) -> tuple[int, int]:
     """How many images and steps corrections are computed of, so that it takes seconds."""
-    most = BUDGET // max(1, sum(products(ann).values()))
+    max_products = BUDGET // max(1, sum(products(ann).values()))
     steps = min(timesteps, STEPS)
-    return min(images, IMAGES, max(FEWEST, most // steps)), steps
+    return min(images, IMAGES, max(FEWEST, max_products // steps)), steps
