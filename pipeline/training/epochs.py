@@ -169,19 +169,23 @@ def start_from(model: nn.Module, path: Path) -> None:
         state = read_epoch(path)["state_dict"].items()
     except InputError as error:
         raise InputError(f"training.start: {finding(error)}") from None
-    found = {name.removeprefix(PREFIX): value for name, value in state if name.startswith(PREFIX)}
+    parameters = {
+        name.removeprefix(PREFIX): value for name, value in state if name.startswith(PREFIX)
+    }
     expected = model.state_dict()
-    for name in expected | found:
-        here, there = (
-            tuple(state[name].shape) if name in state else "none" for state in (expected, found)
+    for name in expected | parameters:
+        expected_shape, loaded_shape = (
+            tuple(state[name].shape) if name in state else "none"
+            for state in (expected, parameters)
         )
-        if here != there:
+        if expected_shape != loaded_shape:
             raise InputError(
-                f"training.start: {path}: {name} has shape {there}, the network to train has "
-                f"{here}; "
+                f"training.start: {path}: {name} has shape {loaded_shape}, the network to train "
+                "has "
+                f"{expected_shape}; "
                 "layers, timesteps and classes must be the same"
             )
-    model.load_state_dict(found)
+    model.load_state_dict(parameters)
 
 
 def settings_of(config: Config) -> dict[str, Any]:
@@ -202,7 +206,7 @@ def epoch_to_resume(config: Config, out: Path, console: Console) -> tuple[Path, 
     file is damaged.
     """
     damaged: list[str] = []
-    for path in (found := finished_epochs(out)):
+    for path in (epoch_files := finished_epochs(out)):
         try:
             epoch = read_epoch(path)
         except InputError as error:
@@ -225,7 +229,8 @@ def epoch_to_resume(config: Config, out: Path, console: Console) -> tuple[Path, 
             )
         return path, epoch
     raise InputError(
-        f"{damaged[0]}; no other epoch is whole, remove {found[0].parent} and train from the start"
+        f"{damaged[0]}; no other epoch is whole, remove {epoch_files[0].parent} and train from the "
+        "start"
     )
 
 

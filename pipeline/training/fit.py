@@ -367,8 +367,10 @@ class TrainingModule(lightning.LightningModule):
         if gain_decay is None:
             return [{"params": list(self.parameters()), "weight_decay": decay}]
         gains = [parameter for name, parameter in self.named_parameters() if ".bntt." in name]
-        others = [parameter for name, parameter in self.named_parameters() if ".bntt." not in name]
+        synapses = [
+            parameter for name, parameter in self.named_parameters() if ".bntt." not in name
+        ]
         return [
-            {"params": others, "weight_decay": decay},
+            {"params": synapses, "weight_decay": decay},
             {"params": gains, "weight_decay": gain_decay},
         ]

@@ -150,14 +150,14 @@ def backward_through_time(
     steepness = slope * inverse_threshold * np.float32(through_spikes.shape[1]) / np.float32(rows)
     for block in numba.prange(blocks):
         first, last = block * ROWS, min(rows, (block + 1) * ROWS)
-        before = np.zeros((last - first, channels), np.float32)
+        start_membrane = np.zeros((last - first, channels), np.float32)
         if start is not None:
-            before[:] = start[first:last]
+            start_membrane[:] = start[first:last]
         v = np.empty((steps, last - first, channels), np.float32)
         for t in range(steps):
             for row in range(last - first):
                 for c in range(channels):
-                    previous = v[t - 1, row, c] if t > 0 else before[row, c]
+                    previous = v[t - 1, row, c] if t > 0 else start_membrane[row, c]
                     reset = threshold if previous > threshold else np.float32(0)
                     v[t, row, c] = (
                         leak * previous

@@ -48,8 +48,10 @@ def split(config: Config) -> tuple[Dataset, Dataset]:
     training = open_split(config, "train")
     if is_generated(config.data.source):
         return training, open_split(config, "selection")
-    kept, aside = split_selection(training.labels, config.training.selection, config.training.seed)
-    return training.chosen(kept.tolist()), training.chosen(aside.tolist())
+    fitting, aside = split_selection(
+        training.labels, config.training.selection, config.training.seed
+    )
+    return training.chosen(fitting.tolist()), training.chosen(aside.tolist())
 
 
 def loaders(
@@ -58,8 +60,8 @@ def loaders(
     """Batches to train on, and to select the best epoch by."""
     settings = config.training
     training, selection = split(config)
-    found = set(training.labels)
-    absent = [name for label, name in enumerate(training.classes) if label not in found]
+    labels_present = set(training.labels)
+    absent = [name for label, name in enumerate(training.classes) if label not in labels_present]
     if config.data.classes is not None and absent:
         raise InputError(
             f"data.classes: {training.name} has no training image of {shorten(absent)}"
@@ -114,7 +116,7 @@ def _prepared(
     if described in _LAST_DRAWN:
         return _LAST_DRAWN[described]
     _LAST_DRAWN.clear()
-    prepared = [_in_memory(dataset, inputs, what, console) for dataset, what in parts]
+    prepared = [_in_memory(dataset, inputs, subject, console) for dataset, subject in parts]
     if is_generated(config.data.source):
         _LAST_DRAWN[described] = prepared
     return prepared
@@ -123,13 +125,13 @@ def _prepared(
 _LAST_DRAWN: dict[Any, list[TensorDataset]] = {}  # at most one
 
 
-def _in_memory(dataset: Dataset, inputs: Inputs, what: str, console: Console) -> TensorDataset:
+def _in_memory(dataset: Dataset, inputs: Inputs, subject: str, console: Console) -> TensorDataset:
     images = np.empty((len(dataset), *inputs.kept_shape), np.uint8)
     labels = np.empty(len(dataset), np.int64)
     boxes = np.full((len(dataset), 4), np.nan, np.float32)
     with progress_bar(console) as progress:
         for place, item in enumerate(
-            progress.track(dataset, description=f"preparing {what}", total=len(dataset))
+            progress.track(dataset, description=f"preparing {subject}", total=len(dataset))
         ):
             if item.label is None:
                 raise InputError(
@@ -256,11 +258,11 @@ def augment(images: Tensor, boxes: Tensor, settings: TrainingSection) -> Tensor:
     )  # side of the window, as a share of the image's
     low, high = torch.zeros_like(boxes[:, :2]), 1 - zoom  # of the window's corner
     if settings.keep_object:
-        known = torch.isfinite(boxes).all(1, keepdim=True)
+        has_box = torch.isfinite(boxes).all(1, keepdim=True)
         start, end = boxes[:, :2] / size, boxes[:, 2:] / size
-        zoom = torch.where(known, zoom.maximum((end - start).amax(1, keepdim=True)), zoom)
-        low = torch.where(known, (end - zoom).clamp(min=0), low)
-        high = torch.where(known, start.minimum(1 - zoom), 1 - zoom)
+        zoom = torch.where(has_box, zoom.maximum((end - start).amax(1, keepdim=True)), zoom)
+        low = torch.where(has_box, (end - zoom).clamp(min=0), low)
+        high = torch.where(has_box, start.minimum(1 - zoom), 1 - zoom)
     corner = low + (high - low) * torch.cat([random[1], random[2]], 1)
     move = (
         2 * corner + zoom - 1

@@ -28,8 +28,10 @@ def native_type() -> torch.dtype:
     if torch.cuda.is_available():
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        known: Any = getattr(torch.cpu, "get_capabilities", dict)()  # older releases cannot tell
-        native = "AVX512" in torch.backends.cpu.get_cpu_capability() and known.get(
+        capabilities: Any = getattr(
+            torch.cpu, "get_capabilities", dict
+        )()  # older releases cannot tell
+        native = "AVX512" in torch.backends.cpu.get_cpu_capability() and capabilities.get(
             "avx512_bf16", True
         )
     return torch.bfloat16 if native else torch.float32

@@ -55,8 +55,8 @@ def pays(spikes: Tensor, weight: Tensor) -> bool:
     outputs, channels, rows, _ = weight.shape
     height, width = spikes.shape[2:]
     reach = width * max(channels * rows, height) * WIDE * FLOAT  # of an event, in bytes
-    some = spikes[:: max(1, len(spikes) // LOOKED_AT)]
-    return outputs % NARROW == 0 and 2 * reach < FARTHEST and bool(some.mean() < FEW)
+    some_maps = spikes[:: max(1, len(spikes) // LOOKED_AT)]
+    return outputs % NARROW == 0 and 2 * reach < FARTHEST and bool(some_maps.mean() < FEW)
 
 
 def convolve_spikes(spikes: Tensor, weight: Tensor, padding: int) -> Tensor:
@@ -98,10 +98,10 @@ class _SpikeConvolution(torch.autograd.Function):
 
 def _spike_gradient(spikes: Tensor, gradient: Tensor, weight: Tensor, padding: int) -> Tensor:
     as_forward: Any = [1, 1], [padding, padding], [1, 1], False, [0, 0], 1
-    found: tuple[Tensor, ...] = torch.ops.aten.convolution_backward(
+    gradients: tuple[Tensor, ...] = torch.ops.aten.convolution_backward(
         gradient, spikes, weight, None, *as_forward, [True, False, False]
     )
-    return found[0]
+    return gradients[0]
 
 
 def _weight_gradient(spikes: Tensor, gradient: Tensor, shape: torch.Size, padding: int) -> Tensor:
@@ -113,10 +113,10 @@ def _weight_gradient(spikes: Tensor, gradient: Tensor, shape: torch.Size, paddin
         -numba.get_num_threads() // blocks
     )  # of the maps: sums of all weights for each would take much memory
     sums = np.zeros((parts, blocks, channels, down, across, size), np.float32)
-    around = aligned(
+    padded_gradients = aligned(
         np.zeros((parts * blocks, height + down - 1, width + across - 1, size), np.float32)
     )
-    add_gradients(maps, _channels_last(gradient), padding, around, sums)
+    add_gradients(maps, _channels_last(gradient), padding, padded_gradients, sums)
     return torch.from_numpy(np.moveaxis(sums.sum(axis=0), -1, 1).reshape(shape))
 
 
@@ -145,11 +145,13 @@ def convolve_maps(maps: Any, weights: Any, padding: int, currents: Any, threads:
 
 
 @compiled_in_parallel
-def add_gradients(maps: Any, gradients: Any, padding: int, around: Any, sums: Any) -> None:
+def add_gradients(
+    maps: Any, gradients: Any, padding: int, padded_gradients: Any, sums: Any
+) -> None:
     """Add to `sums` (P, O/B, C, KH, KW, B), of P parts of maps (N, H, W, C), the gradients (N, OH,
     OW, O) of weights.
 
-    `around` (P·O/B, H + KH - 1, W + KW - 1, B) is aligned and zero; a gradient is written into its
+    `padded_gradients` (P·O/B, H + KH - 1, W + KW - 1, B) is aligned and zero; a gradient is written into its
     middle.
     """
     parts, blocks = sums.shape[:2]
@@ -157,7 +159,12 @@ def add_gradients(maps: Any, gradients: Any, padding: int, around: Any, sums: An
         part, block = task // blocks, task % blocks
         first, last = len(maps) * part // parts, len(maps) * (part + 1) // parts
         add_some_gradients(
-            maps[first:last], gradients[first:last], block, padding, around[task], sums[part, block]
+            maps[first:last],
+            gradients[first:last],
+            block,
+            padding,
+            padded_gradients[task],
+            sums[part, block],
         )
 
 
@@ -207,14 +214,14 @@ def convolve_some(maps: Any, weights: Any, padding: int, currents: Any) -> None:
 
 @compiled_making_arrays
 def add_some_gradients(
-    maps: Any, gradients: Any, block: int, padding: int, around: Any, sums: Any
+    maps: Any, gradients: Any, block: int, padding: int, padded_gradients: Any, sums: Any
 ) -> None:
     """The part of :func:`add_gradients` that a thread does at a time."""
     _, height, width, channels = maps.shape
     _, rows, columns, _ = gradients.shape
     _, down, across, size = sums.shape
-    wide = width + across - 1
-    rows_around, flat_sums = around.reshape(-1), sums.reshape(-1)
+    padded_width = width + across - 1
+    padded_rows, flat_sums = padded_gradients.reshape(-1), sums.reshape(-1)
     fired = np.empty(height * width * channels, np.bool_)
     events = np.empty(
         (channels, BAND * width), np.int32
@@ -225,19 +232,21 @@ def add_some_gradients(
         for row in range(rows):
             for column in range(columns):
                 for output in range(size):
-                    at = row + down - 1 - padding, column + across - 1 - padding, output
-                    around[at] = gradients[i, row, column, block * size + output]
+                    target_place = row + down - 1 - padding, column + across - 1 - padding, output
+                    padded_gradients[target_place] = gradients[
+                        i, row, column, block * size + output
+                    ]
         for top in range(0, height, BAND):
             band = top, min(height, top + BAND), width
-            list_channels(fired, band, wide * size * FLOAT, size * FLOAT, events, counts)
+            list_channels(fired, band, padded_width * size * FLOAT, size * FLOAT, events, counts)
             for channel in range(channels):
                 for y in range(down):
                     for x in range(across):
-                        base = (down - 1 - y) * wide + across - 1 - x
+                        base = (down - 1 - y) * padded_width + across - 1 - x
                         target, count = ((channel * down + y) * across + x) * size, counts[channel]
                         add_rows(
                             size,
-                            rows_around,
+                            padded_rows,
                             base,
                             events[channel],
                             0,

@@ -125,10 +125,10 @@ class TrainableLayer(nn.Module):
         x = _pooled(spikes, self.pool).flatten(0, 1)
         if self.heads:
             with without_autocast():
-                found = ATTENTION_GAIN * attended_maps(
+                products = ATTENTION_GAIN * attended_maps(
                     x.float().flatten(2).mT, self.heads, x.shape[1] // 3
                 )
-            return found.mT.reshape(*spikes.shape[:2], -1, *spikes.shape[3:])
+            return products.mT.reshape(*spikes.shape[:2], -1, *spikes.shape[3:])
         dense = isinstance(self.synapses, nn.Linear)
         x = (
             x.flatten(1) if dense else x.contiguous(memory_format=torch.channels_last)
@@ -228,14 +228,16 @@ class SpikingNetwork(nn.Module):
             zip((plan.name for plan in self.plans), self.layers, strict=True)
         )
         reads = [
-            plan.reads or (before,)
-            for before, plan in zip(["input", *by_name], self.plans, strict=False)
+            plan.reads or (previous,)
+            for previous, plan in zip(["input", *by_name], self.plans, strict=False)
         ]
-        for plan, (name, *others) in zip(self.plans, reads, strict=True):
-            alone = not others and sum(name in each for each in reads) == 1
+        for plan, (name, *further_names) in zip(self.plans, reads, strict=True):
+            sole_reader = (
+                not further_names and sum(name in layer_reads for layer_reads in reads) == 1
+            )
             if (
                 name in by_name
-                and alone
+                and sole_reader
                 and not plan.heads
                 and not (plan.kind == "dense" and self.dropout)
             ):
@@ -245,7 +247,7 @@ class SpikingNetwork(nn.Module):
                 )  # unpooled maps never reach memory
             normalises = name in by_name and by_name[name].bntt is not None
             by_name[plan.name].reads_spikes = (
-                plan.kind == "conv" and plan.pool == 1 and normalises and not others
+                plan.kind == "conv" and plan.pool == 1 and normalises and not further_names
             )
 
     def forward(self, spikes: Tensor) -> Tensor:
@@ -261,27 +263,28 @@ class SpikingNetwork(nn.Module):
         early, late = spikes[:reach], spikes[reach:]
         if not (self.training and self.normalise):
             late = late[:0]
-        fired, before = {"input": (early, late)}, "input"
+        fired, previous = {"input": (early, late)}, "input"
         for plan, layer in zip(self.plans, self.layers, strict=True):
             in_time = self.depth - self.depths[plan.name]
             sources = [
                 (early, late[:in_time])
-                for early, late in (fired[name] for name in plan.reads or (before,))
+                for early, late in (fired[name] for name in plan.reads or (previous,))
             ]
-            both = zip(*sources, strict=True)
+            by_phase = zip(*sources, strict=True)
             arriving = [
-                torch.cat(each, 2) if plan.heads else sum(each[1:], each[0]) for each in both
+                torch.cat(parts, 2) if plan.heads else sum(parts[1:], parts[0])
+                for parts in by_phase
             ]
-            before = plan.name
-            fired[before] = layer(*self._drop(plan.kind, *arriving))
-        (early,) = self._drop("dense", fired[before][0])
+            previous = plan.name
+            fired[previous] = layer(*self._drop(plan.kind, *arriving))
+        (early,) = self._drop("dense", fired[previous][0])
         return self.readout(early.float().sum(0)) / self.timesteps
 
     def _drop(self, kind: str, *spikes: Tensor) -> tuple[Tensor, ...]:
         if kind != "dense" or not self.training or not self.dropout:
             return spikes
-        kept = functional.dropout(torch.ones_like(spikes[0][0]), self.dropout)
-        return tuple(part * kept for part in spikes)
+        dropout_mask = functional.dropout(torch.ones_like(spikes[0][0]), self.dropout)
+        return tuple(part * dropout_mask for part in spikes)
 
 
 def compile_operations(dtype: torch.dtype) -> None:
@@ -347,8 +350,8 @@ def export_network(model: SpikingNetwork | ReluNetwork) -> Network:
     shape, readout = model.input_shape, Readout(_numpy(model.readout.weight))
     if isinstance(model, ReluNetwork):
         layers = [
-            _layer(plan, each.weight, ReLU())
-            for plan, each in zip(model.plans, model.synapses, strict=True)
+            _layer(plan, synapses.weight, ReLU())
+            for plan, synapses in zip(model.plans, model.synapses, strict=True)
         ]
         return Network(shape, 1, tuple(layers), readout, "image")
     layers = [
@@ -388,12 +391,14 @@ def _spiking_layer(plan: LayerPlan, layer: nn.Module, depths: Mapping[str, int])
     )
     source = tuple(Source(name, depths[plan.name] - depths[name]) for name in plan.reads)
     weight = None if plan.heads else layer.synapses.weight
-    made = _layer(
+    converted = _layer(
         plan, weight, LIF(layer.neuron.leak, layer.neuron.threshold, bias=bias), gain, source
     )
     if layer.back is None:
-        return made
-    return replace(made, inputs=(*made.inputs, Input(_numpy(layer.back.weight), Source(plan.name))))
+        return converted
+    return replace(
+        converted, inputs=(*converted.inputs, Input(_numpy(layer.back.weight), Source(plan.name)))
+    )
 
 
 def _fold(bntt: nn.ModuleList) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
