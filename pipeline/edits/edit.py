@@ -134,22 +134,22 @@ def edit(
                 f"{WHERE}: got no samples, expected at least one of 0 to {opened.n_samples - 1}"
             )
         where, sides = f"{WHERE}: layer {spec.name!r}", (opened.timesteps, *spec.shape)
-        asked = zip(
+        choices = zip(
             (steps, channels, rows, columns),
             sides,
             ("step", "channel", "row", "column"),
             strict=True,
         )
         chosen = np.zeros(sides, np.bool_)
-        chosen[np.ix_(*[np.array(positions(*each, where), np.intp) for each in asked])] = True
+        chosen[np.ix_(*[np.array(positions(*choice, where), np.intp) for choice in choices])] = True
         masked = _mask(mask, (opened.timesteps, len(shown), *spec.shape), where)
 
         def given() -> Iterator[dict[str, NDArray[np.uint8]]]:
             for row, sample in enumerate(shown):
                 spikes = {
-                    each.name: opened.packed(each, sample)
-                    for each in opened.layers
-                    if each.name not in again
+                    recorded_layer.name: opened.packed(recorded_layer, sample)
+                    for recorded_layer in opened.layers
+                    if recorded_layer.name not in again
                 }
                 bits = unpack(spikes[spec.name][None], spec.shape)
                 bits[:, 0][masked[:, row] & chosen] = fires
@@ -165,12 +165,14 @@ def edit(
             int(opened.counts(last)[shown].sum()),
             int(spike_counts(batch.spikes[last.name]).sum()),
         )
-        before, after = map(
+        answers_before, answers_after = map(
             Answers.of, (opened.readout[shown], batch.readout), (header, header), fired
         )
         layers = layer_table(opened, shown, batch, (spec.name, *again))
         names = class_names_of(opened, network)
-        return Edit(spec.name, shown, before, after, layers, header, table, batch, names)
+        return Edit(
+            spec.name, shown, answers_before, answers_after, layers, header, table, batch, names
+        )
 
 
 @lru_cache(maxsize=1)
@@ -205,61 +207,63 @@ def _edited_before(raster: RasterReader) -> list[str]:
     return [name for name in raster if name in names] if isinstance(names, list) else []
 
 
-def positions(asked: Indices | None, count: int, what: str, where: str) -> list[int]:
+def positions(choice: Indices | None, count: int, axis: str, where: str) -> list[int]:
     """Whole numbers and slices as positions among `count`, all if not given, -1 the last; refuses
-    others as `what`.
+    others as `axis`.
     """
-    if asked is None:
+    if choice is None:
         return list(range(count))
-    several: Any = asked if isinstance(asked, Iterable) and not isinstance(asked, str) else (asked,)
-    found: list[int] = []
-    for each in several:
-        if isinstance(each, slice):
-            within = _within(each, count)
+    choices: Any = (
+        choice if isinstance(choice, Iterable) and not isinstance(choice, str) else (choice,)
+    )
+    chosen: list[int] = []
+    for item in choices:
+        if isinstance(item, slice):
+            within = _within(item, count)
             if not within:
-                parts = (each.start, each.stop, each.step)[: 2 + (each.step is not None)]
+                parts = (item.start, item.stop, item.step)[: 2 + (item.step is not None)]
                 shown = printable(
                     ":".join("" if part is None else str(part) for part in parts), LONGEST_NAME
                 )
                 raise InputError(
-                    f"{where}: no {what} in {shown}, expected some of 0 to {count - 1}"
+                    f"{where}: no {axis} in {shown}, expected some of 0 to {count - 1}"
                 )
-            found += within
+            chosen += within
             continue
         try:
-            at = operator.index(each)
+            index = operator.index(item)
         except TypeError:
-            at = None
-        if at is None or isinstance(each, (bool, np.bool_)):
+            index = None
+        if index is None or isinstance(item, (bool, np.bool_)):
             raise InputError(
-                f"{where}: got the {what} {printable(repr(each), LONGEST_NAME)}, expected whole "
+                f"{where}: got the {axis} {printable(repr(item), LONGEST_NAME)}, expected whole "
                 "numbers or a slice"
             )
-        if not -count <= at < count:
-            raise InputError(f"{where}: no {what} {at}, expected 0 to {count - 1}")
-        found.append(at % count)
-    return found
+        if not -count <= index < count:
+            raise InputError(f"{where}: no {axis} {index}, expected 0 to {count - 1}")
+        chosen.append(index % count)
+    return chosen
 
 
-def _within(asked: slice, count: int) -> range:
+def _within(choice: slice, count: int) -> range:
     try:
-        return range(count)[asked]
+        return range(count)[choice]
     except (TypeError, ValueError):
         return range(0)
 
 
-def _mask(given: ArrayLike | None, full: tuple[int, ...], where: str) -> NDArray[np.bool_]:
+def _mask(mask_given: ArrayLike | None, full: tuple[int, ...], where: str) -> NDArray[np.bool_]:
     """A mask as (T, B, C, H, W), without copying it."""
     timesteps, samples, *shape = full
-    if given is None:
+    if mask_given is None:
         return np.broadcast_to(np.True_, full)
     try:
-        mask = np.asarray(on_cpu(given))
+        mask = np.asarray(on_cpu(mask_given))
     except ValueError:
         raise InputError(f"{where}: the mask is no array; its rows have other lengths") from None
     if mask.dtype != np.bool_:
         raise InputError(f"{where}: got a mask of {mask.dtype}, expected bool")
-    seen = mask.shape
+    given_shape = mask.shape
     if mask.ndim == 1 and shape[1:] == [1, 1]:
         mask = mask[:, None, None]
     if mask.ndim == 4:
@@ -270,6 +274,6 @@ def _mask(given: ArrayLike | None, full: tuple[int, ...], where: str) -> NDArray
     ):
         sizes = f"T, B, C, H, W = {timesteps}, {samples}, {', '.join(map(str, shape))}"
         raise InputError(
-            f"{where}: got a mask of {seen}, expected {AXES}, with {sizes}, or sides of 1"
+            f"{where}: got a mask of {given_shape}, expected {AXES}, with {sizes}, or sides of 1"
         )
     return np.broadcast_to(mask, full)

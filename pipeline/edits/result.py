@@ -141,36 +141,45 @@ class Edit(Shown):
         """The answer to a sample before and after: counts of spikes, or the shares of the classes
         that were chosen.
         """
-        (before, was), (after, now) = (
-            (each, each.predictions[row]) for each in (self.before, self.after)
+        (answers_before, was), (answers_after, now) = (
+            (answers, answers.predictions[row]) for answers in (self.before, self.after)
         )
-        if before.counted and after.counted:
+        if answers_before.counted and answers_after.counted:
             return (
-                f"{before.counted.words(row, self._name)} -> {after.counted.words(row, self._name)}"
+                f"{answers_before.counted.words(row, self._name)} -> "
+                f"{answers_after.counted.words(row, self._name)}"
             )
         if was < 0 or now < 0:
-            return " -> ".join(self._name(of) if of >= 0 else NO_ANSWER for of in (was, now))
-        shares = f"{self._name(was)} {before.shares[row, was]:.1%} -> {after.shares[row, was]:.1%}"
-        return shares + (f", {self._name(now)} {after.shares[row, now]:.1%}" if now != was else "")
+            return " -> ".join(
+                self._name(number) if number >= 0 else NO_ANSWER for number in (was, now)
+            )
+        share_before, share_after = answers_before.shares[row, was], answers_after.shares[row, was]
+        shares = f"{self._name(was)} {share_before:.1%} -> {share_after:.1%}"
+        return shares + (
+            f", {self._name(now)} {answers_after.shares[row, now]:.1%}" if now != was else ""
+        )
 
 
 def layer_table(
-    before: RasterReader, rows: Sequence[int], after: RasterBatch, changed: Collection[str]
+    recorded: RasterReader, rows: Sequence[int], after: RasterBatch, changed: Collection[str]
 ) -> pd.DataFrame:
     """Spikes of the samples at `rows`, before and after, and bits that differ, in the `changed`
     layers alone.
     """
     table = []
-    for layer in before.layers:
-        fired = int(before.counts(layer)[rows].sum(dtype=np.int64))
+    for layer in recorded.layers:
+        fired = int(recorded.counts(layer)[rows].sum(dtype=np.int64))
         fires, differ = fired, 0
         if layer.name in changed:
             edited = after.spikes[layer.name]
             fires = int(spike_counts(edited).sum(dtype=np.int64))
-            others = (
-                before.packed(layer, sample) ^ bits
+            differing = (
+                recorded.packed(layer, sample) ^ bits
                 for sample, bits in zip(rows, edited, strict=True)
             )
-            differ = sum(int(spike_counts(other).sum(dtype=np.int64)) for other in others)
+            differ = sum(
+                int(spike_counts(differing_bits).sum(dtype=np.int64))
+                for differing_bits in differing
+            )
         table.append((layer.name, fired, fires, differ))
     return pd.DataFrame(table, columns=["layer", "before", "after", "differ"])
