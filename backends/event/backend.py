@@ -88,8 +88,8 @@ class EventBackend(Backend):
         simulate = partial(
             self._laid_out(network).run, threads=max(1, self.threads // max(1, n_samples))
         )
-        most = HANDED_OVER // (network.timesteps * sum(network.raster_bytes))
-        parts = _parts(_samples(network, inputs), n_samples, self.threads, most)
+        max_samples = HANDED_OVER // (network.timesteps * sum(network.raster_bytes))
+        parts = _parts(_samples(network, inputs), n_samples, self.threads, max_samples)
         return ((len(part), partial(simulate, part)) for part in parts)
 
     def rerun(
@@ -133,14 +133,14 @@ def _samples(network: Network, inputs: Iterable[InputBatch]) -> Iterator[NDArray
 
 
 def _parts(
-    samples: Iterator[Item], n_samples: int, threads: int, most: int
+    samples: Iterator[Item], n_samples: int, threads: int, max_samples: int
 ) -> Iterator[list[Item]]:
-    """Samples that one thread simulates, one after the other: no more than `most`, and as many for
-    each thread.
+    """Samples that one thread simulates, one after the other: no more than `max_samples`, and as
+    many for each thread.
     """
     for number in count():
         if number % threads == 0:
-            size = max(1, min(most, n_samples // threads))
+            size = max(1, min(max_samples, n_samples // threads))
             n_samples -= threads * size
         part = list(islice(samples, size))
         if not part:
@@ -181,7 +181,7 @@ class _PreparedNetwork:
         self.layers = [
             LayerKernel(
                 layer,
-                *(network.shape_read(each) for each in layer.inputs),
+                *(network.shape_read(layer_input) for layer_input in layer.inputs),
                 driven=[input_number for place, input_number in network.driven if place == number],
             )
             for number, layer in enumerate(network.layers)
@@ -240,9 +240,9 @@ class _PreparedNetwork:
             integrator.add(bits.swapaxes(0, 1))
         return integrator.result()
 
-    def rerun(self, given: Mapping[str, NDArray[Any]], threads: int) -> RasterBatch:
+    def rerun(self, given_bits: Mapping[str, NDArray[Any]], threads: int) -> RasterBatch:
         """One sample, of which some layers are given; see :meth:`EventBackend.rerun`."""
-        numbers = {self.network.place(name) - 1: bits for name, bits in given.items()}
+        numbers = {self.network.place(name) - 1: bits for name, bits in given_bits.items()}
         for number, layer in enumerate(self.network.layers):
             reads = {source.layer for source in layer.sources}
             if "input" in reads and number not in numbers and -1 not in numbers:
@@ -284,33 +284,36 @@ class _PreparedNetwork:
             return _Room(parts, self._chain(parts), self.new_spikes(), {})
 
     def _chain(self, parts: list[list[tuple[LayerKernel, State]]]) -> Chain | None:
-        whole = [state.inputs.first for of_layer in parts for _, state in of_layer]
+        layer_inputs = [state.inputs.first for of_layer in parts for _, state in of_layer]
         if (
             not self.network.is_chain
             or not self.spiking_input
-            or len(whole) > len(parts)
-            or not alike(whole)
+            or len(layer_inputs) > len(parts)
+            or not alike(layer_inputs)
         ):
             return None
         if not all(layer.plain and not layer.repeats for layer in self.layers):
             return None
         shapes = [(height, width, channels) for channels, height, width in self.network.shapes]
-        return Chain(whole, shapes, self.chunk)
+        return Chain(layer_inputs, shapes, self.chunk)
 
     def _simulate(
-        self, room: _Room, packed: list[NDArray[np.uint8]], given: Mapping[int, NDArray[np.uint8]]
+        self,
+        room: _Room,
+        packed: list[NDArray[np.uint8]],
+        given_bits: Mapping[int, NDArray[np.uint8]],
     ) -> None:
-        """Fill the packed spikes (T, bytes) of every layer; `given` has those of layers that are
-        not simulated.
+        """Fill the packed spikes (T, bytes) of every layer; `given_bits` has those of layers that
+        are not simulated.
         """
         simulated = (
-            reads - {number} for number, reads in enumerate(self.reads) if number not in given
+            reads - {number} for number, reads in enumerate(self.reads) if number not in given_bits
         )
         read = set[int]().union(*simulated)
-        for number in given.keys() - {-1}:
-            packed[number][:] = given[number]
-        fired = {number: bits if number in read else None for number, bits in given.items()}
-        acting = self.acting.of(range(len(self.layers)) if self.step_by_step else given)
+        for number in given_bits.keys() - {-1}:
+            packed[number][:] = given_bits[number]
+        fired = {number: bits if number in read else None for number, bits in given_bits.items()}
+        acting = self.acting.of(range(len(self.layers)) if self.step_by_step else given_bits)
         room.spikes.rest(acting)
         if self.step_by_step:
             self._run_steps(room, packed, fired)
@@ -321,7 +324,7 @@ class _PreparedNetwork:
         self,
         room: _Room,
         packed: list[NDArray[np.uint8]],
-        given: Mapping[int, NDArray[np.uint8] | None],
+        given_bits: Mapping[int, NDArray[np.uint8] | None],
     ) -> None:
         """Simulate step by step; see :meth:`_run_chunks`."""
         kernels = [part for (part,) in room.parts]
@@ -329,25 +332,28 @@ class _PreparedNetwork:
             now = slice(t, t + 1)
             for number, (layer, state) in enumerate(kernels):
                 fired = room.spikes.room(number + 1, now)
-                if number not in given:
+                if number not in given_bits:
                     layer.advance(t, state, fired[0], packed[number][t])
-                elif (bits := given[number]) is not None:
+                elif (bits := given_bits[number]) is not None:
                     unpack(bits[now], fired)
             for number, (layer, state) in enumerate(kernels):
-                if number in given:
+                if number in given_bits:
                     continue
                 arrived = room.spikes.arrived(number, now)
-                layer.add([None if each is None else each[0] for each in arrived], state)
+                layer.add(
+                    [None if arriving_map is None else arriving_map[0] for arriving_map in arrived],
+                    state,
+                )
 
     def _run_chunks(
         self,
         room: _Room,
         packed: list[NDArray[np.uint8]],
-        given: Mapping[int, NDArray[np.uint8] | None],
+        given_bits: Mapping[int, NDArray[np.uint8] | None],
         acting: Sequence[range],
     ) -> None:
-        """Simulate some steps of a layer at a time, in which it is `acting`; `given` are packed
-        spikes by number.
+        """Simulate some steps of a layer at a time, in which it is `acting`; `given_bits` are
+        packed spikes by number.
         """
         with thread_pool(
             max(1, *(len(parts) - 1 for parts in room.parts))
@@ -356,13 +362,13 @@ class _PreparedNetwork:
                 range(0, self.timesteps, self.chunk), range(len(self.layers))
             ):
                 steps = slice(start, min(start + self.chunk, self.timesteps))
-                if number not in given:
+                if number not in given_bits:
                     calls = room.calls.get((number, start, acting[number]))
                     calls = calls or self._calls(room, number, steps, acting[number])
                     self._run_layer(pool, room.parts[number][0][0], calls, steps, packed[number])
-                elif (known := given[number]) is not None:
+                elif (known_bits := given_bits[number]) is not None:
                     fired = room.spikes.room(number + 1, steps)
-                    unpack(known[steps], fired)
+                    unpack(known_bits[steps], fired)
 
     def _calls(self, room: _Room, number: int, steps: slice, acting: range) -> _Calls:
         """What is to be done for some steps of a layer, in which it is `acting`; kept if it is so
@@ -373,11 +379,17 @@ class _PreparedNetwork:
             max(steps.start, acting.start - 1), steps.stop
         )  # in the step before the first it is at rest
         last = max(first, min(steps.stop, acting.stop))
-        now, rest = slice(first - steps.start, last - steps.start), acting.start - 1
-        arriving, spikes = [each if each is None else each[now] for each in arrived], fired[now]
+        now, rest_step = slice(first - steps.start, last - steps.start), acting.start - 1
+        arriving, spikes = (
+            [
+                arriving_maps if arriving_maps is None else arriving_maps[now]
+                for arriving_maps in arrived
+            ],
+            fired[now],
+        )
         parts = room.parts[number] if first < last else []
-        own = [part.call(first, arriving, state, spikes, rest) for part, state in parts]
-        calls = _Calls(first, last, own, spikes)
+        part_calls = [part.call(first, arriving, state, spikes, rest_step) for part, state in parts]
+        calls = _Calls(first, last, part_calls, spikes)
         if room.spikes.keeps([*arriving, spikes]):
             room.calls[number, steps.start, acting] = calls
         return calls
@@ -397,9 +409,9 @@ class _PreparedNetwork:
         packed[steps.start : first] = packed[last : steps.stop] = 0
         if first == last:
             return
-        call, *others = parts
+        call, *further_parts = parts
         bits = packed[first:last]
-        computed = [submitted(pool, each, bits) for each in others]
+        computed = [submitted(pool, part_call, bits) for part_call in further_parts]
         call(bits)
         for part in computed:
             result_of(part)

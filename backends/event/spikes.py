@@ -46,11 +46,11 @@ class _Currents:
             return None
         silent, among = arriving(range(steps.start + 1, steps.stop + 1), delay)
         left = among.stop - among.start, *maps.shape[1:]
-        found = np.broadcast_to(maps, left) if self._constant else maps[among]
+        currents = np.broadcast_to(maps, left) if self._constant else maps[among]
         return (
-            np.concatenate([np.zeros((silent, *maps.shape[1:]), maps.dtype), found])
+            np.concatenate([np.zeros((silent, *maps.shape[1:]), maps.dtype), currents])
             if silent
-            else found
+            else currents
         )
 
     def _delay(self, key: tuple[int, int]) -> int:
@@ -59,7 +59,9 @@ class _Currents:
 
 
 class ChainSpikes:
-    """Spikes that the next layer alone reads, one step later: they are kept until it has read them."""
+    """Spikes that the next layer alone reads, one step later: they are kept until it has read
+    them.
+    """
 
     def __init__(self, network: Network) -> None:
         self._shapes = network.shapes
@@ -68,11 +70,11 @@ class ChainSpikes:
         self._acting: Sequence[range] = ()
         self._unread: dict[tuple[int, int], NDArray[np.bool_]] = {}  # by place and first step
 
-    def begin(self, given: NDArray[Any]) -> Begun:
+    def begin(self, sample_input: NDArray[Any]) -> Begun:
         """Begin a sample: input spikes, packed (T, bytes), or currents (S, N)."""
         self._unread.clear()
-        self._given = given
-        return self._currents.begin(given) if self._currents else []
+        self._given = sample_input
+        return self._currents.begin(sample_input) if self._currents else []
 
     def rest(self, acting: Sequence[range]) -> None:
         """Nobody fires yet: what :meth:`room` gives is False in steps in which a place is not
@@ -113,9 +115,9 @@ class GraphSpikes:
     def __init__(self, network: Network) -> None:
         self._sources = [
             [
-                (each, network.place(source.layer), source)
-                for each, given in enumerate(layer.inputs)
-                for source in given.sources
+                (input_number, network.place(source.layer), source)
+                for input_number, layer_input in enumerate(layer.inputs)
+                for source in layer_input.sources
             ]
             for layer in network.layers
         ]
@@ -126,22 +128,26 @@ class GraphSpikes:
         for _, place, source in (read for sources in self._sources for read in sources):
             self._before[place] = max(self._before[place], source.longest - 1)
         self._maps = [
-            np.zeros((before + network.timesteps, height, width, channels), np.bool_)
-            for before, (channels, height, width) in zip(self._before, network.shapes, strict=True)
+            np.zeros((steps_in_front + network.timesteps, height, width, channels), np.bool_)
+            for steps_in_front, (channels, height, width) in zip(
+                self._before, network.shapes, strict=True
+            )
         ]
         self._acting: Sequence[range] = ()
 
-    def begin(self, given: NDArray[Any]) -> Begun:
+    def begin(self, sample_input: NDArray[Any]) -> Begun:
         """See :meth:`ChainSpikes.begin`."""
         if self._currents:
-            return self._currents.begin(given)
-        unpack(given, self._maps[0][self._before[0] :])
+            return self._currents.begin(sample_input)
+        unpack(sample_input, self._maps[0][self._before[0] :])
         return []
 
     def rest(self, acting: Sequence[range]) -> None:
         """See :meth:`ChainSpikes.rest`."""
-        for maps, before, now in zip(self._maps, self._acting or acting, acting, strict=True):
-            if before != now:
+        for maps, acting_before, now in zip(
+            self._maps, self._acting or acting, acting, strict=True
+        ):
+            if acting_before != now:
                 maps[:] = False
         self._acting = acting
 
@@ -151,22 +157,22 @@ class GraphSpikes:
 
     def arrived(self, number: int, steps: slice) -> list[NDArray[Any] | None]:
         """See :meth:`ChainSpikes.arrived`; as often as needed."""
-        found: list[NDArray[Any] | None] = []
-        for each, place, source in self._sources[number]:
+        arriving_maps: list[NDArray[Any] | None] = []
+        for input_number, place, source in self._sources[number]:
             if self._currents and not place:
-                found.append(self._currents.arrived((number, each), steps))
+                arriving_maps.append(self._currents.arrived((number, input_number), steps))
             else:
-                found.append(source.arriving(partial(self._fired, place, steps), -1))
-        return found
+                arriving_maps.append(source.arriving(partial(self._fired, place, steps), -1))
+        return arriving_maps
 
     def keeps(self, arrays: Sequence[NDArray[Any] | None]) -> bool:
         """See :meth:`ChainSpikes.keeps`; not copies, nor currents."""
         if self._currents:
             return False
-        kept = {id(maps) for maps in self._maps}
+        kept_maps = {id(maps) for maps in self._maps}
         return all(
-            each is not None and id(each.base) in kept and each.flags.c_contiguous
-            for each in arrays
+            array is not None and id(array.base) in kept_maps and array.flags.c_contiguous
+            for array in arrays
         )
 
     def _fired(self, place: int, steps: slice, delay: int) -> NDArray[np.bool_]:

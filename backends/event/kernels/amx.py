@@ -35,12 +35,12 @@ def tile_configuration(rows: int) -> NDArray[np.uint8]:
     """Contents of the tile registers, as the CPU reads them, where tiles of counts and of sums have
     so many rows.
     """
-    found = np.zeros(64, np.uint8)
-    found[0] = 1  # the palette
+    configuration = np.zeros(64, np.uint8)
+    configuration[0] = 1  # the palette
     for register in (*SUMS, *COUNTS, *WEIGHTS):
-        found[16 + 2 * register] = WIDTH
-        found[48 + register] = ROWS if register in WEIGHTS else rows
-    return found
+        configuration[16 + 2 * register] = WIDTH
+        configuration[48 + register] = ROWS if register in WEIGHTS else rows
+    return configuration
 
 
 CONFIGURATIONS = np.array([tile_configuration(rows) for rows in range(ROWS + 1)])
@@ -48,9 +48,11 @@ CONFIGURATIONS = np.array([tile_configuration(rows) for rows in range(ROWS + 1)]
 
 def _call(builder: Any, name: str, *operands: Any) -> None:
     """An instruction of AMX; numbers are those of registers."""
-    given = [ir.Constant(BYTE, each) if isinstance(each, int) else each for each in operands]
-    kind: Any = ir.FunctionType(ir.VoidType(), [each.type for each in given])
-    builder.call(builder.module.declare_intrinsic(f"llvm.x86.{name}", fnty=kind), given)
+    values = [
+        ir.Constant(BYTE, operand) if isinstance(operand, int) else operand for operand in operands
+    ]
+    kind: Any = ir.FunctionType(ir.VoidType(), [value.type for value in values])
+    builder.call(builder.module.declare_intrinsic(f"llvm.x86.{name}", fnty=kind), values)
 
 
 def _element(context: Any, builder: Any, array: Any, value: Any, place: Any) -> Any:
@@ -186,8 +188,8 @@ def sums_of(tiles: int) -> Any:
                 _call(builder, "tilestored64", register, place, pitch)
             return context.get_dummy_value()
 
-        whole = types.int64
-        return types.void(weights, whole, counts, *[whole] * 6, sums, *[whole] * 3), generate
+        integer = types.int64
+        return types.void(weights, integer, counts, *[integer] * 6, sums, *[integer] * 3), generate
 
     return set_sums
 
@@ -227,10 +229,16 @@ def multiply_tiles(
                 row * columns * channels + block * outputs,
             )
             for column in range(0, columns, 2 * across):  # the last tiles may overlap
-                one, other = min(column, columns - across), min(column + across, columns - across)
-                corners = corner + one * right * inputs, corner + other * right * inputs
+                first_column, second_column = (
+                    min(column, columns - across),
+                    min(column + across, columns - across),
+                )
+                corners = (
+                    corner + first_column * right * inputs,
+                    corner + second_column * right * inputs,
+                )
                 extent = kernel_rows, chunks, width * inputs, step
-                targets = target + one * channels, target + other * channels
+                targets = target + first_column * channels, target + second_column * channels
                 if outputs == OUTPUTS:
                     set_sums_of_one(
                         flat_weights, weight, flat_counts, *corners, *extent, sums, *targets, pitch

@@ -66,14 +66,14 @@ def attend(
         read
     """
     depth, channels, tokens = room.pairs.shape[1], current.shape[2], key.shape[0] * key.shape[1]
-    some = LARGEST // min(depth, WORD)  # tokens of which no sum is too large
+    tokens_at_once = LARGEST // min(depth, WORD)  # tokens of which no sum is too large
     flat = query.reshape(-1), key.reshape(-1), value.reshape(-1)
     current[:] = 0
     for head in range(0, channels, depth):
         begins = firsts[0] + head, firsts[1] + head, firsts[2] + head
-        for first in range(0, tokens, some):
+        for first in range(0, tokens, tokens_at_once):
             room.pairs[:] = 0
-            span = first, min(tokens, first + some)
+            span = first, min(tokens, first + tokens_at_once)
             _add_values((flat[1], flat[2]), begins[1:], (key.shape[2], value.shape[2]), span, room)
             _add_pairs(
                 flat[0], (begins[0], head), (query.shape[2], channels), room, current.reshape(-1)
@@ -165,7 +165,9 @@ def _add_to_rows(
 def _sum_rows(
     _: Any, word: Any, rows: Any, first: Any, sums: Any
 ) -> tuple[Any, Callable[..., Any]]:
-    """sums[:] = the sum of rows[first + i] for every bit i of a word, which is formed in registers."""
+    """sums[:] = the sum of rows[first + i] for every bit i of a word, which is formed in
+    registers.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         total = cgutils.alloca_once_value(builder, ir.Constant(ROW, None))  # type: ignore[no-untyped-call]

@@ -64,8 +64,8 @@ def is_cached(dispatcher: Any, kind: str) -> bool:
     "int8".
     """
     processor = dispatcher.targetctx.codegen().magic_tuple()
-    kept = dispatcher._cache._cache_file._load_index()
-    return any(made_for == processor and kind in str(arguments) for arguments, made_for, _ in kept)
+    index = dispatcher._cache._cache_file._load_index()
+    return any(made_for == processor and kind in str(arguments) for arguments, made_for, _ in index)
 
 
 @lru_cache(maxsize=1)
@@ -172,19 +172,19 @@ class _PrivateCache(caching.FunctionCache):
         )
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        found = super().load_overload(sig, target_context)
-        if found is None and self._compiles_in != os.getpid():
+        compiled_code = super().load_overload(sig, target_context)
+        if compiled_code is None and self._compiles_in != os.getpid():
             self._compiles_in = os.getpid()
             self._notice = threading.Timer(MOMENT, _say, [COMPILING])
             self._lock = FileLock(self._lock_path, mode=0o600, thread_local=False)
             if not self._locked(MOMENT):
                 _say("spikesam waits for another process, which compiles kernels for this machine")
                 self._locked(LONGEST)
-            found = super().load_overload(sig, target_context)
-            if found is None:
+            compiled_code = super().load_overload(sig, target_context)
+            if compiled_code is None:
                 self._notice.daemon = True
                 self._notice.start()
-        return found
+        return compiled_code
 
     def finishing(self, compile_: Callable[[Any], Any]) -> Callable[[Any], Any]:
         """The function that compiles, which lets others go on, whether it succeeds or fails."""

@@ -85,9 +85,9 @@ class Inputs:
         like = typeof(inputs[0])  # type: ignore[no-untyped-call]
         kinds = number, number, number, like, row, row, rows, rows, spikes, number, number, rows
         self.run = run_layers.compile(kinds)
-        self._frozen = [np.zeros(frozen_bytes(each), np.uint8) for each in inputs]
-        for each, memory in zip(inputs, self._frozen, strict=True):
-            freeze(each, memory)
+        self._frozen = [np.zeros(frozen_bytes(layer_input), np.uint8) for layer_input in inputs]
+        for layer_input, memory in zip(inputs, self._frozen, strict=True):
+            freeze(layer_input, memory)
         self.at = addresses_of(self._frozen)
 
 
@@ -117,15 +117,15 @@ class Chain:
         """Simulate B samples, packed spikes (T, bytes) of the input -> those of each layer, (B, T,
         bytes), written.
         """
-        given = [np.ascontiguousarray(sample) for sample in samples]
-        every = np.arange(len(given))
+        arrays = [np.ascontiguousarray(sample) for sample in samples]
+        sample_numbers = np.arange(len(arrays))
         written = (
-            first + every * bits.strides[0]
+            first + sample_numbers * bits.strides[0]
             for first, bits in zip(addresses_of(packed), packed, strict=True)
         )
-        bits = np.stack([addresses_of(given), *written], axis=1)
+        bits = np.stack([addresses_of(arrays), *written], axis=1)
         constants = self._layers.first, self._layers.at, self._at, self._shapes
-        self._layers.run(0, len(given[0]), 0, *constants, bits, self._fired, 0, PLAIN, NO_ARRIVALS)
+        self._layers.run(0, len(arrays[0]), 0, *constants, bits, self._fired, 0, PLAIN, NO_ARRIVALS)
 
 
 def alike(layers: Sequence[LayerInput]) -> bool:
@@ -166,7 +166,9 @@ def frozen_bytes(layer: LayerInput) -> int:
 
 @compiled
 def freeze(layer: LayerInput, memory: NDArray[np.uint8]) -> None:
-    """Write where the arrays of a layer lie, and its numbers; the arrays must outlive the memory."""
+    """Write where the arrays of a layer lie, and its numbers; the arrays must outlive the
+    memory.
+    """
     _store(layer, memory)  # type: ignore[call-arg]
 
 
@@ -174,7 +176,7 @@ def freeze(layer: LayerInput, memory: NDArray[np.uint8]) -> None:
 def run_layers(
     start: int,
     stop: int,
-    rest: int,
+    rest_step: int,
     like: LayerInput,
     frozen: NDArray[np.int64],
     maps: NDArray[np.int64],
@@ -196,12 +198,12 @@ def run_layers(
     than PLAIN, it is a layer whose inputs are `frozen`, and `arrivals` have their sources.
     """
     layers = len(shapes) - 1
-    alone = bits.shape[1] == layers
+    one_layer = bits.shape[1] == layers
     for sample in range(len(bits)):
         for first in range(start, stop, len(fired)):
             now = fired[: stop - first]
             steps, source = len(now), (len(now), shapes[0, 0], shapes[0, 1], shapes[0, 2])
-            if not alone:
+            if not one_layer:
                 size = (source[1] * source[2] * source[3] + 7) // 8
                 unpack_spikes(
                     bits_at(bits[sample, 0] + first * size, (steps, size)), maps_at(maps[0], source)
@@ -215,22 +217,24 @@ def run_layers(
                     if number + 1 == layers
                     else maps_at(maps[(number + 1) % 2], target)
                 )
-                if alone:
+                if one_layer:
                     packed = bits_at(bits[sample, 0], (steps, size if bits[sample, 0] else 0))
                 else:
                     packed = bits_at(bits[sample, number + 1] + first * size, (steps, size))
                 if todo != PLAIN:
-                    run_layer(first, rest, todo, layer, frozen, arrivals, spikes, place, packed)
+                    run_layer(
+                        first, rest_step, todo, layer, frozen, arrivals, spikes, place, packed
+                    )
                 else:
-                    read = maps if alone else maps[number % 2 : number % 2 + 1]
-                    run_steps(first, rest, read, source, layer, spikes, place, packed)
+                    read = maps if one_layer else maps[number % 2 : number % 2 + 1]
+                    run_steps(first, rest_step, read, source, layer, spikes, place, packed)
                 source = target
 
 
 @internal
 def run_layer(
     start: int,
-    rest: int,
+    rest_step: int,
     todo: int,
     layer: LayerInput,
     frozen: NDArray[np.int64],
@@ -248,7 +252,7 @@ def run_layer(
         if todo & ADVANCE:
             advance(
                 start + i,
-                rest,
+                rest_step,
                 dynamics,
                 current,
                 membrane,
@@ -262,8 +266,8 @@ def run_layer(
             number, kind, sign = arrivals[row, 0], arrivals[row, 1], arrivals[row, 2]
             further, last, address = arrivals[row, 3] > 0, arrivals[row, 4] > 0, arrivals[row, 5]
             shape = len(fired), arrivals[row, 6], arrivals[row, 7], arrivals[row, 8]
-            given: Any = _load(frozen[number], layer)  # type: ignore[call-arg]
-            synapses, scratch = given.synapses, given.scratch
+            layer_input: Any = _load(frozen[number], layer)  # type: ignore[call-arg]
+            synapses, scratch = layer_input.synapses, layer_input.scratch
             target = current[number]
             if kind == CURRENT:
                 copy_rows(address, shape, i, top, target)
@@ -306,10 +310,10 @@ def _copy_rows(address: Any, shape: Any, step: Any, top: Any, current: Any) -> A
     given_at = integers_at if current.dtype == types.int32 else floats_at
 
     def copy(address: Any, shape: Any, step: Any, top: Any, current: Any) -> None:
-        given = given_at(address, shape)[step]
+        currents = given_at(address, shape)[step]
         for row in range(len(current)):
             for column in range(current.shape[1]):
                 for channel in range(current.shape[2]):
-                    current[row, column, channel] = given[top + row, column, channel]
+                    current[row, column, channel] = currents[top + row, column, channel]
 
     return copy

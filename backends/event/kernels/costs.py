@@ -64,7 +64,7 @@ def costs_of(
     products: Products,
     weights: NDArray[Any],
     size: int,
-    seen: Pair,
+    seen_sides: Pair,
     positions: Pair,
     make: Callable[..., Kernel],
 ) -> Costs:
@@ -74,18 +74,20 @@ def costs_of(
     ----------
     weights : as they are added, see :class:`.synapses.WeightLayout`
     size : neurons in front of the pooling
-    seen, positions : height and width of the pooled map, and of the map of currents
+    seen_sides, positions : height and width of the pooled map, and of the map of currents
     make : :class:`.layer.LayerKernel`
     """
     if not len(products.weights):
         return Costs(0.0, 0.0, 0.0)
-    found = measured(weights.shape[-1], make)
+    seconds = measured(weights.shape[-1], make)
     blocks = len(weights)
-    spike = found.row * math.prod(weights.shape[:4]) * math.prod(positions) / math.prod(seen)
+    spike = (
+        seconds.row * math.prod(weights.shape[:4]) * math.prod(positions) / math.prod(seen_sides)
+    )
     return Costs(
-        (found.pixel * blocks * math.prod(positions) - found.neuron * size) / spike,
-        found.product * instructions(products, positions, min(positions[1], STEPS)) / spike,
-        found.product * instructions(products, positions, 1) / spike,
+        (seconds.pixel * blocks * math.prod(positions) - seconds.neuron * size) / spike,
+        seconds.product * instructions(products, positions, min(positions[1], STEPS)) / spike,
+        seconds.product * instructions(products, positions, 1) / spike,
     )
 
 
@@ -107,9 +109,9 @@ def instructions(products: Products, positions: Pair, across: int) -> int:
             * products.weights.size
             // (lanes * GROUP * HOW.groups)
         )
-    several, single = divmod(columns, HOW.tiles[lanes])
+    tiles_in_row, single = divmod(columns, HOW.tiles[lanes])
     pixels = rows * (
-        several * HOW.tiles[lanes] + 2 * single
+        tiles_in_row * HOW.tiles[lanes] + 2 * single
     )  # weights are loaded for one pixel alone
     return pixels * products.weights.size // (HOW.lanes * GROUP)
 
@@ -119,14 +121,18 @@ def measured(outputs: int, make: Callable[..., Kernel]) -> Seconds:
     """Seconds that a row of so many outputs takes; `make` as of :func:`costs_of`."""
     rng, sides = np.random.default_rng(0), (SIDE, SIDE)
     weight = rng.integers(-127, 128, (outputs, CHANNELS, 3, 3)).astype(np.int8)
-    one = weight[:, :, :1, :1]
+    one_by_one_time = weight[:, :, :1, :1]
     layer, narrow, few_positions = (
         Layer("timed", Input(kernel, shift=12, padding=padding, pool=pool), FixedLIF(400))
-        for kernel, padding, pool in ((weight, 1, 1), (one, 0, 1), (one, 0, POOL))
+        for kernel, padding, pool in (
+            (weight, 1, 1),
+            (one_by_one_time, 0, 1),
+            (one_by_one_time, 0, POOL),
+        )
     )
     multiply, adding, multiply_narrow, multiply_pooled, adding_pooled = (
-        make(each, (CHANNELS, *sides), costs=costs)
-        for each, costs in (
+        make(timed_layer, (CHANNELS, *sides), costs=costs)
+        for timed_layer, costs in (
             (layer, ALWAYS),
             (layer, NEVER),
             (narrow, ALWAYS),
@@ -140,19 +146,23 @@ def measured(outputs: int, make: Callable[..., Kernel]) -> Seconds:
     silent, added_few, added_many = (
         shortest(adding, spikes) for spikes in (few & False, few, many)
     )
-    nine, one = (shortest(kernel, few) - silent for kernel in (multiply, multiply_narrow))
+    nine, one_by_one_time = (
+        shortest(kernel, few) - silent for kernel in (multiply, multiply_narrow)
+    )
     pooled = shortest(multiply_pooled, few) - shortest(adding_pooled, few & False)
     row = max((added_many - added_few) / (9 * (many.sum() - few.sum())), 1e-12)
     pixel = (added_few - silent - 9 * few.sum() * row) / (steps * SIDE * SIDE)
     times, small = 1 if HOW is AMX else steps, SIDE // POOL
     in_nine, in_one = (
-        times * instructions(each.products, sides, 1) for each in (multiply, multiply_narrow)
+        times * instructions(kernel.products, sides, 1) for kernel in (multiply, multiply_narrow)
     )
-    product = max(nine - one, 0.0) / (in_nine - in_one)
-    one -= in_one * product  # what is left is of neurons in front of the pooling, and of positions
+    product = max(nine - one_by_one_time, 0.0) / (in_nine - in_one)
+    one_by_one_time -= (
+        in_one * product
+    )  # what is left is of neurons in front of the pooling, and of positions
     pooled -= times * instructions(multiply_pooled.products, (small, small), 1) * product
-    position = max(one - pooled, 0.0) / (steps * (SIDE * SIDE - small * small))
-    neuron_time = max(one - steps * SIDE * SIDE * position, 0.0) / draws.size
+    position = max(one_by_one_time - pooled, 0.0) / (steps * (SIDE * SIDE - small * small))
+    neuron_time = max(one_by_one_time - steps * SIDE * SIDE * position, 0.0) / draws.size
     return Seconds(row, max(pixel - position, 0.0), neuron_time, product)
 
 

@@ -124,10 +124,10 @@ def array_at(dtype: Any, sides: int) -> Any:
             strides: list[Any] = [context.get_constant(types.int64, size)]
             for side in shape[:0:-1]:
                 strides.insert(0, builder.mul(strides[0], side))
-            made = context.make_array(array)(context, builder)
-            data = builder.inttoptr(arguments[0], made.data.type)
-            populate_array(made, data, shape, strides, strides[-1], None)  # type: ignore[no-untyped-call]
-            return made._getvalue()
+            made_array = context.make_array(array)(context, builder)
+            data = builder.inttoptr(arguments[0], made_array.data.type)
+            populate_array(made_array, data, shape, strides, strides[-1], None)  # type: ignore[no-untyped-call]
+            return made_array._getvalue()
 
         return array(types.int64, shape), generate
 
@@ -237,11 +237,11 @@ def compress_word(
     bytes_, integers = ir.VectorType(ir.IntType(8), WORD), ir.VectorType(ir.IntType(32), COPIED)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        word, given, first, _, count = arguments
+        word, channels_argument, first, _, count = arguments
         fired = builder.bitcast(word, ir.VectorType(ir.IntType(1), WORD))
         channels: Any = ir.Constant(bytes_, list(range(WORD)))
         if signature.args[1] != types.none:
-            data = context.make_array(signature.args[1])(context, builder, given).data
+            data = context.make_array(signature.args[1])(context, builder, channels_argument).data
             channels = builder.load(builder.bitcast(data, bytes_.as_pointer()), align=1)
         kind: Any = ir.FunctionType(bytes_, [bytes_, bytes_, fired.type])
         compress = builder.module.declare_intrinsic(
@@ -257,10 +257,10 @@ def compress_word(
             places = ir.Constant(
                 ir.VectorType(ir.IntType(32), COPIED), list(range(part, part + COPIED))
             )
-            some = builder.zext(builder.shuffle_vector(listed, listed, places), integers)
+            sixteen = builder.zext(builder.shuffle_vector(listed, listed, places), integers)
             place = builder.gep(data, [builder.add(count, ir.Constant(ir.IntType(WORD), part))])
             builder.store(
-                builder.add(some, added), builder.bitcast(place, integers.as_pointer()), align=4
+                builder.add(sixteen, added), builder.bitcast(place, integers.as_pointer()), align=4
             )
 
         number, added = builder.ctpop(word), _everywhere(builder, first, integers)
@@ -362,11 +362,11 @@ def list_narrow(
     for row in range(height // rows):
         word, filled = np.uint64(0), 0
         for first in range(0, across, together):
-            some = min(together, across - first)
+            n_pixels = min(together, across - first)
             for y in range(rows):
                 place = ((row * rows + y) * width + first * columns) * channels
-                words[y] = word_of(flat, place, some * run) ^ flip
-            for pixel in range(some):
+                words[y] = word_of(flat, place, n_pixels * run) ^ flip
+            for pixel in range(n_pixels):
                 ends[row, first + pixel] = count + popcount(word)  # type: ignore[call-arg]
                 for y in range(rows):
                     word |= (words[y] >> np.uint64(pixel * run) & mine) << np.uint64(filled)
@@ -471,29 +471,32 @@ def pack_squares(
     `start` and `pixels` are the number of the first pixel, and how many the map has.
     """
     square = np.empty(WORD, np.uint64)
-    some = len(flat) // channels
+    n_pixels = len(flat) // channels
     pixels_of_word = max(1, WORD // channels)
-    for pixel in range(0, some, pixels_of_word * WORD):
+    for pixel in range(0, n_pixels, pixels_of_word * WORD):
         for first in range(0, channels, WORD):
-            wide = min(WORD, channels - first)
-            mine = ALL >> np.uint64(WORD - wide)
+            n_channels = min(WORD, channels - first)
+            mine = ALL >> np.uint64(WORD - n_channels)
             square[:] = 0
             for part in range(pixels_of_word):
-                begin, shift = (pixel + part * WORD) * channels + first, np.uint64(part * wide)
-                count = min(WORD, some - pixel - part * WORD)
+                begin, shift = (
+                    (pixel + part * WORD) * channels + first,
+                    np.uint64(part * n_channels),
+                )
+                count = min(WORD, n_pixels - pixel - part * WORD)
                 inside = max(0, min(count, (len(flat) - WORD - begin) // channels + 1))
                 for i in range(inside):
                     loaded: Any = load_word(flat, begin + i * channels)  # type: ignore[call-arg]
                     square[i] |= (loaded & mine) << shift
                 for i in range(inside, count):
-                    square[i] |= word_of(flat, begin + i * channels, wide) << shift
+                    square[i] |= word_of(flat, begin + i * channels, n_channels) << shift
             transpose(square)
             for part in range(pixels_of_word):
                 begin = pixel + part * WORD
-                size = min(WORD, some - begin) // 8
-                for i in range(wide):
+                size = min(WORD, n_pixels - begin) // 8
+                for i in range(n_channels):
                     place = ((first + i) * pixels + start + begin) // 8
-                    store_bits(square[part * wide + i], packed, place, size)
+                    store_bits(square[part * n_channels + i], packed, place, size)
 
 
 @internal

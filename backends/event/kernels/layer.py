@@ -98,32 +98,40 @@ class LayerKernel:
         self, layer: Layer, *shapes: Shape, costs: Costs | None = None, driven: Collection[int] = ()
     ) -> None:
         neuron, inputs = layer.spiking_neuron, layer.inputs
-        self.shapes = [each.arriving(shape) for each, shape in zip(inputs, shapes, strict=True)]
+        self.shapes = [
+            layer_input.arriving(shape) for layer_input, shape in zip(inputs, shapes, strict=True)
+        ]
         self.counted = {
-            number: each
-            for number, (each, seen) in enumerate(zip(inputs, self.shapes, strict=True))
-            if each.heads and not each.of_bits(seen[0])
+            number: layer_input
+            for number, (layer_input, arriving_shape) in enumerate(
+                zip(inputs, self.shapes, strict=True)
+            )
+            if layer_input.heads and not layer_input.of_bits(arriving_shape[0])
         }
         self.heads = [
-            0 if number in self.counted else each.heads for number, each in enumerate(inputs)
+            0 if number in self.counted else layer_input.heads
+            for number, layer_input in enumerate(inputs)
         ]
-        self.summed = [each.current_sum for each in inputs]
+        self.summed = [layer_input.current_sum for layer_input in inputs]
         self.copied = [
-            None if number in driven or not each.copies else each
-            for number, each in enumerate(inputs)
-            for _ in each.sources or [None]
+            None if number in driven or not layer_input.copies else layer_input
+            for number, layer_input in enumerate(inputs)
+            for _ in layer_input.sources or [None]
         ]
-        self.signs = [[source.sign for source in each.sources] or [1] for each in inputs]
+        self.signs = [
+            [source.sign for source in layer_input.sources] or [1] for layer_input in inputs
+        ]
         self.signs = [
             [1] if number in self.counted else signs for number, signs in enumerate(self.signs)
         ]
         self.relays = [
-            relay_of(each, shape) for each, shape in zip(inputs, self.shapes, strict=True)
+            relay_of(layer_input, shape)
+            for layer_input, shape in zip(inputs, self.shapes, strict=True)
         ]
         self.joined = None if driven else joined_gains(neuron, inputs, self.relays)
         self.synapses = [
-            None if self.joined is not None else _laid_out(each, shape, costs)
-            for each, shape in zip(inputs, shapes, strict=True)
+            None if self.joined is not None else _laid_out(layer_input, shape, costs)
+            for layer_input, shape in zip(inputs, shapes, strict=True)
         ]
         self.packs = True
         outputs, rows, columns = inputs[0].output_shape(shapes[0])
@@ -137,7 +145,7 @@ class LayerKernel:
         if self.joined is not None:
             inputs, largest = (
                 (Input(None, gain=self.joined),),
-                max(each.largest_current for each in inputs),
+                max(layer_input.largest_current for layer_input in inputs),
             )
         self.dynamics = dynamics_of(neuron, inputs, largest * (PIXEL_LIMIT if driven else 1))
         self.dtype = (
@@ -150,8 +158,8 @@ class LayerKernel:
         assert self.synapses[0] is not None
         return self.synapses[0].weights.products
 
-    def parts(self, most: int) -> list[LayerKernel]:
-        """Kernels of some rows each, up to `most`, which threads may run at the same time.
+    def parts(self, max_parts: int) -> list[LayerKernel]:
+        """Kernels of some rows each, up to `max_parts`, which threads may run at the same time.
 
         Their bits share no byte, or they leave them to be packed, see :attr:`packs`; and they are
         so few that they are worth it.
@@ -160,8 +168,12 @@ class LayerKernel:
         rows = 8 // math.gcd(8, width)  # whose bits fill whole bytes
         if height % rows:
             rows = 1
-        taps = sum(math.prod(each.weights.weights.shape[1:5]) for each in self.synapses if each)
-        count = max(1, min(most, height // rows, height * width * outputs * taps // LEAST))
+        taps = sum(
+            math.prod(kernel_synapses.weights.weights.shape[1:5])
+            for kernel_synapses in self.synapses
+            if kernel_synapses
+        )
+        count = max(1, min(max_parts, height // rows, height * width * outputs * taps // LEAST))
         bounds = [height // rows * number // count * rows for number in range(count + 1)]
         return [self._part(first, last) for first, last in pairwise(bounds)]
 
@@ -170,7 +182,10 @@ class LayerKernel:
         part.packs = self.height * self.output_shape[1] % 8 == 0 or last - first == self.height
         part.output_shape, part.rows = (last - first, *self.output_shape[1:]), slice(first, last)
         if last - first < self.height:
-            part.synapses = [each and each.part(first, last) for each in self.synapses]
+            part.synapses = [
+                kernel_synapses and kernel_synapses.part(first, last)
+                for kernel_synapses in self.synapses
+            ]
         return part
 
     def pack(self, fired: NDArray[np.bool_], packed: NDArray[np.uint8]) -> None:
@@ -186,16 +201,17 @@ class LayerKernel:
         membrane = np.zeros(self.output_shape, self.dtype)
         synaptic = np.zeros(self.output_shape if self.dynamics.apart else (0, 0, 0), self.dtype)
         shared = self.dynamics, current, membrane, synaptic
-        synapses = (each or NO_SYNAPSES[self.dtype] for each in self.synapses)
+        synapses = (kernel_synapses or NO_SYNAPSES[self.dtype] for kernel_synapses in self.synapses)
         inputs = [
-            LayerInput(each, *shared, self._scratch(number)) for number, each in enumerate(synapses)
+            LayerInput(kernel_synapses, *shared, self._scratch(number))
+            for number, kernel_synapses in enumerate(synapses)
         ]
         return State(current, membrane, Inputs(inputs))
 
     def _scratch(self, number: int) -> Scratch:
         """The room for an input."""
         synapses, heads = self.synapses[number] or NO_SYNAPSES[self.dtype], self.heads[number]
-        shape, several = (
+        shape, several_sources = (
             self.shapes[number] if self.synapses[number] else (1, 1, 1),
             self.signs[number] != [1],
         )
@@ -213,7 +229,7 @@ class LayerKernel:
                 (height, width, channels) if synapses.spike_pool != NONE else nothing, np.bool_
             ),
             np.zeros(unpooled if self.synapses[number] and apart else nothing, self.dtype),
-            np.zeros(unpooled if several else nothing, self.dtype),
+            np.zeros(unpooled if several_sources else nothing, self.dtype),
             attention_room(self.shapes[number][0] // 3 // heads if heads else 0),
         )
 
@@ -223,9 +239,9 @@ class LayerKernel:
         state: State,
         fired: NDArray[np.bool_],
         packed: NDArray[np.uint8],
-        rest: int = 0,
+        rest_step: int = 0,
     ) -> None:
-        """Bring the neurons to step t of a sample; at that of `rest` they rest, whatever was
+        """Bring the neurons to step t of a sample; at that of `rest_step` they rest, whatever was
         before.
 
         Parameters
@@ -233,7 +249,7 @@ class LayerKernel:
         fired : (H', W', C') bool, of which :attr:`rows` are written — their spikes
         packed : (⌈C'·H'·W'/8⌉,) uint8, written — the same as bits in the file's order
         """
-        self._call(t, rest, ADVANCE, [], state, fired[None])(packed[None])
+        self._call(t, rest_step, ADVANCE, [], state, fired[None])(packed[None])
 
     def add(self, arrived: Sequence[NDArray[Any] | None], state: State) -> None:
         """Set `state.current` to the currents that spikes cause in the next step.
@@ -244,41 +260,48 @@ class LayerKernel:
             an input of one source; None leaves the current of its input as it is
         """
         room = np.empty((1, self.height, *self.output_shape[1:]), np.bool_)
-        spread = self._spread([each if each is None else each[None] for each in arrived])
+        spread = self._spread(
+            [
+                arriving_map if arriving_map is None else arriving_map[None]
+                for arriving_map in arrived
+            ]
+        )
         self._call(0, 0, ADD, spread, state, room)(None)
 
     def _spread(self, arrived: Sequence[NDArray[Any] | None]) -> list[NDArray[Any] | None]:
         """Spikes of each source, (S, H, W, C), as their inputs see them."""
-        found = list(arrived)
-        for number, (given, spikes) in enumerate(zip(self.copied, arrived, strict=True)):
-            if spikes is not None and given is not None:
-                found[number] = arranged(spikes, given, (-1, -3, -2))
-        return self._multiplied(found) if self.counted else found
+        spread_spikes = list(arrived)
+        for number, (copying_input, spikes) in enumerate(zip(self.copied, arrived, strict=True)):
+            if spikes is not None and copying_input is not None:
+                spread_spikes[number] = arranged(spikes, copying_input, (-1, -3, -2))
+        return self._multiplied(spread_spikes) if self.counted else spread_spikes
 
     def _multiplied(self, arrived: Sequence[NDArray[Any] | None]) -> list[NDArray[Any] | None]:
         """Currents in place of the spikes of q, k and v where these are counts, or v has channels
         of its own.
         """
-        following, found = iter(arrived), list[NDArray[Any] | None]()
+        following, currents = iter(arrived), list[NDArray[Any] | None]()
         for number, signs in enumerate(self.signs):
-            given = self.counted.get(number)
-            sources = [next(following) for _ in (given.sources if given else signs)]
-            if given and sources[0] is not None:
-                each = [np.sum(same, axis=0, dtype=np.float32) for same in given.summands(sources)]
+            attention = self.counted.get(number)
+            sources = [next(following) for _ in (attention.sources if attention else signs)]
+            if attention and sources[0] is not None:
+                factor_maps = [
+                    np.sum(same, axis=0, dtype=np.float32) for same in attention.summands(sources)
+                ]
                 of_heads = (
-                    maps.reshape(len(maps), -1, given.heads, maps.shape[-1] // given.heads)
-                    for maps in each
+                    maps.reshape(len(maps), -1, attention.heads, maps.shape[-1] // attention.heads)
+                    for maps in factor_maps
                 )
                 query, key, value = (maps.swapaxes(1, 2) for maps in of_heads)
                 products = (query @ (key.swapaxes(2, 3) @ value)).swapaxes(1, 2)
-                sources = [products.reshape(each[2].shape).astype(self.dtype)]
-            found += sources[: len(signs)]
-        return found
+                sources = [products.reshape(factor_maps[2].shape).astype(self.dtype)]
+            currents += sources[: len(signs)]
+        return currents
 
     @property
     def repeats(self) -> bool:
         """True if an input makes copies of what its sources fire."""
-        return bool(self.counted) or any(each is not None for each in self.copied)
+        return bool(self.counted) or any(copying_input is not None for copying_input in self.copied)
 
     @property
     def plain(self) -> bool:
@@ -294,13 +317,13 @@ class LayerKernel:
         state: State,
         fired: NDArray[np.bool_],
         packed: NDArray[np.uint8],
-        rest: int = 0,
+        rest_step: int = 0,
     ) -> None:
         """Advance by several steps.
 
         Parameters
         ----------
-        start, rest : number of the first of them, and of that in which neurons are at rest, as
+        start, rest_step : number of the first of them, and of that in which neurons are at rest, as
             before the first
         arrived : (S, …) of each source — see :meth:`add`; spikes may share memory with `fired`
         state : of the step before, advanced
@@ -308,7 +331,7 @@ class LayerKernel:
         packed : (S, ⌈C'·H'·W'/8⌉) uint8, written if it :attr:`packs` — the same as bits in the
             file's order
         """
-        self.call(start, arrived, state, fired, rest)(packed)
+        self.call(start, arrived, state, fired, rest_step)(packed)
 
     def call(
         self,
@@ -316,7 +339,7 @@ class LayerKernel:
         arrived: Sequence[NDArray[Any] | None],
         state: State,
         fired: NDArray[np.bool_],
-        rest: int = 0,
+        rest_step: int = 0,
     ) -> Call:
         """What :meth:`run` does, of `packed`; it may be called again as long as `arrived` are the
         same arrays.
@@ -324,25 +347,34 @@ class LayerKernel:
         plain = self.plain and (arrived[0] is None or arrived[0].dtype == np.bool_)
         todo = PLAIN if plain else ADVANCE | ADD
         if not self.repeats:
-            return self._call(start, rest, todo, arrived, state, fired)
-        own = any(each is not None and np.may_share_memory(each, fired) for each in arrived)
+            return self._call(start, rest_step, todo, arrived, state, fired)
+        reads_itself = any(
+            arriving_maps is not None and np.may_share_memory(arriving_maps, fired)
+            for arriving_maps in arrived
+        )
 
         def call(packed: Any) -> None:
-            if not own:
-                self._call(start, rest, todo, self._spread(arrived), state, fired)(packed)
+            if not reads_itself:
+                self._call(start, rest_step, todo, self._spread(arrived), state, fired)(packed)
                 return
             for i in range(
                 len(fired)
             ):  # what is spread is a copy, which would lack spikes that are yet to be fired
-                self.advance(start + i, state, fired[i], packed[i], rest)
-                self.add([each if each is None else each[i] for each in arrived], state)
+                self.advance(start + i, state, fired[i], packed[i], rest_step)
+                self.add(
+                    [
+                        arriving_maps if arriving_maps is None else arriving_maps[i]
+                        for arriving_maps in arrived
+                    ],
+                    state,
+                )
 
         return call
 
     def _call(
         self,
         start: int,
-        rest: int,
+        rest_step: int,
         todo: int,
         arrived: Sequence[NDArray[Any] | None],
         state: State,
@@ -353,12 +385,18 @@ class LayerKernel:
         """
         assert fired.flags.c_contiguous
         dtypes = {np.dtype(np.bool_): np.bool_}
-        kept = [
-            None if each is None else np.ascontiguousarray(each, dtypes.get(each.dtype, self.dtype))
-            for each in arrived
+        contiguous_maps = [
+            None
+            if arriving_maps is None
+            else np.ascontiguousarray(arriving_maps, dtypes.get(arriving_maps.dtype, self.dtype))
+            for arriving_maps in arrived
         ]
-        sources = addresses_of(each for each in kept if each is not None and todo == PLAIN)
-        rows = self._arrivals(kept) if todo & ADD else NO_ARRIVALS
+        sources = addresses_of(
+            arriving_maps
+            for arriving_maps in contiguous_maps
+            if arriving_maps is not None and todo == PLAIN
+        )
+        rows = self._arrivals(contiguous_maps) if todo & ADD else NO_ARRIVALS
         channels, height, width = self.shapes[0]
         shapes = np.array(
             [(height, width, channels), (self.height, *self.output_shape[1:])], np.int64
@@ -367,14 +405,14 @@ class LayerKernel:
         stop = start + len(fired)
 
         def call(
-            packed: NDArray[np.uint8] | None, _: object = kept
+            packed: NDArray[np.uint8] | None, _: object = contiguous_maps
         ) -> None:  # whose addresses are handed over
             assert packed is None or packed.flags.c_contiguous or not self.packs
             bits = NO_BITS if packed is None or not self.packs else addresses_of([packed])
             inputs.run(
                 start,
                 stop,
-                rest,
+                rest_step,
                 inputs.first,
                 inputs.at,
                 sources,
@@ -391,14 +429,14 @@ class LayerKernel:
     def _arrivals(self, arrived: Sequence[NDArray[Any] | None]) -> NDArray[np.int64]:
         """A row as of :class:`~.chain.Arrival` for each source from which something arrives."""
         following, rows = iter(arrived), []
-        every = zip(self.synapses, self.signs, self.relays, strict=True)
-        for number, (synapses, signs, relay) in enumerate(every):
+        rows_of_inputs = zip(self.synapses, self.signs, self.relays, strict=True)
+        for number, (synapses, signs, relay) in enumerate(rows_of_inputs):
             sources = [next(following) for _ in signs]
             if sources[0] is None:
                 continue
-            kind, own = SPIKES if synapses else ATTENTION, (0, 0, 0, 0)
+            kind, relay_fields = SPIKES if synapses else ATTENTION, (0, 0, 0, 0)
             if relay and not synapses:
-                kind, own = (
+                kind, relay_fields = (
                     RELAY,
                     (
                         len(relay.weights),
@@ -409,41 +447,73 @@ class LayerKernel:
                 )
             for place, (source, sign) in enumerate(zip(sources, signs, strict=True)):
                 assert source is not None  # where the first source is not
-                what, last = kind if source.dtype == np.bool_ else CURRENT, place + 1 == len(signs)
-                at, (address,) = number if self.joined is None else 0, addresses_of([source])
-                rows.append((at, what, sign, place > 0, last, address, *source.shape[1:], *own))
+                arrival_kind, last = (
+                    kind if source.dtype == np.bool_ else CURRENT,
+                    place + 1 == len(signs),
+                )
+                input_number, (address,) = (
+                    number if self.joined is None else 0,
+                    addresses_of([source]),
+                )
+                rows.append(
+                    (
+                        input_number,
+                        arrival_kind,
+                        sign,
+                        place > 0,
+                        last,
+                        address,
+                        *source.shape[1:],
+                        *relay_fields,
+                    )
+                )
         return np.array(rows, np.int64).reshape(-1, len(Arrival._fields))
 
 
-def _laid_out(each: Input, shape: Shape, costs: Costs | None) -> KernelSynapses | None:
-    """The synapses of an input whose sources are (C, H, W); None of the identity and of attention."""
-    if each.weight is None:
+def _laid_out(layer_input: Input, shape: Shape, costs: Costs | None) -> KernelSynapses | None:
+    """The synapses of an input whose sources are (C, H, W); None of the identity and of
+    attention.
+    """
+    if layer_input.weight is None:
         return None
-    _, down, across = each.unpooled_shape(shape)
-    weight, every = each.weight, len(each.weight)
+    _, down, across = layer_input.unpooled_shape(shape)
+    weight, n_outputs = layer_input.weight, len(layer_input.weight)
     counts = (
         n
-        for n in range(1, every)
-        if every % n == 0 and not each.current_sum and (weight[0] == weight[n]).all()
+        for n in range(1, n_outputs)
+        if n_outputs % n == 0 and not layer_input.current_sum and (weight[0] == weight[n]).all()
     )
     outputs = next(
-        (n for n in counts if (weight[n:] == weight[:-n]).all()), every
+        (n for n in counts if (weight[n:] == weight[:-n]).all()), n_outputs
     )  # whose weights others repeat
-    shape, kernel = each.arriving(shape), each.averaged_weight[:outputs]
-    if each.kind == "dense":
-        kernel = kernel.reshape(-1, *_pooled(shape, each.pool))
-    pool = pair(each.pool)
-    spikes, summed = (pool, NONE) if each.pooling == "max" else (NONE, pool)
-    before = _pooled(shape, spikes)
+    shape, kernel = layer_input.arriving(shape), layer_input.averaged_weight[:outputs]
+    if layer_input.kind == "dense":
+        kernel = kernel.reshape(-1, *_pooled(shape, layer_input.pool))
+    pool = pair(layer_input.pool)
+    spikes, summed = (pool, NONE) if layer_input.pooling == "max" else (NONE, pool)
+    spike_shape = _pooled(shape, spikes)
     weights = lay_out(
-        kernel, before, summed, pair(each.stride), pair(each.padding), max(1, len(each.sources))
+        kernel,
+        spike_shape,
+        summed,
+        pair(layer_input.stride),
+        pair(layer_input.padding),
+        max(1, len(layer_input.sources)),
     )
     if costs is None:
-        _, high, wide = _pooled(before, summed)
-        size, seen, positions = math.prod(before), (high, wide), (down, across)
-        costs = costs_of(weights.products, weights.weights, size, seen, positions, LayerKernel)
+        _, seen_height, seen_width = _pooled(spike_shape, summed)
+        size, seen_sides, positions = (
+            math.prod(spike_shape),
+            (seen_height, seen_width),
+            (down, across),
+        )
+        costs = costs_of(
+            weights.products, weights.weights, size, seen_sides, positions, LayerKernel
+        )
     weights = weights._replace(products=weights.products._replace(costs=costs))
-    return KernelSynapses(weights, spikes, each.windows, (down, across, outputs), (0, shape[1]))
+    return KernelSynapses(
+        weights, spikes, layer_input.windows, (down, across, outputs), (0, shape[1])
+    )
 
 
 def _pooled(shape: Shape, pool: Sides) -> Shape:

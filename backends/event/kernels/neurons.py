@@ -30,16 +30,16 @@ class NeuronConstants(NamedTuple):
     """The constants of a layer's neurons, N of them: :func:`repeats` times C, the same again and
     again.
 
-    Both resets are one rule: after a spike the membrane keeps `kept_after` instead of `kept`, and
-    loses `subtracted`. Gains (1 or T, N) are divided by 2^shift. Biases (1 or T, N), `subtracted`
-    and `fires_above` (N,) have the dtype of membranes. `narrow` are integers with equal constants
-    in all channels, see :func:`narrow_membrane`.
+    Both resets are one rule: after a spike the membrane keeps `leak_after_spike` instead of `leak`,
+    and loses `subtracted`. Gains (1 or T, N) are divided by 2^shift. Biases (1 or T, N),
+    `subtracted` and `fires_above` (N,) have the dtype of membranes. `narrow` are integers with
+    equal constants in all channels, see :func:`narrow_membrane`.
     """
 
     gain: NDArray[np.float32]
     bias: NDArray[Any]
-    kept: NDArray[np.float32]
-    kept_after: NDArray[np.float32]
+    leak: NDArray[np.float32]
+    leak_after_spike: NDArray[np.float32]
     subtracted: NDArray[Any]
     fires_above: NDArray[Any]
     narrow: bool
@@ -48,13 +48,13 @@ class NeuronConstants(NamedTuple):
 class Currents(NamedTuple):
     """How the currents of a layer's K inputs become `i[t]`: float32, or float64 for integers.
 
-    `gain` is (K, 1 or T, C), divided by 2^shift; `bias` (1 or T, C); `kept` (C,) what is left of
+    `gain` is (K, 1 or T, C), divided by 2^shift; `bias` (1 or T, C); `leak` (C,) what is left of
     `i[t-1]`.
     """
 
     gain: NDArray[Any]
     bias: NDArray[Any]
-    kept: NDArray[Any]
+    leak: NDArray[Any]
 
 
 class Dynamics(NamedTuple):
@@ -81,7 +81,7 @@ def dynamics_of(
     """
     fixed = isinstance(neuron, FixedLIF)
     dtype: Any = np.float64 if fixed else np.float32
-    gains = [each.gain / 2**each.shift for each in inputs]
+    gains = [layer_input.gain / 2**layer_input.shift for layer_input in inputs]
     steps, channels = max(map(len, gains)), neuron.bias.shape[1]
     currents = Currents(
         np.array([np.broadcast_to(gain, (steps, channels)) for gain in gains], dtype),
@@ -89,7 +89,7 @@ def dynamics_of(
         np.full(channels, neuron.synaptic_leak, dtype),
     )
     lowest = [] if neuron.min_v_mem is None else np.atleast_1d(neuron.min_v_mem)
-    apart = len(gains) > 1 or bool(currents.kept.any())
+    apart = len(gains) > 1 or bool(currents.leak.any())
     held = np.array(lowest, np.int32 if fixed else np.float32)
     if apart:
         driven = constants_of(
@@ -101,7 +101,7 @@ def dynamics_of(
         not apart
         and not held.size
         and (driven.fires_above >= 0).all()
-        and 0 <= driven.kept.min() <= driven.kept.max() <= 1
+        and 0 <= driven.leak.min() <= driven.leak.max() <= 1
     )
     return Dynamics(currents, driven, apart, held, decays & ~driven.bias.any(axis=1))
 
@@ -109,7 +109,9 @@ def dynamics_of(
 def constants_of(
     neuron: SpikingNeuron, gain: NDArray[Any], largest: int = CURRENT_LIMIT
 ) -> NeuronConstants:
-    """The constants of neurons that `a[t]` drives through a gain, or `i[t]`, of such a magnitude."""
+    """The constants of neurons that `a[t]` drives through a gain, or `i[t]`, of such a
+    magnitude.
+    """
     fixed, channels = isinstance(neuron, FixedLIF), neuron.bias.shape[1]
     dtype = np.int32 if fixed else np.float32  # of membranes
     to_zero = neuron.reset == "zero"
@@ -117,12 +119,12 @@ def constants_of(
         np.ndim(constant) for constant in (neuron.leak, neuron.subtracted, neuron.fires_above)
     )
     times = repeats(channels)
-    kept = np.tile(np.full(channels, neuron.leak, np.float32), times)
+    leak = np.tile(np.full(channels, neuron.leak, np.float32), times)
     return NeuronConstants(
         np.tile(gain.astype(np.float32), times),
         np.tile(neuron.bias.astype(dtype), times),
-        kept,
-        0 * kept if to_zero else kept.copy(),
+        leak,
+        0 * leak if to_zero else leak.copy(),
         np.tile(np.full(channels, 0 if to_zero else neuron.subtracted, dtype), times),
         np.tile(np.full(channels, neuron.fires_above, dtype), times),
         fixed and not differ and bool(largest * np.abs(gain).max() <= EXACT),
@@ -138,12 +140,12 @@ def repeats(channels: int) -> int:
 
 @njit(inline="always")
 def fixed_membrane(
-    before: Any,
+    previous: Any,
     current: Any,
     gain: Any,
     bias: Any,
-    kept: Any,
-    kept_after: Any,
+    leak: Any,
+    leak_after_spike: Any,
     subtracted: Any,
     above: Any,
 ) -> Any:
@@ -152,9 +154,13 @@ def fixed_membrane(
     They are computed in float64, which holds them and their products, and for which CPUs have
     vectors that round to zero.
     """
-    v = np.float64(before)
+    v = np.float64(previous)
     fired = v > above
-    v = np.trunc(v * (kept_after if fired else kept)) + np.trunc(np.float64(current) * gain) + bias
+    v = (
+        np.trunc(v * (leak_after_spike if fired else leak))
+        + np.trunc(np.float64(current) * gain)
+        + bias
+    )
     if fired:
         v -= subtracted
     return np.int32(min(max(v, -float(MEMBRANE_LIMIT)), float(MEMBRANE_LIMIT)))
@@ -162,12 +168,12 @@ def fixed_membrane(
 
 @njit(inline="always")
 def narrow_membrane(
-    before: Any,
+    previous: Any,
     current: Any,
     gain: Any,
     bias: Any,
-    kept: Any,
-    kept_after: Any,
+    leak: Any,
+    leak_after_spike: Any,
     subtracted: Any,
     above: Any,
 ) -> Any:
@@ -176,8 +182,8 @@ def narrow_membrane(
     Rounded so, a product stays between the same two integers, and the next step leaves the one
     nearer to zero.
     """
-    fired = before > above
-    v = np.int32(np.float32(before) * (kept_after if fired else kept))
+    fired = previous > above
+    v = np.int32(np.float32(previous) * (leak_after_spike if fired else leak))
     v = np.int32(
         np.int32(v + np.int32(np.float32(current) * gain)) + bias
     )  # numba adds int32 as int64
@@ -187,18 +193,18 @@ def narrow_membrane(
 
 @njit(inline="always")
 def float_membrane(
-    before: Any,
+    previous: Any,
     current: Any,
     gain: Any,
     bias: Any,
-    kept: Any,
-    kept_after: Any,
+    leak: Any,
+    leak_after_spike: Any,
     subtracted: Any,
     above: Any,
 ) -> Any:
     """`v[t]` of one neuron in float32; see :func:`fixed_membrane`."""
-    fired = before > above
-    v = (kept_after if fired else kept) * before + (gain * current + bias)
+    fired = previous > above
+    v = (leak_after_spike if fired else leak) * previous + (gain * current + bias)
     if fired:
         v -= subtracted
     return v
@@ -212,16 +218,16 @@ def membrane_after(*constants: Any) -> Any:
 
 @overload(membrane_after, jit_options=LEAN | PART)
 def _membrane_after(
-    before: Any,
+    previous: Any,
     current: Any,
     gain: Any,
     bias: Any,
-    kept: Any,
-    kept_after: Any,
+    leak: Any,
+    leak_after_spike: Any,
     subtracted: Any,
     above: Any,
 ) -> Any:
-    return (fixed_membrane if before == types.int32 else float_membrane).py_func
+    return (fixed_membrane if previous == types.int32 else float_membrane).py_func
 
 
 def scaled(current: Any, gain: Any) -> Any:
@@ -244,7 +250,7 @@ def _scaled(current: Any, gain: Any) -> Any:
 @internal_making_arrays
 def drive(t: int, currents: Currents, arrived: NDArray[Any], driven: NDArray[Any]) -> None:
     """Advance `i` (P, C) to step t ≥ 1, of `a[t]` (K, P or more, C or more) of each input."""
-    gains, bias, kept = currents.gain, currents.bias[(t - 1) % len(currents.bias)], currents.kept
+    gains, bias, leak = currents.gain, currents.bias[(t - 1) % len(currents.bias)], currents.leak
     now = (t - 1) % gains.shape[1]
     inputs, (positions, channels) = len(arrived), driven.shape
     total = np.empty(channels, gains.dtype)
@@ -257,10 +263,10 @@ def drive(t: int, currents: Currents, arrived: NDArray[Any], driven: NDArray[Any
                     arrived[number, position, channel], gains[number, now, channel]
                 )
         for channel in range(channels):  # a membrane that never fires
-            before, left = driven[position, channel], kept[channel]
-            whole = gains.dtype.type(1)
+            previous, left = driven[position, channel], leak[channel]
+            unit_gain = gains.dtype.type(1)
             driven[position, channel] = membrane_after(
-                before, total[channel], whole, bias[channel], left, left, whole, np.inf
+                previous, total[channel], unit_gain, bias[channel], left, left, unit_gain, np.inf
             )
 
 
@@ -309,15 +315,15 @@ def step(
     `spikes` (S, positions, C) bool are written from position `first` on.
     """
     use_wide_vectors()  # type: ignore[call-arg]
-    kept, kept_after, subtracted, above = (
-        neurons.kept,
-        neurons.kept_after,
+    leak, leak_after_spike, subtracted, above = (
+        neurons.leak,
+        neurons.leak_after_spike,
         neurons.subtracted,
         neurons.fires_above,
     )
-    same_kept, same_kept_after, same_subtracted, same_above = (
-        kept[0],
-        kept_after[0],
+    same_leak, same_leak_after_spike, same_subtracted, same_above = (
+        leak[0],
+        leak_after_spike[0],
         subtracted[0],
         above[0],
     )
@@ -334,8 +340,8 @@ def step(
                         current[i, position, channel],
                         gain[channel],
                         bias[channel],
-                        same_kept,
-                        same_kept_after,
+                        same_leak,
+                        same_leak_after_spike,
                         same_subtracted,
                         same_above,
                     )
@@ -349,8 +355,8 @@ def step(
                         current[i, position, channel],
                         gain[channel],
                         bias[channel],
-                        kept[channel],
-                        kept_after[channel],
+                        leak[channel],
+                        leak_after_spike[channel],
                         subtracted[channel],
                         above[channel],
                     )
@@ -361,30 +367,30 @@ def step(
 
 
 def decay(*_: Any) -> None:
-    """Let membranes, (P, C), decay by some steps at once, of which :attr:`NeuronConstants.kept` is
+    """Let membranes, (P, C), decay by some steps at once, of which :attr:`NeuronConstants.leak` is
     left.
     """
     raise NotImplementedError  # compiled only
 
 
 @overload(decay, jit_options=LEAN | PART)
-def _decay(times: Any, kept: Any, membrane: Any) -> Any:
-    def fixed(times: Any, kept: Any, membrane: Any) -> None:
+def _decay(times: Any, leak: Any, membrane: Any) -> Any:
+    def fixed(times: Any, leak: Any, membrane: Any) -> None:
         use_wide_vectors()  # type: ignore[call-arg]
         set_rounding(TOWARD_ZERO)  # as in narrow_membrane
         for position in range(membrane.shape[0] if times else 0):
             for _ in range(times):  # the membranes of a position stay in the nearest cache
                 for channel in range(membrane.shape[1]):
                     membrane[position, channel] = np.int32(
-                        np.float32(membrane[position, channel]) * kept[channel]
+                        np.float32(membrane[position, channel]) * leak[channel]
                     )
         set_rounding(TO_NEAREST)
 
-    def real(times: Any, kept: Any, membrane: Any) -> None:
+    def real(times: Any, leak: Any, membrane: Any) -> None:
         for position in range(membrane.shape[0] if times else 0):
             for _ in range(times):
                 for channel in range(membrane.shape[1]):
-                    membrane[position, channel] *= kept[channel]
+                    membrane[position, channel] *= leak[channel]
 
     return fixed if membrane.dtype == types.int32 else real
 

@@ -47,16 +47,19 @@ def pool_currents(currents: NDArray[Any], windows: Windows, pooled: NDArray[Any]
         windows.stride,
         windows.padding,
     )
-    tall = (currents.shape[0] + 2 * above - rows) // down + 1
-    wide, channels = (currents.shape[1] + 2 * beside - columns) // across + 1, currents.shape[2]
-    if pooled.shape[0] == pooled.shape[1] == 1 and tall * wide > 1:
+    window_rows = (currents.shape[0] + 2 * above - rows) // down + 1
+    window_columns, channels = (
+        (currents.shape[1] + 2 * beside - columns) // across + 1,
+        currents.shape[2],
+    )
+    if pooled.shape[0] == pooled.shape[1] == 1 and window_rows * window_columns > 1:
         pooled[:] = 0
-        for row in range(tall):
+        for row in range(window_rows):
             top, bottom = (
                 max(0, row * down - above),
                 min(row * down - above + rows, currents.shape[0]),
             )
-            for column in range(wide):
+            for column in range(window_columns):
                 left = max(0, column * across - beside)
                 right = min(column * across - beside + columns, currents.shape[1])
                 for channel in range(pooled.shape[2]):

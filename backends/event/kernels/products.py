@@ -178,21 +178,21 @@ def multiply_row_of(how: Instruction, outputs: int) -> Any:
         tile: Any,
         current: Any,
     ) -> None:
-        kernel_rows, groups, _, most, width, inputs, columns, channels, (down, right) = sizes
+        kernel_rows, groups, _, max_groups, width, inputs, columns, channels, (down, right) = sizes
         first, step = block * outputs, right * inputs
         missing = max(0, first + outputs - channels)
         sums, pitch = (tile, outputs) if missing else (current, channels)
         group_size = outputs * GROUP
         row_size = groups * group_size
-        groups_at_once = min(groups, most)
-        rows_at_once = min(kernel_rows, max(1, most // groups))
+        groups_at_once = min(groups, max_groups)
+        rows_at_once = min(kernel_rows, max(1, max_groups // groups))
         column = 0
         while column < columns:
-            several = columns - column >= pixels
+            whole_tile = columns - column >= pixels
             target = (row * columns + column) * channels + first
             place = 0 if missing else target
             corner = (row * down * width + column * right) * inputs
-            y, more = 0, False
+            y, add_to_sums = 0, False
             while y < kernel_rows:  # a range would divide
                 group = 0
                 while group < groups:
@@ -203,17 +203,21 @@ def multiply_row_of(how: Instruction, outputs: int) -> Any:
                         min(groups_at_once, groups - group),
                     )
                     extent = below, beside, row_size, width * inputs, step
-                    if several:
-                        add_tile(weights, weight, counts, count, *extent, sums, place, pitch, more)
+                    if whole_tile:
+                        add_tile(
+                            weights, weight, counts, count, *extent, sums, place, pitch, add_to_sums
+                        )
                     else:
-                        add_pixel(weights, weight, counts, count, *extent, sums, place, pitch, more)
-                    group, more = group + groups_at_once, True
+                        add_pixel(
+                            weights, weight, counts, count, *extent, sums, place, pitch, add_to_sums
+                        )
+                    group, add_to_sums = group + groups_at_once, True
                 y += rows_at_once
             if missing:
-                for pixel in range(pixels if several else 1):
+                for pixel in range(pixels if whole_tile else 1):
                     for output in range(outputs - missing):
                         current[target + pixel * channels + output] = tile[pixel * pitch + output]
-            column += pixels if several else 1
+            column += pixels if whole_tile else 1
 
     return multiply_row
 
@@ -282,10 +286,10 @@ def count_words_of(size: int) -> Any:
                 return builder.bitcast(builder.gep(data, [place]), vector.as_pointer())
 
             target, total = pointer(5, place), cgutils.alloca_once(builder, vector)  # type: ignore[no-untyped-call]
-            before = builder.select(
+            earlier = builder.select(
                 further, builder.load(target, align=1), ir.Constant(vector, None)
             )
-            builder.store(before, total)
+            builder.store(earlier, total)
             with cgutils.for_range(builder, builder.extract_value(pool, 0)) as y:
                 row = builder.add(first, builder.mul(y.index, line))
                 with cgutils.for_range(builder, builder.extract_value(pool, 1)) as x:
@@ -393,10 +397,10 @@ def count_bytes(
                     for y in range(rows):
                         for x in range(columns):
                             total += bytes_of(flat, neuron + (y * width + x) * channels)
-                place, before = corner + row * line + column * inputs + first, np.uint64(0)
+                place, earlier = corner + row * line + column * inputs + first, np.uint64(0)
                 if further:
-                    before = bytes_of(counts, place)
-                store_word(before + (total & mine), counts, place)  # type: ignore[call-arg]
+                    earlier = bytes_of(counts, place)
+                store_word(earlier + (total & mine), counts, place)  # type: ignore[call-arg]
 
 
 @internal

@@ -42,21 +42,26 @@ class Relay(NamedTuple):
     channel: int
 
 
-def relay_of(each: Input, shape: Shape) -> Relay | None:
+def relay_of(layer_input: Input, shape: Shape) -> Relay | None:
     """An input of (C, H, W) that is a relay: the identity, or 1×1 weights, of which one diagonal
     alone is not 0.
     """
-    dtype = np.int32 if each.fixed else np.float32
-    if each.weight is None:
-        return None if each.heads else Relay(np.ones(shape[0], dtype), 0, 0)
-    sides = pair(each.stride), pair(each.padding), pair(each.pool), each.weight.shape[2:]
-    if sides != WHOLE or each.windows != NO_POOLING or each.current_sum:
+    dtype = np.int32 if layer_input.fixed else np.float32
+    if layer_input.weight is None:
+        return None if layer_input.heads else Relay(np.ones(shape[0], dtype), 0, 0)
+    sides = (
+        pair(layer_input.stride),
+        pair(layer_input.padding),
+        pair(layer_input.pool),
+        layer_input.weight.shape[2:],
+    )
+    if sides != WHOLE or layer_input.windows != NO_POOLING or layer_input.current_sum:
         return None
-    outputs, channels = found = each.weight[:, :, 0, 0].nonzero()
-    if not len(outputs) or any((np.diff(places) != 1).any() for places in found):
+    outputs, channels = diagonal = layer_input.weight[:, :, 0, 0].nonzero()
+    if not len(outputs) or any((np.diff(places) != 1).any() for places in diagonal):
         return None
     return Relay(
-        each.weight[outputs, channels, 0, 0].astype(dtype), int(outputs[0]), int(channels[0])
+        layer_input.weight[outputs, channels, 0, 0].astype(dtype), int(outputs[0]), int(channels[0])
     )
 
 
@@ -68,23 +73,23 @@ def joined_gains(
     """
     outputs = inputs[0].gain.shape[1]
     gains, taken = (
-        np.zeros((max(len(each.gain) for each in inputs), outputs)),
+        np.zeros((max(len(layer_input.gain) for layer_input in inputs), outputs)),
         np.zeros(outputs, np.int64),
     )
-    for each, relay in zip(inputs, relays, strict=True):
+    for layer_input, relay in zip(inputs, relays, strict=True):
         if relay is None:
             return None
-        own = slice(relay.output, relay.output + len(relay.weights))
-        taken[own] += 1
-        gains[:, own] = each.gain[:, own] / 2**each.shift
+        relay_outputs = slice(relay.output, relay.output + len(relay.weights))
+        taken[relay_outputs] += 1
+        gains[:, relay_outputs] = layer_input.gain[:, relay_outputs] / 2**layer_input.shift
     if len(inputs) == 1 or taken.max() > 1 or np.any(neuron.synaptic_leak):
         return None
-    most = (
-        max(each.largest_current for each in inputs) * np.abs(gains).max()
+    largest = (
+        max(layer_input.largest_current for layer_input in inputs) * np.abs(gains).max()
         + np.abs(neuron.bias).max()
     )
     limited = (
-        isinstance(neuron, FixedLIF) and most > MEMBRANE_LIMIT
+        isinstance(neuron, FixedLIF) and largest > MEMBRANE_LIMIT
     )  # the current of several inputs is
     return None if limited else gains
 
@@ -118,8 +123,10 @@ def _add_relayed(
             target = np.uint64(position * current.shape[2] + output)
             source = np.uint64(position * spikes.shape[2] + channel)
             for i in range(np.uint64(count)):
-                before = flat[target + i] if further else number(0)
+                earlier = flat[target + i] if further else number(0)
                 weight = weights[i] if fired[source + i] else number(0)
-                flat[target + i] = number(before + weight) if sign > 0 else number(before - weight)
+                flat[target + i] = (
+                    number(earlier + weight) if sign > 0 else number(earlier - weight)
+                )
 
     return relayed

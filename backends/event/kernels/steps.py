@@ -70,12 +70,14 @@ class KernelSynapses(NamedTuple):
             self.weights.stride,
             self.weights.padding,
         )
-        (window, _), (step, _), (above, around) = self.windows
+        (window, _), (step, _), (above, beside_windows) = self.windows
         start, end = first * step - above, (last - 1) * step - above + window
         first, last = max(0, start), min(end, self.positions[0])
-        behind = (last - 1) * stride - padding + weights.weights.shape[1] * weights.weights.shape[3]
+        last_row = (
+            (last - 1) * stride - padding + weights.weights.shape[1] * weights.weights.shape[3]
+        )
         top, bottom = (
-            min(max(0, pools * row), self.rows[1]) for row in (first * stride - padding, behind)
+            min(max(0, pools * row), self.rows[1]) for row in (first * stride - padding, last_row)
         )
         everything = weights.everything[first:last]
         share = (last - first) / max(1, len(weights.everything))
@@ -86,7 +88,7 @@ class KernelSynapses(NamedTuple):
                 everything=everything,
                 products=weights.products._replace(costs=costs),
             ),
-            windows=self.windows._replace(padding=(first - start, around)),
+            windows=self.windows._replace(padding=(first - start, beside_windows)),
             positions=(last - first, *self.positions[1:]),
             rows=(top, bottom),
         )
@@ -108,7 +110,7 @@ class LayerInput(NamedTuple):
 @internal
 def advance(
     t: int,
-    rest: int,
+    rest_step: int,
     dynamics: Dynamics,
     current: NDArray[Any],
     membrane: NDArray[Any],
@@ -117,7 +119,9 @@ def advance(
     place: tuple[int, int],
     packed: NDArray[np.uint8],
 ) -> None:
-    """:meth:`.layer.LayerKernel.advance`, compiled; for `place` see :func:`~.events.pack_spikes`."""
+    """:meth:`.layer.LayerKernel.advance`, compiled; for `place` see
+    :func:`~.events.pack_spikes`.
+    """
     channels = membrane.shape[2]
     arrived, membranes = (
         current.reshape(1, len(current), -1, channels),
@@ -125,14 +129,14 @@ def advance(
     )
     spikes = fired.reshape(1, -1, channels)
     driven, first = synaptic.reshape(-1, channels), np.int64(0)  # 0 would be a type
-    update(t, rest, dynamics, arrived, membranes, driven, spikes, first)
+    update(t, rest_step, dynamics, arrived, membranes, driven, spikes, first)
     pack_spikes(fired, place, packed)
 
 
 @internal
 def update(
     t: int,
-    rest: int,
+    rest_step: int,
     dynamics: Dynamics,
     arrived: NDArray[Any],
     membranes: NDArray[Any],
@@ -141,13 +145,13 @@ def update(
     first: int,
 ) -> None:
     """Bring neurons at P positions, (P, C), to step t, or through several from there on: one if it
-    is that of `rest`.
+    is that of `rest_step`.
 
     `arrived` are (S, K, P or more, C or more), the currents of K inputs in S steps; `fired` (S,
     positions, C) is written from position `first` on.
     """
     positions, channels = membranes.shape
-    if t == rest:
+    if t == rest_step:
         membranes[:] = 0
         synaptic[:] = 0
         fired[0, first : first + positions] = False
@@ -156,7 +160,7 @@ def update(
         steps, _, held, lanes = arrived.shape
         times = 1  # positions that are computed as one, see neurons.repeats
         if lanes == channels:
-            times = math.gcd(len(dynamics.neurons.kept) // channels, positions)
+            times = math.gcd(len(dynamics.neurons.leak) // channels, positions)
             times = math.gcd(math.gcd(times, held), math.gcd(fired.shape[1], first))
         together = times * channels
         currents, spikes = (
@@ -196,13 +200,13 @@ def add(
         if not further:
             target[:] = 0
         return
-    alone = target if sign > 0 and not further else scratch.further
+    source_current = target if sign > 0 and not further else scratch.further
     if synapses.spike_pool != (1, 1):
         pool_spikes(spikes, synapses.spike_pool, scratch.pooled)
         spikes = scratch.pooled
-    correlate(spikes, synapses.weights, scratch.room, alone)
+    correlate(spikes, synapses.weights, scratch.room, source_current)
     if sign < 0 or further:
-        add_signed(alone, further, sign, target)
+        add_signed(source_current, further, sign, target)
 
 
 @internal
@@ -222,7 +226,7 @@ def add_signed(added: NDArray[Any], further: bool, sign: int, current: NDArray[A
 @internal
 def run_steps(
     start: int,
-    rest: int,
+    rest_step: int,
     sources: NDArray[np.int64],
     shape: tuple[int, int, int, int],
     layer: LayerInput,
@@ -239,18 +243,26 @@ def run_steps(
     membranes, quiet = membrane.reshape(-1, membrane.shape[2]), dynamics.quiet
     top, bottom = place[0], place[0] + len(membrane)
     first: Any = np.int64(0)  # 0 would be a type
-    one = np.int64(1)
+    plus = np.int64(1)
     decays = 0  # steps in which membranes did nothing but decay, which is still to be computed
     no_current = nobody_fired = False
     while first < len(fired):
         arrives = len(sources) > 0 and any_arrived(sources, shape, first, synapses.rows)
         last = min(first + STEPS, len(fired)) if arrives else first + 1
         if arrives:
-            decay(decays, dynamics.neurons.kept, membranes)
+            decay(decays, dynamics.neurons.leak, membranes)
             decays = 0
             now = slice(first, last)
             multiplied = steps_multiplied(
-                start + first, rest, sources, shape, layer, fired[now], first, place, packed[now]
+                start + first,
+                rest_step,
+                sources,
+                shape,
+                layer,
+                fired[now],
+                first,
+                place,
+                packed[now],
             )
             if multiplied:
                 first += multiplied
@@ -272,10 +284,18 @@ def run_steps(
                     pack_spikes(mine, place, packed[i])
                 decays += 1
             else:
-                decay(decays, dynamics.neurons.kept, membranes)
+                decay(decays, dynamics.neurons.leak, membranes)
                 decays = 0
                 advance(
-                    start + i, rest, dynamics, current, membrane, synaptic, mine, place, packed[i]
+                    start + i,
+                    rest_step,
+                    dynamics,
+                    current,
+                    membrane,
+                    synaptic,
+                    mine,
+                    place,
+                    packed[i],
                 )
             if arrives:
                 if len(sources) == 1 or not sources_multiplied(
@@ -283,7 +303,7 @@ def run_steps(
                 ):
                     for number in range(len(sources)):
                         arrived = maps_at(sources[number], shape)[i]
-                        add(arrived, synapses, scratch, number > 0, one, current[0])
+                        add(arrived, synapses, scratch, number > 0, plus, current[0])
                 if scratch.unpooled.size:
                     pool_currents(scratch.unpooled, synapses.windows, current[0])
                 no_current = False
@@ -291,14 +311,14 @@ def run_steps(
                 current[0] = 0
                 no_current = True
         first = last
-    decay(decays, dynamics.neurons.kept, membranes)
+    decay(decays, dynamics.neurons.leak, membranes)
 
 
 def addresses_of(arrays: Iterable[NDArray[Any]]) -> NDArray[np.int64]:
     """Where arrays lie in memory, as compiled functions take any number of them: see
     :func:`~.events.maps_at`.
     """
-    return np.array([each.__array_interface__["data"][0] for each in arrays], np.int64)
+    return np.array([array.__array_interface__["data"][0] for array in arrays], np.int64)
 
 
 @internal
@@ -325,11 +345,11 @@ def count_sources(
     weights, (top, bottom), counts = synapses.weights, synapses.rows, scratch.room.products.counts
     for i in range(steps):
         for number in range(len(sources)):
-            seen = maps_at(sources[number], shape)[first + i, top:bottom]
+            seen_spikes = maps_at(sources[number], shape)[first + i, top:bottom]
             if synapses.spike_pool != (1, 1):
-                pool_spikes(seen, synapses.spike_pool, scratch.pooled)
-                seen = scratch.pooled
-            count_pooled(seen, weights.pool, weights.padding, counts[i], number > 0)
+                pool_spikes(seen_spikes, synapses.spike_pool, scratch.pooled)
+                seen_spikes = scratch.pooled
+            count_pooled(seen_spikes, weights.pool, weights.padding, counts[i], number > 0)
 
 
 def sources_multiplied(*_: Any) -> bool:
@@ -356,9 +376,9 @@ def _sources_multiplied(
             return False
         adding = 0.0
         for address in sources:
-            seen = maps_at(address, shape)[step, top:bottom]
-            count = count_spikes(seen)
-            adding += min(count, seen.size - count) + products.costs.pixels
+            seen_spikes = maps_at(address, shape)[step, top:bottom]
+            count = count_spikes(seen_spikes)
+            adding += min(count, seen_spikes.size - count) + products.costs.pixels
         if adding <= products.costs.step:
             return False
         count_sources(sources, shape, step, 1, synapses, scratch)
@@ -382,7 +402,7 @@ def steps_multiplied(*_: Any) -> int:
 @overload(steps_multiplied, jit_options=LEAN | PART)
 def _steps_multiplied(
     start: Any,
-    rest: Any,
+    rest_step: Any,
     sources: Any,
     shape: Any,
     layer: Any,
@@ -393,7 +413,7 @@ def _steps_multiplied(
 ) -> Any:
     def never(
         start: Any,
-        rest: Any,
+        rest_step: Any,
         sources: Any,
         shape: Any,
         layer: Any,
@@ -406,7 +426,7 @@ def _steps_multiplied(
 
     def multiply(
         start: Any,
-        rest: Any,
+        rest_step: Any,
         sources: Any,
         shape: Any,
         layer: Any,
@@ -428,9 +448,9 @@ def _steps_multiplied(
         fires = silent = 0
         for i in range(steps):
             for address in sources:
-                seen = maps_at(address, shape)[step + i, top:bottom]
-                count = count_spikes(seen)
-                fires, silent = fires + count, silent + seen.size - count
+                seen_spikes = maps_at(address, shape)[step + i, top:bottom]
+                count = count_spikes(seen_spikes)
+                fires, silent = fires + count, silent + seen_spikes.size - count
             if min(fires, silent) > few:
                 break
         else:
@@ -441,30 +461,30 @@ def _steps_multiplied(
         at_once = rows_at_once(
             STEPS, columns * products.weights.shape[0] * products.weights.shape[3], rows
         )
-        before, membranes = current.reshape(-1, channels), membrane.reshape(-1, channels)
+        current_before, membranes = current.reshape(-1, channels), membrane.reshape(-1, channels)
         driven, spikes = synaptic.reshape(-1, channels), fired.reshape(len(fired), -1, channels)
         for row in range(0, rows, at_once):
-            some = min(at_once, rows - row)
+            n_rows = min(at_once, rows - row)
             sums = multiply_rows_of_steps(
-                products, weights.stride, room, steps, row, (some, columns)
+                products, weights.stride, room, steps, row, (n_rows, columns)
             )
-            first, last = row * columns, (row + some) * columns
+            first, last = row * columns, (row + n_rows) * columns
             here, above = (membranes[first:last], driven[first:last]), place[0] * columns + first
             update(
                 start,
-                rest,
+                rest_step,
                 dynamics,
-                before[first:last].reshape(1, 1, -1, channels),
+                current_before[first:last].reshape(1, 1, -1, channels),
                 *here,
                 spikes,
                 above,
             )
             if steps > 1:
                 arriving = sums[: steps - 1].reshape(steps - 1, 1, sums.shape[1], sums.shape[2])
-                update(start + 1, rest, dynamics, arriving, *here, spikes[1:], above)
+                update(start + 1, rest_step, dynamics, arriving, *here, spikes[1:], above)
             for position in range(first, last):  # a slice would compile how to tell of its shape
                 for channel in range(channels):
-                    before[position, channel] = sums[steps - 1, position - first, channel]
+                    current_before[position, channel] = sums[steps - 1, position - first, channel]
         for i in range(steps):
             pack_spikes(fired[i, place[0] : place[0] + rows], place, packed[i])
         return steps

@@ -166,29 +166,29 @@ def lay_out(
         )
     rows = padded.reshape(blocks, size, channels, kernel_rows // together, together, kernel_columns)
     rows = rows.transpose(0, 3, 5, 4, 2, 1)
-    seen, summed = (shape[1] // pool[0], shape[2] // pool[1]), pool[0] * pool[1]
-    positions = positions_of(seen, (kernel_rows, kernel_columns), stride, padding)
+    seen_sides, summed = (shape[1] // pool[0], shape[2] // pool[1]), pool[0] * pool[1]
+    positions = positions_of(seen_sides, (kernel_rows, kernel_columns), stride, padding)
     products = lay_out_products(kernel, summed * sources)
     if kernel.dtype == np.int8:
         rows = rows.view(np.uint8) ^ np.uint8(128)
         rows = rows.reshape(*rows.shape[:-1], 2, size // 2).swapaxes(-2, -1).reshape(rows.shape)
-        everything = _everything(kernel, seen, positions, stride, padding) * np.int32(summed)
+        everything = _everything(kernel, seen_sides, positions, stride, padding) * np.int32(summed)
     else:
         everything = np.zeros((0, 0, 0), np.int32)
     return WeightLayout(aligned(rows), pool, stride, padding, everything, products)
 
 
-def positions_of(seen: Pair, kernel: Sequence[int], stride: Pair, padding: Pair) -> Pair:
+def positions_of(seen_sides: Pair, kernel: Sequence[int], stride: Pair, padding: Pair) -> Pair:
     """How many positions a kernel has on the pooled map that it sees, down and across."""
     down, across = (
-        (side + 2 * around - taps) // step + 1
-        for side, taps, step, around in zip(seen, kernel, stride, padding, strict=True)
+        (side + 2 * padded_by - taps) // step + 1
+        for side, taps, step, padded_by in zip(seen_sides, kernel, stride, padding, strict=True)
     )
     return down, across
 
 
 def _everything(
-    kernel: NDArray[np.int8], seen: Pair, positions: Pair, stride: Pair, padding: Pair
+    kernel: NDArray[np.int8], seen_sides: Pair, positions: Pair, stride: Pair, padding: Pair
 ) -> NDArray[np.int32]:
     """(OH, OW, O): the sum of all weights that lie on the pooled map that is seen, at every
     position of the kernel.
@@ -196,7 +196,9 @@ def _everything(
     taps = kernel.sum(axis=1, dtype=np.int32)
     current = np.zeros((*positions, len(taps)), np.int32)
     for y, x in np.ndindex(taps.shape[1:]):
-        rows, columns = map(_covered, (y - padding[0], x - padding[1]), stride, positions, seen)
+        rows, columns = map(
+            _covered, (y - padding[0], x - padding[1]), stride, positions, seen_sides
+        )
         current[rows, columns] += taps[:, y, x]
     return current
 
@@ -219,10 +221,10 @@ def rows_of(outputs: int) -> Any:
         last: Any,
         current: Any,
         target: Any,
-        more: Any,
+        add_to_current: Any,
     ) -> tuple[Any, Callable[..., Any]]:
         """Set the current from `target` on to the rows base + events[first … last-1] of `weights`,
-        or add if `more`.
+        or add if `add_to_current`.
 
         They are summed in registers first. Written as LLVM code, because numba would store the sums
         after every row. Events count in bytes; `base` in rows. Of bytes, 1 to 8 rows are left for
@@ -231,7 +233,7 @@ def rows_of(outputs: int) -> Any:
         fixed = weights.dtype == types.uint8
         index, short, byte = (ir.IntType(bits) for bits in (64, 16, 8))
         row = ir.VectorType(byte if fixed else ir.FloatType(), outputs)
-        pairs, wide = (ir.VectorType(short, lanes) for lanes in (outputs // 2, outputs))
+        pairs, widened = (ir.VectorType(short, lanes) for lanes in (outputs // 2, outputs))
         kinds = (row, pairs, pairs) if fixed else (row,)
         together, left = (TOGETHER, 1) if fixed else (1, 0)
 
@@ -239,7 +241,7 @@ def rows_of(outputs: int) -> Any:
             return ir.Constant(vector, [number] * vector.count)
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            _, base, _, first, last, _, target, more = arguments
+            _, base, _, first, last, _, target, accumulate = arguments
             zeros = [ir.Constant(kind, None) for kind in kinds]
 
             def after(place: Any, number: int) -> Any:
@@ -258,52 +260,60 @@ def rows_of(outputs: int) -> Any:
                 return row_of(builder.zext(builder.load(element(2, place, ir.IntType(32))), index))
 
             def two_rows_at(place: Any) -> list[Any]:
-                """Their events are loaded together: a processor loads few numbers beside a vector."""
-                both = builder.load(element(2, place, index), align=4)
+                """Their events are loaded together: a processor loads few numbers beside a
+                vector.
+                """
+                two_events = builder.load(element(2, place, index), align=4)
                 halves = (
-                    builder.and_(both, ir.Constant(index, FARTHEST - 1)),
-                    builder.lshr(both, ir.Constant(index, 32)),
+                    builder.and_(two_events, ir.Constant(index, FARTHEST - 1)),
+                    builder.lshr(two_events, ir.Constant(index, 32)),
                 )
                 return [row_of(half) for half in halves]
 
-            def mean(one: Any, other: Any) -> Any:
+            def mean(first: Any, second: Any) -> Any:
                 """Rounded up, in the words by which LLVM knows the instruction."""
-                total = builder.add(builder.zext(one, wide), builder.zext(other, wide))
+                total = builder.add(builder.zext(first, widened), builder.zext(second, widened))
                 return builder.trunc(
-                    builder.lshr(builder.add(total, everywhere(1, wide)), everywhere(1, wide)), row
+                    builder.lshr(
+                        builder.add(total, everywhere(1, widened)), everywhere(1, widened)
+                    ),
+                    row,
                 )
 
-            def tree(found: list[Any]) -> tuple[Any, Any]:
+            def tree(rows_to_add: list[Any]) -> tuple[Any, Any]:
                 """The sum of rows, modulo 256, and their mean."""
-                if len(found) == 1:
-                    return found[0], found[0]
+                if len(rows_to_add) == 1:
+                    return rows_to_add[0], rows_to_add[0]
                 (sums, means), (more_sums, more_means) = map(
-                    tree, (found[: len(found) // 2], found[len(found) // 2 :])
+                    tree,
+                    (rows_to_add[: len(rows_to_add) // 2], rows_to_add[len(rows_to_add) // 2 :]),
                 )
                 return builder.add(sums, more_sums), mean(means, more_means)
 
             def added(sums: list[Any], pointers: list[Any]) -> list[Any]:
-                found = [
-                    builder.load(each, align=min(LINE, outputs * (1 if fixed else 4)))
-                    for each in pointers
+                loaded = [
+                    builder.load(pointer, align=min(LINE, outputs * (1 if fixed else 4)))
+                    for pointer in pointers
                 ]
                 if not fixed:
-                    return [builder.fadd(sums[0], found[0])]
-                total, means = tree(found)
-                both = builder.bitcast(means, pairs)
-                terms = total, both, builder.lshr(both, everywhere(8))
-                return [builder.add(*each) for each in zip(sums, terms, strict=True)]
+                    return [builder.fadd(sums[0], loaded[0])]
+                total, means = tree(loaded)
+                mean_pairs = builder.bitcast(means, pairs)
+                terms = total, mean_pairs, builder.lshr(mean_pairs, everywhere(8))
+                return [
+                    builder.add(*terms_of_sum) for terms_of_sum in zip(sums, terms, strict=True)
+                ]
 
             def add_to_current(offset: int, sums: Any) -> None:
                 kind = ir.VectorType(ir.IntType(32) if fixed else ir.FloatType(), sums.type.count)
                 pointer = element(5, after(target, offset), kind)
-                before = builder.select(
-                    more, builder.load(pointer, align=4), ir.Constant(kind, None)
+                earlier = builder.select(
+                    accumulate, builder.load(pointer, align=4), ir.Constant(kind, None)
                 )
                 total = (
-                    builder.add(before, builder.sext(sums, kind))
+                    builder.add(earlier, builder.sext(sums, kind))
                     if fixed
-                    else builder.fadd(before, sums)
+                    else builder.fadd(earlier, sums)
                 )
                 builder.store(total, pointer, align=4)
 
@@ -320,13 +330,13 @@ def rows_of(outputs: int) -> Any:
             )
 
             builder.position_at_end(loop)
-            place, *before = looping = [builder.phi(kind) for kind in (index, *kinds)]
-            several = [
-                each
+            place, *earlier_sums = looping = [builder.phi(kind) for kind in (index, *kinds)]
+            row_pointers = [
+                row_pointer
                 for number in range(0, together - 1, 2)
-                for each in two_rows_at(after(place, number))
+                for row_pointer in two_rows_at(after(place, number))
             ]
-            sums = added(before, several or [row_at(place)])
+            sums = added(earlier_sums, row_pointers or [row_at(place)])
             here = after(place, together)
             builder.cbranch(
                 builder.icmp_signed("<=", after(here, together + left), last), loop, done
@@ -344,11 +354,13 @@ def rows_of(outputs: int) -> Any:
             nothing: Any = cgutils.global_constant(builder, "nothing", zeros[0])  # type: ignore[no-untyped-call]
             nothing.align = LINE
             places = [after(place, number) for number in range(together)]
-            rest = [
-                builder.select(builder.icmp_signed("<", each, last), row_at(each), nothing)
-                for each in places
+            last_rows = [
+                builder.select(
+                    builder.icmp_signed("<", place_of_row, last), row_at(place_of_row), nothing
+                )
+                for place_of_row in places
             ]
-            total_bytes, both, high = added(total, rest)
+            total_bytes, mean_pairs, high = added(total, last_rows)
             low_bytes = builder.bitcast(total_bytes, pairs)
             count, counts = (
                 builder.trunc(builder.sub(last, first), short),
@@ -357,7 +369,7 @@ def rows_of(outputs: int) -> Any:
             for lane in range(pairs.count):
                 counts = builder.insert_element(counts, count, ir.Constant(ir.IntType(32), lane))
             surplus = builder.mul(counts, everywhere(128))
-            low = builder.sub(both, builder.shl(high, everywhere(8)))
+            low = builder.sub(mean_pairs, builder.shl(high, everywhere(8)))
             halves = (low, low_bytes), (high, builder.lshr(low_bytes, everywhere(8)))
             for number, (means, modulo) in enumerate(halves):
                 rounded = builder.shl(means, everywhere(HALVINGS))
@@ -386,15 +398,15 @@ def add_rows(
     last: int,
     current: Any,
     target: int,
-    more: bool,
+    add_to_current: bool,
 ) -> None:
     """The one of these functions that is of so many outputs."""
     if size == 16:
-        add_rows_16(weights, base, events, first, last, current, target, more)
+        add_rows_16(weights, base, events, first, last, current, target, add_to_current)
     elif size == 32:
-        add_rows_32(weights, base, events, first, last, current, target, more)
+        add_rows_32(weights, base, events, first, last, current, target, add_to_current)
     else:
-        add_rows_64(weights, base, events, first, last, current, target, more)
+        add_rows_64(weights, base, events, first, last, current, target, add_to_current)
 
 
 @internal
@@ -415,7 +427,7 @@ def add_spikes(
     blocks, apart, kernel_columns, together, channels, size = weights.shape
     height, width = len(ends), ends.shape[1] - 1
     rows, columns, outputs = current.shape
-    row_size, most = (
+    row_size, max_additions = (
         size * weights.itemsize,
         ADDITIONS if weights.itemsize == 1 else FLOAT_ADDITIONS,
     )
@@ -429,17 +441,17 @@ def add_spikes(
                 events, ends, row, 1, channels, row_size, window, np.int64(ends[row, 0]), starts
             )
     bounds = ends.reshape(-1) if apart > 1 else starts
-    for outer in range(apart if apart > 1 else rows):
+    for outer_row in range(apart if apart > 1 else rows):
         if apart == 1:
-            top = outer * stride[0] - padding[0]
+            top = outer_row * stride[0] - padding[0]
             list_window(
                 events, ends, top, together, channels, row_size, window, np.int64(0), starts
             )
         for block in range(blocks):
-            whole = outputs - block * size >= size
-            sums = flat if whole else block_current
-            for inner in range(rows if apart > 1 else 1):
-                i, kernel_row = (inner, outer) if apart > 1 else (outer, 0)
+            whole_block = outputs - block * size >= size
+            sums = flat if whole_block else block_current
+            for inner_row in range(rows if apart > 1 else 1):
+                i, kernel_row = (inner_row, outer_row) if apart > 1 else (outer_row, 0)
                 row = i * stride[0] - padding[0] + kernel_row if apart > 1 else 0
                 inside = 0 <= row < height
                 if kernel_row > 0 and not inside:
@@ -448,20 +460,30 @@ def add_spikes(
                     left = j * stride[1] - padding[1]
                     start = min(max(0, left), width)
                     end = max(start, min(width, left + kernel_columns)) if inside else start
-                    at = row * (width + 1) if inside else 0
-                    event, last = np.int64(bounds[at + start]), np.int64(bounds[at + end])
+                    bound = row * (width + 1) if inside else 0
+                    event, last = np.int64(bounds[bound + start]), np.int64(bounds[bound + end])
                     base = (
                         ((block * apart + kernel_row) * kernel_columns - left) * together * channels
                     )
                     target = (i * columns + j) * outputs + block * size
-                    place = target if whole else 0
-                    more = kernel_row > 0 and whole
-                    begun = more  # otherwise even no row is to be set
+                    place = target if whole_block else 0
+                    add_to_current = kernel_row > 0 and whole_block
+                    begun = add_to_current  # otherwise even no row is to be set
                     while not begun or event < last:
-                        upto = min(last, event + most)
-                        add_rows(size, weight_rows, base, window, event, upto, sums, place, more)
-                        event, more, begun = upto, True, True
-                    if not whole:
+                        upto = min(last, event + max_additions)
+                        add_rows(
+                            size,
+                            weight_rows,
+                            base,
+                            window,
+                            event,
+                            upto,
+                            sums,
+                            place,
+                            add_to_current,
+                        )
+                        event, add_to_current, begun = upto, True, True
+                    if not whole_block:
                         for output in range(
                             outputs - block * size
                         ):  # a slice would compile how to tell of its shape

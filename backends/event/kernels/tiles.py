@@ -64,7 +64,12 @@ def instruction() -> Instruction | None:
     if "+amx-int8" in FEATURES and tiles_allowed():
         return AMX
     return next(
-        (each for name, each in (("+avx512vnni", VNNI), ("+avx2", AVX2)) if name in FEATURES), None
+        (
+            instruction
+            for name, instruction in (("+avx512vnni", VNNI), ("+avx2", AVX2))
+            if name in FEATURES
+        ),
+        None,
     )
 
 
@@ -103,7 +108,7 @@ def tile_of(how: Instruction, pixels: int, vectors: int) -> Any:
             return builder.call(multiply, [total, counts, weights])
         kind = ir.FunctionType(shorts, [bytes_] * 2)
         multiply = module.declare_intrinsic("llvm.x86.avx2.pmadd.ub.sw", fnty=kind)
-        operands = [builder.bitcast(each, bytes_) for each in (counts, weights)]
+        operands = [builder.bitcast(register_value, bytes_) for register_value in (counts, weights)]
         return builder.add(total, builder.call(multiply, operands))
 
     def summed(builder: Any, total: Any) -> Any:
@@ -129,9 +134,10 @@ def tile_of(how: Instruction, pixels: int, vectors: int) -> Any:
         current: Any,
         target: Any,
         pitch: Any,
-        more: Any,
+        add_to_current: Any,
     ) -> tuple[Any, Callable[..., Any]]:
-        """Set current[target + p·pitch + o] for pixels p and outputs o, or add to it if `more`.
+        """Set current[target + p·pitch + o] for pixels p and outputs o, or add to it if
+        `add_to_current`.
 
         The products are of the weights from `weight` on, and in each of `rows`, `weight_row` apart;
         and of the `groups` of four counts from `count` + p·`stride` on, and in each row,
@@ -165,7 +171,7 @@ def tile_of(how: Instruction, pixels: int, vectors: int) -> Any:
                 _,
                 target,
                 pitch,
-                more,
+                add_to_current,
             ) = arguments
             size = GROUP * lanes * vectors  # of the weights of a group
             entry = builder.block
@@ -175,7 +181,7 @@ def tile_of(how: Instruction, pixels: int, vectors: int) -> Any:
             builder.branch(row_loop)
 
             builder.position_at_end(row_loop)
-            row, *before = [builder.phi(kind) for kind in (INDEX, *[register] * len(tile))]
+            row, *sums_before = [builder.phi(kind) for kind in (INDEX, *[register] * len(tile))]
             first_weight = builder.add(weight, builder.mul(row, weight_row))
             first_count = builder.add(count, builder.mul(row, count_row))
             builder.branch(group_loop)
@@ -191,7 +197,7 @@ def tile_of(how: Instruction, pixels: int, vectors: int) -> Any:
                 for number in range(vectors)
             ]
             place = builder.add(first_count, builder.mul(group, constant(GROUP)))
-            given = [
+            spread_counts = [
                 spread(
                     builder.load(
                         element(2, builder.add(place, builder.mul(stride, constant(p))), INTEGER),
@@ -201,7 +207,7 @@ def tile_of(how: Instruction, pixels: int, vectors: int) -> Any:
                 for p in range(pixels)
             ]
             after = [
-                added(builder, total, given[pixel], loaded[number])
+                added(builder, total, spread_counts[pixel], loaded[number])
                 for total, (pixel, number) in zip(totals, tile, strict=True)
             ]
             following = builder.add(group, constant(1))
@@ -213,12 +219,15 @@ def tile_of(how: Instruction, pixels: int, vectors: int) -> Any:
 
             zero = ir.Constant(register, None)
             for phi, begin, again in zip(
-                (row, *before), (constant(0), *[zero] * len(tile)), (below, *after), strict=True
+                (row, *sums_before),
+                (constant(0), *[zero] * len(tile)),
+                (below, *after),
+                strict=True,
             ):
                 phi.add_incoming(begin, entry)
                 phi.add_incoming(again, next_row)
             for phi, begin, again in zip(
-                (group, *totals), (constant(0), *before), (following, *after), strict=True
+                (group, *totals), (constant(0), *sums_before), (following, *after), strict=True
             ):
                 phi.add_incoming(begin, row_loop)
                 phi.add_incoming(again, group_loop)
@@ -228,13 +237,15 @@ def tile_of(how: Instruction, pixels: int, vectors: int) -> Any:
                 builder.add(target, builder.mul(pitch, constant(pixel))) for pixel in range(pixels)
             ]
             for total, (pixel, number) in zip(after, tile, strict=True):
-                at = element(9, builder.add(places[pixel], constant(lanes * number)), sums)
-                earlier = builder.select(more, builder.load(at, align=4), ir.Constant(sums, None))
-                builder.store(builder.add(earlier, summed(builder, total)), at, align=4)
+                pointer = element(9, builder.add(places[pixel], constant(lanes * number)), sums)
+                earlier = builder.select(
+                    add_to_current, builder.load(pointer, align=4), ir.Constant(sums, None)
+                )
+                builder.store(builder.add(earlier, summed(builder, total)), pointer, align=4)
             return context.get_dummy_value()
 
-        whole = types.int64
-        taken = (weights, whole, counts, *[whole] * 6, current, whole, whole, types.boolean)
+        integer = types.int64
+        taken = (weights, integer, counts, *[integer] * 6, current, integer, integer, types.boolean)
         return types.void(*taken), generate
 
     return add_products

@@ -31,16 +31,16 @@ def step_map(
     traces : (P, C) int32 — N[t-1] on entry, N[t] on return
     sums : (P,) int32, written — M[t]
     """
-    kept, spike, shift = constants
+    kept_fraction, spike, shift = constants
     for position in range(len(fired)):
         total = np.int32(0)
         for channel in range(fired.shape[1]):
-            before = traces[position, channel]
+            previous = traces[position, channel]
             # N · kept takes 35 bits; its halves take 24 each, of which CPUs multiply twice as many
             # at a time. Numba would widen every result to 64 bits again.
-            lower = np.int32(np.int32(before & LOW) * kept)
+            lower = np.int32(np.int32(previous & LOW) * kept_fraction)
             trace = np.int32(
-                np.int32(np.int32(before >> TWELVE) * kept) + np.int32(lower >> TWELVE)
+                np.int32(np.int32(previous >> TWELVE) * kept_fraction) + np.int32(lower >> TWELVE)
             )
             fires = np.int32(-np.int32(fired[position, channel]))  # all bits, or none
             trace = np.int32(trace + np.int32(spike & fires))
