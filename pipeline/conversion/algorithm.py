@@ -90,7 +90,9 @@ Advance = Callable[[int], None]
 
 
 def calibration_samples(ann: Checkpoint, config: Config) -> DatasetSamples:
-    """The first `conversion.calibration` training images of `data.source`, in class-balanced order."""
+    """The first `conversion.calibration` training images of `data.source`, in class-balanced
+    order.
+    """
     settings, data = config.conversion, config.data
     return choose_samples(
         data.source, ann, settings.calibration, settings.seed, data.download, split="train"

@@ -492,7 +492,9 @@ def accuracy_over_time(
 
 
 def settles_at(curve: NDArray[np.float64], level: float) -> int | None:
-    """The number of steps from which on a curve stays at `level` or above; None if it ends below."""
+    """The number of steps from which on a curve stays at `level` or above; None if it ends
+    below.
+    """
     below = np.flatnonzero(curve < level - 1e-9)
     step = int(below[-1]) + 2 if below.size else 1
     return step if step <= len(curve) else None
@@ -506,7 +508,9 @@ def write_curves(path: Path, curves: pd.DataFrame) -> None:
 def plot_curves(
     path: Path, curves: pd.DataFrame, reference: float, title: str, subtitle: str
 ) -> None:
-    """Accuracy against t, and as a dashed line that of the ANN on the same images, the reference."""
+    """Accuracy against t, and as a dashed line that of the ANN on the same images, the
+    reference.
+    """
     points = pd.concat(
         pd.DataFrame({"x": curve.index, "mean": 100 * curve}).assign(
             curve=f"SNN {name} {curve.iloc[-1]:.1%}", style=style

@@ -72,7 +72,9 @@ def layer_errors(
     }
 
     def each_step(packed: NDArray[np.uint8], name: str) -> Iterator[Tensor]:
-        """What a layer fires at each of its steps, as a share of the most, (N, C, H, W) or (N, C)."""
+        """What a layer fires at each of its steps, as a share of the most, (N, C, H, W) or (N,
+        C).
+        """
         for bits in unpack(packed, bare.shapes[bare.place(name)])[late[name] :][:steps]:
             share = torch.from_numpy(bits).float().unflatten(1, (planes[name], -1)).mean(1)
             yield share.reshape(-1, *rectifiers.layers[name].shape)

@@ -141,7 +141,9 @@ class Rectifiers:
     def run(
         self, images: Tensor, clip: Callable[[str, Tensor], Tensor]
     ) -> Iterator[tuple[str, Tensor, Tensor]]:
-        """Each name, what a layer's neurons rectify (N, C, …), and their activations, seen clipped."""
+        """Each name, what a layer's neurons rectify (N, C, …), and their activations, seen
+        clipped.
+        """
         values = {"input": images}
         for place, (name, layer) in enumerate(self.layers.items()):
             parts = range(0, len(images), BATCH)

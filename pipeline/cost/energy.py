@@ -220,7 +220,9 @@ def _tables(
     class_names: tuple[str, ...],
     pictured: int = 0,
 ) -> Energy:
-    """Gather samples, of which one is held at a time, into tables; without a ledger there are none."""
+    """Gather samples, of which one is held at a time, into tables; without a ledger there are
+    none.
+    """
     header = raster.header
     names = [*raster] if ledger is None else [*ledger.network.raster_names, ledger.readout]
     unknown, length = np.nan if ledger is None else 0.0, header.window or header.timesteps
@@ -302,7 +304,9 @@ def _row(
 
 
 def cost_table(energy: Energy) -> pd.DataFrame:
-    """A row for each layer, and one for all, as people read them; only the columns that are known."""
+    """A row for each layer, and one for all, as people read them; only the columns that are
+    known.
+    """
     operations_known, layers = not np.isnan(energy.operations), energy.layers
     heads = (
         ["SynOps", "of dense", "energy", "ANN MACs", "energy"] if operations_known else ["updates"]

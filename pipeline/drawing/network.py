@@ -98,7 +98,9 @@ def _rates(network: Network, source: RasterReader | str | PathLike[str]) -> dict
 
 
 def _places(network: Network) -> dict[str, tuple[int, int]]:
-    """Column and row of every layer: columns by the longest way from the input, without feedback."""
+    """Column and row of every layer: columns by the longest way from the input, without
+    feedback.
+    """
     columns, taken = {"input": 0}, {0: 1}
     places = {"input": (0, 0)}
     for layer in network.layers:

@@ -39,7 +39,9 @@ class Shown:
 
 
 def html(parts: Iterable[Any], picture: Callable[[], bytes]) -> str:
-    """Texts, tables of pandas, and below them a PNG, where one can be drawn; all text is escaped."""
+    """Texts, tables of pandas, and below them a PNG, where one can be drawn; all text is
+    escaped.
+    """
     blocks, lines = [], []
     for part in parts:
         if isinstance(part, str):

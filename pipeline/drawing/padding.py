@@ -66,7 +66,9 @@ def lit_border(
 
 
 def _after(fractions: NDArray[np.float64], layer_input: Input, axis: int) -> NDArray[np.float64]:
-    """The fractions along one side of a layer's output, rows or columns, from those of its input."""
+    """The fractions along one side of a layer's output, rows or columns, from those of its
+    input.
+    """
     pool, stride, padding = (
         pair(sides)[axis] for sides in (layer_input.pool, layer_input.stride, layer_input.padding)
     )

@@ -211,7 +211,9 @@ def _moments(maps: Maps) -> Cell:
 
 
 def _at_best(layer: NDArray[np.float32], subject: Subject, delay: int) -> Cell:
-    """The step whose map has the largest variance over pixels, or the largest value if it has one."""
+    """The step whose map has the largest variance over pixels, or the largest value if it has
+    one.
+    """
     contrast = [
         step_map.var() if step_map.size > 1 else step_map.sum() for step_map in layer
     ]  # one by one: var makes copies

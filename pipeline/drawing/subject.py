@@ -27,7 +27,9 @@ RIGHT, WRONG = "#1b7f4b", "#b3261e"
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """One sample; what is unknown is None. Its names are shortened, and lose what cannot be drawn."""
+    """One sample; what is unknown is None. Its names are shortened, and lose what cannot be
+    drawn.
+    """
 
     name: str  # of the image, or the sample's number
     predicted: str | None = None  # name of the class that the network chose

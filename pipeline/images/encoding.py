@@ -100,7 +100,9 @@ def mean_spikes(x: NDArray[np.float32], largest: float = DEFAULT_RANGE) -> NDArr
 
 
 def in_eight_bits(x: NDArray[np.float32], largest: float = DEFAULT_RANGE) -> NDArray[np.int8]:
-    """rint(clip(x, ±largest) · 127 / largest) of finite float32, half-to-even: int8 in -127 … 127."""
+    """rint(clip(x, ±largest) · 127 / largest) of finite float32, half-to-even: int8 in -127 …
+    127.
+    """
     clipped = np.clip(_finite(x, "current").astype(np.float64), -largest, largest)
     return np.rint(clipped * PIXEL_LIMIT / largest).astype(np.int8)
 

@@ -132,7 +132,9 @@ def _grey(pixels: NDArray[Any], convert: Callable[[NDArray[Any]], NDArray[Any]])
 
 
 def check_input_size(height: object, width: object, where: str) -> None:
-    """Refuse what cannot be the size of a network's input, in a message that begins with `where`."""
+    """Refuse what cannot be the size of a network's input, in a message that begins with
+    `where`.
+    """
     for name, side in (("height", height), ("width", width)):
         if not isinstance(side, Integral) or side < 1:
             shown = printable(repr(side), LONGEST_NAME)

@@ -227,7 +227,9 @@ def _header_of(path: Path, method: MapMethod) -> MapHeader | None:
 def _target(
     out: str | PathLike[str] | None, path: Path | None, method: MapMethod
 ) -> Path | BytesIO:
-    """The target of maps: the file that was named, or one beside the raster at `path`, or memory."""
+    """The target of maps: the file that was named, or one beside the raster at `path`, or
+    memory.
+    """
     if out is not None:
         return Path(out)
     if path is None or method.source != "raster_digest":

@@ -79,7 +79,9 @@ class ImageMethod(MapMethod):
         """
 
     def of_kind(self, kind: Kind) -> ImageMethod:
-        """This method, or its stand-in, for a network of this kind; InputError if it explains none."""
+        """This method, or its stand-in, for a network of this kind; InputError if it explains
+        none.
+        """
         if kind != self.kind:
             raise InputError(
                 f"explain: {self.name} explains a network of kind {self.kind}, got {kind}"
@@ -196,7 +198,9 @@ Attributed = tuple[NDArray[np.int64], NDArray[np.float32]]  # predictions (B,), 
 
 @dataclass(frozen=True)
 class InputMethod(ImageMethod):
-    """Evidence for the predicted class in the input: one map of an image, see :class:`ImageMethod`."""
+    """Evidence for the predicted class in the input: one map of an image, see
+    :class:`ImageMethod`.
+    """
 
     shows = "What speaks for the class"
     speaks_for = "prediction"

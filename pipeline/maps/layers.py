@@ -23,7 +23,9 @@ def has_places(shape: Shape) -> bool:
 
 
 def laid_out(shape: Shape) -> Shape:
-    """(C, H, W) as maps see it: where there are no places, neurons lie below each other, (1, C, 1)."""
+    """(C, H, W) as maps see it: where there are no places, neurons lie below each other, (1, C,
+    1).
+    """
     return shape if has_places(shape) else (1, shape[0], 1)
 
 

@@ -211,7 +211,9 @@ class RelevanceLayer(ABC):
         self.per_current = self.per_membrane = self.own = np.zeros(self.fired.shape[1:])
 
     def pass_back(self, t: int, relevance_by_layer: Mapping[str, Floats]) -> None:
-        """Add to the relevance of the spikes that drove step t, from that of the spikes it fired."""
+        """Add to the relevance of the spikes that drove step t, from that of the spikes it
+        fired.
+        """
         share = self.share(t, relevance_by_layer[self.name][t] + self.own)
         self.per_current = share + on_maps(self.neuron.synaptic_leak) * self.per_current
         for layer_input in self.inputs:

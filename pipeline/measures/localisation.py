@@ -70,7 +70,9 @@ def _count(pixels: Mask) -> NDArray[Any]:
 
 
 def _fraction(part: NDArray[Any], total: NDArray[Any], highest: Map) -> NDArray[np.float64]:
-    """part / whole, and 0 for a map without a positive value: (...), (...) and (..., 1) -> (...)."""
+    """part / whole, and 0 for a map without a positive value: (...), (...) and (..., 1) ->
+    (...).
+    """
     has_values = highest[..., 0] > 0
     return np.divide(part, total, out=np.zeros(np.shape(part)), where=has_values)[()]
 

@@ -92,7 +92,9 @@ class Connection:
 
     @property
     def dense(self) -> int:
-        """Operations of one step at which every neuron of the source fires, weights of 0 included."""
+        """Operations of one step at which every neuron of the source fires, weights of 0
+        included.
+        """
         y, x = pool_of(self.synapses)
         passed = 1 if _maximum(self.synapses) else y * x
         return passed * int(fan_out(self.synapses, self.seen, dense=True).sum())

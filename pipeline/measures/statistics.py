@@ -125,7 +125,9 @@ class PairedAccuracy:
 def paired_accuracy(
     float32: NDArray[np.int64], fixed: NDArray[np.int64], labels: NDArray[np.int32]
 ) -> PairedAccuracy:
-    """Both precisions compared seed by seed: (seeds, N) predicted classes of each, and (N,) labels."""
+    """Both precisions compared seed by seed: (seeds, N) predicted classes of each, and (N,)
+    labels.
+    """
     by_seed = {"float32": (float32 == labels).mean(axis=1), "fixed": (fixed == labels).mean(axis=1)}
     differences = by_seed["fixed"] - by_seed["float32"]
     seeds, mean = len(differences), float(differences.mean())

@@ -224,7 +224,9 @@ def load(name_or_path: str | PathLike[str], kind: Kind | None = None) -> Checkpo
 
 
 def check_fit(checkpoint: Checkpoint, config: Config, name: str) -> None:
-    """Refuse a checkpoint that contradicts the sections of a configuration file that describe it."""
+    """Refuse a checkpoint that contradicts the sections of a configuration file that describe
+    it.
+    """
     network, prepare, data = checkpoint.network, checkpoint.preprocessing, config.data
     pairs: dict[
         str, tuple[object, object]

@@ -25,7 +25,9 @@ FOREIGN = {  # files of networks that others wrote, by their ending, and what to
 
 
 def find_checkpoint(name_or_path: str, kind: Kind | None = None) -> Path:
-    """The file of a bundled checkpoint, or `name_or_path` itself; an InputError if it is neither."""
+    """The file of a bundled checkpoint, or `name_or_path` itself; an InputError if it is
+    neither.
+    """
     path = _bundled(name_or_path) or Path(name_or_path)
     if (refusal := FOREIGN.get(path.suffix.lower())) and not _is_safetensors(path):
         raise InputError(f"checkpoint {name_or_path!r}: {refusal}")

@@ -143,7 +143,9 @@ def class_names_of(raster: RasterReader, source: Any = None) -> tuple[str, ...]:
 
 
 def find_class(chosen: str | int, classes: int, names: Sequence[str]) -> int:
-    """The number of a class of so many, by its name or number; an InputError says which there are."""
+    """The number of a class of so many, by its name or number; an InputError says which there
+    are.
+    """
     if isinstance(chosen, str) and chosen in names:
         return names.index(chosen)
     number = (
@@ -204,7 +206,9 @@ def unlike(raster: RasterReader, network: Network) -> str:
 
 
 def unlike_layer(raster: RasterReader, network: Network) -> LayerSpec | None:
-    """The first layer of a raster whose maps are of another size in the network, if there is one."""
+    """The first layer of a raster whose maps are of another size in the network, if there is
+    one.
+    """
     return next(
         (
             layer
@@ -367,7 +371,9 @@ class LinedUp:
 
 
 def _named(network: Network, recorded: RasterHeader, where: str) -> dict[str, str]:
-    """Layer of a network -> its name in a recording, which may lack layers that only repeat spikes."""
+    """Layer of a network -> its name in a recording, which may lack layers that only repeat
+    spikes.
+    """
     shapes = {layer.name: layer.shape for layer in recorded.layers}
     if network.spiking_input and "input" not in shapes:
         raise InputError(

@@ -95,7 +95,9 @@ class Epochs(Checkpoint):
 
 
 class EpochFiles(TorchCheckpointIO):
-    """How Lightning writes an epoch, and gets the one to resume from, which has been read already."""
+    """How Lightning writes an epoch, and gets the one to resume from, which has been read
+    already.
+    """
 
     def __init__(self, resumed: dict[str, Any] | None) -> None:
         self.resumed = resumed
@@ -131,7 +133,9 @@ def write_epoch(epoch: dict[str, Any], path: Path) -> None:
 
 
 def read_epoch(path: Path) -> dict[str, Any]:
-    """Read an epoch; nothing is unpickled but tensors and plain values, if it is what was written."""
+    """Read an epoch; nothing is unpickled but tensors and plain values, if it is what was
+    written.
+    """
     with open_file(path) as file:
         file.seek(max(0, path.stat().st_size - SEAL))
         sealed, content = file.read(SEAL), b""

@@ -138,7 +138,9 @@ def _channels_last(maps: Tensor) -> NDArray[np.float32]:
 
 @compiled_in_parallel
 def convolve_maps(maps: Any, weights: Any, padding: int, currents: Any, threads: int) -> None:
-    """Set the currents (N, OH, OW, O) of maps (N, H, W, C), by aligned weights (O/B, KW, KH, C, B)."""
+    """Set the currents (N, OH, OW, O) of maps (N, H, W, C), by aligned weights (O/B, KW, KH, C,
+    B).
+    """
     for thread in numba.prange(threads):
         first, last = len(maps) * thread // threads, len(maps) * (thread + 1) // threads
         convolve_some(maps[first:last], weights, padding, currents[first:last])
@@ -151,8 +153,8 @@ def add_gradients(
     """Add to `sums` (P, O/B, C, KH, KW, B), of P parts of maps (N, H, W, C), the gradients (N, OH,
     OW, O) of weights.
 
-    `padded_gradients` (P·O/B, H + KH - 1, W + KW - 1, B) is aligned and zero; a gradient is written into its
-    middle.
+    `padded_gradients` (P·O/B, H + KH - 1, W + KW - 1, B) is aligned and zero; a gradient is written
+    into its middle.
     """
     parts, blocks = sums.shape[:2]
     for task in numba.prange(parts * blocks):

@@ -1,4 +1,6 @@
-"""Your own images or event recordings: a folder with one folder per class, or files without labels."""
+"""Your own images or event recordings: a folder with one folder per class, or files without
+labels.
+"""
 
 from __future__ import annotations
 

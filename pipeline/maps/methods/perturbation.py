@@ -69,7 +69,9 @@ def _answers(backend: Backend, network: Network, inputs: NDArray[Any]) -> NDArra
 
 @dataclass(frozen=True)
 class OcclusionMaps(InputMethod):
-    """Loss of the class's logit where squares of the input, a fifth of its short side, are hidden."""
+    """Loss of the class's logit where squares of the input, a fifth of its short side, are
+    hidden.
+    """
 
     name = "occlusion"
     title = "Occlusion"
@@ -130,7 +132,9 @@ def rise(network: Network, inputs: InputBatch, seed: int, masks: int = MASKS) ->
 
 
 def random_masks(count: int, size: tuple[int, ...], seed: int) -> NDArray[np.float64]:
-    """(K, H, W) in 0 … 1: a grid of CELLS × CELLS, and one cell more to shift it by up to a cell."""
+    """(K, H, W) in 0 … 1: a grid of CELLS × CELLS, and one cell more to shift it by up to a
+    cell.
+    """
     random = np.random.default_rng([seed, count])
     cell = [math.ceil(side / CELLS) for side in size]
     grids = (random.random((count, CELLS + 1, CELLS + 1)) < VISIBLE).astype(np.float64)

@@ -41,7 +41,9 @@ from spikesam.recordings.schema import MADE_OF
 
 @dataclass(frozen=True)
 class RelevanceMethod(RasterMethod):
-    """Maps of the positive part of what relevance sums to over channels, at a step or over steps."""
+    """Maps of the positive part of what relevance sums to over channels, at a step or over
+    steps.
+    """
 
     network: Annotated[
         str | None,
@@ -54,7 +56,9 @@ class RelevanceMethod(RasterMethod):
 
     @abstractmethod
     def relevance_of(self, network: Network, spikes: Sequence[Spikes], target: int) -> list[Floats]:
-        """Relevance of one sample's spikes, see :func:`spikesam.pipeline.maps.relevance.relevance`."""
+        """Relevance of one sample's spikes, see
+        :func:`spikesam.pipeline.maps.relevance.relevance`.
+        """
 
     def chosen(self, raster: RasterReader) -> dict[str, Parameter]:
         """Parameters that say which class is explained, where that is not each sample's prediction:

@@ -203,7 +203,9 @@ def explain_spikes(
     sample: int,
     prediction: int,
 ) -> Explained:
-    """SAM of one sample, from packed spikes (T, bytes) of each layer; one layer is taken at a time."""
+    """SAM of one sample, from packed spikes (T, bytes) of each layer; one layer is taken at a
+    time.
+    """
     kernel = SpikeActivationMaps(**header.parameters)  # type: ignore[arg-type]
     steps = list(header.steps) if sample < header.stepped else []
     last = steps[-1] + 1 if steps else 0  # later spikes change none of the maps that are kept

@@ -1,4 +1,6 @@
-"""Calibration images: the same array from every form in which they are given, and what is refused."""
+"""Calibration images: the same array from every form in which they are given, and what is
+refused.
+"""
 
 import numpy as np
 import pytest
