@@ -19,6 +19,7 @@ from spikesam.pipeline.maps.relevance import relevances
 from spikesam.pipeline.page.integers import unsimulated
 from spikesam.pipeline.page.packing import band_map, heat_map, is_band
 from spikesam.pipeline.page.shown_run import ShownRun
+from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.schema import LayerSpec
 
 A_SECOND = 12_000_000  # neurons × steps × classes that one idle core explains in it, or more
@@ -77,13 +78,15 @@ def _refused(network: Network) -> str | None:
     return None
 
 
-def classes_of(run: ShownRun, sample: int, computed: bool) -> list[int]:
+def classes_of(run: ShownRun, sample: int, computed: bool) -> list[int] | list[str]:
     """The classes for which a sample has relevance: all if the page computes it, else as many as
-    there is time for.
+    there is time for; or the names of the targets whose relevance was recorded.
 
     The first is the predicted one, the second the sample's own where the answer is wrong, and else
     the runner-up.
     """
+    if not run.network and run.targets:
+        return [str(maps.header.parameters["target_name"]) for maps in run.targets]
     samples, classes = (
         (run.raster.n_samples, run.raster.header.classes) if computed else explained_in_time(run)
     )
@@ -98,15 +101,22 @@ def classes_of(run: ShownRun, sample: int, computed: bool) -> list[int]:
 
 
 def relevance_of(
-    run: ShownRun, sample: int, classes: Sequence[int], steps: int
+    run: ShownRun, sample: int, classes: Sequence[int] | Sequence[str], steps: int
 ) -> list[dict[str, Any]]:
-    """Of each class: its number, and by layer the sum over channels and all steps; or a band."""
+    """Of each class: its number, and by layer the sum over channels and all steps; or a band. Of a
+    target that was recorded, its name.
+    """
     network, raster = run.network, run.raster
+    if network is None and classes:
+        return [
+            {"of": name, "layers": _recorded(run, maps, sample, steps)}
+            for name, maps in zip(classes, run.targets, strict=True)
+        ]
     if network is None or not classes:
         return []
     spikes = [raster[layer.name][sample] for layer in raster.layers]
-    contents = []
-    for target, each in zip(classes, relevances(network, spikes, classes), strict=True):
+    contents, numbers = [], [int(number) for number in classes]
+    for target, each in zip(numbers, relevances(network, spikes, numbers), strict=True):
         packed = {
             layer.name: _packed(found, layer, steps)
             for layer, found in zip(raster.layers, each, strict=True)
@@ -115,7 +125,17 @@ def relevance_of(
     return contents
 
 
-def _packed(found: NDArray[np.float64], layer: LayerSpec, steps: int) -> dict[str, Any]:
+def _recorded(run: ShownRun, maps: MapReader, sample: int, steps: int) -> dict[str, Any]:
+    """Layer -> its map or band of recorded relevance."""
+    packed = {}
+    for layer in map(run.raster.layer, maps):
+        by_step = maps.read(maps.layer(layer.name), sample)
+        if not is_band(layer) or by_step[0].size == layer.neurons:
+            packed[layer.name] = _packed(by_step[:, None], layer, steps)
+    return packed
+
+
+def _packed(found: NDArray[Any], layer: LayerSpec, steps: int) -> dict[str, Any]:
     """A map or a band of (T, C, H, W); `moments` are what speaks for the class at each of the first
     steps.
     """

@@ -21,6 +21,7 @@ from spikesam.pipeline.engine.summary import Summary, read_summary
 from spikesam.pipeline.images.pictures import NAME, Pictures, read_pictures
 from spikesam.pipeline.maps.localisation import Score, localisation_scores
 from spikesam.pipeline.maps.method import method_of
+from spikesam.pipeline.maps.methods.signed_relevance import recorded_relevance
 from spikesam.pipeline.networks.recorded import class_names_of, unlike_layer, with_network
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.reader import RasterReader
@@ -41,6 +42,7 @@ class ShownRun:
     network: Network | None = None
     scores: Sequence[Score] = ()  # how well maps find the object
     maps: tuple[MapReader, ...] = ()  # of the same samples, open
+    targets: tuple[MapReader, ...] = ()  # recorded relevance of each, open
     notes: tuple[str, ...] = ()  # what could not be shown, and why
     brief: bool = False  # somebody waits for the run that the page is of
 
@@ -90,7 +92,12 @@ def open_run(path: Path, resources: ExitStack, network: Any = None) -> ShownRun:
     notes = (f"{unread} files of maps are not shown, only the first {MOST_FILES} by name",) * (
         unread > 0
     )
-    run = replace(run, maps=tuple(maps_beside(path, run.raster, resources)), notes=notes)
+    run = replace(
+        run,
+        maps=tuple(maps_beside(path, run.raster, resources)),
+        targets=tuple(recorded_relevance(run.raster, resources)),
+        notes=notes,
+    )
     for file, add in (
         ("summary.json", _with_summary),
         ("network.safetensors", _with_network),

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from spikesam.common.errors import InputError
@@ -40,8 +39,9 @@ class OutputLayout:
 
     def scores(
         self, output: Any, timesteps: int, samples: int, layer: Layout, given: str | None = None
-    ) -> NDArray[np.float32]:
-        """Scores (B, K) float32 of every class, the highest of which is the prediction.
+    ) -> Tensor:
+        """Scores (B, K) float32 of every class, the highest of which is the prediction; with their
+        graph.
 
         `output` holds (B, K) scores; or those of every step, which are added up: (T, B, K), (B, T,
         K), or as the network lays out its layers, `layer` the last. Refuses what may be read in two
@@ -50,14 +50,14 @@ class OutputLayout:
         logits = _logits(output)
         if isinstance(logits, list):
             logits, given = _stacked(logits, timesteps), given or "TB..."
-        found = torch.as_tensor(first_tensor(logits, "output")).detach().cpu().to(torch.float32)
+        found = torch.as_tensor(first_tensor(logits, "output")).cpu().to(torch.float32)
         scores = self._read(found, timesteps, samples, layer, given)
         if not scores.shape[1] or not scores.isfinite().all():
             raise InputError(
                 f"output: got {'no class' if not scores.shape[1] else 'NaN or infinity'}, expected "
                 "scores"
             )
-        return scores.numpy()
+        return scores
 
     def _read(
         self, scores: Tensor, timesteps: int, samples: int, layer: Layout, given: str | None

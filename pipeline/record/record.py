@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from spikesam.pipeline.record.batch import Counts
 from spikesam.pipeline.record.layouts import named_layout
 from spikesam.pipeline.record.recording import Recording, SeenImages
 from spikesam.pipeline.record.watch import Watch, check_names, find_known, named_modules
+from spikesam.pipeline.record.why import Why
 from spikesam.recordings.raster.writer import refuse_existing
 
 
@@ -41,6 +42,7 @@ def record(
     class_names: Sequence[str] = (),
     input_normalisation: Normalisation | None = None,
     network: Any = None,
+    why: Any = None,
     overwrite: bool = False,
 ) -> Iterator[Recording]:
     """Record every spike of a torch network while you run it, into `out/raster.h5`.
@@ -89,6 +91,12 @@ def record(
         with the delays of its layers, and refused if the network does not fire one of its spikes.
         The network is written beside it, so that relevance, edits, energy and the page ask for
         nothing more
+    why : what to explain, beside recording: "answer", each sample's predicted class; a class, by
+        name or number; a function of the model's output that gives (B,) numbers, such as the score
+        of a box; or a mapping of names to several of these. `finish` then runs the backward pass
+        and keeps the relevance of all spikes, which `explain`, `report` and the page show. The
+        neurons are modules of snnTorch, SpikingJelly, Norse or sinabs, and the model runs without
+        `torch.no_grad()`
     overwrite : replace an earlier `raster.h5` when the new one is whole
 
     Yields
@@ -120,6 +128,13 @@ def record(
     _check_model(model)
     if counts not in (None, "fired", "ternary"):
         raise InputError(f"record: counts: got {counts!r}, expected None, 'fired' or 'ternary'")
+    if why is not None and network is not None:
+        raise InputError(
+            "record: got both why= and network=, expected one: relevance needs no import with "
+            "why=, and explains any class of an import with network="
+        )
+    if why is not None and layer_delay:
+        raise InputError("record: got why= and layer_delay=1, expected layers without delay")
     arrangement = Arrangement(model, named_layout(layout), axes, grid)
     if layers is not None:
         names: Mapping[str, str] | None = named_modules(model, layers)
@@ -148,9 +163,10 @@ def record(
             known = named_network(known, class_names)
         watch.keeps_inputs = known is not None
         seen = SeenImages(class_names, input_normalisation)
-        recording = Recording(path, watch, dataset, layer_delay, seen, known, overwrite)
+        followed = None if why is None else Why(model, why, class_names)
+        recording = Recording(path, watch, dataset, layer_delay, seen, known, overwrite, followed)
         try:
-            with watch.attached():
+            with followed.attached() if followed else nullcontext(), watch.attached():
                 yield recording
             recording.close()
         except BaseException:

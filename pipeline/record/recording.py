@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from spikesam.backends.network import Network
 from spikesam.backends.network.storage import write_network
@@ -32,6 +33,7 @@ from spikesam.pipeline.record.alignment import match_network
 from spikesam.pipeline.record.batch import LayerBits, about
 from spikesam.pipeline.record.outputs import OutputLayout
 from spikesam.pipeline.record.watch import Watch
+from spikesam.pipeline.record.why import RelevanceSpool, Why
 from spikesam.recordings.raster.arrays import layer_specs
 from spikesam.recordings.raster.batch import RasterBatch, whole_numbers
 from spikesam.recordings.raster.reader import RasterReader
@@ -103,6 +105,7 @@ class Recording:
         seen: SeenImages,
         network: Network | Checkpoint | None,
         overwrite: bool,
+        why: Why | None = None,
     ) -> None:
         self.path = path
         self._watch, self._dataset, self._layer_delay, self._overwrite = (
@@ -112,6 +115,8 @@ class Recording:
             overwrite,
         )
         self._seen, self._output, self._network = seen, OutputLayout(), network
+        self._why, self._relevance = why, RelevanceSpool(path.parent)
+        self._taps: dict[str, list[Tensor]] = {}  # of the batch at hand, for relevance
         self._writer: GrowingWriter | None = None
         self._open, self._whole = True, False
 
@@ -138,12 +143,16 @@ class Recording:
         """
         self._expect_open("tap")
         check_name(name)
-        self._watch.tap(name, torch.as_tensor(spikes), layout)
+        tapped = torch.as_tensor(spikes)
+        self._watch.tap(name, tapped, layout)
+        if self._why is not None:
+            self._taps.setdefault(name, []).append(tapped)
 
     def finish(
         self,
         output: Any = None,
         *,
+        answers: Any = "output",
         labels: Any = None,
         index: Any = None,
         images: Any = None,
@@ -157,7 +166,9 @@ class Recording:
             every step, which are added up: (T, B, K), (B, T, K), laid out as the layers are, or a
             list of (B, K), one for each step, as SpikingJelly's NonSpiking nodes give. A tuple,
             such as (spikes, membrane), counts as its first member; of a dictionary or an object
-            with `logits`, these count
+            with `logits`, these count. Of functions as targets of `why`, whatever they take
+        answers : class scores as above, where the output is something else, such as boxes; None
+            where there are no classes
         labels : (B,) int — classes, -1 where unknown
         index : (B,) int — positions in the data set; if not given, samples are counted
         images : as shown to the network, (B, C, H, W), (B, H, W, 3) or (B, H, W), for page and
@@ -181,11 +192,13 @@ class Recording:
             if labels is None
             else whole_numbers("finish: labels", labels, samples, np.int32),
         )
-        scores = np.empty((samples, 0), np.float32)
-        if output is not None:
-            scores = self._output.scores(
-                output, layers[0].steps, samples, layers[-1].layout, layout
+        answered = output if isinstance(answers, str) and answers == "output" else answers
+        graded, scores = None, np.empty((samples, 0), np.float32)
+        if answered is not None:
+            graded = self._output.scores(
+                answered, layers[0].steps, samples, layers[-1].layout, layout
             )
+            scores = graded.detach().numpy()
         self._seen.add(table, images, max(scores.shape[1], int(table.label.max()) + 1))
         spikes: dict[str, NDArray[np.uint8]] = {}
         for layer in layers:
@@ -195,11 +208,18 @@ class Recording:
         if self._network is not None:
             network = self._network if isinstance(self._network, Network) else self._network.network
             header, batch = match_network(network, header, batch, self._watch.inputs, done)
+        if self._why is not None:
+            modules = {name: module for module, name in (self._watch.names or {}).items()}
+            maps = self._why.maps(layers, modules, self._taps, output, graded)
         if self._writer is None:
             self._writer = GrowingWriter(self.path, header, overwrite=self._overwrite)
         _refuse_differences(self._writer.header, header)
         self._writer.append(batch, table)
         self._watch.begin_batch()
+        if self._why is not None:
+            self._relevance.add(maps)
+            self._why.end_batch()
+            self._taps.clear()
 
     @cached_property
     def raster(self) -> RasterReader:
@@ -230,6 +250,10 @@ class Recording:
             )
         self._writer.finalize()
         self._seen.write(self.path)
+        if self._why is not None:
+            with RasterReader(self.path, trusted=True) as raster:
+                self._relevance.write(raster, self._why)
+            self._relevance.discard()
         if isinstance(self._network, Network):
             write_network(self._network, self.path.with_name(BESIDE))
         elif self._network is not None:
@@ -241,6 +265,7 @@ class Recording:
     def discard(self) -> None:
         """Leave nothing of what was recorded."""
         self._open = False
+        self._relevance.discard()
         if self._writer:
             self._writer.discard()
 

@@ -122,10 +122,14 @@ class MapReader(Reader[MapLayer]):
         self, dataset: DatasetSpec, sample: int, first: int, rows: NDArray[Any]
     ) -> None:
         """Refuse numbers that no map has."""
-        if not (rows.min() >= 0 and rows.max() < np.inf):  # which NaN is not, either
-            raise self._checked.fail(
-                f"{dataset.path}[{sample}]", "negative or not finite", "numbers ≥ 0"
+        least = -np.inf if self.header.signed else -np.nextafter(np.float32(0), np.float32(1))
+        if not (rows.min() > least and rows.max() < np.inf):  # which NaN is not, either
+            found, expected = (
+                ("not finite", "finite numbers")
+                if self.header.signed
+                else ("negative or not finite", "numbers ≥ 0")
             )
+            raise self._checked.fail(f"{dataset.path}[{sample}]", found, expected)
 
     def _read_header(self, about: About) -> MapHeader:
         checked = self._checked

@@ -141,6 +141,11 @@ class MapHeader(Header):
             )
 
     @property
+    def signed(self) -> bool:
+        """True if maps have negative numbers, too."""
+        return self.parameters.get("signed") is True
+
+    @property
     def kept(self) -> str:
         """Words for people: what is kept of each sample."""
         if not self.stepped:

@@ -122,6 +122,8 @@ class Library:
         str, ...
     ] = ()  # the attributes in which a module keeps its state from one call to the next
     fresh: str = ""  # a pattern of classes that begin at rest in each call, whatever they hold
+    # a call gives (spikes, v) or (spikes, i, v), i and v being those that the spikes followed from
+    gives_membranes: bool = False
     rest: tuple[str, str] = (
         "",
         "",

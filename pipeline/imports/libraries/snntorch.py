@@ -99,5 +99,10 @@ EQUATIONS: dict[str, Describe] = {
     ),
 }
 LIBRARY = Library(
-    "snntorch", EQUATIONS, axes, states=("mem", "syn", "spk"), rest=("SpikingNeuron", "reset_mem")
+    "snntorch",
+    EQUATIONS,
+    axes,
+    states=("mem", "syn", "spk"),
+    rest=("SpikingNeuron", "reset_mem"),
+    gives_membranes=True,
 )

@@ -8,9 +8,10 @@ Neither image nor gradient is needed, neither torch nor lava. How relevance is d
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,9 @@ from numpy.typing import NDArray
 from spikesam.backends.network import Network
 from spikesam.backends.network.step import Floats
 from spikesam.common.arguments import Option
-from spikesam.pipeline.maps.layers import laid_out, map_layers
+from spikesam.common.errors import InputError
+from spikesam.common.text import LONGEST_NAME, printable, shorten
+from spikesam.pipeline.maps.layers import kept_steps, laid_out, map_layers, mapped_layers
 from spikesam.pipeline.maps.method import (
     Explained,
     Explainer,
@@ -26,6 +29,7 @@ from spikesam.pipeline.maps.method import (
     StepChoice,
     raster_explainer,
 )
+from spikesam.pipeline.maps.methods.signed_relevance import recorded_relevance
 from spikesam.pipeline.maps.relevance import Signs, Spikes, relevance, variance_relevance
 from spikesam.pipeline.networks.recorded import (
     class_names_of,
@@ -33,10 +37,13 @@ from spikesam.pipeline.networks.recorded import (
     recorded_network,
     with_network,
 )
+from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.maps.schema import MapHeader, Parameter
-from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.raster.reader import RasterReader, opened_raster
 from spikesam.recordings.raster.schema import LayerSpec
 from spikesam.recordings.schema import MADE_OF
+
+RULE = "; give the network, or leave out {rule}"
 
 
 @dataclass(frozen=True)
@@ -101,20 +108,29 @@ class RelevanceMethod(RasterMethod):
             by_step = {
                 layer.name: layer_relevance.reshape(-1, *laid_out(layer.shape)).sum(axis=1)
                 for layer, layer_relevance in zip(layers_from_first, relevance, strict=True)
+                if layer in layers
             }
-            return Explained(
-                prediction,
-                {layer.name: _positive(by_step[layer.name].sum(axis=0)) for layer in layers},
-                {
-                    layer.name: _positive(by_step[layer.name][list(steps)])
-                    for layer in layers * (sample < stepped)
-                },
-            )
+            return _explained(prediction, by_step, steps if sample < stepped else None)
 
         return raster_explainer(raster, header, explain)
 
 
-def _positive(values: NDArray[np.float64]) -> NDArray[np.float32]:
+def _explained(
+    prediction: int, by_step: Mapping[str, NDArray[Any]], steps: Sequence[int] | None
+) -> Explained:
+    """The maps of a sample, of what places get at each step, (T, H, W); `steps` are kept beside the
+    sums.
+    """
+    return Explained(
+        prediction,
+        {name: _positive(values.sum(axis=0)) for name, values in by_step.items()},
+        {}
+        if steps is None
+        else {name: _positive(values[list(steps)]) for name, values in by_step.items()},
+    )
+
+
+def _positive(values: NDArray[Any]) -> NDArray[np.float32]:
     return np.maximum(values, 0).astype(np.float32)
 
 
@@ -129,8 +145,8 @@ class Relevance(RelevanceMethod):
     label = "relevance"
     on_page = "network"
     signed = True
-    parameters: ClassVar[dict[str, type]] = {"network_sha256": str, "rule": str}
-    optional: ClassVar[dict[str, type]] = {"target": int, "target_name": str}
+    parameters: ClassVar[dict[str, type]] = {"rule": str}
+    optional: ClassVar[dict[str, type]] = {"network_sha256": str, "target": int, "target_name": str}
 
     rule: Annotated[
         Signs, Option("exact shares of the membrane, or those of exciting spikes alone (SLTRP)")
@@ -143,6 +159,68 @@ class Relevance(RelevanceMethod):
             python="str | int | None",
         ),
     ] = None
+
+    @contextmanager
+    def prepare(
+        self, source: Any, layers: Sequence[str], steps: str, pictured: int
+    ) -> Iterator[Explainer]:
+        """See :class:`RasterMethod`; without a network, recorded relevance counts."""
+        with opened_raster(source, "explain") as raster, ExitStack() as resources:
+            recorded = None
+            if self.network is None and not raster.header.network_sha256:
+                recorded = self._recorded(raster, resources)
+            if recorded is None:
+                yield resources.enter_context(super().prepare(raster, layers, steps, pictured))
+                return
+            shapes = {name: raster.layer(name).shape for name in recorded}
+            names = mapped_layers(shapes, layers, recorded.where, bands=True)
+            step_choice = kept_steps(steps, raster.timesteps, raster.n_samples, pictured)
+            yield self._of_recorded(raster, recorded, names, step_choice)
+
+    def _recorded(self, raster: RasterReader, resources: ExitStack) -> MapReader | None:
+        """The target's relevance that was recorded beside a raster; None if none was."""
+        targets = {
+            str(maps.header.parameters["target_name"]): maps
+            for maps in recorded_relevance(raster, resources)
+        }
+        if not targets:
+            return None
+        if self.rule != "signed":
+            raise InputError(f"explain: rule is {self.rule!r}, but 'signed' was recorded", RULE)
+        if self.target is None:
+            return next(iter(targets.values()))
+        for name, maps in targets.items():
+            if str(self.target) in (name, str(maps.header.parameters.get("target"))):
+                return maps
+        raise InputError(
+            f"{raster.where}: target {printable(repr(self.target), LONGEST_NAME)} was not "
+            f"recorded, expected {shorten(list(targets))}; record it again with why=",
+            argument="target",
+        )
+
+    def _of_recorded(
+        self,
+        raster: RasterReader,
+        recorded: MapReader,
+        names: Sequence[str],
+        step_choice: StepChoice,
+    ) -> Explainer:
+        """The explainer of relevance that was recorded."""
+        about = recorded.header.parameters
+        target = {name: about[name] for name in ("target", "target_name") if name in about}
+        spatial = map_layers(raster.header, [raster.layer(name) for name in names])
+        parameters = {"rule": self.rule, **target}
+        header = MapHeader(
+            self.name, raster.raster_digest, parameters, raster.timesteps, spatial, *step_choice
+        )
+        steps, stepped = step_choice
+
+        def explain(sample: int) -> Explained:
+            by_step = {name: recorded.read(recorded.layer(name), sample) for name in names}
+            prediction = int(raster.predictions[sample])
+            return _explained(prediction, by_step, steps if sample < stepped else None)
+
+        return raster_explainer(raster, header, explain)
 
     def relevance_of(self, network: Network, spikes: Sequence[Spikes], target: int) -> list[Floats]:
         """See :class:`RelevanceMethod`."""

@@ -20,8 +20,12 @@ export function makeTabs(runs, about, change) {
     change,
   );
   const gamma = slider("gamma", { min: 0, max: GAMMA_MOST, step: 0.01 }, (value) => `γ ${value.toFixed(2)}`, change);
-  const target = element("select", { name: "target", onchange: () => change({ target: targetAt(target.value) }) });
-  const targetAt = (value) => (value === "answer" || value === "other" ? value : Number(value));
+  const target = element("select", {
+    name: "target",
+    onchange: () => change({ target: targetAt(target.selectedIndex) }),
+  });
+  const targetAt = (at) => ["answer", "other"][at] ?? offered[at];
+  let offered = []; // classes by number, or targets that were recorded by name
   const targets = element("label", {}, "for ", target);
   const says = element("p", { class: "says" });
   const silences = runs.some((run) => run.integers);
@@ -46,11 +50,13 @@ export function makeTabs(runs, about, change) {
         const { classes, right } = samples[which].sample;
         if (changed(which, samples[which].sample)) {
           const marks = [" (the answer)", right === false ? " (the true class)" : " (the runner-up)"];
+          const { classes: names } = runs[which].answers;
+          offered = classes;
           const options = classes.map((number, at) =>
             element(
               "option",
               { value: ["answer", "other"][at] ?? number },
-              `${runs[which].answers.classes[number]}${marks[at] ?? ""}`,
+              typeof number === "string" ? number : `${names[number]}${marks[at] ?? ""}`,
             ),
           );
           target.replaceChildren(...options);

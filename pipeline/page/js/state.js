@@ -12,7 +12,7 @@ export function initialState(about) {
     gamma: about.gamma,
     kind: about.kinds[0], // the maps that are shown,
     beside: "", // and others beside them
-    target: "answer", // the class that relevance is for, by number; or "other", the true one, or else the runner-up
+    target: "answer", // the class that relevance is for, by number, or a target by name; or "other", the true one, or else the runner-up
     scale: "layer",
     order: "number", // of the neurons of a band, or "activity"
     opacity: 0.6,
