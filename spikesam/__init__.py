@@ -17,6 +17,7 @@
 :func:`edit`              what if these spikes were silent? the answer then, simulated from there: an :class:`Edit`
 :func:`report`            one HTML file to explore a run in, or two side by side
 :func:`record`            every spike of a torch network of any library, while you run it
+:func:`check`             is a torch network what you think it is? a :class:`Check` of each :class:`Finding`
 :class:`Monitor`          the same of a fixed batch, every few epochs of a training; :class:`MonitorCallback`
 :func:`open_raster`       read a raster file, whatever wrote it
 :func:`open_maps`         read a file of maps
@@ -63,7 +64,7 @@ register_needs(
         **dict.fromkeys(
             ("Diff", "Edit", "Energy", "diff", "edit", "energy", "measure"), ("pandas",)
         ),
-        **dict.fromkeys(("from_torch", "record", "to_torch"), ("torch",)),
+        **dict.fromkeys(("check", "from_torch", "record", "to_torch"), ("torch",)),
         **dict.fromkeys(
             ("Comparison", "Conversion", "Monitor", "compare", "convert"), ("pandas", "torch")
         ),

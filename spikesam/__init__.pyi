@@ -6,6 +6,8 @@ from .backends.network.compact import compact
 from .backends.network.planes import integer_planes, ternary_planes
 from .backends.network.quantise import quantise
 from .common.errors import InputError
+from .pipeline.check.check import check
+from .pipeline.check.findings import Check, Finding
 from .pipeline.comparison.compare import Comparison, compare
 from .pipeline.comparison.diff import Diff, diff
 from .pipeline.conversion.conversion import Conversion
@@ -45,6 +47,7 @@ from .recordings.raster.reader import RasterReader, open_raster
 __all__ = [
     "LIF",
     "BackendError",
+    "Check",
     "Checkpoint",
     "Comparison",
     "Conversion",
@@ -53,6 +56,7 @@ __all__ = [
     "Energy",
     "EventBinning",
     "Events",
+    "Finding",
     "Input",
     "InputError",
     "Layer",
@@ -69,6 +73,7 @@ __all__ = [
     "Source",
     "SpikeEvents",
     "attention_map",
+    "check",
     "compact",
     "compare",
     "convert",

@@ -135,6 +135,7 @@ def test_without_extras_every_name_is_there_or_says_what_to_install() -> None:
         "Comparison",
         "Conversion",
         "Monitor",
+        "check",
         "compare",
         "convert",
         "from_torch",

@@ -1,0 +1,194 @@
+"""Check a torch network by hooks: what it mixes, keeps and fires, without an import."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from spikesam.common.errors import InputError
+from spikesam.pipeline.check.changes import first_that_differs, later_steps, samples_mixed
+from spikesam.pipeline.check.findings import SEVERITIES, Check, Finding
+from spikesam.pipeline.check.modes import modes
+from spikesam.pipeline.check.neurons import Neurons
+from spikesam.pipeline.check.passes import FirstNeurons, Inputs, read_inputs, run, sized
+from spikesam.pipeline.check.state import left_over, states
+from spikesam.pipeline.check.trace import Trace
+from spikesam.pipeline.imports.libraries.known import library_that_fires
+from spikesam.pipeline.imports.torch.calling import preserved
+from spikesam.pipeline.imports.torch.modules import reset as reset_known
+
+SEED = 0
+
+
+def check(
+    model: nn.Module,
+    inputs: Tensor | Sequence[Tensor],
+    *,
+    timesteps: int | None = None,
+    takes: str | None = None,
+    reset: Callable[[], object] | None = None,
+) -> Check:
+    """Check that a network is the one that its author thinks it is, in at most four runs.
+
+    Hooks look at what every module takes and gives; nothing is imported, and the model is afterwards
+    as it was before. One run is compared with another of the same input, with one in which a sample
+    is replaced, and with one in which the last step is replaced.
+
+    Parameters
+    ----------
+    model : of any library; neurons of snnTorch, SpikingJelly, Norse, sinabs and lava-dl are known
+    inputs : what the model is called with once; or a list of tensors, one call for each step. At
+        least two samples, so that mixed samples are seen
+    timesteps : how often the model is called with `inputs`, where they are one tensor; once if not
+        given
+    takes : axes of `inputs`, "TB...", "BT...", "(BT)...", "B...T" or "B...", T being steps and B
+        samples; told by the neurons that run first if not given
+    reset : brings the model to rest; if not given, the neurons of known libraries are reset
+
+    Returns
+    -------
+    Check : prints as a table; `findings`, and `raise_for` for a test
+
+    Raises
+    ------
+    InputError : if the model cannot be called with `inputs`, or its axes cannot be told
+
+    Examples
+    --------
+    >>> import snntorch, torch
+    >>> import spikesam
+    >>> _ = torch.manual_seed(0)
+    >>> class Mixing(torch.nn.Module):
+    ...     def forward(self, currents):
+    ...         return currents - currents.mean(0)
+    >>> model = torch.nn.Sequential(
+    ...     torch.nn.Linear(20, 30), Mixing(), snntorch.Leaky(0.9, threshold=0.2, init_hidden=True)
+    ... ).eval()
+    >>> checked = spikesam.check(model, torch.rand(4, 20), timesteps=5)
+    >>> [(finding.name, finding.module) for finding in checked.findings if finding.severity == "fault"]
+    [('samples mixed', '1')]
+    """
+    if not isinstance(model, nn.Module):
+        raise InputError(f"check: got {type(model).__name__}, expected a torch.nn.Module")
+    given = read_inputs(inputs, timesteps, takes)
+    known = {name: module for name, module in model.named_modules() if library_that_fires(module)}
+    runs = _Runs(model, reset)
+    neurons = Neurons(model, known)
+    with preserved(model):
+        base = runs.run(given, neurons)
+        given = sized(given, takes, _first(base, known))
+        again = runs.run(given)
+    findings = [*modes(model, known, base), *neurons.findings(given.steps)]
+    unchecked: list[str] = []
+    findings += _repeated(runs, base, again)
+    findings += _replaced(runs, base, given, known, unchecked)
+    statistics = {finding.module for finding in findings if finding.name == "batch statistics"}
+    findings = [
+        finding
+        for finding in findings
+        if not (finding.name == "samples mixed" and finding.module in statistics)
+    ]
+    unchecked += neurons.unchecked
+    order = {name: place for place, name in enumerate(dict.fromkeys(c.module for c in base.calls))}
+    findings.sort(
+        key=lambda finding: (
+            SEVERITIES.index(finding.severity),
+            order.get(finding.module, len(order)),
+        )
+    )
+    return Check(tuple(findings), tuple(unchecked), runs.count)
+
+
+class _Runs:
+    """Runs of a model, each from rest, and with the same seed if it is not the second."""
+
+    def __init__(self, model: nn.Module, reset: Callable[[], object] | None) -> None:
+        self._model, self._reset = model, reset
+        self.count, self.by_chance = 0, False
+        self.at_rest: list[dict[tuple[str, str], Any]] = []
+
+    def run(self, inputs: Inputs, neurons: Neurons | None = None) -> Trace:
+        """The trace of a run."""
+        model, trace = self._model, Trace()
+        reset_known(model)
+        if self._reset is not None:
+            self._reset()
+        self.at_rest.append(states(model))
+        with torch.random.fork_rng(), torch.no_grad(), trace.attached(model):
+            torch.manual_seed(SEED + (self.count == 1))
+            random = torch.get_rng_state()
+            try:
+                if neurons is None:
+                    run(model, inputs)
+                else:
+                    with neurons.attached():
+                        run(model, inputs)
+            except Exception as error:
+                shape = tuple(inputs.calls[0].shape)
+                reason = (str(error).splitlines() or [""])[0]
+                raise InputError(
+                    f"check: called with {shape}, the model fails with {type(error).__name__}: "
+                    f"{reason}"
+                ) from error
+            self.by_chance |= not torch.equal(random, torch.get_rng_state())
+        self.count += 1
+        return trace
+
+
+def _first(base: Trace, known: dict[str, nn.Module]) -> FirstNeurons | None:
+    """The known neurons that ran first."""
+    for call in base.calls:
+        if call.module in known and call.arrived:
+            shape, count = call.arrived[0].shape, base.counts[call.module]
+            return FirstNeurons(known[call.module], shape, count)
+    return None
+
+
+def _repeated(runs: _Runs, base: Trace, again: Trace) -> list[Finding]:
+    """What the second of two equal runs shows: state that nothing resets, or chance."""
+    module = first_that_differs(base, again)
+    if module is None:
+        return []
+    first, second = runs.at_rest[:2]
+    left = left_over(first, second, module, by_chance=runs.by_chance)
+    if left is not None:
+        return [left]
+    return [
+        Finding(
+            "not deterministic",
+            module,
+            "two runs of the same input from the same state differ first in what it gives",
+            "see what is random there: dropout, noise, or an encoder that draws spikes",
+        )
+    ]
+
+
+def _replaced(
+    runs: _Runs, base: Trace, given: Inputs, known: dict[str, nn.Module], unchecked: list[str]
+) -> list[Finding]:
+    """What runs with another sample, and with another last step, show."""
+    findings: list[Finding | None] = []
+    model = runs._model
+    sample = given.samples // 2 if given.samples > 2 else 0
+    replaced = given.with_sample_replaced(sample) if given.samples > 1 else None
+    if replaced is None:
+        unchecked.append("mixed samples: give inputs of at least two samples")
+    else:
+        with preserved(model):
+            findings.append(samples_mixed(base, runs.run(replaced), sample, given.samples))
+    last = given.with_last_step_replaced()
+    if last is None:
+        unchecked.append("later steps: the inputs have no axis of steps")
+    else:
+        axes: dict[str, str] = {
+            name: library.axes(module)
+            for name, module in known.items()
+            if (library := library_that_fires(module))
+        }
+        with preserved(model):
+            sizes = given.steps, given.samples
+            findings.append(later_steps(base, runs.run(last), sizes, axes))
+    return [finding for finding in findings if finding is not None]

@@ -1,0 +1,69 @@
+"""Models that are right: those on which imports and records are tested have no faults."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from torch import Tensor, nn
+
+import spikesam
+from spikesam.backends.network import NetworkError
+from spikesam.pipeline.imports.torch.calling import (
+    _arranged,
+    _run,
+    _ways,
+    read_example,
+)
+from spikesam.pipeline.imports.torch.follower import NotTakenError
+from spikesam.pipeline.imports.torch.modules import NeuronModules
+from tests.pipeline.imports.models import MODELS, make
+from tests.pipeline.imports.random_models import LIBRARIES, model_of
+
+STEPS = 8
+
+
+def alarms(model: nn.Module, example: Tensor) -> list[tuple[str, str, str]] | None:
+    """Faults and warnings of a model that is called as the import calls it; None of no import."""
+    steps = None if example.ndim in (3, 5) else STEPS
+    read, neurons = read_example(example, steps, model, rounded=False), NeuronModules()
+    try:
+        ways = _ways(model, read, neurons)
+    except NetworkError:
+        return None
+    for way in ways:
+        try:
+            _run(model, read, neurons, way)
+        except NotTakenError:
+            continue
+        except NetworkError:
+            return None
+        inputs: Any = (
+            read.sequence[0] if way.takes == "B..." else _arranged(read.sequence, way.takes)
+        )
+        if way.every_step:
+            inputs = list(read.sequence)
+        findings = spikesam.check(model, inputs).findings
+        return [
+            (finding.name, finding.module, finding.sentence)
+            for finding in findings
+            if finding.severity != "note"
+        ]
+    return None
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_models_of_the_libraries(name: str) -> None:
+    assert alarms(*make(name)) == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_many_random_models(library: str) -> None:
+    checked = 0
+    for seed in range(24):
+        model, given = model_of(library, seed)
+        found = alarms(model, given(0.5, seed))
+        assert not found, (seed, found)
+        checked += found is not None
+    assert checked >= 8
