@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from spikesam.common.errors import InputError
+from spikesam.pipeline.check.backend import Backends
 from spikesam.pipeline.check.changes import first_that_differs, later_steps, samples_mixed
 from spikesam.pipeline.check.findings import SEVERITIES, Check, Finding
 from spikesam.pipeline.check.modes import modes
 from spikesam.pipeline.check.neurons import Neurons
+from spikesam.pipeline.check.operations import Multiplications
 from spikesam.pipeline.check.passes import FirstNeurons, Inputs, read_inputs, run, sized
 from spikesam.pipeline.check.state import left_over, states
 from spikesam.pipeline.check.trace import Trace
@@ -76,12 +79,13 @@ def check(
     given = read_inputs(inputs, timesteps, takes)
     known = {name: module for name, module in model.named_modules() if library_that_fires(module)}
     runs = _Runs(model, reset)
-    neurons = Neurons(model, known)
+    neurons, backends, operations = Neurons(known), Backends(known), Multiplications(model)
     with preserved(model):
-        base = runs.run(given, neurons)
+        base = runs.run(given, backends, neurons, operations)
         given = sized(given, takes, _first(base, known))
         again = runs.run(given)
-    findings = [*modes(model, known, base), *neurons.findings(given.steps)]
+    findings = [*modes(model, base), *neurons.findings()]
+    findings += [*backends.findings(), *operations.findings()]
     unchecked: list[str] = []
     findings += _repeated(runs, base, again)
     findings += _replaced(runs, base, given, known, unchecked)
@@ -110,7 +114,7 @@ class _Runs:
         self.count, self.by_chance = 0, False
         self.at_rest: list[dict[tuple[str, str], Any]] = []
 
-    def run(self, inputs: Inputs, neurons: Neurons | None = None) -> Trace:
+    def run(self, inputs: Inputs, *watchers: Neurons | Backends | Multiplications) -> Trace:
         """The trace of a run."""
         model, trace = self._model, Trace()
         reset_known(model)
@@ -121,11 +125,10 @@ class _Runs:
             torch.manual_seed(SEED + (self.count == 1))
             random = torch.get_rng_state()
             try:
-                if neurons is None:
+                with ExitStack() as watching:
+                    for watcher in watchers:
+                        watching.enter_context(watcher.attached())
                     run(model, inputs)
-                else:
-                    with neurons.attached():
-                        run(model, inputs)
             except Exception as error:
                 shape = tuple(inputs.calls[0].shape)
                 reason = (str(error).splitlines() or [""])[0]

@@ -1,8 +1,8 @@
-"""Findings of modules that behave another way in training, and of backends that do not run."""
+"""Findings of modules that behave another way in training."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from torch import nn
 
@@ -10,7 +10,7 @@ from spikesam.pipeline.check.findings import Finding
 from spikesam.pipeline.check.trace import Trace
 
 
-def modes(model: nn.Module, known: Mapping[str, nn.Module], base: Trace) -> Iterator[Finding]:
+def modes(model: nn.Module, base: Trace) -> Iterator[Finding]:
     """What modules that ran say of themselves."""
     for name, module in model.named_modules():
         if name not in base.counts:

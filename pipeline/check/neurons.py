@@ -1,36 +1,58 @@
-"""What known neurons put out: spikes or not."""
+"""What known neurons put out, and whether it follows from what arrived at them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from spikesam.backends.network import NetworkError
 from spikesam.pipeline.check.findings import Finding
+from spikesam.pipeline.check.passes import sizes_of
+from spikesam.pipeline.check.rule import Rule, can_be_checked
+from spikesam.pipeline.imports.libraries.known import library_that_fires
 from spikesam.pipeline.imports.torch.call import tensors
+from spikesam.pipeline.imports.torch.modules import NeuronModules
+
+FAR = 0.5  # of the threshold, which no membrane reached
 
 
 @dataclass(eq=False)
-class Counts:
-    """The values that a module of neurons put out."""
+class Seen:
+    """The values that a module of neurons put out, and its membranes if their equation is known."""
 
+    rule: Rule | None
     values: int = 0
     fired: int = 0  # of them, other than 0
     others: int = 0  # of them, neither 0 nor 1
     example: float = 0.0  # one of these
+    returned: list[Tensor] = field(default_factory=list)  # by the last call
 
 
 class Neurons:
     """Looks at the neurons of a model in one run."""
 
-    def __init__(self, model: nn.Module, known: Mapping[str, nn.Module]) -> None:
+    def __init__(self, known: Mapping[str, nn.Module]) -> None:
         self._known = known
-        self._counts = {name: Counts() for name in known}
         self.unchecked: list[str] = []
+        self._seen = {name: Seen(self._rule(name, module)) for name, module in known.items()}
+
+    def _rule(self, name: str, module: nn.Module) -> Rule | None:
+        modules = NeuronModules()
+        if modules.describes(name, module):
+            try:
+                about = modules.describe(name, module)
+            except NetworkError:
+                about = None
+            if about is not None and can_be_checked(about):
+                return Rule(about)
+        self.unchecked.append(f"the rule of {name!r}, whose equation is not known here")
+        return None
 
     @contextmanager
     def attached(self) -> Iterator[None]:
@@ -45,25 +67,120 @@ class Neurons:
                 handle.remove()
 
     def _see(self, name: str, module: nn.Module, inputs: Any, output: Any) -> None:
-        spikes = next(tensors(output), None)
-        if isinstance(spikes, Tensor) and spikes.numel():
-            counts, spikes = self._counts[name], spikes.detach()
-            neither = (spikes != 0) & (spikes != 1)
-            counts.values += spikes.numel()
-            counts.fired += int((spikes != 0).sum())
-            others = int(neither.sum())
-            if others and not counts.others:
-                counts.example = float(spikes[neither][0])
-            counts.others += others
+        outputs, arrived, seen = list(tensors(output)), list(tensors(inputs)), self._seen[name]
+        if not outputs or not outputs[0].numel():
+            return
+        spikes = outputs[0].detach()
+        neither = (spikes != 0) & (spikes != 1)
+        seen.values += spikes.numel()
+        seen.fired += int((spikes != 0).sum())
+        others = int(neither.sum())
+        if others and not seen.others:
+            seen.example = float(spikes[neither][0])
+        seen.others += others
+        if seen.rule is None:
+            return
+        follows = arrived and all(_was_left(state, seen.returned) for state in arrived[1:])
+        if not follows or arrived[0].shape != spikes.shape or neither.any():
+            reason = "which is given states, or currents, of another kind"
+            self.unchecked.append(f"the rule of {name!r}, {reason}")
+            seen.rule = None
+            return
+        for current, fired in zip(
+            _steps(module, arrived[0].detach()), _steps(module, spikes), strict=True
+        ):
+            seen.rule.step(current, fired)
+        seen.returned = outputs
 
-    def findings(self, steps: int) -> Iterator[Finding]:
+    def findings(self) -> Iterator[Finding]:
         """What was seen."""
-        for name, counts in self._counts.items():
-            if counts.others:
+        for name, seen in self._seen.items():
+            if not seen.values:
+                continue
+            if seen.others:
+                yield _not_spikes(name, seen)
+            if seen.rule is not None and seen.rule.wrong is not None:
+                yield _another_rule(name, seen.rule)
+            elif seen.rule is not None and seen.rule.steps == 1:
                 yield Finding(
-                    "not spikes",
+                    "one step",
                     name,
-                    f"{counts.others / counts.values:.2%} of what it puts out is neither 0 nor 1, "
-                    f"such as {counts.example:.4g}",
-                    "behind it, weights multiply numbers; graded spikes need counts= in a recording",
+                    "it runs for one step, so nothing of its membrane is ever used",
+                    "give it more steps: a T that was set elsewhere may not reach the model",
                 )
+            yield from _extremes(name, seen)
+
+
+def _extremes(name: str, seen: Seen) -> Iterator[Finding]:
+    """Silence, and neurons that fire always."""
+    if seen.fired == seen.values:
+        yield Finding(
+            "always firing",
+            name,
+            f"all {seen.values:,} values are spikes",
+            "see whether its threshold is too low, or its currents too strong",
+        )
+    if seen.fired:
+        return
+    highest = seen.rule.highest if seen.rule is not None else torch.inf
+    if highest < FAR:
+        yield Finding(
+            "far from threshold",
+            name,
+            f"none of {seen.values:,} values is a spike, and the highest membrane is "
+            f"{highest:.2f} of the threshold",
+            "see whether its currents are too weak, or its threshold too high",
+        )
+    else:
+        yield Finding(
+            "silent",
+            name,
+            f"none of {seen.values:,} values is a spike",
+            "give stronger inputs or more steps, or see whether it is meant to be silent",
+        )
+
+
+def _not_spikes(name: str, seen: Seen) -> Finding:
+    return Finding(
+        "not spikes",
+        name,
+        f"{seen.others / seen.values:.2%} of what it puts out is neither 0 nor 1, such as "
+        f"{seen.example:.4g}",
+        "behind it, weights multiply numbers; graded spikes need counts= in a recording",
+    )
+
+
+def _another_rule(name: str, rule: Rule) -> Finding:
+    assert rule.wrong is not None
+    step, sample, neuron = rule.wrong
+    fires = "fires not" if rule.reached > 1 else "fires"
+    fits = rule.fits()
+    also = f"; what it fires follows if it {fits}" if fits else ""
+    return Finding(
+        "another rule",
+        name,
+        f"at step {step} of sample {sample}, neuron {neuron} {fires}, though its membrane is "
+        f"{rule.reached:.3f} of its threshold by the library's equation{also}",
+        "compare its class, its options and the library's version with those it was trained with",
+    )
+
+
+def _was_left(state: Tensor, returned: list[Tensor]) -> bool:
+    """True of a state at rest, before the first call, or of one that the last call returned."""
+    if not returned:
+        return not state.any()
+    return any(state.shape == other.shape and torch.equal(state, other) for other in returned)
+
+
+def _steps(module: nn.Module, values: Tensor) -> Tensor:
+    """(T, B, …) of what a module takes, or gives."""
+    library = library_that_fires(module)
+    axes = library.axes(module) if library else "B..."
+    if axes == "B...":
+        return values[None]
+    if axes == "(BT)...":
+        _, samples = sizes_of(module, values.shape, 1)
+        return values.unflatten(0, (samples, -1)).transpose(0, 1)
+    if axes == "BT...":
+        return values.transpose(0, 1)
+    return values.movedim(-1, 0) if axes == "B...T" else values

@@ -138,19 +138,24 @@ class FirstNeurons:
     @property
     def sizes(self) -> tuple[int, int]:
         """Steps and samples."""
-        library = library_that_fires(self.module)
-        assert library is not None
-        axes, shape = library.axes(self.module), self.shape
-        if axes == "(BT)...":
-            samples = int(getattr(self.module, "batch_size", -1))
-            steps = int(getattr(self.module, "num_timesteps", -1))
-            samples = samples if samples > 0 else shape[0] // max(1, steps)
-            return shape[0] // max(1, samples), samples
-        if axes == "B..." or len(shape) < 2:
-            return self.calls, shape[0]
-        if axes == "TB...":
-            return shape[0], shape[1]
-        return (shape[1] if axes == "BT..." else shape[-1]), shape[0]
+        return sizes_of(self.module, self.shape, self.calls)
+
+
+def sizes_of(module: nn.Module, shape: Sequence[int], calls: int) -> tuple[int, int]:
+    """Steps and samples of what arrives at known neurons in so many calls."""
+    library = library_that_fires(module)
+    assert library is not None
+    axes = library.axes(module)
+    if axes == "(BT)...":
+        samples = int(getattr(module, "batch_size", -1))
+        steps = int(getattr(module, "num_timesteps", -1))
+        samples = samples if samples > 0 else shape[0] // max(1, steps)
+        return shape[0] // max(1, samples), samples
+    if axes == "B..." or len(shape) < 2:
+        return calls, shape[0]
+    if axes == "TB...":
+        return shape[0], shape[1]
+    return (shape[1] if axes == "BT..." else shape[-1]), shape[0]
 
 
 def sized(inputs: Inputs, takes: str | None, neurons: FirstNeurons | None) -> Inputs:

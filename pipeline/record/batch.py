@@ -64,10 +64,17 @@ class Batch:
         shortest = min(layers, key=lambda layer: layer.steps)
         for layer in layers:
             with about(layer.name):
-                if layer.samples != layers[0].samples:
+                first = layers[0]
+                if layer.steps == first.steps * first.samples and layer.samples != first.samples:
                     raise InputError(
-                        f"got {layer.samples} samples, expected {layers[0].samples} as layer "
-                        f"{layers[0].name!r}"
+                        f"samples are mixed in {layer.name!r}: it runs over {layer.steps} steps, "
+                        f"which are the {first.steps} steps and {first.samples} samples of layer "
+                        f"{first.name!r} in one axis; reshape what it takes to (T, B, …)"
+                    )
+                if layer.samples != first.samples:
+                    raise InputError(
+                        f"got {layer.samples} samples, expected {first.samples} as layer "
+                        f"{first.name!r}"
                     )
                 if layer.steps != shortest.steps:
                     times, rest = divmod(layer.steps, shortest.steps)

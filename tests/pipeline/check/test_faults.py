@@ -201,3 +201,99 @@ def test_it_prints_as_a_table_and_shows_itself() -> None:
     assert "<table" in found._repr_html_()
     with pytest.raises(InputError, match="raise_for: got 'mixed', expected one of 'fault'"):
         found.raise_for("mixed")
+
+
+def test_neurons_whose_spikes_follow_another_equation() -> None:
+    """snnTorch's Synaptic once put its membrane in the place of its current."""
+    snntorch = pytest.importorskip("snntorch")
+
+    class Swapped(snntorch.Synaptic):  # type: ignore[name-defined]
+        def forward(self, *arguments: Any) -> Any:
+            output = super().forward(*arguments)
+            self.syn = self.mem
+            return output
+
+    def step(m: Any, x: Tensor) -> Tensor:
+        return m.lif2(m.lif1(m.fc(x)))
+
+    def model(kind: Any) -> nn.Module:
+        torch.manual_seed(0)
+        lif1 = kind(alpha=0.5, beta=0.8, threshold=0.3, init_hidden=True)
+        return Written(step, fc=nn.Linear(8, 12), lif1=lif1, lif2=fires(0.2)).eval()
+
+    assert named(spikesam.check(model(snntorch.Synaptic), list(batch()))) == []
+    assert named(spikesam.check(model(Swapped), list(batch()))) == [("another rule", "lif1")]
+
+
+def test_the_rule_that_fits_is_named() -> None:
+    """A membrane that is put to zero by a hook, where the library subtracts the threshold."""
+    neuron = pytest.importorskip("spikingjelly.activation_based.neuron")
+
+    class Hard(neuron.IFNode):  # type: ignore[name-defined]
+        def forward(self, x: Tensor) -> Tensor:
+            spikes: Tensor = super().forward(x)
+            state: Any = self
+            state.v = state.v * (1 - spikes)
+            return spikes
+
+    def model(kind: Any) -> nn.Module:
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Linear(8, 12), kind(v_threshold=0.2, v_reset=None)).eval()
+
+    steps = list(2 * batch())
+    assert named(spikesam.check(model(neuron.IFNode), steps)) == []
+    found = spikesam.check(model(Hard), steps).findings[0]
+    assert (found.name, found.module) == ("another rule", "1")
+    assert "what it fires follows if it resets to zero" in found.sentence
+
+
+def test_a_number_of_steps_that_does_not_reach_the_model() -> None:
+    """SpikeFET: T = 8 stood in the file, and the model was made with T = 1."""
+    assert named(spikesam.check(net(right), batch()[:1][0])) == [
+        ("one step", "lif1"),
+        ("one step", "lif2"),
+    ]
+
+
+def test_silence_and_neurons_that_fire_always() -> None:
+    model = net(right)
+    model.lif1.threshold, model.lif2.threshold = torch.tensor(-1e3), torch.tensor(1e3)
+    found = spikesam.check(model, list(batch())).findings
+    assert ("far from threshold", "lif2") in [(each.name, each.module) for each in found]
+    assert ("always firing", "lif1") in [(each.name, each.module) for each in found]
+
+
+@torch.library.custom_op("spikesam_tests::fire", mutates_args=())
+def kernel(currents: Tensor) -> Tensor:
+    return torch.from_numpy((currents.numpy() >= 1).astype("float32"))
+
+
+def test_neurons_that_ask_for_a_backend_that_does_not_run() -> None:
+    """SpikingJelly once ran Triton in evaluation, whichever backend its neurons named."""
+    neuron = pytest.importorskip("spikingjelly.activation_based.neuron")
+
+    class Hidden(neuron.IFNode):  # type: ignore[name-defined]
+        def forward(self, x: Tensor) -> Tensor:
+            spikes: Tensor = kernel(x)
+            return spikes
+
+    def found(kind: Any, backend: str) -> list[tuple[str, str]]:
+        neurons = kind(step_mode="m")
+        neurons.backend = backend
+        model = nn.Sequential(nn.Linear(8, 12), neurons).eval()
+        findings = spikesam.check(model, batch()).findings
+        return [(each.name, each.module) for each in findings if "backend" in each.name]
+
+    assert found(neuron.IFNode, "torch") == []
+    assert found(neuron.IFNode, "cupy") == [("another backend", "1")]
+    assert found(Hidden, "torch") == [("another backend", "1")]
+    assert found(Hidden, "triton") == []
+
+
+def test_weights_that_multiply_numbers() -> None:
+    """fc1 gets 8 numbers, 12 weights each; fc2 gets spikes."""
+    model = net(right)
+    found = spikesam.check(model, [torch.rand(3, 8) + 2 for _ in range(4)]).findings
+    (multiplies,) = (each for each in found if each.name == "multiplies")
+    assert multiplies.module == "fc1" and "in 1 of 2 modules: fc1 100%" in multiplies.sentence
+    assert "multiplies" not in [each.name for each in checked(right).findings]

@@ -12,6 +12,7 @@ from snntorch import utils
 from torch import Tensor, nn
 
 import spikesam
+from spikesam.common.errors import InputError
 from tests.pipeline.imports.models import Written, fires
 from tests.pipeline.record.hand_written import Net, Neuron, run
 
@@ -230,3 +231,27 @@ def test_what_fires_is_still_found_by_its_values(tmp_path: Path) -> None:
     with run(Net(), tmp_path, torch.rand(B, 2, 6, 6) * 2, counts="ternary") as raster:
         assert [layer.shape for layer in raster.layers] == [(10, 4, 4), (8, 1, 1)]
         assert raster["lif1"][:][:, :, 5:].sum() == 0 < raster["lif1"][:].sum()  # nothing fires -1
+
+
+def test_samples_that_are_mixed_are_the_cause_that_is_told(tmp_path: Path) -> None:
+    """The last neurons are given (T·B, N) in place of (T, B, N)."""
+    neuron = pytest.importorskip("spikingjelly.activation_based.neuron")
+
+    def forward(m: Any, x: Tensor) -> Tensor:
+        first = m.lif(x)
+        return m.proj_lif(m.proj(first.flatten(0, 1))[:, None].expand(-1, 5, -1))
+
+    layers = {name: neuron.IFNode(step_mode="m", v_threshold=0.2) for name in ("lif", "proj_lif")}
+    model = Written(forward, proj=nn.Linear(6, 4), **layers).eval()
+    message = (
+        "layer 'proj_lif': samples are mixed in 'proj_lif': it runs over 12 steps, which are the 4 "
+        "steps and 3 samples of layer 'lif' in one axis"
+    )
+
+    def recorded() -> None:
+        with torch.no_grad(), spikesam.record(model, tmp_path) as recording:
+            model(torch.rand(4, 3, 6))
+            recording.finish()
+
+    with pytest.raises(InputError, match=message):
+        recorded()
