@@ -27,6 +27,7 @@ from spikesam.pipeline.images.pictures import (
     as_pictures,
     write_pictures,
 )
+from spikesam.pipeline.maps.methods.signed_relevance import remove_recorded_relevance
 from spikesam.pipeline.networks.checkpoint import Checkpoint, save
 from spikesam.pipeline.networks.recorded import BESIDE
 from spikesam.pipeline.record.alignment import match_network
@@ -250,6 +251,7 @@ class Recording:
             )
         self._writer.finalize()
         self._seen.write(self.path)
+        remove_recorded_relevance(self.path.parent)
         if self._why is not None:
             with RasterReader(self.path, trusted=True) as raster:
                 self._relevance.write(raster, self._why)

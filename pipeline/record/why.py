@@ -19,7 +19,11 @@ from spikesam.common.disk import writing
 from spikesam.common.errors import InputError
 from spikesam.common.text import LONGEST_NAME, printable
 from spikesam.pipeline.maps.layers import laid_out, map_layers
-from spikesam.pipeline.maps.methods.signed_relevance import SignedRelevance, file_of_target
+from spikesam.pipeline.maps.methods.signed_relevance import (
+    MOST_TARGETS,
+    SignedRelevance,
+    file_of_target,
+)
 from spikesam.pipeline.networks.recorded import find_class
 from spikesam.pipeline.record.batch import LayerBits
 from spikesam.pipeline.record.followed import GRADIENTS, FollowedNeurons
@@ -40,6 +44,8 @@ def named_targets(why: object) -> dict[str, Target]:
     targets = why if isinstance(why, Mapping) else {_name(why): why}
     if not targets:
         raise InputError("why: got no target, expected one at least")
+    if len(targets) > MOST_TARGETS:
+        raise InputError(f"why: got {len(targets)} targets, expected at most {MOST_TARGETS}")
     for name, target in targets.items():
         if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
             raise InputError(

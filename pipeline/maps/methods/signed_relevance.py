@@ -50,6 +50,12 @@ def file_of_target(folder: Path, number: int) -> Path:
     return folder / (f"why-{number + 1}.h5" if number else "why.h5")
 
 
+def remove_recorded_relevance(folder: Path) -> None:
+    """Remove the files of an earlier recording, which may have had other targets."""
+    for number in range(MOST_TARGETS):
+        file_of_target(folder, number).unlink(missing_ok=True)
+
+
 def recorded_relevance(raster: RasterReader, resources: ExitStack) -> Iterator[MapReader]:
     """The relevance that was recorded beside a raster, a file for each target."""
     if raster.path is None:

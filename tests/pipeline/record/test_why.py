@@ -213,6 +213,15 @@ def test_the_page_and_the_measures_show_targets_by_name(tmp_path: Path) -> None:
     assert '"classes":["left half","all"]' in page and '"of":"left half"' in page
 
 
+def test_targets_of_an_earlier_recording_are_gone(tmp_path: Path) -> None:
+    """The spikes are the same, so nothing else tells the files apart."""
+    model, x = Branches(), bits(4, 2, 1, 8, 8)
+    for targets in ({"first": whole, "second": whole}, {"first": whole}):
+        reset(model)
+        recorded_at_once(model, x, tmp_path, targets)
+    assert [path.name for path in sorted(tmp_path.glob("why*.h5"))] == ["why.h5"]
+
+
 class Loop(nn.Module):
     """snnTorch's neurons whose membranes the model hands on, or which keep them."""
 
@@ -280,6 +289,7 @@ def classifier(behind: nn.Module | None = None, **options: Any) -> nn.Module:
         (lambda output: output.softmax(1)[:, 0], "softmax is not linear behind '1'"),
         (lambda output: output[:, 0].detach(), "depends on no spike that was followed"),
         ({}, "got no target"),
+        ({str(number): number for number in range(65)}, "got 65 targets, expected at most 64"),
         ({"box": None}, "target 'box' is NoneType"),
     ],
 )
