@@ -35,6 +35,7 @@ class Arrangement:
     ) -> None:
         self.convolutions = Convolutions()
         self.used: dict[str, str] = {}
+        self._maps: set[tuple[str, tuple[int, ...]]] = set()  # modules, and steps that are maps
         self._model, self._layout = model, layout
         self._layouts: dict[str, Layout] = {}  # name of a module -> its library's, or the caller's
         self._found: dict[tuple[str, int], Axes | None] = {}
@@ -65,9 +66,12 @@ class Arrangement:
             axes = self._axes_of(name, spikes.ndim)
             if axes is None:
                 steps = library(spikes)
-                self._expect_convolution(
-                    name, steps, batch, key, each_step=spikes.ndim < steps.ndim
-                )
+                call = name, tuple(steps.shape[2:])
+                if call not in self._maps:  # the convolutions in front are known while it runs
+                    self._expect_convolution(
+                        name, steps, batch, key, each_step=spikes.ndim < steps.ndim
+                    )
+                    self._maps.add(call)
                 return steps
             return self._arrange(name, axes, batch, key, spikes)
 

@@ -222,6 +222,18 @@ def test_targets_of_an_earlier_recording_are_gone(tmp_path: Path) -> None:
     assert [path.name for path in sorted(tmp_path.glob("why*.h5"))] == ["why.h5"]
 
 
+def test_relevance_of_early_maps_of_a_transformer_is_kept(tmp_path: Path) -> None:
+    """Later maps are smaller, which once made early ones look like tokens."""
+    module = pytest.importorskip("spikingjelly.activation_based.model.qkformer")
+    model = module.QKFormer(
+        T=2, in_channels=1, num_classes=4, embed_dims=32, num_heads=(2, 2, 2), depths=(1, 1, 1)
+    )
+    with spikesam.record(model.eval(), tmp_path, why=1) as recording:
+        recording.finish(model(torch.rand(2, 1, 32, 64)))
+    with spikesam.open_maps(tmp_path / "why.h5") as maps:
+        assert maps["patch_embed1_lif1"].sum.shape == (2, 16, 32)
+
+
 class Loop(nn.Module):
     """snnTorch's neurons whose membranes the model hands on, or which keep them."""
 
