@@ -950,7 +950,8 @@ def _pool(folded: Folded, pool: Pool, where: str) -> Folded:
         expect(_apart(folded), where, "pools a sum by maximum", "one layer, or a concatenation")
         expect(pool.dilation == (1, 1), where, f"has dilation={pool.dilation}", "1")
         pooled = [
-            _maximum(replace(folded, inputs=(one,)), pool.windows, where) for one in folded.inputs
+            _maximum(replace(folded, inputs=(one,)), pool.windows, where, pool.of_activations)
+            for one in folded.inputs
         ]
         return replace(pooled[0], inputs=tuple(chain.from_iterable(each.inputs for each in pooled)))
     window, stride, padding = pool.windows
@@ -1034,8 +1035,10 @@ def _averaged_maps(folded: Folded, where: str) -> Folded:
     return folded.each(averaged, shape=(channels, 1, 1))
 
 
-def _maximum(folded: Folded, windows: Windows, where: str) -> Folded:
-    """Maximum pooling: of spikes, which is their OR, or of the currents of a convolution."""
+def _maximum(folded: Folded, windows: Windows, where: str, of_activations: bool = False) -> Folded:
+    """Maximum pooling: of spikes, which is their OR, or of the currents of a convolution, as those
+    of activations are.
+    """
     (one,), (channels, *sides) = folded.inputs, folded.shape
     shape = (channels, *windows.fit(sides))
     if one.weight is None:
@@ -1060,7 +1063,7 @@ def _maximum(folded: Folded, windows: Windows, where: str) -> Folded:
             inputs=(replace(one, pool=_times(one.pool, windows.sides), pooling="max"),),
         )
     expect(one.weight.ndim == 4, where, "pools a dense layer", "a convolution in front of it")
-    if _chooses(one):
+    if not of_activations and _chooses(one):
         spikes = replace(one, weight=None, gain=np.array(1.0))
         of_spikes = Folded((one.weight.shape[1], *sides), (spikes,))
         (pooled,) = _maximum(of_spikes, windows, where).inputs

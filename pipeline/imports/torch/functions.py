@@ -350,6 +350,7 @@ def _pooled(call: Call) -> Stream:
     sides, outputs = ((1, *each.shape[-axes:])[-2:] for each in (given, call.result))
     kind: Literal["average", "max"] = "max" if "max" in name else "average"
     dilation = (1, 1)
+    of_activations = not call.fires(NOTHING)
     if name.startswith("adaptive"):
         rows, columns = map(_adaptive_windows, sides, outputs)
         size = max(map(len, rows)), max(map(len, columns))
@@ -382,7 +383,6 @@ def _pooled(call: Call) -> Stream:
             )
         extent = Windows(kernels.extent(window, dilation), *windows[1:])
         by_axis = list(zip(sides, outputs, *extent, dilation, strict=True))
-        of_activations = not call.fires(NOTHING)
         single = isinstance(stream.path.source, str) or of_activations
         if fired_alone(stream) and single:
             # Neurons of their own, see Follower. A pad of zeros is as good as none in front of a
@@ -401,7 +401,7 @@ def _pooled(call: Call) -> Stream:
             taken = Take(*map(_filled, seen, window))
             stream = stream.then(Operation(call.where, taken))
             windows, dilation = Windows(window, window), (1, 1)
-    pool = Operation(call.where, Pool(kind, windows, dilation))
+    pool = Operation(call.where, Pool(kind, windows, dilation, of_activations))
     return through(stream, pool, given, call.result, axes + 1)
 
 

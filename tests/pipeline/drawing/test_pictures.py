@@ -494,7 +494,7 @@ def test_cells_are_shares_of_bits_and_membranes_of_thresholds(
     assert fires.get_xdata().tolist() == [2]
     said = " ".join(text.get_text() for text in sheet.texts)
     assert "the more of its bits differ, up to 25%. The frame: the neuron below." in said
-    assert NEURON.about in said
+    assert NEURON.title in said
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (60, 4), (3, 700)])

@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 import spikesam
@@ -73,7 +74,7 @@ def test_the_last_steps_of_a_model_are_not_cut() -> None:
         windows = [raster.header.window_of(spec) for spec in raster.layers]
         assert windows == [slice(0, 6), slice(1, 7), slice(2, 8)]
         header = raster.header
-        assert type(header).parse(dataclasses.asdict(header)) == header
+        assert TypeAdapter(type(header)).validate_python(dataclasses.asdict(header)) == header
 
 
 def test_a_bias_in_front_of_spikingjellys_delay_begins_later() -> None:

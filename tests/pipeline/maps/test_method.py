@@ -84,7 +84,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_default_comes_first_and_the_run_makes_maps_of_its_own() -> None:
     assert ["sam", *sorted(set(NAMES) - {"sam"})] == NAMES
-    assert set(NAMES) - set(offline_methods()) == {"graph-sam"}
+    assert set(NAMES) - set(offline_methods()) == {"graph-sam", "signed-relevance"}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -243,7 +243,7 @@ def test_a_file_of_no_known_method_is_refused(header: MapHeader, message: str) -
 def test_listing_methods_imports_neither_torch_nor_numba() -> None:
     script = (
         "import sys\nfrom spikesam.pipeline.maps.method import methods\nassert len(methods()) == "
-        "12\n"
+        "13\n"
         "heavy = ('torch', 'captum', 'lava', 'numba', 'matplotlib', 'pydantic')\n"
         "print([name for name in heavy if name in sys.modules])"
     )
