@@ -29,5 +29,5 @@ with (
     recording.finish(run(spikes), labels=labels)
 draw(spikesam.explain(recording.raster, overwrite=True), "runs/lava-dl/maps.png")
 
-network = spikesam.from_torch(model, spikes)
+network = spikesam.from_torch(model, spikes, rounding=True)  # lava-dl rounds what leaks
 print(spikesam.compare(model, network, spikes, labels, backends=("event", "torch", "lava")))

@@ -69,7 +69,7 @@ def test_an_own_ann_becomes_spikes_and_maps(tmp_path, monkeypatch, capsys):
     exec(block(CONVERT, "spikesam.convert("), names)
     assert "errors of activations" in capsys.readouterr().out
     assert (tmp_path / "conversion.png").stat().st_size > 10_000
-    assert names["maps"].n_samples == 4
+    assert names["maps"].n_samples == 2
 
 
 @pytest.mark.parametrize("page", [README, START])
@@ -129,9 +129,9 @@ def test_the_ways_in(tmp_path, monkeypatch, capsys):
         each for each in tried for _ in range(2)
     ]:  # as cells of a notebook that are run again
         exec(compile(code, "your-network.md", "exec"), names)
-    assert len(tried) == 7
+    assert len(tried) == 8
     assert names["recurrent"].inputs[1].sources[0].layer == "conv3"
     assert "event: 0 of 20,880 bits differ in float32" in capsys.readouterr().out
     assert names["raster"].predictions.shape == (2,)
     assert {"arrays.h5", "chip.h5", "runs"} <= {path.name for path in tmp_path.iterdir()}
-    assert names["maps"].n_samples == 4
+    assert names["maps"].n_samples == 2

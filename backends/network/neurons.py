@@ -38,6 +38,8 @@ class LIF:
     sinabs raises a membrane to its `min_v_mem` after the reset. That is the same, since a membrane
     that fired lies above.
 
+    Each number is one for all, or (C,) where channels differ.
+
     Parameters
     ----------
     leak : in [0, 1], per step — the paper's λ, snnTorch's beta; 1 is the integrate-and-fire neuron
@@ -51,9 +53,6 @@ class LIF:
     synaptic_leak : in [0, 1], per step — what is left of the current of the step before; 0 if it
         acts in one step alone
     min_v_mem : ≤ 0 — the lowest membrane, as in sinabs; none if not given
-
-    leak, threshold, reset_by, synaptic_leak and min_v_mem are one number, or (C,) where channels
-    differ.
     """
 
     leak: Any

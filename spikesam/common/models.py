@@ -17,7 +17,17 @@ from spikesam.common.text import LONGEST_NAME, printable
 
 ItemT = TypeVar("ItemT")
 ModelT = TypeVar("ModelT", bound=BaseModel)
-Many = Annotated[list[ItemT], FailFast()]
+
+
+class _FirstMistake(FailFast):
+    """Ends a list at its first mistake. It has a hash, which `Many[...] | None` needs before Python
+    3.13.
+    """
+
+    __hash__ = object.__hash__
+
+
+Many = Annotated[list[ItemT], _FirstMistake()]
 
 
 def parse_model(model: type[ModelT], text: bytes, source: object, most: int = MOST_MARKS) -> ModelT:

@@ -84,6 +84,10 @@ def difference(library: str, seed: int, out: str | Path) -> float | None:
         return None
     if any(getattr(module, "reset_delay", True) is False for module in model.modules()):
         return None  # which is refused, see below
+    spikes_alone = bool(((x == 0) | (x == 1)).all())
+    first = network.layers[0]
+    if not spikes_alone and any(source.layer == first.name for source in first.sources):
+        return None  # a raster does not hold the numbers, so the import cannot know its membranes
     raster = recorded(library, model, x, Path(out), why=1)
     with spikesam.open_maps(Path(out) / "why.h5") as maps:
         found = {name: maps[name].sum for name in maps}
