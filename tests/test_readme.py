@@ -69,7 +69,7 @@ def test_an_own_ann_becomes_spikes_and_maps(tmp_path, monkeypatch, capsys):
     exec(block(CONVERT, "spikesam.convert("), names)
     assert "errors of activations" in capsys.readouterr().out
     assert (tmp_path / "conversion.png").stat().st_size > 10_000
-    assert names["maps"].n_samples == 2
+    assert names["maps"].n_samples == 4
 
 
 @pytest.mark.parametrize("page", [README, START])
