@@ -13,6 +13,7 @@ from spikesam.common.errors import InputError
 from spikesam.pipeline.check.backend import Backends
 from spikesam.pipeline.check.changes import first_that_differs, later_steps, samples_mixed
 from spikesam.pipeline.check.findings import SEVERITIES, Check, Finding
+from spikesam.pipeline.check.ignored import ignored_input, ignored_modules
 from spikesam.pipeline.check.modes import modes
 from spikesam.pipeline.check.neurons import Neurons
 from spikesam.pipeline.check.operations import Multiplications
@@ -86,6 +87,7 @@ def check(
         again = runs.run(given)
     findings = [*modes(model, base), *neurons.findings()]
     findings += [*backends.findings(), *operations.findings()]
+    findings += ignored_modules(model, base)
     unchecked: list[str] = []
     findings += _repeated(runs, base, again)
     findings += _replaced(runs, base, given, known, unchecked)
@@ -181,7 +183,9 @@ def _replaced(
         unchecked.append("mixed samples: give inputs of at least two samples")
     else:
         with preserved(model):
-            findings.append(samples_mixed(base, runs.run(replaced), sample, given.samples))
+            other = runs.run(replaced)
+        findings.append(samples_mixed(base, other, sample, given.samples))
+        findings.append(ignored_input(base, other, f"sample {sample} of {given.samples}"))
     last = given.with_last_step_replaced()
     if last is None:
         unchecked.append("later steps: the inputs have no axis of steps")
@@ -193,5 +197,7 @@ def _replaced(
         }
         with preserved(model):
             sizes = given.steps, given.samples
-            findings.append(later_steps(base, runs.run(last), sizes, axes))
+            other = runs.run(last)
+        findings.append(later_steps(base, other, sizes, axes))
+        findings.append(ignored_input(base, other, f"the last of {given.steps} steps"))
     return [finding for finding in findings if finding is not None]

@@ -23,7 +23,7 @@ NAMES: dict[str, Severity] = {
     "not spikes": "warning",
     "one step": "warning",
     "another backend": "warning",
-    "ignored": "warning",
+    "ignored": "note",
     "silent": "note",
     "always firing": "note",
     "far from threshold": "note",

@@ -297,3 +297,22 @@ def test_weights_that_multiply_numbers() -> None:
     (multiplies,) = (each for each in found if each.name == "multiplies")
     assert multiplies.module == "fc1" and "in 1 of 2 modules: fc1 100%" in multiplies.sentence
     assert "multiplies" not in [each.name for each in checked(right).findings]
+
+
+def ignored(model: nn.Module, inputs: Any) -> list[tuple[str, str]]:
+    findings = spikesam.check(model, inputs).findings
+    return [(each.module, each.sentence) for each in findings if each.name == "ignored"]
+
+
+def test_what_has_no_influence() -> None:
+    """A layer that forward leaves out, and a forward that reads all steps but the last."""
+
+    def forward(m: Any, x: Tensor) -> Tensor:
+        return torch.stack([m.lif(m.fc(step)) for step in x])[:-1].sum(0)
+
+    model = Written(forward, fc=nn.Linear(8, 12), lif=fires(0.2), extra=nn.Linear(3, 2)).eval()
+    assert ignored(model, batch()) == [
+        ("", "the last of 5 steps was replaced, and nothing that the model returned changed"),
+        ("extra", "it has 8 parameters, and its forward never ran"),
+    ]
+    assert ignored(net(right), list(batch())) == []
