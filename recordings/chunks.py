@@ -130,14 +130,16 @@ def stored_chunks(file: h5py.File, content: bytes, path: str) -> list[list[memor
     """The stored chunks of every row of a dataset, each in order; `content` is the whole file,
     which needs no check.
     """
-    dataset, whole = dataset_id(file, path), memoryview(content)
-    found: dict[tuple[int, ...], memoryview] = {}
+    dataset, file_bytes = dataset_id(file, path), memoryview(content)
+    chunks: dict[tuple[int, ...], memoryview] = {}
     dataset.chunk_iter(
-        lambda at: found.update({at.chunk_offset: whole[at.byte_offset : at.byte_offset + at.size]})
+        lambda chunk: chunks.update(
+            {chunk.chunk_offset: file_bytes[chunk.byte_offset : chunk.byte_offset + chunk.size]}
+        )
     )
     rows: list[list[memoryview]] = [[] for _ in range(dataset.shape[0])]
-    for place in sorted(found):
-        rows[place[0]].append(found[place])
+    for place in sorted(chunks):
+        rows[place[0]].append(chunks[place])
     return rows
 
 

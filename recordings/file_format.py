@@ -18,10 +18,10 @@ def file_format(source: FileSource) -> str:
     """
     checked = CheckedFile(source, "recording", WHAT, f"{__name__}:file_format")
     try:
-        found: str = checked.attributes(checked.root, "/", {"format": str})["format"]
-        if found not in (RASTER, MAPS):
-            raise checked.fail("/@format", repr(found)[:80], f"{RASTER} or {MAPS}, {WHAT}")
-        return found
+        name: str = checked.attributes(checked.root, "/", {"format": str})["format"]
+        if name not in (RASTER, MAPS):
+            raise checked.fail("/@format", repr(name)[:80], f"{RASTER} or {MAPS}, {WHAT}")
+        return name
     finally:
         checked.file.close()
 

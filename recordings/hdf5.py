@@ -55,32 +55,36 @@ class CheckedFile:
     """A file opened for reading, by name or content; a RasterError if it is not as expected, a
     `noun` such as "raster".
 
-    `what` is the longer description of what was expected. `opener` opens such a file in a process
-    of its own first, see `inspect`; None if this process wrote the file.
+    `expected` is the longer description of what was expected. `opener` opens such a file in a
+    process of its own first, see `inspect`; None if this process wrote the file.
     """
 
-    def __init__(self, source: FileSource, noun: str, what: str, opener: str | None) -> None:
+    def __init__(self, source: FileSource, noun: str, expected: str, opener: str | None) -> None:
         content = source.getvalue() if isinstance(source, io.BytesIO) else source
         if not isinstance(content, (bytes, str, os.PathLike)):
-            raise RasterError(f"{noun}: got {type(content).__name__}, expected the path of {what}")
+            raise RasterError(
+                f"{noun}: got {type(content).__name__}, expected the path of {expected}"
+            )
         self.path = None if isinstance(content, bytes) else Path(content)
         self.source = content if isinstance(content, bytes) else Path(content).absolute()
         self.where = f"{noun} in memory" if self.path is None else str(self.path)
         if self.path is not None and not self.path.is_file():
-            found = (
+            obstacle = (
                 "a directory"
                 if self.path.is_dir()
                 else "not a file"
                 if self.path.exists()
                 else "no such file"
             )
-            raise RasterError(f"{self.where}: {found}, expected {what}{similar_file(self.path)}")
+            raise RasterError(
+                f"{self.where}: {obstacle}, expected {expected}{similar_file(self.path)}"
+            )
         try:
             self.size = len(content) if isinstance(content, bytes) else Path(content).stat().st_size
             # nor does the kernel declare a size of what it makes up as it is read, perhaps for ever
             if not self.size:
                 raise RasterError(
-                    f"{self.where}: cannot be read as HDF5 (0 bytes), expected {what}; is it "
+                    f"{self.where}: cannot be read as HDF5 (0 bytes), expected {expected}; is it "
                     "truncated?"
                 )
             if opener is not None:
@@ -107,16 +111,16 @@ class CheckedFile:
             else:
                 begins = has_hdf5_signature(Path(content)) or not os.access(content, os.R_OK)
             if not begins:
-                raise RasterError(f"{self.where}: is not HDF5, expected {what}") from error
+                raise RasterError(f"{self.where}: is not HDF5, expected {expected}") from error
             raise RasterError(
-                f"{self.where}: cannot be read as HDF5 ({_one_line(error)}), expected {what}; is "
+                f"{self.where}: cannot be read as HDF5 ({_one_line(error)}), expected {expected}; is "
                 "it truncated?"
             ) from error
 
-    def fail(self, where: str, found: str, expected: str) -> RasterError:
+    def fail(self, where: str, got: str, expected: str) -> RasterError:
         """The error to raise."""
         shown = (
-            text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…" for text in (where, found)
+            text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…" for text in (where, got)
         )
         return RasterError(
             f"{self.where}: {printable(': '.join(shown))}, expected {printable(expected)}"
@@ -159,13 +163,16 @@ class CheckedFile:
         finished.
         """
         kinds = {"spike-raster": "a raster", "spike-maps": "a file of maps"}
-        if (found := self._root("format", str)) != name and {found, name} <= kinds.keys():
-            raise OtherFormatError(f"{self.where}: is {kinds[found]}, expected {kinds[name]}")
-        if found != name:
-            raise self.fail("/@format", repr(found), repr(name))
-        if (found := self._root("schema_version", int)) != version:
+        if (format_name := self._root("format", str)) != name and {
+            format_name,
+            name,
+        } <= kinds.keys():
+            raise OtherFormatError(f"{self.where}: is {kinds[format_name]}, expected {kinds[name]}")
+        if format_name != name:
+            raise self.fail("/@format", repr(format_name), repr(name))
+        if (written_version := self._root("schema_version", int)) != version:
             advice = "read it with the version of the program that wrote it, or make it again"
-            raise self.fail("/@schema_version", str(found), f"{version}; {advice}")
+            raise self.fail("/@schema_version", str(written_version), f"{version}; {advice}")
         if not self._root("complete", bool):
             raise self.fail("/@complete", "False", "True")
 
@@ -193,9 +200,9 @@ class CheckedFile:
 
     def expect_children(self, group: h5py.h5g.GroupID, where: str, expected: set[str]) -> None:
         """Refuse a group that does not hold exactly these names."""
-        found = set(self.children(group, where, 64))
-        if found != expected:
-            name = min(found ^ expected)
+        names = set(self.children(group, where, 64))
+        if names != expected:
+            name = min(names ^ expected)
             finding = "missing" if name in expected else "an unknown path"
             raise self.fail(
                 f"{where.rstrip('/')}/{name}",
@@ -241,7 +248,7 @@ class CheckedFile:
         """Read all attributes of names that are `wanted`, ascending, whose types the file says
         itself.
         """
-        found = dict[str, str | int | float | bool]()
+        values = dict[str, str | int | float | bool]()
         with self.reading(where):
             if (count := h5py.h5a.get_num_attrs(owner)) > MAX_ATTRIBUTES:
                 raise self.fail(where, f"{count:,} attributes", f"at most {MAX_ATTRIBUTES}")
@@ -254,8 +261,8 @@ class CheckedFile:
                     dtype = "text" if text else str(attribute.dtype)
                     if (kind := _SCALARS.get(dtype)) is None:
                         raise self.fail(f"{where}@{name}", dtype, f"one of {', '.join(_SCALARS)}")
-                    found[name] = self._attribute(attribute, f"{where}@{name}", kind)
-        return found
+                    values[name] = self._attribute(attribute, f"{where}@{name}", kind)
+        return values
 
     def _attribute(self, attribute: h5py.h5a.AttrID, where: str, kind: type) -> Any:
         shape, type_id = attribute.shape, attribute.get_type()
@@ -285,7 +292,9 @@ class CheckedFile:
         return kind(value)
 
     def open_dataset(self, parent: h5py.h5g.GroupID, name: str, where: str) -> h5py.h5d.DatasetID:
-        """Open a child whose link was checked, and refuse storage other than chunks in this file."""
+        """Open a child whose link was checked, and refuse storage other than chunks in this
+        file.
+        """
         opened = self.data(parent, name, where)
         with self.reading(where):
             if (layout := opened.get_create_plist().get_layout()) != h5py.h5d.CHUNKED:
@@ -295,13 +304,13 @@ class CheckedFile:
             return opened
 
     def data(
-        self, parent: h5py.h5g.GroupID, name: str, where: str, other: str = "not a dataset"
+        self, parent: h5py.h5g.GroupID, name: str, where: str, other_kind: str = "not a dataset"
     ) -> h5py.h5d.DatasetID:
-        """Open a child whose link was checked; an error says `other` of what is no dataset."""
+        """Open a child whose link was checked; an error says `other_kind` of what is no dataset."""
         with self.reading(where):
             opened = h5py.h5o.open(parent, name.encode())
             if not isinstance(opened, h5py.h5d.DatasetID):
-                raise self.fail(where, other, "a dataset")
+                raise self.fail(where, other_kind, "a dataset")
             self.refuse_elsewhere(opened, where)
             return opened
 
@@ -314,13 +323,13 @@ class CheckedFile:
                 where, f"{'virtual' if virtual else 'external'} storage", "data in this file"
             )
 
-    def count_bytes(self, dataset: h5py.h5d.DatasetID, where: str, most: int) -> None:
+    def count_bytes(self, dataset: h5py.h5d.DatasetID, where: str, limit: int) -> None:
         """Refuse a dataset with which those that were counted take more than so many bytes, once
         they are unpacked.
         """
         self._bytes += math.prod(dataset.shape) * dataset.dtype.itemsize
-        if self._bytes > most:
-            raise self.fail(where, f"arrays of more than {most:,} bytes", "at most so many")
+        if self._bytes > limit:
+            raise self.fail(where, f"arrays of more than {limit:,} bytes", "at most so many")
 
     def check_dataset(self, opened: h5py.h5d.DatasetID, dataset: DatasetSpec) -> None:
         """Compare dtype, shape, chunks, filters and the place of every stored chunk with what the
@@ -330,7 +339,7 @@ class CheckedFile:
             plist = opened.get_create_plist()
             filters = [plist.get_filter(number)[0] for number in range(plist.get_nfilters())]
             codes = {h5py.h5z.FILTER_DEFLATE: "deflate", h5py.h5z.FILTER_FLETCHER32: "fletcher32"}
-            for what, found, expected in (
+            for property_name, got, expected in (
                 ("dtype", opened.dtype, dataset.dtype),
                 ("shape", opened.shape, dataset.shape),
                 ("chunks", plist.get_chunk(), dataset.chunks),
@@ -340,8 +349,10 @@ class CheckedFile:
                     "deflate + fletcher32" if dataset.digests else "fletcher32",
                 ),
             ):
-                if found != expected:
-                    raise self.fail(dataset.path, f"{what} {found}", f"{what} {expected}")
+                if got != expected:
+                    raise self.fail(
+                        dataset.path, f"{property_name} {got}", f"{property_name} {expected}"
+                    )
             self._check_chunks(opened, dataset)
 
     def _check_chunks(self, opened: h5py.h5d.DatasetID, dataset: DatasetSpec) -> None:
@@ -384,8 +395,8 @@ class CheckedFile:
         if (wrong := np.flatnonzero(ends[:-1] > begins[order][1:])).size:
             owners = np.cumsum([len(places) for _, places in self._chunks])
             first, second = (
-                self._chunks[np.searchsorted(owners, at, "right")][0]
-                for at in order[wrong[0] :][:2]
+                self._chunks[np.searchsorted(owners, chunk, "right")][0]
+                for chunk in order[wrong[0] :][:2]
             )
             raise self.fail(
                 first, f"a chunk shares bytes with one of {second}", "chunks apart from each other"

@@ -237,5 +237,5 @@ def _limit_memory(size: int) -> None:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         wanted = pages * resource.getpagesize() + size
-        given = hard if hard != resource.RLIM_INFINITY else wanted  # "infinity" is -1
-        resource.setrlimit(resource.RLIMIT_AS, (min(wanted, given), hard))
+        ceiling = hard if hard != resource.RLIM_INFINITY else wanted  # "infinity" is -1
+        resource.setrlimit(resource.RLIMIT_AS, (min(wanted, ceiling), hard))

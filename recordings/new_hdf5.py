@@ -26,11 +26,11 @@ class Target(io.FileIO):
 
     def write(self, data: Any) -> int:
         """Write all of `data`; the first failure is kept, not raised."""
-        rest = memoryview(data).cast("B")
-        size = len(rest)
+        unwritten = memoryview(data).cast("B")
+        size = len(unwritten)
         try:
-            while rest:
-                rest = rest[super().write(rest) :]
+            while unwritten:
+                unwritten = unwritten[super().write(unwritten) :]
         except OSError as error:
             self.failure = self.failure or error
         return size

@@ -157,11 +157,11 @@ class Reader(ABC, Generic[Layer]):
         """Find a layer by its name ("conv1") or number (1); an InputError names the nearest if
         there is none.
         """
-        asked = layer if isinstance(layer, str | int) else getattr(layer, "name", repr(layer))
-        if (found := self._by_name.get(asked)) is not None:
-            return found
+        wanted = layer if isinstance(layer, str | int) else getattr(layer, "name", repr(layer))
+        if (spec := self._by_name.get(wanted)) is not None:
+            return spec
         return self._by_name[
-            find_layer(asked, {spec.name: spec.number for spec in self.layers}, self.where)
+            find_layer(wanted, {spec.name: spec.number for spec in self.layers}, self.where)
         ]
 
     @cached_property
@@ -179,9 +179,9 @@ class Reader(ABC, Generic[Layer]):
         """
         for layer in self.layers:
             of_layer = [
-                each
-                for each in self._datasets.values()
-                if each.digests and each.path.startswith(layer.path(""))
+                dataset
+                for dataset in self._datasets.values()
+                if dataset.digests and dataset.path.startswith(layer.path(""))
             ]
             for sample in range(self.n_samples):
                 for dataset in of_layer:
@@ -192,9 +192,9 @@ class Reader(ABC, Generic[Layer]):
                 advance()
 
     @abstractmethod
-    def _read_header(self, about: About) -> Header:
-        """Read the header and open all tables, not yet checked; `about` gets attributes of kind and
-        datasets.
+    def _read_header(self, attributes: About) -> Header:
+        """Read the header and open all tables, not yet checked; `attributes` gets attributes of
+        kind and datasets.
         """
 
     @abstractmethod
@@ -205,8 +205,8 @@ class Reader(ABC, Generic[Layer]):
 
     def _open(self) -> None:
         """Check and read everything but spikes or maps."""
-        about: About = {}
-        self.header = self._read_header(about)
+        attributes: About = {}
+        self.header = self._read_header(attributes)
         datasets = self.header.datasets(self._opened["/samples/index"].shape[0])
         self._datasets: dict[str, DatasetSpec] = {dataset.path: dataset for dataset in datasets}
         for dataset in datasets:
@@ -216,12 +216,12 @@ class Reader(ABC, Generic[Layer]):
         self.samples = SampleTable(self._table("/samples/index"), self._table("/samples/label"))
         self.predictions = self._table(PREDICTION)
         digest = content_digest(
-            about, (self._table(each.path) for each in datasets if not each.digests)
+            attributes, (self._table(dataset.path) for dataset in datasets if not dataset.digests)
         )
-        if (found := about["/"]["content_digest"]) != digest:
+        if (stored := attributes["/"]["content_digest"]) != digest:
             raise self._checked.fail(
                 "/@content_digest",
-                repr(found[:64]),
+                repr(stored[:64]),
                 f"{digest}; its texts, tables or attributes were changed after it was written",
             )
 
@@ -267,7 +267,7 @@ class Reader(ABC, Generic[Layer]):
 
     def _about(
         self,
-        about: About,
+        attributes: About,
         where: str,
         axes: str,
         expected: Mapping[str, type],
@@ -277,7 +277,7 @@ class Reader(ABC, Generic[Layer]):
         values = self._checked.attributes(
             self._opened[where], where, {"axes": str, **expected}, optional
         )
-        about[where] = values
+        attributes[where] = values
         if values["axes"] != axes:
             raise self._checked.fail(f"{where}@axes", "unknown axes", repr(axes))
         return {name: value for name, value in values.items() if name != "axes"}
@@ -287,13 +287,13 @@ class Reader(ABC, Generic[Layer]):
         shape = dataset.shape[1:] if dataset.digests else dataset.shape
         size = math.prod(shape) * dataset.dtype.itemsize
         if size > MAX_DATASET_BYTES:
-            found = f"{size:,} bytes to hold at once"
-            raise self._checked.fail(dataset.path, found, f"at most {MAX_DATASET_BYTES:,}")
+            got = f"{size:,} bytes to hold at once"
+            raise self._checked.fail(dataset.path, got, f"at most {MAX_DATASET_BYTES:,}")
         if not dataset.digests:
             self._tables_bytes += size
             if self._tables_bytes > MAX_TABLES_BYTES:
-                found = f"tables of {self._tables_bytes:,} bytes or more in all"
-                raise self._checked.fail(dataset.path, found, f"at most {MAX_TABLES_BYTES:,}")
+                got = f"tables of {self._tables_bytes:,} bytes or more in all"
+                raise self._checked.fail(dataset.path, got, f"at most {MAX_TABLES_BYTES:,}")
         self._checked.check_dataset(self._opened[dataset.path], dataset)
 
     def rows(self, path: str, sample: int, first: int = 0, last: int | None = None) -> NDArray[Any]:
@@ -331,11 +331,11 @@ class Reader(ABC, Generic[Layer]):
             self._check_piece(dataset, sample, begin, piece)
             yield begin, piece
             sha256.update(piece.data)
-        found, digest = self._table(dataset.digests)[sample], sha256.hexdigest().encode()
-        if last - first == dataset.shape[1] and found != digest:
+        stored_digest, digest = self._table(dataset.digests)[sample], sha256.hexdigest().encode()
+        if last - first == dataset.shape[1] and stored_digest != digest:
             expected = f"{digest.decode()}, the SHA-256 of its {self.VALUES}"
             raise self._checked.fail(
-                f"{dataset.digests}[{sample}]", found.decode("ascii", "replace"), expected
+                f"{dataset.digests}[{sample}]", stored_digest.decode("ascii", "replace"), expected
             )
 
     def _table(self, where: str) -> NDArray[Any]:
@@ -396,10 +396,10 @@ class LayerView(ABC, Generic[Value]):
             return self._read(position(samples, len(self), self._reader.where))
         chosen = range(len(self))[samples]
         _, steps, *shape = self._shape
-        found = np.empty((steps, len(chosen), *shape), self._dtype)
+        values = np.empty((steps, len(chosen), *shape), self._dtype)
         for column, sample in enumerate(chosen):
-            found[:, column] = self._read(sample)
-        return found
+            values[:, column] = self._read(sample)
+        return values
 
     @abstractmethod
     def _read(self, sample: int) -> NDArray[Value]:
@@ -409,11 +409,11 @@ class LayerView(ABC, Generic[Value]):
 def position(sample: Any, n_samples: int, where: object) -> int:
     """Refuse a position at which there is no sample; negative ones count from the end."""
     try:
-        at = operator.index(sample)
+        index = operator.index(sample)
     except TypeError as error:
         raise InputError(
             f"{where}: got sample {sample!r}, expected a whole number or a slice"
         ) from error
-    if not -n_samples <= at < n_samples:
-        raise InputError(f"{where}: no sample {at}, expected 0 to {n_samples - 1}")
-    return at % n_samples
+    if not -n_samples <= index < n_samples:
+        raise InputError(f"{where}: no sample {index}, expected 0 to {n_samples - 1}")
+    return index % n_samples

@@ -71,10 +71,10 @@ class DatasetSpec:
         at least one.
         """
         count, *row = self.shape[1:] if self.digests else self.shape
-        most = (SPIKE_CHUNK_BYTES if self.digests else TABLE_CHUNK_BYTES) // (
+        most_rows = (SPIKE_CHUNK_BYTES if self.digests else TABLE_CHUNK_BYTES) // (
             math.prod(row) * self.dtype.itemsize
         )
-        return (*[1] * bool(self.digests), max(1, min(count, most)), *row)
+        return (*[1] * bool(self.digests), max(1, min(count, most_rows)), *row)
 
 
 @dataclass(frozen=True)
@@ -188,24 +188,24 @@ def check_name(name: str) -> None:
 
 def parse_group(group: str) -> tuple[int, str] | None:
     """Number and name of the layer whose group has this name; None if no layer's group can have it."""
-    found = _GROUP.fullmatch(group)
-    return (int(found[1]), found[2]) if found else None
+    matched = _GROUP.fullmatch(group)
+    return (int(matched[1]), matched[2]) if matched else None
 
 
-def find_layer(asked: str | int, numbers: Mapping[str, int], where: object) -> str:
+def find_layer(name_or_number: str | int, numbers: Mapping[str, int], where: object) -> str:
     """Name of the layer of this name ("conv1") or number (1, "1"), of `numbers`: name -> number;
     else an InputError.
     """
     by_number = {str(number): name for name, number in numbers.items()}
-    text = str(asked)
+    text = str(name_or_number)
     name = text if text in numbers else by_number.get(text.lstrip("0") or text[:1])
     if name is None:
         if set(text.replace(",", " ").split()) <= set(numbers) and "," in text:
             raise InputError(
-                f"{where}: no layer {asked!r}; name several one by one, without commas"
+                f"{where}: no layer {name_or_number!r}; name several one by one, without commas"
             )
         near = difflib.get_close_matches(text, numbers, 3) or numbers
-        raise InputError(f"{where}: no layer {asked!r}; did you mean {' or '.join(near)}?")
+        raise InputError(f"{where}: no layer {name_or_number!r}; did you mean {' or '.join(near)}?")
     return name
 
 

@@ -117,9 +117,11 @@ class SampleWriter:
         for path, table in self._tables.items():
             write_table(file, path, table)
         filled = [
-            each for each in self._datasets if each.path not in self._tables and not each.content
+            dataset
+            for dataset in self._datasets
+            if dataset.path not in self._tables and not dataset.content
         ]
-        self._filled = [(each, dataset_id(file, each.path)) for each in filled]
+        self._filled = [(dataset, dataset_id(file, dataset.path)) for dataset in filled]
 
     def add(self, first: int, records: Sequence[SampleRecord]) -> None:
         """Store consecutive samples, from position `first` of this file on."""
@@ -162,20 +164,22 @@ class SampleWriter:
                 f"{self._written.sum()} samples were written, expected {len(self._written)}"
             )
         last = self._header.derived(self._table)
-        for name, found in self._origins.items():  # who finishes the file stands last
-            joined = "+".join(sorted(found, key=getattr(self._header, name).__eq__))
+        for name, origins in self._origins.items():  # who finishes the file stands last
+            joined = "+".join(sorted(origins, key=getattr(self._header, name).__eq__))
             if joined != self._root[name]:
                 last[name] = joined
-        about = {each.path: each.attributes for each in self._datasets if each.attributes}
-        tables = (self._table(each.path) for each in self._datasets if not each.digests)
+        attributes = {
+            dataset.path: dataset.attributes for dataset in self._datasets if dataset.attributes
+        }
+        tables = (self._table(dataset.path) for dataset in self._datasets if not dataset.digests)
         self.content_digest = last["content_digest"] = content_digest(
-            {"/": self._root | last, **about}, tables
+            {"/": self._root | last, **attributes}, tables
         )
         self._file.attrs.update({**last, "complete": True})
 
     def _added(self, first: int, count: int, root: Any) -> None:
-        for name, found in self._origins.items():
-            found[root[name]] = None
+        for name, origins in self._origins.items():
+            origins[root[name]] = None
         self._written[first : first + count] = True
         if self._target is not None:
             self._target.check()

@@ -90,7 +90,7 @@ class MapReader(Reader[MapLayer]):
         """
         if sample >= self.header.stepped:
             count = self.header.stepped
-            kept = (
+            stepped_samples = (
                 "no sample"
                 if not count
                 else "its first sample"
@@ -98,7 +98,7 @@ class MapReader(Reader[MapLayer]):
                 else f"its first {count} samples"
             )
             raise InputError(
-                f"{self.where}: keeps maps step by step of {kept}, not of sample {sample}; "
+                f"{self.where}: keeps maps step by step of {stepped_samples}, not of sample {sample}; "
                 f'take .sum, or explain again with steps "all"'
             )
         return self.rows(layer.path(self.header.method), sample)
@@ -124,25 +124,25 @@ class MapReader(Reader[MapLayer]):
         """Refuse numbers that no map has."""
         least = -np.inf if self.header.signed else -np.nextafter(np.float32(0), np.float32(1))
         if not (rows.min() > least and rows.max() < np.inf):  # which NaN is not, either
-            found, expected = (
+            got, expected = (
                 ("not finite", "finite numbers")
                 if self.header.signed
                 else ("negative or not finite", "numbers ≥ 0")
             )
-            raise self._checked.fail(f"{dataset.path}[{sample}]", found, expected)
+            raise self._checked.fail(f"{dataset.path}[{sample}]", got, expected)
 
-    def _read_header(self, about: About) -> MapHeader:
+    def _read_header(self, attributes: About) -> MapHeader:
         checked = self._checked
-        found = checked.attributes(checked.root, "/", ROOT_ATTRIBUTES)
+        root = checked.attributes(checked.root, "/", ROOT_ATTRIBUTES)
         self.content_digest, method, stepped = (
-            found["content_digest"],
-            found["method"],
-            found["stepped"],
+            root["content_digest"],
+            root["method"],
+            root["stepped"],
         )
         if not is_method_name(method):
             raise checked.fail("/@method", repr(method)[:80], "a name such as 'grad-cam'")
         parameters = checked.scalars(checked.root, "/", is_parameter_name)
-        about["/"] = found | parameters
+        attributes["/"] = root | parameters
         source_name = next(
             (name for name in get_args(SourceName) if isinstance(parameters.get(name), str)), None
         )
@@ -159,10 +159,10 @@ class MapReader(Reader[MapLayer]):
                 "/@stepped", str(stepped), f"0 to {n_samples}, the number of samples"
             )
         steps = self._read_steps() if stepped else ()
-        layers = tuple(self._read_layers(method, bool(stepped), about))
+        layers = tuple(self._read_layers(method, bool(stepped), attributes))
         with checked.valid("/"):
             return MapHeader(
-                method, source, parameters, found["T"], layers, steps, stepped, source_name
+                method, source, parameters, root["T"], layers, steps, stepped, source_name
             )
 
     def _read_steps(self) -> tuple[int, ...]:
@@ -170,14 +170,14 @@ class MapReader(Reader[MapLayer]):
         self._check(DatasetSpec("/steps", (self._length("/steps", "number of steps", "S"),), STEP))
         return tuple(self._table("/steps").tolist())
 
-    def _read_layers(self, method: str, stepped: bool, about: About) -> Iterator[MapLayer]:
+    def _read_layers(self, method: str, stepped: bool, attributes: About) -> Iterator[MapLayer]:
         """The layers of the file, whose attributes are added to those given."""
-        kept = [SUM, *([method] if stepped else [])]
-        for layer in self._open_layers({*kept, *map(digest_path, kept)}):
+        parts = [SUM, *([method] if stepped else [])]
+        for layer in self._open_layers({*parts, *map(digest_path, parts)}):
             where = layer.path(SUM)
-            steps_that_matter = self._about(about, where, SUM_AXES, {"steps": int})["steps"]
+            steps_that_matter = self._about(attributes, where, SUM_AXES, {"steps": int})["steps"]
             if stepped:
-                self._about(about, layer.path(method), AXES, {})
+                self._about(attributes, layer.path(method), AXES, {})
             with self._checked.reading(where):
                 shape = self._opened[where].shape
             if len(shape) != 3:

@@ -168,30 +168,32 @@ class MapHeader(Header):
 
     def attributes(self) -> dict[str, Any]:
         """Root attributes that files of the same run have in common."""
-        about = {"format": self.FORMAT, "schema_version": self.VERSION, "method": self.method}
-        return {**about, "T": self.timesteps, "stepped": self.stepped, **self.parameters}
+        identity = {"format": self.FORMAT, "schema_version": self.VERSION, "method": self.method}
+        return {**identity, "T": self.timesteps, "stepped": self.stepped, **self.parameters}
 
     def datasets(self, n_samples: int) -> list[DatasetSpec]:
         """All datasets of a file of so many samples; tables in the order in which the content
         digest takes them.
         """
-        found = sample_datasets(n_samples)
+        specs = sample_datasets(n_samples)
         if self.stepped:
-            found.append(DatasetSpec("/steps", (len(self.steps),), STEP, content=self.steps))
+            specs.append(DatasetSpec("/steps", (len(self.steps),), STEP, content=self.steps))
         for layer in self.layers:
-            about = {"axes": SUM_AXES, "steps": layer.steps_that_matter}
-            found += _with_digests(layer.path(SUM), (n_samples, *layer.shape), about)
+            attributes = {"axes": SUM_AXES, "steps": layer.steps_that_matter}
+            specs += _with_digests(layer.path(SUM), (n_samples, *layer.shape), attributes)
         for layer in self.layers if self.stepped else ():
             shape = (self.stepped, len(self.steps), *layer.shape)
-            found += _with_digests(layer.path(self.method), shape, {"axes": AXES})
-        return found
+            specs += _with_digests(layer.path(self.method), shape, {"axes": AXES})
+        return specs
 
 
 def _with_digests(
-    path: str, shape: tuple[int, ...], about: dict[str, Any]
+    path: str, shape: tuple[int, ...], attributes: dict[str, Any]
 ) -> tuple[DatasetSpec, DatasetSpec]:
     digests = digest_path(path)
-    return DatasetSpec(path, shape, MAP, digests, about), DatasetSpec(digests, shape[:1], DIGEST)
+    return DatasetSpec(path, shape, MAP, digests, attributes), DatasetSpec(
+        digests, shape[:1], DIGEST
+    )
 
 
 def is_method_name(name: str) -> bool:

@@ -34,12 +34,12 @@ def make_map_record(
     """
     record = SampleRecord(sample, {PREDICTION: prediction})
     for layer in header.layers:
-        kept = {SUM: sums} | ({header.method: maps} if sample < header.stepped else {})
-        for name, given in kept.items():
-            dataset, values = header.one_sample[layer.path(name)], given[layer.name]
+        values_by_name = {SUM: sums} | ({header.method: maps} if sample < header.stepped else {})
+        for name, by_layer in values_by_name.items():
+            dataset, values = header.one_sample[layer.path(name)], by_layer[layer.name]
             if values.shape != dataset.shape[1:]:
-                found = f"maps of shape {values.shape}, the header says {dataset.shape[1:]}"
-                raise ValueError(f"{dataset.path}: {found}")
+                mismatch = f"maps of shape {values.shape}, the header says {dataset.shape[1:]}"
+                raise ValueError(f"{dataset.path}: {mismatch}")
             stored = np.ascontiguousarray(values, MAP)
             if not np.isfinite(stored).all():
                 raise InputError(

@@ -140,9 +140,9 @@ def _common_sizes(layers: Mapping[str, Any]) -> tuple[int, int]:
     for name, spikes in layers.items():
         shape = tuple(getattr(spikes, "shape", ()))
         if len(shape) not in (3, 5):
-            found = f"shape {shape}" if hasattr(spikes, "shape") else type(spikes).__name__
+            got = f"shape {shape}" if hasattr(spikes, "shape") else type(spikes).__name__
             raise InputError(
-                f"write_raster: layer {name!r}: got {found}, expected (N, T, C, H, W), or (N, T, "
+                f"write_raster: layer {name!r}: got {got}, expected (N, T, C, H, W), or (N, T, "
                 "K) if dense"
             )
         if not all(shape):
@@ -164,14 +164,14 @@ def _seconds_in_a_step(dt: float | None, layers: Mapping[str, SpikeEvents]) -> f
     """
     if not isinstance(dt, Real | NoneType) or isinstance(dt, bool):
         raise InputError(f"write_raster: dt: got {dt!r}, expected seconds in a step")
-    said = dt
+    seconds = dt
     for name, events in layers.items():
-        if events.dt is not None and said not in (None, events.dt):
+        if events.dt is not None and seconds not in (None, events.dt):
             raise InputError(
-                f"write_raster: layer {name!r}: has steps of {events.dt:g} s, expected {said:g} s"
+                f"write_raster: layer {name!r}: has steps of {events.dt:g} s, expected {seconds:g} s"
             )
-        said = events.dt if said is None else said
-    return 1e-3 if said is None else float(said)
+        seconds = events.dt if seconds is None else seconds
+    return 1e-3 if seconds is None else float(seconds)
 
 
 def layer_specs(shapes: Mapping[str, tuple[int, ...]]) -> tuple[LayerSpec, ...]:

@@ -47,15 +47,15 @@ def as_bits(
         raise InputError(
             f"{where(())}: got dtype {spikes.dtype}, expected bool, or 0 and 1 of any dtype"
         )
-    ones = spikes > 0 if fired else spikes == 1
-    others = np.asarray(~(ones | (spikes == 0)))
-    if others.any():
-        place = tuple(np.argwhere(others)[0].tolist())
+    is_spike = spikes > 0 if fired else spikes == 1
+    is_invalid = np.asarray(~(is_spike | (spikes == 0)))
+    if is_invalid.any():
+        place = tuple(np.argwhere(is_invalid)[0].tolist())
         if advice and spikes[place] < 0:  # which counts= does not take
             advice = "; give -1, 0 and 1 as two planes of channels, spikes > 0 and spikes < 0"
         wanted = "counts of 0 or more" if fired else f"spikes of 0 and 1 only{advice}"
         raise InputError(f"{where(place)}: got the value {spikes[place].item()}, expected {wanted}")
-    return np.asarray(ones)
+    return np.asarray(is_spike)
 
 
 def on_cpu(values: Any) -> Any:
@@ -73,13 +73,11 @@ def whole_numbers(
     """
     array = np.asarray(on_cpu(values))
     if array.shape != (count,) or array.dtype.kind not in "iu":
-        found = f"shape {array.shape} of {array.dtype}"
-        raise InputError(
-            f"{where}: got {found}, expected {count} whole numbers, one for each sample"
-        )
-    most = np.iinfo(dtype).max
-    if array.min() < -1 or array.max() > most:
-        raise InputError(f"{where}: got {array.min()} to {array.max()}, expected -1 to {most}")
+        got = f"shape {array.shape} of {array.dtype}"
+        raise InputError(f"{where}: got {got}, expected {count} whole numbers, one for each sample")
+    largest = np.iinfo(dtype).max
+    if array.min() < -1 or array.max() > largest:
+        raise InputError(f"{where}: got {array.min()} to {array.max()}, expected -1 to {largest}")
     return array
 
 
@@ -107,27 +105,29 @@ class Counted:
         The last layer has `neurons`, which `fired` so often in all. None if the sums are not those
         of its spikes.
         """
-        each, rest = divmod(neurons, sums.shape[1] or 1)
+        neurons_per_class, remainder = divmod(neurons, sums.shape[1] or 1)
         for factor in (
-            dict.fromkeys((1, timesteps, each, each * timesteps)) if each and not rest else ()
+            dict.fromkeys((1, timesteps, neurons_per_class, neurons_per_class * timesteps))
+            if neurons_per_class and not remainder
+            else ()
         ):
-            found = np.rint(sums.astype(np.float64) * factor)
-            whole = np.abs(sums * factor - found).max(initial=0) < 1e-3
-            if whole and found.min(initial=0) >= 0 and found.sum() == fired:
-                return cls(found.astype(np.int64), each * timesteps)
+            counts = np.rint(sums.astype(np.float64) * factor)
+            is_integer = np.abs(sums * factor - counts).max(initial=0) < 1e-3
+            if is_integer and counts.min(initial=0) >= 0 and counts.sum() == fired:
+                return cls(counts.astype(np.int64), neurons_per_class * timesteps)
         return None
 
     def words(self, row: int, name: Callable[[int], str] = "class {}".format) -> str:
         """An answer, such as "cat 5 of 12 spikes, next dog 3"."""
         counts = self.counts[row]
-        first, *others = np.argsort(-counts, kind="stable").tolist()
+        first, *runners_up = np.argsort(-counts, kind="stable").tolist()
         if not counts[first]:
             return NO_ANSWER
-        tied = [name(each) for each in others if counts[each] == counts[first]]
-        said = f"{name(first)} {counts[first]} of {self.most} spikes"
-        if tied or not others:
-            return f"{said}, tied with {', '.join(tied)}" if tied else said
-        return f"{said}, next {name(others[0])} {counts[others[0]]}"
+        tied = [name(number) for number in runners_up if counts[number] == counts[first]]
+        answer = f"{name(first)} {counts[first]} of {self.most} spikes"
+        if tied or not runners_up:
+            return f"{answer}, tied with {', '.join(tied)}" if tied else answer
+        return f"{answer}, next {name(runners_up[0])} {counts[runners_up[0]]}"
 
 
 @dataclass(frozen=True, eq=False)

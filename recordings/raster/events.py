@@ -66,8 +66,8 @@ class SpikeEvents:
         sides = {"sample": self.shape[0], "step": self.shape[1], "neuron": self.neurons}
         columns = {name: _column(name, getattr(self, name), side) for name, side in sides.items()}
         if len({len(column) for column in columns.values()}) > 1:
-            found = ", ".join(f"{len(column)} of {name}" for name, column in columns.items())
-            raise InputError(f"SpikeEvents: got {found}, expected one of each for every spike")
+            got = ", ".join(f"{len(column)} of {name}" for name, column in columns.items())
+            raise InputError(f"SpikeEvents: got {got}, expected one of each for every spike")
         sample = columns["sample"]
         if (sample[1:] < sample[:-1]).any():
             order = np.argsort(sample, kind="stable")
@@ -164,32 +164,38 @@ class SpikeEvents:
             "for each sample the trains of its neurons",
         )
         if isinstance(trains, Mapping) or not hasattr(trains, "__len__") or len(trains) != samples:
-            found = (
+            got = (
                 f"{len(trains)} samples" if isinstance(trains, Sequence) else type(trains).__name__
             )
             raise InputError(
-                f"SpikeEvents: trains: got {found}, expected {expected}, {samples} as shape says"
+                f"SpikeEvents: trains: got {got}, expected {expected}, {samples} as shape says"
             )
         columns: list[
             tuple[Any, Any, NDArray[np.float64], float]
         ] = []  # sample, neuron, times, slack
-        for number, given in enumerate(trains):
-            if not hasattr(given, "__len__"):
+        for number, sample_trains in enumerate(trains):
+            if not hasattr(sample_trains, "__len__"):
                 raise InputError(
-                    f"SpikeEvents: trains: got {type(given).__name__} for sample {number}, "
+                    f"SpikeEvents: trains: got {type(sample_trains).__name__} for sample {number}, "
                     f"expected {expected}"
                 )
-            if len(given) > neurons:
-                found = f"{len(given)} trains for sample {number}"
+            if len(sample_trains) > neurons:
+                got = f"{len(sample_trains)} trains for sample {number}"
                 raise InputError(
-                    f"SpikeEvents: trains: got {found}, expected at most {neurons}, one a neuron"
+                    f"SpikeEvents: trains: got {got}, expected at most {neurons}, one a neuron"
                 )
-            of_neurons = given.items() if isinstance(given, Mapping) else enumerate(given)
+            of_neurons = (
+                sample_trains.items()
+                if isinstance(sample_trains, Mapping)
+                else enumerate(sample_trains)
+            )
             columns += [(number, neuron, *_seconds(train)) for neuron, train in of_neurons]
         sizes = np.array([len(times) for _, _, times, _ in columns], np.int64)
-        sample, neuron = (np.repeat([each[at] for each in columns], sizes) for at in (0, 1))
-        times = np.concatenate([np.empty(0), *(each[2] for each in columns)])
-        slack = max((each[3] for each in columns), default=0.0)
+        sample, neuron = (
+            np.repeat([column[field] for column in columns], sizes) for field in (0, 1)
+        )
+        times = np.concatenate([np.empty(0), *(column[2] for column in columns)])
+        slack = max((column[3] for column in columns), default=0.0)
         steps = _steps(times, slack, timesteps, dt, rounding, start)
         return cls(sample, steps, neuron, shape, float(dt))._once()
 
@@ -198,14 +204,14 @@ class SpikeEvents:
         left out.
         """
         columns = [
-            np.asarray(each).astype(np.int64) for each in (self.neuron, self.step, self.sample)
+            np.asarray(column).astype(np.int64) for column in (self.neuron, self.step, self.sample)
         ]
         order = np.lexsort(columns)
         again = np.logical_and.reduce(
             [column[order][1:] == column[order][:-1] for column in columns]
         )
-        kept = np.delete(np.arange(len(order)), order[1:][again])
-        merged = len(order) - len(kept)
+        first_ones = np.delete(np.arange(len(order)), order[1:][again])
+        merged = len(order) - len(first_ones)
         if merged:
             warnings.warn(
                 f"SpikeEvents: {merged:,} of {len(order):,} spikes are in a step in which their "
@@ -213,7 +219,7 @@ class SpikeEvents:
                 "and a raster has one there; a shorter dt tells them apart",
                 stacklevel=3,
             )
-        neuron, step, sample = (column[kept] for column in columns)
+        neuron, step, sample = (column[first_ones] for column in columns)
         return replace(self, sample=sample, step=step, neuron=neuron, merged=merged)
 
     @property
@@ -235,9 +241,9 @@ class SpikeEvents:
         flat = np.ravel_multi_index(place, shape)
         if not fired:
             once, times = np.unique(flat, return_counts=True)
-            if (several := once[times > 1]).size:
-                at, t, who = np.unravel_index(several[0], shape)
-                twice = f"{where((int(at),))}: neuron {who} fires more than once in step {t}"
+            if (repeated := once[times > 1]).size:
+                row, t, who = np.unravel_index(repeated[0], shape)
+                twice = f"{where((int(row),))}: neuron {who} fires more than once in step {t}"
                 raise InputError(f"{twice}, expected at most once{FIRED_ADVICE}")
         packed = np.zeros((*shape[:2], packed_bytes(self.neurons)), np.uint8)
         np.bitwise_or.at(packed, (*place[:2], neuron // 8), (128 >> neuron % 8).astype(np.uint8))
@@ -267,13 +273,13 @@ def _column(name: str, values: Any, side: int) -> NDArray[Any]:
     return column
 
 
-def _whole_shape(given: Any) -> tuple[int, ...]:
-    shape = tuple(given)
+def _whole_shape(sides: Any) -> tuple[int, ...]:
+    shape = tuple(sides)
     if len(shape) not in (3, 5) or not all(
         isinstance(side, int | np.integer) and side > 0 for side in shape
     ):
         raise InputError(
-            f"SpikeEvents: shape: got {given}, expected (N, T, C, H, W), or (N, T, K), above 0"
+            f"SpikeEvents: shape: got {sides}, expected (N, T, C, H, W), or (N, T, K), above 0"
         )
     return tuple(map(int, shape))
 
@@ -284,18 +290,18 @@ def _seconds(times: Any) -> tuple[NDArray[np.float64], float]:
     """
     if hasattr(times, "rescale"):  # a quantity as Neo has them
         times = times.rescale("s").magnitude
-    found = np.asarray(on_cpu(times))
-    if found.ndim != 1 or (found.size and found.dtype.kind not in "iuf"):
+    seconds = np.asarray(on_cpu(times))
+    if seconds.ndim != 1 or (seconds.size and seconds.dtype.kind not in "iuf"):
         raise InputError(
-            f"SpikeEvents: time: got shape {found.shape} of {found.dtype}, expected (E,) seconds"
+            f"SpikeEvents: time: got shape {seconds.shape} of {seconds.dtype}, expected (E,) seconds"
         )
-    if (wrong := np.flatnonzero(~np.isfinite(found))).size:
+    if (wrong := np.flatnonzero(~np.isfinite(seconds))).size:
         raise InputError(
-            f"SpikeEvents: time: got {found[wrong[0]]} for spike {wrong[0]}, expected seconds"
+            f"SpikeEvents: time: got {seconds[wrong[0]]} for spike {wrong[0]}, expected seconds"
         )
-    kind = found.dtype if found.dtype.kind == "f" else np.dtype(np.float64)
-    return found.astype(np.float64), float(
-        2 * np.spacing(np.abs(found).max(initial=0).astype(kind))
+    kind = seconds.dtype if seconds.dtype.kind == "f" else np.dtype(np.float64)
+    return seconds.astype(np.float64), float(
+        2 * np.spacing(np.abs(seconds).max(initial=0).astype(kind))
     )
 
 
@@ -324,8 +330,8 @@ def _steps(
         )
     position = (times - start) / dt
     near, close = np.rint(position), CLOSE + slack / dt
-    there = np.abs(position - near) <= close  # where a step begins
-    position[there] = near[there]
+    on_edge = np.abs(position - near) <= close  # where a step begins
+    position[on_edge] = near[on_edge]
     edges = {
         "down": np.floor(position),
         "up": np.ceil(position) - 1,

@@ -79,12 +79,12 @@ class RasterReader(Reader[LayerSpec]):
         """Identity of all spikes, computed from the sample digests and compared with what the file
         says.
         """
-        found: str = self._root["raster_digest"]
+        stored: str = self._root["raster_digest"]
         with self._checked.reading("/@raster_digest"):
             digest = raster_digest(self.digests(layer) for layer in self.layers)
-        if found != digest:
+        if stored != digest:
             raise self._checked.fail(
-                "/@raster_digest", found[:80], f"{digest}, as the sample digests give"
+                "/@raster_digest", stored[:80], f"{digest}, as the sample digests give"
             )
         return digest
 
@@ -147,9 +147,13 @@ class RasterReader(Reader[LayerSpec]):
         """A raster that was made of this one, in memory; its name and what lies beside it are those
         of this one.
         """
-        made = RasterReader(image, trusted=True)
-        made._checked.path, made._checked.where, made.beside = self.path, self.where, self.beside
-        return made
+        raster = RasterReader(image, trusted=True)
+        raster._checked.path, raster._checked.where, raster.beside = (
+            self.path,
+            self.where,
+            self.beside,
+        )
+        return raster
 
     @property
     def known_as(self) -> frozenset[str]:
@@ -182,12 +186,12 @@ class RasterReader(Reader[LayerSpec]):
         """Check every bit and everything derived from it; calls `advance` after each layer of each
         sample.
         """
-        said = self._table(PREDICTION)
-        predicted = self.readout.argmax(axis=1) if self.header.classes else said
-        if (wrong := np.flatnonzero((predicted != said) & (self.predictions != said))).size:
+        stored = self._table(PREDICTION)
+        predicted = self.readout.argmax(axis=1) if self.header.classes else stored
+        if (wrong := np.flatnonzero((predicted != stored) & (self.predictions != stored))).size:
             first = wrong[0]
-            where, found = f"/samples/prediction[{first}]", str(said[first])
-            raise self._checked.fail(where, found, f"{predicted[first]}, the readout's argmax")
+            where, got = f"/samples/prediction[{first}]", str(stored[first])
+            raise self._checked.fail(where, got, f"{predicted[first]}, the readout's argmax")
         super().verify(advance)
         _ = self.raster_digest
 
@@ -198,13 +202,13 @@ class RasterReader(Reader[LayerSpec]):
         where, group = f"{dataset.path}[{sample}]", dataset.path.rpartition("/")[0]
         if not pad_bits_clear(rows, self._neurons[dataset.path]):
             raise self._checked.fail(where, "pad bits that are set", "zero behind the last neuron")
-        found, counts = (
+        counted_again, counts = (
             spike_counts(rows),
             self._table(f"{group}/count")[sample, first : first + len(rows)],
         )
-        if (wrong := np.flatnonzero(found != counts)).size:
+        if (wrong := np.flatnonzero(counted_again != counts)).size:
             step = int(wrong[0])
-            counted = f"{found[step]}, the number of spikes"
+            counted = f"{counted_again[step]}, the number of spikes"
             raise self._checked.fail(
                 f"{group}/count[{sample}, {first + step}]", str(counts[step]), counted
             )
@@ -213,9 +217,9 @@ class RasterReader(Reader[LayerSpec]):
     def _neurons(self) -> dict[str, int]:
         return {layer.path("spikes"): layer.neurons for layer in self.layers}
 
-    def _read_header(self, about: About) -> RasterHeader:
+    def _read_header(self, attributes: About) -> RasterHeader:
         checked = self._checked
-        self._root = about["/"] = root = checked.attributes(
+        self._root = attributes["/"] = root = checked.attributes(
             checked.root, "/", ROOT_ATTRIBUTES, WINDOW_ATTRIBUTES
         )
         self.run_uuid: str = root["run_uuid"]
@@ -223,13 +227,13 @@ class RasterReader(Reader[LayerSpec]):
             check_cap("timesteps", root["T"], "T")
         self._open_root(["readout"] if root["K"] else [])
         if root["K"]:
-            about["/readout"] = checked.attributes(
+            attributes["/readout"] = checked.attributes(
                 self._opened["/readout"], "/readout", READOUT_ATTRIBUTES
             )
         specs = []
         for layer in self._open_layers(LAYER_DATASETS):
             where = layer.path("spikes")
-            values = self._about(about, where, SPIKE_AXES, LAYER_FIELDS, GRAPH_ATTRIBUTES)
+            values = self._about(attributes, where, SPIKE_AXES, LAYER_FIELDS, GRAPH_ATTRIBUTES)
             with checked.valid(where):
                 specs.append(LayerSpec(layer.name, layer.number, **values))
         if not specs:
@@ -239,7 +243,7 @@ class RasterReader(Reader[LayerSpec]):
                 **{field: root[name] for name, (_, field) in FIELDS.items()},
                 window=root.get("window"),
                 layers=tuple(specs),
-                readout_scale=about["/readout"]["scale"] if root["K"] else 1.0,
+                readout_scale=attributes["/readout"]["scale"] if root["K"] else 1.0,
             )
 
     def _open(self) -> None:

@@ -135,11 +135,11 @@ class LayerSpec(NamedLayer):
 
     def attributes(self) -> dict[str, Any]:
         """Attributes of its spikes in the file."""
-        about = {name: kind(getattr(self, name)) for name, kind in LAYER_FIELDS.items()} | {
+        fields = {name: kind(getattr(self, name)) for name, kind in LAYER_FIELDS.items()} | {
             "axes": SPIKE_AXES
         }
         graph = {name: getattr(self, name) for name in GRAPH_ATTRIBUTES}
-        return about | {name: number for name, number in graph.items() if number is not None}
+        return fields | {name: number for name, number in graph.items() if number is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,8 +183,8 @@ class RasterHeader(Header):
             raise InputError(
                 f"readout_scale is {self.readout_scale}, expected 1 where there is no readout"
             )
-        whole = isinstance(self.layer_delay, Integral) and not isinstance(self.layer_delay, bool)
-        if not whole or self.layer_delay not in (0, 1):
+        is_whole = isinstance(self.layer_delay, Integral) and not isinstance(self.layer_delay, bool)
+        if not is_whole or self.layer_delay not in (0, 1):
             raise InputError(f"layer_delay is {self.layer_delay}, expected 0 or 1 step")
         if not (math.isfinite(self.dt) and self.dt > 0):
             raise InputError(f"dt is {self.dt}, expected seconds per step, above 0")
@@ -216,16 +216,16 @@ class RasterHeader(Header):
         names = [layer.name for layer in self.layers]
         if not 1 <= len(names) <= MAX_LAYERS:
             raise InputError(f"{len(names)} layers, expected 1 to {MAX_LAYERS}")
-        before = -1
+        previous = -1
         for layer in self.layers:
-            if not before < layer.number < MAX_LAYERS or (layer.kind == "input") != (
+            if not previous < layer.number < MAX_LAYERS or (layer.kind == "input") != (
                 layer.number == 0
             ):
                 numbers = ", ".join(f"{layer.number} {layer.name}" for layer in self.layers)
                 raise InputError(
                     f"layers are {numbers}; expected ascending numbers, 0 being the input"
                 )
-            before = layer.number
+            previous = layer.number
             if self.timesteps * layer.step_bytes > MAX_DATASET_BYTES:
                 raise InputError(
                     f"layer {layer.name!r}: {self.timesteps} steps of {layer.step_bytes:,} bytes, "
@@ -253,23 +253,23 @@ class RasterHeader(Header):
         """All datasets of a file of so many samples; tables in the order in which the content
         digest takes them.
         """
-        found = sample_datasets(n_samples)
+        specs = sample_datasets(n_samples)
         if self.classes:
-            about: dict[str, Any] = {"scale": float(self.readout_scale)}
+            attributes: dict[str, Any] = {"scale": float(self.readout_scale)}
             shape: tuple[int, ...] = (n_samples, self.classes)
-            found.append(
-                DatasetSpec("/readout", shape, PRECISIONS[self.precision], attributes=about)
+            specs.append(
+                DatasetSpec("/readout", shape, PRECISIONS[self.precision], attributes=attributes)
             )
         for layer in self.layers:
             shape, digests = (n_samples, self.timesteps, layer.step_bytes), layer.path("digest")
-            found += [
+            specs += [
                 DatasetSpec(
                     layer.path("spikes"), shape, np.dtype("u1"), digests, layer.attributes()
                 ),
                 DatasetSpec(layer.path("count"), shape[:2], np.dtype("<u4")),
                 DatasetSpec(digests, shape[:1], DIGEST),
             ]
-        return found
+        return specs
 
     def derived(self, table: Callable[[str], NDArray[Any]]) -> dict[str, str]:
         """The digest of all spikes."""
@@ -294,8 +294,8 @@ class RasterHeader(Header):
 
     def _steps_left(self, layer: LayerSpec) -> int:
         """The most steps that a window of a layer can have."""
-        before = self._to_readout(layer) if layer.start is None else layer.start
-        return self.timesteps - before
+        start = self._to_readout(layer) if layer.start is None else layer.start
+        return self.timesteps - start
 
     def _to_readout(self, layer: LayerSpec) -> int:
         along_a_chain = self.layer_delay * (self.layers[-1].number - layer.number)
@@ -305,8 +305,8 @@ class RasterHeader(Header):
 @cache
 def versions() -> str:
     """Versions of Python, HDF5 and the libraries at hand as JSON, without importing any."""
-    found = {"python": platform.python_version(), "hdf5": h5py.version.hdf5_version}
+    versions = {"python": platform.python_version(), "hdf5": h5py.version.hdf5_version}
     for name in _DISTRIBUTIONS:
         with suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return json.dumps(found)
+            versions[name] = metadata.version(name)
+    return json.dumps(versions)

@@ -38,9 +38,10 @@ def make_record(
 ) -> SampleRecord:
     """Encode one sample of a batch; without its spikes, only their counts and digests are taken."""
     readout = np.array(batch.readout[row], PRECISIONS[header.precision])
-    given = -1 if batch.predictions is None else int(batch.predictions[row])
+    prediction = -1 if batch.predictions is None else int(batch.predictions[row])
     record = SampleRecord(
-        position, {PREDICTION: int(chosen_classes(readout[None])[0]) if header.classes else given}
+        position,
+        {PREDICTION: int(chosen_classes(readout[None])[0]) if header.classes else prediction},
     )
     record.rows["/readout"] = readout
     for layer in header.layers:
