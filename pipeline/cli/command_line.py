@@ -50,8 +50,8 @@ def parse_command(
     """Parse `argv`, None for the process's own; `lists` stand in the description of ``--help`` for
     names in braces.
     """
-    about = (description or "").format(**lists) if lists else description
-    return _parse(model, sys.argv[1:] if argv is None else argv, None, prog, about)
+    description_text = (description or "").format(**lists) if lists else description
+    return _parse(model, sys.argv[1:] if argv is None else argv, None, prog, description_text)
 
 
 def parse_with_config(
@@ -159,20 +159,20 @@ def _parse(
         if name.startswith("-"):
             options += names
         else:
-            several = " ..." if _shape(field.annotation)[1] else ""
-            usage.append(name + several if field.is_required() else f"[{name}{several}]")
+            ellipsis = " ..." if _shape(field.annotation)[1] else ""
+            usage.append(name + ellipsis if field.is_required() else f"[{name}{ellipsis}]")
         section = name.lstrip("-").rpartition(".")[0]
         if section not in groups:
             groups[section] = parser.add_argument_group(section)
         default = getattr(sections[path[0]], path[1]) if path[1:] else field.default
         _add(groups[section], names, ".".join(path), field, default)
     parser.usage = " ".join([*usage, "[options]"])
-    found, unknown = parser.parse_known_intermixed_args(
+    namespace, unknown = parser.parse_known_intermixed_args(
         [_with_hyphens(argument) for argument in arguments]
     )
     if unknown:
         parser.error(_unknown(unknown, options))
-    for key, value in vars(found).items():
+    for key, value in vars(namespace).items():
         section, _, name = key.rpartition(".")
         table = values[section] if section else values
         table[name] = None if value == [None] else value
@@ -184,10 +184,10 @@ def _parse(
 
 def _add(group: Any, names: Sequence[str], key: str, field: FieldInfo, default: Any) -> None:
     """Add the options of one field to the parser, with their line of help."""
-    about = (field.description or "").replace("%", "%%")
+    help_text = (field.description or "").replace("%", "%%")
     if field.annotation in SWITCHES:
-        about += "" if default is None else f" (default: {'on' if default else 'off'})"
-        group.add_argument(*names, dest=key, action=_Switch, help=about)
+        help_text += "" if default is None else f" (default: {'on' if default else 'off'})"
+        group.add_argument(*names, dest=key, action=_Switch, help=help_text)
         return
     metavar, nargs, optional = _shape(field.annotation)
     if not field.is_required() and default not in (
@@ -197,18 +197,18 @@ def _add(group: Any, names: Sequence[str], key: str, field: FieldInfo, default: 
         text = printable(
             " ".join(map(str, default)) if isinstance(default, tuple) else default, LONGEST_NAME
         )
-        about += f" (default: {text})".replace("%", "%%")
+        help_text += f" (default: {text})".replace("%", "%%")
     convert = (lambda text: None if text.lower() == "none" else text) if optional else str
     if not names[0].startswith("-"):
-        group.add_argument(key, nargs=nargs or "?", metavar=names[0], help=about, type=convert)
+        group.add_argument(key, nargs=nargs or "?", metavar=names[0], help=help_text, type=convert)
         return
-    about += " (required)" if field.is_required() else ""
-    group.add_argument(*names, dest=key, nargs=nargs, metavar=metavar, help=about, type=convert)
+    help_text += " (required)" if field.is_required() else ""
+    group.add_argument(*names, dest=key, nargs=nargs, metavar=metavar, help=help_text, type=convert)
 
 
 class _Switch(argparse.Action):
-    def __init__(self, option_strings: Sequence[str], dest: str, **more: Any) -> None:
-        super().__init__(option_strings, dest, nargs=0, **more)
+    def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, **options)
 
     def __call__(
         self,
@@ -228,8 +228,8 @@ def _shape(annotation: Any) -> tuple[str, int | str | None, bool]:
         get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
     )
     if NoneType in members:
-        rest = [member for member in members if member is not NoneType]
-        metavar, nargs, _ = _shape(Union[tuple(rest)])  # noqa: UP007
+        value_members = [member for member in members if member is not NoneType]
+        metavar, nargs, _ = _shape(Union[tuple(value_members)])  # noqa: UP007
         return metavar, nargs, True
     parts = get_args(annotation)
     if get_origin(annotation) is Annotated:
@@ -243,8 +243,8 @@ def _shape(annotation: Any) -> tuple[str, int | str | None, bool]:
 
 def _negated(name: str) -> str:
     """ "--training.flip" -> "--training.no-flip"."""
-    section, dot, own = name.removeprefix("--").rpartition(".")
-    return f"--{section}{dot}no-{own}"
+    section, dot, option = name.removeprefix("--").rpartition(".")
+    return f"--{section}{dot}no-{option}"
 
 
 def _with_hyphens(argument: str) -> str:
@@ -254,34 +254,38 @@ def _with_hyphens(argument: str) -> str:
 
 
 def _unknown(arguments: Sequence[str], options: Sequence[str]) -> str:
-    given = next((each for each in arguments if each.startswith("-")), "").partition("=")[0]
-    if not given:
+    flag = next((argument for argument in arguments if argument.startswith("-")), "").partition(
+        "="
+    )[0]
+    if not flag:
         hint = (
             "; a switch takes no value, write --X or --no-X"
             if arguments[0].lower() in ("true", "false")
             else ""
         )
         return f"unexpected argument {arguments[0]!r}{hint}"
-    close = nearest(given, options)
-    if given == "--timesteps" and not (close or "").endswith(".timesteps"):
-        return f"{given}: T belongs to the network; take another --checkpoint, or train one with --network.timesteps"
-    return f"unknown option {given}" + (f"; did you mean {close}?" if close else "")
+    close = nearest(flag, options)
+    if flag == "--timesteps" and not (close or "").endswith(".timesteps"):
+        return f"{flag}: T belongs to the network; take another --checkpoint, or train one with --network.timesteps"
+    return f"unknown option {flag}" + (f"; did you mean {close}?" if close else "")
 
 
-def listing(about: Mapping[str, str]) -> str:
+def listing(summaries: Mapping[str, str]) -> str:
     """One line per name, for the help: the name, and what it is."""
-    width = max(map(len, about)) + 2
-    return "\n".join(f"  {name:<{width}}{text}" for name, text in about.items())
+    width = max(map(len, summaries)) + 2
+    return "\n".join(f"  {name:<{width}}{text}" for name, text in summaries.items())
 
 
-def some_or_all(names: Iterable[str], known: Iterable[str]) -> tuple[str, ...]:
+def some_or_all(names: Iterable[str], all_names: Iterable[str]) -> tuple[str, ...]:
     """The known names that these stand for, each once, in the order in which they were asked for."""
-    every = tuple(known)
-    found: list[str] = []
+    choices = tuple(all_names)
+    chosen: list[str] = []
     for name in names:
-        if name not in (*every, "all"):
-            close = nearest(name, [*every, "all"])
+        if name not in (*choices, "all"):
+            close = nearest(name, [*choices, "all"])
             hint = f"; did you mean {close!r}?" if close else ""
-            raise InputError(f"NAME: got {name!r}, expected one of {', '.join(every)} or all{hint}")
-        found += every if name == "all" else [name]
-    return tuple(dict.fromkeys(found))
+            raise InputError(
+                f"NAME: got {name!r}, expected one of {', '.join(choices)} or all{hint}"
+            )
+        chosen += choices if name == "all" else [name]
+    return tuple(dict.fromkeys(chosen))

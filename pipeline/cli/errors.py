@@ -56,19 +56,19 @@ def exit_codes(main: Main) -> Callable[..., None]:
         except (Exception, KeyboardInterrupt) as error:
             _drop_what_cannot_be_printed()
             if (interrupt := interruption(error)) is not None:
-                kept = (
+                kept_note = (
                     str(interrupt)
                     or "finished work is kept, and run and train continue it with --resume"
                 )
-                print(f"interrupted; {printable(kept)}", file=sys.stderr)
+                print(f"interrupted; {printable(kept_note)}", file=sys.stderr)
                 sys.exit(INTERRUPTED)
             if os.environ.get(DEBUG_VARIABLE, "0") not in ("", "0"):
                 raise
             if isinstance(error, BrokenPipeError):
                 sys.exit(BROKEN_PIPE)
             print(message(error, main.__module__.rpartition(".")[2]), file=sys.stderr)
-            known = isinstance(error, (InputError, OSError, MemoryError)) or missing(error)
-            sys.exit(BAD_INPUT if known else INTERNAL_FAILURE)
+            is_bad_input = isinstance(error, (InputError, OSError, MemoryError)) or missing(error)
+            sys.exit(BAD_INPUT if is_bad_input else INTERNAL_FAILURE)
 
     return wrapper
 

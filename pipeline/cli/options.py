@@ -43,10 +43,10 @@ def refuse_replacing_inputs(out: Path, overwrite: bool, *read: Path | str | None
     """
     from spikesam.pipeline.networks.recorded import BESIDE  # slow to import, --help need not wait
 
-    given = [Path(name) for name in read if name is not None]
-    folders = [path if path.is_dir() else path.parent for path in given]
+    inputs = [Path(name) for name in read if name is not None]
+    folders = [path if path.is_dir() else path.parent for path in inputs]
     refuse_replacing(
-        out, overwrite, *given, *(folder / name for folder in folders for name in (RASTER, BESIDE))
+        out, overwrite, *inputs, *(folder / name for folder in folders for name in (RASTER, BESIDE))
     )
 
 
@@ -79,10 +79,12 @@ def methods_listed() -> dict[str, str]:
     """The list of the methods for the help, by what they explain."""
     from spikesam.pipeline.maps.method import offline_methods  # other commands need not wait
 
-    found: dict[str, dict[str, str]] = {}
+    methods_by_source: dict[str, dict[str, str]] = {}
     for name, method in offline_methods().items():
-        found.setdefault(method.source, {})[name] = summary_of(method.__doc__ or "").rstrip(".")
-    return {source: listing(about) for source, about in found.items()}
+        methods_by_source.setdefault(method.source, {})[name] = summary_of(
+            method.__doc__ or ""
+        ).rstrip(".")
+    return {source: listing(summaries) for source, summaries in methods_by_source.items()}
 
 
 def method_options() -> dict[str, Any]:

@@ -68,8 +68,8 @@ def run(
             compute_ranges(out, job, numbers, tracker, f"part {part}")
             for note in tracker.notes:
                 console.print(printable(note))
-            about = f"ranges {numbers.start} to {numbers.stop - 1}" if numbers else "no range"
-            console.print(f"{out}: {about} of {len(spec.ranges)} are finished; when all are:")
+            ranges_text = f"ranges {numbers.start} to {numbers.stop - 1}" if numbers else "no range"
+            console.print(f"{out}: {ranges_text} of {len(spec.ranges)} are finished; when all are:")
             console.print(shell_command("spikesam", "merge", out))
             return
         if cluster is not None:
@@ -92,28 +92,28 @@ def _counting_if_interrupted(out: Path, count: int, then: str) -> Iterator[None]
     except BaseException as error:
         if interruption(error) is None:
             raise
-        kept = f"{samples_kept(out)} of {count} samples are kept in {out}"
-        raise KeyboardInterrupt(f"{kept}, and {then} goes on from there") from None
+        kept_note = f"{samples_kept(out)} of {count} samples are kept in {out}"
+        raise KeyboardInterrupt(f"{kept_note}, and {then} goes on from there") from None
 
 
 def _was_finished(out: Path, spec: JobSpec, settings: RunSection, console: Console) -> bool:
     """Print the results of a run that was finished before, if that is so."""
     from spikesam.pipeline.engine.folder import finished_before
 
-    if (found := finished_before(out, spec, settings.steps == "pictured")) is None:
+    if (finished_summary := finished_before(out, spec, settings.steps == "pictured")) is None:
         return False
     pictures = sorted((out / "figures").glob("*.png"))
     notes = [f"{out}: was finished before; nothing is computed again"]
-    drawn, asked = (
+    drawn, requested = (
         sum(path.name != "overview.png" for path in pictures),
-        min(settings.figures, found.n_samples),
+        min(settings.figures, finished_summary.n_samples),
     )
-    if drawn < asked and not spec.keep.spikes:
+    if drawn < requested and not spec.keep.spikes:
         notes.append(
-            f"{drawn} of {asked} pictures are there: more need the spikes, which were dropped; use "
+            f"{drawn} of {requested} pictures are there: more need the spikes, which were dropped; use "
             "another --out"
         )
-    print_run(found, out, pictures, notes, console)
+    print_run(finished_summary, out, pictures, notes, console)
     return True
 
 
@@ -143,15 +143,13 @@ def print_run(
     count = f"{summary.n_samples} sample{'s' * (summary.n_samples > 1)}"
     simulated = f"{summary.timesteps} steps on {summary.backend} ({summary.precision})"
     accuracy = ""
-    if found := summary.accuracy_interval:
-        accuracy = (
-            f": accuracy {found.mean:.1%} (95 % interval {found.low:.0%} to {found.high:.0%})"
-        )
+    if interval := summary.accuracy_interval:
+        accuracy = f": accuracy {interval.mean:.1%} (95 % interval {interval.low:.0%} to {interval.high:.0%})"
     say(f"{count} of {summary.dataset}, {simulated}{accuracy}")
     for answer in summary.answers[:SHOWN_ANSWERS]:
         say(f"  {_answer_text(answer, summary.class_names)}")
-    if (more := len(summary.answers) - SHOWN_ANSWERS) > 0:
-        say(f"  and {more} more in summary.json")
+    if (unlisted := len(summary.answers) - SHOWN_ANSWERS) > 0:
+        say(f"  and {unlisted} more in summary.json")
     if summary.spike_rate:
         rates = ", ".join(f"{name} {rate:.1%}" for name, rate in summary.spike_rate.items())
         say(f"spikes per neuron and step: {rates}")
@@ -183,10 +181,10 @@ def localisation_text(scores: Sequence[LocalisationScore]) -> str:
             for score in scores
             if (score.layer, score.method) == (layer, method)
         }
-        found = [cell for cell in map(cells.get, measures) if cell]
+        cells_of_measures = [cell for cell in map(cells.get, measures) if cell]
         texts = [
             f"{cell.mean:.2f}" + f" ({cell.low:.2f}–{cell.high:.2f})" * (cell.n > 1)
-            for cell in found
+            for cell in cells_of_measures
         ]
         rows.append((layer or "", method, *texts, *[""] * (len(measures) - len(texts))))
     count = f"{scores[0].n} sample{'s' * (scores[0].n > 1)}"
@@ -199,10 +197,15 @@ def _answer_text(answer: ImageAnswer, names: Sequence[str]) -> str:
     def name(number: int) -> str:
         return printable(names[number], LONGEST_NAME)
 
-    said = map(str, answer.counts) if answer.counts else [f"{share:.0%}" for share in answer.shares]
+    scores_text = (
+        map(str, answer.counts) if answer.counts else [f"{share:.0%}" for share in answer.shares]
+    )
     unit = " spikes" * (answer.counts is not None)
     ranked = (
-        ", ".join(f"{name(of)} {share}" for of, share in zip(answer.classes, said, strict=True))
+        ", ".join(
+            f"{name(class_number)} {share}"
+            for class_number, share in zip(answer.classes, scores_text, strict=True)
+        )
         + unit
     )
     ranked = ranked if answer.classes else NO_ANSWER

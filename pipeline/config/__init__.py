@@ -204,12 +204,12 @@ ConversionRule = Literal["ftbc", "max", "percentile", "scaled", "balanced"]
 ALL = "all"
 
 
-def _rules(given: Any) -> Any:
+def _rules(choice: Any) -> Any:
     """The names of rules as one text, with commas; refuses those that are none."""
-    several, known = isinstance(given, (tuple, list)), get_args(ConversionRule)
-    text = ",".join(map(str, given)) if several else str(given)
-    if text != ALL and not set(text.split(",")) <= set(known):
-        expected = f"{', '.join(map(repr, known))}, several of them with commas, or {ALL!r}"
+    several_rules, rule_names = isinstance(choice, (tuple, list)), get_args(ConversionRule)
+    text = ",".join(map(str, choice)) if several_rules else str(choice)
+    if text != ALL and not set(text.split(",")) <= set(rule_names):
+        expected = f"{', '.join(map(repr, rule_names))}, several of them with commas, or {ALL!r}"
         raise PydanticCustomError(
             "literal_error", "Input should be {expected}", {"expected": expected}
         )
@@ -349,13 +349,13 @@ class RunSection(Section):
         )
         return {name: getattr(self, f"{self.backend}_{name}") for name in named}
 
-    def refuse_foreign_options(self, before: RunSection) -> None:
-        """Refuse options that changed from `before` and belong to a backend other than the one that
+    def refuse_foreign_options(self, run_before: RunSection) -> None:
+        """Refuse options that changed from `run_before` and belong to a backend other than the one that
         is chosen.
         """
         for backend, make in BACKENDS.built_in.items():
             for name in options_of(make) if backend != self.backend else ():
-                if getattr(self, f"{backend}_{name}") != getattr(before, f"{backend}_{name}"):
+                if getattr(self, f"{backend}_{name}") != getattr(run_before, f"{backend}_{name}"):
                     belongs = (
                         f"--{backend}-{name.replace('_', '-')}: belongs to --backend {backend}"
                     )

@@ -19,7 +19,7 @@ def explanation(
     """Say in one line what the first problem is, and how many more there are; `spell` is how the
     user writes a key.
     """
-    first, *others = error.errors(include_url=False)
+    first, *further_errors = error.errors(include_url=False)
     keys = tuple(part for part in first["loc"] if isinstance(part, str))
     name = spell(keys) + "".join(f"[{part}]" for part in first["loc"] if isinstance(part, int))
     text = first["msg"]
@@ -57,11 +57,11 @@ def explanation(
             if name
             else text.removeprefix("Value error, ")
         )
-    return line + (f" (and {len(others)} more)" if others else "")
+    return line + (f" (and {len(further_errors)} more)" if further_errors else "")
 
 
-def nearest(given: str, known: Iterable[str]) -> str | None:
-    """The known name that `given` most likely misspells; of names with parts the last decides, then
+def nearest(word: str, candidates: Iterable[str]) -> str | None:
+    """The known name that `word` most likely misspells; of names with parts the last decides, then
     the whole.
     """
 
@@ -71,7 +71,7 @@ def nearest(given: str, known: Iterable[str]) -> str | None:
     def last(name: str) -> str:
         return name.lstrip("-").rpartition(".")[2]
 
-    scores = {name: (alike(last(given), last(name)), alike(given, name)) for name in known}
+    scores = {name: (alike(last(word), last(name)), alike(word, name)) for name in candidates}
     best = max(scores, key=lambda name: scores[name], default=None)
     return best if best is not None and scores[best][0] >= ALIKE else None
 
@@ -83,8 +83,8 @@ def is_section(field: FieldInfo) -> bool:
 
 def leaves(model: type[BaseModel], prefix: KeyPath = ()) -> dict[KeyPath, FieldInfo]:
     """Every field of a model that is not itself a model, by its path."""
-    found: dict[KeyPath, FieldInfo] = {}
+    fields: dict[KeyPath, FieldInfo] = {}
     for name, field in model.model_fields.items():
         path = (*prefix, name)
-        found |= leaves(field.annotation, path) if is_section(field) else {path: field}  # type: ignore[arg-type]
-    return found
+        fields |= leaves(field.annotation, path) if is_section(field) else {path: field}  # type: ignore[arg-type]
+    return fields

@@ -92,19 +92,19 @@ def distribute(
         pure=False,
     )
     numbers = {future.key: number for number, future in enumerate(ranges)}
-    for future, found in as_completed(ranges, client.loop, with_results=True, raise_errors=False):
-        if isinstance(found, int):
-            advance(found)
+    for future, outcome in as_completed(ranges, client.loop, with_results=True, raise_errors=False):
+        if isinstance(outcome, int):
+            advance(outcome)
         else:  # the error with its traceback, or what cancelled all
-            error = found[1] if isinstance(found, tuple) else found
+            error = outcome[1] if isinstance(outcome, tuple) else outcome
             failed[numbers[future.key]] = printable(error) or type(error).__name__
     if failed:
         named = "; ".join(
             f"range {number}: {reason}" for number, reason in sorted(failed.items())[:SHOWN]
         )
-        more = f"; and {len(failed) - SHOWN} more" if len(failed) > SHOWN else ""
+        further_ranges = f"; and {len(failed) - SHOWN} more" if len(failed) > SHOWN else ""
         raise InputError(
-            f"{len(failed)} of {count} ranges failed {1 + RETRIES} times each ({named}{more}); "
+            f"{len(failed)} of {count} ranges failed {1 + RETRIES} times each ({named}{further_ranges}); "
             f"all others are kept in {folder}",
             ", and {resume=True} computes the missing ones again",
         )
@@ -272,10 +272,10 @@ def _certified(folder: Path) -> Security:
     """
     from distributed.security import Security
 
-    made = Security.temporary()
+    security = Security.temporary()
     certificate, key = folder / "certificate.pem", folder / "key.pem"
-    certificate.write_text(made.tls_ca_file)
-    key.write_text(made.tls_client_key)
+    certificate.write_text(security.tls_ca_file)
+    key.write_text(security.tls_client_key)
     roles = [(f"tls_{role}_cert", f"tls_{role}_key") for role in ("client", "scheduler", "worker")]
     files = {cert_name: str(certificate) for cert_name, _ in roles} | {
         key_name: str(key) for _, key_name in roles

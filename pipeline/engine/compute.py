@@ -77,7 +77,7 @@ class StageTimer:
     @contextmanager
     def time(self, stage: str) -> Iterator[None]:
         """Add the seconds that the block takes, but for those of stages within it."""
-        outer = getattr(self._inside, "seconds", 0.0)
+        outer_seconds = getattr(self._inside, "seconds", 0.0)
         self._inside.seconds, begun = 0.0, time.perf_counter()
         try:
             yield
@@ -85,7 +85,7 @@ class StageTimer:
             taken = time.perf_counter() - begun
             with self._lock:
                 self._seconds[stage] = self._seconds.get(stage, 0.0) + taken - self._inside.seconds
-            self._inside.seconds = outer + taken
+            self._inside.seconds = outer_seconds + taken
 
     def timed(self, stage: str, items: Iterable[Item]) -> Iterator[Item]:
         """The items, with the seconds added that each takes to come."""
@@ -262,9 +262,9 @@ class _Computation:
         with timer.time("explain"):
             steps = spec.header.steps_that_matter
             counts = {
-                each.name: spike_count_sum(packed[each.name], each.shape, steps(each))
-                for each in spec.mapped
-                if has_places(each.shape)
+                layer.name: spike_count_sum(packed[layer.name], layer.shape, steps(layer))
+                for layer in spec.mapped
+                if has_places(layer.shape)
             }
         return self._result(
             record, explained, {name: (explained.sums[name], counts[name]) for name in counts}
@@ -274,8 +274,10 @@ class _Computation:
         """Measure a sample of which the backend formed the maps; how often neurons fired is not
         known.
         """
-        kept = {name: of_layer[list(self._spec.keep.steps)] for name, of_layer in maps.maps.items()}
-        explained = Explained(int(chosen_classes(maps.readout[None])[0]), maps.sums, kept)
+        kept_steps = {
+            name: of_layer[list(self._spec.keep.steps)] for name, of_layer in maps.maps.items()
+        }
+        explained = Explained(int(chosen_classes(maps.readout[None])[0]), maps.sums, kept_steps)
         record = SampleRecord(
             position, {PREDICTION: explained.prediction, "/readout": maps.readout}
         )
@@ -330,15 +332,15 @@ class _Computation:
                 return self._ranges[number]
             with self._timer.time("load"):
                 positions = spec.ranges[number]
-                found, expected = (
+                opened, expected = (
                     self._job.read(positions),
                     spec.samples[positions.start : positions.stop],
                 )
                 for name in ("index", "label"):
-                    if not np.array_equal(getattr(found.table, name), getattr(expected, name)):
+                    if not np.array_equal(getattr(opened.table, name), getattr(expected, name)):
                         text = (
                             f"a sample has another {name} than when the run began; was it changed?"
                         )
-                        raise InputError(f"{found.name}: {text}")
-                found.refuse_changed(spec.contents[positions.start : positions.stop])
-            return self._ranges.setdefault(number, found)
+                        raise InputError(f"{opened.name}: {text}")
+                opened.refuse_changed(spec.contents[positions.start : positions.stop])
+            return self._ranges.setdefault(number, opened)

@@ -31,7 +31,11 @@ def compute_all(folder: Path, job: Job, tracker: Tracker, client: Client | None 
     A failed simulation, a full disk and damaged files are refused; what was finished is kept. Hold
     :func:`spikesam.common.lock.out_lock` on the folder meanwhile.
     """
-    count, whole, checked = len(job.spec.samples), WholeRaster(folder, job.spec), dict[int, str]()
+    count, whole_raster, checked = (
+        len(job.spec.samples),
+        WholeRaster(folder, job.spec),
+        dict[int, str](),
+    )
     try:
         if client is not None:
             from spikesam.pipeline.engine.cluster import distribute  # asyncio is slow to import
@@ -42,7 +46,7 @@ def compute_all(folder: Path, job: Job, tracker: Tracker, client: Client | None 
             ):
                 distribute(client, folder, job, advance)
         else:
-            store = FolderStore(folder, job, whole=whole)
+            store = FolderStore(folder, job, whole_raster=whole_raster)
             tracker.notes += store.notes
             if store.missing:
                 prepare_kernels(job, tracker)
@@ -50,9 +54,9 @@ def compute_all(folder: Path, job: Job, tracker: Tracker, client: Client | None 
                 advance(count - len(store.missing))
                 compute(job, store, advance)
             checked = store.checked
-        return merge_all(folder, job.spec, tracker, whole, checked)
+        return merge_all(folder, job.spec, tracker, whole_raster, checked)
     finally:
-        whole.close()
+        whole_raster.close()
 
 
 def prepare_kernels(job: Job, tracker: Tracker) -> None:
@@ -91,7 +95,7 @@ def merge_all(
     folder: Path,
     spec: JobSpec,
     tracker: Tracker,
-    whole: WholeRaster | None = None,
+    whole_raster: WholeRaster | None = None,
     checked: Mapping[int, str] = MappingProxyType({}),
 ) -> Totals:
     """Make the files of a run of which all ranges are computed; see `merge`."""
@@ -99,17 +103,17 @@ def merge_all(
         tracker.time("merge"),
         tracker.show("checking and merging", 2 * len(spec.ranges)) as advance,
     ):
-        totals = merge(folder, spec, advance, whole, checked)
+        totals = merge(folder, spec, advance, whole_raster, checked)
     totals.seconds |= tracker.seconds
     return totals
 
 
 def samples_kept(folder: Path) -> int:
     """How many samples lie in the ranges of a run."""
-    kept = 0
+    n_kept = 0
     with suppress(InputError):  # of a run that has not begun
         spec = read_spec(folder / PARTS / SPEC)
         for path in range_files(folder, range(0), everything=True):
             with suppress(RasterError):
-                kept += RangeFile(path, spec).record.count
-    return kept
+                n_kept += RangeFile(path, spec).record.count
+    return n_kept

@@ -93,8 +93,8 @@ def begin(
             ):  # killed before they were removed
                 finished.verify()
     if maps.is_file():
-        with suppress(RasterError), MapReader(maps) as found:  # a damaged one is made anew
-            refuse_other_origin(maps, found.header.method == "graph-sam", spec)
+        with suppress(RasterError), MapReader(maps) as earlier_maps:  # a damaged one is made anew
+            refuse_other_origin(maps, earlier_maps.header.method == "graph-sam", spec)
     with _writing(folder, 0, len(spec.samples)):
         (folder / PARTS).mkdir(parents=True, exist_ok=True)
         first = not (
@@ -112,10 +112,13 @@ def begin(
 
 def _refuse_other_contents(folder: Path, spec: JobSpec) -> None:
     """Refuse to go on with a finished run whose images were changed since."""
-    found = None
+    earlier_contents = None
     with suppress(OSError, InputError):  # the summary was not written yet
-        found = read_summary(folder / "summary.json", len(spec.samples)).contents
-    if None not in (found, spec.contents_digest) and found != spec.contents_digest:
+        earlier_contents = read_summary(folder / "summary.json", len(spec.samples)).contents
+    if (
+        None not in (earlier_contents, spec.contents_digest)
+        and earlier_contents != spec.contents_digest
+    ):
         raise InputError(
             f"{folder}: images were changed since that run; restore what they were", OTHER_OUT
         )
@@ -135,18 +138,18 @@ def finished_before(folder: Path, spec: JobSpec, pictured: bool) -> Summary | No
         summary = read_summary(folder / "summary.json", len(spec.samples))
         with MapReader(folder / MADE["maps"]) as maps:
             maps.verify()
-            found = maps.header
+            maps_header = maps.header
         if spec.keep.spikes:
             with RasterReader(folder / MADE["raster"]) as raster:
                 if raster.raster_digest != summary.raster_digest:
                     return None
     except (OSError, InputError):
         return None
-    refuse_other_origin(folder / MADE["maps"], found.method == "graph-sam", spec)
+    refuse_other_origin(folder / MADE["maps"], maps_header.method == "graph-sam", spec)
     if pictured:
-        spec = replace(spec, keep=spec.keep.pictured(found.stepped, spec.header.timesteps))
+        spec = replace(spec, keep=spec.keep.pictured(maps_header.stepped, spec.header.timesteps))
     same = spec.maps(range(len(spec.samples)), summary.raster_digest or "")
-    if summary.plan == spec.results_identity and found == same:
+    if summary.plan == spec.results_identity and maps_header == same:
         return summary
     if spec.keep.spikes:  # which can be explained in another way
         return None
@@ -199,9 +202,9 @@ class FolderStore:
         folder: Path,
         job: Job,
         positions: range | None = None,
-        whole: WholeRaster | None = None,
+        whole_raster: WholeRaster | None = None,
     ) -> None:
-        """Of whole ranges, or all samples if no other process works here; `whole` takes the spikes
+        """Of whole ranges, or all samples if no other process works here; `whole_raster` takes the spikes
         from memory, too.
         """
         self.timer = StageTimer()
@@ -209,7 +212,7 @@ class FolderStore:
         self.checked = dict[
             int, str
         ]()  # first position -> digest, of files that this process wrote, or found good
-        self._folder, self._job, self._whole = folder, job, whole
+        self._folder, self._job, self._whole = folder, job, whole_raster
         self._everything = positions is None
         spec, self._samples = job.spec, list[SampleResult]()
         if positions is None:
@@ -218,7 +221,9 @@ class FolderStore:
         raster = folder / MADE["raster"]
         self.recorded = raster if spec.keep.spikes and raster.exists() else None
         self.sections = tuple(
-            each for each in spec.keep.sections if each != "raster" or self.recorded is None
+            section
+            for section in spec.keep.sections
+            if section != "raster" or self.recorded is None
         )
         good = self._good(positions)
         self.missing = [position for position in positions if position not in good]
@@ -240,7 +245,7 @@ class FolderStore:
         self._samples.append(sample)
         ends_range = (sample.position + 1) % RANGE == 0
         slow = time.monotonic() - self._flushed_at >= FLUSH_SECONDS
-        if ends_range or slow or sum(each.nbytes for each in self._samples) > FLUSH_BYTES:
+        if ends_range or slow or sum(result.nbytes for result in self._samples) > FLUSH_BYTES:
             self.flush()
 
     def flush(self) -> None:
@@ -354,22 +359,22 @@ def compute_range(
     """Compute what is missing of one range of a run, whether another process computes it or not;
     see `compute`.
     """
-    positions, known = job.spec.ranges[number], 0
+    positions, n_counted = job.spec.ranges[number], 0
 
     def count(samples: int) -> None:
-        nonlocal known
-        known += samples
+        nonlocal n_counted
+        n_counted += samples
         advance(samples)
 
     store = FolderStore(folder, job, positions)
     while True:
-        count(len(positions) - len(store.missing) - known)
+        count(len(positions) - len(store.missing) - n_counted)
         try:
             compute(job, store, count, workers)
             return
         except ExistsError:  # of two processes, the other was faster
-            before, store = store.missing, FolderStore(folder, job, positions)
-            if store.missing == before:
+            missing_before, store = store.missing, FolderStore(folder, job, positions)
+            if store.missing == missing_before:
                 raise
 
 
@@ -381,7 +386,7 @@ def _digests(spec: JobSpec, samples: list[SampleResult]) -> dict[str, list[str]]
 
 
 @contextmanager
-def _writing(folder: Path, kept: int, count: int) -> Iterator[None]:
+def _writing(folder: Path, n_kept: int, count: int) -> Iterator[None]:
     """Turn a full or unwritable disk into one line that says what is kept."""
     try:
         yield
@@ -389,7 +394,7 @@ def _writing(folder: Path, kept: int, count: int) -> Iterator[None]:
         raise
     except (OSError, RuntimeError) as error:
         says = f"{folder}: cannot write there ({reason(error)})"
-        if kept:
-            says = f"{says}; {kept} of {count} samples are kept in {folder / PARTS}"
+        if n_kept:
+            says = f"{says}; {n_kept} of {count} samples are kept in {folder / PARTS}"
             raise InputError(says, FREE_SPACE) from error
         raise InputError(f"{says}; nothing was recorded", OTHER_OUT) from error

@@ -137,16 +137,16 @@ class JobSpec:
         """
         return self._identity("graph" if self.keep.by_backend else "all", ())
 
-    def _identity(self, kept: str, contents: tuple[str, ...]) -> str:
-        about = _content(self)
+    def _identity(self, kept_data: str, contents: tuple[str, ...]) -> str:
+        identity = _content(self)
         for name in ("backend", "device", "config", "dt"):
-            del about["header"][name]
-        about = {
-            name: about[name]
+            del identity["header"][name]
+        identity = {
+            name: identity[name]
             for name in ("header", "index", "label", "gamma", "variant", "steps", "stepped")
         }
-        about |= {"keep": kept, "contents": contents}
-        return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+        identity |= {"keep": kept_data, "contents": contents}
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
     @property
     def contents_digest(self) -> str | None:
@@ -182,14 +182,14 @@ class JobSpec:
         """
         layers, keep = map_layers(self.header, self.mapped), self.keep
         stepped = min(max(keep.stepped - positions.start, 0), len(positions))
-        kept = self.header.timesteps, layers, keep.steps * bool(stepped), stepped
+        map_fields = self.header.timesteps, layers, keep.steps * bool(stepped), stepped
         parameters = {"gamma": float(self.gamma), "variant": self.variant}
         if keep.by_backend:
             parameters["seed"] = self.header.seed
             return MapHeader(
-                "graph-sam", self.header.network_sha256, parameters, *kept, "network_sha256"
+                "graph-sam", self.header.network_sha256, parameters, *map_fields, "network_sha256"
             )
-        return MapHeader("sam", raster, parameters | {"include_current": True}, *kept)
+        return MapHeader("sam", raster, parameters | {"include_current": True}, *map_fields)
 
     def map_request(self, positions: Sequence[int]) -> MapRequest:
         """The maps that the backend forms of some samples, given by their ascending positions in
@@ -272,27 +272,27 @@ def join(path: Path, spec: JobSpec) -> JobSpec:
         with suppress(ExistsError):  # another process was faster
             write_file(path, json.dumps(content).encode(), overwrite=False)
             return spec
-    found = read_spec(path)
-    refuse_other_origin(path, found.keep.by_backend, spec)
-    differ = differences_of_runs(found.header, found.samples, spec.header, spec.samples)
-    before, after = (
+    joined_spec = read_spec(path)
+    refuse_other_origin(path, joined_spec.keep.by_backend, spec)
+    differ = differences_of_runs(joined_spec.header, joined_spec.samples, spec.header, spec.samples)
+    settings_there, settings_here = (
         {
-            "keep": each.keep.name,
-            "gamma": each.gamma,
-            "variant": each.variant,
-            "stepped": each.keep.stepped,
+            "keep": job_spec.keep.name,
+            "gamma": job_spec.gamma,
+            "variant": job_spec.variant,
+            "stepped": job_spec.keep.stepped,
         }
-        for each in (found, spec)
+        for job_spec in (joined_spec, spec)
     )
     differ += [
-        f"{name} is {value!r} there, {after[name]!r} here"
-        for name, value in before.items()
-        if value != after[name]
+        f"{name} is {value!r} there, {settings_here[name]!r} here"
+        for name, value in settings_there.items()
+        if value != settings_here[name]
     ]
-    if (steps := found.keep.steps) != spec.keep.steps:
+    if (steps := joined_spec.keep.steps) != spec.keep.steps:
         differ.append(f"steps is {len(steps)} steps there, {len(spec.keep.steps)} steps here")
     refuse_differences(path, differ)
-    return replace(spec, run_uuid=found.run_uuid, contents=found.contents)
+    return replace(spec, run_uuid=joined_spec.run_uuid, contents=joined_spec.contents)
 
 
 def _refuse_many_layers(header: Any) -> Any:
@@ -355,19 +355,22 @@ def refuse_other_origin(where: Path, of_backend: bool, spec: JobSpec) -> None:
     vice versa.
     """
     if of_backend != spec.keep.by_backend:
-        there, here = (
+        origin_there, origin_here = (
             "leave Lava's graph" if graph else "are made of spikes"
             for graph in (of_backend, not of_backend)
         )
         refuse_differences(
-            where, [f"maps {there} there and {here} here, as backend, keep and variant decide"]
+            where,
+            [
+                f"maps {origin_there} there and {origin_here} here, as backend, keep and variant decide"
+            ],
         )
 
 
-def refuse_differences(where: Path, found: list[str]) -> None:
+def refuse_differences(where: Path, differences: list[str]) -> None:
     """Refuse to go on with another run, naming each difference as "field is OLD there, NEW here"."""
-    if found:
-        raise InputError(f"{where}: cannot resume: {'; '.join(found)}", SAME_SETTINGS)
+    if differences:
+        raise InputError(f"{where}: cannot resume: {'; '.join(differences)}", SAME_SETTINGS)
 
 
 def differences_of_runs(
@@ -388,7 +391,7 @@ def differences_of_runs(
     ]
     if old.precision == "float32":  # there, another backend or device may round spikes differently
         fields += ["backend", "device"]
-    found = [
+    differences = [
         f"{field} is {getattr(old, field)!r} there, {getattr(new, field)!r} here"
         for field in fields
         if getattr(old, field) != getattr(new, field)
@@ -398,16 +401,18 @@ def differences_of_runs(
         if names[0] == names[1]:
             pair = next((a, b) for a, b in zip(old.layers, new.layers, strict=True) if a != b)
             names = [str(layer) for layer in pair]
-        found.append(f"layers are {names[0]} there, {names[1]} here")
+        differences.append(f"layers are {names[0]} there, {names[1]} here")
     if len(old_samples) != len(new_samples):
-        found.append(f"there are {len(old_samples)} samples there, {len(new_samples)} here")
+        differences.append(f"there are {len(old_samples)} samples there, {len(new_samples)} here")
     else:
         for name in ("index", "label"):
-            before, after = getattr(old_samples, name), getattr(new_samples, name)
-            if (differ := np.flatnonzero(before != after)).size:
-                at = int(differ[0])
-                found.append(f"sample {at} has {name} {before[at]} there, {after[at]} here")
-    return found
+            old_values, new_values = getattr(old_samples, name), getattr(new_samples, name)
+            if (differ := np.flatnonzero(old_values != new_values)).size:
+                sample = int(differ[0])
+                differences.append(
+                    f"sample {sample} has {name} {old_values[sample]} there, {new_values[sample]} here"
+                )
+    return differences
 
 
 def _content(spec: JobSpec) -> dict[str, Any]:

@@ -112,7 +112,7 @@ def merge(
     folder: Path,
     spec: JobSpec,
     advance: Callable[[int], None] = lambda ranges: None,
-    whole: WholeRaster | None = None,
+    whole_raster: WholeRaster | None = None,
     checked: Mapping[int, str] = MappingProxyType({}),
 ) -> Totals:
     """Make the files of a run of its ranges, each verified; refuses missing, damaged, forged and
@@ -120,7 +120,7 @@ def merge(
 
     Hold :func:`spikesam.common.lock.out_lock` on the folder meanwhile. :func:`.remove_parts`
     removes the ranges. `advance` gets the number of files of ranges just checked, then merged.
-    `whole` may have most of the spikes already. `checked` has the digests, by first position, of
+    `whole_raster` may have most of the spikes already. `checked` has the digests, by first position, of
     files that this process has written or checked.
     """
     totals, recorded = Totals(spec), (folder / MADE["raster"]).exists()
@@ -135,8 +135,8 @@ def merge(
     with closing(
         in_order(check, range_files(folder, range(0), everything=True), cores())
     ) as ranges:
-        for each in ranges:
-            files.append(totals.add(each))
+        for range_number in ranges:
+            files.append(totals.add(range_number))
             advance(1)
     totals.refuse_gaps(folder)
     _refuse_strangers(folder, files)
@@ -149,7 +149,7 @@ def merge(
                 maps.copy(file.first, file.read("maps"))
                 advance(1)
         if "raster" in spec.keep.sections:
-            _merge_raster(folder, files, totals, whole or WholeRaster(folder, spec), advance)
+            _merge_raster(folder, files, totals, whole_raster or WholeRaster(folder, spec), advance)
     if "maps" in spec.keep.sections:
         MapReader(
             sam, trusted=True
@@ -213,27 +213,35 @@ def _merge_raster(
     folder: Path,
     files: list[Sections],
     totals: Totals,
-    whole: WholeRaster,
+    whole_raster: WholeRaster,
     advance: Callable[[int], None],
 ) -> None:
-    path, merged_before = whole.path, whole.path.exists()  # by an earlier run of the command
+    path, merged_before = (
+        whole_raster.path,
+        whole_raster.path.exists(),
+    )  # by an earlier run of the command
     if not merged_before:
-        kept = f"all samples are kept in {folder / PARTS}"
-        rest = [file for file in files if file.first not in whole.added]
+        kept_note = f"all samples are kept in {folder / PARTS}"
+        missing_files = [file for file in files if file.first not in whole_raster.added]
         try:
-            check_free(folder, sum(file.seals["raster"].size for file in rest), FREE_SPACE, kept)
-            for file in rest:
-                whole.copy(file.first, file.read("raster"))
+            check_free(
+                folder,
+                sum(file.seals["raster"].size for file in missing_files),
+                FREE_SPACE,
+                kept_note,
+            )
+            for file in missing_files:
+                whole_raster.copy(file.first, file.read("raster"))
                 if "maps" not in totals.spec.keep.sections:  # else maps were counted
                     advance(1)
-            whole.finish()
+            whole_raster.finish()
         except (OSError, RuntimeError) as error:
             raise InputError(
-                f"{folder}: cannot write there ({reason(error)}); {kept}", FREE_SPACE
+                f"{folder}: cannot write there ({reason(error)}); {kept_note}", FREE_SPACE
             ) from error
         finally:
             if not path.exists():
-                whole.close()
+                whole_raster.close()
     with RasterReader(path, trusted=not merged_before) as raster:
         if raster.raster_digest != totals.raster_digest:
             raise InputError(f"{path}: its spikes are not those that were explained", OTHER_OUT)
@@ -241,9 +249,9 @@ def _merge_raster(
 
 def _refuse_strangers(folder: Path, files: list[Sections]) -> None:
     """Refuse what nobody who takes part in the run has left among its files."""
-    known = {SPEC, *(file.path.name for file in files)}
-    found = {path for path in (folder / PARTS).glob("[!.]*") if path.name not in known}
-    if found:
+    known_names = {SPEC, *(file.path.name for file in files)}
+    strangers = {path for path in (folder / PARTS).glob("[!.]*") if path.name not in known_names}
+    if strangers:
         raise InputError(
-            f"{min(found)}: belongs to no range of this run; remove it, then merge again"
+            f"{min(strangers)}: belongs to no range of this run; remove it, then merge again"
         )

@@ -57,22 +57,22 @@ def open_samples(
         return _of_array(np.asarray(on_cpu(data)), graph, checkpoint, labels, samples, advance)
     if isinstance(data, Events):
         data = [data]
-    several = isinstance(data, (list, tuple))
-    if several and data and all(isinstance(item, Events) for item in data):
+    is_list = isinstance(data, (list, tuple))
+    if is_list and data and all(isinstance(item, Events) for item in data):
         if checkpoint is None:
             raise InputError(
                 "data: a plain network does not know how events are binned; give a checkpoint, or "
                 "spikes "
                 "(T, N, C, H, W), such as EventBinning(…).binned(events).bits[:, None]"
             )
-        known = _table(labels, len(data), samples).label.tolist()
-        dataset = InMemory(data[:samples], known, checkpoint.class_names)
+        known_labels = _table(labels, len(data), samples).label.tolist()
+        dataset = InMemory(data[:samples], known_labels, checkpoint.class_names)
         return read_samples(dataset, checkpoint.preparation, advance=advance)
     if data is not None and not all(
-        isinstance(path, (str, Path)) for path in (data if several else [data])
+        isinstance(path, (str, Path)) for path in (data if is_list else [data])
     ):
-        of = " of other things than paths" if several else ""
-        raise InputError(f"data: got {type(data).__name__}{of}, expected {EXPECTED}")
+        of_other_things = " of other things than paths" if is_list else ""
+        raise InputError(f"data: got {type(data).__name__}{of_other_things}, expected {EXPECTED}")
     if checkpoint is None:
         raise InputError(
             "data: a plain network does not know how its images are prepared; give a checkpoint, "
@@ -81,8 +81,8 @@ def open_samples(
         )
     if labels is not None:
         raise InputError("labels: got some beside a data set, which has its own; leave them out")
-    source = [str(path) for path in data] if several else None if data is None else str(data)
-    count = samples or (len(data) if several else DEFAULT_SAMPLES)
+    source = [str(path) for path in data] if is_list else None if data is None else str(data)
+    count = samples or (len(data) if is_list else DEFAULT_SAMPLES)
     return choose_samples(source, checkpoint, count, seed, advance=advance)
 
 
@@ -94,7 +94,7 @@ def _of_array(
     samples: int | None,
     advance: Callable[[int], None],
 ) -> Samples:
-    about = f"data: got an array of shape {array.shape} {array.dtype}, expected {EXPECTED}"
+    what_was_given = f"data: got an array of shape {array.shape} {array.dtype}, expected {EXPECTED}"
     if array.ndim == 5:
         table, array = _table(labels, array.shape[1], samples), array[:, :samples]
         if network.encoder == "changing-current":
@@ -103,16 +103,16 @@ def _of_array(
             array = as_bits(array, lambda place: f"data: index {place}" if place else "data")
         return InputSteps(_identity("array", array), table, array)
     if array.ndim == 3 and array.shape[2] == 3:
-        raise InputError(f"{about}; one image is image[None]")
+        raise InputError(f"{what_was_given}; one image is image[None]")
     table, array = _table(labels, len(array), samples), array[:samples]
     if array.ndim == 4 and array.dtype.kind == "f":
         _check_prepared(array, network, checkpoint.preprocessing if checkpoint else None)
         return PreparedImages(_identity("array", array), table, array.astype(np.float32))
     if array.dtype != np.uint8 or array.ndim not in (3, 4):
-        raise InputError(about)
+        raise InputError(what_was_given)
     if checkpoint is None:
         raise InputError(
-            f"{about}; a plain network does not know how images are prepared, so prepare them first"
+            f"{what_was_given}; a plain network does not know how images are prepared, so prepare them first"
         )
     dataset = InMemory(array, table.label.tolist(), checkpoint.class_names)
     return read_samples(dataset, checkpoint.preparation, advance=advance)
@@ -120,10 +120,12 @@ def _of_array(
 
 def _table(labels: ArrayLike | None, count: int, samples: int | None) -> SampleTable:
     """The first samples of so many."""
-    known = np.full(count, -1) if labels is None else np.asarray(labels)
-    if known.shape != (count,):
-        raise InputError(f"labels: got {known.shape}, expected one for each of the {count} samples")
-    return SampleTable(np.arange(count)[:samples], known[:samples])
+    known_labels = np.full(count, -1) if labels is None else np.asarray(labels)
+    if known_labels.shape != (count,):
+        raise InputError(
+            f"labels: got {known_labels.shape}, expected one for each of the {count} samples"
+        )
+    return SampleTable(np.arange(count)[:samples], known_labels[:samples])
 
 
 def _check_prepared(
@@ -131,9 +133,9 @@ def _check_prepared(
 ) -> None:
     """Refuse images of another shape, or whose values no prepared image can have."""
     if not network.takes_images:
-        of = "of 0 and 1" if network.spiking_input else "floating point"
+        number_kind = "of 0 and 1" if network.spiking_input else "floating point"
         raise InputError(
-            f"data: got images, but the network takes {network.encoder}: (T, N, C, H, W) {of}"
+            f"data: got images, but the network takes {network.encoder}: (T, N, C, H, W) {number_kind}"
         )
     channels, *size = network.input_shape
     expected = (channels // 2 if network.encoder == "poisson" else channels, *size)
@@ -180,7 +182,11 @@ class InMemory(Dataset):
         else:
             name = _identity(
                 "events",
-                *(array for each in samples for array in (each.t, each.x, each.y, each.polarity)),
+                *(
+                    array
+                    for events in samples
+                    for array in (events.t, events.x, events.y, events.polarity)
+                ),
             )
         super().__init__(name, classes, [None if label < 0 else int(label) for label in labels])
         self._samples = samples

@@ -122,12 +122,14 @@ def usable_anywhere(config: Config) -> Config:
     """The configuration with absolute paths of the checkpoint and the data, for `merge` in another
     folder.
     """
-    settings, found = config.run, find_checkpoint(config.run.checkpoint)
+    settings, checkpoint_file = config.run, find_checkpoint(config.run.checkpoint)
     paths: dict[str, Any] = (
-        {"checkpoint": str(found.absolute())} if found == Path(settings.checkpoint) else {}
+        {"checkpoint": str(checkpoint_file.absolute())}
+        if checkpoint_file == Path(settings.checkpoint)
+        else {}
     )
     if settings.data is not None and not (len(settings.data) == 1 and settings.data[0] in NAMED):
-        paths["data"] = tuple(str(Path(each).absolute()) for each in settings.data)
+        paths["data"] = tuple(str(Path(path).absolute()) for path in settings.data)
     return config.model_copy(update={"run": settings.model_copy(update=paths)})
 
 

@@ -184,8 +184,8 @@ class Sections:
     def read(self, name: str) -> bytes:
         """The content of a section; a RasterError if it is not the one that the record names."""
         start = self.start
-        for each, expected in self.seals.items():
-            if each == name:
+        for section, expected in self.seals.items():
+            if section == name:
                 content = self._content(start, expected.size)
                 if seal(content) == expected:
                     return content
@@ -226,10 +226,12 @@ def check_range(file: RangeFile, spec: JobSpec, *, recorded: bool) -> None:
     """Read all of a file; a RasterError if the run would not have written it; once `recorded`, it
     needs no spikes.
     """
-    expected, found = spec.keep.sections, tuple(file.sections.seals)
+    expected_sections, sections_of_file = spec.keep.sections, tuple(file.sections.seals)
     with _named(file):
-        same = found == expected or (recorded and ("raster", *found) == expected)
-        _expect(same, f"the sections {' and '.join(expected)}")
+        same = sections_of_file == expected_sections or (
+            recorded and ("raster", *sections_of_file) == expected_sections
+        )
+        _expect(same, f"the sections {' and '.join(expected_sections)}")
         _check_record(file.record, spec)
         for name in file.sections.seals:
             {"raster": _check_raster, "maps": _check_maps}[name](
@@ -270,10 +272,10 @@ def _check_record(record: RangeRecord, spec: JobSpec) -> None:
         "its layers to be those of the run",
     )
     for name, layer in layers.items():
-        most = spec.header.timesteps * layer.neurons
+        max_spikes = spec.header.timesteps * layer.neurons
         _expect(
-            all(0 <= spikes <= most for spikes in record.spikes[name]),
-            f"at most {most:,} spikes in {name}",
+            all(0 <= spikes <= max_spikes for spikes in record.spikes[name]),
+            f"at most {max_spikes:,} spikes in {name}",
         )
         _expect(
             all(re.fullmatch("[0-9a-f]{64}", digest) for digest in record.digests[name]),
@@ -284,9 +286,9 @@ def _check_record(record: RangeRecord, spec: JobSpec) -> None:
     )
     readout = np.array(record.readout, np.float64)
     with np.errstate(all="ignore"):  # of numbers that the precision does not have
-        kept = readout.astype(PRECISIONS[spec.header.precision])
+        rounded = readout.astype(PRECISIONS[spec.header.precision])
     _expect(
-        bool(np.isfinite(readout).all()) and np.array_equal(readout, kept),
+        bool(np.isfinite(readout).all()) and np.array_equal(readout, rounded),
         f"a {spec.header.precision} readout",
     )
     _expect(
@@ -312,22 +314,26 @@ def _check_record(record: RangeRecord, spec: JobSpec) -> None:
         method = (score.layer in names and score.method in OF_LAYERS) or (
             not score.layer and score.method in GUESSES
         )
-        known = method and score.measure in MEASURES and score.image in record.positions
-        _expect(known and math.isfinite(score.value), "scores of its samples and layers")
+        is_known = method and score.measure in MEASURES and score.image in record.positions
+        _expect(is_known and math.isfinite(score.value), "scores of its samples and layers")
 
 
 def _check_raster(content: bytes, record: RangeRecord, spec: JobSpec) -> None:
     samples = spec.samples[record.first : record.first + record.count]
     with RasterReader(content) as raster:
-        found, header = raster.header, spec.header
-        if wrong := differences_of_runs(found, raster.samples, header, samples):
+        raster_header, header = raster.header, spec.header
+        if wrong := differences_of_runs(raster_header, raster.samples, header, samples):
             raise RasterError(f"its raster is another run's ({wrong[0]})")
         same = replace(
-            found, backend=header.backend, device=header.device, config=header.config, dt=header.dt
+            raster_header,
+            backend=header.backend,
+            device=header.device,
+            config=header.config,
+            dt=header.dt,
         )
         _expect(same == header and raster.run_uuid == spec.run_uuid, "its raster to be of this run")
         _expect(
-            (found.backend, found.device) == (record.backend, record.device),
+            (raster_header.backend, raster_header.device) == (record.backend, record.device),
             "one backend and device",
         )
         raster.verify()

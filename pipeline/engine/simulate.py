@@ -139,8 +139,8 @@ def simulate(
     if len(source) < (samples or 0) and not notes:  # which say so of data sets with labels
         count = f"{len(source)} sample{'s' * (len(source) != 1)}"
         notes = [f"data has {count}, fewer than {samples}"]
-    for said in filter(None, [*notes, source.clipped(graph)]):
-        warnings.warn(f"simulate: {said}", stacklevel=3)  # behind what checks the arguments
+    for note in filter(None, [*notes, source.clipped(graph)]):
+        warnings.warn(f"simulate: {note}", stacklevel=3)  # behind what checks the arguments
     spec = JobSpec(
         raster_header(graph, simulator, source.name, seed),
         source.table,
@@ -155,20 +155,20 @@ def simulate(
 
         job = on_torch_at_first(job, tracker.say)
     if out is None:
-        made = _in_memory(job, tracker)
-        made.beside = Pictures(class_names=_names(loaded))
-        return made
+        reader = _in_memory(job, tracker)
+        reader.beside = Pictures(class_names=_names(loaded))
+        return reader
     folder = Path(out)
     with ExitStack() as stack:
         stack.enter_context(out_lock(folder))
         stack.enter_context(file_lock(folder / "raster.h5"))
         stack.enter_context(undone_if_refused(folder))
         job = begin(folder, job, resume=resume)
-        if not (there := (folder / "raster.h5").exists()):  # else it was finished before
+        if not (existed := (folder / "raster.h5").exists()):  # else it was finished before
             compute_all(folder, job, tracker, client)
         remove_parts(folder / PARTS)
         _keep_pictures(folder, source, loaded)
-    return RasterReader(folder / "raster.h5", trusted=not (there or resume))
+    return RasterReader(folder / "raster.h5", trusted=not (existed or resume))
 
 
 def _loaded(network: Any) -> Checkpoint | Network:

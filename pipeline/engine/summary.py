@@ -131,10 +131,10 @@ class Summary(Record):
         for answer in self.answers:
             if max([*answer.classes, answer.label or 0]) >= len(self.class_names):
                 raise ValueError(f"{answer.image}: a class without a name")
-            for each in (answer.shares, answer.counts or answer.classes):
-                if len(each) != len(answer.classes):
+            for numbers in (answer.shares, answer.counts or answer.classes):
+                if len(numbers) != len(answer.classes):
                     raise ValueError(
-                        f"{answer.image}: {len(each)} shares or counts of {len(answer.classes)} "
+                        f"{answer.image}: {len(numbers)} shares or counts of {len(answer.classes)} "
                         "classes"
                     )
         return self
@@ -150,11 +150,11 @@ def read_summary(path: Path, n_samples: int) -> Summary:
     return parse_model(Summary, text, path, MOST_MARKS + n_samples * MARKS_PER_SAMPLE)
 
 
-def summarise(found: Totals, seconds: Mapping[str, float]) -> Summary:
+def summarise(totals: Totals, seconds: Mapping[str, float]) -> Summary:
     """Gather the results of a run, with the seconds of each stage."""
-    spec, right = found.spec, accuracy(found.spec.samples.label, found.predictions)
+    spec, right = totals.spec, accuracy(totals.spec.samples.label, totals.predictions)
     header, scale = spec.header, spec.header.readout_scale / spec.header.timesteps
-    backend, device = found.origin
+    backend, device = totals.origin
     return Summary(
         backend=backend,
         device=device,
@@ -167,15 +167,15 @@ def summarise(found: Totals, seconds: Mapping[str, float]) -> Summary:
         accuracy=right.mean if right else None,
         accuracy_interval=right,
         class_names=list(spec.class_names),
-        answers=answers(found.readout * scale, spec.samples.label, found.names, _counted(found)),
-        spike_rate=spike_rates(header, found.spikes, len(spec.samples)),
+        answers=answers(totals.readout * scale, spec.samples.label, totals.names, _counted(totals)),
+        spike_rate=spike_rates(header, totals.spikes, len(spec.samples)),
         localisation=[
             LocalisationScore(
                 layer=layer or None, method=method, measure=measure, **estimate._asdict()
             )
-            for (layer, method, measure), estimate in found.scores.summary().items()
+            for (layer, method, measure), estimate in totals.scores.summary().items()
         ],
-        raster_digest=found.raster_digest,
+        raster_digest=totals.raster_digest,
         network_sha256=header.network_sha256,
         contents=spec.contents_digest,
         plan=spec.results_identity,
@@ -187,18 +187,18 @@ def accuracy(labels: NDArray[np.int32], predictions: NDArray[np.int32]) -> Inter
     """Share of right answers, (N,) each, with Wilson's interval; None if no class is known, all
     labels -1.
     """
-    known = labels >= 0
-    if not known.any():
+    labelled = labels >= 0
+    if not labelled.any():
         return None
-    right = (predictions == labels)[known].astype(np.float64)
+    right = (predictions == labels)[labelled].astype(np.float64)
     return Interval(**mean_with_interval(right)._asdict())
 
 
-def _counted(found: Totals) -> Counted | None:
-    header = found.spec.header
+def _counted(totals: Totals) -> Counted | None:
+    header = totals.spec.header
     last, steps = header.layers[-1], header.window or header.timesteps
     return Counted.of(
-        found.readout * header.readout_scale, found.spikes.get(last.name, -1), last.neurons, steps
+        totals.readout * header.readout_scale, totals.spikes.get(last.name, -1), last.neurons, steps
     )
 
 

@@ -43,11 +43,11 @@ def open_xarray(source: Any, drop: Collection[str] = ()) -> xr.Dataset:
     used.
     """
     files: CachingFileManager[Any] = CachingFileManager(_open, source, mode="r")
-    found = _dataset(files, files.acquire()).drop_vars(
+    dataset = _dataset(files, files.acquire()).drop_vars(
         [name for name in drop if name], errors="ignore"
     )
-    found.set_close(files.close)
-    return found
+    dataset.set_close(files.close)
+    return dataset
 
 
 def _open(source: Any, mode: str = "r") -> RasterReader | MapReader:
@@ -57,9 +57,13 @@ def _open(source: Any, mode: str = "r") -> RasterReader | MapReader:
 
 def xarray_of(reader: RasterReader | MapReader, layers: Sequence[str]) -> xr.Dataset:
     """Some layers of an open recording, which stays open; reads neither spikes nor maps."""
-    found = _dataset(DummyFileManager(reader), reader)
-    return found.drop_vars(
-        [name for name, each in found.items() if each.attrs.get("layer", layers[0]) not in layers]
+    dataset = _dataset(DummyFileManager(reader), reader)
+    return dataset.drop_vars(
+        [
+            name
+            for name, variable in dataset.items()
+            if variable.attrs.get("layer", layers[0]) not in layers
+        ]
     )
 
 
@@ -69,9 +73,9 @@ Variables = dict[Hashable, xr.Variable]
 def _dataset(files: FileManager[Any], reader: RasterReader | MapReader) -> xr.Dataset:
     make = _raster if isinstance(reader, RasterReader) else _maps
     variables, coordinates, attributes = make(files, reader)  # type: ignore[arg-type]
-    found = xr.Dataset(variables, coordinates, attributes)
-    found.encoding["source"] = reader.where
-    return found
+    dataset = xr.Dataset(variables, coordinates, attributes)
+    dataset.encoding["source"] = reader.where
+    return dataset
 
 
 def _raster(
@@ -84,7 +88,7 @@ def _raster(
         place = ("channel",) if layer.shape[1:] == (1, 1) else ("channel", "row", "column")
         dims = (SAMPLE, STEP, *(names.new(f"{layer.name}_{axis}") for axis in place))
         shape = (raster.n_samples, raster.timesteps, *layer.shape[: len(place)])
-        about = {
+        attrs = {
             "long_name": f"spikes of {layer.name}",
             "layer": layer.name,
             "number": layer.number,
@@ -93,24 +97,24 @@ def _raster(
             "leak": layer.leak,
             "steps_that_matter": raster.steps_that_matter(layer),
         }
-        variables[name] = _lazy(dims, LazyValues(files, raster, layer.path("spikes"), shape), about)
-        about = {"long_name": f"spikes per step of {layer.name}", "layer": layer.name}
+        variables[name] = _lazy(dims, LazyValues(files, raster, layer.path("spikes"), shape), attrs)
+        attrs = {"long_name": f"spikes per step of {layer.name}", "layer": layer.name}
         variables[names.new(f"{layer.name}_count")] = xr.Variable(
-            (SAMPLE, STEP), raster.counts(layer), about
+            (SAMPLE, STEP), raster.counts(layer), attrs
         )
     if header.classes:
-        about = {"long_name": "raw sums over all steps", "scale": header.readout_scale}
-        variables[READOUT] = xr.Variable((SAMPLE, CLASS), raster.readout, about)
+        attrs = {"long_name": "raw sums over all steps", "scale": header.readout_scale}
+        variables[READOUT] = xr.Variable((SAMPLE, CLASS), raster.readout, attrs)
     coordinates = _coordinates(raster)
     seconds = np.arange(raster.timesteps) * header.dt
     coordinates["seconds"] = xr.Variable(
         STEP, seconds, {"units": "s", "long_name": "beginning of the step"}
     )
-    about = {name: getattr(header, name) for name in HEADER}
+    attrs = {name: getattr(header, name) for name in HEADER}
     return (
         variables,
         coordinates,
-        {**about, "run_uuid": raster.run_uuid, "raster_digest": raster.raster_digest},
+        {**attrs, "run_uuid": raster.run_uuid, "raster_digest": raster.raster_digest},
     )
 
 
@@ -120,44 +124,44 @@ def _maps(files: FileManager[Any], maps: MapReader) -> tuple[Variables, Variable
     variables: Variables = {}
     for layer in maps.layers:
         place = (names.new(f"{layer.name}_row"), names.new(f"{layer.name}_column"))
-        about = {
+        attrs = {
             "layer": layer.name,
             "number": layer.number,
             "steps_that_matter": layer.steps_that_matter,
         }
         sums = LazyValues(files, maps, layer.path(SUM), (maps.n_samples, *layer.shape))
         title = {"long_name": f"{method.title} of {layer.name}, summed over the steps that matter"}
-        variables[names.new(layer.name)] = _lazy((SAMPLE, *place), sums, title | about)
+        variables[names.new(layer.name)] = _lazy((SAMPLE, *place), sums, title | attrs)
         if header.stepped:
             shape = (header.stepped, len(maps.steps), *layer.shape)
             steps = LazyValues(files, maps, layer.path(header.method), shape)
             title = {"long_name": f"{method.title} of {layer.name}"}
             variables[names.new(f"{layer.name}_steps")] = _lazy(
-                (STEPPED, STEP, *place), steps, title | about
+                (STEPPED, STEP, *place), steps, title | attrs
             )
     coordinates = _coordinates(maps)
     if header.stepped:
         coordinates[STEP] = xr.Variable(STEP, np.array(maps.steps))
-        about = {"long_name": "position in the file, of the samples whose steps are kept"}
-        coordinates[STEPPED] = xr.Variable(STEPPED, np.arange(header.stepped), about)
+        attrs = {"long_name": "position in the file, of the samples whose steps are kept"}
+        coordinates[STEPPED] = xr.Variable(STEPPED, np.arange(header.stepped), attrs)
     else:
         del coordinates[STEP]
     parameters = {
         name: int(value) if isinstance(value, bool) else value
         for name, value in header.parameters.items()
     }
-    about = {"method": header.method, "timesteps": header.timesteps, method.source: header.source}
-    return variables, coordinates, {**about, **parameters}
+    attrs = {"method": header.method, "timesteps": header.timesteps, method.source: header.source}
+    return variables, coordinates, {**attrs, **parameters}
 
 
-def _lazy(dims: tuple[str, ...], array: LazyValues, about: dict[str, Any]) -> xr.Variable:
+def _lazy(dims: tuple[str, ...], array: LazyValues, attrs: dict[str, Any]) -> xr.Variable:
     """A variable whose chunks are those of the file: some steps of one sample, or a sum."""
     sizes = (
         dict(zip(dims, array.shape, strict=True))
         | {dims[0]: 1}
         | ({STEP: array.rows} if STEP in dims else {})
     )
-    return xr.Variable(dims, indexing.LazilyIndexedArray(array), about, {"preferred_chunks": sizes})
+    return xr.Variable(dims, indexing.LazilyIndexedArray(array), attrs, {"preferred_chunks": sizes})
 
 
 Key = Any  # of one axis: a whole number, a slice or an array of whole numbers
@@ -199,18 +203,22 @@ class LazyValues(BackendArray):
             )
         positions = [np.arange(side)[index] for side, index in zip(self.shape, key, strict=True)]
         samples, rows = np.atleast_1d(positions[0]), np.atleast_1d(positions[1])
-        found = np.empty(
-            [len(samples), *(each.size for each in positions[1:] if each.ndim)], self.dtype
+        selected = np.empty(
+            [
+                len(samples),
+                *(axis_positions.size for axis_positions in positions[1:] if axis_positions.ndim),
+            ],
+            self.dtype,
         )
-        if found.size:
+        if selected.size:
             first, last = int(rows.min()), int(rows.max()) + 1
             inside = (positions[1] - first, *key[2:])
             for place, sample in enumerate(samples):
                 values = reader.rows(self._path, int(sample), first, last)
                 if self.dtype == np.bool_:
                     values = np.unpackbits(values, axis=-1, count=math.prod(self.shape[2:]))
-                found[place] = _orthogonal(values.reshape(last - first, *self.shape[2:]), inside)
-        return found if positions[0].ndim else found[0]
+                selected[place] = _orthogonal(values.reshape(last - first, *self.shape[2:]), inside)
+        return selected if positions[0].ndim else selected[0]
 
 
 def _identity(reader: RasterReader | MapReader) -> str:
@@ -231,7 +239,7 @@ def _coordinates(reader: RasterReader | MapReader) -> Variables:
         "label": reader.labels,
         "prediction": reader.predictions,
     }
-    about = {
+    descriptions = {
         "index": "position in the data set",
         "label": "class, -1 where unknown",
         "prediction": "class that the network chose, -1 where unknown",
@@ -241,7 +249,7 @@ def _coordinates(reader: RasterReader | MapReader) -> Variables:
             SAMPLE, np.arange(reader.n_samples), {"long_name": "position in the file"}
         ),
         **{
-            name: xr.Variable(SAMPLE, values, {"long_name": about[name]})
+            name: xr.Variable(SAMPLE, values, {"long_name": descriptions[name]})
             for name, values in table.items()
         },
         STEP: xr.Variable(STEP, np.arange(reader.timesteps)),

@@ -54,13 +54,13 @@ class Selection:
 
     def _packed(self, names: Iterable[str], samples: range) -> int:
         groups = tuple(self.recording.layer(name).path("") for name in names)
-        every = self.recording.header.datasets(self.recording.n_samples)
+        datasets = self.recording.header.datasets(self.recording.n_samples)
         return sum(
-            math.prod(each.shape[1:])
-            * each.dtype.itemsize
-            * len(samples[: max(0, each.shape[0] - samples.start)])
-            for each in every
-            if each.digests and each.path.startswith(groups)
+            math.prod(dataset.shape[1:])
+            * dataset.dtype.itemsize
+            * len(samples[: max(0, dataset.shape[0] - samples.start)])
+            for dataset in datasets
+            if dataset.digests and dataset.path.startswith(groups)
         )
 
 
@@ -82,10 +82,10 @@ def _positions(text: str | None, recording: RasterReader | MapReader) -> range:
     count = recording.n_samples
     if text is None:
         return range(count)
-    found = re.fullmatch(r"(?:(\d*):)?(\d*)", text.strip(), re.ASCII)
+    bounds = re.fullmatch(r"(?:(\d*):)?(\d*)", text.strip(), re.ASCII)
     expected = "how many, such as 8, or positions from : to, such as 8:16"
-    if found and text.strip():
-        first, last = int(found[1] or 0), int(found[2] or count)
+    if bounds and text.strip():
+        first, last = int(bounds[1] or 0), int(bounds[2] or count)
         if first < last <= count:
             return range(first, last)
         expected = f"at least one of the {count} samples of {recording.where}"
@@ -148,10 +148,10 @@ FORMATS: Registry[Format] = Registry(
 def format_of(path: Path) -> Format:
     """The format that a file's name stands for; refuses a name that stands for none."""
     if path.suffix not in FORMATS:
-        *most, last = FORMATS
+        *first_formats, last = FORMATS
         raise InputError(
             f"{path}: got a name that ends in {path.suffix or 'nothing'!r}, expected "
-            f"{', '.join(most)} or {last}"
+            f"{', '.join(first_formats)} or {last}"
         )
     return FORMATS[path.suffix]
 

@@ -37,11 +37,11 @@ class NirData(Exporter):
         """Write sample by sample."""
         raster, samples = self.selection.recording, self.selection.samples
         with writing(path), new_hdf5(path, overwrite=overwrite) as (file, target):
-            about = {
+            graph_attributes = {
                 "raster_digest": raster.raster_digest,
                 "layer_delay": raster.header.layer_delay,
             }
-            file.attrs.update({"__type__": nir.NIRGraphData.__name__, **about})
+            file.attrs.update({"__type__": nir.NIRGraphData.__name__, **graph_attributes})
             rows = slice(samples.start, samples.stop)
             tables = {
                 "index": raster.samples.index,
@@ -63,8 +63,8 @@ class NirData(Exporter):
         node.attrs["__type__"] = nir.NIRNodeData.__name__
         spikes = node.create_group("observables/spikes")
         header = self.selection.recording.header
-        about = {"dt": header.dt, "shape": layer.shape, "number": layer.number}
-        spikes.attrs.update({"__type__": nir.TimeGriddedData.__name__, **about})
+        node_attributes = {"dt": header.dt, "shape": layer.shape, "number": layer.number}
+        spikes.attrs.update({"__type__": nir.TimeGriddedData.__name__, **node_attributes})
         shape = (len(self.selection.samples), header.timesteps, layer.neurons)
         steps = max(1, min(header.timesteps, (1 << 20) // layer.neurons))
         chunks = (1, steps, layer.neurons)

@@ -59,7 +59,8 @@ class Nwb(Exporter):
             int(self._raster.counts(layer)[rows].sum(dtype=np.int64)) for layer in selection.layers
         ]
         units = sum(
-            min(count, each.layer.neurons) for count, each in zip(spikes, self._layers, strict=True)
+            min(count, nwb_layer.layer.neurons)
+            for count, nwb_layer in zip(spikes, self._layers, strict=True)
         )
         # What gzip makes of the eight bytes of a time depends on how many different times there
         # are: measured from 0.9 bytes for 128 of them to 3.2 for 20,000.
@@ -88,8 +89,8 @@ class Nwb(Exporter):
         header, where = self._raster.header, self._raster.path
         seconds = where.stat().st_mtime if where else 0
         chosen = f"{self._raster.raster_digest} {self.selection.samples} {self.selection.names}"
-        about = {name: getattr(header, name) for name in HEADER}
-        about |= {
+        metadata = {name: getattr(header, name) for name in HEADER}
+        metadata |= {
             "T": header.timesteps,
             "run_uuid": self._raster.run_uuid,
             "raster_digest": self._raster.raster_digest,
@@ -101,7 +102,7 @@ class Nwb(Exporter):
             ),
             identifier=str(uuid.uuid5(uuid.NAMESPACE_OID, chosen)),
             session_start_time=datetime.fromtimestamp(seconds, UTC),
-            notes=json.dumps(about),
+            notes=json.dumps(metadata),
             source_script=header.config,
             source_script_file_name="the resolved configuration of the run, JSON",
             trials=self._trials(),
@@ -131,11 +132,11 @@ class Nwb(Exporter):
                 f"raw sums of each class over all steps; one unit is {scale}",
                 raster.readout[rows],
             )
-        about = "one trial per sample; between samples the network starts anew"
-        return _table(TimeIntervals, "trials", about, np.asarray(samples), columns)
+        description = "one trial per sample; between samples the network starts anew"
+        return _table(TimeIntervals, "trials", description, np.asarray(samples), columns)
 
     def _layer_table(self) -> DynamicTable:
-        layers = [each.layer for each in self._layers]
+        layers = [nwb_layer.layer for nwb_layer in self._layers]
         columns = {
             "layer": ("name of the layer, as in units", [layer.name for layer in layers]),
             "kind": ("input, conv or dense", [layer.kind for layer in layers]),
@@ -149,12 +150,14 @@ class Nwb(Exporter):
                 [self._raster.steps_that_matter(layer) for layer in layers],
             ),
         }
-        about = "the layers of the network in order of depth; id is the depth, 0 the input"
-        return _table(DynamicTable, "layers", about, [layer.number for layer in layers], columns)
+        description = "the layers of the network in order of depth; id is the depth, 0 the input"
+        return _table(
+            DynamicTable, "layers", description, [layer.number for layer in layers], columns
+        )
 
 
 def _table(
-    kind: type[Any], name: str, about: str, ids: Any, columns: Mapping[str, tuple[str, Any]]
+    kind: type[Any], name: str, description: str, ids: Any, columns: Mapping[str, tuple[str, Any]]
 ) -> Any:
     """A table of NWB, of columns by name: what each says, and its values."""
     vectors = [
@@ -162,7 +165,9 @@ def _table(
         for column, (text, data) in columns.items()
     ]
     numbers = ElementIdentifiers(name="id", data=ids)
-    return kind(name=name, description=about, id=numbers, columns=vectors, colnames=list(columns))
+    return kind(
+        name=name, description=description, id=numbers, columns=vectors, colnames=list(columns)
+    )
 
 
 def _units(
@@ -173,11 +178,13 @@ def _units(
 ) -> Units:
     firing = [np.flatnonzero(count) for count in counts]
     places = [
-        np.unravel_index(each, layer.layer.shape)
-        for each, layer in zip(firing, layers, strict=True)
+        np.unravel_index(firing_neurons, layer.layer.shape)
+        for firing_neurons, layer in zip(firing, layers, strict=True)
     ]
     ends = np.cumsum(
-        np.concatenate([count[each] for count, each in zip(counts, firing, strict=True)]),
+        np.concatenate(
+            [count[firing_neurons] for count, firing_neurons in zip(counts, firing, strict=True)]
+        ),
         dtype=np.uint64,
     )
     total = int(ends[-1]) if len(ends) else 0
@@ -188,12 +195,18 @@ def _units(
     )
     index = VectorIndex(name="spike_times_index", data=_compressed(ends), target=times)
     names = [
-        each.layer.name for each, some in zip(layers, firing, strict=True) for _ in range(len(some))
+        nwb_layer.layer.name
+        for nwb_layer, firing_neurons in zip(layers, firing, strict=True)
+        for _ in range(len(firing_neurons))
     ]
-    about = "name of the layer of the neuron"
-    columns = [index, times, VectorData(name="layer", description=about, data=np.array(names, str))]
+    description = "name of the layer of the neuron"
+    columns = [
+        index,
+        times,
+        VectorData(name="layer", description=description, data=np.array(names, str)),
+    ]
     for axis, name in enumerate(("channel", "row", "column")):
-        place = np.concatenate([each[axis] for each in places]).astype(np.uint32)
+        place = np.concatenate([layer_places[axis] for layer_places in places]).astype(np.uint32)
         columns.append(
             VectorData(
                 name=name, description=f"{name} of the neuron in its layer", data=_compressed(place)

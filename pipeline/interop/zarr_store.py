@@ -37,11 +37,13 @@ class ZarrStore(Exporter):
             for variable in variables
             if _chunked(variable) and variable.dtype == bool
         )
-        others = sum(variable.nbytes for variable in variables) - bits
+        other_bytes = sum(variable.nbytes for variable in variables) - bits
         # Shuffled bits take as much space as packed bits.
         self.size = int(selection.recording.size * selection.fraction) + FILE_BYTES
         self.steps = sum(len(_regions(variable)) for variable in variables)
-        self.most = bits // 8 + others + 2 * FILE_BYTES * (1 + len(variables)) + 64 * self.steps
+        self.most = (
+            bits // 8 + other_bytes + 2 * FILE_BYTES * (1 + len(variables)) + 64 * self.steps
+        )
 
     def write(self, path: Path, advance: Advance, overwrite: bool) -> None:
         """Write chunk by chunk."""
@@ -80,10 +82,10 @@ def _dataset(selection: Selection) -> xr.Dataset:
             f"this format needs the library zarr 3, got {zarr.__version__}; pip install "
             "'spikesam[zarr]'"
         )
-    found = xarray_of(selection.recording, selection.names)
+    dataset = xarray_of(selection.recording, selection.names)
     first, last = selection.samples.start, selection.samples.stop
-    stepped = found.sizes.get("stepped", 0)
-    chosen = found.isel(
+    stepped = dataset.sizes.get("stepped", 0)
+    chosen = dataset.isel(
         sample=slice(first, last), stepped=slice(min(first, stepped), last), missing_dims="ignore"
     )
     return chosen if chosen.sizes.get("stepped", 1) else chosen.drop_dims(["stepped", "step"])
@@ -99,10 +101,10 @@ def _chunks(variable: xr.Variable) -> tuple[int, ...]:
         return variable.shape
     samples, steps, *place = variable.shape
     step_bytes = math.prod(place) * variable.dtype.itemsize
-    whole = CHUNK_BYTES // (steps * step_bytes)
+    samples_in_chunk = CHUNK_BYTES // (steps * step_bytes)
     return (
-        min(samples, max(1, whole)),
-        steps if whole else max(1, CHUNK_BYTES // step_bytes),
+        min(samples, max(1, samples_in_chunk)),
+        steps if samples_in_chunk else max(1, CHUNK_BYTES // step_bytes),
         *place,
     )
 

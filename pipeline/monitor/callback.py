@@ -41,7 +41,9 @@ class MonitorCallback(lightning.Callback):
         """Make the monitor."""
         batch = pl_module.transfer_batch_to_device(self._batch, pl_module.device, 0)
         written = [
-            each.experiment for each in trainer.loggers if hasattr(each.experiment, "add_image")
+            logger.experiment
+            for logger in trainer.loggers
+            if hasattr(logger.experiment, "add_image")
         ]
         self.monitor = Monitor(pl_module, batch, written, **self._options)
 

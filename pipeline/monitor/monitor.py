@@ -122,10 +122,10 @@ class Monitor:
         if not isinstance(every, int) or isinstance(every, bool) or every < 1:
             raise InputError(f"monitor: every is {every!r}, expected a number of epochs ≥ 1")
         self.model, self.batch, self.every = model, batch, every
-        several: Any = (
+        loggers_given: Any = (
             () if logger is None else [logger] if hasattr(logger, "add_scalar") else logger
         )
-        self.loggers: list[Logger] = list(several)
+        self.loggers: list[Logger] = list(loggers_given)
         self.history = pd.DataFrame({name: [] for name in ("epoch", "layer", *NUMBERS)})
         self.maps: dict[int, Maps] = {}
         self._run, self._network = run or (lambda model, batch: model(batch)), network
@@ -159,8 +159,8 @@ class Monitor:
             if drawn:
                 with explain(
                     raster, Path(place, "sam.h5"), steps="none", overwrite=True, **self._options
-                ) as found:
-                    maps = {name: found[name].sum[:] for name in drawn}
+                ) as epoch_maps:
+                    maps = {name: epoch_maps[name].sum[:] for name in drawn}
         self.history = (
             rows if self.history.empty else pd.concat([self.history, rows], ignore_index=True)
         )
@@ -181,8 +181,8 @@ class Monitor:
         if self._network is not None:
             try:
                 with evaluating(self.model):
-                    found = energy(raster, self._network(self.model))
-                return found.layers.set_index("layer")[["operations", "joules"]]
+                    costs = energy(raster, self._network(self.model))
+                return costs.layers.set_index("layer")[["operations", "joules"]]
             except InputError as error:  # a layer that never fires cannot be imported, for instance; training goes on
                 warnings.warn(f"monitor: no energy in this epoch: {error}", stacklevel=3)
         return pd.DataFrame(index=pd.Index([], name="layer"))
@@ -210,14 +210,18 @@ class Monitor:
         """
         if not self.maps:
             raise InputError("strip: nothing was recorded yet; call the monitor after each epoch")
-        found = {epoch: maps[layer][:samples] for epoch, maps in self.maps.items() if layer in maps}
-        if not found:
-            known = (
+        maps_by_epoch = {
+            epoch: maps[layer][:samples] for epoch, maps in self.maps.items() if layer in maps
+        }
+        if not maps_by_epoch:
+            known_layers = (
                 ", ".join(dict.fromkeys(name for maps in self.maps.values() for name in maps))
                 or "none"
             )
-            raise InputError(f"strip: no maps of layer {layer!r}; there are maps of: {known}")
-        return draw_strip(found, layer)
+            raise InputError(
+                f"strip: no maps of layer {layer!r}; there are maps of: {known_layers}"
+            )
+        return draw_strip(maps_by_epoch, layer)
 
     @contextmanager
     def _recorded(self, folder: Path) -> Iterator[RasterReader]:
@@ -240,7 +244,11 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     """
     modes = {module: module.training for module in model.modules()}
     devices = sorted(
-        {each.device.index or 0 for each in model.parameters() if each.device.type == "cuda"}
+        {
+            parameter.device.index or 0
+            for parameter in model.parameters()
+            if parameter.device.type == "cuda"
+        }
     )
     model.eval()
     try:
@@ -288,8 +296,8 @@ def draw_strip(maps: Mapping[int, NDArray[np.float32]], layer: str) -> ShownFigu
     if len(epochs) > MOST:
         epochs = [epochs[round(place)] for place in np.linspace(0, len(epochs) - 1, MOST)]
     largest = max(maps[epoch].max(initial=0) for epoch in epochs) or 1
-    each = ([Cell(heat / largest) for heat in maps[epoch]] for epoch in epochs)
-    rows = [Row("", cells) for cells in zip_longest(*each)]
+    column_cells = ([Cell(heat / largest) for heat in maps[epoch]] for epoch in epochs)
+    rows = [Row("", cells) for cells in zip_longest(*column_cells)]
     title = f"SAM of layer {printable(layer, LONGEST_NAME)} while it was trained"
     return figure_of(
         png_of(

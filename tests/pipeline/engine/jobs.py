@@ -74,7 +74,9 @@ def begun(
 ) -> FolderStore:
     """The store of a job that has begun in a folder, or goes on there."""
     started = begin(folder, given or job(), resume=resume)
-    return FolderStore(folder, started, whole=WholeRaster(folder, started.spec) if whole else None)
+    return FolderStore(
+        folder, started, whole_raster=WholeRaster(folder, started.spec) if whole else None
+    )
 
 
 def result(header: RasterHeader, position: int) -> SampleResult:

@@ -443,5 +443,5 @@ def test_a_range_that_is_damaged_meanwhile_does_no_harm_to_what_is_in_memory(
     store.flush()
     path = tmp_path / "raster.parts" / RANGES[1]
     flip(path, -1)
-    merge(tmp_path, store._job.spec, whole=store._whole, checked=store.checked)
+    merge(tmp_path, store._job.spec, whole_raster=store._whole, checked=store.checked)
     assert digest(tmp_path / "raster.h5") == expected
