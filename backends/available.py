@@ -22,7 +22,7 @@ from spikesam.backends.base import Backend, BackendError
 from spikesam.common.extras import missing
 from spikesam.common.registry import Registry
 
-_NAMES = [each.name for each in iter_modules(spikesam.backends.__path__) if each.ispkg]
+_NAMES = [module.name for module in iter_modules(spikesam.backends.__path__) if module.ispkg]
 _FOLDERS = {name: import_module(f"spikesam.backends.{name}") for name in _NAMES}
 BACKENDS: Registry[Callable[..., Backend]] = Registry(
     "backends",
@@ -44,8 +44,8 @@ def make_backend(
     """
     if name == "auto":
         suited = [
-            each
-            for each, folder in _FOLDERS.items()
+            name
+            for name, folder in _FOLDERS.items()
             if hasattr(folder, "suits") and folder.suits(device)
         ]
         name = suited[0] if suited else "event"

@@ -50,13 +50,13 @@ def packed_spikes(backend: str, network: Network, batch: InputBatch) -> PackedSp
     """
     dtype: Any = np.dtype(np.bool_)
     if isinstance(batch, PackedSpikes):
-        found: tuple[int, ...] = (batch.timesteps, *batch.map_shape)
+        shape: tuple[int, ...] = (batch.timesteps, *batch.map_shape)
     else:
-        found, dtype = batch.shape[:1] + batch.shape[2:], batch.dtype
+        shape, dtype = batch.shape[:1] + batch.shape[2:], batch.dtype
     expected = (network.timesteps, *network.input_shape)
-    if found != expected or dtype != np.bool_:
+    if shape != expected or dtype != np.bool_:
         raise BackendError(
-            f"{backend}: got input samples of (T, C, H, W) = {found} {dtype}, expected {expected} "
+            f"{backend}: got input samples of (T, C, H, W) = {shape} {dtype}, expected {expected} "
             "bool"
         )
     return (

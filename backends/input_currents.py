@@ -32,8 +32,8 @@ def input_currents(network: Network, batch: InputBatch) -> NDArray[np.int32] | N
     """(B, S, N) of a batch, sample by sample: :func:`currents_of` each of `network.driven`, one
     behind the other.
     """
-    found = [currents_of(network, key, batch) for key in network.driven]
-    flat = [each.reshape(*each.shape[:2], -1) for each in found]
+    currents = [currents_of(network, key, batch) for key in network.driven]
+    flat = [current.reshape(*current.shape[:2], -1) for current in currents]
     return flat[0] if len(flat) == 1 else np.concatenate(flat, axis=2)
 
 
@@ -63,14 +63,18 @@ def currents_of_numbers(
 ) -> NDArray[Any]:
     """The same of numbers in units of int8 that need not be rounded."""
     (place, number), fixed = key, network.precision == "fixed"
-    given = network.layers[place].inputs[number]
-    unit = 1 if fixed else PIXEL_LIMIT * given.averaged / (network.input_range / DEFAULT_RANGE)
+    layer_input = network.layers[place].inputs[number]
+    unit = (
+        1 if fixed else PIXEL_LIMIT * layer_input.averaged / (network.input_range / DEFAULT_RANGE)
+    )
     maps = numbers[:, None] if network.encoder == "constant-current" else numbers.swapaxes(0, 1)
     currents = np.empty(
         (*maps.shape[:2], *network.shapes[place + 1]), np.int32 if fixed else np.float32
     )
-    for at in np.ndindex(maps.shape[:2]):
-        currents[at] = summed_currents(given, arranged(maps[at], given)) / unit
+    for place_and_step in np.ndindex(maps.shape[:2]):
+        currents[place_and_step] = (
+            summed_currents(layer_input, arranged(maps[place_and_step], layer_input)) / unit
+        )
     return currents
 
 
@@ -81,8 +85,8 @@ def by_input(network: Network, currents: Any) -> Iterator[tuple[tuple[int, int],
     first = 0
     for place, number in network.driven:
         shape = network.shapes[place + 1]
-        own = currents[..., first : first + prod(shape)]
-        yield (place, number), own.reshape(*own.shape[:-1], *shape)
+        of_input = currents[..., first : first + prod(shape)]
+        yield (place, number), of_input.reshape(*of_input.shape[:-1], *shape)
         first += prod(shape)
 
 

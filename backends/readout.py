@@ -73,9 +73,9 @@ def integrate(
     """The sums (…, K) after some steps, of W s[t] of steps from `start` on, (S, …, K), and r of the
     step before.
     """
-    fixed, kept = readout.weight.dtype == np.int8, THETA * readout.leak
+    fixed, leak_in_4096ths = readout.weight.dtype == np.int8, THETA * readout.leak
     for t, drive in enumerate(driven, start):
-        leaked = np.trunc(sums * kept / THETA) if fixed else sums * readout.leak
+        leaked = np.trunc(sums * leak_in_4096ths / THETA) if fixed else sums * readout.leak
         sums = leaked + drive + readout.bias[t % len(readout.bias)]
     return sums
 

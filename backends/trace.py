@@ -38,11 +38,11 @@ STEP_TYPE, SUM_TYPE = (
 class SpikeTrace:
     """The constants of integer SAM in one layer, made by :func:`spike_trace`.
 
-    `kept` is 4096 - κ. Bits behind the point: n of the trace, k ≤ n of what a spike carries. The
+    `decay_factor` is 4096 - κ. Bits behind the point: n of the trace, k ≤ n of what a spike carries. The
     lowest m bits of a step's map are not stored.
     """
 
-    kept: int
+    decay_factor: int
     trace_bits: int
     payload_bits: int
     dropped_bits: int
@@ -51,7 +51,7 @@ class SpikeTrace:
     def constants(self) -> tuple[np.int32, np.int32, np.int32]:
         """The numbers that kernels read: 4096 - κ, 2ⁿ and n - k."""
         return (
-            np.int32(self.kept),
+            np.int32(self.decay_factor),
             np.int32(1 << self.trace_bits),
             np.int32(self.trace_bits - self.payload_bits),
         )
@@ -87,16 +87,16 @@ def spike_trace(gamma: float, channels: int, timesteps: int) -> SpikeTrace:
             f"gamma: got {gamma:g}, whose decay rounds to {decay} of {THETA}; in integers, γ is 0 "
             "or 0.000123 to 9.01"
         )
-    kept = THETA - decay
+    decay_factor = THETA - decay
     for trace_bits in range(TRACE_BITS, -1, -1):
-        largest = _largest_trace(kept, trace_bits, timesteps)
+        largest = _largest_trace(decay_factor, trace_bits, timesteps)
         if largest > MEMBRANE_LIMIT:
             continue
         for payload_bits in range(min(PAYLOAD_BITS, trace_bits), -1, -1):
             of_step = channels * (largest >> (trace_bits - payload_bits))
             if of_step <= MEMBRANE_LIMIT and of_step * timesteps < SUM_LIMIT:
                 dropped_bits = max(0, of_step.bit_length() - 8 * STEP_TYPE.itemsize)
-                return SpikeTrace(kept, trace_bits, payload_bits, dropped_bits)
+                return SpikeTrace(decay_factor, trace_bits, payload_bits, dropped_bits)
         break
     raise InputError(
         f"gamma: with {gamma:g}, integer maps of {channels} channels over {timesteps} steps could "
@@ -105,14 +105,14 @@ def spike_trace(gamma: float, channels: int, timesteps: int) -> SpikeTrace:
     )
 
 
-def _largest_trace(kept: int, trace_bits: int, timesteps: int) -> int:
+def _largest_trace(decay_factor: int, trace_bits: int, timesteps: int) -> int:
     """The trace of a neuron that fires at every step, the largest there can be."""
-    if kept == THETA:
+    if decay_factor == THETA:
         return timesteps << trace_bits
-    trace, before = 0, -1
+    trace, previous = 0, -1
     for _ in range(timesteps):
-        before, trace = trace, (trace * kept >> 12) + (1 << trace_bits)
-        if trace == before:  # it has settled
+        previous, trace = trace, (trace * decay_factor >> 12) + (1 << trace_bits)
+        if trace == previous:  # it has settled
             break
     return trace
 
@@ -127,8 +127,8 @@ class GradedSpikes:
     def step(self, t: int, fired: NDArray[np.bool_]) -> NDArray[np.int32]:
         """P[t] of a sample, which begins at t = 0: bool of any shape to int32 of that shape."""
         trace = self._trace
-        before = self._scores * trace.kept >> 12 if t else 0
-        self._scores = before + (fired.astype(np.int64) << trace.trace_bits)
+        decayed = self._scores * trace.decay_factor >> 12 if t else 0
+        self._scores = decayed + (fired.astype(np.int64) << trace.trace_bits)
         return np.where(fired, self._scores >> (trace.trace_bits - trace.payload_bits), 0).astype(
             np.int32
         )
@@ -190,14 +190,14 @@ def maps_of_packed(
         np.empty((steps, height * width), STEP_TYPE),
         np.empty(height * width, SUM_TYPE),
     )
-    about = (
+    arguments = (
         (height, width, channels),
         trace.constants,
         steps_that_matter,
         of_sum,
         np.int32(trace.dropped_bits),
     )
-    step_maps(np.ascontiguousarray(packed), *about, of_steps)
+    step_maps(np.ascontiguousarray(packed), *arguments, of_steps)
     return of_steps, of_sum
 
 

@@ -67,21 +67,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     from spikesam.pipeline.comparison.diff import diff
     from spikesam.pipeline.comparison.sides import is_raster
 
-    given = sorted(options.model_fields_set & {"backend", "precision"})
-    if given and is_raster(Path(options.first)) and is_raster(Path(options.second)):
-        raise InputError(f"--{given[0]} is for the simulation of a model, got two rasters")
+    given_options = sorted(options.model_fields_set & {"backend", "precision"})
+    if given_options and is_raster(Path(options.first)) and is_raster(Path(options.second)):
+        raise InputError(f"--{given_options[0]} is for the simulation of a model, got two rasters")
     if options.out is not None:
         refuse_replacing_inputs(
             options.out, options.overwrite, options.first, options.second, options.network
         )
     chosen = options.model_dump(exclude={"first", "second", "out", "overwrite"})
     with Tracker().show("comparing"):
-        found = diff(options.first, options.second, **chosen)
+        difference = diff(options.first, options.second, **chosen)
     console = PlainConsole(soft_wrap=True)
-    console.print(str(found))
+    console.print(str(difference))
     if options.out is not None:
-        console.print(str(found.draw(options.out)))
-    if found:
+        console.print(str(difference.draw(options.out)))
+    if difference:
         sys.exit(DIFFERENT)
 
 

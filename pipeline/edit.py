@@ -90,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _indices(words: Sequence[str], option: str) -> list[int | slice]:
     """Numbers, and ranges as slices."""
-    found: list[int | slice] = []
+    indices: list[int | slice] = []
     for word in words:
         if not (
             parts := re.fullmatch(r"(\d{1,9})|(\d{0,9}):(\d{0,9})(?::(\d{1,9}))?", word, re.ASCII)
@@ -100,8 +100,8 @@ def _indices(words: Sequence[str], option: str) -> list[int | slice]:
                 f"{option}: got {shown}, expected numbers or first:last:every, such as 3 or 6:15"
             )
         number, *ends = (int(part) if part else None for part in parts.groups())
-        found.append(slice(*ends) if number is None else number)
-    return found
+        indices.append(slice(*ends) if number is None else number)
+    return indices
 
 
 if __name__ == "__main__":

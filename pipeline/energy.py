@@ -67,18 +67,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     console = PlainConsole(soft_wrap=True)
     with holding, opened_raster(command.raster, "energy") as raster:
         with Tracker().show("counting"):
-            found = energy(raster, command.network, prices=command.prices)
+            costs = energy(raster, command.network, prices=command.prices)
         console.print(
-            cost_table(found).to_string(index=False), "", *sentences(found, "--network"), sep="\n"
+            cost_table(costs).to_string(index=False), "", *sentences(costs, "--network"), sep="\n"
         )
         if command.out is not None:
             network, _ = network_of(raster, command.network)
             written = []
             for name in ("layers", "steps", "classes"):
                 written.append(command.out / f"{name}.csv")
-                write_file(written[-1], getattr(found, name).to_csv(index=False).encode())
+                write_file(written[-1], getattr(costs, name).to_csv(index=False).encode())
             console.print(
-                *map(str, [*written, *save_pictures(found, raster, command.out, network)]), sep="\n"
+                *map(str, [*written, *save_pictures(costs, raster, command.out, network)]), sep="\n"
             )
 
 

@@ -78,35 +78,39 @@ class Common(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _split(cls, given: dict[str, Any]) -> dict[str, Any]:
+    def _split(cls, values: dict[str, Any]) -> dict[str, Any]:
         """captum:NAME names a method and its attribution."""
-        name, named = split_method(given.get("method") or "")
-        return named | given | {"method": name} if named else given
+        name, named = split_method(values.get("method") or "")
+        return named | values | {"method": name} if named else values
 
 
 @exit_codes
 def main(argv: Sequence[str] | None = None) -> None:
     """Explain, print what was written, and draw it where figures are asked for."""
-    own, names = method_options(), tuple(offline_methods())
-    about = Field(None, description="sam of a raster, and grad-cam of a network, if not given")
-    chosen: Any = Literal[names] | None, about
-    model = create_model("Explain", __base__=Common, method=chosen, **own)
+    of_methods, names = method_options(), tuple(offline_methods())
+    method_field = Field(
+        None, description="sam of a raster, and grad-cam of a network, if not given"
+    )
+    chosen: Any = Literal[names] | None, method_field
+    model = create_model("Explain", __base__=Common, method=chosen, **of_methods)
     command: Any = parse_command(
         model, argv, prog="spikesam explain", description=__doc__, **methods_listed()
     )
     method = offline_methods()[command.method or usual_method(command.source)]
-    given = command.model_fields_set & {*own, "layers", "steps"}
-    refuse_foreign(method, sorted(given), lambda name: f"--{name.replace('_', '-')}:", "--method")
-    chosen = method(**{name: getattr(command, name) for name in given & own.keys()})
+    chosen_options = command.model_fields_set & {*of_methods, "layers", "steps"}
+    refuse_foreign(
+        method, sorted(chosen_options), lambda name: f"--{name.replace('_', '-')}:", "--method"
+    )
+    chosen = method(**{name: getattr(command, name) for name in chosen_options & of_methods.keys()})
     chosen.path(command.source)  # which refuses what this method does not explain
     if command.out is None and chosen.source == "network_sha256":
         raise InputError(
             "--out is needed: maps of a network have no raster beside which they could lie"
         )
-    kept = command.layers, command.steps, PICTURED, command.overwrite, Tracker()
+    arguments = command.layers, command.steps, PICTURED, command.overwrite, Tracker()
     with (
         figures_folder(command.figures, command.overwrite),
-        explained(chosen, command.source, command.out, *kept) as (out, explainer),
+        explained(chosen, command.source, command.out, *arguments) as (out, explainer),
         MapReader(out, trusted=True) as maps,
     ):
         console = PlainConsole(soft_wrap=True)

@@ -89,9 +89,11 @@ class ExportCommand(Section):
 @exit_codes
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, export what it is, say what was written."""
-    known = listing({f"NAME{suffix}": each.title for suffix, each in FORMATS.items()})
+    formats = listing(
+        {f"NAME{suffix}": file_format.title for suffix, file_format in FORMATS.items()}
+    )
     command = parse_command(
-        ExportCommand, argv, prog="spikesam export", description=__doc__, known=known
+        ExportCommand, argv, prog="spikesam export", description=__doc__, known=formats
     )
     source, say = Path(command.source), PlainConsole(soft_wrap=True).print
     if (source / RASTER).is_file():
@@ -103,20 +105,20 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _export_recording(command: ExportCommand, source: Path, say: Callable[[str], None]) -> None:
-    if given := [name for name in FOR_CHECKPOINTS if name in command.model_fields_set]:
-        raise InputError(f"--{given[0]} is for a checkpoint, and {source} is a recording")
+    if refused := [name for name in FOR_CHECKPOINTS if name in command.model_fields_set]:
+        raise InputError(f"--{refused[0]} is for a checkpoint, and {source} is a recording")
     if command.target is not None and has_hdf5_name(command.target):
-        if given := [name for name in FOR_FORMATS if name in command.model_fields_set]:
+        if refused := [name for name in FOR_FORMATS if name in command.model_fields_set]:
             raise InputError(
-                f"--{given[0]} is for a recording, and {source} is to become a raster, whole"
+                f"--{refused[0]} is for a recording, and {source} is to become a raster, whole"
             )
         from spikesam.pipeline.imports.nir.data import from_nir_data
 
         options = {"dt": command.dt, "rounding": command.rounding, "overwrite": command.overwrite}
         say(str(from_nir_data(source, command.target, **options)))  # type: ignore[arg-type]
         return
-    if given := [name for name in FOR_DATA if name in command.model_fields_set]:
-        raise InputError(f"--{given[0]} is for data of NIR that become a raster, NAME.h5")
+    if refused := [name for name in FOR_DATA if name in command.model_fields_set]:
+        raise InputError(f"--{refused[0]} is for data of NIR that become a raster, NAME.h5")
     if command.target is None:
         raise InputError(f"TARGET: got none, expected the file to write, such as {source.stem}.nwb")
     bar, chosen = (
@@ -135,8 +137,8 @@ def _export_checkpoint(command: ExportCommand) -> list[str]:
         raise InputError(f"{command.source}: is no recording (HDF5), {use}")
     if command.layers:
         raise InputError(f"--layers is for a recording, and {command.source} is none (HDF5)")
-    if given := [name for name in FOR_DATA if name in command.model_fields_set]:
-        raise InputError(f"--{given[0]} is for data of NIR that become a raster, NAME.h5")
+    if refused := [name for name in FOR_DATA if name in command.model_fields_set]:
+        raise InputError(f"--{refused[0]} is for data of NIR that become a raster, NAME.h5")
     count = str(CHECKPOINT_SAMPLES) if command.samples is None else command.samples
     if not (count.isascii() and count.isdecimal() and int(count)):
         raise InputError(

@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
     console = PlainConsole(soft_wrap=True)
     console.print(
-        *(str(each.message) for each in warned),
+        *(str(warning.message) for warning in warned),
         f"{path}  {readable(path.stat().st_size)}",
         sep="\n",
     )

@@ -50,13 +50,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     console = PlainConsole(soft_wrap=True)
     for path in command.files:
         with open_recording(raster_file(path, "the folder of a run that keeps spikes")) as reader:
-            about = _of_maps(reader) if isinstance(reader, MapReader) else _of_raster(reader)
+            lines = _of_maps(reader) if isinstance(reader, MapReader) else _of_raster(reader)
             with Tracker().show(
                 f"checking {path}", len(reader.layers) * reader.n_samples
             ) as advance:
                 reader.verify(partial(advance, 1))
             console.print(f"{path}  {readable(reader.size)}", style="bold")
-            console.print(*about, Text("valid\n", style="green"), sep="\n")
+            console.print(*lines, Text("valid\n", style="green"), sep="\n")
 
 
 def _of_raster(raster: RasterReader) -> list[str]:
@@ -68,19 +68,19 @@ def _of_raster(raster: RasterReader) -> list[str]:
         + f", seed {header.seed}; {header.precision} precision on {header.backend}"
         + (f" ({header.device})" if header.device else "")
     ]
-    known = (raster.labels >= 0) & ((raster.predictions >= 0) | (header.classes > 0))
-    if known.any():
-        correct = int((raster.predictions == raster.labels)[known].sum())
-        lines.append(f"predicted as labelled: {correct} of {int(known.sum())}")
+    comparable = (raster.labels >= 0) & ((raster.predictions >= 0) | (header.classes > 0))
+    if comparable.any():
+        correct = int((raster.predictions == raster.labels)[comparable].sum())
+        lines.append(f"predicted as labelled: {correct} of {int(comparable.sum())}")
     rows = [("layer", "kind", "C×H×W", "threshold", "leak", "spikes per neuron and step")]
-    for each in raster.layers:
-        about = (
+    for layer in raster.layers:
+        constants = (
             ("", "")
-            if each.threshold == each.leak == 0
-            else (f"{each.threshold:g}", f"{each.leak:.4g}")
+            if layer.threshold == layer.leak == 0
+            else (f"{layer.threshold:g}", f"{layer.leak:.4g}")
         )
         rows.append(
-            (each.name, each.kind, by_sides(each.shape), *about, f"{raster.rate(each):.2%}")
+            (layer.name, layer.kind, by_sides(layer.shape), *constants, f"{raster.rate(layer):.2%}")
         )
     digests = (
         f"network       {header.network_sha256 or 'unknown'}",

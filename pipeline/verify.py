@@ -64,13 +64,13 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     console = PlainConsole(soft_wrap=True)
     if command.check is not None:
-        given = [
+        unused = [
             name for name in Settings.model_fields if name in command.settings.model_fields_set
         ]
-        given += [name for name in ("out", "overwrite") if name in command.model_fields_set]
-        if given:
+        unused += [name for name in ("out", "overwrite") if name in command.model_fields_set]
+        if unused:
             raise InputError(
-                f"--{given[0].replace('_', '-')}: has no use beside --check, whose certificate "
+                f"--{unused[0].replace('_', '-')}: has no use beside --check, whose certificate "
                 "says it"
             )
         with Tracker().show("verifying"):
@@ -88,9 +88,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     for run in certificate["runs"]:
         precision = "integers" if run["precision"] == "fixed" else run["precision"]
         console.print(f"{run['backend']}, {precision}: {run['raster_digest'][:16]}")
-    others = " and ".join(str(each) for each in (command.recording, command.check) if each)
+    sources = " and ".join(str(source) for source in (command.recording, command.check) if source)
     for line in differences or [
-        "all spikes are the same" + (f", as in {others}" if others else "")
+        "all spikes are the same" + (f", as in {sources}" if sources else "")
     ]:
         console.print(line)
     if command.check is None:

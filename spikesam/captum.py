@@ -98,9 +98,9 @@ class SAM(LayerAttribution):
         InputError : if what the layer puts out are no spikes of a map, or the network is in
             training mode
         """
-        given = inputs if isinstance(inputs, tuple) else (inputs,)
-        more = () if additional_forward_args is None else additional_forward_args
-        more = more if isinstance(more, tuple) else (more,)
+        model_inputs = inputs if isinstance(inputs, tuple) else (inputs,)
+        further = () if additional_forward_args is None else additional_forward_args
+        further = further if isinstance(further, tuple) else (further,)
         with TemporaryDirectory(prefix="spikesam-") as folder:
             named = {self._name: axes} if axes else None
             arranged: dict[str, Any] = {"layout": layout, "axes": named, "grid": grid}
@@ -108,10 +108,10 @@ class SAM(LayerAttribution):
                 torch.no_grad(),
                 record(self.forward_func, folder, {self._name: "layer"}, **arranged) as recording,
             ):
-                self.forward_func(*given, *more)
+                self.forward_func(*model_inputs, *further)
                 recording.finish()
             with (
                 recording.raster as raster,
                 explain(raster, Path(folder, "sam.h5"), steps="none", **options) as maps,
             ):
-                return torch.from_numpy(maps["layer"].sum[:])[:, None].to(given[0].device)
+                return torch.from_numpy(maps["layer"].sum[:])[:, None].to(model_inputs[0].device)

@@ -63,7 +63,7 @@ def assert_same_spikes(
     __tracebackhide__ = True
     with ExitStack() as resources:
         folder = Path(resources.enter_context(TemporaryDirectory()))
-        sides = [_side(name, given, folder, resources) for name, given in (("a", a), ("b", b))]
+        sides = [_side(name, side, folder, resources) for name, side in (("a", a), ("b", b))]
         rasters = [side for side in sides if isinstance(side, RasterReader)]
         wanted = set(rasters[0] if layers is None else layers) if rasters else set[str]()
         for name, raster in zip("ab", sides, strict=True):
@@ -72,36 +72,38 @@ def assert_same_spikes(
             if (
                 isinstance(raster, RasterReader)
                 and layers is None
-                and (more := sorted(set(raster) - wanted))
+                and (lacking_in_first := sorted(set(raster) - wanted))
             ):
                 raise AssertionError(
-                    f"{name} alone has layer {more[0]!r}; layers= says which to compare"
+                    f"{name} alone has layer {lacking_in_first[0]!r}; layers= says which to compare"
                 )
-        found = diff(sides[0], sides[1], network, data=data, backend=backend, precision=precision)
-        chosen = found.layers[found.layers["layer"].isin(wanted)]
+        difference = diff(
+            sides[0], sides[1], network, data=data, backend=backend, precision=precision
+        )
+        chosen = difference.layers[difference.layers["layer"].isin(wanted)]
         bits = int(chosen[["only_first", "only_second"]].to_numpy().sum())
         if (
-            bits and found.first and found.first.layer not in wanted
+            bits and difference.first and difference.first.layer not in wanted
         ):  # the first of those that are asked for
-            at = chosen.loc[(chosen["only_first"] + chosen["only_second"]) > 0, "layer"].iloc[0]
-            found = diff(
+            layer = chosen.loc[(chosen["only_first"] + chosen["only_second"]) > 0, "layer"].iloc[0]
+            difference = diff(
                 sides[0],
                 sides[1],
                 network,
-                layer=at,
+                layer=layer,
                 data=data,
                 backend=backend,
                 precision=precision,
             )
     if bits:
-        raise AssertionError(f"the spikes differ in {bits:,} bits; A is a, B is b\n\n{found}")
+        raise AssertionError(f"the spikes differ in {bits:,} bits; A is a, B is b\n\n{difference}")
 
 
-def _side(name: str, given: Any, folder: Path, resources: ExitStack) -> Any:
+def _side(name: str, side: Any, folder: Path, resources: ExitStack) -> Any:
     """A raster or a model; arrays become a raster in a folder."""
-    arrays = {SPIKES: given} if hasattr(given, "shape") else given
-    if not isinstance(arrays, Mapping) or isinstance(given, RasterReader):
-        return opened_side(given, resources)
-    if not all(hasattr(each, "shape") for each in arrays.values()):
+    arrays = {SPIKES: side} if hasattr(side, "shape") else side
+    if not isinstance(arrays, Mapping) or isinstance(side, RasterReader):
+        return opened_side(side, resources)
+    if not all(hasattr(array, "shape") for array in arrays.values()):
         raise InputError(f"assert_same_spikes: {name}: got a dictionary, expected arrays by layer")
     return resources.enter_context(RasterReader(write_raster(folder / f"{name}.h5", arrays)))

@@ -72,12 +72,12 @@ class Declared(NamedTuple):
 def options_of(owner: Callable[..., Any]) -> dict[str, Declared]:
     """The options of a class, which are arguments of its constructor, or of a function, by name."""
     kinds, parameters = get_type_hints(owner, include_extras=True), signature(owner).parameters
-    found = dict[str, Declared]()
+    options = dict[str, Declared]()
     for name, parameter in parameters.items():
         if get_origin(kinds.get(name)) is Annotated:
             kind, limits = get_args(kinds[name])
-            found[name] = Declared(kind, limits, parameter.default)
-    return found
+            options[name] = Declared(kind, limits, parameter.default)
+    return options
 
 
 def checked_arguments(function: Callable[P, R]) -> Callable[P, R]:
@@ -113,12 +113,12 @@ def refuse_other_types(
     """
     for name, value in values.items():
         expected = alternatives(annotations.get(name, "Any"))
-        simple = all(each in TYPES for each in expected)
-        alone = len({*expected} - {"None"}) == 1 and any(each in CLASSES for each in expected)
-        if not (simple or alone) or any(_is(value, each) for each in expected):
+        simple = all(word in TYPES for word in expected)
+        one_class = len({*expected} - {"None"}) == 1 and any(word in CLASSES for word in expected)
+        if not (simple or one_class) or any(_is(value, word) for word in expected):
             continue
         *words, last = dict.fromkeys(
-            TYPES[each][1] if each in TYPES else f"a {each}" for each in expected
+            TYPES[word][1] if word in TYPES else f"a {word}" for word in expected
         )
         wanted = f"{', '.join(words)} or {last}" if words else last
         raise InputError(f"{where}: {name} is {_shown(value)}, expected {wanted}")

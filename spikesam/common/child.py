@@ -49,12 +49,12 @@ def isolated_spawning() -> Iterator[None]:
     from multiprocessing import util
 
     _look_for_no_library_here()
-    given = util._args_from_interpreter_flags  # type: ignore[attr-defined]
-    util._args_from_interpreter_flags = lambda: [*given(), *_isolated()]  # type: ignore[attr-defined]
+    original = util._args_from_interpreter_flags  # type: ignore[attr-defined]
+    util._args_from_interpreter_flags = lambda: [*original(), *_isolated()]  # type: ignore[attr-defined]
     try:
         yield
     finally:
-        util._args_from_interpreter_flags = given  # type: ignore[attr-defined]
+        util._args_from_interpreter_flags = original  # type: ignore[attr-defined]
 
 
 def die_with_parent(parent: int | None = None) -> None:

@@ -161,13 +161,14 @@ def sync(path: Path) -> None:
             raise
 
 
-def check_free(directory: Path, needed: int, advice: str, kept: str = "") -> None:
-    """Refuse to start what will not fit: `needed` bytes; `kept` says in the message what is safe."""
+def check_free(directory: Path, needed: int, advice: str, kept_note: str = "") -> None:
+    """Refuse to start what will not fit: `needed` bytes; `kept_note` says in the message what is safe."""
     free = shutil.disk_usage(directory).free
     if free < needed:
-        kept = kept and f"; {kept}"
+        kept_note = kept_note and f"; {kept_note}"
         raise InputError(
-            f"{directory}: {readable(free)} free, expected about {readable(needed)}{kept}", advice
+            f"{directory}: {readable(free)} free, expected about {readable(needed)}{kept_note}",
+            advice,
         )
 
 
@@ -258,9 +259,9 @@ def _remove_unless_held(path: str) -> None:
 
 def _keep_permissions(path: Path, file: int) -> None:
     with suppress(OSError):
-        found = path.lstat().st_mode
-        if stat.S_ISREG(found) and hasattr(os, "fchmod"):  # Windows has none before Python 3.13
-            os.fchmod(file, found & 0o777)
+        mode = path.lstat().st_mode
+        if stat.S_ISREG(mode) and hasattr(os, "fchmod"):  # Windows has none before Python 3.13
+            os.fchmod(file, mode & 0o777)
 
 
 def _name(temporary: Path, path: Path, overwrite: bool) -> None:

@@ -66,9 +66,9 @@ def refuse_replacing(path: Path, overwrite: bool, *read: Path, **words: str) -> 
     if not os.path.lexists(path):
         return
     if not path.is_file():
-        found = "a directory" if path.is_dir() else "not a regular file"
-        raise InputError(f"{path}: {found}, expected the name of a file")
-    if any(each.exists() and each.samefile(path) for each in read):
+        kind = "a directory" if path.is_dir() else "not a regular file"
+        raise InputError(f"{path}: {kind}, expected the name of a file")
+    if any(source.exists() and source.samefile(path) for source in read):
         raise InputError(f"{path}: is an input", OTHER_OUT, **words)
     if not overwrite:
         raise InputError(f"{path}: already exists", OVERWRITE, **words)
@@ -83,17 +83,17 @@ def open_file(path: Path) -> IO[bytes]:
     are read.
     """
     handle = os.open(path, os.O_RDONLY | NO_WAITING)
-    about = os.fstat(handle)
-    if stat.S_ISREG(about.st_mode) and about.st_size:
+    status = os.fstat(handle)
+    if stat.S_ISREG(status.st_mode) and status.st_size:
         return open(handle, "rb")
     os.close(handle)
-    if stat.S_ISREG(about.st_mode):
+    if stat.S_ISREG(status.st_mode):
         return io.BytesIO()
     raise OSError(errno.EINVAL, "not an ordinary file", str(path))
 
 
-def read_file(path: Path, most: int) -> bytes:
-    """The content of an ordinary file (reading a device need not end) of at most `most` bytes; else
+def read_file(path: Path, max_bytes: int) -> bytes:
+    """The content of an ordinary file (reading a device need not end) of at most `max_bytes` bytes; else
     an InputError.
     """
     if path.exists() and not path.is_file():
@@ -101,7 +101,7 @@ def read_file(path: Path, most: int) -> bytes:
             f"{path}: {'a folder' if path.is_dir() else 'not an ordinary file'}, expected a file"
         )
     with open_file(path) as file:
-        return read_at_most(file, path.stat().st_size, most, str(path))
+        return read_at_most(file, path.stat().st_size, max_bytes, str(path))
 
 
 def file_digest(path: Path) -> str:
@@ -120,13 +120,13 @@ def file_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def read_at_most(file: IO[bytes], declared: int, most: int, where: str) -> bytes:
-    """All of an open file that declares its size, at most `most` bytes; else an InputError that
+def read_at_most(file: IO[bytes], declared: int, max_bytes: int, where: str) -> bytes:
+    """All of an open file that declares its size, at most `max_bytes` bytes; else an InputError that
     begins with `where`.
     """
-    if declared > most:
+    if declared > max_bytes:
         raise InputError(
-            f"{where}: a file of {readable(declared)}, expected at most {readable(most)}"
+            f"{where}: a file of {readable(declared)}, expected at most {readable(max_bytes)}"
         )
     data = file.read(declared + 1)
     if len(data) != declared:

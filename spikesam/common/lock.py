@@ -110,7 +110,7 @@ def _locked(
     """Hold what `acquire` gives, a file and its handle, in a directory, made if missing; `refusal`
     says why not.
     """
-    made = [path for path in (directory, *directory.parents) if not path.exists()]
+    new_folders = [path for path in (directory, *directory.parents) if not path.exists()]
     try:
         try:
             directory.mkdir(parents=True, exist_ok=True)
@@ -122,7 +122,7 @@ def _locked(
         finally:
             _release(lock, handle)
     finally:
-        for path in made:
+        for path in new_folders:
             with suppress(OSError):  # not made, or not empty
                 path.rmdir()
 
@@ -132,8 +132,10 @@ def _alone(directory: Path) -> tuple[Path, int]:
     lock = directory / LOCK_NAME
     handle = _acquired(lock, TRIES)
     try:
-        for other in directory.glob(SHARED):
-            _release(other, _acquired(other))  # of a process that was killed, or BlockingIOError
+        for shared_lock in directory.glob(SHARED):
+            _release(
+                shared_lock, _acquired(shared_lock)
+            )  # of a process that was killed, or BlockingIOError
     except BaseException:
         _release(lock, handle)
         raise
@@ -144,10 +146,10 @@ def _shared(directory: Path) -> tuple[Path, int]:
     """Hold a directory beside others who share it: hold it alone for a moment, and make a lock of
     one's own.
     """
-    lock, own = directory / LOCK_NAME, directory / SHARED.replace("*", secrets.token_hex(8))
+    lock, own_lock = directory / LOCK_NAME, directory / SHARED.replace("*", secrets.token_hex(8))
     handle = _acquired(lock, 10 * TRIES)  # others may come at the same time
     try:
-        return own, _acquired(own)
+        return own_lock, _acquired(own_lock)
     finally:
         _release(lock, handle)
 

@@ -30,12 +30,14 @@ class _FirstMistake(FailFast):
 Many = Annotated[list[ItemT], _FirstMistake()]
 
 
-def parse_model(model: type[ModelT], text: bytes, source: object, most: int = MOST_MARKS) -> ModelT:
+def parse_model(
+    model: type[ModelT], text: bytes, source: object, max_marks: int = MOST_MARKS
+) -> ModelT:
     """A JSON text as a model, see :func:`.parse_json`; an InputError about `source` names the first
     field that is wrong.
     """
     # a model refuses NaN by itself, and names the field
-    values = parse_json(text, source, most, finite=False)
+    values = parse_json(text, source, max_marks, finite=False)
     try:
         return model.model_validate(values)
     except ValidationError as error:

@@ -27,12 +27,12 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def workers_within_memory(item_bytes: int, most: int) -> int:
-    """Number of threads, at least one, at most `most` and one a core, whose items and results fit
+def workers_within_memory(item_bytes: int, max_workers: int) -> int:
+    """Number of threads, at least one, at most `max_workers` and one a core, whose items and results fit
     into memory.
     """
     return max(
-        1, min(most, cores(), MEMORY // item_bytes - 2)
+        1, min(max_workers, cores(), MEMORY // item_bytes - 2)
     )  # two more results than workers exist at a time
 
 
@@ -86,12 +86,12 @@ def _worked_on(function: Callable[[Item], Result], item: Item) -> Future[Result]
 
 
 def results_behind(
-    function: Callable[[Item], Result], items: Iterable[Item], most: int
+    function: Callable[[Item], Result], items: Iterable[Item], max_waiting: int
 ) -> Generator[Result, None, None]:
     """Results of `function` in the order of `items`, by one other thread, while the next items are
     made.
 
-    At most `most` items wait for it. If making items fails, those that wait are still worked on; if
+    At most `max_waiting` items wait for it. If making items fails, those that wait are still worked on; if
     `function` fails, its error is raised in its turn, and no later item is.
     """
     waiting: deque[Future[Result]] = deque()
@@ -109,7 +109,7 @@ def results_behind(
     with thread_pool(1) as pool:
         for item in items:
             waiting.append(submitted(pool, call, item))
-            while len(waiting) > most or (waiting and _now(waiting[0].done)):
+            while len(waiting) > max_waiting or (waiting and _now(waiting[0].done)):
                 yield result_of(waiting.popleft())
         while waiting:
             yield result_of(waiting.popleft())
@@ -160,8 +160,8 @@ def interrupted_later() -> Iterator[None]:
     of a future and those that let go of it, for instance. Threads would wait for that lock for
     ever.
     """
-    given = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(given):
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
         yield
         return
     came: list[tuple[int, FrameType | None]] = []
@@ -169,6 +169,6 @@ def interrupted_later() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, given)
+        signal.signal(signal.SIGINT, handler)
         if came:
-            given(*came[0])
+            handler(*came[0])

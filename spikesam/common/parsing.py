@@ -18,17 +18,17 @@ MOST_KEYS = 1 << 13  # of one object, such as layers by name
 
 
 def parse_json(
-    text: str | bytes, where: object, most: int = MOST_MARKS, *, finite: bool = True
+    text: str | bytes, where: object, max_marks: int = MOST_MARKS, *, finite: bool = True
 ) -> Any:
     """The value of a JSON text; an InputError about `where` if it is none, nests deep, or has huge
-    numbers, objects of many keys, more than `most` marks (a value needs one at least), or NaN and
+    numbers, objects of many keys, more than `max_marks` marks (a value needs one at least), or NaN and
     its like, unless numbers need not be `finite`.
     """
     content = text if isinstance(text, bytes) else text.encode(errors="surrogatepass")
     marks = sum(content.count(mark) for mark in b",:[{")
-    if marks > most:
+    if marks > max_marks:
         raise InputError(
-            f"{where}: holds {marks:,} commas, colons and brackets, expected at most {most:,}"
+            f"{where}: holds {marks:,} commas, colons and brackets, expected at most {max_marks:,}"
         )
     try:
         value = json.loads(text, parse_constant=_refuse_constant if finite else None)

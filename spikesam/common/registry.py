@@ -56,27 +56,27 @@ class Registry(Mapping[str, T]):
         """Name -> entry point, and what messages call it; none of the current folder, which holds
         data.
         """
-        found: dict[str, tuple[EntryPoint, str]] = {}
+        entries: dict[str, tuple[EntryPoint, str]] = {}
         path = [folder for folder in map(os.path.abspath, sys.path) if not is_current(folder)]
-        seen = set[str]()
+        packages = set[str]()
         for package in distributions(path=path):
             if f"[spikesam.{self.group}]" not in (package.read_text("entry_points.txt") or ""):
                 continue  # before the rest of it is read, which takes long for all packages
-            if package.name in seen:
+            if package.name in packages:
                 continue  # the first on the path is the one that is imported
-            seen.add(package.name)
+            packages.add(package.name)
             for point in package.entry_points.select(group=f"spikesam.{self.group}"):
                 where = printable(
                     f"package {package.name} {package.version}, {point.group}", LONGEST_NAME
                 )
-                if point.name in (*self.built_in, *found):
-                    owner = found[point.name][1] if point.name in found else "spikesam"
+                if point.name in (*self.built_in, *entries):
+                    owner = entries[point.name][1] if point.name in entries else "spikesam"
                     raise InputError(
                         f"{where}: the name {point.name!r} is taken by {owner}; uninstall one of "
                         "them"
                     )
-                found[point.name] = point, f"{where}: {point.name}"
-        return found
+                entries[point.name] = point, f"{where}: {point.name}"
+        return entries
 
     def _load(self, point: EntryPoint, where: str) -> T:
         try:

@@ -19,8 +19,8 @@ LONGEST_NAME = 80  # of the name of a class, of an image or of a data set among 
 LONGEST_WORD = 400  # of a command that people type: two of them fit in one line
 
 
-def printable(text: object, most: int = LONGEST_MESSAGE) -> str:
-    """A text in one line of at most `most` ≥ 3 characters, as it can be shown anywhere.
+def printable(text: object, max_length: int = LONGEST_MESSAGE) -> str:
+    """A text in one line of at most `max_length` ≥ 3 characters, as it can be shown anywhere.
 
     Every white space becomes a space. "?" stands for what cannot be printed: control characters
     such as ESC, marks that turn the direction of writing, halves of surrogate pairs (bytes of a
@@ -28,16 +28,16 @@ def printable(text: object, most: int = LONGEST_MESSAGE) -> str:
     something is stands first, and what would be right stands last.
     """
     text = str(text)
-    if len(text) > 2 * most:  # before looking at each character of what could be megabytes
-        text = f"{text[:most]}…{text[-most:]}"
+    if len(text) > 2 * max_length:  # before looking at each character of what could be megabytes
+        text = f"{text[:max_length]}…{text[-max_length:]}"
     cleaned = "".join(
         character if character.isprintable() else " " if character.isspace() else "?"
         for character in text
     )
-    if len(cleaned) <= most:
+    if len(cleaned) <= max_length:
         return cleaned
-    head = most // 2
-    return f"{cleaned[:head]}…{cleaned[head + 1 - most :]}"
+    head = max_length // 2
+    return f"{cleaned[:head]}…{cleaned[head + 1 - max_length :]}"
 
 
 def shell_command(*words: object) -> str:
@@ -71,12 +71,14 @@ def told_apart(names: Iterable[str]) -> list[str]:
     shown = [printable(name) for name in names]
     numbered = [f"{name} ({number})" for number, name in enumerate(shown)]
     count = Counter(map(_short, shown))
-    found = [
-        other if count[_short(name)] > 1 else name
-        for name, other in zip(shown, numbered, strict=True)
+    names_told_apart = [
+        with_number if count[_short(name)] > 1 else name
+        for name, with_number in zip(shown, numbered, strict=True)
     ]
     return (
-        found if len(set(map(_short, found))) == len(found) else numbered
+        names_told_apart
+        if len(set(map(_short, names_told_apart))) == len(names_told_apart)
+        else numbered
     )  # one was called "crane (2)" already
 
 
@@ -84,22 +86,24 @@ def _short(name: str) -> str:
     return printable(name, LONGEST_NAME)
 
 
-def shorten(names: Sequence[str], most: int = 5) -> str:
+def shorten(names: Sequence[str], max_names: int = 5) -> str:
     """The first few names as text: "a, b, c, … (20 in all)"."""
     if not names:
         return "none"
-    return ", ".join(names[:most]) + (f", … ({len(names)} in all)" if len(names) > most else "")
+    return ", ".join(names[:max_names]) + (
+        f", … ({len(names)} in all)" if len(names) > max_names else ""
+    )
 
 
 def brief(thing: Any) -> str:
     """One line for a dataclass, as its `repr`: what is as by default is left out, and large arrays
     are their shape.
     """
-    found = {
+    values = {
         field.name: (_brief(getattr(thing, field.name)), _brief(field.default))
         for field in fields(thing)
     }
-    parts = [f"{name}={value}" for name, (value, default) in found.items() if value != default]
+    parts = [f"{name}={value}" for name, (value, default) in values.items() if value != default]
     return f"{type(thing).__name__}({', '.join(parts)})"
 
 

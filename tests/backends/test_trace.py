@@ -15,7 +15,7 @@ def largest_payload(trace: SpikeTrace, timesteps: int) -> int:
     """What the last spike of a neuron that always fires carries."""
     score = 0
     for _ in range(timesteps):
-        score = score * trace.kept // 4096 + 2**trace.trace_bits
+        score = score * trace.decay_factor // 4096 + 2**trace.trace_bits
     assert score < 2**23
     return score >> (trace.trace_bits - trace.payload_bits)
 
@@ -73,7 +73,7 @@ def test_a_decay_without_meaning(gamma: float, message: str) -> None:
 
 @pytest.mark.parametrize("gamma", [0.000123, 9.01])
 def test_the_limits_that_the_message_names_are_allowed(gamma: float) -> None:
-    assert 0 < spike_trace(gamma, 1, 16).kept < 4096
+    assert 0 < spike_trace(gamma, 1, 16).decay_factor < 4096
 
 
 @pytest.mark.parametrize(("channels", "timesteps"), [(1, 2**23), (2**16, 2**8), (4096, 1200)])

@@ -39,7 +39,7 @@ def test_a_text_becomes_a_model() -> None:
 )
 def test_the_first_mistake_is_named(text: bytes, finding: str) -> None:
     with pytest.raises(InputError) as refused:
-        parse_model(Shelf, text, "a.json", most=8)
+        parse_model(Shelf, text, "a.json", max_marks=8)
     assert str(refused.value).startswith(finding)
 
 

@@ -68,8 +68,8 @@ def test_what_is_too_long_for_a_command_stays_one_word(word):
 
 @pytest.mark.parametrize(("length", "shown"), [(8, "abcdefgh"), (9, "abcd…ghi"), (26, "abcd…xyz")])
 def test_what_is_too_long_loses_its_middle(length, shown):
-    assert printable("abcdefghijklmnopqrstuvwxyz"[:length], most=8) == shown
-    assert printable("x" * 57_000_000 + "y", most=7) == "xxx…xxy"  # at once
+    assert printable("abcdefghijklmnopqrstuvwxyz"[:length], max_length=8) == shown
+    assert printable("x" * 57_000_000 + "y", max_length=7) == "xxx…xxy"  # at once
 
 
 @pytest.mark.parametrize(
