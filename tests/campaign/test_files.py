@@ -5,7 +5,6 @@ memory.
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -14,6 +13,7 @@ from hypothesis import given, note
 from hypothesis import strategies as st
 
 from tests.campaign.formats import FORMATS, Content
+from tests.campaign.formats.base import compared
 from tests.campaign.formats.zips import add, members
 from tests.campaign.inflated import png_bomb, zip_bomb
 from tests.campaign.isolated import LINUX, Refused, attempt, cases, only_long, tried
@@ -60,27 +60,6 @@ def test_a_spoiled_file(originals: Originals, random: Random) -> None:
         list(good.values()),
     )
     shutil.rmtree(folder)
-
-
-def compared(
-    read: Callable[[Path], Content],
-    checksummed: bool,
-    path: Path,
-    good: Content,
-    valid: bool,
-    known: list[Content],
-) -> str:
-    """What is read must be what was written, unless the format has no digests, or these were made
-    anew.
-    """
-    found = read(path)
-    differ = [key for key in sorted(found.keys() | good.keys()) if found.get(key) != good.get(key)]
-    # Two good files of equal beginnings, spliced there, are one of them.
-    fine = not differ or valid or not checksummed or found in known
-    assert fine, (
-        f"read without complaint, but {', '.join(differ)} differ: {found.get(differ[0])!r:.80}"
-    )
-    return "another valid" if differ else "identical"
 
 
 @pytest.mark.parametrize("kept", sorted(REGRESSIONS.iterdir()), ids=lambda path: path.name)

@@ -9,9 +9,9 @@ import pytest
 
 from spikesam.common.errors import InputError
 from tests.campaign.faults import Boundaries
+from tests.campaign.formats.base import compared
 from tests.campaign.isolated import LINUX, Refused, attempt
 from tests.campaign.process import forked
-from tests.campaign.test_files import compared
 
 pytestmark = LINUX
 

@@ -7,11 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 
+from paper.common.images import ImageSet
 from paper.common.settings import PaperConfig, PaperSection
 from paper.common.setup import Setup
 from spikesam.pipeline.config import DataSection
+from spikesam.pipeline.images.preprocessing import Preprocessing
 from tests.pipeline.small_networks import SMALL, class_folders, small_ann, small_checkpoint
 
 
@@ -43,4 +47,24 @@ def small_setup(path: Path, sections: Mapping[str, Any] | None = None, **setting
         PaperConfig(**known | dict(sections or {})),
         path / "out",
         Console(file=io.StringIO(), width=200),
+    )
+
+
+def image_set(
+    count: int = 6, height: int = 8, width: int = 12, classes: int = 3, masks: bool = True
+) -> ImageSet:
+    """Noise; with `masks` each image has one of 3×3 pixels."""
+    random = np.random.default_rng(0)
+    masks_of_images: list[NDArray[np.bool_] | None] = []
+    for _ in range(count):
+        mask = np.zeros((height, width), np.bool_)
+        mask[2:5, random.integers(width - 3) :][:, :3] = True
+        masks_of_images.append(mask if masks else None)
+    return ImageSet(
+        "toys",
+        random.standard_normal((count, 3, height, width)).astype(np.float32),
+        np.arange(count) % classes,
+        100 + np.arange(count),
+        tuple(masks_of_images),
+        Preprocessing(height, width, (0.5, 0.4, 0.3), (0.25, 0.2, 0.1)),
     )

@@ -26,8 +26,7 @@ from paper.localisation import (
 from paper.measures.tables import measured, rows, values
 from spikesam.pipeline.measures import statistics
 from spikesam.pipeline.measures.statistics import Estimate
-from tests.paper.setups import small_setup
-from tests.paper.test_scenes import image_set
+from tests.paper.setups import image_set, small_setup
 
 BETTER, WORSE, NEITHER = (
     Estimate(9, 0.2, 0.1, 0.3),

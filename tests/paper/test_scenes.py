@@ -28,6 +28,7 @@ from spikesam.pipeline.networks.checkpoint import Checkpoint, load
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 from spikesam.pipeline.networks.samples import choose_samples
 from spikesam.recordings.raster.batch import unpack
+from tests.paper.setups import image_set
 from tests.pipeline.small_networks import small_checkpoint
 
 
@@ -193,23 +194,6 @@ def test_mosaics_of_unknown_objects():
     mosaic = mosaics(image_set(masks=False), 1, 2, seed=0)
     assert mosaic.images.masks == (None,) * 6
     assert mosaic.masks == ((None, None),) * 6
-
-
-def image_set(count=6, height=8, width=12, classes=3, masks=True):
-    random = np.random.default_rng(0)
-    own = []
-    for _ in range(count):
-        mask = np.zeros((height, width), np.bool_)
-        mask[2:5, random.integers(width - 3) :][:, :3] = True
-        own.append(mask if masks else None)
-    return ImageSet(
-        "toys",
-        random.standard_normal((count, 3, height, width)).astype(np.float32),
-        np.arange(count) % classes,
-        100 + np.arange(count),
-        tuple(own),
-        Preprocessing(height, width, (0.5, 0.4, 0.3), (0.25, 0.2, 0.1)),
-    )
 
 
 def find(canvas, pixels):

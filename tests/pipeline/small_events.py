@@ -1,7 +1,9 @@
 """Small recordings of events, and files of them."""
 
 from pathlib import Path
+from typing import Any
 
+import h5py
 import numpy as np
 
 from spikesam.pipeline.images.events.camera import EventCamera
@@ -51,4 +53,28 @@ def nmnist_file(path: Path, events: Events, corner: tuple[int, int] = (0, 0)) ->
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"".join(data))
+    return path
+
+
+TIMES = [[0.5, 0.25, 1.0], [0.125]]
+
+
+UNITS = [[699, 3, 0], [7]]
+
+
+def spoken_words(path: Path, **changes: Any) -> Path:
+    """A file in the format of SHD; `changes` replace datasets, or leave them out if they are None."""
+    number = {"spikes/times": h5py.vlen_dtype("float32"), "spikes/units": h5py.vlen_dtype("uint16")}
+    given = {"spikes/times": TIMES, "spikes/units": UNITS, "labels": np.array([1, 0], "u2")}
+    given |= {"extra/keys": np.array([b"zero", b"eins"])} | changes
+    with h5py.File(path, "w") as file:
+        for name, content in given.items():
+            if content is None:
+                continue
+            if name in number and isinstance(content, list):
+                dataset = file.create_dataset(name, (len(content),), number[name], chunks=True)
+                for position, values in enumerate(content):
+                    dataset[position] = np.array(values, h5py.check_vlen_dtype(number[name]))
+            else:
+                file[name] = content
     return path

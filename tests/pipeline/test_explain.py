@@ -26,6 +26,7 @@ from spikesam.pipeline.networks.samples import choose_samples
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.maps.schema import MapHeader, MapLayer
 from spikesam.recordings.raster.arrays import write_raster
+from tests.pipeline.without_torch import EXPLAIN_WITHOUT_TORCH
 from tests.recordings.rasters import record
 
 
@@ -111,15 +112,6 @@ def test_nothing_is_overwritten_unless_asked(raster: Path, tmp_path: Path, refus
         assert maps.n_samples == 5
 
 
-WITHOUT = """
-import sys
-sys.modules.update(dict.fromkeys(("torch", "torchvision", "lightning", "snntorch", "lava")))  # imports of these fail
-from spikesam.pipeline.cli.options import summary_of
-from spikesam.pipeline.explain import main
-main(sys.argv[1:])
-"""
-
-
 def test_works_where_torch_and_lava_cannot_be_imported(raster: Path, tmp_path: Path) -> None:
     arguments = [
         str(raster),
@@ -129,7 +121,7 @@ def test_works_where_torch_and_lava_cannot_be_imported(raster: Path, tmp_path: P
         str(tmp_path / "figures"),
     ]
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT, *arguments], capture_output=True, text=True
+        [sys.executable, "-c", EXPLAIN_WITHOUT_TORCH, *arguments], capture_output=True, text=True
     )
     assert (done.returncode, done.stderr) == (0, "")
     with MapReader(tmp_path / "sam.h5") as maps:

@@ -19,7 +19,7 @@ from spikesam.pipeline import convert, run
 from spikesam.pipeline.networks.checkpoint import load, save
 from spikesam.pipeline.run import main
 from spikesam.recordings.raster.reader import RasterReader
-from tests.pipeline.page.test_write import runs_of
+from tests.pipeline.page.pages import runs_of
 from tests.pipeline.small_networks import CLASSES, class_folders, small_checkpoint, small_workplace
 
 NAMES = (

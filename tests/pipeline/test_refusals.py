@@ -22,7 +22,7 @@ from tests.pipeline.small_networks import (
     small_checkpoint,
     small_workplace,
 )
-from tests.pipeline.training.test_events import CONFIG as OF_EVENTS
+from tests.pipeline.training.configs import OF_EVENTS
 from tests.recordings.rasters import record
 
 RUN = ("run", "--checkpoint", "snn.safetensors", "--data", "images")

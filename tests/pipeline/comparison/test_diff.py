@@ -24,7 +24,7 @@ from spikesam.pipeline.engine.open_samples import open_samples
 from tests.backends.graphs import graphs
 from tests.backends.test_graphs import some_spikes
 from tests.pipeline.comparison.rasters import Spikes, edited, fired, of_network, write
-from tests.pipeline.imports.netx.test_read import NAMES, pilotnet, pixels, recorded
+from tests.pipeline.imports.netx.pilotnet import NAMES, pilotnet, pixels, recorded
 from tests.pipeline.small_networks import constant_current_checkpoint
 
 

@@ -2,11 +2,13 @@
 no simulation.
 """
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
 import spikesam
@@ -122,3 +124,21 @@ def digest(path: Path) -> str:
     with RasterReader(path) as raster:
         raster.verify()
         return raster.raster_digest
+
+
+def digests(out: Path) -> dict[str, str]:
+    """What identifies spikes, everything else of the raster but who made it, and maps."""
+    with h5py.File(out / "sam.h5") as maps:
+        found = {"maps": maps.attrs["content_digest"], "of": maps.attrs["raster_digest"]}
+    if (out / "raster.h5").exists():
+        with h5py.File(out / "raster.h5") as raster:
+            found["spikes"] = raster.attrs["raster_digest"]
+            assert found["spikes"] == found["of"]
+    return found
+
+
+def results(out: Path) -> dict[str, object]:
+    """The summary, but for what the clock says."""
+    content = json.loads((out / "summary.json").read_text())
+    assert content.pop("seconds")
+    return content

@@ -31,7 +31,7 @@ from spikesam.pipeline.engine.merge import merge
 from spikesam.pipeline.engine.open_samples import open_samples
 from spikesam.pipeline.engine.range_file import RangeFile
 from tests.hostile import hostile_folder
-from tests.pipeline.engine.test_ranges import digests, results
+from tests.pipeline.engine.jobs import digests, results
 from tests.pipeline.engine.trouble import Trouble
 from tests.pipeline.small_networks import run_words, small_checkpoint
 

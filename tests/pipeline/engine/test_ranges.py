@@ -21,7 +21,7 @@ from spikesam.pipeline.engine import compute_folder, folder
 from spikesam.pipeline.engine.folder import FolderStore
 from spikesam.pipeline.engine.job import Job, read_spec
 from tests.campaign.forge import reseal, unseal
-from tests.pipeline.engine.jobs import contents
+from tests.pipeline.engine.jobs import contents, digests, results
 from tests.pipeline.small_networks import run_words
 
 ROOT = Path(__file__).parents[3]
@@ -66,24 +66,6 @@ def parts(options: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def copied(parts: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(parts, tmp_path / "run"))
-
-
-def digests(out: Path) -> dict[str, str]:
-    """What identifies spikes, everything else of the raster but who made it, and maps."""
-    with h5py.File(out / "sam.h5") as maps:
-        found = {"maps": maps.attrs["content_digest"], "of": maps.attrs["raster_digest"]}
-    if (out / "raster.h5").exists():
-        with h5py.File(out / "raster.h5") as raster:
-            found["spikes"] = raster.attrs["raster_digest"]
-            assert found["spikes"] == found["of"]
-    return found
-
-
-def results(out: Path) -> dict[str, object]:
-    """The summary, but for what the clock says."""
-    content = json.loads((out / "summary.json").read_text())
-    assert content.pop("seconds")
-    return content
 
 
 def test_parts_merged_are_the_run(alone: Path, copied: Path) -> None:

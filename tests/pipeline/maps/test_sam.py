@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import array_shapes, arrays
+from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from spikesam.common.errors import InputError
@@ -28,6 +28,7 @@ from spikesam.pipeline.maps.sam import (
     spike_count_sum,
 )
 from spikesam.recordings.raster.batch import pack
+from tests.pipeline.maps.spikes import rasters, single_neuron
 
 READINGS: dict[str, dict[str, Any]] = {
     "paper_current": {},
@@ -36,8 +37,6 @@ READINGS: dict[str, dict[str, Any]] = {
 }
 any_reading = st.sampled_from(list(READINGS.values()))
 gammas = st.floats(0, 5)
-tchw = array_shapes(min_dims=4, max_dims=4, max_side=6)
-rasters = tchw.flatmap(lambda shape: arrays(np.bool_, shape))
 
 
 def stream(spikes: NDArray[np.bool_], gamma: float, **reading: Any) -> NDArray[np.float32]:
@@ -69,10 +68,6 @@ def compiled() -> None:
         spike_activation_maps(
             np.zeros((1, 1), np.uint8), (1, 1, 1), [0.5] * several, variant=variant
         )
-
-
-def single_neuron(*spikes: int) -> NDArray[np.bool_]:
-    return np.array(spikes, bool).reshape(-1, 1, 1, 1)
 
 
 def test_worked_by_hand() -> None:

@@ -12,7 +12,7 @@ import spikesam
 from spikesam.pipeline.networks.defaults import usual_defaults
 from tests.pipeline.imports.models import make
 from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
-from tests.pipeline.training.test_fit import CONFIG
+from tests.pipeline.training.configs import OF_IMAGES
 
 MODES = {
     "no gradients": torch.no_grad,
@@ -77,7 +77,7 @@ def test_networks_and_maps(tmp_path: Path) -> None:
         )
         class_folders(folder / "data" / "train", per_class=16, size=20)
         (folder / "config.toml").write_text(
-            f"{CONFIG}epochs = 1\n".replace("epochs = 3\n", "").replace(
+            f"{OF_IMAGES}epochs = 1\n".replace("epochs = 3\n", "").replace(
                 "[data]", f'[data]\nsource = "{folder}/data"'
             )
         )

@@ -61,11 +61,10 @@ def spikes_alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a recorded network, with images and names; nothing is known of its weights."""
     torch = pytest.importorskip("torch")
-    from tests.pipeline.record.test_record import NAMES
-    from tests.pipeline.record.test_record import recorded as record
+    from tests.pipeline.record.recorded import NAMES, record_images
 
     folder = tmp_path_factory.mktemp("recorded")
-    record(folder, torch.rand(3, 3, 6, 6), class_names=NAMES)
+    record_images(folder, torch.rand(3, 3, 6, 6), class_names=NAMES)
     return folder
 
 

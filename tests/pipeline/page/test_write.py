@@ -41,19 +41,7 @@ from spikesam.recordings.raster.reader import RasterReader
 from tests.backends.graphs import constant_current
 from tests.backends.test_contract import multiplied
 from tests.pipeline.page.conftest import HOSTILE
-
-
-def data_of(page: Path) -> dict[str, Any]:
-    """What a page holds for its script."""
-    found = re.search(
-        r'<script type="application/json" id="data">(.*?)</script>', page.read_text(), re.DOTALL
-    )
-    assert found
-    return json.loads(found[1])
-
-
-def runs_of(page: Path) -> list[dict[str, Any]]:
-    return data_of(page)["runs"]
+from tests.pipeline.page.pages import data_of, runs_of
 
 
 def bytes_of(text: str) -> bytes:

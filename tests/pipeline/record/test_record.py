@@ -21,30 +21,8 @@ from spikesam.pipeline import explain
 from spikesam.pipeline.drawing.subject import recorded_subjects
 from spikesam.pipeline.images.pictures import NAME
 from spikesam.pipeline.record.record import record
-from tests.pipeline.imports.models import Written, fires
 from tests.pipeline.record.hand_written import Net
-
-T, B = 5, 3
-
-
-def step(m: Any, image: Tensor) -> Tensor:
-    return m.lif2(m.fc2(m.lif1(m.conv1(image)).flatten(1)))
-
-
-def net(forward: Callable[[Any, Tensor], Any] = step) -> Any:
-    """Two layers that keep their membranes; one step a call."""
-    first, last = {"conv1": nn.Conv2d(2, 5, 3), "lif1": fires(0.4, 0.9)}, {"fc2": nn.Linear(80, 4)}
-    return Written(forward, **first, **last, lif2=fires(0.4, 0.9)).eval()
-
-
-def images(batch: int = B, steps: int = T) -> Tensor:
-    return torch.rand(steps, batch, 2, 6, 6) * 2
-
-
-def run(model: nn.Module, batch: Tensor) -> Tensor:
-    """(T, B, K) from rest."""
-    utils.reset(model)
-    return torch.stack([model(image) for image in batch])
+from tests.pipeline.record.recorded import NAMES, B, T, images, net, record_images, run
 
 
 def test_nothing_of_the_model_changes(tmp_path: Path) -> None:
@@ -429,20 +407,20 @@ def test_what_cannot_be_recorded_is_refused(
 def test_earlier_work_is_replaced_only_if_asked_and_only_by_a_whole_file(tmp_path: Path) -> None:
     model, batch = net(), images()
 
-    def recorded(samples: int, **options: Any) -> Any:
+    def record_images(samples: int, **options: Any) -> Any:
         with record(model, tmp_path, **options) as recording:
             recording.finish(run(model, batch[:, :samples]))
             if samples == B:
                 raise KeyboardInterrupt
         return recording
 
-    recorded(1)
+    record_images(1)
     with pytest.raises(
         spikesam.InputError, match=r"raster\.h5: already exists; .* replace it with overwrite=True"
     ):
-        recorded(2)
+        record_images(2)
     with pytest.raises(KeyboardInterrupt):
-        recorded(B, overwrite=True)
+        record_images(B, overwrite=True)
     assert spikesam.open_raster(tmp_path / "raster.h5").n_samples == 1
     (tmp_path / "raster.h5").unlink()
     (tmp_path / "raster.parts").mkdir()  # of a run that was killed
@@ -451,8 +429,8 @@ def test_earlier_work_is_replaced_only_if_asked_and_only_by_a_whole_file(tmp_pat
     with pytest.raises(
         spikesam.InputError, match=r"raster\.parts: a run that has not finished left this; "
     ):
-        recorded(2)
-    assert recorded(2, overwrite=True).raster.n_samples == 2
+        record_images(2)
+    assert record_images(2, overwrite=True).raster.n_samples == 2
     assert [path.name for path in tmp_path.iterdir()] == ["raster.h5"]
 
 
@@ -485,22 +463,12 @@ def test_memory_does_not_grow_with_the_number_of_batches(tmp_path: Path) -> None
     assert held[-1] - held[2] < packed / 2
 
 
-NAMES = ["cat", "dog", "cat", "bird"]
-
-
-def recorded(out: Path, shown: Any, **options: Any) -> None:
-    model = net()
-    with record(model, out, **options) as recording:
-        for _ in range(2):
-            recording.finish(run(model, images()), labels=[0, 1, 3], images=shown)
-
-
 def test_figures_show_images_as_they_were_before_their_normalisation_and_names(
     tmp_path: Path,
 ) -> None:
     shown = np.random.default_rng(0).integers(0, 256, (B, 6, 6, 3), np.uint8)
     normalised = torch.tensor((shown / 255 - 0.5) / 0.25).movedim(3, 1)
-    recorded(tmp_path, normalised, class_names=NAMES, input_normalisation=(0.5, 0.25))
+    record_images(tmp_path, normalised, class_names=NAMES, input_normalisation=(0.5, 0.25))
     with spikesam.open_raster(tmp_path / "raster.h5") as raster:
         subjects = recorded_subjects(raster, raster.predictions)
     assert len(subjects) == 2 * B
@@ -510,9 +478,9 @@ def test_figures_show_images_as_they_were_before_their_normalisation_and_names(
 
 
 def test_without_images_nothing_lies_there_and_nothing_old_stays(tmp_path: Path) -> None:
-    recorded(tmp_path, torch.rand(B, 1, 6, 6))
+    record_images(tmp_path, torch.rand(B, 1, 6, 6))
     assert (tmp_path / NAME).is_file()
-    recorded(tmp_path, None, overwrite=True)
+    record_images(tmp_path, None, overwrite=True)
     assert not (tmp_path / NAME).exists()
 
 
@@ -537,5 +505,5 @@ def test_what_does_not_fit_is_one_line(
     tmp_path: Path, shown: Any, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        recorded(tmp_path / "out", shown, **options)
+        record_images(tmp_path / "out", shown, **options)
     assert not (tmp_path / "out").exists()

@@ -14,27 +14,8 @@ from spikesam.pipeline.images.datasets.saccade_digits import SaccadeDigits
 from spikesam.pipeline.networks.checkpoint import load
 from spikesam.pipeline.training.inputs import EventInputs, loaders, move_events, training_inputs
 from tests.pipeline.small_events import DIRECTIONS, bar_folders
+from tests.pipeline.training.configs import OF_EVENTS
 
-CONFIG = """
-[data]
-height = 12
-width = 12
-window_us = 1000
-
-[network]
-encoder = "spikes"
-layers = [4, "P", 6, "P", "D16"]
-timesteps = 12
-leak = 0.9
-
-[training]
-epochs = 6
-batch_size = 8
-learning_rate = 0.02
-selection = 0.25
-flip = false
-shift = 1
-"""
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
@@ -43,7 +24,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a configuration, and recordings in class folders."""
     folder = tmp_path_factory.mktemp("training")
     bar_folders(folder / "bars" / "train", per_class=24)
-    (folder / "config.toml").write_text(CONFIG)
+    (folder / "config.toml").write_text(OF_EVENTS)
     return folder
 
 

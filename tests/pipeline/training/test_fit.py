@@ -38,25 +38,8 @@ from spikesam.pipeline.training.inputs import augment, loaders, training_inputs
 from spikesam.pipeline.training.precision import seconds_of_a_step
 from spikesam.pipeline.training.trainable import SpikingNetwork
 from tests.pipeline.small_networks import class_folders
+from tests.pipeline.training.configs import OF_IMAGES
 
-CONFIG = """
-[data]
-height = 16
-width = 24
-
-[network]
-layers = [6, "P", 8, "P4", "D16"]
-timesteps = 8
-
-[training]
-epochs = 3
-batch_size = 8
-learning_rate = 0.02
-selection = 0.25
-shift = 1
-precision = "bfloat16"
-dropout = 0.1
-"""
 ROOT = Path(__file__).resolve().parents[3]
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -66,7 +49,7 @@ def workplace(tmp_path_factory):
     """A folder with a configuration and images of three easy classes."""
     folder = tmp_path_factory.mktemp("training")
     class_folders(folder / "images" / "train", per_class=16, size=20)
-    (folder / "config.toml").write_text(f'{CONFIG}\n[run]\ncheckpoint = "x"\n')
+    (folder / "config.toml").write_text(f'{OF_IMAGES}\n[run]\ncheckpoint = "x"\n')
     return folder
 
 

@@ -13,8 +13,7 @@ from spikesam.pipeline.images.datasets import NAMED, is_generated, open_dataset
 from spikesam.pipeline.images.datasets.cluttered_digits import ClutteredDigits
 from spikesam.pipeline.images.events.events import Events
 from tests.pipeline.images.datasets.conftest import zipped
-from tests.pipeline.images.datasets.test_heidelberg import words
-from tests.pipeline.small_events import bar, bar_folders
+from tests.pipeline.small_events import bar, bar_folders, spoken_words
 
 
 def generated(name):
@@ -33,7 +32,7 @@ SETS = {  # name -> the fixture that it is made of, and how
     ),
     "class folders": ("pets", lambda path: open_dataset(str(path), "val")),
     "files": ("pets", lambda path: open_dataset(sorted(map(str, path.glob("dog/[ab]*"))), "val")),
-    "SHD": ("tmp_path", lambda path: open_dataset(str(words(path / "shd.h5")), "val")),
+    "SHD": ("tmp_path", lambda path: open_dataset(str(spoken_words(path / "shd.h5")), "val")),
     "event folders": (
         "tmp_path",
         lambda path: open_dataset(str(bar_folders(path / "bars", 2)), "val"),

@@ -10,31 +10,11 @@ import pytest
 from spikesam.common.errors import InputError
 from spikesam.pipeline.images.datasets import open_dataset
 from spikesam.pipeline.images.events.events import Events
-
-TIMES = [[0.5, 0.25, 1.0], [0.125]]
-UNITS = [[699, 3, 0], [7]]
-
-
-def words(path: Path, **changes: Any) -> Path:
-    """A file in the format of SHD; `changes` replace datasets, or leave them out if they are None."""
-    number = {"spikes/times": h5py.vlen_dtype("float32"), "spikes/units": h5py.vlen_dtype("uint16")}
-    given = {"spikes/times": TIMES, "spikes/units": UNITS, "labels": np.array([1, 0], "u2")}
-    given |= {"extra/keys": np.array([b"zero", b"eins"])} | changes
-    with h5py.File(path, "w") as file:
-        for name, content in given.items():
-            if content is None:
-                continue
-            if name in number and isinstance(content, list):
-                dataset = file.create_dataset(name, (len(content),), number[name], chunks=True)
-                for position, values in enumerate(content):
-                    dataset[position] = np.array(values, h5py.check_vlen_dtype(number[name]))
-            else:
-                file[name] = content
-    return path
+from tests.pipeline.small_events import spoken_words
 
 
 def test_spikes_become_events_of_a_column_in_order_of_time(tmp_path: Path) -> None:
-    dataset = open_dataset(str(words(tmp_path / "shd_test.h5")), "val")
+    dataset = open_dataset(str(spoken_words(tmp_path / "shd_test.h5")), "val")
     assert (dataset.labels, dataset.class_names, dataset.names[0]) == (
         (1, 0),
         ("zero", "eins"),
@@ -54,7 +34,7 @@ def test_spikes_become_events_of_a_column_in_order_of_time(tmp_path: Path) -> No
 
 def test_classes_without_names_have_numbers(tmp_path: Path) -> None:
     assert open_dataset(
-        str(words(tmp_path / "a.h5", **{"extra/keys": None})), "val"
+        str(spoken_words(tmp_path / "a.h5", **{"extra/keys": None})), "val"
     ).class_names == (
         "word-0",
         "word-1",
@@ -94,12 +74,12 @@ def test_what_is_no_such_file_is_refused(
     tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InputError, match=message) as refused:
-        open_dataset(str(words(tmp_path / "words.h5", **changes)), "val")
+        open_dataset(str(spoken_words(tmp_path / "words.h5", **changes)), "val")
     assert "\n" not in str(refused.value)
 
 
 def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
-    path = words(tmp_path / "words.h5")
+    path = spoken_words(tmp_path / "words.h5")
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(InputError, match=r"words\.h5: "):
         open_dataset(str(path), "val")

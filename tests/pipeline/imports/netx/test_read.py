@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 import spikesam
 from spikesam.pipeline.imports.netx.read import from_netx
+from tests.pipeline.imports.netx.pilotnet import NAMES, pilotnet, pixels, recorded
 from tests.pipeline.small_net import conv, dense, small_net, write_net
 
 
@@ -369,34 +370,12 @@ def test_other_files(tmp_path: Path) -> None:
             from_netx(path, 4)
 
 
-NAMES = (
-    "input",
-    *(f"conv-{number}" for number in range(5)),
-    *(f"fc-{number}" for number in range(3)),
-)
-
-
 @pytest.fixture
 def folder(shared: Path) -> Path:
     found = shared / "data/networks"
     if not found.is_dir():
         pytest.skip(f"needs {found}, which is not here")
     return found
-
-
-def recorded(folder: Path, name: str) -> NDArray[np.bool_]:
-    """(T, C, H, W) of a layer of PilotNet, whose files are (x, y, channel, step) or (neuron, step)."""
-    bits = np.load(folder / f"pilotnet_lif/{name}.npy")
-    return bits.transpose(3, 2, 1, 0) if bits.ndim == 4 else bits.T[..., None, None]
-
-
-def pixels(image: NDArray[np.integer]) -> NDArray[np.float64]:
-    """(x, y, channel) integers that an input layer is given, as an image (1, C, H, W)."""
-    return image.transpose(2, 1, 0)[None] * 2 / 127
-
-
-def pilotnet(folder: Path) -> spikesam.Network:
-    return spikesam.from_netx(folder / "pilotnet_lif/network.net")
 
 
 @pytest.mark.parametrize("backend", ["event", "torch"])

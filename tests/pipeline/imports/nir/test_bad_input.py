@@ -15,8 +15,7 @@ import pytest
 import spikesam
 from spikesam.pipeline.imports.nir.read import from_nir
 from spikesam.pipeline.imports.nir.write import to_nir
-from tests.pipeline.imports.nir.graphs import conv, graph, lif, nir, weights
-from tests.pipeline.imports.nir.test_read import small
+from tests.pipeline.imports.nir.graphs import conv, graph, lif, nir, small, weights
 
 T = 5
 rng = np.random.default_rng(0)

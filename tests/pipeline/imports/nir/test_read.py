@@ -18,6 +18,7 @@ from tests.pipeline.imports.nir.graphs import (
     nir,
     pool,
     run,
+    small,
     weights,
 )
 
@@ -44,22 +45,6 @@ def assert_same(graph: Any, inputs: NDArray[np.bool_], **options: Any) -> None:
         assert np.array_equal(raster.reshape(want.shape), want)
     leaks = any(isinstance(node, (nir.I, nir.LI)) for node in graph.nodes.values())
     assert readout == pytest.approx(output[-1] if leaks else output.sum(axis=0), abs=1e-5)
-
-
-def small(neuron: Any = lif, **layers: Any) -> Any:
-    """Convolution, pooling, dense."""
-    rng = np.random.default_rng(0)
-    nodes = {
-        "input": nir.Input(np.array([2, 8, 8])),
-        "conv1": conv(rng, 3, 2, 3, 3, padding=1),
-        "neurons1": neuron((3, 8, 8)),
-        "pool": pool("SumPool2d", 2),
-        "flatten": nir.Flatten(np.array([3, 4, 4]), 0, -1),
-        "fc": nir.Affine(weights(rng, 5, 48) / 4, np.full(5, 0.125, np.float32)),
-        "neurons2": neuron((5,)),
-        "output": nir.Output(np.array([5])),
-    }
-    return graph(**{**nodes, **layers})
 
 
 @pytest.mark.parametrize(

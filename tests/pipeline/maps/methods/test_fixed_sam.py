@@ -18,7 +18,7 @@ from spikesam.pipeline.maps.methods.sam import fixed_maps, sam
 from spikesam.pipeline.maps.sam import spike_activation_map
 from spikesam.recordings.raster.batch import pack
 from spikesam.recordings.raster.reader import RasterReader
-from tests.pipeline.maps.test_sam import rasters, single_neuron
+from tests.pipeline.maps.spikes import rasters, single_neuron
 from tests.recordings.rasters import record
 
 LOG_2 = float(np.log(2))

@@ -30,7 +30,7 @@ from tests.pipeline.small_networks import (
     small_ann,
     small_checkpoint,
 )
-from tests.pipeline.test_explain import WITHOUT
+from tests.pipeline.without_torch import EXPLAIN_WITHOUT_TORCH
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +153,7 @@ def test_works_where_torch_and_lava_cannot_be_imported(folder: Path, tmp_path: P
         str(tmp_path / "relevance.h5"),
     ]
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT, *arguments], capture_output=True, text=True
+        [sys.executable, "-c", EXPLAIN_WITHOUT_TORCH, *arguments], capture_output=True, text=True
     )
     assert (done.returncode, done.stderr) == (0, "")
 
