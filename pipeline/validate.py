@@ -68,7 +68,9 @@ def _of_raster(raster: RasterReader) -> list[str]:
         + f", seed {header.seed}; {header.precision} precision on {header.backend}"
         + (f" ({header.device})" if header.device else "")
     ]
-    comparable = (raster.labels >= 0) & ((raster.predictions >= 0) | (header.classes > 0))
+    if header.outputs == "values":
+        lines.append(f"outputs: {header.classes} number{'s' * (header.classes > 1)}, no classes")
+    comparable = (raster.labels >= 0) & ((raster.predictions >= 0) | header.has_classes)
     if comparable.any():
         correct = int((raster.predictions == raster.labels)[comparable].sum())
         lines.append(f"predicted as labelled: {correct} of {int(comparable.sum())}")

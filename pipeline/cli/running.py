@@ -197,6 +197,11 @@ def _answer_text(answer: ImageAnswer, names: Sequence[str]) -> str:
     def name(number: int) -> str:
         return printable(names[number], LONGEST_NAME)
 
+    if answer.values is not None:
+        numbers = ", ".join(f"{value:.4g}" for value in answer.values[:SHOWN_ANSWERS])
+        return f"{printable(answer.image, LONGEST_NAME)}: {numbers}" + ", …" * (
+            len(answer.values) > SHOWN_ANSWERS
+        )
     scores_text = (
         map(str, answer.counts) if answer.counts else [f"{share:.0%}" for share in answer.shares]
     )

@@ -34,8 +34,9 @@ from spikesam.pipeline.imports.torch.imported import assemble, model_bits
 from spikesam.pipeline.imports.torch.modules import NeuronModules, OwnNeurons
 from spikesam.pipeline.imports.torch.proof import LayerAlone, by_position
 from spikesam.pipeline.networks.checkpoint import Checkpoint
-from spikesam.recordings.raster.batch import chosen_classes
+from spikesam.recordings.raster.batch import chosen_classes, on_cpu
 from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.raster.schema import check_outputs
 
 BATCH = 16  # samples that the model runs on at a time
 TIE = 1e-6  # of the highest score
@@ -49,6 +50,7 @@ def compare(
     labels: ArrayLike | None = None,
     *,
     backends: str | Sequence[str] = ("event",),
+    outputs: str = "classes",
     takes: Takes | None = None,
     neurons: Mapping[str | type, OwnNeurons] | None = None,
 ) -> Comparison:
@@ -64,9 +66,13 @@ def compare(
     network : its import, in float32; or a checkpoint of that
     data : one batch as the model takes it at every step, or a sequence of them, as the example of
         :func:`from_torch`
-    labels : (B,) int, the classes of the samples; -1 where unknown
+    labels : (B,) int, the classes of the samples; -1 where unknown. Of outputs that are numbers,
+        the right ones: (B, K), or (B,) of one output
     backends : simulators, or one, each used in both precisions; the first one's bits are compared
         layer by layer
+    outputs : "classes" if the highest output is the answer, "values" if outputs are numbers, such
+        as of a regression: then errors are told, in the outputs' units. One output alone always is
+        a value
     takes, neurons : as of :func:`from_torch`
 
     Returns
@@ -108,6 +114,7 @@ def compare(
     backends = (backends,) if isinstance(backends, str) else backends
     if not backends:
         raise InputError(f"compare: backends: got {backends!r}, expected at least one")
+    check_outputs(outputs, "compare: outputs")
     try:
         model = checked_model(model)
         neuron_modules = NeuronModules(neurons, takes)
@@ -116,13 +123,15 @@ def compare(
             for rounded in (True, False)
         )
         layers, shifts, scores = _followed(model, example, neuron_modules, network)
-        chosen = {"model": _chosen(scores)}
+        numbers = outputs == "values" or scores.shape[1] == 1
+        targets = _targets(labels, scores) if numbers else None
+        answers = {"model": scores}
         if network.current_input:
             parts = [
                 follow_model(model, part, neuron_modules).answer.scores
                 for part in exact.parts(BATCH)
             ]
-            chosen = {"model": _chosen(torch.cat(parts)), "rounded": chosen["model"]}
+            answers = {"model": torch.cat(parts), "rounded": scores}
     except NoNeuronsError as error:
         raise NetworkError(
             f"compare: found no neurons that fire in {error.kinds}, so no bits to compare; how "
@@ -133,6 +142,9 @@ def compare(
         ) from None
     except InputError as error:
         raise NetworkError(f"compare: {error}") from error.__cause__
+    chosen = {} if numbers else {name: _chosen(output) for name, output in answers.items()}
+    values = {name: output.cpu().double().numpy() for name, output in answers.items()}
+    classes = None if numbers else labels
     samples = _simulated_samples(example, network)
     table = pd.DataFrame(
         {
@@ -145,20 +157,56 @@ def compare(
     bits = sum(layer.spikes.numel() for layer in layers)
     for backend in backends:
         for precision in PRECISIONS:
-            raster = simulate(network, samples, labels=labels, backend=backend, precision=precision)
+            raster = simulate(
+                network, samples, labels=classes, backend=backend, precision=precision
+            )
             agreement = _against(raster, layers, shifts)
             differ = int(agreement["differ"].sum())
             run = {"backend": backend, "precision": precision, "bits": bits, "differ": differ}
             runs.append(run | {"digest": raster.raster_digest})
             if backend == backends[0]:
                 chosen[precision] = raster.predictions
+                values[precision] = raster.header.values(raster.readout)
                 table[f"rate_{precision}"] = agreement["rate"]
                 table[f"differ_{precision}"] = agreement["differ"] / [
                     layer.spikes.numel() for layer in layers
                 ]
     differences_alone = _alone(network, layers, shifts, example)
     table["alone_fixed"], table["ties_fixed"] = zip(*differences_alone, strict=True)
-    return Comparison(table, pd.DataFrame(runs), pd.DataFrame({"label": raster.labels, **chosen}))
+    compared = _columns(values, targets) if numbers else {"label": raster.labels, **chosen}
+    return Comparison(table, pd.DataFrame(runs), pd.DataFrame(compared))
+
+
+def _targets(labels: ArrayLike | None, scores: Tensor) -> NDArray[np.float64] | None:
+    """The right numbers, (B, K), of outputs that are no classes."""
+    if labels is None:
+        return None
+    try:
+        targets = np.asarray(on_cpu(labels), np.float64)
+    except (TypeError, ValueError):
+        targets = np.empty(0)
+    samples, count = scores.shape
+    if targets.shape == (samples,) and count == 1:
+        targets = targets[:, None]
+    if targets.shape != (samples, count) or not np.isfinite(targets).all():
+        shape = f"({samples},) or ({samples}, 1)" if count == 1 else f"({samples}, {count})"
+        unfit = "NaN or infinity" if targets.shape == (samples, count) else targets.shape
+        raise InputError(f"labels: got {unfit}, expected numbers {shape}, as outputs are")
+    return targets
+
+
+def _columns(
+    values: Mapping[str, NDArray[np.float64]], targets: NDArray[np.float64] | None
+) -> dict[str, NDArray[Any]]:
+    """A row for each output of each sample."""
+    samples, count = values["model"].shape
+    columns: dict[str, NDArray[Any]] = {
+        "sample": np.repeat(np.arange(samples), count),
+        "output": np.tile(np.arange(count), samples),
+    }
+    if targets is not None:
+        columns["target"] = targets.ravel()
+    return columns | {name: numbers.ravel() for name, numbers in values.items()}
 
 
 def _chosen(scores: Tensor) -> NDArray[np.int32]:
@@ -295,7 +343,8 @@ class Comparison(Shown):
         digest (of the raster)
     answers : a row per sample — label (-1 where unknown), model, rounded (the model on the data in
         8 bits, where a current drives the network), float32, fixed: the class that each chooses, -1
-        where all scores are 0
+        where all scores are 0. Of outputs that are numbers, a row per sample and output — sample,
+        output, target (where it was given), model, rounded, float32, fixed: the numbers
     """
 
     layers: pd.DataFrame
@@ -362,6 +411,9 @@ class Comparison(Shown):
 
     def _choices(self) -> Iterator[Any]:
         answers = self.answers
+        if "output" in answers:
+            yield self._errors()
+            return
         labelled = answers[answers["label"] >= 0]
         rows = {name: words for name, words in ANSWERING.items() if name in answers}
         columns: dict[str, Any] = {
@@ -375,6 +427,22 @@ class Comparison(Shown):
             f"{np.mean(answers[name] == answers['model']):.1%}" for name in rows if name != "model"
         )
         yield pd.DataFrame(columns | {"same as the model's": ["-", *same]})
+
+    def _errors(self) -> pd.DataFrame:
+        """Mean and largest error of the outputs, beside the model's and beside the targets."""
+        answers = self.answers
+        rows = {name: words for name, words in ANSWERING.items() if name in answers}
+        samples = int(answers["sample"].max()) + 1
+        columns: dict[str, Any] = {
+            f"outputs of {samples} sample{'s' * (samples > 1)}": rows.values()
+        }
+        for of, words in (("model", "error"), ("target", "to targets")):
+            if of not in answers:
+                continue
+            errors = [(answers[name] - answers[of]).abs() for name in rows]
+            columns[f"mean {words}"] = [f"{error.mean():.3g}" for error in errors]
+            columns[f"largest {words}"] = [f"{error.max():.3g}" for error in errors]
+        return pd.DataFrame(columns)
 
     def _backends(self) -> Iterator[str]:
         for backend, runs in self.runs.groupby("backend", sort=False):

@@ -104,7 +104,7 @@ class Diff(Shown):
         )
         chosen = [raster.predictions for raster in pair.rasters]
         have_answers = all(
-            raster.header.classes or np.any(raster.predictions >= 0) for raster in pair.rasters
+            raster.header.has_classes or np.any(raster.predictions >= 0) for raster in pair.rasters
         )
         answers = int(np.sum(chosen[0] != chosen[1])) if have_answers else None
         lag = {name: pair.shifts[1][name] - pair.shifts[0][name] for name in pair.layers}

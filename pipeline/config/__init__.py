@@ -336,6 +336,13 @@ class RunSection(Section):
         description="SAM's kernel. paper: in real numbers; fixed: in integers, the bits that Lava's graph gives; "
         "auto: fixed on lava with --keep maps, else paper",
     )
+    outputs: Literal["classes", "values"] = Field(
+        "classes",
+        description=(
+            "classes: the highest output is the answer; values: outputs are numbers, as one output "
+            "always is"
+        ),
+    )
     figures: int = Field(4, ge=0, description="how many samples to make pictures of")
     report: bool = Field(
         True, description="write report.html, a page to explore the run in; needs --keep all"

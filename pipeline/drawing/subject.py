@@ -80,10 +80,10 @@ class Subject:
 
 
 def subjects_of(
-    samples: DatasetSamples, predictions: Classes, class_names: Sequence[str]
+    samples: DatasetSamples, predictions: Classes, class_names: Sequence[str], *, answers: bool
 ) -> list[Subject]:
     """The first samples, with the classes that the network chose for them, and the names of all
-    classes.
+    classes; `answers`: it chooses classes, -1 being none.
     """
     from spikesam.pipeline.images.pictures import (
         Pictures,
@@ -91,7 +91,7 @@ def subjects_of(
     )  # here, because pydantic takes a while
 
     shown = Pictures(tuple(seen_of(samples, len(predictions))), tuple(told_apart(class_names)))
-    return _subjects(shown, predictions, samples.table, samples.frames, answers=True)
+    return _subjects(shown, predictions, samples.table, samples.frames, answers)
 
 
 def recorded_subjects(
@@ -109,7 +109,7 @@ def recorded_subjects(
             else None
         )
 
-    answers = isinstance(source, RasterReader) and source.header.classes > 0
+    answers = isinstance(source, RasterReader) and source.header.has_classes
     return _subjects(pictures, predictions, source.samples, frames, answers)
 
 

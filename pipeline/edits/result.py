@@ -22,13 +22,14 @@ from spikesam.common.text import LONGEST_NAME, brief, printable
 from spikesam.pipeline.drawing.notebook import Shown
 from spikesam.pipeline.measures.statistics import softmax
 from spikesam.recordings.digests import spike_counts
-from spikesam.recordings.raster.batch import NO_ANSWER, Counted, RasterBatch, chosen_classes
+from spikesam.recordings.raster.batch import NO_ANSWER, Counted, RasterBatch
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.schema import RasterHeader
 from spikesam.recordings.raster.writer import encode_samples, raster_image, refuse_existing
 from spikesam.recordings.schema import SampleTable
 
 SHOWN = 10  # samples whose answers are printed
+SHOWN_VALUES = 6  # outputs of each
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +40,9 @@ class Answers:
     shares: NDArray[np.float64]  # (B, K), softmax of the logits
     predictions: NDArray[
         np.int32
-    ]  # (B,), argmax of the readout, ties to the lowest class; -1 where all of it is 0
+    ]  # (B,), argmax of the readout, ties to the lowest class; -1 where all of it is 0, or no class
     counted: Counted | None = None  # the counts of spikes that the answers are, where they are that
+    values: NDArray[np.float64] | None = None  # (B, K) of outputs that are numbers and no classes
 
     __repr__ = brief
 
@@ -50,8 +52,11 @@ class Answers:
         samples.
         """
         real, steps = readout * header.readout_scale, header.window or header.timesteps
+        shares, chosen = softmax(real / header.timesteps), header.predictions(readout)
+        if not header.has_classes:
+            return cls(readout, shares, chosen, values=header.values(readout))
         counted = Counted.of(real, fired, header.layers[-1].neurons, steps)
-        return cls(readout, softmax(real / header.timesteps), chosen_classes(readout), counted)
+        return cls(readout, shares, chosen, counted)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +90,9 @@ class Edit(Shown):
 
     @property
     def changed(self) -> NDArray[np.bool_]:
-        """(B,) whether the answer is another class."""
+        """(B,) whether the answer is another class, or another number where outputs are numbers."""
+        if self.before.values is not None:
+            return np.asarray((self.before.readout != self.after.readout).any(axis=1))
         return self.before.predictions != self.after.predictions
 
     @cached_property
@@ -138,9 +145,11 @@ class Edit(Shown):
         )
 
     def _changed(self, row: int) -> str:
-        """The answer to a sample before and after: counts of spikes, or the shares of the classes
-        that were chosen.
+        """The answer to a sample before and after: numbers, counts of spikes, or the shares of the
+        classes that were chosen.
         """
+        if self.before.values is not None and self.after.values is not None:
+            return f"{_numbers(self.before.values[row])} -> {_numbers(self.after.values[row])}"
         (answers_before, was), (answers_after, now) = (
             (answers, answers.predictions[row]) for answers in (self.before, self.after)
         )
@@ -158,6 +167,12 @@ class Edit(Shown):
         return shares + (
             f", {self._name(now)} {answers_after.shares[row, now]:.1%}" if now != was else ""
         )
+
+
+def _numbers(values: NDArray[np.float64]) -> str:
+    """The first outputs of a sample."""
+    said = ", ".join(f"{value:.4g}" for value in values[:SHOWN_VALUES])
+    return said + ", …" * (len(values) > SHOWN_VALUES)
 
 
 def layer_table(

@@ -35,7 +35,7 @@ from spikesam.pipeline.maps.methods.sam import explain_spikes
 from spikesam.pipeline.maps.sam import compile_kernel, compile_sums, spike_count_sum
 from spikesam.pipeline.measures.maps import Map
 from spikesam.recordings.maps.writer import make_map_record
-from spikesam.recordings.raster.batch import RasterBatch, chosen_classes
+from spikesam.recordings.raster.batch import RasterBatch
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.writer import check_batch, make_record
 from spikesam.recordings.schema import PREDICTION
@@ -277,7 +277,8 @@ class _Computation:
         kept_steps = {
             name: of_layer[list(self._spec.keep.steps)] for name, of_layer in maps.maps.items()
         }
-        explained = Explained(int(chosen_classes(maps.readout[None])[0]), maps.sums, kept_steps)
+        predicted = int(self._spec.header.predictions(maps.readout[None])[0])
+        explained = Explained(predicted, maps.sums, kept_steps)
         record = SampleRecord(
             position, {PREDICTION: explained.prediction, "/readout": maps.readout}
         )

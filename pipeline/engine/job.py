@@ -232,9 +232,10 @@ def raster_header(
     seed: int,
     config: Config | None = None,
     layers: Iterable[str] = (),
+    outputs: str = "classes",
 ) -> RasterHeader:
     """The words of a raster about network, backend and data; `layers`, all if none, are recorded,
-    and the last.
+    and the last. `outputs` as of :func:`simulate`.
     """
     specs = network_specs(network)
     numbers = {spec.name: spec.number for spec in specs}
@@ -255,6 +256,7 @@ def raster_header(
         classes=network.classes,
         readout_scale=network.readout.scale,
         window=network.window,
+        outputs=outputs,
     )
 
 
@@ -387,6 +389,7 @@ def differences_of_runs(
         "precision",
         "classes",
         "readout_scale",
+        "outputs",
         "layer_delay",
     ]
     if old.precision == "float32":  # there, another backend or device may round spikes differently

@@ -83,7 +83,9 @@ def prepare(config: Config) -> Prepared:
     dataset = choose(settings.data, checkpoint, settings.samples, settings.seed, settings.download)
     samples, read = dataset.table, partial(read_samples, dataset, checkpoint.preparation)
     keep = replace(keep, stepped=min(keep.stepped, len(samples)))
-    header = raster_header(network, backend, dataset.name, settings.seed, config, keep.layers)
+    header = raster_header(
+        network, backend, dataset.name, settings.seed, config, keep.layers, settings.outputs
+    )
     variant: AnyVariant = "fixed" if settings.variant == "fixed" or keep.by_backend else "paper"
     spec = JobSpec(
         header, samples, keep, settings.gamma, variant, checkpoint.class_names, settings.checkpoint

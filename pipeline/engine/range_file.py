@@ -39,7 +39,6 @@ from spikesam.pipeline.measures.localisation import MEASURES
 from spikesam.recordings.digests import Seal, seal
 from spikesam.recordings.errors import RasterError
 from spikesam.recordings.maps.reader import MapReader
-from spikesam.recordings.raster.batch import chosen_classes
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.schema import PRECISIONS
 from spikesam.recordings.raster.writer import SPEC, SUFFIX
@@ -292,7 +291,7 @@ def _check_record(record: RangeRecord, spec: JobSpec) -> None:
         f"a {spec.header.precision} readout",
     )
     _expect(
-        record.predictions == chosen_classes(readout).tolist(),
+        record.predictions == spec.header.predictions(readout).tolist(),
         "its predictions to be those of its readout",
     )
     texts = [*record.names, record.backend, record.device]

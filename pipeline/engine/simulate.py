@@ -30,6 +30,7 @@ from spikesam.pipeline.images.samples import DatasetSamples, PreparedImages, Sam
 from spikesam.pipeline.networks.checkpoint import Checkpoint, load
 from spikesam.pipeline.networks.precisions import in_precision
 from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.raster.schema import check_outputs
 from spikesam.recordings.raster.writer import raster_image, remove_parts
 from spikesam.recordings.writer import SampleRecord
 
@@ -44,6 +45,7 @@ def simulate(
     *,
     samples: int | None = None,
     labels: ArrayLike | None = None,
+    outputs: str = "classes",
     out: str | PathLike[str] | None = None,
     backend: str | Backend = "auto",
     precision: str = "fixed",
@@ -70,6 +72,9 @@ def simulate(
     samples : how many of a data set, in a seeded class-balanced order (8 if not given); or of an
         array, of events or of files, the first ones (all if not given)
     labels : (N,) int, the classes of an array's samples; -1 where unknown
+    outputs : "classes" if the highest output is the answer, "values" if outputs are numbers, such
+        as of a regression, or pixels; the raster says which, and no class is then told. One output
+        alone always is a value
     out : folder for `raster.h5` and `network.safetensors`; if not given, the raster is kept in
         memory. The same call again returns the finished raster that is there; a raster of other
         arguments is refused
@@ -116,6 +121,7 @@ def simulate(
             f"simulate: backend is of type {type(backend).__name__}, expected its name, or a "
             "Backend"
         )
+    check_outputs(outputs, "simulate: outputs")
     tracker = tracker or Tracker()
     if not 1 <= batch_size <= 16:
         raise InputError(f"batch_size: got {batch_size}, expected 1 … 16")
@@ -142,7 +148,7 @@ def simulate(
     for note in filter(None, [*notes, source.clipped(graph)]):
         warnings.warn(f"simulate: {note}", stacklevel=3)  # behind what checks the arguments
     spec = JobSpec(
-        raster_header(graph, simulator, source.name, seed),
+        raster_header(graph, simulator, source.name, seed, outputs=outputs),
         source.table,
         RASTER,
         contents=source.contents,

@@ -69,10 +69,16 @@ class ImageAnswer(Record):
         None, description="how often their neurons fired, of a network that counts spikes"
     )
 
+    values: list[float] | None = Field(
+        None, description="the outputs themselves, where they are numbers and no classes"
+    )
+
     @property
     def right(self) -> bool | None:
         """True if the likeliest class is the image's own; None if that is unknown."""
-        return None if self.label is None else self.classes[:1] == [self.label]
+        if self.label is None or self.values is not None:
+            return None
+        return self.classes[:1] == [self.label]
 
 
 class LocalisationScore(Interval):
@@ -152,7 +158,8 @@ def read_summary(path: Path, n_samples: int) -> Summary:
 
 def summarise(totals: Totals, seconds: Mapping[str, float]) -> Summary:
     """Gather the results of a run, with the seconds of each stage."""
-    spec, right = totals.spec, accuracy(totals.spec.samples.label, totals.predictions)
+    spec = totals.spec
+    right = accuracy(spec.samples.label, totals.predictions) if spec.header.has_classes else None
     header, scale = spec.header, spec.header.readout_scale / spec.header.timesteps
     backend, device = totals.origin
     return Summary(
@@ -167,7 +174,9 @@ def summarise(totals: Totals, seconds: Mapping[str, float]) -> Summary:
         accuracy=right.mean if right else None,
         accuracy_interval=right,
         class_names=list(spec.class_names),
-        answers=answers(totals.readout * scale, spec.samples.label, totals.names, _counted(totals)),
+        answers=answers(totals.readout * scale, spec.samples.label, totals.names, _counted(totals))
+        if header.has_classes
+        else _values(header.values(totals.readout), spec.samples.label, totals.names),
         spike_rate=spike_rates(header, totals.spikes, len(spec.samples)),
         localisation=[
             LocalisationScore(
@@ -225,6 +234,22 @@ def answers(
         )
         for sample, label in enumerate(labels)
         for classes in [ranked[sample] if chosen[sample] >= 0 else []]
+    ]
+
+
+def _values(
+    outputs: NDArray[np.float64], labels: NDArray[np.int32], images: Sequence[str]
+) -> list[ImageAnswer]:
+    """The outputs (N, K) of every image by its name, which are no classes."""
+    return [
+        ImageAnswer(
+            image=name,
+            label=int(label) if label >= 0 else None,
+            classes=[],
+            shares=[],
+            values=[float(f"{value:.6g}") for value in numbers],
+        )
+        for name, label, numbers in zip(images, labels, outputs, strict=True)
     ]
 
 

@@ -71,7 +71,7 @@ def run_content(run: ShownRun, limit: int) -> Content:
     shown = excerpt(content, raster.n_samples, raster.timesteps, limit)
     unsilenced = unsimulated(run, shown.steps)
     known = (raster.labels >= 0) & (
-        (raster.predictions >= 0) | (header.classes > 0)
+        (raster.predictions >= 0) | header.has_classes
     )  # silence is wrong
     right = f"{(raster.labels == raster.predictions)[known].sum()} of {known.sum()} right"
     samples = f"{raster.n_samples} sample{'s' * (raster.n_samples > 1)}"
@@ -197,9 +197,10 @@ def _sample(
     return {
         "index": index,
         "name": run.summary.answers[sample].image if run.summary else f"sample {index}",
+        "values": raster.header.outputs == "values",
         "label": run.class_name(label),
         "predicted": run.class_name(predicted),
-        "right": is_right(predicted, label, answers=raster.header.classes > 0),
+        "right": is_right(predicted, label, answers=raster.header.has_classes),
         "scores": answers[sample].tolist(),
         "classes": classes,
         **_picture(run, sample),
@@ -269,11 +270,15 @@ def spike_trains(packed: NDArray[np.uint8], neurons: int) -> NDArray[np.uint8]:
 def shown_answers(run: ShownRun) -> tuple[dict[str, Any], NDArray[Any]]:
     """The classes and the unit of their scores, and these scores, (N, K).
 
+    "value" of outputs that are numbers and no classes.
     "spikes" of answers that are counts, of at most `most`, a count being `factor` times the raw
     sum; "share" of those of a network that is known, the softmax of its logits; else "score", what
     the model gave.
     """
     raster, header = run.raster, run.raster.header
+    if header.outputs == "values":
+        names = [f"output {number}" for number in range(header.classes)]
+        return {"classes": names, "unit": "value"}, header.values(raster.readout).round(5)
     names = [run.class_name(number) or str(number) for number in range(raster.readout.shape[1])]
     about: dict[str, Any] = {"classes": names, "unit": "share"}
     real = raster.readout.astype(np.float64) * header.readout_scale

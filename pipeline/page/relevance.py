@@ -82,8 +82,8 @@ def classes_of(run: ShownRun, sample: int, computed: bool) -> list[int] | list[s
     """The classes for which a sample has relevance: all if the page computes it, else as many as
     there is time for; or the names of the targets whose relevance was recorded.
 
-    The first is the predicted one, the second the sample's own where the answer is wrong, and else
-    the runner-up.
+    Of outputs that are numbers, the first ones. Else the first is the predicted one, the second
+    the sample's own where the answer is wrong, and else the runner-up.
     """
     if not run.network and run.targets:
         return [str(maps.header.parameters["target_name"]) for maps in run.targets]
@@ -91,7 +91,11 @@ def classes_of(run: ShownRun, sample: int, computed: bool) -> list[int] | list[s
         (run.raster.n_samples, run.raster.header.classes) if computed else explained_in_time(run)
     )
     predicted, label = int(run.raster.predictions[sample]), int(run.raster.labels[sample])
-    if sample >= samples or predicted < 0:
+    if sample >= samples:
+        return []
+    if run.raster.header.outputs == "values":
+        return [*range(run.raster.header.classes)][:classes]
+    if predicted < 0:
         return []
     readout = run.raster.readout[sample].astype(np.float64)
     ranked = [int(number) for number in np.argsort(-readout, kind="stable")]

@@ -59,7 +59,10 @@ def write_run_results(
             with tracker.time("figures"), tracker.show("drawing"):
                 maps = stack.enter_context(MapReader(folder / "sam.h5", trusted=True))
                 subjects = subjects_of(
-                    samples, totals.predictions[: settings.figures], spec.class_names
+                    samples,
+                    totals.predictions[: settings.figures],
+                    spec.class_names,
+                    answers=spec.header.has_classes,
                 )
                 figures = save_figures(
                     maps, method_of(maps.header), subjects, folder / "figures", raster, network

@@ -21,9 +21,10 @@ from spikesam.pipeline.networks.recorded import loaded_network
 from spikesam.pipeline.record.arrangement import Arrangement
 from spikesam.pipeline.record.batch import Counts
 from spikesam.pipeline.record.layouts import named_layout
-from spikesam.pipeline.record.recording import Recording, SeenImages
+from spikesam.pipeline.record.recording import Description, Recording, SeenImages
 from spikesam.pipeline.record.watch import Watch, check_names, find_known, named_modules
 from spikesam.pipeline.record.why import Why
+from spikesam.recordings.raster.schema import check_outputs
 from spikesam.recordings.raster.writer import refuse_existing
 
 
@@ -40,6 +41,7 @@ def record(
     layer_delay: int = 0,
     dataset: str = "",
     class_names: Sequence[str] = (),
+    outputs: str = "classes",
     input_normalisation: Normalisation | None = None,
     network: Any = None,
     why: Any = None,
@@ -83,6 +85,8 @@ def record(
     dataset : name of the data, such as "CIFAR-10"
     class_names : of every class, by its number, for page and figures; those of `network`, if it has
         any, if not given
+    outputs : "classes" if the highest output is the answer, "values" if outputs are numbers, such
+        as of a regression, or pixels: then no class is told. One output alone always is a value
     input_normalisation : mean and standard deviation that were taken out of the images that
         `finish` is given, a number each or one for each channel, so that they are shown in their
         own colours
@@ -135,6 +139,7 @@ def record(
         )
     if why is not None and layer_delay:
         raise InputError("record: got why= and layer_delay=1, expected layers without delay")
+    check_outputs(outputs, "record: outputs")
     arrangement = Arrangement(model, named_layout(layout), axes, grid)
     if layers is not None:
         names: Mapping[str, str] | None = named_modules(model, layers)
@@ -164,7 +169,8 @@ def record(
         watch.keeps_inputs = known is not None
         seen = SeenImages(class_names, input_normalisation)
         followed = None if why is None else Why(model, why, class_names)
-        recording = Recording(path, watch, dataset, layer_delay, seen, known, overwrite, followed)
+        described = Description(dataset, layer_delay, outputs)
+        recording = Recording(path, watch, described, seen, known, overwrite, followed)
         try:
             with followed.attached() if followed else nullcontext(), watch.attached():
                 yield recording

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,15 @@ class SeenImages:
                 write_pictures(raster.parent, reader.raster_digest, self._shown)
 
 
+@dataclass(frozen=True)
+class Description:
+    """The statements of a raster that the caller of :func:`spikesam.record` makes."""
+
+    dataset: str
+    layer_delay: int
+    outputs: str
+
+
 class Recording:
     """The recording that :func:`spikesam.record` hands to its block.
 
@@ -101,20 +111,14 @@ class Recording:
         self,
         path: Path,
         watch: Watch,
-        dataset: str,
-        layer_delay: int,
+        described: Description,
         seen: SeenImages,
         network: Network | Checkpoint | None,
         overwrite: bool,
         why: Why | None = None,
     ) -> None:
         self.path = path
-        self._watch, self._dataset, self._layer_delay, self._overwrite = (
-            watch,
-            dataset,
-            layer_delay,
-            overwrite,
-        )
+        self._watch, self._described, self._overwrite = watch, described, overwrite
         self._seen, self._output, self._network = seen, OutputLayout(), network
         self._why, self._relevance = why, RelevanceSpool(path.parent)
         self._taps: dict[str, list[Tensor]] = {}  # of the batch at hand, for relevance
@@ -285,13 +289,14 @@ class Recording:
             precision="float32",
             timesteps=layers[0].steps,
             dt=STEP_SECONDS,
-            dataset=self._dataset,
+            dataset=self._described.dataset,
             config=json.dumps(
                 {"modules": modules, **({"axes": axes} if (axes := self._watch.axes) else {})}
             ),
             layers=layer_specs({layer.name: layer.shape for layer in layers}),
             classes=classes,
-            layer_delay=self._layer_delay,
+            layer_delay=self._described.layer_delay,
+            outputs=self._described.outputs,
         )
 
 

@@ -19,17 +19,17 @@ from spikesam.common.text import shorten
 from spikesam.recordings.digests import About, pad_bits_clear, raster_digest, spike_counts
 from spikesam.recordings.files import RASTER, raster_file
 from spikesam.recordings.hdf5 import FileSource
-from spikesam.recordings.raster.batch import Counted, chosen_classes, unpack
+from spikesam.recordings.raster.batch import Counted, unpack
 from spikesam.recordings.raster.schema import (
     FIELDS,
     GRAPH_ATTRIBUTES,
     LAYER_DATASETS,
     LAYER_FIELDS,
+    OPTIONAL_ATTRIBUTES,
     PRECISIONS,
     READOUT_ATTRIBUTES,
     ROOT_ATTRIBUTES,
     SPIKE_AXES,
-    WINDOW_ATTRIBUTES,
     LayerSpec,
     RasterHeader,
 )
@@ -60,7 +60,7 @@ class RasterReader(Reader[LayerSpec]):
     run_uuid : str — the same for every file of one run
     samples : SampleTable — index and label
     predictions : (N,) int32 — argmax of the readout, ties to the lowest index; -1 where all of it
-        is 0, or unknown
+        is 0, or unknown, or its outputs are numbers and no classes, as `header.outputs` says
     readout : (N, K) int32 in fixed point, float32 otherwise; raw sums over all steps; K = 0 where
         it is unknown
 
@@ -180,7 +180,7 @@ class RasterReader(Reader[LayerSpec]):
         fired = int(self.counts(last).sum(dtype=np.int64))
         steps = header.window or header.timesteps
         sums = self.readout * header.readout_scale
-        return Counted.of(sums, fired, last.neurons, steps) if header.classes else None
+        return Counted.of(sums, fired, last.neurons, steps) if header.has_classes else None
 
     def verify(self, advance: Callable[[], object] = lambda: None) -> None:
         """Check every bit and everything derived from it; calls `advance` after each layer of each
@@ -220,7 +220,7 @@ class RasterReader(Reader[LayerSpec]):
     def _read_header(self, attributes: About) -> RasterHeader:
         checked = self._checked
         self._root = attributes["/"] = root = checked.attributes(
-            checked.root, "/", ROOT_ATTRIBUTES, WINDOW_ATTRIBUTES
+            checked.root, "/", ROOT_ATTRIBUTES, OPTIONAL_ATTRIBUTES
         )
         self.run_uuid: str = root["run_uuid"]
         with checked.valid("/@T"):
@@ -242,6 +242,7 @@ class RasterReader(Reader[LayerSpec]):
             return RasterHeader(
                 **{field: root[name] for name, (_, field) in FIELDS.items()},
                 window=root.get("window"),
+                outputs=root.get("outputs", "classes"),
                 layers=tuple(specs),
                 readout_scale=attributes["/readout"]["scale"] if root["K"] else 1.0,
             )
@@ -251,7 +252,7 @@ class RasterReader(Reader[LayerSpec]):
         unknown = np.empty((self.n_samples, 0), PRECISIONS[self.header.precision])
         self.readout = self._table("/readout") if self.header.classes else unknown
         if self.header.classes:  # earlier versions called silence an answer
-            self.predictions = chosen_classes(self.readout)
+            self.predictions = self.header.predictions(self.readout)
 
 
 class RecordedLayer(LayerView[np.bool_]):

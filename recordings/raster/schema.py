@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from spikesam.common.errors import InputError
 from spikesam.common.parsing import parse_json
 from spikesam.recordings.digests import raster_digest
-from spikesam.recordings.raster.batch import packed_bytes
+from spikesam.recordings.raster.batch import chosen_classes, packed_bytes
 from spikesam.recordings.schema import (
     DIGEST,
     MAX_DATASET_BYTES,
@@ -41,6 +41,7 @@ from spikesam.recordings.schema import (
 
 PRECISIONS = {"fixed": np.dtype("<i4"), "float32": np.dtype("<f4")}  # and the dtype of the readout
 KINDS = ("input", "conv", "dense")
+OUTPUTS = ("classes", "values")  # the meanings of a readout: scores of classes, or numbers
 SPIKE_AXES = "sample, step, bits of (channel, row, column)"
 
 # Root attribute -> its type, and the field of the header that it holds.
@@ -67,9 +68,10 @@ ROOT_ATTRIBUTES: dict[str, type] = {
     "raster_digest": str,
     "content_digest": str,
 }
-WINDOW_ATTRIBUTES: dict[str, type] = {
-    "window": int
-}  # of networks that were imported from models without delay
+OPTIONAL_ATTRIBUTES: dict[str, type] = {
+    "window": int,  # of networks that were imported from models without delay
+    "outputs": str,  # of a readout of numbers that are no classes
+}
 READOUT_ATTRIBUTES: dict[str, type] = {"scale": float}
 LAYER_FIELDS: dict[str, type] = {"shape": tuple, "kind": str, "threshold": float, "leak": float}
 # of layers of a network that is no chain
@@ -170,8 +172,12 @@ class RasterHeader(Header):
     window: int | None = (
         None  # steps of the model that the network was imported from; None where all T are its own
     )
+    outputs: str = "classes"  # or "values", numbers that are no classes, as one alone always is
 
     def __post_init__(self) -> None:
+        check_outputs(self.outputs, "outputs")
+        if self.classes == 1:
+            object.__setattr__(self, "outputs", "values")
         if self.precision not in PRECISIONS:
             raise InputError(
                 f"precision is {self.precision!r}, expected one of {', '.join(PRECISIONS)}"
@@ -247,6 +253,7 @@ class RasterHeader(Header):
             "versions": versions(),
             **{name: kind(getattr(self, field)) for name, (kind, field) in FIELDS.items()},
             **({} if self.window is None else {"window": self.window}),
+            **({} if self.outputs == "classes" else {"outputs": self.outputs}),
         }
 
     def datasets(self, n_samples: int) -> list[DatasetSpec]:
@@ -277,6 +284,21 @@ class RasterHeader(Header):
             "raster_digest": raster_digest(table(layer.path("digest")) for layer in self.layers)
         }
 
+    @property
+    def has_classes(self) -> bool:
+        """True where the readout says which class each sample is."""
+        return self.classes > 0 and self.outputs == "classes"
+
+    def predictions(self, readout: NDArray[Any]) -> NDArray[np.int32]:
+        """(B,) classes of a readout (B, K), see :func:`chosen_classes`; -1 where it has none."""
+        if not self.has_classes:
+            return np.full(len(readout), -1, np.int32)
+        return chosen_classes(readout)
+
+    def values(self, readout: NDArray[Any]) -> NDArray[np.float64]:
+        """(B, K) of raw sums, in the units of the model's outputs."""
+        return readout.astype(np.float64) * self.readout_scale
+
     def steps_that_matter(self, layer: LayerSpec) -> int:
         """How many of the first steps of a layer can still change the answer."""
         return steps_that_matter(self.timesteps, self._to_readout(layer))
@@ -300,6 +322,12 @@ class RasterHeader(Header):
     def _to_readout(self, layer: LayerSpec) -> int:
         along_a_chain = self.layer_delay * (self.layers[-1].number - layer.number)
         return along_a_chain if layer.to_readout is None else layer.to_readout
+
+
+def check_outputs(outputs: object, argument: str) -> None:
+    """Refuse what is no meaning of a readout."""
+    if outputs not in OUTPUTS:
+        raise InputError(f"{argument}: got {outputs!r}, expected {' or '.join(map(repr, OUTPUTS))}")
 
 
 @cache

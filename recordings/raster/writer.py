@@ -24,7 +24,7 @@ from spikesam.common.files import refuse_replacing
 from spikesam.common.parallel import cores, in_order
 from spikesam.recordings.chunks import SPIKE_WINDOW_BITS
 from spikesam.recordings.digests import pad_bits_clear, spike_counts
-from spikesam.recordings.raster.batch import RasterBatch, chosen_classes
+from spikesam.recordings.raster.batch import RasterBatch
 from spikesam.recordings.raster.schema import PRECISIONS, RasterHeader
 from spikesam.recordings.schema import PREDICTION, SampleTable
 from spikesam.recordings.writer import SampleRecord, writing_samples
@@ -39,10 +39,9 @@ def make_record(
     """Encode one sample of a batch; without its spikes, only their counts and digests are taken."""
     readout = np.array(batch.readout[row], PRECISIONS[header.precision])
     prediction = -1 if batch.predictions is None else int(batch.predictions[row])
-    record = SampleRecord(
-        position,
-        {PREDICTION: int(chosen_classes(readout[None])[0]) if header.classes else prediction},
-    )
+    if header.classes:
+        prediction = int(header.predictions(readout[None])[0])
+    record = SampleRecord(position, {PREDICTION: prediction})
     record.rows["/readout"] = readout
     for layer in header.layers:
         packed, dataset = batch.spikes[layer.name][row], header.one_sample[layer.path("spikes")]

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spikesam.recordings.raster import writer
+from spikesam.recordings.raster import schema
 from spikesam.recordings.raster.batch import NO_ANSWER, Counted
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.writer import GrowingWriter
@@ -17,11 +17,13 @@ def test_ties_and_silence_in_the_readout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, earlier: bool
 ) -> None:
     if earlier:
-        monkeypatch.setattr(writer, "chosen_classes", lambda readout: readout.argmax(axis=1))
+        monkeypatch.setattr(schema, "chosen_classes", lambda readout: readout.argmax(axis=1))
     new, made = GrowingWriter(tmp_path / "raster.h5", HEADER), batch(HEADER, range(2))
     made.readout[:] = [[1, 5, 5], [0, 0, 0]]
     new.append(made, samples(2))
-    with RasterReader(new.finalize()) as raster:
+    path = new.finalize()
+    monkeypatch.undo()
+    with RasterReader(path) as raster:
         raster.verify()
         assert raster.predictions.tolist() == [1, -1]
 

@@ -66,21 +66,24 @@ export function makeAnswer(run, change, titled) {
 }
 
 function changeText({ answers }, { best: [was] }, { best: [is] }) {
+  if (answers.unit === "value") return "after your edit";
   const [before, after] = [was, is].map((which) => answers.classes[which] ?? "no answer");
   return was === is ? `still ${after} after your edit` : `${before} → ${after} after your edit`;
 }
 
-// A bar for each of the first classes, now or before; what an edit changed is said.
+// A bar for each of the first classes, now or before; what an edit changed is said. Numbers that are no classes have no bar.
 function bars(run, before, after, edited) {
   const { unit, most, classes } = run.answers;
+  const numbers = unit === "value";
   const highest = (which) => Math.max(after.scores[which], before.scores[which]);
-  const ranked = Array.from(after.scores.keys()).sort((one, other) => highest(other) - highest(one));
+  const places = Array.from(after.scores.keys());
+  const ranked = numbers ? places : places.sort((one, other) => highest(other) - highest(one));
   const whole = unit === "share" ? 1 : unit === "spikes" ? most : highest(ranked[0]);
   return ranked.slice(0, SHOWN).map((which) => {
     const [now, was] = [after, before].map(({ scores }) => scoreText(run, scores[which]));
     const bar = element("span", { class: "bar" });
     bar.style.width = `${whole > 0 ? Math.max(0, Math.min(100, (100 * after.scores[which]) / whole)) : 0}%`;
     const text = edited && now !== was ? `${now} (was ${was})` : now;
-    return element("li", {}, bar, element("bdi", {}, classes[which]), element("span", {}, text));
+    return element("li", {}, numbers ? null : bar, element("bdi", {}, classes[which]), element("span", {}, text));
   });
 }

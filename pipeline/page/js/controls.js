@@ -47,9 +47,9 @@ export function makeTabs(runs, about, change) {
       const which = samples.findIndex((loaded) => loaded?.sample.classes.length > 0);
       targets.hidden = which < 0 || !kinds.some((kind) => KINDS[kind].classes);
       if (!targets.hidden) {
-        const { classes, right } = samples[which].sample;
+        const { classes, right, values } = samples[which].sample;
         if (changed(which, samples[which].sample)) {
-          const marks = [" (the answer)", right === false ? " (the true class)" : " (the runner-up)"];
+          const marks = values ? [] : [" (the answer)", right === false ? " (the true class)" : " (the runner-up)"];
           const { classes: names } = runs[which].answers;
           offered = classes;
           const options = classes.map((number, at) =>

@@ -39,10 +39,11 @@ export function sumsOf({ readout, classes: count, real }, fired) {
   return sums;
 }
 
-// What the sums say of each class: how many spikes, or its share, the softmax of the logits.
+// What the sums say of each class: how many spikes, or its share, the softmax of the logits; or the numbers themselves.
 export function scoresOf(network, sums, { unit, factor }) {
   if (unit === "spikes") return Array.from(sums, (sum) => Math.round(sum * factor));
   const logits = Array.from(sums, (sum) => sum * network.readout.scale);
+  if (unit === "value") return logits.map((logit) => logit * network.timesteps);
   const most = Math.max(...logits);
   const powers = logits.map((logit) => Math.exp(logit - most));
   const total = powers.reduce((sum, power) => sum + power, 0);

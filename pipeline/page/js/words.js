@@ -37,16 +37,17 @@ export function answerOf(scores, silent) {
 }
 
 // "8 ✓", "4 ✗, is 9", "4", "is 9"; what is right and what is wrong is said by a mark, not by a colour alone.
-export function verdictOf({ label, predicted, right, scores }) {
-  const said = predicted ?? (scores.length > 1 ? "no answer" : null);
+export function verdictOf({ label, predicted, right, scores, values }) {
+  const said = predicted ?? (scores.length > 1 && !values ? "no answer" : null);
   if (said === null) return label === null ? "" : `is ${label}`;
   if (right) return `${said} ✓`;
   return right === false || (predicted === null && label !== null) ? `${said} ✗, is ${label}` : said;
 }
 
-// "5 of 12 spikes, next cat: 3", "62 %, next cat: 24 %", "score 2.1, next cat: 1.7".
+// "5 of 12 spikes, next cat: 3", "62 %, next cat: 24 %", "score 2.1, next cat: 1.7"; of numbers that are no classes nothing.
 export function marginOf(run, { scores, best, tied }) {
   const { unit, most, classes } = run.answers;
+  if (unit === "value") return "";
   if (best.length === 0) return scores.length > 0 ? "nothing reached the answer" : "";
   const own = scoreText(run, scores[best[0]]);
   const first = unit === "spikes" ? `${own} of ${most} spikes` : unit === "score" ? `score ${own}` : own;

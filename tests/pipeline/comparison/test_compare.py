@@ -240,3 +240,37 @@ def test_what_does_not_fit_is_refused(
     }
     with pytest.raises(spikesam.InputError, match=message):
         spikesam.compare(**(given | changed))
+
+
+def of_numbers(outputs: int) -> nn.Module:
+    torch.manual_seed(0)
+    made = nn.Sequential(nn.Linear(6, 20), fires(0.5, 0.9), nn.Linear(20, outputs))
+    return made.eval()
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_outputs_that_are_numbers_have_errors(outputs: int) -> None:
+    regression = of_numbers(outputs)
+    torch.manual_seed(1)
+    steps = (torch.rand(10, 8, 6) < 0.4).float()
+    network = spikesam.from_torch(regression, steps)
+    targets = np.linspace(-2, 2, 8 * outputs).reshape(8, outputs)
+    compared = spikesam.compare(regression, network, steps, targets, outputs="values")
+    answers = compared.answers
+    assert answers["sample"].tolist() == np.repeat(np.arange(8), outputs).tolist()
+    np.testing.assert_allclose(answers["float32"], answers["model"], atol=1e-5)
+    np.testing.assert_array_equal(answers["target"], targets.ravel())
+    largest = (answers["fixed"] - answers["model"]).abs().max()
+    assert 0 < largest < 1 and f"{largest:.3g}" in str(compared)
+    for words in ("mean error", "largest error", "mean to targets"):
+        assert words in str(compared)
+    assert "same as the model's" not in str(compared)
+
+
+def test_one_output_says_itself_that_it_is_a_number() -> None:
+    steps = torch.ones(4, 2, 6)
+    regression = of_numbers(1)
+    network = spikesam.from_torch(regression, steps)
+    assert "largest error" in str(spikesam.compare(regression, network, steps))
+    with pytest.raises(spikesam.InputError, match="labels: got .3,., expected numbers .2,. or"):
+        spikesam.compare(regression, network, steps, [0.5, 1, 2])

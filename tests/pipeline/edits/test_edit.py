@@ -69,8 +69,8 @@ def test_a_layer_that_reads_itself_fires_what_it_is_told(held: RasterReader) -> 
     assert edited.before.readout.tolist() == [[2 * 127]]
     assert edited.after.readout.tolist() == edited.raster.readout.tolist() == [[127]]
     assert str(edited).splitlines() == [
-        "hold: 1 spike changed; 0 of 1 answers changed",
-        "sample 0: class 0 2 of 9 spikes -> class 0 1 of 9 spikes",
+        "hold: 1 spike changed; 1 of 1 answers changed",
+        "sample 0: 2 -> 1",
         "",
         "layer  before  after  differ",
         "input       4      4       0",
@@ -78,7 +78,7 @@ def test_a_layer_that_reads_itself_fires_what_it_is_told(held: RasterReader) -> 
         " hold       4      3       1",
         " both       2      1       1",
     ]
-    assert repr(edited) == "<Edit of hold: 0 of 1 answers changed>"
+    assert repr(edited) == "<Edit of hold: 1 of 1 answers changed>"
 
 
 def test_all_that_reads_the_input_is_simulated_again(held: RasterReader) -> None:

@@ -29,7 +29,7 @@ def test_pictures_and_images_are_the_same_pixels(tmp_path: Path) -> None:
     assert samples.table.label.tolist() == [-1]
     expected = (pixels / np.float32(255) - np.float32(0.5)) / np.float32(0.25)
     assert np.array_equal(samples.images(), expected.transpose(2, 0, 1)[None])
-    (subject,) = subjects_of(samples, [0], ["apple"])
+    (subject,) = subjects_of(samples, [0], ["apple"], answers=True)
     assert np.array_equal(subject.image, pixels / np.float32(255))
 
 
@@ -48,7 +48,7 @@ def test_every_image_is_read_once_in_the_order_asked_for(
     prepare = Preprocessing(80, 80, PREPARE.mean, PREPARE.std)
     samples = read_samples(dataset.chosen([3, 1, 4]), prepare, advance=seen.append)
     samples.images()
-    subjects_of(samples, [0, 0], dataset.class_names)
+    subjects_of(samples, [0, 0], dataset.class_names, answers=True)
     assert sorted(read) == [1, 3, 4]
     assert seen == [1, 1, 1]
     assert samples.table.index.tolist() == [3, 1, 4]

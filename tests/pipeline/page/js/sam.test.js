@@ -96,6 +96,8 @@ test("answers are told with what is next, ties and silence", () => {
   assert.equal(said("score", [-1, 2.5, 0]), "score 2.50, next fox: 0");
   assert.equal(verdictOf({ predicted: null, label: "cat", right: null, scores: [0, 0] }), "no answer ✗, is cat");
   assert.equal(verdictOf({ predicted: null, label: "cat", right: null, scores: [] }), "is cat");
+  assert.equal(verdictOf({ predicted: null, label: null, right: null, scores: [1, 2], values: true }), "");
+  assert.equal(said("value", [1, 2]), "");
   assert.equal(verdictOf({ predicted: "dog", label: "cat", right: false, scores: [0, 1] }), "dog ✗, is cat");
 });
 
