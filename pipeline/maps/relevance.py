@@ -50,6 +50,7 @@ Sun et al. 2024, EventRPG, ICLR, arXiv:2403.09274: spiking layer-time-wise relev
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
@@ -126,6 +127,7 @@ def relevances(
         for layer in network.layers
         if layer.name in fired and all(source.layer in fired for source in layer.sources)
     ]
+    _warn_of_numbers(network, fired)
     for target in targets:
         relevance = {name: np.zeros(layer_spikes.shape) for name, layer_spikes in fired.items()}
         relevance[names[-1]] += readout_relevance(
@@ -140,6 +142,19 @@ def relevances(
                 for layer in together:
                     layer.pass_back(t, relevance)
         yield list(relevance.values())
+
+
+def _warn_of_numbers(network: Network, fired: Mapping[str, Spikes]) -> None:
+    """Warn of layers whose membranes are not known, since numbers drive them beside spikes."""
+    for layer in network.layers:
+        recorded = [source.layer in fired for source in layer.sources]
+        if any(recorded) and not all(recorded):
+            warnings.warn(
+                f"relevance: layer {layer.name!r} is driven by numbers that a raster does not hold, "
+                "so nothing is passed back to the spikes that it reads beside them; record with "
+                "why= for these",
+                stacklevel=2,
+            )
 
 
 def variance_relevance(network: Network, spikes: Sequence[Spikes]) -> list[Floats]:

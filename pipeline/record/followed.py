@@ -14,6 +14,7 @@ from spikesam.common.errors import InputError
 from spikesam.pipeline.imports.libraries.known import library_that_fires
 from spikesam.pipeline.imports.libraries.library import SpikingModule, Takes
 from spikesam.pipeline.record.arrangement import known_layout
+from spikesam.pipeline.record.constants import NONE, ConstantTracker, unseen
 from spikesam.pipeline.record.layouts import one_step
 from spikesam.pipeline.record.outputs import first_tensor
 from spikesam.pipeline.record.shares import Call, Rule, State
@@ -30,11 +31,14 @@ class FollowedNeurons:
     `spikes` are what its calls gave. The module itself runs without gradients.
     """
 
-    def __init__(self, name: str, module: nn.Module, anchor: Tensor) -> None:
+    def __init__(
+        self, name: str, module: nn.Module, anchor: Tensor, tracker: ConstantTracker
+    ) -> None:
         library = library_that_fires(module)
         assert library is not None
         self.name, self.where = name, f"why: module {name!r}"
         self._module, self._library, self._anchor = module, library, anchor
+        self._tracker = tracker
         self._rule: Rule | None = None
         self._neurons: SpikingModule | None = None
         self._enabled: bool | None = None  # whether gradients were, in front of the call at hand
@@ -43,6 +47,8 @@ class FollowedNeurons:
     def begin_batch(self) -> None:
         """Forget the calls."""
         self.spikes: list[Tensor] = []
+        self._versions: list[int] = []  # of the spikes, when they were handed on
+        self._constants = NONE  # on which what arrived depends
         self._steps = 0
         self._state: State | None = None
         self._fired: Tensor | None = None  # of the last step, with its graph
@@ -54,11 +60,17 @@ class FollowedNeurons:
         """The numbers of states of the module, whose graph is not known."""
         return [part for part in (*self._given, *self._kept) if part.is_leaf]
 
+    @property
+    def changed(self) -> bool:
+        """True if spikes were changed in place after they were handed on."""
+        return [spikes._version for spikes in self.spikes] != self._versions
+
     def attach(self) -> Iterator[RemovableHandle]:
         """The hooks."""
         yield self._module.register_forward_pre_hook(self._enter, with_kwargs=True)
         yield self._module.register_forward_hook(self._leave, with_kwargs=True, always_call=True)
 
+    @unseen
     def _enter(self, module: nn.Module, arguments: Any, keywords: Mapping[str, Any]) -> None:
         if not torch.is_grad_enabled():
             raise InputError(GRADIENTS)
@@ -74,12 +86,15 @@ class FollowedNeurons:
         else:
             self._state = self._fired = None
         self._enabled = True
+        self._tracker.pause()
         torch.set_grad_enabled(False)
 
+    @unseen
     def _leave(
         self, module: nn.Module, arguments: Any, keywords: Mapping[str, Any], output: Any
     ) -> Any:
         if self._enabled:
+            self._tracker.resume()
             torch.set_grad_enabled(True)
         self._enabled = None
         if output is None:  # an error was raised in the module
@@ -91,6 +106,7 @@ class FollowedNeurons:
         if not (x.is_floating_point() and x.dtype in (torch.float32, torch.float64)):
             raise InputError(f"{self.where}: got {x.dtype}, expected float32 or float64")
         followed = self._run(self._neurons, x, spikes)
+        self._constants |= self._tracker.of([arguments, keywords])
         self.spikes.append(followed)
         others = list(_tensors([output]))[1:]
         given = {id(spikes): followed}
@@ -103,6 +119,8 @@ class FollowedNeurons:
         for part in self.states:
             if part.is_floating_point():
                 part.requires_grad_()  # so that whoever reads it is noticed
+        self._versions.append(followed._version)
+        self._tracker.mark([followed, *self._given, *self._kept], self._constants)
         return _replaced(output, given)
 
     def end_batch(self) -> None:

@@ -10,7 +10,7 @@ maximum of spikes shares equally among those that fired; of currents, the winner
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,7 +24,7 @@ Node = Any  # of autograd's graph; PyTorch's type has none of the attributes tha
 
 # Names of operations: those that only move numbers, sums, and maxima with one winner.
 MOVES = frozenset(
-    """_AsGiven Alias AsStrided Cat Clone ConstantPadNd CopyBackwards CopySlices Diagonal Expand
+    """_AsGiven Alias AsStrided Cat Clone ConstantPadNd CopyBackwards Diagonal Expand
     Flip Gather Im2Col Index IndexSelect MaskedSelect Permute PixelShuffle PixelUnshuffle ReflectionPad1D
     ReflectionPad2D Repeat RepeatInterleave ReplicationPad1D ReplicationPad2D ReplicationPad3D
     ReshapeAlias Roll Select Slice Split SplitWithSizes Squeeze Stack T Take ToCopy Transpose Unbind
@@ -43,6 +43,11 @@ PRODUCTS = frozenset("Addbmm Addmm Addmv Baddbmm Bmm Dot Mm Mul Mv".split())  # 
 CONVOLUTIONS = ("Convolution", "ConvolutionOverrideable", "CudnnConvolution", "MkldnnConvolution")
 NORMS = ("NativeBatchNorm", "CudnnBatchNorm", "MiopenBatchNorm")
 
+# Functions that change a part of a tensor in place: linear in all that moves, but for factors.
+WRITES = frozenset("__setitem__ copy_ zero_".split())  # noqa: SIM905
+ADDS = frozenset("__iadd__ __isub__ add_ fill_ neg_ sub_".split())  # noqa: SIM905
+SCALES = frozenset("__imul__ __itruediv__ div_ mul_".split())  # noqa: SIM905
+
 Kind = Literal["constant", "spikes", "complement", "currents"]
 
 
@@ -59,10 +64,15 @@ CONSTANT = Passage("constant")
 
 
 class Graph:
-    """The operations that led to targets; `sources` says what neurons and leaves give."""
+    """The operations that led to targets; `sources` says what neurons and leaves give.
 
-    def __init__(self, sources: Callable[[Node, int], Passage | None]) -> None:
-        self._sources = sources
+    `in_place` names the functions that changed parts of tensors, which autograd hides.
+    """
+
+    def __init__(
+        self, sources: Callable[[Node, int], Passage | None], in_place: Mapping[Node, str]
+    ) -> None:
+        self._sources, self._in_place = sources, in_place
         self._passages: dict[Node, Passage] = {}
 
     def share(self, target: Tensor, name: str) -> None:
@@ -120,13 +130,26 @@ class Graph:
                 kind = "spikes"
         elif operation in WINNERS and kinds == {"spikes"}:
             raise refuse(f"{operation.lower()} takes one winner among spikes")
+        elif operation == "CopySlices":
+            function = self._in_place.get(node, "a change")
+            if function in SCALES:
+                if any(factor.kind != "constant" for factor in inputs[1:]):
+                    raise refuse(f"{function} of a part of a tensor by numbers that spikes made")
+            elif function in WRITES:
+                kind = kinds.pop() if len(kinds) == 1 else "currents"
+            elif function not in ADDS:
+                raise refuse(f"{function} of a part of a tensor is not linear")
         elif operation in MOVES:
             kind = kinds.pop() if len(kinds) == 1 else "currents"
         elif operation in PRODUCTS:
-            factors = inputs if operation == "Mul" else inputs[-2:]
+            factors = inputs[-2:]
             if len([factor for factor in factors if factor.kind != "constant"]) == 2:
                 degree = share_product(node, inputs, refuse)
-                kind = "spikes" if kinds <= {"spikes", "complement"} else "currents"
+                if operation == "Mul" and kinds <= {"spikes", "complement"}:
+                    kind = "spikes"
+                summand = inputs[0] if len(inputs) > len(factors) else CONSTANT
+                if summand.kind != "constant" and summand.degree != degree:
+                    degree = None
         elif operation in NORMS:
             if any(factor.kind != "constant" for factor in inputs[1:]):
                 raise refuse("batch normalisation by numbers that spikes made")
@@ -160,12 +183,12 @@ def share_product(
         raise refuse("a product of sums whose terms are products of unlike many spikes")
 
     def shared(gradients: tuple[Tensor | None, ...], _: Any) -> tuple[Tensor | None, ...]:
-        found = list(gradients)
+        shares = list(gradients)
         for place, part in ((first, parts[0]), (second, parts[1])):
-            gradient = found[place]
+            gradient = shares[place]
             if gradient is not None:
-                found[place] = gradient * (part / degree)
-        return tuple(found)
+                shares[place] = gradient * (part / degree)
+        return tuple(shares)
 
     node.register_hook(shared)
     return degree

@@ -33,6 +33,7 @@ from spikesam.pipeline.networks.checkpoint import Checkpoint, save
 from spikesam.pipeline.networks.recorded import BESIDE
 from spikesam.pipeline.record.alignment import match_network
 from spikesam.pipeline.record.batch import LayerBits, about
+from spikesam.pipeline.record.constants import unseen
 from spikesam.pipeline.record.outputs import OutputLayout
 from spikesam.pipeline.record.watch import Watch
 from spikesam.pipeline.record.why import RelevanceSpool, Why
@@ -130,6 +131,7 @@ class Recording:
         state = "is finished" if self._whole else "is under way" if self._open else "was given up"
         return f"<recording {self.path}: {state}>"
 
+    @unseen
     def tap(self, name: str, spikes: Any, layout: str | None = None) -> None:
         """Hand over the spikes of a layer that is no module, once a step or once a batch; "input"
         names the input.

@@ -17,6 +17,7 @@ from spikesam.common.errors import InputError
 from spikesam.pipeline.imports.libraries.known import layer_name, library_that_fires
 from spikesam.pipeline.record.arrangement import Arrangement, is_convolution
 from spikesam.pipeline.record.batch import Batch, Counts, Key, LayerBits
+from spikesam.pipeline.record.constants import unseen
 from spikesam.pipeline.record.detection import Probe, find_firing, find_firing_beside
 from spikesam.pipeline.record.outputs import first_tensor
 from spikesam.recordings.schema import check_name
@@ -159,6 +160,7 @@ class Watch:
     def _see_call(self, name: str, module: nn.Module, inputs: Any, output: Any) -> None:
         self._calls.see(name, inputs, output)
 
+    @unseen
     def _warn_of_state(self, name: str, layer: str, module: nn.Module, inputs: Any) -> None:
         library = library_that_fires(module)
         if library and (MODULE, name) not in self._batch.layers and library.keeps_state(module):
@@ -169,6 +171,7 @@ class Watch:
                 stacklevel=2,
             )
 
+    @unseen
     def _take(self, name: str, layer: str, module: nn.Module, inputs: Any, output: Any) -> None:
         """Take what a call of a module gave, all steps at once at most once in a call of the model."""
         key, spikes = (MODULE, name), first_tensor(output, f"layer {layer!r}")
@@ -189,6 +192,7 @@ class Watch:
             )
         self._called.add(key)
 
+    @unseen
     def _probe_input(
         self, name: str, module: nn.Module, inputs: Any, keywords: Mapping[str, Any]
     ) -> None:
@@ -196,6 +200,7 @@ class Watch:
             [*inputs, *keywords.values()]
         )
 
+    @unseen
     def _probe_output(self, name: str, module: nn.Module, inputs: Any, output: Any) -> None:
         grid, key = (
             self._probes.setdefault(name, Probe(self._counts == "ternary")).left,

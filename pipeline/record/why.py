@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ from spikesam.pipeline.maps.methods.signed_relevance import (
 )
 from spikesam.pipeline.networks.recorded import find_class
 from spikesam.pipeline.record.batch import LayerBits
+from spikesam.pipeline.record.constants import ConstantTracker, unseen
 from spikesam.pipeline.record.followed import GRADIENTS, FollowedNeurons
 from spikesam.pipeline.record.passages import Graph, Node, Passage, operation_of
 from spikesam.pipeline.record.watch import find_known
@@ -35,7 +37,9 @@ from spikesam.recordings.raster.batch import chosen_classes
 from spikesam.recordings.raster.reader import RasterReader
 
 ANSWER = "answer"
+THE_INPUT = "the input"
 Target = str | int | Callable[[Any], Tensor]  # "answer", a class, or a function of the output
+Sources = Sequence[tuple[Tensor, torch.Size]]  # tensors of spikes, and their shapes as taken
 Maps = dict[str, NDArray[np.float32]]  # layer -> (B, T, H, W) as maps see it, with signs
 
 
@@ -75,8 +79,9 @@ class Why:
         self.targets = named_targets(why)
         self._model, self._class_names = model, class_names
         self._anchor = torch.zeros((), requires_grad=True)  # makes spikes functions of something
+        self._tracker = ConstantTracker(model)
         self.neurons = {
-            name: FollowedNeurons(name, model.get_submodule(name), self._anchor)
+            name: FollowedNeurons(name, model.get_submodule(name), self._anchor, self._tracker)
             for name in find_known(model)
         }
         if not self.neurons:
@@ -94,18 +99,22 @@ class Why:
             handles.append(self._model.register_forward_pre_hook(self._enter))
             for neurons in self.neurons.values():
                 handles.extend(neurons.attach())
-            yield
+            with self._tracker.attached():
+                yield
         finally:
             self.end_batch()
             for handle in handles:
                 handle.remove()
 
+    @unseen
     def end_batch(self) -> None:
         """Forget the batch, and leave the model's states as the model keeps them."""
         for neurons in self.neurons.values():
             neurons.end_batch()
+        self._tracker.begin_batch()
         self._inputs.clear()
 
+    @unseen
     def _enter(self, model: nn.Module, inputs: tuple[Any, ...]) -> Any:
         """Give the model its input as something that relevance can reach."""
         if not torch.is_grad_enabled():
@@ -129,15 +138,32 @@ class Why:
         `modules` are layer -> module, `taps` layer -> the spikes that were handed over.
         """
         sources = {layer: self._sources_of(layer, modules, taps) for layer in map(_name_of, layers)}
-        bits = {layer.name: layer for layer in layers if sources[layer.name]}
+        values = {
+            name: self._values(name, target, output, scores, layers[0].samples)
+            for name, target in self.targets.items()
+        }
+        with torch._C.DisableTorchFunction():
+            graph = Graph(self._passage, self._tracker.in_place)
+            for name, numbers in values.items():
+                graph.share(numbers, name)
+            if not self._reaches_input(values):
+                sources = {layer: found for layer, found in sources.items() if not _leaves(found)}
+            bits = {layer.name: layer for layer in layers if sources.get(layer.name)}
+            return self._gradients(values, bits, sources)
+
+    def _gradients(
+        self,
+        values: Mapping[str, Tensor],
+        bits: Mapping[str, LayerBits],
+        sources: Mapping[str, Sources],
+    ) -> dict[str, Maps]:
+        """Of each target, the relevance of some layers."""
         tensors = [tensor for name in bits for tensor, _ in sources[name]]
-        graph, found = Graph(self._passage), dict[str, Maps]()
-        last = list(self.targets)[-1]
-        for name, target in self.targets.items():
-            values = self._values(name, target, output, scores, layers[0].samples)
-            graph.share(values, name)
+        found = dict[str, Maps]()
+        last = list(values)[-1]
+        for name, numbers in values.items():
             gradients = torch.autograd.grad(
-                values.sum(), tensors, retain_graph=name != last, allow_unused=True
+                numbers.sum(), tensors, retain_graph=name != last, allow_unused=True
             )
             shares = iter(
                 torch.zeros_like(tensor) if gradient is None else tensor.detach() * gradient
@@ -156,9 +182,50 @@ class Why:
                     )
         return found
 
+    def _reaches_input(self, values: Mapping[str, Tensor]) -> bool:
+        """True if no constants were made of the model's input; refuses those made of spikes."""
+        for name, neurons in self.neurons.items():
+            if neurons.changed:
+                raise InputError(
+                    f"why: the model changes the spikes of {name!r} in place, which takes their "
+                    "relevance from them; expected x = x + y in place of x += y"
+                )
+        exits = {
+            (str(constant), source)
+            for constant in self._tracker.exits
+            if (source := constant.behind(self._passage)) not in ("", THE_INPUT)
+        }
+        for function, source in sorted(exits):
+            warnings.warn(
+                f"why: {function} makes a number of Python or NumPy of the spikes of "
+                f"{source!r}; whatever is made of it counts as a constant",
+                stacklevel=4,  # where finish() is called
+            )
+        reaches_input = True
+        for name, numbers in values.items():
+            for constant in self._tracker.in_order(numbers):
+                source = constant.behind(self._passage)
+                if source not in ("", THE_INPUT):
+                    raise InputError(
+                        f"why: target {name!r}: {constant} takes "
+                        f"what depends on the spikes of {source!r} out of the gradient, so their "
+                        "relevance would be wrong; expected the spikes themselves, times weights "
+                        "or other spikes, in place of .detach(), .data, torch.no_grad(), "
+                        "comparisons and integers made of them"
+                    )
+                if reaches_input:
+                    reaches_input = False
+                    warnings.warn(
+                        f"why: {constant} takes the model's input "
+                        "out of the gradient, so relevance does not reach the input, which gets "
+                        "no map",
+                        stacklevel=4,  # where finish() is called
+                    )
+        return reaches_input
+
     def _sources_of(
         self, layer: str, modules: Mapping[str, str], taps: Mapping[str, Sequence[Tensor]]
-    ) -> Sequence[tuple[Tensor, torch.Size]]:
+    ) -> Sources:
         """The tensors of a layer's spikes, step by step or all at once, and their shapes as they
         were taken; none if no graph has them.
         """
@@ -187,7 +254,7 @@ class Why:
         for _, followed in self._inputs:
             if variable is followed:
                 bits = bool(((followed == 0) | (followed == 1)).all())
-                return Passage("spikes" if bits else "currents", 1, "the input")
+                return Passage("spikes" if bits else "currents", 1, THE_INPUT)
         for name, neurons in self.neurons.items():
             if any(variable is state for state in neurons.states):
                 raise InputError(
@@ -202,7 +269,8 @@ class Why:
         """(B,) numbers whose relevance is asked for."""
         where = f"why: target {name!r}"
         if callable(target):
-            values = target(output)
+            with self._tracker.passing_on():
+                values = target(output)
             if not isinstance(values, Tensor) or tuple(values.shape) != (samples,):
                 shape = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
                 raise InputError(
@@ -298,6 +366,11 @@ class RelevanceSpool:
 
 def _name_of(layer: LayerBits) -> str:
     return layer.name
+
+
+def _leaves(sources: Sources) -> bool:
+    """True of what the model was given."""
+    return any(tensor.is_leaf for tensor, _ in sources)
 
 
 def _is_view(given: Tensor, tapped: Tensor) -> bool:

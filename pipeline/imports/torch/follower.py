@@ -210,7 +210,7 @@ class Follower:
         """Lose tensors that were changed in place through others that share their memory."""
         for tensor in tensors(values):
             _, stream, version = self._kept.get(id(tensor), (tensor, None, 0))
-            if isinstance(stream, Stream) and version != _version(tensor):
+            if isinstance(stream, Stream) and version != version_of(tensor):
                 self._keep(
                     [tensor],
                     [Lost(f"a tensor that was changed in place, behind {stream.path.last}")],
@@ -251,7 +251,7 @@ class Follower:
 
     def _keep(self, values: Iterable[Tensor], streams: Iterable[Followed]) -> None:
         self._kept.update(
-            (id(value), (value, stream, _version(value)))
+            (id(value), (value, stream, version_of(value)))
             for value, stream in zip(values, streams, strict=False)
         )
 
@@ -612,7 +612,7 @@ class WatchedCalls(TorchFunctionMode):
         return result
 
 
-def _version(tensor: Tensor) -> int:
+def version_of(tensor: Tensor) -> int:
     """How often a tensor, or another that shares its memory, was changed in place."""
     return 0 if tensor.is_inference() else tensor._version
 

@@ -253,6 +253,15 @@ def test_numbers_and_spikes_of_the_input_that_reach_later_layers(
         relevance(network, 2 * [np.ones((4, 1, 1, 1), bool)], 0)
 
 
+def test_recurrence_of_a_layer_that_numbers_drive_is_warned_of() -> None:
+    """Its membranes are not known, so its spikes pass nothing back to each other."""
+    first = Layer("fc1", ([[1.0]], Input([[1.0]], "fc1")), LIF(0.5))
+    network = Network((1, 1, 1), 4, (first,), Readout([[1.0]]), "constant-current")
+    with pytest.warns(UserWarning, match="relevance: layer 'fc1' is driven by numbers"):
+        (of_spikes,) = relevance(network, [np.ones((4, 1, 1, 1), bool)], 0)
+    assert of_spikes.ravel().tolist() == [0.25] * 4
+
+
 class Accounting(SignedShares):
     """The rule "signed", which counts what leaves: to biases, and at membranes that stood at their
     `min_v_mem`.
