@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, groupby, islice
@@ -149,11 +149,13 @@ def compute(
         return
     workers, computation = workers or cores(), _Computation(job, store)
     try:
-        with (
-            closing(in_order(lambda work: work(), computation.work(), workers)) as results,
-            closing(_stored(store.add, chain.from_iterable(results), workers)) as stored,
-        ):
-            for _, position in zip(stored, store.missing, strict=False):
+        with ExitStack() as stages:
+            computed = stages.enter_context(
+                closing(in_order(lambda work: work(), computation.work(), workers))
+            )
+            samples = chain.from_iterable(computed)
+            stored = stages.enter_context(closing(_stored(store.add, samples, workers)))
+            for _, position in zip(stored, store.missing, strict=True):
                 computation.forget_before(position)
                 advance(1)
     except BaseException:  # Ctrl-C, or a simulation that fails: what is finished is kept

@@ -136,7 +136,7 @@ def relevances(
         for layer in layers:
             layer.begin()
         # What reads a layer comes after it, so its own relevance is complete; in a loop, that of
-        # each step is.
+        # each step is. No spike arrives before step 1: step 0 passes nothing back.
         for together in [layers] if network.has_loops else [[layer] for layer in reversed(layers)]:
             for t in range(network.timesteps - 1, 0, -1):
                 for layer in together:

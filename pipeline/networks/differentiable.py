@@ -366,7 +366,7 @@ class SpikingLayer(nn.Module):
 
 def _later(spikes: Steps, start: int, stop: int, delay: int) -> Tensor:
     """What arrives at steps start + 1 … stop, `delay` steps after it was fired or given; silence at
-    first.
+    first. `spikes[t]` are those of step t, and step 0 is the first.
     """
     silent, among = arriving(range(start + 1, stop + 1), delay)
     if isinstance(spikes, list):

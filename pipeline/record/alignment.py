@@ -58,23 +58,21 @@ def _inputs(
     """The spikes that a model was called with, packed (B, T, bytes), in each way in which their
     axes may be read.
     """
-    size, found = samples * prod(network.input_shape), list[Tensor]()
-    if len(inputs) == timesteps and all(each.numel() == size for each in inputs):
-        found = [each.reshape(1, samples, -1) for each in inputs]
-    elif len(inputs) == 1 and inputs[0].numel() == size:  # the model repeats it
-        found = [inputs[0].reshape(1, samples, -1)] * timesteps
-    readings = [found]
-    if not found and len(inputs) == 1 and inputs[0].numel() == size * timesteps:
-        given = inputs[0]
-        time_first = len(given) in (timesteps, timesteps * samples)
-        readings = [[given.reshape(timesteps, samples, -1)]] * time_first
-        readings += [[given.reshape(samples, timesteps, -1).transpose(0, 1)]] * (
-            len(given) == samples
-        )
-        readings += [[given.reshape(samples, -1, timesteps).permute(2, 0, 1)]] * (
-            given.shape[-1] == timesteps
-        )
-    if not readings or not readings[0]:
+    step_size = samples * prod(network.input_shape)
+    readings = list[list[Tensor]]()  # tensors of one or all steps, (steps, samples, neurons)
+    if len(inputs) == timesteps and all(step.numel() == step_size for step in inputs):
+        readings.append([step.reshape(1, samples, -1) for step in inputs])
+    elif len(inputs) == 1 and inputs[0].numel() == step_size:  # the model repeats it
+        readings.append([inputs[0].reshape(1, samples, -1)] * timesteps)
+    elif len(inputs) == 1 and inputs[0].numel() == step_size * timesteps:
+        all_steps = inputs[0]
+        if len(all_steps) in (timesteps, timesteps * samples):
+            readings.append([all_steps.reshape(timesteps, samples, -1)])
+        if len(all_steps) == samples:
+            readings.append([all_steps.reshape(samples, timesteps, -1).transpose(0, 1)])
+        if all_steps.shape[-1] == timesteps:
+            readings.append([all_steps.reshape(samples, -1, timesteps).permute(2, 0, 1)])
+    if not readings:
         raise InputError(
             f"{WHERE}: what the model is called with is not an input of {network.input_shape} at "
             f"{timesteps} steps; "
@@ -82,7 +80,7 @@ def _inputs(
         )
     for reading in readings:
         bits = as_bits(
-            np.concatenate([each.numpy() for each in reading]),
+            np.concatenate([steps.numpy() for steps in reading]),
             lambda place: f"{WHERE}: input {place}",
         )
         yield pack(bits.reshape(timesteps, samples, *network.input_shape))

@@ -141,6 +141,23 @@ def backward_through_time(
 ) -> Any:
     """∂L/∂v into `through_membrane`, and Σ∂L/∂v and Σ∂L/∂v·â per block; membranes are worked out
     again.
+
+    Rows are places of samples, T steps, C channels; all float32, but `a` and `through_spikes`,
+    which may be bfloat16 as uint16.
+
+    Parameters
+    ----------
+    a : (T, rows, C), currents before normalisation
+    through_spikes : (T, windows, C), ∂L/∂s of the means of spikes over windows of pooling
+    gain, bias, mean, inverse : (T, C), of normalisation; `inverse` is 1 / standard deviation
+    leak, threshold, slope : numbers; `slope` is that of the surrogate
+    window_of : (rows,) int, the window that holds each row
+    start : (rows, C), membranes before the first step; None at rest
+    through_membrane : (T, rows, C), filled
+
+    Returns
+    -------
+    (blocks, T, C) twice, the sums by block of rows
     """
     steps, rows, channels = a.shape
     blocks = (rows + ROWS - 1) // ROWS
