@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )  # torch is slow to import, --help need not wait
     from spikesam.pipeline.engine.compute_folder import merge_all
     from spikesam.pipeline.engine.job import read_spec
-    from spikesam.pipeline.engine.prepare import read_samples_of
+    from spikesam.pipeline.engine.prepare import read_samples_of, refuse_other_samples
     from spikesam.pipeline.engine.range_file import NAMES, PARTS
     from spikesam.pipeline.page.results import write_run_results
     from spikesam.recordings.raster.writer import SPEC
@@ -53,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         network = read_network(folder / "network.safetensors")[0]
         if network.sha256 != spec.header.network_sha256:
             raise InputError(f"{folder / 'network.safetensors'}: is another network than the run's")
+        refuse_other_samples(folder / "config.toml", config, spec)
         totals = merge_all(folder, spec, tracker)
         summary, figures = write_run_results(
             folder, totals, network, config.run, read_samples_of(config), tracker

@@ -17,7 +17,13 @@ from spikesam.backends.trace import spike_trace
 from spikesam.common.errors import InputError
 from spikesam.common.progress import Tracker
 from spikesam.pipeline.config import Config, RunSection
-from spikesam.pipeline.engine.job import Job, JobSpec, Keep, raster_header
+from spikesam.pipeline.engine.job import (
+    Job,
+    JobSpec,
+    Keep,
+    differences_of_runs,
+    raster_header,
+)
 from spikesam.pipeline.engine.range_file import PARTS
 from spikesam.pipeline.images.datasets import NAMED, Dataset
 from spikesam.pipeline.images.events.binning import EventBinning
@@ -29,7 +35,7 @@ from spikesam.pipeline.images.samples import (
 )
 from spikesam.pipeline.maps.layers import kept_steps, laid_out, mapped_layers
 from spikesam.pipeline.maps.sam import AnyVariant
-from spikesam.pipeline.networks.checkpoint import check_fit, load
+from spikesam.pipeline.networks.checkpoint import Checkpoint, check_fit, load
 from spikesam.pipeline.networks.checkpoint_files import find_checkpoint
 from spikesam.pipeline.networks.precisions import in_precision
 from spikesam.pipeline.networks.samples import choose
@@ -139,9 +145,28 @@ def read_samples_of(config: Config) -> Callable[[range], DatasetSamples]:
     """Reads the samples of a run again, for pictures; lists them on first use."""
 
     def read(positions: range) -> DatasetSamples:
-        settings = config.run
-        checkpoint = load(settings.checkpoint, "snn")
-        dataset = choose(settings.data, checkpoint, settings.samples, settings.seed)
+        checkpoint, dataset = _listed(config.run)
         return read_samples(dataset, checkpoint.preparation, positions)
 
     return read
+
+
+def refuse_other_samples(path: Path, config: Config, spec: JobSpec) -> None:
+    """Refuse a configuration, read from `path`, that lists other samples than those of a run.
+
+    Nothing is refused where samples cannot be listed, be it that they are on another machine:
+    reading them says so, once the raster is there.
+    """
+    try:
+        _, dataset = _listed(config.run)
+    except InputError:
+        return
+    header = replace(spec.header, dataset=dataset.name)
+    if differ := differences_of_runs(spec.header, spec.samples, header, dataset.table):
+        found = "; ".join(differ)
+        raise InputError(f"{path}: is not of the run in this folder ({found}); restore what it was")
+
+
+def _listed(settings: RunSection) -> tuple[Checkpoint, Dataset]:
+    checkpoint = load(settings.checkpoint, "snn")
+    return checkpoint, choose(settings.data, checkpoint, settings.samples, settings.seed)

@@ -186,6 +186,10 @@ def copy_first(out: Path, name: str) -> None:
         ),
         (lambda out: (out / PARTS / "job.json").write_text("{}"), "job.json: cannot be read"),
         (lambda out: (out / PARTS / "job.json").unlink(), "has no ranges to merge"),
+        (
+            lambda out: (out / "config.toml").write_text(""),
+            "config.toml: is not of the run in this folder (dataset is",
+        ),
     ],
 )
 def test_gaps_overlaps_and_strangers_are_refused(
