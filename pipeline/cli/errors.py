@@ -21,6 +21,13 @@ DIFFERENT, BAD_INPUT, INTERNAL_FAILURE, INTERRUPTED, BROKEN_PIPE = (
     141,
 )  # as diff(1), sysexits.h
 DEBUG_VARIABLE = "SPIKESAM_DEBUG"
+# Words by which the loader of libraries, Python and torch say that memory was refused.
+NO_MEMORY = (
+    "failed to map segment",
+    "can't start new thread",
+    "can't allocate memory",
+    "bad_alloc",
+)
 
 # How an argument is typed on the command line, where it is not simply --NAME.
 TYPED = {
@@ -67,8 +74,8 @@ def exit_codes(main: Main) -> Callable[..., None]:
             if isinstance(error, BrokenPipeError):
                 sys.exit(BROKEN_PIPE)
             print(message(error, main.__module__.rpartition(".")[2]), file=sys.stderr)
-            is_bad_input = isinstance(error, (InputError, OSError, MemoryError)) or missing(error)
-            sys.exit(BAD_INPUT if is_bad_input else INTERNAL_FAILURE)
+            is_bad_input = isinstance(error, (InputError, OSError)) or missing(error)
+            sys.exit(BAD_INPUT if is_bad_input or lacks_memory(error) else INTERNAL_FAILURE)
 
     return wrapper
 
@@ -92,12 +99,18 @@ def message(error: BaseException, command: str = "") -> str:
     if isinstance(error, OSError):
         return f"error: {finding(error)}"
     text = printable(" ".join(str(error).split()))
-    if isinstance(error, MemoryError):
+    if lacks_memory(error):
+        text = text or "some was asked for and refused"
         return f"error: not enough memory: {text}"
     return (
         f"internal failure: {type(error).__name__}: {text} "
         f"(set {DEBUG_VARIABLE}=1 for the traceback, and please report it)"
     )
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """True of an error that says that memory was refused."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY)
 
 
 def _typed(argument: str) -> str:

@@ -22,13 +22,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import lru_cache
 from importlib import metadata
-from multiprocessing import active_children, resource_tracker
+from multiprocessing import active_children
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spikesam.backends.available import make_backend
 from spikesam.backends.base import Backend
-from spikesam.common.child import isolated_spawning
+from spikesam.common.child import isolated_spawning, start_resource_tracker
 from spikesam.common.errors import InputError
 from spikesam.common.parallel import interrupted_later
 from spikesam.common.text import printable
@@ -252,7 +252,7 @@ def _uninterrupted() -> Iterator[None]:
     """Let Ctrl-C wait for the end of the block, and never reach the threads and processes that
     start in it.
     """
-    resource_tracker.ensure_running()
+    start_resource_tracker()
     with interrupted_later():
         mask = (
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

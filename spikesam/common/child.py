@@ -57,6 +57,24 @@ def isolated_spawning() -> Iterator[None]:
         util._args_from_interpreter_flags = original  # type: ignore[attr-defined]
 
 
+def start_resource_tracker() -> None:
+    """Start the process that removes what `multiprocessing` leaves behind, if it does not run yet.
+
+    It writes nothing: after a worker was killed it would tell of each semaphore, with a traceback
+    where that is gone already, behind the one line that says what became of the worker.
+    """
+    from multiprocessing import resource_tracker
+
+    error_stream, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)  # a child takes the stream of this number
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        os.dup2(error_stream, 2)
+        os.close(error_stream)
+        os.close(nowhere)
+
+
 def die_with_parent(parent: int | None = None) -> None:
     """Let the kernel kill this process as soon as the thread that started it ends, even while this
     process is stopped.

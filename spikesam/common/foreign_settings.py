@@ -20,6 +20,8 @@ from pathlib import Path
 from threading import Thread
 from types import ModuleType
 
+from spikesam.common.surroundings import REFUSALS
+
 FILES = {
     "numba.core.config": ".numba_config.yaml",
     "matplotlib": "matplotlibrc",
@@ -43,6 +45,8 @@ class _Finder:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
+        if name in REFUSALS:
+            REFUSALS[name]()
         if name not in (*FILES, "torch"):
             return None
         if (spec := PathFinder.find_spec(name, path, target)) is None or spec.loader is None:

@@ -73,6 +73,17 @@ class BackendLikeError(InputError):
             2,
             "error: not enough memory: Unable to allocate 429. GiB\n",
         ),
+        (MemoryError(), 2, "error: not enough memory: some was asked for and refused\n"),
+        (
+            ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+            2,
+            "error: not enough memory: libtorch_cpu.so: failed to map segment from shared object\n",
+        ),
+        (
+            RuntimeError("can't start new thread"),
+            2,
+            "error: not enough memory: can't start new thread\n",
+        ),
         (SystemExit(0), 0, ""),
     ],
 )

@@ -140,3 +140,15 @@ def test_a_parent_that_has_ended_already() -> None:
     code = "from spikesam.common.child import *; die_with_parent(os.getppid()); die_with_parent(-1); print('here')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert (done.returncode, done.stdout) == (1, b"")
+
+
+@pytest.mark.parametrize(
+    "call", ["register('/mp-gone', 'semaphore')", "unregister('/a', 'semaphore')"]
+)
+def test_the_resource_tracker_is_silent(call: str) -> None:
+    """What is gone already, as after a worker was killed, would be told with a traceback."""
+    start = "from spikesam.common.child import start_resource_tracker as start; start()"
+    tracker = "from multiprocessing import resource_tracker as tracker"
+    code = f"{start}; {tracker}; tracker.{call}; import sys; print('mine', file=sys.stderr)"
+    done = subprocess.run(python(code), capture_output=True, text=True, check=True)
+    assert done.stderr == "mine\n"
