@@ -47,6 +47,7 @@ from spikesam.pipeline.engine.range_file import (
     write_range,
 )
 from spikesam.pipeline.engine.summary import Summary, read_summary
+from spikesam.pipeline.images.pictures import refuse_other_zip
 from spikesam.recordings.errors import RasterError
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.maps.writer import writing_maps
@@ -74,6 +75,7 @@ def begin(
     """
     raster, maps, spec = folder / MADE["raster"], folder / MADE["maps"], job.spec
     refuse_links(folder, NAMES)
+    refuse_other_zip(folder)
     if resume and not any(path.exists() for path in (raster, maps, folder / PARTS)):
         raise InputError(f"{folder}: nothing is there to resume", "; start without {resume=True}")
     if resume is False and (folder / PARTS).exists():

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import io
+import os
 import zipfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
 from spikesam.common.disk import write_file
-from spikesam.common.errors import InputError
+from spikesam.common.errors import OTHER_OUT, InputError
+from spikesam.common.files import open_file
 from spikesam.common.models import Many, parse_model
 from spikesam.common.text import LONGEST_NAME, printable, told_apart
 from spikesam.pipeline.images.datasets.archive import ZipArchive
@@ -31,7 +33,8 @@ if TYPE_CHECKING:
     from spikesam.pipeline.images.samples import DatasetSamples
 
 NAME = "pictures.zip"
-ABOUT = "samples.json"
+ABOUT = "samples.json"  # the first member
+NAME_OFFSET = 30  # bytes before the name of a zip's first member
 FORMAT, SCHEMA_VERSION = "spikesam-pictures", 1
 MOST = 250  # samples
 LARGEST = 8_000_000  # bytes of the pixels of all of them, before they are packed
@@ -181,6 +184,19 @@ class _About(BaseModel):
     events: bool
     class_names: Many[Name]
     samples: Annotated[Many[_Sample], Field(max_length=MOST)]
+
+
+def refuse_other_zip(folder: Path) -> None:
+    """Refuse a folder whose `pictures.zip` was written by something else: it would be replaced."""
+    path = folder / NAME
+    if not os.path.lexists(path):
+        return
+    first = b""  # header and name of the first member
+    if path.is_file():
+        with open_file(path) as file:
+            first = file.read(NAME_OFFSET + len(ABOUT))
+    if first[:4] != b"PK\3\4" or first[NAME_OFFSET:] != ABOUT.encode():
+        raise InputError(f"{path}: is not of spikesam, and would be replaced", OTHER_OUT)
 
 
 def write_pictures(folder: Path, raster: str, pictures: Pictures) -> None:

@@ -11,13 +11,16 @@ from typing import Any
 import torch
 from torch import nn
 
+from spikesam.backends.network import Network
+from spikesam.backends.network.storage import read_network
 from spikesam.common.errors import InputError
+from spikesam.common.files import refuse_replacing
 from spikesam.common.lock import file_lock, out_lock
-from spikesam.pipeline.images.pictures import Normalisation
+from spikesam.pipeline.images.pictures import Normalisation, refuse_other_zip
 from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.imports.libraries.known import layer_name
 from spikesam.pipeline.networks.checkpoint import Checkpoint, named_network
-from spikesam.pipeline.networks.recorded import loaded_network
+from spikesam.pipeline.networks.recorded import BESIDE, loaded_network
 from spikesam.pipeline.record.arrangement import Arrangement
 from spikesam.pipeline.record.batch import Counts
 from spikesam.pipeline.record.layouts import named_layout
@@ -101,7 +104,8 @@ def record(
         and keeps the relevance of all spikes, which `explain`, `report` and the page show. The
         neurons are modules of snnTorch, SpikingJelly, Norse or sinabs, and the model runs without
         `torch.no_grad()`
-    overwrite : replace an earlier `raster.h5` when the new one is whole
+    overwrite : replace an earlier `raster.h5`, and what lies beside it, when the new one is whole; a
+        `pictures.zip` that spikesam did not write is refused
 
     Yields
     ------
@@ -152,6 +156,7 @@ def record(
     path = folder / "raster.h5"
     with out_lock(folder), file_lock(path):
         refuse_existing(path, overwrite)
+        refuse_other_zip(folder)
         watch = Watch(
             model, names, arrangement, counts, by_library=layers is None and names is not None
         )
@@ -160,6 +165,8 @@ def record(
             if network is None
             else loaded_network(network, "network: got {}, expected a Network or its file")
         )
+        if known is not None:
+            _refuse_other_network(path.with_name(BESIDE), known, overwrite)
         if isinstance(known, Checkpoint):
             class_names, images = class_names or known.class_names, known.preprocessing
             if isinstance(images, Preprocessing):
@@ -178,6 +185,14 @@ def record(
         except BaseException:
             recording.discard()
             raise
+
+
+def _refuse_other_network(path: Path, network: Network | Checkpoint, overwrite: bool) -> None:
+    """Refuse to replace a file of another network, unless an earlier recording may be replaced."""
+    if path.exists():
+        graph = network.network if isinstance(network, Checkpoint) else network
+        if read_network(path)[0].sha256 != graph.sha256:
+            refuse_replacing(path, overwrite)
 
 
 def _check_model(model: object) -> None:

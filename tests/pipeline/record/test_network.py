@@ -16,6 +16,7 @@ import spikesam
 from spikesam.backends.network import Network
 from spikesam.pipeline import explain, report
 from spikesam.pipeline.networks.checkpoint import named_network
+from spikesam.pipeline.networks.recorded import BESIDE
 
 snn = pytest.importorskip("snntorch")
 NAMES = ["cat", "dog", "owl"]
@@ -189,6 +190,18 @@ def test_an_answer_that_is_not_the_networks_is_refused(network: Network, tmp_pat
         spikesam.record(model, tmp_path, network=network) as recording,
     ):
         recording.finish(-model(spikes()).detach())
+
+
+def test_another_network_that_lies_there_is_not_replaced(network: Network, tmp_path: Path) -> None:
+    mine = tmp_path / BESIDE
+    spikesam.save(spikesam.quantise(network), mine)
+    before = mine.read_bytes()
+    with (
+        pytest.raises(spikesam.InputError, match=f"{BESIDE}: already exists"),
+        spikesam.record(Steps("TB").eval(), tmp_path, network=network),
+    ):
+        raise AssertionError("began")
+    assert mine.read_bytes() == before
 
 
 def test_a_network_that_a_current_drives_needs_no_input(tmp_path: Path) -> None:

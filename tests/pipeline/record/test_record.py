@@ -507,3 +507,21 @@ def test_what_does_not_fit_is_one_line(
     with pytest.raises(InputError, match=message):
         record_images(tmp_path / "out", shown, **options)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_zip_of_somebody_else_is_not_replaced(tmp_path: Path) -> None:
+    mine = tmp_path / NAME
+    mine.write_bytes(b"PK\3\4" + bytes(26) + b"holiday.jpg")
+    model, batch = net(), images()
+    for overwrite in (False, True):
+        with (
+            pytest.raises(InputError, match=r"pictures.zip: is not of spikesam, and would be"),
+            record(model, tmp_path, overwrite=overwrite),
+        ):
+            raise AssertionError("began")
+    assert mine.read_bytes().endswith(b"holiday.jpg") and [*tmp_path.iterdir()] == [mine]
+    mine.unlink()
+    for _ in range(2):  # those of a recording are replaced
+        with record(model, tmp_path, overwrite=True) as recording:
+            recording.finish(run(model, batch), images=batch[0][:, :1])
+    assert mine.exists()
