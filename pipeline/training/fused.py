@@ -235,7 +235,7 @@ def bntt_lif(
     leak: float,
     threshold: float,
     membrane: Tensor | None = None,
-    windows: Windows | None = None,
+    windows: AveragedRows | None = None,
 ) -> Any:
     """Normalise over the batch at each step, integrate, fire, pool; differentiable.
 
@@ -252,7 +252,7 @@ def bntt_lif(
     return _BnttLif.apply(current, scale, epsilon, leak, threshold, membrane, windows)
 
 
-class Windows(NamedTuple):
+class AveragedRows(NamedTuple):
     """Rows that are averaged."""
 
     rows: NDArray[np.int32]  # (P, rows of each window)
@@ -260,14 +260,14 @@ class Windows(NamedTuple):
 
 
 @lru_cache(maxsize=32)
-def pooling(samples: int, height: int, width: int, side: int) -> Windows:
+def pooling(samples: int, height: int, width: int, side: int) -> AveragedRows:
     """Windows of `side`² pixels, which tile the maps; rows are samples and pixels."""
     pixels = np.arange(samples * height * width, dtype=np.int32)
     tiled = pixels.reshape(samples, height // side, side, width // side, side).swapaxes(2, 3)
     tiles = tiled.reshape(-1, side**2)
     window_of = np.empty(tiles.size, np.int32)
     window_of[tiles] = np.arange(len(tiles), dtype=np.int32)[:, None]
-    return Windows(tiles, window_of)
+    return AveragedRows(tiles, window_of)
 
 
 def compile_bntt_lif(dtype: torch.dtype) -> None:
@@ -290,7 +290,7 @@ class _BnttLif(torch.autograd.Function):
         leak: float,
         threshold: float,
         membrane: Tensor | None,
-        windows: Windows,
+        windows: AveragedRows,
     ) -> tuple[Tensor, ...]:
         a = _as_numpy(current)
         rows = a.shape[1]
