@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 
 from spikesam.backends.base import BackendError, InputBatch, packed_spikes, unpacked
 from spikesam.backends.network import DEFAULT_RANGE, PIXEL_LIMIT, Network
-from spikesam.backends.network.step import arranged, summed_currents
 
 
 def input_currents(network: Network, batch: InputBatch) -> NDArray[np.int32] | NDArray[np.float32]:
@@ -64,17 +63,15 @@ def currents_of_numbers(
     """The same of numbers in units of int8 that need not be rounded."""
     (place, number), fixed = key, network.precision == "fixed"
     layer_input = network.layers[place].inputs[number]
-    unit = (
-        1 if fixed else PIXEL_LIMIT * layer_input.averaged / (network.input_range / DEFAULT_RANGE)
-    )
+    synapse = layer_input.synapse
+    unit = 1 if fixed else PIXEL_LIMIT * synapse.averaged / (network.input_range / DEFAULT_RANGE)
     maps = numbers[:, None] if network.encoder == "constant-current" else numbers.swapaxes(0, 1)
     currents = np.empty(
         (*maps.shape[:2], *network.shapes[place + 1]), np.int32 if fixed else np.float32
     )
     for place_and_step in np.ndindex(maps.shape[:2]):
-        currents[place_and_step] = (
-            summed_currents(layer_input, arranged(maps[place_and_step], layer_input)) / unit
-        )
+        arriving = synapse.arranged(maps[place_and_step])
+        currents[place_and_step] = synapse.currents(layer_input, arriving) / unit
     return currents
 
 

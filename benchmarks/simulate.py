@@ -45,7 +45,7 @@ from benchmarks.common.networks import (
     spike_rates,
 )
 from spikesam.backends.event.backend import EventBackend
-from spikesam.backends.network import LIF, Input, Layer, Network, Readout
+from spikesam.backends.network import LIF, Conv, Dense, Layer, Network, Readout
 from spikesam.backends.network.quantise import quantise
 from spikesam.recordings.raster.batch import PackedSpikes, RasterBatch
 
@@ -90,8 +90,8 @@ def first(how: str) -> Iterator[MeasuredRow]:
     compute.
     """
     layers = (
-        Layer("conv1", Input(np.ones((8, 6, 3, 3), np.float32), padding=1), LIF(0.9)),
-        Layer("fc1", Input(np.ones((8, 32), np.float32), pool=2), LIF(0.9)),
+        Layer("conv1", Conv(np.ones((8, 6, 3, 3), np.float32), padding=1), LIF(0.9)),
+        Layer("fc1", Dense(np.ones((8, 32), np.float32), pool=2), LIF(0.9)),
     )
     network = quantise(Network((6, 4, 4), 4, layers, Readout(np.ones((2, 8), np.float32))))
     spikes = random_spikes(network.input_shape, network.timesteps, 2, 0.5, seed=0)

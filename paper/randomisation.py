@@ -27,6 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -365,16 +366,19 @@ def randomise_from_top(network: Network, seed: int) -> Iterator[tuple[str, Netwo
     layers = list(network.layers)
     for position in reversed(range(len(layers))):
         first, *more = layers[position].inputs
-        weight = first.weight
-        half = weight.shape[1] // 2
-        if position == 0 and np.array_equal(weight[:, half:], -weight[:, :half]):
-            on = _shuffled(weight[:, :half], seed, 1)
-            weight = np.concatenate([on, -on], axis=1)
-        else:
-            weight = _shuffled(weight, seed, position + 1)
-        layers[position] = replace(layers[position], inputs=(replace(first, weight=weight), *more))
+        first = first.weighed(partial(_randomised, seed=seed, number=position + 1))
+        layers[position] = replace(layers[position], inputs=(first, *more))
         network = replace(network, layers=tuple(layers))
         yield layers[position].name, network
+
+
+def _randomised(weight: NDArray[Any], seed: int, number: int) -> NDArray[Any]:
+    """Shuffled weights of the layer of a number; those of ON and OFF planes stay opposite."""
+    half = weight.shape[1] // 2
+    if number == 1 and np.array_equal(weight[:, half:], -weight[:, :half]):
+        on = _shuffled(weight[:, :half], seed, 1)
+        return np.concatenate([on, -on], axis=1)
+    return _shuffled(weight, seed, number)
 
 
 def _shuffled(weight: NDArray[Any], seed: int, number: int) -> NDArray[Any]:

@@ -49,10 +49,11 @@ from paper.common.setup import Setup
 from paper.measures.deletion import spike_deletion
 from paper.measures.tables import rows, summary
 from spikesam.backends.available import make_backend
-from spikesam.backends.network import Network
+from spikesam.backends.network import Linear, Network
 from spikesam.backends.network.quantise import quantise
-from spikesam.backends.network.step import Floats, on_maps
-from spikesam.pipeline.maps.correlation import transposed, unpooled
+from spikesam.backends.network.step import on_maps
+from spikesam.backends.network.synapses.synapse import Floats
+from spikesam.pipeline.maps.correlation import unpooled
 from spikesam.pipeline.maps.methods.perturbation import Answering, answers_of
 from spikesam.pipeline.maps.relevance import RelevanceLayer, Spikes, relevance, variance_relevance
 from spikesam.pipeline.maps.sam import spike_activation_sum
@@ -118,11 +119,13 @@ def outgoing_weights(network: Network, number: int, shape: tuple[int, ...]) -> l
     if number == len(network.layers):
         return [np.abs(network.readout.weight.astype(np.float64)).sum(axis=0).reshape(shape)]
     each, above = network.layers[number].inputs[0], np.ones(network.shapes[number + 1])
-    weight, (channels, height, width) = np.abs(each.averaged_weight.astype(np.float64)), shape
-    y, x = np.broadcast_to(each.pool, 2)
+    synapse, (channels, height, width) = each.synapse, shape
+    assert isinstance(synapse, Linear)
+    weight = np.abs(synapse.averaged_weight.astype(np.float64))
+    y, x = np.broadcast_to(synapse.pool, 2)
     gains = np.abs(np.asarray(each.gain * 2.0**-each.shift, np.float64))[..., None, None]
     behind = (
-        transposed(each, weight, above * gain, (channels, height // y, width // x))
+        synapse.transposed(weight, above * gain, (channels, height // y, width // x))
         for gain in gains
     )
     return [unpooled(each, np.ones(shape), values) for values in behind]

@@ -14,7 +14,7 @@ import torch
 
 import spikesam
 from spikesam.backends.base import unpacked
-from spikesam.backends.network import Input, Network
+from spikesam.backends.network import Input, Network, Readout, Weighted
 from spikesam.pipeline.cost.energy import in_short
 from spikesam.pipeline.measures.operations import Connection, connections, passes_on
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
@@ -90,17 +90,17 @@ def effective_macs(name: str, data: str | None) -> float:
 
 def ways(network: Network) -> list[Connection]:
     """Of an ANN, in which a window of average pooling is one value."""
-    found = [
-        way
-        for way in connections(network)
-        if way.synapses.weight is None or not passes_on(way.synapses.weight)
-    ]
-    return [
-        replace(way, synapses=replace(way.synapses, pooling="max"))
-        if isinstance(way.synapses, Input)
-        else way
-        for way in found
-    ]
+    chosen = []
+    for way in connections(network):
+        of_layer = isinstance(way.synapses, Input)
+        synapse = way.synapses.synapse if of_layer else way.synapses
+        if isinstance(synapse, Weighted | Readout) and passes_on(synapse.weight):
+            continue
+        if isinstance(synapse, Weighted):
+            of_maxima = replace(synapse, pooling="max")
+            way = replace(way, synapses=replace(way.synapses, synapse=of_maxima))
+        chosen.append(way)
+    return chosen
 
 
 if __name__ == "__main__":

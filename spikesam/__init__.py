@@ -28,7 +28,9 @@
 :func:`to_torch`          a network as a torch module from images to class scores, with gradients
 :func:`compare`           bits that differ between a model and its network, per layer, and answers
 :class:`Network`          a network of your own: with :class:`Layer`, :class:`LIF`, :class:`Readout`
-:class:`Input`            what a layer reads beside the layer before: of a :class:`Source`, by other weights
+:class:`Input`            what a layer reads, a :class:`Source` for instance, through which synapse
+:class:`Conv`             weights of a convolution; :class:`Dense` of a matrix product
+:class:`Identity`         the spikes themselves, as a shortcut has; :class:`Attention` multiplies them
 :func:`from_nir`          a network from a NIR file of another program; :func:`to_nir` writes one
 :func:`from_nir_data`     a raster file from the data of NIR that other programs and chips write
 :func:`from_netx`         a network of Loihi's own integers from a `.net` file of lava-dl

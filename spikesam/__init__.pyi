@@ -1,7 +1,19 @@
 """Public names of spikesam, and the modules that they are imported from on first use."""
 
 from .backends.base import BackendError
-from .backends.network import LIF, Input, Layer, Network, NetworkError, Readout, Source
+from .backends.network import (
+    LIF,
+    Attention,
+    Conv,
+    Dense,
+    Identity,
+    Input,
+    Layer,
+    Network,
+    NetworkError,
+    Readout,
+    Source,
+)
 from .backends.network.compact import compact
 from .backends.network.planes import integer_planes, ternary_planes
 from .backends.network.quantise import quantise
@@ -46,17 +58,21 @@ from .recordings.raster.reader import RasterReader, open_raster
 
 __all__ = [
     "LIF",
+    "Attention",
     "BackendError",
     "Check",
     "Checkpoint",
     "Comparison",
+    "Conv",
     "Conversion",
+    "Dense",
     "Diff",
     "Edit",
     "Energy",
     "EventBinning",
     "Events",
     "Finding",
+    "Identity",
     "Input",
     "InputError",
     "Layer",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.network import LIF, Input, Layer, Network, Readout
+from spikesam.backends.network import LIF, Conv, Dense, Input, Layer, Network, Readout
 from spikesam.backends.network.step import Neurons, arrived, current_of
 from spikesam.backends.readout import integrate
 
@@ -26,7 +26,11 @@ def reference_network(shared: Path) -> tuple[Network, Any]:
         neuron = LIF(float(part["leak"]), float(part["threshold"]), bias=part["b"])
         convolution = part["w"].ndim == 4
         name = f"conv{number}" if convolution else f"fc{number}"
-        given = Input(part["w"], gain=part["g"], pool=int(part["pool"]), padding=int(convolution))
+        pool = int(part["pool"])
+        synapse = (
+            Conv(part["w"], pool=pool, padding=1) if convolution else Dense(part["w"], pool=pool)
+        )
+        given = Input(synapse, gain=part["g"])
         layers.append(Layer(name, given, neuron))
     return Network((6, 12, 8), 16, tuple(layers), Readout(arrays["w_out"])), arrays
 

@@ -4,15 +4,7 @@ in modules beside.
 
 from spikesam.backends.network.checks import NetworkError, Sides, pair
 from spikesam.backends.network.graph import Network
-from spikesam.backends.network.inputs import (
-    CURRENT_LIMIT,
-    NO_POOLING,
-    WEIGHT_LIMIT,
-    Input,
-    Shape,
-    Source,
-    Windows,
-)
+from spikesam.backends.network.inputs import Input
 from spikesam.backends.network.layers import PIXEL_LIMIT, Layer, Readout
 from spikesam.backends.network.neurons import (
     EXACT,
@@ -24,7 +16,20 @@ from spikesam.backends.network.neurons import (
     ReLU,
     SpikingNeuron,
 )
+from spikesam.backends.network.sources import Source
 from spikesam.backends.network.structure import DEFAULT_RANGE, Encoder, Kind
+from spikesam.backends.network.synapses import (
+    Attention,
+    Conv,
+    Dense,
+    Identity,
+    Linear,
+    Synapse,
+    Weighted,
+)
+from spikesam.backends.network.synapses.linear import WEIGHT_LIMIT
+from spikesam.backends.network.synapses.synapse import CURRENT_LIMIT, Shape
+from spikesam.backends.network.windows import NO_POOLING, Windows
 
 __all__ = [
     "CURRENT_LIMIT",
@@ -36,11 +41,16 @@ __all__ = [
     "PIXEL_LIMIT",
     "THETA",
     "WEIGHT_LIMIT",
+    "Attention",
+    "Conv",
+    "Dense",
     "Encoder",
     "FixedLIF",
+    "Identity",
     "Input",
     "Kind",
     "Layer",
+    "Linear",
     "Network",
     "NetworkError",
     "Neuron",
@@ -50,6 +60,8 @@ __all__ = [
     "Sides",
     "Source",
     "SpikingNeuron",
+    "Synapse",
+    "Weighted",
     "Windows",
     "pair",
 ]

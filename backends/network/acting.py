@@ -5,7 +5,6 @@ from it.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from math import prod
 
 import numpy as np
 
@@ -75,19 +74,7 @@ def _by_bias(network: Network, number: int) -> tuple[int, int]:
     return begins, steps - int(fires[::-1].argmax()) if fires.any() else 1
 
 
-def _most(each: Input, shape: Shape) -> float:
+def _most(given: Input, shape: Shape) -> float:
     """At least what an input, whose sources are (C, H, W), can add to a membrane in a step."""
-    if each.heads:
-        count: float = each.counted(each.arriving(shape))
-    elif each.weight is None:
-        count = len(each.sources)
-    else:
-        sums = (
-            np.abs(each.averaged_weight.astype(np.float64))
-            .reshape(len(each.weight), -1)
-            .sum(axis=1)
-        )
-        count = len(each.sources) * each.summed * float(sums.max())
-    if each.current_sum:
-        count *= prod(each.unpooled_shape(shape)[1:])
-    return count * float(np.abs(each.gain).max()) / 2**each.shift
+    current = float(given.most(shape, given.synapse.largest_sum))
+    return current * float(np.abs(given.gain).max()) / 2**given.shift

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from spikesam.backends.network.checks import NetworkError
 from spikesam.backends.network.graph import Network
-from spikesam.backends.network.inputs import WEIGHT_LIMIT
 from spikesam.backends.network.quantise import integer_weight, weight_steps
+from spikesam.backends.network.synapses.linear import WEIGHT_LIMIT
 from spikesam.common.arguments import checked_arguments
 
 Tensors = Mapping[str, NDArray[Any]]
@@ -52,12 +52,7 @@ def compact(network: Network) -> Network:
     for layer in network.layers:
         neuron = replace(layer.neuron, bias=_to_float32(layer.neuron.bias))
         inputs = tuple(
-            replace(
-                each,
-                weight=None if each.weight is None else _on_grid(each.weight),
-                gain=_to_float32(each.gain),
-            )
-            for each in layer.inputs
+            replace(given.weighed(_on_grid), gain=_to_float32(given.gain)) for given in layer.inputs
         )
         layers.append(replace(layer, inputs=inputs, neuron=neuron))
     readout = replace(

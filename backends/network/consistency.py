@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.network.checks import NetworkError, pair
-from spikesam.backends.network.inputs import CURRENT_LIMIT, WHOLE, Input
 from spikesam.backends.network.layers import PIXEL_LIMIT
 from spikesam.backends.network.structure import Structure
+from spikesam.backends.network.synapses import Weighted
+from spikesam.backends.network.synapses.linear import largest_row
+from spikesam.backends.network.synapses.synapse import CURRENT_LIMIT, WHOLE
 from spikesam.backends.network.table import by_sides
 
 # What a network may ask for: a small file can declare much. VGG16 has 2²⁴ neurons at 224×224, and
@@ -70,12 +72,12 @@ def _check_maps(network: Structure) -> None:
             )
     for layer in network.layers:
         for each in layer.inputs:
-            channels, *sides = each.arriving(network.shape_read(each))
-            around = zip(sides, pair(each.pool), pair(each.padding), strict=True)
+            synapse, (channels, *sides) = each.synapse, each.arriving(network.shape_read(each))
+            around = zip(sides, pair(synapse.pool), pair(synapse.padding), strict=True)
             padded = (channels, *(side // pool + 2 * padding for side, pool, padding in around))
             if math.prod(padded) > 2 * LARGEST_MAP:
                 raise NetworkError(
-                    f"layer {layer.name!r}: with padding {each.padding} its input is "
+                    f"layer {layer.name!r}: with padding {synapse.padding} its input is "
                     f"{by_sides(padded)}, expected at "
                     f"most {2 * LARGEST_MAP:,} numbers"
                 )
@@ -101,8 +103,9 @@ def _check_sources(network: Structure) -> None:
     for place, number in network.driven:
         layer = network.layers[place]
         where, given = f"layer {layer.name!r}", layer.inputs[number]
-        plain = given.weight is not None and given.spread == WHOLE and not given.current_sum
-        if not plain or len(given.sources) > 1 or given.sources[0].sign != 1:
+        synapse = given.synapse
+        plain = isinstance(synapse, Weighted) and synapse.spread == WHOLE
+        if not plain or synapse.current_sum or len(given.sources) > 1 or given.sources[0].sign != 1:
             raise NetworkError(
                 f"{where}, input {number + 1}: reads the numbers of 'input', expected weights and "
                 "no other source there"
@@ -113,7 +116,7 @@ def _check_sources(network: Structure) -> None:
                 "'input', expected one: "
                 "they are weighed and summed before they arrive"
             )
-        if given.pooling == "max" and given.pool != 1:
+        if synapse.pooling == "max" and synapse.pool != 1:
             raise NetworkError(
                 f"{where}: pooling is 'max', expected 'average' in front of a current: maximum "
                 "pooling is of spikes"
@@ -165,7 +168,7 @@ def _check_neurons(network: Structure) -> None:
                 )
     if network.kind == "ann":
         network.check_sums_alone("neurons ReLU")
-        if odd := [layer.name for layer in network.layers if layer.inputs[0].weight is None]:
+        if odd := [layer.name for layer in network.layers if not layer.inputs[0].synapse.channels]:
             raise NetworkError(
                 f"layer {odd[0]!r}: its input has no weights, expected some in front of neurons "
                 "ReLU"
@@ -210,12 +213,14 @@ def _check_float_range(network: Structure) -> None:
     of it.
     """
     steps, readout = network.timesteps, network.readout
-    sums = _largest_sum(readout.weight) + _largest(readout.bias)
+    sums = largest_row(readout.weight) + _largest(readout.bias)
     reached = {"readout": steps * sums * max(1.0, abs(readout.scale))}
     for layer in network.layers:
         neuron = layer.spiking_neuron
         current = sum(
-            _largest_current(each, network) * max(1.0, _largest(each.gain)) for each in layer.inputs
+            float(each.most(network.shape_read(each), each.synapse.rough_sum))
+            * max(1.0, _largest(each.gain))
+            for each in layer.inputs
         )
         current += _largest(neuron.bias)
         current *= steps if np.any(neuron.synaptic_leak) else 1
@@ -234,22 +239,3 @@ def _check_float_range(network: Structure) -> None:
 def _largest(numbers: NDArray[Any]) -> float:
     """The largest magnitude."""
     return max(float(numbers.max()), -float(numbers.min()))
-
-
-def _largest_current(each: Input, network: Structure) -> float:
-    """At least the largest magnitude of an input's currents."""
-    shape = network.shape_read(each)
-    if each.heads:
-        return each.counted(each.arriving(shape))
-    return (
-        (math.prod(each.unpooled_shape(shape)[1:]) if each.current_sum else 1)
-        * len(each.sources)
-        * (1.0 if each.weight is None else _largest_sum(each.weight))
-    )
-
-
-def _largest_sum(weight: NDArray[Any]) -> float:
-    """At least what the magnitudes of one neuron's weights sum to; the sum itself would take longer
-    to find.
-    """
-    return weight.size // len(weight) * _largest(weight)

@@ -17,9 +17,9 @@ from that of step t-1 (see input_currents.py). A network of your own weights:
         input_shape=(6, 32, 32),  # ON and OFF planes of an RGB image
         timesteps=16,
         layers=(
-            Layer("conv1", Input(np.concatenate([w1, -w1], axis=1), padding=1), LIF(leak=0.99)),
-            Layer("conv2", Input(w2, pool=2, padding=1), LIF(leak=0.99, threshold=0.8)),
-            Layer("fc1", Input(w3, pool=2), LIF(leak=0.99)),
+            Layer("conv1", Conv(np.concatenate([w1, -w1], axis=1), padding=1), LIF(leak=0.99)),
+            Layer("conv2", Conv(w2, pool=2, padding=1), LIF(leak=0.99, threshold=0.8)),
+            Layer("fc1", Dense(w3, pool=2), LIF(leak=0.99)),
         ),
         readout=Readout(w_out),
     )
@@ -46,9 +46,9 @@ from numpy.typing import NDArray
 
 from spikesam.backends.network.checks import NetworkError, real, whole
 from spikesam.backends.network.consistency import LONGEST, check_network_size, check_parts
-from spikesam.backends.network.inputs import Shape
 from spikesam.backends.network.layers import Layer, Readout
 from spikesam.backends.network.structure import DEFAULT_RANGE, Encoder, Structure
+from spikesam.backends.network.synapses.synapse import Shape
 from spikesam.backends.network.table import by_sides, in_columns, sources_of, weights_of
 from spikesam.backends.network.wiring import reads_alone, with_named_sources, with_plain_delays
 from spikesam.common.pictures import draw
@@ -90,12 +90,12 @@ class Network(Structure):
     plane of each colour.
 
     >>> import numpy as np
-    >>> from spikesam import LIF, Input, Layer, Network, Readout
+    >>> from spikesam import LIF, Conv, Dense, Layer, Network, Readout
     >>> random, neuron = np.random.default_rng(0), LIF(leak=0.9)
     >>> w1, w2 = random.normal(size=(4, 3, 3, 3)), random.normal(size=(5, 64))
     >>> w_out = random.normal(size=(2, 5))
-    >>> conv1 = Layer("conv1", Input(np.concatenate([w1, -w1], axis=1), padding=1), neuron)
-    >>> network = Network((6, 8, 8), 12, (conv1, Layer("fc1", Input(w2, pool=2), neuron)),
+    >>> conv1 = Layer("conv1", Conv(np.concatenate([w1, -w1], axis=1), padding=1), neuron)
+    >>> network = Network((6, 8, 8), 12, (conv1, Layer("fc1", Dense(w2, pool=2), neuron)),
     ... Readout(w_out))
     >>> network.shapes
     ((6, 8, 8), (4, 8, 8), (5, 1, 1))

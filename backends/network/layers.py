@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 
 from spikesam.backends.network import neurons
 from spikesam.backends.network.checks import NetworkError, array, by_channel, real
-from spikesam.backends.network.inputs import Input, Source, check_weight, columns
+from spikesam.backends.network.inputs import Input, columns
 from spikesam.backends.network.neurons import THETA, Neuron, ReLU, SpikingNeuron
-from spikesam.common.errors import InputError
+from spikesam.backends.network.sources import Source
+from spikesam.backends.network.synapses import Synapse
+from spikesam.backends.network.synapses.linear import check_weight
+from spikesam.common.errors import InputError, at
 from spikesam.common.text import brief
 from spikesam.recordings.schema import check_name
 
@@ -32,19 +35,24 @@ class Layer:
     A layer copies what it is given, so one neuron may be given to several layers. Its first input
     reads the layer before, unless it names others:
 
-        Layer("conv1", w, LIF(leak=0.9))                                                   an array is an Input of it
-        Layer("conv2", Input(w, padding=1, pool=2), LIF(leak=0.9))
+        Layer("conv1", w, LIF(leak=0.9))                                        an array is an Input of it
+        Layer("conv2", Conv(w, padding=1, pool=2), LIF(leak=0.9))               and so is a synapse
         Layer("conv3", Input(w, ("conv2", Source("conv1", delay=2))), LIF(leak=0.9))       a sum of spikes
-        Layer("conv3", (Input(w, padding=1), Input(None, "conv1")), LIF(leak=0.9))         a shortcut
+        Layer("conv3", (Conv(w, padding=1), Input(Identity(), "conv1")), LIF(leak=0.9))    a shortcut
         Layer("hidden", (w, Input(recurrent, "hidden")), LIF(leak=0.9))                    recurrent weights
-        Layer("both", (Input(None, "a"), Input(None, "b")), LIF(0, 1.5, reset="zero"))     a AND b, a step later
-        Layer("b_alone", (Input(None, "a", -1), Input(None, "b")), LIF(0, 0.5, reset="zero"))     (NOT a) AND b
-        Layer("attended", Input(None, ("q", "k", "v"), 0.0625, heads=4), LIF(0.5, 0.5))    q · kᵀ · v
+        Layer("attended", Input(Attention(heads=4), ("q", "k", "v"), 0.0625), LIF(0.5, 0.5))    q · kᵀ · v
+
+    Of two inputs, gates are neurons as well: a AND b, a step later, and (NOT a) AND b:
+
+        a, b = Input(Identity(), "a"), Input(Identity(), "b")
+        Layer("both", (a, b), LIF(0, 1.5, reset="zero"))
+        Layer("b_alone", (Input(Identity(), "a", -1), b), LIF(0, 0.5, reset="zero"))
 
     Parameters
     ----------
     name : short identifier such as "conv1"
-    inputs : an :class:`Input`, an array of weights, which is one of it, or several of these
+    inputs : an :class:`Input`, a synapse or an array of weights, which are one of it, or several
+        of these
     neuron : LIF, or FixedLIF in fixed point, or ReLU in an ANN
     """
 
@@ -63,30 +71,29 @@ class Layer:
         if not isinstance(neuron, Neuron):
             raise NetworkError(f"{where}: neuron is {neuron!r}, expected LIF, FixedLIF or ReLU")
         several = isinstance(inputs, (tuple, list)) and any(
-            isinstance(each, Input) for each in inputs
+            isinstance(part, (Input, Synapse)) for part in inputs
         )
-        first, *more = (
-            each if isinstance(each, Input) else Input(each)
-            for each in (inputs if several else (inputs,))
+        parts = tuple(inputs) if several else (inputs,)
+        places = [where, *(f"{where}, input {number}" for number in range(2, len(parts) + 1))]
+        dtype, layer_inputs = neuron.weight_dtype, list[Input]()
+        for part, place in zip(parts, places, strict=True):
+            layer_input = part if isinstance(part, Input) else Input(part)
+            layer_inputs.append(layer_input.with_checked_synapse(dtype, place))
+        of_weights = [layer_input.synapse.channels for layer_input in layer_inputs]
+        channels = next(filter(None, of_weights), 0)
+        if not channels:  # one for all that its sources have, or what constants say
+            constants = [getattr(neuron, field.name) for field in fields(neuron)]
+            gains = [layer_input.gain for layer_input in layer_inputs]
+            channels = max(map(columns, (*gains, *constants)))
+        checked = tuple(
+            layer_input.checked(dtype, place, channels)
+            for layer_input, place in zip(layer_inputs, places, strict=True)
         )
-        inputs = first, *more
-        names = [where, *(f"{where}, input {number}" for number in range(2, len(inputs) + 1))]
-        channels, checked = 0, dict[int, Input]()
-        if all(
-            each.weight is None for each in inputs
-        ):  # one for all that its sources have, or what constants say
-            constants = (getattr(neuron, each.name) for each in fields(neuron))
-            channels = max(map(columns, (*(each.gain for each in inputs), *constants)))
-        for number in sorted(range(len(inputs)), key=lambda number: inputs[number].weight is None):
-            checked[number] = inputs[number].checked(neuron.weight_dtype, names[number], channels)
-            channels = channels or len(checked[number].weight)
-        first, *others = (checked[number] for number in range(len(inputs)))
-        if empty := [number for number, each in enumerate(others, 2) if not each.sources]:
-            raise NetworkError(
-                f"{where}, input {empty[0]}: has no source, expected the name of a layer"
-            )
+        for layer_input, place in zip(checked[1:], places[1:], strict=True):
+            if not layer_input.sources:
+                raise NetworkError(f"{place}: has no source, expected the name of a layer")
         object.__setattr__(self, "name", name)
-        object.__setattr__(self, "inputs", (first, *others))
+        object.__setattr__(self, "inputs", checked)
         object.__setattr__(self, "neuron", neuron.of_channels(channels, where))
 
     def behind(self, before: str) -> Layer:
@@ -146,7 +153,8 @@ class Layer:
         """Either "conv" or "dense", that of its first input that has weights; "conv" if there is
         none.
         """
-        return next((each.kind for each in self.inputs if each.weight is not None), "conv")
+        kinds = (each.synapse.kind for each in self.inputs if each.synapse.channels)
+        return next(kinds, "conv")
 
     def where(self, number: int) -> str:
         """The name of one of its inputs in messages, counted from 0."""
@@ -177,7 +185,7 @@ class Layer:
             numbers = {
                 name: value for name, value in numbers.items() if (value != UNSAID[name]).any()
             }
-        tensors = numbers if first.weight is None else {"weight": first.weight, **numbers}
+        tensors = {**first.synapse.tensors, **numbers}
         for number, each in enumerate(more, 2):
             tensors |= {f"{number}.{name}": value for name, value in each.tensors.items()}
         return node, {f"{self.name}.{name}": value for name, value in tensors.items()}
@@ -197,10 +205,11 @@ class Layer:
             tensors = {f"{name}.{each}": value for each, value in UNSAID.items()} | tensors
         neuron = neurons.from_graph(about, tensors, name)
         more = enumerate(node.get("more", ()), 2)
-        inputs = (
-            Input.from_graph(first, name, tensors),
-            *(Input.from_graph(each, f"{name}.{number}", tensors) for number, each in more),
-        )
+        with at(f"layer {name!r}"):
+            inputs = (
+                Input.from_graph(first, name, tensors),
+                *(Input.from_graph(each, f"{name}.{number}", tensors) for number, each in more),
+            )
         return cls(name, inputs, neuron)
 
 

@@ -30,6 +30,7 @@ from spikesam.backends.network.checks import NetworkError, array
 from spikesam.backends.network.inputs import Input
 from spikesam.backends.network.layers import Layer
 from spikesam.backends.network.neurons import LIF
+from spikesam.backends.network.synapses import Identity
 from spikesam.common.arguments import checked_arguments
 
 
@@ -68,7 +69,7 @@ def integer_planes(layer: Layer, thresholds: Sequence[float]) -> tuple[Layer, ..
     planes = []
     for name, threshold in zip(names, steps.tolist(), strict=True):
         others = tuple(each for each in names if each != name)
-        reset = (Input(None, others, gain=-np.asarray(neuron.subtracted)),) if others else ()
+        reset = (Input(Identity(), others, gain=-np.asarray(neuron.subtracted)),) if others else ()
         own = replace(neuron, threshold=threshold, reset_by=neuron.subtracted)
         planes.append(replace(layer, name=name, neuron=own, inputs=(*layer.inputs, *reset)))
     return tuple(planes)
@@ -91,11 +92,16 @@ def ternary_planes(layer: Layer) -> tuple[Layer, Layer]:
     plus, minus = f"{layer.name}_plus", f"{layer.name}_minus"
     back = np.asarray(neuron.subtracted)
     first, *more = layer.inputs
-    opposite = {"gain": -first.gain} if first.weight is None else {"weight": -first.weight}
-    mirrored = replace(first, **opposite), *(replace(each, gain=-each.gain) for each in more)
+    weighs = bool(first.synapse.tensors)
+    opposite = first.weighed(np.negative) if weighs else replace(first, gain=-first.gain)
+    mirrored = opposite, *(replace(each, gain=-each.gain) for each in more)
     return (
-        replace(layer, name=plus, inputs=(*layer.inputs, Input(None, minus, gain=back))),
-        Layer(minus, (*mirrored, Input(None, plus, gain=back)), replace(neuron, bias=-neuron.bias)),
+        replace(layer, name=plus, inputs=(*layer.inputs, Input(Identity(), minus, gain=back))),
+        Layer(
+            minus,
+            (*mirrored, Input(Identity(), plus, gain=back)),
+            replace(neuron, bias=-neuron.bias),
+        ),
     )
 
 

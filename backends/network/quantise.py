@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from spikesam.backends.network.checks import NetworkError
 from spikesam.backends.network.graph import Network
-from spikesam.backends.network.inputs import GAIN_LIMIT, LARGEST_SHIFT, WEIGHT_LIMIT, Input
+from spikesam.backends.network.inputs import GAIN_LIMIT, LARGEST_SHIFT, Input
 from spikesam.backends.network.layers import PIXEL_LIMIT, Layer, Readout
 from spikesam.backends.network.neurons import (
     BIAS_LIMIT,
@@ -21,6 +21,7 @@ from spikesam.backends.network.neurons import (
     FixedLIF,
 )
 from spikesam.backends.network.structure import DEFAULT_RANGE
+from spikesam.backends.network.synapses.linear import WEIGHT_LIMIT
 
 THETAS = tuple(
     THETA >> lower for lower in range(5)
@@ -94,11 +95,11 @@ def _quantise_layer(layer: Layer, units: list[float]) -> Layer:
     assert isinstance(layer.neuron, LIF)
     neuron, inputs = layer.neuron, layer.inputs
     largest, thetas = _exact_grid(inputs, units, neuron) or ([WEIGHT_LIMIT] * len(inputs), THETAS)
-    weights, scales = zip(*map(_integer_weight, inputs, largest), strict=True)
+    integers, scales = zip(*map(_integer_weight, inputs, largest), strict=True)
     for theta in thetas:
         per_membrane = theta / neuron.threshold
         gains = [
-            each.gain * scale * of / each.averaged * per_membrane
+            each.gain * scale * of / each.synapse.averaged * per_membrane
             for each, scale, of in zip(inputs, scales, units, strict=True)
         ]
         shifts = [shift for gain in gains if (shift := _largest_shift(gain)) is not None]
@@ -128,8 +129,8 @@ def _quantise_layer(layer: Layer, units: list[float]) -> Layer:
         min_v_mem=None if neuron.min_v_mem is None else _lowest(neuron.min_v_mem * per_membrane),
     )
     rounded = tuple(
-        replace(each, weight=weight, gain=np.rint(gain * 2.0**shift).astype(np.int32), shift=shift)
-        for each, weight, gain, shift in zip(inputs, weights, gains, shifts, strict=True)
+        replace(given, gain=np.rint(gain * 2.0**shift).astype(np.int32), shift=shift)
+        for given, gain, shift in zip(integers, gains, shifts, strict=True)
     )
     return Layer(layer.name, rounded, fixed)
 
@@ -144,11 +145,13 @@ def _exact_grid(
     ----------
     units : the real values of a 1 in each of the inputs
     """
-    largest = [1 if each.weight is None else weight_steps(each.weight) for each in inputs]
+    largest = [
+        max(map(weight_steps, given.synapse.tensors.values()), default=1) for given in inputs
+    ]
     if not all(largest):
         return None
     currents = [  # of a weight of 1, in thresholds
-        each.gain * _integer_weight(each, most)[1] * of / each.averaged / neuron.threshold
+        each.gain * _integer_weight(each, most)[1] * of / each.synapse.averaged / neuron.threshold
         for each, most, of in zip(inputs, largest, units, strict=True)
     ]
     least = min((np.abs(each[each != 0]).min() for each in currents if each.any()), default=np.inf)
@@ -193,9 +196,15 @@ def _whole(numbers: NDArray[np.float64]) -> bool:
     return bool((np.abs(numbers - np.rint(numbers)) <= ROUNDING * np.abs(numbers)).all())
 
 
-def _integer_weight(each: Input, most: int) -> tuple[NDArray[np.int8] | None, float]:
-    """:func:`integer_weight` of an input, which may have none."""
-    return (None, 1.0) if each.weight is None else integer_weight(each.weight, most)
+def _integer_weight(given: Input, most: int) -> tuple[Input, float]:
+    """An input with int8 weights, and the real value of one unit, see :func:`integer_weight`."""
+    scales = [1.0]  # of the identity and of attention
+
+    def integers(weight: NDArray[np.float32]) -> NDArray[np.int8]:
+        rounded, scales[0] = integer_weight(weight, most)
+        return rounded
+
+    return given.weighed(integers), scales[0]
 
 
 def _quantise_readout(readout: Readout) -> Readout:

@@ -13,8 +13,9 @@ from typing import Literal
 import numpy as np
 
 from spikesam.backends.network.checks import NetworkError, Sides
-from spikesam.backends.network.inputs import WHOLE, Input, Shape
+from spikesam.backends.network.inputs import Input
 from spikesam.backends.network.layers import Layer, Readout
+from spikesam.backends.network.synapses.synapse import Shape
 from spikesam.backends.network.wiring import dependents, reads_alone, shapes_of, steps_to_readout
 from spikesam.recordings.raster.batch import packed_bytes
 
@@ -89,7 +90,7 @@ class Structure:
             (
                 "recurrent" if layer.reads_itself else layer.kind,
                 layer.inputs[0].gain.shape[1],
-                layer.inputs[0].pool,
+                layer.inputs[0].synapse.pool,
             )
             for layer in self.layers
         ]
@@ -205,11 +206,7 @@ class Structure:
         """
         for layer in self.layers:
             for each in layer.inputs:
-                does = "multiplies the spikes of q, k and v" if each.heads else ""
-                does = does or ("repeats spikes" if each.spread != WHOLE else "")
-                does = does or ("takes rows and columns in another order" if each.copies else "")
-                does = does or ("sums the currents of a map" if each.current_sum else "")
-                if does:
+                if does := each.synapse.beyond_sums:
                     raise NetworkError(
                         f"{where}: layer {layer.name!r} {does}{why}, expected sums of spikes"
                     )

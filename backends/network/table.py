@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from spikesam.backends.network.inputs import PLAIN, WHOLE, Input, Shape, Source
+from spikesam.backends.network.inputs import Input
+from spikesam.backends.network.sources import Source
+from spikesam.backends.network.synapses.synapse import Shape
+
+SIDES = ("pool", "stride", "padding", "current_pool", "current_stride", "current_padding")
 
 
 def in_columns(rows: Sequence[Sequence[str]]) -> str:
@@ -40,24 +44,21 @@ def steps_of(source: Source) -> str:
 
 
 def weights_of(each: Input) -> str:
-    """The weights of an input, and what is not plain of it."""
-    said = [
-        f"{name} {getattr(each, name)}"
-        for name, value in PLAIN.items()
-        if getattr(each, name) != value
-    ]
-    if each.pooling == "sum":
-        said.append("summed")
-    if each.current_sum:
-        said.append("currents summed")
-    if each.spread != WHOLE:
-        said.insert(0, f"spread {by_sides(each.spread)}")
-    for name in ("rows", "columns"):
-        if numbers := getattr(each, name):
-            said.insert(0, f"{len(numbers)} {name}")
-    if each.heads:
-        said.insert(0, f"{each.heads} heads")
-    return ", ".join([each.kind if each.weight is None else by_sides(each.weight.shape), *said])
+    """The weights of an input, or its kind, and what is not plain of it."""
+    synapse = each.synapse
+    geometry = synapse.geometry
+    parts = [f"{geometry['heads']} heads"] if "heads" in geometry else []
+    maps = (name for name in ("columns", "rows") if name in geometry)
+    parts += [f"{len(geometry[name])} {name}" for name in maps]
+    if "spread" in geometry:
+        parts.append(f"spread {by_sides(synapse.spread)}")
+    parts += [f"{name} {getattr(synapse, name)}" for name in SIDES if name in geometry]
+    if synapse.pooling == "sum":
+        parts.append("summed")
+    if synapse.current_sum:
+        parts.append("currents summed")
+    shapes = [by_sides(weight.shape) for weight in synapse.tensors.values()]
+    return ", ".join([*(shapes or [synapse.kind]), *parts])
 
 
 def by_sides(shape: Shape | tuple[int, ...]) -> str:

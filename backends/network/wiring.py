@@ -11,9 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from spikesam.backends.network.checks import NetworkError
-from spikesam.backends.network.inputs import Input, Shape, Source
+from spikesam.backends.network.inputs import Input
 from spikesam.backends.network.layers import Layer
+from spikesam.backends.network.sources import Source
+from spikesam.backends.network.synapses.synapse import Shape
 from spikesam.backends.network.table import by_sides
+from spikesam.common.errors import at
 from spikesam.common.text import LONGEST_NAME, printable
 
 
@@ -71,9 +74,8 @@ def shapes_of(input_shape: Shape, layers: Sequence[Layer]) -> tuple[Shape, ...]:
         layer = layers[number]
         if layer.name not in shapes:
             before = shapes[source.layer]
-            shapes[layer.name] = layer.inputs[place].output_shape(
-                before, layer.where(place), _called(source)
-            )
+            with at(layer.where(place)):
+                shapes[layer.name] = layer.inputs[place].output_shape(before, _called(source))
             ways += readers.pop(layer.name, [])[::-1]
     if waiting := [layer.name for layer in layers if layer.name not in shapes]:
         names = " and ".join(map(repr, waiting[:2]))
@@ -82,46 +84,37 @@ def shapes_of(input_shape: Shape, layers: Sequence[Layer]) -> tuple[Shape, ...]:
         )
     for layer in layers:
         for number, each in enumerate(layer.inputs):
-            _check_input(layer, number, each, shapes)
+            with at(layer.where(number)):
+                _check_input(layer, each, shapes)
     return tuple(shapes[name] for name in ("input", *(layer.name for layer in layers)))
 
 
-def _check_input(layer: Layer, number: int, each: Input, shapes: Mapping[str, Shape]) -> None:
+def _check_input(layer: Layer, given: Input, shapes: Mapping[str, Shape]) -> None:
     """Refuse an input whose sources have other shapes than each other, or give another shape than
     the layer's.
     """
-    where, (first, *others), meets = (
-        layer.where(number),
-        each.sources,
-        "multiplies" if each.heads else "adds",
-    )
-    for source in each.sources:
+    first, *others = given.sources
+    for source in given.sources:
         channels = shapes[source.layer][0]
         if isinstance(source.delay, tuple) and len(source.delay) != channels:
             raise NetworkError(
-                f"{where}: has delays for {len(source.delay)} channels of {source.layer!r}, "
-                f"expected {channels}"
+                f"has delays for {len(source.delay)} channels of {source.layer!r}, expected "
+                f"{channels}"
             )
-    channels, *sides = shapes[first.layer]
-    for place, other in enumerate(others, 1):
-        of_values = each.heads and place >= 2 * each.planes
-        if shapes[other.layer] != (each.values(3 * channels) if of_values else channels, *sides):
-            wider = (
-                ", or values of other channels, more than 1, as many as the gain has"
-                if of_values
-                else ""
-            )
+    shape_of_first = shapes[first.layer]
+    _, *expected_shapes = given.synapse.source_shapes(given, shape_of_first)
+    for place, (other, expected) in enumerate(zip(others, expected_shapes, strict=True), 1):
+        if shapes[other.layer] != expected:
             raise NetworkError(
-                f"{where}: {meets} {first.layer!r} of {by_sides(shapes[first.layer])} and "
-                f"{other.layer!r} of "
-                f"{by_sides(shapes[other.layer])}, expected equal shapes{wider}"
+                f"{given.synapse.meets} {first.layer!r} of {by_sides(shape_of_first)} and "
+                f"{other.layer!r} of {by_sides(shapes[other.layer])}, expected "
+                f"{given.synapse.expected_shapes(given, place)}"
             )
-    shape = each.output_shape(shapes[first.layer], where, _called(first))
+    shape = given.output_shape(shape_of_first, _called(first))
     if shape != shapes[layer.name]:
         raise NetworkError(
-            f"{where}: {first.layer!r} gives {by_sides(shape)} there, the layer is "
-            f"{by_sides(shapes[layer.name])}; "
-            "expected equal shapes"
+            f"{first.layer!r} gives {by_sides(shape)} there, the layer is "
+            f"{by_sides(shapes[layer.name])}; expected equal shapes"
         )
 
 

@@ -4,6 +4,7 @@ an input.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -84,10 +85,15 @@ class History:
             )
             for source in given.sources
         ]
-        if given.heads:
-            each = given.summands([spikes for _, spikes in arriving])
-            return torch.cat([sum(more, first) for first, *more in each], -1)
-        (sign, spikes), *others = arriving
+        sums = [
+            self._summed(summands, f"{name} {number}")
+            for number, summands in enumerate(given.summands(arriving))
+        ]
+        return sums[0] if len(sums) == 1 else torch.cat(sums, -1)
+
+    def _summed(self, summands: Sequence[tuple[int, Tensor]], name: str) -> Tensor:
+        """The sum of spikes, each with a sign, valid until the next one of this name."""
+        (sign, spikes), *others = summands
         if sign == 1 and not others:
             return spikes
         summed = self.workspace.block(name, tuple(spikes.shape), torch.int8)

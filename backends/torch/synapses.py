@@ -35,7 +35,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from spikesam.backends.network import CURRENT_LIMIT, NO_POOLING, Input, Shape, pair
+from spikesam.backends.network import (
+    CURRENT_LIMIT,
+    NO_POOLING,
+    Attention,
+    Conv,
+    Dense,
+    Identity,
+    Input,
+    NetworkError,
+    Shape,
+    Synapse,
+    Weighted,
+    pair,
+)
 
 
 class Workspace:
@@ -74,23 +87,23 @@ class FixedSynapses:
         dtype: torch.dtype | None = None,
         name: str = "currents",
     ) -> None:
-        channels, height, width = given.arriving(shape)
+        synapse, seen = given.synapse, given.arriving(shape)
+        assert isinstance(synapse, Weighted)
         if dtype is None:
-            largest = max(1, len(given.sources)) * given.summed
+            largest = max(1, len(given.sources)) * synapse.summed
             fast = (
                 workspace.device == "cpu"
                 and largest <= torch.iinfo(torch.int8).max
                 and multiplies_int8()
             )
             dtype = torch.int8 if fast else torch.float32
-        kernel = torch.tensor(given.weight, dtype=dtype, device=workspace.device)
-        if given.kind == "dense":
-            y, x = pair(given.pool)
-            kernel = kernel.unflatten(1, (channels, height // y, width // x))
-        self.map, self.name = (height, width), name
-        self.pool, self.stride, self.padding = map(pair, (given.pool, given.stride, given.padding))
-        self.join = torch.maximum if given.pooling == "max" else torch.add
-        self.windows, self.summed = given.windows, given.current_sum
+        weight = synapse.kernel(synapse.weight, synapse.pooled_shape(seen))
+        kernel = torch.tensor(weight, dtype=dtype, device=workspace.device)
+        self.map, self.name = seen[1:], name
+        self.pool, self.stride = pair(synapse.pool), pair(synapse.stride)
+        self.padding = pair(synapse.padding)
+        self.join = torch.maximum if synapse.pooling == "max" else torch.add
+        self.windows, self.summed = synapse.windows, synapse.current_sum
         self.window = kernel.shape[2:]
         # Copied: where a side is 1, a view's strides are arbitrary, and _int_mm takes them at their
         # word [3]_.
@@ -155,8 +168,9 @@ class FloatSynapses:
     """An input's weights in float32, for sources of `shape` (C, H, W)."""
 
     def __init__(self, given: Input, shape: Shape, workspace: Workspace) -> None:
-        self.given, self.map = given, given.arriving(shape)[1:]
-        self.weight = workspace.weight(given.weight)
+        assert isinstance(given.synapse, Weighted)
+        self.synapse, self.map = given.synapse, given.arriving(shape)[1:]
+        self.weight = workspace.weight(given.synapse.weight)
         self.bytes_per_map = 4 * (prod(shape) + prod(given.output_shape(shape)))
 
     def __call__(self, spikes: Tensor) -> Tensor:
@@ -164,33 +178,35 @@ class FloatSynapses:
         :meth:`FixedSynapses.__call__`.
         """
         currents = apply_synapses(
-            self.given, self.weight, spikes.mT.unflatten(2, self.map).to(torch.float32)
+            self.synapse, self.weight, spikes.mT.unflatten(2, self.map).to(torch.float32)
         )
         return currents.movedim(1, -1).flatten(0, -2)
 
 
-class NoSynapses:
-    """Inputs without weights, for sources (C, H, W): spikes, sums of them, or attention, whose sums
-    float32 holds.
-    """
+class Passed:
+    """The identity: spikes, or sums of them, of sources (C, H, W)."""
 
     def __init__(self, given: Input, shape: Shape) -> None:
-        self.heads, seen = given.heads, given.arriving(shape)
-        self.bytes_per_map = prod(seen) * (4 if self.heads else 1)
-        if self.heads:
-            self.values = given.values(seen[0])
-            pairs = (seen[0] - self.values) // 2 * self.values // self.heads
-            self.bytes_per_map += 4 * (self.values * prod(seen[1:]) + pairs)
+        self.bytes_per_map = prod(given.arriving(shape))
 
     def __call__(self, spikes: Tensor) -> Tensor:
-        """(N, H·W, C) int8, as they are; of attention float32, of (N, H·W, 2·C + V), the channels
-        of q, k and v.
-        """
-        return (
-            attended_maps(spikes.to(torch.float32), self.heads, self.values)
-            if self.heads
-            else spikes
-        )
+        """(N, H·W, C) int8, as they are."""
+        return spikes
+
+
+class Products:
+    """Attention to sources (C, H, W), whose sums float32 holds."""
+
+    def __init__(self, given: Input, shape: Shape) -> None:
+        assert isinstance(given.synapse, Attention)
+        channels, *sides = given.arriving(shape)
+        self.heads, self.values = given.synapse.heads, given.synapse.values(given, channels)
+        pairs = (channels - self.values) // 2 * self.values // self.heads
+        self.bytes_per_map = 4 * ((channels + self.values) * prod(sides) + pairs)
+
+    def __call__(self, spikes: Tensor) -> Tensor:
+        """(N, H·W, 2·C + V) int8, the channels of q, k and v -> (N, H·W, V) float32."""
+        return attended_maps(spikes.to(torch.float32), self.heads, self.values)
 
 
 def attended_maps(maps: Tensor, heads: int, values: int) -> Tensor:
@@ -207,16 +223,16 @@ def attended_maps(maps: Tensor, heads: int, values: int) -> Tensor:
 
 def repeat_spikes(spikes: Tensor, given: Input, shape: Shape) -> Tensor:
     """What arrives from sources of `shape` (C, H, W), (N, H·W, C), as an input sees it."""
-    if not given.copies:
+    if not given.synapse.copies:
         return spikes
-    return arrange(spikes.unflatten(1, shape[1:]), given, (3, 1, 2)).flatten(1, 2)
+    return arrange(spikes.unflatten(1, shape[1:]), given.synapse, (3, 1, 2)).flatten(1, 2)
 
 
-def arrange(maps: Tensor, given: Input, axes: tuple[int, int, int]) -> Tensor:
-    """:func:`~spikesam.backends.network.step.arranged` of a tensor, with gradients."""
-    for axis, times in zip(axes, given.spread, strict=True):
+def arrange(maps: Tensor, synapse: Synapse, axes: tuple[int, int, int]) -> Tensor:
+    """:meth:`Synapse.arranged` of a tensor, with gradients."""
+    for axis, times in zip(axes, synapse.spread, strict=True):
         maps = maps if times == 1 else maps.repeat_interleave(times, axis)
-    for axis, numbers in zip(axes[1:], (given.rows, given.columns), strict=True):
+    for axis, numbers in zip(axes[1:], (synapse.rows, synapse.columns), strict=True):
         if numbers:
             index = torch.tensor(numbers, device=maps.device)
             maps = maps.index_select(axis, index.clamp(min=0))
@@ -224,40 +240,57 @@ def arrange(maps: Tensor, given: Input, axes: tuple[int, int, int]) -> Tensor:
     return maps
 
 
-def make_synapses(
-    given: Input, shape: Shape, workspace: Workspace, name: str
-) -> FixedSynapses | FloatSynapses | NoSynapses:
+def make_synapses(given: Input, shape: Shape, workspace: Workspace, name: str) -> Any:
     """The function from spikes of sources of `shape`, spread, to an input's currents; see
     :class:`FixedSynapses`.
     """
-    if given.weight is None:
-        return NoSynapses(given, shape)
-    if given.fixed:
-        return FixedSynapses(given, shape, workspace, name=name)
-    return FloatSynapses(given, shape, workspace)
+    match given.synapse:
+        case Identity():
+            return Passed(given, shape)
+        case Attention():
+            return Products(given, shape)
+        case Weighted() if given.fixed:
+            return FixedSynapses(given, shape, workspace, name=name)
+        case Weighted():
+            return FloatSynapses(given, shape, workspace)
+    raise unknown_kind(given.synapse)
+
+
+def unknown_kind(synapse: Synapse) -> NetworkError:
+    """The error for a kind of synapses that torch is not told of."""
+    return NetworkError(
+        f"torch: got synapses of the kind {synapse.kind!r}, expected conv, dense, identity or "
+        "attention; simulate it on the backend 'event'"
+    )
 
 
 def apply_synapses(
-    given: Input,
+    synapse: Synapse,
     weight: Tensor,
     maps: Tensor,
     memory_format: torch.memory_format = torch.channels_last,
 ) -> Tensor:
-    """a = W ⊛ pool(s) in real numbers, laid out as `memory_format` says: (N, C, H, W) -> (N, C',
-    H', W') or (N, C').
+    """a = W ⊛ pool(x), or x, in real numbers, laid out as `memory_format` says: (N, C, H, W) -> (N,
+    C', H', W') or (N, C').
     """
-    if given.pool != 1:
-        if given.pooling == "max":
-            maps = functional.max_pool2d(maps, given.pool)
+    if synapse.pool != 1:
+        if synapse.pooling == "max":
+            maps = functional.max_pool2d(maps, synapse.pool)
         else:
-            maps = functional.avg_pool2d(maps, given.pool, divisor_override=given.averaged)
-    if given.kind == "dense":
-        return functional.linear(maps.flatten(1), weight)
-    maps = maps.contiguous(memory_format=memory_format)
-    currents = functional.conv2d(maps, weight, stride=given.stride, padding=given.padding)
-    if given.windows != NO_POOLING:
-        currents = functional.max_pool2d(currents, *given.windows)
-    return currents.sum((2, 3), keepdim=True) if given.current_sum else currents
+            maps = functional.avg_pool2d(maps, synapse.pool, divisor_override=synapse.averaged)
+    match synapse:
+        case Identity():
+            return maps
+        case Dense():
+            return functional.linear(maps.flatten(1), weight)
+        case Conv():
+            maps = maps.contiguous(memory_format=memory_format)
+            stride, padding = synapse.stride, synapse.padding
+            currents = functional.conv2d(maps, weight, stride=stride, padding=padding)
+            if synapse.windows != NO_POOLING:
+                currents = functional.max_pool2d(currents, *synapse.windows)
+            return currents.sum((2, 3), keepdim=True) if synapse.current_sum else currents
+    raise unknown_kind(synapse)
 
 
 def multiplies_int8() -> bool:

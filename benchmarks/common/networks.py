@@ -19,7 +19,7 @@ from scipy.optimize import bisect
 
 from spikesam.backends.base import Backend
 from spikesam.backends.event.backend import EventBackend, first_currents
-from spikesam.backends.network import LIF, Input, Layer, Network, Readout, Shape
+from spikesam.backends.network import LIF, Conv, Dense, Input, Layer, Network, Readout, Shape
 from spikesam.pipeline.engine.simulate import simulate
 from spikesam.pipeline.images.samples import Samples
 from spikesam.pipeline.measures.operations import connections
@@ -80,9 +80,8 @@ def random_network(design: Design, rate: float, seed: int) -> Network:
         )
         weight -= weight.mean(axis=tuple(range(1, weight.ndim)), keepdims=True)
         gain = SIGMA * plan.pool / math.sqrt(rate * weight[0].size)
-        layer = Layer(
-            plan.name, Input(weight, gain=gain, pool=plan.pool, padding=int(conv)), LIF(LEAK)
-        )
+        synapse = Conv(weight, pool=plan.pool, padding=1) if conv else Dense(weight, pool=plan.pool)
+        layer = Layer(plan.name, Input(synapse, gain=gain), LIF(LEAK))
         currents = np.concatenate(
             [_sampled(a) for a in first_currents(_alone(layer, shape, timesteps), [spikes])]
         )

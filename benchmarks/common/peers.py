@@ -273,7 +273,7 @@ def quantised(layer: Layer) -> tuple[nn.Sequential, Any, Tensor, Tensor, float]:
     rows = linear.weight.detach().flatten(1)
     scales = rows.abs().amax(1).clamp(min=1e-12) / 127
     weight = (rows / scales[:, None]).round().to(torch.int8).view_as(linear.weight).contiguous()
-    area = float(layer.inputs[0].summed)
+    area = float(layer.inputs[0].synapse.summed)
     return nn.Sequential(*before), linear, weight, scales, area
 
 
@@ -355,16 +355,16 @@ def jax_network(network: Network) -> Peer:
         steps = len(spikes)
         for layer, (weight, bias) in zip(network.layers, constants, strict=True):
             (given,), neuron = layer.inputs, layer.spiking_neuron
-            flat, (down, across) = spikes.reshape(-1, *spikes.shape[2:]), pair(given.pool)
+            flat, (down, across) = spikes.reshape(-1, *spikes.shape[2:]), pair(given.synapse.pool)
             if down * across > 1:
                 flat = lax.reduce_window(
                     flat, 0.0, lax.add, (1, 1, down, across), (1, 1, down, across), "VALID"
                 )
                 flat /= down * across
             if weight.ndim == 4:
-                padding = [(side, side) for side in pair(given.padding)]
+                padding = [(side, side) for side in pair(given.synapse.padding)]
                 currents = (
-                    lax.conv_general_dilated(flat, weight, pair(given.stride), padding)
+                    lax.conv_general_dilated(flat, weight, pair(given.synapse.stride), padding)
                     + bias[:, None, None]
                 )
             else:
@@ -417,12 +417,12 @@ def linear_of(layer: Layer) -> nn.Sequential:
     """
     (given,) = layer.inputs
     gain, bias = (torch.tensor(rows[0]).float() for rows in (given.gain, layer.spiking_neuron.bias))
-    weight = torch.tensor(given.weight)
+    weight, synapse = torch.tensor(given.weight), given.synapse
     outputs, inputs, *kernel = weight.shape
     linear: Any
-    modules: list[nn.Module] = [nn.AvgPool2d(given.pool)] if given.pool != 1 else []
+    modules: list[nn.Module] = [nn.AvgPool2d(synapse.pool)] if synapse.pool != 1 else []
     if kernel:
-        linear = nn.Conv2d(inputs, outputs, (kernel[0], kernel[1]), given.stride, given.padding)
+        linear = nn.Conv2d(inputs, outputs, (kernel[0], kernel[1]), synapse.stride, synapse.padding)
     else:
         linear = nn.Linear(inputs, outputs)
         modules.append(nn.Flatten())

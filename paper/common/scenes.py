@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from paper.common.heatmaps import COUNT, SAM, count_maps, sam_maps
 from paper.common.images import ImageSet
 from paper.common.setup import Setup
-from spikesam.backends.network import Network, Sides, pair
+from spikesam.backends.network import Dense, Network, Sides, pair
 from spikesam.common.errors import InputError
 from spikesam.pipeline.images.datasets.cluttered_digits import ClutteredDigits
 from spikesam.pipeline.measures.maps import resize_map
@@ -370,8 +371,9 @@ def widen(network: Network, height: int, width: int) -> Network:
     readout = network.readout
     for number, (layer, shape) in enumerate(zip(layers, network.shapes, strict=False)):
         first, *more = layer.inputs
-        if first.kind == "dense":
-            wide = replace(first, weight=_over_blocks(first.weight, shape, first.pool, block))
+        if isinstance(first.synapse, Dense):
+            over_blocks = partial(_over_blocks, shape=shape, pool=first.synapse.pool, block=block)
+            wide = first.weighed(over_blocks)
             layers[number] = replace(layer, inputs=(wide, *more))
             break
     else:

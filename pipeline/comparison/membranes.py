@@ -17,28 +17,26 @@ from spikesam.backends.input_currents import currents_of_numbers
 from spikesam.backends.network import (
     LIF,
     THETA,
+    Dense,
     Input,
     Layer,
     Network,
     Shape,
     Source,
     SpikingNeuron,
-    pair,
+    Weighted,
 )
-from spikesam.backends.network.inputs import Pooling
 from spikesam.backends.network.step import (
     ROUNDING,
     Neurons,
     arrived,
     current_of,
-    factors,
-    gathered,
     on_maps,
 )
+from spikesam.backends.network.synapses.synapse import Pooling
 from spikesam.backends.network.table import by_sides
 from spikesam.common.errors import InputError
 from spikesam.pipeline.comparison.pair import Bit, RasterPair
-from spikesam.pipeline.maps.correlation import transposed
 
 LEAKS = (0, 0.25, 0.5, 0.75, 0.8, 0.9, 0.95, 0.99, 1)  # that networks often have
 
@@ -162,9 +160,13 @@ def inputs_of(layer: Layer, shapes: Sequence[Shape]) -> dict[str, FiringRule]:
 def _pooled(pooling: Pooling, read: Input, shape: Shape) -> Input | None:
     of_spikes = len(read.sources) == 1 and read.sources[0].sign > 0
     summed = read.fixed and pooling == "average"  # in fixed point an average is a sum
-    if pair(read.pool) == (1, 1) or read.pooling == pooling or summed:
+    if read.synapse.pool == 1 or read.synapse.pooling == pooling or summed:
         return None
-    return replace(read, pooling=pooling) if of_spikes or pooling != "max" else None
+    if pooling == "max" and not of_spikes:
+        return None
+    synapse = read.synapse
+    assert isinstance(synapse, Weighted)  # nothing else pools
+    return replace(read, synapse=replace(synapse, pooling=pooling))
 
 
 def _reversed_channels(read: Input, shape: Shape) -> Input | None:
@@ -178,7 +180,7 @@ def _exchanged_halves(read: Input, shape: Shape) -> Input | None:
 
 
 def _channels_last(read: Input, shape: Shape) -> Input | None:
-    if read.kind != "dense":
+    if not isinstance(read.synapse, Dense):
         return None
 
     def as_if_last(maps: NDArray[Any]) -> NDArray[Any]:
@@ -192,12 +194,14 @@ def _reordered(
     read: Input, shape: Shape, order: Callable[[NDArray[Any]], NDArray[Any]]
 ) -> Input | None:
     """The input with weights (C', C, y, x) in another order; None if it is the same order."""
-    if read.weight is None or read.kind == "identity":
+    synapse = read.synapse
+    if not isinstance(synapse, Weighted):
         return None
-    down, across = pair(read.pool)
-    sides = read.weight.shape[2:] or (shape[1] // down, shape[2] // across)
-    weight = order(read.weight.reshape(len(read.weight), -1, *sides)).reshape(read.weight.shape)
-    return None if np.array_equal(weight, read.weight) else replace(read, weight=weight)
+    kernel = order(synapse.kernel(synapse.weight, synapse.pooled_shape(shape)))
+    weight = kernel.reshape(synapse.weight.shape)
+    if np.array_equal(weight, synapse.weight):
+        return None
+    return read.weighed(lambda _: weight)
 
 
 def threshold_between(
@@ -264,50 +268,10 @@ class DrivenLayer:
         for number, layer_input in enumerate(self.inputs):
             if (self.number, number) in self.network.driven:
                 continue
-            if layer_input.heads:
-                yield from zip(layer_input.sources, self._attended(layer_input, place), strict=True)
-                continue
-            if layer_input.weight is None:
-                mask = np.zeros(self._arriving_shape(layer_input), np.bool_)
-                mask[place] = True
-            else:
-                mask = self._weighted(layer_input, place)
-            for source in layer_input.sources:
-                yield source, gathered(mask, layer_input, self._source_shape(layer_input)) > 0
-
-    def _weighted(self, layer_input: Input, place: Shape) -> NDArray[np.bool_]:
-        """The arriving neurons that a weight which is not 0 joins with that at `place`."""
-        (channel, row, column), shape = place, self._arriving_shape(layer_input)
-        down, across = pair(layer_input.pool)
-        cells = np.zeros((1, *layer_input.unpooled_shape(self._source_shape(layer_input))[1:]))
-        slices = list[slice]()
-        for center, side, stride, padding in zip((row, column), *layer_input.windows, strict=True):
-            start = center * stride - padding
-            slices.append(slice(max(0, start), start + side))
-        cells[:, slices[0], slices[1]] = 1
-        if layer_input.current_sum:
-            cells[:] = 1
-        weight = (layer_input.weight[channel : channel + 1] != 0).astype(np.float64)
-        pooled_shape = (shape[0], shape[1] // down, shape[2] // across)
-        reached = transposed(layer_input, weight, cells, pooled_shape) > 0
-        return reached.repeat(down, axis=1).repeat(across, axis=2)
-
-    def _attended(self, layer_input: Input, place: Shape) -> list[NDArray[np.bool_]]:
-        """The neurons of each source of attention that can reach one neuron: of its head, its
-        token, its channel.
-        """
-        channel, row, column = place
-        reaching = np.zeros(self._arriving_shape(layer_input), np.bool_)
-        query, key, value = factors(layer_input, reaching)  # views
-        head, value_channel = divmod(channel, value.shape[1])
-        query[head, :, row * self.shape[2] + column] = key[head] = value[head, value_channel] = True
-        channels = len(reaching) - len(value) * value.shape[1]
-        masks = (
-            np.split(reaching, (channels // 2, channels))
-            if len(layer_input.sources) > 1
-            else [reaching]
-        )
-        return [mask for mask in masks for _ in range(layer_input.planes)]
+            masks = layer_input.synapse.reach(
+                layer_input, place, self.network.shape_read(layer_input)
+            )
+            yield from zip(layer_input.sources, masks, strict=True)
 
     def currents(self, signal_of: SignalOf) -> Currents:
         """Function to a[t] of each input, (C, H, W), of what each layer fired in a sample, (T, C,
@@ -321,12 +285,6 @@ class DrivenLayer:
             for number, layer_input in enumerate(self.inputs)
         ]
         return lambda t: [of_input(t) for of_input in inputs]
-
-    def _source_shape(self, layer_input: Input) -> Shape:
-        return self.network.shape_read(layer_input)
-
-    def _arriving_shape(self, layer_input: Input) -> Shape:
-        return layer_input.arriving(self._source_shape(layer_input))
 
     def _current(
         self, layer_input: Input, input_place: tuple[int, int], signal_of: SignalOf

@@ -14,7 +14,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from spikesam.backends.network import Network
-from spikesam.backends.network.inputs import STORED
 from spikesam.backends.network.quantise import quantise
 from spikesam.common.errors import InputError
 from spikesam.common.text import brief
@@ -422,16 +421,15 @@ def _differences(first: Network, second: Network, name: str) -> Iterator[str]:
     inputs = first.layers[number].inputs, second.layers[number].inputs
     for place, (a, b) in enumerate(zip(*inputs, strict=True), 1):
         of_input = f" of input {place}" if len(inputs[0]) > 1 else ""
-        if a.weight is not None and b.weight is not None:
+        if a.synapse.tensors and b.synapse.tensors:
             yield from _unlike(f"weights{of_input}", a.weight, b.weight)
         yield from _unlike(f"gain{of_input}", a.gain / 2.0**a.shift, b.gain / 2.0**b.shift)
         for x, y in zip(a.sources, b.sources, strict=True):
             yield from _unlike(f"delay from {x.layer}", np.array(x.delay), np.array(y.delay))
             yield from _unlike(f"sign of {x.layer}", x.sign, y.sign)
-        for attribute in STORED:
-            yield from _unlike(
-                f"{attribute}{of_input}", getattr(a, attribute), getattr(b, attribute)
-            )
+        for attribute in dict.fromkeys((*a.synapse.geometry, *b.synapse.geometry)):
+            values = (getattr(synapse, attribute, None) for synapse in (a.synapse, b.synapse))
+            yield from _unlike(f"{attribute}{of_input}", *values)
     if any(place == number for place, _ in first.driven):
         yield from _unlike("input range", first.input_range, second.input_range)
 

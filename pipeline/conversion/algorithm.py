@@ -150,9 +150,7 @@ def converted(
     if settings.encoder == "poisson":
         shape = (2 * shape[0], *shape[1:])
         (first,) = layers[0].inputs
-        layers[0] = Layer(
-            layers[0].name, replace(first, weight=with_off_planes(first.weight)), layers[0].neuron
-        )
+        layers[0] = Layer(layers[0].name, first.weighed(with_off_planes), layers[0].neuron)
     if settings.rule != "balanced":
         layers = _simulate(layers, shape, images, settings, advance)
     network = Network(shape, settings.timesteps, tuple(layers), readout, settings.encoder)
@@ -308,13 +306,13 @@ def _balance(
     with torch.inference_mode():
         for layer in ann.layers:
             (layer_input,) = layer.inputs
-            weight = torch.tensor(layer_input.weight)
-            parts = (arrange(part, layer_input, (1, 2, 3)) for part in x.split(BATCH))
-            z = torch.cat([apply_synapses(layer_input, weight, part) for part in parts])
+            synapse, weight = layer_input.synapse, torch.tensor(layer_input.weight)
+            parts = (arrange(part, synapse, (1, 2, 3)) for part in x.split(BATCH))
+            z = torch.cat([apply_synapses(synapse, weight, part) for part in parts])
             thresholds = balanced_thresholds(z.transpose(0, 1).flatten(1))
             _refuse_dead(float(thresholds.max()), layer.name, len(images))
             gain = (1 / thresholds.double()).numpy()
-            scaled = replace(layer_input, weight=_scaled(layer_input.weight, worth), gain=gain)
+            scaled = replace(layer_input.weighed(partial(_scaled, worth=worth)), gain=gain)
             layers.append(Layer(layer.name, scaled, LIF(1.0)))
             limit = thresholds.reshape(-1, *[1] * (z.ndim - 2))
             x, worth = functional.relu(z).minimum(limit), thresholds.numpy()

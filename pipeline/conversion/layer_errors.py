@@ -132,7 +132,7 @@ def layer_errors(
             arriving = module(values)
             pooled = (
                 stepwise(name)
-                if any(layer_input.windows != NO_POOLING for layer_input in layer.inputs)
+                if any(layer_input.synapse.windows != NO_POOLING for layer_input in layer.inputs)
                 else arriving
             )
             clipped = pooled.minimum(layer_theta)

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import groupby, repeat
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,12 +27,14 @@ from spikesam.backends.network import (
     DEFAULT_RANGE,
     LIF,
     PIXEL_LIMIT,
+    Conv,
     Encoder,
     Input,
     Layer,
     Network,
     Readout,
     Source,
+    Weighted,
 )
 from spikesam.pipeline.images.encoding import in_eight_bits, poisson_batch
 from spikesam.pipeline.imports.road.build import delayed, depths, with_window
@@ -107,10 +110,16 @@ def _in_planes(layer: Layer, spikes: int) -> Layer:
     identity = np.eye(channels, dtype=np.float32)[..., None, None]
     inputs = []
     for layer_input in layer.inputs:
-        weight = identity if layer_input.weight is None else layer_input.weight
+        synapse = layer_input.synapse
+        if not isinstance(synapse, Weighted):
+            synapse = Conv(identity)
+        weight = synapse.weight
         read = 1 if layer_input.sources[0].layer == "input" else spikes
         tiled = np.tile(weight, (spikes, read, *[1] * (weight.ndim - 2)))
-        inputs.append(replace(layer_input, weight=tiled, gain=np.tile(layer_input.gain, spikes)))
+        in_planes = replace(synapse, weight=tiled)
+        inputs.append(
+            replace(layer_input, synapse=in_planes, gain=np.tile(layer_input.gain, spikes))
+        )
     other_planes = (
         np.tile(identity, (spikes, spikes, 1, 1))
         - np.eye(spikes * channels, dtype=np.float32)[..., None, None]
@@ -166,11 +175,11 @@ def _parts(
         sources = tuple(
             Source(source.layer, layer_depth - depth[source.layer], source.sign) for source in group
         )
-        weight, factors = layer_input.weight, np.array(values)
-        if weight is None:
+        synapse, factors = layer_input.synapse, np.array(values)
+        if not isinstance(synapse, Weighted):
             yield replace(layer_input, source=sources, gain=layer_input.gain * factors)
             continue
-        weight = weight.astype(np.float64)
+        weight: NDArray[Any] = synapse.weight.astype(np.float64)
         if len(set(values)) > 1:
             factor_of_column = factors.repeat(weight.shape[1] // len(factors))
             weight, factors = (
@@ -186,7 +195,7 @@ def _parts(
             weight = with_off_planes(weight)
         yield replace(
             layer_input,
-            weight=weight,
+            synapse=replace(synapse, weight=weight),
             source=sources,
             gain=layer_input.gain * largest_of * factors[0],
         )

@@ -210,13 +210,13 @@ def _arriving(inputs: Iterable[Input], thresholds: Mapping[str, Floats]) -> Floa
     for branch in inputs:
         for source in branch.sources:
             currents = np.ones(1) if source.layer == "input" else thresholds[source.layer]
-            if branch.weight is not None:
-                weight = np.abs(branch.weight.astype(np.float64))
+            for weight in branch.synapse.tensors.values():
+                weight = np.abs(weight.astype(np.float64))
                 by_column = currents.repeat(weight.shape[1] // len(currents))
                 weight *= by_column.reshape(-1, *[1] * (weight.ndim - 2))
                 currents = weight.reshape(len(weight), -1).max(1)
             gain = np.atleast_2d(np.abs(branch.gain)).max(0)
-            largest = np.maximum(largest, gain * currents / branch.averaged)
+            largest = np.maximum(largest, gain * currents / branch.synapse.averaged)
     return largest
 
 

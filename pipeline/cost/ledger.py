@@ -47,6 +47,7 @@ from spikesam.pipeline.measures.operations import (
     only_repeats,
     products,
     readout_name,
+    weight_bytes,
 )
 from spikesam.pipeline.networks.recorded import BESIDE, fired_by, unlike
 from spikesam.recordings.raster.reader import RasterReader
@@ -292,7 +293,7 @@ class Ledger:
 
 def _bytes(synapses: Input | Readout) -> int:
     """Bytes that move for one operation: a weight, and a sum that is read and written."""
-    return (0 if synapses.weight is None else synapses.weight.itemsize) + 2 * WORD
+    return weight_bytes(synapses) + 2 * WORD
 
 
 def _add(heat: Floats | None, spent: NDArray[Any], shape: Shape) -> None:

@@ -143,7 +143,7 @@ def _arrow(
     )  # black from 30 % on
     line: Any = {
         "color": colour,
-        "linestyle": "--" if layer_input is not None and layer_input.weight is None else "-",
+        "linestyle": "--" if layer_input is not None and not layer_input.synapse.tensors else "-",
         "zorder": 0,
         **ARROW,
     }

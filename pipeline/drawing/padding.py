@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from spikesam.backends.network import Input, Network, pair
+from spikesam.backends.network import Conv, Dense, Input, Linear, Network, pair
 
 MOSTLY_IMAGE = (
     2 / 3
@@ -42,7 +42,8 @@ def fractions_inside(network: Network) -> dict[str, NDArray[np.float64]]:
     for layer in network.layers:
         first = layer.inputs[0]
         source_name = first.sources[0].layer
-        if layer.kind == "conv" and source_name in sides and first.kind != "dense":
+        of_maps = layer.kind == "conv" and not isinstance(first.synapse, Dense)
+        if of_maps and source_name in sides:
             rows, columns = (
                 _after(side, first, axis) for axis, side in enumerate(sides[source_name])
             )
@@ -69,20 +70,22 @@ def _after(fractions: NDArray[np.float64], layer_input: Input, axis: int) -> NDA
     """The fractions along one side of a layer's output, rows or columns, from those of its
     input.
     """
+    synapse = layer_input.synapse
     pool, stride, padding = (
-        pair(sides)[axis] for sides in (layer_input.pool, layer_input.stride, layer_input.padding)
+        pair(sides)[axis] for sides in (synapse.pool, synapse.stride, synapse.padding)
     )
-    window, step, window_padding = (sides[axis] for sides in layer_input.windows)
-    fractions = fractions.repeat(layer_input.spread[1 + axis])
-    if numbers := (layer_input.rows, layer_input.columns)[axis]:
+    window, step, window_padding = (sides[axis] for sides in synapse.windows)
+    fractions = fractions.repeat(synapse.spread[1 + axis])
+    if numbers := (synapse.rows, synapse.columns)[axis]:
         fractions = np.where(np.less(numbers, 0), 0, fractions.take(numbers))
     pooled = fractions.reshape(-1, pool).mean(axis=1)
-    if layer_input.weight is None:
-        return np.full_like(pooled, pooled.mean()) if layer_input.heads else pooled
-    window_means = sliding_window_view(
-        np.pad(pooled, padding), layer_input.weight.shape[2 + axis]
-    ).mean(axis=1)[::stride]
-    if layer_input.current_sum:
+    if not isinstance(synapse, Linear):  # every place reads all places
+        return np.full_like(pooled, pooled.mean())
+    if not isinstance(synapse, Conv):
+        return pooled
+    side = synapse.weight.shape[2 + axis]
+    window_means = sliding_window_view(np.pad(pooled, padding), side).mean(axis=1)[::stride]
+    if synapse.current_sum:
         return window_means.mean(keepdims=True)
     mean: NDArray[np.float64] = np.nanmean(
         sliding_window_view(np.pad(window_means, window_padding, constant_values=np.nan), window)[

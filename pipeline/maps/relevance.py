@@ -58,23 +58,25 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.network import NO_POOLING, Input, Layer, Network, NetworkError, Source
+from spikesam.backends.network import (
+    NO_POOLING,
+    Input,
+    Layer,
+    Linear,
+    Network,
+    NetworkError,
+    Source,
+)
 from spikesam.backends.network.step import (
-    Floats,
     Neurons,
-    arranged,
     arrived,
     arrived_from,
-    attended,
-    correlated,
-    gathered,
     on_maps,
-    pooled,
 )
+from spikesam.backends.network.synapses.synapse import Floats
 from spikesam.pipeline.maps.correlation import (
     shared_by_three,
     to_winners,
-    transposed,
     unpooled,
     winners,
     won,
@@ -312,11 +314,9 @@ class _Input:
         exciting: bool,
     ) -> None:
         self.input, self.fired = layer_input, fired
-        weight = (
-            np.ones(1)
-            if layer_input.weight is None
-            else layer_input.averaged_weight.astype(np.float64)
-        )
+        # None where spikes are multiplied
+        self.linear = layer_input.synapse if isinstance(layer_input.synapse, Linear) else None
+        weight = self.linear.averaged_weight.astype(np.float64) if self.linear else np.ones(1)
         gain = np.asarray(layer_input.gain * 2.0**-layer_input.shift, np.float64)[..., None, None]
         self.weight = weight
         # What a spike adds, or what it excites, by the sign with which it comes.
@@ -332,33 +332,34 @@ class _Input:
         self.shape = shape[1:]
         sides = layer_input.unpooled_shape(fired[layer_input.sources[0].layer].shape[1:])[1:]
         # Which currents of a maximum pooling were the largest.
-        self.places = np.zeros((*shape[:2], *layer_input.windows.fit(sides)), np.intp)
+        self.places = np.zeros((*shape[:2], *layer_input.synapse.windows.fit(sides)), np.intp)
 
     def current(self, t: int) -> Floats:
         """max(W ⊛ pool(x[t])), (C', H', W')."""
         if not self._arrived(t):
             return np.zeros(self.shape)
         maps = arrived(self.input, self.fired, t)
-        if self.input.heads:
-            return attended(self.input, maps)
-        sums = correlated(self.input, self.weight, pooled(self.input, maps))
-        if self.input.windows != NO_POOLING:
+        if not self.linear:
+            return self.input.synapse.currents(self.input, maps)
+        sums = self.linear.correlated(self.weight, self.linear.pooled(maps))
+        if self.input.synapse.windows != NO_POOLING:
             self.places[t] = winners(self.input, sums)
         return won(self.input, sums, self.places[t])
 
     def excitation(self, t: int) -> Floats:
         """Σ gain · (W ⊛ pool(x[t])) over what excites, where the maxima are."""
         excitation = np.zeros(self.shape)
-        if self.input.heads:
-            products = attended(self.input, arrived(self.input, self.fired, t))
+        if not self.linear:
+            maps = arrived(self.input, self.fired, t)
+            products = self.input.synapse.currents(self.input, maps)
             return sum(
                 (_at(gain, t) * weight * products for weight, gain in self.parts[1]), excitation
             )
         for source, spikes in self._arrived(t):
-            maps = pooled(self.input, arranged(spikes, self.input))
+            pooled = self.linear.pooled(self.linear.arranged(spikes))
             for weight, gain in self.parts[source.sign]:
                 excitation += _at(gain, t) * won(
-                    self.input, correlated(self.input, weight, maps), self.places[t]
+                    self.input, self.linear.correlated(weight, pooled), self.places[t]
                 )
         return excitation
 
@@ -366,7 +367,7 @@ class _Input:
         self, t: int, per_current: Floats, relevance_by_layer: Mapping[str, Floats]
     ) -> None:
         """Add to each spike that arrived at step t its share, for d[t] = `per_current`."""
-        if self.input.heads:
+        if not self.linear:
             maps = arrived(self.input, self.fired, t)
             handed = sum(per_current * _at(gain, t) * weight for weight, gain in self.parts[1])
             shares, source_groups = (
@@ -388,14 +389,13 @@ class _Input:
             return
         for source, spikes in self._arrived(t):
             sides = self.input.unpooled_shape(spikes.shape)[1:]
-            sources_shape, spikes = spikes.shape, arranged(spikes, self.input)
-            shape = pooled(self.input, spikes).shape
+            sources_shape, spikes = spikes.shape, self.linear.arranged(spikes)
+            shape = self.linear.pooled(spikes).shape
             for weight, gain in self.parts[source.sign]:
                 won_by = to_winners(self.input, per_current * _at(gain, t), self.places[t], sides)
-                share = unpooled(self.input, spikes, transposed(self.input, weight, won_by, shape))
-                _hand_back(
-                    source, t, gathered(share, self.input, sources_shape), relevance_by_layer
-                )
+                share = unpooled(self.input, spikes, self.linear.transposed(weight, won_by, shape))
+                gathered = self.linear.gathered(share, sources_shape)
+                _hand_back(source, t, gathered, relevance_by_layer)
 
     def _arrived(self, t: int) -> list[tuple[Source, Spikes]]:
         """The sources whose spikes arrive at step t, and these spikes."""

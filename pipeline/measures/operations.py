@@ -25,21 +25,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.network import (
+    Attention,
+    Conv,
     Input,
     Layer,
+    Linear,
     Network,
     Readout,
     Shape,
     Source,
     SpikingNeuron,
+    Synapse,
     pair,
 )
-from spikesam.backends.network.step import arranged, arrived, factors, gathered, repeated
+from spikesam.backends.network.step import arrived, repeated
 
 Counts = NDArray[np.int64]
 
 
-def fan_out(synapses: Input | Readout, shape: Shape, *, dense: bool = False) -> Counts:
+Synapses = Input | Readout
+
+
+def fan_out(synapses: Synapses, shape: Shape, *, dense: bool = False) -> Counts:
     """Synapses that one value of the pooled map reaches: (C, H // y, W // x) int64, of a layer (C,
     H, W) = `shape`.
 
@@ -50,21 +57,17 @@ def fan_out(synapses: Input | Readout, shape: Shape, *, dense: bool = False) -> 
     """
     y, x = pool_of(synapses)
     pooled = shape[0], shape[1] // y, shape[2] // x
-    weight = synapses.weight
-    if weight is None:
+    weights, synapse = _weights(synapses), _synapse(synapses)
+    if not weights:
         return np.ones(pooled, np.int64)
-    reached = _present(weight) if dense and not passes_on(weight) else weight != 0
-    if isinstance(synapses, Readout) or weight.ndim == 2:
-        return reached.sum(axis=0, dtype=np.int64).reshape(pooled)
-    rows, columns = (
-        _covering(*sides)
-        for sides in zip(
-            pooled[1:], weight.shape[2:], pair(synapses.stride), pair(synapses.padding), strict=True
-        )
-    )
-    return np.einsum(
-        "cyx,hy,wx->chw", reached.sum(axis=0, dtype=np.int64), rows, columns, optimize=True
-    )
+    (weight,) = weights
+    present = _present(weight) if dense and not passes_on(weight) else weight != 0
+    reached = present.sum(axis=0, dtype=np.int64)
+    if not isinstance(synapse, Conv):
+        return reached.reshape(pooled)
+    geometry = weight.shape[2:], pair(synapse.stride), pair(synapse.padding)
+    rows, columns = (_covering(*sides) for sides in zip(pooled[1:], *geometry, strict=True))
+    return np.einsum("cyx,hy,wx->chw", reached, rows, columns, optimize=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +78,7 @@ class Connection:
 
     source: str
     target: str
-    synapses: Input | Readout
+    synapses: Synapses
     shape: Shape
 
     @cached_property
@@ -104,7 +107,7 @@ class Connection:
         (h, w).
         """
         (y, x), (channels, height, width) = pool_of(self.synapses), self.seen
-        spikes = spikes if isinstance(self.synapses, Readout) else arranged(spikes, self.synapses)
+        spikes = _arranged(spikes, self.synapses)
         reached = self.fan_out
         if _maximum(self.synapses):
             spikes = spikes.reshape(len(spikes), channels, height // y, y, width // x, x).any(
@@ -127,9 +130,8 @@ class Connection:
         """Additions that each spike causes, (T, C, H, W); spikes of which one maximum is passed on
         share its own.
         """
-        (y, x), synapses = pool_of(self.synapses), self.synapses
-        fired = spikes if isinstance(synapses, Readout) else arranged(spikes, synapses)
-        fired = fired.astype(np.float64)
+        (y, x), synapse = pool_of(self.synapses), _synapse(self.synapses)
+        fired = _arranged(spikes, self.synapses).astype(np.float64)
         if _maximum(self.synapses):
             steps, (channels, height, width) = len(fired), self.seen
             together = fired.reshape(steps, channels, height // y, y, width // x, x).sum(
@@ -137,7 +139,7 @@ class Connection:
             )
             fired /= repeated(np.maximum(together, 1), (1, y, x))
         fired *= repeated(self.fan_out, (1, y, x))
-        return fired if isinstance(synapses, Readout) else gathered(fired, synapses, self.shape)
+        return synapse.gathered(fired, self.shape) if synapse else fired
 
 
 def connections(network: Network) -> list[Connection]:
@@ -151,7 +153,7 @@ def connections(network: Network) -> list[Connection]:
         for layer in network.layers
         for layer_input in layer.inputs
         for source in layer_input.sources
-        if not layer_input.heads
+        if isinstance(layer_input.synapse, Linear)
     ]
     return [
         *from_sources,
@@ -173,10 +175,16 @@ class Attending:
     query_channels: int = 0
 
     @property
+    def attention(self) -> Attention:
+        """The kind of the synapses."""
+        assert isinstance(self.synapses.synapse, Attention)
+        return self.synapses.synapse
+
+    @property
     def dense(self) -> int:
         """Additions of one step at which every neuron of q, k and v fires."""
-        (channels, query_channels, tokens), planes = self._sizes, self.synapses.planes
-        depth = channels // self.synapses.heads
+        (channels, query_channels, tokens) = self._sizes
+        planes, depth = self.attention.planes(self.synapses), channels // self.attention.heads
         pairs = tokens * query_channels * depth * planes * (planes + 1)
         return min(pairs, tokens**2 * planes * (planes * query_channels + channels))
 
@@ -201,12 +209,12 @@ class Attending:
         by layer.
         """
         timesteps, (channels, height, width) = len(fired[sources[0].layer]), self.shape
-        depth, latest = channels // self.synapses.heads, min(source.shortest for source in sources)
+        depth, latest = channels // self.attention.heads, min(source.shortest for source in sources)
         synapses = replace(self.synapses, source=tuple(sources))
         by_step, by_place = np.zeros(timesteps, np.int64), np.zeros(height * width, np.int64)
         for t in range(latest, timesteps + latest):
             maps = arrived(synapses, fired, t)
-            query, key, value = factors(synapses, maps.astype(np.int64))
+            query, key, value = self.attention.factors(synapses, maps.astype(np.int64))
             pairs = (key.sum(axis=1) * value.sum(axis=1)).sum(axis=0) + query.sum(
                 axis=(0, 1)
             ) * depth
@@ -234,7 +242,7 @@ def attentions(network: Network) -> list[Attending]:
         )
         for layer, shape in zip(network.layers, network.shapes[1:], strict=True)
         for layer_input in layer.inputs
-        if layer_input.heads
+        if isinstance(layer_input.synapse, Attention)
         for source in [layer_input.sources[0].layer]
     ]
 
@@ -250,12 +258,9 @@ def products(network: Network) -> dict[str, int]:
     macs_by_layer = {layer.name: 0 for layer in network.layers}
     for layer in network.layers:
         for layer_input in layer.inputs:
-            source = layer_input.sources[0].layer
-            if (
-                layer_input.weight is not None
-                and not passes_on(layer_input.weight)
-                and not _takes_maximum(layer)
-            ):
+            source, tensors = layer_input.sources[0].layer, layer_input.synapse.tensors
+            weighs = any(not passes_on(weight) for weight in tensors.values())
+            if weighs and not _takes_maximum(layer):
                 arriving_shape = layer_input.arriving(network.shapes[network.place(source)])
                 macs = int(fan_out(layer_input, arriving_shape, dense=True).sum())
                 macs_by_layer[layer.name] += macs // (
@@ -302,16 +307,11 @@ def _takes_maximum(layer: Layer) -> bool:
     """True of a layer that fires where any spike arrives, through equal weights: a maximum pooling
     of spikes.
     """
-    weight = layer.inputs[0].weight
-    if weight is None:
+    synapse = layer.inputs[0].synapse
+    if not isinstance(synapse, Conv) or not only_repeats(layer):
         return False
-    used = weight[weight != 0]
-    return (
-        only_repeats(layer)
-        and layer.kind == "conv"
-        and used.size > 0
-        and bool((used == used[0]).all())
-    )
+    used = synapse.weight[synapse.weight != 0]
+    return used.size > 0 and bool((used == used[0]).all())
 
 
 def _present(weight: NDArray[Any]) -> NDArray[np.bool_]:
@@ -332,13 +332,34 @@ def _present(weight: NDArray[Any]) -> NDArray[np.bool_]:
     return together[:, :, None, None] & rows[:, None] & columns
 
 
-def pool_of(synapses: Input | Readout) -> tuple[int, int]:
+def pool_of(synapses: Synapses) -> tuple[int, int]:
     """Rows and columns of the pooling in front; the readout has none."""
-    return (1, 1) if isinstance(synapses, Readout) else pair(synapses.pool)
+    synapse = _synapse(synapses)
+    return pair(synapse.pool) if synapse else (1, 1)
 
 
-def _maximum(synapses: Input | Readout) -> bool:
-    return isinstance(synapses, Input) and synapses.pooling == "max"
+def weight_bytes(synapses: Synapses) -> int:
+    """Bytes of one weight; 0 where there are none."""
+    return sum(weight.itemsize for weight in _weights(synapses))
+
+
+def _synapse(synapses: Synapses) -> Synapse | None:
+    return synapses.synapse if isinstance(synapses, Input) else None
+
+
+def _weights(synapses: Synapses) -> list[NDArray[Any]]:
+    synapse = _synapse(synapses)
+    return [*synapse.tensors.values()] if synapse else [synapses.weight]
+
+
+def _arranged(spikes: NDArray[np.bool_], synapses: Synapses) -> Any:
+    """Spikes as synapses see them."""
+    synapse = _synapse(synapses)
+    return synapse.arranged(spikes) if synapse else spikes
+
+
+def _maximum(synapses: Synapses) -> bool:
+    return isinstance(synapses, Input) and synapses.synapse.pooling == "max"
 
 
 def _covering(side: int, kernel: int, stride: int, padding: int) -> Counts:

@@ -30,6 +30,7 @@ from spikesam.backends.network import (
     DEFAULT_RANGE,
     LIF,
     PIXEL_LIMIT,
+    Attention,
     Input,
     Layer,
     Network,
@@ -154,7 +155,7 @@ class ReluLayer(nn.Module):
         self.shape = shape[:1] if layer.kind == "dense" else shape
         self.read = [network.shape_read(layer_input) for layer_input in self.inputs]
         self.weights = nn.ParameterList(
-            constant_parameter(np.zeros(0) if layer_input.weight is None else layer_input.weight)
+            constant_parameter(layer_input.synapse.tensors.get("weight", np.zeros(0)))
             for layer_input in self.inputs
         )
         self.gains = nn.ParameterList(
@@ -182,12 +183,8 @@ class ReluLayer(nn.Module):
                 source.sign * activations[source.layer].reshape(-1, *shape)
                 for source in layer_input.sources
             )
-            maps = arrange(sum(further, first), layer_input, (1, 2, 3))
-            currents = (
-                maps
-                if layer_input.weight is None
-                else apply_synapses(layer_input, weight, maps, self.memory_format)
-            )
+            maps = arrange(sum(further, first), layer_input.synapse, (1, 2, 3))
+            currents = apply_synapses(layer_input.synapse, weight, maps, self.memory_format)
             total = total + gain * currents.reshape(-1, *self.shape)
         return total
 
@@ -243,7 +240,7 @@ class SpikingLayer(nn.Module):
         self.constant = network.encoder == "constant-current"
         self.unit = network.input_range / DEFAULT_RANGE
         self.weights = nn.ParameterList(
-            constant_parameter(np.zeros(0) if layer_input.weight is None else layer_input.weight)
+            constant_parameter(layer_input.synapse.tensors.get("weight", np.zeros(0)))
             for layer_input in self.inputs
         )
         self.reach = steps_that_matter(network.timesteps, network.to_readout[layer.name]) - 1
@@ -296,17 +293,16 @@ class SpikingLayer(nn.Module):
             source.sign * source.arriving(partial(_later, fired[source.layer], start, stop))
             for source in layer_input.sources
         ]
-        if layer_input.heads:
-            sums = [sum(further, first) for first, *further in layer_input.summands(arrived)]
-            tokens = torch.cat(sums, 2).flatten(0, 1).flatten(2).mT
-            products = attended_maps(tokens, layer_input.heads, self.shape[0])
-            return products.mT.reshape(-1, *arrived[0].shape[1:2], *self.shape)
-        maps = arrange(sum(arrived[1:], arrived[0]), layer_input, (2, 3, 4))
-        if layer_input.weight is None:
-            return maps
-        return apply_synapses(layer_input, weight, maps.flatten(0, 1)).reshape(
-            *maps.shape[:2], *self.shape
-        )
+        sums = [sum(further, first) for first, *further in layer_input.summands(arrived)]
+        joined = sums[0] if len(sums) == 1 else torch.cat(sums, 2)
+        maps = arrange(joined, layer_input.synapse, (2, 3, 4))
+        of_steps, synapse = maps.flatten(0, 1), layer_input.synapse
+        if isinstance(synapse, Attention):
+            tokens = of_steps.flatten(2).mT
+            currents = attended_maps(tokens, synapse.heads, self.shape[0]).mT
+        else:
+            currents = apply_synapses(synapse, weight, of_steps)
+        return currents.reshape(*maps.shape[:2], *self.shape)
 
     def _of_numbers(
         self, layer_input: Input, weight: Tensor, numbers_in: Tensor, start: int, stop: int
@@ -314,11 +310,11 @@ class SpikingLayer(nn.Module):
         """The currents of numbers, summed in float64 and rounded once: see
         backends/input_currents.py.
         """
-        delay = layer_input.sources[0].longest
+        delay, synapse = layer_input.sources[0].longest, layer_input.synapse
         maps = numbers_in[None] if self.constant else _later(numbers_in, start, stop, delay)
-        numbers = arrange(maps.flatten(0, 1).double(), layer_input, (1, 2, 3)) / PIXEL_LIMIT
+        numbers = arrange(maps.flatten(0, 1).double(), synapse, (1, 2, 3)) / PIXEL_LIMIT
         currents = (
-            (apply_synapses(layer_input, weight.double(), numbers) * self.unit)
+            (apply_synapses(synapse, weight.double(), numbers) * self.unit)
             .float()
             .reshape(*maps.shape[:2], *self.shape)
         )

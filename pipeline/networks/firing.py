@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from spikesam.backends.network import Input, SpikingNeuron
+from spikesam.backends.network import Identity, Input, SpikingNeuron
 from spikesam.backends.torch.neurons import TorchNeurons
 
 SURROGATE_SLOPE = 0.3  # Kim & Panda 2021, Eq. 8
@@ -110,7 +110,10 @@ class _Fire(torch.autograd.Function):
         steps = len(early) + len(late)
         samples, positions, channels = shape = early.shape[1:]
         neurons = TorchNeurons(
-            neuron, [Input(None, gain=gain)], (samples, positions, channels), str(early.device)
+            neuron,
+            [Input(Identity(), gain=gain)],
+            (samples, positions, channels),
+            str(early.device),
         )
         threshold = early.new_tensor(neuron.threshold)
         spikes = early.new_empty((1 + steps, *shape))

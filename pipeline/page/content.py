@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesam.backends.network import Attention
 from spikesam.pipeline.cost.ledger import Ledger
 from spikesam.pipeline.drawing.padding import outside
 from spikesam.pipeline.drawing.subject import is_right
@@ -301,12 +302,18 @@ def attention_of(run: ShownRun) -> list[dict[str, Any]]:
     found: list[tuple[str, str, int, int, list[str]]] = []
     if network := run.whole_network:
         attending = [
-            (layer.name, each) for layer in network.layers for each in layer.inputs if each.heads
+            (layer.name, each, each.synapse)
+            for layer in network.layers
+            for each in layer.inputs
+            if isinstance(each.synapse, Attention)
         ]
-        for name, each in ((name, each) for name, each in attending if each.planes == 1):
+        for name, each, attention in attending:
+            if attention.planes(each) > 1:
+                continue
             query, key = each.sources[0], each.sources[len(each.sources) // 2]
             layers = [*{source.layer: None for source in each.sources}, name]
-            found.append((query.layer, key.layer, key.longest - query.longest, each.heads, layers))
+            later = key.longest - query.longest
+            found.append((query.layer, key.layer, later, attention.heads, layers))
     else:
         starts = {layer.name: raster.header.window_of(layer).start or 0 for layer in raster.layers}
         shapes = {layer.name: layer.shape for layer in raster.layers}

@@ -9,7 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.network import LIF, NO_POOLING, THETA, Input, Layer, Network, Shape, pair
+from spikesam.backends.network import (
+    LIF,
+    NO_POOLING,
+    THETA,
+    Attention,
+    Input,
+    Layer,
+    Network,
+    Weighted,
+    pair,
+)
 from spikesam.pipeline.measures.operations import connections
 from spikesam.pipeline.page.packing import blob
 from spikesam.pipeline.page.shown_run import ShownRun
@@ -26,7 +36,8 @@ def multiplying_counts(network: Network) -> list[str]:
         layer.name
         for layer in network.layers
         for each in layer.inputs
-        if each.heads and not each.of_bits(each.arriving(network.shape_read(each))[0])
+        if isinstance(each.synapse, Attention)
+        and not each.synapse.of_bits(each, each.arriving(network.shape_read(each))[0])
     ]
 
 
@@ -110,31 +121,30 @@ def _input(given: Input, network: Network) -> dict[str, Any]:
     dense.
     """
     places = [network.place(source.layer) for source in given.sources]
-    pooled: Shape = given.arriving(network.shapes[places[0]])
-    pool, weight = pair(given.pool), given.weight
-    if weight is not None and given.kind == "dense":
-        channels, height, width = pooled
-        weight = weight.reshape(-1, channels, height // pool[0], width // pool[1])
+    synapse, kernel = given.synapse, None
+    if isinstance(synapse, Weighted):
+        pooled = synapse.pooled_shape(given.arriving(network.shapes[places[0]]))
+        kernel = synapse.kernel(synapse.weight, pooled)
     return {
         "sources": [
             [place, delay, each.sign, *([] if isinstance(channels, slice) else [channels.tolist()])]
             for place, each in zip(places, given.sources, strict=True)
             for delay, channels in each.delays.items()
         ],
-        "kernel": None if weight is None else [*weight.shape[2:]],
-        "weights": None if weight is None else blob(weight.transpose(1, 2, 3, 0)),
-        "pool": pool,
-        "largest": given.pooling == "max",
-        "stride": pair(given.stride),
-        "padding": pair(given.padding),
-        "repeated": given.spread,
-        "taken": [given.rows, given.columns],
-        "heads": given.heads,
-        "summed": given.current_sum,
-        "windows": None if given.windows == NO_POOLING else given.windows,
+        "kernel": None if kernel is None else [*kernel.shape[2:]],
+        "weights": None if kernel is None else blob(kernel.transpose(1, 2, 3, 0)),
+        "pool": pair(synapse.pool),
+        "largest": synapse.pooling == "max",
+        "stride": pair(synapse.stride),
+        "padding": pair(synapse.padding),
+        "repeated": synapse.spread,
+        "taken": [synapse.rows, synapse.columns],
+        "heads": synapse.geometry.get("heads", 0),
+        "summed": synapse.current_sum,
+        "windows": None if synapse.windows == NO_POOLING else synapse.windows,
         "gain": _rows(given.gain, False)
         if given.fixed
-        else _rows(given.gain / given.averaged, True),
+        else _rows(given.gain / synapse.averaged, True),
         "shift": given.shift,
     }
 
@@ -156,7 +166,10 @@ def _operations(run: ShownRun, network: Network) -> int:
 
 
 def _weights(network: Network) -> int:
-    every = (
-        each.weight for layer in network.layers for each in layer.inputs if each.weight is not None
+    of_layers = sum(
+        weight.nbytes
+        for layer in network.layers
+        for given in layer.inputs
+        for weight in given.synapse.tensors.values()
     )
-    return sum(weight.nbytes for weight in every) + network.readout.weight.nbytes
+    return of_layers + network.readout.weight.nbytes

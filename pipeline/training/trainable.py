@@ -17,6 +17,9 @@ from torch.nn import functional
 
 from spikesam.backends.network import (
     LIF,
+    Attention,
+    Conv,
+    Dense,
     Input,
     Layer,
     Network,
@@ -25,6 +28,7 @@ from spikesam.backends.network import (
     ReLU,
     Shape,
     Source,
+    Synapse,
 )
 from spikesam.backends.torch.synapses import attended_maps, without_autocast
 from spikesam.common.errors import InputError
@@ -361,7 +365,7 @@ def export_network(model: SpikingNetwork | ReluNetwork) -> Network:
     if model.encoder == "spikes":
         return Network(shape, model.timesteps, tuple(layers), readout, "spikes")
     first, *back = layers[0].inputs
-    first = replace(first, weight=with_off_planes(first.weight))
+    first = first.weighed(with_off_planes)
     layers[0] = Layer(layers[0].name, (first, *back), layers[0].neuron)
     return Network((2 * shape[0], *shape[1:]), model.timesteps, tuple(layers), readout)
 
@@ -376,12 +380,14 @@ def with_off_planes(weight: NDArray[np.float32]) -> NDArray[np.float32]:
 def _layer(
     plan: LayerPlan, weight: Any, neuron: Neuron, gain: Any = 1, source: tuple[Source, ...] = ()
 ) -> Layer:
+    synapse: Synapse
     if plan.heads:
-        return Layer(plan.name, Input(None, source, gain, heads=plan.heads), neuron)
-    padding = plan.side // 2 if plan.kind == "conv" else 0
-    return Layer(
-        plan.name, Input(_numpy(weight), source, gain, pool=plan.pool, padding=padding), neuron
-    )
+        synapse = Attention(plan.heads)
+    elif plan.kind == "conv":
+        synapse = Conv(_numpy(weight), pool=plan.pool, padding=plan.side // 2)
+    else:
+        synapse = Dense(_numpy(weight), pool=plan.pool)
+    return Layer(plan.name, Input(synapse, source, gain), neuron)
 
 
 def _spiking_layer(plan: LayerPlan, layer: nn.Module, depths: Mapping[str, int]) -> Layer:

@@ -3,14 +3,27 @@ well, and signs.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from spikesam.backends.network import LIF, Encoder, Input, Layer, Network, Readout, Source
+from spikesam.backends.network import (
+    LIF,
+    Attention,
+    Conv,
+    Dense,
+    Encoder,
+    Identity,
+    Input,
+    Layer,
+    Network,
+    Readout,
+    Source,
+    Synapse,
+)
 from spikesam.backends.network.quantise import quantise
 from tests.backends import test_random_networks as fixed_point
 
@@ -43,17 +56,17 @@ def constant_current() -> Network:
     by.
     """
     rng = np.random.default_rng(4)
-    given = Input(quarters(rng, 4, 1, 3, 3), padding=1)
+    given = Input(Conv(quarters(rng, 4, 1, 3, 3), padding=1))
     loops = (
         Input(quarters(rng, 4, 4, 1, 1), "conv1", gain=-1),
-        Input(None, Source("conv3", 2), gain=[1, 0, 1, 2]),
+        Input(Identity(), Source("conv3", 2), [1, 0, 1, 2]),
     )
     layers = (
         Layer("conv1", (given, *loops), LIF(0.5)),
-        Layer("conv2", Input(quarters(rng, 4, 4, 3, 3), padding=1), LIF(0.5)),
+        Layer("conv2", Input(Conv(quarters(rng, 4, 4, 3, 3), padding=1)), LIF(0.5)),
         Layer(
             "conv3",
-            Input(quarters(rng, 4, 4, 3, 3), ("conv2", Source("conv1", 3)), padding=1),
+            Input(Conv(quarters(rng, 4, 4, 3, 3), padding=1), ("conv2", Source("conv1", 3))),
             LIF(0.5),
         ),
     )
@@ -188,37 +201,28 @@ def graphs(
                 for heads in (1, 2, 3, 66)
                 if channels % heads == 0 == shapes[first][0] % heads
             )
-            return Input(None, three, **about, heads=draw(st.sampled_from([*divisors])))
-        given = Input(None, draw(st.permutations(sources)), **about, spread=spread, **places)
+            return Input(Attention(draw(st.sampled_from([*divisors]))), three, **about)
+        copies: Any = {"spread": spread, **places}
+        sources = draw(st.permutations(sources))
         if shapes[place] == seen and not (weighted or alone) and draw(st.booleans()):
-            return given
+            return Input(Identity(**copies), sources, **about)
         (before, *sides), (channels, *goal) = seen, shapes[place]
         pool, stride, padding, current_pool, kernel = zip(
             *(draw(st.sampled_from(along(*ends))) for ends in zip(sides, goal, strict=True)),
             strict=True,
         )
+        of_spikes = len(sources) == 1 and sources[0].sign == 1 and not alone
+        poolings = ["average", *(["sum"] if products else []), *(["max"] if of_spikes else [])]
+        pooled: Any = {"pool": pool, "pooling": draw(st.sampled_from(poolings))}
+        synapse: Synapse
         if goal == [1, 1] and draw(st.booleans()):
             taken = before * sides[0] * sides[1] // (pool[0] * pool[1])
-            given = replace(given, weight=numbers.weights(rng, channels, taken), pool=pool)
+            synapse = Dense(numbers.weights(rng, channels, taken), **pooled, **copies)
         else:
             weight = numbers.weights(rng, channels, before, *kernel)
-            about = {
-                "pool": pool,
-                "stride": stride,
-                "padding": padding,
-                "current_pool": current_pool,
-            }
-            given = replace(given, weight=weight, **about)
-        of_spikes = len(sources) == 1 and sources[0].sign == 1 and not alone
-        return replace(
-            given,
-            pooling=draw(
-                st.sampled_from(
-                    (("average", "sum") if products else ("average",))
-                    + (("max",) if of_spikes else ())
-                )
-            ),
-        )
+            sides_of: Any = {"stride": stride, "padding": padding, "current_pool": current_pool}
+            synapse = Conv(weight, **sides_of, **pooled, **copies)
+        return Input(synapse, sources, **about)
 
     layers, unread = [], {*range(1, len(shapes) - 1)}
     for place in range(1, len(shapes)):

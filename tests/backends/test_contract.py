@@ -13,7 +13,11 @@ from spikesam.backends.event.backend import EventBackend
 from spikesam.backends.network import (
     LIF,
     MEMBRANE_LIMIT,
+    Attention,
+    Conv,
+    Dense,
     FixedLIF,
+    Identity,
     Input,
     Layer,
     Network,
@@ -24,6 +28,7 @@ from spikesam.backends.network import (
 from spikesam.backends.network.consistency import FLOAT_LIMIT
 from spikesam.backends.network.quantise import quantise
 from spikesam.recordings.raster.batch import PackedSpikes, joined, unpack
+from tests.layers import input_of
 from tests.reference import reference_network, simulate_reference
 
 # Starting Lava takes seconds, so each of its runs checks many things, and its stock models see only
@@ -103,7 +108,7 @@ def layer(
     rows = steps, shape[0]
     weight, threshold, gain = weights(rng, *shape), rng.uniform(0.5, 2), rng.uniform(0.5, 2, rows)
     neuron = LIF(leak, threshold, bias=rng.normal(0, 0.1, rows))
-    return Layer(name, (Input(weight, gain=gain, **about), *more), neuron)
+    return Layer(name, (input_of(weight, gain=gain, **about), *more), neuron)
 
 
 def odd_sizes(rng: np.random.Generator) -> Network:
@@ -139,7 +144,7 @@ def limits(rng: np.random.Generator) -> Network:
         (
             Layer(
                 "fc1",
-                Input(127 * signs, gain=gain, pool=4),
+                Input(Dense(127 * signs, pool=4), gain=gain),
                 FixedLIF(1, bias=bias, threshold=MEMBRANE_LIMIT - 1),
             ),
             Layer(
@@ -160,18 +165,20 @@ def summed_limits(rng: np.random.Generator) -> Network:
     signs[0], signs[1] = 1, -1
     gain = np.array([[32767, -32767, 1, -1, 32767, 3]], np.int32)
     bias = np.array([[0, 1 << 30, 4096, -4096, 5, -(1 << 30)]], np.int32)
-    again = Input(127 * signs[::-1], ("input", Source("input", 3, -1)), gain[:, ::-1], pool=2)
+    again = Input(
+        Dense(127 * signs[::-1], pool=2), ("input", Source("input", 3, -1)), gain[:, ::-1]
+    )
     layers = (
         Layer(
             "fc1",
-            (Input(127 * signs, ("input", Source("input", 2)), gain=gain, pool=2), again),
+            (Input(Dense(127 * signs, pool=2), ("input", Source("input", 2)), gain=gain), again),
             FixedLIF(1, bias=bias),
         ),
         Layer(
             "fc2",
             (
                 Input(127 * signs[:4, :6], gain=gain[:, :4], shift=2),
-                Input(None, "fc2", -gain[:, :4]),
+                Input(Identity(), "fc2", -gain[:, :4]),
             ),
             FixedLIF(0, bias=bias[:, :4] >> 17),
         ),
@@ -197,22 +204,22 @@ def resets(rng: np.random.Generator) -> Network:
         (
             Layer(
                 "conv1",
-                Input(round_weights(4, 3, 3, 3), padding=1),
+                Input(Conv(round_weights(4, 3, 3, 3), padding=1)),
                 LIF(1.0, reset="zero", fires_at_threshold=True),
             ),
             Layer(
                 "conv2",
-                Input(round_weights(5, 4, 1, 1), pool=2),
+                Conv(round_weights(5, 4, 1, 1), pool=2),
                 LIF(by_channel, 2 * by_channel, reset_by=by_channel),
             ),
             Layer(
                 "conv3",
-                Input(round_weights(6, 5, 3, 3), padding=1),
+                Input(Conv(round_weights(6, 5, 3, 3), padding=1)),
                 LIF(0.5, reset_by=0.5, fires_at_threshold=True),
             ),
             Layer(
                 "conv4",
-                Input(round_weights(5, 6, 3, 3), padding=1),
+                Input(Conv(round_weights(5, 6, 3, 3), padding=1)),
                 LIF(1.0, 0.75, min_v_mem=-by_channel),
             ),
             Layer(
@@ -265,13 +272,15 @@ def overlaps(rng: np.random.Generator) -> Network:
         rng.choice((-1, 1), 4) * rng.uniform(0.5, 2, 4),
     )
     again = Input(
-        weights(rng, 5, 2, 3, 2), "input", [1.0, -1.0, 0.5, -0.5, 1.0], padding=(1, 0), **stem
+        Conv(weights(rng, 5, 2, 3, 2), padding=(1, 0), **stem), "input", [1.0, -1.0, 0.5, -0.5, 1.0]
     )
     return Network(
         (2, 14, 17),
         9,
         (
-            Layer("conv1", Input(weights(rng, 4, 2, 3, 3), gain=gain, padding=1, **stem), mixed),
+            Layer(
+                "conv1", Input(Conv(weights(rng, 4, 2, 3, 3), padding=1, **stem), gain=gain), mixed
+            ),
             layer(rng, "conv2", (5, 4, 1, 2), 9, again),
             layer(rng, "conv3", (6, 5, 2, 2), 1, current_pool=(2, 3), current_stride=(3, 2)),
             layer(rng, "conv4", (3, 6, 1, 1), 9, current_stride=(1, 2)),
@@ -312,9 +321,9 @@ def changing_maps(rng: np.random.Generator) -> Network:
 
     They drive a dense layer, too; 127 stands for 5, not 2.
     """
-    recurrent = Input(weights(rng, 4, 4, 3, 1) / 4, "conv1", padding=(1, 0))
+    recurrent = Input(Conv(weights(rng, 4, 4, 3, 1) / 4, padding=(1, 0)), "conv1")
     conv1 = layer(rng, "conv1", (4, 2, 3, 3), 40, recurrent, padding=1, current_pool=2)
-    fc2 = layer(rng, "fc2", (5, 48), 1, Input(weights(rng, 5, 48), "input", pool=(2, 1)))
+    fc2 = layer(rng, "fc2", (5, 48), 1, Input(Dense(weights(rng, 5, 48), pool=(2, 1)), "input"))
     return Network(
         (2, 6, 8), 40, (conv1, fc2), Readout(weights(rng, 3, 5)), "changing-current", 5.0
     )
@@ -330,7 +339,11 @@ def constant_limits(rng: np.random.Generator) -> Network:
         (13, 4, 10),
         7,
         (
-            Layer("fc1", Input(127 * signs, gain=gain, pool=2, shift=10), FixedLIF(1, bias=bias)),
+            Layer(
+                "fc1",
+                Input(Dense(127 * signs, pool=2), gain=gain, shift=10),
+                FixedLIF(1, bias=bias),
+            ),
             Layer(
                 "fc2",
                 Input(127 * signs[:, :4], gain=gain[:, ::-1], shift=10),
@@ -360,17 +373,18 @@ def multiplied(rng: np.random.Generator, counts: bool = True) -> Network:
         return Layer(name, inputs, LIF(0.0, threshold, reset="zero"))
 
     def single(name: str, channels: int) -> Input:
-        return Input(some(5, channels, 1, 1), name, 1 / 16, current_sum=True)
+        return Input(Conv(some(5, channels, 1, 1), current_sum=True), name, 1 / 16)
 
     summed = ("q", "k", "k", Source("q", 2), "wide", Source("wide", 2))
     counted = (
         Layer("wide", Input(some(8, 4, 1, 1), "packed"), LIF(0.5, 0.25)),
-        Layer("counted", Input(None, summed, some(1, 8), heads=2), half),
+        Layer("counted", Input(Attention(heads=2), summed, some(1, 8)), half),
     )
     read = (("joined", 6), ("counted", 8)) if counts else (("joined", 6),)
     heads = np.kron(np.eye(2), np.ones((1, 2))).astype(np.float32)[:, :, None, None]
     joined = Input(
-        some(6, 4, 3, 3), ("alone", "attended", Source("masked", 2)), padding=1, spread=(1, 2, 1)
+        Conv(some(6, 4, 3, 3), padding=1, spread=(1, 2, 1)),
+        ("alone", "attended", Source("masked", 2)),
     )
     pooled: dict[str, Any] = {
         "current_pool": 3,
@@ -378,30 +392,41 @@ def multiplied(rng: np.random.Generator, counts: bool = True) -> Network:
         "current_padding": 1,
         "current_sum": True,
     }
-    largest = Input(some(5, 6, 3, 3), "joined", 1 / 16, padding=1, **pooled)
+    largest = Input(Conv(some(5, 6, 3, 3), padding=1, **pooled), "joined", 1 / 16)
     return Network(
         (2, 3, 4),
         14,
         (
-            Layer("qkv", Input(some(12, 2, 3, 3), "input", padding=1), half),
-            Layer("packed", Input(None, "qkv", 1 / 16, heads=2), half),
+            Layer("qkv", Input(Conv(some(12, 2, 3, 3), padding=1), "input"), half),
+            Layer("packed", Input(Attention(heads=2), "qkv", 1 / 16), half),
             *(
                 Layer(name, Input(some(4, 4, 1, 1), "packed"), LIF(0.5, 0.25))
                 for name in ("q", "k", "v")
             ),
             Layer(
                 "attended",
-                (Input(None, (Source("q", 2), "k", "v"), 1 / 16, heads=2), Input(None, "packed")),
+                (
+                    Input(Attention(heads=2), (Source("q", 2), "k", "v"), 1 / 16),
+                    Input(Identity(), "packed"),
+                ),
                 half,
             ),
             Layer("of_head", Input(heads, "q"), half),
             gate(
-                "masked", 1.5, Input(None, "of_head", spread=(2, 1, 1)), Input(None, Source("k", 2))
+                "masked",
+                1.5,
+                Input(Identity(spread=(2, 1, 1)), "of_head"),
+                Input(Identity(), Source("k", 2)),
             ),
-            Layer("of_places", Input(np.eye(4), "v", 1 / 4, pool=(3, 4), pooling="sum"), half),
+            Layer(
+                "of_places", Input(Dense(np.eye(4), pool=(3, 4), pooling="sum"), "v", 1 / 4), half
+            ),
             *(counted if counts else ()),
             gate(
-                "alone", 0.5, Input(None, "of_places", -1, spread=(1, 3, 4)), Input(None, "masked")
+                "alone",
+                0.5,
+                Input(Identity(spread=(1, 3, 4)), "of_places", -1),
+                Input(Identity(), "masked"),
             ),
             Layer("joined", joined, LIF(0.5, 1.0)),
             Layer("mean", (largest, *(single(*each) for each in read)), half),
@@ -428,7 +453,7 @@ def staggered(rng: np.random.Generator) -> Network:
                 1,
                 Input(weights(rng, 4, 4, 1, 1), Source("conv2", (2, 1, 5, 1))),
                 Input(
-                    None, ("conv3", Source("conv3", (1, 3, 1, 2), -1)), gain=0.5, spread=(1, 2, 2)
+                    Identity(spread=(1, 2, 2)), ("conv3", Source("conv3", (1, 3, 1, 2), -1)), 0.5
                 ),
                 source=(Source("conv1", late), "conv1"),
                 padding=1,
@@ -447,7 +472,7 @@ def staggered(rng: np.random.Generator) -> Network:
                 "fc4",
                 (6, 24),
                 1,
-                Input(weights(rng, 6, 5 * 4), Source("conv1", late), pool=(3, 2)),
+                Input(Dense(weights(rng, 6, 5 * 4), pool=(3, 2)), Source("conv1", late)),
             ),
             layer(
                 rng,
@@ -465,7 +490,7 @@ def staggered(rng: np.random.Generator) -> Network:
 def moved(rng: np.random.Generator) -> Network:
     """Rows and columns that are reflected, go round, are left out, or stand beside zeros."""
     reflected, round_, some = (2, 1, 0, 1, 2, 3, 4, 5, 4), (3, 0, 1, 2, 3, 0), (-1, 0, 1, 1, 3, -1)
-    shortcut = Input(None, "conv2", gain=0.5, spread=(1, 2, 3), rows=(3, -1, 0), columns=(0, 5))
+    shortcut = Input(Identity(spread=(1, 2, 3), rows=(3, -1, 0), columns=(0, 5)), "conv2", 0.5)
     return Network(
         (3, 6, 4),
         10,
@@ -476,7 +501,7 @@ def moved(rng: np.random.Generator) -> Network:
                 "conv2",
                 (4, 5, 2, 2),
                 1,
-                Input(weights(rng, 4, 4, 2, 2), "conv3", columns=(1, 0, -1)),
+                Input(Conv(weights(rng, 4, 4, 2, 2), columns=(1, 0, -1)), "conv3"),
                 source=(Source("conv1", (1, 3, 2, 1, 1)), Source("conv1", 2, -1)),
                 rows=some,
                 columns=(-1, 1, 0, 4, 4, 5),
@@ -632,12 +657,12 @@ def test_the_largest_numbers_that_a_network_may_have_stay_numbers(name: str) -> 
         layers = (
             Layer(
                 "conv1",
-                Input(conv * conv_scale, gain=rng.choice([-1, 1], 4), padding=1),
+                Input(Conv(conv * conv_scale, padding=1), gain=rng.choice([-1, 1], 4)),
                 LIF(1.0, synaptic_leak=1.0),
             ),
             Layer(
                 "fc1",
-                Input(dense * dense_scale, pool=2),
+                Dense(dense * dense_scale, pool=2),
                 LIF(1.0, bias=rng.choice([-1, 1], 5) * dense_scale),
             ),
         )

@@ -7,7 +7,9 @@ from spikesam.backends.base import BackendError
 from spikesam.backends.input_currents import input_currents
 from spikesam.backends.network import (
     LIF,
+    Conv,
     FixedLIF,
+    Identity,
     Input,
     Layer,
     Network,
@@ -33,7 +35,7 @@ def test_a_pooled_convolution_by_hand():
     # rint(-63.5) = -64.
     image = np.int8([[[[1, 2, 3, 4], [5, 6, 7, -8]]]])
     layer = Layer(
-        "conv1", Input(np.float32([[[[2, -1]]]]), pool=2, padding=1), LIF(1.0, bias=1e-4)
+        "conv1", Input(Conv(np.float32([[[[2, -1]]]]), pool=2, padding=1)), LIF(1.0, bias=1e-4)
     )  # on no grid
     real = network(layer, (1, 2, 4))
     current = input_currents(real, image)
@@ -87,7 +89,7 @@ def test_numbers_are_read_by_an_input_of_their_own(source):
         NetworkError, match="^layer 'fc1', input 1: has a delay for each channel of the numbers of"
     ):
         network(several, (2, 1, 1), timesteps=4)
-    layer = Layer("fc1", (np.float32([[2]]), Input(None, "input")), LIF(1.0))
+    layer = Layer("fc1", (np.float32([[2]]), Input(Identity(), "input")), LIF(1.0))
     with pytest.raises(
         NetworkError,
         match="^layer 'fc1', input 2: reads the numbers of 'input', expected weights and",

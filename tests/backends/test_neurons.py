@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 from spikesam.backends.event.kernels import steps
 from spikesam.backends.event.kernels.compiled import entry
 from spikesam.backends.event.kernels.neurons import dynamics_of
-from spikesam.backends.network import LIF, MEMBRANE_LIMIT, THETA, FixedLIF, Input, SpikingNeuron
+from spikesam.backends.network import (
+    LIF,
+    MEMBRANE_LIMIT,
+    THETA,
+    FixedLIF,
+    Identity,
+    Input,
+    SpikingNeuron,
+)
 from spikesam.backends.network.step import Neurons
 
 Traces = tuple[NDArray[Any], NDArray[np.bool_]]  # v[t] and s[t] of t = 1, 2, …: (T, C)
@@ -71,7 +79,7 @@ WAYS = pytest.mark.parametrize("steps_of", [in_numpy, in_double, in_torch, in_ke
 
 def gained(*rows: float, shift: int = 0) -> Input:
     """An input of one channel, with a gain for each step."""
-    return Input(None, gain=np.array(rows)[:, None], shift=shift)
+    return Input(Identity(), gain=np.array(rows)[:, None], shift=shift)
 
 
 ONE, HALVES, LARGEST = [gained(1)], [gained(3, shift=1)], gained(32767)
@@ -183,7 +191,9 @@ def test_channels_may_differ_in_every_constant(steps_of: Callable[..., Traces]) 
     neuron = LIF(
         [0.5, 1.0], [1.0, 2.0], reset_by=[0.5, 1.5], bias=[[0.5, 0], [0, 0.25]]
     ).of_channels(2, "")
-    v, s = steps_of(neuron, [Input(None, gain=np.array([[1.0, 2], [3, 4]]))], np.ones((2, 1, 2)))
+    v, s = steps_of(
+        neuron, [Input(Identity(), gain=np.array([[1.0, 2], [3, 4]]))], np.ones((2, 1, 2))
+    )
     assert v.tolist() == [[1.5, 2], [0.75 + 3 - 0.5, 2 + 4 + 0.25]]
     assert s.tolist() == [[True, False], [True, True]]
 
@@ -212,7 +222,7 @@ def test_fixed_point_is_the_equation_to_the_bit(
     neuron = FixedLIF(decay, synaptic_decay=synaptic_decay, bias=bias).of_channels(37, "")
     given = (
         neuron,
-        [Input(None, gain=gain, shift=shift)],
+        [Input(Identity(), gain=gain, shift=shift)],
         rng.integers(-loudest, loudest + 1, (6, 1, 37)),
     )
     for found, expected in zip(steps_of(*given), in_numpy(*given), strict=True):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from spikesam.backends.network import FixedLIF, Input, Layer, Network, Readout
+from spikesam.backends.network import Conv, Dense, FixedLIF, Input, Layer, Network, Readout
 from tests.backends.test_contract import check
 from tests.reference import simulate_reference
 
@@ -35,9 +35,8 @@ def random_network(rng: np.random.Generator) -> Network:
         outputs = int(rng.choice((1, 5, 64, 67)))
         pooling: Any = rng.choice(("average", "max"))
         if rng.random() < 0.3:
-            made = Input(
-                weights(rng, outputs, shape[0] * rows * columns), pool=pool, pooling=pooling
-            )
+            weight = weights(rng, outputs, shape[0] * rows * columns)
+            made = Input(Dense(weight, pool=pool, pooling=pooling))
         else:
             padding = int(rng.integers(0, 4))
             kernel = [
@@ -45,13 +44,16 @@ def random_network(rng: np.random.Generator) -> Network:
             ]
             stride = int(rng.integers(1, 4))
             weight = weights(rng, outputs, shape[0], *kernel)
-            made = Input(weight, pool=pool, stride=stride, padding=padding, pooling=pooling)
-            made = replace(made, **windows(rng, made.output_shape(shape)[1:]))
+            conv = Conv(weight, pool=pool, stride=stride, padding=padding, pooling=pooling)
+            sides = Input(conv).output_shape(shape)[1:]
+            made = Input(replace(conv, **windows(rng, sides)))
         # Gains that bring currents near the threshold, whatever the weights.
         gain, shift = rng.integers(-3, 60, (1, outputs), np.int32), int(rng.choice((0, 2, 6)))
         layers.append(
             Layer(
-                f"{made.kind}{number}", replace(made, gain=gain, shift=shift), neurons(rng, outputs)
+                f"{made.synapse.kind}{number}",
+                replace(made, gain=gain, shift=shift),
+                neurons(rng, outputs),
             )
         )
         shape = layers[-1].inputs[0].output_shape(shape)

@@ -36,7 +36,7 @@ from benchmarks.common.peers import (
 from benchmarks.common.report import as_json, as_tables, draw_sweeps, number, target
 from benchmarks.road import Command
 from spikesam.backends.event.backend import EventBackend
-from spikesam.backends.network import LIF, Input, Layer, Network, Readout
+from spikesam.backends.network import LIF, Conv, Dense, Input, Layer, Network, Readout
 from spikesam.backends.network.quantise import quantise
 from spikesam.pipeline.config import NetworkSection
 from spikesam.pipeline.networks.checkpoint import load
@@ -173,8 +173,8 @@ def test_the_same_seed_is_the_same_network_and_wider_means_more_channels_and_den
 
 def test_work_by_hand():
     layers = (
-        Layer("conv1", Input(np.ones((5, 2, 3, 3), np.float32), padding=1), LIF(0.9)),
-        Layer("fc1", Input(np.ones((3, 20), np.float32), pool=2), LIF(0.9)),
+        Layer("conv1", Input(Conv(np.ones((5, 2, 3, 3), np.float32), padding=1)), LIF(0.9)),
+        Layer("fc1", Dense(np.ones((3, 20), np.float32), pool=2), LIF(0.9)),
     )
     network = Network((2, 4, 4), 10, layers, Readout(np.ones((2, 3), np.float32)))
     rates = {"input": 0.5, "conv1": 0.25, "fc1": 1.0}
@@ -217,12 +217,12 @@ def test_peers_have_leak_soft_reset_gain_and_bias_and_fire_the_same(name: str) -
     layers = (
         Layer(
             "conv1",
-            Input(rng.integers(-1, 3, (4, 6, 3, 3)).astype(np.float32), padding=1),
+            Input(Conv(rng.integers(-1, 3, (4, 6, 3, 3)).astype(np.float32), padding=1)),
             LIF(0.5, 2.0),
         ),
         Layer(
             "fc2",
-            Input(rng.integers(-1, 2, (5, 4 * 4 * 4)).astype(np.float32), pool=2),
+            Dense(rng.integers(-1, 2, (5, 4 * 4 * 4)).astype(np.float32), pool=2),
             LIF(0.5, 4.0),
         ),
     )
@@ -245,7 +245,11 @@ def test_currents_of_8_bits_are_near(
         pytest.importorskip("onnxruntime")
         pytest.importorskip("onnx")
     weight = np.random.default_rng(0).standard_normal(shape, np.float32)
-    layer = Layer("layer", Input(weight, pool=2, padding=int(len(shape) == 4)), LIF(0.5, bias=0.25))
+    layer = Layer(
+        "layer",
+        Conv(weight, pool=2, padding=1) if weight.ndim == 4 else Dense(weight, pool=2),
+        LIF(0.5, bias=0.25),
+    )
     spikes = as_tensor(random_spikes((6, 8, 8), 1, 3, 0.3, 0))[0]
     with torch.inference_mode():
         expected, found = linear_of(layer)(spikes), make(layer)(spikes)

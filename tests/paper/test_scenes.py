@@ -19,7 +19,7 @@ from paper.common.scenes import (
     widen,
     with_decoys,
 )
-from spikesam.backends.network import LIF, Input, Layer, Network, Readout, ReLU
+from spikesam.backends.network import LIF, Conv, Dense, Layer, Network, Readout, ReLU
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.torch.backend import TorchBackend
 from spikesam.common.errors import InputError
@@ -301,7 +301,7 @@ def network(dense: bool = True) -> Network:
 
     layers = [
         Layer("conv1", weights(3, 2, 1, 1), LIF(leak=0.9, threshold=0.3)),
-        Layer("conv2", Input(weights(4, 3, 1, 1), pool=2), LIF(leak=0.9, threshold=0.2)),
+        Layer("conv2", Conv(weights(4, 3, 1, 1), pool=2), LIF(leak=0.9, threshold=0.2)),
     ]
     if dense:
         layers.append(Layer("fc1", weights(5, 4 * 1 * 3 * 2), LIF(leak=0.9, threshold=0.2)))
@@ -350,7 +350,7 @@ def test_an_ann_sees_the_same_in_an_image_enlarged_by_repetition() -> None:
     random = np.random.default_rng(0)
     layers = (
         Layer("conv1", random.normal(size=(3, 2, 1, 1)), ReLU()),
-        Layer("fc1", Input(random.normal(size=(5, 18)), pool=2), ReLU()),
+        Layer("fc1", Dense(random.normal(size=(5, 18)), pool=2), ReLU()),
     )
     ann = Network(SHAPE, 1, layers, Readout(random.normal(size=(3, 5))), "image")
     images = torch.randn(4, *SHAPE, generator=torch.Generator().manual_seed(0))

@@ -17,7 +17,7 @@ from paper.measures.deletion import spike_deletion as curve_of
 from paper.measures.tables import rows
 from paper.spike_deletion import LRP, PAIRS, PARTS, Recorded, maps_of, outgoing_weights, stabilised
 from spikesam.backends.event.backend import EventBackend
-from spikesam.backends.network import LIF, Input, Layer, Network, Readout
+from spikesam.backends.network import LIF, Conv, Input, Layer, Network, Readout
 from spikesam.backends.network.quantise import quantise
 from spikesam.common.errors import InputError
 from spikesam.pipeline.config import CONFIGS
@@ -131,7 +131,9 @@ def test_outgoing_weights_are_what_a_unit_spike_adds_to_all_that_it_reaches(tmp_
     classes.
     """
     layer = Layer(
-        "conv1", Input([[[[-1.6]]], [[[0.4]]]], gain=[[1.0] * 2, [-2.0] * 2], pool=2), LIF(1.0)
+        "conv1",
+        Input(Conv([[[[-1.6]]], [[[0.4]]]], pool=2), gain=[[1.0] * 2, [-2.0] * 2]),
+        LIF(1.0),
     )
     network = Network((1, 2, 2), 2, (layer,), Readout([[3.0, 1.0], [-1.0, 0.5]]), encoder="spikes")
     one, other = outgoing_weights(network, 0, (1, 2, 2))

@@ -127,9 +127,7 @@ def test_a_checkpoint_takes_rgb_without_on_and_off_planes(workplace):
 
 def test_a_network_of_dense_layers_alone_has_bands(workplace):
     checkpoint = load(str(workplace / "constant.safetensors"))
-    layer = Layer(
-        "fc1", Input(np.ones((4, 3 * 16 * 24)), pool=1), LIF(1.0, bias=1e-4)
-    )  # on no grid
+    layer = Layer("fc1", Input(np.ones((4, 3 * 16 * 24))), LIF(1.0, bias=1e-4))  # on no grid
     network = Network((3, 16, 24), 8, (layer,), Readout(np.ones((3, 4))), "constant-current")
     dense = Checkpoint(
         network, checkpoint.preprocessing, checkpoint.classes, checkpoint.class_names

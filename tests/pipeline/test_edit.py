@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import spikesam
-from spikesam.backends.network import LIF, Input, Layer, Network, Readout
+from spikesam.backends.network import LIF, Conv, Input, Layer, Network, Readout
 from spikesam.pipeline.edit import main
 
 
@@ -16,7 +16,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of two samples: a convolution of 3×4×5 neurons, and 6 without places."""
     out, random = tmp_path_factory.mktemp("edit") / "run", np.random.default_rng(0)
     layers = (
-        Layer("conv1", Input(random.normal(size=(3, 2, 3, 3)), padding=1), LIF(0.9, 0.5)),
+        Layer("conv1", Input(Conv(random.normal(size=(3, 2, 3, 3)), padding=1)), LIF(0.9, 0.5)),
         Layer("fc1", Input(random.normal(size=(6, 60))), LIF(0.9, 0.5)),
     )
     network = Network((2, 4, 5), 10, layers, Readout(random.normal(size=(3, 6))), "spikes")

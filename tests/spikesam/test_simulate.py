@@ -275,10 +275,10 @@ def test_a_network_with_a_shortcut_and_recurrence_is_recorded_like_any_other() -
     """Spikes take two steps to the readout, past conv2, so two silent steps are added."""
     random = np.random.default_rng(0)
     inputs = {
-        "conv1": spikesam.Input(random.normal(0.3, 1, (3, 2, 3, 3)), padding=1),
+        "conv1": spikesam.Input(spikesam.Conv(random.normal(0.3, 1, (3, 2, 3, 3)), padding=1)),
         "conv2": (
-            spikesam.Input(random.normal(0, 1, (3, 3, 3, 3)), padding=1),
-            spikesam.Input(None, "conv2"),
+            spikesam.Input(spikesam.Conv(random.normal(0, 1, (3, 3, 3, 3)), padding=1)),
+            spikesam.Input(spikesam.Identity(), "conv2"),
         ),
         "fc3": spikesam.Input(random.normal(0.1, 1, (4, 48)), ("conv2", spikesam.Source("conv1"))),
     }

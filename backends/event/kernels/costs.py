@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from spikesam.backends.event.kernels.products import STEPS, Costs, Pair, Products
 from spikesam.backends.event.kernels.tiles import AMX, GROUP, HOW
-from spikesam.backends.network import FixedLIF, Input, Layer, Shape
+from spikesam.backends.network import Conv, FixedLIF, Input, Layer, Shape
 
 SIDE, CHANNELS, REPEATS = 16, 64, 5  # of the layer that is measured, and how often
 POOL = 2  # of one with fewer positions
@@ -123,7 +123,7 @@ def measured(outputs: int, make: Callable[..., Kernel]) -> Seconds:
     weight = rng.integers(-127, 128, (outputs, CHANNELS, 3, 3)).astype(np.int8)
     one_by_one_time = weight[:, :, :1, :1]
     layer, narrow, few_positions = (
-        Layer("timed", Input(kernel, shift=12, padding=padding, pool=pool), FixedLIF(400))
+        Layer("timed", Input(Conv(kernel, padding=padding, pool=pool), shift=12), FixedLIF(400))
         for kernel, padding, pool in (
             (weight, 1, 1),
             (one_by_one_time, 0, 1),

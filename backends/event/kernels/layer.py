@@ -38,14 +38,17 @@ from spikesam.backends.network import (
     LIF,
     NO_POOLING,
     PIXEL_LIMIT,
+    Attention,
     FixedLIF,
+    Identity,
     Input,
     Layer,
+    Linear,
     Shape,
     Sides,
+    Weighted,
     pair,
 )
-from spikesam.backends.network.step import arranged
 
 NONE = (1, 1)  # sides of no pooling
 NO_BITS = np.zeros(1, np.int64)  # the address of none
@@ -101,20 +104,19 @@ class LayerKernel:
         self.shapes = [
             layer_input.arriving(shape) for layer_input, shape in zip(inputs, shapes, strict=True)
         ]
+        self.heads = [
+            _heads_of_bits(layer_input, arriving_shape)
+            for layer_input, arriving_shape in zip(inputs, self.shapes, strict=True)
+        ]
+        # Kernels know no other products: their currents are computed beside.
         self.counted = {
             number: layer_input
-            for number, (layer_input, arriving_shape) in enumerate(
-                zip(inputs, self.shapes, strict=True)
-            )
-            if layer_input.heads and not layer_input.of_bits(arriving_shape[0])
-        }
-        self.heads = [
-            0 if number in self.counted else layer_input.heads
             for number, layer_input in enumerate(inputs)
-        ]
-        self.summed = [layer_input.current_sum for layer_input in inputs]
+            if not isinstance(layer_input.synapse, Linear) and not self.heads[number]
+        }
+        self.summed = [layer_input.synapse.current_sum for layer_input in inputs]
         self.copied = [
-            None if number in driven or not layer_input.copies else layer_input
+            None if number in driven or not layer_input.synapse.copies else layer_input
             for number, layer_input in enumerate(inputs)
             for _ in layer_input.sources or [None]
         ]
@@ -136,15 +138,10 @@ class LayerKernel:
         self.packs = True
         outputs, rows, columns = inputs[0].output_shape(shapes[0])
         self.output_shape, self.rows, self.height = (rows, columns, outputs), slice(0, rows), rows
-        largest = (
-            inputs[0].counted(self.shapes[0]) if inputs[0].heads else inputs[0].largest_current
-        )
-        largest *= (
-            math.prod(inputs[0].unpooled_shape(shapes[0])[1:]) if inputs[0].current_sum else 1
-        )
+        largest = int(inputs[0].most(shapes[0], inputs[0].synapse.largest_current))
         if self.joined is not None:
             inputs, largest = (
-                (Input(None, gain=self.joined),),
+                (Input(Identity(), gain=self.joined),),
                 max(layer_input.largest_current for layer_input in inputs),
             )
         self.dynamics = dynamics_of(neuron, inputs, largest * (PIXEL_LIMIT if driven else 1))
@@ -273,28 +270,23 @@ class LayerKernel:
         spread_spikes = list(arrived)
         for number, (copying_input, spikes) in enumerate(zip(self.copied, arrived, strict=True)):
             if spikes is not None and copying_input is not None:
-                spread_spikes[number] = arranged(spikes, copying_input, (-1, -3, -2))
+                spread_spikes[number] = copying_input.synapse.arranged(spikes, (-1, -3, -2))
         return self._multiplied(spread_spikes) if self.counted else spread_spikes
 
     def _multiplied(self, arrived: Sequence[NDArray[Any] | None]) -> list[NDArray[Any] | None]:
-        """Currents in place of the spikes of q, k and v where these are counts, or v has channels
-        of its own.
-        """
+        """Currents in place of spikes that are multiplied, of the inputs of `counted`."""
         following, currents = iter(arrived), list[NDArray[Any] | None]()
         for number, signs in enumerate(self.signs):
-            attention = self.counted.get(number)
-            sources = [next(following) for _ in (attention.sources if attention else signs)]
-            if attention and sources[0] is not None:
-                factor_maps = [
-                    np.sum(same, axis=0, dtype=np.float32) for same in attention.summands(sources)
+            multiplied = self.counted.get(number)
+            sources = [next(following) for _ in (multiplied.sources if multiplied else signs)]
+            if multiplied and sources[0] is not None:
+                sums = [
+                    np.sum(summands, axis=0, dtype=np.float32)
+                    for summands in multiplied.summands(sources)
                 ]
-                of_heads = (
-                    maps.reshape(len(maps), -1, attention.heads, maps.shape[-1] // attention.heads)
-                    for maps in factor_maps
-                )
-                query, key, value = (maps.swapaxes(1, 2) for maps in of_heads)
-                products = (query @ (key.swapaxes(2, 3) @ value)).swapaxes(1, 2)
-                sources = [products.reshape(factor_maps[2].shape).astype(self.dtype)]
+                maps = np.moveaxis(np.concatenate(sums, axis=-1), -1, 1)
+                products = multiplied.synapse.currents_of_steps(multiplied, maps)
+                sources = [np.moveaxis(products, 1, -1).astype(self.dtype)]
             currents += sources[: len(signs)]
         return currents
 
@@ -470,34 +462,40 @@ class LayerKernel:
         return np.array(rows, np.int64).reshape(-1, len(Arrival._fields))
 
 
+def _heads_of_bits(layer_input: Input, arriving_shape: Shape) -> int:
+    """The heads of attention that the kernels know, to bits of one shape; 0 of other inputs."""
+    synapse = layer_input.synapse
+    if isinstance(synapse, Attention) and synapse.of_bits(layer_input, arriving_shape[0]):
+        return synapse.heads
+    return 0
+
+
 def _laid_out(layer_input: Input, shape: Shape, costs: Costs | None) -> KernelSynapses | None:
-    """The synapses of an input whose sources are (C, H, W); None of the identity and of
-    attention.
-    """
-    if layer_input.weight is None:
+    """The synapses of an input whose sources are (C, H, W); None where it has no weights."""
+    synapse = layer_input.synapse
+    if not isinstance(synapse, Weighted):
         return None
     _, down, across = layer_input.unpooled_shape(shape)
-    weight, n_outputs = layer_input.weight, len(layer_input.weight)
+    weight, n_outputs = synapse.weight, len(synapse.weight)
     counts = (
         n
         for n in range(1, n_outputs)
-        if n_outputs % n == 0 and not layer_input.current_sum and (weight[0] == weight[n]).all()
+        if n_outputs % n == 0 and not synapse.current_sum and (weight[0] == weight[n]).all()
     )
     outputs = next(
         (n for n in counts if (weight[n:] == weight[:-n]).all()), n_outputs
     )  # whose weights others repeat
-    shape, kernel = layer_input.arriving(shape), layer_input.averaged_weight[:outputs]
-    if layer_input.kind == "dense":
-        kernel = kernel.reshape(-1, *_pooled(shape, layer_input.pool))
-    pool = pair(layer_input.pool)
-    spikes, summed = (pool, NONE) if layer_input.pooling == "max" else (NONE, pool)
+    shape = layer_input.arriving(shape)
+    kernel = synapse.kernel(synapse.averaged_weight[:outputs], synapse.pooled_shape(shape))
+    pool = pair(synapse.pool)
+    spikes, summed = (pool, NONE) if synapse.pooling == "max" else (NONE, pool)
     spike_shape = _pooled(shape, spikes)
     weights = lay_out(
         kernel,
         spike_shape,
         summed,
-        pair(layer_input.stride),
-        pair(layer_input.padding),
+        pair(synapse.stride),
+        pair(synapse.padding),
         max(1, len(layer_input.sources)),
     )
     if costs is None:
@@ -511,9 +509,7 @@ def _laid_out(layer_input: Input, shape: Shape, costs: Costs | None) -> KernelSy
             weights.products, weights.weights, size, seen_sides, positions, LayerKernel
         )
     weights = weights._replace(products=weights.products._replace(costs=costs))
-    return KernelSynapses(
-        weights, spikes, layer_input.windows, (down, across, outputs), (0, shape[1])
-    )
+    return KernelSynapses(weights, spikes, synapse.windows, (down, across, outputs), (0, shape[1]))
 
 
 def _pooled(shape: Shape, pool: Sides) -> Shape:

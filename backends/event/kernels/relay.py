@@ -17,7 +17,9 @@ from spikesam.backends.event.kernels.events import floats_at, integers_at
 from spikesam.backends.network import (
     MEMBRANE_LIMIT,
     NO_POOLING,
+    Conv,
     FixedLIF,
+    Identity,
     Input,
     Shape,
     SpikingNeuron,
@@ -47,21 +49,20 @@ def relay_of(layer_input: Input, shape: Shape) -> Relay | None:
     alone is not 0.
     """
     dtype = np.int32 if layer_input.fixed else np.float32
-    if layer_input.weight is None:
-        return None if layer_input.heads else Relay(np.ones(shape[0], dtype), 0, 0)
-    sides = (
-        pair(layer_input.stride),
-        pair(layer_input.padding),
-        pair(layer_input.pool),
-        layer_input.weight.shape[2:],
-    )
-    if sides != WHOLE or layer_input.windows != NO_POOLING or layer_input.current_sum:
+    synapse = layer_input.synapse
+    if isinstance(synapse, Identity):
+        return Relay(np.ones(shape[0], dtype), 0, 0)
+    if not isinstance(synapse, Conv):
         return None
-    outputs, channels = diagonal = layer_input.weight[:, :, 0, 0].nonzero()
+    geometry = synapse.stride, synapse.padding, synapse.pool
+    sides = *map(pair, geometry), synapse.weight.shape[2:]
+    if sides != WHOLE or synapse.windows != NO_POOLING or synapse.current_sum:
+        return None
+    outputs, channels = diagonal = synapse.weight[:, :, 0, 0].nonzero()
     if not len(outputs) or any((np.diff(places) != 1).any() for places in diagonal):
         return None
     return Relay(
-        layer_input.weight[outputs, channels, 0, 0].astype(dtype), int(outputs[0]), int(channels[0])
+        synapse.weight[outputs, channels, 0, 0].astype(dtype), int(outputs[0]), int(channels[0])
     )
 
 

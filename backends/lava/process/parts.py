@@ -16,8 +16,7 @@ from spikesam.backends.lava.magma import AbstractProcess, PyLoihiProcessModel, a
 from spikesam.backends.lava.process.layer import LateSpikes, MapMessages, map_ports, spike_ports
 from spikesam.backends.lava.process.recorder import MESSAGE_STEPS, ends_message
 from spikesam.backends.lava.transfer import LayerMapRequest
-from spikesam.backends.network import FixedLIF, Input, SpikingNeuron, Windows
-from spikesam.backends.network.step import arranged, attended
+from spikesam.backends.network import FixedLIF, Input, Linear, SpikingNeuron, Windows
 from spikesam.backends.trace import GradedSpikes, SpikeTrace
 from spikesam.recordings.raster.batch import packed_bytes
 
@@ -32,8 +31,8 @@ class Arriving(AbstractProcess):
     `ahead` is 1 in front of synapses, which take a step themselves, so that it sends what arrives
     at the next step; 0 if it sends what arrives at this step, before it receives this step's
     spikes. Ports: `in_0`, `in_1`, …, bool, one for each source, of `shapes` (H, W, C), and `x_out`,
-    of the shape that the input sees: int8, or of attention, q · kᵀ · v, float32, which holds these
-    integers.
+    of the shape that the input sees: int8; or where spikes are multiplied the currents, float32,
+    which holds these integers.
     """
 
     def __init__(
@@ -47,15 +46,12 @@ class Arriving(AbstractProcess):
     ) -> None:
         super().__init__(given=given, shapes=shapes, timesteps=timesteps, ahead=ahead, name=name)
         height, width, channels = shapes[0]
-        channels, *sides = given.arriving((channels, height, width))
-        sent = (
-            np.float32 if given.heads else np.int8,
-            (*sides, given.values(channels) if given.heads else channels),
-        )
+        shape, adds = (channels, height, width), isinstance(given.synapse, Linear)
+        channels, *sides = given.arriving(shape) if adds else given.unpooled_shape(shape)
         add_ports(
             self,
             {f"in_{number}": (bool, shape) for number, shape in enumerate(shapes)},
-            {"x_out": sent},
+            {"x_out": (np.int8 if adds else np.float32, (*sides, channels))},
         )
 
 
@@ -87,8 +83,10 @@ class ArrivingModel(PyLoihiProcessModel):
             for source, late in fired
         ]
         sums = np.concatenate([sum(more, first) for first, *more in given.summands(maps)])
-        made = attended(given, sums).astype(np.float32) if given.heads else arranged(sums, given)
-        self.x_out.send(np.ascontiguousarray(np.moveaxis(made, 0, -1)))
+        sent = given.synapse.arranged(sums)
+        if not isinstance(given.synapse, Linear):
+            sent = given.synapse.currents(given, sent).astype(np.float32)
+        self.x_out.send(np.ascontiguousarray(np.moveaxis(sent, 0, -1)))
 
 
 class MaximumPooling(AbstractProcess):

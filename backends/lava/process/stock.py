@@ -7,14 +7,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from lava.proc.conv.process import Conv
-from lava.proc.dense.process import Dense
+from lava.proc.conv.process import Conv as LavaConv
+from lava.proc.dense.process import Dense as LavaDense
 from numpy.typing import NDArray
 
 from spikesam.backends.lava.magma import AbstractProcess, AbstractSubProcessModel, OutPort, model_of
 from spikesam.backends.lava.process.layer import LayerProcess, channels_last
 from spikesam.backends.lava.process.parts import Arriving, LIFNeurons, MapGatherer, MaximumPooling
-from spikesam.backends.network import NO_POOLING, Input, Shape, pair
+from spikesam.backends.network import NO_POOLING, Conv, Input, Shape, Weighted, pair
 
 SUM_MESSAGE_BITS = 8  # of spikes that are summed before they are sent
 PAYLOAD_MESSAGE_BITS = 24  # of a graded spike
@@ -55,7 +55,7 @@ class StockLayer(AbstractSubProcessModel):
                 "name": f"{layer.name}_sums",
             }
             sums = self._with(
-                Conv(input_shape=shape, num_message_bits=PAYLOAD_MESSAGE_BITS, **ones)
+                LavaConv(input_shape=shape, num_message_bits=PAYLOAD_MESSAGE_BITS, **ones)
             )
             about_maps: dict[str, Any] = {
                 "maps": maps,
@@ -80,32 +80,34 @@ class StockLayer(AbstractSubProcessModel):
         """From the spikes that arrive at an input to its currents, of as many neurons as the layer
         has.
         """
-        shape = self.shapes[each.sources[0].layer]
-        first = each.sources[0]
-        plain = len(each.sources) == 1 and first.delay == 1 and first.sign > 0 and not each.copies
-        summed = each.weight is None or not plain
-        spikes = (
-            self._summed(each, f"{name}_spikes") if summed else self.process.port_of(first.layer)
+        synapse, first = each.synapse, each.sources[0]
+        plain = (
+            len(each.sources) == 1 and first.delay == 1 and first.sign > 0 and not synapse.copies
         )
-        if each.weight is None:
-            return spikes
-        shape = each.arriving(shape)
-        if each.pooling == "max":
+        if not isinstance(synapse, Weighted):
+            return self._summed(each, f"{name}_spikes", ahead=0)
+        spikes = (
+            self.process.port_of(first.layer)
+            if plain
+            else self._summed(each, f"{name}_spikes", ahead=1)
+        )
+        shape = each.arriving(self.shapes[first.layer])
+        if synapse.pooling == "max":
             spikes = self._pooled(
                 spikes,
                 shape=channels_last(shape),
-                pool=pair(each.pool),
+                pool=pair(synapse.pool),
                 name=f"{name}_spike_pooling",
             )
-        synapses = self._with(
-            stock_synapses(each, shape, SUM_MESSAGE_BITS if summed else 0, f"{name}_synapses")
+        process = self._with(
+            stock_synapses(synapse, shape, 0 if plain else SUM_MESSAGE_BITS, f"{name}_synapses")
         )
-        spikes.reshape(synapses.s_in.shape).connect(synapses.s_in)
-        currents: OutPort = synapses.a_out
-        if each.windows != NO_POOLING or each.current_sum:
+        spikes.reshape(process.s_in.shape).connect(process.s_in)
+        currents: OutPort = process.a_out
+        if synapse.windows != NO_POOLING or synapse.current_sum:
             about = {
-                "pool": each.windows,
-                "summed": each.current_sum,
+                "pool": synapse.windows,
+                "summed": synapse.current_sum,
                 "name": f"{name}_current_pooling",
             }
             return self._pooled(currents, shape=currents.shape, **about)
@@ -116,10 +118,9 @@ class StockLayer(AbstractSubProcessModel):
         given.connect(pooling.a_in)
         return pooling.a_out
 
-    def _summed(self, each: Input, name: str) -> OutPort:
-        """The spikes that arrive at an input, summed."""
+    def _summed(self, each: Input, name: str, ahead: int) -> OutPort:
+        """The spikes that arrive at an input, summed; see :class:`~.parts.Arriving`."""
         shapes = [channels_last(self.shapes[source.layer]) for source in each.sources]
-        ahead = 0 if each.weight is None else 1
         sums = self._with(
             Arriving(given=each, shapes=shapes, timesteps=self.timesteps, ahead=ahead, name=name)
         )
@@ -128,30 +129,34 @@ class StockLayer(AbstractSubProcessModel):
         return sums.x_out
 
 
-def stock_synapses(each: Input, shape: Shape, bits: int, name: str) -> Conv | Dense:
-    """Lava's synapses of an input that reads a map (C, H, W); messages of `bits`, 0 of spikes."""
+def stock_synapses(synapse: Weighted, shape: Shape, bits: int, name: str) -> Any:
+    """Lava's synapses in place of some that read a map (C, H, W); messages of `bits`, 0 of
+    spikes.
+    """
     channels, height, width = shape
-    averaged = pair(each.pool)
-    if each.pooling == "max":  # in a process in front
+    averaged = pair(synapse.pool)
+    if synapse.pooling == "max":  # in a process in front
         height, width, averaged = height // averaged[0], width // averaged[1], (1, 1)
-    if each.kind == "conv":
-        return stock_conv(each, (channels, height, width), averaged, bits, name)
+    if isinstance(synapse, Conv):
+        return stock_conv(synapse, (channels, height, width), averaged, bits, name)
     return exact_dense(
-        dense_weights(each.averaged_weight, (channels, height, width), averaged), bits, name
+        dense_weights(synapse.averaged_weight, (channels, height, width), averaged), bits, name
     )
 
 
-def stock_conv(each: Input, shape: Shape, pool: tuple[int, int], bits: int, name: str) -> Conv:
+def stock_conv(
+    synapse: Conv, shape: Shape, pool: tuple[int, int], bits: int, name: str
+) -> LavaConv:
     """Lava's `Conv` of a map (C, H, W), with average pooling folded into its weights; in fixed
     point it sums.
     """
     # Lava's Conv is a true convolution: flip. Its weights are (O, H, W, C).
-    kernel = each.averaged_weight[:, :, ::-1, ::-1].transpose(0, 2, 3, 1)
-    return Conv(
+    kernel = synapse.averaged_weight[:, :, ::-1, ::-1].transpose(0, 2, 3, 1)
+    return LavaConv(
         weight=kernel.repeat(pool[0], axis=1).repeat(pool[1], axis=2),
         input_shape=channels_last(shape),
-        padding=tuple(np.multiply(pair(each.padding), pool).tolist()),
-        stride=tuple(np.multiply(pair(each.stride), pool).tolist()),
+        padding=tuple(np.multiply(pair(synapse.padding), pool).tolist()),
+        stride=tuple(np.multiply(pair(synapse.stride), pool).tolist()),
         num_message_bits=bits,
         name=name,
     )
@@ -167,11 +172,11 @@ def dense_weights(weight: NDArray[Any], shape: Shape, pool: tuple[int, int]) -> 
     return tensor.reshape(len(weight), -1)
 
 
-def exact_dense(weight: NDArray[Any], bits: int, name: str) -> Dense:
+def exact_dense(weight: NDArray[Any], bits: int, name: str) -> LavaDense:
     """Lava's `Dense` of int8 or float32 weights (O, N), doubled and halved: of mixed signs it drops
     the lowest bit.
     """
     about: dict[str, Any] = {"num_message_bits": bits, "name": name}
     if weight.dtype == np.int8:
-        return Dense(weights=weight.astype(np.int16) * 2, weight_exp=-1, **about)
-    return Dense(weights=weight, **about)
+        return LavaDense(weights=weight.astype(np.int16) * 2, weight_exp=-1, **about)
+    return LavaDense(weights=weight, **about)

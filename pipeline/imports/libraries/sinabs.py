@@ -24,7 +24,7 @@ import numpy as np
 from torch import nn
 
 from spikesam.backends.network import LIF
-from spikesam.backends.network.inputs import MOST_SOURCES
+from spikesam.backends.network.sources import MOST_SOURCES
 from spikesam.pipeline.imports.libraries.library import (
     LeakyIntegrator,
     Library,

@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.network import NetworkError, Shape, Windows
-from spikesam.backends.network.inputs import LONGEST_DELAY
 from spikesam.backends.network.neurons import LIF, Reset
+from spikesam.backends.network.sources import LONGEST_DELAY
 from spikesam.pipeline.imports.nir import KEY
 from spikesam.pipeline.imports.nir.graph import (
     POOLS,

@@ -76,10 +76,10 @@ def proof_inputs(steps: int, shape: list[int]) -> NDArray[np.bool_]:
 def _products(network: Network) -> int:
     """Products of weights and spikes in a step of all layers."""
     sizes = (
-        given.weight.size * (prod(shape[1:]) if given.kind == "conv" else 1)
+        weight.size * prod(shape[1:])  # a dense layer has one place
         for layer, shape in zip(network.layers, network.shapes[1:], strict=True)
         for given in layer.inputs
-        if given.weight is not None
+        for weight in given.synapse.tensors.values()
     )
     return sum(sizes)
 

@@ -17,12 +17,14 @@ from spikesam.backends.network import (
     DEFAULT_RANGE,
     LIF,
     NO_POOLING,
+    Dense,
     Input,
     Layer,
     Network,
     NetworkError,
     Readout,
     Shape,
+    Weighted,
     Windows,
     pair,
 )
@@ -89,7 +91,7 @@ def to_nir(
         )
     expect(real(dt, "dt", "to_nir") > 0, "to_nir", f"dt is {dt}", "more than 0 seconds")
     network.check_sums_alone("to_nir", ", for which NIR has no node")
-    if bare := [layer.name for layer in network.layers if layer.inputs[0].weight is None]:
+    if bare := [layer.name for layer in network.layers if not layer.inputs[0].synapse.channels]:
         raise NetworkError(
             f"to_nir: layer {bare[0]!r} has no weights, as gates, expected some in its first input"
         )
@@ -236,33 +238,34 @@ def _input_nodes(
     name: str, given: Input, size: Size, bias: NDArray[np.float64] | None = None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Nodes of an input for a map of a size, and what they cannot say of it."""
-    nir, dense = nir_library(), given.kind == "dense"
-    shape = _map(size)
-    if given.weight is None:
+    nir, synapse, shape = nir_library(), given.synapse, _map(size)
+    if not isinstance(synapse, Weighted):
         several = len(given.gain) > 1
         scale = _everywhere(1.0 if several else given.gain[0], size)
         return {name: nir.Scale(scale)}, {"gain": given.gain} if several else {}
     nodes: dict[str, Any] = {}
-    if given.pool != 1 or given.pooling == "max":
-        y, x = pool = pair(given.pool)
-        nodes[f"{name}.pool"] = _pool(
-            "AvgPool2d" if given.pooling == "average" else "SumPool2d", Windows(pool, pool), shape
-        )
-        shape = (shape[0], shape[1] // y, shape[2] // x)
-        if given.pooling == "max":
+    dense = isinstance(synapse, Dense)
+    if synapse.pool != 1 or synapse.pooling == "max":
+        pool = pair(synapse.pool)
+        kind = "AvgPool2d" if synapse.pooling == "average" else "SumPool2d"
+        nodes[f"{name}.pool"] = _pool(kind, Windows(pool, pool), shape)
+        shape = synapse.pooled_shape(shape)
+        if synapse.pooling == "max":
             nodes[f"{name}.or"] = nir.Threshold(np.full(shape, ANY_SPIKE))
     if dense and len(size) == 3:
         nodes[f"{name}.flatten"] = _flatten(shape)
-    weight, said = _weights(given.weight, given.gain)
+    weight, said = _weights(synapse.weight, given.gain)
     if dense:
         nodes[name] = nir.Linear(weight) if bias is None else nir.Affine(weight, _narrow(bias))
     else:
-        stride, padding, dilation = map(pair, (given.stride, given.padding, 1))
+        stride, padding, dilation = map(pair, (synapse.stride, synapse.padding, 1))
         biases = np.zeros(len(weight)) if bias is None else bias
         nodes[name] = nir.Conv2d(shape[1:], weight, stride, padding, dilation, 1, _narrow(biases))
-    if given.windows != NO_POOLING:
+    if synapse.windows != NO_POOLING:
         unpooled = given.unpooled_shape(_map(size))
-        nodes[f"{name}.currents"] = _pool("AvgPool2d", given.windows, unpooled, {"pooling": "max"})
+        nodes[f"{name}.currents"] = _pool(
+            "AvgPool2d", synapse.windows, unpooled, {"pooling": "max"}
+        )
     return nodes, said
 
 

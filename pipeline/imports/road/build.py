@@ -19,6 +19,7 @@ from spikesam.backends.network import (
     NO_POOLING,
     Encoder,
     FixedLIF,
+    Identity,
     Input,
     Layer,
     Network,
@@ -30,8 +31,7 @@ from spikesam.backends.network import (
     Source,
     Windows,
 )
-from spikesam.backends.network.inputs import WHOLE
-from spikesam.backends.network.step import gathered
+from spikesam.backends.network.synapses.synapse import WHOLE
 from spikesam.common.errors import InputError
 from spikesam.pipeline.imports.road.fold import (
     MOST_WEIGHTS,
@@ -136,20 +136,10 @@ def build(
                 weight = pixel * weight
             weight = _shared(weight, layers[-1].inputs if layers else ())
             gain = rows_later(np.atleast_2d(one.gain * ones), own - 1, steps)
-            geometry = one.pool, one.stride, one.padding, one.pooling, *one.windows
-            inputs.append(
-                Input(
-                    weight,
-                    sources,
-                    gain,
-                    *geometry,
-                    spread=one.spread,
-                    rows=one.rows,
-                    columns=one.columns,
-                    heads=one.heads,
-                    current_sum=one.current_sum,
-                )
-            )
+            try:
+                inputs.append(Input(one.synapse(weight), sources, gain))
+            except InputError as error:
+                raise NetworkError(f"{unit.where}: layer {unit.layer!r}: {error}") from None
         neurons.append(neuron)
         biases.append(np.atleast_2d((drives.bias + neuron.bias) * ones))
         bias = biases[-1]
@@ -258,7 +248,12 @@ def _shared(weight: NDArray[Any] | None, before: Iterable[Input | Synapses]) -> 
     """Weights, or those of earlier inputs that are equal: planes of the same neurons hold theirs
     once.
     """
-    known = (each.weight for each in before if each.weight is not None)
+    known = (
+        known
+        for each in before
+        for known in (each.synapse.tensors.values() if isinstance(each, Input) else [each.weight])
+        if known is not None
+    )
     return (
         weight
         if weight is None
@@ -415,9 +410,9 @@ def fold_answer(path: Path, shapes: Mapping[str, Shape], steps: int) -> FoldedAn
             one.pooling != "max", path.last, "pools spikes by maximum for the answer", "an average"
         )
         expect(not one.heads, path.last, "multiplies spikes for the answer", "neurons behind that")
-        copies = Input(None, spread=one.spread, rows=one.rows, columns=one.columns)
+        copies = Identity(spread=one.spread, rows=one.rows, columns=one.columns)
         shape, (y, x) = shapes[one.sources[0].layer], one.pool
-        channels, height, width = copies.arriving(shape)
+        channels, height, width = copies.arranged_shape(shape, one.sources[0].layer)
         pooled = channels, height // y, width // x
         dense = (
             one.weight
@@ -428,7 +423,7 @@ def fold_answer(path: Path, shapes: Mapping[str, Shape], steps: int) -> FoldedAn
             y * x if one.pooling == "average" else 1
         )
         averaged = averaged.reshape(-1, channels, height, width)
-        of_neurons = gathered(averaged, copies, shape).reshape(len(averaged), -1)
+        of_neurons = copies.gathered(averaged, shape).reshape(len(averaged), -1)
         gain = np.broadcast_to(one.gain, len(one.weight)).repeat(len(dense) // len(one.weight))
         weight = gain[:, None] * of_neurons
         for source in one.sources:

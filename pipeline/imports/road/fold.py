@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.network import NO_POOLING, NetworkError, Shape, Source, Windows
-from spikesam.backends.network.inputs import WHOLE, Pooling
+from spikesam.backends.network import synapses as kinds
 from spikesam.backends.network.step import repeated
+from spikesam.backends.network.synapses.synapse import WHOLE, Pooling
 from spikesam.pipeline.imports.road import kernels
 from spikesam.pipeline.imports.road.operations import (
     NOTHING,
@@ -120,6 +121,27 @@ class Synapses:
     def bare(self) -> bool:
         """True if it is spikes, without weights, and no product of them."""
         return self.weight is None and not self.heads
+
+    def synapse(self, weight: NDArray[Any] | None) -> kinds.Synapse:
+        """What it is in a network, with its weights in the network's numbers, if it has any."""
+        copies: Any = {"spread": self.spread, "rows": self.rows, "columns": self.columns}
+        pooled: Any = {"pool": self.pool, "pooling": self.pooling}
+        if self.heads:
+            return kinds.Attention(self.heads)
+        if weight is None:
+            return kinds.Identity(**copies)
+        if weight.ndim == 2:
+            return kinds.Dense(weight, **pooled, **copies)
+        sides, stride, padding = self.windows
+        windows: Any = {
+            "current_pool": sides,
+            "current_stride": stride,
+            "current_padding": padding,
+            "current_sum": self.current_sum,
+        }
+        return kinds.Conv(
+            weight, stride=self.stride, padding=self.padding, **pooled, **windows, **copies
+        )
 
     def unordered(self, weight: NDArray[Any]) -> NDArray[Any]:
         """(out, C, …) weights of what stands here, as those of the spikes or of the weights in

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from spikesam.backends.network import NetworkError, Neuron, Shape, Windows
-from spikesam.backends.network.inputs import later
+from spikesam.backends.network.sources import later
 
 INPUT = "input"
 NOTHING = (

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from spikesam.backends.input_currents import currents_of
-from spikesam.backends.network import LIF, Input, Network, NetworkError
+from spikesam.backends.network import LIF, Identity, Input, Network, NetworkError
 from spikesam.backends.network.step import ROUNDING, Neurons, arrived_from
 from spikesam.backends.readout import ReadoutIntegrator
 from spikesam.backends.torch.backend import TorchBackend
@@ -47,9 +47,9 @@ def check_rounding(imported: Imported, example: Example, accepted: bool) -> None
             )
         for drive in layer.inputs if about.unit else ():
             current = drive.sources[0].layer == INPUT and example.encoder != "spikes"
-            weight = np.asarray(1.0 if drive.weight is None else drive.weight, np.float64)
-            weight = drive.gain.T * weight.reshape(len(np.atleast_1d(weight)), -1)
-            cut = current or (np.remainder(weight / drive.averaged, about.unit) != 0).any()
+            weight = np.asarray(drive.synapse.tensors.get("weight", np.ones(1)), np.float64)
+            weight = drive.gain.T * weight.reshape(len(weight), -1)
+            cut = current or (np.remainder(weight / drive.synapse.averaged, about.unit) != 0).any()
             expect(
                 not cut,
                 followed.label,
@@ -257,7 +257,7 @@ def membrane(
     """v[t] of one neuron in float32, (S,), driven from rest by a[t], (S,); a channel's constants
     count.
     """
-    neurons = Neurons(neuron, [Input(None, gain=gain)], (gain.shape[1], 1, 1), np.float32)
+    neurons = Neurons(neuron, [Input(Identity(), gain=gain)], (gain.shape[1], 1, 1), np.float32)
     found, fired = [], np.zeros_like(neurons.v, np.bool_)
     for t, current in enumerate(currents, start=1):
         found.append(neurons.step(t, [np.full_like(neurons.v, current)], fired)[channel].item())

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from spikesam.backends.network import LIF
-from spikesam.backends.network.inputs import MOST_SOURCES
+from spikesam.backends.network.sources import MOST_SOURCES
 from spikesam.pipeline.imports.road.operations import (
     Junction,
     Operation,

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.network import Network
-from spikesam.backends.network.step import Floats
+from spikesam.backends.network.synapses.synapse import Floats
 from spikesam.common.arguments import Option
 from spikesam.common.errors import InputError
 from spikesam.common.text import LONGEST_NAME, printable, shorten

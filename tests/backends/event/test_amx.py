@@ -15,10 +15,10 @@ from spikesam.backends.event.kernels import tiles
 from spikesam.backends.event.kernels.costs import ALWAYS, NEVER
 from spikesam.backends.event.kernels.layer import LayerKernel
 from spikesam.backends.event.kernels.tiles import AMX, AVX2, HOW, VNNI, instruction
-from spikesam.backends.network import WEIGHT_LIMIT, FixedLIF, Input, Layer
+from spikesam.backends.network import WEIGHT_LIMIT, FixedLIF, Layer
 from spikesam.backends.network.step import current_of
 from tests.backends.test_random_networks import windows
-from tests.layers import with_first
+from tests.layers import input_of, with_first
 
 tiled = pytest.mark.skipif(
     HOW is not AMX, reason="this CPU has no AMX, or the kernel of the system does not allow it"
@@ -43,7 +43,9 @@ def make_layer(weight: NDArray[np.int8], rng: np.random.Generator, **geometry: A
         rng.integers(-3000, 3000, (1, outputs), np.int32),
         rng.integers(-2000, 4000, (3, outputs), np.int32),
     )
-    return Layer("layer", Input(weight, gain=gain, shift=12, **geometry), FixedLIF(400, bias=bias))
+    return Layer(
+        "layer", input_of(weight, gain=gain, shift=12, **geometry), FixedLIF(400, bias=bias)
+    )
 
 
 def advanced(

@@ -14,7 +14,7 @@ from spikesam.backends.base import BackendError
 from spikesam.backends.event.backend import CHUNK, EventBackend, first_currents
 from spikesam.backends.event.kernels.chain import alike
 from spikesam.backends.event.kernels.layer import LayerKernel
-from spikesam.backends.network import LIF, FixedLIF, Input, Layer, Network, Readout, Source
+from spikesam.backends.network import LIF, Conv, FixedLIF, Input, Layer, Network, Readout, Source
 from spikesam.backends.network.quantise import quantise
 from spikesam.recordings.raster.batch import joined
 from tests.backends.test_contract import constant_odd, odd_sizes, resets, samples
@@ -74,9 +74,9 @@ def test_a_layer_that_reads_itself_is_not_shared(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("spikesam.backends.event.kernels.layer.LEAST", 1)
     rng = np.random.default_rng(0)
     weight = rng.integers(-127, 128, (4, 6, 3, 3)).astype(np.int8)
-    again = Input(weight[:, 2:], Source("again"), 1, padding=1)
+    again = Input(Conv(weight[:, 2:], padding=1), Source("again"), 1)
     layer = Layer(
-        "again", (Input(weight[:, :2], Source("input"), gain=6, padding=1), again), FixedLIF(400)
+        "again", (Input(Conv(weight[:, :2], padding=1), Source("input"), 6), again), FixedLIF(400)
     )
     network = Network((2, 16, 16), 20, (layer,), Readout(np.ones((3, 1024), np.int8)), "spikes")
     backend = EventBackend(2)
@@ -122,7 +122,7 @@ def test_currents_of_every_step_but_the_last() -> None:
 
 
 def test_memory_grows_by_the_packed_bits_alone() -> None:
-    layer = Layer("conv1", Input(np.ones((8, 2, 3, 3), np.float32) / 9, padding=1), LIF(0.9))
+    layer = Layer("conv1", Input(Conv(np.ones((8, 2, 3, 3), np.float32) / 9, padding=1)), LIF(0.9))
     network = Network((2, 16, 16), 4000, (layer,), Readout(np.ones((2, 8 * 256), np.float32)))
     spikes = np.zeros((4000, 1, 2, 16, 16), np.bool_)
     backend = EventBackend(threads=1)

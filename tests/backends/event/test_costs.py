@@ -8,7 +8,7 @@ import pytest
 from spikesam.backends.event.kernels.costs import Seconds, measured
 from spikesam.backends.event.kernels.layer import LayerKernel
 from spikesam.backends.event.kernels.tiles import AMX, AVX2, HOW, VNNI, Instruction
-from spikesam.backends.network import FixedLIF, Input, Layer
+from spikesam.backends.network import Conv, FixedLIF, Input, Layer
 
 
 def kernel_of(layer: Layer) -> LayerKernel:
@@ -17,7 +17,7 @@ def kernel_of(layer: Layer) -> LayerKernel:
 
 def layer_of(outputs: int) -> Layer:
     weight = np.random.default_rng(0).integers(-127, 128, (outputs, 64, 3, 3), np.int8)
-    return Layer("conv", Input(weight, padding=1), FixedLIF(0))
+    return Layer("conv", Input(Conv(weight, padding=1)), FixedLIF(0))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from spikesam.backends.event.backend import EventBackend
 from spikesam.backends.event.kernels.costs import ALWAYS, NEVER
 from spikesam.backends.event.kernels.layer import LayerKernel
 from spikesam.backends.event.kernels.products import Costs
-from spikesam.backends.network import LIF, FixedLIF, Input, Layer, Network, Readout, Source
+from spikesam.backends.network import LIF, Conv, FixedLIF, Input, Layer, Network, Readout, Source
 from spikesam.backends.network.quantise import quantise
 from spikesam.recordings.raster.batch import joined
 from tests.backends.graphs import graphs
@@ -27,7 +27,7 @@ def test_sources_are_added_and_subtracted_and_currents_pooled_by_hand() -> None:
     """
     source = (Source("one"), Source("other", sign=-1))
     layer = Layer(
-        "conv", Input(np.full((1, 1, 1, 1), 2, np.int8), source, current_pool=2), FixedLIF(0)
+        "conv", Input(Conv(np.full((1, 1, 1, 1), 2, np.int8), current_pool=2), source), FixedLIF(0)
     )
     kernel = LayerKernel(layer, (1, 2, 4))
     one, other = np.zeros((2, 2, 4, 1), np.bool_)
@@ -78,9 +78,8 @@ def windows(draw: st.DrawFn) -> tuple[Layer, list[NDArray[np.bool_]]]:
     fires = (acts & (rng.random(steps) < 0.8))[:, None, None, None]
     spikes = [(rng.random((steps, side, side, channels)) < density) & fires for _ in names]
     source = tuple(map(Source, names))
-    return Layer(
-        "layer", Input(weight, source, padding=draw(st.integers(0, 1)), **of_input), neuron
-    ), spikes
+    synapse = Conv(weight, padding=draw(st.integers(0, 1)))
+    return Layer("layer", Input(synapse, source, **of_input), neuron), spikes
 
 
 @given(windows(), st.integers(0, 2), st.sampled_from((ALWAYS, NEVER, None)))

@@ -20,8 +20,8 @@ from spikesam.backends.event.kernels.synapses import (
     room_for,
 )
 from spikesam.backends.event.kernels.tiles import HOW
-from spikesam.backends.network import FixedLIF, Input, pair
-from spikesam.backends.network.step import attended, current_of
+from spikesam.backends.network import Attention, Conv, FixedLIF, Identity, Input, pair
+from spikesam.backends.network.step import current_of
 from spikesam.common.errors import InputError
 
 attend, step, update, add_spikes = map(
@@ -113,7 +113,7 @@ def convolutions(draw: st.DrawFn) -> tuple[Input, NDArray[np.bool_]]:
     weight = rng.integers(-127, 128, (outputs, channels, rows, columns)).astype(np.float32)
     density = draw(st.sampled_from((0.0, 0.02, 0.1, 0.5, 0.9, 1.0)))
     spikes = rng.random((channels, height * pool[0], width * pool[1])) < density
-    return Input(weight, pool=pool, stride=stride, padding=padding), spikes
+    return Input(Conv(weight, pool=pool, stride=stride, padding=padding)), spikes
 
 
 @given(convolutions(), st.sampled_from((np.int8, np.float32)))
@@ -122,8 +122,8 @@ def test_currents_are_correlation_after_sum_pooling(
     drawn: tuple[Input, NDArray[np.bool_]], dtype: Any
 ) -> None:
     given, spikes = drawn
-    expected = (current_of(given, spikes) * given.summed).transpose(1, 2, 0)
-    sides = map(pair, (given.pool, given.stride, given.padding))
+    expected = (current_of(given, spikes) * given.synapse.summed).transpose(1, 2, 0)
+    sides = map(pair, (given.synapse.pool, given.synapse.stride, given.synapse.padding))
     synapses = lay_out(given.weight.astype(dtype), spikes.shape, *sides)
     assert np.array_equal(currents(spikes, synapses, expected.shape), np.rint(expected))
 
@@ -137,7 +137,7 @@ def test_several_steps_and_positions_at_once_are_the_same(
     rng = np.random.default_rng(positions)
     gain, bias = (rng.integers(-900, 900, (2, channels), np.int32) for _ in range(2))
     dynamics = dynamics_of(
-        FixedLIF(400, bias=bias), [Input(None, gain=gain, shift=8)], largest=9000
+        FixedLIF(400, bias=bias), [Input(Identity(), gain=gain, shift=8)], largest=9000
     )
     arrived: Any = rng.integers(-9000, 9000, (4, 1, positions + spare, channels), np.int32)
     membrane: Any = rng.integers(-5000, 5000, (positions, channels), np.int32)
@@ -166,7 +166,8 @@ def test_attention_is_that_of_numpy(
     rng, channels = np.random.default_rng(0), heads * depth
     each = [rng.random((*sides, channels)) < rate for rate in rates]
     joined = np.concatenate(each, axis=2)
-    expected = attended(Input(None, heads=heads), joined.transpose(2, 0, 1)).transpose(1, 2, 0)
+    given = Input(Attention(heads=heads))
+    expected = given.synapse.currents(given, joined.transpose(2, 0, 1)).transpose(1, 2, 0)
     for dtype in (np.int32, np.float32):
         room, found = attention_room(depth), np.ones((*sides, channels), dtype)
         attend(*each, (0, 0, 0), room, found)

@@ -12,7 +12,17 @@ from numpy.typing import NDArray
 
 from spikesam.backends.base import MapRequest
 from spikesam.backends.lava.backend import LavaBackend
-from spikesam.backends.network import LIF, Input, Layer, Network, Readout, Source
+from spikesam.backends.network import (
+    LIF,
+    Conv,
+    Dense,
+    Identity,
+    Input,
+    Layer,
+    Network,
+    Readout,
+    Source,
+)
 from spikesam.backends.network.quantise import quantise
 from tests.backends.graphs import quarters
 from tests.backends.lava.test_maps import SAMPLES, STEPPED, assert_those_of_the_raster
@@ -30,35 +40,45 @@ def everything(rng: np.random.Generator) -> Network:
     """
     lif, slow = LIF(0.5, 1.0, bias=0.25), LIF(0.5, 1.5, bias=0.25, reset="zero", synaptic_leak=0.5)
     shortcut, itself = (
-        Input(None, Source("conv1", 3), 0.5),
+        Input(Identity(), Source("conv1", 3), 0.5),
         Input(quarters(rng, 4, 4, 1, 1), "conv2", 0.25),
     )
-    subtracted = Input(None, ("conv4", Source("conv1", 2, -1)), 0.5)
+    subtracted = Input(Identity(), ("conv4", Source("conv1", 2, -1)), 0.5)
     skipped = Input(
-        quarters(rng, 4, 2, 3, 3), ("input", Source("input", 4)), 0.5, padding=1, current_pool=2
+        Conv(quarters(rng, 4, 2, 3, 3), padding=1, current_pool=2),
+        ("input", Source("input", 4)),
+        0.5,
     )
     recurrent, less = (
         Input(quarters(rng, 5, 5), "fc6"),
-        Input(quarters(rng, 5, 36), Source("conv4", 1, -1), pool=2),
+        Input(Dense(quarters(rng, 5, 36), pool=2), Source("conv4", 1, -1)),
     )
     layers = (
-        Layer("conv1", Input(quarters(rng, 4, 2, 3, 3), padding=1), lif),
+        Layer("conv1", Input(Conv(quarters(rng, 4, 2, 3, 3), padding=1)), lif),
         Layer(
-            "conv2", (Input(quarters(rng, 4, 4, 3, 3), gain=0.5, padding=1), shortcut, itself), slow
+            "conv2",
+            (Input(Conv(quarters(rng, 4, 4, 3, 3), padding=1), gain=0.5), shortcut, itself),
+            slow,
         ),
         Layer(
             "conv3",
-            Input(quarters(rng, 4, 4, 3, 3), ("conv2", Source("conv1", 2, -1), "conv4"), padding=1),
+            Input(
+                Conv(quarters(rng, 4, 4, 3, 3), padding=1),
+                ("conv2", Source("conv1", 2, -1), "conv4"),
+            ),
             lif,
         ),
         Layer(
             "conv4",
-            (Input(quarters(rng, 4, 4, 3, 3), Source("conv3", 2), padding=1), subtracted),
+            (Input(Conv(quarters(rng, 4, 4, 3, 3), padding=1), Source("conv3", 2)), subtracted),
             lif,
         ),
         Layer(
             "conv5",
-            (Input(quarters(rng, 4, 4, 1, 1), Source("conv4", 2), pool=2, pooling="max"), skipped),
+            (
+                Input(Conv(quarters(rng, 4, 4, 1, 1), pool=2, pooling="max"), Source("conv4", 2)),
+                skipped,
+            ),
             lif,
         ),
         Layer("fc6", (quarters(rng, 5, 36), recurrent, less), LIF(0.5, 2.0)),
@@ -71,10 +91,10 @@ def driven(rng: np.random.Generator) -> Network:
     well.
     """
     lif, itself = LIF(0.5, 1.0), Input(quarters(rng, 3, 3, 1, 1), "conv1")
-    back = Input(None, Source("conv2", 2, -1), 0.5)
-    first = Layer("conv1", (Input(quarters(rng, 3, 2, 3, 3), padding=1), itself, back), lif)
+    back = Input(Identity(), Source("conv2", 2, -1), 0.5)
+    first = Layer("conv1", (Input(Conv(quarters(rng, 3, 2, 3, 3), padding=1)), itself, back), lif)
     later = Input(quarters(rng, 3, 2, 1, 1), Source("input", 3))
-    second = Layer("conv2", (Input(quarters(rng, 3, 3, 3, 3), padding=1), later), lif)
+    second = Layer("conv2", (Input(Conv(quarters(rng, 3, 3, 3, 3), padding=1)), later), lif)
     return Network(
         (2, 4, 4), TIMESTEPS, (first, second), Readout(quarters(rng, 3, 48)), "changing-current"
     )

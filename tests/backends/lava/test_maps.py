@@ -94,12 +94,14 @@ def test_these_networks_are_worth_it() -> None:
     layers = [layer for network in networks for layer in network.layers if layer.kind == "conv"]
     neurons = [layer.spiking_neuron for layer in layers]
     assert {neuron.reset for neuron in neurons} == {"subtract", "zero"}
-    assert {layer.inputs[0].pooling for layer in layers if layer.inputs[0].pool != 1} == {
+    assert {
+        layer.inputs[0].synapse.pooling for layer in layers if layer.inputs[0].synapse.pool != 1
+    } == {
         "average",
         "max",
     }
-    assert {layer.inputs[0].stride for layer in layers} == {1, 2, 3}
-    assert any(layer.inputs[0].current_pool != 1 for layer in layers)
+    assert {layer.inputs[0].synapse.stride for layer in layers} == {1, 2, 3}
+    assert any(layer.inputs[0].synapse.current_pool != 1 for layer in layers)
 
 
 @given(

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from spikesam.backends.event.backend import EventBackend
-from spikesam.backends.network import LIF, Input, Layer, Network, Readout, Source
+from spikesam.backends.network import LIF, Conv, Identity, Input, Layer, Network, Readout, Source
 from spikesam.backends.network.acting import ActingSteps
 from spikesam.backends.network.quantise import quantise
 from spikesam.recordings.raster.batch import RasterBatch
@@ -27,7 +27,7 @@ def windows(encoder: str) -> Network:
         bias = np.where(acts < 0, 0.0, np.where((acts < WINDOW) | (depth == 3), 0.3, -(2.0**17)))
         weight = rng.standard_normal((3, 2 if depth == 1 else 3, 3, 3), np.float32) / 3
         neuron = LIF(0.5, bias=np.broadcast_to(bias, (STEPS, 3)))
-        layers.append(Layer(name, Input(weight, sources, padding=1), neuron))
+        layers.append(Layer(name, Input(Conv(weight, padding=1), sources), neuron))
     weight = np.tile(rng.standard_normal((2, 3, 1), np.float32), 16).reshape(
         2, 48
     )  # the mean of a channel
@@ -49,7 +49,7 @@ def test_what_layers_fire_in_steps_that_are_not_computed_by_hand() -> None:
 
 def test_feedback_acts_once_it_has_fired() -> None:
     weight, forgets = np.ones((1, 1), np.float32), LIF(0.0, bias=[[0.0], [0.0], *[[-9.0]] * 4])
-    first = Layer("one", (Input(weight, Source("input", 2)), Input(None, "two")), forgets)
+    first = Layer("one", (Input(weight, Source("input", 2)), Input(Identity(), "two")), forgets)
     network = Network(
         (1, 1, 1), 6, (first, Layer("two", Input(weight, "one"), LIF(0.5))), Readout(weight)
     )

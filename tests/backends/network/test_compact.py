@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from spikesam.backends.network import LIF, Input, Layer, Network, NetworkError, Readout, ReLU
+from spikesam.backends.network import LIF, Conv, Input, Layer, Network, NetworkError, Readout, ReLU
 from spikesam.backends.network.compact import compact
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.network.storage import read_network, write_network
@@ -18,7 +18,9 @@ NUMBERS = st.floats(-4, 4, width=32)
 
 def network(weight, neuron=None, encoder="spikes", timesteps=3):
     gain = 1 if neuron else np.linspace(0.1, 1.3, 3 * len(weight)).reshape(3, -1)
-    layer = Layer("conv1", Input(weight, gain=gain, padding=1), neuron or LIF(leak=0.9, bias=1 / 3))
+    layer = Layer(
+        "conv1", Input(Conv(weight, padding=1), gain=gain), neuron or LIF(leak=0.9, bias=1 / 3)
+    )
     readout = Readout(
         np.linspace(-1, 1, 2 * 4 * len(weight), dtype=np.float32).reshape(2, -1), bias=0
     )

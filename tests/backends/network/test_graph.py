@@ -7,7 +7,10 @@ import pytest
 
 from spikesam.backends.network import (
     LIF,
+    Conv,
+    Dense,
     FixedLIF,
+    Identity,
     Input,
     Layer,
     Network,
@@ -18,6 +21,7 @@ from spikesam.backends.network import (
 )
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.network.storage import read_network, write_network
+from tests.layers import input_of
 
 random = np.random.default_rng(0)
 CONV = random.normal(size=(4, 2, 3, 3))
@@ -28,8 +32,8 @@ def network(
     timesteps: int = 3, conv: np.ndarray = CONV, dense: np.ndarray = DENSE, **changes: object
 ) -> Network:
     layers = (
-        Layer("conv1", Input(conv, padding=1), LIF(0.9)),
-        Layer("fc1", Input(dense, pool=2), LIF(1.0, 0.5)),
+        Layer("conv1", Input(Conv(conv, padding=1)), LIF(0.9)),
+        Layer("fc1", Dense(dense, pool=2), LIF(1.0, 0.5)),
     )
     arguments = {
         "input_shape": (2, 6, 8),
@@ -40,7 +44,7 @@ def network(
 
 
 def conv1(**given: object) -> Layer:
-    return Layer("conv1", Input(CONV, **given), LIF(0.9))
+    return Layer("conv1", input_of(CONV, **given), LIF(0.9))
 
 
 def fixed(weight: object = 1, **neuron: object) -> Layer:
@@ -48,7 +52,7 @@ def fixed(weight: object = 1, **neuron: object) -> Layer:
     return Layer("fc1", given, FixedLIF(0, bias=np.int32([[0]]), **neuron))
 
 
-MAXIMUM = Layer("fc1", Input(DENSE, pool=2, pooling="max"), LIF(0.9))
+MAXIMUM = Layer("fc1", Dense(DENSE, pool=2, pooling="max"), LIF(0.9))
 
 
 POINT = np.ones((1, 1, 1, 1))
@@ -122,7 +126,10 @@ def test_shapes_and_names():
             lambda: fixed(min_v_mem=-1.5),
             "layer 'fc1': min_v_mem is -1.5, expected an integer ≥ -8388607",
         ),
-        (lambda: Layer("conv1", CONV[0], LIF(0.9)), r"weight has shape \(2, 3, 3\), expected"),
+        (
+            lambda: Layer("conv1", CONV[0], LIF(0.9)),
+            r"layer 'conv1': weight has shape \(2, 3, 3\), expected \(out, in, y, x\) of Conv or",
+        ),
         (
             lambda: conv1(gain=np.ones((2, 3))),
             r"gain has shape \(2, 3\), expected one number, \(4,\), \(1, 4\) or \(T, 4",
@@ -133,12 +140,8 @@ def test_shapes_and_names():
             "readout: got a weight of -128, expected -127 … 127",
         ),
         (
-            lambda: Layer("fc1", Input(DENSE, stride=2), LIF(0.9)),
-            "a dense layer has neither stride nor padding",
-        ),
-        (
-            lambda: Layer("fc1", Input(DENSE, current_pool=2), LIF(0.9)),
-            "neither stride nor padding nor current_pool",
+            lambda: Layer("fc1", Conv(DENSE, stride=2), LIF(0.9)),
+            r"layer 'fc1': weight has shape \(5, 48\), expected \(out, in, y, x\) of Conv",
         ),
         (
             lambda: conv1(pooling="median"),
@@ -159,10 +162,6 @@ def test_shapes_and_names():
             "current_padding is 2, expected at most half of current_pool",
         ),
         (lambda: conv1(current_stride=0), "layer 'conv1': current_stride is 0, expected an"),
-        (
-            lambda: Layer("fc1", Input(DENSE, current_stride=2), LIF(0.9)),
-            "neither stride nor padding nor current_pool",
-        ),
         (
             lambda: network(layers=(MAXIMUM,), input_shape=(4, 6, 8), encoder="constant-current"),
             "layer 'fc1': pooling is 'max', expected 'average' in front of a current",
@@ -235,13 +234,13 @@ def test_shapes_and_names():
             "layer 'input': its map is 1×6000×6000, expected at most 16,777,216",
         ),
         (
-            lambda: layers_of(Input(POINT, stride=1 << 28, padding=1 << 30)),
+            lambda: layers_of(Input(Conv(POINT, stride=1 << 28, padding=1 << 30))),
             "layer 'c0': with padding 1073741824 its input is 1×2147483656×2147483656, expected at "
             "most 33,554,432",
         ),
         (lambda: layers_of(*1100 * [POINT]), "network: got 1,100 layers, expected at most 1,024"),
         (
-            lambda: layers_of((POINT, *300 * (Input(None, 127 * ("input",)),))),
+            lambda: layers_of((POINT, *300 * (Input(Identity(), 127 * ("input",)),))),
             "network: got 38,101 sources of layers, expected at most 32,768",
         ),
         (
@@ -317,7 +316,7 @@ def test_deep_long_and_large_networks_are_none_of_these():
     layers = [
         Layer(
             f"c{number}",
-            Input(np.ones((out, given, 1, 1), np.float32), pool=2 if number in (2, 4) else 1),
+            Conv(np.ones((out, given, 1, 1), np.float32), pool=2 if number in (2, 4) else 1),
             LIF(1),
         )
         for number, (given, _, out) in enumerate(vgg)
@@ -333,8 +332,8 @@ def test_deep_long_and_large_networks_are_none_of_these():
 def test_one_neuron_for_several_layers():
     neuron = LIF(0.9, bias=0.5)
     layers = (
-        Layer("conv1", Input(CONV[:1], padding=1), neuron),
-        Layer("fc1", Input(DENSE[:, :12], pool=2), neuron),
+        Layer("conv1", Input(Conv(CONV[:1], padding=1)), neuron),
+        Layer("fc1", Dense(DENSE[:, :12], pool=2), neuron),
     )
     assert [layer.inputs[0].gain.shape for layer in layers] == [(1, 1), (1, 5)]
     assert neuron.bias == 0.5
@@ -374,9 +373,9 @@ def test_everything_a_network_can_hold_survives_its_file(tmp_path):
         [0.5, 0.6, 0.7, 0.8], [1, 2, 3, 4], bias=0.5, synaptic_leak=[0.1, 0.2, 0.3, 0.4], **resets
     )
     pooled = Input(
-        CONV, padding=1, current_pool=(3, 1), current_stride=(2, 1), current_padding=(1, 0)
+        Conv(CONV, padding=1, current_pool=(3, 1), current_stride=(2, 1), current_padding=(1, 0))
     )
-    last = Layer("fc1", Input(DENSE[:, :4], pool=(3, 6), pooling="max"), LIF(0.9, reset="zero"))
+    last = Layer("fc1", Dense(DENSE[:, :4], pool=(3, 6), pooling="max"), LIF(0.9, reset="zero"))
     readout = Readout(np.ones((3, 5)), leak=0.5, bias=np.ones((3, 3)))
     everything = network(
         layers=(Layer("conv1", pooled, neuron), last), input_shape=(2, 6, 6), readout=readout
@@ -416,7 +415,7 @@ def test_everything_a_network_can_hold_survives_its_file(tmp_path):
 
 def test_windows_side_by_side_are_described_as_ever():
     for given in ({}, {"current_stride": 2}, {"current_stride": (2, 2), "current_padding": (0, 0)}):
-        inputs = [Input(CONV, source, current_pool=2, **given) for source in ((), "input")]
+        inputs = [Input(Conv(CONV, current_pool=2, **given), source) for source in ((), "input")]
         node = Layer("conv1", inputs, LIF(0.9)).to_graph("input")[0]
         assert not {"current_stride", "current_padding"} & (node.keys() | node["more"][0].keys())
     node = conv1(current_pool=3, current_stride=2, current_padding=1).to_graph("input")[0]
@@ -436,10 +435,19 @@ def test_constants_that_files_may_leave_out_are_not_written_where_they_are_the_d
 def test_pairs_as_torch_writes_them_and_other_array_types():
     torch = pytest.importorskip("torch")
     conv = torch.nn.Conv2d(2, 4, 3, stride=2, padding=1)
-    given = Input(conv.weight.detach(), pool=np.int64(2), stride=conv.stride, padding=conv.padding)
+    given = Input(
+        Conv(conv.weight.detach(), pool=np.int64(2), stride=conv.stride, padding=conv.padding)
+    )
     layer = Layer("conv1", given, LIF(0.9))
-    assert (layer.inputs[0].stride, layer.inputs[0].padding, layer.inputs[0].pool) == (2, 1, 2)
-    assert Layer("conv1", Input(CONV, stride=[2, 1]), LIF(1)).inputs[0].stride == (2, 1)
+    assert (
+        layer.inputs[0].synapse.stride,
+        layer.inputs[0].synapse.padding,
+        layer.inputs[0].synapse.pool,
+    ) == (2, 1, 2)
+    assert Layer("conv1", Input(Conv(CONV, stride=[2, 1])), LIF(1)).inputs[0].synapse.stride == (
+        2,
+        1,
+    )
     assert np.array_equal(layer.inputs[0].weight, conv.weight.detach().numpy())
     assert Layer("fc1", [[1, 2], [3, 4]], LIF(1)).inputs[0].weight.tolist() == [[1, 2], [3, 4]]
 
@@ -476,7 +484,7 @@ def test_a_network_that_could_leave_float32_is_refused(build, where):
 
 
 def with_neuron(neuron, timesteps=3, gain=1):
-    layer = Layer("conv1", Input(CONV, gain=gain, padding=1), neuron)
+    layer = Layer("conv1", Input(Conv(CONV, padding=1), gain=gain), neuron)
     return network(timesteps, layers=(layer,), readout=Readout(np.ones((3, 192))))
 
 

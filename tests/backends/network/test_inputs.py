@@ -12,6 +12,10 @@ from torch.nn import functional
 
 from spikesam.backends.network import (
     LIF,
+    Attention,
+    Conv,
+    Dense,
+    Identity,
     Input,
     Layer,
     Network,
@@ -23,6 +27,7 @@ from spikesam.backends.network import (
 from spikesam.backends.network.compact import compact
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.network.storage import read_network, write_network
+from tests.layers import input_of
 
 random = np.random.default_rng(0)
 NEURON = LIF(leak=0.9)
@@ -35,14 +40,16 @@ def kernel(outputs: int, inputs: int, side: int = 3) -> np.ndarray:
 def residual(**changes: object) -> Network:
     """Sum of spikes, a shortcut with and one without weights, recurrence, a delay, a minus sign."""
     last = (
-        Input(kernel(6, 4), ("b", Source("a", 2, -1)), stride=2, padding=1),
-        Input(kernel(6, 4, 1), "a", stride=2),
+        Input(Conv(kernel(6, 4), stride=2, padding=1), ("b", Source("a", 2, -1))),
+        Input(Conv(kernel(6, 4, 1), stride=2), "a"),
         Input(random.normal(size=(6, 6, 1, 1)), "c"),
     )
     layers = {
-        "a": Layer("a", Input(kernel(4, 2), padding=1), NEURON),
+        "a": Layer("a", Input(Conv(kernel(4, 2), padding=1)), NEURON),
         "b": Layer(
-            "b", (Input(kernel(4, 4), padding=1), Input(None, Source("a", 2), gain=0.5)), NEURON
+            "b",
+            (Input(Conv(kernel(4, 4), padding=1)), Input(Identity(), Source("a", 2), 0.5)),
+            NEURON,
         ),
         "c": Layer("c", last, NEURON),
     }
@@ -130,22 +137,24 @@ def test_every_input_has_a_gain_of_its_own_in_fixed_point():
         real = each.gain[0, 0] / 2.0**each.shift / 4096
         assert real == pytest.approx(float(np.abs(of_float.weight).max()) / 127, rel=1e-3)
     identity = quantise(residual()).layers[1].inputs[1]
-    assert identity.weight is None
+    assert identity.synapse.kind == "identity"
     assert identity.gain[0, 0] / 2.0**identity.shift == 0.5 * 4096  # a spike adds half a threshold
 
 
 def test_a_layer_may_read_a_later_one():
-    back = residual(a=Layer("a", (Input(kernel(4, 2), padding=1), Input(None, "b")), NEURON))
+    back = residual(
+        a=Layer("a", (Input(Conv(kernel(4, 2), padding=1)), Input(Identity(), "b")), NEURON)
+    )
     assert back.has_loops
     assert back.to_readout["input"] == 2
 
 
 def one(name: str, weight: np.ndarray, source: str, **about: object) -> Layer:
-    return Layer(name, Input(weight, source, padding=1, **about), NEURON)  # type: ignore[arg-type]
+    return Layer(name, input_of(weight, source, padding=1, **about), NEURON)  # type: ignore[arg-type]
 
 
 def layer_b(*more: object, channels: int = 4, **about: object) -> Layer:
-    return Layer("b", (Input(kernel(4, channels), **{"padding": 1} | about), *more), NEURON)  # type: ignore[arg-type]
+    return Layer("b", (input_of(kernel(4, channels), **{"padding": 1} | about), *more), NEURON)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -170,11 +179,11 @@ def layer_b(*more: object, channels: int = 4, **about: object) -> Layer:
         ),
         ([layer_b(channels=5)], "layer 'b': weight expects 5 channels, layer 'a' has 4"),
         (
-            [layer_b(Input(None, "a"), padding=0)],
+            [layer_b(Input(Identity(), "a"), padding=0)],
             "layer 'b', input 2: 'a' gives 4×8×8 there, the layer is 4×6×6",
         ),
         (
-            [layer_b(Input(kernel(4, 3), "a", padding=1))],
+            [layer_b(Input(Conv(kernel(4, 3), padding=1), "a"))],
             "layer 'b', input 2: weight expects 3 channels, layer 'a' ha",
         ),
         (
@@ -225,12 +234,11 @@ def test_layers_that_do_not_fit(changes, message):
         ({"source": Source("a", 1, 2)}, "sign of 'a' is 2, expected 1 or -1"),
         ({"source": 3}, "source is 3, expected the name of a layer, or a Source"),
         ("a", "layer 'b', input 2: weight must be finite numbers"),
-        (Input(None, ()), "layer 'b', input 2: has no source"),
-        (Input(None, "a", pool=2), "input 2: without weights, expected neither pool"),
+        (Input(None, "a"), "layer 'b', input 2: weight must be finite numbers"),
+        (Input([[1], [1, 2]], "a"), "layer 'b', input 2: weight cannot be made an array"),
+        (Input(Identity(), ()), "layer 'b', input 2: has no source"),
         ({"source": ("a", "c"), "pooling": "max", "pool": 2}, "expected one source, of sign 1"),
-        (Input(None, "a", shift=3), "shift is 3, expected 0 … 30, and 0 in float32"),
-        (Input(None, "a", rows=3), "rows is 3, expected at most 65,536 numbers, -1 for zeros"),
-        (Input(None, "a", columns=(0, -2)), "a number of columns is -2, expected an integer ≥ -1"),
+        (Input(Identity(), "a", shift=3), "shift is 3, expected 0 … 30, and 0 in float32"),
     ],
 )
 def test_inputs_that_cannot_be(given, message):
@@ -238,16 +246,67 @@ def test_inputs_that_cannot_be(given, message):
         layer_b(**given) if isinstance(given, dict) else layer_b(given)
 
 
+@pytest.mark.parametrize(
+    ("synapse", "message"),
+    [
+        (Identity(rows=3), "rows is 3, expected at most 65,536 numbers, -1 for zeros"),
+        (Identity(columns=(0, -2)), "a number of columns is -2, expected an integer ≥ -1"),
+        (Identity(spread=(1, 2)), r"spread is \(1, 2\), expected \(channels, rows, columns\)"),
+        (Attention(0), "heads is 0, expected an integer ≥ 1"),
+        (Conv(kernel(4, 4), padding=-1), "padding is -1, expected an integer ≥ 0"),
+        (Conv(kernel(4, 4), current_sum=1), "current_sum is 1, expected True or False"),
+        (Dense(np.ones((4, 1)), pool=0), "pool is 0, expected an integer ≥ 1"),
+        (Dense(np.ones((4, 1)), pooling="all"), "pooling is 'all', expected 'average', 'sum' or"),
+        (
+            Dense(kernel(4, 4)),
+            r"weight has shape \(4, 4, 3, 3\), expected \(out, in, y, x\) of Conv or \(out, in\)",
+        ),
+    ],
+)
+def test_synapses_that_cannot_be_name_their_layer_and_input(synapse, message):
+    with pytest.raises(NetworkError, match=f"^layer 'b', input 2: {message}"):
+        layer_b(Input(synapse, "a"))
+
+
+def test_identities_have_no_weights_to_read():
+    identity = Input(Identity())
+    with pytest.raises(NetworkError, match=r"input: Identity.. has no weights, expected Conv or"):
+        _ = identity.weight
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"pool": 2}, "layer 'b': pool is 2 of the kind 'identity', expected 1"),
+        ({"pooling": "max"}, "pooling is 'max' of the kind 'identity', expected 'average'"),
+        (
+            {"kind": "hadamard"},
+            "kind is 'hadamard', expected one of 'conv', 'dense', 'identity', '",
+        ),
+        ({"kind": "dense"}, "the graph is incomplete or malformed: KeyError"),
+    ],
+)
+def test_nodes_that_cannot_be(change, message):
+    graph, tensors = residual().to_graph()
+    graph["layers"][1]["more"][0] |= change
+    with pytest.raises(NetworkError, match=message):
+        Network.from_graph(graph, tensors)
+
+
 def products(**changes: object) -> Network:
     """A gate, whose layer has no weights, and attention."""
     layers = {
-        "a": Layer("a", Input(kernel(4, 2), padding=1), NEURON),
-        "b": Layer("b", Input(kernel(4, 2), "input", padding=1), NEURON),
+        "a": Layer("a", Input(Conv(kernel(4, 2), padding=1)), NEURON),
+        "b": Layer("b", Input(Conv(kernel(4, 2), padding=1), "input"), NEURON),
         "small": Layer("small", Input(kernel(2, 4, 8), "b"), NEURON),
         "both": Layer(
-            "both", (Input(None, "a"), Input(None, "small", -1, spread=(2, 8, 8))), LIF(0, 1.5)
+            "both",
+            (Input(Identity(), "a"), Input(Identity(spread=(2, 8, 8)), "small", -1)),
+            LIF(0, 1.5),
         ),
-        "c": Layer("c", Input(None, ("a", Source("b", 2), "both"), 0.0625, heads=2), LIF(0.5, 0.5)),
+        "c": Layer(
+            "c", Input(Attention(heads=2), ("a", Source("b", 2), "both"), 0.0625), LIF(0.5, 0.5)
+        ),
     }
     return Network(
         (2, 8, 8), 9, tuple((layers | changes).values()), Readout(random.normal(size=(3, 256)))
@@ -269,43 +328,35 @@ def test_layers_without_weights_have_the_channels_of_what_they_read():
     ("changed", "message"),
     [
         (
-            Input(None, ("a", "small", "b"), heads=2),
+            Input(Attention(heads=2), ("a", "small", "b")),
             "layer 'c': multiplies 'a' of 4×8×8 and 'small' of 2×1×1, expecte",
         ),
         (
-            Input(None, ("a", "b", "small"), heads=2),
+            Input(Attention(heads=2), ("a", "b", "small")),
             "2×1×1, expected equal shapes, or values of other channels, more",
         ),
         (
-            Input(None, ("a", "b", "both"), heads=3),
+            Input(Attention(heads=3), ("a", "b", "both")),
             "layer 'c': 3 heads do not divide the 4 channels of layer '",
         ),
         (
-            Input(None, ("a", "b"), heads=2),
+            Input(Attention(heads=2), ("a", "b")),
             "layer 'c': attention has 2 sources, expected q, k and v, or one that has",
         ),
         (
-            Input(None, "a", heads=2),
+            Input(Attention(heads=2), "a"),
             "layer 'c': layer 'a' has 4 channels, expected those of q, k and v, as many of ea",
         ),
         (
-            Input(None, ("a", "b", Source("both", 1, -1)), heads=2),
+            Input(Attention(heads=2), ("a", "b", Source("both", 1, -1))),
             "layer 'c': attention subtracts 'both', expected sp",
         ),
         (
-            Input(None, ("a", "b", Source("both", (1, 2, 1, 1))), heads=2),
+            Input(Attention(heads=2), ("a", "b", Source("both", (1, 2, 1, 1)))),
             "layer 'c': attention has a delay for each channel of 'both', expected one for all",
         ),
         (
-            Input(kernel(4, 4), "both", padding=1, heads=2),
-            "and neither weights, spread, rows nor columns",
-        ),
-        (
-            Input(None, "both", spread=(1, 2)),
-            r"layer 'c': spread is \(1, 2\), expected \(channels, rows, columns\)",
-        ),
-        (
-            Input(None, "both", gain=[1, 2]),
+            Input(Identity(), "both", [1, 2]),
             "layer 'c': has constants of 2 channels, its sources have 4",
         ),
     ],
@@ -317,7 +368,7 @@ def test_products_that_cannot_be(changed: Input, message: str):
 
 def test_attention_that_could_count_past_24_bits_is_refused():
     one = Layer("a", Input(np.ones((8, 1, 1, 1)), "input"), NEURON)
-    attended = Layer("b", Input(None, ("a", "a", "a"), heads=1), NEURON)
+    attended = Layer("b", Input(Attention(heads=1), ("a", "a", "a")), NEURON)
     with pytest.raises(
         NetworkError,
         match=r"a head of layer 'a' has 8 channels and 1048576 tokens, .* 8,388,608, exp",

@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from spikesam.backends.network import LIF, Input, Layer, Network, NetworkError, Readout, Source
+from spikesam.backends.network import (
+    LIF,
+    Identity,
+    Input,
+    Layer,
+    Network,
+    NetworkError,
+    Readout,
+    Source,
+)
 from spikesam.backends.network.planes import integer_planes, ternary_planes
 from spikesam.backends.torch.backend import TorchBackend
 from spikesam.recordings.raster.batch import unpack
@@ -60,7 +69,7 @@ def test_ternary_spikes_have_the_sign_of_the_membrane() -> None:
 
 def test_ternary_spikes_of_an_input_without_weights_are_those_of_the_identity() -> None:
     fired = []
-    for each in (Input(None, "input", gain=-2.0), Input(-2.0 * np.eye(3), "input")):
+    for each in (Input(Identity(), "input", -2.0), Input(-2.0 * np.eye(3), "input")):
         planes = ternary_planes(Layer("hidden", each, LIF(0.5, bias=0.25)))
         last = Layer(
             "last", Input(np.eye(3), ("hidden_plus", "hidden_minus")), LIF(0.0, reset="zero")

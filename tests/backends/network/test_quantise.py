@@ -9,7 +9,10 @@ from hypothesis.extra.numpy import arrays
 import spikesam
 from spikesam.backends.network import (
     LIF,
+    Attention,
+    Dense,
     FixedLIF,
+    Identity,
     Input,
     Layer,
     Network,
@@ -114,7 +117,7 @@ def test_on_a_grid_fixed_point_fires_the_bits_of_float32(
 ):
     unit = 1 / 8  # so that no sum is rounded in float32, either
     neuron = LIF(1.0, theta * unit, bias=bias * unit, reset=reset, fires_at_threshold=at_threshold)
-    itself = Input(None, Source("fc1"), gain=recurrent * unit)
+    itself = Input(Identity(), Source("fc1"), recurrent * unit)
     layer = Layer("fc1", (Input(np.float32(weights * unit), "input"), itself), neuron)
     spikes = np.random.default_rng(seed).random((12, 2, 4, 1, 1)) < 0.5
     network = Network((4, 1, 1), 12, (layer,), Readout(np.ones((2, 3))), "spikes")
@@ -130,22 +133,30 @@ def test_on_a_grid_fixed_point_fires_the_bits_of_float32(
     [
         # Spikformer's scale, halved by a LIF of τ = 2 that fires at 1/2: 0.125 / 2 / 0.5 · 4096
         (
-            (Input(None, ("a", "a", "a"), 0.125 / 2, heads=1),),
+            (Input(Attention(heads=1), ("a", "a", "a"), 0.125 / 2),),
             LIF(0.5, 0.5, fires_at_threshold=True),
             [512],
         ),
         # (NOT a) AND b; AND has no sum that meets 1.5, so that a rounded gain, of 2730.67, is as
         # good
-        ((Input(None, "a", -1), Input(None, "a")), LIF(0, 0.5, reset="zero"), [-8192, 8192]),
-        ((Input(None, "a"), Input(None, "a")), LIF(0, 1.5, reset="zero"), [21845 / 8, 21845 / 8]),
+        (
+            (Input(Identity(), "a", -1), Input(Identity(), "a")),
+            LIF(0, 0.5, reset="zero"),
+            [-8192, 8192],
+        ),
+        (
+            (Input(Identity(), "a"), Input(Identity(), "a")),
+            LIF(0, 1.5, reset="zero"),
+            [21845 / 8, 21845 / 8],
+        ),
         # the mean of 2 × 2 spikes, which meets 1/2, and their sum, which meets 2
         (
-            (Input(np.float32([[1.0]]), "a", pool=2),),
+            (Input(Dense(np.float32([[1.0]]), pool=2), "a"),),
             LIF(0.5, 0.5, fires_at_threshold=True),
             [2048],
         ),
         (
-            (Input(np.float32([[1.0]]), "a", pool=2, pooling="sum"),),
+            (Input(Dense(np.float32([[1.0]]), pool=2, pooling="sum"), "a"),),
             LIF(0.5, 2, fires_at_threshold=True),
             [2048],
         ),
@@ -153,7 +164,7 @@ def test_on_a_grid_fixed_point_fires_the_bits_of_float32(
 )
 def test_gates_and_attention_in_fixed_point_by_hand(inputs, neuron, gains):
     first = Layer("a", np.ones((1, 1, 1, 1)), LIF(0, 0.5))
-    readout = Readout(np.ones((2, 4 // inputs[0].summed)))
+    readout = Readout(np.ones((2, 4 // inputs[0].synapse.summed)))
     found = quantise(Network((1, 2, 2), 9, (first, Layer("b", inputs, neuron)), readout)).layers[1]
     assert [each.gain.item() / 2**each.shift for each in found.inputs] == gains
     assert found.neuron.threshold == 4096
@@ -164,7 +175,7 @@ def test_bundled_networks_are_on_no_grid(name):
     real = spikesam.load(name).network
     for before, after in zip(real.layers, quantise(real).layers, strict=True):
         assert after.neuron.threshold == 4096
-        if before.inputs[0].heads:
+        if not before.inputs[0].synapse.channels:
             assert (
                 after.inputs[0].gain[0, 0] / 2 ** after.inputs[0].shift
                 == 4096 * before.inputs[0].gain[0, 0]
@@ -175,7 +186,7 @@ def test_bundled_networks_are_on_no_grid(name):
 
 
 def test_maximum_pooling_sums_nothing():
-    layer = Layer("fc1", Input(np.float32([[1.0]]), pool=2, pooling="max"), LIF(1.0, bias=OFF_GRID))
+    layer = Layer("fc1", Dense(np.float32([[1.0]]), pool=2, pooling="max"), LIF(1.0, bias=OFF_GRID))
     fixed = quantise(Network((1, 2, 2), 3, (layer,), Readout(np.ones((2, 1)))))
     assert (fixed.layers[0].inputs[0].shift, fixed.layers[0].inputs[0].gain.item()) == (
         9,
@@ -230,7 +241,7 @@ def test_constant_currents_that_could_overflow_are_refused(pool, inputs):
     def network(channels: int, encoder: str) -> Network:
         layer = Layer(
             "fc1",
-            Input(np.ones((1, channels), np.float32), pool=pool),
+            Dense(np.ones((1, channels), np.float32), pool=pool),
             LIF(leak=1.0, bias=OFF_GRID),
         )
         return Network((channels, pool, pool), 1, (layer,), Readout(np.ones((2, 1))), encoder)

@@ -9,30 +9,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from spikesam.backends.network import Input, Source, pair
-from spikesam.backends.network.step import arrived, current_of, gathered, summed_currents
+from spikesam.backends.network import Attention, Conv, Dense, Identity, Input, Source, pair
+from spikesam.backends.network.step import arrived, current_of
 
 
 def test_what_arrives_by_hand() -> None:
     fired = {"a": np.ones((3, 1, 1, 2), np.bool_), "b": np.eye(3, 2, dtype=np.bool_)[:, None, None]}
-    both = Input(None, (Source("a"), Source("b", 2, -1)))
+    both = Input(Identity(), (Source("a"), Source("b", 2, -1)))
     assert [arrived(both, fired, t).ravel().tolist() for t in range(3)] == [[0, 0], [1, 1], [0, 1]]
 
 
 def test_what_arrives_is_spread_by_hand() -> None:
     """Channels, rows and columns are repeated beside themselves."""
     fired = {"a": np.array([[[[1, 0]], [[0, 1]]]], np.bool_)}  # two channels of 1×2
-    found = arrived(Input(None, (Source("a"),), spread=(2, 2, 1)), fired, 1)
+    found = arrived(Input(Identity(spread=(2, 2, 1)), (Source("a"),)), fired, 1)
     assert found.tolist() == [2 * [[1, 0]], 2 * [[1, 0]], 2 * [[0, 1]], 2 * [[0, 1]]]
 
 
 def test_rows_and_columns_are_taken_by_hand() -> None:
     """Rows 1 and 0, then zeros; columns 0 and 0; and back, where copies are summed."""
-    given = Input(None, (Source("a"),), rows=(1, 0, -1), columns=(0, 0))
+    given = Input(Identity(rows=(1, 0, -1), columns=(0, 0)), (Source("a"),))
     fired = {"a": np.array([[[[1, 0], [0, 1]]]], np.bool_)}  # one channel of 2×2
     assert arrived(given, fired, 1).tolist() == [[[0, 0], [1, 1], [0, 0]]]
     shares = np.arange(6).reshape(1, 3, 2)
-    assert gathered(shares, given, (1, 2, 2)).tolist() == [[[2 + 3, 0], [0 + 1, 0]]]
+    assert given.synapse.gathered(shares, (1, 2, 2)).tolist() == [[[2 + 3, 0], [0 + 1, 0]]]
 
 
 def test_attention_by_hand() -> None:
@@ -48,12 +48,12 @@ def test_attention_by_hand() -> None:
     fired["q"][1, :, 0] = [[1, 0, 1], [1, 1, 1]]
     fired["k"][0, :, 0] = [[1, 1, 0], [0, 1, 0]]
     fired["v"][1, :, 0] = [[1, 1, 1], [1, 0, 0]]
-    assert not arrived(Input(None, three, heads=2), fired, 1)[2:].any()
-    found = current_of(each := Input(None, three, heads=2), arrived(each, fired, 2))
+    assert not arrived(Input(Attention(heads=2), three), fired, 1)[2:].any()
+    found = current_of(each := Input(Attention(heads=2), three), arrived(each, fired, 2))
     assert found.tolist() == [[[2, 0, 2]], [[0, 0, 0]]]
     fired["q"][1, :, 0] = [[1, 0, 0], [0, 0, 0]]
     fired["v"][1, :, 0] = [[0, 1, 1], [1, 1, 0]]
-    found = current_of(each := Input(None, three, heads=1), arrived(each, fired, 2))
+    found = current_of(each := Input(Attention(heads=1), three), arrived(each, fired, 2))
     assert found.tolist() == [[[1, 0, 0]], [[2, 0, 0]]]
 
 
@@ -64,9 +64,8 @@ def synapses(draw: Any) -> tuple[Input, NDArray[np.bool_]]:
     pool, pooling = draw(st.sampled_from([1, 2, (2, 4)])), draw(st.sampled_from(["average", "max"]))
     spikes = random.random((2, 4, 8)) < 0.4
     if draw(st.booleans()):
-        return Input(
-            random.normal(size=(3, 64 // prod(pair(pool)))), pool=pool, pooling=pooling
-        ), spikes
+        weight = random.normal(size=(3, 64 // prod(pair(pool))))
+        return Input(Dense(weight, pool=pool, pooling=pooling)), spikes
     kernel = (3, 2, draw(st.integers(1, 2)), draw(st.integers(1, 3)))
     stride, padding = (draw(st.tuples(st.integers(1, 2), st.integers(1, 2))) for _ in range(2))
     windows = draw(
@@ -79,7 +78,7 @@ def synapses(draw: Any) -> tuple[Input, NDArray[np.bool_]]:
         "pooling": pooling,
         **windows,
     }
-    return Input(random.normal(size=kernel), **geometry), spikes
+    return Input(Conv(random.normal(size=kernel), **geometry)), spikes
 
 
 @settings(max_examples=40)
@@ -88,35 +87,40 @@ def test_currents_are_those_of_torch(case: tuple[Input, NDArray[np.bool_]]) -> N
     torch = pytest.importorskip("torch")
     functional = torch.nn.functional
     (each, spikes), maps = case, torch.tensor(case[1], dtype=torch.float64)[None]
-    weight = torch.tensor(each.weight)
-    maps = (functional.max_pool2d if each.pooling == "max" else functional.avg_pool2d)(
-        maps, each.pool
-    )
-    if each.kind == "dense":
+    weight, synapse = torch.tensor(each.weight).double(), each.synapse
+    pool = functional.max_pool2d if synapse.pooling == "max" else functional.avg_pool2d
+    maps = pool(maps, synapse.pool)
+    if isinstance(synapse, Dense):
         expected = functional.linear(maps.flatten(1), weight)[..., None, None]
     else:
-        expected = functional.conv2d(maps, weight, stride=each.stride, padding=each.padding)
-        expected = functional.max_pool2d(expected, *each.windows)
+        expected = functional.conv2d(maps, weight, stride=synapse.stride, padding=synapse.padding)
+        expected = functional.max_pool2d(expected, *synapse.windows)
     np.testing.assert_allclose(
         current_of(each, spikes), expected[0].numpy(), rtol=1e-12, atol=1e-12
     )
     np.testing.assert_allclose(
-        summed_currents(each, spikes), each.summed * expected[0].numpy(), rtol=1e-12, atol=1e-12
+        synapse.currents(each, spikes),
+        synapse.summed * expected[0].numpy(),
+        rtol=1e-12,
+        atol=1e-12,
     )
 
 
 def test_currents_in_fixed_point_by_hand() -> None:
     """Sums of 2×2 spikes, 2 and 1, times 3; and -1 times the number 2 is the larger of -2 and -6."""
     spikes = np.array([[[1, 0, 0, 1], [0, 1, 0, 0]]], np.bool_)
-    sums = current_of(Input(np.array([[[[3]]]], np.int8), pool=2), spikes)
+    sums = current_of(Input(Conv(np.array([[[[3]]]], np.int8), pool=2)), spikes)
     assert (sums.dtype, sums.tolist()) == (np.int64, [[[6, 3]]])
-    largest = Input(np.array([[[[-1]]]], np.int8), current_pool=(1, 2))
+    largest = Input(Conv(np.array([[[[-1]]]], np.int8), current_pool=(1, 2)))
     assert current_of(largest, np.array([[[2, 6]]], np.int8)).tolist() == [[[-2]]]
-    assert current_of(Input(None), spikes).tolist() == spikes.astype(float).tolist()
+    assert current_of(Input(Identity()), spikes).tolist() == spikes.astype(float).tolist()
 
 
 def test_places_are_multiplied_in_several_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spikesam.backends.network.step.ALONE", 180)  # parts of 90 places
+    monkeypatch.setattr(
+        "spikesam.backends.network.synapses.linear.ALONE", 180
+    )  # parts of 90 places
     maps = np.arange(200.0).reshape(1, 10, 20)
-    found = summed_currents(Input(np.array([2, -3], np.int8)[:, None, None, None]), maps)
+    given = Input(np.array([2, -3], np.int8)[:, None, None, None])
+    found = given.synapse.currents(given, maps)
     assert np.array_equal(found, np.concatenate([2 * maps, -3 * maps]))

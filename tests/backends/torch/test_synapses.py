@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from spikesam.backends.network import CURRENT_LIMIT, Input
+from spikesam.backends.network import CURRENT_LIMIT, Conv, Input
 from spikesam.backends.network.step import current_of
 from spikesam.backends.torch import synapses as torch_synapses
 from spikesam.backends.torch.synapses import FixedSynapses, Workspace, exact_sums, multiplies_int8
@@ -53,7 +53,7 @@ def test_convolutions_are_exact_at_the_largest_current(
     random = np.random.default_rng(0)
     weight = random.choice((-127, 127), (2, channels, 3, 3)).astype(np.int8)
     weight[0] = 127
-    layer = Input(weight, pool=pool, padding=1)
+    layer = Input(Conv(weight, pool=pool, padding=1))
     assert layer.largest_current > 0.98 * CURRENT_LIMIT
     spikes = random.random((1, channels, 4 * pool, 5 * pool)) < 0.97
     spikes[:, :, : 3 * pool] = True
@@ -79,7 +79,7 @@ def test_what_is_multiplied_is_chosen_by_device_and_pooling(monkeypatch: pytest.
     """A pooling of 12 adds up to 144 spikes, which int8 cannot hold."""
 
     def chosen(pool: int) -> torch.dtype:
-        layer = Input(np.ones((1, 1, 1, 1), np.int8), pool=pool)
+        layer = Input(Conv(np.ones((1, 1, 1, 1), np.int8), pool=pool))
         return FixedSynapses(layer, (1, pool, pool), Workspace("cpu")).matrix.dtype
 
     monkeypatch.setattr(torch_synapses, "multiplies_int8", lambda: True)

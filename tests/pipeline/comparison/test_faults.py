@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import spikesam
-from spikesam.backends.network import LIF, Input, Layer, Network, Readout, Source
+from spikesam.backends.network import LIF, Conv, Dense, Input, Layer, Network, Readout, Source
 from spikesam.backends.network.storage import write_network
 from spikesam.pipeline.comparison.pair import Bit
 from tests.backends.graphs import quarters
@@ -29,10 +29,10 @@ def random_network(rng: np.random.Generator) -> Network:
             0.5, rng.choice((0.75, 1.0, 1.5)), bias=rng.integers(0, 2, channels) / 4, reset=reset
         )
 
-    conv = Layer("conv1", Input(quarters(rng, 4, 2, 3, 3), padding=1), neuron(4))
+    conv = Layer("conv1", Input(Conv(quarters(rng, 4, 2, 3, 3), padding=1)), neuron(4))
     dense = Layer(
         "fc1",
-        Input((rng.integers(-3, 4, (12, 36)) / 4).astype(np.float32), pool=2, pooling="max"),
+        Dense((rng.integers(-3, 4, (12, 36)) / 4).astype(np.float32), pool=2, pooling="max"),
         neuron(12),
     )
     return Network((2, 6, 6), 16, (conv, dense), Readout(np.ones((1, 12), np.float32)), "spikes")

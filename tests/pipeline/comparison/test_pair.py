@@ -12,7 +12,17 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
 import spikesam
-from spikesam.backends.network import LIF, FixedLIF, Input, Layer, Network, Readout, Source
+from spikesam.backends.network import (
+    LIF,
+    Conv,
+    FixedLIF,
+    Identity,
+    Input,
+    Layer,
+    Network,
+    Readout,
+    Source,
+)
 from spikesam.backends.network.quantise import quantise
 from spikesam.common.errors import InputError
 from spikesam.pipeline.comparison.membranes import Currents, DrivenLayer, Membranes, rules_of
@@ -206,8 +216,10 @@ def test_a_membrane_by_hand() -> None:
     """
     weight = np.zeros((1, 1, 2, 2), np.float32)
     weight[0, 0, 1, 1] = 2
-    own = (Input(None, Source("conv1", delay=2), gain=0.5),)
-    layer = Layer("conv1", (Input(weight, pool=2, padding=1), *own), LIF(0.5, 0.75, reset="zero"))
+    own = (Input(Identity(), Source("conv1", delay=2), 0.5),)
+    layer = Layer(
+        "conv1", (Input(Conv(weight, pool=2, padding=1)), *own), LIF(0.5, 0.75, reset="zero")
+    )
     network = Network(
         (1, 4, 4), 4, (layer,), Readout(np.ones((1, 9), np.float32)), encoder="spikes"
     )
@@ -284,7 +296,7 @@ def network(
 ) -> Network:
     neuron = LIF(**{"leak": 0.9, "bias": [0.1, 0.2]} | constants)
     layer = Layer(
-        "fc1", (Input(weight, source, gain), Input(None, Source("fc1", 2, sign), 0.5)), neuron
+        "fc1", (Input(weight, source, gain), Input(Identity(), Source("fc1", 2, sign), 0.5)), neuron
     )
     return Network((3, 1, 1), 4, (layer,), Readout(np.ones((1, 2), np.float32)), "spikes")
 

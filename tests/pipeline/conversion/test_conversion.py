@@ -17,7 +17,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
 import spikesam
-from spikesam.backends.network import LIF, Input, Layer, Network, Readout, ReLU, Source
+from spikesam.backends.network import LIF, Identity, Input, Layer, Network, Readout, ReLU, Source
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.torch.backend import TorchBackend
 from spikesam.common.errors import InputError
@@ -323,7 +323,7 @@ def test_a_rate_is_the_rounded_and_clipped_activation(weight, bias, threshold, t
 
 def test_several_spikes_a_step_by_hand():
     # x = 1, a = ReLU(0.75) and b = ReLU(2a - 0.25 + a): with θ of 1/2 and 1, 2 spikes a step
-    second = Layer("b", [Input(np.full((1, 1), 2.0), "a"), Input(None, "a")], ReLU(-0.25))
+    second = Layer("b", [Input(np.full((1, 1), 2.0), "a"), Input(Identity(), "a")], ReLU(-0.25))
     ann = one_pixel(dense("a", 0.75), second)
     network = spiking_network(ann, {"a": np.full(1, 0.5), "b": np.ones(1)}, 6, spikes=2)
     spikes = {
@@ -345,7 +345,7 @@ def test_several_spikes_a_step_by_hand():
 @pytest.mark.parametrize("spikes", [1, 2])
 def test_a_nearly_dead_channel_has_a_threshold_that_fixed_point_holds(rule, spikes):
     # a = x = 1, and b = ReLU(a - 0.99999 a) = 1e-5. A spike of a brings 1: θ of b is 1/100.
-    second = Layer("b", [Input(np.full((1, 1), -0.99999), "a"), Input(None, "a")], ReLU())
+    second = Layer("b", [Input(np.full((1, 1), -0.99999), "a"), Input(Identity(), "a")], ReLU())
     ann = one_pixel(dense("a", 1.0), second)
     options = ConversionSection(rule=rule, timesteps=8, spikes=spikes, percentile=100)
     network, thresholds = convert_graph(ann, np.ones((2, 1, 1, 1), np.float32), options)

@@ -111,7 +111,7 @@ def test_a_residual_network_by_name(tmp_path) -> None:
         ((4, 3, 3), (6, 2, 2), (6, 2, 2)),
     )
     (first,), _, (kernel, shortcut) = (layer.inputs for layer in network.layers)
-    assert (first.current_pool, first.current_stride, first.current_padding) == (3, 2, 1)
+    assert first.synapse.windows == ((3, 3), (2, 2), (1, 1))
     assert [each.sources[0].layer for each in (kernel, shortcut)] == ["relu_3_relu", "relu_1"]
     assert_equal(network, model, given)
     _, maps = grad_cam(

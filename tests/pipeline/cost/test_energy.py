@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import spikesam
-from spikesam.backends.network import LIF, Input, Layer, Network, Readout
+from spikesam.backends.network import LIF, Attention, Identity, Input, Layer, Network, Readout
 from spikesam.common.errors import InputError
 from spikesam.pipeline.cost.energy import Energy, in_joules, in_short, unit_of
 from spikesam.pipeline.cost.ledger import Ledger, spread_evenly
@@ -187,18 +187,12 @@ def test_the_same_sum_in_any_way(
 
 def replace_zeros(network: Network) -> Network:
     """The same connections, all weights 1."""
-
-    def ones(synapses: Any) -> Any:
-        return (
-            synapses
-            if synapses.weight is None
-            else replace(synapses, weight=np.ones_like(synapses.weight))
-        )
-
     layers = tuple(
-        replace(layer, inputs=tuple(map(ones, layer.inputs))) for layer in network.layers
+        replace(layer, inputs=tuple(given.weighed(np.ones_like) for given in layer.inputs))
+        for layer in network.layers
     )
-    return replace(network, layers=layers, readout=ones(network.readout))
+    readout = replace(network.readout, weight=np.ones_like(network.readout.weight))
+    return replace(network, layers=layers, readout=readout)
 
 
 @pytest.fixture(scope="module")
@@ -284,7 +278,9 @@ def test_what_does_not_belong_into_the_folder_of_a_run(run: Path, tmp_path: Path
 
 
 def test_a_shortcut_without_weights_adds_once(tmp_path: Path) -> None:
-    layer = Layer("conv1", (np.ones((1, 1, 1, 1), np.float32), Input(None, "input")), LIF(leak=0.5))
+    layer = Layer(
+        "conv1", (np.ones((1, 1, 1, 1), np.float32), Input(Identity(), "input")), LIF(leak=0.5)
+    )
     network = Network((1, 2, 2), 2, (layer,), Readout(np.ones((1, 4), np.float32)), "spikes")
     spikes = {"input": np.ones((1, 2, 1, 2, 2)), "conv1": np.zeros((1, 2, 1, 2, 2))}
     found = spikesam.energy(spikesam.write_raster(tmp_path / "c.h5", spikes), network)
@@ -389,7 +385,7 @@ def test_attention_is_counted_where_its_tokens_are(tmp_path: Path) -> None:
     spikes of v.
     """
     layer = Layer(
-        "out", Input(None, ("input", "input", "input"), heads=1), LIF(0.0, 3.5, reset="zero")
+        "out", Input(Attention(heads=1), ("input", "input", "input")), LIF(0.0, 3.5, reset="zero")
     )
     network = Network((2, 1, 2), 3, (layer,), Readout(np.ones((1, 4), np.float32)), "spikes")
     spikes = np.zeros((3, 1, 2, 1, 2), np.bool_)

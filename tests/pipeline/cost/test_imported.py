@@ -14,7 +14,7 @@ from spikingjelly.activation_based import functional, neuron
 from torch import Tensor, nn
 
 import spikesam
-from spikesam.backends.network import LIF, Input, Layer, Network, Readout, Source
+from spikesam.backends.network import LIF, Attention, Input, Layer, Network, Readout, Source
 from spikesam.pipeline.engine.summary import spike_rates
 from tests.pipeline.imports.models import Written, loud
 
@@ -159,7 +159,7 @@ def test_attention_of_layers_of_other_depths_costs_as_much_in_a_recording(tmp_pa
     identity, neuron = np.eye(2, dtype=np.float32)[..., None, None], LIF(0.0, 0.5, reset="zero")
     names = {"q": "input", "k0": "input", "k": "k0"}
     layers = [Layer(name, Input(identity, source), neuron) for name, source in names.items()]
-    attention = Input(None, (Source("q", 2), "k", "k"), heads=1)
+    attention = Input(Attention(heads=1), (Source("q", 2), "k", "k"))
     readout = Readout(np.ones((3, 8), np.float32))
     network = Network(
         (2, 2, 2),

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from spikesam.backends.network import LIF, Input, Layer, Network, Readout
+from spikesam.backends.network import LIF, Conv, Input, Layer, Network, Readout
 from spikesam.pipeline.drawing.difference import DrawnNeuron, draw_difference
 from spikesam.pipeline.drawing.grid import HEAT, PALE, Cell, Row, draw_maps, overlay
 from spikesam.pipeline.drawing.padding import fractions_inside, lit_border, outside
@@ -433,8 +433,8 @@ def test_rows_with_headings_and_columns_apart(
 def network(padding: int = 1) -> Network:
     side = 4 if padding else 1
     layers = (
-        Layer("conv1", Input(np.ones((1, 1, 3, 3)), padding=padding), LIF(leak=0.9)),
-        Layer("conv2", Input(np.ones((1, 1, 3, 3)), pool=2, padding=padding), LIF(leak=0.9)),
+        Layer("conv1", Input(Conv(np.ones((1, 1, 3, 3)), padding=padding)), LIF(leak=0.9)),
+        Layer("conv2", Input(Conv(np.ones((1, 1, 3, 3)), pool=2, padding=padding)), LIF(leak=0.9)),
         Layer("fc1", np.ones((2, side * side)), LIF(leak=0.9)),
     )
     size = 2 * side if padding else 8
@@ -460,7 +460,7 @@ def test_cells_with_more_than_a_third_of_padding_are_outside() -> None:
 
 def test_windows_of_a_maximum_see_only_what_there_is() -> None:
     overlap: dict[str, int] = {"current_pool": 3, "current_stride": 2, "current_padding": 1}
-    layer = Layer("conv1", Input(np.ones((1, 1, 3, 3)), padding=1, **overlap), LIF(leak=0.9))
+    layer = Layer("conv1", Input(Conv(np.ones((1, 1, 3, 3)), padding=1, **overlap)), LIF(leak=0.9))
     rows = fractions_inside(Network((1, 6, 6), 4, (layer,), Readout(np.ones((2, 9)))))["conv1"][1]
     np.testing.assert_allclose(rows, [(2 / 3 + 1) / 2, 1, (1 + 1 + 2 / 3) / 3])
 

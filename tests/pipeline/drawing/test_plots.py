@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 import spikesam
-from spikesam.backends.network import LIF, Input, Layer, Network, Readout, Source
+from spikesam.backends.network import LIF, Identity, Input, Layer, Network, Readout, Source
 from spikesam.common.errors import InputError
 from spikesam.pipeline.drawing.activity import DEPTH, draw_raster, draw_rates
 from spikesam.pipeline.drawing.canvas import (
@@ -237,7 +237,11 @@ def network() -> Network:
     random, neuron = np.random.default_rng(0), LIF(0.9)
     layers = (
         Layer("first", random.normal(size=(4, 2)), neuron),
-        Layer("second", (random.normal(size=(4, 4)), Input(None, Source("first", 2, -1))), neuron),
+        Layer(
+            "second",
+            (random.normal(size=(4, 4)), Input(Identity(), Source("first", 2, -1))),
+            neuron,
+        ),
         Layer(
             "third",
             (random.normal(size=(4, 4)), Input(random.normal(size=(4, 4)), "third")),

@@ -293,7 +293,7 @@ def test_rows_are_maps_of_height_one(name: str) -> None:
     modules = conv1d, nn.BatchNorm1d(4), fires(0.1), *ROWS[name](), fires(0.1), nn.Flatten()
     network = imported(*modules, shape=(2, 24))
     assert [shape[1] for shape in network.shapes] == [1, 1, 1]
-    assert network.layers[0].inputs[0].padding == (0, 1)
+    assert network.layers[0].inputs[0].synapse.padding == (0, 1)
 
 
 MAXIMA: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], list[str]]] = {
@@ -372,7 +372,7 @@ def test_pooling_of_spikes(name: str) -> None:
     with torch.no_grad():
         model(given[0])
     layer = spikesam.from_torch(loud(model), given).layers[1]
-    assert (layer.inputs[0].pool, layer.inputs[0].pooling) == expected
+    assert (layer.inputs[0].synapse.pool, layer.inputs[0].synapse.pooling) == expected
 
 
 @pytest.mark.parametrize(("pooling", "windows"), [((2,), (2, None, 0)), ((3, 2, 1), (3, 2, 1))])
@@ -394,9 +394,9 @@ def test_the_numbers_of_a_layer_by_hand(pooling: tuple[int, ...], windows: tuple
     assert layer.inputs[0].gain.tolist() == [[3, 2]]
     assert layer.neuron.bias.tolist() == [[22, 4]]
     assert (
-        layer.inputs[0].current_pool,
-        layer.inputs[0].current_stride,
-        layer.inputs[0].current_padding,
+        layer.inputs[0].synapse.current_pool,
+        layer.inputs[0].synapse.current_stride,
+        layer.inputs[0].synapse.current_padding,
     ) == windows
     assert (layer.neuron.leak, layer.neuron.threshold) == (0.5, 2)
 

@@ -345,7 +345,7 @@ def reads(network: Network) -> dict[str, list[str]]:
                 f"{'-' * (source.sign < 0)}{source.layer} +{source.delay}"
                 for source in each.sources
             )
-            + " as it is" * (each.weight is None)
+            + " as it is" * (each.synapse.kind == "identity")
             for each in layer.inputs
         ]
         for layer in network.layers

@@ -62,7 +62,10 @@ def test_rows_of_real_numbers_at_every_step(shared: Path) -> None:
     model, given = movements(shared), 3 * torch.randn(40, 4, 6, 1)
     network = spikesam.from_torch(model, given)  # proves itself
     assert network.shapes == ((6, 1, 1), (200, 1, 4), (256, 1, 2), (7, 1, 1))
-    assert (network.layers[0].inputs[0].padding, network.layers[0].inputs[0].current_pool) == (
+    assert (
+        network.layers[0].inputs[0].synapse.padding,
+        network.layers[0].inputs[0].synapse.current_pool,
+    ) == (
         (0, 4),
         (1, 2),
     )

@@ -13,7 +13,7 @@ from torch import Tensor, einsum, nn
 from torch.nn import functional
 
 import spikesam
-from spikesam.backends.network import NetworkError
+from spikesam.backends.network import Attention, NetworkError
 from tests.pipeline.imports.models import Jelly, Written, imported, loud, spikes
 
 pytest.importorskip("spikingjelly")
@@ -77,12 +77,13 @@ def test_transformers_of_spikingjelly(name: str) -> None:
     products = [
         layer
         for layer in network.layers
-        if layer.inputs[0].weight is None or layer.name.endswith("_and")
+        if not layer.inputs[0].synapse.channels or layer.name.endswith("_and")
     ]
     assert len(products) == blocks
-    inputs = [given for layer in network.layers for given in layer.inputs]
-    assert max(given.heads for given in inputs) == heads
-    assert [given.spread for given in inputs if given.spread != (1, 1, 1)] == spread
+    synapses = [given.synapse for layer in network.layers for given in layer.inputs]
+    attending = (synapse for synapse in synapses if isinstance(synapse, Attention))
+    assert max((synapse.heads for synapse in attending), default=0) == heads
+    assert [synapse.spread for synapse in synapses if synapse.spread != (1, 1, 1)] == spread
 
 
 @pytest.mark.parametrize(("kind", "threshold"), [("AND", 1.5), ("IAND", 0.5)])
@@ -95,7 +96,9 @@ def test_gates_of_sew(kind: str, threshold: float) -> None:
     Jelly("functional").set_step_mode(model, "m")
     network = imported(calibrated(model, example, 1), example)
     gates = [
-        layer for layer in network.layers if all(given.weight is None for given in layer.inputs)
+        layer
+        for layer in network.layers
+        if not any(given.synapse.channels for given in layer.inputs)
     ]
     assert len(gates) == 8
     assert {layer.neuron.threshold for layer in gates} == {threshold}
@@ -208,7 +211,7 @@ def test_attention_in_any_order(order: Callable[[Tensor, Tensor, Tensor, Any], T
         network.layers[network.place(name) - 1].inputs for name in ("attn_lif", "mlp_lif")
     )
     assert [source.layer for source in given.sources] == ["q_lif", "k_lif", "v_lif"]
-    assert (given.heads, network.shapes[network.place("attn_lif")]) == (4, (16, 4, 6))
+    assert (given.synapse.heads, network.shapes[network.place("attn_lif")]) == (4, (16, 4, 6))
     assert mixed.weight.shape == (16, 16, 1, 1) and [source.layer for source in mixed.sources] == [
         "lif",
         "proj_lif",
@@ -253,7 +256,7 @@ def test_upsampling_repeats_spikes() -> None:
     last = nn.Conv2d(4, 2, 3, padding=1), node(step_mode="s", v_threshold=0.1), nn.Flatten()
     model = nn.Sequential(*first, nn.Upsample(scale_factor=(2, 4)), *last)
     network = imported(loud(model), 9 * torch.rand(5, 2, 1, 6, 6))
-    assert network.layers[1].inputs[0].spread == (1, 2, 4)
+    assert network.layers[1].inputs[0].synapse.spread == (1, 2, 4)
     smooth = nn.Sequential(
         *model[:2], nn.Upsample(scale_factor=2, mode="bilinear"), *model[3:]
     ).eval()
@@ -447,14 +450,15 @@ def test_a_border_of_what_normalisation_makes_of_zeros_is_one_of_zeros_in_front_
     network = imported(in_block(separable(4, around)), images(), timesteps=1)
     kernel = network.layers[network.place("last_1") - 1].inputs[1]
     assert (
-        kernel.weight.shape == (4, 4, 2 * around + 1, 2 * around + 1) and kernel.padding == around
+        kernel.weight.shape == (4, 4, 2 * around + 1, 2 * around + 1)
+        and kernel.synapse.padding == around
     )
     assert not any("bias" in layer.name for layer in network.layers)  # no layer of ones
 
 
 def test_the_border_may_be_right_around_spikes() -> None:
     network = imported(in_block(separable(4)[1:]), images(), timesteps=1)
-    assert network.layers[network.place("last_1") - 1].inputs[1].padding == 1
+    assert network.layers[network.place("last_1") - 1].inputs[1].synapse.padding == 1
 
 
 @pytest.mark.parametrize("border", [{"other": 0.3}, {"sides": 3}])
@@ -492,7 +496,7 @@ def test_maxima_of_padded_maxima(rows: int, largest: tuple[Any, Any]) -> None:
     model.get_submodule("module.conv").bias.data += 1  # so that all fire
     network = imported(model, images()[..., :rows, :], timesteps=1)
     layer = next(layer for layer in network.layers if layer.name.startswith("module_last"))
-    windows = [(each.current_pool, each.current_padding) for each in layer.inputs]
+    windows = [(each.synapse.current_pool, each.synapse.current_padding) for each in layer.inputs]
     assert windows == [(1, 0), (3, 1), largest]
 
 
@@ -505,7 +509,7 @@ def test_currents_of_single_places_may_be_upsampled() -> None:
         nn.Conv2d(3, 4, 2, stride=2),
     )
     network = imported(in_block(nn.Sequential(*parts)), images(), timesteps=1)
-    assert network.layers[4].inputs[0].spread == (1, 2, 2)
+    assert network.layers[4].inputs[0].synapse.spread == (1, 2, 2)
 
 
 @pytest.fixture
@@ -589,7 +593,8 @@ class AttendingCounts(nn.Module):
 def test_attention_of_counts_is_of_sums_of_planes(wider: int, most: int, sums_first: bool) -> None:
     network = imported(in_block(AttendingCounts(4, wider, most, sums_first)), images(), timesteps=1)
     layer = network.layers[network.place("module_fires_1") - 1]
-    assert (layer.inputs[0].heads, layer.inputs[0].planes) == (2, most)
+    attention = layer.inputs[0].synapse
+    assert (attention.heads, attention.planes(layer.inputs[0])) == (2, most)
     assert [each.layer for each in layer.inputs[0].sources] == [
         f"module_{name}_3_{number}" for name in "qkv" for number in range(1, most + 1)
     ]

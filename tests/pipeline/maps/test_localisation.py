@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 
 import spikesam
 from paper.measures.tables import summary_of_shares
-from spikesam.backends.network import Input
-from spikesam.backends.network.step import correlated, pooled
+from spikesam.backends.network import Conv, Input
 from spikesam.common.errors import InputError
 from spikesam.pipeline.images.preprocessing import box_mask
-from spikesam.pipeline.maps.correlation import to_winners, transposed, unpooled, winners, won
+from spikesam.pipeline.maps.correlation import to_winners, unpooled, winners, won
 from spikesam.pipeline.maps.explain import explain
 from spikesam.pipeline.maps.localisation import (
     GatheredScores,
@@ -208,23 +207,24 @@ def test_masks_that_do_not_fit(maps: Path, masks: list[np.ndarray | None], messa
 @given(synapses())
 def test_back_is_the_transpose(case: tuple[Input, NDArray[np.bool_]]) -> None:
     layer, spikes = case
-    maps, weight = pooled(layer, spikes), layer.weight.astype(float)
-    forward = correlated(layer, weight, maps)
+    synapse = layer.synapse
+    maps, weight = synapse.pooled(spikes), layer.weight.astype(float)
+    forward = synapse.correlated(weight, maps)
     values = np.random.default_rng(0).normal(size=forward.shape)
-    back = transposed(layer, weight, values, maps.shape)
+    back = synapse.transposed(weight, values, maps.shape)
     assert (maps * back).sum() == pytest.approx((forward * values).sum(), abs=1e-9)
 
 
 def test_the_winner_of_a_window_by_hand() -> None:
     """Windows 1 3 / 3 2 and -1 -2 / -3 -1: the first 3, and the first -1."""
-    layer = Input(np.ones((1, 1, 1, 1)), current_pool=2)
+    layer = Input(Conv(np.ones((1, 1, 1, 1)), current_pool=2))
     currents = np.array([[[1.0, 3, -1, -2], [3, 2, -3, -1]]])
     found = winners(layer, currents)
     np.testing.assert_array_equal(found, [[[1, 0]]])
     np.testing.assert_array_equal(won(layer, currents, found), [[[3, -1]]])
     back = to_winners(layer, np.array([[[5.0, 7]]]), found, (2, 4))
     np.testing.assert_array_equal(back, [[[0, 5, 7, 0], [0, 0, 0, 0]]])
-    rows = Input(np.ones((1, 1, 1, 1)), current_pool=(2, 1))
+    rows = Input(Conv(np.ones((1, 1, 1, 1)), current_pool=(2, 1)))
     np.testing.assert_array_equal(winners(rows, currents), [[[1, 0, 0, 1]]])
     np.testing.assert_array_equal(won(rows, currents, winners(rows, currents)), [[[3, 3, -1, -1]]])
 
@@ -238,7 +238,10 @@ def test_the_winner_of_windows_that_overlap_by_hand() -> None:
         "current_stride": (1, 2),
         "current_padding": (0, 1),
     }
-    layer, currents = Input(np.ones((1, 1, 1, 1)), **about), np.array([[[-1.0, -2, -3, 0, -4]]])
+    layer, currents = (
+        Input(Conv(np.ones((1, 1, 1, 1)), **about)),
+        np.array([[[-1.0, -2, -3, 0, -4]]]),
+    )
     found = winners(layer, currents)
     np.testing.assert_array_equal(found, [[[1, 2, 0]]])
     np.testing.assert_array_equal(won(layer, currents, found), [[[-1, 0, 0]]])
@@ -250,10 +253,10 @@ def test_the_winner_of_windows_that_overlap_by_hand() -> None:
 def test_pooling_by_hand() -> None:
     spikes = np.array([[[1, 1, 0, 0], [0, 1, 0, 0]]])
     average, largest = (
-        Input(np.ones((1, 1, 1, 1)), pool=2, pooling=each) for each in ("average", "max")
+        Input(Conv(np.ones((1, 1, 1, 1)), pool=2, pooling=each)) for each in ("average", "max")
     )
-    np.testing.assert_array_equal(pooled(average, spikes), [[[3, 0]]])
-    np.testing.assert_array_equal(pooled(largest, spikes), [[[1, 0]]])
+    np.testing.assert_array_equal(average.synapse.pooled(spikes), [[[3, 0]]])
+    np.testing.assert_array_equal(largest.synapse.pooled(spikes), [[[1, 0]]])
     values = np.array([[[6.0, 5.0]]])
     np.testing.assert_array_equal(unpooled(average, spikes, values), [[[6, 6, 0, 0], [0, 6, 0, 0]]])
     np.testing.assert_array_equal(unpooled(largest, spikes, values), [[[2, 2, 0, 0], [0, 2, 0, 0]]])

@@ -9,7 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikesam.backends.network import LIF, Input, Layer, Network, NetworkError, Readout, Source
+from spikesam.backends.network import (
+    LIF,
+    Attention,
+    Conv,
+    Identity,
+    Input,
+    Layer,
+    Network,
+    NetworkError,
+    Readout,
+    Source,
+)
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.network.step import on_maps
 from spikesam.pipeline.maps.relevance import (
@@ -154,19 +165,19 @@ def chains(draw: st.DrawFn) -> Network:
     rng, layers = np.random.default_rng(draw(st.integers(0, 999))), []
     fixed, summed = random_network(rng), draw(st.booleans())
     for layer in fixed.layers:
-        outputs, given = len(layer.inputs[0].weight), layer.inputs[0]
+        outputs, synapse = len(layer.inputs[0].weight), layer.inputs[0].synapse
         of_last = (
             {"current_sum": True}
-            if summed and layer is fixed.layers[-1] and given.kind == "conv"
+            if summed and layer is fixed.layers[-1] and synapse.kind == "conv"
             else {}
         )
         weight, gain = (
-            rng.normal(size=given.weight.shape),
+            rng.normal(size=synapse.weight.shape),
             rng.uniform(-0.5, 2, (fixed.timesteps, outputs)),
         )
         neuron = replace(without_biases(rng, outputs), min_v_mem=None)
         layers.append(
-            Layer(layer.name, replace(given, weight=weight, gain=gain, shift=0, **of_last), neuron)
+            Layer(layer.name, Input(replace(synapse, weight=weight, **of_last), gain=gain), neuron)
         )
     neurons = outputs if of_last else fixed.readout.weight.shape[1]
     readout = Readout(rng.normal(size=(3, neurons)), leak=draw(st.sampled_from([1.0, 0.8])))
@@ -206,7 +217,7 @@ def test_the_largest_current_of_a_window_takes_all_by_hand(rule: Any) -> None:
     """Currents 1 2 / 2 0, then 1 0 / 0 2: v = 2, then 1 - 1 + 2 = 2, a spike each of 1/2. Of two
     maxima the first.
     """
-    layer = Layer("conv1", Input([[[[1]], [[1]]]], current_pool=2), LIF(0.5))
+    layer = Layer("conv1", Input(Conv([[[[1]], [[1]]]], current_pool=2)), LIF(0.5))
     network = Network((2, 2, 2), 4, (layer,), Readout([[2.0]]), encoder="spikes")
     spikes = np.zeros((4, 2, 2, 2), bool)
     spikes[0] = [[[1, 1], [1, 0]], [[0, 1], [1, 0]]]
@@ -336,14 +347,16 @@ def test_gates_and_attention_share_equally_by_hand() -> None:
     """
     gate = LIF(0.0, 1.5, reset="zero")
     layers = (
-        Layer("and", (Input(None, "input"), Input(None, Source("input", 2))), gate),
+        Layer("and", (Input(Identity(), "input"), Input(Identity(), Source("input", 2))), gate),
         Layer(
             "but",
-            (Input(None, Source("input", 4), -1), Input(None, "and")),
+            (Input(Identity(), Source("input", 4), -1), Input(Identity(), "and")),
             LIF(0.0, 0.5, reset="zero"),
         ),
         Layer(
-            "attended", Input(None, ("but", Source("and", 2), Source("but", 1)), 2.0, heads=1), gate
+            "attended",
+            Input(Attention(heads=1), ("but", Source("and", 2), Source("but", 1)), 2.0),
+            gate,
         ),
     )
     network = Network((1, 1, 1), 8, layers, Readout([[8 * 12.0]]), encoder="spikes")

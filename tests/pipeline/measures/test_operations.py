@@ -9,7 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from spikesam.backends.network import LIF, Input, Layer, Network, Readout, Source, pair
+from spikesam.backends.network import (
+    LIF,
+    Attention,
+    Conv,
+    Dense,
+    Identity,
+    Input,
+    Layer,
+    Network,
+    Readout,
+    Source,
+    pair,
+)
 from spikesam.pipeline.measures.operations import (
     Attending,
     Connection,
@@ -19,11 +31,12 @@ from spikesam.pipeline.measures.operations import (
     products,
 )
 from tests.backends.graphs import FLOAT, graphs
+from tests.layers import input_of
 
 
 def conv(out: int, channels: int, side: int = 3, **more: object) -> Layer:
     return Layer(
-        "conv1", Input(np.ones((out, channels, side, side), np.float32), **more), LIF(leak=0.9)
+        "conv1", input_of(np.ones((out, channels, side, side), np.float32), **more), LIF(leak=0.9)
     )
 
 
@@ -70,7 +83,7 @@ def test_zeros_that_fill_a_kernel_are_no_weights_of_an_ann(
     weight = grown(model)
     if shuffled:
         weight = weight[:, np.random.default_rng(0).permutation(32)]
-    layer = Layer("conv1", Input(weight, padding=0), LIF(leak=0.9))
+    layer = Layer("conv1", Input(Conv(weight, padding=0)), LIF(leak=0.9))
     network = Network((32, 9, 9), 3, (layer,), Readout(np.ones((2, 32 * 25))), "spikes")
     assert np.count_nonzero(weight) == model.weight.numel()
     assert products(network)["conv1"] == model.weight.numel() * 25
@@ -92,7 +105,7 @@ def test_maxima_and_weights_that_pass_spikes_on_multiply_nothing_but_weights_of_
     """As those of layers that join others, or of a readout that counts spikes."""
     weight = np.zeros((4, 4, 3, 3), np.float32)
     weight[range(4), range(4)] = 1
-    relay = Layer("relay", Input(weight, stride=2, padding=1), LIF(0.0, 0.75, reset="zero"))
+    relay = Layer("relay", Input(Conv(weight, stride=2, padding=1)), LIF(0.0, 0.75, reset="zero"))
     network = Network((4, 8, 8), 3, (relay,), Readout(np.ones((2, 4 * 16))), "spikes")
     assert products(network) == {"relay": 0, "readout": 128}
     join = np.zeros((4, 2, 1, 1), np.float32)
@@ -126,7 +139,7 @@ def test_products_of_an_ann() -> None:
         timesteps=3,
         layers=(
             conv(3, 2, padding=1),
-            Layer("fc1", Input(np.ones((5, 12), np.float32), pool=2), LIF(leak=0.9)),
+            Layer("fc1", Dense(np.ones((5, 12), np.float32), pool=2), LIF(leak=0.9)),
         ),
         readout=Readout(np.ones((2, 5), np.float32)),
     )
@@ -138,7 +151,7 @@ def test_sums_are_multiplied_once_and_the_identity_not_at_all() -> None:
     weight, neuron = np.ones((2, 2, 1, 1), np.float32), LIF(leak=0.9)
     first = Layer("conv1", weight, neuron)
     second = Layer(
-        "conv2", (Input(weight, ("conv1", Source("input", 2))), Input(None, "input")), neuron
+        "conv2", (Input(weight, ("conv1", Source("input", 2))), Input(Identity(), "input")), neuron
     )
     network = Network(
         (2, 3, 3), 4, (first, second), Readout(np.ones((1, 18), np.float32)), "spikes"
@@ -157,12 +170,13 @@ def reached(
     """Synapses whose weight is not 0 that one value of a pooled map of this shape reaches, found
     one by one.
     """
-    weight = synapses.weight
-    if weight is None:
+    synapse = synapses.synapse if isinstance(synapses, Input) else None
+    if synapse and not synapse.tensors:
         return 1
-    if weight.ndim == 2:
+    weight = synapses.weight
+    if not isinstance(synapse, Conv):
         return int(np.count_nonzero(weight[:, (channel * shape[1] + row) * shape[2] + column]))
-    (up, left), (down, right) = pair(synapses.padding), pair(synapses.stride)
+    (up, left), (down, right) = pair(synapse.padding), pair(synapse.stride)
     _, _, rows, columns = weight.shape
     found = 0
     for y in range((shape[1] + 2 * up - rows) // down + 1):
@@ -185,8 +199,8 @@ def test_every_spike_counts_at_every_synapse_that_it_reaches(
     for each in connections(network):
         seen.add((each.source, each.target))
         spikes = random.random((2, *each.shape)) < density
-        y, x = (1, 1) if isinstance(each.synapses, Readout) else pair(each.synapses.pool)
-        maximum = isinstance(each.synapses, Input) and each.synapses.pooling == "max"
+        y, x = (1, 1) if isinstance(each.synapses, Readout) else pair(each.synapses.synapse.pool)
+        maximum = isinstance(each.synapses, Input) and each.synapses.synapse.pooling == "max"
         pooled = (each.shape[0], each.shape[1] // y, each.shape[2] // x)
         known = {
             place: reached(each.synapses, *place, pooled) for place in product(*map(range, pooled))
@@ -215,8 +229,8 @@ def test_spikes_that_are_repeated_count_as_often() -> None:
     """Each of two spikes becomes 2 × 2 × 3, of which a kernel of ones reaches 12 neurons, and an
     identity one each.
     """
-    alone = Input(None, "a", spread=(2, 2, 3))
-    kernel = Input(np.ones((5, 2, 1, 1)), "a", spread=(2, 2, 3))
+    alone = Input(Identity(spread=(2, 2, 3)), "a")
+    kernel = Input(Conv(np.ones((5, 2, 1, 1)), spread=(2, 2, 3)), "a")
     spikes = np.array([[1], [0], [1]], bool).reshape(3, 1, 1, 1)
     for synapses, each in ((alone, 12), (kernel, 60)):
         way = Connection("a", "b", synapses.checked(np.float32, "b", 2), (1, 1, 1))
@@ -242,11 +256,11 @@ def test_attention_counts_every_addition_of_the_shorter_order(
     }
     fired["qkv"] = np.concatenate(list(fired.values()), axis=1)
     sources = tuple(Source(name, 2) for name in read.split())
-    each = Attending("out", Input(None, sources, heads=count), (channels, height, width))
+    each = Attending("out", Input(Attention(heads=count), sources), (channels, height, width))
     by_step, by_place = each.operations(fired, sources)
     assert by_step.sum() == by_place.sum()
     for t in range(steps):
-        times = each.synapses.planes
+        times = each.attention.planes(each.synapses)
         q, k, v = (
             (times * fired[name][t].reshape(count, depth, 4).astype(int)).tolist() for name in "qkv"
         )
@@ -265,7 +279,7 @@ def test_attention_counts_every_addition_of_the_shorter_order(
 
 def test_products_of_attention_are_those_of_its_dense_twin() -> None:
     """q · kᵀ and that times v: twice, for every two of 6 tokens and each of 4 channels."""
-    layer = Layer("out", Input(None, ("input", "input", "input"), heads=2), LIF(leak=0.9))
+    layer = Layer("out", Input(Attention(heads=2), ("input", "input", "input")), LIF(leak=0.9))
     network = Network((4, 2, 3), 4, (layer,), Readout(np.ones((1, 24), np.float32)), "spikes")
     assert products(network) == {"out": 2 * 36 * 4, "readout": 24}
     assert [each.target for each in attentions(network)] == ["out"]

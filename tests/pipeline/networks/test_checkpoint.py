@@ -147,7 +147,10 @@ SECOND = ("layers", 1, "neuron")
         (edited("checkpoint", "preprocessing", std=[10**400] * 3), "expected finite num"),
         (edited("checkpoint", classes=[1, None, 2]), "classes are .1, None, 2., expected te"),
         (edited("graph", "readout", scale=10**400), "scale is 1000.*…0*, expected a finite"),
-        (edited("graph", "layers", 1, kind="dense"), "graph: contradicts its own tensors"),
+        (
+            edited("graph", "layers", 1, kind="dense"),
+            "layer 'conv2': padding is 1 of the kind 'dense', expected 0",
+        ),
         (
             respelt("graph", ", 16, 24]", ", 16, " + "9" * 5000 + "]"),
             "graph: not valid JSON: Exceeds the limit",

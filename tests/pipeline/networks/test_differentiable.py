@@ -18,6 +18,8 @@ from benchmarks.common.peers import Surrogate
 from spikesam.backends.base import InputBatch, batch_size, unpacked
 from spikesam.backends.network import (
     LIF,
+    Conv,
+    Identity,
     Input,
     Layer,
     Network,
@@ -187,7 +189,7 @@ def ann(
 def residual_ann() -> Network:
     """Of two pixels a, b: s = relu(a + 1, 2b - a), r = relu(s - x + 0.5 s), limited to 3 and 1."""
     first = Layer("fc1", np.array([[1, 0], [-1, 2.0]]), ReLU([1, 0]))
-    inputs = Input(np.eye(2), ("fc1", Source("input", sign=-1))), Input(None, "fc1", gain=0.5)
+    inputs = Input(np.eye(2), ("fc1", Source("input", sign=-1))), Input(Identity(), "fc1", 0.5)
     return ann(
         (first, Layer("fc2", inputs, ReLU(limit=[3, 1]))),
         Readout(np.array([[1.0, 10]]), bias=[4]),
@@ -222,11 +224,13 @@ def test_poolings_strides_and_clipping_by_hand():
         Layer("conv1", Input(kernel, gain=2), ReLU(-1, limit=6)),
         Layer(
             "highest",
-            Input(kernel, "conv1", current_pool=3, current_stride=2, current_padding=1),
+            Input(Conv(kernel, current_pool=3, current_stride=2, current_padding=1), "conv1"),
             ReLU(),
         ),
-        Layer("pooled", Input(kernel, "conv1", pool=2, pooling="max"), ReLU()),
-        Layer("mean", (Input(-kernel, "conv1", pool=2), Input(None, "pooled")), ReLU(0.25)),
+        Layer("pooled", Input(Conv(kernel, pool=2, pooling="max"), "conv1"), ReLU()),
+        Layer(
+            "mean", (Input(Conv(-kernel, pool=2), "conv1"), Input(Identity(), "pooled")), ReLU(0.25)
+        ),
         Layer("fc1", (Input([[1.0, 0, 0, 0]], "highest"), Input([[1.0, 1, 1, 1]], "mean")), ReLU()),
     )
     network = ann(layers, Readout([[1.0]], bias=-1), (1, 4, 4), 8)
@@ -350,7 +354,7 @@ def deep(timesteps: int) -> Network:
     layers = tuple(
         Layer(
             f"conv{number}",
-            Input(random.normal(0, 0.5, (CHANNELS, channels, 3, 3)), padding=1),
+            Input(Conv(random.normal(0, 0.5, (CHANNELS, channels, 3, 3)), padding=1)),
             LIF(0.9, 0.4),
         )
         for number, channels in enumerate((2, CHANNELS, CHANNELS), 1)

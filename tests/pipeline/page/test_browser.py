@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import spikesam
-from spikesam.backends.network import LIF, Input, Layer, Network, Readout
+from spikesam.backends.network import LIF, Conv, Input, Layer, Network, Readout
 from spikesam.backends.network.storage import read_network
 from spikesam.pipeline.images.pictures import Pictures, Seen, write_pictures
 from spikesam.pipeline.maps.relevance import relevance
@@ -107,7 +107,7 @@ INHERITED = (
 def test_layers_with_names_of_javascript(tmp_path: Path, open_page: Any) -> None:
     random = np.random.default_rng(0)
     layers = [
-        Layer(name, Input(random.normal(size=(2, 2, 3, 3)), padding=1), LIF(0.9, 0.5))
+        Layer(name, Input(Conv(random.normal(size=(2, 2, 3, 3)), padding=1)), LIF(0.9, 0.5))
         for name in INHERITED
     ]
     network = Network((2, 5, 5), 8, layers, Readout(random.normal(size=(3, 50))), "spikes")
@@ -330,7 +330,7 @@ def test_a_recording_of_a_model_is_simulated_or_refused_in_a_line(
     """
     random = np.random.default_rng(0)
     layers = [
-        Layer(f"conv{n}", Input(random.normal(size=(2, 2, 3, 3)), padding=1), LIF(0.9, 0.5))
+        Layer(f"conv{n}", Input(Conv(random.normal(size=(2, 2, 3, 3)), padding=1)), LIF(0.9, 0.5))
         for n in (1, 2)
     ]
     network = Network((2, 5, 5), 8, layers, Readout(random.normal(size=(3, 50))), "spikes")

@@ -16,7 +16,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 import spikesam
-from spikesam.backends.network import LIF, Input, Layer, Network, Readout
+from spikesam.backends.network import LIF, Conv, Input, Layer, Network, Readout
 from spikesam.backends.network.quantise import quantise
 from spikesam.pipeline.maps.methods.sam import sam
 from spikesam.pipeline.maps.relevance import relevance
@@ -85,10 +85,10 @@ def exact_floats() -> Network:
     layers = (
         Layer(
             "conv1",
-            Input(weights[0], padding=1),
+            Input(Conv(weights[0], padding=1)),
             LIF(0.5, 0.75, bias=np.full((1, 3), 0.125), fires_at_threshold=True),
         ),
-        Layer("conv2", Input(weights[1], pool=2), LIF(0.5, 0.5, reset="zero", synaptic_leak=0.5)),
+        Layer("conv2", Conv(weights[1], pool=2), LIF(0.5, 0.5, reset="zero", synaptic_leak=0.5)),
         Layer("fc1", Input(weights[2]), LIF(1.0, 0.25, min_v_mem=-0.5)),
     )
     return Network(

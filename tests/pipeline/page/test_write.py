@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 import spikesam
-from spikesam.backends.network import LIF, Input, Layer, Network, Readout
+from spikesam.backends.network import LIF, Conv, Input, Layer, Network, Readout
 from spikesam.backends.network.storage import read_network
 from spikesam.common.errors import InputError
 from spikesam.pipeline.drawing.padding import outside
@@ -194,7 +194,7 @@ def test_rates_are_of_the_steps_of_the_model(tmp_path: Path) -> None:
 def small_network() -> Network:
     """One convolution, of 4·2·3·3 weights, and a readout of 2·144."""
     weight = np.random.default_rng(1).normal(size=(4, 2, 3, 3)).astype(np.float32)
-    layer = Layer("conv1", Input(weight, padding=1), LIF(0.9))
+    layer = Layer("conv1", Input(Conv(weight, padding=1)), LIF(0.9))
     return Network((2, 6, 6), 40, (layer,), Readout(np.ones((2, 144), np.float32)))
 
 
@@ -524,8 +524,8 @@ def test_a_network_whose_image_drives_several_layers_has_a_page(tmp_path: Path) 
     rng = np.random.default_rng(0)
     image = Input(rng.normal(size=(3, 1, 1, 1)), "input")
     layers = (
-        Layer("conv1", Input(rng.normal(size=(3, 1, 3, 3)), padding=1), LIF(0.9)),
-        Layer("conv2", (Input(rng.normal(size=(3, 3, 3, 3)), padding=1), image), LIF(0.9)),
+        Layer("conv1", Input(Conv(rng.normal(size=(3, 1, 3, 3)), padding=1)), LIF(0.9)),
+        Layer("conv2", (Input(Conv(rng.normal(size=(3, 3, 3, 3)), padding=1)), image), LIF(0.9)),
     )
     network = Network((1, 6, 6), 8, layers, Readout(rng.normal(size=(2, 108))), "constant-current")
     spikesam.simulate(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 import spikesam
-from spikesam.backends.network import LIF, Input, Layer, Network, Readout
+from spikesam.backends.network import LIF, Conv, Input, Layer, Network, Readout
 from spikesam.pipeline.imports.nir.read import from_nir
 from spikesam.pipeline.imports.nir.write import to_nir
 from tests.layers import with_first
@@ -43,12 +43,12 @@ def ours(leak: float = 0.9, gain: float = 1, **options: Any) -> Network:
     layers = (
         Layer(
             "conv1",
-            Input(rng.normal(0.05, 0.3, (8, 2, 3, 3)), padding=1),
+            Input(Conv(rng.normal(0.05, 0.3, (8, 2, 3, 3)), padding=1)),
             LIF(leak, bias=bias(8, 0), **neurons),
         ),
         Layer(
             "conv2",
-            Input(rng.normal(0, 0.3, (6, 8, 3, 3)), pool=2, stride=2),
+            Input(Conv(rng.normal(0, 0.3, (6, 8, 3, 3)), pool=2, stride=2)),
             LIF(0.5, bias=bias(6, 1), **neurons),
         ),
         Layer("fc1", rng.normal(0, 1, (5, 24)), LIF(leak, bias=bias(5, 2), **neurons)),

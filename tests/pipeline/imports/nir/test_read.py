@@ -161,7 +161,7 @@ def test_a_threshold_behind_pooling_is_maximum_pooling(kind: str, threshold: flo
         output=nir.Output(np.array([3])),
     )
     assert_same(found, spikes(density=0.2))
-    assert from_nir(found, T).layers[1].inputs[0].pooling == "max"
+    assert from_nir(found, T).layers[1].inputs[0].synapse.pooling == "max"
 
 
 @pytest.mark.parametrize("groups", [1, 2])

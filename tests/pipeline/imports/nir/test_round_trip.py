@@ -12,7 +12,11 @@ from hypothesis import strategies as st
 import spikesam
 from spikesam.backends.network import (
     LIF,
+    Attention,
+    Conv,
+    Dense,
     Encoder,
+    Identity,
     Input,
     Layer,
     Network,
@@ -147,8 +151,10 @@ def test_the_library_itself_agrees_on_all_sizes(tmp_path: Path) -> None:
     through a file, too.
     """
     windows: Any = {"current_pool": (1, 3), "current_stride": (1, 2), "current_padding": (0, 1)}
-    conv = Layer("conv1", Input(rng.normal(size=(4, 2, 3, 3)), padding=1, **windows), LIF(0.9))
-    layers = conv, Layer("fc1", Input(rng.normal(size=(3, 8)), pool=4, pooling="max"), LIF(1.0))
+    conv = Layer(
+        "conv1", Input(Conv(rng.normal(size=(4, 2, 3, 3)), padding=1, **windows)), LIF(0.9)
+    )
+    layers = conv, Layer("fc1", Dense(rng.normal(size=(3, 8)), pool=4, pooling="max"), LIF(1.0))
     path, network = (
         tmp_path / "network.nir",
         Network((2, 8, 8), 5, layers, Readout(np.eye(3), leak=0.5)),
@@ -214,15 +220,18 @@ def test_what_is_refused(tmp_path: Path) -> None:
     ("second", "message"),
     [
         (
-            Input(None, ("fc1", "fc1", "fc1"), heads=1),
+            Input(Attention(heads=1), ("fc1", "fc1", "fc1")),
             "multiplies the spikes of q, k and v, for which NIR has no node",
         ),
-        (Input(np.eye(6), "fc1", spread=(2, 1, 1)), "repeats spikes, for which NIR has no node"),
         (
-            Input(np.ones((1, 3, 1, 1)), "fc1", current_sum=True),
+            Input(Dense(np.eye(6), spread=(2, 1, 1)), "fc1"),
+            "repeats spikes, for which NIR has no node",
+        ),
+        (
+            Input(Conv(np.ones((1, 3, 1, 1)), current_sum=True), "fc1"),
             "sums the currents of a map, for which NIR has no",
         ),
-        (Input(None, "fc1"), "has no weights, as gates, expected some in its first input"),
+        (Input(Identity(), "fc1"), "has no weights, as gates, expected some in its first input"),
     ],
 )
 def test_products_of_spikes_have_no_nodes(second: Input, message: str) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from spikesam.backends.network import LIF, Input, Layer, Network, Readout, ReLU
+from spikesam.backends.network import LIF, Conv, Input, Layer, Network, Readout, ReLU
 from spikesam.common.errors import InputError
 from spikesam.pipeline.images.encoding import mean_spikes
 from spikesam.pipeline.maps.methods.grad_cam import grad_cam, snn_grad_cam
@@ -19,7 +19,10 @@ def seeing_ann() -> DifferentiableNetwork:
     """
     weight = np.zeros((2, 3, 3, 3))
     weight[0, 0, 1, 1] = weight[1, 1, 1, 1] = 2
-    layers = (Layer("conv1", Input(weight, padding=1), ReLU()), Layer("fc1", np.eye(4), ReLU()))
+    layers = (
+        Layer("conv1", Input(Conv(weight, padding=1)), ReLU()),
+        Layer("fc1", np.eye(4), ReLU()),
+    )
     readout = Readout(np.array([[3.0, 1, -4, 1], [0, 0, 1, 1]]))
     return DifferentiableNetwork(Network((3, 1, 2), 1, layers, readout, "image"))
 

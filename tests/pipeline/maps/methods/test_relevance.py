@@ -135,7 +135,7 @@ def test_an_imported_network_that_takes_the_maximum_of_its_currents(tmp_path: Pa
     ).eval()  # fmt: skip
     spikes = (np.random.default_rng(0).random((8, 2, 1, 12, 12)) < 0.5).astype(np.uint8)
     network = spikesam.from_torch(model, torch.tensor(spikes, dtype=torch.float32))
-    assert [layer.inputs[0].current_pool for layer in network.layers[:2]] == [2, 2]
+    assert [layer.inputs[0].synapse.current_pool for layer in network.layers[:2]] == [2, 2]
     simulate(network, spikes, out=tmp_path, precision="float32").close()
     sums = explained(tmp_path / "raster.h5", tmp_path / "relevance.h5")
     assert len(sums) == 3 and all(each.any() for each in sums.values())

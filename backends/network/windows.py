@@ -1,0 +1,57 @@
+"""Windows: the places of a map that a maximum pooling of currents sees together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+
+class Windows(NamedTuple):
+    """The windows of a maximum pooling of currents, in (y, x): of single currents by default.
+
+    They begin at -padding, a stride apart, as many as fit; what lies outside the map is never the
+    maximum.
+    """
+
+    sides: tuple[int, int] = (1, 1)
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+
+    def fit(self, map_sides: Iterable[int]) -> tuple[int, int]:
+        """How many fit a map of (H, W), down and across; less than 1 where none does."""
+        down, across = (
+            (side + 2 * padding - window) // stride + 1
+            for side, window, stride, padding in zip(map_sides, *self, strict=True)
+        )
+        return down, across
+
+    def within(self, map_sides: Iterable[int]) -> Windows:
+        """Windows that see the same of a map of (H, W); in a border wider than the map, each sees
+        all of it.
+        """
+        map_sides = tuple(map_sides)
+        axes = []
+        for side, count, window, stride, padding in zip(
+            map_sides, self.fit(map_sides), *self, strict=True
+        ):
+            sees_all = padding > side
+            axes.append((side + count - 1, 1, count - 1) if sees_all else (window, stride, padding))
+        return Windows(*zip(*axes, strict=True))
+
+    def cells(self, currents: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The currents of each window: (C, H, W) -> (C, H', W', y·x), row by row; -inf outside the
+        map.
+        """
+        (y, x), (down, across), (above, beside) = self
+        around = ((0, 0), (above, above), (beside, beside))
+        padded = np.pad(currents, around, constant_values=-np.inf)
+        windows: NDArray[Any] = sliding_window_view(padded, (y, x), axis=(1, 2))
+        windows = windows[:, ::down, ::across]
+        return windows.reshape(*windows.shape[:3], y * x)
+
+
+NO_POOLING = Windows()
