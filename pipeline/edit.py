@@ -1,12 +1,12 @@
 """Silence recorded spikes of one layer, or let some fire, and print what the answer becomes.
 
 The layers that depend on them are simulated again, to the bit; the network is the one beside the
-run's raster, or --network. An edit is where --rows, --columns, --channels and --steps all say so,
-everywhere where none is given: then the whole layer is silent. Each takes numbers, and ranges as
-Python has them, first:last:every. The neurons of a layer without places are its channels.
+run's raster, or --network. An edit is where --rows, --columns, --channels and --steps all say so;
+--all edits the whole layer. Each takes numbers, and ranges as Python has them, first:last:every.
+The neurons of a layer without places are its channels.
 
 examples:
-  spikesam edit runs/digits conv2
+  spikesam edit runs/digits conv2 --all
   spikesam edit runs/digits conv2 --rows 6:15 --columns 1:7 --samples 2
   spikesam edit runs/digits conv1 --channels 3 8:12 --steps 4: --out edited.h5
   spikesam edit runs/digits fc1 --channels 17 --fires
@@ -55,6 +55,7 @@ class EditCommand(Section):
     samples: tuple[str, ...] = Field(
         (), description="positions of the samples to edit and print; all if not given"
     )
+    all: bool = Field(False, description="edit the whole layer")
     fires: bool = Field(
         False, description="let the chosen neurons fire at every chosen step, not at none"
     )
@@ -81,7 +82,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     )  # pandas takes a second to import, --help need not wait
 
     with Tracker().show("simulating"):
-        edited = edit(path, command.network, command.layer, fires=command.fires, **chosen)
+        edited = edit(
+            path,
+            command.network,
+            command.layer,
+            all=command.all,
+            fires=command.fires,
+            **chosen,
+        )
     console = PlainConsole(soft_wrap=True)
     console.print(str(edited))
     if out is not None:

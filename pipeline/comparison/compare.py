@@ -262,9 +262,10 @@ def _followed(
         )
     steps = network.timesteps - orders[0].shifts[-1]
     if example.timesteps != steps:
+        swapped = example.samples == steps and not example.constant
         raise NetworkError(
             f"data: has {example.timesteps} steps, expected {steps}, as the network was imported "
-            "with"
+            "with" + f"; steps come first, and {steps} stand on the second axis" * swapped
         )
     return layers, orders[0].shifts, torch.cat([part.answer.scores for part in parts])
 

@@ -37,6 +37,7 @@ from numpy.typing import NDArray
 from spikesam.backends.network import Input, Layer, Network, Readout, Shape, Source
 from spikesam.backends.network.step import Neurons, arrived, current_of
 from spikesam.common.errors import InputError
+from spikesam.common.text import shorten
 from spikesam.pipeline.cost.prices import Prices
 from spikesam.pipeline.measures.maps import overlaps
 from spikesam.pipeline.measures.operations import (
@@ -49,7 +50,7 @@ from spikesam.pipeline.measures.operations import (
     readout_name,
     weight_bytes,
 )
-from spikesam.pipeline.networks.recorded import BESIDE, fired_by, unlike
+from spikesam.pipeline.networks.recorded import BESIDE, fired_by, unlike, unlike_layer
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.schema import LayerSpec
 
@@ -60,8 +61,8 @@ def network_of(raster: RasterReader, network_source: Any = None) -> tuple[Networ
     """The network of a raster, in the raster's precision, or None and why it is not known.
 
     A raster that does not say what fired it takes any network whose layers have its names and
-    shapes; those that only repeat spikes, which the model has not that the network was imported
-    from, may be missing.
+    shapes. It may hold others beside them, and lack those that only repeat spikes, which the model
+    has not that the network was imported from.
     """
     if network_source is None and not raster.header.network_sha256:
         return None, UNSAID
@@ -73,7 +74,8 @@ def network_of(raster: RasterReader, network_source: Any = None) -> tuple[Networ
     of_model = _recorded_from_model(raster, network)
     repeated = {layer.name for layer in network.layers if of_model and only_repeats(layer)}
     reason = unlike(raster, network)
-    if not reason or {*network.raster_names} - repeated <= {*raster} <= {*network.raster_names}:
+    holds_all = {*network.raster_names} - repeated <= {*raster}
+    if not reason or (holds_all and not unlike_layer(raster, network)):
         return network, ""
     if network_source is None:
         return None, f"the recording {reason}"
@@ -181,6 +183,8 @@ class Ledger:
             "the input's current is multiplied, which has no price and is not among the joules"
         ]
         notes = notes if self._graded and prices.mac is None else []
+        if others := [name for name in raster if name not in network.raster_names]:
+            notes.append(f"not of the network, and left out: {shorten(others)}")
         if network.window is not None:
             added = network.timesteps - self.steps
             notes.append(
@@ -272,6 +276,7 @@ class Ledger:
         fired = {
             layer.name: self.raster[layer.name][number][self.raster.header.window_of(layer)]
             for layer in self.raster.layers
+            if layer.name in self.network.raster_names
         }
         for layer in self.network.layers:
             if layer.name not in fired:

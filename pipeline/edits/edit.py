@@ -50,6 +50,7 @@ def edit(
     channels: Indices | None = None,
     steps: Indices | None = None,
     samples: Indices | None = None,
+    all: bool = False,
     fires: bool = False,
 ) -> Edit:
     """Simulate what the answer would be, had some neurons been silent, or had they fired.
@@ -75,11 +76,11 @@ def edit(
         lined up with it, and refused if the network does not fire one of its spikes
     layer : the layer to edit by its name or number, "input" for the input spikes; needed
     mask : bool, where to edit: (H, W) places, (C, H, W) neurons, (T, C, H, W) or (T, B, C, H, W)
-        with steps, or with samples, too; (C,) of a dense layer. A side of 1 stands for all.
-        Everywhere if not given
+        with steps, or with samples, too; (C,) of a dense layer. A side of 1 stands for all
     rows, columns, channels, steps, samples : which of them to edit, as whole numbers or slices: all
         if not given. An edit is where the mask and all of these say so; the result holds the chosen
         samples alone
+    all : edit the whole layer, where neither a mask nor rows, columns, channels or steps are given
     fires : whether the chosen neurons fire at every chosen step, or at none
 
     Returns
@@ -89,7 +90,7 @@ def edit(
     Raises
     ------
     InputError : if the network is not the raster's, there is no such layer, channel, step or
-        sample, or a mask has another shape or dtype
+        sample, a mask has another shape or dtype, or nothing says where to edit
 
     Notes
     -----
@@ -133,6 +134,8 @@ def edit(
             raise InputError(
                 f"{WHERE}: got no samples, expected at least one of 0 to {opened.n_samples - 1}"
             )
+        places = (mask, rows, columns, channels, steps)
+        _refuse_unclear_places(spec.name, any(place is not None for place in places), all)
         where, sides = f"{WHERE}: layer {spec.name!r}", (opened.timesteps, *spec.shape)
         choices = zip(
             (steps, channels, rows, columns),
@@ -194,6 +197,20 @@ def _refuse_unknown_currents(network: Network, again: tuple[str, ...], edited: s
                 "a raster does not "
                 "hold; expected an edit behind it"
             )
+
+
+def _refuse_unclear_places(layer: str, named: bool, everywhere: bool) -> None:
+    """Refuse an edit of a whole layer that was not asked for, and one with places beside it."""
+    if not (named or everywhere):
+        raise InputError(
+            f"{WHERE}: layer {layer!r}: nothing says which of its neurons to edit",
+            "; give {rows}, {columns}, {channels} or {steps}, or {all=True} for the whole layer",
+        )
+    if named and everywhere:
+        raise InputError(
+            f"{WHERE}: layer {layer!r}: got places to edit beside the whole layer",
+            "; leave out one of both",
+        )
 
 
 def _config(raster: RasterReader) -> dict[str, Any]:

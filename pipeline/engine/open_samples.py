@@ -22,7 +22,7 @@ from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.images.samples import InputSteps, PreparedImages, Samples, read_samples
 from spikesam.pipeline.networks.checkpoint import Checkpoint
 from spikesam.pipeline.networks.samples import choose_samples
-from spikesam.recordings.raster.batch import as_bits, on_cpu
+from spikesam.recordings.raster.batch import as_bits, on_cpu, whole_numbers
 from spikesam.recordings.schema import SampleTable
 
 DEFAULT_SAMPLES = 8
@@ -120,11 +120,12 @@ def _of_array(
 
 def _table(labels: ArrayLike | None, count: int, samples: int | None) -> SampleTable:
     """The first samples of so many."""
-    known_labels = np.full(count, -1) if labels is None else np.asarray(labels)
-    if known_labels.shape != (count,):
+    known_labels = np.full(count, -1) if labels is None else on_cpu(labels)
+    if np.shape(known_labels) != (count,):
         raise InputError(
-            f"labels: got {known_labels.shape}, expected one for each of the {count} samples"
+            f"labels: got {np.shape(known_labels)}, expected one for each of the {count} samples"
         )
+    known_labels = whole_numbers("labels", known_labels, count, np.int32)
     return SampleTable(np.arange(count)[:samples], known_labels[:samples])
 
 

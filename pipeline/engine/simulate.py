@@ -145,7 +145,7 @@ def simulate(
     if len(source) < (samples or 0) and not notes:  # which say so of data sets with labels
         count = f"{len(source)} sample{'s' * (len(source) != 1)}"
         notes = [f"data has {count}, fewer than {samples}"]
-    for note in filter(None, [*notes, source.clipped(graph)]):
+    for note in filter(None, [*notes, source.doubtful(graph), source.clipped(graph)]):
         warnings.warn(f"simulate: {note}", stacklevel=3)  # behind what checks the arguments
     spec = JobSpec(
         raster_header(graph, simulator, source.name, seed, outputs=outputs),

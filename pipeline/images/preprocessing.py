@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -167,6 +167,14 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         check_input_size(self.height, self.width, "preprocessing")
+        for name in ("mean", "std"):
+            if isinstance(number := getattr(self, name), Real):
+                object.__setattr__(self, name, (number,))
+            elif not isinstance(number, Sequence | np.ndarray) or isinstance(number, str):
+                raise InputError(
+                    f"preprocessing: {name} is of type {type(number).__name__}, expected three "
+                    "numbers, or one for grey"
+                )
         for number in (*self.mean, *self.std):
             if not isinstance(number, Real):
                 raise InputError(

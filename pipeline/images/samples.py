@@ -91,6 +91,12 @@ class Samples(ABC):
             "are clipped to it"
         )
 
+    def doubtful(self, network: Network) -> str | None:
+        """A line about input steps that may be laid out otherwise than they are read; None where
+        they are clear.
+        """
+        return None
+
     def refuse_changed(self, expected: Sequence[str]) -> None:
         """Refuse samples that are not what they were when a run began, by their contents then;
         nothing: not known.
@@ -162,16 +168,36 @@ class InputSteps(Samples):
             len(self.values) not in (steps, steps - late)
             or self.values.shape[2:] != network.input_shape
         ):
+            swapped = self.values.swapaxes(0, 1).shape
+            fits = swapped[0] in (steps, steps - late) and swapped[2:] == network.input_shape
+            steps_first = (
+                f"; steps come first, and {swapped[0]} steps stand on the second axis" * fits
+            )
             then = "1 silent step comes" if late == 1 else f"{late} silent steps come"
             raise InputError(
                 f"data: got input {value_kind} of (T, N, C, H, W) = {self.values.shape}, expected "
                 f"{(steps - late, len(self.table), *network.input_shape)}, after which {then}, "
-                f"as many as the last layer is late; or all {steps} steps"
+                f"as many as the last layer is late; or all {steps} steps{steps_first}"
             )
         values = self.values[:, chosen]
         silent = np.zeros((steps - len(values), *values.shape[1:]), values.dtype)
         values = np.concatenate([values, silent])
         return values if spikes else in_eight_bits(values, network.input_range)
+
+    def doubtful(self, network: Network) -> str | None:
+        """See :class:`Samples`: as many samples as the network has steps with its delays, and as
+        many steps as the model has.
+        """
+        steps, samples = self.values.shape[:2]
+        if network.model_steps == network.timesteps or (steps, samples) != (
+            network.timesteps,
+            network.model_steps,
+        ):
+            return None
+        return (
+            f"data: {self.values.shape} is read as {steps} steps of {samples} samples; of {steps} "
+            f"samples of {samples} steps, move the steps to the first axis"
+        )
 
     def numbers(self) -> Iterator[NDArray[np.float32]]:
         """See :class:`Samples`."""

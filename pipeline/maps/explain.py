@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spikesam.common.arguments import checked_arguments
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, did_you_mean
 from spikesam.common.files import refuse_replacing
 from spikesam.common.lock import taking_turns
 from spikesam.common.parallel import in_order
@@ -76,9 +76,9 @@ def explain(
     source : an open raster, or the path of a raster file or of a run's folder; or a network: a
         checkpoint, its bundled name or its file
     out : file for the maps; if not given, beside the raster: `sam.h5` or `relevance.h5` for
-        `raster.h5`, `x.sam.h5` for `x.h5`, in place of earlier maps of this method there, which is
-        said if they were others. The maps of a raster in memory are in memory, too, and so are
-        those of a network
+        `raster.h5`, `x.sam.h5` for `x.h5`, and `relevance-of-3.h5` for the target 3; in place of
+        earlier maps there, which is said if they were others. The maps of a raster in memory are in
+        memory, too, and so are those of a network
     method : if not given "sam" of a raster, and "grad-cam" of a network
     layers : by name or number; if not given all that have places (all, if none has), or of an ANN
         the last convolution
@@ -125,6 +125,7 @@ def explain(
     if (kind := offline_methods().get(method)) is None:
         raise InputError(
             f"explain: method is {method!r}, expected one of {', '.join(offline_methods())}"
+            f"{did_you_mean(method, [*offline_methods()])}"
         )
     options = named | options
     refuse_foreign(kind, [*options, *["layers"] * bool(layers), *["steps"] * (steps != "pictured")])
@@ -235,5 +236,7 @@ def _target(
     if path is None or method.source != "raster_digest":
         return BytesIO()
     return path.with_name(
-        f"{method.name}.h5" if path.name == "raster.h5" else f"{path.stem}.{method.name}.h5"
+        f"{method.file_name}.h5"
+        if path.name == "raster.h5"
+        else f"{path.stem}.{method.file_name}.h5"
     )

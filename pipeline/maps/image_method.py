@@ -189,7 +189,7 @@ class ImageMethod(MapMethod):
             *images.notes(self.samples),
             *[note] * bool(unknown and self.speaks_for == "label"),
         ]
-        subjects = partial(subjects_of, images, class_names=class_names)
+        subjects = partial(subjects_of, images, class_names=class_names, answers=True)
         return Explainer(header, samples, explain, subjects, description, None, notes)
 
 

@@ -89,6 +89,11 @@ class MapMethod(ABC):
         """The parameters in a picture's words; nothing if not overridden."""
         return ""
 
+    @property
+    def file_name(self) -> str:
+        """The name of a file of its maps beside a raster, without an ending."""
+        return self.name
+
     @abstractmethod
     def path(self, source: Any) -> Path | None:
         """The file of what is explained, which no maps may replace; None if it is in memory."""

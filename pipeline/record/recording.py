@@ -206,6 +206,8 @@ class Recording:
                 answered, layers[0].steps, samples, layers[-1].layout, layout
             )
             scores = graded.detach().numpy()
+        if self._writer is None:
+            layers = self._watch.without_readout(layers, graded)
         self._seen.add(table, images, max(scores.shape[1], int(table.label.max()) + 1))
         spikes: dict[str, NDArray[np.uint8]] = {}
         for layer in layers:

@@ -20,6 +20,7 @@ from spikesam.pipeline.record.batch import Batch, Counts, Key, LayerBits
 from spikesam.pipeline.record.constants import unseen
 from spikesam.pipeline.record.detection import Probe, find_firing, find_firing_beside
 from spikesam.pipeline.record.outputs import first_tensor
+from spikesam.pipeline.record.readout import Membranes
 from spikesam.recordings.schema import check_name
 
 ONE_USE = "give each use a module of its own, or hand the spikes of each over with recording.tap()"
@@ -51,6 +52,7 @@ class Watch:
         self._handles: list[RemovableHandle] = []
         self._probes: dict[str, Probe] = {}
         self._unfit: dict[str, InputError] = {}
+        self._membranes = Membranes()  # of the first batch
         self.begin_batch()
 
     def begin_batch(self) -> None:
@@ -117,6 +119,24 @@ class Watch:
             )
         return layers
 
+    def without_readout(self, layers: list[LayerBits], scores: Tensor | None) -> list[LayerBits]:
+        """The layers of the first batch, but for one that never fired and whose membrane is the
+        model's answer; later batches do not hold it either.
+        """
+        names = self.names or {}
+        readouts = [] if scores is None else self._membranes.that_are(scores)
+        readout = next((name for name in readouts if len(names) > 1 and name in names), None)
+        if readout is None:
+            return layers
+        _say(
+            f"{readout!r} never fires, and its membrane is the output, so it is the readout and no "
+            "layer; to record it, name all layers with layers="
+        )
+        self.names = {name: layer for name, layer in names.items() if name != readout}
+        self._detach()
+        self._attach()
+        return [layer for layer in layers if layer.name != names[readout]]
+
     def _attach(self) -> None:
         hold = self._handles.append
         hold(self._model.register_forward_pre_hook(self._pass_begins))
@@ -134,7 +154,9 @@ class Watch:
                 hold(module.register_forward_hook(partial(self._probe_output, name)))
         for name, layer in (self.names or {}).items():
             module = self._model.get_submodule(name)
-            if library_that_fires(module):
+            if library := library_that_fires(module):
+                if self._looking:
+                    hold(module.register_forward_hook(partial(self._membranes.see, name, library)))
                 hold(module.register_forward_pre_hook(partial(self._warn_of_state, name, layer)))
             hold(module.register_forward_hook(partial(self._take, name, layer)))
 

@@ -72,6 +72,11 @@ def whole_numbers(
     from 0 on.
     """
     array = np.asarray(on_cpu(values))
+    if array.shape == (count,) and array.dtype.kind == "f":
+        raise InputError(
+            f"{where}: got real numbers, expected {count} whole ones; where outputs are numbers, "
+            "compare(…, labels=…, outputs='values') says how far they are from the right ones"
+        )
     if array.shape != (count,) or array.dtype.kind not in "iu":
         got = f"shape {array.shape} of {array.dtype}"
         raise InputError(f"{where}: got {got}, expected {count} whole numbers, one for each sample")

@@ -29,7 +29,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("words", "chosen"),
     [
-        ("conv1", {}),
+        ("conv1 --all", {"all": True}),
         (
             "conv1 --rows 1:3 --columns 0 2 --samples 1",
             {"rows": [1, 2], "columns": [0, 2], "samples": 1},
@@ -69,6 +69,12 @@ def test_it_does_what_python_does(
         ),
         ("{run} conv1 --columns 5", "edit: layer 'conv1': no column 5, expected 0 to 4"),
         ("{run} fc1 --rows 1", "edit: layer 'fc1': no row 1, expected 0 to 0"),
+        (
+            "{run} conv1 --samples 0",
+            "layer 'conv1': nothing says which of its neurons to edit; give --rows, --columns, "
+            "--channels or --steps, or --all for the whole layer",
+        ),
+        ("{run} conv1 --all --rows 1", "got places to edit beside the whole layer"),
         ("{run} conv1 --steps 9:9", "edit: layer 'conv1': no step in 9:9, expected some of 0 to 9"),
         ("{run} conv1 --network cluttered-digits", "was recorded from"),
         ("{run} conv1 --out {run}/raster.h5 --overwrite", "is an input; choose another --out"),

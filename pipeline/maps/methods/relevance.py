@@ -7,6 +7,7 @@ Neither image nor gradient is needed, neither torch nor lava. How relevance is d
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -43,6 +44,7 @@ from spikesam.recordings.raster.reader import RasterReader, opened_raster
 from spikesam.recordings.raster.schema import LayerSpec
 from spikesam.recordings.schema import MADE_OF
 
+LONGEST_FILE = 64  # characters of a target in the name of a file
 RULE = "; give the network, or leave out {rule}"
 
 
@@ -159,6 +161,13 @@ class Relevance(RelevanceMethod):
             python="str | int | None",
         ),
     ] = None
+
+    @property
+    def file_name(self) -> str:
+        """See :class:`MapMethod`; a file for each target, so that they stand side by side."""
+        if self.target is None:
+            return self.name
+        return f"{self.name}-of-{re.sub(r'[^0-9A-Za-z_-]', '_', str(self.target))[:LONGEST_FILE]}"
 
     @contextmanager
     def prepare(

@@ -274,3 +274,24 @@ def test_one_output_says_itself_that_it_is_a_number() -> None:
     assert "largest error" in str(spikesam.compare(regression, network, steps))
     with pytest.raises(spikesam.InputError, match="labels: got .3,., expected numbers .2,. or"):
         spikesam.compare(regression, network, steps, [0.5, 1, 2])
+
+
+def test_samples_in_place_of_steps_are_noticed() -> None:
+    model, steps = of_numbers(3), (torch.rand(10, 8, 6) < 0.4).float()
+    network = spikesam.from_torch(model, steps)
+    spikes = steps.numpy()[..., None, None]
+    with pytest.raises(spikesam.InputError, match="steps come first, and 10 steps stand on the s"):
+        spikesam.simulate(network, spikes.swapaxes(0, 1))
+    with pytest.raises(spikesam.NetworkError, match="steps come first, and 10 stand on the second"):
+        spikesam.compare(model, network, torch.rand(12, 10, 6).round())
+    late = np.zeros((network.timesteps, 10, 6, 1, 1))
+    with pytest.warns(UserWarning, match=r"is read as 11 steps of 10 samples; of 11 samples of"):
+        spikesam.simulate(network, late)
+
+
+def test_labels_that_are_real_numbers_are_refused() -> None:
+    steps = (torch.rand(10, 3, 6) < 0.4).float()
+    network = spikesam.from_torch(of_numbers(1), steps)
+    spikes = steps.numpy()[..., None, None]
+    with pytest.raises(spikesam.InputError, match="labels: got real numbers, expected 3 whole"):
+        spikesam.simulate(network, spikes, labels=[0.5, 1.5, 2.5], outputs="values")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -48,6 +49,21 @@ THREE: Any = {
     "conv1": [(1, 0, 0, 1)],
     "fc1": [(1, 1, 0, 0)],
 }
+
+
+def test_layers_beside_the_networks_are_named_and_left_out(tmp_path: Path) -> None:
+    counted = spikesam.energy(recorded(tmp_path, **THREE), small(), prices=ALL)
+    with spikesam.open_raster(tmp_path / "raster.h5") as raster:
+        spikes = {name: raster[name][:].swapaxes(0, 1) for name in raster}
+    spikes["readout_lif"] = np.ones((1, 2, 2, 1, 1), bool)
+    beside = spikesam.write_raster(tmp_path / "beside.h5", spikes, labels=[4])
+    among_others = spikesam.energy(beside, small(), prices=ALL)
+    assert among_others.note.endswith("not of the network, and left out: readout_lif")
+    pd.testing.assert_frame_equal(among_others.layers, counted.layers)
+    spikes["fc1"] = spikes["fc1"][:, :, :2]
+    other = spikesam.write_raster(tmp_path / "other.h5", spikes)
+    with pytest.raises(InputError, match=r"layer 'fc1' is \(2, 1, 1\), \(3, 1, 1\) in the network"):
+        spikesam.energy(other, small(), prices=ALL)
 
 
 def test_counted_by_hand(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "network": network,
         "checkpoint": checkpoint,
         "energy": spikesam.energy(raster, network),
-        "edit": spikesam.edit(raster, network, "conv1"),
+        "edit": spikesam.edit(raster, network, "conv1", all=True),
         "diff": spikesam.diff(raster, real),
         "page": spikesam.report(folder / "run"),
     }

@@ -188,7 +188,7 @@ def test_bundled_networks(name: str) -> None:
     """
     raster = spikesam.simulate(name, samples=2, backend="event")
     last = raster.layers[-1].name
-    edited = spikesam.edit(raster, name, last)
+    edited = spikesam.edit(raster, name, last, all=True)
     bias = quantise(spikesam.load(name).network).readout.bias
     assert np.array_equal(
         edited.after.readout,

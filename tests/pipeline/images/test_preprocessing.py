@@ -164,6 +164,10 @@ def test_files_that_are_no_images(content, message, tmp_path):
             lambda: Preprocessing(0, 64, (0, 0, 0), (1, 1, 1)),
             "height is 0, expected a whole number, at least 1",
         ),
+        (
+            lambda: Preprocessing(64, 64, "0.5", 1),
+            "mean is of type str, expected three numbers, or one for grey",
+        ),
         (lambda: Preprocessing(64, 64, (0, 0), (1, 1, 1)), "expected three numbers each"),
         (
             lambda: Preprocessing(64, 64, (0, 0, 0), (1, 0, 1)),
@@ -178,3 +182,7 @@ def test_files_that_are_no_images(content, message, tmp_path):
 def test_what_cannot_be_prepared(make, message):
     with pytest.raises(InputError, match=message):
         make()
+
+
+def test_one_number_is_that_of_grey_images() -> None:
+    assert Preprocessing(8, 8, mean=0.5, std=0.25) == Preprocessing(8, 8, (0.5,), (0.25,))

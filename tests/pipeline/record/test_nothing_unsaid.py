@@ -255,3 +255,63 @@ def test_samples_that_are_mixed_are_the_cause_that_is_told(tmp_path: Path) -> No
 
     with pytest.raises(InputError, match=message):
         recorded()
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    model = Net()
+    model.conv.weight.data[1] = torch.nan
+    with pytest.raises(InputError, match="record: 'conv.weight' holds NaN, expected numbers"):
+        run(model.eval(), tmp_path / "new", torch.rand(B, 2, 6, 6))
+    assert not (tmp_path / "new").exists()
+
+
+READINGS = {
+    "last": lambda membranes: membranes[-1],
+    "sum": lambda membranes: membranes,
+    "mean": lambda membranes: membranes.mean(0),
+    "highest": lambda membranes: membranes.amax(0),
+}
+
+
+class MembraneReadout(nn.Module):
+    """A regression as snnTorch's tutorials have it; `behind` puts a dense layer behind it."""
+
+    def __init__(self, reading: str, threshold: float = 1e9, behind: bool = False) -> None:
+        super().__init__()
+        self.fc1, self.lif1 = nn.Linear(6, 20), snntorch.Leaky(0.9)
+        self.fc2 = nn.Linear(20, 2)
+        self.lif2 = snntorch.Leaky(0.9, threshold=threshold, reset_mechanism="none")
+        self.fc3, self.reading, self.behind = nn.Linear(2, 2), READINGS[reading], behind
+
+    def forward(self, steps: Tensor) -> Tensor:
+        first, second = self.lif1.init_leaky(), self.lif2.init_leaky()
+        membranes, spikes = [], []
+        for step in steps:
+            hidden, first = self.lif1(self.fc1(step), first)
+            fired, second = self.lif2(self.fc2(hidden), second)
+            membranes.append(second)
+            spikes.append(self.fc3(fired))
+        return self.reading(torch.stack(spikes if self.behind else membranes))
+
+
+def recorded_layers(model: nn.Module, folder: Path, **options: Any) -> list[str]:
+    with spikesam.record(model.eval(), folder, **options) as recording:
+        for _ in range(2):
+            recording.finish(model((torch.rand(T, B, 6) < 0.5).float()))
+    return [*recording.raster]
+
+
+@pytest.mark.parametrize("reading", READINGS)
+def test_neurons_whose_membrane_is_the_output_are_no_layer(tmp_path: Path, reading: str) -> None:
+    with pytest.warns(UserWarning, match="'lif2' never fires, and its membrane is the output"):
+        assert recorded_layers(MembraneReadout(reading), tmp_path / "new") == ["lif1"]
+
+
+@pytest.mark.filterwarnings("ignore:record. nothing fires in lif2")
+def test_other_silent_neurons_stay_layers(tmp_path: Path) -> None:
+    firing = MembraneReadout("last", threshold=-1e9)
+    assert recorded_layers(firing, tmp_path / "firing") == ["lif1", "lif2"]
+    behind = MembraneReadout("last", behind=True)
+    assert recorded_layers(behind, tmp_path / "behind") == ["lif1", "lif2"]
+    named = recorded_layers(MembraneReadout("last"), tmp_path / "named", layers=["lif1", "lif2"])
+    assert named == ["lif1", "lif2"]

@@ -1,8 +1,10 @@
 """Relevance of a recorded raster: what its file holds, the network that it needs, and refusals."""
 
 import re
+import shutil
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -97,10 +99,24 @@ def test_the_function_makes_the_same_maps_as_the_command(folder: Path, tmp_path:
         assert maps.content_digest == same.content_digest
     for options, told in (
         ({"method": "lrp"}, "method is 'lrp', expected one of"),
+        ({"method": "relevence"}, "method is 'relevence', .*; did you mean 'relevance'"),
         ({"method": "relevance", "rule": "z"}, "rule is 'z', expected one of"),
     ):
         with pytest.raises(InputError, match=f"explain: {told}"):
             explain(raster, tmp_path / "no.h5", **options)
+
+
+def test_each_target_has_a_file(folder: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(folder / "run", tmp_path / "run")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # "replaced other maps" among others
+        for target in (None, 1, "0", 1):
+            explain(run, method="relevance", target=target).close()
+    targets = {}
+    for path in run.glob("relevance*.h5"):
+        with MapReader(path) as maps:
+            targets[path.name] = maps.header.parameters.get("target")
+    assert targets == {"relevance.h5": None, "relevance-of-1.h5": 1, "relevance-of-0.h5": 0}
 
 
 def test_a_checkpoint_will_do_and_layers_can_be_chosen(folder: Path, tmp_path: Path) -> None:
