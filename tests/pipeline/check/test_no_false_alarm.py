@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 from torch import Tensor, nn
 
 import spikesam
@@ -19,6 +20,13 @@ from spikesam.pipeline.imports.torch.follower import NotTakenError
 from spikesam.pipeline.imports.torch.modules import NeuronModules
 from tests.pipeline.imports.models import MODELS, make
 from tests.pipeline.imports.random_models import LIBRARIES, model_of
+from tests.pipeline.imports.transformers import TRANSFORMERS, calibrated
+from tests.pipeline.record.transformers import (
+    SSA,
+    Model,
+    MS_SSA_Conv,
+    Token_QK_Attention,
+)
 
 STEPS = 8
 
@@ -61,8 +69,25 @@ def test_models_of_the_libraries(name: str) -> None:
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_many_random_models(library: str) -> None:
     checked, seed = 0, 0
-    while checked < 16:
+    while checked < 20:
         model, given = model_of(library, seed)
         found = alarms(model, given(0.5, seed))
         assert not found, (seed, found)
         checked, seed = checked + (found is not None), seed + 1
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", TRANSFORMERS)
+def test_transformers(name: str) -> None:
+    torch.manual_seed(0)
+    make_model, side, *_ = TRANSFORMERS[name]
+    images = 3 * torch.rand(2, 3, side, side)
+    findings = spikesam.check(calibrated(make_model(), images), images, takes="B...").findings
+    assert not [finding for finding in findings if finding.severity != "note"]
+
+
+@pytest.mark.parametrize("attention", [SSA, Token_QK_Attention, MS_SSA_Conv])
+def test_attention_as_published(attention: type[nn.Module]) -> None:
+    torch.manual_seed(0)
+    findings = spikesam.check(Model(attention), torch.rand(4, 2, 1, 4, 6)).findings
+    assert not [finding for finding in findings if finding.severity != "note"]

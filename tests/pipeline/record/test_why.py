@@ -20,6 +20,7 @@ from spikesam.pipeline.maps.layers import laid_out
 from spikesam.pipeline.maps.relevance import relevance
 from spikesam.pipeline.networks.recorded import with_network
 from tests.pipeline.imports.random_models import SAMPLES, STEPS, model_of
+from tests.pipeline.imports.transformers import TRANSFORMERS, calibrated
 
 
 @pytest.fixture(autouse=True)
@@ -117,6 +118,26 @@ def test_many_models(library: str, tmp_path: Path) -> None:
         found = difference(library, seed, tmp_path)
         assert found is None or found <= 1e-5, seed
         compared, seed = compared + (found is not None), seed + 1
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", TRANSFORMERS)
+def test_attention_has_the_relevance_of_the_import(name: str, tmp_path: Path) -> None:
+    """Each factor of spikes has a third; layers that the import alone has are left out."""
+    torch.manual_seed(0)
+    make, side, *_ = TRANSFORMERS[name]
+    images = 3 * torch.rand(2, 3, side, side)
+    model = calibrated(make(), images)
+    network = spikesam.from_torch(model, images, timesteps=4)
+    reset(model)
+    with spikesam.record(model, tmp_path, why=1) as recording:
+        recording.finish(model(images))
+    expected = relevance_of_import(network, recording.raster, 1)
+    with spikesam.open_maps(tmp_path / "why.h5") as maps:
+        assert set(maps) < set(expected) and any("attn" in layer for layer in maps)
+        most = max(float(np.abs(values).max()) for values in expected.values())
+        for layer in maps:
+            assert np.abs(maps[layer].sum - expected[layer]).max() <= 1e-5 * most, layer
 
 
 def neurons(**options: Any) -> nn.Module:
