@@ -3,7 +3,7 @@ in modules beside.
 """
 
 from spikesam.backends.network.checks import NetworkError, Sides, pair
-from spikesam.backends.network.graph import Network
+from spikesam.backends.network.graph import DEFAULT_RANGE, Encoder, Kind, Network
 from spikesam.backends.network.inputs import Input
 from spikesam.backends.network.layers import PIXEL_LIMIT, Layer, Readout
 from spikesam.backends.network.neurons import (
@@ -17,7 +17,6 @@ from spikesam.backends.network.neurons import (
     SpikingNeuron,
 )
 from spikesam.backends.network.sources import Source
-from spikesam.backends.network.structure import DEFAULT_RANGE, Encoder, Kind
 from spikesam.backends.network.synapses import (
     Attention,
     Conv,

@@ -5,18 +5,20 @@ built.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.network.checks import NetworkError, pair
 from spikesam.backends.network.layers import PIXEL_LIMIT
-from spikesam.backends.network.structure import Structure
 from spikesam.backends.network.synapses import Weighted
 from spikesam.backends.network.synapses.linear import largest_row
 from spikesam.backends.network.synapses.synapse import CURRENT_LIMIT, WHOLE
 from spikesam.backends.network.table import by_sides
+
+if TYPE_CHECKING:
+    from spikesam.backends.network.graph import Network
 
 # What a network may ask for: a small file can declare much. VGG16 has 2²⁴ neurons at 224×224, and
 # 2²⁶ at 512×512.
@@ -34,7 +36,7 @@ FLOAT_LIMIT = (
 )  # of sums in float32, which holds 2¹²⁸: some ways to compute a convolution need more on the way
 
 
-def check_network_size(network: Structure) -> None:
+def check_network_size(network: Network) -> None:
     """Refuse more layers or sources than any network needs."""
     sources = sum(max(1, len(each.sources)) for layer in network.layers for each in layer.inputs)
     for found, most, what in (
@@ -45,7 +47,7 @@ def check_network_size(network: Structure) -> None:
             raise NetworkError(f"network: got {found:,} {what}, expected at most {most:,}")
 
 
-def check_parts(network: Structure) -> None:
+def check_parts(network: Network) -> None:
     """Refuse parts that do not agree, maps that are too large, and sums that could overflow."""
     _check_neurons(network)
     _check_sources(network)
@@ -62,7 +64,7 @@ def check_parts(network: Structure) -> None:
         _check_float_range(network)
 
 
-def _check_maps(network: Structure) -> None:
+def _check_maps(network: Network) -> None:
     """Refuse maps larger than any network needs, alone, padded, together, or over all steps."""
     for name, shape in zip(network.names, network.shapes, strict=True):
         if math.prod(shape) > LARGEST_MAP:
@@ -90,7 +92,7 @@ def _check_maps(network: Structure) -> None:
         )
 
 
-def _check_sources(network: Structure) -> None:
+def _check_sources(network: Network) -> None:
     """Refuse a source that no spike can arrive from, and a layer that nothing reads."""
     for layer in network.layers:
         for source in layer.sources:
@@ -127,7 +129,7 @@ def _check_sources(network: Structure) -> None:
         )
 
 
-def _check_neurons(network: Structure) -> None:
+def _check_neurons(network: Network) -> None:
     """Refuse neurons that cannot work together, or have constants for another number of steps."""
     if len({layer.neuron.spikes for layer in network.layers}) > 1:
         raise NetworkError("layers: got ReLU and spiking neurons in one network, expected either")
@@ -186,7 +188,7 @@ def _check_neurons(network: Structure) -> None:
             )
 
 
-def _check_sums(network: Structure) -> None:
+def _check_sums(network: Network) -> None:
     """Refuse a network in fixed point whose sums could overflow."""
     worst = int(np.abs(network.readout.weight.astype(np.int64)).sum(axis=1).max())
     biases = int(np.abs(network.readout.bias.astype(np.int64)).max())
@@ -208,7 +210,7 @@ def _check_sums(network: Structure) -> None:
             )
 
 
-def _check_float_range(network: Structure) -> None:
+def _check_float_range(network: Network) -> None:
     """Refuse a network whose sums could leave float32: inf - inf is no number, and no neuron fires
     of it.
     """

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.network.checks import NetworkError
-from spikesam.backends.network.graph import Network
+from spikesam.backends.network.graph import DEFAULT_RANGE, Network
 from spikesam.backends.network.inputs import GAIN_LIMIT, LARGEST_SHIFT, Input
 from spikesam.backends.network.layers import PIXEL_LIMIT, Layer, Readout
 from spikesam.backends.network.neurons import (
@@ -20,7 +20,6 @@ from spikesam.backends.network.neurons import (
     THETA,
     FixedLIF,
 )
-from spikesam.backends.network.structure import DEFAULT_RANGE
 from spikesam.backends.network.synapses.linear import WEIGHT_LIMIT
 
 THETAS = tuple(
