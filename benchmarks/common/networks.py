@@ -19,7 +19,7 @@ from scipy.optimize import bisect
 
 from spikesam.backends.base import Backend
 from spikesam.backends.event.backend import EventBackend, first_currents
-from spikesam.backends.network import LIF, Conv, Dense, Input, Layer, Network, Readout, Shape
+from spikesam.backends.network import LIF, Input, Layer, Network, Readout, Shape
 from spikesam.pipeline.engine.simulate import simulate
 from spikesam.pipeline.images.samples import Samples
 from spikesam.pipeline.measures.operations import connections
@@ -74,14 +74,11 @@ def random_network(design: Design, rate: float, seed: int) -> Network:
     spikes = random_spikes(shape, timesteps, 1, rate, seed)
     built: list[Layer] = []
     for plan, inputs in zip(plans, count_inputs(plans, input_shape), strict=True):
-        conv = plan.kind == "conv"
-        weight = rng.standard_normal(
-            (plan.outputs, inputs, 3, 3) if conv else (plan.outputs, inputs), np.float32
-        )
+        sides = () if plan.flattens else (3, 3)
+        weight = rng.standard_normal((plan.outputs, inputs, *sides), np.float32)
         weight -= weight.mean(axis=tuple(range(1, weight.ndim)), keepdims=True)
         gain = SIGMA * plan.pool / math.sqrt(rate * weight[0].size)
-        synapse = Conv(weight, pool=plan.pool, padding=1) if conv else Dense(weight, pool=plan.pool)
-        layer = Layer(plan.name, Input(synapse, gain=gain), LIF(LEAK))
+        layer = Layer(plan.name, Input(plan.synapse(weight), gain=gain), LIF(LEAK))
         currents = np.concatenate(
             [_sampled(a) for a in first_currents(_alone(layer, shape, timesteps), [spikes])]
         )

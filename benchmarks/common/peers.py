@@ -478,7 +478,7 @@ class SnnTorchTraining(nn.Module):
         self.neurons: Any = nn.ModuleList()
         plans = plan_layers(network.layers)
         for plan, inputs in zip(plans, count_inputs(plans, (3, size, size)), strict=True):
-            norm = snntorch.BatchNormTT2d if plan.kind == "conv" else snntorch.BatchNormTT1d
+            norm = snntorch.BatchNormTT1d if plan.flattens else snntorch.BatchNormTT2d
             self.synapses.append(untrained_synapses(plan, inputs))
             self.norms.append(norm(plan.outputs, network.timesteps, eps=BNTT_EPSILON))
             self.neurons.append(
@@ -517,7 +517,7 @@ class SpikingJellyTraining(nn.Module):
         plans = plan_layers(network.layers)
         self.layers = nn.ModuleList()
         for plan, inputs in zip(plans, count_inputs(plans, (3, size, size)), strict=True):
-            norm = nn.BatchNorm2d if plan.kind == "conv" else nn.BatchNorm1d
+            norm = nn.BatchNorm1d if plan.flattens else nn.BatchNorm2d
             triangle = self.library.surrogate.PiecewiseQuadratic(alpha=1.0)  # as Eq. 8
             neuron = lif_node(
                 network.leak, network.threshold, surrogate_function=triangle, detach_reset=True
@@ -543,6 +543,6 @@ class SpikingJellyTraining(nn.Module):
 def untrained_synapses(plan: LayerPlan, inputs: int) -> nn.Sequential:
     """Average pooling, then a convolution or matrix product without bias."""
     front: list[nn.Module] = [nn.AvgPool2d(plan.pool)] if plan.pool > 1 else []
-    if plan.kind == "conv":
-        return nn.Sequential(*front, nn.Conv2d(inputs, plan.outputs, 3, padding=1, bias=False))
-    return nn.Sequential(*front, nn.Flatten(), nn.Linear(inputs, plan.outputs, bias=False))
+    if plan.flattens:
+        return nn.Sequential(*front, nn.Flatten(), nn.Linear(inputs, plan.outputs, bias=False))
+    return nn.Sequential(*front, nn.Conv2d(inputs, plan.outputs, 3, padding=1, bias=False))

@@ -5,43 +5,114 @@ and recurrent ones.
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from spikesam.backends.network import Shape, Sides
+from spikesam.backends.network import Attention, Conv, Dense, Shape, Sides, Synapse
 from spikesam.backends.network.consistency import MOST_LAYERS
 from spikesam.common.errors import InputError
 
+LETTERS = {"conv": "", "dense": "D", "recurrent": "R"}  # in front of a layer's outputs
 MOST_OUTPUTS = 1 << 16  # channels, or dense neurons
 MOST_WEIGHTS = 1 << 29  # of all layers: a file of 2 GB
 
 
 @dataclass(frozen=True)
-class LayerPlan:
+class LayerPlan(ABC):
     """A layer still without weights, behind average pooling `pool`, of the sum of `reads`, or of
     the layer before.
     """
 
     name: str
-    kind: str  # "conv", "dense" or "attention"
     outputs: int
-    pool: int
-    side: int = 3  # of a convolution's kernel
+    pool: int = 1
     reads: tuple[str, ...] = ()
-    heads: int = 0
-    recurrent: bool = False  # dense, and reads itself, a step later
+
+    flattens: ClassVar[bool] = False  # whether it reads a map as one row of numbers
+
+    @property
+    def kind(self) -> str:
+        """Its kind in an outline."""
+        return "conv"
+
+    @property
+    def needs_spikes(self) -> bool:
+        """True if no ANN can have it: it multiplies spikes, or reads its own of the step before."""
+        return False
+
+    @abstractmethod
+    def weights(self, inputs: int) -> int:
+        """The number of its weights, for so many input channels or features."""
+
+    @abstractmethod
+    def synapse(self, weight: Any) -> Synapse:
+        """Its synapses, of trained weights."""
+
+
+@dataclass(frozen=True)
+class ConvPlan(LayerPlan):
+    """A convolution of `side` × `side` places, which keeps the sides of the map."""
+
+    side: int = 3
+
+    def weights(self, inputs: int) -> int:
+        """See :meth:`LayerPlan.weights`."""
+        return inputs * self.outputs * self.side**2
+
+    def synapse(self, weight: Any) -> Conv:
+        """See :meth:`LayerPlan.synapse`."""
+        return Conv(weight, pool=self.pool, padding=self.side // 2)
+
+
+@dataclass(frozen=True)
+class DensePlan(LayerPlan):
+    """Neurons that read a whole map; `recurrent` ones themselves, too, a step later."""
+
+    recurrent: bool = False
+
+    flattens = True
+
+    @property
+    def kind(self) -> str:
+        """See :attr:`LayerPlan.kind`."""
+        return "recurrent" if self.recurrent else "dense"
+
+    @property
+    def needs_spikes(self) -> bool:
+        """See :attr:`LayerPlan.needs_spikes`."""
+        return self.recurrent
+
+    def weights(self, inputs: int) -> int:
+        """See :meth:`LayerPlan.weights`."""
+        return inputs * self.outputs
+
+    def synapse(self, weight: Any) -> Dense:
+        """See :meth:`LayerPlan.synapse`."""
+        return Dense(weight, pool=self.pool)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttentionPlan(LayerPlan):
+    """Products of the spikes of q, k and v, which it reads."""
+
+    heads: int
+
+    needs_spikes = True
+
+    def weights(self, inputs: int) -> int:
+        """See :meth:`LayerPlan.weights`."""
+        return 0
+
+    def synapse(self, weight: Any) -> Attention:
+        """See :meth:`LayerPlan.synapse`."""
+        return Attention(self.heads)
 
 
 def outline(plans: Iterable[LayerPlan]) -> list[tuple[str, int, Sides]]:
     """Kind, outputs and pool of every layer: what two networks of one description share."""
-    return [
-        (
-            "recurrent" if plan.recurrent else "dense" if plan.kind == "dense" else "conv",
-            plan.outputs,
-            plan.pool,
-        )
-        for plan in plans
-    ]
+    return [(plan.kind, plan.outputs, plan.pool) for plan in plans]
 
 
 def plan_depths(plans: Sequence[LayerPlan]) -> dict[str, int]:
@@ -59,9 +130,8 @@ def description(outline: Iterable[tuple[str, int, Sides]]) -> tuple[int | str, .
     for kind, outputs, pool in outline:
         if pool != 1:
             entries.append("P" if pool == 2 else f"P{pool}")
-        entries.append(
-            outputs if kind == "conv" else f"{'R' if kind == 'recurrent' else 'D'}{outputs}"
-        )
+        letter = LETTERS[kind]
+        entries.append(f"{letter}{outputs}" if letter else outputs)
     return tuple(entries)
 
 
@@ -81,20 +151,24 @@ def plan_layers(description: Sequence[int | str]) -> tuple[LayerPlan, ...]:
         if match := re.fullmatch(r"P(\d{0,18})", text):
             pool *= int(match[1] or 2)
         elif match := re.fullmatch(r"([DR]?)(\d{1,18})", text):
-            kind = "dense" if match[1] else "conv"
-            if kind == "conv" and plans and plans[-1].kind == "dense":
+            letter, outputs = match[1], int(match[2])
+            number = 1 + sum(isinstance(plan, DensePlan if letter else ConvPlan) for plan in plans)
+            if letter:
+                plans.append(DensePlan(f"fc{number}", outputs, pool, reads, letter == "R"))
+            elif plans and plans[-1].flattens:
                 raise InputError(
                     f"network.layers, entry {position}: convolution {text} after a dense layer"
                 )
-            number = 1 + sum(plan.kind == kind for plan in plans)
-            name = f"{'fc' if kind == 'dense' else 'conv'}{number}"
-            plans.append(
-                LayerPlan(name, kind, int(match[2]), pool, reads=reads, recurrent=match[1] == "R")
-            )
+            else:
+                plans.append(ConvPlan(f"conv{number}", outputs, pool, reads))
             pool, reads = 1, ()
         elif match := re.fullmatch(r"A(\d{1,18})", text):
-            heads, number = int(match[1]), 1 + sum(plan.kind == "attention" for plan in plans)
-            channels = plans[-1].outputs if plans and plans[-1].kind == "conv" and pool == 1 else 0
+            heads, number = (
+                int(match[1]),
+                1 + sum(isinstance(plan, AttentionPlan) for plan in plans),
+            )
+            of_maps = plans and not plans[-1].flattens and pool == 1
+            channels = plans[-1].outputs if of_maps else 0
             if not heads or not channels or channels % heads:
                 raise InputError(
                     f"network.layers, entry {position}: {text} is a block with {heads} heads, "
@@ -114,7 +188,7 @@ def plan_layers(description: Sequence[int | str]) -> tuple[LayerPlan, ...]:
                 f"network.layers, entry {position}: got {entry!r}, expected a number of 1 to "
                 f"{MOST_OUTPUTS:,}"
             )
-    if not plans or plans[-1].kind != "dense" or pool > 1:
+    if not plans or not plans[-1].flattens or pool > 1:
         raise InputError('network.layers: the last entry must be dense neurons such as "D128"')
     return tuple(plans)
 
@@ -123,11 +197,11 @@ def _block(name: str, heads: int, channels: int, reads: tuple[str, ...]) -> list
     """A Spikformer's block: attention and two layers over channels, each added to what it reads."""
     joined = tuple(f"{name}_{part}" for part in "qkv")
     return [
-        *(LayerPlan(part_name, "conv", channels, 1, 1, reads) for part_name in joined),
-        LayerPlan(f"{name}_attention", "attention", channels, 1, 1, joined, heads),
-        LayerPlan(f"{name}_projection", "conv", channels, 1, 1),
-        LayerPlan(f"{name}_hidden", "conv", 2 * channels, 1, 1, (*reads, f"{name}_projection")),
-        LayerPlan(f"{name}_output", "conv", channels, 1, 1),
+        *(ConvPlan(part_name, channels, reads=reads, side=1) for part_name in joined),
+        AttentionPlan(f"{name}_attention", channels, reads=joined, heads=heads),
+        ConvPlan(f"{name}_projection", channels, side=1),
+        ConvPlan(f"{name}_hidden", 2 * channels, reads=(*reads, f"{name}_projection"), side=1),
+        ConvPlan(f"{name}_output", channels, side=1),
     ]
 
 
@@ -143,15 +217,12 @@ def count_inputs(plans: Sequence[LayerPlan], shape: Shape) -> tuple[int, ...]:
                 "input; change data.height, data.width or the pooling"
             )
         height, width = height // plan.pool, width // plan.pool
-        if plan.kind == "dense":
+        if plan.flattens:
             channels *= height * width
             height = width = 1
         counts.append(channels)
         channels = plan.outputs
-    weights = sum(
-        count * plan.outputs * (plan.side**2 if plan.kind == "conv" else 1)
-        for count, plan in zip(counts, plans, strict=True)
-    )
+    weights = sum(plan.weights(count) for count, plan in zip(counts, plans, strict=True))
     if weights > MOST_WEIGHTS:
         raise InputError(
             f"network.layers: {weights:,} weights, expected at most {MOST_WEIGHTS:,}; choose fewer "

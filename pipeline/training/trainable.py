@@ -4,7 +4,7 @@ plain `Network`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -17,9 +17,6 @@ from torch.nn import functional
 
 from spikesam.backends.network import (
     LIF,
-    Attention,
-    Conv,
-    Dense,
     Input,
     Layer,
     Network,
@@ -28,13 +25,20 @@ from spikesam.backends.network import (
     ReLU,
     Shape,
     Source,
-    Synapse,
 )
 from spikesam.backends.torch.synapses import attended_maps, without_autocast
 from spikesam.common.errors import InputError
 from spikesam.pipeline.config import NetworkSection
 from spikesam.pipeline.networks.firing import fire, fire_step
-from spikesam.pipeline.networks.layer_list import LayerPlan, count_inputs, plan_depths, plan_layers
+from spikesam.pipeline.networks.layer_list import (
+    AttentionPlan,
+    ConvPlan,
+    DensePlan,
+    LayerPlan,
+    count_inputs,
+    plan_depths,
+    plan_layers,
+)
 from spikesam.pipeline.training.fused import bntt_lif, compile_bntt_lif, pooling
 from spikesam.pipeline.training.spike_convolution import (
     compile_spike_convolution,
@@ -46,6 +50,74 @@ BNTT_EPSILON = 1e-4
 NO_GAIN = np.ones((1, 1))  # BNTT is apart
 RECURRENT_GAIN = 0.5  # of the orthogonal weights that training begins with
 ATTENTION_GAIN = 0.125  # Spikformer's scale of q · kᵀ · v, in place of BNTT
+
+
+class Convolution(nn.Conv2d):
+    """Trained weights of a convolution of maps."""
+
+    normalise = staticmethod(snntorch.BatchNormTT2d)
+    gain = 1.0
+
+    def currents(self, maps: Tensor, sparse: bool) -> Tensor:
+        """The currents of maps (N, C, H, W); `sparse` ones may be added spike by spike."""
+        maps = maps.contiguous(memory_format=torch.channels_last)  # by far the fastest on CPUs
+        if sparse and pays(maps, self.weight):
+            return convolve_spikes(maps, self.weight, self.weight.shape[2] // 2)
+        return self(maps)
+
+    @staticmethod
+    def joined(sources: Sequence[Tensor]) -> Tensor:
+        """The spikes of several layers, summed."""
+        return sum(sources[1:], sources[0])
+
+
+class Matrix(nn.Linear):
+    """Trained weights of a matrix product with flattened maps."""
+
+    normalise = staticmethod(snntorch.BatchNormTT1d)
+    gain = 1.0
+    joined = staticmethod(Convolution.joined)
+
+    def currents(self, maps: Tensor, _sparse: bool) -> Tensor:
+        """The currents of maps (N, C, H, W)."""
+        return self(maps.flatten(1))
+
+
+class Products(nn.Module):
+    """Attention to the channels of q, k and v, which has no weights and no BNTT."""
+
+    normalise = weight = None
+    gain = ATTENTION_GAIN
+
+    def __init__(self, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+
+    def currents(self, maps: Tensor, _sparse: bool) -> Tensor:
+        """The currents of maps (N, 3·C, H, W)."""
+        with without_autocast():
+            products = ATTENTION_GAIN * attended_maps(
+                maps.float().flatten(2).mT, self.heads, maps.shape[1] // 3
+            )
+        return products.mT.unflatten(2, maps.shape[2:])
+
+    @staticmethod
+    def joined(sources: Sequence[Tensor]) -> Tensor:
+        """The spikes of several layers, (T, B, C, H, W), channels one behind the other."""
+        return torch.cat(list(sources), 2)
+
+
+def untrained(plan: LayerPlan, inputs: int) -> Convolution | Matrix | Products:
+    """The synapses of a planned layer of so many input channels or features."""
+    match plan:
+        case ConvPlan():
+            padding = plan.side // 2
+            return Convolution(inputs, plan.outputs, plan.side, padding=padding, bias=False)
+        case DensePlan():
+            return Matrix(inputs, plan.outputs, bias=False)
+        case AttentionPlan():
+            return Products(plan.heads)
+    raise TypeError(f"{plan.name} is a {type(plan).__name__}, expected a plan of a known kind")
 
 
 class TrainableLayer(nn.Module):
@@ -62,25 +134,15 @@ class TrainableLayer(nn.Module):
         self.depth = depth
         self.neuron = LIF(network.leak, network.threshold).of_channels(plan.outputs, plan.name)
         self.fused = fused
-        self.heads = plan.heads
         self.bntt = self.back = None
-        if plan.recurrent:
+        if isinstance(plan, DensePlan) and plan.recurrent:
             self.back = nn.Linear(plan.outputs, plan.outputs, bias=False)
             nn.init.orthogonal_(self.back.weight, RECURRENT_GAIN)
-        if plan.heads:
-            return
-        self.synapses: nn.Conv2d | nn.Linear
-        if plan.kind == "conv":
-            self.synapses = nn.Conv2d(
-                inputs, plan.outputs, plan.side, padding=plan.side // 2, bias=False
-            )
-            normalise = snntorch.BatchNormTT2d
-        else:
-            self.synapses = nn.Linear(inputs, plan.outputs, bias=False)
-            normalise = snntorch.BatchNormTT1d
-        nn.init.kaiming_normal_(self.synapses.weight)
-        if network.normalise:
-            self.bntt = normalise(plan.outputs, network.timesteps, eps=BNTT_EPSILON)
+        self.synapses = untrained(plan, inputs)
+        for weight in self.synapses.parameters():
+            nn.init.kaiming_normal_(weight)
+        if network.normalise and self.synapses.normalise is not None:
+            self.bntt = self.synapses.normalise(plan.outputs, network.timesteps, eps=BNTT_EPSILON)
 
     def forward(self, early: Tensor, late: Tensor) -> tuple[Tensor, Tensor]:
         """Spikes that arrive from step `depth` on -> spikes of these steps; no gradient passes the
@@ -126,21 +188,8 @@ class TrainableLayer(nn.Module):
         return spikes[: len(early)], spikes[len(early) :].detach()
 
     def _currents(self, spikes: Tensor, sparse: bool = False) -> Tensor:
-        x = _pooled(spikes, self.pool).flatten(0, 1)
-        if self.heads:
-            with without_autocast():
-                products = ATTENTION_GAIN * attended_maps(
-                    x.float().flatten(2).mT, self.heads, x.shape[1] // 3
-                )
-            return products.mT.reshape(*spikes.shape[:2], -1, *spikes.shape[3:])
-        dense = isinstance(self.synapses, nn.Linear)
-        x = (
-            x.flatten(1) if dense else x.contiguous(memory_format=torch.channels_last)
-        )  # by far the fastest on CPUs
-        weight = self.synapses.weight
-        if sparse and pays(x, weight):
-            return convolve_spikes(x, weight, weight.shape[2] // 2).unflatten(0, spikes.shape[:2])
-        return self.synapses(x).unflatten(0, spikes.shape[:2])
+        maps = _pooled(spikes, self.pool).flatten(0, 1)
+        return self.synapses.currents(maps, sparse).unflatten(0, spikes.shape[:2])
 
     def _norms(self, steps: int, step: int) -> list[Any]:
         """BNTT of so many steps from `step` on, by the step of the input."""
@@ -239,19 +288,14 @@ class SpikingNetwork(nn.Module):
             sole_reader = (
                 not further_names and sum(name in layer_reads for layer_reads in reads) == 1
             )
-            if (
-                name in by_name
-                and sole_reader
-                and not plan.heads
-                and not (plan.kind == "dense" and self.dropout)
-            ):
+            if name in by_name and sole_reader and not (plan.flattens and self.dropout):
                 by_name[name].pool_after, by_name[plan.name].pool = (
                     plan.pool,
                     1,
                 )  # unpooled maps never reach memory
             normalises = name in by_name and by_name[name].bntt is not None
             by_name[plan.name].reads_spikes = (
-                plan.kind == "conv" and plan.pool == 1 and normalises and not further_names
+                not plan.flattens and plan.pool == 1 and normalises and not further_names
             )
 
     def forward(self, spikes: Tensor) -> Tensor:
@@ -268,24 +312,22 @@ class SpikingNetwork(nn.Module):
         if not (self.training and self.normalise):
             late = late[:0]
         fired, previous = {"input": (early, late)}, "input"
-        for plan, layer in zip(self.plans, self.layers, strict=True):
+        layers = cast("Iterable[TrainableLayer]", self.layers)
+        for plan, layer in zip(self.plans, layers, strict=True):
             in_time = self.depth - self.depths[plan.name]
             sources = [
                 (early, late[:in_time])
                 for early, late in (fired[name] for name in plan.reads or (previous,))
             ]
             by_phase = zip(*sources, strict=True)
-            arriving = [
-                torch.cat(parts, 2) if plan.heads else sum(parts[1:], parts[0])
-                for parts in by_phase
-            ]
+            arriving = [layer.synapses.joined(parts) for parts in by_phase]
             previous = plan.name
-            fired[previous] = layer(*self._drop(plan.kind, *arriving))
-        (early,) = self._drop("dense", fired[previous][0])
+            fired[previous] = layer(*(self._drop(*arriving) if plan.flattens else arriving))
+        (early,) = self._drop(fired[previous][0])
         return self.readout(early.float().sum(0)) / self.timesteps
 
-    def _drop(self, kind: str, *spikes: Tensor) -> tuple[Tensor, ...]:
-        if kind != "dense" or not self.training or not self.dropout:
+    def _drop(self, *spikes: Tensor) -> tuple[Tensor, ...]:
+        if not self.training or not self.dropout:
             return spikes
         dropout_mask = functional.dropout(torch.ones_like(spikes[0][0]), self.dropout)
         return tuple(part * dropout_mask for part in spikes)
@@ -316,7 +358,7 @@ class ReluNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.plans = plan_layers(layers)
-        if any(plan.heads or plan.recurrent for plan in self.plans):
+        if any(plan.needs_spikes for plan in self.plans):
             raise InputError(
                 "network.layers: an ANN has neither attention, which multiplies spikes, nor time "
                 "to read itself; set "
@@ -324,14 +366,12 @@ class ReluNetwork(nn.Module):
             )
         self.input_shape = shape
         self.dropout = dropout
-        synapses: list[nn.Conv2d | nn.Linear] = []
-        for plan, inputs in zip(self.plans, count_inputs(self.plans, shape), strict=True):
-            if plan.kind == "conv":
-                synapses.append(nn.Conv2d(inputs, plan.outputs, 3, padding=1, bias=False))
-            else:
-                synapses.append(nn.Linear(inputs, plan.outputs, bias=False))
-            nn.init.kaiming_normal_(synapses[-1].weight, nonlinearity="relu")
-        self.synapses = nn.ModuleList(synapses)
+        counts = count_inputs(self.plans, shape)
+        self.synapses = nn.ModuleList()
+        for plan, inputs in zip(self.plans, counts, strict=True):
+            self.synapses.append(untrained(plan, inputs))
+            for weight in self.synapses[-1].parameters():
+                nn.init.kaiming_normal_(weight, nonlinearity="relu")
         self.readout = nn.Linear(self.plans[-1].outputs, classes, bias=False)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -339,7 +379,7 @@ class ReluNetwork(nn.Module):
         x = images.clamp(-2, 2) / 2
         for plan, synapse in zip(self.plans, self.synapses, strict=True):
             x = functional.avg_pool2d(x, plan.pool) if plan.pool > 1 else x
-            if plan.kind == "dense":
+            if plan.flattens:
                 x = functional.dropout(x.flatten(1), self.dropout, self.training)
             x = functional.relu(synapse(x))
         return self.readout(functional.dropout(x, self.dropout, self.training))
@@ -380,26 +420,16 @@ def with_off_planes(weight: NDArray[np.float32]) -> NDArray[np.float32]:
 def _layer(
     plan: LayerPlan, weight: Any, neuron: Neuron, gain: Any = 1, source: tuple[Source, ...] = ()
 ) -> Layer:
-    synapse: Synapse
-    if plan.heads:
-        synapse = Attention(plan.heads)
-    elif plan.kind == "conv":
-        synapse = Conv(_numpy(weight), pool=plan.pool, padding=plan.side // 2)
-    else:
-        synapse = Dense(_numpy(weight), pool=plan.pool)
+    synapse = plan.synapse(None if weight is None else _numpy(weight))
     return Layer(plan.name, Input(synapse, source, gain), neuron)
 
 
 def _spiking_layer(plan: LayerPlan, layer: nn.Module, depths: Mapping[str, int]) -> Layer:
     assert isinstance(layer, TrainableLayer)
-    gain, bias = (
-        (ATTENTION_GAIN if plan.heads else 1.0, 0.0) if layer.bntt is None else _fold(layer.bntt)
-    )
+    gain, bias = (layer.synapses.gain, 0.0) if layer.bntt is None else _fold(layer.bntt)
     source = tuple(Source(name, depths[plan.name] - depths[name]) for name in plan.reads)
-    weight = None if plan.heads else layer.synapses.weight
-    converted = _layer(
-        plan, weight, LIF(layer.neuron.leak, layer.neuron.threshold, bias=bias), gain, source
-    )
+    neuron = LIF(layer.neuron.leak, layer.neuron.threshold, bias=bias)
+    converted = _layer(plan, layer.synapses.weight, neuron, gain, source)
     if layer.back is None:
         return converted
     return replace(

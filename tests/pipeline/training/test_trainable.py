@@ -15,7 +15,9 @@ from spikesam.pipeline.config import CONFIGS, NetworkSection, load_config
 from spikesam.pipeline.images.encoding import encode, mean_spikes
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork, predictions
 from spikesam.pipeline.networks.layer_list import (
-    LayerPlan,
+    AttentionPlan,
+    ConvPlan,
+    DensePlan,
     description,
     outline,
     plan_depths,
@@ -36,13 +38,13 @@ VGG11 = (64, "P", 128, "P", 256, 256, "P", 512, 512, "P", 512, 512, "P4", "D4096
 def test_vgg11_as_a_list():
     plans = plan_layers(VGG11)
     assert [plan.name for plan in plans] == [*(f"conv{n}" for n in range(1, 9)), "fc1"]
-    assert plans[1] == LayerPlan("conv2", "conv", 128, 2)
-    assert plans[-1] == LayerPlan("fc1", "dense", 4096, 4)
+    assert plans[1] == ConvPlan("conv2", 128, 2)
+    assert plans[-1] == DensePlan("fc1", 4096, 4)
 
 
 def test_blocks_of_a_transformer_as_a_list():
     plans = {plan.name: plan for plan in plan_layers(BLOCKS)}
-    assert [plan.heads for plan in plans.values() if plan.kind == "attention"] == [2, 4]
+    assert [plan.heads for plan in plans.values() if isinstance(plan, AttentionPlan)] == [2, 4]
     assert plans["block1_attention"].reads == ("block1_q", "block1_k", "block1_v")
     assert plans["block1_hidden"].reads == ("conv1", "block1_projection")
     assert plans["block2_q"].reads == ("conv1", "block1_projection", "block1_output")
