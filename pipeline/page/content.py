@@ -43,13 +43,17 @@ ENERGY = {
 
 def kinds_of(runs: Sequence[ShownRun]) -> dict[str, Content]:
     """The kinds of maps that the page can show, in order; `live` ones it computes of the spikes."""
-    known = methods()
-    computed = [each for each in known.built_in.values() if each.offline and each.on_page != "file"]
+    all_methods = methods()
+    computed = [
+        method
+        for method in all_methods.built_in.values()
+        if method.offline and method.on_page != "file"
+    ]
     read = [
-        known[name]
+        all_methods[name]
         for name in dict.fromkeys(maps.header.method for run in runs for maps in run.maps)
     ]
-    kinds = {each.name: _kind(each) for each in (*computed, *read)} | {"count": COUNT}
+    kinds = {method.name: _kind(method) for method in (*computed, *read)} | {"count": COUNT}
     return {**{name: kinds[name] for name in ORDER}, **kinds, "energy": ENERGY}
 
 
@@ -57,8 +61,8 @@ def _kind(method: Any) -> Content:
     shows = method.shows[0].lower() + method.shows[1:]
     says = f"Green: {shows}; pink: what speaks against it" if method.signed else f"Bright: {shows}"
     live = method.on_page == "spikes"
-    about = {"live": live, "signed": method.signed, "classes": method.on_page == "network"}
-    return {"label": method.label or method.title, "says": says, **about}
+    properties = {"live": live, "signed": method.signed, "classes": method.on_page == "network"}
+    return {"label": method.label or method.title, "says": says, **properties}
 
 
 def run_content(run: ShownRun, limit: int) -> Content:
@@ -71,22 +75,22 @@ def run_content(run: ShownRun, limit: int) -> Content:
     content = partial(_sample, run, scores, ledger, values, computed)
     shown = excerpt(content, raster.n_samples, raster.timesteps, limit)
     unsilenced = unsimulated(run, shown.steps)
-    known = (raster.labels >= 0) & (
+    labelled = (raster.labels >= 0) & (
         (raster.predictions >= 0) | header.has_classes
     )  # silence is wrong
-    right = f"{(raster.labels == raster.predictions)[known].sum()} of {known.sum()} right"
+    right = f"{(raster.labels == raster.predictions)[labelled].sum()} of {labelled.sum()} right"
     samples = f"{raster.n_samples} sample{'s' * (raster.n_samples > 1)}"
-    about = [
+    facts = [
         run.network_name or header.dataset,
         samples,
         f"{header.window or raster.timesteps} steps",
     ]
-    about += [
+    facts += [
         f"{header.backend}, {'integers' if header.precision == 'fixed' else header.precision}"
     ]
     return {
         "name": run.name,
-        "about": " · ".join(each for each in (*about, right if known.any() else "") if each),
+        "about": " · ".join(text for text in (*facts, right if labelled.any() else "") if text),
         "dataset": header.dataset,
         "timesteps": raster.timesteps,
         "steps": shown.steps,
@@ -98,7 +102,11 @@ def run_content(run: ShownRun, limit: int) -> Content:
         "facts": [
             [
                 "network",
-                " ".join(each for each in (run.network_name, header.network_sha256[:12]) if each)
+                " ".join(
+                    name_part
+                    for name_part in (run.network_name, header.network_sha256[:12])
+                    if name_part
+                )
                 or "unknown",
             ],
             ["data", header.dataset or "unknown"],
@@ -223,10 +231,10 @@ def _picture(run: ShownRun, sample: int) -> Content:
     """The image, (H, W, 3) uint8, its mask, (H, W) uint8, and its box, as fractions of width and
     height.
     """
-    seen = run.pictures[sample] if run.pictures and sample < len(run.pictures) else None
-    if seen is None or (pixels := seen.picture) is None:
+    shown_sample = run.pictures[sample] if run.pictures and sample < len(run.pictures) else None
+    if shown_sample is None or (pixels := shown_sample.picture) is None:
         return {"picture": None, "mask": None, "box": None}
-    (height, width), mask, box = pixels.shape[:2], seen.mask, seen.box
+    (height, width), mask, box = pixels.shape[:2], shown_sample.mask, shown_sample.box
     return {
         "picture": {"shape": [height, width], "pixels": blob(pixels)},
         "mask": None
@@ -281,14 +289,14 @@ def shown_answers(run: ShownRun) -> tuple[dict[str, Any], NDArray[Any]]:
         names = [f"output {number}" for number in range(header.classes)]
         return {"classes": names, "unit": "value"}, header.values(raster.readout).round(5)
     names = [run.class_name(number) or str(number) for number in range(raster.readout.shape[1])]
-    about: dict[str, Any] = {"classes": names, "unit": "share"}
+    answers: dict[str, Any] = {"classes": names, "unit": "share"}
     real = raster.readout.astype(np.float64) * header.readout_scale
     if (counted := raster.counted) is not None:
         factor = counted.counts.sum() / max(1e-9, float(raster.readout.astype(np.float64).sum()))
-        return about | {"unit": "spikes", "most": counted.most, "factor": factor}, counted.counts
+        return answers | {"unit": "spikes", "most": counted.most, "factor": factor}, counted.counts
     if not header.network_sha256:
-        return about | {"unit": "score"}, real.round(4)
-    return about, softmax(real / header.timesteps).round(5)
+        return answers | {"unit": "score"}, real.round(4)
+    return answers, softmax(real / header.timesteps).round(5)
 
 
 def attention_of(run: ShownRun) -> list[dict[str, Any]]:
@@ -298,35 +306,47 @@ def attention_of(run: ShownRun) -> list[dict[str, Any]]:
     `layers` are all whose places are tokens of this attention. Without the network names tell them,
     and heads are not known.
     """
-    raster, at = run.raster, list(run.raster).index
-    found: list[tuple[str, str, int, int, list[str]]] = []
+    raster, place_of = run.raster, list(run.raster).index
+    pairs: list[tuple[str, str, int, int, list[str]]] = []
     if network := run.whole_network:
         attending = [
-            (layer.name, each, each.synapse)
+            (layer.name, layer_input, layer_input.synapse)
             for layer in network.layers
-            for each in layer.inputs
-            if isinstance(each.synapse, Attention)
+            for layer_input in layer.inputs
+            if isinstance(layer_input.synapse, Attention)
         ]
-        for name, each, attention in attending:
-            if attention.planes(each) > 1:
+        for name, layer_input, attention in attending:
+            if attention.planes(layer_input) > 1:
                 continue
-            query, key = each.sources[0], each.sources[len(each.sources) // 2]
-            layers = [*{source.layer: None for source in each.sources}, name]
+            query, key = layer_input.sources[0], layer_input.sources[len(layer_input.sources) // 2]
+            layers = [*{source.layer: None for source in layer_input.sources}, name]
             later = key.longest - query.longest
-            found.append((query.layer, key.layer, later, attention.heads, layers))
+            pairs.append((query.layer, key.layer, later, attention.heads, layers))
     else:
         starts = {layer.name: raster.header.window_of(layer).start or 0 for layer in raster.layers}
         shapes = {layer.name: layer.shape for layer in raster.layers}
-        for asking, asked in pairs_of(raster):
-            if shapes[asking][0] % 3 == 0 if asking == asked else shapes[asking] == shapes[asked]:
-                found.append((asking, asked, starts[asking] - starts[asked], 1, [asking, asked]))
+        for query_layer, key_layer in pairs_of(raster):
+            if (
+                shapes[query_layer][0] % 3 == 0
+                if query_layer == key_layer
+                else shapes[query_layer] == shapes[key_layer]
+            ):
+                pairs.append(
+                    (
+                        query_layer,
+                        key_layer,
+                        starts[query_layer] - starts[key_layer],
+                        1,
+                        [query_layer, key_layer],
+                    )
+                )
     return [
         {
-            "query": at(query),
-            "key": at(key),
+            "query": place_of(query),
+            "key": place_of(key),
             "later": later,
             "heads": heads,
-            "layers": [at(name) for name in layers],
+            "layers": [place_of(name) for name in layers],
         }
-        for query, key, later, heads, layers in found
+        for query, key, later, heads, layers in pairs
     ]

@@ -51,8 +51,8 @@ def energy_of_run(ledger: Ledger | None, samples: Sequence[Content]) -> Content 
     if ledger is None:
         return None
 
-    def mean(name: str, what: str) -> Any:
-        return float(np.mean([sample["energy"][name][what] for sample in samples]))
+    def mean(name: str, quantity: str) -> Any:
+        return float(np.mean([sample["energy"][name][quantity] for sample in samples]))
 
     rows = [
         {

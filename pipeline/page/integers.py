@@ -35,9 +35,11 @@ def multiplying_counts(network: Network) -> list[str]:
     return [
         layer.name
         for layer in network.layers
-        for each in layer.inputs
-        if isinstance(each.synapse, Attention)
-        and not each.synapse.of_bits(each, each.arriving(network.shape_read(each))[0])
+        for layer_input in layer.inputs
+        if isinstance(layer_input.synapse, Attention)
+        and not layer_input.synapse.of_bits(
+            layer_input, layer_input.arriving(network.shape_read(layer_input))[0]
+        )
     ]
 
 
@@ -73,7 +75,7 @@ def integers_of(network: Network) -> dict[str, Any]:
     network in float32.
     """
     readout, real = network.readout, network.precision != "fixed"
-    kept = THETA * np.float32(readout.leak)
+    leak_factor = THETA * np.float32(readout.leak)
     return {
         "classes": network.classes,
         "first": network.first_raster,
@@ -83,7 +85,7 @@ def integers_of(network: Network) -> dict[str, Any]:
         "layers": [_layer(layer, network) for layer in network.layers],
         "readout": {
             "weights": blob(readout.weight.T),
-            "kept": float(kept) if real else round(THETA * readout.leak),
+            "kept": float(leak_factor) if real else round(THETA * readout.leak),
             "bias": _rows(readout.bias, real),
             "scale": readout.scale / network.timesteps,
         },
@@ -98,14 +100,14 @@ def _layer(layer: Layer, network: Network) -> dict[str, Any]:
         exact = (
             np.float32(constant).astype(np.float64) if real else np.rint(constant).astype(np.int64)
         )
-        found: list[float] = np.broadcast_to(exact, channels).tolist()
-        return found
+        numbers: list[float] = np.broadcast_to(exact, channels).tolist()
+        return numbers
 
     above = every(neuron.threshold if isinstance(neuron, LIF) else neuron.fires_above)
     if real and neuron.fires_at_threshold:
         above = np.nextafter(above, -np.inf).tolist()
     return {
-        "inputs": [_input(each, network) for each in layer.inputs],
+        "inputs": [_input(layer_input, network) for layer_input in layer.inputs],
         "bias": _rows(neuron.bias, real),
         "kept": every(THETA * np.asarray(neuron.leak)),
         "keptCurrent": every(THETA * np.asarray(neuron.synaptic_leak)),
@@ -116,20 +118,25 @@ def _layer(layer: Layer, network: Network) -> dict[str, Any]:
     }
 
 
-def _input(given: Input, network: Network) -> dict[str, Any]:
+def _input(layer_input: Input, network: Network) -> dict[str, Any]:
     """One input: its kernel, (C, y, x, outputs), is as large as the pooled map where the layer is
     dense.
     """
-    places = [network.place(source.layer) for source in given.sources]
-    synapse, kernel = given.synapse, None
+    places = [network.place(source.layer) for source in layer_input.sources]
+    synapse, kernel = layer_input.synapse, None
     if isinstance(synapse, Weighted):
-        pooled = synapse.pooled_shape(given.arriving(network.shapes[places[0]]))
+        pooled = synapse.pooled_shape(layer_input.arriving(network.shapes[places[0]]))
         kernel = synapse.kernel(synapse.weight, pooled)
     return {
         "sources": [
-            [place, delay, each.sign, *([] if isinstance(channels, slice) else [channels.tolist()])]
-            for place, each in zip(places, given.sources, strict=True)
-            for delay, channels in each.delays.items()
+            [
+                place,
+                delay,
+                source.sign,
+                *([] if isinstance(channels, slice) else [channels.tolist()]),
+            ]
+            for place, source in zip(places, layer_input.sources, strict=True)
+            for delay, channels in source.delays.items()
         ],
         "kernel": None if kernel is None else [*kernel.shape[2:]],
         "weights": None if kernel is None else blob(kernel.transpose(1, 2, 3, 0)),
@@ -142,10 +149,10 @@ def _input(given: Input, network: Network) -> dict[str, Any]:
         "heads": synapse.geometry.get("heads", 0),
         "summed": synapse.current_sum,
         "windows": None if synapse.windows == NO_POOLING else synapse.windows,
-        "gain": _rows(given.gain, False)
-        if given.fixed
-        else _rows(given.gain / synapse.averaged, True),
-        "shift": given.shift,
+        "gain": _rows(layer_input.gain, False)
+        if layer_input.fixed
+        else _rows(layer_input.gain / synapse.averaged, True),
+        "shift": layer_input.shift,
     }
 
 
@@ -161,7 +168,10 @@ def _operations(run: ShownRun, network: Network) -> int:
         for layer in run.raster.layers
     }
     return round(
-        sum(spikes.get(each.source, 0) * each.fan_out.mean() for each in connections(network))
+        sum(
+            spikes.get(connection.source, 0) * connection.fan_out.mean()
+            for connection in connections(network)
+        )
     )
 
 
@@ -169,7 +179,7 @@ def _weights(network: Network) -> int:
     of_layers = sum(
         weight.nbytes
         for layer in network.layers
-        for given in layer.inputs
-        for weight in given.synapse.tensors.values()
+        for layer_input in layer.inputs
+        for weight in layer_input.synapse.tensors.values()
     )
     return of_layers + network.readout.weight.nbytes

@@ -28,12 +28,14 @@ def blob(content: NDArray[Any]) -> str:
 
 
 def heat_map(heat: NDArray[Any], signed: bool = False) -> dict[str, Any]:
-    """A map (H, W) in 256 levels, enough for a picture: 0 to `most`, or with signs -most to most,
-    128 being 0.
+    """A map (H, W) in 256 levels, enough for a picture: from 0 to the largest number, or with signs
+    from its negative, 128 being 0.
     """
-    most = float(np.abs(heat).max())
-    levels = np.rint(heat * ((127 if signed else 255) / most if most > 0 else 0)) + 128 * signed
-    return {"shape": heat.shape, "most": most, "levels": blob(levels.astype(np.uint8))}
+    largest = float(np.abs(heat).max())
+    levels = (
+        np.rint(heat * ((127 if signed else 255) / largest if largest > 0 else 0)) + 128 * signed
+    )
+    return {"shape": heat.shape, "most": largest, "levels": blob(levels.astype(np.uint8))}
 
 
 def is_band(layer: LayerSpec) -> bool:
@@ -75,10 +77,10 @@ def excerpt(
     first = content(0, steps)
     size = _size(first)
     shown = steps if size <= limit else max(1, steps * limit // size)
-    made = {0: first} if shown == steps else {}
+    by_step = {0: first} if shown == steps else {}
     contents = list(
         _while_they_fit(
-            lambda sample: made.pop(sample, None) or content(sample, shown), samples, limit
+            lambda sample: by_step.pop(sample, None) or content(sample, shown), samples, limit
         )
     )
     left_out = []
@@ -98,11 +100,11 @@ def _while_they_fit(
 ) -> Iterator[Content]:
     used = 0
     for sample in range(samples):
-        made = content(sample)
-        used += _size(made)
+        sample_content = content(sample)
+        used += _size(sample_content)
         if sample and used > limit:
             return
-        yield made
+        yield sample_content
 
 
 def _size(content: Content) -> int:

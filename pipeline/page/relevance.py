@@ -44,8 +44,8 @@ def explained_in_time(run: ShownRun) -> tuple[int, int]:
     network = run.whole_network
     if network is None or _refused(network):
         return 0, 0
-    own = sum(run.summary.seconds.values()) if run.summary else 0
-    seconds = max(LEAST, own / SHARE) if run.brief else ASKED
+    run_seconds = sum(run.summary.seconds.values()) if run.summary else 0
+    seconds = max(LEAST, run_seconds / SHARE) if run.brief else ASKED
     maps = int(seconds * A_SECOND) // (run.raster.timesteps * _neurons(run))
     classes = min(network.classes, max(2, maps // min(run.raster.n_samples, MOST)))
     return maps // classes, classes
@@ -120,10 +120,10 @@ def relevance_of(
         return []
     spikes = [raster[layer.name][sample] for layer in raster.layers]
     contents, numbers = [], [int(number) for number in classes]
-    for target, each in zip(numbers, relevances(network, spikes, numbers), strict=True):
+    for target, layer_relevances in zip(numbers, relevances(network, spikes, numbers), strict=True):
         packed = {
-            layer.name: _packed(found, layer, steps)
-            for layer, found in zip(raster.layers, each, strict=True)
+            layer.name: _packed(layer_relevance, layer, steps)
+            for layer, layer_relevance in zip(raster.layers, layer_relevances, strict=True)
         }
         contents.append({"of": target, "layers": packed})
     return contents
@@ -139,18 +139,20 @@ def _recorded(run: ShownRun, maps: MapReader, sample: int, steps: int) -> dict[s
     return packed
 
 
-def _packed(found: NDArray[Any], layer: LayerSpec, steps: int) -> dict[str, Any]:
+def _packed(layer_relevance: NDArray[Any], layer: LayerSpec, steps: int) -> dict[str, Any]:
     """A map or a band of (T, C, H, W); `moments` are what speaks for the class at each of the first
     steps.
     """
     by_place = (
-        found.reshape(len(found), -1)
+        layer_relevance.reshape(len(layer_relevance), -1)
         if is_band(layer)
-        else found.sum(axis=1).reshape(len(found), -1)
+        else layer_relevance.sum(axis=1).reshape(len(layer_relevance), -1)
     )
     moments = [float(f"{moment:.3g}") for moment in np.maximum(by_place, 0).sum(axis=1)[:steps]]
     heat = (
-        band_map(found, steps, True) if is_band(layer) else heat_map(found.sum(axis=(0, 1)), True)
+        band_map(layer_relevance, steps, True)
+        if is_band(layer)
+        else heat_map(layer_relevance.sum(axis=(0, 1)), True)
     )
     return heat | {"moments": moments}
 

@@ -74,16 +74,16 @@ def write_run_results(
             with tracker.time("page"), tracker.show("writing the page"):
                 beside = tuple(maps_beside(folder, raster, stack))
                 scores = list(totals.scores.of_samples())
-                about = (spec.gamma, summary, pictures, network, scores, beside)
+                run_fields = (spec.gamma, summary, pictures, network, scores, beside)
                 write_page(
-                    [ShownRun(folder.resolve().name, raster, *about, brief=True)],
+                    [ShownRun(folder.resolve().name, raster, *run_fields, brief=True)],
                     folder / "report.html",
                 )
         expected = [*(MADE[section] for section in spec.keep.sections), "summary.json"]
         if missing := [name for name in expected if not (folder / name).is_file()]:
-            found = ", ".join(missing)
+            missing_names = ", ".join(missing)
             raise InputError(
-                f"{folder}: {found} vanished while the run went on; did something else remove it?"
+                f"{folder}: {missing_names} vanished while the run went on; did something else remove it?"
             )
         remove_parts(folder / PARTS)
     return summary, figures
@@ -99,7 +99,7 @@ def _saying_what_is_kept(folder: Path, totals: Totals) -> Iterator[None]:
     except (InputError, OSError) as error:
         if not (folder / "raster.h5").is_file():
             raise
-        kept = f"the spikes of all {len(totals.spec.samples)} samples are kept in {folder / 'raster.h5'}"
+        kept_note = f"the spikes of all {len(totals.spec.samples)} samples are kept in {folder / 'raster.h5'}"
         raise InputError(
-            f"{finding(error)}; {kept}", ", and {resume=True} goes on from there"
+            f"{finding(error)}; {kept_note}", ", and {resume=True} goes on from there"
         ) from error

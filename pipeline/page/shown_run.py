@@ -108,8 +108,8 @@ def open_run(path: Path, resources: ExitStack, network: Any = None) -> ShownRun:
             try:
                 run = add(run, path / file)
             except (InputError, OSError, ValueError) as error:
-                said = printable(error).replace(f"{path}/", "")
-                run = replace(run, notes=(*run.notes, f"{file} is not shown. {said}"))
+                error_text = printable(error).replace(f"{path}/", "")
+                run = replace(run, notes=(*run.notes, f"{file} is not shown. {error_text}"))
     if network is not None and not (run.pictures and run.pictures.class_names):
         run = replace(
             run,
@@ -122,10 +122,10 @@ def open_run(path: Path, resources: ExitStack, network: Any = None) -> ShownRun:
 
 def _opened(path: Path, name: str, resources: ExitStack, network: Any) -> ShownRun:
     raster = resources.enter_context(RasterReader(path))
-    found = None
+    network_found = None
     if network is not None:
-        raster, found = with_network(raster, network)
-    return ShownRun(name, raster, network=found)
+        raster, network_found = with_network(raster, network)
+    return ShownRun(name, raster, network=network_found)
 
 
 def maps_beside(folder: Path, raster: RasterReader, resources: ExitStack) -> Iterator[MapReader]:
@@ -187,7 +187,9 @@ def _with_scores(run: ShownRun, path: Path) -> ShownRun:
             raise InputError(
                 "It holds maps of another variant; the page computes those of the paper"
             )
-        known = [seen.mask for seen in run.pictures.seen] if run.pictures else []
-        masks = [*known, *[None] * (run.raster.n_samples - len(known))]
+        known_masks = (
+            [shown_sample.mask for shown_sample in run.pictures.seen] if run.pictures else []
+        )
+        masks = [*known_masks, *[None] * (run.raster.n_samples - len(known_masks))]
         scores = localisation_scores(run.raster, maps, masks)
         return replace(run, gamma=kernel["gamma"], scores=scores)

@@ -125,8 +125,12 @@ def report(
 
 
 def _beside(run: Path, second: Path | None = None) -> Path:
-    other = "" if second is None else f"-beside-{second.resolve().stem}"
-    return run / f"report{other}.html" if run.is_dir() else run.with_name(f"{run.stem}{other}.html")
+    second_name = "" if second is None else f"-beside-{second.resolve().stem}"
+    return (
+        run / f"report{second_name}.html"
+        if run.is_dir()
+        else run.with_name(f"{run.stem}{second_name}.html")
+    )
 
 
 def _is_page(path: Path) -> bool:
@@ -182,13 +186,13 @@ def script_of(module: str) -> str:
     return re.sub(r"^export ", "", joined, flags=re.MULTILINE)
 
 
-def _in_order(module: str, found: list[str]) -> list[str]:
+def _in_order(module: str, modules: list[str]) -> list[str]:
     """The modules that one needs, each behind those it imports, and itself last."""
-    if module not in found:
+    if module not in modules:
         for needed in _IMPORT.findall(_source(module)):
-            _in_order(needed, found)
-        found.append(module)
-    return found
+            _in_order(needed, modules)
+        modules.append(module)
+    return modules
 
 
 def _source(module: str) -> str:
