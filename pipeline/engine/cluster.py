@@ -34,6 +34,7 @@ from spikesam.common.parallel import interrupted_later
 from spikesam.common.text import printable
 from spikesam.pipeline.engine.folder import compute_range
 from spikesam.pipeline.engine.job import Job
+from spikesam.recordings.raster.writer import SCRATCH
 
 if TYPE_CHECKING:
     from distributed import Client, SpecCluster
@@ -202,9 +203,7 @@ def _local(count: int, folder: Path) -> Iterator[Client]:
 
     for logger in ("distributed", "tornado.application"):  # they print what they try again
         logging.getLogger(logger).setLevel(logging.CRITICAL)
-    scratch = (
-        folder / f".dask-scratch-space-{secrets.token_hex(8)}"
-    )  # dask takes a folder that is called so as it is
+    scratch = folder / f"{SCRATCH}{secrets.token_hex(8)}"
     settings = {
         "temporary-directory": str(scratch),
         "distributed.scheduler.worker-ttl": f"{PATIENCE} s",

@@ -7,6 +7,7 @@ from __future__ import annotations
 import io
 import pickle
 import re
+import shutil
 import uuid
 from array import array
 from collections.abc import Generator, Sequence
@@ -31,6 +32,9 @@ from spikesam.recordings.writer import SampleRecord, writing_samples
 
 SPEC, SUFFIX = "job.json", ".range"  # in the folder of an unfinished run: what it computes; ranges
 RANGE_FILE = re.compile(rf"[0-9]+\{SUFFIX}|\.[0-9]+\{SUFFIX}\.claim")
+# Where workers of a cluster put files; dask takes a folder whose name begins so as it is.
+SCRATCH = ".dask-scratch-space-"
+SCRATCH_FOLDER = re.compile(re.escape(SCRATCH) + "[0-9a-f]{16}")
 
 
 def make_record(
@@ -112,14 +116,16 @@ def parts_of(path: Path) -> Path:
 
 
 def remove_parts(parts: Path) -> None:
-    """Remove the files of ranges that a run left, what it computes last, and the folder; whatever
-    else lies there stays.
+    """Remove the files of ranges that a run left, what its workers wrote, what it computes last,
+    and the folder; whatever else lies there stays.
     """
     with suppress(OSError):  # another process removes it, too, or somebody else's file is in it
         remove_leftovers(parts)
         for file in parts.iterdir():
             if RANGE_FILE.fullmatch(file.name):
                 file.unlink(missing_ok=True)
+            elif SCRATCH_FOLDER.fullmatch(file.name):  # a kill left it
+                shutil.rmtree(file, ignore_errors=True)
         (parts / SPEC).unlink(missing_ok=True)
         parts.rmdir()
 
