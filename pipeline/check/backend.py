@@ -19,13 +19,13 @@ COMPARISONS = ("ge", "gt", "le", "lt", "heaviside")  # one of which makes spikes
 class Backends:
     """Sees whether operations of torch make the spikes of neurons that name a backend."""
 
-    def __init__(self, known: Mapping[str, nn.Module]) -> None:
+    def __init__(self, neurons: Mapping[str, nn.Module]) -> None:
         self._asked = {
             name: module.backend
-            for name, module in known.items()
+            for name, module in neurons.items()
             if isinstance(getattr(module, "backend", None), str)
         }
-        self._known = known
+        self._known = neurons
         self._open: list[str] = []
         self._ran: set[str] = set()
         self._by_torch: set[str] = set()
@@ -63,17 +63,17 @@ class Backends:
 
     def findings(self) -> Iterator[Finding]:
         """The neurons whose spikes another backend made."""
-        for name, asked in self._asked.items():
+        for name, backend in self._asked.items():
             torch_ran = name in self._by_torch
-            if name not in self._ran or torch_ran == (asked == "torch"):
+            if name not in self._ran or torch_ran == (backend == "torch"):
                 continue
-            if asked != "torch" and asked not in KERNELS:
+            if backend != "torch" and backend not in KERNELS:
                 continue
             runs = "torch made its spikes" if torch_ran else "no operation of torch made its spikes"
             yield Finding(
                 "another backend",
                 name,
-                f"it asks for {asked!r}, but {runs}",
+                f"it asks for {backend!r}, but {runs}",
                 "see the library's version, the device, and whether evaluation chooses by itself",
             )
 

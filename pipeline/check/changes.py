@@ -12,25 +12,25 @@ from spikesam.pipeline.check.trace import Call, Fingerprint, Trace
 Pair = tuple[Call, Call]
 
 
-def _pairs(base: Trace, other: Trace) -> Iterator[Pair]:
+def _pairs(base: Trace, changed_run: Trace) -> Iterator[Pair]:
     """The calls of two runs beside each other, as far as they go alike."""
-    for first, second in zip(base.calls, other.calls, strict=False):
+    for first, second in zip(base.calls, changed_run.calls, strict=False):
         if (first.module, len(first.left)) != (second.module, len(second.left)):
             return
         yield first, second
 
 
-def samples_mixed(base: Trace, other: Trace, sample: int, samples: int) -> Finding | None:
+def samples_mixed(base: Trace, changed_run: Trace, sample: int, samples: int) -> Finding | None:
     """The first module that gives other samples another result where `sample` was replaced."""
-    for first, second in _pairs(base, other):
+    for first, second in _pairs(base, changed_run):
         strict = first.module == ""
         leaked = _others(first.left, second.left, sample, samples, strict)
         if not leaked:
             continue
-        before = _others(first.arrived, second.arrived, sample, samples, False)
+        mixed_in_front = _others(first.arrived, second.arrived, sample, samples, False)
         shape = "×".join(map(str, first.left[0].shape))
         sentence = f"sample {sample} of {samples} was replaced, and others changed in its {shape}"
-        if before:
+        if mixed_in_front:
             sentence = (
                 f"sample {sample} of {samples} was replaced, and others changed in what arrives "
                 f"there, {'×'.join(map(str, first.arrived[0].shape))}"
@@ -53,18 +53,18 @@ def _others(
     strict: bool,
 ) -> bool:
     """True if any tensor changed in more than one sample, whichever axis has the samples."""
-    for one, two in zip(first, second, strict=False):
-        changed = one.changed(two)
+    for values, changed_values in zip(first, second, strict=False):
+        changed = values.changed(changed_values)
         if changed is None or not any(len(places) for places in changed):
             continue
-        if strict and len(one.shape) == 2 and one.shape[0] == samples:
+        if strict and len(values.shape) == 2 and values.shape[0] == samples:
             if changed[0].tolist() != [sample]:
                 return True
             continue
-        axes = [axis for axis, size in enumerate(one.shape) if size % samples == 0]
+        axes = [axis for axis, size in enumerate(values.shape) if size % samples == 0]
         axes = [axis for axis in axes if axis < 2] or axes  # the others are channels and places
         if axes and not any(
-            _within(changed[axis], one.shape[axis], sample, samples) for axis in axes
+            _within(changed[axis], values.shape[axis], sample, samples) for axis in axes
         ):
             return True
     return False
@@ -85,19 +85,19 @@ def _within(changed: Tensor, size: int, index: int, count: int) -> bool:
 
 
 def later_steps(
-    base: Trace, other: Trace, sizes: tuple[int, int], axes: dict[str, str]
+    base: Trace, changed_run: Trace, sizes: tuple[int, int], axes: dict[str, str]
 ) -> Finding | None:
     """The first module that gives earlier steps another result where the last step was replaced.
 
     `axes` are those of modules whose axis of steps is known.
     """
     steps, samples = sizes
-    for first, second in _pairs(base, other):
-        for one, two in zip(first.left[:1], second.left[:1], strict=False):
-            changed = one.changed(two)
+    for first, second in _pairs(base, changed_run):
+        for values, changed_values in zip(first.left[:1], second.left[:1], strict=False):
+            changed = values.changed(changed_values)
             if changed is None or not any(len(places) for places in changed):
                 continue
-            early = _early(first, one, changed, base, steps, samples, axes)
+            early = _early(first, values, changed, base, steps, samples, axes)
             if early is not None and early < steps - 1:
                 return Finding(
                     "later steps",
@@ -138,12 +138,12 @@ def _early(
     return int(changed[place].min())
 
 
-def first_that_differs(base: Trace, other: Trace) -> str | None:
+def first_that_differs(base: Trace, changed_run: Trace) -> str | None:
     """The first module that gave another result; None if none did."""
-    for first, second in _pairs(base, other):
-        for one, two in zip(first.left, second.left, strict=True):
-            if not one.same(two):
+    for first, second in _pairs(base, changed_run):
+        for values, changed_values in zip(first.left, second.left, strict=True):
+            if not values.same(changed_values):
                 return first.module
-    if len(base.calls) != len(other.calls):
+    if len(base.calls) != len(changed_run.calls):
         return ""
     return None

@@ -77,20 +77,26 @@ def check(
     """
     if not isinstance(model, nn.Module):
         raise InputError(f"check: got {type(model).__name__}, expected a torch.nn.Module")
-    given = read_inputs(inputs, timesteps, takes)
-    known = {name: module for name, module in model.named_modules() if library_that_fires(module)}
+    example = read_inputs(inputs, timesteps, takes)
+    neurons_by_name = {
+        name: module for name, module in model.named_modules() if library_that_fires(module)
+    }
     runs = _Runs(model, reset)
-    neurons, backends, operations = Neurons(known), Backends(known), Multiplications(model)
+    neurons, backends, operations = (
+        Neurons(neurons_by_name),
+        Backends(neurons_by_name),
+        Multiplications(model),
+    )
     with preserved(model):
-        base = runs.run(given, backends, neurons, operations)
-        given = sized(given, takes, _first(base, known))
-        again = runs.run(given)
+        base = runs.run(example, backends, neurons, operations)
+        example = sized(example, takes, _first(base, neurons_by_name))
+        again = runs.run(example)
     findings = [*modes(model, base), *neurons.findings()]
     findings += [*backends.findings(), *operations.findings()]
     findings += ignored_modules(model, base)
     unchecked: list[str] = []
     findings += _repeated(runs, base, again)
-    findings += _replaced(runs, base, given, known, unchecked)
+    findings += _replaced(runs, base, example, neurons_by_name, unchecked)
     statistics = {finding.module for finding in findings if finding.name == "batch statistics"}
     findings = [
         finding
@@ -143,17 +149,17 @@ class _Runs:
         return trace
 
 
-def _first(base: Trace, known: dict[str, nn.Module]) -> FirstNeurons | None:
+def _first(base: Trace, neurons_by_name: dict[str, nn.Module]) -> FirstNeurons | None:
     """The known neurons that ran first."""
     for call in base.calls:
-        if call.module in known and call.arrived:
+        if call.module in neurons_by_name and call.arrived:
             shape, count = call.arrived[0].shape, base.counts[call.module]
-            return FirstNeurons(known[call.module], shape, count)
+            return FirstNeurons(neurons_by_name[call.module], shape, count)
     return None
 
 
 def _repeated(runs: _Runs, base: Trace, again: Trace) -> list[Finding]:
-    """What the second of two equal runs shows: state that nothing resets, or chance."""
+    """Findings of the second of two equal runs: state that nothing resets, or chance."""
     module = first_that_differs(base, again)
     if module is None:
         return []
@@ -172,32 +178,36 @@ def _repeated(runs: _Runs, base: Trace, again: Trace) -> list[Finding]:
 
 
 def _replaced(
-    runs: _Runs, base: Trace, given: Inputs, known: dict[str, nn.Module], unchecked: list[str]
+    runs: _Runs,
+    base: Trace,
+    example: Inputs,
+    neurons_by_name: dict[str, nn.Module],
+    unchecked: list[str],
 ) -> list[Finding]:
-    """What runs with another sample, and with another last step, show."""
+    """Findings of runs with another sample, and with another last step."""
     findings: list[Finding | None] = []
     model = runs._model
-    sample = given.samples // 2 if given.samples > 2 else 0
-    replaced = given.with_sample_replaced(sample) if given.samples > 1 else None
+    sample = example.samples // 2 if example.samples > 2 else 0
+    replaced = example.with_sample_replaced(sample) if example.samples > 1 else None
     if replaced is None:
         unchecked.append("mixed samples: give inputs of at least two samples")
     else:
         with preserved(model):
-            other = runs.run(replaced)
-        findings.append(samples_mixed(base, other, sample, given.samples))
-        findings.append(ignored_input(base, other, f"sample {sample} of {given.samples}"))
-    last = given.with_last_step_replaced()
+            changed_run = runs.run(replaced)
+        findings.append(samples_mixed(base, changed_run, sample, example.samples))
+        findings.append(ignored_input(base, changed_run, f"sample {sample} of {example.samples}"))
+    last = example.with_last_step_replaced()
     if last is None:
         unchecked.append("later steps: the inputs have no axis of steps")
     else:
         axes: dict[str, str] = {
             name: library.axes(module)
-            for name, module in known.items()
+            for name, module in neurons_by_name.items()
             if (library := library_that_fires(module))
         }
         with preserved(model):
-            sizes = given.steps, given.samples
-            other = runs.run(last)
-        findings.append(later_steps(base, other, sizes, axes))
-        findings.append(ignored_input(base, other, f"the last of {given.steps} steps"))
+            sizes = example.steps, example.samples
+            changed_run = runs.run(last)
+        findings.append(later_steps(base, changed_run, sizes, axes))
+        findings.append(ignored_input(base, changed_run, f"the last of {example.steps} steps"))
     return [finding for finding in findings if finding is not None]

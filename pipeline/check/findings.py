@@ -1,4 +1,4 @@
-"""What a check found, as a list and as a table."""
+"""Findings of a check, as a list and as a table."""
 
 from __future__ import annotations
 
@@ -85,11 +85,13 @@ class Check(Shown):
                 expected = ", ".join(map(repr, (*SEVERITIES, *NAMES)))
                 raise InputError(f"raise_for: got {name!r}, expected one of {expected}")
         wanted = set(names or ("fault",))
-        refused = [each for each in self.findings if wanted & {each.name, each.severity}]
+        refused = [
+            finding for finding in self.findings if wanted & {finding.name, finding.severity}
+        ]
         if refused:
             lines = [
-                f"{each.name} in {each.module or 'the model'!r}: {each.sentence}"
-                for each in refused
+                f"{finding.name} in {finding.module or 'the model'!r}: {finding.sentence}"
+                for finding in refused
             ]
             raise InputError(f"check: {'; '.join(lines)}")
 

@@ -31,17 +31,20 @@ def ignored_modules(model: nn.Module, base: Trace) -> Iterator[Finding]:
         )
 
 
-def ignored_input(base: Trace, other: Trace, replaced: str) -> Finding | None:
-    """What was replaced, if nothing that the model returned changed."""
-    before = [call for call in base.calls if call.module == ""]
-    after = [call for call in other.calls if call.module == ""]
-    pairs = list(zip(before, after, strict=False))
+def ignored_input(base: Trace, changed_run: Trace, replaced: str) -> Finding | None:
+    """A finding of a replaced input, if nothing that the model returned changed."""
+    calls_of_model = [call for call in base.calls if call.module == ""]
+    changed_calls = [call for call in changed_run.calls if call.module == ""]
+    pairs = list(zip(calls_of_model, changed_calls, strict=False))
     for first, second in pairs:
         if len(first.left) != len(second.left):
             return None
-        if not all(one.same(two) for one, two in zip(first.left, second.left, strict=True)):
+        if not all(
+            values.same(changed_values)
+            for values, changed_values in zip(first.left, second.left, strict=True)
+        ):
             return None
-    if not any(call.left for call in before):
+    if not any(call.left for call in calls_of_model):
         return None
     return Finding(
         "ignored",

@@ -11,7 +11,7 @@ from spikesam.pipeline.check.trace import Trace
 
 
 def modes(model: nn.Module, base: Trace) -> Iterator[Finding]:
-    """What modules that ran say of themselves."""
+    """Findings of modules that ran and are in training mode."""
     for name, module in model.named_modules():
         if name not in base.counts:
             continue

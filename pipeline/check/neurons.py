@@ -1,4 +1,4 @@
-"""What known neurons put out, and whether it follows from what arrived at them."""
+"""Outputs of known neurons, and whether they follow from what arrived."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ class Seen:
 class Neurons:
     """Looks at the neurons of a model in one run."""
 
-    def __init__(self, known: Mapping[str, nn.Module]) -> None:
-        self._known = known
+    def __init__(self, neurons: Mapping[str, nn.Module]) -> None:
+        self._known = neurons
         self.unchecked: list[str] = []
-        self._seen = {name: Seen(self._rule(name, module)) for name, module in known.items()}
+        self._seen = {name: Seen(self._rule(name, module)) for name, module in neurons.items()}
 
     def _rule(self, name: str, module: nn.Module) -> Rule | None:
         modules = NeuronModules()
         if modules.describes(name, module):
             try:
-                about = modules.describe(name, module)
+                spiking = modules.describe(name, module)
             except NetworkError:
-                about = None
-            if about is not None and can_be_checked(about):
-                return Rule(about)
+                spiking = None
+            if spiking is not None and can_be_checked(spiking):
+                return Rule(spiking)
         self.unchecked.append(f"the rule of {name!r}, whose equation is not known here")
         return None
 
@@ -67,67 +67,67 @@ class Neurons:
                 handle.remove()
 
     def _see(self, name: str, module: nn.Module, inputs: Any, output: Any) -> None:
-        outputs, arrived, seen = list(tensors(output)), list(tensors(inputs)), self._seen[name]
+        outputs, arrived, summary = list(tensors(output)), list(tensors(inputs)), self._seen[name]
         if not outputs or not outputs[0].numel():
             return
         spikes = outputs[0].detach()
         neither = (spikes != 0) & (spikes != 1)
-        seen.values += spikes.numel()
-        seen.fired += int((spikes != 0).sum())
+        summary.values += spikes.numel()
+        summary.fired += int((spikes != 0).sum())
         others = int(neither.sum())
-        if others and not seen.others:
-            seen.example = float(spikes[neither][0])
-        seen.others += others
-        if seen.rule is None:
+        if others and not summary.others:
+            summary.example = float(spikes[neither][0])
+        summary.others += others
+        if summary.rule is None:
             return
-        follows = arrived and all(_was_left(state, seen.returned) for state in arrived[1:])
+        follows = arrived and all(_was_left(state, summary.returned) for state in arrived[1:])
         if not follows or arrived[0].shape != spikes.shape or neither.any():
             reason = "which is given states, or currents, of another kind"
             self.unchecked.append(f"the rule of {name!r}, {reason}")
-            seen.rule = None
+            summary.rule = None
             return
         for current, fired in zip(
             _steps(module, arrived[0].detach()), _steps(module, spikes), strict=True
         ):
-            seen.rule.step(current, fired)
-        seen.returned = outputs
+            summary.rule.step(current, fired)
+        summary.returned = outputs
 
     def findings(self) -> Iterator[Finding]:
-        """What was seen."""
-        for name, seen in self._seen.items():
-            if not seen.values:
+        """Findings of all neurons that ran."""
+        for name, summary in self._seen.items():
+            if not summary.values:
                 continue
-            if seen.others:
-                yield _not_spikes(name, seen)
-            if seen.rule is not None and seen.rule.wrong is not None:
-                yield _another_rule(name, seen.rule)
-            elif seen.rule is not None and seen.rule.steps == 1:
+            if summary.others:
+                yield _not_spikes(name, summary)
+            if summary.rule is not None and summary.rule.wrong is not None:
+                yield _another_rule(name, summary.rule)
+            elif summary.rule is not None and summary.rule.steps == 1:
                 yield Finding(
                     "one step",
                     name,
                     "it runs for one step, so nothing of its membrane is ever used",
                     "give it more steps: a T that was set elsewhere may not reach the model",
                 )
-            yield from _extremes(name, seen)
+            yield from _extremes(name, summary)
 
 
-def _extremes(name: str, seen: Seen) -> Iterator[Finding]:
+def _extremes(name: str, summary: Seen) -> Iterator[Finding]:
     """Silence, and neurons that fire always."""
-    if seen.fired == seen.values:
+    if summary.fired == summary.values:
         yield Finding(
             "always firing",
             name,
-            f"all {seen.values:,} values are spikes",
+            f"all {summary.values:,} values are spikes",
             "see whether its threshold is too low, or its currents too strong",
         )
-    if seen.fired:
+    if summary.fired:
         return
-    highest = seen.rule.highest if seen.rule is not None else torch.inf
+    highest = summary.rule.highest if summary.rule is not None else torch.inf
     if highest < FAR:
         yield Finding(
             "far from threshold",
             name,
-            f"none of {seen.values:,} values is a spike, and the highest membrane is "
+            f"none of {summary.values:,} values is a spike, and the highest membrane is "
             f"{highest:.2f} of the threshold",
             "see whether its currents are too weak, or its threshold too high",
         )
@@ -135,17 +135,17 @@ def _extremes(name: str, seen: Seen) -> Iterator[Finding]:
         yield Finding(
             "silent",
             name,
-            f"none of {seen.values:,} values is a spike",
+            f"none of {summary.values:,} values is a spike",
             "give stronger inputs or more steps, or see whether it is meant to be silent",
         )
 
 
-def _not_spikes(name: str, seen: Seen) -> Finding:
+def _not_spikes(name: str, summary: Seen) -> Finding:
     return Finding(
         "not spikes",
         name,
-        f"{seen.others / seen.values:.2%} of what it puts out is neither 0 nor 1, such as "
-        f"{seen.example:.4g}",
+        f"{summary.others / summary.values:.2%} of what it puts out is neither 0 nor 1, such as "
+        f"{summary.example:.4g}",
         "behind it, weights multiply numbers; graded spikes need counts= in a recording",
     )
 
@@ -169,7 +169,10 @@ def _was_left(state: Tensor, returned: list[Tensor]) -> bool:
     """True of a state at rest, before the first call, or of one that the last call returned."""
     if not returned:
         return not state.any()
-    return any(state.shape == other.shape and torch.equal(state, other) for other in returned)
+    return any(
+        state.shape == returned_tensor.shape and torch.equal(state, returned_tensor)
+        for returned_tensor in returned
+    )
 
 
 def _steps(module: nn.Module, values: Tensor) -> Tensor:

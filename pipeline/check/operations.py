@@ -24,7 +24,7 @@ class Multiplications:
     """Counts what weights do with what arrives in one run: a number other than 0 and ±1 multiplies."""
 
     def __init__(self, model: nn.Module) -> None:
-        self._modules = {name: each for name, each in model.named_modules() if _weighs(each)}
+        self._modules = {name: module for name, module in model.named_modules() if _weighs(module)}
         self._numbers: dict[str, float] = {}  # operations with numbers
         self._spikes: dict[str, float] = {}  # and with spikes
 
@@ -62,12 +62,12 @@ class Multiplications:
         order = sorted(self._numbers, key=lambda name: -self._numbers[name])
         multiplying = [name for name in order if self._numbers[name]]
         shares = [f"{name} {self._numbers[name] / numbers:.0%}" for name in multiplying[:LISTED]]
-        rest = ", …" if len(multiplying) > LISTED else ""
+        more_modules = ", …" if len(multiplying) > LISTED else ""
         yield Finding(
             "multiplies",
             multiplying[0],
             f"about {numbers / (numbers + spikes):.1%} of the operations of weights multiply a number "
             f"other than 0 and ±1, in {len(multiplying)} of {len(self._modules)} modules: "
-            f"{', '.join(shares)}{rest}",
+            f"{', '.join(shares)}{more_modules}",
             "the first layer does so where images arrive as they are; elsewhere it is not spike-driven",
         )

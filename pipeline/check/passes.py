@@ -19,7 +19,7 @@ EXPECTED = "a tensor that the model is called with once, or a list of tensors, o
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """What a model is called with, call by call; `takes` are the axes of a tensor."""
+    """Inputs of a model, call by call; `takes` are the axes of a tensor."""
 
     calls: tuple[Tensor, ...]
     takes: Takes = "B..."
@@ -31,9 +31,10 @@ class Inputs:
         calls = []
         for tensor in self.calls:
             values = self._arranged(tensor).clone()
-            others = [place for place in range(self.samples) if place != sample]
+            other_samples = [place for place in range(self.samples) if place != sample]
             chosen = next(
-                (place for place in others if not values[:, place].equal(values[:, sample])), None
+                (place for place in other_samples if not values[:, place].equal(values[:, sample])),
+                None,
             )
             values[:, sample] = _another(values[:, sample]) if chosen is None else values[:, chosen]
             calls.append(self._back(values, tensor))

@@ -21,23 +21,25 @@ WATCHED = 256  # neurons of a sample of which other rules are tried
 Bit = tuple[int, int, int]  # step, sample, neuron
 
 
-def can_be_checked(about: SpikingModule) -> bool:
+def can_be_checked(spiking: SpikingModule) -> bool:
     """True if spikes follow from what arrives at a module, by its equation alone."""
-    special = about.recurrent or about.synapse or about.above or about.others or about.back
-    rounded = about.rounds or about.rounding or about.unit
+    special = (
+        spiking.recurrent or spiking.synapse or spiking.above or spiking.others or spiking.back
+    )
+    rounded = spiking.rounds or spiking.rounding or spiking.unit
     return (
-        isinstance(about.neuron, LIF)
-        and not (special or rounded or about.delayed)
-        and about.levels == 1
+        isinstance(spiking.neuron, LIF)
+        and not (special or rounded or spiking.delayed)
+        and spiking.levels == 1
     )
 
 
 class Rule:
     """The membranes of a module, step by step."""
 
-    def __init__(self, about: SpikingModule) -> None:
-        assert isinstance(about.neuron, LIF)
-        self._about, self._neuron = about, about.neuron
+    def __init__(self, spiking: SpikingModule) -> None:
+        assert isinstance(spiking.neuron, LIF)
+        self._about, self._neuron = spiking, spiking.neuron
         self._constants: dict[str, Tensor] = {}
         self._current: Any = 0.0
         self._membrane: Any = None
@@ -72,18 +74,20 @@ class Rule:
             self._constants[name] = constant.expand(shape).flatten()
 
     def _advance(self, current: Tensor, spikes: Tensor) -> None:
-        of, neuron = self._constants, self._neuron
-        lasting = current * of["gain"]
-        self._current = lasting + self._current * of["lasts"]
+        constants, neuron = self._constants, self._neuron
+        lasting = current * constants["gain"]
+        self._current = lasting + self._current * constants["lasts"]
         if self._membrane is None:
             left: Any = torch.full_like(current, float(self._about.begins))
         else:
-            kept = self._membrane if neuron.reset != "zero" else self._membrane * (1 - self._before)
-            left = kept * of["leak"] - of["lost"] * self._before
+            left_by_reset = (
+                self._membrane if neuron.reset != "zero" else self._membrane * (1 - self._before)
+            )
+            left = left_by_reset * constants["leak"] - constants["lost"] * self._before
         membrane = left + self._current
         if neuron.min_v_mem is not None:
             membrane = membrane.clamp(min=float(neuron.min_v_mem))
-        threshold = of["threshold"]
+        threshold = constants["threshold"]
         follows = membrane >= threshold if neuron.fires_at_threshold else membrane > threshold
         doubtful = TIE * (threshold + self._current.abs() + left.abs())
         wrong = (follows != (spikes != 0)) & ((membrane - threshold).abs() > doubtful)
@@ -99,16 +103,16 @@ class Rule:
     def fits(self) -> str:
         """The rule by which all watched spikes follow, in words; "" if none of those tried."""
         for words, neuron in _others(self._neuron):
-            other = Rule(replace(self._about, neuron=neuron))
-            other._constants = {
+            variant = Rule(replace(self._about, neuron=neuron))
+            variant._constants = {
                 name: constant[:WATCHED] for name, constant in self._constants.items()
             }
-            other._constants["lasts"] = _full(neuron.synaptic_leak, other._constants["lasts"])
+            variant._constants["lasts"] = _full(neuron.synaptic_leak, variant._constants["lasts"])
             lost = neuron.subtracted if neuron.reset == "subtract" else 0.0
-            other._constants["lost"] = _full(lost, other._constants["lost"])
+            variant._constants["lost"] = _full(lost, variant._constants["lost"])
             for current, spikes in self._watched:
-                other._advance(current, spikes)
-            if other.wrong is None:
+                variant._advance(current, spikes)
+            if variant.wrong is None:
                 return words
         return ""
 

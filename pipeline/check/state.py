@@ -62,6 +62,7 @@ def left_over(
 def _same(first: Any, second: Any) -> bool:
     if isinstance(first, list) and isinstance(second, list):
         return len(first) == len(second) and all(
-            one.same(two) for one, two in zip(first, second, strict=True)
+            print_before.same(print_after)
+            for print_before, print_after in zip(first, second, strict=True)
         )
     return type(first) is type(second) and bool(first == second)

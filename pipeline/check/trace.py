@@ -37,21 +37,21 @@ class Fingerprint:
         mixed = mixed * MIXER
         count = bits.ndim
         sums = (
-            mixed.sum([other for other in range(count) if other != axis]) if count > 1 else mixed
+            mixed.sum([summed for summed in range(count) if summed != axis]) if count > 1 else mixed
             for axis in range(count)
         )
         return cls(tuple(bits.shape), tuple(numbers.cpu() for numbers in sums))
 
-    def changed(self, other: Fingerprint) -> list[Tensor] | None:
+    def changed(self, fingerprint: Fingerprint) -> list[Tensor] | None:
         """Of each axis, the indices at which two tensors differ; None if their shapes do."""
-        if self.shape != other.shape:
+        if self.shape != fingerprint.shape:
             return None
-        pairs = zip(self.axes, other.axes, strict=True)
+        pairs = zip(self.axes, fingerprint.axes, strict=True)
         return [torch.nonzero(first != second).flatten() for first, second in pairs]
 
-    def same(self, other: Fingerprint) -> bool:
+    def same(self, fingerprint: Fingerprint) -> bool:
         """True if all values are equal."""
-        indices = self.changed(other)
+        indices = self.changed(fingerprint)
         return indices is not None and not any(len(places) for places in indices)
 
 
@@ -90,9 +90,9 @@ class Trace:
         handles = []
         try:
             for name, module in model.named_modules():
-                before, after = partial(self._begin, name), partial(self._end, name)
-                handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
-                handles.append(module.register_forward_hook(after))
+                enter, leave = partial(self._begin, name), partial(self._end, name)
+                handles.append(module.register_forward_pre_hook(enter, with_kwargs=True))
+                handles.append(module.register_forward_hook(leave))
             yield
         finally:
             for handle in handles:
@@ -101,14 +101,14 @@ class Trace:
     def _begin(self, name: str, module: nn.Module, inputs: Any, keywords: Any) -> None:
         index = self.counts.get(name, 0)
         self.counts[name] = index + 1
-        arrived = [Fingerprint.of(each) for each in _dense([inputs, keywords])]
+        arrived = [Fingerprint.of(tensor) for tensor in _dense([inputs, keywords])]
         self._open.append(Call(name, index, arrived))
 
     def _end(self, name: str, module: nn.Module, inputs: Any, output: Any) -> None:
         while self._open:
             call = self._open.pop()
             if call.module == name:  # others ended with an error that the model caught
-                call.left = [Fingerprint.of(each) for each in _dense(output)]
+                call.left = [Fingerprint.of(tensor) for tensor in _dense(output)]
                 self.calls.append(call)
                 return
 

@@ -75,12 +75,12 @@ class FollowedNeurons:
         if not torch.is_grad_enabled():
             raise InputError(GRADIENTS)
         handed = list(_tensors([*arguments, *keywords.values()]))[1:]
-        state, before = (handed, self._given) if handed else (self._own_state(), self._kept)
+        state, state_before = (handed, self._given) if handed else (self._own_state(), self._kept)
         if any(bool(part.any()) for part in state):
-            if not _same(state, before):
-                found = "another membrane than it had" if self.spikes else "a membrane"
+            if not _same(state, state_before):
+                membrane_found = "another membrane than it had" if self.spikes else "a membrane"
                 raise InputError(
-                    f"{self.where}: begins with {found}, expected one at rest, or what its call "
+                    f"{self.where}: begins with {membrane_found}, expected one at rest, or what its call "
                     "before left; reset the model before each batch"
                 )
         else:
@@ -108,20 +108,20 @@ class FollowedNeurons:
         followed = self._run(self._neurons, x, spikes)
         self._constants |= self._tracker.of([arguments, keywords])
         self.spikes.append(followed)
-        others = list(_tensors([output]))[1:]
-        given = {id(spikes): followed}
-        if self._library.gives_membranes and others and self._state is not None:
-            of_state = (self._state.current, self._state.membrane)[-len(others) :]
-            for part, graph in zip(others, of_state, strict=True):
-                given[id(part)] = as_given(part, graph)
-        self._given = [given.get(id(part), part) for part in others]
+        tensors_beside = list(_tensors([output]))[1:]
+        replacements = {id(spikes): followed}
+        if self._library.gives_membranes and tensors_beside and self._state is not None:
+            of_state = (self._state.current, self._state.membrane)[-len(tensors_beside) :]
+            for part, graph in zip(tensors_beside, of_state, strict=True):
+                replacements[id(part)] = as_given(part, graph)
+        self._given = [replacements.get(id(part), part) for part in tensors_beside]
         self._kept = self._own_state()
         for part in self.states:
             if part.is_floating_point():
                 part.requires_grad_()  # so that whoever reads it is noticed
         self._versions.append(followed._version)
         self._tracker.mark([followed, *self._given, *self._kept], self._constants)
-        return _replaced(output, given)
+        return _replaced(output, replacements)
 
     def end_batch(self) -> None:
         """Leave the module's state as the module keeps it."""
@@ -130,7 +130,7 @@ class FollowedNeurons:
         self.begin_batch()
 
     def _own_state(self) -> list[Tensor]:
-        """What the module keeps from one call to the next."""
+        """The tensors that the module keeps from one call to the next."""
         states = (getattr(self._module, name, None) for name in self._library.states)
         return [state for state in states if isinstance(state, Tensor)]
 
@@ -182,9 +182,9 @@ class FollowedNeurons:
     def _refuse(self, step: int, wrong: Tensor, membrane: Tensor) -> None:
         """Name the first spike that does not follow from what arrived."""
         sample, *place = (int(number) for number in wrong.nonzero()[0])
-        at = (sample, *place)
+        place_of_neuron = (sample, *place)
         assert self._rule is not None
-        share = float((membrane / self._rule.threshold)[at])
+        share = float((membrane / self._rule.threshold)[place_of_neuron])
         raise InputError(
             f"{self.where}, sample {sample}, step {self._steps + step}, neuron {tuple(place)}: "
             f"what arrived makes a membrane of {share:.2%} of the threshold, which does not fit its "
@@ -209,10 +209,10 @@ def as_given(numbers: Tensor, graph: Tensor) -> Tensor:
     return _AsGiven.apply(graph, [numbers])
 
 
-def _same(state: Sequence[Tensor], before: Sequence[Tensor]) -> bool:
-    return len(state) == len(before) and all(
+def _same(state: Sequence[Tensor], state_before: Sequence[Tensor]) -> bool:
+    return len(state) == len(state_before) and all(
         part is earlier or torch.equal(part, earlier)
-        for part, earlier in zip(state, before, strict=True)
+        for part, earlier in zip(state, state_before, strict=True)
     )
 
 
@@ -226,7 +226,7 @@ def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
 
 
 def _replaced(output: Any, tensors: Mapping[int, Tensor]) -> Any:
-    """What a module gave, with other tensors in it."""
+    """The output of a module, with other tensors in it."""
     if isinstance(output, Tensor):
         return tensors.get(id(output), output)
     if isinstance(output, (tuple, list)):

@@ -53,7 +53,7 @@ Kind = Literal["constant", "spikes", "complement", "currents"]
 
 @dataclass(frozen=True)
 class Passage:
-    """What an operation gives: its kind, of how many spikes each term is a product, and whence."""
+    """The result of an operation: its kind, of how many spikes each term is a product, and whence."""
 
     kind: Kind
     degree: int | None = 0  # None where terms differ
@@ -103,7 +103,7 @@ class Graph:
         return self._sources(node, output) or self._passages[node]
 
     def _shared(self, node: Node, inputs: Sequence[Passage], target: str) -> Passage:
-        """What an operation gives, whose gradient shares from now on."""
+        """The result of an operation, whose gradient shares from now on."""
         operation = operation_of(node)
         moving = [passage for passage in inputs if passage.kind != "constant"]
         if not moving:
@@ -208,7 +208,7 @@ def share_among_fired(node: Node, refuse: Callable[[str], InputError]) -> None:
         with torch.enable_grad():
             spikes = node._saved_self.detach().requires_grad_()
             fired = functional.avg_pool2d(spikes, *options)  # how many of each window
-        each = gradient / fired.detach().clamp(min=1)
-        return (torch.autograd.grad(fired, spikes, each)[0],)
+        share_of_each = gradient / fired.detach().clamp(min=1)
+        return (torch.autograd.grad(fired, spikes, share_of_each)[0],)
 
     node.register_hook(shared)

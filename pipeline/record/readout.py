@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from spikesam.pipeline.imports.libraries.library import Library
+from spikesam.pipeline.record.constants import unseen
 
 
 class Membranes:
@@ -20,6 +21,7 @@ class Membranes:
         self._steps: dict[str, int] = {}
         self._others: set[str] = set()  # that fired, or whose membranes are not at hand
 
+    @unseen
     def see(self, name: str, library: Library, module: nn.Module, inputs: Any, output: Any) -> None:
         """A hook on a module that takes one step a call; of those that take all, nothing is kept."""
         if name in self._others:

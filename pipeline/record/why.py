@@ -147,7 +147,9 @@ class Why:
             for name, numbers in values.items():
                 graph.share(numbers, name)
             if not self._reaches_input(values):
-                sources = {layer: found for layer, found in sources.items() if not _leaves(found)}
+                sources = {
+                    layer: spikes for layer, spikes in sources.items() if not _leaves(spikes)
+                }
             bits = {layer.name: layer for layer in layers if sources.get(layer.name)}
             return self._gradients(values, bits, sources)
 
@@ -159,7 +161,7 @@ class Why:
     ) -> dict[str, Maps]:
         """Of each target, the relevance of some layers."""
         tensors = [tensor for name in bits for tensor, _ in sources[name]]
-        found = dict[str, Maps]()
+        relevance_by_target = dict[str, Maps]()
         last = list(values)[-1]
         for name, numbers in values.items():
             gradients = torch.autograd.grad(
@@ -169,18 +171,18 @@ class Why:
                 torch.zeros_like(tensor) if gradient is None else tensor.detach() * gradient
                 for tensor, gradient in zip(tensors, gradients, strict=True)
             )
-            found[name] = {
+            relevance_by_target[name] = {
                 layer: _by_step(
                     bits[layer], [next(shares).reshape(shape) for _, shape in sources[layer]]
                 )
                 for layer in bits
             }
-            for layer, values_of_layer in found[name].items():
+            for layer, values_of_layer in relevance_by_target[name].items():
                 if not np.isfinite(values_of_layer).all():
                     raise InputError(
                         f"why: target {name!r}: relevance of layer {layer!r} is NaN or infinite"
                     )
-        return found
+        return relevance_by_target
 
     def _reaches_input(self, values: Mapping[str, Tensor]) -> bool:
         """True if no constants were made of the model's input; refuses those made of spikes."""
@@ -235,8 +237,8 @@ class Why:
         left = list(self._inputs)
         tensors = []
         for tapped in taps.get(layer, ()):
-            given = (entry for entry in left if _is_view(entry[0], tapped))
-            entry = None if tapped.requires_grad else next(given, None)
+            views = (entry for entry in left if _is_view(entry[0], tapped))
+            entry = None if tapped.requires_grad else next(views, None)
             if entry is not None:
                 left.remove(entry)
             elif not tapped.requires_grad:
@@ -245,7 +247,7 @@ class Why:
         return tensors
 
     def _passage(self, node: Node, output: int) -> Passage | None:
-        """What neurons and the model's input give; None of other operations."""
+        """The passage of neurons and of the model's input; None of other operations."""
         if (module := getattr(node, "module", None)) is not None:
             return Passage("currents" if output else "spikes", 1, module)
         if operation_of(node) != "AccumulateGrad":
@@ -294,11 +296,11 @@ class Why:
             return scores[:, find_class(target, scores.shape[1], self._class_names)]
         chosen = torch.from_numpy(chosen_classes(scores.detach().cpu().numpy()).astype(np.int64))
         chosen = chosen.to(scores.device)
-        own = scores.gather(1, chosen.clamp(min=0)[:, None])[:, 0]
-        return own * (chosen >= 0)
+        scores_of_answers = scores.gather(1, chosen.clamp(min=0)[:, None])[:, 0]
+        return scores_of_answers * (chosen >= 0)
 
     def parameters(self, name: str, classes: int) -> dict[str, Parameter]:
-        """What a file of maps says of a target."""
+        """Parameters of a target in its file of maps."""
         target = self.targets[name]
         if callable(target) or target == ANSWER:
             return {"target_name": name}
@@ -328,11 +330,11 @@ class RelevanceSpool:
             first = next(batches)
             layers = map_layers(raster.header, [raster.layer(layer) for layer in first])
             steps = tuple(range(raster.timesteps))
-            about = why.parameters(name, raster.header.classes)
+            parameters = why.parameters(name, raster.header.classes)
             header = MapHeader(
                 SignedRelevance.name,
                 raster.raster_digest,
-                {"signed": True, **about},
+                {"signed": True, **parameters},
                 raster.timesteps,
                 layers,
                 steps,
@@ -373,10 +375,11 @@ def _leaves(sources: Sources) -> bool:
     return any(tensor.is_leaf for tensor, _ in sources)
 
 
-def _is_view(given: Tensor, tapped: Tensor) -> bool:
+def _is_view(model_input: Tensor, tapped: Tensor) -> bool:
     """True if a tensor that was handed over holds the numbers that the model got."""
-    same = given.data_ptr() == tapped.data_ptr() and given.numel() == tapped.numel()
-    return given is tapped or (same and given.is_contiguous() and tapped.is_contiguous())
+    same = model_input.data_ptr() == tapped.data_ptr() and model_input.numel() == tapped.numel()
+    contiguous = model_input.is_contiguous() and tapped.is_contiguous()
+    return model_input is tapped or (same and contiguous)
 
 
 def _by_step(layer: LayerBits, shares: Sequence[Tensor]) -> NDArray[np.float32]:
