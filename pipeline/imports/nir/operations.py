@@ -43,8 +43,10 @@ from spikesam.pipeline.imports.road.operations import (
     DeclaredShape,
     Flatten,
     Integral,
+    Junction,
     Linear,
     Operation,
+    Order,
     Path,
     Pool,
     Scale,
@@ -197,9 +199,7 @@ def _either(path: Path, node: Named, rules: Rules) -> Path:
 
 
 def _later(path: Path, node: Named, dt: float) -> Path:
-    """The path behind a node Delay, whose steps may differ from channel to channel of spikes as
-    they are.
-    """
+    """The path behind a node Delay, whose steps may differ from channel to channel."""
     seconds = numbers(node.node.delay, "delay", node.where)
     limited = np.clip(seconds, -dt, (LONGEST_DELAY + 1) * dt)
     steps = np.round(limited / dt).astype(np.int64)
@@ -214,14 +214,25 @@ def _later(path: Path, node: Named, dt: float) -> Path:
         return path.delayed(int(steps.flat[0]), node.where)
     shape = shape_of(steps.shape, node.where)
     lag = lag_of(steps.reshape(shape), shape, node.where)
-    plain = (
-        isinstance(path.source, str)
-        and not path.operations
-        and np.size(path.lag or 0) in (1, np.size(lag))
-    )
-    expected = "spikes as they are in front of it, where channels have a delay each"
-    expect(plain, node.where, f"stands behind {path.last}", expected)
-    return path.later(lag)
+    plain = isinstance(path.source, str) and not path.operations
+    if plain and np.size(path.lag or 0) in (1, np.size(lag)):
+        return path.later(lag)
+    return _by_channel(path, np.broadcast_to(lag, shape[0]), shape, node.where)
+
+
+def _by_channel(path: Path, steps: NDArray[np.int64], shape: Shape, where: str) -> Path:
+    """Channels that come `steps` (C,) later: those of equal steps are a branch of their own."""
+    places = prod(shape[1:])
+    neurons = np.arange(prod(shape)).reshape(-1, places)
+    whole = path + Operation(where, DeclaredShape(shape, "delay"))
+    branches, order = [], []
+    for number in np.unique(steps).tolist():
+        of_branch = neurons[steps == number].ravel().tolist()
+        chosen = whole + Operation(where, Order(tuple(of_branch)))
+        branches.append(chosen.delayed(number, where))
+        order += of_branch
+    joined = Path(Junction(where, "concatenation", tuple(branches)), lag=None)
+    return joined + Operation(where, Order(tuple(np.argsort(order).tolist())))
 
 
 EMITS: dict[str, Callable[[Any, str], list[Any]]] = {

@@ -170,13 +170,14 @@ def _row(module: nn.Module) -> tuple[int | None, Emit] | None:
 def stream_behind(operation: Operation, stream: Stream, given: Tensor, output: Tensor) -> Followed:
     """The stream behind a module that is followed as a whole."""
     axes = axes_of(operation.what)
-    if (
-        type(operation.what).__name__ == "VotingLayer"
-    ):  # classes that are the mean of some neurons each
+    kind = type(operation.what).__name__
+    if kind == "VotingLayer":  # classes that are the mean of some neurons each
         size = operation.what.voting_size
         operation = Operation(
             operation.where, Linear(np.kron(np.eye(output.shape[-1]), np.full((1, size), 1 / size)))
         )
+    elif kind.startswith("TemporalEffective"):  # its numbers of each step, which a delay moves
+        operation = Operation(operation.where, _effective(operation.what, operation.where))
     if not axes:
         return stream.then(operation)
     if isinstance(operation.what, nn.BatchNorm1d) and output.shape[-1] != stream.size:  # of (C, L)
@@ -349,11 +350,16 @@ def _normalised(module: Any, where: str) -> list[Any]:
     return [Scale(gain, flat=True), *(Shift(each, flat=True) for each in shifts)]
 
 
-def _effective(module: Any, where: str) -> list[Any]:
-    return [
-        *_normalised(module, where),
-        Scale(np.reshape(number(module.scale), (-1, 1))),
-    ]  # of each step
+def _effective(module: Any, where: str) -> ByStep:
+    """`TemporalEffectiveBatchNorm1d` and `…2d` in evaluation: a factor of each step."""
+    normalised = tuple(Operation(where, what) for what in _normalised(module, where))
+    factors = np.ravel(number(module.scale)).tolist()
+    return ByStep(
+        {
+            step: (*normalised, Operation(where, Scale(factor)))
+            for step, factor in enumerate(factors)
+        }
+    )
 
 
 def _voltage_scaled(module: Any, where: str) -> list[Any]:
@@ -432,9 +438,9 @@ MODULES: dict[str, dict[str, tuple[int | None, Emit]]] = {
         "ChannelVoltageScaler": (0, _voltage_scaled),
         "ThresholdDependentBatchNorm1d": (1, _normalised),
         "ThresholdDependentBatchNorm2d": (3, _normalised),
-        "TemporalEffectiveBatchNorm1d": (1, _effective),
-        "TemporalEffectiveBatchNorm2d": (3, _effective),
-        "VotingLayer": (1, _linear),  # see stream_behind
+        "TemporalEffectiveBatchNorm1d": (1, _normalised),  # see stream_behind
+        "TemporalEffectiveBatchNorm2d": (3, _normalised),
+        "VotingLayer": (1, _linear),
     },
     "snntorch": {
         "RecurrentOneToOne": (None, lambda module, where: [Scale(np.ravel(number(module.V)))])

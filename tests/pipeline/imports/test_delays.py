@@ -52,6 +52,25 @@ def test_a_bias_in_front_of_a_delay_begins_later() -> None:
     assert again.sha256 == network.sha256
 
 
+def test_a_delay_of_each_channel_behind_weights() -> None:
+    """IFs of θ = 1.9 driven by 1 and a spike of 1 meet it where both arrive, 0 and 2 steps later."""
+    one = np.ones(2)
+    nodes = {
+        "input": nir.Input(np.array([2])),
+        "w": nir.Affine(np.eye(2), one),
+        "delay": nir.Delay(np.array([0.0, 2.0])),
+        "a": nir.IF(one, 1.9 * one),
+        "output": nir.Output(np.array([2])),
+    }
+    edges = list(pairwise(nodes))
+    network = spikesam.from_nir(nir.NIRGraph(nodes, edges, type_check=False), 6, dt=1)
+    fired = in_model_time(network, np.ones((6, 1, 2, 1, 1), np.bool_))["w"].reshape(6, 2)
+    assert fired.T.tolist() == [[True] * 6, [False, False, True, True, True, True]]
+    fired = in_model_time(network, np.zeros((6, 1, 2, 1, 1), np.bool_))["w"].reshape(6, 2)
+    assert fired.T.astype(int).tolist() == [[0, 1, 0, 1, 0, 1], [0, 0, 0, 1, 0, 1]]
+    assert spikesam.from_nir(spikesam.to_nir(network)).sha256 == network.sha256
+
+
 def test_the_last_steps_of_a_model_are_not_cut() -> None:
     """Spikes at steps 0 … 5 arrive behind a delay of 2 at steps 2 … 5: the last two are not heard."""
     one = np.ones(1)
@@ -88,6 +107,21 @@ def test_a_bias_in_front_of_spikingjellys_delay_begins_later() -> None:
     assert fired.ravel().tolist() == [False, False, True, True, True, True]
 
 
+def test_gains_of_steps_in_front_of_a_delay_come_later() -> None:
+    """TEBN passes step 0 alone: its 1 meets θ = 0.9 two steps later, behind a delay of 2."""
+    layer, neuron = Jelly("layer"), Jelly("neuron")
+    norm = layer.TemporalEffectiveBatchNorm1d(6, 1, eps=0.0)
+    norm.scale.data = torch.eye(6)[0]
+    modules = nn.Linear(1, 1, bias=False), norm, layer.Delay(2), neuron.IFNode(v_threshold=0.9)
+    for module in modules[2:]:
+        module.step_mode = "m"
+    model = nn.Sequential(*modules).eval()
+    model[0].weight.data.fill_(1.0)
+    network = spikesam.from_torch(model, torch.ones(6, 1, 1))
+    fired = in_model_time(network, np.ones((6, 1, 1, 1, 1), np.bool_))["ifnode_3"]
+    assert fired.ravel().tolist() == [False, False, True, False, False, False]
+
+
 class RandomGraph:
     """A NIR graph of two layers of neurons, each behind one to three ways with delays."""
 
@@ -111,11 +145,11 @@ class RandomGraph:
         rng = self.rng
         nodes = [self.delay(each=bool(rng.integers(2)))] if rng.integers(2) else []
         if self.axes and rng.integers(2):
-            nodes += [self.convolution(1), self.delay()]
+            nodes += [self.convolution(1), self.delay(each=bool(rng.integers(2)))]
         nodes += [self.scale(), self.delay()] if rng.integers(2) else []
         nodes += [self.convolution(3) if self.axes else self.linear()]
         nodes += [self.scale()] if rng.integers(2) else []
-        nodes += [self.delay()] if rng.integers(2) else []
+        nodes += [self.delay(each=bool(rng.integers(2)))] if rng.integers(2) else []
         nodes += [self.scale(), self.delay()] if rng.integers(3) == 0 else []
         names = [source]
         for number, node in enumerate(nodes):

@@ -142,17 +142,17 @@ def test_delays_that_are_no_steps(seconds: Any) -> None:
         from_nir(found, T)
 
 
-def test_delays_of_channels_wait_in_front_of_weights_alone() -> None:
+def test_delays_of_channels() -> None:
     nodes = {"w": dense(), "a": lif((4,)), "again": nir.Delay(np.full(4, DT))}
     nodes["delay"] = nir.Delay(np.array([0, 1, 2, 1]) * DT)
     network = from_nir(graph("input delay, delay again, again w, w a, a output", **nodes), T)
     assert network.layers[0].inputs[0].sources == (Source("input", (2, 3, 4, 3)),)
     del nodes["again"]
-    behind = graph("input w, w delay, delay a, a output", **nodes)
-    with pytest.raises(
-        spikesam.NetworkError, match="node 'delay': stands behind node 'w', expected spikes as they"
-    ):
-        from_nir(behind, T)
+    network = from_nir(graph("input w, w delay, delay a, a output", **nodes), T)
+    inputs = network.layers[0].inputs
+    assert [given.sources for given in inputs] == [(Source("input", lag),) for lag in (1, 2, 3)]
+    driven = [given.weight.any(axis=1).tolist() for given in inputs]
+    assert driven == [[lag == each for each in (0, 1, 2, 1)] for lag in range(3)]
     nodes["delay"] = nir.Delay(np.array([[[0, 1]], [[1, 1]]]) * DT)
     with pytest.raises(
         spikesam.NetworkError, match=r"node 'delay': its delay has shape \(2, 1, 2\), expected one"
