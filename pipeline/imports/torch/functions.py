@@ -460,7 +460,7 @@ def of_rows(setting: Any, axes: int, height: int) -> Pair:
 def _padded(call: Call) -> Stream:
     """Zeros around the maps or rows of samples."""
     given, (first, *rest) = call.args[0], zip(*[iter(call.argument(1, "pad"))] * 2, strict=True)
-    stream = call.streams[0].ordered  # all that the map holds, also twice the same neurons
+    stream = call.streams[0].counted  # all that the map holds, also twice the same neurons
     mode, value = call.argument(2, "mode", default="constant"), call.argument(3, "value")
     second = rest[0] if rest else (0, 0)
     repeats = mode in ("reflect", "replicate", "circular")
@@ -501,22 +501,26 @@ def _weighted(call: Call) -> Stream:
 
 def _over_tokens(call: Call, stream: Stream, weight: Tensor, bias: Tensor | None) -> Stream | None:
     """A linear layer of the channels of each token, (…, N, C), of neurons that are counted as (C,
-    N).
+    N), the channels perhaps in another order.
     """
-    where, (outputs, channels) = stream.where, weight.shape
+    numbers, (outputs, channels) = stream.where % stream.size, weight.shape
     tokens = stream.size // channels
-    row, numbers = where // stream.size, where % stream.size
-    if tokens < 2 or stream.size % channels or where.shape[-1] != channels:
+    if tokens < 2 or stream.size % channels or stream.where.shape[-1] != channels:
         return None
-    first, each = (
-        numbers[..., :1],
-        torch.arange(max(channels, outputs), device=where.device) * tokens,
-    )
-    if (first >= tokens).any() or not torch.equal(numbers, first + each[:channels]):
+    places, of_channels = numbers % tokens, numbers // tokens
+    order = of_channels.flatten(0, -2)[0]
+    if (places != places[..., :1]).any() or (of_channels != order).any():
         return None
-    behind = row[..., :1] * (outputs * tokens) + first + each[:outputs]
-    path = stream.path + Operation(call.where, Mix(weight, tokens, bias))
-    return replace(stream, where=behind, size=outputs * tokens, path=path)
+    path, in_order = stream.path, torch.arange(channels, device=order.device)
+    if not torch.equal(order, in_order):
+        if not torch.equal(order.sort().values, in_order):
+            return None
+        neurons = order[:, None] * tokens + torch.arange(tokens, device=order.device)
+        path += Operation(stream.moved, Order(tuple(neurons.flatten().tolist())))
+    row = stream.where[..., :1] // stream.size
+    behind = torch.arange(outputs, device=order.device) * tokens + places[..., :1]
+    path += Operation(call.where, Mix(weight, tokens, bias))
+    return replace(stream, where=row * outputs * tokens + behind, size=outputs * tokens, path=path)
 
 
 def _upsampled(call: Call) -> Stream:

@@ -16,6 +16,7 @@ from spikesam.pipeline.imports.road.operations import (
     Operation,
     Order,
     Path,
+    Pool,
     Repeat,
     Scale,
     Shift,
@@ -54,7 +55,7 @@ def _bits(stream: Stream, sums: bool = False) -> _Bits:
             gain, shift = gain * number, shift * number
         elif isinstance(what, Shift) and isinstance(number, (int, float)):
             shift += number
-        elif isinstance(what, Order):
+        elif isinstance(what, Order) or (_is_maximum(what) and gain > 0 and not shift):
             kept.append(operation)
         else:
             raise LostError(f"a product with a current of {operation.where}, {THIRD}")
@@ -67,6 +68,10 @@ def _bits(stream: Stream, sums: bool = False) -> _Bits:
         f"a product with {gain:g} · s + {shift:g} of {names}, {THIRD}",
     )
     return _Bits(replace(path, operations=tuple(kept)), shift != 0, shift or gain)
+
+
+def _is_maximum(what: object) -> bool:
+    return isinstance(what, Pool) and what.kind == "max"
 
 
 def _spikes(path: Path) -> bool:

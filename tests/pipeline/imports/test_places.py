@@ -1,5 +1,6 @@
 """Places that are moved, repeated or lost between neurons: by hand, and as a law on fresh inputs."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -83,8 +84,13 @@ def test_flattened_spikes_meet_those_of_a_dense_layer(name: str, behind: str) ->
 
 
 @pytest.mark.parametrize("pool", [nn.AvgPool2d(2), nn.MaxPool2d(2)])
-@pytest.mark.parametrize("name", ["sum", "concatenation"])
+@pytest.mark.parametrize("name", JOINED)
 def test_flattened_pooled_spikes_meet_those_of_a_dense_layer(name: str, pool: nn.Module) -> None:
+    if name == "product" and isinstance(pool, nn.AvgPool2d):
+        found = "a product with a current of module 'pool' (AvgPool2d), expected spikes of 0 and 1"
+        with pytest.raises(NetworkError, match=re.escape(found)):
+            checked(joined(name, "a linear layer", pool), 1, 8, 8)
+        return
     checked(joined(name, "a linear layer", pool), 1, 8, 8)
 
 
@@ -347,6 +353,12 @@ def test_backends_agree_on_borders() -> None:
 JOINED_WITH_ITSELF: dict[str, Callable[[], tuple[Any, nn.Module, int, tuple[int, ...]]]] = {
     "rows of one channel": lambda: (nn.Conv1d(2, 1, 3), nn.Conv1d(2, 3, 3), 12, (2, 8)),
     "maps of one channel": lambda: (nn.Conv2d(2, 1, 3), nn.Conv2d(2, 3, 3), 12, (2, 6, 6)),
+    "rows of one channel with a border": lambda: (
+        nn.Conv1d(2, 1, 3),
+        nn.Conv1d(2, 3, 2, padding=1, padding_mode="circular"),
+        21,
+        (2, 8),
+    ),
     "rows with a border": lambda: (
         nn.Conv1d(2, 2, 3),
         nn.Conv1d(4, 3, 3, padding=1, padding_mode="replicate"),
@@ -371,6 +383,20 @@ def test_a_layer_is_joined_with_itself(name: str) -> None:
     modules = {f"lif{number}": fires(0.05) for number in (1, 2, 3)}
     linear = nn.Linear(neurons, 4)
     checked(Written(by_step(step), first=first, second=second, linear=linear, **modules), *shape)
+
+
+def shuffled_tokens(m: Any, x: Tensor) -> Any:
+    tokens = m.lif2(m.of_tokens(m.shuffle(m.lif1(m.conv(x))).flatten(2).mT))
+    return m.lif3(m.linear(tokens.flatten(1)))
+
+
+@pytest.mark.parametrize(
+    "shuffle", [nn.ChannelShuffle(2), Written(lambda _, x: x[:, [3, 1, 0, 2]])]
+)
+def test_tokens_whose_channels_are_in_another_order(shuffle: nn.Module) -> None:
+    layers = {"conv": nn.Conv2d(1, 4, 3), "of_tokens": nn.Linear(4, 5), "linear": nn.Linear(45, 4)}
+    neurons = {f"lif{number}": fires(0.1) for number in (1, 2, 3)}
+    checked(Written(by_step(shuffled_tokens), shuffle=shuffle, **layers, **neurons), 1, 5, 5)
 
 
 def test_constants_of_channels_of_rows() -> None:
