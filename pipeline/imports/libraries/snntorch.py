@@ -12,12 +12,17 @@ does not fire: with w[t] = β · (w[t-1] - θ · s[t-1]) + i[t],
 
     s[t] = 1 if w[t] > θ, or 2θ where w[t-1] - θ · s[t-1] > θ
 
+`Alpha` has two currents, i₁ of leak α and i₂ of leak β < α, which its input drives with opposite
+signs. Without a reset, v[t] = τ · (i₁[t] + i₂[t]) = τ · Σ (αᵏ - βᵏ) x[t-k] is the membrane that a
+`Synaptic` of input τ (α - β) x had a step before. A reset treats the two currents unlike.
+
 What recurrent neurons fired the step before drives them with x[t], through weights of their own.
 Leaks and thresholds may be one number, or one for each channel.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -68,6 +73,19 @@ def described(
     return SpikingModule(neuron, recurrent=module.recurrent if recurrent else None, above=above)
 
 
+def alpha(module: Any, where: str) -> SpikingModule:
+    """`Alpha` without a reset: what a `Synaptic` fires, a step later."""
+    found = f"has two synaptic currents, which reset_mechanism={module.reset_mechanism!r} changes"
+    resets = module.reset_mechanism != "none"
+    expect(not resets, where, found, "'none'; Synaptic, which has one, can be reset")
+    about = described(module, where, synaptic=True)
+    outlasts, leak = (np.clip(number(decay), 0, 1) for decay in (module.alpha, module.beta))
+    with np.errstate(divide="ignore"):  # of a decay of 0, whose factor is 1
+        logarithms = np.log(outlasts), np.log(leak)
+    factor = logarithms[0] / (logarithms[1] - logarithms[0]) + 1
+    return replace(about, gain=factor * (outlasts - leak), delayed=True)
+
+
 def _above(module: Any) -> Tensor:
     """The neurons whose membranes are above their thresholds after a step."""
     above: Tensor = module.mem > module.threshold
@@ -86,7 +104,7 @@ EQUATIONS: dict[str, Describe] = {
     "Synaptic": partial(described, synaptic=True),
     "RLeaky": partial(described, recurrent=True),
     "RSynaptic": partial(described, synaptic=True, recurrent=True),
-    "Alpha": refused("two synaptic currents", "Synaptic, which has one, can be imported"),
+    "Alpha": alpha,
     "DeltaLeaky": refused("a threshold for changes of the membrane", "Leaky can be imported"),
     "Lapicque": refused(
         "a membrane with R, C and dt", "Leaky with beta = 1 - dt/(RC) can be imported"
@@ -102,7 +120,7 @@ LIBRARY = Library(
     "snntorch",
     EQUATIONS,
     axes,
-    states=("mem", "syn", "spk"),
+    states=("mem", "syn", "spk", "syn_exc", "syn_inh"),
     rest=("SpikingNeuron", "reset_mem"),
     gives_membranes=True,
 )

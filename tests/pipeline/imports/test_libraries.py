@@ -23,6 +23,30 @@ def test_every_bit_is_the_same_on_event_and_torch(name: str) -> None:
     assert rates.between(0.005, 0.98).all(), "a layer that never or always fires tests nothing"
 
 
+def test_snntorchs_alpha_without_a_reset_by_hand() -> None:
+    """Decays of 1/2 and 0: a spike at step 0 makes membranes of 0, 1/2, 1/4, 1/8; θ = 0.3."""
+    snn = pytest.importorskip("snntorch")
+
+    def forward(m: Any, x: Tensor) -> Tensor:
+        state, fired = m.alpha.init_alpha(), []
+        for step in x:
+            spikes, *state = m.alpha(m.linear(step), *state)
+            fired.append(m.lif(m.last(spikes)))
+        return torch.stack(fired)
+
+    alpha = snn.Alpha(alpha=0.5, beta=0.0, threshold=0.3, reset_mechanism="none")
+    neurons = {"alpha": alpha, "lif": snn.Leaky(0.0, threshold=0.5, init_hidden=True)}
+    linear = {name: nn.Linear(1, 1, bias=False) for name in ("linear", "last")}
+    model = Written(forward, **neurons, **linear)
+    for module in linear.values():
+        module.weight.data.fill_(1.0)
+    example = torch.eye(4)[:1].T[:, :, None]
+    network = spikesam.from_torch(model.eval(), example)
+    assert network.layers[0].spiking_neuron.synaptic_leak == 0.5
+    compared = assert_same_bits(model, network, example)
+    assert compared.layers["rate"].tolist() == [0.25, 0.25]
+
+
 def weights_of(path: Path) -> Any:
     if not path.exists():
         pytest.skip(f"needs {path}, which is not here")

@@ -101,8 +101,8 @@ class Counter(nn.Module):
 
 # What a module has, and what the refusal says of it.
 REFUSED: dict[str, Callable[[], nn.Module]] = {
-    "'1' (Alpha): has two synaptic currents; Synaptic": lambda: dense(
-        snn.Alpha(0.9, 0.8, init_hidden=True)
+    "'1' (Alpha): has two synaptic currents, which reset_mechanism='zero' changes": lambda: dense(
+        snn.Alpha(0.9, 0.8, reset_mechanism="zero", init_hidden=True)
     ),
     "'1' (Leaky): has inhibition=True, expected False": lambda: dense(fires(inhibition=True)),
     "'1' (Leaky): has graded_spikes_factor=2.0, expected 1": lambda: dense(
