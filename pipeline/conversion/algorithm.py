@@ -70,6 +70,7 @@ from spikesam.pipeline.conversion.thresholds import (
     balanced_thresholds,
     corrected_on,
     largest_current,
+    least_thresholds,
     percentile_current,
     temporal_corrections,
 )
@@ -302,6 +303,7 @@ def _balance(
     absorb.
     """
     layers: list[Layer] = []
+    thresholds: dict[str, Floats] = {}
     x, worth = torch.from_numpy(mean_spikes(images)), np.ones(ann.input_shape[0], np.float32)
     with torch.inference_mode():
         for layer in ann.layers:
@@ -309,13 +311,16 @@ def _balance(
             synapse, weight = layer_input.synapse, torch.tensor(layer_input.weight)
             parts = (arrange(part, synapse, (1, 2, 3)) for part in x.split(BATCH))
             z = torch.cat([apply_synapses(synapse, weight, part) for part in parts])
-            thresholds = balanced_thresholds(z.transpose(0, 1).flatten(1))
-            _refuse_dead(float(thresholds.max()), layer.name, len(images))
-            gain = (1 / thresholds.double()).numpy()
-            scaled = replace(layer_input.weighed(partial(_scaled, worth=worth)), gain=gain)
-            layers.append(Layer(layer.name, scaled, LIF(1.0)))
-            limit = thresholds.reshape(-1, *[1] * (z.ndim - 2))
-            x, worth = functional.relu(z).minimum(limit), thresholds.numpy()
+            balanced = balanced_thresholds(z.transpose(0, 1).flatten(1)).double().numpy()
+            _refuse_dead(float(balanced.max()), layer.name, len(images))
+            least = least_thresholds(layer.inputs, thresholds).max()  # integers share a scale
+            balanced = np.maximum(balanced, least)
+            thresholds[layer.name] = balanced
+            weighed = layer_input.weighed(partial(_scaled, worth=worth))
+            layers.append(Layer(layer.name, replace(weighed, gain=1 / balanced), LIF(1.0)))
+            worth = balanced.astype(np.float32)
+            limit = torch.from_numpy(worth).reshape(-1, *[1] * (z.ndim - 2))
+            x = functional.relu(z).minimum(limit)
             advance(len(images))
         return layers, replace(ann.readout, weight=_scaled(ann.readout.weight, worth))
 

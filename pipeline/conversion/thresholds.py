@@ -193,7 +193,7 @@ def activation_thresholds(
             means[name] = values[chosen].transpose(0, 1).flatten(1).double().mean(1)
             of_rule = _thresholds(of_channels, settings)
             refuse_dead(float(of_rule.max()), name)
-            thresholds[name] = np.maximum(of_rule, LEAST * _arriving(layer.inputs, thresholds))
+            thresholds[name] = np.maximum(of_rule, least_thresholds(layer.inputs, thresholds))
             if layer.limit is not None:
                 thresholds[name] = np.minimum(
                     thresholds[name], layer.limit.flatten().double().numpy()
@@ -201,8 +201,8 @@ def activation_thresholds(
     return thresholds, means
 
 
-def _arriving(inputs: Iterable[Input], thresholds: Mapping[str, Floats]) -> Floats:
-    """(C,) or (1,): the largest current that one spike of a source brings to each channel.
+def least_thresholds(inputs: Iterable[Input], thresholds: Mapping[str, Floats]) -> Floats:
+    """(C,) or (1,): 1/100 of the largest current that one spike of a source brings to each channel.
 
     A spike of the image stands for 1. An activation may be far smaller where branches cancel out.
     """
@@ -217,7 +217,7 @@ def _arriving(inputs: Iterable[Input], thresholds: Mapping[str, Floats]) -> Floa
                 currents = weight.reshape(len(weight), -1).max(1)
             gain = np.atleast_2d(np.abs(branch.gain)).max(0)
             largest = np.maximum(largest, gain * currents / branch.synapse.averaged)
-    return largest
+    return LEAST * largest
 
 
 def _thresholds(values: Tensor, settings: ConversionSection) -> Floats:

@@ -353,6 +353,18 @@ def test_a_nearly_dead_channel_has_a_threshold_that_fixed_point_holds(rule, spik
     assert quantise(network).precision == "fixed"
 
 
+@pytest.mark.parametrize("rule", [*RULES, "ftbc"])
+def test_a_nearly_dead_channel_of_a_chain_without_biases(rule):
+    # A spike of a brings b's channels 1 and 1e-5, times its θ: with "balanced", which has a θ for
+    # each channel, the second one's is 1/100 of the first one's current, as integers share a scale.
+    names = {"a": [[1.0]], "b": [[1.0], [1e-5]], "c": [[1.0, 1.0]]}
+    layers = [Layer(name, np.array(weight), ReLU()) for name, weight in names.items()]
+    ann = Network((1, 1, 1), 1, layers, Readout(np.array([[1.0], [-1.0]])), "image")
+    options = ConversionSection(rule=rule, timesteps=8, percentile=100)
+    network, _ = converted(ann, np.full((2, 1, 1, 1), 2, np.float32), options)
+    assert quantise(network).precision == "fixed"
+
+
 class Residual(nn.Module):
     """A convolution, a block with a shortcut, and a pooled block without."""
 
