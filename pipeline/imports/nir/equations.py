@@ -198,21 +198,16 @@ def _conv(node: Any, x: Floats, rules: Rules) -> Floats:
         (side - size) // step + 1
         for side, size, step in zip(padded.shape[2:], extent, (down, right), strict=True)
     )
+    samples, channels = maps.shape[:2]
     groups = int(np.ravel(node.groups)[0])
-    parts: list[Any] = [0.0] * groups
+    by_group = kernel.reshape(groups, -1, *kernel.shape[1:])
+    total = np.zeros((samples, *by_group.shape[:2], rows_out * columns_out))
     for place in np.ndindex(*kernel.shape[2:]):
         top, left = place[0] * y, place[1] * x_apart
         seen = padded[:, :, top : top + rows_out * down : down, left:][..., ::right]
-        each = zip(
-            np.split(kernel[:, :, *place], groups),
-            np.split(seen[..., :columns_out], groups, 1),
-            strict=True,
-        )
-        for number, (weights, values) in enumerate(each):
-            parts[number] = parts[number] + np.einsum(
-                "oc,schw->sohw", weights, values, optimize=True
-            )
-    found = np.concatenate(parts, 1) + _bias(node).reshape(-1, 1, 1)
+        values = seen[..., :columns_out].reshape(samples, groups, channels // groups, -1)
+        total += by_group[..., *place] @ values
+    found = total.reshape(samples, -1, rows_out, columns_out) + _bias(node).reshape(-1, 1, 1)
     return found[:, :, 0] if rows else found
 
 
