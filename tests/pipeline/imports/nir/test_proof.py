@@ -103,7 +103,7 @@ PLANTED: dict[str, tuple[int, str, Callable[[Layer], Layer]]] = {
     "a turned kernel": (
         0,
         "first",
-        lambda layer: with_input(layer, weight=layer.inputs[0].weight[..., ::-1, :]),
+        lambda layer: replace(layer, inputs=layer.inputs[0].weighed(lambda w: w[..., ::-1, :])),
     ),
     "an average for a sum": (
         1,
