@@ -294,7 +294,10 @@ FAULTS: list[tuple[Callable[[Any, Any], Any], str]] = [
         finished_with({"labels": [1, 2]}),
         r"finish: labels: got shape \(2,\) of int64, expected 3 whole numbers",
     ),
-    (finished_with({"labels": [1.0, 2.0, 0.0]}), r"finish: labels: got shape \(3,\) of float64"),
+    (
+        finished_with({"labels": [1.0, 2.0, 0.0]}),
+        "finish: labels: got real numbers, expected 3 whole ones",
+    ),
     (finished_with({"index": [1, 2, -2]}), r"finish: index: got -2 to 2, expected -1 to"),
     (
         finished_with({"output": torch.zeros(2, 4)}),
