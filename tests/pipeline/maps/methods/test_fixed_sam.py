@@ -45,7 +45,7 @@ def definition(spikes: NDArray[np.bool_], gamma: float) -> NDArray[np.int64]:
     maps = np.zeros((len(spikes), *spikes.shape[2:]), np.int64)
     score = np.zeros(spikes.shape[1:], np.int64)
     for fired, of_step in zip(spikes, maps, strict=True):
-        score = (score * trace.kept >> 12) + fired.astype(np.int64) * 2**trace.trace_bits
+        score = (score * trace.decay_factor >> 12) + fired.astype(np.int64) * 2**trace.trace_bits
         of_step[:] = (fired * (score >> (trace.trace_bits - trace.payload_bits))).sum(axis=0)
     return maps
 
