@@ -124,7 +124,9 @@ class Watch:
         model's answer; later batches do not hold it either.
         """
         names = self.names or {}
-        readouts = [] if scores is None else self._membranes.that_are(scores)
+        # Answers of 0 alone are a silent layer's spikes as well as a membrane at rest.
+        answered = scores is not None and bool(scores.any())
+        readouts = self._membranes.that_are(scores) if scores is not None and answered else []
         readout = next((name for name in readouts if len(names) > 1 and name in names), None)
         if readout is None:
             return layers

@@ -5,7 +5,6 @@ fill a screen.
 from __future__ import annotations
 
 import os
-import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
@@ -50,6 +49,8 @@ def shell_command(*words: object) -> str:
 
 
 def _shell_word(word: str) -> str:
+    import shlex  # with what opens a file in xarray nothing else is imported
+
     quoted = shlex.quote(word)
     if not word.isprintable():
         quoted = f"$'{''.join(map(_shell_byte, os.fsencode(word)))}'"

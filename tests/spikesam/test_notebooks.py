@@ -55,7 +55,7 @@ def test_every_object_is_one_line() -> None:
     assert lines["network"].startswith("<Network: input 6×80×80, conv1 24×40×40, ")
     assert lines["network"].endswith("fc1 128×1×1, 10 outputs; 16 steps, float32>")
     inputs, neuron = (
-        "Input(weight=(40 × 3), gain=(1 × 40))",
+        "Input(synapse=Dense(weight=(40 × 3)), gain=(1 × 40))",
         "LIF(leak=0.5, threshold=(40), bias=(1 × 40))",
     )
     assert lines["by_channel"] == f"Layer(name='a', inputs=({inputs}), neuron={neuron})"

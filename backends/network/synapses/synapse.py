@@ -201,6 +201,8 @@ class Synapse(ABC):
 
         Parameters
         ----------
+        given : the input
+        shape : (C, H, W) of its sources
         largest : the same of one source and one place: a sum of weights
         """
         places = prod(given.unpooled_shape(shape)[1:]) if self.current_sum else 1

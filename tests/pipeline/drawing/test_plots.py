@@ -273,7 +273,8 @@ def test_every_layer_and_every_arrow(network: Network) -> None:
 def test_rates_stand_at_the_arrows(network: Network) -> None:
     spikes = np.zeros((5, 2, 2, 1, 1), bool)
     spikes[1, 0] = True  # 2 of 20: each of two neurons once, in one of two samples
-    raster = spikesam.simulate(network, data=spikes, backend="torch")
+    with pytest.warns(UserWarning, match="is read as 5 steps of 2 samples"):
+        raster = spikesam.simulate(network, data=spikes, backend="torch")
     found = texts(spikesam.draw_network(network, raster))
     assert "10.0 %" in found
     rate = f"{100 * float(raster.counts('first').sum()) / 40:.1f} %"

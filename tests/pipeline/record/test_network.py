@@ -255,8 +255,8 @@ def test_names_and_preparation_reach_files_and_commands(
     explain.main(
         f"{tmp_path}/run --method relevance --target owl --network {tmp_path}/mine.safetensors".split()
     )
-    assert "relevance.h5  " in capsys.readouterr().out
-    with spikesam.open_maps(tmp_path / "run" / "relevance.h5") as maps:
+    assert "relevance-of-owl.h5  " in capsys.readouterr().out
+    with spikesam.open_maps(tmp_path / "run" / "relevance-of-owl.h5") as maps:
         assert maps.header.parameters["target_name"] == "owl"
 
 
