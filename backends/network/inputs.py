@@ -6,12 +6,8 @@ have one input.
     a[t] = W ⊛ pool(x[t])                                   or a = x, the identity, without weights
 
 ⊛ is correlation (torch's conv2d) or a matrix product on the C-order flattened map, and may be
-followed by a maximum pooling of the currents, and that by their sum over all places. Attention
-multiplies spikes: its sources are q, k and v, each of which may be several layers that are summed,
-x[t] is their channels one behind the other, and of head h, whose channels are e of v, and c of q
-and k, and of the places n, m
-
-    a[h,e,n] = Σ_m (Σ_c q[h,c,n] · k[h,c,m]) · v[h,e,m]     integers, which float32 holds in any order
+followed by a maximum pooling of the currents, and that by their sum over all places. What
+multiplies spikes has its equation in synapses/attention.py.
 
 The neurons add up gain · a over their inputs (see neurons.py).
 """
@@ -144,31 +140,31 @@ class Input:
         """What there is of each source, by what it is added to: of attention to q, to k and to v."""
         return self.synapse.summands(of_sources)
 
-    def arriving(self, shape: Shape, before: str = BEFORE) -> Shape:
+    def arriving(self, shape: Shape, source_name: str = BEFORE) -> Shape:
         """(C, H, W) of x, of sources of (C, H, W); refuses what does not fit. See
         :meth:`output_shape`.
         """
-        return self.synapse.arriving(self, shape, before)
+        return self.synapse.arriving(self, shape, source_name)
 
-    def unpooled_shape(self, shape: Shape, before: str = BEFORE) -> Shape:
+    def unpooled_shape(self, shape: Shape, source_name: str = BEFORE) -> Shape:
         """(C, H, W) of the currents in front of their pooling; see :meth:`output_shape`."""
-        return self.synapse.unpooled_shape(self, self.arriving(shape, before), before)
+        return self.synapse.unpooled_shape(self, self.arriving(shape, source_name), source_name)
 
-    def output_shape(self, shape: Shape, before: str = BEFORE) -> Shape:
+    def output_shape(self, shape: Shape, source_name: str = BEFORE) -> Shape:
         """(C, H, W) of what sources of (C, H, W) drive; refuses what does not fit.
 
         Parameters
         ----------
         shape : (C, H, W) of the map of each source, before pooling
-        before : what the message calls the layer in front of it
+        source_name : what the message calls the layer in front of it
         """
-        channels, *sides = self.unpooled_shape(shape, before)
+        channels, *sides = self.unpooled_shape(shape, source_name)
         rows, columns = self.synapse.windows.fit(sides)
         if not self.synapse.current_sum:
             return channels, rows, columns
-        if self.fixed and (most := self.largest_current * rows * columns) >= CURRENT_LIMIT:
+        if self.fixed and (largest := self.largest_current * rows * columns) >= CURRENT_LIMIT:
             raise NetworkError(
-                f"its currents of {rows}×{columns} places can sum to {most:,}, expected less than "
+                f"its currents of {rows}×{columns} places can sum to {largest:,}, expected less than "
                 f"2²³ = {CURRENT_LIMIT:,}; use fewer inputs per neuron or smaller maps"
             )
         return channels, 1, 1

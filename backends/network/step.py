@@ -18,36 +18,29 @@ from spikesam.backends.network.sources import Source
 ROUNDING = 1e-5
 
 
-def arrived(given: Input, fired: Mapping[str, NDArray[Any]], t: int) -> NDArray[np.int8]:
+def arrived(layer_input: Input, fired: Mapping[str, NDArray[Any]], t: int) -> NDArray[np.int8]:
     """x[t] of an input, (C, H, W), of what the layers that it reads fire: (T, C, H, W) by name."""
     spikes = [
         np.int8(source.sign) * arrived_from(source, fired[source.layer], t)
-        for source in given.sources
+        for source in layer_input.sources
     ]
-    sums = [sum(more, first) for first, *more in given.summands(spikes)]
-    arranged: NDArray[np.int8] = given.synapse.arranged(np.concatenate(sums))
+    sums = [sum(further, first) for first, *further in layer_input.summands(spikes)]
+    arranged: NDArray[np.int8] = layer_input.synapse.arranged(np.concatenate(sums))
     return arranged
 
 
 def arrived_from(source: Source, fired: NDArray[Any], t: int) -> NDArray[Any]:
     """What arrives at step t of a source that fires (T, …, C, H, W): (…, C, H, W)."""
-    found: NDArray[Any] = source.arriving(
+    spikes: NDArray[Any] = source.arriving(
         lambda delay: fired[t - delay] if t >= delay else np.zeros_like(fired[0])
     )
-    return found
+    return spikes
 
 
-def repeated(maps: NDArray[Any], factors: tuple[int, int, int]) -> NDArray[Any]:
-    """Channels, rows and columns of maps (…, C, H, W), each repeated beside itself."""
-    for axis, times in zip((-3, -2, -1), factors, strict=True):
-        maps = maps if times == 1 else maps.repeat(times, axis)
-    return maps
-
-
-def current_of(given: Input, values: NDArray[Any]) -> NDArray[Any]:
+def current_of(layer_input: Input, values: NDArray[Any]) -> NDArray[Any]:
     """a of an input that x reaches, (C, H, W) -> (C', H', W'): int64 in fixed point, else float64."""
-    sums = given.synapse.currents(given, values)
-    return sums.astype(np.int64) if given.fixed else sums / given.synapse.averaged
+    sums = layer_input.synapse.currents(layer_input, values)
+    return sums.astype(np.int64) if layer_input.fixed else sums / layer_input.synapse.averaged
 
 
 class Neurons:
@@ -65,18 +58,19 @@ class Neurons:
         self.v, self.i = np.zeros((2, *shape), dtype)
 
     def step(
-        self, t: int, currents: Sequence[NDArray[Any]], before: NDArray[np.bool_]
+        self, t: int, currents: Sequence[NDArray[Any]], fired_before: NDArray[np.bool_]
     ) -> NDArray[Any]:
-        """v[t] (C, H, W) of a[t] of each input, at t ≥ 1, where `before` are s[t-1]."""
+        """v[t] (C, H, W) of a[t] of each input, at t ≥ 1, where `fired_before` are s[t-1]."""
         neuron, of, exact = self.neuron, self.of, self.dtype is np.int64
         subtracts = neuron.reset == "subtract"
         with np.errstate(all="ignore"):
-            first, *more = (
-                self._weighed(each, a, t) for each, a in zip(self.inputs, currents, strict=True)
+            first, *further = (
+                self._weighed(layer_input, a, t)
+                for layer_input, a in zip(self.inputs, currents, strict=True)
             )
-            driven = sum(more, first) + of(neuron.bias[(t - 1) % len(neuron.bias)])
-            v = self.v if subtracts else np.where(before, of(0), self.v)
-            lost = of(neuron.subtracted if subtracts else 0) * before
+            driven = sum(further, first) + of(neuron.bias[(t - 1) % len(neuron.bias)])
+            v = self.v if subtracts else np.where(fired_before, of(0), self.v)
+            lost = of(neuron.subtracted if subtracts else 0) * fired_before
             if exact:
                 i = _toward_zero(self.i * of(THETA * neuron.synaptic_leak), 12) + driven
                 self.i = _saturated(i) if self.limited else i
@@ -109,17 +103,20 @@ class Neurons:
         """A constant of the neurons in their numbers: one, or (C, 1, 1)."""
         return on_maps(constant).astype(self.dtype)
 
-    def _weighed(self, given: Input, current: NDArray[Any], t: int) -> NDArray[Any]:
-        gain, current = given.gain[(t - 1) % len(given.gain)], current.astype(self.dtype)
+    def _weighed(self, layer_input: Input, current: NDArray[Any], t: int) -> NDArray[Any]:
+        gain, current = (
+            layer_input.gain[(t - 1) % len(layer_input.gain)],
+            current.astype(self.dtype),
+        )
         if self.dtype is np.int64:
-            return _toward_zero(current * self.of(gain), given.shift)
-        return current * self.of(gain / 2.0**given.shift)
+            return _toward_zero(current * self.of(gain), layer_input.shift)
+        return current * self.of(gain / 2.0**layer_input.shift)
 
 
 def on_maps(constant: Any) -> NDArray[Any]:
     """A number, or (C,) as (C, 1, 1)."""
-    found = np.asarray(constant)
-    return found[:, None, None] if found.ndim else found
+    number = np.asarray(constant)
+    return number[:, None, None] if number.ndim else number
 
 
 def _toward_zero(numbers: NDArray[Any], bits: int) -> NDArray[Any]:

@@ -47,8 +47,8 @@ class Windows(NamedTuple):
         map.
         """
         (y, x), (down, across), (above, beside) = self
-        around = ((0, 0), (above, above), (beside, beside))
-        padded = np.pad(currents, around, constant_values=-np.inf)
+        border = ((0, 0), (above, above), (beside, beside))
+        padded = np.pad(currents, border, constant_values=-np.inf)
         windows: NDArray[Any] = sliding_window_view(padded, (y, x), axis=(1, 2))
         windows = windows[:, ::down, ::across]
         return windows.reshape(*windows.shape[:3], y * x)

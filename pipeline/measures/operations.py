@@ -38,7 +38,8 @@ from spikesam.backends.network import (
     Synapse,
     pair,
 )
-from spikesam.backends.network.step import arrived, repeated
+from spikesam.backends.network.step import arrived
+from spikesam.backends.network.synapses.synapse import repeated
 
 Counts = NDArray[np.int64]
 

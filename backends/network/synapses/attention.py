@@ -68,102 +68,104 @@ class Attention(Synapse):
             list(of_sources[first : first + count]) for first in range(0, len(of_sources), count)
         ]
 
-    def planes(self, given: Input) -> int:
+    def planes(self, layer_input: Input) -> int:
         """The layers that are summed to each of q, k and v."""
-        return max(1, len(given.sources) // 3)
+        return max(1, len(layer_input.sources) // 3)
 
-    def values(self, given: Input, channels: int) -> int:
+    def values(self, layer_input: Input, channels: int) -> int:
         """The channels of v among all of q, k and v: as many as the gain has, else a third."""
-        of_gain = int(np.shape(given.gain)[-1]) if np.ndim(given.gain) else 1
-        return of_gain if of_gain > 1 and len(given.sources) > 1 else channels // 3
+        of_gain = int(np.shape(layer_input.gain)[-1]) if np.ndim(layer_input.gain) else 1
+        return of_gain if of_gain > 1 and len(layer_input.sources) > 1 else channels // 3
 
-    def of_bits(self, given: Input, channels: int) -> bool:
+    def of_bits(self, layer_input: Input, channels: int) -> bool:
         """True if q, k and v, which have so many channels together, are bits of one shape."""
-        return self.planes(given) == 1 and channels == 3 * self.values(given, channels)
+        return self.planes(layer_input) == 1 and channels == 3 * self.values(layer_input, channels)
 
-    def source_shapes(self, given: Input, first: Shape) -> list[Shape]:
+    def source_shapes(self, layer_input: Input, first: Shape) -> list[Shape]:
         """(C, H, W) of q and k, as that of the first, and of v."""
-        planes = self.planes(given)
-        of_values = self.values(given, 3 * first[0]), *first[1:]
-        return [first] * min(2 * planes, len(given.sources)) + [of_values] * (
-            len(given.sources) - 2 * planes
+        planes = self.planes(layer_input)
+        of_values = self.values(layer_input, 3 * first[0]), *first[1:]
+        return [first] * min(2 * planes, len(layer_input.sources)) + [of_values] * (
+            len(layer_input.sources) - 2 * planes
         )
 
-    def expected_shapes(self, given: Input, place: int) -> str:
+    def expected_shapes(self, layer_input: Input, place: int) -> str:
         """See :meth:`Synapse.expected_shapes`."""
-        of_values = place >= 2 * self.planes(given)
+        of_values = place >= 2 * self.planes(layer_input)
         wider = ", or values of other channels, more than 1, as many as the gain has"
         return f"equal shapes{wider if of_values else ''}"
 
-    def counted(self, given: Input, seen: Shape) -> int:
+    def counted(self, layer_input: Input, arriving_shape: Shape) -> int:
         """The largest a, d · N · P³: heads of d channels, N places, P planes; x is (2·C + V, H, W)."""
-        channels, height, width = seen
-        depth = (channels - self.values(given, channels)) // 2 // self.heads
-        return depth * height * width * self.planes(given) ** 3
+        channels, height, width = arriving_shape
+        depth = (channels - self.values(layer_input, channels)) // 2 // self.heads
+        return depth * height * width * self.planes(layer_input) ** 3
 
-    def most(self, given: Input, shape: Shape, _: Any) -> int:
+    def most(self, layer_input: Input, shape: Shape, _: Any) -> int:
         """See :meth:`counted`."""
-        return self.counted(given, given.arriving(shape))
+        return self.counted(layer_input, layer_input.arriving(shape))
 
-    def arriving(self, given: Input, shape: Shape, before: str) -> Shape:
+    def arriving(self, layer_input: Input, shape: Shape, source_name: str) -> Shape:
         """(2·C + V, H, W); refuses heads that do not divide these, and sums that could overflow."""
         channels, height, width = shape
-        alone = len(given.sources) == 1
-        if alone and channels % 3:
+        has_one_source = len(layer_input.sources) == 1
+        if has_one_source and channels % 3:
             raise NetworkError(
-                f"{before} has {channels} channels, expected those of q, k and v, as many of each"
+                f"{source_name} has {channels} channels, expected those of q, k and v, as many of each"
             )
-        asked = channels // 3 if alone else channels
-        values = self.values(given, 3 * asked)
-        for count in (asked, values):
+        query_channels = channels // 3 if has_one_source else channels
+        values = self.values(layer_input, 3 * query_channels)
+        for count in (query_channels, values):
             if count % self.heads:
                 raise NetworkError(
-                    f"{self.heads} heads do not divide the {count} channels of {before}"
+                    f"{self.heads} heads do not divide the {count} channels of {source_name}"
                 )
-        seen = 2 * asked + values, height, width
-        if (most := self.counted(given, seen)) >= CURRENT_LIMIT:
+        arriving_shape = 2 * query_channels + values, height, width
+        if (largest := self.counted(layer_input, arriving_shape)) >= CURRENT_LIMIT:
             raise NetworkError(
-                f"a head of {before} has {asked // self.heads} channels and {height * width} "
-                f"tokens, whose products can sum to {most:,}, expected less than 2²³ = "
+                f"a head of {source_name} has {query_channels // self.heads} channels and {height * width} "
+                f"tokens, whose products can sum to {largest:,}, expected less than 2²³ = "
                 f"{CURRENT_LIMIT:,}"
             )
-        return seen
+        return arriving_shape
 
-    def unpooled_shape(self, given: Input, seen: Shape, before: str) -> Shape:
+    def unpooled_shape(self, layer_input: Input, arriving_shape: Shape, source_name: str) -> Shape:
         """That of v."""
-        channels, height, width = seen
-        return self.values(given, channels), height, width
+        channels, height, width = arriving_shape
+        return self.values(layer_input, channels), height, width
 
-    def factors(self, given: Input, x: NDArray[Any]) -> list[NDArray[Any]]:
+    def factors(self, layer_input: Input, x: NDArray[Any]) -> list[NDArray[Any]]:
         """q, k and v, (…, heads, d, N) each, of x, (…, 2·C + V, H, W)."""
         *maps, count, _, _ = x.shape
-        channels = (count - self.values(given, count)) // 2
+        channels = (count - self.values(layer_input, count)) // 2
         parts = np.split(x, (channels, 2 * channels), axis=-3)
         return [part.reshape(*maps, self.heads, part.shape[-3] // self.heads, -1) for part in parts]
 
-    def currents(self, given: Input, x: NDArray[Any]) -> Floats:
+    def currents(self, layer_input: Input, x: NDArray[Any]) -> Floats:
         """q · kᵀ · v of each head: (2·C + V, H, W) -> (V, H, W), whole numbers."""
-        return self._products(given, x.astype(np.float64))
+        return self._products(layer_input, x.astype(np.float64))
 
-    def currents_of_steps(self, given: Input, maps: NDArray[Any]) -> NDArray[np.float32]:
+    def currents_of_steps(self, layer_input: Input, maps: NDArray[Any]) -> NDArray[np.float32]:
         """See :meth:`Synapse.currents_of_steps`."""
-        return self._products(given, maps.astype(np.float32))
+        return self._products(layer_input, maps.astype(np.float32))
 
-    def _products(self, given: Input, x: NDArray[Any]) -> NDArray[Any]:
-        query, key, value = self.factors(given, x)
+    def _products(self, layer_input: Input, x: NDArray[Any]) -> NDArray[Any]:
+        query, key, value = self.factors(layer_input, x)
         products: NDArray[Any] = value @ key.swapaxes(-1, -2) @ query
         return products.reshape(*x.shape[:-3], -1, *x.shape[-2:])
 
-    def reach(self, given: Input, place: Shape, shape: Shape) -> list[NDArray[np.bool_]]:
+    def reach(self, layer_input: Input, place: Shape, shape: Shape) -> list[NDArray[np.bool_]]:
         """The neurons of its head, its token, its channel."""
         channel, row, column = place
-        mask = np.zeros(given.arriving(shape), np.bool_)
-        query, key, value = self.factors(given, mask)  # views
+        mask = np.zeros(layer_input.arriving(shape), np.bool_)
+        query, key, value = self.factors(layer_input, mask)  # views
         head, of_head = divmod(channel, value.shape[1])
         query[head, :, row * shape[2] + column] = key[head] = value[head, of_head] = True
         channels = len(mask) - len(value) * value.shape[1]
-        masks = np.split(mask, (channels // 2, channels)) if len(given.sources) > 1 else [mask]
-        return [mask for mask in masks for _ in range(self.planes(given))]
+        masks = (
+            np.split(mask, (channels // 2, channels)) if len(layer_input.sources) > 1 else [mask]
+        )
+        return [mask for mask in masks for _ in range(self.planes(layer_input))]
 
     @property
     def beyond_sums(self) -> str:

@@ -109,11 +109,11 @@ class Identity(Linear):
         """1, the weight of every spike."""
         return np.ones(1)
 
-    def unpooled_shape(self, given: Input, seen: Shape, before: str) -> Shape:
+    def unpooled_shape(self, layer_input: Input, arriving_shape: Shape, source_name: str) -> Shape:
         """That of x."""
-        return seen
+        return arriving_shape
 
-    def currents(self, given: Input, x: NDArray[Any]) -> Floats:
+    def currents(self, layer_input: Input, x: NDArray[Any]) -> Floats:
         """x."""
         return x.astype(np.float64)
 
@@ -125,11 +125,11 @@ class Identity(Linear):
         """W · a."""
         return weight * values
 
-    def reach(self, given: Input, place: Shape, shape: Shape) -> list[NDArray[np.bool_]]:
+    def reach(self, layer_input: Input, place: Shape, shape: Shape) -> list[NDArray[np.bool_]]:
         """See :meth:`Synapse.reach`."""
-        mask = np.zeros(given.arriving(shape), np.bool_)
+        mask = np.zeros(layer_input.arriving(shape), np.bool_)
         mask[place] = True
-        return [self.gathered(mask, shape) > 0] * len(given.sources)
+        return [self.gathered(mask, shape) > 0] * len(layer_input.sources)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -177,8 +177,8 @@ class Weighted(Linear):
 
     def check_sources(self, sources: Sequence[Any]) -> None:
         """Refuse sums of sources in front of a maximum pooling."""
-        alone = len(sources) <= 1 and not any(source.sign < 0 for source in sources)
-        if self.pooling == "max" and not alone:
+        one_added_source = len(sources) <= 1 and not any(source.sign < 0 for source in sources)
+        if self.pooling == "max" and not one_added_source:
             raise NetworkError(
                 "pooling is 'max', which is of spikes, expected one source, of sign 1"
             )
@@ -206,9 +206,9 @@ class Weighted(Linear):
         magnitudes = np.abs(self.weight.astype(np.int64)).reshape(len(self.weight), -1)
         return int(magnitudes.sum(axis=1).max()) * self.summed
 
-    def pooled_shape(self, seen: Shape) -> Shape:
+    def pooled_shape(self, arriving_shape: Shape) -> Shape:
         """(C, H / y, W / x) of a map (C, H, W); refuses a pooling that does not divide it."""
-        (channels, height, width), (y, x) = seen, pair(self.pool)
+        (channels, height, width), (y, x) = arriving_shape, pair(self.pool)
         if height % y or width % x:
             raise NetworkError(
                 f"pooling {self.pool} does not divide its {height}×{width} input; "
@@ -220,7 +220,7 @@ class Weighted(Linear):
     def kernel(self, weight: NDArray[Any], pooled: Shape) -> NDArray[Any]:
         """Weights of its shape as those of a convolution, (out, in, y, x), of a pooled map."""
 
-    def currents(self, given: Input, x: NDArray[Any]) -> Floats:
+    def currents(self, layer_input: Input, x: NDArray[Any]) -> Floats:
         """See :meth:`Synapse.currents`."""
         currents = self.correlated(self.weight, self.pooled(x))
         if self.windows != NO_POOLING:
@@ -236,8 +236,8 @@ class Weighted(Linear):
         rows, columns = patches.shape[:2]
         matrix = kernel.reshape(len(kernel), -1).astype(np.float64)
         places = patches.reshape(rows * columns, -1)
-        some = ALONE // matrix.size if 64 * matrix.size < ALONE else len(places)
-        parts = [matrix @ part.T for part in np.split(places, range(some, len(places), some))]
+        chunk = ALONE // matrix.size if 64 * matrix.size < ALONE else len(places)
+        parts = [matrix @ part.T for part in np.split(places, range(chunk, len(places), chunk))]
         return np.concatenate(parts, axis=1).reshape(-1, rows, columns)
 
     def transposed(self, weight: NDArray[Any], values: Floats, shape: Sequence[int]) -> Floats:
@@ -253,22 +253,22 @@ class Weighted(Linear):
                 padded[:, y : y + rows : down, x : x + columns : right] += parts[:, y, x]
         return padded[:, top : top + height, left : left + width]
 
-    def reach(self, given: Input, place: Shape, shape: Shape) -> list[NDArray[np.bool_]]:
+    def reach(self, layer_input: Input, place: Shape, shape: Shape) -> list[NDArray[np.bool_]]:
         """See :meth:`Synapse.reach`; a weight of 0 leads nowhere."""
-        channel, *at = place
-        cells = np.zeros((1, *given.unpooled_shape(shape)[1:]))
+        channel, *centre = place
+        cells = np.zeros((1, *layer_input.unpooled_shape(shape)[1:]))
         rows, columns = (
-            slice(max(0, position * step - around), position * step - around + side)
-            for position, side, step, around in zip(at, *self.windows, strict=True)
+            slice(max(0, position * step - border), position * step - border + side)
+            for position, side, step, border in zip(centre, *self.windows, strict=True)
         )
         cells[:, rows, columns] = 1
         if self.current_sum:
             cells[:] = 1
         weight = (self.weight[channel : channel + 1] != 0).astype(np.float64)
-        pooled = self.pooled_shape(given.arriving(shape))
+        pooled = self.pooled_shape(layer_input.arriving(shape))
         down, across = pair(self.pool)
         mask = (self.transposed(weight, cells, pooled) > 0).repeat(down, 1).repeat(across, 2)
-        return [self.gathered(mask, shape) > 0] * len(given.sources)
+        return [self.gathered(mask, shape) > 0] * len(layer_input.sources)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -291,14 +291,14 @@ class Dense(Weighted):
         """One that is as large as the map."""
         return weight.reshape(len(weight), *pooled)
 
-    def unpooled_shape(self, given: Input, seen: Shape, before: str) -> Shape:
+    def unpooled_shape(self, layer_input: Input, arriving_shape: Shape, source_name: str) -> Shape:
         """See :meth:`Synapse.unpooled_shape`."""
-        pooled = self.pooled_shape(seen)
+        pooled = self.pooled_shape(arriving_shape)
         outputs, inputs = self.weight.shape
         if inputs != prod(pooled):
             channels, height, width = pooled
             raise NetworkError(
-                f"weight expects {inputs} inputs, the pooled map of {before} has "
+                f"weight expects {inputs} inputs, the pooled map of {source_name} has "
                 f"{channels}×{height}×{width} = {prod(pooled)}"
             )
         return outputs, 1, 1
@@ -372,12 +372,12 @@ class Conv(Weighted):
         """The weights."""
         return weight
 
-    def unpooled_shape(self, given: Input, seen: Shape, before: str) -> Shape:
+    def unpooled_shape(self, layer_input: Input, arriving_shape: Shape, source_name: str) -> Shape:
         """See :meth:`Synapse.unpooled_shape`."""
-        channels, height, width = self.pooled_shape(seen)
+        channels, height, width = self.pooled_shape(arriving_shape)
         if self.weight.shape[1] != channels:
             raise NetworkError(
-                f"weight expects {self.weight.shape[1]} channels, {before} has {channels}"
+                f"weight expects {self.weight.shape[1]} channels, {source_name} has {channels}"
             )
         sides = self.weight.shape[2:]
         kernel = Windows(sides, pair(self.stride), pair(self.padding))
@@ -423,12 +423,12 @@ def largest_row(weight: NDArray[Any]) -> float:
     return weight.size // len(weight) * largest
 
 
-def _places(numbers: Any, name: str, of: str) -> tuple[int, ...]:
+def _places(numbers: Any, name: str, where: str) -> tuple[int, ...]:
     """The rows or columns that synapses take, of which an array or a tensor may hold them."""
     numbers = numbers.tolist() if hasattr(numbers, "tolist") else numbers
     if not isinstance(numbers, (tuple, list)) or len(numbers) > MOST_PLACES:
         raise NetworkError(
-            f"{of}: {name} is {printable(repr(numbers), LONGEST_NAME)}, expected at most "
+            f"{where}: {name} is {printable(repr(numbers), LONGEST_NAME)}, expected at most "
             f"{MOST_PLACES:,} numbers, -1 for zeros"
         )
-    return tuple(whole(number, f"a number of {name}", of, -1) for number in numbers)
+    return tuple(whole(number, f"a number of {name}", where, -1) for number in numbers)

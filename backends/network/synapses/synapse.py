@@ -1,4 +1,4 @@
-"""Synapse: what all kinds of synapses have. The equations stand in inputs.py, the kinds beside.
+"""Synapse: what all kinds of synapses have. The equations of sums stand in inputs.py, the kinds beside.
 
 A new kind is a class in a module beside, and in the table of `__init__.py`. What a backend does not
 know it refuses, or computes with :meth:`Synapse.currents`.
@@ -151,19 +151,19 @@ class Synapse(ABC):
         """What there is of each source, by what it is added to."""
         return [list(of_sources)] if of_sources else []
 
-    def source_shapes(self, given: Input, first: Shape) -> list[Shape]:
+    def source_shapes(self, layer_input: Input, first: Shape) -> list[Shape]:
         """(C, H, W) that each source is expected to have, as that of the first one says."""
-        return [first] * len(given.sources)
+        return [first] * len(layer_input.sources)
 
-    def expected_shapes(self, given: Input, place: int) -> str:
+    def expected_shapes(self, layer_input: Input, place: int) -> str:
         """What a message calls the shape that the source at a place is expected to have."""
         return "equal shapes"
 
-    def arriving(self, given: Input, shape: Shape, before: str) -> Shape:
+    def arriving(self, layer_input: Input, shape: Shape, source_name: str) -> Shape:
         """See :meth:`Input.arriving`."""
-        return self.arranged_shape(shape, before)
+        return self.arranged_shape(shape, source_name)
 
-    def arranged_shape(self, shape: Shape, before: str) -> Shape:
+    def arranged_shape(self, shape: Shape, source_name: str) -> Shape:
         """(C, H, W) of what :meth:`arranged` makes of maps of (C, H, W)."""
         channels, height, width = (
             side * times for side, times in zip(shape, self.spread, strict=True)
@@ -173,13 +173,15 @@ class Synapse(ABC):
             if last >= side:
                 raise NetworkError(
                     f"{name} name {last}, expected -1 … {side - 1}, of the {side} {name} of "
-                    f"{before}"
+                    f"{source_name}"
                 )
         return channels, len(self.rows) or height, len(self.columns) or width
 
     @abstractmethod
-    def unpooled_shape(self, given: Input, seen: Shape, before: str) -> Shape:
-        """(C', OH, OW) of the currents in front of their pooling, of x of (C, H, W) = `seen`."""
+    def unpooled_shape(self, layer_input: Input, arriving_shape: Shape, source_name: str) -> Shape:
+        """(C', OH, OW) of the currents in front of their pooling, where x has the arriving shape,
+        (C, H, W).
+        """
 
     @property
     def largest_sum(self) -> float:
@@ -196,36 +198,35 @@ class Synapse(ABC):
         """The largest magnitude of a that a neuron can reach in fixed point, of one source."""
         return 1
 
-    def most(self, given: Input, shape: Shape, largest: Any) -> Any:
+    def most(self, layer_input: Input, shape: Shape, largest: Any) -> Any:
         """At least the largest magnitude of a, were all sources of (C, H, W) = `shape` to spike.
 
         Parameters
         ----------
-        given : the input
+        layer_input : the input
         shape : (C, H, W) of its sources
         largest : the same of one source and one place: a sum of weights
         """
-        places = prod(given.unpooled_shape(shape)[1:]) if self.current_sum else 1
-        return places * max(1, len(given.sources)) * largest
+        places = prod(layer_input.unpooled_shape(shape)[1:]) if self.current_sum else 1
+        return places * max(1, len(layer_input.sources)) * largest
 
     @abstractmethod
-    def currents(self, given: Input, x: NDArray[Any]) -> Floats:
+    def currents(self, layer_input: Input, x: NDArray[Any]) -> Floats:
         """W ⊛ pool(x) of spikes or numbers, (C, H, W) -> (C', H', W'), where average pooling sums."""
 
-    def currents_of_steps(self, given: Input, maps: NDArray[Any]) -> NDArray[np.float32]:
+    def currents_of_steps(self, layer_input: Input, maps: NDArray[Any]) -> NDArray[np.float32]:
         """:meth:`currents` of many x, (S, C, H, W) -> (S, C', H', W')."""
-        return np.array([self.currents(given, x) for x in maps], np.float32)
+        return np.array([self.currents(layer_input, x) for x in maps], np.float32)
 
     @abstractmethod
-    def reach(self, given: Input, place: Shape, shape: Shape) -> list[NDArray[np.bool_]]:
+    def reach(self, layer_input: Input, place: Shape, shape: Shape) -> list[NDArray[np.bool_]]:
         """The neurons of each source, (C, H, W) = `shape`, that can reach the neuron at a place."""
 
     def arranged(self, maps: NDArray[Any], axes: tuple[int, int, int] = (-3, -2, -1)) -> Any:
         """x of what the sources fire: their maps, whose channels, rows and columns are some
         `axes`.
         """
-        for axis, times in zip(axes, self.spread, strict=True):
-            maps = maps if times == 1 else maps.repeat(times, axis)
+        maps = repeated(maps, self.spread, axes)
         for axis, numbers in zip(axes[1:], (self.rows, self.columns), strict=True):
             if numbers:
                 maps = maps.take(numbers, axis)  # -1 takes the last
@@ -285,21 +286,30 @@ class Synapse(ABC):
     @classmethod
     def of_node(cls: type[Kind], node: Mapping[str, Any], tensors: Mapping[str, Any]) -> Kind:
         """Undo :attr:`node`, of the tensors of the input by name."""
-        own = {field.name: field for field in fields(cls)}  # type: ignore[arg-type]
+        own_fields = {field.name: field for field in fields(cls)}  # type: ignore[arg-type]
         missing = GEOMETRY.keys() - node.keys()
         if missing:
             raise KeyError(min(missing))
         for name, value in GEOMETRY.items():
-            if name not in own and node[name] != value:
+            if name not in own_fields and node[name] != value:
                 raise NetworkError(
                     f"{name} is {printable(repr(node[name]), LONGEST_NAME)} of the kind "
                     f"{cls.kind!r}, expected {value!r}"
                 )
-        given = {
+        arguments = {
             name: tensors[name] if name in cls.tensor_names else node[name]
-            for name, field in own.items()
+            for name, field in own_fields.items()
             if name in cls.tensor_names or name in node or field.default is MISSING
         }
-        made: Any = cls
-        synapse: Kind = made(**given)
+        constructor: Any = cls
+        synapse: Kind = constructor(**arguments)
         return synapse
+
+
+def repeated(
+    maps: NDArray[Any], factors: Shape, axes: tuple[int, int, int] = (-3, -2, -1)
+) -> NDArray[Any]:
+    """Channels, rows and columns of maps, which are some `axes`, each repeated beside itself."""
+    for axis, times in zip(axes, factors, strict=True):
+        maps = maps if times == 1 else maps.repeat(times, axis)
+    return maps

@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 
 from spikesam.backends.network import NO_POOLING, NetworkError, Shape, Source, Windows
 from spikesam.backends.network import synapses as kinds
-from spikesam.backends.network.step import repeated
-from spikesam.backends.network.synapses.synapse import WHOLE, Pooling
+from spikesam.backends.network.synapses.synapse import WHOLE, Pooling, repeated
 from spikesam.pipeline.imports.road import kernels
 from spikesam.pipeline.imports.road.operations import (
     NOTHING,
