@@ -233,10 +233,17 @@ def _local(count: int, folder: Path) -> Iterator[Client]:
 
 
 def _close(cluster: SpecCluster) -> None:
-    with suppress(
-        Exception
-    ):  # of a worker that is just being replaced, or never says that it has ended
+    """End the workers, and whatever else there is of the cluster.
+
+    At times dask's own close fails: a worker is just being replaced, never says that it has ended,
+    or a connection breaks. What is left of the workers is then closed one by one, or dask would
+    replace those that are killed.
+    """
+    with suppress(Exception):
         cluster.close(CLOSING)
+    for nanny in list(cluster.workers.values()):
+        with suppress(Exception):
+            cluster.sync(nanny.close, callback_timeout=CLOSING)
 
 
 def _kill_workers() -> None:

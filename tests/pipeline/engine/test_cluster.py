@@ -149,6 +149,20 @@ def test_a_cluster_that_never_says_that_it_has_ended_is_left(
     assert not psutil.pid_exists(worker)
 
 
+def test_workers_are_not_replaced_where_dasks_own_close_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(cluster: Any) -> None:
+        raise OSError("broken pipe")
+
+    with connected("local:2", tmp_path) as client:
+        workers = list(client.run(os.getpid).values())
+        nannies = list(client.cluster.workers.values())
+        monkeypatch.setattr(type(client.cluster), "_close", broken)
+    assert [nanny.status.name for nanny in nannies] == ["closed", "closed"]
+    assert not any(map(psutil.pid_exists, workers))
+
+
 def test_workers_that_do_not_start_are_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
