@@ -54,6 +54,8 @@ from spikesam.recordings.maps.writer import writing_maps
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.writer import SPEC, raster_image, remove_parts
 
+# What `spikesam run` and `merge` write beside what every run has.
+OF_COMMANDS = ("config.toml", "summary.json", "report.html", "figures")
 FLUSH_BYTES = 64 << 20  # of finished samples in memory at most, beyond the batch at hand
 # of work on finished samples: less than that is lost to a kill, beyond the samples at hand
 FLUSH_SECONDS = 10.0
@@ -97,6 +99,7 @@ def begin(
     if maps.is_file():
         with suppress(RasterError), MapReader(maps) as earlier_maps:  # a damaged one is made anew
             refuse_other_origin(maps, earlier_maps.header.method == "graph-sam", spec)
+    _refuse_files_of_no_run(folder, job.network, config)
     with _writing(folder, 0, len(spec.samples)):
         (folder / PARTS).mkdir(parents=True, exist_ok=True)
         first = not (
@@ -110,6 +113,19 @@ def begin(
     if job.spec.contents and spec.contents != job.spec.contents:
         job.read(range(len(spec.samples))).refuse_changed(spec.contents)
     return replace(job, spec=spec)
+
+
+def _refuse_files_of_no_run(folder: Path, network: Network, config: Config | None) -> None:
+    """Refuse a folder in which no run was begun, but which has a file that this run replaces."""
+    # These are looked for before the job: another process that begins the run writes the job first.
+    names = OF_COMMANDS if config is not None else ()
+    replaced = [name for name in names if (folder / name).exists()]
+    stored = folder / "network.safetensors"
+    if stored.exists() and not _is_network(stored, network):
+        replaced.append(stored.name)
+    begun = (MADE["raster"], MADE["maps"], f"{PARTS}/{SPEC}")
+    if replaced and not any((folder / name).exists() for name in begun):
+        raise InputError(f"{folder / replaced[0]}: no run wrote this file", OTHER_OUT)
 
 
 def _refuse_other_contents(folder: Path, spec: JobSpec) -> None:

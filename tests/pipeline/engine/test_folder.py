@@ -26,6 +26,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from spikesam.common.errors import InputError
 from spikesam.common.lock import out_lock
 from spikesam.common.progress import Tracker
+from spikesam.pipeline.config import Config
 from spikesam.pipeline.engine import folder as folder_module
 from spikesam.pipeline.engine.compute_folder import compute_all
 from spikesam.pipeline.engine.folder import begin
@@ -229,6 +230,17 @@ def test_resumed_on_another_backend_says_so_and_keeps_the_run(
     with RasterReader(tmp_path / "raster.h5") as raster:
         assert (raster.header.backend, raster.header.device) == ("torch+lava", "cpu")
         assert raster.run_uuid == begun_as
+
+
+@pytest.mark.parametrize(
+    "name", ["network.safetensors", "config.toml", "summary.json", "report.html"]
+)
+def test_files_that_no_run_wrote_are_not_replaced(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(InputError, match=rf"{name}: no run wrote this file; choose another out"):
+        begin(tmp_path, job(), Config())
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "mine"
 
 
 @pytest.mark.parametrize(
