@@ -80,10 +80,12 @@ def run_content(run: ShownRun, limit: int) -> Content:
     )  # silence is wrong
     right = f"{(raster.labels == raster.predictions)[labelled].sum()} of {labelled.sum()} right"
     samples = f"{raster.n_samples} sample{'s' * (raster.n_samples > 1)}"
+    delayed = header.window not in (None, raster.timesteps)
+    with_delays = f", {raster.timesteps} with the delays of layers" * delayed
     facts = [
         run.network_name or header.dataset,
         samples,
-        f"{header.window or raster.timesteps} steps",
+        f"{header.window or raster.timesteps} steps" + with_delays,
     ]
     facts += [
         f"{header.backend}, {'integers' if header.precision == 'fixed' else header.precision}"

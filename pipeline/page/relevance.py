@@ -25,6 +25,7 @@ from spikesam.recordings.raster.schema import LayerSpec
 A_SECOND = 12_000_000  # neurons × steps × classes that one idle core explains in it, or more
 ASKED = 60  # seconds that `spikesam report` may take;
 LEAST, SHARE = 10, 10  # and those of a run: a tenth of its own, or ten if that is less
+OTHERS = 1  # second for other classes than the answer's
 
 
 def explains(run: ShownRun) -> bool:
@@ -39,16 +40,18 @@ def explains(run: ShownRun) -> bool:
 
 def explained_in_time(run: ShownRun) -> tuple[int, int]:
     """Of how many of the first samples, and for how many classes of each, there is time for
-    relevance: two at least.
+    relevance: for the answer, and for others where they hardly take any.
     """
     network = run.whole_network
     if network is None or _refused(network):
         return 0, 0
     run_seconds = sum(run.summary.seconds.values()) if run.summary else 0
     seconds = max(LEAST, run_seconds / SHARE) if run.brief else ASKED
-    maps = int(seconds * A_SECOND) // (run.raster.timesteps * _neurons(run))
-    classes = min(network.classes, max(2, maps // min(run.raster.n_samples, MOST)))
-    return maps // classes, classes
+    map_size = run.raster.timesteps * _neurons(run)
+    samples = min(run.raster.n_samples, MOST)
+    quick = int(min(OTHERS, seconds) * A_SECOND) // (map_size * samples)
+    classes = min(network.classes, max(1, quick))
+    return int(seconds * A_SECOND) // (map_size * classes), classes
 
 
 def unexplained(run: ShownRun, shown: int) -> str | None:

@@ -15,7 +15,7 @@ from spikesam.backends.network.storage import read_network
 from spikesam.backends.trace import GAMMA
 from spikesam.common.errors import InputError
 from spikesam.common.files import refuse_links
-from spikesam.common.text import printable
+from spikesam.common.text import printable, shell_command
 from spikesam.pipeline.engine.range_file import FILES
 from spikesam.pipeline.engine.summary import Summary, read_summary
 from spikesam.pipeline.images.pictures import NAME, Pictures, read_pictures
@@ -179,8 +179,11 @@ def _with_pictures(run: ShownRun, path: Path) -> ShownRun:
 
 def _with_scores(run: ShownRun, path: Path) -> ShownRun:
     with MapReader(path) as maps:
-        if maps.header.method != "sam" or maps.header.source not in run.raster.known_as:
-            raise InputError("It holds maps of something else")
+        if maps.header.method != "sam":
+            raise InputError(f"It holds maps of {maps.header.method}, expected those of SAM")
+        if maps.header.source not in run.raster.known_as:
+            again = shell_command("spikesam", "explain", run.name)
+            raise InputError(f"It is of an earlier raster than raster.h5; make it again: {again}")
         method_of(maps.header, maps.where)  # refuses other parameters than its own
         kernel: Mapping[str, Any] = maps.header.parameters
         if kernel["variant"] != "paper" or not kernel["include_current"]:

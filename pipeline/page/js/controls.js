@@ -101,6 +101,8 @@ export function makeMenu(about, change) {
   };
 }
 
+const CURVES = "Coloured curves: how often each layer fires. Curves without colour: the sum of its map.";
+
 // The scrubber of time, whose curves are how often layers fire; its last position is the sum. { node, show(state, samples) }.
 export function makeTime(runs, about, change) {
   const play = button("", () => change({ playing: play.dataset.on !== "true" }), { name: "playing" });
@@ -124,9 +126,10 @@ export function makeTime(runs, about, change) {
   const sum = element("span", { class: "sum" }, "sum");
   const track = element("div", { class: "track", onpointerdown: point, onpointermove: point }, input, curves, sum);
   const said = element("span", { class: "when", role: "status" });
+  const below = element("div", { class: "below" }, said, element("span", { class: "legend" }, CURVES));
   const changed = changes();
   return {
-    node: element("div", { class: "time" }, play, track, said),
+    node: element("div", { class: "time" }, play, track, below),
     show: (state, samples) => {
       const step = state.view === "step" ? state.step : null;
       input.value = step ?? about.steps;

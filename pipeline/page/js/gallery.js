@@ -5,14 +5,28 @@ import { partner } from "./model.js";
 import { pictureCanvas } from "./paint.js";
 import { verdictOf } from "./words.js";
 
-// Returns { node, show(state) }.
-export function makeGallery(runs, change) {
+const FEW = 4; // samples, among which wrong ones are seen at once
+
+// Returns { node, show(state) }; `wrong` says of each sample whether an answer to it is wrong.
+export function makeGallery(runs, wrong, change) {
   const buttons = runs[0].samples.map((sample, position) => entry(runs, sample, position, change));
+  const box = element("input", { type: "checkbox", name: "wrong", onchange: () => change({ onlyWrong: box.checked }) });
+  const count = wrong.filter(Boolean).length;
+  const text = ` only wrong answers (${count} of ${wrong.length})`;
+  const useful = count > 0 && count < wrong.length && wrong.length > FEW;
+  const filter = useful ? element("label", { class: "quiet" }, box, text) : null;
   return {
-    node: element("nav", { class: "gallery", "aria-label": "Samples" }, ...buttons),
+    node: element(
+      "div",
+      { class: "samples" },
+      filter,
+      element("nav", { class: "gallery", "aria-label": "Samples" }, ...buttons),
+    ),
     show: (state) => {
-      buttons.forEach((each, position) => {
-        each.setAttribute("aria-pressed", position === state.sample);
+      box.checked = state.onlyWrong;
+      buttons.forEach((sampleButton, position) => {
+        sampleButton.hidden = state.onlyWrong && !wrong[position];
+        sampleButton.setAttribute("aria-pressed", position === state.sample);
       });
     },
   };

@@ -188,6 +188,7 @@ function rangeText(kind, most, band = false) {
   if (KINDS[kind].unit === "J") {
     return band ? `0 … ${joules(most)} a neuron and step` : `all layers together, 0 … ${joules(most)} a place`;
   }
+  if (KINDS[kind].signed && most === 0) return "nothing here speaks for it, or against it";
   return KINDS[kind].signed ? `±${number(most)}` : `0 … ${number(most)}`;
 }
 

@@ -17,7 +17,7 @@ const STEP_MILLISECONDS = [40, 250]; // at least and at most so many for one
 const { runs } = dataOf(document.getElementById("data").textContent);
 const about = aboutRuns(runs);
 const two = runs.length > 1;
-const gallery = makeGallery(runs, change);
+const gallery = makeGallery(runs, about.wrong, change);
 const menu = makeMenu(about, change);
 const shared = [makeTabs(runs, about, change), makeTime(runs, about, change), makePlace(runs, change)];
 const views = runs.map((run, index) => ({

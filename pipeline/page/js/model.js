@@ -20,6 +20,7 @@ export function aboutRuns(runs) {
   const samples = runs.flatMap((run) => run.samples);
   return {
     samples: runs[0].samples.length,
+    wrong: runs[0].samples.map((_, position) => runs.some((run) => isWrong(runs, run, position))),
     steps: Math.max(...runs.map((run) => run.steps)),
     busiest: livelyStep(runs[0]),
     events: runs[0].events,
@@ -60,6 +61,11 @@ export function partner(runs, run, position) {
   const same =
     run.dataset === runs[0].dataset ? run.samples.findIndex((sample) => sample.index === wanted.index) : position;
   return run.samples[same] ? same : null;
+}
+
+function isWrong(runs, run, position) {
+  const at = partner(runs, run, position);
+  return at !== null && run.samples[at].right === false;
 }
 
 export function sampleLoader(run) {

@@ -2,10 +2,11 @@
 
 export const GAMMA_MOST = 3;
 
-// about: { samples, steps, busiest, gamma, events, kinds, hasPicture, hasInput, hasBox, hasMask, hasBand }, of all runs together.
+// about: { samples, wrong, steps, busiest, gamma, events, kinds, hasPicture, hasInput, hasBox, hasMask, hasBand }, of all runs together.
 export function initialState(about) {
   return {
     sample: 0,
+    onlyWrong: false, // samples without a wrong answer are passed over
     view: about.events ? "step" : "sum",
     step: about.busiest,
     playing: false,
@@ -34,7 +35,10 @@ export function nextState(state, change, about) {
   if ("playing" in change && change.playing) next.view = "step";
   if ("view" in change && change.view === "sum") next.playing = false;
   if (next.beside === next.kind) next.beside = "";
+  const direction = next.sample < state.sample ? -1 : 1;
   next.sample = wrapped(next.sample, about.samples);
+  next.onlyWrong &&= about.wrong.includes(true);
+  while (next.onlyWrong && !about.wrong[next.sample]) next.sample = wrapped(next.sample + direction, about.samples);
   next.step = within(Math.round(next.step), 0, about.steps - 1);
   next.gamma = within(next.gamma, 0, GAMMA_MOST);
   next.opacity = within(next.opacity, 0, 1);

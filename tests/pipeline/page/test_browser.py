@@ -413,6 +413,29 @@ def test_a_place_is_chosen_and_silenced_and_that_is_undone(
     assert page.evaluate("report.state().silenced") is None
 
 
+def test_only_wrong_answers_are_shown_when_asked(tmp_path: Path, open_page: Any) -> None:
+    spikes = {"a": np.ones((6, 4, 1, 2, 2), bool)}
+    answers = {"predictions": [0, 1, 2, 0, 1, 2], "labels": [0, 0, 2, 0, 2, -1]}
+    path = write_raster(tmp_path / "raster.h5", spikes, **answers)
+    page = open_page(report(path))
+    box = page.get_by_label("only wrong answers (2 of 6)")
+    box.check()
+    page.evaluate(FRAMES)
+    assert page.locator(".gallery button:visible").count() == 2
+    page.evaluate("document.activeElement.blur()")
+    for sample in (1, 4, 1):
+        assert page.evaluate("report.state().sample") == sample
+        page.keyboard.press("n")
+    box.uncheck()
+    page.evaluate(FRAMES)
+    assert page.locator(".gallery button:visible").count() == 6
+
+
+def test_curves_have_a_legend_where_there_is_room(page_of_run: Path, open_page: Any) -> None:
+    assert open_page(page_of_run).get_by_text("Coloured curves: how often each").is_visible()
+    assert open_page(page_of_run, 400).get_by_text("Coloured curves").is_hidden()
+
+
 def test_nothing_is_silenced_without_the_network(page_of_spikes: Path, open_page: Any) -> None:
     page = open_page(page_of_spikes)
     canvas_of(page, "a").click()

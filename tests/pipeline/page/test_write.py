@@ -126,7 +126,7 @@ def test_relevance_of_many_large_samples_is_left_out_and_that_is_said(
     for count, said in (3, "shown for the first 3 of 4 samples"), (0, "not shown"):
         monkeypatch.setattr("spikesam.pipeline.page.integers.MOST", 0)
         monkeypatch.setattr(
-            "spikesam.pipeline.page.relevance.ASKED", (count * 2 * 8 * neurons + 1) / A_SECOND
+            "spikesam.pipeline.page.relevance.ASKED", (count * 8 * neurons + 1) / A_SECOND
         )
         (content,) = runs_of(report(finished, tmp_path / f"{count}.html"))
         assert content["notes"] == [
@@ -189,6 +189,14 @@ def test_rates_are_of_the_steps_of_the_model(tmp_path: Path) -> None:
     (content,) = runs_of(report(tmp_path))
     assert [layer["rate"] for layer in content["layers"]] == rates and content["rated"] == 20
     assert {f"{100 * rate:.1f} %" for rate in rates} <= drawn
+
+
+def test_steps_with_the_delays_of_layers_are_told(tmp_path: Path) -> None:
+    network = replace(small_network(), window=20)
+    images = np.zeros((1, 1, 6, 6), np.float32)
+    spikesam.simulate(network, images, out=tmp_path, backend="event").close()
+    (content,) = runs_of(report(tmp_path))
+    assert " · 20 steps, 40 with the delays of layers · " in content["about"]
 
 
 def small_network() -> Network:
@@ -351,6 +359,29 @@ def test_what_belongs_to_another_run_is_not_shown(
     assert named == {"summary.json", "network.safetensors", "pictures.zip", "sam.h5"}
     assert "snn-grad-cam" not in content["samples"][0]["maps"]
     assert content["energy"] is None and content["samples"][0]["maps"]["relevance"] == []
+
+
+def test_maps_of_an_earlier_raster_say_how_to_make_them_again(
+    copy: Path, spikes_alone: Path, tmp_path: Path
+) -> None:
+    shutil.copy(spikes_alone.parent / "sam.h5", copy / "sam.h5")
+    (content,) = runs_of(report(copy, tmp_path / "page.html"))
+    again = "spikesam explain "
+    (note,) = [note for note in content["notes"] if again in note]
+    assert "sam.h5" in note and "an earlier raster than raster.h5; make it again: " in note
+
+
+def test_relevance_of_other_classes_takes_no_more_than_a_second(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ExitStack() as files:
+        shown = open_run(finished, files)
+        a_map = shown.raster.timesteps * sum(layer.neurons for layer in shown.raster.layers)
+        for maps_in_a_second, classes in (3, 1), (4, 1), (8, 2), (1000, 3):  # of four samples
+            monkeypatch.setattr(
+                "spikesam.pipeline.page.relevance.A_SECOND", maps_in_a_second * a_map
+            )
+            assert explained_in_time(shown)[1] == classes
 
 
 def test_maps_of_any_method_are_shown_if_they_are_of_this_raster(

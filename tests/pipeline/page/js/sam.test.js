@@ -11,6 +11,7 @@ import { answerOf, joules, marginOf, verdictOf } from "../../../../pipeline/page
 const SPIKES = decodeSpikes(Uint8Array.of(0b11000000, 0, 0, 0b01000000), [2, 1, 2], 3);
 const ABOUT = {
   samples: 3,
+  wrong: [true, false, true],
   steps: 16,
   busiest: 8,
   events: false,
@@ -67,6 +68,18 @@ test("values of the state stay within their limits, whatever is asked for", () =
   assert.equal(nextState(state, { playing: true }, ABOUT).view, "step");
   assert.equal(nextState({ ...state, playing: true }, { view: "sum" }, ABOUT).playing, false);
   assert.deepEqual(state, initialState(ABOUT)); // and no state is changed itself
+});
+
+test("only samples with a wrong answer are gone to, in both directions and past the ends", () => {
+  const go = (state, change) => nextState(state, change, ABOUT);
+  const first = go({ ...initialState(ABOUT), sample: 1 }, { onlyWrong: true });
+  assert.equal(first.sample, 2);
+  assert.equal(go(first, { sample: 3 }).sample, 0);
+  assert.equal(go(first, { sample: 1 }).sample, 0);
+  assert.equal(go(first, { gamma: 1 }).sample, 2);
+  assert.equal(go(go(first, { onlyWrong: false }), { sample: 1 }).sample, 1);
+  const none = { ...ABOUT, wrong: [false, false, false] };
+  assert.equal(nextState(initialState(none), { onlyWrong: true }, none).sample, 0);
 });
 
 test("edits follow each other, what is drawn is one, and each is undone", () => {
