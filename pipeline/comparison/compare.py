@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -63,7 +63,7 @@ def compare(
     Parameters
     ----------
     model : torch.nn.Module, as :func:`from_torch` takes it
-    network : its import, in float32; or a checkpoint of that
+    network : its import, in float32; or a checkpoint or conversion that holds it
     data : one batch as the model takes it at every step, or a sequence of them, as the example of
         :func:`from_torch`
     labels : (B,) int, the classes of the samples; -1 where unknown. Of outputs that are numbers,
@@ -110,7 +110,8 @@ def compare(
     torch: 0 of 3,360 bits differ in float32; fixed point has the digest ...
     fixed point is the same bits on event, torch
     """
-    network = network.network if isinstance(network, Checkpoint) else network
+    held = getattr(network, "network", network)  # of a checkpoint, or of a conversion
+    network = cast("Network", held)  # `_read_data` refuses others
     backends = (backends,) if isinstance(backends, str) else backends
     if not backends:
         raise InputError(f"compare: backends: got {backends!r}, expected at least one")

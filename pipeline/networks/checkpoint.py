@@ -144,7 +144,7 @@ def save(checkpoint: Checkpoint | Network, path: str | PathLike[str]) -> None:
     :class:`Checkpoint` with preprocessing.
     """
     path = Path(path)
-    if isinstance(checkpoint, Network):
+    if isinstance(checkpoint := checkpoint_held(checkpoint), Network):
         checkpoint = named_network(checkpoint)
     if not isinstance(checkpoint, Checkpoint):
         raise InputError(
@@ -159,6 +159,12 @@ def save(checkpoint: Checkpoint | Network, path: str | PathLike[str]) -> None:
         "class_names": checkpoint.class_names,
     }
     write_network(checkpoint.network, path, {"checkpoint": json.dumps(description)})
+
+
+def checkpoint_held(source: Any) -> Any:
+    """The checkpoint of what holds one, such as a conversion; anything else as it is."""
+    checkpoint = getattr(source, "checkpoint", None)
+    return checkpoint if isinstance(checkpoint, Checkpoint) else source
 
 
 def named_network(

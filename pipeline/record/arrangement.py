@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
@@ -36,6 +37,7 @@ class Arrangement:
         self.convolutions = Convolutions()
         self.used: dict[str, str] = {}
         self._maps: set[tuple[str, tuple[int, ...]]] = set()  # modules, and steps that are maps
+        self._rows: set[str] = set()  # modules whose tokens lie in one row, since no grid is known
         self._model, self._layout = model, layout
         self._layouts: dict[str, Layout] = {}  # name of a module -> its library's, or the caller's
         self._found: dict[tuple[str, int], Axes | None] = {}
@@ -109,6 +111,15 @@ class Arrangement:
         fitting = [
             sides for sides in ([given] if given else maps) if tokens in (None, math.prod(sides))
         ]
+        if not (fitting or given or maps or tokens is None):
+            if name not in self._rows:
+                self._rows.add(name)
+                warnings.warn(
+                    f"record: {name!r} has {tokens} tokens, and no map before says how they lie, "
+                    "so they are one row; grid=(rows, columns) says otherwise",
+                    stacklevel=2,
+                )
+            return 1, tokens
         if not fitting:
             found = "tokens of an unknown number" if tokens is None else f"{tokens} tokens"
             known = f"{given[0]} × {given[1]} = {math.prod(given)} of grid=" if given else ""

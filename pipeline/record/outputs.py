@@ -34,8 +34,8 @@ class OutputLayout:
     batch showed it.
     """
 
-    def __init__(self) -> None:
-        self.name: str | None = None
+    def __init__(self, name: str | None = None) -> None:
+        self.name = name
 
     def scores(
         self, output: Any, timesteps: int, samples: int, layer: Layout, given: str | None = None
@@ -76,9 +76,12 @@ class OutputLayout:
             return steps.sum(0)
         if scores.ndim == 2 and len(scores) == samples:
             return scores
+        layouts = {"": layer, "TB...": time_first, "BT...": batch_first}
+        if self.name and self.name not in layouts:
+            layouts[self.name] = named_layout(self.name)
         readings = {
             name: steps.sum(0)
-            for name, arrange in (("", layer), ("TB...", time_first), ("BT...", batch_first))
+            for name, arrange in layouts.items()
             if (steps := _fitting(scores, arrange, timesteps, samples)) is not None
         }
         if not readings:

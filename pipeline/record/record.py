@@ -69,9 +69,9 @@ def record(
         SpikingJelly, Norse, sinabs and lava-dl; where there are none of these, whatever module puts
         out spikes in the first batch though what goes in is none. Layers are numbered in the order
         in which they fire
-    layout : how modules of none of these libraries lay out what they return: "B..." for one step a
-        call, "TB...", "BT..." or "B...T" for all steps at once; if not given, one step of (B, K) or
-        (B, C, H, W)
+    layout : how modules of none of these libraries lay out what they return, and the model its
+        output: "B..." for one step a call, "TB...", "BT..." or "B...T" for all steps at once; if not
+        given, one step of (B, K) or (B, C, H, W)
     axes : names of modules, or patterns of them -> a name for each axis of what one call returns,
         where that is no map of channels, rows and columns: {"block.*.attn_lif": "T B heads N d"}. T
         are steps, B samples, N tokens, which are laid out as a map, H and W rows and columns;
@@ -80,7 +80,8 @@ def record(
         Transformer, of SpikingJelly and of their authors. Steps of three or four axes that no
         convolution made are refused
     grid : rows and columns of the tokens, or pattern of names of modules -> theirs; if not given,
-        those of the last recorded map with as many places as there are tokens
+        those of the last recorded map with as many places as there are tokens, or one row, which is
+        said, where there is no map before them
     counts : None to refuse other values than 0 and 1; "fired" to record of counts and graded spikes
         that there were any; "ternary" to record -1, 0 and 1 as two planes, 2C channels: where a
         neuron fired 1, then where it fired -1
@@ -177,7 +178,7 @@ def record(
         watch.keeps_inputs = known is not None
         seen = SeenImages(class_names, input_normalisation)
         followed = None if why is None else Why(model, why, class_names)
-        described = Description(dataset, layer_delay, outputs)
+        described = Description(dataset, layer_delay, outputs, layout)
         recording = Recording(path, watch, described, seen, known, overwrite, followed)
         try:
             with followed.attached() if followed else nullcontext(), watch.attached():

@@ -64,6 +64,12 @@ class SeenImages:
         """Take a batch, with or without images; refuses images that do not fit, and `classes`
         without names.
         """
+        highest = int(table.label.max())
+        if self._class_names and classes <= len(self._class_names) <= highest:
+            raise InputError(
+                f"finish: labels: got {highest}, expected -1 to {len(self._class_names) - 1}, as "
+                f"class_names has {len(self._class_names)} names"
+            )
         if self._class_names and len(self._class_names) < classes:
             raise InputError(
                 f"class_names: got {len(self._class_names)} names, expected one for each of "
@@ -98,6 +104,7 @@ class Description:
     dataset: str
     layer_delay: int
     outputs: str
+    layout: str | None = None
 
 
 class Recording:
@@ -120,7 +127,8 @@ class Recording:
     ) -> None:
         self.path = path
         self._watch, self._described, self._overwrite = watch, described, overwrite
-        self._seen, self._output, self._network = seen, OutputLayout(), network
+        self._seen, self._network = seen, network
+        self._output = OutputLayout(described.layout)
         self._why, self._relevance = why, RelevanceSpool(path.parent)
         self._taps: dict[str, list[Tensor]] = {}  # of the batch at hand, for relevance
         self._writer: GrowingWriter | None = None
@@ -181,8 +189,8 @@ class Recording:
         images : as shown to the network, (B, C, H, W), (B, H, W, 3) or (B, H, W), for page and
             figures; the first ones are kept beside the raster
         layout : of `output`: "B..." for class scores, "TB...", "BT..." or "B...T" for every step;
-            needed only where as many steps as samples leave it open, unless an earlier batch has
-            shown it
+            needed only where as many steps as samples leave it open, and neither `layout` of
+            :func:`spikesam.record` nor an earlier batch says it
 
         Raises
         ------
@@ -208,7 +216,7 @@ class Recording:
             scores = graded.detach().numpy()
         if self._writer is None:
             layers = self._watch.without_readout(layers, graded)
-        self._seen.add(table, images, max(scores.shape[1], int(table.label.max()) + 1))
+        self._seen.add(table, images, scores.shape[1])
         spikes: dict[str, NDArray[np.uint8]] = {}
         for layer in layers:
             with about(layer.name):

@@ -591,6 +591,22 @@ def test_refusals_write_nothing(trained, tmp_path, monkeypatch, change, reason):
     assert not list(tmp_path.iterdir())
 
 
+def test_compare_says_of_a_conversion_that_its_model_has_no_spikes(trained):
+    model, images, _ = trained
+    conversion = spikesam.convert(model, images[:20], timesteps=8)
+    with pytest.raises(
+        InputError, match="compare: found no neurons that fire in .* to compare; how"
+    ):
+        spikesam.compare(model, conversion, images[:2])
+
+
+def test_an_unprepared_conversion_is_not_simulated(trained):
+    model, images, _ = trained
+    conversion = spikesam.convert(model, images[:20], timesteps=8)
+    with pytest.raises(InputError, match="how images are prepared is not known; say it: convert"):
+        spikesam.simulate(conversion, images[:2].numpy())
+
+
 def test_a_checkpoint_of_it_is_written_when_asked(trained, tmp_path):
     model, images, labels = trained
     given = {
@@ -605,6 +621,10 @@ def test_a_checkpoint_of_it_is_written_when_asked(trained, tmp_path):
         checkpoint.network.sha256 == conversion.network.sha256 == conversion.summary.network_sha256
     )
     raster = spikesam.simulate(checkpoint, images[:2].numpy())
+    of_conversion = spikesam.simulate(conversion, images[:2].numpy())
+    assert of_conversion.raster_digest == raster.raster_digest
+    spikesam.save(conversion, tmp_path / "saved.safetensors")
+    assert spikesam.load(tmp_path / "saved.safetensors").class_names == checkpoint.class_names
     assert spikesam.energy(raster, checkpoint).joules > 0
     maps = spikesam.explain(raster)
     assert maps[raster.layers[0].name].sum.shape == (2, 12, 12)

@@ -273,3 +273,44 @@ def test_finish_takes_the_layout(tmp_path: Path) -> None:
 def test_a_layout_that_does_not_fit_is_refused(layout: str, message: str) -> None:
     with pytest.raises(spikesam.InputError, match=f"^{message}"):
         OutputLayout().scores(STEPS, 3, 2, one_step, layout)
+
+
+@pytest.mark.parametrize(
+    ("layout", "expected"),
+    [
+        ("TB...", [[4, 6], [8, 10]]),
+        ("BT...", [[2, 4], [10, 12]]),
+        ("B...T", [[1, 5], [9, 13]]),
+    ],
+)
+def test_the_layout_of_record_is_that_of_its_output_too(
+    layout: str, expected: list[list[int]], tmp_path: Path
+) -> None:
+    steps = torch.arange(8.0).reshape(2, 2, 2)
+    with spikesam.record(nn.Identity().eval(), tmp_path, [], layout=layout) as recording:
+        for _ in range(2):
+            recording.tap("fires", torch.ones(2, 4))
+        recording.finish(steps)
+    assert recording.raster.readout.tolist() == expected
+
+
+def handed_over(folder: Path, spikes: Tensor, layout: str | None = None, **finish: Any) -> Any:
+    """The raster of two steps of spikes that are handed over."""
+    names = ["a", "b", "c"]
+    with spikesam.record(nn.Identity().eval(), folder, [], class_names=names) as recording:
+        for _ in range(2):
+            recording.tap("tokens", spikes, layout)
+        recording.finish(**finish)
+    return recording.raster
+
+
+def test_labels_beyond_the_names_are_blamed_on_the_labels(tmp_path: Path) -> None:
+    message = "finish: labels: got 5, expected -1 to 2, as class_names has 3 names"
+    with pytest.raises(spikesam.InputError, match=message):
+        handed_over(tmp_path, torch.ones(2, 4), output=torch.rand(2, 3), labels=[0, 5])
+
+
+def test_tokens_without_a_map_before_them_are_one_row(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="'tokens' has 6 tokens, and no map before says how"):
+        raster = handed_over(tmp_path, torch.ones(2, 6, 4), "B N C")
+    assert raster.layers[0].shape == (4, 1, 6)
