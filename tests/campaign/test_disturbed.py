@@ -44,6 +44,7 @@ from tests.campaign.workplace import (
     measured,
     none,
     read_range,
+    results,
     same_results,
 )
 
@@ -150,14 +151,15 @@ def samples_kept(out: Path) -> int:
     return sum(read_range(path).count for path in (out / "raster.parts").glob("0*.range"))
 
 
+def needs(name: str) -> list[pytest.MarkDecorator]:
+    """Skip a recipe where a library that it needs is not installed."""
+    library = {"dask": "distributed", "zarr": "zarr"}.get(name, "os")
+    return [pytest.mark.skipif(find_spec(library) is None, reason=f"{library} is not installed")]
+
+
 def recipes(*short: str) -> Any:
     """All recipes; those that are not named are tried in a long run alone."""
-    no_dask = pytest.mark.skipif(
-        find_spec("distributed") is None, reason="dask.distributed is not installed"
-    )
-    marks = {
-        name: [no_dask] * (name in WORKERS) + [only_long] * (name not in short) for name in RECIPES
-    }
+    marks = {name: needs(name) + [only_long] * (name not in short) for name in RECIPES}
     every = [pytest.param(name, marks=marks[name]) for name in RECIPES]
     return pytest.mark.parametrize("name", every)
 
@@ -210,13 +212,49 @@ def full(base: Path, work: Path, name: str, alone: bool, part: float, mounted: b
 @only_long
 @pytest.mark.parametrize(
     "name",
-    ["event", "torch", "train", "convert", "paper", "explain", "gradcam", "energy", "export"],
+    [
+        *("event", "torch", "train", "convert", "paper", "explain", "gradcam", "energy", "export"),
+        pytest.param("zarr", marks=needs("zarr")),
+    ],
 )
 @cases(short=0, long=8)
 @example(part=0.0, mounted=True)
 @given(part=fractions, mounted=st.booleans())
 def test_a_full_disk(workplace: Path, name: str, part: float, mounted: bool) -> None:
     disturb(workplace, full, name, part, mounted)
+
+
+def replaced(base: Path, work: Path, name: str, alone: bool, place: float, after: bool) -> None:
+    """A store that is replaced: a kill, then a full disk."""
+    recipe, user_file = RECIPES[name], work / ".out.zarr.old" / "mine"
+    assert run(f"{recipe.line} --samples 4", work).code == 0
+    user_file.parent.mkdir()
+    user_file.write_bytes(OWN)
+    contents = [aside(results, work, recipe), measured(base, name)["results"]]
+    calls = int(1.5 * measured(base, name)["boundaries"])  # what is replaced is removed, too
+    run(f"{recipe.line} --overwrite", work, Boundaries(1 + int(place * calls), after).install)
+    nothing_runs()
+
+    def no_byte_more() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+
+    run(f"{recipe.line} --overwrite", work, no_byte_more).check()
+    assert aside(results, work, recipe) in contents, (
+        "neither the old store is there nor the new one"
+    )
+    assert user_file.read_bytes() == OWN
+    shutil.rmtree(user_file.parent)
+    finish(work, base, name, alone)
+
+
+@only_long
+@pytest.mark.parametrize("name", [pytest.param("zarr", marks=needs("zarr"))])
+@cases(short=0, long=20)
+@example(place=0.6, after=True)
+@given(place=fractions, after=st.booleans())
+def test_a_store_is_replaced_or_kept(workplace: Path, name: str, place: float, after: bool) -> None:
+    disturb(workplace, replaced, name, place, after)
 
 
 def together(

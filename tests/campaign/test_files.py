@@ -5,6 +5,7 @@ memory.
 import json
 import shutil
 import tempfile
+import zipfile
 from pathlib import Path
 from random import Random
 
@@ -12,14 +13,23 @@ import pytest
 from hypothesis import given, note
 from hypothesis import strategies as st
 
+from spikesam.pipeline.engine.folder import begin
+from spikesam.pipeline.engine.job import JobSpec, read_spec
+from spikesam.pipeline.engine.range_file import RangeFile
+from spikesam.pipeline.engine.summary import read_summary
+from spikesam.pipeline.images.datasets import open_dataset
+from spikesam.pipeline.images.pictures import read_pictures
+from tests.campaign.forge import reseal
 from tests.campaign.formats import FORMATS, Content
 from tests.campaign.formats.base import compared
 from tests.campaign.formats.zips import add, members
 from tests.campaign.inflated import png_bomb, zip_bomb
 from tests.campaign.isolated import LINUX, Refused, attempt, cases, only_long, tried
+from tests.pipeline.engine.jobs import job
 
 pytestmark = LINUX
 REGRESSIONS = Path(__file__).with_name("regressions")
+FIRST_RANGE = "00000000.range"
 Originals = tuple[
     str, dict[Path, Content]
 ]  # the name of a format; good files, each with what it says
@@ -136,3 +146,55 @@ def test_a_small_file_that_asks_for_much(
     attempt(write_bomb, kind, tmp_path / file, seconds=60, memory=4 << 30)
     found = attempt(read_bomb, name, tmp_path / file, seconds=60)
     assert isinstance(found, Refused) or not refused
+
+
+def write_file_of_a_run(kind: str, folder: Path) -> None:
+    """A file of a run that has the right form on the outside, and millions of numbers inside."""
+    rows = "[0]," * (4 << 20)
+    if kind == "range":
+        spec = begun(folder)
+        record = {"job": spec.identity, "names": [0] * (30 << 20), "sections": {}}
+        (folder / "raster.parts" / FIRST_RANGE).touch()
+        reseal(folder / "raster.parts" / FIRST_RANGE, record, {})
+    elif kind == "job":
+        begun(folder)
+        (folder / "raster.parts" / "job.json").write_text('{"index": [' + rows * 8 + "[0]]}")
+    elif kind == "summary":
+        (folder / "summary.json").write_text('{"answers": [' + rows[: 15 << 20] + "[0]]}")
+    elif kind == "pictures":
+        add(
+            folder / "pictures.zip",
+            {"samples.json": f'{{"samples": [{rows[: 15 << 20]}[0]]}}'.encode()},
+        )
+    else:
+        deep = "/".join("abcdefghijklmnopqrstuvwxyz012")
+        with zipfile.ZipFile(folder / "images.zip", "w") as archive:
+            for number in range(1 << 16):
+                archive.writestr(f"{number}/{deep}/0.png", b"")
+
+
+def begun(folder: Path) -> JobSpec:
+    """What a run in a folder computes, of which nothing is computed yet."""
+    begin(folder, job())
+    return read_spec(folder / "raster.parts" / "job.json")
+
+
+def read_file_of_a_run(kind: str, folder: Path) -> None:
+    """As the commands that need it do."""
+    if kind == "range":
+        RangeFile(folder / "raster.parts" / FIRST_RANGE, job().spec)
+    elif kind == "job":
+        read_spec(folder / "raster.parts" / "job.json")
+    elif kind == "summary":
+        read_summary(folder / "summary.json", 1)
+    elif kind == "pictures":
+        read_pictures(folder, [])
+    else:
+        open_dataset(str(folder / "images.zip"), "val")
+
+
+@only_long
+@pytest.mark.parametrize("kind", ["range", "job", "summary", "pictures", "folders"])
+def test_a_file_of_a_run_that_asks_for_much(kind: str, tmp_path: Path) -> None:
+    attempt(write_file_of_a_run, kind, tmp_path, seconds=60, memory=4 << 30)
+    assert isinstance(attempt(read_file_of_a_run, kind, tmp_path, seconds=20), Refused)

@@ -68,6 +68,7 @@ RECIPES = {
         "--overwrite",
         "out/network.*.safetensors out/accuracy.json",
     ),
+    "zarr": Recipe("export raster.h5 out.zarr", "--overwrite", "out.zarr/**/*"),
 }
 
 
@@ -130,7 +131,7 @@ def results(folder: Path, recipe: Recipe) -> dict[str, str]:
     """Identity of each result."""
     found = {}
     for pattern in recipe.results.split():
-        paths = sorted(folder.glob(pattern))
+        paths = sorted(path for path in folder.glob(pattern) if path.is_file())
         found |= {path.relative_to(folder).as_posix(): identity(path) for path in paths} or {
             pattern: "missing"
         }
