@@ -19,7 +19,7 @@ from spikesam.backends.network import (
 )
 from spikesam.backends.network.quantise import quantise
 from spikesam.recordings.raster.batch import unpack
-from tests.backends.test_contract import BACKENDS, make_backend
+from tests.backends.equations import BACKENDS, make_backend
 
 
 def network(layer: Layer, input_shape: tuple[int, int, int], timesteps: int = 3) -> Network:

@@ -17,7 +17,7 @@ from spikesam.backends.event.kernels.layer import LayerKernel
 from spikesam.backends.event.kernels.tiles import AMX, AVX2, HOW, VNNI, instruction
 from spikesam.backends.network import WEIGHT_LIMIT, FixedLIF, Layer
 from spikesam.backends.network.step import current_of
-from tests.backends.test_random_networks import windows
+from tests.backends.graphs import windows
 from tests.layers import input_of, with_first
 
 tiled = pytest.mark.skipif(
@@ -135,17 +135,15 @@ def test_a_single_step_has_room_for_as_many_rows_as_it_computes_at_a_time() -> N
     layers(divisible=True),
     st.integers(2, 4),
     st.sampled_from((ALWAYS, NEVER)),
-    st.integers(0, 2**32),
+    st.data(),
 )
 @settings(max_examples=60, deadline=None)
 def test_parts_of_a_layer_are_the_whole(
-    drawn: tuple[Layer, NDArray[np.bool_]], most: int, costs: Any, seed: int
+    drawn: tuple[Layer, NDArray[np.bool_]], most: int, costs: Any, data: st.DataObject
 ) -> None:
     layer, spikes = drawn
-    layer = with_first(
-        layer,
-        **windows(np.random.default_rng(seed), layer.inputs[0].output_shape(spikes.shape[1:])[1:]),
-    )
+    sides = layer.inputs[0].output_shape(spikes.shape[1:])[1:]
+    layer = with_first(layer, **data.draw(windows(sides)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("spikesam.backends.event.kernels.layer.LEAST", 1)
         assume(len(LayerKernel(layer, spikes.shape[1:], costs=costs).parts(most)) > 1)

@@ -17,7 +17,7 @@ from spikesam.backends.event.kernels.layer import LayerKernel
 from spikesam.backends.network import LIF, Conv, FixedLIF, Input, Layer, Network, Readout, Source
 from spikesam.backends.network.quantise import quantise
 from spikesam.recordings.raster.batch import joined
-from tests.backends.test_contract import constant_odd, odd_sizes, resets, samples
+from tests.backends.networks import constant_odd, odd_sizes, resets, samples
 
 
 def one_layer(timesteps: int) -> Network:

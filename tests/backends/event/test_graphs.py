@@ -1,5 +1,5 @@
 """What is the event backend's own where layers read several others; what backends share is in
-../test_graphs.py.
+../test_contract.py.
 """
 
 from dataclasses import replace

@@ -2,7 +2,6 @@
 network.
 """
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,20 +18,18 @@ from spikesam.backends.network import LIF, Layer, Network, Readout
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.trace import GradedSpikes, StepMaps, maps_of_packed, spike_trace
 from spikesam.recordings.raster.batch import RasterBatch, pack
-from tests.backends.test_random_networks import random_network
+from tests.backends.networks import (
+    driven,
+    driven_by_an_image,
+    everything,
+    odd_sizes,
+    one_step,
+    overlaps,
+    rectangles,
+)
+from tests.reference import simulate_reference
 
 SAMPLES, STEPPED = 3, 2
-
-
-def long_network(seed: int, timesteps: int) -> Network:
-    """Any kernels, strides, poolings, resets and decays; messages of 16 steps that are full or not."""
-    network = random_network(np.random.default_rng(seed))
-    readout = replace(network.readout, bias=network.readout.bias[:1])
-    return replace(network, timesteps=timesteps, readout=readout)
-
-
-def with_maps(network: Network) -> list[str]:
-    return [name for name, shape in network.shape_of.items() if shape[1:] != (1, 1)]
 
 
 def assert_those_of_the_raster(
@@ -62,46 +59,46 @@ def assert_those_of_the_raster(
 
 
 @pytest.mark.parametrize(
-    ("models", "seed", "timesteps", "gamma"),
+    ("models", "build", "timesteps", "gamma"),
     [
-        ("event", 38, 1, 0.5),
-        ("event", 45, 16, 0.0),
-        ("event", 41, 17, 0.01),
-        ("event", 72, 5, 3.0),
-        ("stock", 45, 16, 0.5),
-        ("stock", 41, 17, 0.01),
+        ("event", one_step, 1, 0.5),
+        ("event", everything, 9, 0.5),
+        ("event", everything, 16, 0.0),  # messages of 16 steps that are full
+        ("event", everything, 17, 0.01),  # and one that is not
+        ("event", odd_sizes, 9, 3.0),
+        ("event", rectangles, 9, 0.5),
+        ("event", overlaps, 9, 0.01),
+        ("event", driven, 9, 0.5),
+        ("event", driven_by_an_image, 9, 0.5),
+        ("stock", everything, 16, 0.5),
+        ("stock", everything, 17, 0.01),
+        ("stock", rectangles, 9, 0.5),
+        ("stock", driven, 9, 0.5),
+        ("stock", driven_by_an_image, 9, 0.5),
     ],
 )
-def test_any_network(models: Any, seed: int, timesteps: int, gamma: float) -> None:
+def test_maps_of_any_network(models: Any, build: Any, timesteps: int, gamma: float) -> None:
     pytest.importorskip("lava", reason="lava-nc is not installed")
-    network, rng = long_network(seed, timesteps), np.random.default_rng(seed)
-    inputs = rng.random((timesteps, SAMPLES, *network.input_shape)) < 0.3
-    summed = {name: int(rng.integers(1, timesteps + 1)) for name in with_maps(network)}
+    rng = np.random.default_rng(4)
+    network = quantise(build(rng, timesteps) if build is everything else build(rng))
+    assert network.timesteps == timesteps
+    shape = (timesteps, *network.input_shape)
+    if network.spiking_input:
+        quiet, loud = (rng.random(shape) < density for density in (0.3, 0.9))
+    else:
+        shape = network.input_shape if network.encoder == "constant-current" else shape
+        quiet, loud = rng.integers(-127, 128, (2, *shape), np.int8)
+    inputs = np.stack([quiet, loud, quiet], axis=-4)
+    expected, _ = simulate_reference(network, inputs)
+    for raster in expected:  # each layer fires now and then, and each sample starts from rest
+        assert 0 < raster.mean() < 1 or timesteps == 1
+        assert np.array_equal(raster[:, 0], raster[:, 2])
+    has_maps = [name for name, shape in network.shape_of.items() if shape[1:] != (1, 1)]
+    summed = {name: int(rng.integers(1, timesteps + 1)) for name in has_maps}
     map_request = MapRequest(gamma, summed, STEPPED)
-    found = list(
-        LavaBackend(models).run_maps(network, [inputs[:, :1], inputs[:, 1:]], SAMPLES, map_request)
-    )
+    batches = np.split(inputs, [1], axis=-4)
+    found = list(LavaBackend(models).run_maps(network, batches, SAMPLES, map_request))
     assert_those_of_the_raster(network, map_request, found, inputs)
-
-
-def test_these_networks_are_worth_it() -> None:
-    """Among them are all resets, average and maximum pooling, strides, and layers that fire now and
-    then.
-    """
-    networks = [
-        long_network(seed, timesteps) for seed, timesteps in ((38, 1), (45, 16), (41, 17), (72, 5))
-    ]
-    layers = [layer for network in networks for layer in network.layers if layer.kind == "conv"]
-    neurons = [layer.spiking_neuron for layer in layers]
-    assert {neuron.reset for neuron in neurons} == {"subtract", "zero"}
-    assert {
-        layer.inputs[0].synapse.pooling for layer in layers if layer.inputs[0].synapse.pool != 1
-    } == {
-        "average",
-        "max",
-    }
-    assert {layer.inputs[0].synapse.stride for layer in layers} == {1, 2, 3}
-    assert any(layer.inputs[0].synapse.current_pool != 1 for layer in layers)
 
 
 @given(

@@ -1,16 +1,13 @@
 """One step in NumPy: numbers worked by hand, and the synapses of torch."""
 
-from math import prod
-from typing import Any
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from spikesam.backends.network import Attention, Conv, Dense, Identity, Input, Source, pair
+from spikesam.backends.network import Attention, Conv, Dense, Identity, Input, Source
 from spikesam.backends.network.step import arrived, current_of
+from tests.backends.graphs import synapses
 
 
 def test_what_arrives_by_hand() -> None:
@@ -55,30 +52,6 @@ def test_attention_by_hand() -> None:
     fired["v"][1, :, 0] = [[0, 1, 1], [1, 1, 0]]
     found = current_of(each := Input(Attention(heads=1), three), arrived(each, fired, 2))
     assert found.tolist() == [[[1, 0, 0]], [[2, 0, 0]]]
-
-
-@st.composite
-def synapses(draw: Any) -> tuple[Input, NDArray[np.bool_]]:
-    """An input of any kind, for maps of 2×4×8, and spikes."""
-    random = np.random.default_rng(draw(st.integers(0, 99)))
-    pool, pooling = draw(st.sampled_from([1, 2, (2, 4)])), draw(st.sampled_from(["average", "max"]))
-    spikes = random.random((2, 4, 8)) < 0.4
-    if draw(st.booleans()):
-        weight = random.normal(size=(3, 64 // prod(pair(pool))))
-        return Input(Dense(weight, pool=pool, pooling=pooling)), spikes
-    kernel = (3, 2, draw(st.integers(1, 2)), draw(st.integers(1, 3)))
-    stride, padding = (draw(st.tuples(st.integers(1, 2), st.integers(1, 2))) for _ in range(2))
-    windows = draw(
-        st.sampled_from([{}, {"current_pool": 2, "current_stride": 1, "current_padding": 1}])
-    )
-    geometry: dict[str, Any] = {
-        "pool": pool,
-        "stride": stride,
-        "padding": padding,
-        "pooling": pooling,
-        **windows,
-    }
-    return Input(Conv(random.normal(size=kernel), **geometry)), spikes
 
 
 @settings(max_examples=40)

@@ -15,7 +15,7 @@ from spikesam.backends.network import Network
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.torch.backend import TorchBackend
 from spikesam.recordings.raster.batch import joined, unpack
-from tests.backends.test_contract import changing_maps, constant_odd, odd_sizes, samples, staggered
+from tests.backends.networks import changing_maps, constant_odd, odd_sizes, samples, staggered
 from tests.reference import simulate_reference
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]

@@ -1,5 +1,5 @@
 """That currents in fixed point are exact, whatever is multiplied; every geometry is in
-test_random_networks.py.
+test_contract.py.
 """
 
 from typing import Any

@@ -21,8 +21,7 @@ from spikesam.pipeline.comparison.pair import Bit, Differences, line_up
 from spikesam.pipeline.comparison.why import explain_bit
 from spikesam.pipeline.diff import main
 from spikesam.pipeline.engine.open_samples import open_samples
-from tests.backends.graphs import graphs
-from tests.backends.test_graphs import some_spikes
+from tests.backends.graphs import graphs, some_inputs
 from tests.pipeline.comparison.rasters import Spikes, edited, fired, of_network, write
 from tests.pipeline.imports.netx.pilotnet import NAMES, pilotnet, pixels, recorded
 from tests.pipeline.small_networks import constant_current_checkpoint
@@ -44,7 +43,7 @@ def test_every_difference_goes_back_to_the_layer_that_was_changed(
     """Graphs of any shape, with delays, loops and pooling: the first ancestor is a bit of the one
     changed layer.
     """
-    rng, inputs = np.random.default_rng(seed), some_spikes(network)
+    rng, inputs = np.random.default_rng(seed), some_inputs(network)
     which = int(rng.integers(len(network.layers)))
     layer = network.layers[which]
     bias = layer.spiking_neuron.bias + rng.integers(
@@ -77,7 +76,7 @@ def test_every_difference_goes_back_to_the_layer_that_was_changed(
 def test_a_bit_that_somebody_changed_is_found(network: Network, seed: int, place: Path) -> None:
     rng = np.random.default_rng(seed)
     with of_network(
-        place / f"{next(number)}.h5", network, fired(network, some_spikes(network))
+        place / f"{next(number)}.h5", network, fired(network, some_inputs(network))
     ) as raster:
         layer = raster.layers[int(rng.integers(len(raster.layers)))]
         neuron = tuple(int(rng.integers(side)) for side in layer.shape)

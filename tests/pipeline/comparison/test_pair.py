@@ -28,9 +28,7 @@ from spikesam.common.errors import InputError
 from spikesam.pipeline.comparison.membranes import Currents, DrivenLayer, Membranes, rules_of
 from spikesam.pipeline.comparison.pair import Bit, Differences, line_up
 from spikesam.pipeline.comparison.why import differing_numbers
-from tests.backends.graphs import FIXED, FLOAT, graphs
-from tests.backends.test_graphs import some_numbers, some_spikes
-from tests.backends.test_random_networks import random_network
+from tests.backends.graphs import FIXED, FLOAT, graphs, some_inputs
 from tests.reference import simulate_reference
 
 
@@ -175,16 +173,15 @@ def steps_of(
     return values, fires
 
 
-CHAINS = st.integers(0, 2**32).map(np.random.default_rng).map(random_network)
 CURRENTS = ("constant-current", "changing-current")
 DRIVEN = [graphs(numbers, encoder) for numbers in (FIXED, FLOAT) for encoder in CURRENTS]
 
 
-@given(network=st.one_of(CHAINS, graphs(), graphs(FLOAT), *DRIVEN), seed=st.integers(0, 99))
+@given(network=st.one_of(graphs(), graphs(FLOAT), *DRIVEN), seed=st.integers(0, 99))
 @settings(max_examples=56)
 def test_a_layer_alone_fires_what_its_network_makes_it_fire(network: Network, seed: int) -> None:
     """In both precisions, and nothing drives a neuron but what it reads."""
-    inputs = some_numbers(network) if network.current_input else some_spikes(network)
+    inputs = some_inputs(network)
     rng, rasters = np.random.default_rng(seed), simulate_reference(network, inputs)[0]
     for number, layer in enumerate(network.layers):
         fired = {

@@ -19,7 +19,6 @@ from spikesam.common.errors import InputError
 from spikesam.pipeline.maps.relevance import relevance
 from spikesam.recordings.raster.reader import RasterReader
 from tests.backends.graphs import FLOAT, constant_current, graphs
-from tests.backends.test_random_networks import random_network
 from tests.reference import simulate_reference
 
 
@@ -108,9 +107,7 @@ def test_spikes_are_added(held: RasterReader) -> None:
 
 
 @given(
-    network=graphs()
-    | graphs(FLOAT)
-    | st.integers(0, 2**32).map(np.random.default_rng).map(random_network),
+    network=graphs() | graphs(FLOAT),
     data=st.data(),
 )
 @settings(max_examples=24)

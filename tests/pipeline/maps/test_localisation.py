@@ -27,7 +27,7 @@ from spikesam.pipeline.maps.localisation import (
 from spikesam.pipeline.measures.localisation import MEASURES
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.reader import RasterReader
-from tests.backends.network.test_step import synapses
+from tests.backends.graphs import synapses
 from tests.recordings.rasters import HEADER, record
 
 GUESSES = ["centred box", "centred Gaussian"]

@@ -31,8 +31,8 @@ from spikesam.pipeline.maps.relevance import (
     variance_relevance,
 )
 from spikesam.pipeline.training.trainable import export_network
-from tests.backends.graphs import FLOAT, float_neurons, graphs
-from tests.backends.test_random_networks import random_network
+from tests.backends.graphs import FIXED, FLOAT, float_neurons, graphs
+from tests.layers import with_first
 from tests.pipeline.small_networks import small_model
 from tests.reference import simulate_reference
 
@@ -157,31 +157,31 @@ random_graphs = st.sampled_from([neurons, without_biases]).flatmap(
 )
 
 
+REAL = replace(
+    FIXED,
+    weights=lambda rng, *shape: rng.normal(size=shape),
+    neurons=lambda rng, channels: replace(without_biases(rng, channels), min_v_mem=None),
+    gain=lambda rng, shape: rng.uniform(-0.5, 2, shape),
+    shifts=(0,),
+    readout=lambda rng, neurons, timesteps: Readout(
+        rng.normal(size=(3, neurons)), leak=float(rng.choice((1.0, 0.8)))
+    ),
+)
+
+
 @st.composite
 def chains(draw: st.DrawFn) -> Network:
     """Real numbers in networks of kernels, windows and poolings of any size, without biases and
-    floors.
+    floors; the last currents may be summed over all places.
     """
-    rng, layers = np.random.default_rng(draw(st.integers(0, 999))), []
-    fixed, summed = random_network(rng), draw(st.booleans())
-    for layer in fixed.layers:
-        outputs, synapse = len(layer.inputs[0].weight), layer.inputs[0].synapse
-        of_last = (
-            {"current_sum": True}
-            if summed and layer is fixed.layers[-1] and synapse.kind == "conv"
-            else {}
-        )
-        weight, gain = (
-            rng.normal(size=synapse.weight.shape),
-            rng.uniform(-0.5, 2, (fixed.timesteps, outputs)),
-        )
-        neuron = replace(without_biases(rng, outputs), min_v_mem=None)
-        layers.append(
-            Layer(layer.name, Input(replace(synapse, weight=weight, **of_last), gain=gain), neuron)
-        )
-    neurons = outputs if of_last else fixed.readout.weight.shape[1]
-    readout = Readout(rng.normal(size=(3, neurons)), leak=draw(st.sampled_from([1.0, 0.8])))
-    return replace(fixed, layers=tuple(layers), readout=readout)
+    network = draw(graphs(REAL, chain=True))
+    last = network.layers[-1]
+    if last.inputs[0].synapse.kind == "conv" and draw(st.booleans()):
+        last = with_first(last, current_sum=True)
+        weight = network.readout.weight[:, : len(last.inputs[0].weight)]
+        readout = replace(network.readout, weight=weight)
+        network = replace(network, layers=(*network.layers[:-1], last), readout=readout)
+    return network
 
 
 @settings(max_examples=30)

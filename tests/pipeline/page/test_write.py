@@ -39,7 +39,7 @@ from spikesam.pipeline.report import main
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.reader import RasterReader
 from tests.backends.graphs import constant_current
-from tests.backends.test_contract import multiplied
+from tests.backends.networks import multiplied
 from tests.pipeline.page.conftest import HOSTILE
 from tests.pipeline.page.pages import data_of, runs_of
 
