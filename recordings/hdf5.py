@@ -68,12 +68,12 @@ class CheckedFile:
         self.path = None if isinstance(content, bytes) else Path(content)
         self.source = content if isinstance(content, bytes) else Path(content).absolute()
         self.where = f"{noun} in memory" if self.path is None else str(self.path)
-        if self.path is not None and not self.path.is_file():
+        if self.path is not None and not os.path.isfile(self.path):
             obstacle = (
                 "a directory"
-                if self.path.is_dir()
+                if os.path.isdir(self.path)
                 else "not a file"
-                if self.path.exists()
+                if os.path.exists(self.path)
                 else "no such file"
             )
             raise RasterError(

@@ -18,6 +18,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesam.common.arguments import checked_arguments
 from spikesam.common.errors import InputError
 from spikesam.common.pictures import draw
 from spikesam.recordings.chunks import ChunkError, decompress
@@ -57,6 +58,7 @@ class Reader(ABC, Generic[Layer]):
     samples: SampleTable
     predictions: NDArray[np.int32]
 
+    @checked_arguments
     def __init__(self, source: FileSource, *, trusted: bool = False) -> None:
         if isinstance(source, (str, PathLike)) and os.path.isfile(
             os.path.join(source, self.IN_FOLDER)

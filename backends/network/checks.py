@@ -5,12 +5,14 @@ error.
 from __future__ import annotations
 
 import math
-from numbers import Integral, Real
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesam.common.arguments import unreadable
+from spikesam.common.constraints import is_number, is_whole
 from spikesam.common.errors import InputError
 from spikesam.common.text import LONGEST_NAME, printable
 
@@ -26,9 +28,12 @@ LARGEST = (
 )  # of an integer constant of a network: no product of four overflows what Python writes quickly
 
 
+LARGEST_ARRAY = 1 << 36  # bytes: far beyond any weights
+
+
 def whole(value: object, what: str, where: str, least: int, most: int = LARGEST) -> int:
     """An integer ≥ `least`, at most `most`."""
-    if not isinstance(value, Integral) or not least <= int(value) <= most:
+    if not is_whole(value) or not least <= int(value) <= most:
         raise NetworkError(
             f"{where}: {what} is {_shown(value)}, expected an integer ≥ {least}, at most {most:,}"
         )
@@ -56,13 +61,26 @@ def pair(sides: Sides) -> tuple[int, int]:
 
 def real(value: object, what: str, where: str) -> float:
     """A finite real number."""
-    try:
-        number = float(value) if isinstance(value, Real) else math.nan
-    except OverflowError:  # an integer beyond double precision
-        number = math.inf
-    if not math.isfinite(number):
+    if not is_number(value):
         raise NetworkError(f"{where}: {what} is {_shown(value)}, expected a finite number")
-    return number
+    return float(value)
+
+
+def plain_list(value: Any, most: int, what: str, where: str) -> Any:
+    """The list that an array or a tensor of at most so many numbers holds; anything else as it is."""
+    if problem := unreadable(value):
+        raise NetworkError(f"{where}: {what} {problem}")
+    if hasattr(value, "tolist") and math.prod(np.shape(value)) <= most:
+        return value.tolist()
+    return value
+
+
+def chosen(value: object, choices: Sequence[str], what: str) -> None:
+    """Refuse a value that is none of these texts."""
+    if not isinstance(value, str) or value not in choices:
+        *first, last = map(repr, choices)
+        expected = f"{', '.join(first)} or {last}"
+        raise NetworkError(f"{what} is {_shown(value)}, expected {expected}")
 
 
 def yes_or_no(value: object, what: str, where: str) -> bool:
@@ -76,9 +94,11 @@ def array(value: Any, dtype: Any, what: str, where: str) -> NDArray[Any]:
     """A read-only copy in C-order of `dtype`, or what is one already; no number may lose its
     meaning.
     """
+    if problem := unreadable(value):
+        raise NetworkError(f"{where}: {what} {problem}")
     try:
         given = np.asarray(value)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (MemoryError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise NetworkError(
             f"{where}: {what} cannot be made an array of numbers: {reason}"
@@ -88,6 +108,8 @@ def array(value: Any, dtype: Any, what: str, where: str) -> NDArray[Any]:
         raise NetworkError(
             f"{where}: {what} has dtype {given.dtype}, expected integers in fixed point"
         )
+    if given.nbytes > LARGEST_ARRAY:
+        raise NetworkError(f"{where}: {what} has {given.size:,} numbers, expected fewer")
     if given.dtype.kind not in "fiu" or not np.isfinite(given).all():
         raise NetworkError(f"{where}: {what} must be finite numbers, got dtype {given.dtype}")
     if (
@@ -120,7 +142,9 @@ def constant(
     differ.
     """
     found: Any
-    if np.ndim(value) == 0:
+    if problem := unreadable(value):
+        raise NetworkError(f"{where}: {what} {problem}")
+    if not isinstance(value, (list, tuple)) and np.ndim(value) == 0:
         number = value.item() if hasattr(value, "item") else value
         integer = np.issubdtype(dtype, np.integer)
         found = (

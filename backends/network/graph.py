@@ -36,7 +36,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -45,7 +45,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.network.checks import NetworkError, Sides, real, whole
+from spikesam.backends.network.checks import NetworkError, Sides, chosen, real, whole
 from spikesam.backends.network.consistency import LONGEST, check_network_size, check_parts
 from spikesam.backends.network.inputs import Input
 from spikesam.backends.network.layers import Layer, Readout
@@ -129,7 +129,7 @@ class Network:
         )
         object.__setattr__(self, "input_shape", _shape(self.input_shape))
         object.__setattr__(
-            self, "layers", tuple(self.layers) if isinstance(self.layers, Iterable) else ()
+            self, "layers", tuple(self.layers) if isinstance(self.layers, (list, tuple)) else ()
         )
         if not (
             all(isinstance(layer, Layer) for layer in self.layers)
@@ -138,10 +138,7 @@ class Network:
             raise NetworkError("network: expected a sequence of Layer and a Readout")
         if not self.layers:
             raise NetworkError("a network needs at least one layer, in a tuple: (layer,)")
-        if self.encoder not in get_args(Encoder):
-            raise NetworkError(
-                f"encoder is {self.encoder!r}, expected {', '.join(map(repr, get_args(Encoder)))}"
-            )
+        chosen(self.encoder, get_args(Encoder), "encoder")
         object.__setattr__(self, "input_range", real(self.input_range, "input_range", "network"))
         ranged = self.current_input or self.encoder == "image"
         if self.input_range != DEFAULT_RANGE and not (ranged and self.input_range > 0):

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.network.checks import NetworkError, by_channel, constant, yes_or_no
+from spikesam.backends.network.checks import NetworkError, by_channel, chosen, constant, yes_or_no
 from spikesam.common.text import brief
 
 THETA = 1 << 12  # the threshold in fixed point, where a neuron has no other
@@ -184,8 +184,7 @@ def _firing(
     neuron: LIF | FixedLIF, threshold: Any, channels: int, dtype: Any, where: str
 ) -> dict[str, Any]:
     """Where a neuron fires, and what it is reset to and held at, all checked."""
-    if neuron.reset not in get_args(Reset):
-        raise NetworkError(f"{where}: reset is {neuron.reset!r}, expected 'subtract' or 'zero'")
+    chosen(neuron.reset, get_args(Reset), f"{where}: reset")
     if neuron.reset == "zero" and neuron.reset_by is not None:
         raise NetworkError(
             f"{where}: reset_by is {neuron.reset_by!r}, expected none beside reset 'zero'"

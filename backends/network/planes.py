@@ -34,6 +34,7 @@ from spikesam.backends.network.synapses import Identity
 from spikesam.common.arguments import checked_arguments
 
 
+@checked_arguments
 def integer_planes(layer: Layer, thresholds: Sequence[float]) -> tuple[Layer, ...]:
     """A layer that fires as many spikes as its membrane passes thresholds: NAME_1, NAME_2, …
 

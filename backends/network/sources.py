@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from spikesam.backends.network.checks import NetworkError, whole
+from spikesam.backends.network.checks import NetworkError, plain_list, whole
 from spikesam.common.text import LONGEST_NAME, printable
 
 LONGEST_DELAY = 1 << 10  # steps; backends keep the spikes of so many
+MOST_CHANNELS = 1 << 20  # of a layer that have delays of their own
 MOST_SOURCES = 127  # of an input: so many spikes at one place are summed in int8
 
 
@@ -98,9 +99,8 @@ def _source(given: Any, where: str) -> Source:
 
 def _delay(source: Source, where: str) -> int | tuple[int, ...]:
     """The delay of a source, or those of its channels, of which an array or a tensor may hold them."""
-    given: Any = source.delay
-    given = given.tolist() if hasattr(given, "tolist") else given
     of = f"delay from {printable(source.layer, LONGEST_NAME)!r}"
+    given = plain_list(source.delay, MOST_CHANNELS, of, where)
     if not isinstance(given, (tuple, list)):
         return _steps(given, of, where)
     if not given:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -135,12 +136,12 @@ def _check_nothing_else(network: Network, graph: Any, tensors: Tensors) -> None:
 def _check_size(path: Path) -> None:
     """Refuse, before anything is read, a file that would take more memory than any network needs."""
     try:
-        if not path.is_file():
+        if not os.path.isfile(path):
             found = (
                 "a directory"
-                if path.is_dir()
+                if os.path.isdir(path)
                 else "not a file"
-                if path.exists()
+                if os.path.exists(path)
                 else "no such file"
             )
             raise NetworkError(f"{path}: {found}, expected a network in safetensors")

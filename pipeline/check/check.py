@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from spikesam.common.arguments import checked_arguments
 from spikesam.common.errors import InputError
 from spikesam.pipeline.check.backend import Backends
 from spikesam.pipeline.check.changes import first_that_differs, later_steps, samples_mixed
@@ -27,6 +28,7 @@ from spikesam.pipeline.imports.torch.modules import reset as reset_known
 SEED = 0
 
 
+@checked_arguments
 def check(
     model: nn.Module,
     inputs: Tensor | Sequence[Tensor],

@@ -9,7 +9,7 @@ import sys
 from codecs import lookup
 from collections.abc import Callable, Sequence
 
-from spikesam.common.errors import InputError, finding
+from spikesam.common.errors import InputError, finding, lacks_memory
 from spikesam.common.extras import missing
 from spikesam.common.text import printable
 
@@ -21,13 +21,6 @@ DIFFERENT, BAD_INPUT, INTERNAL_FAILURE, INTERRUPTED, BROKEN_PIPE = (
     141,
 )  # as diff(1), sysexits.h
 DEBUG_VARIABLE = "SPIKESAM_DEBUG"
-# Words by which the loader of libraries, Python and torch say that memory was refused.
-NO_MEMORY = (
-    "failed to map segment",
-    "can't start new thread",
-    "can't allocate memory",
-    "bad_alloc",
-)
 
 # How an argument is typed on the command line, where it is not simply --NAME.
 TYPED = {
@@ -106,11 +99,6 @@ def message(error: BaseException, command: str = "") -> str:
         f"internal failure: {type(error).__name__}: {text} "
         f"(set {DEBUG_VARIABLE}=1 for the traceback, and please report it)"
     )
-
-
-def lacks_memory(error: BaseException) -> bool:
-    """True of an error that says that memory was refused."""
-    return isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY)
 
 
 def _typed(argument: str) -> str:

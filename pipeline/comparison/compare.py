@@ -17,6 +17,7 @@ from spikesam.backends.network import Network, NetworkError
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.network.step import ROUNDING
 from spikesam.backends.torch.synapses import without_autocast
+from spikesam.common.arguments import checked_arguments
 from spikesam.common.errors import InputError
 from spikesam.common.text import brief
 from spikesam.pipeline.drawing.notebook import Shown
@@ -43,6 +44,7 @@ TIE = 1e-6  # of the highest score
 
 
 @without_autocast()  # the network that is compared is in float32
+@checked_arguments
 def compare(
     model: Any,
     network: Network | Checkpoint,
@@ -112,7 +114,7 @@ def compare(
     """
     held = getattr(network, "network", network)  # of a checkpoint, or of a conversion
     network = cast("Network", held)  # `_read_data` refuses others
-    backends = (backends,) if isinstance(backends, str) else backends
+    backends = (backends,) if isinstance(backends, str) else tuple(backends)
     if not backends:
         raise InputError(f"compare: backends: got {backends!r}, expected at least one")
     check_outputs(outputs, "compare: outputs")

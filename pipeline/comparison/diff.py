@@ -121,6 +121,7 @@ class Diff(Shown):
         """True if any bit differs."""
         return self.bits > 0
 
+    @checked_arguments
     def draw(self, path: str | Path) -> Path:
         """Draw which bits differ, by layer and step, and both membranes of the neuron that differs
         first (PNG).

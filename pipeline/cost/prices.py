@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields
-from numbers import Real
 
+from spikesam.common.arguments import checked_fields
 from spikesam.common.errors import InputError
 
 
+@checked_fields
 @dataclass(frozen=True)
 class Prices:
     """Prices of operations; all in pJ = 10⁻¹² J, and at least 0.
@@ -39,11 +39,7 @@ class Prices:
     def __post_init__(self) -> None:
         for field in fields(self)[2:]:
             price = getattr(self, field.name)
-            number = isinstance(price, Real) and not isinstance(price, bool)
-            if not (number and math.isfinite(price) and price >= 0) and (field.name, price) != (
-                "mac",
-                None,
-            ):
+            if price is not None and price < 0:
                 raise InputError(
                     f"prices {self.name!r}: {field.name} is {price!r}, expected pJ, at least 0"
                 )

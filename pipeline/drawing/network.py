@@ -5,24 +5,29 @@ is fired.
 from __future__ import annotations
 
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from spikesam.backends.network import Input, Network, Source
 from spikesam.backends.network.table import steps_of
+from spikesam.common.arguments import checked_arguments
 from spikesam.common.errors import InputError
 from spikesam.pipeline.drawing.canvas import GREY, ShownFigure, drawable, shortened, style
 from spikesam.recordings.raster.reader import RasterReader, opened_raster
+
+if TYPE_CHECKING:
+    from spikesam.pipeline.networks.checkpoint import Checkpoint
 
 WIDTH, HEIGHT, SHORT = 1.12, 0.62, 16  # inches of a box; characters of a name in it
 ACROSS, DOWN = 1.8, 1.05  # inches from box to box
 ARROW: Any = {"arrowstyle": "-|>", "mutation_scale": 9, "shrinkA": 0, "shrinkB": 1}
 
 
+@checked_arguments
 def draw_network(
-    network: Network, raster: RasterReader | str | PathLike[str] | None = None
+    network: Network | Checkpoint, raster: RasterReader | str | PathLike[str] | None = None
 ) -> ShownFigure:
     """Draw what every layer reads: arrows from left to right, shortcuts as bows, feedback as a bow
     below.
@@ -54,7 +59,7 @@ def draw_network(
         raise InputError(
             f"draw_network: got {type(network).__name__}, expected a Network or a Checkpoint"
         )
-    rates = _rates(network, raster) if raster else {}
+    rates = {} if raster is None else _rates(network, raster)
     places = _places(network)
     columns = 2 + max(column for column, _ in places.values())
     rows = 1 + max(row for _, row in places.values())

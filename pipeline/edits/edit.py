@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from spikesam.pipeline.networks.checkpoint import Checkpoint
 
 
+INDICES = "whole numbers or a slice"
 Indices = int | slice | Iterable[int | slice]
 AXES = "(H, W), (C, H, W), (T, C, H, W) or (T, B, C, H, W)"
 WHERE = "edit"
@@ -38,7 +39,14 @@ EDITED = (
 )
 
 
-@checked_arguments
+@checked_arguments(
+    mask="an array of True and False",
+    rows=INDICES,
+    columns=INDICES,
+    channels=INDICES,
+    steps=INDICES,
+    samples=INDICES,
+)
 def edit(
     raster: RasterReader | str | PathLike[str],
     network: Network | Checkpoint | str | PathLike[str] | None = None,

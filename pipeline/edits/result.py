@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from spikesam.common.arguments import checked_arguments
 from spikesam.common.disk import write_file, writing
 from spikesam.common.lock import file_lock
 from spikesam.common.text import LONGEST_NAME, brief, printable
@@ -107,6 +108,7 @@ class Edit(Shown):
         records = list(encode_samples(self._header, self._batch, range(len(self._batch))))
         return raster_image(self._header, self._table, str(uuid.uuid4()), records)
 
+    @checked_arguments
     def write(self, path: str | PathLike[str], *, overwrite: bool = False) -> Path:
         """Write the raster of the edited run, which appears whole or not at all.
 

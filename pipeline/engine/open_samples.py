@@ -102,13 +102,15 @@ def _of_array(
         else:
             array = as_bits(array, lambda place: f"data: index {place}" if place else "data")
         return InputSteps(_identity("array", array), table, array)
+    if array.ndim not in (3, 4):
+        raise InputError(what_was_given)
     if array.ndim == 3 and array.shape[2] == 3:
         raise InputError(f"{what_was_given}; one image is image[None]")
     table, array = _table(labels, len(array), samples), array[:samples]
     if array.ndim == 4 and array.dtype.kind == "f":
         _check_prepared(array, network, checkpoint.preprocessing if checkpoint else None)
         return PreparedImages(_identity("array", array), table, array.astype(np.float32))
-    if array.dtype != np.uint8 or array.ndim not in (3, 4):
+    if array.dtype != np.uint8:
         raise InputError(what_was_given)
     if checkpoint is None:
         raise InputError(

@@ -5,12 +5,15 @@ DataLoader.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.common.errors import InputError
+from spikesam.common.arguments import unreadable
+from spikesam.common.constraints import is_tensor
+from spikesam.common.errors import InputError, finding
 from spikesam.common.text import LONGEST_NAME, printable
 
 MOST = 1024  # images that are read of batches
@@ -62,7 +65,9 @@ def calibration_images(
 def _batches(images: Iterable[Any], max_images: int) -> Iterator[tuple[Any, Any]]:
     """Batches and their labels, or None, until there are enough."""
     count = 0
-    for batch in images:
+    for number, batch in enumerate(islice(images, max_images), 1):
+        if problem := unreadable(batch):
+            raise InputError(f"images: batch {number} {problem}")
         pair = (
             isinstance(batch, (tuple, list)) and len(batch) == 2 and np.ndim(_array(batch[0])) > 1
         )
@@ -75,7 +80,7 @@ def _batches(images: Iterable[Any], max_images: int) -> Iterator[tuple[Any, Any]
 
 def _array(tensor_or_array: Any) -> Any:
     """An array of a tensor or of an array; None of anything else."""
-    if hasattr(tensor_or_array, "detach"):
+    if is_tensor(tensor_or_array):
         tensor_or_array = tensor_or_array.detach().cpu()
         tensor_or_array = (
             tensor_or_array.float()
@@ -102,7 +107,10 @@ def _checked(batch: Any, number: int) -> NDArray[np.float32]:
 
 
 def _numbers(labels: Any) -> NDArray[Any]:
-    return np.asarray(labels if _array(labels) is None else _array(labels))
+    try:
+        return np.asarray(labels if _array(labels) is None else _array(labels))
+    except (OverflowError, RuntimeError, TypeError, ValueError) as error:
+        raise InputError(f"labels: {finding(error)}, expected whole numbers") from None
 
 
 def _labels(labels: NDArray[Any], images: int) -> NDArray[np.int64]:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import io
-import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from spikesam.common.arguments import Option, checked_fields
 from spikesam.common.errors import InputError
 from spikesam.common.files import read_file
 from spikesam.common.text import LONGEST_NAME, printable
@@ -39,13 +39,13 @@ LARGEST_IMAGE = 1 << 28  # bytes: 64 Mi pixels of RGB without compression take t
 LARGEST_IMAGE_PIXELS = (
     1 << 26
 )  # more than a full-frame camera takes; Pillow holds 4 bytes of each, up to three times
+NUMBERS = Option("of each channel, or of grey", python="float | tuple[float, ...]")
 TOO_MANY = f"expected at most {LARGEST_IMAGE_PIXELS:,} pixels; make it smaller"
 LARGE_IMAGE_PIXELS = (
     LARGEST_IMAGE_PIXELS // 4
 )  # beyond, images are unpacked one at a time, however many threads read
 ROWS = 64  # of an image, converted at once
 UPRIGHT = 1  # EXIF's orientation of most images
-LARGEST_FLOAT = sys.float_info.max
 LARGEST_INPUT = 1 << 24  # pixels of a network's input, 4096×4096
 LARGEST_RESIZED = 1 << 27  # pixels; only absurdly long strips pass it
 _one_large_image = threading.Lock()
@@ -145,6 +145,7 @@ def check_input_size(height: object, width: object, where: str) -> None:
         )
 
 
+@checked_fields
 @dataclass(frozen=True)
 class Preprocessing:
     """RGB or grey, resized bilinearly until it just covers (height, width), centre-cropped, (p/255
@@ -162,37 +163,22 @@ class Preprocessing:
 
     height: int
     width: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    mean: Annotated[tuple[float, ...], NUMBERS]
+    std: Annotated[tuple[float, ...], NUMBERS]
 
     def __post_init__(self) -> None:
         check_input_size(self.height, self.width, "preprocessing")
         for name in ("mean", "std"):
             if isinstance(number := getattr(self, name), Real):
                 object.__setattr__(self, name, (number,))
-            elif not isinstance(number, Sequence | np.ndarray) or isinstance(number, str):
-                raise InputError(
-                    f"preprocessing: {name} is of type {type(number).__name__}, expected three "
-                    "numbers, or one for grey"
-                )
-        for number in (*self.mean, *self.std):
-            if not isinstance(number, Real):
-                raise InputError(
-                    f"preprocessing: mean or std holds {printable(repr(number), LONGEST_NAME)}, no "
-                    "number"
-                )
         if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
             raise InputError(
                 f"preprocessing: got mean {self.mean} and std {self.std}, expected three numbers "
                 "each, or one for grey"
             )
-        if (
-            not all(abs(number) <= LARGEST_FLOAT for number in (*self.mean, *self.std))
-            or min(self.std) <= 0
-        ):
+        if min(self.std) <= 0:
             raise InputError(
-                f"preprocessing: got mean {self.mean}, std {self.std}, expected finite numbers and "
-                "std > 0"
+                f"preprocessing: got mean {self.mean}, std {self.std}, expected std > 0"
             )
 
     @property

@@ -13,12 +13,13 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spikesam.common.arguments import checked_arguments
+from spikesam.common.arguments import checked_arguments, listed
 from spikesam.common.errors import InputError, did_you_mean
 from spikesam.common.files import refuse_replacing
 from spikesam.common.lock import taking_turns
 from spikesam.common.parallel import in_order
 from spikesam.common.progress import Tracker
+from spikesam.common.text import printable
 from spikesam.pipeline.maps.layers import PICTURED
 from spikesam.pipeline.maps.method import (
     Explainer,
@@ -37,13 +38,13 @@ if TYPE_CHECKING:
     from spikesam.pipeline.networks.checkpoint import Checkpoint
 
 
-@checked_arguments
+@checked_arguments(layers="names or numbers of layers, in a list")
 def explain(
     source: RasterReader | Checkpoint | str | PathLike[str],
     out: str | PathLike[str] | None = None,
     *,
     method: str | None = None,
-    layers: Iterable[str] = (),
+    layers: str | Iterable[str | int] = (),
     steps: str = "pictured",
     pictured: int = PICTURED,
     overwrite: bool = False,
@@ -128,15 +129,16 @@ def explain(
             f"{did_you_mean(method, [*offline_methods()])}"
         )
     options = named | options
-    refuse_foreign(kind, [*options, *["layers"] * bool(layers), *["steps"] * (steps != "pictured")])
+    names = (layers,) if isinstance(layers, str) else tuple(listed(layers, "explain: layers"))
+    refuse_foreign(kind, [*options, *["layers"] * bool(names), *["steps"] * (steps != "pictured")])
     chosen = kind(**options)
-    names = (layers,) if isinstance(layers, str) else tuple(layers)
     with explained(chosen, source, out, names, steps, pictured, overwrite, tracker) as (
         target,
         explainer,
     ):
         for note in explainer.notes:
-            warnings.warn(f"explain: {note}", stacklevel=3)  # behind what checks the arguments
+            text = printable(f"explain: {note}")
+            warnings.warn(text, stacklevel=3)  # behind what checks the arguments
         maps = MapReader(target, trusted=True)
         maps.beside = explainer.raster and explainer.raster.beside
         return maps

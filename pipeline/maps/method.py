@@ -15,17 +15,18 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import import_module
+from numbers import Real
 from operator import ge, gt, lt
 from os import PathLike
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Any, ClassVar, Literal, NamedTuple, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.network import Network
-from spikesam.common.arguments import options_of, refuse_other_types
+from spikesam.common.arguments import deciding, options_of, refuse_other_types
 from spikesam.common.errors import InputError, did_you_mean
 from spikesam.common.registry import Registry
 from spikesam.common.text import LONGEST_NAME, printable
@@ -67,22 +68,18 @@ class MapMethod(ABC):
         """Refuse options of which there is no such choice, or that are beyond their limits."""
         for name, (kind, option, _) in options_of(type(self)).items():
             value, number = getattr(self, name), "a whole number" if kind is int else "a number"
-            types = option.python or (kind.__name__ if isinstance(kind, type) else str(kind))
-            refuse_other_types("explain", {name: types}, {name: value})
-            if get_origin(kind) is Literal and value not in get_args(kind):
-                raise InputError(
-                    f"explain: {name} is {value!r}, expected one of {', '.join(get_args(kind))}"
-                )
             limits = (
                 (ge, "≥", option.at_least),
                 (lt, "below", option.below),
                 (gt, "above", option.above),
             )
             for within, words, limit in limits:
-                if limit is not None and value is not None and not within(value, limit):
+                if limit is not None and isinstance(value, Real) and not within(value, limit):
                     raise InputError(
                         f"explain: {name} is {value!r}, expected {number} {words} {limit}"
                     )
+            constraints = deciding({name: Annotated[kind, option]})
+            refuse_other_types("explain", constraints, {name: value})
 
     @classmethod
     def caption(cls, parameters: Mapping[str, Parameter]) -> str:

@@ -26,7 +26,7 @@ from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.reader import position
 
 
-def plot_maps(maps: MapReader, samples: int = 4, layers: Sequence[str] = ()) -> Figure:
+def plot_maps(maps: MapReader, samples: int = 4, layers: Sequence[str | int] = ()) -> Figure:
     """The first samples beside each other: image, name and answer, and below the summed maps of
     some layers.
     """
@@ -53,8 +53,8 @@ def notebook_html(shown: MapReader | RasterReader | Network) -> str:
     )
 
 
-def _maps(maps: MapReader, samples: int = 4, layers: Sequence[str] = ()) -> bytes:
-    if not (isinstance(samples, int) and samples >= 1):
+def _maps(maps: MapReader, samples: int = 4, layers: Sequence[str | int] = ()) -> bytes:
+    if samples < 1:
         raise InputError(f"plot: samples is {samples!r}, expected a whole number ≥ 1")
     names = [maps.layer(layer).name for layer in ((layers,) if isinstance(layers, str) else layers)]
     subjects = recorded_subjects(maps, maps.predictions[:samples])

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from spikesam.backends.network import Network
+from spikesam.common.arguments import checked_arguments, listed
+from spikesam.common.constraints import shown
 from spikesam.common.errors import InputError
 from spikesam.common.text import LONGEST_NAME, printable
 from spikesam.pipeline.cost.energy import energy
@@ -106,6 +108,7 @@ class Monitor:
     ([0, 5], (2, 6, 6))
     """
 
+    @checked_arguments(every="a number of epochs ≥ 1")
     def __init__(
         self,
         model: nn.Module,
@@ -119,13 +122,18 @@ class Monitor:
         out: str | PathLike[str] | None = None,
         **options: Any,
     ) -> None:
-        if not isinstance(every, int) or isinstance(every, bool) or every < 1:
-            raise InputError(f"monitor: every is {every!r}, expected a number of epochs ≥ 1")
+        if every < 1:
+            raise InputError(f"Monitor: every is {every!r}, expected a number of epochs ≥ 1")
         self.model, self.batch, self.every = model, batch, every
-        loggers_given: Any = (
-            () if logger is None else [logger] if hasattr(logger, "add_scalar") else logger
-        )
-        self.loggers: list[Logger] = list(loggers_given)
+        loggers: Any = () if logger is None else logger
+        loggers = [logger] if hasattr(logger, "add_scalar") else loggers
+        self.loggers: list[Logger] = listed(loggers, "Monitor: logger")
+        for other in self.loggers:
+            if not hasattr(other, "add_scalar"):
+                raise InputError(
+                    f"Monitor: logger has the member {shown(other)}, expected loggers such as a "
+                    "SummaryWriter of torch"
+                )
         self.history = pd.DataFrame({name: [] for name in ("epoch", "layer", *NUMBERS)})
         self.maps: dict[int, Maps] = {}
         self._run, self._network = run or (lambda model, batch: model(batch)), network

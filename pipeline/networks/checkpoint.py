@@ -14,7 +14,7 @@ from typing import Any
 from spikesam.backends.network import Kind, Network
 from spikesam.backends.network.graph import CONVERT
 from spikesam.backends.network.storage import read_network, write_network
-from spikesam.common.arguments import checked_arguments
+from spikesam.common.arguments import checked_arguments, checked_fields
 from spikesam.common.errors import InputError
 from spikesam.common.parsing import parse_json
 from spikesam.common.text import LONGEST_NAME, printable, shorten
@@ -29,6 +29,7 @@ from spikesam.pipeline.networks.layer_list import outline, plan_layers
 Preparation = Preprocessing | EventBinning
 
 
+@checked_fields
 @dataclass(frozen=True)
 class Checkpoint(Shown):
     """A network, spiking or not, and what is needed to use it on images or events.
@@ -177,6 +178,7 @@ def named_network(
     return Checkpoint(network, preprocessing, names, names)
 
 
+@checked_arguments
 def load(name_or_path: str | PathLike[str], kind: Kind | None = None) -> Checkpoint:
     """Load a bundled checkpoint by name, or any by path.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from os import PathLike
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def find_checkpoint(name_or_path: str, kind: Kind | None = None) -> Path:
     path = _bundled(name_or_path) or Path(name_or_path)
     if (refusal := FOREIGN.get(path.suffix.lower())) and not _is_safetensors(path):
         raise InputError(f"checkpoint {name_or_path!r}: {refusal}")
-    if not path.exists():
+    if not os.path.exists(path):
         bundled = ", ".join(bundled_names(kind))
         hint = did_you_mean(name_or_path, bundled_names(kind)) or similar_file(path)
         if path.suffix == ".safetensors" or len(path.parts) > 1:
@@ -54,7 +55,7 @@ def is_checkpoint(name_or_path: str | PathLike[str]) -> bool:
 def _bundled(name: str | PathLike[str]) -> Path | None:
     """The file of a bundled checkpoint; None of another name, and of a path."""
     path = BUNDLED / f"{name}.safetensors"
-    return path if Path(name).name == str(name) and path.is_file() else None
+    return path if Path(name).name == str(name) and os.path.isfile(path) else None
 
 
 def _is_safetensors(path: Path) -> bool:

@@ -39,6 +39,7 @@ from spikesam.backends.network import (
     ReLU,
 )
 from spikesam.backends.torch.synapses import apply_synapses, arrange, attended_maps, exact_sums
+from spikesam.common.arguments import checked_arguments
 from spikesam.common.errors import InputError
 from spikesam.pipeline.images.encoding import encode
 from spikesam.pipeline.networks.checkpoint import Checkpoint, load
@@ -378,6 +379,7 @@ def constant_parameter(weight: object) -> nn.Parameter:
     return nn.Parameter(torch.tensor(np.asarray(weight)), requires_grad=False)
 
 
+@checked_arguments
 @usual_defaults()
 def to_torch(network: Network | Checkpoint | str, seed: int = 0) -> nn.Module:
     """A torch module that is a network: images in, class scores out, with gradients.

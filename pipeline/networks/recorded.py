@@ -5,6 +5,7 @@ network's delays.
 from __future__ import annotations
 
 import json
+import os
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -73,7 +74,7 @@ def fired_by(raster: RasterReader, source: Any = None) -> Network:
         if raster.path is not None:
             refuse_links(raster.path.parent, [BESIDE])
             source = raster.path.with_name(BESIDE)
-        if source is None or not source.is_file():
+        if source is None or not os.path.isfile(source):
             raise InputError(f"{raster.where}: no {BESIDE} lies beside it", GIVE_NETWORK)
     if isinstance(source, (str, PathLike)):
         from spikesam.pipeline.networks.checkpoint_files import (
@@ -148,9 +149,8 @@ def find_class(chosen: str | int, classes: int, names: Sequence[str]) -> int:
     """
     if isinstance(chosen, str) and chosen in names:
         return names.index(chosen)
-    number = (
-        int(chosen) if isinstance(chosen, int) or (chosen.isascii() and chosen.isdigit()) else -1
-    )
+    is_number = not isinstance(chosen, str) or (chosen.isascii() and chosen.isdigit())
+    number = int(chosen) if is_number else -1
     if 0 <= number < classes:
         return number
     near = did_you_mean(str(chosen), names)

@@ -76,7 +76,7 @@ def open_run(path: Path, resources: ExitStack, network: Any = None) -> ShownRun:
     page shows of this machine.
     """
     if not path.is_dir():
-        return _opened(path, path.name, resources, network)
+        return _opened(path, printable(path.name), resources, network)
     refuse_links(path, (*FILES, NAME))
     if not (path / "raster.h5").is_file():
         if (path / "sam.h5").is_file():
@@ -87,7 +87,7 @@ def open_run(path: Path, resources: ExitStack, network: Any = None) -> ShownRun:
         raise InputError(
             f"{path}: has no raster.h5, expected the folder of a finished run, or a raster file"
         )
-    run = _opened(path / "raster.h5", path.resolve().name, resources, network)
+    run = _opened(path / "raster.h5", printable(path.resolve().name), resources, network)
     unread = len(_other_files(path)) - MOST_FILES
     notes = (f"{unread} files of maps are not shown, only the first {MOST_FILES} by name",) * (
         unread > 0

@@ -29,6 +29,19 @@ def first_tensor(output: Any, where: str) -> Any:
     return found
 
 
+def as_tensor(values: Any, where: str) -> Tensor:
+    """A tensor of numbers, of an array in any order of bytes; else an InputError."""
+    if isinstance(values, Tensor):
+        return values
+    try:
+        array = np.asarray(values)
+        return torch.as_tensor(array.astype(array.dtype.newbyteorder("="), copy=False))
+    except (MemoryError, RuntimeError, TypeError, ValueError):
+        raise InputError(
+            f"{where}: got {type(values).__name__}, expected an array or a tensor of numbers"
+        ) from None
+
+
 class OutputLayout:
     """The layout of a network's output in all batches: `name`, "" of the last layer; None until a
     batch showed it.
@@ -50,7 +63,8 @@ class OutputLayout:
         logits = _logits(output)
         if isinstance(logits, list):
             logits, given = _stacked(logits, timesteps), given or "TB..."
-        found = torch.as_tensor(first_tensor(logits, "output")).cpu().to(torch.float32)
+        first = as_tensor(first_tensor(logits, "output"), "output")
+        found = first.cpu().to(torch.float32)
         scores = self._read(found, timesteps, samples, layer, given)
         if not scores.shape[1] or not scores.isfinite().all():
             raise InputError(

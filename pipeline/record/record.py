@@ -14,6 +14,7 @@ from torch.nn.parameter import is_lazy
 
 from spikesam.backends.network import Network
 from spikesam.backends.network.storage import read_network
+from spikesam.common.arguments import checked_arguments
 from spikesam.common.errors import InputError
 from spikesam.common.files import refuse_replacing
 from spikesam.common.lock import file_lock, out_lock
@@ -32,6 +33,12 @@ from spikesam.recordings.raster.schema import check_outputs
 from spikesam.recordings.raster.writer import refuse_existing
 
 
+@checked_arguments(
+    model="a torch.nn.Module",
+    layers='several names, such as ["lif1"], or a dictionary',
+    axes="names of modules, or patterns, in a dictionary",
+    grid="rows and columns, such as (8, 8)",
+)
 @contextmanager
 def record(
     model: nn.Module,

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from spikesam.backends.network import Network
 from spikesam.backends.network.storage import write_network
+from spikesam.common.arguments import checked_arguments
 from spikesam.common.errors import InputError
 from spikesam.common.text import told_apart
 from spikesam.pipeline.images.pictures import (
@@ -34,7 +34,7 @@ from spikesam.pipeline.networks.recorded import BESIDE
 from spikesam.pipeline.record.alignment import match_network
 from spikesam.pipeline.record.batch import LayerBits, about
 from spikesam.pipeline.record.constants import unseen
-from spikesam.pipeline.record.outputs import OutputLayout
+from spikesam.pipeline.record.outputs import OutputLayout, as_tensor
 from spikesam.pipeline.record.watch import Watch
 from spikesam.pipeline.record.why import RelevanceSpool, Why
 from spikesam.recordings.raster.arrays import layer_specs
@@ -140,6 +140,7 @@ class Recording:
         return f"<recording {self.path}: {state}>"
 
     @unseen
+    @checked_arguments
     def tap(self, name: str, spikes: Any, layout: str | None = None) -> None:
         """Hand over the spikes of a layer that is no module, once a step or once a batch; "input"
         names the input.
@@ -158,19 +159,20 @@ class Recording:
         """
         self._expect_open("tap")
         check_name(name)
-        tapped = torch.as_tensor(spikes)
+        tapped = as_tensor(spikes, "tap: spikes")
         self._watch.tap(name, tapped, layout)
         if self._why is not None:
             self._taps.setdefault(name, []).append(tapped)
 
+    @checked_arguments
     def finish(
         self,
         output: Any = None,
         *,
         answers: Any = "output",
-        labels: Any = None,
-        index: Any = None,
-        images: Any = None,
+        labels: ArrayLike | None = None,
+        index: ArrayLike | None = None,
+        images: ArrayLike | None = None,
         layout: str | None = None,
     ) -> None:
         """End a batch: check it, and write it down.

@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from spikesam.common.arguments import listed
 from spikesam.common.errors import InputError
 from spikesam.pipeline.imports.libraries.known import layer_name, library_that_fires
 from spikesam.pipeline.record.arrangement import Arrangement, is_convolution
@@ -314,9 +315,7 @@ def named_modules(model: nn.Module, layers: Iterable[str] | Mapping[str, str]) -
     """Names of modules, as `model.named_modules()` gives them -> names of layers, which `layers`
     may say, too.
     """
-    if isinstance(layers, str):
-        raise InputError(f'layers: got {layers!r}, expected several names, such as ["{layers}"]')
-    names = list(layers)
+    names = listed(layers, "record: layers")
     modules = dict(model.named_modules())
     for name in names:
         if name not in modules:

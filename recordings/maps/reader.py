@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesam.common.arguments import checked_arguments
 from spikesam.common.errors import InputError
 from spikesam.common.pictures import draw
 from spikesam.recordings.digests import About
@@ -103,7 +104,8 @@ class MapReader(Reader[MapLayer]):
             )
         return self.rows(layer.path(self.header.method), sample)
 
-    def plot(self, samples: int = 4, layers: Sequence[str] = ()) -> Figure:
+    @checked_arguments
+    def plot(self, samples: int = 4, layers: Sequence[str | int] = ()) -> Figure:
         """Draw the first samples: image, name and answer, and below the summed maps of some layers.
 
         Parameters

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Mapping
-from numbers import Real
 from pathlib import Path
-from types import NoneType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from spikesam.common.arguments import checked_arguments
 from spikesam.common.disk import writing
 from spikesam.common.errors import InputError
 from spikesam.common.lock import file_lock
@@ -32,13 +31,18 @@ from spikesam.recordings.writer import writing_samples
 BATCH = 16  # samples that are packed at a time
 
 
+@checked_arguments(
+    layers='layers by name, such as {"conv1": spikes}',
+    layer_delay="0 or 1 step",
+    dt="seconds in a step",
+)
 def write_raster(
     path: Path | str,
     layers: Mapping[str, Any],
     *,
-    labels: Any = None,
-    index: Any = None,
-    predictions: Any = None,
+    labels: ArrayLike | None = None,
+    index: ArrayLike | None = None,
+    predictions: ArrayLike | None = None,
     counts: str | None = None,
     layer_delay: int = 0,
     dt: float | None = None,
@@ -89,10 +93,6 @@ def write_raster(
     ...     raster["conv1"].counts.tolist()
     [[0, 1, 0, 0, 0], [0, 0, 0, 0, 0]]
     """
-    if not isinstance(layers, Mapping):
-        raise InputError(
-            f'write_raster: got {type(layers).__name__}, expected layers by name, such as {{"conv1": spikes}}'
-        )
     path = Path(path)
     refuse_existing(path, overwrite)
     fired = counts_as_fired(counts, "write_raster")
@@ -162,8 +162,6 @@ def _seconds_in_a_step(dt: float | None, layers: Mapping[str, SpikeEvents]) -> f
     """What is given, or what layers of spikes by their times say, who must agree; else a
     millisecond.
     """
-    if not isinstance(dt, Real | NoneType) or isinstance(dt, bool):
-        raise InputError(f"write_raster: dt: got {dt!r}, expected seconds in a step")
     seconds = dt
     for name, events in layers.items():
         if events.dt is not None and seconds not in (None, events.dt):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesam.common.constraints import is_tensor
 from spikesam.common.errors import InputError
 
 FIRED = "fired"  # a bit says that a neuron fired, be it once or more often
@@ -41,8 +42,13 @@ def as_bits(
     what else could be done about counts.
     """
     spikes = on_cpu(spikes)
-    if not hasattr(spikes, "detach"):
-        spikes = np.asarray(spikes)
+    if not is_tensor(spikes):
+        try:
+            spikes = np.asarray(spikes)
+        except ValueError:
+            raise InputError(
+                f"{where(())}: got lists of several lengths, expected an array of 0 and 1"
+            ) from None
     if isinstance(spikes, np.ndarray) and spikes.dtype.kind not in "biuf":
         raise InputError(
             f"{where(())}: got dtype {spikes.dtype}, expected bool, or 0 and 1 of any dtype"
@@ -62,7 +68,10 @@ def on_cpu(values: Any) -> Any:
     """A torch tensor, which may be on a GPU or need gradients, as one that NumPy can read; anything
     else as it is.
     """
-    return values.detach().cpu() if hasattr(values, "detach") else values
+    if not is_tensor(values):
+        return values
+    tensor = values.detach().cpu()
+    return tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor
 
 
 def whole_numbers(
@@ -81,7 +90,7 @@ def whole_numbers(
         got = f"shape {array.shape} of {array.dtype}"
         raise InputError(f"{where}: got {got}, expected {count} whole numbers, one for each sample")
     largest = np.iinfo(dtype).max
-    if array.min() < -1 or array.max() > largest:
+    if count and (array.min() < -1 or array.max() > largest):
         raise InputError(f"{where}: got {array.min()} to {array.max()}, expected -1 to {largest}")
     return array
 

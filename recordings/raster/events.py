@@ -5,12 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikesam.common.errors import InputError
+from spikesam.common.arguments import checked_arguments, checked_fields
+from spikesam.common.errors import InputError, finding
 from spikesam.common.text import brief
 from spikesam.recordings.raster.batch import FIRED_ADVICE, on_cpu, packed_bytes
 
@@ -18,9 +19,11 @@ Rounding = Literal["down", "nearest", "up"]
 
 # of a step: a time so near to where a step begins is there, because floats seldom hold it exactly
 CLOSE = 1e-6
+SHAPE, DT = "(N, T, C, H, W), or (N, T, K), above 0", "seconds in a step, above 0"
 COARSE = 0.1  # of a step: where numbers hold times no better, they do not tell steps apart
 
 
+@checked_fields
 @dataclass(frozen=True, eq=False)
 class SpikeEvents:
     """The spikes of one layer, one (sample, step, neuron) each, in any order.
@@ -76,6 +79,7 @@ class SpikeEvents:
             object.__setattr__(self, name, column)
 
     @classmethod
+    @checked_arguments(shape=SHAPE, dt=DT, start="seconds")
     def from_times(
         cls,
         time: Any,
@@ -125,6 +129,9 @@ class SpikeEvents:
         return cls(samples, steps, neuron, shape, float(dt))._once()
 
     @classmethod
+    @checked_arguments(
+        trains="for each sample the trains of its neurons", shape=SHAPE, dt=DT, start="seconds"
+    )
     def from_trains(
         cls,
         trains: Sequence[Any],
@@ -290,7 +297,10 @@ def _seconds(times: Any) -> tuple[NDArray[np.float64], float]:
     """
     if hasattr(times, "rescale"):  # a quantity as Neo has them
         times = times.rescale("s").magnitude
-    seconds = np.asarray(on_cpu(times))
+    try:
+        seconds = np.asarray(on_cpu(times))
+    except ValueError as error:
+        raise InputError(f"SpikeEvents: time: {finding(error)}, expected (E,) seconds") from None
     if seconds.ndim != 1 or (seconds.size and seconds.dtype.kind not in "iuf"):
         raise InputError(
             f"SpikeEvents: time: got shape {seconds.shape} of {seconds.dtype}, expected (E,) seconds"
@@ -309,25 +319,15 @@ def _steps(
     times: NDArray[np.float64], slack: float, timesteps: int, dt: float, rounding: str, start: float
 ) -> NDArray[np.int64]:
     """(E,) the step of each time in seconds; refuses those before the first step or after the last."""
-    for name, value, fits in (
-        ("dt", dt, lambda value: value > 0),
-        ("start", start, lambda value: True),
-    ):
-        number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-        if not (number and np.isfinite(value) and fits(value)):
-            expected = "seconds in a step, above 0" if name == "dt" else "seconds"
-            raise InputError(f"SpikeEvents: {name}: got {value!r}, expected {expected}")
-    if rounding not in get_args(Rounding):
-        raise InputError(
-            f"SpikeEvents: rounding: got {rounding!r}, expected one of "
-            f"{', '.join(get_args(Rounding))}"
-        )
+    if dt <= 0:
+        raise InputError(f"SpikeEvents: dt: got {dt!r}, expected seconds in a step, above 0")
     if slack > COARSE * dt:
         raise InputError(
             f"SpikeEvents: time: got numbers that hold times to {slack / 2:.2g} s alone, expected "
             "to less than a "
             f"twentieth of dt = {dt:g} s; give them in float64, or from a later start"
         )
+    start, dt = float(start), float(dt)
     position = (times - start) / dt
     near, close = np.rint(position), CLOSE + slack / dt
     on_edge = np.abs(position - near) <= close  # where a step begins

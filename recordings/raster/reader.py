@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesam.common.arguments import checked_arguments
 from spikesam.common.errors import InputError
 from spikesam.common.parsing import parse_json
 from spikesam.common.pictures import draw
@@ -92,6 +93,7 @@ class RasterReader(Reader[LayerSpec]):
         """One layer, by its name or number: `raster["conv1"][0]` is (T, C, H, W) bool of sample 0."""
         return RecordedLayer(self, self.layer(layer))
 
+    @checked_arguments
     def plot(self, layer: str | int | None = None, sample: int = 0) -> Figure:
         """Draw the spikes of a layer, the last one if none is named, in one sample.
 
@@ -127,6 +129,7 @@ class RasterReader(Reader[LayerSpec]):
             self.layer(layer).path("spikes"), position(sample, self.n_samples, self.where)
         )
 
+    @checked_arguments
     def spikes(
         self, layer: str | int | LayerSpec, samples: slice = slice(None), steps: slice = slice(None)
     ) -> NDArray[np.bool_]:

@@ -1,17 +1,22 @@
 """Arguments of the functions that users call: one of another type is refused in a line, before
 anything is done.
+
+A parameter says by its annotation what it may be, see :mod:`spikesam.common.constraints`. What no
+function can read, whatever its annotation, is in `unreadable`.
 """
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
-from contextlib import suppress
-from dataclasses import dataclass
-from functools import lru_cache, wraps
-from inspect import signature
-from numbers import Integral, Real
+import builtins
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, partial, wraps
+from inspect import Parameter, signature, unwrap
+from itertools import islice
 from os import PathLike
+from types import NoneType
 from typing import (
     Annotated,
     Any,
@@ -21,29 +26,22 @@ from typing import (
     get_args,
     get_origin,
     get_type_hints,
+    overload,
 )
 
 import numpy as np
 
-from spikesam.common.errors import InputError
+from spikesam.common.constraints import KINDS, Constraint, constraint_of, decides, is_tensor, shown
+from spikesam.common.errors import InputError, did_you_mean, finding, lacks_memory
 from spikesam.common.extras import missing
 
 P = ParamSpec("P")
 R = TypeVar("R")
-TYPES: Mapping[
-    str, tuple[Any, str]
-] = {  # as annotations name them -> what a value must be, and its name for people
-    "None": (type(None), "None"),
-    "bool": ((bool, np.bool_), "True or False"),
-    "int": (Integral, "a whole number"),
-    "float": (Real, "a number"),
-    "str": (str, "a text"),
-    "PathLike": (PathLike, "a path"),
-    "Mapping": (Mapping, "a dictionary"),
-    "Iterable": (Iterable, "a list"),
-    "Sequence": (Sized, "a list"),  # an array or a tensor, too
-}
-CLASSES = frozenset({"Checkpoint", "Layer", "Network", "Tracker"})
+C = TypeVar("C")
+MOST_MEMBERS = 10**8  # of a list; arrays may have more
+DEEPEST = 4  # lists in lists whose members are looked at
+NAMED = 10_000  # names that a list may have
+PLAIN = frozenset({bool, int, float, complex, NoneType, slice, np.float32, np.float64, np.int64})
 
 
 @dataclass(frozen=True)
@@ -80,74 +78,193 @@ def options_of(owner: Callable[..., Any]) -> dict[str, Declared]:
     return options
 
 
-def checked_arguments(function: Callable[P, R]) -> Callable[P, R]:
+@overload
+def checked_arguments(function: Callable[P, R], /) -> Callable[P, R]: ...
+@overload
+def checked_arguments(**expected: str) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+def checked_arguments(function: Any = None, /, **expected: str) -> Any:
     """Have a function refuse arguments of other types, see `refuse_other_types`, and name extras
     that it lacks.
+
+    Parameters
+    ----------
+    expected : what people call the values of a parameter, where its type says too little, by its
+        name: `checked_arguments(dt="seconds in a step")`
     """
-    parameters = signature(function)
+    if function is None:
+        return partial(_checked, expected=expected)
+    return _checked(function, {})
+
+
+def _checked(function: Callable[P, R], expected: Mapping[str, str]) -> Callable[P, R]:
+    name = function.__qualname__.rpartition("<locals>.")[2].removesuffix(".__init__")
+    parameters = signature(function).parameters
+    by_position = [
+        parameter.name
+        for parameter in parameters.values()
+        if parameter.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    ]
+    bound = by_position[:1] in (["self"], ["cls"])
+    any_option = Parameter.VAR_KEYWORD in [parameter.kind for parameter in parameters.values()]
+    constraints = cache(lambda: constraints_of(function, expected))
 
     @wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-        with suppress(
-            TypeError
-        ):  # where arguments are missing or too many, the function says so itself
-            bound = parameters.bind(*args, **kwargs)
-            refuse_other_types(function.__name__, function.__annotations__, bound.arguments)
+        if not any_option:
+            _refuse_unknown(name, parameters, kwargs)
+        # Where arguments are missing or too many, the function says so itself.
+        positional = dict(zip(by_position[bound:], args[bound:], strict=False))
+        refuse_other_types(name, constraints(), {**positional, **kwargs})
         try:
             return function(*args, **kwargs)
+        except OSError as error:
+            if error.filename is None:
+                raise
+            raise InputError(f"{name}: {finding(error)}") from error
+        except (MemoryError, RuntimeError) as error:
+            if not lacks_memory(error):
+                raise
+            raise InputError(
+                f"{name}: needs more memory than there is; give less at once"
+            ) from None
         except ImportError as error:
-            if lacks := missing(error, function.__name__):
-                raise ImportError(f"{function.__name__}: {lacks}", name=error.name) from None
+            if lacks := missing(error, name):
+                raise ImportError(f"{name}: {lacks}", name=error.name) from None
             raise
 
     return checked
 
 
+def checked_fields(cls: type[C]) -> type[C]:
+    """Have a class refuse arguments of its constructor, as `checked_arguments` does."""
+    cls.__init__ = checked_arguments(cls.__init__)  # type: ignore[method-assign]
+    return cls
+
+
+def _refuse_unknown(where: str, parameters: Mapping[str, Any], names: Iterable[str]) -> None:
+    """Refuse options that a function does not have."""
+    for name in names:
+        if name not in parameters:
+            near = did_you_mean(name, [*parameters])
+            raise InputError(
+                f"{where}: got the option {name!r}, expected some of help(spikesam.{where}){near}"
+            )
+
+
+class _Unknown(type):
+    """A class, or a module with classes, of which only the name is known."""
+
+    def __getattr__(cls, name: str) -> _Unknown:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _Unknown(name, (), {})
+
+    def __getitem__(cls, parts: object) -> _Unknown:
+        return cls
+
+
+class _Names(dict[str, Any]):
+    """The names of a module; a class of that name for what only type checkers import."""
+
+    def __missing__(self, name: str) -> Any:
+        if hasattr(builtins, name):
+            return getattr(builtins, name)
+        return _Unknown(name, (), {})
+
+
+def constraints_of(
+    function: Callable[..., Any], expected: Mapping[str, str]
+) -> dict[str, Constraint]:
+    """The constraints by which arguments of a function are refused, by name of the parameter."""
+    names = _Names(vars(sys.modules[unwrap(function).__module__]))
+    constraints = deciding(get_type_hints(function, localns=names, include_extras=True))
+    words = {name: replace(constraints[name], one=words) for name, words in expected.items()}
+    return {**constraints, **words}
+
+
+def deciding(hints: Mapping[str, Any]) -> dict[str, Constraint]:
+    """The constraints of those annotations that say enough to refuse a value."""
+    types = {name: _given_in_python(hint) for name, hint in hints.items()}
+    constraints = {name: constraint_of(kind) for name, kind in types.items()}
+    return {
+        name: constraint
+        for name, constraint in constraints.items()
+        if decides(constraint, types[name])
+    }
+
+
+def _given_in_python(hint: Any) -> Any:
+    """The type of what Python may give, which an `Option` may say beside the type of what is kept."""
+    if get_origin(hint) is not Annotated:
+        return hint
+    kind, option, *_ = get_args(hint)
+    annotation = option.python if isinstance(option, Option) else ""
+    return eval(annotation, {}, _Names(PathLike=PathLike)) if annotation else kind
+
+
 def refuse_other_types(
-    where: str, annotations: Mapping[str, str], values: Mapping[str, Any]
+    where: str, constraints: Mapping[str, Constraint], values: Mapping[str, Any]
 ) -> None:
-    """Refuse values that are of no type of their annotation, a text, if that names simple types, or
-    one class, alone.
-
-    Where an annotation names a class among others, the function itself knows better what to say.
-    """
+    """Refuse values that their parameter does not allow, and what cannot be read."""
     for name, value in values.items():
-        expected = alternatives(annotations.get(name, "Any"))
-        simple = all(word in TYPES for word in expected)
-        one_class = len({*expected} - {"None"}) == 1 and any(word in CLASSES for word in expected)
-        if not (simple or one_class) or any(_is(value, word) for word in expected):
-            continue
-        *words, last = dict.fromkeys(
-            TYPES[word][1] if word in TYPES else f"a {word}" for word in expected
-        )
-        wanted = f"{', '.join(words)} or {last}" if words else last
-        raise InputError(f"{where}: {name} is {_shown(value)}, expected {wanted}")
+        if problem := unreadable(value):
+            raise InputError(f"{where}: {name} {problem}")
+        constraint = constraints.get(name)
+        if constraint is not None and not constraint.allows(value):
+            raise InputError(
+                f"{where}: {name} {constraint.finding(value)}, expected {constraint.one}"
+            )
 
 
-@lru_cache(maxsize=256)
-def alternatives(annotation: str) -> tuple[str, ...]:
-    """The names of the types that are joined by "|"; of one with parameters its own name."""
-    return tuple(_names(ast.parse(annotation, mode="eval").body))
+def unreadable(value: Any, depth: int = 0) -> str | None:
+    """What makes a value, or a member of a list, one that no function can take; None if nothing."""
+    if type(value) in PLAIN:
+        return None
+    if isinstance(value, (str, PathLike)):
+        text = value if isinstance(value, str) else os.fspath(value)
+        null = b"\0" if isinstance(text, bytes) else "\0"
+        return "has a null character, expected none" if null in text else None
+    if isinstance(value, np.ma.MaskedArray):
+        return "has a mask, which would be lost; give an array without one, such as a.filled(0)"
+    if isinstance(value, np.ndarray):
+        return "has an array with named fields, expected numbers" if value.dtype.names else None
+    if is_tensor(value):
+        return _unreadable_tensor(value)
+    if hasattr(value, "tocsr") and hasattr(value, "toarray"):
+        return "is a sparse matrix, expected an array: give its toarray()"
+    if isinstance(value, (Sequence, Mapping)) and not isinstance(value, (bytes, bytearray)):
+        return _unreadable_list(value, depth)
+    return None
 
 
-def _names(node: ast.expr) -> Iterator[str]:
-    if isinstance(node, ast.BinOp):
-        yield from _names(node.left)
-        yield from _names(node.right)
-    else:
-        yield ast.unparse(node.value if isinstance(node, ast.Subscript) else node)
+def _unreadable_tensor(value: Any) -> str | None:
+    if value.is_meta:
+        return "is a tensor without numbers, on the device 'meta', expected one with numbers"
+    if value.is_quantized:
+        return "is a quantised tensor, expected numbers: give its dequantize()"
+    if value.is_nested:
+        return "is a nested tensor, expected one shape: give its to_padded_tensor(0)"
+    if "strided" not in str(value.layout):
+        return "is a sparse tensor, expected a dense one: give its to_dense()"
+    return None
 
 
-def _is(value: Any, name: str) -> bool:
-    if name in CLASSES:
-        return any(kind.__name__ == name for kind in type(value).__mro__)
-    return isinstance(value, TYPES[name][0]) and (name == "bool" or not isinstance(value, bool))
+def _unreadable_list(values: Sequence[Any] | Mapping[Any, Any], depth: int) -> str | None:
+    if len(values) > MOST_MEMBERS:
+        return f"has {len(values):,} members, expected at most {MOST_MEMBERS:,}"
+    if depth == DEEPEST or isinstance(values, range):
+        return None
+    members = values.values() if isinstance(values, Mapping) else values
+    if {*map(type, members)} <= PLAIN:
+        return None
+    return next(filter(None, (unreadable(member, depth + 1) for member in members)), None)
 
 
-def _shown(value: Any) -> str:
-    """A short value as it is written, of any other its type."""
-    return (
-        repr(value)
-        if isinstance(value, (str, int, float, type(None)))
-        else f"of type {type(value).__name__}"
-    )
+def listed(values: Iterable[Any], where: str, most: int = NAMED) -> list[Any]:
+    """The members of a list, or of what gives them one by one, which may not end."""
+    if not KINDS[Iterable].allows(values):
+        raise InputError(f"{where} is {shown(values)}, expected a list")
+    members = [*islice(values, most + 1)]
+    if len(members) > most:
+        raise InputError(f"{where} has more than {most:,} members, expected at most so many")
+    return members

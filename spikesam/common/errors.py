@@ -13,6 +13,14 @@ from contextlib import contextmanager
 
 from spikesam.common.text import printable
 
+# Words by which the loader of libraries, Python and torch say that memory was refused.
+NO_MEMORY = (
+    "failed to map segment",
+    "can't start new thread",
+    "can't allocate memory",
+    "bad_alloc",
+)
+
 # Ends of messages that several parts use: how a file that is in the way can be avoided.
 OTHER_OUT = "; choose another {out}"
 OVERWRITE = "; choose another {out}, or replace it with {overwrite=True}"
@@ -92,6 +100,11 @@ def finding(error: Exception) -> str:
         text = error.strerror or text
         return printable(f"{files}: {text}" if files else text)
     return text
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """True of an error that says that memory was refused."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY)
 
 
 def did_you_mean(name: str, valid: Sequence[str]) -> str:

@@ -110,7 +110,7 @@ def _locked(
     """Hold what `acquire` gives, a file and its handle, in a directory, made if missing; `refusal`
     says why not.
     """
-    new_folders = [path for path in (directory, *directory.parents) if not path.exists()]
+    new_folders = [path for path in (directory, *directory.parents) if not os.path.exists(path)]
     try:
         try:
             directory.mkdir(parents=True, exist_ok=True)

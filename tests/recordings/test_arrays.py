@@ -313,7 +313,7 @@ def test_counts_in_arrays_can_be_recorded_as_fired(tmp_path: Path) -> None:
             r"shape: got \(3, 4\), expected \(N, T, C, H, W\), or \(N, T, K\), above 0",
         ),
         ({"shape": (3, 0, 11)}, r"shape: got \(3, 0, 11\)"),
-        ({"shape": (3, 4.0, 11)}, r"shape: got \(3, 4.0, 11\)"),
+        ({"shape": (3, 4.0, 11)}, r"shape has the member 4.0"),
     ],
 )
 def test_what_does_not_fit_is_one_line(change: dict, message: str) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import spikesam
+from tests.spikesam.odd_arguments import network
 
 SPIKES = np.random.default_rng(0).random((3, 6, 2, 4, 5)) < 0.3  # (N, T, C, H, W)
 
@@ -80,7 +81,7 @@ OTHER_TYPES: list[tuple[Callable[[spikesam.RasterReader], object], str]] = [
     (lambda raster: spikesam.open_raster(3), "raster: got int, expected the path of a raster file"),
     (
         lambda raster: spikesam.write_raster("a.h5", SPIKES),
-        "write_raster: got ndarray, expected layers by name, such",
+        "write_raster: layers is of type ndarray, expected layers by name, such",
     ),
     (
         lambda raster: spikesam.explain(raster, layers=["conv1,conv2"]),
@@ -92,9 +93,18 @@ OTHER_TYPES: list[tuple[Callable[[spikesam.RasterReader], object], str]] = [
     ),
     (
         lambda raster: spikesam.Checkpoint(1, 2, (), ()),
-        "checkpoint: got int and int, expected a Network and its Prep",
+        "Checkpoint: network is 1, expected a Network",
     ),
-    (lambda raster: spikesam.sam(SPIKES, gamma="a"), "gamma: got 'a', expected a number"),
+    (lambda raster: spikesam.sam(SPIKES, gamma="a"), "sam: gamma is 'a', expected a number"),
+    (lambda raster: spikesam.sam([[1, 0], [1]]), "SAM: got lists of several lengths, expected an"),
+    (
+        lambda raster: spikesam.simulate(network(), np.zeros((4, 0, 1, 4, 4), np.uint8)),
+        "number of samples is 0, expected 1 to",
+    ),
+    (
+        lambda raster: spikesam.simulate("x" * 10_000, np.zeros((2, 1, 1, 1, 1), np.uint8)),
+        "neither a bundled one",
+    ),
     (
         lambda raster: spikesam.explain(raster, gamma="a"),
         r"explain: gamma is 'a', expected a number",
@@ -103,7 +113,10 @@ OTHER_TYPES: list[tuple[Callable[[spikesam.RasterReader], object], str]] = [
         lambda raster: spikesam.explain(raster, include_current="no"),
         "include_current is 'no', expected True or False",
     ),
-    (lambda raster: spikesam.explain(raster, layers=3), "explain: layers is 3, expected a list"),
+    (
+        lambda raster: spikesam.explain(raster, layers=3),
+        "explain: layers is 3, expected names or numbers of layers",
+    ),
     (lambda raster: spikesam.explain(raster, steps=3), "explain: steps is 3, expected a text"),
     (
         lambda raster: spikesam.explain(raster, pictured="x"),

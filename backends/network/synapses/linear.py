@@ -22,8 +22,10 @@ from spikesam.backends.network.checks import (
     NetworkError,
     Sides,
     array,
+    chosen,
     one_or_pair,
     pair,
+    plain_list,
     whole,
     yes_or_no,
 )
@@ -153,10 +155,7 @@ class Weighted(Linear):
                 "(out, in) of Dense"
             )
         check_weight(weight, where)
-        if self.pooling not in get_args(Pooling):
-            raise NetworkError(
-                f"{where}: pooling is {self.pooling!r}, expected 'average', 'sum' or 'max'"
-            )
+        chosen(self.pooling, get_args(Pooling), f"{where}: pooling")
         pool = one_or_pair(self.pool, "pool", where, 1)
         return {**super().checked_fields(dtype, where), "weight": weight, "pool": pool}
 
@@ -350,7 +349,8 @@ class Conv(Weighted):
             ("current_padding", 0),
         ):
             value = getattr(self, name)
-            changes[name] = None if value is None else one_or_pair(value, name, where, least)
+            as_current_pool = value is None and name == "current_stride"
+            changes[name] = None if as_current_pool else one_or_pair(value, name, where, least)
         if changes["current_stride"] == changes["current_pool"]:
             changes["current_stride"] = None
         changes["current_sum"] = yes_or_no(self.current_sum, "current_sum", where)
@@ -425,7 +425,7 @@ def largest_row(weight: NDArray[Any]) -> float:
 
 def _places(numbers: Any, name: str, where: str) -> tuple[int, ...]:
     """The rows or columns that synapses take, of which an array or a tensor may hold them."""
-    numbers = numbers.tolist() if hasattr(numbers, "tolist") else numbers
+    numbers = plain_list(numbers, MOST_PLACES, name, where)
     if not isinstance(numbers, (tuple, list)) or len(numbers) > MOST_PLACES:
         raise NetworkError(
             f"{where}: {name} is {printable(repr(numbers), LONGEST_NAME)}, expected at most "

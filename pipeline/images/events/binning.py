@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from spikesam.common.arguments import checked_fields
 from spikesam.common.errors import InputError
 from spikesam.common.text import LONGEST_NAME, brief, printable
 from spikesam.pipeline.images.events.events import Events
@@ -41,6 +42,7 @@ class BinnedEvents:
         return int(self.bits.sum()) + self.merged + self.left_out
 
 
+@checked_fields
 @dataclass(frozen=True)
 class EventBinning:
     """How events become spikes: the preparation of a network whose input is events.
@@ -78,14 +80,12 @@ class EventBinning:
             *(["window_us"] if self.window_us is not None else []),
         ):
             value = getattr(self, name)
-            if not isinstance(value, int) or not 1 <= value < LARGEST:
+            if not 1 <= value < LARGEST:
                 shown = printable(repr(value), LONGEST_NAME)
                 raise InputError(
                     f"event binning: {name} is {shown}, expected a whole number, at least 1"
                 )
         check_input_size(self.height, self.width, "event binning")
-        if self.by not in get_args(By):
-            raise InputError(f"event binning: by is {self.by!r}, expected 'time' or 'count'")
         if self.by == "count" and self.window_us is not None:
             raise InputError(
                 "event binning: got window_us beside by='count', whose bins have no fixed length"

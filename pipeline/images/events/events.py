@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesam.common.arguments import checked_fields
 from spikesam.common.errors import InputError
 from spikesam.common.text import LONGEST_NAME, brief, printable
+from spikesam.recordings.raster.batch import on_cpu
 
 LATEST = 1 << 48  # µs: times a number of bins, it still fits 64 bits
 MOST = (
@@ -25,6 +27,7 @@ def check_count(count: int) -> None:
         )
 
 
+@checked_fields
 @dataclass(frozen=True, eq=False)
 class Events:
     """Events in the order of their times.
@@ -65,7 +68,13 @@ class Events:
     def __post_init__(self) -> None:
         for name in ("t", "x", "y"):
             object.__setattr__(self, name, _whole(getattr(self, name), name))
-        polarity = np.asarray(self.polarity)
+        polarity = np.asarray(on_cpu(self.polarity))
+        object.__setattr__(self, "polarity", polarity)
+        lengths = {name: np.shape(getattr(self, name)) for name in ("t", "x", "y", "polarity")}
+        if len(set(lengths.values())) > 1 or self.t.ndim != 1:
+            raise InputError(
+                f"events: got shapes {lengths}, expected one number of each for every event"
+            )
         if polarity.dtype != np.bool_:
             if not np.isin(polarity, (0, 1)).all():
                 raise InputError(
@@ -73,11 +82,6 @@ class Events:
                 )
             polarity = polarity.astype(np.bool_)
         object.__setattr__(self, "polarity", polarity)
-        lengths = {name: np.shape(getattr(self, name)) for name in ("t", "x", "y", "polarity")}
-        if len(set(lengths.values())) > 1 or self.t.ndim != 1:
-            raise InputError(
-                f"events: got shapes {lengths}, expected one number of each for every event"
-            )
         if not len(self.t):
             raise InputError("events: got none, expected at least one event")
         if len(self.sensor) != 2 or min(self.sensor) < 1:
@@ -164,7 +168,7 @@ class Events:
 
 
 def _whole(values: Any, name: str) -> NDArray[np.int64]:
-    array = np.asarray(values)
+    array = np.asarray(on_cpu(values))
     if array.dtype.kind not in "iu" and array.size:
         raise InputError(
             f"events: got {name} of type {array.dtype}, expected integers (t in µs, x and y in "

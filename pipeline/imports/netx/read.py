@@ -25,6 +25,7 @@ from spikesam.backends.network import WEIGHT_LIMIT, Encoder, FixedLIF, Network, 
 from spikesam.backends.network.checks import whole, yes_or_no
 from spikesam.backends.network.consistency import LONGEST
 from spikesam.backends.network.inputs import GAIN_LIMIT
+from spikesam.common.arguments import checked_arguments
 from spikesam.common.errors import InputError
 from spikesam.pipeline.imports.netx.files import Node, read_nodes
 from spikesam.pipeline.imports.road.build import build
@@ -53,6 +54,7 @@ NEVER = (1 << 17) - 1  # a threshold that an output has which is read as a membr
 MOST_PATHS = 3  # to a layer: so many times 8 bits hold any weight of 9 bits
 
 
+@checked_arguments
 def from_netx(
     path: str | PathLike[str], timesteps: int | None = None, *, fires_at_threshold: bool = False
 ) -> Network:

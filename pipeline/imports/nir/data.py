@@ -161,7 +161,7 @@ def _layer_names(nodes: Mapping[str, Any], where: str) -> dict[str, str]:
 
 def _seconds_in_a_step(nir: Any, nodes: Mapping[str, Any], dt: float | None, where: str) -> float:
     """As the caller says, or all nodes with steps."""
-    found = dt
+    found = None if dt is None else float(dt)
     for name, spikes in nodes.items():
         if isinstance(spikes, nir.TimeGriddedData):
             own = float(spikes.dt)

@@ -15,6 +15,7 @@ from spikesam.backends.network import DEFAULT_RANGE, LIF, Network, NetworkError,
 from spikesam.backends.network.checks import by_channel, real, whole
 from spikesam.backends.network.consistency import LONGEST
 from spikesam.backends.network.neurons import Reset
+from spikesam.common.arguments import checked_arguments
 from spikesam.common.errors import InputError
 from spikesam.pipeline.imports.nir import DT, KEY, nir_library, operations
 from spikesam.pipeline.imports.nir.files import read_graph
@@ -50,6 +51,7 @@ MOST_PATHS = 1000  # that lead to the neurons of one layer
 MOST_NODES = 100  # one behind the other without neurons
 
 
+@checked_arguments
 def from_nir(
     graph: Any,
     timesteps: int | None = None,

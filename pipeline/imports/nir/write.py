@@ -30,6 +30,7 @@ from spikesam.backends.network import (
 )
 from spikesam.backends.network.checks import real
 from spikesam.backends.network.wiring import least_steps
+from spikesam.common.arguments import checked_arguments
 from spikesam.common.disk import write_file
 from spikesam.pipeline.imports.nir import DT, KEY, nir_library
 from spikesam.pipeline.imports.nir.graph import divided
@@ -38,6 +39,7 @@ from spikesam.pipeline.imports.road.build import delayed
 from spikesam.pipeline.imports.road.operations import expect
 
 
+@checked_arguments(network="a Network, such as checkpoint.network")
 def to_nir(
     network: Network,
     path: str | PathLike[str] | None = None,
@@ -80,10 +82,6 @@ def to_nir(
     ['input', 'conv1.pool', 'conv1', 'conv1.neuron']
     """
     nir = nir_library()
-    if not isinstance(network, Network):
-        raise NetworkError(
-            f"to_nir: got {type(network).__name__}, expected a Network, such as checkpoint.network"
-        )
     network.check_spiking("to_nir")
     if network.precision == "fixed":
         raise NetworkError(

@@ -7,6 +7,7 @@ from typing import Any, get_args, overload
 
 from spikesam.backends.network import Network, NetworkError
 from spikesam.backends.torch.synapses import without_autocast
+from spikesam.common.arguments import checked_arguments
 from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.imports.libraries.library import Takes
 from spikesam.pipeline.imports.torch.calling import checked_model, follow_model, read_example
@@ -34,7 +35,8 @@ def from_torch(
 ) -> Checkpoint: ...
 @overload
 def from_torch(model: Any, example: Any, **options: Any) -> Network: ...
-@without_autocast()  # type: ignore[misc]  # the options are those below; the network that is proved is in float32
+@checked_arguments  # type: ignore[misc]  # the options are those below
+@without_autocast()  # the network that is proved is in float32
 def from_torch(
     model: Any,
     example: Any,

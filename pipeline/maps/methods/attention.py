@@ -91,7 +91,7 @@ class Attention(RasterMethod):
         return raster_explainer(raster, header, explain)
 
 
-@checked_arguments
+@checked_arguments(token="(row, column)")
 def attention_map(
     raster: Any,
     *,

@@ -7,7 +7,6 @@ The equations, and what γ does in them: :mod:`spikesam.pipeline.maps.sam`.
 from __future__ import annotations
 
 import math
-import numbers
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.trace import GAMMA, compile_maps, maps_of_packed, spike_trace
-from spikesam.common.arguments import Option
+from spikesam.common.arguments import Option, checked_arguments
+from spikesam.common.constraints import is_tensor
 from spikesam.common.errors import InputError
 from spikesam.common.parallel import workers_within_memory
 from spikesam.pipeline.maps.layers import laid_out, map_layers
@@ -129,6 +129,7 @@ class SpikeActivationMaps(RasterMethod):
             compile_sums()
 
 
+@checked_arguments
 def sam(
     spikes: Any,
     gamma: float = GAMMA,
@@ -170,10 +171,6 @@ def sam(
     >>> spikesam.sam(spikes, gamma=0.5).ravel()
     array([1.       , 1.6065307, 0.       ], dtype=float32)
     """
-    if not isinstance(gamma, numbers.Real):
-        raise InputError(
-            f"gamma: got {gamma!r}, expected a number ≥ 0 (1/step; 0.5 is the authors' default)"
-        )
     check_parameters(float(gamma), include_current, variant)
     bits = as_bits(spikes, lambda place: "SAM" + (f", index {place}" if place else ""))
     if bits.ndim != 5 or not bits.size:
@@ -190,7 +187,7 @@ def sam(
             spike_activation_maps(sample, shape, [gamma], **options)[0] for sample in packed
         ]
     maps = np.stack(of_samples, axis=1)
-    if not hasattr(spikes, "detach"):
+    if not is_tensor(spikes):
         return maps
     torch: Any = sys.modules["torch"]  # a tensor was given, so it is there; arrays do without
     return torch.from_numpy(maps).to(spikes.device)

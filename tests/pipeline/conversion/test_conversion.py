@@ -577,7 +577,7 @@ CHECKPOINT = {"ann": "cluttered-digits-ann", "images": None}
             "^preprocessing, class_names: got some beside a checkpoint, which",
         ),
         (
-            CHECKPOINT | {"class_names": "abc"},
+            CHECKPOINT | {"class_names": ("a", "b", "c")},
             "^preprocessing, class_names: got some beside a checkpoint, which has",
         ),
     ],

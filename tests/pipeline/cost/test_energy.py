@@ -365,7 +365,7 @@ def test_ones_own_prices_are_numbers(wrong: dict[str, Any]) -> None:
     assert prices_of(own) is own
     assert Prices("mine", "measured", operation=np.float32(2)) == own  # type: ignore[arg-type]
     (name,) = wrong
-    with pytest.raises(InputError, match=f"prices 'mine': {name} is .*, expected pJ, at least 0"):
+    with pytest.raises(InputError, match=f"{name} is .*, expected (a number|pJ, at least 0)"):
         Prices("mine", "nowhere", **{"operation": 1.0, **wrong})
 
 

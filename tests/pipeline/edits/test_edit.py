@@ -299,12 +299,15 @@ def test_it_is_written_and_edited_again_in_order(digits: RasterReader, tmp_path:
             r"got a mask of \(16, 3, 24, 40, 40, 1\), expected",
         ),
         ({"mask": np.zeros((40, 40), np.uint8)}, "got a mask of uint8, expected bool"),
-        ({"mask": [[1.0, None]]}, "got a mask of object, expected bool"),
-        ({"mask": [[True], [True, False]]}, "edit: layer 'conv1': the mask is no array"),
+        ({"mask": [[1.0, None]]}, "edit: mask is of type list, expected an array of True"),
+        (
+            {"mask": [[True], [True, False]]},
+            "edit: mask is of type list, expected an array of True",
+        ),
         ({"channels": [24]}, "edit: layer 'conv1': no channel 24, expected 0 to 23"),
-        ({"channels": [1.5]}, "got the channel 1.5, expected whole numbers or a slice"),
-        ({"channels": [True]}, "got the channel True, expected whole numbers"),
-        ({"channels": "all"}, "got the channel 'all', expected whole numbers"),
+        ({"channels": [1.5]}, "channels has the member 1.5, expected whole numbers or a slice"),
+        ({"channels": [True]}, "channels has the member True, expected whole numbers"),
+        ({"channels": "all"}, "channels is 'all', expected whole numbers"),
         *(
             (
                 {"channels": each},

@@ -79,6 +79,11 @@ def test_as_many_as_are_asked_for():
             LABELS[1:],
             r"labels: got int64 of shape \(4,\) for 5 images, expected an integer for each",
         ),
+        (
+            iter([IMAGES, np.ma.masked_array(IMAGES.numpy(), True)]),
+            None,
+            "images: batch 2 has a mask, which would be lost",
+        ),
         (IMAGES.split(2), LABELS[1:], r"labels: got int64 of shape \(4,\) for 5 images"),
         (IMAGES, LABELS / 2, "labels: got float32 of shape"),
     ],

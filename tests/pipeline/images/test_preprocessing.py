@@ -166,16 +166,16 @@ def test_files_that_are_no_images(content, message, tmp_path):
         ),
         (
             lambda: Preprocessing(64, 64, "0.5", 1),
-            "mean is of type str, expected three numbers, or one for grey",
+            "mean is '0.5', expected a number or a list of finite numbers",
         ),
         (lambda: Preprocessing(64, 64, (0, 0), (1, 1, 1)), "expected three numbers each"),
         (
             lambda: Preprocessing(64, 64, (0, 0, 0), (1, 0, 1)),
-            "expected finite numbers and std > 0",
+            "expected std > 0",
         ),
         (
             lambda: Preprocessing(64, 64, (0, float("nan"), 0), (1, 1, 1)),
-            "expected finite numbers and std > 0",
+            "mean has the member nan, expected a number or a list of finite numbers",
         ),
     ],
 )

@@ -358,9 +358,9 @@ def test_equations_that_nothing_has(neurons: Any, message: str) -> None:
         (
             torch.zeros(6, 3, 10, device="meta"),
             {},
-            "example: is on meta, the model on cpu; move one",
+            "example is a tensor without numbers, on the device 'meta'",
         ),
-        (spikes(6, 3, 10), {"takes": "N"}, "takes: got 'N', expected one of 'B...', 'TB...'"),
+        (spikes(6, 3, 10), {"takes": "N"}, "takes is 'N', expected one of B..., TB..."),
         (
             spikes(6, 3, 10) / 100,
             {},
@@ -375,7 +375,7 @@ def test_equations_that_nothing_has(neurons: Any, message: str) -> None:
 )
 def test_examples_that_prove_nothing(example: Any, options: dict[str, Any], message: str) -> None:
     torch.manual_seed(0)
-    with pytest.raises(spikesam.NetworkError, match=f"from_torch: .*{message}"):
+    with pytest.raises(spikesam.InputError, match=f"from_torch: .*{message}"):
         spikesam.from_torch(loud(dense(fires(threshold=3.0))), example, **options)
 
 

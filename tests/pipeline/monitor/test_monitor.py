@@ -163,7 +163,7 @@ def test_one_scale_of_colour_for_the_maps_of_an_epoch_and_no_impossible_number_o
     assert bright.sum() > dark.sum() and gap.tolist() == [255, 255, 255]
     for every in (0, -1, 1.5, True, "2"):
         with pytest.raises(
-            spikesam.InputError, match="^monitor: every is .*, expected a number of epochs ≥ 1$"
+            spikesam.InputError, match="^Monitor: every is .*, expected a number of epochs ≥ 1$"
         ):
             spikesam.Monitor(three_neurons(), torch.ones(1, 1, 1, 1), every=every)
 

@@ -143,9 +143,15 @@ SECOND = ("layers", 1, "neuron")
         ),
         (edited("checkpoint", "preprocessing", height=float("inf")), "got Infinity"),
         (edited("checkpoint", "preprocessing", height="16"), "height is '16', expected a wh"),
-        (edited("checkpoint", "preprocessing", height=10**30), "at most 16,777,216 pixels"),
-        (edited("checkpoint", "preprocessing", std=[10**400] * 3), "expected finite num"),
-        (edited("checkpoint", classes=[1, None, 2]), "classes are .1, None, 2., expected te"),
+        (edited("checkpoint", "preprocessing", height=10**30), "of more than 64 bits"),
+        (
+            edited("checkpoint", "preprocessing", std=[10**400] * 3),
+            "expected a number or a list of finite num",
+        ),
+        (
+            edited("checkpoint", classes=[1, None, 2]),
+            "classes has the member 1, expected a list of te",
+        ),
         (edited("graph", "readout", scale=10**400), "scale is 1000.*…0*, expected a finite"),
         (
             edited("graph", "layers", 1, kind="dense"),

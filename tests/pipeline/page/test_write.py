@@ -4,6 +4,7 @@ missing or foreign.
 
 import base64
 import json
+import os
 import re
 import shlex
 import shutil
@@ -278,6 +279,13 @@ def test_spikes_alone(spikes_alone: Path, tmp_path: Path) -> None:
         None,
     )
     assert content["energy"] is None
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names of files are text there")
+def test_names_that_no_page_can_hold_are_shown_in_part(spikes_alone: Path, tmp_path: Path) -> None:
+    named = shutil.copy(spikes_alone, tmp_path / "caf\udce9\x1b.h5")
+    page = report(named).read_text(encoding="utf-8")
+    assert "<title>caf??.h5" in page and "\x1b" not in page
 
 
 @pytest.mark.parametrize(

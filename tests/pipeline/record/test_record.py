@@ -360,7 +360,7 @@ def after(change: Callable[[Any], object]) -> Callable[[], nn.Module]:
 @pytest.mark.parametrize(
     ("model", "options", "message"),
     [
-        (lambda: "model", {}, "record: got str, expected a torch.nn.Module"),
+        (lambda: "model", {}, "record: model is 'model', expected a torch.nn.Module"),
         (
             after(nn.Module.train),
             {},
@@ -381,7 +381,7 @@ def after(change: Callable[[Any], object]) -> Callable[[], nn.Module]:
         (
             net,
             {"layers": "lif1"},
-            r"""layers: got 'lif1', expected several names, such as \["lif1"\]""",
+            r"""layers is 'lif1', expected several names, such as \["lif1"\]""",
         ),
         (
             net,
@@ -396,7 +396,7 @@ def after(change: Callable[[Any], object]) -> Callable[[], nn.Module]:
         (net, {"layers": {"lif1": "a b"}}, "layer 'a b': expected a name such as 'conv1'"),
         (net, {"layers": {"lif1": "a", "lif2": "a"}}, "layer 'a': got two of this name"),
         (net, {"layout": "TBC"}, "layout: got 'TBC', expected one of B"),
-        (net, {"counts": "all"}, "record: counts: got 'all', expected None, 'fired' or 'ternary'"),
+        (net, {"counts": "all"}, "record: counts is 'all', expected one of fired, ternary or None"),
     ],
 )
 def test_what_cannot_be_recorded_is_refused(

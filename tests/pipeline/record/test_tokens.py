@@ -168,9 +168,9 @@ def test_grids_by_layer_and_taps(tmp_path: Path) -> None:
         ({"axes": {"tokn": "B N C"}}, "axes: no module 'tokn' in Bright; did you mean tokens"),
         ({"grid": {"blocks.*": (2, 2)}}, r"grid: no module 'blocks\.\*' in Bright; did you mean conv or"),
         ({"axes": {"tokens": "N C"}}, "axes: got 'N C', expected a name for each axis"),
-        ({"axes": ["B N C"]}, r"axes: got \['B N C'\], expected names of modules, or patterns"),
+        ({"axes": ["B N C"]}, "record: axes is of type list, expected names of modules, or patterns"),
         ({"grid": (4, 0)}, r"grid: got \(4, 0\), expected rows and columns, such as \(8, 8\)"),
-        ({"grid": 8}, "grid: got 8, expected rows and columns"),
+        ({"grid": 8}, "record: grid is 8, expected rows and columns"),
         ({"grid": {"tokens": "44"}}, "grid: got '44', expected rows and columns"),
     ],
 )  # fmt: skip

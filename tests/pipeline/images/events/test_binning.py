@@ -132,9 +132,9 @@ def test_the_picture_of_a_single_column_is_a_spectrogram() -> None:
     ("arguments", "message"),
     [
         ({"bins": 0}, "event binning: bins is 0, expected a whole number, at least 1"),
-        ({"height": 2.0}, "event binning: height is 2.0, expected a whole number"),
+        ({"height": 2.0}, "EventBinning: height is 2.0, expected a whole number"),
         ({"window_us": 0}, "event binning: window_us is 0"),
-        ({"by": "polarity"}, "by is 'polarity', expected 'time' or 'count'"),
+        ({"by": "polarity"}, "by is 'polarity', expected one of time, count"),
         ({"by": "count", "window_us": 10}, "got window_us beside by='count'"),
     ],
 )

@@ -310,7 +310,9 @@ def test_arguments() -> None:
     )
     refused(small(), "^timesteps is 65538, expected 1 to 65,536", timesteps=2**16)
     refused(small(), "from_nir: dt is 0.0, expected more than 0 seconds", dt=0)
-    refused(small(), "from_nir: reset is 'soft', expected 'zero' or 'subtract'", reset="soft")
+    refused(
+        small(), "from_nir: reset is 'soft', expected one of subtract, zero or None", reset="soft"
+    )
     refused({"nodes": {}}, "from_nir: got dict, expected a nir.NIRGraph or a file of one")
     one = np.ones(MAP)
     no_dt = "node 'neurons1': got {} and no dt, expected dt=1 if a step is one unit of time, "

@@ -199,11 +199,11 @@ def test_what_is_refused(tmp_path: Path) -> None:
         ),
         (
             spikesam.load("cluttered-digits"),
-            "to_nir: got Checkpoint, expected a Network, such as checkpoint.network",
+            "to_nir: network is of type Checkpoint, expected a Network, such as checkpoint.network",
         ),
         (spikesam.load("cluttered-digits-ann").network, "to_nir: got an ANN, which does not spike"),
     ):
-        with pytest.raises(NetworkError, match=message):
+        with pytest.raises(spikesam.InputError, match=message):
             to_nir(bad)  # type: ignore[arg-type]
     with pytest.raises(NetworkError, match="to_nir: dt is 0, expected more than 0 seconds"):
         to_nir(network, dt=0)
