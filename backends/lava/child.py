@@ -151,9 +151,9 @@ class Child:
             self.starter.shutdown()
             self.log.close()
 
-    def _late(self, what: str) -> BackendError:
+    def _late(self, event: str) -> BackendError:
         return BackendError(
-            f"lava: {what} within the deadline of {self.deadline:g} s; "
+            f"lava: {event} within the deadline of {self.deadline:g} s; "
             "raise the deadline, or use fewer timesteps or a smaller network"
         )
 

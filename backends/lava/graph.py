@@ -39,13 +39,19 @@ def build_graph(
     ]
     readout = ReadoutProcess(readout=network.readout, shape=network.shapes[-1], timesteps=timesteps)
     leaving: dict[tuple[str, str], OutPort] = {("readout", ""): readout.r_out}
-    about: dict[str, Any] = {"n_samples": n_samples, "socket_fd": socket_fd, "name": "input"}
+    source_options: dict[str, Any] = {
+        "n_samples": n_samples,
+        "socket_fd": socket_fd,
+        "name": "input",
+    }
     source: AbstractProcess
     if network.spiking_input:
-        source = SpikeSource(shape=channels_last(network.input_shape), timesteps=timesteps, **about)
+        source = SpikeSource(
+            shape=channels_last(network.input_shape), timesteps=timesteps, **source_options
+        )
         leaving["bits", "input"] = source.bits_out
     else:
-        source = CurrentSource(network=network, **about)
+        source = CurrentSource(network=network, **source_options)
         for i, (place, number) in enumerate(network.driven):
             getattr(source, f"a_out_{i}").connect(getattr(layers[place], f"a_in_{number}"))
     senders = {process.name: process for process in (source, *layers)}

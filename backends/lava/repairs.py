@@ -113,6 +113,6 @@ class _UnnamedSemaphores:
         address = ctypes.addressof(memory)
         if self._initialise(ctypes.c_void_p(address), 1, ctypes.c_uint(value)):
             raise OSError(ctypes.get_errno(), "sem_init")
-        made = self._original.SemLock._rebuild(address, kind, maximum, None)
-        self._kept.append((memory, made))
-        return made
+        semaphore = self._original.SemLock._rebuild(address, kind, maximum, None)
+        self._kept.append((memory, semaphore))
+        return semaphore

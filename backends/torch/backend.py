@@ -77,8 +77,8 @@ class _Simulation:
         self.history, self.acting = History(network, workspace), ActingSteps(network).of()
         self.synapses = [
             [
-                make_synapses(each, network.shape_read(each), workspace, f"a{number}")
-                for number, each in enumerate(layer.inputs)
+                make_synapses(layer_input, network.shape_read(layer_input), workspace, f"a{number}")
+                for number, layer_input in enumerate(layer.inputs)
             ]
             for layer in network.layers
         ]
@@ -86,7 +86,10 @@ class _Simulation:
         self.given: dict[
             tuple[int, int], Tensor
         ] = {}  # currents (B, S, C, H, W) of the inputs that numbers drive
-        largest = max(sum(each.bytes_per_map for each in synapses) for synapses in self.synapses)
+        largest = max(
+            sum(layer_synapses.bytes_per_map for layer_synapses in synapses)
+            for synapses in self.synapses
+        )
         self.maps = (CPU_BYTES if device == "cpu" else GPU_BYTES) // largest  # steps times samples
         self.samples = max(1, self.maps // min(CHUNK_STEPS, self.history.longest))
 
@@ -94,9 +97,9 @@ class _Simulation:
         """All steps of some samples: packed spikes (B, T, bytes), or currents (B, S, N)."""
         network, history, samples = self.network, self.history, len(inputs)
         source = torch.tensor(inputs, device=self.device)
-        before = history.kept[0] - 1  # silent steps that are read before the first
-        if network.spiking_input and before:
-            source = functional.pad(source, (0, 0, before, 0))
+        silent_steps = history.kept[0] - 1  # silent steps that are read before the first
+        if network.spiking_input and silent_steps:
+            source = functional.pad(source, (0, 0, silent_steps, 0))
         self.given = {} if network.spiking_input else dict(by_input(network, source))
         self._rest(samples)
         packed = [
@@ -109,7 +112,7 @@ class _Simulation:
             steps = range(start, min(start + chunk, network.timesteps))
             if network.spiking_input:
                 history.spikes[0] = unpack_bits(
-                    source[:, start - 1 : steps.stop + before - 1], network.input_shape
+                    source[:, start - 1 : steps.stop + silent_steps - 1], network.input_shape
                 )
             for place, bits in enumerate(packed, 1):
                 fired, now = self._fire(place, steps)
@@ -165,8 +168,8 @@ class _Simulation:
             fired.zero_()
         early = {
             number: self._currents(place, number, now, steps.start)
-            for number, each in enumerate(layer.inputs)
-            if now and all(read.layer != layer.name for read in each.sources)
+            for number, layer_input in enumerate(layer.inputs)
+            if now and all(read.layer != layer.name for read in layer_input.sources)
         }
         for start in range(now.start, now.stop, piece):
             part = range(start, min(start + piece, now.stop))
@@ -187,19 +190,19 @@ class _Simulation:
         """(S, B, P, C) a of a layer's input at some steps of the chunk that begins at `start`,
         counted from there.
         """
-        each = self.network.layers[place - 1].inputs[number]
-        if (given := self.given.get((place - 1, number))) is not None:
+        layer_input = self.network.layers[place - 1].inputs[number]
+        if (driven_currents := self.given.get((place - 1, number))) is not None:
             maps, now = (
-                given.flatten(3).mT.transpose(0, 1),
+                driven_currents.flatten(3).mT.transpose(0, 1),
                 range(start + steps.start, start + steps.stop),
             )
-            silent, among = arriving(now, each.sources[0].longest)
+            silent, among = arriving(now, layer_input.sources[0].longest)
             constant = self.network.encoder == "constant-current"
             maps = maps.expand(len(steps) - silent, -1, -1, -1) if constant else maps[among]
             return torch.cat([maps.new_zeros((silent, *maps.shape[1:])), maps]) if silent else maps
-        arrived = self.history.arrived(each, steps, f"x{number}").flatten(0, 1)
-        seen = repeat_spikes(arrived, each, self.network.shape_read(each))
-        return self.synapses[place - 1][number](seen).view(
+        arrived = self.history.arrived(layer_input, steps, f"x{number}").flatten(0, 1)
+        spikes_read = repeat_spikes(arrived, layer_input, self.network.shape_read(layer_input))
+        return self.synapses[place - 1][number](spikes_read).view(
             -1, *self.neurons[place - 1].spikes.shape
         )
 
@@ -245,9 +248,9 @@ def pack_bits(spikes: Tensor) -> Tensor:
     positions, channels = spikes.shape[2:]
     if positions % 8:  # then a byte may hold bits of two channels
         spikes = functional.pad(spikes.mT.flatten(2), (0, -positions * channels % 8))[..., None]
-    first, *others = spikes.unflatten(2, (-1, 8)).unbind(3)
+    first, *further_bits = spikes.unflatten(2, (-1, 8)).unbind(3)
     packed = first.clone()
-    for bit in others:
+    for bit in further_bits:
         packed.mul_(2).add_(bit)
     return packed.mT.flatten(2).transpose(0, 1)
 

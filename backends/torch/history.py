@@ -54,27 +54,29 @@ class History:
         """Begin with silence, for so many samples."""
         self.spikes = [
             torch.zeros(
-                (kept, samples, height * width, channels),
+                (kept_steps, samples, height * width, channels),
                 dtype=torch.int8,
                 device=self.workspace.device,
             )
-            for kept, (channels, height, width) in zip(self.kept, self.network.shapes, strict=True)
+            for kept_steps, (channels, height, width) in zip(
+                self.kept, self.network.shapes, strict=True
+            )
         ]
 
     def begin(self, place: int, steps: int) -> Tensor:
         """Room for the spikes of a layer in a chunk of S steps: (S, B, P, C) int8, to be written."""
-        before, kept = self.spikes[place], self.kept[place]
-        spikes = before.new_empty((kept + steps, *before.shape[1:]))
-        spikes[:kept] = before
+        previous_spikes, kept_steps = self.spikes[place], self.kept[place]
+        spikes = previous_spikes.new_empty((kept_steps + steps, *previous_spikes.shape[1:]))
+        spikes[:kept_steps] = previous_spikes
         self.spikes[place] = spikes
-        return spikes[kept:]
+        return spikes[kept_steps:]
 
     def end(self, place: int) -> None:
         """After a layer has taken a chunk: free what no layer has still to read there."""
         for read in self.finished[place]:
             self.spikes[read] = self.spikes[read][-self.kept[read] :].clone()
 
-    def arrived(self, given: Input, steps: range, name: str) -> Tensor:
+    def arrived(self, layer_input: Input, steps: range, name: str) -> Tensor:
         """x of an input at some steps: (S, B, P, C) int8, not spread, valid until the next call
         with this name.
         """
@@ -83,22 +85,22 @@ class History:
                 source.sign,
                 source.arriving(partial(self._fired, self.network.place(source.layer), steps), -1),
             )
-            for source in given.sources
+            for source in layer_input.sources
         ]
         sums = [
             self._summed(summands, f"{name} {number}")
-            for number, summands in enumerate(given.summands(arriving))
+            for number, summands in enumerate(layer_input.summands(arriving))
         ]
         return sums[0] if len(sums) == 1 else torch.cat(sums, -1)
 
     def _summed(self, summands: Sequence[tuple[int, Tensor]], name: str) -> Tensor:
         """The sum of spikes, each with a sign, valid until the next one of this name."""
-        (sign, spikes), *others = summands
-        if sign == 1 and not others:
+        (sign, spikes), *further_spikes = summands
+        if sign == 1 and not further_spikes:
             return spikes
         summed = self.workspace.block(name, tuple(spikes.shape), torch.int8)
         torch.mul(spikes, sign, out=summed)
-        for sign, spikes in others:
+        for sign, spikes in further_spikes:
             summed.add_(spikes, alpha=sign)
         return summed
 

@@ -34,7 +34,9 @@ class TorchNeurons:
         constant = partial(
             torch.tensor, dtype=dtype, device=device
         )  # of one number, or (C,) or rows of it
-        self.gains = [(constant(each.gain), 1 << each.shift) for each in inputs]
+        self.gains = [
+            (constant(layer_input.gain), 1 << layer_input.shift) for layer_input in inputs
+        ]
         self.bias = constant(neuron.bias)
         self.to_zero = neuron.reset == "zero"
         self.fires_above, self.subtracted = (

@@ -67,11 +67,11 @@ class Workspace:
             block = self._blocks[name, dtype] = torch.empty(size, dtype=dtype, device=self.device)
         return block[:size].view(shape)
 
-    def weight(self, given: NDArray[Any]) -> Tensor:
+    def weight(self, array: NDArray[Any]) -> Tensor:
         """Weights on the device, once for all inputs that share them."""
-        if id(given) not in self._weights:
-            self._weights[id(given)] = given, torch.tensor(given, device=self.device)
-        return self._weights[id(given)][1]
+        if id(array) not in self._weights:
+            self._weights[id(array)] = array, torch.tensor(array, device=self.device)
+        return self._weights[id(array)][1]
 
 
 class FixedSynapses:
@@ -81,25 +81,25 @@ class FixedSynapses:
 
     def __init__(
         self,
-        given: Input,
+        layer_input: Input,
         shape: Shape,
         workspace: Workspace,
         dtype: torch.dtype | None = None,
         name: str = "currents",
     ) -> None:
-        synapse, seen = given.synapse, given.arriving(shape)
+        synapse, patches = layer_input.synapse, layer_input.arriving(shape)
         assert isinstance(synapse, Weighted)
         if dtype is None:
-            largest = max(1, len(given.sources)) * synapse.summed
+            largest = max(1, len(layer_input.sources)) * synapse.summed
             fast = (
                 workspace.device == "cpu"
                 and largest <= torch.iinfo(torch.int8).max
                 and multiplies_int8()
             )
             dtype = torch.int8 if fast else torch.float32
-        weight = synapse.kernel(synapse.weight, synapse.pooled_shape(seen))
+        weight = synapse.kernel(synapse.weight, synapse.pooled_shape(patches))
         kernel = torch.tensor(weight, dtype=dtype, device=workspace.device)
-        self.map, self.name = seen[1:], name
+        self.map, self.name = patches[1:], name
         self.pool, self.stride = pair(synapse.pool), pair(synapse.stride)
         self.padding = pair(synapse.padding)
         self.join = torch.maximum if synapse.pooling == "max" else torch.add
@@ -111,7 +111,7 @@ class FixedSynapses:
             kernel.permute(2, 3, 1, 0).clone(memory_format=torch.contiguous_format).flatten(0, 2)
         )
         self.workspace = workspace
-        outputs, *self.positions = given.unpooled_shape(shape)
+        outputs, *self.positions = layer_input.unpooled_shape(shape)
         self.bytes_per_map = prod(self.positions) * (
             len(self.matrix) * dtype.itemsize + outputs * 4
         )
@@ -128,10 +128,12 @@ class FixedSynapses:
         maps = functional.pad(maps, (0, 0, left, left, top, top))
         for axis, (side, stride) in enumerate(zip(self.window, self.stride, strict=True), start=1):
             maps = maps.unfold(axis, side, stride)
-        seen = maps.movedim(3, -1)  # (N, H', W', y, x, C): in the order of the matrix's rows
+        arriving_shape = maps.movedim(
+            3, -1
+        )  # (N, H', W', y, x, C): in the order of the matrix's rows
         patches = (
-            self.workspace.block("patches", seen.shape, dtype)
-            .copy_(seen)
+            self.workspace.block("patches", arriving_shape.shape, dtype)
+            .copy_(arriving_shape)
             .view(-1, len(self.matrix))
         )
         multiply, sums = (torch._int_mm, torch.int32) if dtype == torch.int8 else (torch.mm, dtype)
@@ -144,12 +146,12 @@ class FixedSynapses:
                 else currents
             )
         (above, beside), (down, across) = self.windows.padding, self.windows.stride
-        around, (rows, columns) = (
+        padding, (rows, columns) = (
             (0, 0, beside, beside, above, above),
             self.windows.fit(self.positions),
         )
         padded = functional.pad(
-            currents.unflatten(0, (-1, *self.positions)), around, value=-CURRENT_LIMIT
+            currents.unflatten(0, (-1, *self.positions)), padding, value=-CURRENT_LIMIT
         )
         places = product(*map(range, self.windows.sides))
         cells = (
@@ -167,11 +169,11 @@ class FixedSynapses:
 class FloatSynapses:
     """An input's weights in float32, for sources of `shape` (C, H, W)."""
 
-    def __init__(self, given: Input, shape: Shape, workspace: Workspace) -> None:
-        assert isinstance(given.synapse, Weighted)
-        self.synapse, self.map = given.synapse, given.arriving(shape)[1:]
-        self.weight = workspace.weight(given.synapse.weight)
-        self.bytes_per_map = 4 * (prod(shape) + prod(given.output_shape(shape)))
+    def __init__(self, layer_input: Input, shape: Shape, workspace: Workspace) -> None:
+        assert isinstance(layer_input.synapse, Weighted)
+        self.synapse, self.map = layer_input.synapse, layer_input.arriving(shape)[1:]
+        self.weight = workspace.weight(layer_input.synapse.weight)
+        self.bytes_per_map = 4 * (prod(shape) + prod(layer_input.output_shape(shape)))
 
     def __call__(self, spikes: Tensor) -> Tensor:
         """Currents in float32; pooling averages. Parameters and result: see
@@ -186,8 +188,8 @@ class FloatSynapses:
 class Passed:
     """The identity: spikes, or sums of them, of sources (C, H, W)."""
 
-    def __init__(self, given: Input, shape: Shape) -> None:
-        self.bytes_per_map = prod(given.arriving(shape))
+    def __init__(self, layer_input: Input, shape: Shape) -> None:
+        self.bytes_per_map = prod(layer_input.arriving(shape))
 
     def __call__(self, spikes: Tensor) -> Tensor:
         """(N, H·W, C) int8, as they are."""
@@ -197,10 +199,13 @@ class Passed:
 class Products:
     """Attention to sources (C, H, W), whose sums float32 holds."""
 
-    def __init__(self, given: Input, shape: Shape) -> None:
-        assert isinstance(given.synapse, Attention)
-        channels, *sides = given.arriving(shape)
-        self.heads, self.values = given.synapse.heads, given.synapse.values(given, channels)
+    def __init__(self, layer_input: Input, shape: Shape) -> None:
+        assert isinstance(layer_input.synapse, Attention)
+        channels, *sides = layer_input.arriving(shape)
+        self.heads, self.values = (
+            layer_input.synapse.heads,
+            layer_input.synapse.values(layer_input, channels),
+        )
         pairs = (channels - self.values) // 2 * self.values // self.heads
         self.bytes_per_map = 4 * ((channels + self.values) * prod(sides) + pairs)
 
@@ -213,19 +218,19 @@ def attended_maps(maps: Tensor, heads: int, values: int) -> Tensor:
     """q · kᵀ · v of each head: (N, P, 2·C + V), the channels of q, k and v, of which v has
     `values`, -> (N, P, V).
     """
-    asked = (maps.shape[2] - values) // 2
-    each = maps.split((asked, asked, values), 2)
+    query_channels = (maps.shape[2] - values) // 2
+    factor_maps = maps.split((query_channels, query_channels, values), 2)
     query, key, value = (
-        part.unflatten(2, (heads, -1)).transpose(1, 2) for part in each
+        part.unflatten(2, (heads, -1)).transpose(1, 2) for part in factor_maps
     )  # (N, heads, P, d)
     return (query @ (key.mT @ value)).transpose(1, 2).flatten(2)
 
 
-def repeat_spikes(spikes: Tensor, given: Input, shape: Shape) -> Tensor:
+def repeat_spikes(spikes: Tensor, layer_input: Input, shape: Shape) -> Tensor:
     """What arrives from sources of `shape` (C, H, W), (N, H·W, C), as an input sees it."""
-    if not given.synapse.copies:
+    if not layer_input.synapse.copies:
         return spikes
-    return arrange(spikes.unflatten(1, shape[1:]), given.synapse, (3, 1, 2)).flatten(1, 2)
+    return arrange(spikes.unflatten(1, shape[1:]), layer_input.synapse, (3, 1, 2)).flatten(1, 2)
 
 
 def arrange(maps: Tensor, synapse: Synapse, axes: tuple[int, int, int]) -> Tensor:
@@ -240,20 +245,20 @@ def arrange(maps: Tensor, synapse: Synapse, axes: tuple[int, int, int]) -> Tenso
     return maps
 
 
-def make_synapses(given: Input, shape: Shape, workspace: Workspace, name: str) -> Any:
+def make_synapses(layer_input: Input, shape: Shape, workspace: Workspace, name: str) -> Any:
     """The function from spikes of sources of `shape`, spread, to an input's currents; see
     :class:`FixedSynapses`.
     """
-    match given.synapse:
+    match layer_input.synapse:
         case Identity():
-            return Passed(given, shape)
+            return Passed(layer_input, shape)
         case Attention():
-            return Products(given, shape)
-        case Weighted() if given.fixed:
-            return FixedSynapses(given, shape, workspace, name=name)
+            return Products(layer_input, shape)
+        case Weighted() if layer_input.fixed:
+            return FixedSynapses(layer_input, shape, workspace, name=name)
         case Weighted():
-            return FloatSynapses(given, shape, workspace)
-    raise unknown_kind(given.synapse)
+            return FloatSynapses(layer_input, shape, workspace)
+    raise unknown_kind(layer_input.synapse)
 
 
 def unknown_kind(synapse: Synapse) -> NetworkError:

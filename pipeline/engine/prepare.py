@@ -163,8 +163,10 @@ def refuse_other_samples(path: Path, config: Config, spec: JobSpec) -> None:
         return
     header = replace(spec.header, dataset=dataset.name)
     if differ := differences_of_runs(spec.header, spec.samples, header, dataset.table):
-        found = "; ".join(differ)
-        raise InputError(f"{path}: is not of the run in this folder ({found}); restore what it was")
+        checkpoint_file = "; ".join(differ)
+        raise InputError(
+            f"{path}: is not of the run in this folder ({checkpoint_file}); restore what it was"
+        )
 
 
 def _listed(settings: RunSection) -> tuple[Checkpoint, Dataset]:

@@ -46,10 +46,19 @@ class LayerProcess(AbstractProcess):
         driven: tuple[int, ...],
         maps: LayerMapRequest | None,
     ) -> None:
-        about: dict[str, Any] = {"layer": layer, "shapes": shapes, "maps": maps, "name": layer.name}
-        super().__init__(**about, timesteps=timesteps, driven=driven)
+        process_options: dict[str, Any] = {
+            "layer": layer,
+            "shapes": shapes,
+            "maps": maps,
+            "name": layer.name,
+        }
+        super().__init__(**process_options, timesteps=timesteps, driven=driven)
         self.reads = list(
-            longest_delays(each for number, each in enumerate(layer.inputs) if number not in driven)
+            longest_delays(
+                layer_input
+                for number, layer_input in enumerate(layer.inputs)
+                if number not in driven
+            )
         )
         neurons = channels_last(shapes[layer.name])
         add_ports(
@@ -76,15 +85,18 @@ class EventLayer(PyLoihiProcessModel):
             proc_params["layer"],
         )
         self.driven = proc_params["driven"]
-        read = (shapes[each.sources[0].layer] for each in layer.inputs)
+        read = (shapes[layer_input.sources[0].layer] for layer_input in layer.inputs)
         self.kernel = LayerKernel(layer, *read, driven=self.driven)
         of_spikes = [
-            None if number in self.driven else each for number, each in enumerate(layer.inputs)
+            None if number in self.driven else layer_input
+            for number, layer_input in enumerate(layer.inputs)
         ]
         self.sources = [
-            source for each in of_spikes for source in (each.sources if each else (None,))
+            source
+            for layer_input in of_spikes
+            for source in (layer_input.sources if layer_input else (None,))
         ]
-        delays = longest_delays(each for each in of_spikes if each)
+        delays = longest_delays(layer_input for layer_input in of_spikes if layer_input)
         self.late = {
             name: LateSpikes(delay, channels_last(shapes[name])) for name, delay in delays.items()
         }
@@ -135,8 +147,8 @@ class LateSpikes:
 
     def arriving(self, source: Source, t: int) -> NDArray[np.bool_]:
         """The spikes of a source that arrive at a step."""
-        found: NDArray[np.bool_] = source.arriving(lambda delay: self.at(t - delay), -1)
-        return found
+        arriving_spikes: NDArray[np.bool_] = source.arriving(lambda delay: self.at(t - delay), -1)
+        return arriving_spikes
 
 
 class MapMessages:
@@ -178,7 +190,7 @@ def map_ports(shape: tuple[int, ...]) -> Ports:
 def longest_delays(inputs: Iterable[Input]) -> dict[str, int]:
     """Each layer that inputs read, in order -> its longest delay."""
     delays: dict[str, int] = {}
-    for source in (source for each in inputs for source in each.sources):
+    for source in (source for layer_input in inputs for source in layer_input.sources):
         delays[source.layer] = max(source.longest, delays.get(source.layer, 1))
     return delays
 

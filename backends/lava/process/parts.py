@@ -82,7 +82,7 @@ class ArrivingModel(PyLoihiProcessModel):
             np.moveaxis(np.int8(source.sign) * late.arriving(source, t), -1, 0)
             for source, late in fired
         ]
-        sums = np.concatenate([sum(more, first) for first, *more in given.summands(maps)])
+        sums = np.concatenate([sum(further, first) for first, *further in given.summands(maps)])
         sent = given.synapse.arranged(sums)
         if not isinstance(given.synapse, Linear):
             sent = given.synapse.currents(given, sent).astype(np.float32)
@@ -180,8 +180,8 @@ class LIFNeuronsModel(PyLoihiProcessModel):
         for number, current in enumerate(self.currents):
             current[:] = getattr(self, f"a_in_{number}").recv()
         state = self.currents, self.membrane, self.synaptic
-        whole = 0, len(self.spikes)
-        advance(t, 0, self.dynamics, *state, self.spikes, whole, self.bits[t % MESSAGE_STEPS])
+        all_rows = 0, len(self.spikes)
+        advance(t, 0, self.dynamics, *state, self.spikes, all_rows, self.bits[t % MESSAGE_STEPS])
         self.s_out.send(self.spikes)
         if self.graded:
             self.p_out.send(self.graded.step(t, self.spikes))

@@ -81,9 +81,9 @@ class RecorderModel(PyLoihiProcessModel):
         complete.
         """
         t = (self.time_step - 1) % self.timesteps
-        before, steps, total = due(self.time_step, self.timesteps, self.stepped)
+        first_step, steps, total = due(self.time_step, self.timesteps, self.stepped)
         if steps:
-            self._receive("maps", before)
+            self._receive("maps", first_step)
         if total:
             self._receive("sum")
         if t == 0:

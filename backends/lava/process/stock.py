@@ -28,9 +28,9 @@ class StockLayer(AbstractSubProcessModel):
 
     def __init__(self, process: LayerProcess) -> None:
         self.process, self.processes = process, dict[str, AbstractProcess]()
-        about = process.proc_params
-        self.shapes, self.timesteps = about["shapes"], about["timesteps"]
-        layer, maps = about["layer"], about["maps"]
+        parameters = process.proc_params
+        self.shapes, self.timesteps = parameters["shapes"], parameters["timesteps"]
+        layer, maps = parameters["layer"], parameters["maps"]
         shape = process.s_out.shape
         neurons = self._with(
             LIFNeurons(
@@ -42,20 +42,20 @@ class StockLayer(AbstractSubProcessModel):
                 name=layer.name,
             )
         )
-        for number, each in enumerate(layer.inputs):
+        for number, layer_input in enumerate(layer.inputs):
             name = f"{layer.name}_{number + 1}" if number else layer.name
-            given = getattr(process, f"a_in_{number}", None)  # a current in place of spikes
-            currents = given or self._currents(each, name).reshape(shape)
+            current_port = getattr(process, f"a_in_{number}", None)  # a current in place of spikes
+            currents = current_port or self._currents(layer_input, name).reshape(shape)
             currents.connect(getattr(neurons, f"a_in_{number}"))
         neurons.s_out.connect(process.s_out)
         neurons.bits_out.connect(process.bits_out)
         if maps:
-            ones: dict[str, Any] = {
+            identity: dict[str, Any] = {
                 "weight": np.ones((1, 1, 1, shape[-1]), np.int8),
                 "name": f"{layer.name}_sums",
             }
             sums = self._with(
-                LavaConv(input_shape=shape, num_message_bits=PAYLOAD_MESSAGE_BITS, **ones)
+                LavaConv(input_shape=shape, num_message_bits=PAYLOAD_MESSAGE_BITS, **identity)
             )
             about_maps: dict[str, Any] = {
                 "maps": maps,
@@ -76,22 +76,25 @@ class StockLayer(AbstractSubProcessModel):
         self.processes[process.name] = process
         return process
 
-    def _currents(self, each: Input, name: str) -> OutPort:
+    def _currents(self, layer_input: Input, name: str) -> OutPort:
         """From the spikes that arrive at an input to its currents, of as many neurons as the layer
         has.
         """
-        synapse, first = each.synapse, each.sources[0]
+        synapse, first = layer_input.synapse, layer_input.sources[0]
         plain = (
-            len(each.sources) == 1 and first.delay == 1 and first.sign > 0 and not synapse.copies
+            len(layer_input.sources) == 1
+            and first.delay == 1
+            and first.sign > 0
+            and not synapse.copies
         )
         if not isinstance(synapse, Weighted):
-            return self._summed(each, f"{name}_spikes", ahead=0)
+            return self._summed(layer_input, f"{name}_spikes", ahead=0)
         spikes = (
             self.process.port_of(first.layer)
             if plain
-            else self._summed(each, f"{name}_spikes", ahead=1)
+            else self._summed(layer_input, f"{name}_spikes", ahead=1)
         )
-        shape = each.arriving(self.shapes[first.layer])
+        shape = layer_input.arriving(self.shapes[first.layer])
         if synapse.pooling == "max":
             spikes = self._pooled(
                 spikes,
@@ -105,26 +108,28 @@ class StockLayer(AbstractSubProcessModel):
         spikes.reshape(process.s_in.shape).connect(process.s_in)
         currents: OutPort = process.a_out
         if synapse.windows != NO_POOLING or synapse.current_sum:
-            about = {
+            pooling_options = {
                 "pool": synapse.windows,
                 "summed": synapse.current_sum,
                 "name": f"{name}_current_pooling",
             }
-            return self._pooled(currents, shape=currents.shape, **about)
+            return self._pooled(currents, shape=currents.shape, **pooling_options)
         return currents
 
-    def _pooled(self, given: OutPort, **about: Any) -> OutPort:
-        pooling = self._with(MaximumPooling(**about))
-        given.connect(pooling.a_in)
+    def _pooled(self, currents: OutPort, **pooling_options: Any) -> OutPort:
+        pooling = self._with(MaximumPooling(**pooling_options))
+        currents.connect(pooling.a_in)
         return pooling.a_out
 
-    def _summed(self, each: Input, name: str, ahead: int) -> OutPort:
+    def _summed(self, layer_input: Input, name: str, ahead: int) -> OutPort:
         """The spikes that arrive at an input, summed; see :class:`~.parts.Arriving`."""
-        shapes = [channels_last(self.shapes[source.layer]) for source in each.sources]
+        shapes = [channels_last(self.shapes[source.layer]) for source in layer_input.sources]
         sums = self._with(
-            Arriving(given=each, shapes=shapes, timesteps=self.timesteps, ahead=ahead, name=name)
+            Arriving(
+                given=layer_input, shapes=shapes, timesteps=self.timesteps, ahead=ahead, name=name
+            )
         )
-        for number, source in enumerate(each.sources):
+        for number, source in enumerate(layer_input.sources):
             self.process.port_of(source.layer).connect(getattr(sums, f"in_{number}"))
         return sums.x_out
 
@@ -176,7 +181,7 @@ def exact_dense(weight: NDArray[Any], bits: int, name: str) -> LavaDense:
     """Lava's `Dense` of int8 or float32 weights (O, N), doubled and halved: of mixed signs it drops
     the lowest bit.
     """
-    about: dict[str, Any] = {"num_message_bits": bits, "name": name}
+    dense_options: dict[str, Any] = {"num_message_bits": bits, "name": name}
     if weight.dtype == np.int8:
-        return LavaDense(weights=weight.astype(np.int16) * 2, weight_exp=-1, **about)
-    return LavaDense(weights=weight, **about)
+        return LavaDense(weights=weight.astype(np.int16) * 2, weight_exp=-1, **dense_options)
+    return LavaDense(weights=weight, **dense_options)

@@ -122,32 +122,39 @@ def build(
     neurons: list[Neuron] = []
     biases: list[NDArray[np.float64]] = []
     for unit in ordered:
-        own, drives = depth[unit.name], folded[unit.name]
-        neuron, ones, inputs = _neuron(unit, drives.shape), np.ones(drives.shape[0]), []
-        for one in _inputs(drives, encoder, in_order):
+        layer_depth, drives = depth[unit.name], folded[unit.name]
+        neuron, per_channel_ones, inputs = _neuron(unit, drives.shape), np.ones(drives.shape[0]), []
+        for synapses in _inputs(drives, encoder, in_order):
             sources = tuple(
                 Source(names[source.layer], 1, source.sign)
                 if steady
-                else replace(source.later(own - depth[source.layer]), layer=names[source.layer])
-                for source in one.sources
+                else replace(
+                    source.later(layer_depth - depth[source.layer]), layer=names[source.layer]
+                )
+                for source in synapses.sources
             )
-            weight = one.weight
-            if weight is not None and one.sources[0].layer == INPUT and pixel != 1:
+            weight = synapses.weight
+            if weight is not None and synapses.sources[0].layer == INPUT and pixel != 1:
                 weight = pixel * weight
             weight = _shared(weight, layers[-1].inputs if layers else ())
-            gain = rows_later(np.atleast_2d(one.gain * ones), own - 1, steps)
+            gain = rows_later(
+                np.atleast_2d(synapses.gain * per_channel_ones), layer_depth - 1, steps
+            )
             try:
-                inputs.append(Input(one.synapse(weight), sources, gain))
+                inputs.append(Input(synapses.synapse(weight), sources, gain))
             except InputError as error:
                 raise NetworkError(f"{unit.where}: layer {unit.layer!r}: {error}") from None
         neurons.append(neuron)
-        biases.append(np.atleast_2d((drives.bias + neuron.bias) * ones))
+        biases.append(np.atleast_2d((drives.bias + neuron.bias) * per_channel_ones))
         bias = biases[-1]
         if not isinstance(neuron, ReLU):
-            bias = delayed(bias, own - 1, steps, window, neuron.threshold)
+            bias = delayed(bias, layer_depth - 1, steps, window, neuron.threshold)
         if isinstance(neuron, FixedLIF):  # all its numbers are integers
             bias = bias.astype(np.int64)
-            inputs = [replace(each, gain=each.gain.astype(np.int64)) for each in inputs]
+            inputs = [
+                replace(layer_input, gain=layer_input.gain.astype(np.int64))
+                for layer_input in inputs
+            ]
         try:
             layers.append(Layer(unit.layer, inputs, replace(neuron, bias=bias)))
         except InputError as error:
@@ -181,18 +188,23 @@ def _arranged(
     shapes = _shapes(units, shape)
     folded: dict[str, Folded] = {}
     ordered: list[Unit] = []
-    before: tuple[Synapses, ...] = ()
+    earlier_inputs: tuple[Synapses, ...] = ()
     for unit in units:
         drives = _folded(unit, shapes)
-        before = tuple(replace(one, weight=_shared(one.weight, before)) for one in drives.inputs)
-        drives = replace(drives, inputs=before)
+        earlier_inputs = tuple(
+            replace(synapses, weight=_shared(synapses.weight, earlier_inputs))
+            for synapses in drives.inputs
+        )
+        drives = replace(drives, inputs=earlier_inputs)
         fits = unit.shape is None or prod(unit.shape) == prod(drives.shape)
-        found = f"has {prod(unit.shape or ())} neurons, driven by {prod(drives.shape)} currents"
-        expect(fits, unit.where, found, "one for each")
+        finding = f"has {prod(unit.shape or ())} neurons, driven by {prod(drives.shape)} currents"
+        expect(fits, unit.where, finding, "one for each")
         shapes[unit.name] = drives.shape
-        folded[unit.name], ones = _with_ones(unit, drives, shapes)
-        folded |= {each.name: _folded(each, shapes) for each in ones}
-        ordered += [*ones, unit]
+        folded[unit.name], sources_of_ones = _with_ones(unit, drives, shapes)
+        folded |= {
+            source_unit.name: _folded(source_unit, shapes) for source_unit in sources_of_ones
+        }
+        ordered += [*sources_of_ones, unit]
     end = fold_answer(answer.path, shapes, steps)
     last = end.sources[0]
     if len(end.sources) > 1 or last.delay != {unit.name: unit.late for unit in units}.get(
@@ -244,20 +256,24 @@ def _folded(unit: Unit, shapes: Mapping[str, Shape]) -> Folded:
     )
 
 
-def _shared(weight: NDArray[Any] | None, before: Iterable[Input | Synapses]) -> NDArray[Any] | None:
+def _shared(
+    weight: NDArray[Any] | None, earlier_inputs: Iterable[Input | Synapses]
+) -> NDArray[Any] | None:
     """Weights, or those of earlier inputs that are equal: planes of the same neurons hold theirs
     once.
     """
-    known = (
-        known
-        for each in before
-        for known in (each.synapse.tensors.values() if isinstance(each, Input) else [each.weight])
-        if known is not None
+    earlier_weights = (
+        tensor
+        for earlier in earlier_inputs
+        for tensor in (
+            earlier.synapse.tensors.values() if isinstance(earlier, Input) else [earlier.weight]
+        )
+        if tensor is not None
     )
     return (
         weight
         if weight is None
-        else next((each for each in known if np.array_equal(each, weight)), weight)
+        else next((tensor for tensor in earlier_weights if np.array_equal(tensor, weight)), weight)
     )
 
 
@@ -265,33 +281,45 @@ def _with_ones(unit: Unit, drives: Folded, shapes: dict[str, Shape]) -> tuple[Fo
     """Inputs of a unit with neurons as the sources of ones, which read what would have the bias;
     and these neurons.
     """
-    made: dict[Shape, Unit] = {}
+    units_of_ones: dict[Shape, Unit] = {}
 
-    def sourced(one: Synapses) -> Synapses:
-        if not one.ones:
-            return one
-        source = one.sources[0]
+    def sourced(synapses: Synapses) -> Synapses:
+        if not synapses.sees_ones:
+            return synapses
+        source = synapses.sources[0]
         channels, height, width = shapes[source.layer]
-        shape = 1, height * one.spread[1] // one.pool[0], width * one.spread[2] // one.pool[1]
-        if shape not in made:
-            number = len(made) + 1 if made else ""
+        shape = (
+            1,
+            height * synapses.spread[1] // synapses.pool[0],
+            width * synapses.spread[2] // synapses.pool[1],
+        )
+        if shape not in units_of_ones:
+            number = len(units_of_ones) + 1 if units_of_ones else ""
             zeros = np.zeros((1, channels, 1, 1), np.float32)
-            seen = Spread(one.spread), Pool("average", Windows(one.pool, one.pool)), Conv(zeros)
-            operations = tuple(Operation(unit.where, each) for each in seen)
+            kinds = (
+                Spread(synapses.spread),
+                Pool("average", Windows(synapses.pool, synapses.pool)),
+                Conv(zeros),
+            )
+            operations = tuple(Operation(unit.where, kind) for kind in kinds)
             late = Path(source.layer, operations, source.later(1).delay, source.sign)
             name, layer = (
                 f"{unit.name}{ONES}{number}",
                 f"{unit.layer}{ONES}{number}".replace("/", "_"),
             )
-            made[shape] = Unit(
+            units_of_ones[shape] = Unit(
                 name, unit.where, layer, replace(_repeating(unit), bias=1.0), (late,), shape
             )
             shapes[name] = shape
         return replace(
-            one, pool=(1, 1), spread=WHOLE, sources=(Source(made[shape].name, 0),), ones=False
+            synapses,
+            pool=(1, 1),
+            spread=WHOLE,
+            sources=(Source(units_of_ones[shape].name, 0),),
+            sees_ones=False,
         )
 
-    return drives.each(sourced), list(made.values())
+    return drives.each(sourced), list(units_of_ones.values())
 
 
 def _repeating(unit: Unit) -> Neuron:
@@ -315,10 +343,10 @@ def _neuron(unit: Unit, shape: Shape) -> Neuron:
     if isinstance(neuron, FixedLIF):
         return neuron
     numbers = ("leak", "threshold", "bias", "reset_by", "synaptic_leak", "min_v_mem", "limit")
-    given = {name: getattr(neuron, name, None) for name in numbers}
+    numbers_by_name = {name: getattr(neuron, name, None) for name in numbers}
     constants: dict[str, Any] = {
         name: per_channel(value, shape, unit.where, name)
-        for name, value in given.items()
+        for name, value in numbers_by_name.items()
         if value is not None
     }
     return replace(neuron, **constants).of_channels(shape[0], unit.where)
@@ -329,22 +357,36 @@ def _inputs(drives: Folded, encoder: Encoder, in_order: bool) -> list[Synapses]:
     of a current.
     """
 
-    def connected(one: Synapses) -> Synapses:
-        return one if one.weight is not None else one.placed(drives.shape, 0, drives.shape[0])
+    def connected(synapses: Synapses) -> Synapses:
+        return (
+            synapses
+            if synapses.weight is not None
+            else synapses.placed(drives.shape, 0, drives.shape[0])
+        )
 
-    def identity(one: Synapses) -> bool:
-        current = encoder != "spikes" and one.sources[0].layer == INPUT
-        return one.weight is None and one.order is None and one.pool == (1, 1) and not current
+    def identity(synapses: Synapses) -> bool:
+        current = encoder != "spikes" and synapses.sources[0].layer == INPUT
+        return (
+            synapses.weight is None
+            and synapses.order is None
+            and synapses.pool == (1, 1)
+            and not current
+        )
 
-    given = list(drives.inputs)
-    if all(one.weight is None for one in given) and not drives.gate:
-        given[0] = connected(given[0])
-    found = [one if identity(one) else connected(one) for one in given]
-    first = not in_order or found[0].weight is None
+    inputs = list(drives.inputs)
+    if all(synapses.weight is None for synapses in inputs) and not drives.gate:
+        inputs[0] = connected(inputs[0])
+    connected_inputs = [
+        synapses if identity(synapses) else connected(synapses) for synapses in inputs
+    ]
+    first = not in_order or connected_inputs[0].weight is None
     return (
-        sorted(found, key=lambda one: (one.weight is None, one.sources[0].layer != INPUT))
+        sorted(
+            connected_inputs,
+            key=lambda synapses: (synapses.weight is None, synapses.sources[0].layer != INPUT),
+        )
         if first
-        else found
+        else connected_inputs
     )
 
 
@@ -362,83 +404,94 @@ class FoldedAnswer:
 def fold_answer(path: Path, shapes: Mapping[str, Shape], steps: int) -> FoldedAnswer:
     """The sum of a path behind the last units, after so many steps."""
     folded, leak, over_steps, over = beginning(path, shapes), 1.0, 1, False
-    behind: Folded | None = None  # the integral, without the biases in front of it
+    integral: Folded | None = None  # the integral, without the biases in front of it
     for operation in path.operations:
-        what, where = operation.what, operation.where
-        if isinstance(what, TimeSum):
-            found = "sums membranes over steps"
-            expect(not over, where, found, "spikes or currents; or the last membrane as the answer")
+        kind, where = operation.what, operation.where
+        if isinstance(kind, TimeSum):
+            finding = "sums membranes over steps"
+            expect(
+                not over, where, finding, "spikes or currents; or the last membrane as the answer"
+            )
             bias = folded.bias * steps
             if folded.bias.ndim == 2:
                 bias = rows_later(folded.bias, 0, steps).sum(axis=0)
             folded, over_steps, over = replace(folded, bias=bias), steps, True
-        elif isinstance(what, Integral):
+        elif isinstance(kind, Integral):
             expect(not over, where, "integrates an integral", "one readout")
-            leak, over = what.leak, True
-            behind = replace(folded, bias=np.zeros_like(folded.bias))
+            leak, over = kind.leak, True
+            integral = replace(folded, bias=np.zeros_like(folded.bias))
         else:
-            expect(not isinstance(what, ByStep), where, *STEPS)
+            expect(not isinstance(kind, ByStep), where, *STEPS)
             folded = fold_one(folded, operation)
-            behind = None if behind is None else fold_one(behind, operation)
-    expect(all(one.gain.ndim < 2 for one in folded.inputs), path.last, *STEPS)
+            integral = None if integral is None else fold_one(integral, operation)
+    expect(all(synapses.gain.ndim < 2 for synapses in folded.inputs), path.last, *STEPS)
     folded = folded.dense
-    read = {source.layer for one in folded.inputs for source in one.sources}
+    read = {source.layer for synapses in folded.inputs for source in synapses.sources}
     numbers, neurons = prod(folded.shape), sum(prod(shapes[name]) for name in read)
-    found = f"is {numbers:,} numbers of {neurons:,} neurons, each of which has a weight for each"
+    finding = f"is {numbers:,} numbers of {neurons:,} neurons, each of which has a weight for each"
     expect(
         numbers * neurons <= MOST_WEIGHTS,
         path.last,
-        found,
+        finding,
         "fewer, such as the mean of each channel over its map",
     )
     weights: dict[Source, NDArray[np.float64]] = {}
-    for one in folded.inputs:
-        assert one.weight is not None
+    for synapses in folded.inputs:
+        assert synapses.weight is not None
         expect(
-            not one.ones,
+            not synapses.sees_ones,
             path.last,
             "is behind padding of a map that has a bias",
             "no bias or no padding there",
         )
         expect(
-            one.windows == NO_POOLING,
+            synapses.windows == NO_POOLING,
             path.last,
             "pools currents by maximum for the answer",
             "an average",
         )
         expect(
-            one.pooling != "max", path.last, "pools spikes by maximum for the answer", "an average"
+            synapses.pooling != "max",
+            path.last,
+            "pools spikes by maximum for the answer",
+            "an average",
         )
-        expect(not one.heads, path.last, "multiplies spikes for the answer", "neurons behind that")
-        copies = Identity(spread=one.spread, rows=one.rows, columns=one.columns)
-        shape, (y, x) = shapes[one.sources[0].layer], one.pool
-        channels, height, width = copies.arranged_shape(shape, one.sources[0].layer)
+        expect(
+            not synapses.heads, path.last, "multiplies spikes for the answer", "neurons behind that"
+        )
+        copies = Identity(spread=synapses.spread, rows=synapses.rows, columns=synapses.columns)
+        shape, (y, x) = shapes[synapses.sources[0].layer], synapses.pool
+        channels, height, width = copies.arranged_shape(shape, synapses.sources[0].layer)
         pooled = channels, height // y, width // x
         dense = (
-            one.weight
-            if one.weight.ndim == 2
-            else unrolled(one.weight, pooled, one.stride, one.padding)
+            synapses.weight
+            if synapses.weight.ndim == 2
+            else unrolled(synapses.weight, pooled, synapses.stride, synapses.padding)
         )
         averaged = weights_of_windows(dense, pooled, (y, x)) / (
-            y * x if one.pooling == "average" else 1
+            y * x if synapses.pooling == "average" else 1
         )
         averaged = averaged.reshape(-1, channels, height, width)
         of_neurons = copies.gathered(averaged, shape).reshape(len(averaged), -1)
-        gain = np.broadcast_to(one.gain, len(one.weight)).repeat(len(dense) // len(one.weight))
+        gain = np.broadcast_to(synapses.gain, len(synapses.weight)).repeat(
+            len(dense) // len(synapses.weight)
+        )
         weight = gain[:, None] * of_neurons
-        for source in one.sources:
+        for source in synapses.sources:
             key = replace(source, sign=1)
             weights[key] = weights.get(key, 0.0) + source.sign * weight
-    each = {source: weights.pop(source).astype(np.float32) for source in tuple(weights)}
-    whole = np.concatenate(list(each.values()), axis=1)
-    last = np.array(0.0) if behind is None else behind.dense.bias
+    weights_by_source = {
+        source: weights.pop(source).astype(np.float32) for source in tuple(weights)
+    }
+    readout_weights = np.concatenate(list(weights_by_source.values()), axis=1)
+    last = np.array(0.0) if integral is None else integral.dense.bias
     bias, last = (
-        np.broadcast_to(of, (*of.shape[:-1], folded.shape[0])).repeat(
-            len(whole) // folded.shape[0], axis=-1
+        np.broadcast_to(bias_part, (*bias_part.shape[:-1], folded.shape[0])).repeat(
+            len(readout_weights) // folded.shape[0], axis=-1
         )
-        for of in (folded.bias - last, last)
+        for bias_part in (folded.bias - last, last)
     )
-    return FoldedAnswer(tuple(each), whole, bias / over_steps, leak, last)
+    return FoldedAnswer(tuple(weights_by_source), readout_weights, bias / over_steps, leak, last)
 
 
 def depths(
@@ -507,14 +560,14 @@ def delayed(
             f"biases: {timesteps:,} steps of {channels:,} channels, expected at most "
             f"{MOST_BIASES:,} numbers"
         )
-    found = np.where(
+    rows_of_steps = np.where(
         np.arange(timesteps)[:, None] < silent, 0.0, rows_later(rows, silent, timesteps)
     )
-    found[stop:-1] = -SILENCE * np.asarray(
+    rows_of_steps[stop:-1] = -SILENCE * np.asarray(
         threshold
     )  # the last row acts at no step, and stays the bias
-    found[-1] += last
-    return found
+    rows_of_steps[-1] += last
+    return rows_of_steps
 
 
 def with_window(network: Network, window: int | None, depths: Sequence[int]) -> Network:

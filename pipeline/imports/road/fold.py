@@ -80,9 +80,9 @@ class Synapses:
     """One input so far: gain · max(W ⊛ pool(Σ s)).
 
     The geometry is that of an Input. `gain` is (), (C,), or of each step (T, C) or (T, 1). `order`
-    says which of the spikes stand there, where it is not all of them in order; `ones`, that it sees
-    1 at every place of their pooled map, in one channel, instead of their spikes. `spread`, `rows`,
-    `columns`, `heads` and `current_sum` are as of an Input; of `ones`, rows of their pooled map.
+    says which of the spikes stand there, where it is not all of them in order; `sees_ones`, that it
+    sees 1 at every place of their pooled map, in one channel, instead of their spikes. `spread`, `rows`,
+    `columns`, `heads` and `current_sum` are as of an Input; of ones, rows of their pooled map.
     """
 
     sources: tuple[
@@ -96,7 +96,7 @@ class Synapses:
     windows: Windows = NO_POOLING
     gain: NDArray[np.float64] = field(default_factory=lambda: np.array(1.0))
     order: Reordered | None = None
-    ones: bool = False
+    sees_ones: bool = False
     sides: Pair = (0, 0)  # of the map that a convolution sees, behind the pooling
     spread: tuple[int, int, int] = WHOLE
     rows: tuple[int, ...] = ()
@@ -152,32 +152,32 @@ class Synapses:
         """Their currents times a number, one for each channel, or such of each step."""
         return replace(self, gain=times(self.gain, factor))
 
-    def with_sources_of(self, other: Synapses) -> Synapses | None:
+    def with_sources_of(self, second: Synapses) -> Synapses | None:
         """One input for the spikes of both; None where these do not pass through the same."""
-        if not (self.plain and other.plain and self.pool == other.pool):
+        if not (self.plain and second.plain and self.pool == second.pool):
             return None
         same, opposite = (
-            np.array_equal(self.gain, other.gain),
-            np.array_equal(self.gain, -other.gain),
+            np.array_equal(self.gain, second.gain),
+            np.array_equal(self.gain, -second.gain),
         )
         if not (same or opposite):
             return None
-        more = (
-            other.sources
+        second_sources = (
+            second.sources
             if same
-            else tuple(replace(source, sign=-source.sign) for source in other.sources)
+            else tuple(replace(source, sign=-source.sign) for source in second.sources)
         )
-        return replace(self, sources=self.sources + more)
+        return replace(self, sources=self.sources + second_sources)
 
-    def placed(self, shape: Shape, before: int, channels: int) -> Synapses:
+    def placed(self, shape: Shape, first_channel: int, channels: int) -> Synapses:
         """With weights: as some of so many channels, behind others; `shape` is that of its own map."""
-        own, height, width = shape
-        among = slice(before, before + own)
+        map_channels, height, width = shape
+        among = slice(first_channel, first_channel + map_channels)
         weight = self.weight
         if weight is None:
-            identity = self.unordered(np.eye(own, dtype=np.float32))
+            identity = self.unordered(np.eye(map_channels, dtype=np.float32))
             weight = identity[:, :, None, None] if height * width > 1 else identity
-        if own != channels:
+        if map_channels != channels:
             placed = np.zeros((channels, *weight.shape[1:]), np.float32)
             placed[among] = weight
             weight = placed
@@ -207,19 +207,19 @@ class Folded:
     bias: NDArray[np.float64] = field(default_factory=lambda: np.array(0.0))
     gate: bool = False
 
-    def each(self, change: Callable[[Synapses], Synapses], **others: Any) -> Folded:
+    def each(self, change: Callable[[Synapses], Synapses], **changes: Any) -> Folded:
         """With every input changed."""
-        return replace(self, inputs=tuple(map(change, self.inputs)), **others)
+        return replace(self, inputs=tuple(map(change, self.inputs)), **changes)
 
     def scaled(self, factor: Any) -> Folded:
         """Everything times a number, or one for each channel."""
-        return self.each(lambda one: one.scaled(factor), bias=times(self.bias, factor))
+        return self.each(lambda synapses: synapses.scaled(factor), bias=times(self.bias, factor))
 
     @property
     def dense(self) -> Folded:
         """With the weights of a dense layer, where there are none: the identity."""
         inputs, side = prod(self.shape), self.shape[1] * self.shape[2]
-        if all(one.weight is not None for one in self.inputs):
+        if all(synapses.weight is not None for synapses in self.inputs):
             return self
         expect(
             inputs**2 <= MOST_WEIGHTS,
@@ -229,31 +229,34 @@ class Folded:
         )
         identity = np.eye(inputs, dtype=np.float32).reshape(inputs, self.shape[0], side)
 
-        def connected(one: Synapses) -> Synapses:
-            gain = one.gain.repeat(side, axis=-1) if one.gain.ndim else one.gain
+        def connected(synapses: Synapses) -> Synapses:
+            gain = synapses.gain.repeat(side, axis=-1) if synapses.gain.ndim else synapses.gain
             return replace(
-                one, weight=one.unordered(identity).reshape(inputs, -1), gain=gain, order=None
+                synapses,
+                weight=synapses.unordered(identity).reshape(inputs, -1),
+                gain=gain,
+                order=None,
             )
 
         bias = np.broadcast_to(self.bias, (*self.bias.shape[:-1], self.shape[0]))
         bias = bias.repeat(side, axis=-1) if self.bias.any() else self.bias
         return self.each(
-            lambda one: connected(one) if one.weight is None else one,
+            lambda synapses: connected(synapses) if synapses.weight is None else synapses,
             shape=(inputs, 1, 1),
             bias=bias,
         )
 
 
-def plus(one: Any, two: Any) -> NDArray[np.float64]:
+def plus(first: Any, second: Any) -> NDArray[np.float64]:
     """Sums of numbers that are (), (C,), or of each step (S, C), of which the last ones go on."""
-    one, two = _of_equal_steps(one, two)
-    return np.asarray(one + two)
+    first, second = _of_equal_steps(first, second)
+    return np.asarray(first + second)
 
 
-def times(one: Any, two: Any) -> NDArray[np.float64]:
+def times(first: Any, second: Any) -> NDArray[np.float64]:
     """Products of numbers that are (), (C,), or of each step (S, C), of which the last ones go on."""
-    one, two = _of_equal_steps(one, two)
-    return np.asarray(one * two)
+    first, second = _of_equal_steps(first, second)
+    return np.asarray(first * second)
 
 
 def _of_equal_steps(*arrays: Any) -> list[NDArray[np.float64]]:
@@ -295,12 +298,13 @@ def beginning(path: Path, shapes: Mapping[str, Shape]) -> Folded:
 
 def fold_one(folded: Folded, operation: Operation) -> Folded:
     """The fold of a path, and one more operation."""
-    found = FOLDS.get(type(operation.what))
-    if found is None:
+    fold_operation = FOLDS.get(type(operation.what))
+    if fold_operation is None:
         raise NetworkError(f"{operation.where}: stands between neurons, expected at the end")
     if type(operation.what) not in (Scale, Shift, ByStep, Silent):
         multiplied, summed = (
-            any(getattr(one, name) for one in folded.inputs) for name in ("heads", "current_sum")
+            any(getattr(synapses, name) for synapses in folded.inputs)
+            for name in ("heads", "current_sum")
         )
         expect(
             not multiplied,
@@ -314,7 +318,7 @@ def fold_one(folded: Folded, operation: Operation) -> Folded:
             "follows a mean of currents pooled by maximum",
             "neurons between them",
         )
-    return found(folded, operation.what, operation.where)
+    return fold_operation(folded, operation.what, operation.where)
 
 
 def sum_of(branches: Sequence[Folded], where: str, names: Sequence[str]) -> Folded:
@@ -322,17 +326,17 @@ def sum_of(branches: Sequence[Folded], where: str, names: Sequence[str]) -> Fold
     input.
     """
     branches = _levelled(branches, where)
-    whole = together(branches, where, names)
-    kept: list[Synapses] = []
+    total = together(branches, where, names)
+    inputs: list[Synapses] = []
     ordered = sorted(branches, key=lambda branch: len(branch.inputs), reverse=True)
     for synapses in chain.from_iterable(branch.inputs for branch in ordered):
-        for place, each in enumerate(kept):
-            if both := each.with_sources_of(synapses):
-                kept[place] = both
+        for place, earlier in enumerate(inputs):
+            if merged := earlier.with_sources_of(synapses):
+                inputs[place] = merged
                 break
         else:
-            kept.append(synapses)
-    return replace(whole, inputs=tuple(kept))
+            inputs.append(synapses)
+    return replace(total, inputs=tuple(inputs))
 
 
 def together(branches: Sequence[Folded], where: str, names: Sequence[str]) -> Folded:
@@ -340,8 +344,10 @@ def together(branches: Sequence[Folded], where: str, names: Sequence[str]) -> Fo
     sizes = {prod(branch.shape) for branch in branches}
     branches = _levelled(branches, where) if len(sizes) == 1 else branches
     shapes = [branch.shape for branch in branches]
-    found = " and ".join(f"{shape} of {name}" for shape, name in zip(shapes, names, strict=True))
-    expect(len(set(shapes)) == 1, where, f"adds maps (C, H, W) {found}", "equal ones")
+    named_shapes = " and ".join(
+        f"{shape} of {name}" for shape, name in zip(shapes, names, strict=True)
+    )
+    expect(len(set(shapes)) == 1, where, f"adds maps (C, H, W) {named_shapes}", "equal ones")
     inputs = tuple(chain.from_iterable(branch.inputs for branch in branches))
     bias = reduce(plus, (branch.bias for branch in branches))
     return Folded(shapes[0], inputs, bias)
@@ -351,19 +357,21 @@ def stacked(branches: Sequence[Folded], where: str) -> Folded:
     """Channels of maps of one size, one behind the other: each branch drives its own."""
     branches = _levelled(branches, where)
     sides = {branch.shape[1:] for branch in branches}
-    found = " and ".join(str(branch.shape) for branch in branches)
-    expect(len(sides) == 1, where, f"joins maps (C, H, W) {found}", "equal sides")
+    listed_shapes = " and ".join(str(branch.shape) for branch in branches)
+    expect(len(sides) == 1, where, f"joins maps (C, H, W) {listed_shapes}", "equal sides")
     channels = sum(branch.shape[0] for branch in branches)
     placed: list[Synapses] = []
     bias = np.array(0.0)
-    for branch, before in zip(
-        branches, np.cumsum([0, *(each.shape[0] for each in branches)]), strict=False
+    for branch, first_channel in zip(
+        branches, np.cumsum([0, *(branch.shape[0] for branch in branches)]), strict=False
     ):
-        placed += [synapses.placed(branch.shape, before, channels) for synapses in branch.inputs]
+        placed += [
+            synapses.placed(branch.shape, first_channel, channels) for synapses in branch.inputs
+        ]
         if branch.bias.any():
-            own = np.zeros((*branch.bias.shape[:-1], channels))
-            own[..., before : before + branch.shape[0]] = branch.bias
-            bias = plus(bias, own)
+            stacked_bias = np.zeros((*branch.bias.shape[:-1], channels))
+            stacked_bias[..., first_channel : first_channel + branch.shape[0]] = branch.bias
+            bias = plus(bias, stacked_bias)
     return Folded((channels, *branches[0].shape[1:]), tuple(placed), bias)
 
 
@@ -380,23 +388,27 @@ def products_of(branches: Sequence[Folded], junction: Junction) -> Folded:
     Each may be a sum of as many layers.
     """
     shapes, where = [branch.shape for branch in branches], junction.where
-    alone = all(len(branch.inputs) == 1 and branch.inputs[0].plain for branch in branches)
+    spikes_alone = all(len(branch.inputs) == 1 and branch.inputs[0].plain for branch in branches)
     names = " and ".join(branch.last for branch in junction.branches)
-    expect(alone, where, f"multiplies {names}", "spikes of neurons, all of them in their order")
-    found = " and ".join(map(str, shapes))
+    expect(
+        spikes_alone, where, f"multiplies {names}", "spikes of neurons, all of them in their order"
+    )
+    listed_shapes = " and ".join(map(str, shapes))
     alike = shapes[0] == shapes[len(shapes) // 2] and shapes[0][1:] == shapes[-1][1:]
-    expect(alike, where, f"multiplies maps (C, H, W) {found}", "q, k and v of one shape")
+    expect(alike, where, f"multiplies maps (C, H, W) {listed_shapes}", "q, k and v of one shape")
     counts = [len(branch.inputs[0].sources) for branch in branches]
-    found = f"multiplies sums of {' and '.join(map(str, counts))} layers, which are {names}"
+    counted_sources = (
+        f"multiplies sums of {' and '.join(map(str, counts))} layers, which are {names}"
+    )
     even = counts == [1] or (len(counts) == 3 and len(set(counts)) == 1)
-    expect(even, where, found, "as many in q, k and v")
+    expect(even, where, counted_sources, "as many in q, k and v")
     channels, height, width = shapes[-1]
     shape = channels if len(branches) == 3 else channels // 3, height, width
-    for own in (shapes[0][0], channels):
+    for channels_of_factor in (shapes[0][0], channels):
         expect(
-            own % junction.heads == 0,
+            channels_of_factor % junction.heads == 0,
             where,
-            f"has {junction.heads} heads of {own} channels",
+            f"has {junction.heads} heads of {channels_of_factor} channels",
             "a divisor",
         )
     sources = tuple(chain.from_iterable(branch.inputs[0].sources for branch in branches))
@@ -412,32 +424,36 @@ def gated(branches: Sequence[Folded], junction: Junction) -> Folded:
     ]
     shape = next(
         branch.shape
-        for branch, what in zip(branches, last, strict=True)
-        if not isinstance(what, Repeat)
+        for branch, operation in zip(branches, last, strict=True)
+        if not isinstance(operation, Repeat)
     )
-    found = [
-        _spread(branch, Spread(_factors(what, branch.shape, shape, junction.where)), junction.where)
-        if isinstance(what, Repeat)
+    spread_branches = [
+        _spread(
+            branch, Spread(_factors(operation, branch.shape, shape, junction.where)), junction.where
+        )
+        if isinstance(operation, Repeat)
         else branch
-        for branch, what in zip(branches, last, strict=True)
+        for branch, operation in zip(branches, last, strict=True)
     ]
     names = [branch.last for branch in junction.branches]
-    return replace(together(found, junction.where, names), gate=True)
+    return replace(together(spread_branches, junction.where, names), gate=True)
 
 
 def _factors(repeat: Repeat, small: Shape, shape: Shape, where: str) -> tuple[int, int, int]:
     """How often channels, rows and columns of a map are repeated, so that its neurons stand at
     those of another.
     """
-    channel, row, column = (side // own for side, own in zip(shape, small, strict=True))
-    whole = (small[0] * channel, small[1] * row, small[2] * column) == shape
-    found = f"multiplies a map {small} with one of {shape}, neuron by neuron in another order"
-    expect(whole, where, found, "whole channels, rows and columns that are repeated")
+    channel, row, column = (
+        side // small_side for side, small_side in zip(shape, small, strict=True)
+    )
+    divides = (small[0] * channel, small[1] * row, small[2] * column) == shape
+    finding = f"multiplies a map {small} with one of {shape}, neuron by neuron in another order"
+    expect(divides, where, finding, "whole channels, rows and columns that are repeated")
     places = repeated(np.arange(prod(small)).reshape(small), (channel, row, column))
     expect(
         np.array_equal(places.ravel(), repeat.neurons),
         where,
-        found,
+        finding,
         "rows, columns and channels repeated",
     )
     return channel, row, column
@@ -460,28 +476,33 @@ def _taken(folded: Folded, rows: Sequence[int], columns: Sequence[int], where: s
             expect(synapses.windows == NO_POOLING, where, *BEHIND_MAXIMUM)
             expect(kernel.ndim == 4, where, *FOLLOWS)
             windows = Windows(kernel.shape[2:], synapses.stride, synapses.padding)
-        seen = [
+        places_read = [
             _rows_of_windows(numbers, side, *geometry)
             for numbers, side, geometry in zip(
                 (rows, columns), sides, zip(*windows, strict=True), strict=True
             )
         ]
         inputs = channels if kernel is None else kernel.shape[1]
-        copies = inputs * len(seen[0]) * len(seen[1])
-        found = (
+        copies = inputs * len(places_read[0]) * len(places_read[1])
+        finding = (
             f"pads or moves the map {folded.shape} of {synapses.made_by or 'spikes'}, whose "
             f"windows then are {copies:,} copies of spikes"
         )
-        expect(copies <= MOST_COPIES, where, found, f"at most {MOST_COPIES:,}")
-        pool = (1, 1) if synapses.ones else synapses.pool
+        expect(copies <= MOST_COPIES, where, finding, f"at most {MOST_COPIES:,}")
+        pool = (1, 1) if synapses.sees_ones else synapses.pool
         by_row, by_column = (
-            _behind_pooling(numbers, size, before)
-            for numbers, size, before in zip(
-                seen, pool, (synapses.rows, synapses.columns), strict=True
+            _behind_pooling(numbers, size, earlier_copies)
+            for numbers, size, earlier_copies in zip(
+                places_read, pool, (synapses.rows, synapses.columns), strict=True
             )
         )
-        made = replace(synapses, rows=by_row, columns=by_column, sides=(len(seen[0]), len(seen[1])))
-        return made if kernel is None else replace(made, stride=windows.sides, padding=(0, 0))
+        copied = replace(
+            synapses,
+            rows=by_row,
+            columns=by_column,
+            sides=(len(places_read[0]), len(places_read[1])),
+        )
+        return copied if kernel is None else replace(copied, stride=windows.sides, padding=(0, 0))
 
     return folded.each(taken, shape=(channels, len(rows), len(columns)))
 
@@ -500,8 +521,8 @@ def _behind_pooling(numbers: Sequence[int], size: int, rows: tuple[int, ...]) ->
     """Rows of a pooled map as those of the map in front, which are perhaps some `rows` of another."""
     places = np.array(numbers)[:, None] * size + np.arange(size)
     places = np.where(np.array(numbers)[:, None] < 0, -1, places).ravel()
-    found = np.where(places < 0, -1, np.array(rows)[places]) if rows else places
-    return tuple(found.tolist())
+    copied_rows = np.where(places < 0, -1, np.array(rows)[places]) if rows else places
+    return tuple(copied_rows.tolist())
 
 
 def _padded(folded: Folded, pad: Pad, where: str) -> Folded:
@@ -521,27 +542,30 @@ def _spread(folded: Folded, spread: Spread, where: str) -> Folded:
         rows, columns = (np.arange(side).repeat(factor).tolist() for side, factor in sides)
         return _taken(folded, rows, columns, where)
 
-    def behind(one: Synapses) -> Synapses:
+    def behind(synapses: Synapses) -> Synapses:
         single = (
-            one.weight is not None and one.weight.shape[2:] == one.stride == (1, 1) and times == 1
+            synapses.weight is not None
+            and synapses.weight.shape[2:] == synapses.stride == (1, 1)
+            and times == 1
         )
-        alone = (
-            one.order is None
-            and (one.weight is None or (single and one.padding == (0, 0)))
-            and one.pool == (1, 1)
+        single_spikes = (
+            synapses.order is None
+            and (synapses.weight is None or (single and synapses.padding == (0, 0)))
+            and synapses.pool == (1, 1)
         )
-        alone = alone and one.windows == NO_POOLING
+        single_spikes = single_spikes and synapses.windows == NO_POOLING
         expect(
-            alone or spread.factors == WHOLE,
+            single_spikes or spread.factors == WHOLE,
             where,
             "repeats what weights or pooling gave",
             "spikes of neurons",
         )
         channel, row, column = (
-            of * factor for of, factor in zip(one.spread, spread.factors, strict=True)
+            times_before * factor
+            for times_before, factor in zip(synapses.spread, spread.factors, strict=True)
         )
-        sides = one.sides[0] * down, one.sides[1] * across
-        return replace(one, spread=(channel, row, column), sides=sides)
+        sides = synapses.sides[0] * down, synapses.sides[1] * across
+        return replace(synapses, spread=(channel, row, column), sides=sides)
 
     channels, height, width = (
         side * factor for side, factor in zip(folded.shape, spread.factors, strict=True)
@@ -554,7 +578,9 @@ def _spread(folded: Folded, spread: Spread, where: str) -> Folded:
             else of_channels
         )
 
-    inputs = tuple(replace(behind(one), gain=copied(one.gain)) for one in folded.inputs)
+    inputs = tuple(
+        replace(behind(synapses), gain=copied(synapses.gain)) for synapses in folded.inputs
+    )
     return Folded((channels, height, width), inputs, copied(folded.bias))
 
 
@@ -574,30 +600,34 @@ def _total(folded: Folded, total: Total, where: str) -> Folded:
     sides = folded.shape[1], folded.shape[2]
     if prod(sides) == total.places:
         counted = total.kind == "sum" and all(
-            one.bare and one.pool == (1, 1) for one in folded.inputs
+            synapses.bare and synapses.pool == (1, 1) for synapses in folded.inputs
         )
         if counted:  # whole numbers stay exact
-            found = _averaged(folded, Windows(sides, sides), where)
-            return found.each(
-                lambda one: replace(one, pooling="sum"), bias=found.bias * total.places
+            pooled = _averaged(folded, Windows(sides, sides), where)
+            return pooled.each(
+                lambda synapses: replace(synapses, pooling="sum"), bias=pooled.bias * total.places
             )
-        if not all(one.weight is None for one in folded.inputs):
-            found = _averaged_maps(folded, where)
+        if not all(synapses.weight is None for synapses in folded.inputs):
+            pooled = _averaged_maps(folded, where)
             return (
-                found
+                pooled
                 if total.kind == "average"
-                else found.scaled(np.full(folded.shape[0], total.places))
+                else pooled.scaled(np.full(folded.shape[0], total.places))
             )
         return _pool(folded, Pool(total.kind, Windows(sides, sides)), where)
-    ones = np.ones((1, total.places), np.float32) / (total.places if total.kind == "average" else 1)
+    total_weights = np.ones((1, total.places), np.float32) / (
+        total.places if total.kind == "average" else 1
+    )
     return _linear(
         folded,
-        Linear(np.kron(np.eye(prod(folded.shape) // total.places, dtype=np.float32), ones)),
+        Linear(
+            np.kron(np.eye(prod(folded.shape) // total.places, dtype=np.float32), total_weights)
+        ),
         where,
     )
 
 
-def per_channel(value: Any, shape: Shape, where: str, what: str) -> Any:
+def per_channel(value: Any, shape: Shape, where: str, quantity: str) -> Any:
     """A constant of neurons, or one that they share: one number, or (C,), of any array that
     broadcasts with a map, or with rows (C, L).
     """
@@ -605,27 +635,31 @@ def per_channel(value: Any, shape: Shape, where: str, what: str) -> Any:
     if array.ndim == 0:
         return array.item()
     rows = (shape[0], *shape[2:]) if shape[1:2] == (1,) else shape  # (C, L), as Conv1d has them
-    for of in (shape, rows, (prod(shape),)):
+    for numbers_shape in (shape, rows, (prod(shape),)):
         try:
-            whole = np.broadcast_to(array, (1, *of)).reshape(shape[0], -1)
+            broadcast = np.broadcast_to(array, (1, *numbers_shape)).reshape(shape[0], -1)
         except ValueError:
             continue
-        if (whole == whole[:, :1]).all():
-            return whole[0, 0].item() if (whole == whole[0, 0]).all() else whole[:, 0].copy()
+        if (broadcast == broadcast[:, :1]).all():
+            return (
+                broadcast[0, 0].item()
+                if (broadcast == broadcast[0, 0]).all()
+                else broadcast[:, 0].copy()
+            )
     raise NetworkError(
-        f"{where}: its {what} has shape {array.shape}, expected one number, or one for each channel"
+        f"{where}: its {quantity} has shape {array.shape}, expected one number, or one for each channel"
     )
 
 
 def lag_of(steps: NDArray[np.int64], shape: Shape, where: str) -> int | tuple[int, ...]:
     """Steps by which the spikes of a map are late: one number, or that of each channel."""
-    found = np.asarray(per_channel(steps, shape, where, "delay")).astype(np.int64).tolist()
-    return tuple(found) if isinstance(found, list) else found
+    lags = np.asarray(per_channel(steps, shape, where, "delay")).astype(np.int64).tolist()
+    return tuple(lags) if isinstance(lags, list) else lags
 
 
 def _of_channels(operation: Scale | Shift, shape: Shape, where: str) -> Any:
     """Numbers of an operation on a map: (), (C,), or of each step (T, C) or (T, 1)."""
-    numbers, what = np.asarray(operation.numbers, np.float64), type(operation).__name__.lower()
+    numbers, name = np.asarray(operation.numbers, np.float64), type(operation).__name__.lower()
     if numbers.ndim == 0 or numbers.shape[1:] == (1,):
         return numbers
     if numbers.ndim == 2:
@@ -638,10 +672,10 @@ def _of_channels(operation: Scale | Shift, shape: Shape, where: str) -> Any:
     expect(
         numbers.size and prod(shape) % len(numbers) == 0,
         where,
-        f"{what}s {len(numbers)} features",
+        f"{name}s {len(numbers)} features",
         f"{shape}, the map before it",
     )
-    return np.asarray(per_channel(numbers.repeat(prod(shape) // len(numbers)), shape, where, what))
+    return np.asarray(per_channel(numbers.repeat(prod(shape) // len(numbers)), shape, where, name))
 
 
 def _scaled(folded: Folded, scale: Scale, where: str) -> Folded:
@@ -672,10 +706,10 @@ def _by_step(folded: Folded, by_step: ByStep, where: str) -> Folded:
     folded = _fitting(folded, (operation.what for operation in of_steps), where)
     gain, shift = np.zeros((2, max(by_step.at) + 1, folded.shape[0]))
     for step, operations in by_step.at.items():
-        alone = Folded(folded.shape, (Synapses(()),))
+        of_this_step = Folded(folded.shape, (Synapses(()),))
         for operation in operations:
-            alone = fold_one(alone, operation)
-        gain[step], shift[step] = alone.inputs[0].gain, alone.bias
+            of_this_step = fold_one(of_this_step, operation)
+        gain[step], shift[step] = of_this_step.inputs[0].gain, of_this_step.bias
     scaled = folded.scaled(gain)
     return replace(scaled, bias=plus(scaled.bias, shift))
 
@@ -686,9 +720,9 @@ def _silent(folded: Folded, silent: Silent, where: str) -> Folded:
     passes = np.ones((last + 2, 1))
     passes[list(silent.steps)] = 0
 
-    def behind(one: Synapses) -> Synapses:
-        arrives = 0 if one.ones else min(source.shortest for source in one.sources)
-        return one if last < arrives else one.scaled(passes)
+    def behind(synapses: Synapses) -> Synapses:
+        arrives = 0 if synapses.sees_ones else min(source.shortest for source in synapses.sources)
+        return synapses if last < arrives else synapses.scaled(passes)
 
     return folded.each(
         behind, bias=times(folded.bias, passes) if folded.bias.any() else folded.bias
@@ -696,9 +730,9 @@ def _silent(folded: Folded, silent: Silent, where: str) -> Folded:
 
 
 def _declared(folded: Folded, declared: DeclaredShape, where: str) -> Folded:
-    found, said = folded.shape, declared.shape
-    same = prod(found) == prod(said) if declared.flat else found == said
-    expect(same, where, f"{declared.what} is {said}", f"{found}, the map before it")
+    shape, declared_shape = folded.shape, declared.shape
+    same = prod(shape) == prod(declared_shape) if declared.flat else shape == declared_shape
+    expect(same, where, f"{declared.what} is {declared_shape}", f"{shape}, the map before it")
     return folded
 
 
@@ -706,18 +740,18 @@ def _order(folded: Folded, order: Order, where: str) -> Folded:
     """Rows of the weights in another order; of spikes, what the next weights see."""
     places, numbers = folded.shape[1] * folded.shape[2], np.array(order.neurons)
     firsts = numbers[::places]
-    whole = (
+    by_channel = (
         np.array_equal(numbers, (firsts[:, None] + np.arange(places)).flatten())
         and not (firsts % places).any()
     )
-    return _chosen(folded, firsts // places if whole else numbers, whole, where)
+    return _chosen(folded, firsts // places if by_channel else numbers, by_channel, where)
 
 
 def _flatten(folded: Folded, flatten: Flatten, where: str) -> Folded:
     shape = folded.shape
-    found = f"flattens axes {flatten.first} … {flatten.last} of {shape}"
+    finding = f"flattens axes {flatten.first} … {flatten.last} of {shape}"
     expect(
-        prod(shape[flatten.first : flatten.last + 1]) == prod(shape), where, found, "all of them"
+        prod(shape[flatten.first : flatten.last + 1]) == prod(shape), where, finding, "all of them"
     )
     return _flattened(folded, where)
 
@@ -732,13 +766,13 @@ def _flattened(folded: Folded, where: str) -> Folded:
             return synapses
         expect(synapses.windows == NO_POOLING, where, *BEHIND_MAXIMUM)
         inputs, neurons = kernel.shape[1] * prod(synapses.sides), prod(shape)
-        found = (
+        finding = (
             f"makes neurons without places of the map {shape} of {synapses.made_by}, a dense layer "
             f"of {neurons:,} × {inputs:,} = {neurons * inputs:,} weights"
         )
-        expect(neurons * inputs <= MOST_WEIGHTS, where, found, f"at most {MOST_WEIGHTS:,}")
-        seen = kernel.shape[1], *synapses.sides
-        weight = kernels.unrolled(kernel, seen, synapses.stride, synapses.padding)
+        expect(neurons * inputs <= MOST_WEIGHTS, where, finding, f"at most {MOST_WEIGHTS:,}")
+        shape_read = kernel.shape[1], *synapses.sides
+        weight = kernels.unrolled(kernel, shape_read, synapses.stride, synapses.padding)
         return replace(synapses, weight=weight, stride=(1, 1), padding=(0, 0))
 
     if shape[1:] == (1, 1):
@@ -746,42 +780,46 @@ def _flattened(folded: Folded, where: str) -> Folded:
     return _chosen(folded.each(dense), np.arange(prod(shape)), False, where)
 
 
-def _chosen(folded: Folded, numbers: NDArray[Any], whole: bool, where: str) -> Folded:
-    """Channels in another order where `whole`, else neurons without places."""
+def _chosen(folded: Folded, numbers: NDArray[Any], by_channel: bool, where: str) -> Folded:
+    """Channels in another order where `by_channel`, else neurons without places."""
     channels, height, width = folded.shape
-    repeat = 1 if whole else height * width
-    found = "moves places of a map between a convolution and neurons"
+    repeat = 1 if by_channel else height * width
+    finding = "moves places of a map between a convolution and neurons"
 
     def choose(of_channels: NDArray[np.float64]) -> NDArray[np.float64]:
         if not of_channels.ndim or of_channels.shape[1:] == (1,):
             return of_channels
         return of_channels.repeat(repeat, axis=-1)[..., numbers]
 
-    def chosen(one: Synapses) -> Synapses:
+    def chosen(synapses: Synapses) -> Synapses:
         expect(
-            whole or one.weight is None or one.weight.ndim == 2,
+            by_channel or synapses.weight is None or synapses.weight.ndim == 2,
             where,
-            found,
+            finding,
             "channels in another order, whose places stay",
         )
         expect(
-            whole or not one.copies,
+            by_channel or not synapses.copies,
             where,
             "moves spikes that were repeated",
             "neurons between them",
         )
-        made, before = replace(one, gain=choose(one.gain)), one.order
-        if one.weight is not None:
-            return replace(made, weight=one.weight[numbers])
-        if before is not None:
-            every = (before.numbers[:, None] * repeat + np.arange(repeat)).flatten()
+        reordered, earlier_order = replace(synapses, gain=choose(synapses.gain)), synapses.order
+        if synapses.weight is not None:
+            return replace(reordered, weight=synapses.weight[numbers])
+        if earlier_order is not None:
+            neurons = (earlier_order.numbers[:, None] * repeat + np.arange(repeat)).flatten()
             return replace(
-                made,
-                order=Reordered(every[numbers], before.among * repeat, whole and before.channels),
+                reordered,
+                order=Reordered(
+                    neurons[numbers],
+                    earlier_order.among * repeat,
+                    by_channel and earlier_order.channels,
+                ),
             )
-        return replace(made, order=Reordered(numbers, channels * repeat, whole))
+        return replace(reordered, order=Reordered(numbers, channels * repeat, by_channel))
 
-    sides = (height, width) if whole else (1, 1)
+    sides = (height, width) if by_channel else (1, 1)
     return folded.each(chosen, shape=(len(numbers), *sides), bias=choose(folded.bias))
 
 
@@ -789,8 +827,8 @@ def _conv(folded: Folded, conv: Conv, where: str) -> Folded:
     """A convolution behind spikes; or behind another one, if it does not pad, or the other sees
     single places.
     """
-    for one in folded.inputs:
-        _expect_places(one, where)
+    for synapses in folded.inputs:
+        _expect_places(synapses, where)
     (channels, *sides), weight = folded.shape, conv.weight
     groups = conv.groups or channels
     outputs, extent = (
@@ -798,58 +836,71 @@ def _conv(folded: Folded, conv: Conv, where: str) -> Folded:
         kernels.extent(weight.shape[2:], conv.dilation),
     )
     fits = weight.size and weight.shape[1] * groups == channels and not outputs % groups
-    makers = {one.made_by for one in folded.inputs if one.made_by}
+    makers = {synapses.made_by for synapses in folded.inputs if synapses.made_by}
     of_maker = f" of {makers.pop()}" if len(makers) == 1 else ""
     expected = f"one for {folded.shape}, the map before it{of_maker}"
     expect(fits, where, f"weight has shape {weight.shape} in {groups} groups", expected)
     shared = conv.groups or len(weight) == 1
     expect(shared, where, f"has {len(weight)} kernels for every channel alone", "one for all")
     fits = all(
-        kernel <= side + sum(around)
-        for kernel, side, around in zip(extent, sides, conv.padding, strict=True)
+        kernel <= side + sum(borders)
+        for kernel, side, borders in zip(extent, sides, conv.padding, strict=True)
     )
-    found = (
+    finding = (
         f"a kernel of {extent} does not fit its input {folded.shape} with padding {conv.padding}"
     )
-    expect(fits, where, found, "a map that holds it")
+    expect(fits, where, finding, "a map that holds it")
     few = outputs * channels * prod(extent) <= MOST_WEIGHTS
     expect(few, where, f"more than {MOST_WEIGHTS:,} weights without groups and dilation", "fewer")
     if not conv.groups:
         weight = weight.repeat(channels, axis=0)
     weight = kernels.undilated(kernels.ungrouped(weight, groups), conv.dilation)
     rows, columns = (
-        (side + sum(around) - kernel) // step + 1
-        for side, around, kernel, step in zip(sides, conv.padding, extent, conv.stride, strict=True)
+        (side + sum(borders) - kernel) // step + 1
+        for side, borders, kernel, step in zip(
+            sides, conv.padding, extent, conv.stride, strict=True
+        )
     )
     if np.any(conv.padding) and folded.bias.any():
         folded = bordered(folded, where)
     padding = conv.padding
     if np.any(padding) and not all(map(_of_single_places, folded.inputs)):
         by_row, by_column = (
-            kernels.border(side, around, "zeros")
-            for side, around in zip(sides, padding, strict=True)
+            kernels.border(side, borders, "zeros")
+            for side, borders in zip(sides, padding, strict=True)
         )
         folded, padding = _taken(folded, by_row, by_column, where), ((0, 0), (0, 0))
         _, *sides = folded.shape
-    wide, around = kernels.evenly_padded(weight, padding)
+    padded_kernel, border = kernels.evenly_padded(weight, padding)
 
-    def behind(one: Synapses) -> Synapses:
-        seen, outer = _scaled_inputs(one, wide, channels, where)
-        outer, inner, step, border = seen.unordered(outer), seen.weight, conv.stride, around
-        if inner is not None and inner.ndim == 2 and (*sides, rows, columns) == (1, 1, 1, 1):
-            one_place = outer[:, :, around[0], around[1]] @ inner.astype(np.float64)
-            return replace(seen, weight=one_place.astype(np.float32), order=None, made_by=where)
-        if inner is not None:
-            whole = around == (0, 0) or inner.shape[2:] == seen.stride == (1, 1)
-            expect(seen.windows == NO_POOLING, where, *BEHIND_MAXIMUM)
-            expect(whole and inner.ndim == 4, where, *FOLLOWS)
-            outer = kernels.composed(outer, inner, seen.stride)
-            step = _times(step, seen.stride)
-            border = around[0] + seen.padding[0], around[1] + seen.padding[1]
-        kernel = outer if outer is wide else outer.astype(np.float32)
-        whole_map = (sides[0], sides[1]) if inner is None else seen.sides
-        made = replace(seen, weight=kernel, stride=step, padding=border, order=None)
-        return replace(made, sides=whole_map, made_by=where)
+    def behind(synapses: Synapses) -> Synapses:
+        synapses, kernel_behind = _scaled_inputs(synapses, padded_kernel, channels, where)
+        kernel_behind, kernel_in_front = synapses.unordered(kernel_behind), synapses.weight
+        stride, padding = conv.stride, border
+        if (
+            kernel_in_front is not None
+            and kernel_in_front.ndim == 2
+            and (*sides, rows, columns) == (1, 1, 1, 1)
+        ):
+            one_place = kernel_behind[:, :, border[0], border[1]] @ kernel_in_front.astype(
+                np.float64
+            )
+            return replace(synapses, weight=one_place.astype(np.float32), order=None, made_by=where)
+        if kernel_in_front is not None:
+            composable = border == (0, 0) or kernel_in_front.shape[2:] == synapses.stride == (1, 1)
+            expect(synapses.windows == NO_POOLING, where, *BEHIND_MAXIMUM)
+            expect(composable and kernel_in_front.ndim == 4, where, *FOLLOWS)
+            kernel_behind = kernels.composed(kernel_behind, kernel_in_front, synapses.stride)
+            stride = _times(stride, synapses.stride)
+            padding = border[0] + synapses.padding[0], border[1] + synapses.padding[1]
+        kernel = (
+            kernel_behind if kernel_behind is padded_kernel else kernel_behind.astype(np.float32)
+        )
+        whole_map = (sides[0], sides[1]) if kernel_in_front is None else synapses.sides
+        folded_synapses = replace(
+            synapses, weight=kernel, stride=stride, padding=padding, order=None
+        )
+        return replace(folded_synapses, sides=whole_map, made_by=where)
 
     return folded.each(
         behind, shape=(outputs, rows, columns), bias=_biases(folded, weight, conv.bias)
@@ -864,14 +915,16 @@ def bordered(folded: Folded, where: str) -> Folded:
     channels, weight = folded.shape[0], np.ones((folded.shape[0], 1, 1, 1), np.float32)
     sides = folded.shape[1:] if first.weight is None else first.sides
     spread = (1, *first.spread[1:])
-    ones = Synapses(first.sources[:1], weight, first.pool, ones=True, sides=sides, spread=spread)
+    bias_input = Synapses(
+        first.sources[:1], weight, first.pool, sees_ones=True, sides=sides, spread=spread
+    )
     single = _of_single_places(first) and first.padding == (0, 0)
     if first.rows or first.columns or not single:
         rows, columns = ((0,) * side for side in folded.shape[1:])  # as many as there are places
-        plain = replace(ones, pool=(1, 1), spread=WHOLE, sides=folded.shape[1:])
-        ones = replace(plain, rows=rows, columns=columns)
+        plain = replace(bias_input, pool=(1, 1), spread=WHOLE, sides=folded.shape[1:])
+        bias_input = replace(plain, rows=rows, columns=columns)
     gain = np.broadcast_to(folded.bias, (*folded.bias.shape[:-1], channels))
-    biases = [ones.scaled(numbers) for numbers in _one_of_a_time(gain)]
+    biases = [bias_input.scaled(numbers) for numbers in _one_of_a_time(gain)]
     return Folded(folded.shape, (*folded.inputs, *biases))
 
 
@@ -894,12 +947,12 @@ def _of_single_places(synapses: Synapses) -> bool:
 
 def _biases(folded: Folded, weight: NDArray[Any], bias: Any) -> NDArray[np.float64]:
     """The bias that (out, C, …) weights make of theirs, and their own (out,)."""
-    found = np.array(0.0)
+    carried_bias = np.array(0.0)
     if folded.bias.any():
         channels = folded.shape[0]
         sums = weight.reshape(len(weight), channels, -1).sum(axis=2, dtype=np.float64)
-        found = np.broadcast_to(folded.bias, (*folded.bias.shape[:-1], channels)) @ sums.T
-    return found if bias is None else found + np.asarray(bias, np.float64)
+        carried_bias = np.broadcast_to(folded.bias, (*folded.bias.shape[:-1], channels)) @ sums.T
+    return carried_bias if bias is None else carried_bias + np.asarray(bias, np.float64)
 
 
 def _scaled_inputs(
@@ -912,8 +965,8 @@ def _scaled_inputs(
         rows = gain[passing]
         if (gain == gain[:, :1]).all():
             return replace(synapses, gain=gain[:, :1]), weight
-        found = "sees channels whose gains differ from step to step, each in its own way"
-        expect((rows == rows[0]).all(), where, found, "one gain of a step, or gains behind it")
+        finding = "sees channels whose gains differ from step to step, each in its own way"
+        expect((rows == rows[0]).all(), where, finding, "one gain of a step, or gains behind it")
         gain, of_steps = rows[0], passing[:, None].astype(np.float64)
     if synapses.weight is None and not gain.ndim:
         return synapses, weight
@@ -938,30 +991,33 @@ def _linear(folded: Folded, linear: Linear, where: str) -> Folded:
         f"{prod(shape)} inputs, of the map {shape} before it",
     )
 
-    def behind(one: Synapses) -> Synapses:
-        seen, outer = _scaled_inputs(one, weight, shape[0], where)
-        if seen.order is not None:
-            outer = seen.unordered(outer.reshape(len(outer), shape[0], -1)).reshape(len(outer), -1)
-        inner = seen.weight
-        expect(seen.windows == NO_POOLING, where, *BEHIND_MAXIMUM)
-        if inner is not None and inner.ndim == 2:
-            outer = outer @ inner.astype(np.float64)
-        elif inner is not None and (
-            inner.shape[2:] != (1, 1) or (*seen.stride, *seen.padding) != (1, 1, 0, 0)
+    def behind(synapses: Synapses) -> Synapses:
+        synapses, weight_behind = _scaled_inputs(synapses, weight, shape[0], where)
+        if synapses.order is not None:
+            weight_behind = synapses.unordered(
+                weight_behind.reshape(len(weight_behind), shape[0], -1)
+            ).reshape(len(weight_behind), -1)
+        weight_in_front = synapses.weight
+        expect(synapses.windows == NO_POOLING, where, *BEHIND_MAXIMUM)
+        if weight_in_front is not None and weight_in_front.ndim == 2:
+            weight_behind = weight_behind @ weight_in_front.astype(np.float64)
+        elif weight_in_front is not None and (
+            weight_in_front.shape[2:] != (1, 1)
+            or (*synapses.stride, *synapses.padding) != (1, 1, 0, 0)
         ):
-            few = prod(shape) * inner.shape[1] * prod(seen.sides) <= MOST_WEIGHTS
+            few = prod(shape) * weight_in_front.shape[1] * prod(synapses.sides) <= MOST_WEIGHTS
             expect(few, where, *FOLLOWS)
-            map_ = inner.shape[1], *seen.sides
-            outer = outer @ kernels.unrolled(
-                inner.astype(np.float64), map_, seen.stride, seen.padding
+            map_ = weight_in_front.shape[1], *synapses.sides
+            weight_behind = weight_behind @ kernels.unrolled(
+                weight_in_front.astype(np.float64), map_, synapses.stride, synapses.padding
             )
-        elif inner is not None:
-            maps = outer.reshape(len(outer), shape[0], -1)
-            sums = np.tensordot(maps, inner[:, :, 0, 0].astype(np.float64), (1, 0))
-            outer = sums.swapaxes(1, 2).reshape(len(outer), -1)
-        dense = outer if outer is weight else outer.astype(np.float32)
-        made = replace(seen, weight=dense, order=None, made_by=where)
-        return replace(made, stride=(1, 1), padding=(0, 0))
+        elif weight_in_front is not None:
+            maps = weight_behind.reshape(len(weight_behind), shape[0], -1)
+            sums = np.tensordot(maps, weight_in_front[:, :, 0, 0].astype(np.float64), (1, 0))
+            weight_behind = sums.swapaxes(1, 2).reshape(len(weight_behind), -1)
+        dense = weight_behind if weight_behind is weight else weight_behind.astype(np.float32)
+        folded_synapses = replace(synapses, weight=dense, order=None, made_by=where)
+        return replace(folded_synapses, stride=(1, 1), padding=(0, 0))
 
     return folded.each(behind, shape=(len(weight), 1, 1), bias=_biases(folded, weight, linear.bias))
 
@@ -971,15 +1027,18 @@ def _pool(folded: Folded, pool: Pool, where: str) -> Folded:
         expect(_apart(folded), where, "pools a sum by maximum", "one layer, or a concatenation")
         expect(pool.dilation == (1, 1), where, f"has dilation={pool.dilation}", "1")
         pooled = [
-            _maximum(replace(folded, inputs=(one,)), pool.windows, where, pool.of_activations)
-            for one in folded.inputs
+            _maximum(replace(folded, inputs=(synapses,)), pool.windows, where, pool.of_activations)
+            for synapses in folded.inputs
         ]
-        return replace(pooled[0], inputs=tuple(chain.from_iterable(each.inputs for each in pooled)))
+        return replace(pooled[0], inputs=tuple(chain.from_iterable(part.inputs for part in pooled)))
     window, stride, padding = pool.windows
     total = prod(window) if pool.kind == "sum" else 1
     if window == stride == (1, 1):
         return folded
-    in_front, (height, width) = all(one.weight is None for one in folded.inputs), folded.shape[1:]
+    in_front, (height, width) = (
+        all(synapses.weight is None for synapses in folded.inputs),
+        folded.shape[1:],
+    )
     if any(padding) or (in_front and (window != stride or height % window[0] or width % window[1])):
         uniform = np.full((1, 1, *window), total / prod(window), np.float32)
         return _conv(
@@ -993,11 +1052,11 @@ def _pool(folded: Folded, pool: Pool, where: str) -> Folded:
 
 def _apart(folded: Folded) -> bool:
     """True if every channel has its currents from one input alone."""
-    first, *others = folded.inputs
-    if not others:
+    first, *further = folded.inputs
+    if not further:
         return first.weight is not None or len(first.sources) == 1
-    weights = [one.weight for one in folded.inputs if one.weight is not None]
-    driven = sum(each.reshape(len(each), -1).any(axis=1).astype(int) for each in weights)
+    weights = [synapses.weight for synapses in folded.inputs if synapses.weight is not None]
+    driven = sum(weight.reshape(len(weight), -1).any(axis=1).astype(int) for weight in weights)
     return len(weights) == len(folded.inputs) and bool(np.all(driven <= 1))
 
 
@@ -1005,29 +1064,31 @@ def _averaged(folded: Folded, windows: Windows, where: str) -> Folded:
     """Average pooling without a border, of spikes that its windows cover once, or of currents."""
     window, stride, _ = windows
     channels, height, width = folded.shape
-    in_front = [one.weight is None for one in folded.inputs]
+    in_front = [synapses.weight is None for synapses in folded.inputs]
     expect(
         all(in_front) or not any(in_front), where, "averages a sum of spikes and currents", "either"
     )
 
-    def of_spikes(one: Synapses) -> Synapses:
-        once = one.pool == (1, 1) or one.pooling == "average"
-        found = "maximum" if one.pooling == "max" else "sum"
-        expect(once, where, f"averages what was pooled by {found}", "one kind of pooling")
-        _expect_places(one, where)
-        return replace(one, pool=_times(one.pool, window), pooling="average")
+    def of_spikes(synapses: Synapses) -> Synapses:
+        once = synapses.pool == (1, 1) or synapses.pooling == "average"
+        kind = "maximum" if synapses.pooling == "max" else "sum"
+        expect(once, where, f"averages what was pooled by {kind}", "one kind of pooling")
+        _expect_places(synapses, where)
+        return replace(synapses, pool=_times(synapses.pool, window), pooling="average")
 
-    def of_currents(one: Synapses) -> Synapses:
-        assert one.weight is not None
-        expect(one.weight.ndim == 4, where, "pools a dense layer", "a convolution in front of it")
+    def of_currents(synapses: Synapses) -> Synapses:
+        assert synapses.weight is not None
         expect(
-            one.windows == NO_POOLING,
+            synapses.weight.ndim == 4, where, "pools a dense layer", "a convolution in front of it"
+        )
+        expect(
+            synapses.windows == NO_POOLING,
             where,
             "averages currents pooled by maximum",
             "one kind of pooling",
         )
-        weight = kernels.averaged(one.weight, one.stride, window)
-        return replace(one, weight=weight, stride=_times(one.stride, stride))
+        weight = kernels.averaged(synapses.weight, synapses.stride, window)
+        return replace(synapses, weight=weight, stride=_times(synapses.stride, stride))
 
     if all(in_front):
         return folded.each(of_spikes, shape=(channels, height // window[0], width // window[1]))
@@ -1041,17 +1102,19 @@ def _averaged_maps(folded: Folded, where: str) -> Folded:
     channels, *sides = folded.shape
     window, places = (sides[0], sides[1]), prod(sides)
 
-    def averaged(one: Synapses) -> Synapses:
-        if one.windows != NO_POOLING:
-            return replace(one, current_sum=True, gain=one.gain / places)
-        whole = (
-            one.weight is not None
-            and one.weight.shape[2:] == one.stride == (1, 1)
-            and one.padding == (0, 0)
+    def averaged(synapses: Synapses) -> Synapses:
+        if synapses.windows != NO_POOLING:
+            return replace(synapses, current_sum=True, gain=synapses.gain / places)
+        single_places = (
+            synapses.weight is not None
+            and synapses.weight.shape[2:] == synapses.stride == (1, 1)
+            and synapses.padding == (0, 0)
         )
-        if whole and one.pooling == "average":
-            return replace(one, pool=_times(one.pool, window))
-        return _averaged(replace(folded, inputs=(one,)), Windows(window, window), where).inputs[0]
+        if single_places and synapses.pooling == "average":
+            return replace(synapses, pool=_times(synapses.pool, window))
+        return _averaged(
+            replace(folded, inputs=(synapses,)), Windows(window, window), where
+        ).inputs[0]
 
     return folded.each(averaged, shape=(channels, 1, 1))
 
@@ -1060,37 +1123,42 @@ def _maximum(folded: Folded, windows: Windows, where: str, of_activations: bool 
     """Maximum pooling: of spikes, which is their OR, or of the currents of a convolution, as those
     of activations are.
     """
-    (one,), (channels, *sides) = folded.inputs, folded.shape
+    (synapses,), (channels, *sides) = folded.inputs, folded.shape
     shape = (channels, *windows.fit(sides))
-    if one.weight is None:
+    if synapses.weight is None:
         if windows != Windows(windows.sides, windows.sides) or any(np.mod(sides, windows.sides)):
-            each = zip(sides, shape[1:], *windows, strict=True)
+            geometries = zip(sides, shape[1:], *windows, strict=True)
             rows, columns = (
-                _rows_of_windows(range(count), side, *geometry) for side, count, *geometry in each
+                _rows_of_windows(range(count), side, *geometry)
+                for side, count, *geometry in geometries
             )
             moved, apart = _taken(folded, rows, columns, where), windows.sides
             return replace(_maximum(moved, Windows(apart, apart), where), shape=shape)
-        _expect_places(one, where)
+        _expect_places(synapses, where)
         expect(
-            one.pool == (1, 1) or one.pooling == "max",
+            synapses.pool == (1, 1) or synapses.pooling == "max",
             where,
             "pools averages",
             "one kind of pooling",
         )
-        expect((one.gain > 0).all(), where, "pools spikes scaled by a negative number", "spikes")
+        expect(
+            (synapses.gain > 0).all(), where, "pools spikes scaled by a negative number", "spikes"
+        )
         return replace(
             folded,
             shape=shape,
-            inputs=(replace(one, pool=_times(one.pool, windows.sides), pooling="max"),),
+            inputs=(replace(synapses, pool=_times(synapses.pool, windows.sides), pooling="max"),),
         )
-    expect(one.weight.ndim == 4, where, "pools a dense layer", "a convolution in front of it")
-    if not of_activations and _chooses(one):
-        spikes = replace(one, weight=None, gain=np.array(1.0))
-        of_spikes = Folded((one.weight.shape[1], *sides), (spikes,))
+    expect(synapses.weight.ndim == 4, where, "pools a dense layer", "a convolution in front of it")
+    if not of_activations and _chooses(synapses):
+        spikes = replace(synapses, weight=None, gain=np.array(1.0))
+        of_spikes = Folded((synapses.weight.shape[1], *sides), (spikes,))
         (pooled,) = _maximum(of_spikes, windows, where).inputs
-        behind = replace(pooled, weight=one.weight, gain=one.gain, sides=shape[1:])
-        return replace(folded, shape=shape, inputs=(behind,))
-    signs = np.where(np.atleast_2d(one.gain + np.zeros(channels)) < 0, -1, 1)
+        pooled_in_front = replace(
+            pooled, weight=synapses.weight, gain=synapses.gain, sides=shape[1:]
+        )
+        return replace(folded, shape=shape, inputs=(pooled_in_front,))
+    signs = np.where(np.atleast_2d(synapses.gain + np.zeros(channels)) < 0, -1, 1)
     sign = signs[0]
     expect(
         (signs == sign).all(),
@@ -1098,14 +1166,14 @@ def _maximum(folded: Folded, windows: Windows, where: str, of_activations: bool 
         "pools what is scaled by a negative number at some steps alone",
         "one sign",
     )
-    once = one.windows == NO_POOLING or (sign > 0).all()
+    once = synapses.windows == NO_POOLING or (sign > 0).all()
     expect(once, where, "pools a maximum that was scaled by a negative number", "one pooling")
-    weight = one.weight * sign[:, None, None, None].astype(one.weight.dtype)
-    joined = _joined(one.windows, windows, where)
-    if one.windows.stride == (1, 1):
-        (y, x), _, (above, beside) = one.windows
+    weight = synapses.weight * sign[:, None, None, None].astype(synapses.weight.dtype)
+    joined = _joined(synapses.windows, windows, where)
+    if synapses.windows.stride == (1, 1):
+        (y, x), _, (above, beside) = synapses.windows
         joined = joined.within((sides[0] + y - 1 - 2 * above, sides[1] + x - 1 - 2 * beside))
-    pooled = replace(one, windows=joined, weight=weight, gain=one.gain * sign)
+    pooled = replace(synapses, windows=joined, weight=weight, gain=synapses.gain * sign)
     return replace(folded, shape=shape, inputs=(pooled,))
 
 
@@ -1116,28 +1184,28 @@ def _chooses(synapses: Synapses) -> bool:
     kernel = synapses.weight
     single = kernel is not None and _of_single_places(synapses) and synapses.padding == (0, 0)
     averaged = synapses.pooling == "average" and synapses.pool != (1, 1)
-    if not single or averaged or synapses.ones or synapses.windows != NO_POOLING:
+    if not single or averaged or synapses.sees_ones or synapses.windows != NO_POOLING:
         return False
     assert kernel is not None
     chosen = bool(np.isin(kernel, (0, 1)).all()) and kernel.sum(axis=1).max() <= 1
     return chosen and bool((synapses.gain >= 0).all())
 
 
-def _joined(inner: Windows, outer: Windows, where: str) -> Windows:
+def _joined(in_front: Windows, following: Windows, where: str) -> Windows:
     """The windows of a maximum of maxima."""
-    if inner == NO_POOLING:
-        return outer
-    gaps = any(step > side for step, side in zip(inner.stride, inner.sides, strict=True))
-    (down, right), (y, x) = inner.stride, inner.sides
-    whole = inner.stride == (1, 1) and _times(inner.padding, (2, 2)) == (
+    if in_front == NO_POOLING:
+        return following
+    gaps = any(step > side for step, side in zip(in_front.stride, in_front.sides, strict=True))
+    (down, right), (y, x) = in_front.stride, in_front.sides
+    as_many_windows = in_front.stride == (1, 1) and _times(in_front.padding, (2, 2)) == (
         y - 1,
         x - 1,
     )  # as many windows as places
-    fits = not gaps and (whole or outer.padding == (0, 0))
+    fits = not gaps and (as_many_windows or following.padding == (0, 0))
     expect(fits, where, "pools a maximum again", "one pooling, or windows side by side")
-    sides = y + (outer.sides[0] - 1) * down, x + (outer.sides[1] - 1) * right
-    above, beside = np.add(inner.padding, outer.padding).tolist()
-    return Windows(sides, _times(inner.stride, outer.stride), (above, beside))
+    sides = y + (following.sides[0] - 1) * down, x + (following.sides[1] - 1) * right
+    above, beside = np.add(in_front.padding, following.padding).tolist()
+    return Windows(sides, _times(in_front.stride, following.stride), (above, beside))
 
 
 def _expect_places(synapses: Synapses, where: str) -> None:
@@ -1150,8 +1218,8 @@ def _expect_places(synapses: Synapses, where: str) -> None:
     )
 
 
-def _times(one: Pair, other: Pair) -> Pair:
-    return one[0] * other[0], one[1] * other[1]
+def _times(first: Pair, second: Pair) -> Pair:
+    return first[0] * second[0], first[1] * second[1]
 
 
 FOLDS: dict[type, Callable[[Folded, Any, str], Folded]] = {

@@ -82,9 +82,9 @@ def followed(call: Call) -> Sequence[Followed | Gates] | None:
     lost: Followed | None = next((stream for stream in arguments if isinstance(stream, Lost)), None)
     handle = next((handler for names, handler in HANDLERS.items() if name in names), None)
     if isinstance(lost, Lost) and (
-        others := list(dict.fromkeys(stream.path.last for stream in call.streams))
+        path_names := list(dict.fromkeys(stream.path.last for stream in call.streams))
     ):
-        lost = Lost(f"{call.where}, behind {' and '.join(others)} and {lost.reason}")
+        lost = Lost(f"{call.where}, behind {' and '.join(path_names)} and {lost.reason}")
     if isinstance(lost, Limited) and _adds_a_half(call, lost):
         return [replace(lost, half=True)]
     if isinstance(lost, Limited) and name not in COPIES:
@@ -98,11 +98,11 @@ def followed(call: Call) -> Sequence[Followed | Gates] | None:
         if lost is None and product is not None and name not in MULTIPLICATIONS:
             lost = _behind_product(call, product)
         elif lost is None and elementwise and (operands := spike_operands(call)):
-            made = function_of_spikes(call, operands)
-            return None if made is None else [made]
+            spike_stream = function_of_spikes(call, operands)
+            return None if spike_stream is None else [spike_stream]
         elif lost is None and handle is not None and (name in LIMITS or not elementwise):
-            found = handle(call)
-            return found if isinstance(found, list) else [found]
+            handled = handle(call)
+            return handled if isinstance(handled, list) else [handled]
     except JumbledError:
         lost = call.lost("on a map that is not the last axes, (C, H, W)")
     except LostError as error:
@@ -114,46 +114,48 @@ def followed(call: Call) -> Sequence[Followed | Gates] | None:
 
 def _adds_a_half(call: Call, limited: Limited) -> bool:
     """True if a call adds 1/2 to limited numbers, to which it was not added yet."""
-    others = [number for number in call.args if call.known(number) is not limited]
-    if call.name not in ("add", "add_") or limited.half or len(others) != 1:
+    summands = [number for number in call.args if call.known(number) is not limited]
+    if call.name not in ("add", "add_") or limited.half or len(summands) != 1:
         return False
-    (number,) = others
+    (number,) = summands
     if isinstance(number, Tensor):
         number = number.item() if number.numel() == 1 and call.known(number) is None else None
     return bool(number == 0.5 and call.kwargs.get("alpha", 1) == 1)
 
 
 def through(
-    stream: Stream, operation: Operation, brought: Tensor, given: Tensor, axes: int = 3
+    stream: Stream, operation: Operation, brought: Tensor, operand: Tensor, axes: int = 3
 ) -> Stream:
     """The stream behind an operation on maps (C, H, W), or (C, L); JumbledError if these are not
     the last axes.
     """
-    shape = given.shape[-axes:] if given.ndim == brought.ndim else given.shape[-1:]
-    return mapped(stream, axes, operation, prod(shape), tuple(given.shape))
+    shape = operand.shape[-axes:] if operand.ndim == brought.ndim else operand.shape[-1:]
+    return mapped(stream, axes, operation, prod(shape), tuple(operand.shape))
 
 
 def rectifier(call: Call) -> ReLU | None:
     """The neurons that a function is, such as relu, or clamp(min=0, max=6); None of others."""
-    name, least, most = call.function.__name__.rstrip("_"), None, None
+    name, least, highest = call.function.__name__.rstrip("_"), None, None
     if name in ("relu", "relu6"):
-        least, most = 0, None if name == "relu" else 6
+        least, highest = 0, None if name == "relu" else 6
     elif name in ("clamp", "clip", "clamp_min", "hardtanh"):
-        whole = (-1, 1) if name == "hardtanh" else (None, None)
-        least = call.argument(1, "min", "min_val", default=whole[0])
-        most = call.argument(2, "max", "max_val", default=whole[1])
-    number = most is None or (isinstance(most, (int, float)) and most > 0)
-    return ReLU(limit=most) if isinstance(least, (int, float)) and least == 0 and number else None
+        default_limits = (-1, 1) if name == "hardtanh" else (None, None)
+        least = call.argument(1, "min", "min_val", default=default_limits[0])
+        highest = call.argument(2, "max", "max_val", default=default_limits[1])
+    number = highest is None or (isinstance(highest, (int, float)) and highest > 0)
+    return (
+        ReLU(limit=highest) if isinstance(least, (int, float)) and least == 0 and number else None
+    )
 
 
 def rounding(call: Call) -> Limited | None:
     """The numbers that a call rounds to whole ones, if they are limited to 0 … D; None of other
     calls.
     """
-    given = call.known(call.args[0]) if call.args else None
+    limited = call.known(call.args[0]) if call.args else None
     expected = {"round": False, "floor": True}.get(call.name.rstrip("_"))
     plain = len(call.args) == 1 and not call.kwargs
-    return given if isinstance(given, Limited) and given.half is expected and plain else None
+    return limited if isinstance(limited, Limited) and limited.half is expected and plain else None
 
 
 def pools_maximum(function: Callable[..., Any]) -> bool:
@@ -182,17 +184,18 @@ def fired_alone(stream: Stream) -> bool:
         else (stream.path,)
     )
     fired = (
-        isinstance(each.source, str) and each.source not in (INPUT, NOTHING) for each in branches
+        isinstance(branch.source, str) and branch.source not in (INPUT, NOTHING)
+        for branch in branches
     )
-    return all(fired) and not any(each.operations for each in (stream.path, *branches))
+    return all(fired) and not any(path.operations for path in (stream.path, *branches))
 
 
 def _limited(call: Call) -> Lost:
     """Numbers limited to 0 … D, which neurons of several spikes fire once they are rounded."""
     neuron, lost = rectifier(call), call.lost(NOT_LINEAR)
-    most = None if neuron is None else neuron.limit
-    whole = isinstance(most, (int, float)) and most == int(most) <= MOST_SOURCES
-    return Limited(lost.reason, call.streams[0], int(most)) if whole and most else lost
+    highest = None if neuron is None else neuron.limit
+    is_count = isinstance(highest, (int, float)) and highest == int(highest) <= MOST_SOURCES
+    return Limited(lost.reason, call.streams[0], int(highest)) if is_count and highest else lost
 
 
 def _copied(call: Call) -> Followed | Gates:
@@ -204,10 +207,10 @@ def _copied(call: Call) -> Followed | Gates:
     cast = replace(call, function=Tensor.to, args=(call.args[0], call.result.dtype), kwargs={})
     operands = spike_operands(cast)
     need(operands, f"which makes {call.result.dtype} of it")
-    made = function_of_spikes(cast, operands)
-    need(made is not None, "which makes one number of all spikes")
-    assert made is not None
-    return made
+    cast_stream = function_of_spikes(cast, operands)
+    need(cast_stream is not None, "which makes one number of all spikes")
+    assert cast_stream is not None
+    return cast_stream
 
 
 def _dropout(call: Call) -> Stream:
@@ -223,17 +226,20 @@ def _moved(call: Call) -> Stream | list[Stream]:
     """
     joined = list(tensors(call.args[0])) if isinstance(call.args[0], (tuple, list)) else []
     path = all_agreed(call.streams, call.samples) if call.streams else None
-    alike = len({(each.size, each.static, each.summed) for each in call.streams}) == 1
+    alike = len({(stream.size, stream.static, stream.summed) for stream in call.streams}) == 1
     if path is not None and alike and all(call.known(tensor) for tensor in joined):
         where = call.function(*_places(call.args, call.known), **_places(call.kwargs, call.known))
-        return [call.streams[0].along(path).rearranged(each, call.where) for each in tensors(where)]
+        return [
+            call.streams[0].along(path).rearranged(result_places, call.where)
+            for result_places in tensors(where)
+        ]
     axis = call.argument(1, "dim", "axis", default=0)
     if joined and (later := _delayed(call, joined, axis)):
         return later
     streams = list(filter(None, map(call.stream, joined)))
     if call.function.__name__ not in CONCATENATIONS or len(streams) < len(joined):
         weights = any(
-            differing_weights(call.streams[0].path, each.path) for each in call.streams[1:]
+            differing_weights(call.streams[0].path, stream.path) for stream in call.streams[1:]
         )
         raise LostError(
             "whose weights differ from step to step" if weights else "which joins layers"
@@ -243,27 +249,35 @@ def _moved(call: Call) -> Stream | list[Stream]:
 
 def _delayed(call: Call, joined: list[Tensor], axis: int) -> Stream | None:
     """Zeros, and behind them the steps from the first one on: these steps, so many later."""
-    behind = [stream for stream in map(call.known, joined) if isinstance(stream, Stream)]
-    zeros_before = joined[: len(joined) - len(behind)]
-    path = all_agreed(behind, call.samples) if behind else None
-    alike = len({(each.size, each.static, each.summed) for each in behind}) == 1
+    later_streams = [stream for stream in map(call.known, joined) if isinstance(stream, Stream)]
+    zeros_before = joined[: len(joined) - len(later_streams)]
+    path = all_agreed(later_streams, call.samples) if later_streams else None
+    alike = len({(stream.size, stream.static, stream.summed) for stream in later_streams}) == 1
     if not (path and alike and zeros_before) or any(
         zero.any() or call.known(zero) for zero in zeros_before
     ):
         return None
-    first, a_step = behind[0], call.samples * behind[0].size
+    first, a_step = later_streams[0], call.samples * later_streams[0].size
     places = [
         *(zero.new_zeros(zero.shape, dtype=torch.int64) for zero in zeros_before),
-        *(each.where for each in behind),
+        *(stream.where for stream in later_streams),
     ]
     where = call.function(places, axis).movedim(axis, 0)
-    at = torch.arange(len(where), device=where.device).view(-1, *(1,) * (where.ndim - 1)) * a_step
-    late = len(where) - len(call.function([each.where for each in behind], axis).movedim(axis, 0))
+    first_places = (
+        torch.arange(len(where), device=where.device).view(-1, *(1,) * (where.ndim - 1)) * a_step
+    )
+    late = len(where) - len(
+        call.function([stream.where for stream in later_streams], axis).movedim(axis, 0)
+    )
     within = where[late] % a_step
-    if first.static or first.summed or (where[late:] != within + at[: len(where) - late]).any():
+    if (
+        first.static
+        or first.summed
+        or (where[late:] != within + first_places[: len(where) - late]).any()
+    ):
         return None
     path = path.delayed(late, call.where)
-    return Stream((within + at).movedim(0, axis), first.size, path)
+    return Stream((within + first_places).movedim(0, axis), first.size, path)
 
 
 def _assigned(call: Call) -> Followed:
@@ -271,18 +285,20 @@ def _assigned(call: Call) -> Followed:
     steps.
     """
     target, index, value = call.args
-    written, before = call.known(value), call.known(target)
-    if isinstance(before, Stream) and written is None:
-        return _border(call, before)
+    written, earlier = call.known(value), call.known(target)
+    if isinstance(earlier, Stream) and written is None:
+        return _border(call, earlier)
     if not isinstance(written, Stream):
         raise LostError(OVERWRITTEN)
     path = (
-        all_agreed([before, written], call.samples) if isinstance(before, Stream) else written.path
+        all_agreed([earlier, written], call.samples)
+        if isinstance(earlier, Stream)
+        else written.path
     )
     if path is None:
         raise LostError(OVERWRITTEN)
     empty = torch.full(target.shape, -1, device=target.device)
-    where = before.where.clone() if isinstance(before, Stream) else empty
+    where = earlier.where.clone() if isinstance(earlier, Stream) else empty
     where[index] = written.where
     return written.along(path).rearranged(where)
 
@@ -295,35 +311,39 @@ def _border(call: Call, stream: Stream) -> Followed:
     """
     target, index, _ = call.args
     operations = stream.path.operations
-    at = next(
+    pad_place = next(
         (
             place
-            for place, each in reversed(list(enumerate(operations)))
-            if isinstance(each.what, Pad) and each.what.mode == "zeros"
+            for place, operation in reversed(list(enumerate(operations)))
+            if isinstance(operation.what, Pad) and operation.what.mode == "zeros"
         ),
         None,
     )
     touched = torch.zeros_like(target, dtype=torch.bool)
     touched[index] = True
-    if at is None or not all(_normalises(each) for each in operations[at + 1 :]):
+    if pad_place is None or not all(
+        _normalises(operation) for operation in operations[pad_place + 1 :]
+    ):
         raise LostError(OVERWRITTEN)
-    first = at
-    while at + 1 == len(operations) and first and _normalises(operations[first - 1]):
+    first = pad_place
+    while pad_place + 1 == len(operations) and first and _normalises(operations[first - 1]):
         first -= 1
-    norms = (*operations[first:at], *operations[at + 1 :])
-    (top, bottom), (left, right) = operations[at].what.padding
-    around = torch.ones(target.shape[-2:], dtype=torch.bool, device=target.device)
-    around[top : len(around) - bottom, left : around.shape[1] - right] = False
-    need(not (touched & ~around).any(), OVERWRITTEN)
+    norms = (*operations[first:pad_place], *operations[pad_place + 1 :])
+    (top, bottom), (left, right) = operations[pad_place].what.padding
+    border = torch.ones(target.shape[-2:], dtype=torch.bool, device=target.device)
+    border[top : len(border) - bottom, left : border.shape[1] - right] = False
+    need(not (touched & ~border).any(), OVERWRITTEN)
     expected = target.new_zeros((1, target.shape[-3], 1, 1))
-    for each in norms:
-        expected = each.what.forward(expected)
-    found, expected = target[..., around], expected.view(-1, 1)
-    if not torch.allclose(found, expected.expand(found.shape), rtol=1e-4, atol=1e-5):
+    for operation in norms:
+        expected = operation.what.forward(expected)
+    border_values, expected = target[..., border], expected.view(-1, 1)
+    if not torch.allclose(
+        border_values, expected.expand(border_values.shape), rtol=1e-4, atol=1e-5
+    ):
         why = "which writes a border, expected all of it, of what the batch normalisation in front makes of zeros"
         return Bordered(call.lost(why).reason, stream)
     return stream.along(
-        replace(stream.path, operations=(*operations[:first], operations[at], *norms))
+        replace(stream.path, operations=(*operations[:first], operations[pad_place], *norms))
     )
 
 
@@ -331,23 +351,23 @@ def _normalises(operation: Operation) -> bool:
     return isinstance(operation.what, nn.BatchNorm2d)
 
 
-def _places(value: Any, known: Callable[[Any], Followed | None]) -> Any:
+def _places(value: Any, stream_of: Callable[[Any], Followed | None]) -> Any:
     """The arguments of a call with places instead of numbers."""
     if isinstance(value, Tensor):
-        stream = known(value)
+        stream = stream_of(value)
         return stream.where if isinstance(stream, Stream) else value
     if isinstance(value, (tuple, list)):
-        return type(value)(_places(each, known) for each in value)
+        return type(value)(_places(member, stream_of) for member in value)
     if isinstance(value, dict):
-        return {name: _places(each, known) for name, each in value.items()}
+        return {name: _places(member, stream_of) for name, member in value.items()}
     return value
 
 
 def _pooled(call: Call) -> Stream:
     """Pooling of the last two axes, or of the last."""
-    name, given, stream = call.function.__name__, call.args[0], call.streams[0]
+    name, pooled_map, stream = call.function.__name__, call.args[0], call.streams[0]
     axes = 2 if name.endswith("2d") else 1
-    sides, outputs = ((1, *each.shape[-axes:])[-2:] for each in (given, call.result))
+    sides, outputs = ((1, *tensor.shape[-axes:])[-2:] for tensor in (pooled_map, call.result))
     kind: Literal["average", "max"] = "max" if "max" in name else "average"
     dilation = (1, 1)
     of_activations = not call.fires(NOTHING)
@@ -395,14 +415,14 @@ def _pooled(call: Call) -> Stream:
                 need(kind == "max", "which has ceil_mode=True, expected False")
                 stream = stream.then(Operation(call.where, Pad(((0, down), (0, right)))))
         elif extent.fit(sides) != outputs or dilation != (1, 1):
-            found = "which has ceil_mode=True or dilation, expected neither"
-            need(kind == "max" and not of_activations, found)
-            seen = [_windows(*of_axis) for of_axis in by_axis]
-            taken = Take(*map(_filled, seen, window))
+            finding = "which has ceil_mode=True or dilation, expected neither"
+            need(kind == "max" and not of_activations, finding)
+            rows_by_window = [_windows(*of_axis) for of_axis in by_axis]
+            taken = Take(*map(_filled, rows_by_window, window))
             stream = stream.then(Operation(call.where, taken))
             windows, dilation = Windows(window, window), (1, 1)
     pool = Operation(call.where, Pool(kind, windows, dilation, of_activations))
-    return through(stream, pool, given, call.result, axes + 1)
+    return through(stream, pool, pooled_map, call.result, axes + 1)
 
 
 def _adaptive_windows(side: int, windows: int) -> list[range]:
@@ -416,8 +436,8 @@ def _adaptive_windows(side: int, windows: int) -> list[range]:
 def _stride(windows: list[range]) -> int:
     """By how much each window begins after the one before it; 0 where this, or their size, differs."""
     strides = {second.start - first.start for first, second in pairwise(windows)}
-    stride, *others = strides or {len(windows[0])}
-    return 0 if others or len(set(map(len, windows))) > 1 else stride
+    stride, *further_strides = strides or {len(windows[0])}
+    return 0 if further_strides or len(set(map(len, windows))) > 1 else stride
 
 
 def _windows(
@@ -441,14 +461,14 @@ def _averaged_unevenly(
 ) -> Stream:
     """Averages of uneven windows: a linear layer, which sees each channel alone."""
     few = stream.size * prod(call.result.shape[1:]) <= MOST_WEIGHTS
-    found = f"which makes averages of uneven windows, {outputs} of a map of {sides}"
-    need(call.args[0].ndim == axes + 2 and few, f"{found}, expected an output that divides it")
-    given, channels = call.args[0], call.args[0].shape[1]
-    inputs = torch.eye(prod(given.shape[2:])).view(-1, 1, *given.shape[2:])
+    finding = f"which makes averages of uneven windows, {outputs} of a map of {sides}"
+    need(call.args[0].ndim == axes + 2 and few, f"{finding}, expected an output that divides it")
+    pooled_map, channels = call.args[0], call.args[0].shape[1]
+    inputs = torch.eye(prod(pooled_map.shape[2:])).view(-1, 1, *pooled_map.shape[2:])
     places = call.function(inputs, call.result.shape[2:]).flatten(1).T
     linear = Linear(torch.block_diag(*[places] * channels), None)
     where = f"{call.where}, whose windows are uneven"
-    return through(stream, Operation(where, linear), given, call.result, axes + 1)
+    return through(stream, Operation(where, linear), pooled_map, call.result, axes + 1)
 
 
 def of_rows(setting: Any, axes: int, height: int) -> Pair:
@@ -459,22 +479,25 @@ def of_rows(setting: Any, axes: int, height: int) -> Pair:
 
 def _padded(call: Call) -> Stream:
     """Zeros around the maps or rows of samples."""
-    given, (first, *rest) = call.args[0], zip(*[iter(call.argument(1, "pad"))] * 2, strict=True)
+    padded_map, (first, *further_axes) = (
+        call.args[0],
+        zip(*[iter(call.argument(1, "pad"))] * 2, strict=True),
+    )
     stream = call.streams[0].counted  # all that the map holds, also twice the same neurons
     mode, value = call.argument(2, "mode", default="constant"), call.argument(3, "value")
-    second = rest[0] if rest else (0, 0)
+    second = further_axes[0] if further_axes else (0, 0)
     repeats = mode in ("reflect", "replicate", "circular")
     need(
         repeats or (mode == "constant" and not value),
         f"which pads with mode={mode!r}, value={value}, expected zeros, or what the map repeats",
     )
-    around = not any(map(any, rest[1:])) and min(*first, *second) >= 0
-    need(around, "which pads channels or crops, expected a border around a map")
-    rows = prod(given.shape[-2:]) == stream.size
+    pads_sides = not any(map(any, further_axes[1:])) and min(*first, *second) >= 0
+    need(pads_sides, "which pads channels or crops, expected a border around a map")
+    rows = prod(padded_map.shape[-2:]) == stream.size
     return through(
         stream,
         Operation(call.where, Pad((second, first), mode if repeats else "zeros")),
-        given,
+        padded_map,
         call.result,
         2 if rows else 3,
     )
@@ -482,8 +505,8 @@ def _padded(call: Call) -> Stream:
 
 def _weighted(call: Call) -> Stream:
     """A linear layer, or a convolution of the last two axes, or of the last."""
-    given, weight, bias = call.args[0], call.argument(1, "weight"), call.argument(2, "bias")
-    need(len(call.streams) == 1 and call.known(given), "whose weights come from the example")
+    operand, weight, bias = call.args[0], call.argument(1, "weight"), call.argument(2, "bias")
+    need(len(call.streams) == 1 and call.known(operand), "whose weights come from the example")
     if call.function.__name__ == "linear":
         linear = Operation(call.where, Linear(weight, bias))
         if (tokens := _over_tokens(call, call.streams[0], weight, bias)) is not None:
@@ -494,9 +517,9 @@ def _weighted(call: Call) -> Stream:
     dilation = of_rows(call.argument(5, "dilation", default=1), axes, 1)
     padding = call.argument(4, "padding", default=0)
     padding = padding if isinstance(padding, str) else of_rows(padding, axes, 0)
-    around = kernels.around(padding, (1, *weight.shape[2:])[-2:], dilation)
-    conv = Conv(weight, bias, stride, around, dilation, call.argument(6, "groups", default=1))
-    return through(call.streams[0], Operation(call.where, conv), given, call.result, axes + 1)
+    borders = kernels.around(padding, (1, *weight.shape[2:])[-2:], dilation)
+    conv = Conv(weight, bias, stride, borders, dilation, call.argument(6, "groups", default=1))
+    return through(call.streams[0], Operation(call.where, conv), operand, call.result, axes + 1)
 
 
 def _over_tokens(call: Call, stream: Stream, weight: Tensor, bias: Tensor | None) -> Stream | None:
@@ -518,25 +541,27 @@ def _over_tokens(call: Call, stream: Stream, weight: Tensor, bias: Tensor | None
         neurons = order[:, None] * tokens + torch.arange(tokens, device=order.device)
         path += Operation(stream.moved, Order(tuple(neurons.flatten().tolist())))
     row = stream.where[..., :1] // stream.size
-    behind = torch.arange(outputs, device=order.device) * tokens + places[..., :1]
+    places_behind = torch.arange(outputs, device=order.device) * tokens + places[..., :1]
     path += Operation(call.where, Mix(weight, tokens, bias))
-    return replace(stream, where=row * outputs * tokens + behind, size=outputs * tokens, path=path)
+    return replace(
+        stream, where=row * outputs * tokens + places_behind, size=outputs * tokens, path=path
+    )
 
 
 def _upsampled(call: Call) -> Stream:
     """Nearest-neighbour upsampling by whole factors: rows and columns that are repeated."""
-    given, mode = call.args[0], call.argument(3, "mode", default="nearest")
-    sides, larger = (each.shape[-2:] for each in (given, call.result))
-    whole = given.ndim > 3 and not any(
+    upsampled_map, mode = call.args[0], call.argument(3, "mode", default="nearest")
+    sides, larger = (tensor.shape[-2:] for tensor in (upsampled_map, call.result))
+    whole_factors = upsampled_map.ndim > 3 and not any(
         large % side for side, large in zip(sides, larger, strict=True)
     )
-    found = f"which makes {tuple(larger)} of {tuple(sides)} with mode={mode!r}"
+    finding = f"which makes {tuple(larger)} of {tuple(sides)} with mode={mode!r}"
     need(
-        whole and mode == "nearest",
-        f"{found}, expected rows and columns that are repeated, mode='nearest'",
+        whole_factors and mode == "nearest",
+        f"{finding}, expected rows and columns that are repeated, mode='nearest'",
     )
     spread = Spread((1, larger[0] // sides[0], larger[1] // sides[1]))
-    return through(call.streams[0], Operation(call.where, spread), given, call.result)
+    return through(call.streams[0], Operation(call.where, spread), upsampled_map, call.result)
 
 
 def _behind_product(call: Call, product: Product) -> Followed:
@@ -547,8 +572,8 @@ def _behind_product(call: Call, product: Product) -> Followed:
         sides = torch.empty(
             tuple(range(2, 2 + len(product.axes))), device="meta"
         )  # which tell the axes apart
-        found = call.function(sides, *call.args[1:], **call.kwargs)
-        return replace(product, axes=tuple(product.axes[side - 2] for side in found.shape))
+        permuted = call.function(sides, *call.args[1:], **call.kwargs)
+        return replace(product, axes=tuple(product.axes[side - 2] for side in permuted.shape))
     why = (
         NOT_LINEAR
         if call.name in NONLINEAR
@@ -560,20 +585,24 @@ def _behind_product(call: Call, product: Product) -> Followed:
 def _multiplied(call: Call) -> Followed:
     """A product of matrices of two or three streams: a step of attention."""
     equation = call.args[0] if isinstance(call.args[0], str) else ""
-    given = list(tensors(call.args))
-    factors = [each for each in map(call.known, given) if isinstance(each, (Stream, Product))]
-    if len(factors) < len(given):
+    operands = list(tensors(call.args))
+    factors = [
+        factor for factor in map(call.known, operands) if isinstance(factor, (Stream, Product))
+    ]
+    if len(factors) < len(operands):
         names = " and ".join(
-            f"a product of {each.named}" if isinstance(each, Product) else each.path.last
-            for each in factors
+            f"a product of {factor.named}" if isinstance(factor, Product) else factor.path.last
+            for factor in factors
         )
         return Lost(
             f"{call.where}, behind {names}, whose other factor does not come from the example"
         )
-    ndims = [each.ndim for each in given]
+    ndims = [operand.ndim for operand in operands]
     axes = lettered(equation, ndims) if equation else matrices(factors, ndims)
     if axes is None:
-        raise LostError(f"of shapes {' and '.join(str(tuple(each.shape)) for each in given)}")
+        raise LostError(
+            f"of shapes {' and '.join(str(tuple(operand.shape)) for operand in operands)}"
+        )
     return multiplied(factors, axes[:-1], axes[-1], call.samples, call.where)
 
 
@@ -581,9 +610,9 @@ def _scaled(call: Call) -> Followed | Gates:
     """A product with, or a quotient by, numbers that do not come from the example; or a gate of two
     layers.
     """
-    first, other = call.args[:2]
+    first, second = call.args[:2]
     divides = "div" in call.function.__name__
-    for product, factor in ((call.known(first), other), (call.known(other), first)):
+    for product, factor in ((call.known(first), second), (call.known(second), first)):
         if isinstance(product, Product):
             number = torch.as_tensor(factor, dtype=torch.float64)
             if (
@@ -597,12 +626,12 @@ def _scaled(call: Call) -> Followed | Gates:
             return replace(product, factor=product.factor * number.item() ** (-1 if divides else 1))
     if len(call.streams) > 1:
         need(not divides, "a quotient of layers")
-        one, two = call.streams[:2]
-        return Gates((gate(one, two, call.result, call.samples, call.where),))
+        first_stream, second_stream = call.streams[:2]
+        return Gates((gate(first_stream, second_stream, call.result, call.samples, call.where),))
     if call.known(first) is None:
         need(not divides, "a quotient by it")
-        first, other = other, first
-    factors = torch.as_tensor(other, dtype=torch.float64)
+        first, second = second, first
+    factors = torch.as_tensor(second, dtype=torch.float64)
     return _with_numbers(call, call.streams[0], 1 / factors if divides else factors, Scale)
 
 
@@ -610,22 +639,26 @@ def _added(call: Call) -> Stream:
     """A sum or difference: of layers, of the same neurons at different steps, or of a stream and
     numbers.
     """
-    first, other = call.args[:2][::-1] if "rsub" in call.function.__name__ else call.args[:2]
+    first, second = call.args[:2][::-1] if "rsub" in call.function.__name__ else call.args[:2]
     factor = float(call.kwargs.get("alpha", 1)) * (-1 if "sub" in call.function.__name__ else 1)
-    shapes = {each.shape for each in (first, other) if isinstance(each, Tensor)}
-    one, two = (
-        call.stream(each) if len(shapes) == 1 or call.known(each) else None
-        for each in (first, other)
+    shapes = {operand.shape for operand in (first, second) if isinstance(operand, Tensor)}
+    first_stream, second_stream = (
+        call.stream(operand) if len(shapes) == 1 or call.known(operand) else None
+        for operand in (first, second)
     )
-    scaled = two if two is None or factor == 1 else two.then(Operation(call.where, Scale(factor)))
-    if one is not None and scaled is not None:
-        return added(one, scaled, call.samples, call.where)
-    stream = one or scaled
+    scaled = (
+        second_stream
+        if second_stream is None or factor == 1
+        else second_stream.then(Operation(call.where, Scale(factor)))
+    )
+    if first_stream is not None and scaled is not None:
+        return added(first_stream, scaled, call.samples, call.where)
+    stream = first_stream or scaled
     assert stream is not None
     shifts = (
         torch.as_tensor(first, dtype=torch.float64)
-        if one is None
-        else factor * torch.as_tensor(other)
+        if first_stream is None
+        else factor * torch.as_tensor(second)
     )
     nothing = shifts.numel() == 1 and not shifts.any()
     return stream if nothing else _with_numbers(call, stream, shifts, Shift)
@@ -640,7 +673,7 @@ def _with_numbers(
     if numbers.numel() == 1:
         return stream.then(Operation(call.where, kind(numbers.item())))
     where, values = (
-        each.detach().expand(call.result.shape) for each in (stream.where, numbers.double())
+        tensor.detach().expand(call.result.shape) for tensor in (stream.where, numbers.double())
     )
     of_step = call.samples * stream.size
     for axis in range(where.ndim):
@@ -652,13 +685,15 @@ def _with_numbers(
     alike = where.min() >= 0 and (table[steps, neurons] == values).all()
     need(alike, "with numbers that differ between samples")
     flat = stream.where.shape[-1] == stream.size
-    at: dict[int, tuple[Operation, ...]] = {
+    by_step: dict[int, tuple[Operation, ...]] = {
         step: (Operation(call.where, kind(_numbers(table[step]), flat)),)
         for step in steps_present(where, of_step)
     }
-    first, *others = at.values()
-    same = all(each == first for each in others)
-    return stream.rearranged(where).then(first[0] if same else Operation(call.where, ByStep(at)))
+    first, *later_operations = by_step.values()
+    same = all(operations == first for operations in later_operations)
+    return stream.rearranged(where).then(
+        first[0] if same else Operation(call.where, ByStep(by_step))
+    )
 
 
 def _numbers(of_neurons: Tensor) -> float | tuple[float, ...]:
@@ -715,8 +750,8 @@ def _grouped(call: Call, places: Stream) -> Stream:
     where = torch.empty_like(rows)
     where[order] = rows * count + torch.arange(count, device=rows.device).repeat(len(samples))
     path = places.path
-    for what in _sums(groups[:, :count].sort(0).values, size, "average" if mean else "sum"):
-        path += Operation(call.where, what)
+    for kind in _sums(groups[:, :count].sort(0).values, size, "average" if mean else "sum"):
+        path += Operation(call.where, kind)
     return replace(places, where=where.view(call.result.shape), size=count, path=path)
 
 
@@ -730,8 +765,11 @@ def _sums(groups: Tensor, size: int, kind: Literal["average", "sum"]) -> list[An
     if not torch.equal(groups, groups[0] + step * numbers[:added, None]):
         step = 0
     if step == 1 and size % added == 0 and not (groups[0] % added).any():
-        whole = torch.equal(groups[0], added * numbers[: size // added])
-        return [*([] if whole else [Order(tuple(groups.T.flatten().tolist()))]), Total(kind, added)]
+        in_order = torch.equal(groups[0], added * numbers[: size // added])
+        return [
+            *([] if in_order else [Order(tuple(groups.T.flatten().tolist()))]),
+            Total(kind, added),
+        ]
     part = 1 / added if kind == "average" else 1.0
     if (
         step > 1
