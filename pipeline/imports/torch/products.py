@@ -47,31 +47,31 @@ class _Bits:
 def _bits(stream: Stream, sums: bool = False) -> _Bits:
     """What a factor of a product is; `sums` of spikes can be where counts are multiplied."""
     path, gain, shift = bare(stream.path), 1.0, 0.0
-    kept: list[Operation] = []
+    operations: list[Operation] = []
     for operation in path.operations:
-        what = operation.what
-        number = getattr(what, "numbers", None)
-        if isinstance(what, Scale) and isinstance(number, (int, float)):
+        kind = operation.what
+        number = getattr(kind, "numbers", None)
+        if isinstance(kind, Scale) and isinstance(number, (int, float)):
             gain, shift = gain * number, shift * number
-        elif isinstance(what, Shift) and isinstance(number, (int, float)):
+        elif isinstance(kind, Shift) and isinstance(number, (int, float)):
             shift += number
-        elif isinstance(what, Order) or (_is_maximum(what) and gain > 0 and not shift):
-            kept.append(operation)
+        elif isinstance(kind, Order) or (_is_maximum(kind) and gain > 0 and not shift):
+            operations.append(operation)
         else:
             raise LostError(f"a product with a current of {operation.where}, {THIRD}")
     names = " and ".join(dict.fromkeys(replace(leaf, operations=()).last for leaf in path.leaves))
-    alone = isinstance(path.source, str) or (sums and not shift)
-    fired = alone and _spikes(replace(path, operations=())) and not stream.summed
+    summable = isinstance(path.source, str) or (sums and not shift)
+    fired = summable and _spikes(replace(path, operations=())) and not stream.summed
     need(fired, f"a product with a sum of {names}, {THIRD}")
     need(
         gain and (not shift or gain == -shift),
         f"a product with {gain:g} · s + {shift:g} of {names}, {THIRD}",
     )
-    return _Bits(replace(path, operations=tuple(kept)), shift != 0, shift or gain)
+    return _Bits(replace(path, operations=tuple(operations)), shift != 0, shift or gain)
 
 
-def _is_maximum(what: object) -> bool:
-    return isinstance(what, Pool) and what.kind == "max"
+def _is_maximum(kind: object) -> bool:
+    return isinstance(kind, Pool) and kind.kind == "max"
 
 
 def _spikes(path: Path) -> bool:
@@ -104,44 +104,51 @@ class Gates:
     constant: float = 0.0
 
 
-def gate(one: Stream, two: Stream, result: Tensor, samples: int, where: str) -> Gate:
+def gate(
+    first_stream: Stream, second_stream: Stream, result: Tensor, samples: int, where: str
+) -> Gate:
     """The product of two streams, number by number; else a LostError."""
-    first, second = _bits(one), _bits(two)
-    found = f"a product of 1 less spikes of {one.path.last} and of {two.path.last}, expected one that is not negated"
-    need(not (first.negated and second.negated), found)
-    wide = [
-        replace(stream, where=stream.where.expand(result.shape), path=each.path)
-        for stream, each in zip((one, two), (first, second), strict=True)
+    first, second = _bits(first_stream), _bits(second_stream)
+    finding = (
+        f"a product of 1 less spikes of {first_stream.path.last} and of {second_stream.path.last}, "
+        "expected one that is not negated"
+    )
+    need(not (first.negated and second.negated), finding)
+    expanded = [
+        replace(stream, where=stream.where.expand(result.shape), path=bits.path)
+        for stream, bits in zip((first_stream, second_stream), (first, second), strict=True)
     ]
     unlike = "a product of different samples or steps"
-    steps, latest = at_one_time(wide, [each.steps(samples) for each in wide], unlike)
-    rows = [each.within(samples) // each.size for each in wide]
+    steps, latest = at_one_time(expanded, [stream.steps(samples) for stream in expanded], unlike)
+    rows = [stream.within(samples) // stream.size for stream in expanded]
     need(torch.equal(*rows), unlike)
-    numbers = [each.where % each.size for each in wide]
-    chosen = [each.unique() for each in numbers]
+    numbers = [stream.where % stream.size for stream in expanded]
+    chosen = [places.unique() for places in numbers]
     base = 0 if len(chosen[0]) >= len(chosen[1]) else 1
-    own, size = chosen[base], len(chosen[base])
+    base_places, size = chosen[base], len(chosen[base])
     row = steps * samples + rows[0]
     need(
         result.numel() == row.unique().numel() * size,
         "a product in which no factor has all neurons once",
     )
-    ranks = torch.searchsorted(own, numbers[base].contiguous())
-    other = torch.empty(size, dtype=torch.int64, device=own.device)
-    other[ranks.flatten()] = numbers[1 - base].flatten()
+    ranks = torch.searchsorted(base_places, numbers[base].contiguous())
+    repeated_places = torch.empty(size, dtype=torch.int64, device=base_places.device)
+    repeated_places[ranks.flatten()] = numbers[1 - base].flatten()
     need(
-        torch.equal(other[ranks], numbers[1 - base]),
+        torch.equal(repeated_places[ranks], numbers[1 - base]),
         "a product in an order that differs from sample to sample",
     )
-    less = Operation(where, Scale(-1.0))
+    negation = Operation(where, Scale(-1.0))
     paths = [
-        path + less if each.negated else path
-        for path, each in zip(latest, (first, second), strict=True)
+        path + negation if bits.negated else path
+        for path, bits in zip(latest, (first, second), strict=True)
     ]
-    if size != wide[base].size:
-        paths[base] += Operation(where, Order(tuple(own.tolist())))
-    if not torch.equal(other, torch.arange(wide[1 - base].size, device=other.device)):
-        paths[1 - base] += Operation(where, Repeat(tuple(other.tolist())))
+    if size != expanded[base].size:
+        paths[base] += Operation(where, Order(tuple(base_places.tolist())))
+    if not torch.equal(
+        repeated_places, torch.arange(expanded[1 - base].size, device=repeated_places.device)
+    ):
+        paths[1 - base] += Operation(where, Repeat(tuple(repeated_places.tolist())))
     negated = first.negated or second.negated
     junction = Junction(where, "gate", (paths[base], paths[1 - base]))
     stream = Stream(row * size + ranks, size, Path(junction, lag=None))
@@ -161,13 +168,15 @@ def matrices(factors: Sequence[Factor], ndims: Sequence[int]) -> Axes | None:
     """
     if len(factors) != 2 or ndims[0] != ndims[1] or ndims[0] < 2:
         return None
-    one, two = factors
-    if isinstance(two, Product):
-        right = two.axes
+    first, second = factors
+    if isinstance(second, Product):
+        right = second.axes
         left = (*right[:-2], next(_numbers), right[-2])
     else:
         left = (
-            one.axes if isinstance(one, Product) else tuple(next(_numbers) for _ in range(ndims[0]))
+            first.axes
+            if isinstance(first, Product)
+            else tuple(next(_numbers) for _ in range(ndims[0]))
         )
         right = (*left[:-2], left[-1], next(_numbers))
     return [left, right, (*left[:-1], right[-1])]
@@ -185,20 +194,21 @@ def multiplied(
     """
     streams: list[tuple[Stream, tuple[int, ...]]] = []
     factor = 1.0
-    for each, names in zip(factors, axes, strict=True):
-        if isinstance(each, Product):
-            renamed = dict(zip(each.axes, names, strict=True))
+    for member, names in zip(factors, axes, strict=True):
+        if isinstance(member, Product):
+            renamed = dict(zip(member.axes, names, strict=True))
             streams += [
-                (stream, tuple(renamed.get(a, a) for a in own)) for stream, own in each.streams
+                (stream, tuple(renamed.get(a, a) for a in stream_axes))
+                for stream, stream_axes in member.streams
             ]
-            factor *= each.factor
+            factor *= member.factor
         else:
-            streams.append((each, names))
+            streams.append((member, names))
     need(len(streams) <= 3, "a product of more than three layers, expected q, k and v")
     if len(streams) < 3:
         return Product(where, tuple(streams), tuple(result), factor)
-    found = _attention(streams, tuple(result), samples, where)
-    return found if factor == 1 else found.then(Operation(where, Scale(factor)))
+    attention = _attention(streams, tuple(result), samples, where)
+    return attention if factor == 1 else attention.then(Operation(where, Scale(factor)))
 
 
 def _attention(
@@ -211,33 +221,37 @@ def _attention(
     shared = set.intersection(*(set(axes) for _, axes in streams))
     batch = [axis for axis in result if axis in shared]
     keys = [(stream, axes) for stream, axes in streams if not (set(axes) & set(result)) - shared]
-    others = [(stream, axes) for stream, axes in streams if (set(axes) & set(result)) - shared]
-    other = "a product of three layers that is no attention, expected q · kᵀ · v"
-    need(len(keys) == 1 and len(others) == 2 and len(result) == len(batch) + 2, other)
+    outer_streams = [
+        (stream, axes) for stream, axes in streams if (set(axes) & set(result)) - shared
+    ]
+    finding = "a product of three layers that is no attention, expected q · kᵀ · v"
+    need(len(keys) == 1 and len(outer_streams) == 2 and len(result) == len(batch) + 2, finding)
     reason: LostError | None = None
     key, of_key = keys[0]
-    for (query, of_query), (value, of_value) in (others, others[::-1]):
-        alone = [
-            {*axes} & {*more} - shared
-            for axes, more in (
+    for (query, of_query), (value, of_value) in (outer_streams, outer_streams[::-1]):
+        private_axes = [
+            {*axes} & {*axes_met} - shared
+            for axes, axes_met in (
                 (of_query, of_key),
                 (of_value, of_key),
                 (of_query, result),
                 (of_value, result),
             )
         ]
-        need(all(len(axes) == 1 for axes in alone), other)
-        channel, token, asked, given = (axes.pop() for axes in alone)
+        need(all(len(axes) == 1 for axes in private_axes), finding)
+        channel, token, query_token, value_channel = (axes.pop() for axes in private_axes)
         try:
             of_heads = [
-                _tokens(query, of_query, batch, channel, asked),
+                _tokens(query, of_query, batch, channel, query_token),
                 _tokens(key, of_key, batch, channel, token),
-                _tokens(value, of_value, batch, given, token),
+                _tokens(value, of_value, batch, value_channel, token),
             ]
         except LostError as error:
             reason = reason or error
         else:
-            return _joined_heads(of_heads, (*batch, given, asked), result, samples, where)
+            return _joined_heads(
+                of_heads, (*batch, value_channel, query_token), result, samples, where
+            )
     assert reason is not None
     raise reason
 
@@ -260,10 +274,10 @@ def _tokens(
 ) -> _Tokens:
     bits, last = _bits(stream, sums=True), stream.path.last
     need(not bits.negated, f"attention to 1 less spikes of {last}, expected spikes")
-    found = (
+    finding = (
         f"attention in which {last} has other axes, expected samples, heads, tokens and channels"
     )
-    need(sorted(axes) == sorted((*batch, channel, token)), found)
+    need(sorted(axes) == sorted((*batch, channel, token)), finding)
     where = stream.where.permute([axes.index(axis) for axis in (*batch, channel, token)])
     depth, tokens = where.shape[-2:]
     numbers = where % stream.size
@@ -277,33 +291,55 @@ def _tokens(
         + heads[..., None, None] * depth * tokens
         + places
     )
-    found = f"attention in which the channels of {last} are in another order, expected head by head"
-    need(torch.equal(where, expected), found)
+    finding = (
+        f"attention in which the channels of {last} are in another order, expected head by head"
+    )
+    need(torch.equal(where, expected), finding)
     return _Tokens(stream, bits, rows, heads, first, depth, tokens)
 
 
 def _joined_heads(
-    each: list[_Tokens], axes: tuple[int, ...], result: tuple[int, ...], samples: int, where: str
+    factors: list[_Tokens], axes: tuple[int, ...], result: tuple[int, ...], samples: int, where: str
 ) -> Stream:
     """The stream of attention, numbered as (C, N)."""
-    query, key, value = each
+    query, key, value = factors
     heads = int(query.heads.max()) + 1
-    sizes = [heads * one.depth * one.tokens for one in each]
-    alike = {(one.tokens, int(one.heads.max()) + 1) for one in each}
-    same = query.depth == key.depth and all(torch.equal(one.heads, query.heads) for one in each)
+    sizes = [heads * factor_tokens.depth * factor_tokens.tokens for factor_tokens in factors]
+    alike = {
+        (factor_tokens.tokens, int(factor_tokens.heads.max()) + 1) for factor_tokens in factors
+    }
+    same = query.depth == key.depth and all(
+        torch.equal(factor_tokens.heads, query.heads) for factor_tokens in factors
+    )
     need(len(alike) == 1 and same, "attention of unlike heads, expected q, k and v of one shape")
-    streams = [one.stream.along(one.bits.path) for one in each]
+    streams = [factor_tokens.stream.along(factor_tokens.bits.path) for factor_tokens in factors]
     unlike = "attention of different samples or steps"
-    latest, paths = at_one_time(streams, [one.rows // samples for one in each], unlike)
-    need(all(torch.equal(one.rows % samples, query.rows % samples) for one in each), unlike)
+    latest, paths = at_one_time(
+        streams, [factor_tokens.rows // samples for factor_tokens in factors], unlike
+    )
+    need(
+        all(
+            torch.equal(factor_tokens.rows % samples, query.rows % samples)
+            for factor_tokens in factors
+        ),
+        unlike,
+    )
     size = sizes[2]
-    if any(one.first or one.stream.size != own for one, own in zip(each, sizes, strict=True)):
-        packed = [one.first for one in each] == [0, size, 2 * size] and {
-            one.stream.size for one in each
+    if any(
+        factor_tokens.first or factor_tokens.stream.size != factor_size
+        for factor_tokens, factor_size in zip(factors, sizes, strict=True)
+    ):
+        packed = [factor_tokens.first for factor_tokens in factors] == [0, size, 2 * size] and {
+            factor_tokens.stream.size for factor_tokens in factors
         } == {3 * size}
-        names = " and ".join(dict.fromkeys(one.stream.path.last for one in each))
-        found = f"attention of some channels of {names}, expected whole layers, or one of all channels of q, k and v"
-        need(packed and all(path == paths[0] for path in paths), found)
+        names = " and ".join(
+            dict.fromkeys(factor_tokens.stream.path.last for factor_tokens in factors)
+        )
+        finding = (
+            f"attention of some channels of {names}, expected whole layers, or one of all channels "
+            "of q, k and v"
+        )
+        need(packed and all(path == paths[0] for path in paths), finding)
         paths = paths[:1]
     rows = latest * samples + query.rows % samples
     places = torch.arange(value.depth * value.tokens, device=rows.device).view(
@@ -321,10 +357,10 @@ def lettered(equation: str, ndims: Sequence[int]) -> Axes | None:
     """The axes of the factors of an einsum, and of its result, numbered by their letters; None of
     other equations.
     """
-    given, arrow, result = equation.replace(" ", "").partition("->")
-    terms = given.split(",")
+    factors, arrow, result = equation.replace(" ", "").partition("->")
+    terms = factors.split(",")
     once = all(len(set(term)) == len(term) for term in (*terms, result))
     if not arrow or "." in equation or [len(term) for term in terms] != list(ndims) or not once:
         return None
-    numbers = {letter: next(_numbers) for letter in dict.fromkeys(given.replace(",", ""))}
+    numbers = {letter: next(_numbers) for letter in dict.fromkeys(factors.replace(",", ""))}
     return [tuple(numbers[letter] for letter in term) for term in (*terms, result)]
