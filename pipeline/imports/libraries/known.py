@@ -14,7 +14,10 @@ from torch import nn
 from spikesam.common.registry import Registry
 from spikesam.pipeline.imports.libraries.library import Library
 
-_FILES = {each.name for each in iter_modules([str(Path(__file__).parent)])} - {"known", "library"}
+_FILES = {module.name for module in iter_modules([str(Path(__file__).parent)])} - {
+    "known",
+    "library",
+}
 LIBRARIES: Registry[Library] = Registry(
     "libraries",
     "a Library",

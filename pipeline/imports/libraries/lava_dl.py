@@ -44,8 +44,8 @@ def block(module: Any, where: str) -> SpikingModule:
         number(decay.round()) / UNIT for decay in (neuron.current_decay, neuron.voltage_decay)
     )
     bounded = voltage > 0 or current in (0, 1)
-    found = f"has voltage_decay=0 and current_decay={current:g}, whose rounding adds up for ever"
-    expect(bounded, where, found, "a voltage_decay above 0, or current_decay 1")
+    finding = f"has voltage_decay=0 and current_decay={current:g}, whose rounding adds up for ever"
+    expect(bounded, where, finding, "a voltage_decay above 0, or current_decay 1")
     lif = LIF(1 - voltage, neuron.threshold, reset="zero", synaptic_leak=1 - current)
     unit = 1 / neuron.s_scale
     of_current = unit / current if 0 < current < 1 else 0.0  # what rounding every step adds up to

@@ -58,27 +58,31 @@ class SpikingModule:
     gain: Any = 1.0
 
 
-def planes(about: SpikingModule, names: tuple[str, ...]) -> list[SpikingModule]:
+def planes(module: SpikingModule, names: tuple[str, ...]) -> list[SpikingModule]:
     """Neurons that fire round(v / θ) spikes as planes of these names: d fires where v > (d - ½) θ.
 
     A half is rounded to even, or up where the neurons fire at their threshold. Of neurons that
     round down, d fires where v reaches d θ.
     """
-    neuron = about.neuron
+    neuron = module.neuron
     assert isinstance(neuron, LIF)
-    found = []
+    spiking_planes = []
     for number, name in enumerate(names, 1):
         at_threshold = neuron.fires_at_threshold or number % 2 == 0
-        level = number if about.rounds_down else number - 0.5
-        own = replace(neuron, threshold=level * neuron.threshold, fires_at_threshold=at_threshold)
-        others = tuple(other for other in names if other != name)
-        lost = others if neuron.reset == "subtract" else ()
-        back = tuple(Feedback(other, 1, -neuron.subtracted) for other in lost)
-        found.append(replace(about, neuron=own, levels=1, others=others, back=back))
-    return found
+        level = number if module.rounds_down else number - 0.5
+        plane_neuron = replace(
+            neuron, threshold=level * neuron.threshold, fires_at_threshold=at_threshold
+        )
+        siblings = tuple(sibling for sibling in names if sibling != name)
+        lost = siblings if neuron.reset == "subtract" else ()
+        back = tuple(Feedback(higher_plane, 1, -neuron.subtracted) for higher_plane in lost)
+        spiking_planes.append(
+            replace(module, neuron=plane_neuron, levels=1, others=siblings, back=back)
+        )
+    return spiking_planes
 
 
-def reset_at_once(about: SpikingModule, name: str, above: str) -> tuple[SpikingModule, ...]:
+def reset_at_once(module: SpikingModule, name: str, above: str) -> tuple[SpikingModule, ...]:
     """Neurons that subtract θ within a step, and those of the name `above`, which fire where a
     membrane is above θ even then.
 
@@ -88,17 +92,17 @@ def reset_at_once(about: SpikingModule, name: str, above: str) -> tuple[SpikingM
 
     The membranes of s are w[t] - θ r[t-1], those of r are w[t] + θ r[t-1].
     """
-    neuron = about.neuron
+    neuron = module.neuron
     assert isinstance(neuron, LIF)
     leak, threshold = neuron.leak, neuron.threshold
     raised = Feedback(above, 1, -threshold), Feedback(above, 2, leak * threshold)
     lowered = Feedback(above, 1, threshold), Feedback(above, 2, -leak * threshold)
     spent = Feedback(name, 1, -leak * threshold)
-    own = replace(neuron, reset_by=leak * threshold)
+    reset_neuron = replace(neuron, reset_by=leak * threshold)
     second = replace(neuron, threshold=2 * threshold, reset_by=0 * threshold)
     return (
-        replace(about, neuron=own, back=raised),
-        replace(about, neuron=second, back=(*lowered, spent), above=None, others=(name,)),
+        replace(module, neuron=reset_neuron, back=raised),
+        replace(module, neuron=second, back=(*lowered, spent), above=None, others=(name,)),
     )
 
 
@@ -174,11 +178,11 @@ def _classes(module: nn.Module, package: str) -> Iterator[type]:
     return (kind for kind in type(module).__mro__ if kind.__module__.partition(".")[0] == package)
 
 
-def refused(found: str, possible: str) -> Describe:
+def refused(finding: str, possible: str) -> Describe:
     """A description that refuses: what the module has, and what would be possible."""
 
     def refuse(module: nn.Module, where: str) -> SpikingModule:
-        raise NetworkError(f"{where}: has {found}; {possible}")
+        raise NetworkError(f"{where}: has {finding}; {possible}")
 
     return refuse
 

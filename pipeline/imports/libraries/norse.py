@@ -32,15 +32,17 @@ from spikesam.pipeline.imports.road.operations import expect
 
 def integrate_and_fire(module: Any, where: str) -> SpikingModule:
     """`IAFCell` and `IAF`."""
-    rest = number(module.p.v_reset)
+    resting_membrane = number(module.p.v_reset)
     return SpikingModule(
-        LIF(1.0, number(module.p.v_th) - rest, reset="zero"), axes(module), rest=rest
+        LIF(1.0, number(module.p.v_th) - resting_membrane, reset="zero"),
+        axes(module),
+        rest=resting_membrane,
     )
 
 
 def leaky(module: Any, where: str) -> SpikingModule:
     """`LIFCell`, `LIF` and `LIFBoxCell`."""
-    rate, rest = module.dt * number(module.p.tau_mem_inv), number(module.p.v_leak)
+    rate, resting_membrane = module.dt * number(module.p.tau_mem_inv), number(module.p.v_leak)
     threshold = number(module.p.v_th)
     reset: dict[str, Any] = {"reset": "zero"}
     if getattr(module.p, "reset_method", leaky).__name__ == "reset_subtract":
@@ -48,19 +50,22 @@ def leaky(module: Any, where: str) -> SpikingModule:
     else:
         back = number(module.p.v_reset)
         expect(
-            np.array_equal(back, rest), where, f"has v_reset={back}, v_leak={rest}", "equal ones"
+            np.array_equal(back, resting_membrane),
+            where,
+            f"has v_reset={back}, v_leak={resting_membrane}",
+            "equal ones",
         )
     outlasts = (
         1 - module.dt * number(module.p.tau_syn_inv) if hasattr(module.p, "tau_syn_inv") else 0.0
     )
-    neuron = LIF(1 - rate, threshold - rest, synaptic_leak=outlasts, **reset)
-    return SpikingModule(neuron, axes(module), rest=rest, gain=rate)
+    neuron = LIF(1 - rate, threshold - resting_membrane, synaptic_leak=outlasts, **reset)
+    return SpikingModule(neuron, axes(module), rest=resting_membrane, gain=rate)
 
 
 def recurrent(module: Any, where: str) -> SpikingModule:
     """`LIFRecurrentCell` and `LIFRecurrent`."""
-    inputs, own = map(_linear, (module.input_weights, module.recurrent_weights))
-    return replace(leaky(module, where), synapse=inputs, recurrent=own)
+    inputs, recurrent = map(_linear, (module.input_weights, module.recurrent_weights))
+    return replace(leaky(module, where), synapse=inputs, recurrent=recurrent)
 
 
 def _linear(weight: Any) -> nn.Linear:
@@ -71,8 +76,8 @@ def _linear(weight: Any) -> nn.Linear:
 
 def integrator(module: Any, where: str) -> SpikingModule:
     """`LIBoxCell`."""
-    rate, rest = module.dt * number(module.p.tau_mem_inv), number(module.p.v_leak)
-    expect(not np.any(rest), where, f"has v_leak={rest}", "0 of a readout")
+    rate, resting_membrane = module.dt * number(module.p.tau_mem_inv), number(module.p.v_leak)
+    expect(not np.any(resting_membrane), where, f"has v_leak={resting_membrane}", "0 of a readout")
     return SpikingModule(LeakyIntegrator(1 - rate), axes(module), gain=rate)
 
 

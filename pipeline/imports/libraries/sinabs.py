@@ -56,24 +56,29 @@ def spiking(module: Any, where: str) -> SpikingModule:
         leak, threshold, **_reset(module.reset_fn, leak, threshold, lowest, where), **fires
     )
     far = lowest is not None and np.any(-np.asarray(lowest) > FAR * np.asarray(threshold))
-    found = f"has min_v_mem={lowest}, in whose size sinabs rounds every membrane"
-    expect(not far, where, found, f"at most {FAR} thresholds below 0")
+    finding = f"has min_v_mem={lowest}, in whose size sinabs rounds every membrane"
+    expect(not far, where, finding, f"at most {FAR} thresholds below 0")
     if levels > 1:
         expect(not np.any(outlasts), where, "has tau_syn and several spikes per step", "no tau_syn")
-        found = "is reset to zero by several spikes per step"
-        expect(neuron.reset == "subtract", where, found, "MembraneSubtract")
+        finding = "is reset to zero by several spikes per step"
+        expect(neuron.reset == "subtract", where, finding, "MembraneSubtract")
     return SpikingModule(neuron, axes(module), gain=gain, levels=levels, rounds_down=True)
 
 
 def _most_spikes(module: Any, where: str) -> int:
     """The most spikes of a neuron in a step; unlimited ones are refused."""
     spike = getattr(module.spike_fn, "__name__", type(module.spike_fn).__name__)
-    most: Any = getattr(module.spike_fn, "max_num_spikes_per_bin", None)
-    most = 1 if spike == "SingleSpike" else most
-    found = f"has spike_fn={spike}, several spikes per step without a limit"
-    expect(most is not None, where, found, "SingleSpike, or MaxSpike(D), D planes of bits")
-    expect(most <= MOST_SOURCES, where, f"has {most} spikes per step", f"at most {MOST_SOURCES}")
-    return int(most)
+    spike_limit: Any = getattr(module.spike_fn, "max_num_spikes_per_bin", None)
+    spike_limit = 1 if spike == "SingleSpike" else spike_limit
+    finding = f"has spike_fn={spike}, several spikes per step without a limit"
+    expect(spike_limit is not None, where, finding, "SingleSpike, or MaxSpike(D), D planes of bits")
+    expect(
+        spike_limit <= MOST_SOURCES,
+        where,
+        f"has {spike_limit} spikes per step",
+        f"at most {MOST_SOURCES}",
+    )
+    return int(spike_limit)
 
 
 def recurrent(module: Any, where: str) -> SpikingModule:
@@ -81,12 +86,12 @@ def recurrent(module: Any, where: str) -> SpikingModule:
     on.
     """
     moves = (nn.Sequential, nn.Flatten, nn.Unflatten, nn.Identity)
-    weights, *more = [
+    weights, *recurrent_weights = [
         part for part in module.rec_connect.modules() if not isinstance(part, moves)
     ] or [None]
     plain = (
         isinstance(weights, (nn.Linear, nn.Conv2d))
-        and not more
+        and not recurrent_weights
         and (weights.bias is None or not weights.bias.any())
     )
     expect(
@@ -95,15 +100,15 @@ def recurrent(module: Any, where: str) -> SpikingModule:
         f"has rec_connect={type(module.rec_connect).__name__}",
         "one Linear or Conv2d without a bias",
     )
-    about = spiking(module, where)
-    expect(about.levels == 1, where, "is recurrent with several spikes per step", "SingleSpike")
-    return replace(about, recurrent=weights)
+    described = spiking(module, where)
+    expect(described.levels == 1, where, "is recurrent with several spikes per step", "SingleSpike")
+    return replace(described, recurrent=weights)
 
 
 def integrator(module: Any, where: str) -> SpikingModule:
     """`ExpLeak` and `ExpLeakSqueeze`."""
-    found = f"has min_v_mem={number(module.min_v_mem)}, a lower bound of membranes"
-    expect(module.min_v_mem is None, where, found, "None of a readout")
+    finding = f"has min_v_mem={number(module.min_v_mem)}, a lower bound of membranes"
+    expect(module.min_v_mem is None, where, finding, "None of a readout")
     leak, gain = _leak(module)
     return SpikingModule(LeakyIntegrator(leak), axes(module), gain=gain)
 

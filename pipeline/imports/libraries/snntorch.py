@@ -47,9 +47,9 @@ def described(
     """`Leaky` and `Synaptic`, also recurrent."""
     lost = synaptic and recurrent and not module.reset_delay
     expect(not lost, where, "has reset_delay=False, which snnTorch loses here", "True")
-    found = "has reset_mechanism='zero', which drops the next step's current, too"
+    finding = "has reset_mechanism='zero', which drops the next step's current, too"
     plain = not (synaptic or recurrent) or module.reset_mechanism != "zero"
-    expect(plain, where, found, "'subtract' or 'none'")
+    expect(plain, where, finding, "'subtract' or 'none'")
     expect(not module.inhibition, where, "has inhibition=True", "False: its neurons do not compete")
     expect(
         not module.state_quant,
@@ -62,9 +62,9 @@ def described(
     leak, threshold = np.clip(number(module.beta), 0, 1), number(module.threshold)
     reset = module.reset_mechanism
     acts, stored = module.state_function.__name__, int(module.reset_mechanism_val)
-    known = (acts, stored) == (f"_base_{RESETS[reset]}", list(RESETS).index(reset))
-    found = f"has reset_mechanism={reset!r}, but was made with another, or has loaded another"
-    expect(known, where, found, "neurons that are made with the one that they have")
+    consistent = (acts, stored) == (f"_base_{RESETS[reset]}", list(RESETS).index(reset))
+    finding = f"has reset_mechanism={reset!r}, but was made with another, or has loaded another"
+    expect(consistent, where, finding, "neurons that are made with the one that they have")
     if reset == "zero":
         return SpikingModule(LIF(leak, threshold, reset="zero"))
     outlasts = np.clip(number(module.alpha), 0, 1) if synaptic else 0.0
@@ -75,15 +75,15 @@ def described(
 
 def alpha(module: Any, where: str) -> SpikingModule:
     """`Alpha` without a reset: what a `Synaptic` fires, a step later."""
-    found = f"has two synaptic currents, which reset_mechanism={module.reset_mechanism!r} changes"
+    finding = f"has two synaptic currents, which reset_mechanism={module.reset_mechanism!r} changes"
     resets = module.reset_mechanism != "none"
-    expect(not resets, where, found, "'none'; Synaptic, which has one, can be reset")
-    about = described(module, where, synaptic=True)
+    expect(not resets, where, finding, "'none'; Synaptic, which has one, can be reset")
+    described_module = described(module, where, synaptic=True)
     outlasts, leak = (np.clip(number(decay), 0, 1) for decay in (module.alpha, module.beta))
     with np.errstate(divide="ignore"):  # of a decay of 0, whose factor is 1
         logarithms = np.log(outlasts), np.log(leak)
     factor = logarithms[0] / (logarithms[1] - logarithms[0]) + 1
-    return replace(about, gain=factor * (outlasts - leak), delayed=True)
+    return replace(described_module, gain=factor * (outlasts - leak), delayed=True)
 
 
 def _above(module: Any) -> Tensor:

@@ -45,9 +45,11 @@ def integer_lif(module: Any, where: str) -> SpikingModule:
 def current_based(module: Any, where: str) -> SpikingModule:
     """`CUBALIFNode`."""
     expect(module.v_reset in (None, 0.0), where, f"has v_reset={module.v_reset}", "0 or None")
-    about = _node(module, where, number(module.v_decay))
-    assert isinstance(about.neuron, LIF)
-    return replace(about, neuron=replace(about.neuron, synaptic_leak=number(module.c_decay)))
+    described = _node(module, where, number(module.v_decay))
+    assert isinstance(described.neuron, LIF)
+    return replace(
+        described, neuron=replace(described.neuron, synaptic_leak=number(module.c_decay))
+    )
 
 
 def silent(module: Any, where: str) -> SpikingModule:
@@ -68,18 +70,18 @@ def _leaky(module: Any, where: str, rate: Any) -> SpikingModule:
 
 
 def _node(module: Any, where: str, leak: Any = 1.0, gain: Any = 1.0) -> SpikingModule:
-    takes, threshold, rest = axes(module), number(module.v_threshold), module.v_reset
-    if rest is None:
+    takes, threshold, resting_membrane = axes(module), number(module.v_threshold), module.v_reset
+    if resting_membrane is None:
         neuron = LIF(leak, threshold, reset_by=leak * threshold, fires_at_threshold=True)
         return SpikingModule(neuron, takes, gain=gain)
     expect(
-        rest < threshold,
+        resting_membrane < threshold,
         where,
-        f"has v_reset={rest}, v_threshold={threshold}",
+        f"has v_reset={resting_membrane}, v_threshold={threshold}",
         "v_reset below v_threshold",
     )
-    neuron = LIF(leak, threshold - rest, reset="zero", fires_at_threshold=True)
-    return SpikingModule(neuron, takes, rest=rest, gain=gain)
+    neuron = LIF(leak, threshold - resting_membrane, reset="zero", fires_at_threshold=True)
+    return SpikingModule(neuron, takes, rest=resting_membrane, gain=gain)
 
 
 def axes(module: Any) -> Takes:

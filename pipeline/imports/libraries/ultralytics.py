@@ -19,11 +19,11 @@ from spikesam.pipeline.imports.road.operations import expect
 def mem_update(module: Any, where: str) -> SpikingModule:
     """`mem_update`, whose decay is its file's, and D in the name of the class that rounds."""
     rounding = type(module.qtrick).__name__
-    found = re.fullmatch(r"MultiSpike(\d+)", rounding)
-    expect(found, where, f"rounds by {rounding}", "MultiSpike4 or the like")
-    assert found is not None
+    match = re.fullmatch(r"MultiSpike(\d+)", rounding)
+    expect(match, where, f"rounds by {rounding}", "MultiSpike4 or the like")
+    assert match is not None
     decay = float(vars(sys.modules[type(module).__module__])["decay"])
-    return SpikingModule(LIF(decay, 1.0, reset_by=decay), axes(module), levels=int(found[1]))
+    return SpikingModule(LIF(decay, 1.0, reset_by=decay), axes(module), levels=int(match[1]))
 
 
 def axes(_: Any) -> Takes:

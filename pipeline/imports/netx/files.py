@@ -74,22 +74,26 @@ class _Reader:
         if "layer" not in names:
             raise self.checked.fail("/", "HDF5 without a group 'layer'", "a lava-dl .net file")
         layers = self.checked.group(root, "layer", "/layer")
-        found = self.checked.children(layers, "/layer", MOST_LAYERS)
-        expected = [str(number) for number in range(len(found))]
-        if set(found) != set(expected) or not found:
+        layer_names = self.checked.children(layers, "/layer", MOST_LAYERS)
+        expected = [str(number) for number in range(len(layer_names))]
+        if set(layer_names) != set(expected) or not layer_names:
             raise self.checked.fail(
-                "/layer", ", ".join(found) or "nothing", "groups 0, 1, 2 …, one for each layer"
+                "/layer",
+                ", ".join(layer_names) or "nothing",
+                "groups 0, 1, 2 …, one for each layer",
             )
         nodes = [self.node(layers, name) for name in expected]
         return nodes, self.steps(root) if "simulation" in names else None
 
-    def names(self, group: h5py.h5g.GroupID, where: str, known: frozenset[str]) -> list[str]:
+    def names(self, group: h5py.h5g.GroupID, where: str, known_names: frozenset[str]) -> list[str]:
         """The content of a group, all of it known."""
-        found = self.checked.children(group, where, len(known))
-        if unknown := sorted(set(found) - known):
+        children = self.checked.children(group, where, len(known_names))
+        if unknown := sorted(set(children) - known_names):
             path = f"{where.rstrip('/')}/{unknown[0]}"
-            raise self.checked.fail(path, "an unknown path", f"some of {', '.join(sorted(known))}")
-        return found
+            raise self.checked.fail(
+                path, "an unknown path", f"some of {', '.join(sorted(known_names))}"
+            )
+        return children
 
     def node(self, layers: h5py.h5g.GroupID, name: str) -> Node:
         where = f"/layer/{name}"
@@ -97,9 +101,9 @@ class _Reader:
         kind = self.kind(group, where, "layer", KINDS)
         names = self.names(group, where, PARTS)
         values = {
-            each: self.numbers(group, each, where)
-            for each in names
-            if each not in ("type", "neuron")
+            name: self.numbers(group, name, where)
+            for name in names
+            if name not in ("type", "neuron")
         }
         if "neuron" not in names:
             return Node(int(name), kind, values, None)
@@ -111,23 +115,31 @@ class _Reader:
             int(name),
             kind,
             values,
-            {each: self.numbers(neuron, each, where) for each in constants if each != "type"},
+            {
+                constant: self.numbers(neuron, constant, where)
+                for constant in constants
+                if constant != "type"
+            },
         )
 
     def steps(self, root: h5py.h5g.GroupID) -> int | None:
         group = self.checked.group(root, "simulation", "/simulation")
         if "tSample" not in self.names(group, "/simulation", frozenset(("Ts", "tSample"))):
             return None
-        found = self.numbers(group, "tSample", "/simulation")
-        if found.size != 1 or found.dtype.kind not in "iu":
+        sample_time = self.numbers(group, "tSample", "/simulation")
+        if sample_time.size != 1 or sample_time.dtype.kind not in "iu":
             raise self.checked.fail(
-                "/simulation/tSample", f"{found.dtype} of shape {found.shape}", "one integer"
+                "/simulation/tSample",
+                f"{sample_time.dtype} of shape {sample_time.shape}",
+                "one integer",
             )
-        return int(found.item())
+        return int(sample_time.item())
 
-    def kind(self, group: h5py.h5g.GroupID, where: str, of: str, known: tuple[str, ...]) -> str:
+    def kind(
+        self, group: h5py.h5g.GroupID, where: str, owner: str, known_kinds: tuple[str, ...]
+    ) -> str:
         if "type" not in self.checked.children(group, where, 64):
-            raise self.checked.fail(f"{where}/type", "missing", f"the type of the {of}")
+            raise self.checked.fail(f"{where}/type", "missing", f"the type of the {owner}")
         where += "/type"
         dataset = self.checked.data(group, "type", where)
         with self.checked.reading(where):
@@ -139,10 +151,10 @@ class _Reader:
                 )
             value = np.ravel(np.asarray(h5py.Dataset(dataset)[()], object))[0]
         found = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-        if found not in known:
-            expected = ", ".join(known)
+        if found not in known_kinds:
+            expected = ", ".join(known_kinds)
             raise self.checked.fail(
-                where, f"{of} of type {found[:LONGEST_TYPE]!r}", f"{expected}{_REASONS[of]}"
+                where, f"{owner} of type {found[:LONGEST_TYPE]!r}", f"{expected}{_REASONS[owner]}"
             )
         return found
 
@@ -154,10 +166,10 @@ class _Reader:
             if dataset.dtype.kind not in "biuf":
                 raise self.checked.fail(where, str(dataset.dtype), "numbers")
             self.checked.count_bytes(dataset, where, MOST_BYTES)
-            found = np.asarray(h5py.Dataset(dataset)[()])
-        if found.dtype.kind not in "biuf" or not np.isfinite(found).all():
+            array = np.asarray(h5py.Dataset(dataset)[()])
+        if array.dtype.kind not in "biuf" or not np.isfinite(array).all():
             raise self.checked.fail(where, "no value, or one that is not finite", "finite numbers")
-        return found
+        return array
 
 
 _REASONS = {

@@ -122,15 +122,15 @@ def from_netx(
                 "from_netx: got no timesteps, which this file does not say; expected those of the "
                 "input"
             )
-        given = whole(
+        asked_steps = whole(
             steps if timesteps is None else timesteps, "timesteps", "from_netx", 1, LONGEST
         )
-        return _network(nodes, given, at_threshold)
+        return _network(nodes, asked_steps, at_threshold)
     except InputError as error:
         raise NetworkError(f"{path}: {' '.join(str(error).split())}") from None
 
 
-def _network(nodes: list[Node], given: int, at_threshold: bool) -> Network:
+def _network(nodes: list[Node], timesteps: int, at_threshold: bool) -> Network:
     first = nodes[0]
     encoder: Encoder = (
         "constant-current" if first.kind == "input" and first.neuron is not None else "spikes"
@@ -147,27 +147,29 @@ def _network(nodes: list[Node], given: int, at_threshold: bool) -> Network:
         expect(ends, node.where, "stands inside the network", "an input first, an average last")
     shape = _input_shape(first)
     units = [_pixels(first, at_threshold)] if encoder == "constant-current" else []
-    path, seen = Path(units[-1].name if units else INPUT), shape
+    path, shape_read = Path(units[-1].name if units else INPUT), shape
     lags = [0] * len(units)  # of the first spikes that each layer reads
     for node in firing:
-        before, behind = delays(node, seen)
-        name = f"{NAMES[node.kind]}{1 + sum(each.kind == node.kind for each in firing[: firing.index(node)])}"
-        path = path.later(before)
+        lag_in, lag_out = delays(node, shape_read)
+        earlier_nodes = firing[: firing.index(node)]
+        count = 1 + sum(earlier_node.kind == node.kind for earlier_node in earlier_nodes)
+        name = f"{NAMES[node.kind]}{count}"
+        path = path.later(lag_in)
         units.append(_unit(node, name, path, at_threshold))
         lags.append(int(np.min(path.lag or 0)))
-        path, seen = Path(name).later(behind), declared(node)
+        path, shape_read = Path(name).later(lag_out), declared(node)
     if not units:
         raise NetworkError("expected neurons that spike, got none")
     for node in nodes:  # of all others
         if node not in firing:
-            before, behind = delays(node, seen)
+            lag_in, lag_out = delays(node, shape_read)
             expect(
-                not np.any(behind),
+                not np.any(lag_out),
                 node.where,
                 "has delays of axons that nothing fires",
                 "none there",
             )
-            path = path.later(before)
+            path = path.later(lag_in)
     if np.any(path.lag):
         repeating = FixedLIF(4096, reset="zero", threshold=UNIT // 2)
         units.append(_one_to_one("answer", last.where, repeating, path))
@@ -175,13 +177,13 @@ def _network(nodes: list[Node], given: int, at_threshold: bool) -> Network:
         path = Path(units[-1].name)
     answer = Answer(path)
     if last.kind == "average":
-        answer = _mean(last, math.prod(seen), answer.path)
+        answer = _mean(last, math.prod(shape_read), answer.path)
     elif membranes:
         answer = _membranes(last, answer.path)
     depth = 0  # of the last layer, see road/build.py
     for lag in lags:
         depth = max(1, depth + 1 - lag)
-    steps = given + depth + sum(lags)  # until the last of the input arrives
+    steps = timesteps + depth + sum(lags)  # until the last of the input arrives
     return build(
         units, answer, shape, None, timesteps=steps, encoder=encoder, in_order=True
     ).network
@@ -215,27 +217,35 @@ def _pixels(node: Node, at_threshold: bool) -> Unit:
 
 def _one_to_one(name: str, where: str, neuron: FixedLIF, path: Path) -> Unit:
     """Neurons that are driven each by one of those in front."""
-    own = Conv(np.ones((1, 1, 1, 1), np.int8), groups=0), Scale(UNIT)
+    kinds = Conv(np.ones((1, 1, 1, 1), np.int8), groups=0), Scale(UNIT)
     return Unit(
         name,
         where,
         name,
         neuron,
-        (replace(path, operations=tuple(Operation(where, each) for each in own)),),
+        (replace(path, operations=tuple(Operation(where, kind) for kind in kinds)),),
     )
 
 
-def _unit(node: Node, name: str, before: Path, at_threshold: bool) -> Unit:
-    (weight, *others), unit = eight_bits(node, weights(node))
+def _unit(node: Node, name: str, path_in: Path, at_threshold: bool) -> Unit:
+    (weight, *further_weights), unit = eight_bits(node, weights(node))
     bias, neuron = biases(node), neurons(node, at_threshold)
     lasts = bias.any() and np.any(neuron.synaptic_decay != 4096)
     expect(not lasts, node.where, "has a bias and a current that outlasts its step", "either")
-    said = DeclaredShape(declared(node), flat=node.kind == "dense")
-    driven: list[Any] = [operation_of(node, weight), Scale(UNIT * unit), Shift(UNIT * bias), said]
-    more = [[operation_of(node, other), Scale(UNIT * unit)] for other in others]
+    declared_shape = DeclaredShape(declared(node), flat=node.kind == "dense")
+    driven: list[Any] = [
+        operation_of(node, weight),
+        Scale(UNIT * unit),
+        Shift(UNIT * bias),
+        declared_shape,
+    ]
+    further_paths = [
+        [operation_of(node, further_weight), Scale(UNIT * unit)]
+        for further_weight in further_weights
+    ]
     paths = (
-        replace(before, operations=tuple(Operation(node.where, each) for each in path))
-        for path in (driven, *more)
+        replace(path_in, operations=tuple(Operation(node.where, kind) for kind in path))
+        for path in (driven, *further_paths)
     )
     return Unit(name, node.where, name, neuron, tuple(paths))
 
@@ -244,8 +254,10 @@ def _membranes(node: Node, path: Path) -> Answer:
     """An output that does not fire: the sum of what arrives, in units of the weights; T times the
     logits.
     """
-    (weight, *others), unit = eight_bits(node, weights(node))
-    expect(not others, node.where, "weights take more than 8 bits", "at most 8 of an output")
+    (weight, *further_weights), unit = eight_bits(node, weights(node))
+    expect(
+        not further_weights, node.where, "weights take more than 8 bits", "at most 8 of an output"
+    )
     bias = biases(node)
     expect(
         not (bias % unit).any(),
@@ -256,12 +268,12 @@ def _membranes(node: Node, path: Path) -> Answer:
     _expect(
         node, iDecay=4096, vDecay=0
     )  # a sum that does not leak: in other units, leaks would round otherwise
-    said = DeclaredShape(declared(node), flat=True)
-    behind = (
-        Operation(node.where, each)
-        for each in (operation_of(node, weight), Shift(bias // unit), said)
+    declared_shape = DeclaredShape(declared(node), flat=True)
+    operations = (
+        Operation(node.where, kind)
+        for kind in (operation_of(node, weight), Shift(bias // unit), declared_shape)
     )
-    return Answer(Path(path.source, tuple(behind)), float(unit))
+    return Answer(Path(path.source, tuple(operations)), float(unit))
 
 
 def _mean(node: Node, neurons: int, path: Path) -> Answer:
@@ -285,10 +297,15 @@ def integers(node: Node, name: str) -> NDArray[np.int64]:
 
 def declared(node: Node) -> Shape:
     """(C, H, W) as the file says it, (N, 1, 1) where that is one number."""
-    said = integers(node, "shape").ravel().tolist()
-    expect(len(said) in (1, 3), node.where, f"shape is {tuple(said)}", "(C, H, W) or (N,)")
+    stored_shape = integers(node, "shape").ravel().tolist()
+    expect(
+        len(stored_shape) in (1, 3),
+        node.where,
+        f"shape is {tuple(stored_shape)}",
+        "(C, H, W) or (N,)",
+    )
     channels, height, width = (
-        whole(side, "a side of shape", node.where, 1) for side in (*said, 1, 1)[:3]
+        whole(side, "a side of shape", node.where, 1) for side in (*stored_shape, 1, 1)[:3]
     )
     return channels, height, width
 
@@ -347,8 +364,8 @@ def biases(node: Node) -> NDArray[np.int64]:
     return integers(node, "bias").ravel() if "bias" in node.values else np.zeros(1, np.int64)
 
 
-def delays(node: Node, seen: Shape) -> tuple[Lag, Lag]:
-    """Steps by which what a layer reads of a map that it has `seen`, and what it fires, arrives
+def delays(node: Node, shape_read: Shape) -> tuple[Lag, Lag]:
+    """Steps by which what a layer reads of a map that it has `shape_read`, and what it fires, arrives
     later than else.
 
     lava-dl has a delay for each neuron that fires, or that is read. netx lets the currents of a
@@ -363,11 +380,11 @@ def delays(node: Node, seen: Shape) -> tuple[Lag, Lag]:
         "has delays of its axons",
         "them in dense layers, where netx reads them",
     )
-    least, most = steps.min(), steps.max()
+    least, longest = steps.min(), steps.max()
     expect(
-        least >= 0 and most <= LONGEST_AXON,
+        least >= 0 and longest <= LONGEST_AXON,
         node.where,
-        f"delays are {least} … {most}",
+        f"delays are {least} … {longest}",
         f"0 … {LONGEST_AXON} steps",
     )
     outputs, inputs = weights(node).shape
@@ -379,7 +396,7 @@ def delays(node: Node, seen: Shape) -> tuple[Lag, Lag]:
         expected,
     )
     if steps.shape == (inputs,) != (outputs,):
-        return lag_of(steps, seen, node.where), 0
+        return lag_of(steps, shape_read, node.where), 0
     expect(not biases(node).any(), node.where, "has a bias and delays of its axons", "either")
     return 0, lag_of(steps, declared(node), node.where)
 
@@ -397,41 +414,46 @@ def neurons(node: Node, fires_at_threshold: bool) -> FixedLIF:
 def _constant(node: Node, name: str) -> Any:
     if node.neuron is None or name not in node.neuron:
         raise NetworkError(f"{node.where}: its neurons have no {name}, expected one")
-    found = _whole(node.neuron[name], name, node.where).ravel()
-    return found.item() if found.size == 1 else found
+    numbers = _whole(node.neuron[name], name, node.where).ravel()
+    return numbers.item() if numbers.size == 1 else numbers
 
 
-def _whole(numbers: NDArray[Any], what: str, where: str) -> NDArray[np.int64]:
+def _whole(numbers: NDArray[Any], quantity: str, where: str) -> NDArray[np.int64]:
     with np.errstate(over="ignore"):
-        found = numbers.astype(np.float64)
-    integers = np.array_equal(np.rint(found), found) and np.abs(found).max(initial=0) < 1 << 31
-    expect(integers, where, f"{what} holds other numbers than integers below 2³¹", "integers")
-    return found.astype(np.int64)
+        integral = numbers.astype(np.float64)
+    integers = (
+        np.array_equal(np.rint(integral), integral) and np.abs(integral).max(initial=0) < 1 << 31
+    )
+    expect(integers, where, f"{quantity} holds other numbers than integers below 2³¹", "integers")
+    return integral.astype(np.int64)
 
 
 def _expect(node: Node, **constants: int) -> None:
     """Refuse neurons whose constants, where the file says them, are others."""
     for name, expected in constants.items():
-        found = (node.neuron or {}).get(name, np.array(expected))
-        said = found.item() if found.size == 1 else f"an array of {found.shape}"
+        stored = (node.neuron or {}).get(name, np.array(expected))
+        shown = stored.item() if stored.size == 1 else f"an array of {stored.shape}"
         expect(
-            (found == expected).all(),
+            (stored == expected).all(),
             node.where,
-            f"{name} is {said}",
+            f"{name} is {shown}",
             f"{expected} of these neurons",
         )
 
 
 def _one(node: Node, name: str) -> int:
-    found = integers(node, name)
-    return whole(found.item() if found.size == 1 else found.tolist(), name, node.where, 1)
+    numbers = integers(node, name)
+    return whole(numbers.item() if numbers.size == 1 else numbers.tolist(), name, node.where, 1)
 
 
 def _sides(node: Node, name: str, least: int) -> tuple[int, int]:
     """(y, x) of a setting of a convolution, which may be one number."""
-    found = integers(node, name).ravel().tolist()
+    numbers = integers(node, name).ravel().tolist()
     expect(
-        len(found) in (1, 2), node.where, f"{name} has {len(found)} numbers", "one, or two (y, x)"
+        len(numbers) in (1, 2),
+        node.where,
+        f"{name} has {len(numbers)} numbers",
+        "one, or two (y, x)",
     )
-    y, x = (whole(number, name, node.where, least) for number in (found[0], found[-1]))
+    y, x = (whole(number, name, node.where, least) for number in (numbers[0], numbers[-1]))
     return y, x

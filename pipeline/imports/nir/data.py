@@ -84,10 +84,10 @@ def from_nir_data(
     [[1, 1, 1, 1]]
     """
     nir = nir_library()
-    where, told = "from_nir_data", Exported({}, {}, 0)
+    where, exported = "from_nir_data", Exported({}, {}, 0)
     if isinstance(data, (str, PathLike)):
         where = str(data)
-        data, told = _read(nir, Path(data))
+        data, exported = _read(nir, Path(data))
     elif not isinstance(data, nir.NIRGraphData):
         raise InputError(
             f"{where}: got {type(data).__name__}, expected a nir.NIRGraphData or a file of one"
@@ -103,30 +103,32 @@ def from_nir_data(
         )
     names = _layer_names(nodes, where)
     by_node = {name: node for node, name in names.items()} | {node: node for node in nodes}
-    given = (
-        told.shapes
+    spikes_by_node = (
+        exported.shapes
         if shapes is None
         else {by_node.get(name, name): shape for name, shape in shapes.items()}
     )
-    if unknown := [name for name in given if name not in nodes]:
+    if unknown := [name for name in spikes_by_node if name not in nodes]:
         raise InputError(
             f"{where}: holds no spikes of {unknown[0]!r}, expected shapes of some of "
             f"{', '.join(names)}"
         )
     seconds = _seconds_in_a_step(nir, nodes, dt, where)
-    order = [*given, *(node for node in nodes if node not in given)]
+    order = [*spikes_by_node, *(node for node in nodes if node not in spikes_by_node)]
     layers = {
-        names[node]: _spikes(nir, nodes[node], given.get(node), seconds, rounding, where, node)
+        names[node]: _spikes(
+            nir, nodes[node], spikes_by_node.get(node), seconds, rounding, where, node
+        )
         for node in order
     }
-    delay = told.layer_delay if layer_delay is None else layer_delay
-    about = told.samples | {
+    delay = exported.layer_delay if layer_delay is None else layer_delay
+    description = exported.samples | {
         "layer_delay": delay,
         "dt": seconds,
         "counts": counts,
         "overwrite": overwrite,
     }
-    return write_raster(Path(path), layers, **about)
+    return write_raster(Path(path), layers, **description)
 
 
 def _nodes(nir: Any, data: Any, prefix: str) -> Iterator[tuple[str, Any]]:
@@ -145,41 +147,43 @@ def node_layer(node: str) -> str:
 
 
 def _layer_names(nodes: Mapping[str, Any], where: str) -> dict[str, str]:
-    found: dict[str, str] = {}
+    node_names: dict[str, str] = {}
     for node in nodes:
         try:
             check_name(node_layer(node))
         except InputError as error:
             raise InputError(f"{where}: node {node!r}: {finding(error)}") from None
-        if node_layer(node) in found.values():
+        if node_layer(node) in node_names.values():
             raise InputError(
                 f"{where}: node {node!r}: a second layer {node_layer(node)!r}, expected other names"
             )
-        found[node] = node_layer(node)
-    return found
+        node_names[node] = node_layer(node)
+    return node_names
 
 
 def _seconds_in_a_step(nir: Any, nodes: Mapping[str, Any], dt: float | None, where: str) -> float:
     """As the caller says, or all nodes with steps."""
-    found = None if dt is None else float(dt)
+    step_seconds = None if dt is None else float(dt)
     for name, spikes in nodes.items():
         if isinstance(spikes, nir.TimeGriddedData):
-            own = float(spikes.dt)
-            if found is not None and not np.isclose(own, found, rtol=CLOSE, atol=0):
+            node_dt = float(spikes.dt)
+            if step_seconds is not None and not np.isclose(
+                node_dt, step_seconds, rtol=CLOSE, atol=0
+            ):
                 raise InputError(
-                    f"{where}: node {name!r}: has steps of {own:g} s, expected {found:g} s"
+                    f"{where}: node {name!r}: has steps of {node_dt:g} s, expected {step_seconds:g} s"
                 )
-            found = own if found is None else found
-    if found is None:
+            step_seconds = node_dt if step_seconds is None else step_seconds
+    if step_seconds is None:
         raise InputError(f"{where}: holds events alone, expected dt, the seconds in a step")
-    if not 0 < found < np.inf:
-        raise InputError(f"{where}: dt: got {found:g}, expected seconds in a step, above 0")
-    return found
+    if not 0 < step_seconds < np.inf:
+        raise InputError(f"{where}: dt: got {step_seconds:g}, expected seconds in a step, above 0")
+    return step_seconds
 
 
 def _spikes(
     nir: Any,
-    found: Any,
+    content: Any,
     shape: tuple[int, ...] | None,
     dt: float,
     rounding: Rounding,
@@ -188,16 +192,16 @@ def _spikes(
 ) -> Any:
     """What `write_raster` takes: of a grid an array (N, T, …), of events a list."""
 
-    def refused(what: object) -> InputError:
-        return InputError(f"{where}: node {node!r}: {what}")
+    def refused(content: object) -> InputError:
+        return InputError(f"{where}: node {node!r}: {content}")
 
-    count = int(found.n_neurons)
+    count = int(content.n_neurons)
     of_map = (count,) if shape is None else tuple(shape)
     if np.prod(of_map, dtype=object) != count:
         raise refused(f"has {count} neurons, expected a map of {of_map}")
-    if isinstance(found, nir.TimeGriddedData):
-        return found.data.reshape(*found.data.shape[:2], *of_map)
-    idx, times = np.asarray(found.idx), np.asarray(found.time)
+    if isinstance(content, nir.TimeGriddedData):
+        return content.data.reshape(*content.data.shape[:2], *of_map)
+    idx, times = np.asarray(content.idx), np.asarray(content.time)
     if (
         idx.ndim != 2
         or idx.shape != times.shape
@@ -207,26 +211,26 @@ def _spikes(
         raise refused(
             f"events have shapes {idx.shape} and {times.shape}, expected (N, E) indices and times"
         )
-    there = idx != -1
+    recorded = idx != -1
     if (
-        isinstance(found, nir.ValuedEventData)
-        and (values := np.asarray(found.value)[there]).size
+        isinstance(content, nir.ValuedEventData)
+        and (values := np.asarray(content.value)[recorded]).size
         and (values != 1).any()
     ):
         raise refused(
             f"events carry values such as {values[values != 1][0]:g}, expected spikes, whose value "
             "is 1"
         )
-    steps = float(found.t_max) / dt
+    steps = float(content.t_max) / dt
     if not 0 < steps < 1 << 31:
         raise refused(
-            f"t_max is {found.t_max:g} s, expected above 0, and less than 2³¹ steps of {dt:g} s"
+            f"t_max is {content.t_max:g} s, expected above 0, and less than 2³¹ steps of {dt:g} s"
         )
     sizes = (len(idx), int(np.ceil(steps - CLOSE)), *of_map)
-    sample, _ = np.nonzero(there)
+    sample, _ = np.nonzero(recorded)
     try:
         return SpikeEvents.from_times(
-            times[there], idx[there], shape=sizes, dt=dt, sample=sample, rounding=rounding
+            times[recorded], idx[recorded], shape=sizes, dt=dt, sample=sample, rounding=rounding
         )
     except InputError as error:
         raise refused(finding(error)) from None
@@ -237,8 +241,8 @@ def _read(nir: Any, path: Path) -> tuple[Any, Exported]:
     checked = CheckedFile(path, "data", "data of NIR", f"{__name__}:{_read_alone.__name__}")
     with checked.file as file:
         if "nodes" not in checked.children(checked.root, "/", MOST_OBJECTS):
-            found = "a graph of NIR" if "node" in file else "HDF5 without a group 'nodes'"
-            raise checked.fail("/", found, "data of NIR, as nir.write_data writes them")
+            finding = "a graph of NIR" if "node" in file else "HDF5 without a group 'nodes'"
+            raise checked.fail("/", finding, "data of NIR, as nir.write_data writes them")
         Walk(checked, set()).group(checked.root, "", 0)
         try:
             data = nir.read_data(path)
@@ -269,8 +273,8 @@ def _told(checked: CheckedFile, data: Any) -> Exported:
     with checked.reading("/"):
         for name in data.nodes:
             place = f"/nodes/{name}/observables/{SPIKES}"
-            about = checked.attributes(file[place].id, place, {"shape": tuple, "number": int})
-            shapes[name] = about["number"], about["shape"]
+            attributes = checked.attributes(file[place].id, place, {"shape": tuple, "number": int})
+            shapes[name] = attributes["number"], attributes["shape"]
         held = {
             argument: f"samples/{name}"
             for argument, name in SAMPLES.items()
@@ -278,6 +282,6 @@ def _told(checked: CheckedFile, data: Any) -> Exported:
         }
         samples = {argument: file[place][()] for argument, place in held.items()}
     ordered = {
-        name: shape for name, (_, shape) in sorted(shapes.items(), key=lambda each: each[1][0])
+        name: shape for name, (_, shape) in sorted(shapes.items(), key=lambda entry: entry[1][0])
     }
     return Exported(ordered, samples, root["layer_delay"])

@@ -62,13 +62,13 @@ class Equations:
         step before.
         """
         if name in self.given:
-            known = self.given[name]
-            at = t - (name == neurons and len(known) == t)
-            if at < 0:
+            outputs = self.given[name]
+            step = t - (name == neurons and len(outputs) == t)
+            if step < 0:
                 return self._nothing(name)
-            if at == len(known):
-                known.append(self.neurons[name].step(self._arriving(name, t, name)))
-            return known[at]
+            if step == len(outputs):
+                outputs.append(self.neurons[name].step(self._arriving(name, t, name)))
+            return outputs[step]
         node = self.graph.nodes[name]
         if kind_of(node) == "Delay":
             return self._delayed(name, node, t, neurons)
@@ -77,12 +77,12 @@ class Equations:
     def _delayed(self, name: str, node: Any, t: int, neurons: str) -> Floats:
         """What came to a node Delay so many steps ago, of each neuron where they differ."""
         steps = np.round(np.asarray(node.delay, np.float64) / self.rules.dt).astype(int)
-        found: Any = 0.0
+        current: Any = 0.0
         for delay in np.unique(steps):
             if t >= delay:
                 past = self._arriving(name, t - int(delay), neurons)
-                found = found + past * np.broadcast_to(steps == delay, past.shape)
-        return found if np.ndim(found) else self._nothing(name)
+                current = current + past * np.broadcast_to(steps == delay, past.shape)
+        return current if np.ndim(current) else self._nothing(name)
 
     def _nothing(self, name: str) -> Floats:
         """Zeros of the shape that a node gives, before anything has arrived."""
@@ -100,9 +100,11 @@ class Equations:
             return self.given[name][0].shape[1:]
         if name in self.neurons and self.neurons[name].shape:
             return self.neurons[name].shape
-        sources = [each for each in self.graph.leading_to(name) if each not in (*passed, name)]
-        known = (self._shape(source, *passed, name) for source in sources)
-        shape = next((each for each in known if each is not None), None)
+        sources = [
+            source for source in self.graph.leading_to(name) if source not in (*passed, name)
+        ]
+        known_shapes = (self._shape(source, *passed, name) for source in sources)
+        shape = next((known_shape for known_shape in known_shapes if known_shape is not None), None)
         node = self.graph.nodes[name]
         if shape is None or kind_of(node) not in NODES:
             return shape
@@ -117,8 +119,8 @@ class NeuronsOfNode:
         self.subtracts = rules.reset == "subtract"
         fields = ("threshold", "v_threshold", "r", "tau", "tau_mem", "tau_syn", "w_in", "v_leak")
         named = {name: getattr(node, name, None) for name in (*fields, "v_reset")}
-        of = {name: np.asarray(v, np.float64) for name, v in named.items() if v is not None}
-        self.of = {"v_reset": np.asarray(0.0), **of}
+        parameters = {name: np.asarray(v, np.float64) for name, v in named.items() if v is not None}
+        self.of = {"v_reset": np.asarray(0.0), **parameters}
         self.of = {name: v if v.size > 1 else v.reshape(()) for name, v in self.of.items()}
         self.shape = max((value.shape for value in self.of.values()), key=len)
         rests = self.kind.endswith("IF") and not self.subtracts
@@ -150,19 +152,21 @@ class NeuronsOfNode:
         return np.asarray(self.fired, np.float64)
 
     def _membrane(self, x: Floats) -> Any:
-        dt, of = self.rules.dt, self.of
+        dt, parameters = self.rules.dt, self.of
         if self.kind == "Threshold":
             return x
         spikes = self.fired if self.kind in SPIKING else np.False_
-        v = self.v if self.subtracts else np.where(spikes, of["v_reset"], self.v)
+        v = self.v if self.subtracts else np.where(spikes, parameters["v_reset"], self.v)
         if self.kind in ("I", "IF"):
-            v = v + dt * of["r"] * x
+            v = v + dt * parameters["r"] * x
         else:
             if self.kind.startswith("Cuba"):
-                self.i = x = self.i + dt / of["tau_syn"] * (of["w_in"] * x - self.i)
-            tau = of["tau_mem" if self.kind.startswith("Cuba") else "tau"]
-            v = v + dt / tau * (of["v_leak"] - v + of["r"] * x)
-        return v - of["v_threshold"] * spikes if self.subtracts and self.kind in SPIKING else v
+                self.i = x = self.i + dt / parameters["tau_syn"] * (parameters["w_in"] * x - self.i)
+            tau = parameters["tau_mem" if self.kind.startswith("Cuba") else "tau"]
+            v = v + dt / tau * (parameters["v_leak"] - v + parameters["r"] * x)
+        return (
+            v - parameters["v_threshold"] * spikes if self.subtracts and self.kind in SPIKING else v
+        )
 
     def _shaped(self, x: Floats) -> Floats:
         """What arrives as a map of the neurons, where their constants are one."""
@@ -190,10 +194,10 @@ def _conv(node: Any, x: Floats, rules: Rules) -> Floats:
     (down, right), (y, x_apart) = pair("stride", 1), pair("dilation", 1)
     extent = (kernel.shape[2] - 1) * y + 1, (kernel.shape[3] - 1) * x_apart + 1
     if isinstance(node.padding, str):
-        around = (extent[0] // 2, extent[1] // 2) if node.padding == "same" else (0, 0)
+        padding = (extent[0] // 2, extent[1] // 2) if node.padding == "same" else (0, 0)
     else:
-        around = pair("padding", 0)
-    padded = np.pad(maps, ((0, 0), (0, 0), *((side, side) for side in around)))
+        padding = pair("padding", 0)
+    padded = np.pad(maps, ((0, 0), (0, 0), *((side, side) for side in padding)))
     rows_out, columns_out = (
         (side - size) // step + 1
         for side, size, step in zip(padded.shape[2:], extent, (down, right), strict=True)
@@ -204,18 +208,18 @@ def _conv(node: Any, x: Floats, rules: Rules) -> Floats:
     total = np.zeros((samples, *by_group.shape[:2], rows_out * columns_out))
     for place in np.ndindex(*kernel.shape[2:]):
         top, left = place[0] * y, place[1] * x_apart
-        seen = padded[:, :, top : top + rows_out * down : down, left:][..., ::right]
-        values = seen[..., :columns_out].reshape(samples, groups, channels // groups, -1)
+        places_read = padded[:, :, top : top + rows_out * down : down, left:][..., ::right]
+        values = places_read[..., :columns_out].reshape(samples, groups, channels // groups, -1)
         total += by_group[..., *place] @ values
-    found = total.reshape(samples, -1, rows_out, columns_out) + _bias(node).reshape(-1, 1, 1)
-    return found[:, :, 0] if rows else found
+    currents = total.reshape(samples, -1, rows_out, columns_out) + _bias(node).reshape(-1, 1, 1)
+    return currents[:, :, 0] if rows else currents
 
 
 def _pool(node: Any, x: Floats, rules: Rules) -> Floats:
-    window, (down, right), around = (
+    window, (down, right), padding = (
         sides(getattr(node, name), name, "", 0) for name in ("kernel_size", "stride", "padding")
     )
-    padded = np.pad(x, ((0, 0), (0, 0), *((side, side) for side in around)))
+    padded = np.pad(x, ((0, 0), (0, 0), *((side, side) for side in padding)))
     windows = sliding_window_view(padded, window, (2, 3))[:, :, ::down, ::right]
     total: Floats = windows.sum((-2, -1))
     return total / (window[0] * window[1]) if kind_of(node) == "AvgPool2d" else total

@@ -72,26 +72,26 @@ class Graph:
         """The nodes whose output comes to a node, in the order of the edges; Input and Output
         inside are passed by.
         """
-        found, waiting, seen = [], list(reversed(self.before[name])), {name}
+        leading, waiting, visited = [], list(reversed(self.before[name])), {name}
         while waiting:
-            other = waiting.pop()
-            if other == self.first or kind_of(self.nodes[other]) not in ("Input", "Output"):
-                found.append(other)
-            elif other not in seen:
-                seen.add(other)
-                waiting += reversed(self.before[other])
-        return found
+            source = waiting.pop()
+            if source == self.first or kind_of(self.nodes[source]) not in ("Input", "Output"):
+                leading.append(source)
+            elif source not in visited:
+                visited.add(source)
+                waiting += reversed(self.before[source])
+        return leading
 
     def _is_or(self, name: str) -> bool:
         """True if a Threshold is behind the pooling of spikes, and behind nothing else."""
         pools = self.leading_to(name)
         if len(pools) != 1 or kind_of(self.nodes[pools[0]]) not in POOLS:
             return False
-        waiting, seen = self.leading_to(pools[0]), set()
+        waiting, visited = self.leading_to(pools[0]), set()
         while waiting:
             source = waiting.pop()
-            if kind_of(self.nodes[source]) == "Delay" and source not in seen:
-                seen.add(source)
+            if kind_of(self.nodes[source]) == "Delay" and source not in visited:
+                visited.add(source)
                 waiting += self.leading_to(source)
             elif kind_of(self.nodes[source]) not in ("Input", "Delay", *SPIKING):
                 return False
@@ -130,8 +130,8 @@ def _opened(graph: Any, prefix: str) -> tuple[dict[str, Any], list[tuple[str, st
         if kind_of(node) != "NIRGraph":
             nodes[path] = node
             continue
-        inner, within = _opened(node, f"{path}.")
-        nodes |= inner
+        inner_graph, within = _opened(node, f"{path}.")
+        nodes |= inner_graph
         edges += within
         ends[name] = tuple(_only(node, path, kind) for kind in ("Input", "Output"))  # type: ignore[assignment]
     for source, target in graph.edges:
@@ -146,33 +146,33 @@ def _opened(graph: Any, prefix: str) -> tuple[dict[str, Any], list[tuple[str, st
 
 
 def _only(graph: Any, path: str, kind: str) -> str:
-    found = [name for name, node in graph.nodes.items() if kind_of(node) == kind]
-    expect(len(found) == 1, f"node {path!r}", f"a graph with {len(found)} nodes {kind}", "one")
-    return f"{path}.{found[0]}"
+    names = [name for name, node in graph.nodes.items() if kind_of(node) == kind]
+    expect(len(names) == 1, f"node {path!r}", f"a graph with {len(names)} nodes {kind}", "one")
+    return f"{path}.{names[0]}"
 
 
 def _end(nodes: dict[str, Any], neighbours: dict[str, list[str]], kind: str) -> str:
     """The one node of a kind that has no neighbours on one side."""
-    found = [
-        name for name, others in neighbours.items() if not others and kind_of(nodes[name]) == kind
+    names = [
+        name for name, linked in neighbours.items() if not linked and kind_of(nodes[name]) == kind
     ]
     many = (
-        f"{len(found)} nodes {kind} at an end ({_listed(found)})"
-        if found
+        f"{len(names)} nodes {kind} at an end ({_listed(names)})"
+        if names
         else f"no node {kind} at an end"
     )
-    expect(len(found) == 1, "graph", many, "one")
-    return found[0]
+    expect(len(names) == 1, "graph", many, "one")
+    return names[0]
 
 
 def _reached(first: str, neighbours: dict[str, list[str]]) -> set[str]:
     """All names to which edges lead from one, itself too."""
-    found, waiting = {first}, [first]
+    connected, waiting = {first}, [first]
     while waiting:
-        new = [name for name in neighbours[waiting.pop()] if name not in found]
-        found.update(new)
+        new = [name for name in neighbours[waiting.pop()] if name not in connected]
+        connected.update(new)
         waiting += new
-    return found
+    return connected
 
 
 def arrows(names: Iterable[str]) -> str:
@@ -185,23 +185,23 @@ def _listed(names: Any) -> str:
     return ", ".join(names[:MOST_NAMED] + ["…"] * (len(names) > MOST_NAMED))
 
 
-def numbers(value: Any, what: str, where: str) -> NDArray[np.float64]:
+def numbers(value: Any, quantity: str, where: str) -> NDArray[np.float64]:
     """Finite numbers in double precision."""
-    found = array(value, np.float64, what, where)
-    expect(found.size, where, f"{what} has shape {found.shape}", "numbers")
-    return found
+    converted = array(value, np.float64, quantity, where)
+    expect(converted.size, where, f"{quantity} has shape {converted.shape}", "numbers")
+    return converted
 
 
-def whole_attribute(value: Any, what: str, where: str, least: int) -> int:
+def whole_attribute(value: Any, quantity: str, where: str, least: int) -> int:
     """An integer, in whatever type."""
     listed = np.asarray(value).ravel().tolist()
-    return checks.whole(listed[0] if len(listed) == 1 else listed, what, where, least)
+    return checks.whole(listed[0] if len(listed) == 1 else listed, quantity, where, least)
 
 
-def sides(value: Any, what: str, where: str, least: int) -> tuple[int, int]:
+def sides(value: Any, quantity: str, where: str, least: int) -> tuple[int, int]:
     """(y, x) of one integer or two, in whatever type."""
     listed = np.asarray(value).ravel().tolist()
-    return pair(one_or_pair(listed[0] if len(listed) == 1 else listed, what, where, least))
+    return pair(one_or_pair(listed[0] if len(listed) == 1 else listed, quantity, where, least))
 
 
 def shape_of(declared: Any, where: str) -> Shape:
@@ -209,27 +209,31 @@ def shape_of(declared: Any, where: str) -> Shape:
     (N,).
     """
     shape = np.ravel(declared).tolist()
-    known = len(shape) in (1, 2, 3) and all(
+    valid = len(shape) in (1, 2, 3) and all(
         isinstance(length, int) and length > 0 for length in shape
     )
-    expect(known, where, f"shape is {tuple(shape)}", "(C, H, W), (C, L) or (N,)")
+    expect(valid, where, f"shape is {tuple(shape)}", "(C, H, W), (C, L) or (N,)")
     channels, *sides = shape
     height, width = [1] * (2 - len(sides)) + sides
     return channels, height, width
 
 
-def metadata(node: Any, where: str, known: tuple[str, ...]) -> dict[str, Any]:
+def metadata(node: Any, where: str, known_keys: tuple[str, ...]) -> dict[str, Any]:
     """The metadata that :func:`spikesam.pipeline.imports.nir.write.to_nir` wrote, because NIR
     cannot say it.
     """
-    about = node.metadata
-    said = about.get(KEY, {}) if isinstance(about, dict) else about
-    if not isinstance(said, dict) or said.keys() - set(known):
-        found = ", ".join(map(repr, said)) if isinstance(said, dict) else type(said).__name__
-        raise NetworkError(
-            f"{where}: metadata {KEY!r} hold {found}, expected some of {', '.join(known)}"
+    node_metadata = node.metadata
+    own_metadata = node_metadata.get(KEY, {}) if isinstance(node_metadata, dict) else node_metadata
+    if not isinstance(own_metadata, dict) or own_metadata.keys() - set(known_keys):
+        finding = (
+            ", ".join(map(repr, own_metadata))
+            if isinstance(own_metadata, dict)
+            else type(own_metadata).__name__
         )
-    return said
+        raise NetworkError(
+            f"{where}: metadata {KEY!r} hold {finding}, expected some of {', '.join(known_keys)}"
+        )
+    return own_metadata
 
 
 def text(shape: tuple[int, ...]) -> str:

@@ -83,9 +83,9 @@ def path_behind(path: Path, node: Named, rules: Rules, last: bool) -> Path:
         raise NetworkError(
             f"{node.where}: type {node.kind} is not supported: expected one of {SUPPORTED}"
         )
-    found = read_integral(node, rules) if emit is None else emit(node.node, node.where)
+    kinds = read_integral(node, rules) if emit is None else emit(node.node, node.where)
     return replace(
-        path, operations=(*path.operations, *(Operation(node.where, each) for each in found))
+        path, operations=(*path.operations, *(Operation(node.where, kind) for kind in kinds))
     )
 
 
@@ -121,8 +121,8 @@ def _conv1d(node: Any, where: str) -> list[Any]:
     """A convolution of rows, which are maps of height 1."""
     weight, bias = _weights(node, where, 3, "(outputs, channels / groups, x)")
 
-    def along(value: Any, what: str, where: str, least: int) -> tuple[int, int]:
-        return least, whole_attribute(value, what, where, least)
+    def along(value: Any, quantity: str, where: str, least: int) -> tuple[int, int]:
+        return least, whole_attribute(value, quantity, where, least)
 
     return _convolution(node, where, weight[:, :, None], bias, along)
 
@@ -140,10 +140,10 @@ def _convolution(
         node.padding if isinstance(node.padding, str) else sides(node.padding, "padding", where, 0)
     )
     if isinstance(padding, str) and padding != "valid":
-        found = f"padding is {node.padding!r} with stride {stride} and a kernel of {kernel}"
+        finding = f"padding is {node.padding!r} with stride {stride} and a kernel of {kernel}"
         expected = "a number, 'valid', or 'same' with stride 1 and a kernel of odd sides"
         odd = node.padding == "same" and stride == (1, 1) and kernel[0] % 2 and kernel[1] % 2
-        expect(odd, where, found, expected)
+        expect(odd, where, finding, expected)
     conv = Conv(weight, bias, stride, around(padding, weight.shape[2:], dilation), dilation, groups)
     if node.input_shape is None:
         return [conv]
@@ -165,37 +165,52 @@ def _flatten(node: Any, where: str) -> list[Any]:
         for axis in ("start_dim", "end_dim")
     )
     last += rows
-    known = [] if declared is None else [DeclaredShape(shape_of(declared, where), "its input")]
-    return [*known, Flatten(first, last)]
+    declared_shapes = (
+        [] if declared is None else [DeclaredShape(shape_of(declared, where), "its input")]
+    )
+    return [*declared_shapes, Flatten(first, last)]
 
 
 def _pool(node: Any, where: str) -> list[Any]:
     stride, window = (
         sides(getattr(node, name), name, where, 1) for name in ("stride", "kernel_size")
     )
-    said = metadata(node, where, ("pooling",)).get("pooling")
+    pooling = metadata(node, where, ("pooling",)).get("pooling")
     kind: Any = (
-        "max" if str(said) == "max" else "average" if type(node).__name__ == "AvgPool2d" else "sum"
+        "max"
+        if str(pooling) == "max"
+        else "average"
+        if type(node).__name__ == "AvgPool2d"
+        else "sum"
     )
     return [Pool(kind, Windows(window, stride, sides(node.padding, "padding", where, 0)))]
 
 
 def _scale(node: Any, where: str) -> list[Any]:
     scale = numbers(node.scale, "scale", where)
-    known = [DeclaredShape(shape_of(scale.shape, where), "scale")] if scale.size > 1 else []
-    return [*known, Scale(near_one(scale.ravel()))]
+    declared_shapes = (
+        [DeclaredShape(shape_of(scale.shape, where), "scale")] if scale.size > 1 else []
+    )
+    return [*declared_shapes, Scale(near_one(scale.ravel()))]
 
 
 def _either(path: Path, node: Named, rules: Rules) -> Path:
     """The OR of pooled spikes: their maximum."""
-    *before, pooled = path.operations
+    *operations_in_front, pooled = path.operations
     pool, threshold = pooled.what, numbers(node.node.threshold, "threshold", node.where)
-    one = 1 if pool.kind == "sum" else 1 / prod(pool.windows.sides)  # what a single spike gives
+    single_spike = (
+        1 if pool.kind == "sum" else 1 / prod(pool.windows.sides)
+    )  # what a single spike gives
     fires = np.greater_equal if rules.fires({}) else np.greater
-    passed = fires(one, threshold).all() and not fires(0, threshold).any()
-    expected = f"one between 0 and {one:g}, which a single spike passes: behind pooling others are not supported"
+    passed = fires(single_spike, threshold).all() and not fires(0, threshold).any()
+    expected = (
+        f"one between 0 and {single_spike:g}, which a single spike passes: behind pooling others "
+        "are not supported"
+    )
     expect(passed, node.where, f"threshold is {threshold.flat[0]:g}", expected)
-    return replace(path, operations=(*before, replace(pooled, what=replace(pool, kind="max"))))
+    return replace(
+        path, operations=(*operations_in_front, replace(pooled, what=replace(pool, kind="max")))
+    )
 
 
 def _later(path: Path, node: Named, dt: float) -> Path:
@@ -203,13 +218,13 @@ def _later(path: Path, node: Named, dt: float) -> Path:
     seconds = numbers(node.node.delay, "delay", node.where)
     limited = np.clip(seconds, -dt, (LONGEST_DELAY + 1) * dt)
     steps = np.round(limited / dt).astype(np.int64)
-    whole = (
+    uniform = (
         np.allclose(limited, steps * dt, 1e-6, 0)
         and steps.min() >= 0
         and steps.max() <= LONGEST_DELAY
     )
     expected = f"whole numbers of steps of {dt:g} s, 0 … {LONGEST_DELAY:,}"
-    expect(whole, node.where, f"delay is {seconds.min():g} … {seconds.max():g} s", expected)
+    expect(uniform, node.where, f"delay is {seconds.min():g} … {seconds.max():g} s", expected)
     if np.ptp(steps) == 0:
         return path.delayed(int(steps.flat[0]), node.where)
     shape = shape_of(steps.shape, node.where)
@@ -224,11 +239,11 @@ def _by_channel(path: Path, steps: NDArray[np.int64], shape: Shape, where: str) 
     """Channels that come `steps` (C,) later: those of equal steps are a branch of their own."""
     places = prod(shape[1:])
     neurons = np.arange(prod(shape)).reshape(-1, places)
-    whole = path + Operation(where, DeclaredShape(shape, "delay"))
+    declared_path = path + Operation(where, DeclaredShape(shape, "delay"))
     branches, order = [], []
     for number in np.unique(steps).tolist():
         of_branch = neurons[steps == number].ravel().tolist()
-        chosen = whole + Operation(where, Order(tuple(of_branch)))
+        chosen = declared_path + Operation(where, Order(tuple(of_branch)))
         branches.append(chosen.delayed(number, where))
         order += of_branch
     joined = Path(Junction(where, "concatenation", tuple(branches)), lag=None)
@@ -287,26 +302,29 @@ class Rules:
     reset: Reset | None
     fires_at_threshold: bool | None
 
-    def fires(self, said: dict[str, Any]) -> bool:
+    def fires(self, own_metadata: dict[str, Any]) -> bool:
         """True if a value that equals the threshold fires."""
         if self.fires_at_threshold is not None:
             return self.fires_at_threshold
-        told = np.asarray(said.get("fires_at_threshold", False))
-        one = told.size == 1 and told.dtype.kind in "bi"
+        stored = np.asarray(own_metadata.get("fires_at_threshold", False))
+        is_flag = stored.size == 1 and stored.dtype.kind in "bi"
         expect(
-            one, "graph", f"its metadata {KEY!r} say fires_at_threshold is {told}", "true or false"
+            is_flag,
+            "graph",
+            f"its metadata {KEY!r} say fires_at_threshold is {stored}",
+            "true or false",
         )
-        return bool(told.item())
+        return bool(stored.item())
 
-    def check_dt(self, implausible: bool, found: str, where: str) -> None:
+    def check_dt(self, implausible: bool, finding: str, where: str) -> None:
         """Refuse a step of 1e-4 s where neurons seem to mean one unit of time."""
-        one = "dt=1 if a step is one unit of time, as in files of sinabs"
-        found = f"got {found} and no dt"
+        advice = "dt=1 if a step is one unit of time, as in files of sinabs"
+        finding = f"got {finding} and no dt"
         expect(
             self.dt_known or not implausible,
             where,
-            found,
-            f"{one}, or dt={self.dt:g} if it is so many seconds",
+            finding,
+            f"{advice}, or dt={self.dt:g} if it is so many seconds",
         )
 
 
@@ -326,36 +344,50 @@ class NirMembrane:
 def read_membrane(neuron: Named, rules: Rules) -> tuple[NirMembrane, dict[str, Any], Shape | None]:
     """One step of a node's neurons, its constants, and the map (C, H, W) that these say."""
     kind, where, dt = neuron.kind, neuron.where, rules.dt
-    found, shape = _constants(neuron)
+    constants, shape = _constants(neuron)
     if kind == "Threshold":
-        return NirMembrane(0.0), found, shape
-    rest = _rest(neuron, found) if kind.endswith("IF") and _reset(neuron, rules) == "zero" else 0.0
+        return NirMembrane(0.0), constants, shape
+    resting_membrane = (
+        _rest(neuron, constants) if kind.endswith("IF") and _reset(neuron, rules) == "zero" else 0.0
+    )
     if kind in ("I", "IF"):
-        rules.check_dt(bool(np.all(found["r"] == 1)), "r = 1", where)
-        return NirMembrane(1.0, near_one(dt * found["r"]), rest=rest), found, shape
-
-    def step(what: str) -> Any:
-        """dt/τ of a time constant τ."""
-        least = np.min(found[what])
-        rules.check_dt(bool(least >= LONGEST), f"{what} = {least:g} s", where)
-        expect(
-            least >= dt * (1 - CLOSE), where, f"{what} is {least:g} s", f"at least dt = {dt:g} s"
+        rules.check_dt(bool(np.all(constants["r"] == 1)), "r = 1", where)
+        return (
+            NirMembrane(1.0, near_one(dt * constants["r"]), rest=resting_membrane),
+            constants,
+            shape,
         )
-        return near_one(dt / found[what])
+
+    def step(time_constant: str) -> Any:
+        """dt/τ of a time constant τ."""
+        least = np.min(constants[time_constant])
+        rules.check_dt(bool(least >= LONGEST), f"{time_constant} = {least:g} s", where)
+        expect(
+            least >= dt * (1 - CLOSE),
+            where,
+            f"{time_constant} is {least:g} s",
+            f"at least dt = {dt:g} s",
+        )
+        return near_one(dt / constants[time_constant])
 
     synaptic = kind.startswith("Cuba")
     membrane_step, synaptic_step = (
         step("tau_mem" if synaptic else "tau"),
         step("tau_syn") if synaptic else 1.0,
     )
-    drive, offset = found["r"] * membrane_step, (found["v_leak"] - rest) * membrane_step
+    drive, offset = (
+        constants["r"] * membrane_step,
+        (constants["v_leak"] - resting_membrane) * membrane_step,
+    )
     if synaptic:
-        drive = drive * found["w_in"] * synaptic_step
+        drive = drive * constants["w_in"] * synaptic_step
         at_rest = not np.any(offset * (1 - synaptic_step))
         expect(at_rest, where, "v_leak is not 0", "0 beside currents that outlast a step")
     return (
-        NirMembrane(1 - membrane_step, near_one(drive), offset, 1 - synaptic_step, rest),
-        found,
+        NirMembrane(
+            1 - membrane_step, near_one(drive), offset, 1 - synaptic_step, resting_membrane
+        ),
+        constants,
         shape,
     )
 
@@ -364,18 +396,21 @@ def read_neurons(neuron: Named, rules: Rules) -> tuple[LIF, Any, Shape | None]:
     """The neurons of a node that spikes, what their currents are multiplied by, and the map that
     the node says.
     """
-    where, said = neuron.where, metadata(neuron.node, neuron.where, SAID)
-    membrane, found, shape = read_membrane(neuron, rules)
+    where, own_metadata = neuron.where, metadata(neuron.node, neuron.where, SAID)
+    membrane, constants, shape = read_membrane(neuron, rules)
     leak, synaptic_leak = (
-        _everywhere(from_metadata(said.get(what, computed), computed, what, where))
-        for what, computed in (("leak", membrane.leak), ("synaptic_leak", membrane.synaptic_leak))
+        _everywhere(from_metadata(own_metadata.get(quantity, computed), computed, quantity, where))
+        for quantity, computed in (
+            ("leak", membrane.leak),
+            ("synaptic_leak", membrane.synaptic_leak),
+        )
     )
     fires, (lowest, reset_by) = (
-        rules.fires(said),
-        (_everywhere(said.get(name)) for name in ("min_v_mem", "reset_by")),
+        rules.fires(own_metadata),
+        (_everywhere(own_metadata.get(name)) for name in ("min_v_mem", "reset_by")),
     )
     if neuron.kind == "Threshold":
-        threshold = _everywhere(found["threshold"])
+        threshold = _everywhere(constants["threshold"])
         return (
             LIF(leak, threshold, reset="zero", fires_at_threshold=fires, min_v_mem=lowest),
             1.0,
@@ -384,10 +419,10 @@ def read_neurons(neuron: Named, rules: Rules) -> tuple[LIF, Any, Shape | None]:
     reset: Any = _reset(neuron, rules)
     lif = LIF(
         leak,
-        _everywhere(found["v_threshold"] - membrane.rest),
+        _everywhere(constants["v_threshold"] - membrane.rest),
         bias=_everywhere(membrane.offset),
         reset=reset,
-        reset_by=reset_by if reset == str(said.get("reset", "zero")) else None,
+        reset_by=reset_by if reset == str(own_metadata.get("reset", "zero")) else None,
         fires_at_threshold=fires,
         synaptic_leak=synaptic_leak,
         min_v_mem=lowest,
@@ -407,8 +442,10 @@ def read_integral(neuron: Named, rules: Rules) -> list[Any]:
     )
     leaks = np.unique(membrane.leak)
     expect(len(leaks) == 1, neuron.where, "tau differs between neurons", "one for all classes")
-    said = metadata(neuron.node, neuron.where, ("scale", "leak", "bias")).get("leak", leaks[0])
-    leak = float(from_metadata(said, leaks[0], "leak", neuron.where))
+    stored_leak = metadata(neuron.node, neuron.where, ("scale", "leak", "bias")).get(
+        "leak", leaks[0]
+    )
+    leak = float(from_metadata(stored_leak, leaks[0], "leak", neuron.where))
     return [Scale(membrane.drive), Shift(membrane.offset), Integral(leak)]
 
 
@@ -416,28 +453,28 @@ def _constants(neuron: Named) -> tuple[dict[str, Any], Shape | None]:
     """The constants of a node by name, each one number or (C,), and the map (C, H, W) that their
     arrays are of.
     """
-    found: dict[str, Any] = {}
+    constants: dict[str, Any] = {}
     shape: Shape | None = None
     for name in CONSTANTS:
         if (value := getattr(neuron.node, name, None)) is None:
             continue
         array = numbers(value, name, neuron.where)
         if array.size == 1:
-            found[name] = array.item()
+            constants[name] = array.item()
             continue
-        own = shape_of(array.shape, neuron.where)
+        constant_shape = shape_of(array.shape, neuron.where)
         expect(
-            shape in (None, own),
+            shape in (None, constant_shape),
             neuron.where,
             f"{name} has shape {array.shape}",
-            text(shape or own),
+            text(shape or constant_shape),
         )
-        shape, rows = own, array.reshape(len(array), -1)
+        shape, rows = constant_shape, array.reshape(len(array), -1)
         apart = (rows != rows[:, :1]).any(axis=1)
         differs = f"{name} differs between neurons of channel {apart.argmax()}"
         expect(not apart.any(), neuron.where, differs, "one per channel")
-        found[name] = rows[:, 0]
-    return found, shape
+        constants[name] = rows[:, 0]
+    return constants, shape
 
 
 def _everywhere(constant: Any) -> Any:
@@ -449,23 +486,23 @@ def _reset(neuron: Named, rules: Rules) -> str:
     return rules.reset or str(metadata(neuron.node, neuron.where, SAID).get("reset", "zero"))
 
 
-def _rest(neuron: Named, found: dict[str, Any]) -> Any:
+def _rest(neuron: Named, constants: dict[str, Any]) -> Any:
     """To what a spike sets membranes, from where they are counted."""
-    v_reset = found.get("v_reset", 0.0)
+    v_reset = constants.get("v_reset", 0.0)
     first = next(iter(np.ravel(v_reset)[np.flatnonzero(v_reset)]), 0.0)
-    known = not first or (neuron.kind != "IF" and np.all(v_reset == found["v_leak"]))
-    expect(known, neuron.where, f"v_reset is {first:g}", "0, or the same as v_leak")
+    equal_reset = not first or (neuron.kind != "IF" and np.all(v_reset == constants["v_leak"]))
+    expect(equal_reset, neuron.where, f"v_reset is {first:g}", "0, or the same as v_leak")
     return v_reset
 
 
-def from_metadata(said: Any, found: Any, what: str, where: str) -> NDArray[np.float64]:
+def from_metadata(stored: Any, computed: Any, quantity: str, where: str) -> NDArray[np.float64]:
     """The value in the metadata, if it is the node's but for rounding."""
-    exact = numbers(said, what, where)
-    same = exact.shape in ((), np.shape(found)) and np.allclose(
-        exact, found, rtol=CLOSE, atol=CLOSE
+    exact = numbers(stored, quantity, where)
+    same = exact.shape in ((), np.shape(computed)) and np.allclose(
+        exact, computed, rtol=CLOSE, atol=CLOSE
     )
     expected = "the same numbers; remove the metadata to read the node alone"
-    expect(same, where, f"its metadata {KEY!r} contradict it in {what}", expected)
+    expect(same, where, f"its metadata {KEY!r} contradict it in {quantity}", expected)
     return exact
 
 

@@ -30,8 +30,8 @@ SCORES = 1e-4  # of the largest score: what float32 weights may change
 
 def says_all(graph: Graph) -> bool:
     """True if the nodes of a graph say all of it: :func:`to_nir` writes more into metadata."""
-    said = (node.metadata.get(KEY, {}) for node in graph.nodes.values())
-    return not any(set(each) - {"pooling"} for each in said)
+    metadata = (node.metadata.get(KEY, {}) for node in graph.nodes.values())
+    return not any(set(keys) - {"pooling"} for keys in metadata)
 
 
 def prove(
@@ -78,16 +78,16 @@ def _products(network: Network) -> int:
     sizes = (
         weight.size * prod(shape[1:])  # a dense layer has one place
         for layer, shape in zip(network.layers, network.shapes[1:], strict=True)
-        for given in layer.inputs
-        for weight in given.synapse.tensors.values()
+        for layer_input in layer.inputs
+        for weight in layer_input.synapse.tensors.values()
     )
     return sum(sizes)
 
 
-def _later(bits: NDArray[np.bool_], before: int, behind: int) -> NDArray[np.bool_]:
+def _later(bits: NDArray[np.bool_], steps_in_front: int, steps_behind: int) -> NDArray[np.bool_]:
     """(T, …) with silent steps before and behind."""
-    around = [(before, behind), *[(0, 0)] * (bits.ndim - 1)]
-    return np.pad(bits, around)
+    padding = [(steps_in_front, steps_behind), *[(0, 0)] * (bits.ndim - 1)]
+    return np.pad(bits, padding)
 
 
 def _check_layer(
@@ -101,8 +101,8 @@ def _check_layer(
 ) -> None:
     """Compare the bits of a layer that is a node; or let one fire that no node is."""
     layer, shape = network.layers[number], network.shapes[number + 1]
-    made = node is None
-    if made:
+    relay = node is None
+    if relay:
         fired[layer.name] = np.zeros((len(fired[INPUT]), len(INPUTS), *shape), np.bool_)
     expected = fired[layer.name]
     neurons = Neurons(layer.spiking_neuron, layer.inputs, (len(INPUTS), *shape), np.float32)
@@ -110,13 +110,13 @@ def _check_layer(
         {name: bits[:, sample] for name, bits in fired.items()} for sample in range(len(INPUTS))
     ]
     threshold = neurons.of(layer.spiking_neuron.threshold)
-    for t in range(1, len(expected) if made else shift + steps):
+    for t in range(1, len(expected) if relay else shift + steps):
         currents = [
-            np.stack([_current(given, bits, t, shape) for bits in by_sample])
-            for given in layer.inputs
+            np.stack([_current(layer_input, bits, t, shape) for bits in by_sample])
+            for layer_input in layer.inputs
         ]
         v = neurons.step(t, currents, expected[t - 1])
-        if made:
+        if relay:
             expected[t] = neurons.fires
             continue
         wrong = (neurons.fires != expected[t]) & (np.abs(v - threshold) > ROUNDING * threshold)

@@ -57,8 +57,8 @@ class Call:
     @cached_property
     def streams(self) -> list[Stream]:
         """Those that go in."""
-        found = (self.known(tensor) for tensor in tensors((self.args, self.kwargs)))
-        return [stream for stream in found if isinstance(stream, Stream)]
+        streams = (self.known(tensor) for tensor in tensors((self.args, self.kwargs)))
+        return [stream for stream in streams if isinstance(stream, Stream)]
 
     def stream(self, value: Any) -> Stream | None:
         """That of a tensor, or of zeros; None if it is lost or of something else."""
@@ -75,8 +75,8 @@ class Call:
 
     def lost(self, why: str = "") -> Lost:
         """The result where it is not known what the function does."""
-        behind = " and ".join(dict.fromkeys(stream.path.last for stream in self.streams))
-        return Lost(f"{self.where}, behind {behind}{why and ', '}{why}")
+        names = " and ".join(dict.fromkeys(stream.path.last for stream in self.streams))
+        return Lost(f"{self.where}, behind {names}{why and ', '}{why}")
 
 
 def tensors(value: Any) -> Iterator[Tensor]:
@@ -84,7 +84,7 @@ def tensors(value: Any) -> Iterator[Tensor]:
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, (tuple, list)):
-        for each in value:
-            yield from tensors(each)
+        for member in value:
+            yield from tensors(member)
     elif isinstance(value, dict):
         yield from tensors(list(value.values()))

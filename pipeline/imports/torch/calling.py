@@ -94,9 +94,9 @@ class Example:
         places = drawn(*maps.shape[1:]).argsort(-1)
         moved = maps.gather(-1, places.expand(maps.shape)).view(steps.shape)
         least = -self.input_range if (steps < 0).any() else 0.0
-        most = self.input_range if (steps > 0).any() else 0.0
+        largest = self.input_range if (steps > 0).any() else 0.0
         draws = drawn(*shape[1:])
-        moved = torch.where(draws < 1 / 6, least, torch.where(draws > 2 / 3, most, moved))
+        moved = torch.where(draws < 1 / 6, least, torch.where(draws > 2 / 3, largest, moved))
         moved = moved if self.encoder == "image" else _on_grid(moved, self.input_range)
         return replace(self, sequence=moved.expand(shape))
 
@@ -113,8 +113,12 @@ class Example:
             return mean_spikes(self.sequence[0].reshape(samples).cpu().numpy(), self.input_range)
         if self.encoder == "constant-current":
             return in_eight_bits(self.sequence[0].reshape(samples).cpu().numpy(), self.input_range)
-        given = self.sequence.reshape(self.timesteps, *samples).cpu().numpy()[:timesteps]
-        steps = given != 0 if self.encoder == "spikes" else in_eight_bits(given, self.input_range)
+        input_rows = self.sequence.reshape(self.timesteps, *samples).cpu().numpy()[:timesteps]
+        steps = (
+            input_rows != 0
+            if self.encoder == "spikes"
+            else in_eight_bits(input_rows, self.input_range)
+        )
         return np.concatenate([steps, np.zeros((timesteps - len(steps), *samples), steps.dtype)])
 
 
@@ -127,13 +131,15 @@ def checked_model(model: Any) -> nn.Module:
     if not isinstance(model, nn.Module):
         raise NetworkError(f"model: got {type(model).__name__}, expected a torch.nn.Module")
     for name, module in model.named_modules():
-        which = f"module {name!r}" if name else "it"
+        subject = f"module {name!r}" if name else "it"
         if isinstance(module, torch.jit.ScriptModule):
             raise NetworkError(
-                f"model: {which} is scripted or traced, expected the module that it was made from"
+                f"model: {subject} is scripted or traced, expected the module that it was made from"
             )
         trains = module.training and not any(True for _ in module.children())
-        expect(not trains, "model", f"{which} is in training mode", "evaluation; call model.eval()")
+        expect(
+            not trains, "model", f"{subject} is in training mode", "evaluation; call model.eval()"
+        )
     for name, weight in (*model.named_parameters(), *model.named_buffers()):
         if weight.is_floating_point():
             right = weight.dtype == torch.float32
@@ -150,7 +156,7 @@ def checked_model(model: Any) -> nn.Module:
 
 
 def read_example(
-    given: Any,
+    arguments: Any,
     timesteps: int | None,
     model: nn.Module,
     network: Network | None = None,
@@ -163,7 +169,7 @@ def read_example(
 
     `timesteps` are those of a batch, and must be those of a sequence, but for a network.
     """
-    tensor = _tensor(given, model)
+    tensor = _tensor(arguments, model)
     sequence = _is_sequence(tensor.ndim, model)
     timesteps = None if sequence and network else timesteps
     full = tensor.ndim in (2, 3, 4, 5) and 0 not in tensor.shape
@@ -208,8 +214,8 @@ def read_example(
         of_example = largest if encoder == "changing-current" else _range_of(max(largest, at_least))
         input_range = network.input_range if network else of_example
         covered = f"numbers in ±{input_range:g}, which the network's input covers"
-        other = "import it with an example that holds its largest number"
-        expect(largest <= input_range, "example", f"holds {largest:g}", f"{covered}; {other}")
+        advice = "import it with an example that holds its largest number"
+        expect(largest <= input_range, "example", f"holds {largest:g}", f"{covered}; {advice}")
         tensor = _on_grid(tensor, input_range) if rounded else tensor
     return Example(
         tensor if sequence else tensor.expand(steps, *tensor.shape),
@@ -231,28 +237,29 @@ def _is_sequence(ndim: int, model: nn.Module) -> bool:
     does, too.
     """
     on_rows, on_maps = (
-        any(isinstance(each, kind) for each in model.modules()) for kind in (nn.Conv1d, nn.Conv2d)
+        any(isinstance(module, kind) for module in model.modules())
+        for kind in (nn.Conv1d, nn.Conv2d)
     )
     return ndim in (3, 5) or (ndim == 4 and on_rows and not on_maps)
 
 
-def _tensor(given: Any, model: nn.Module) -> Tensor:
+def _tensor(value: Any, model: nn.Module) -> Tensor:
     """A tensor of finite float32, where the model is."""
     try:
         tensor = (
-            given.detach() if isinstance(given, Tensor) else torch.as_tensor(given)
+            value.detach() if isinstance(value, Tensor) else torch.as_tensor(value)
         )  # which would move it
     except (TypeError, ValueError, RuntimeError) as error:
         raise NetworkError(
-            f"example: got {type(given).__name__}, expected {FORMS}: {error}"
+            f"example: got {type(value).__name__}, expected {FORMS}: {error}"
         ) from None
-    wide = not tensor.is_complex() and tensor.dtype not in (torch.float16, torch.bfloat16)
-    expect(wide, "example", f"has dtype {tensor.dtype}", "float32; give example.float()")
+    wide_enough = not tensor.is_complex() and tensor.dtype not in (torch.float16, torch.bfloat16)
+    expect(wide_enough, "example", f"has dtype {tensor.dtype}", "float32; give example.float()")
     devices = {str(weight.device) for weight in (*model.parameters(), *model.buffers())}
     if devices - {str(tensor.device)}:
-        found = ", ".join(sorted(devices))
+        devices_named = ", ".join(sorted(devices))
         raise NetworkError(
-            f"example: is on {tensor.device}, the model on {found}; move one with .to(…)"
+            f"example: is on {tensor.device}, the model on {devices_named}; move one with .to(…)"
         )
     tensor = tensor.float()
     expect(torch.isfinite(tensor).all(), "example", "holds NaN or infinite numbers", "finite ones")
@@ -315,7 +322,7 @@ def follow_model(model: nn.Module, example: Example, neurons: NeuronModules) -> 
         raise refusals[0]
     if example.constant:
         _refuse_other_loop(model, example, neurons)
-    likeliest = min(failures, key=lambda each: each[0])[
+    likeliest = min(failures, key=lambda failure: failure[0])[
         1
     ]  # the first of a call at every step, if there is one
     raise NetworkError(f"{likeliest}; say what the model takes, such as takes='TB...'")
@@ -390,15 +397,15 @@ def _followed(model: nn.Module, example: Example, follower: Follower, way: Way) 
                     )
                 ]
             else:
-                given, places = (_arranged(each, way.takes) for each in (sequence, where))
-                outputs = [_called(model, "once", follower.bring(given, places, size))]
+                model_input, places = (_arranged(values, way.takes) for values in (sequence, where))
+                outputs = [_called(model, "once", follower.bring(model_input, places, size))]
         answers = [tensor for output in outputs for tensor in answers_in(output, example.timesteps)]
-        others = [
+        further_paths = [
             stream.path
-            for each in tensors(outputs[-1])
-            if isinstance(stream := follower.known(each), Stream)
+            for tensor in tensors(outputs[-1])
+            if isinstance(stream := follower.known(tensor), Stream)
         ]
-        return FollowedModel(follower.layers(), follower.answer(answers), others)
+        return FollowedModel(follower.layers(), follower.answer(answers), further_paths)
 
 
 def _every_step(
@@ -417,16 +424,16 @@ def _every_step(
     return outputs
 
 
-def _called(model: nn.Module, how: str, *given: Any) -> Any:
+def _called(model: nn.Module, how: str, *arguments: Any) -> Any:
     """The output of a model; NotTakenError if it fails."""
     try:
-        return model(*given)
+        return model(*arguments)
     except NetworkError:
         raise
     except Exception as error:
         reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
         raise NotTakenError(
-            f"called {how} with {tuple(given[0].shape)}, the model fails with {reason}"
+            f"called {how} with {tuple(arguments[0].shape)}, the model fails with {reason}"
         ) from error
 
 
@@ -467,8 +474,8 @@ def preserved(model: nn.Module) -> Iterator[None]:
     """Whatever happens in this block, the model is afterwards as it was before: its states and its
     hooks. In this block what was compiled runs as it was written.
     """
-    kept = [(module, module.__dict__.copy()) for module in model.modules()]
-    for module, attributes in kept:
+    saved_state = [(module, module.__dict__.copy()) for module in model.modules()]
+    for module, attributes in saved_state:
         containers = {
             name: copy.copy(value)
             for name, value in attributes.items()
@@ -482,6 +489,6 @@ def preserved(model: nn.Module) -> Iterator[None]:
         with torch.compiler.set_stance("force_eager") if compiles else nullcontext():
             yield
     finally:
-        for module, attributes in kept:
+        for module, attributes in saved_state:
             module.__dict__.clear()
             module.__dict__.update(attributes)

@@ -155,8 +155,8 @@ class Follower:
 
     def known(self, value: Any) -> Followed | None:
         """The stream of a tensor; None if it does not come from the example."""
-        found = self._kept.get(id(value)) if isinstance(value, Tensor) else None
-        return found[1] if found else None
+        followed = self._kept.get(id(value)) if isinstance(value, Tensor) else None
+        return followed[1] if followed else None
 
     @property
     def fired(self) -> bool:
@@ -175,13 +175,13 @@ class Follower:
                     _check_rest(value, raster.about, f"{label(name, module)}: begins with {state}")
         return {name: raster.finished() for name, raster in self._rasters.items()}
 
-    def answer(self, given: Iterable[Tensor]) -> ModelOutput:
+    def answer(self, outputs: Iterable[Tensor]) -> ModelOutput:
         """The answer in the tensors that the model gave: one, or one for each step."""
-        given = list(given)
-        self.lose_changed(given)
+        outputs = list(outputs)
+        self.lose_changed(outputs)
         pieces = [
             (tensor.flatten().double(), self._ordered(tensor, "the model's output"))
-            for tensor in given
+            for tensor in outputs
         ]
         streams = [stream for _, stream in pieces]
         size, summed = streams[0].size, streams[0].summed
@@ -194,12 +194,17 @@ class Follower:
         values = torch.cat([value for value, _ in pieces])
         steps = torch.cat([stream.steps(self.samples).flatten() for stream in streams])
         within = torch.cat([stream.within(self.samples).flatten() for stream in streams])
-        found, expected = len(summed) or len(steps.unique()), self.timesteps
-        if not summed and any(isinstance(each.what, SpikingModule) for each in path.operations):
+        step_count, expected = len(summed) or len(steps.unique()), self.timesteps
+        if not summed and any(
+            isinstance(operation.what, SpikingModule) for operation in path.operations
+        ):
             last = steps == self.timesteps - 1
-            values, within, found, expected = values[last], within[last], int(last.any()), 1
-        if found != expected or len(within) != (1 if summed else found) * self.samples * size:
-            steps_of = f"comes from {path.last}, but from {found} of {self.timesteps} steps"
+            values, within, step_count, expected = values[last], within[last], int(last.any()), 1
+        if (
+            step_count != expected
+            or len(within) != (1 if summed else step_count) * self.samples * size
+        ):
+            steps_of = f"comes from {path.last}, but from {step_count} of {self.timesteps} steps"
             raise NetworkError(
                 f"the model's output {steps_of}; expected all steps, their sum or their mean"
             )
@@ -226,10 +231,10 @@ class Follower:
         self._calls += may_rectify(function, args, kwargs)
         if self._inside or not any(self.known(tensor) for tensor in tensors((args, kwargs))):
             return
-        given = args[0] if function is Tensor.__setitem__ else result
-        _, where, alone = self._calling[-1] if self._calling else ("", "", False)
-        module = where if alone else ""
-        call = Call(function, args, kwargs, given, self.known, self.samples, module, self._fires)
+        target = args[0] if function is Tensor.__setitem__ else result
+        _, where, standalone = self._calling[-1] if self._calling else ("", "", False)
+        module = where if standalone else ""
+        call = Call(function, args, kwargs, target, self.known, self.samples, module, self._fires)
         if call.name in EXITS:
             raise NetworkError(
                 f"{_line_of_model()}: {call.called} makes a number of Python of what the example "
@@ -247,7 +252,7 @@ class Follower:
             if pools_maximum(function):
                 pooled = self._pooled if self._neurons.rectified else self._relayed
                 found = [pooled(stream, call) for stream in found]
-            self._keep(tensors(given), found)
+            self._keep(tensors(target), found)
 
     def _keep(self, values: Iterable[Tensor], streams: Iterable[Followed]) -> None:
         self._kept.update(
@@ -291,14 +296,14 @@ class Follower:
             return
         self._hooked.add(module)
         parts = {
-            part: inner for part, inner in module.named_children() if part != "parametrizations"
+            part: child for part, child in module.named_children() if part != "parametrizations"
         }
         if not (
             self._neurons.describes(name, module) or (axes_of(module) is not None and not parts)
         ):
-            for part, inner in parts.items():
-                self._hook(f"{name}.{part}" if name else part, inner)
-            self._hook_inside(name, module, alone=bool(name) and not parts)
+            for part, child in parts.items():
+                self._hook(f"{name}.{part}" if name else part, child)
+            self._hook_inside(name, module, standalone=bool(name) and not parts)
             return
 
         def entered(_: nn.Module, args: Any, kwargs: Any) -> None:
@@ -314,103 +319,106 @@ class Follower:
         module.register_forward_pre_hook(entered, with_kwargs=True)
         module.register_forward_hook(left, with_kwargs=True)
 
-    def _hook_inside(self, name: str, module: nn.Module, alone: bool) -> None:
+    def _hook_inside(self, name: str, module: nn.Module, standalone: bool) -> None:
         """Notice where a module gives what does not come from what was followed in it; one alone
         has no parts.
         """
 
         def entered(_: nn.Module, args: Any, kwargs: Any) -> None:
-            self._calling.append((name, label(name, module), alone))
-            for tensor in tensors((args, kwargs) if alone else ()):
+            self._calling.append((name, label(name, module), standalone))
+            for tensor in tensors((args, kwargs) if standalone else ()):
                 if self.known(tensor) is None and (nothing := zeros(tensor, self.samples)):
                     self._keep([tensor], [nothing])
 
         def left(_: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
             self._calling.pop()
             unknown = [
-                each
-                for each in tensors(output)
-                if not (self.known(each) or zeros(each, self.samples))
+                tensor
+                for tensor in tensors(output)
+                if not (self.known(tensor) or zeros(tensor, self.samples))
             ]
             if unknown and any(self.known(tensor) for tensor in tensors((args, kwargs))):
-                what = label(name, module) if name else "the model's own operations"
-                self._keep(unknown, repeat(Lost(what)))
+                subject = label(name, module) if name else "the model's own operations"
+                self._keep(unknown, repeat(Lost(subject)))
 
         module.register_forward_pre_hook(entered, with_kwargs=True)
         module.register_forward_hook(left, with_kwargs=True)
 
     def _module(
-        self, name: str, module: nn.Module, given: list[Tensor], output: list[Tensor]
+        self, name: str, module: nn.Module, inputs: list[Tensor], output: list[Tensor]
     ) -> None:
         if self._neurons.describes(name, module):
-            self._neuron(name, module, given, output)
+            self._neuron(name, module, inputs, output)
             return
-        stream = self.known(given[0]) or zeros(given[0], self.samples) if given else None
+        stream = self.known(inputs[0]) or zeros(inputs[0], self.samples) if inputs else None
         if isinstance(stream, Stream):
             stream = stream_behind(
-                Operation(label(name, module), module), stream, given[0], output[0]
+                Operation(label(name, module), module), stream, inputs[0], output[0]
             )
         if stream is not None:
             self._keep(output, repeat(stream))
 
     def _neuron(
-        self, name: str, module: nn.Module, given: list[Tensor], output: list[Tensor]
+        self, name: str, module: nn.Module, inputs: list[Tensor], output: list[Tensor]
     ) -> None:
         where = label(name, module)
-        stream = self._stream(given[0], f"{where}: its input")
+        stream = self._stream(inputs[0], f"{where}: its input")
         if not stream.channels_last:
-            stream = self._ordered(given[0], f"{where}: its input")
+            stream = self._ordered(inputs[0], f"{where}: its input")
         raster = self._rasters.get(name)
-        about = raster.about if raster else self._neurons.describe(name, module)
-        if about.levels > 1:
-            self._keep(output[:1], [self._planes(name, where, about, stream, output[0])])
+        spiking = raster.about if raster else self._neurons.describe(name, module)
+        if spiking.levels > 1:
+            self._keep(output[:1], [self._planes(name, where, spiking, stream, output[0])])
             return
         above: SpikingModule | None = None
-        if about.above is not None:
-            about, above = reset_at_once(about, name, f"{name}{ABOVE}")
-        if about.synapse is not None:
+        if spiking.above is not None:
+            spiking, above = reset_at_once(spiking, name, f"{name}{ABOVE}")
+        if spiking.synapse is not None:
             stream = behind_synapse(
-                Operation(where, about.synapse), stream, given[0], output[0], about.takes
+                Operation(where, spiking.synapse), stream, inputs[0], output[0], spiking.takes
             )
         if raster is None:
             raster = self._rasters[name] = Raster(
-                name, where, about, self.samples, self.timesteps, stream
+                name, where, spiking, self.samples, self.timesteps, stream
             )
-            for state in given[1:]:
+            for state in inputs[1:]:
                 if state.ndim > 1 and output[0].shape[-state.ndim :] == state.shape:
-                    _check_rest(state, about, f"{where}: is handed a state")
+                    _check_rest(state, spiking, f"{where}: is handed a state")
         timed = raster.timed(stream)
-        membranes = timed.then(Operation(where, about))
-        if isinstance(about.neuron, LeakyIntegrator):
+        membranes = timed.then(Operation(where, spiking))
+        if isinstance(spiking.neuron, LeakyIntegrator):
             self._keep(output, _at_steps(membranes, output))
             return
         if output[0].shape != timed.where.shape:
-            shapes = f"got {tuple(given[0].shape)}, gave {tuple(output[0].shape)}"
+            shapes = f"got {tuple(inputs[0].shape)}, gave {tuple(output[0].shape)}"
             raise NetworkError(f"{where}: {shapes}, expected neurons that each give what they fire")
-        raster.add(timed.where, output[0], None if about.synapse is not None else given[0])
-        if above is not None and about.above is not None:
-            self._neurons_of(f"{name}{ABOVE}", where, above, stream, about.above(module).float())
+        raster.add(timed.where, output[0], None if spiking.synapse is not None else inputs[0])
+        if above is not None and spiking.above is not None:
+            self._neurons_of(f"{name}{ABOVE}", where, above, stream, spiking.above(module).float())
         self._keep(
-            [each for each in output[1:] if each.shape == timed.where.shape], repeat(membranes)
+            [tensor for tensor in output[1:] if tensor.shape == timed.where.shape],
+            repeat(membranes),
         )
-        self._keep(output[:1], [timed.along(Path(name, lag=int(about.delayed)))])
+        self._keep(output[:1], [timed.along(Path(name, lag=int(spiking.delayed)))])
 
     def _planes(
-        self, name: str, where: str, about: SpikingModule, stream: Stream, output: Tensor
+        self, name: str, where: str, spiking: SpikingModule, stream: Stream, output: Tensor
     ) -> Stream:
         """The stream behind neurons that fire several spikes a step: the sum of planes of bits."""
-        if ((output < 0) | (output > about.levels) | (output != output.round())).any():
+        if ((output < 0) | (output > spiking.levels) | (output != output.round())).any():
             raise NetworkError(
                 f"{where}: gave values in {output.min():g} … {output.max():g}, expected whole "
                 "numbers"
             )
-        names = tuple(f"{name}/{number}" for number in range(1, about.levels + 1))
-        each = [
-            self._neurons_of(own, where, plane, stream, (output >= number).float())
-            for number, (own, plane) in enumerate(zip(names, planes(about, names), strict=True), 1)
+        names = tuple(f"{name}/{number}" for number in range(1, spiking.levels + 1))
+        plane_layers = [
+            self._neurons_of(plane_name, where, plane, stream, (output >= number).float())
+            for number, (plane_name, plane) in enumerate(
+                zip(names, planes(spiking, names), strict=True), 1
+            )
         ]
-        return each[0].along(
-            Path(Junction(where, "sum", tuple(plane.path for plane in each)), lag=None)
+        return plane_layers[0].along(
+            Path(Junction(where, "sum", tuple(plane.path for plane in plane_layers)), lag=None)
         )
 
     def _counted(self, call: Call, limited: Limited) -> Followed:
@@ -440,14 +448,18 @@ class Follower:
         """Activations behind a maximum pooling: neurons of their own, driven by the largest of each
         window.
         """
-        before = self.known(call.args[0])
-        if not (isinstance(stream, Stream) and isinstance(before, Stream) and fired_alone(before)):
+        earlier = self.known(call.args[0])
+        if not (
+            isinstance(stream, Stream) and isinstance(earlier, Stream) and fired_alone(earlier)
+        ):
             return stream
-        each = Operation(stream.path.last, Conv(np.ones((1, 1, 1, 1), np.float32), groups=0))
+        single_places = Operation(
+            stream.path.last, Conv(np.ones((1, 1, 1, 1), np.float32), groups=0)
+        )
         return self._made(
             call,
             MAXIMUM,
-            stream.along(replace(stream.path, operations=(each, *stream.path.operations))),
+            stream.along(replace(stream.path, operations=(single_places, *stream.path.operations))),
         )
 
     def _made(self, call: Call, neuron: ReLU, stream: Stream) -> Stream:
@@ -458,14 +470,15 @@ class Follower:
         self._called[name] += 1
         if (number := self._called[name]) > 1:
             name, where = f"{name}/{number}", f"{where}, call {number}"
-        made = self._neurons_of(
+        neurons = self._neurons_of(
             name, where, SpikingModule(neuron, None), stream, next(tensors(call.result))
         )
         if torch.equal(
-            made.where.flatten(), torch.arange(made.where.numel(), device=made.where.device)
+            neurons.where.flatten(),
+            torch.arange(neurons.where.numel(), device=neurons.where.device),
         ):
             self._rasters[name].call = self._calls
-        return made
+        return neurons
 
     def _place(self, call: Call) -> tuple[str, str]:
         """Where a function is called: a name, and one for messages.
@@ -473,8 +486,8 @@ class Follower:
         It is the module that calls it, with the name of the function where it calls others, too.
         """
         kind, where = call.function.__name__.rstrip("_"), call.where
-        name, holder, alone = self._calling[-1] if self._calling else ("", "", False)
-        if not alone:
+        name, holder, standalone = self._calling[-1] if self._calling else ("", "", False)
+        if not standalone:
             name, where = (
                 f"{name}/{kind}" if name else kind,
                 f"{where} in {holder}" if name else where,
@@ -482,11 +495,11 @@ class Follower:
         return name, where
 
     def _neurons_of(
-        self, name: str, where: str, about: SpikingModule, stream: Stream, output: Tensor
+        self, name: str, where: str, spiking: SpikingModule, stream: Stream, output: Tensor
     ) -> Stream:
         """The stream behind neurons that are no module of neurons."""
         if name not in self._rasters:
-            self._rasters[name] = Raster(name, where, about, self.samples, self.timesteps, stream)
+            self._rasters[name] = Raster(name, where, spiking, self.samples, self.timesteps, stream)
         timed = self._rasters[name].timed(stream)
         self._rasters[name].add(timed.where, output, None)
         return timed.along(Path(name))
@@ -508,8 +521,8 @@ class Follower:
         pooled = Operation(operation.where, relay(operation.what))
         relayed = stream.along(replace(stream.path, operations=(*border, pooled)))
         name = self._numbered(f"{source}{RELAYED}", REPEATING, relayed)
-        about = SpikingModule(REPEATING, None)
-        return self._neurons_of(name, operation.where, about, relayed, call.result)
+        spiking = SpikingModule(REPEATING, None)
+        return self._neurons_of(name, operation.where, spiking, relayed, call.result)
 
     def _fires(self, source: str) -> bool:
         """True of a source whose numbers are all 0 or 1."""
@@ -517,19 +530,19 @@ class Follower:
             return False
         return source in (NOTHING, *self._rasters) or (source == INPUT and self.brings_spikes)
 
-    def _gated(self, found: Followed | Gates, call: Call) -> Followed:
+    def _gated(self, function: Followed | Gates, call: Call) -> Followed:
         """The stream that a function gives; gates are neurons of their own."""
-        if self._neurons.rectified and not isinstance(found, Lost):
-            source = found.path.source if isinstance(found, Stream) else None
+        if self._neurons.rectified and not isinstance(function, Lost):
+            source = function.path.source if isinstance(function, Stream) else None
             if source is None or (isinstance(source, Junction) and source.kind == "attention"):
                 return call.lost("a product of layers")
-        if not isinstance(found, Gates):
-            return found
-        streams = [self._fired(gate, call.where) for gate in found.gates]
+        if not isinstance(function, Gates):
+            return function
+        streams = [self._fired(gate, call.where) for gate in function.gates]
         paths = tuple(stream.path for stream in streams)
         path = paths[0] if len(paths) == 1 else Path(Junction(call.where, "sum", paths), lag=None)
-        if found.constant:
-            path += Operation(call.where, Shift(found.constant))
+        if function.constant:
+            path += Operation(call.where, Shift(function.constant))
         return streams[0].along(path)
 
     def _numbered(self, name: str, neuron: LIF, stream: Stream) -> str:
@@ -548,8 +561,8 @@ class Follower:
         assert isinstance(junction, Junction)
         first = next(junction.branches[0].leaves).source
         name = self._numbered(f"{first}{gate.kind}", gate.neuron, gate.stream)
-        about = SpikingModule(gate.neuron, None)
-        fired = self._neurons_of(name, where, about, gate.stream, gate.fired)
+        spiking = SpikingModule(gate.neuron, None)
+        fired = self._neurons_of(name, where, spiking, gate.stream, gate.fired)
         scale = Operation(where, Scale(gate.factor))
         return fired if gate.factor == 1 else fired.then(scale)
 
@@ -559,8 +572,8 @@ def stands_in_front(pool: Pool, sides: Iterable[int]) -> bool:
     them in front.
     """
     window, stride, padding = pool.windows
-    whole = not any(side % size for side, size in zip(sides, window, strict=True))
-    return whole and window == stride and padding == (0, 0) and pool.dilation == (1, 1)
+    divides = not any(side % size for side, size in zip(sides, window, strict=True))
+    return divides and window == stride and padding == (0, 0) and pool.dilation == (1, 1)
 
 
 def relay(pool: Pool) -> Conv:
@@ -628,13 +641,15 @@ def _line_of_model() -> str:
     return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame else "the model"
 
 
-def _check_rest(state: Tensor, about: SpikingModule, found: str) -> None:
+def _check_rest(state: Tensor, spiking: SpikingModule, finding: str) -> None:
     """Refuse a state in which neurons begin that is not their rest."""
-    rest = torch.as_tensor(about.begins or about.rest, dtype=state.dtype, device=state.device)
-    if not ((state == rest) | ((state == 0) & (not about.begins))).all():
+    resting_membrane = torch.as_tensor(
+        spiking.begins or spiking.rest, dtype=state.dtype, device=state.device
+    )
+    if not ((state == resting_membrane) | ((state == 0) & (not spiking.begins))).all():
         largest = float(state.flatten()[state.abs().argmax()])
         raise NetworkError(
-            f"{found} of up to {largest:g}, expected neurons at rest, as those of a network begin"
+            f"{finding} of up to {largest:g}, expected neurons at rest, as those of a network begin"
         )
 
 
@@ -681,16 +696,16 @@ class Raster:
         self,
         name: str,
         label: str,
-        about: SpikingModule,
+        spiking: SpikingModule,
         samples: int,
         timesteps: int,
         first: Stream,
     ) -> None:
-        self.name, self.label, self.about = name, label, about
+        self.name, self.label, self.about = name, label, spiking
         self.path, self.steps = first.path.later(0, timesteps), frozenset[int]()
         self.shape = (timesteps, samples, first.size)
         self.call = 0
-        self.map = _map_shape(first, about.takes)
+        self.map = _map_shape(first, spiking.takes)
         self.calls = 0
         count, device = timesteps * samples * first.size, first.where.device
         self.spikes = torch.zeros(
@@ -821,7 +836,7 @@ def _map_shape(stream: Stream, takes: Takes | None) -> Shape:
     """
     shape = stream.where.shape[:-1] if takes == "B...T" else stream.where.shape
     leading = [2] if takes in ("TB...", "BT...") else [1] if takes else range(len(shape) - 1, 0, -1)
-    found = next((shape[axes:] for axes in leading if prod(shape[axes:]) == stream.size), ())
-    channels, *sides = found if 1 <= len(found) <= 3 else (stream.size,)
+    token_shape = next((shape[axes:] for axes in leading if prod(shape[axes:]) == stream.size), ())
+    channels, *sides = token_shape if 1 <= len(token_shape) <= 3 else (stream.size,)
     height, width = (*[1] * (2 - len(sides)), *sides) if sides else (1, 1)
     return channels, height, width

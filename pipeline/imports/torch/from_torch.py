@@ -118,20 +118,20 @@ def from_torch(
                 f"takes: got {takes!r}, expected one of {', '.join(map(repr, get_args(Takes)))}"
             )
         model = checked_model(model)
-        most = (
+        timesteps_limit = (
             max(map(abs, preprocessing.limits)) if isinstance(preprocessing, Preprocessing) else 0.0
         )
-        known, tried = (
+        known_neurons, tried = (
             NeuronModules(neurons, takes),
-            read_example(example, timesteps, model, at_least=most),
+            read_example(example, timesteps, model, at_least=timesteps_limit),
         )
-        followed = follow_model(model, tried, known)
+        followed = follow_model(model, tried, known_neurons)
         imported = assemble(model, followed, tried)
         check_rounding(imported, tried, rounding)
         (prove_up_to_rounding if rounding else prove)(imported, tried)
         check_that_all_fire(imported)
         check_answer(imported, followed.answer)
-        prove_on_others(model, known, imported.network, tried)
+        prove_on_others(model, known_neurons, imported.network, tried)
     except NetworkError as error:
         raise NetworkError(f"from_torch: {error}") from error.__cause__
     warn_of_dropped(followed, imported, "from_torch", 2)

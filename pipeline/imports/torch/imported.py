@@ -58,14 +58,14 @@ def model_bits(
     """The example, and a model's bits in the network's steps, by layer: (T, B, C, H, W), with
     silence around.
     """
-    given = {INPUT: example.encoded(network.timesteps)}
+    spikes_by_layer = {INPUT: example.encoded(network.timesteps)}
     for number, (layer, shift) in enumerate(zip(layers, shifts, strict=True)):
         shape = example.samples, *network.shapes[number + 1]
         bits = np.zeros((network.timesteps, *shape), np.bool_)
-        own = layer.spikes.reshape(-1, *shape)[: network.timesteps - shift]
-        bits[shift : shift + len(own)] = own.cpu().numpy()
-        given[network.layers[number].name] = bits
-    return given
+        layer_bits = layer.spikes.reshape(-1, *shape)[: network.timesteps - shift]
+        bits[shift : shift + len(layer_bits)] = layer_bits.cpu().numpy()
+        spikes_by_layer[network.layers[number].name] = bits
+    return spikes_by_layer
 
 
 def assemble(model: nn.Module, followed: FollowedModel, example: Example) -> Imported:
@@ -119,15 +119,17 @@ def _reached(followed: FollowedModel, expected: str) -> list[FollowedLayer]:
 
 def _unit(model: nn.Module, layer: FollowedLayer) -> Unit:
     """The neurons of a module, or those that pool its spikes, such as "lif1" and "lif1_max"."""
-    about, (module, made, kind) = layer.about, layer.name.partition("/")
-    assert not isinstance(about.neuron, LeakyIntegrator)
-    name = layer_name(model, module) + f"{made}{kind}".replace("/", "_")
-    gain = Operation(layer.label, Scale(per_channel(about.gain, layer.shape, layer.label, "gain")))
+    spiking, (module, part, kind) = layer.about, layer.name.partition("/")
+    assert not isinstance(spiking.neuron, LeakyIntegrator)
+    name = layer_name(model, module) + f"{part}{kind}".replace("/", "_")
+    gain = Operation(
+        layer.label, Scale(per_channel(spiking.gain, layer.shape, layer.label, "gain"))
+    )
     path = emitted(bare(layer.path)) + gain
-    if about.begins:  # as a bias at the first step
-        path += Operation(layer.label, Shift(np.array([[about.begins], [0.0]])))
+    if spiking.begins:  # as a bias at the first step
+        path += Operation(layer.label, Shift(np.array([[spiking.begins], [0.0]])))
     return Unit(
-        layer.name, layer.label, name, about.neuron, (path,), layer.shape, int(about.delayed)
+        layer.name, layer.label, name, spiking.neuron, (path,), layer.shape, int(spiking.delayed)
     )
 
 
@@ -143,13 +145,13 @@ def _pooled_before(units: Sequence[Unit], answer: Path) -> list[Unit]:
     found: dict[str, Unit] = {}
     for unit in units:
         (path,) = unit.paths
-        before = found.get(path.source) if isinstance(path.source, str) else None
+        earlier = found.get(path.source) if isinstance(path.source, str) else None
         pools = (
             unit.neuron is MAXIMUM and len(path.operations) == 3
         )  # an identity, the pooling and a gain, no more
-        if before and pools and readers[before.name] == 1 and _convolved(before):
-            (drives,), (_, pool, _) = found.pop(before.name).paths, path.operations
-            unit = replace(before, name=unit.name, paths=(drives + pool,), shape=unit.shape)
+        if earlier and pools and readers[earlier.name] == 1 and _convolved(earlier):
+            (drives,), (_, pool, _) = found.pop(earlier.name).paths, path.operations
+            unit = replace(earlier, name=unit.name, paths=(drives + pool,), shape=unit.shape)
         found[unit.name] = unit
     return list(found.values())
 
@@ -160,11 +162,15 @@ def _convolved(unit: Unit) -> bool:
     """
     path = unit.paths[0]
     *_, last = [
-        number for number, each in enumerate(path.operations) if isinstance(each.what, Conv)
+        number
+        for number, operation in enumerate(path.operations)
+        if isinstance(operation.what, Conv)
     ] or [-1]
-    behind = path.operations[last + 1 :]
-    alone = last >= 0 and not isinstance(path.source, Junction)
-    return alone and all(isinstance(each.what, (Scale, Shift)) for each in behind)
+    operations_behind = path.operations[last + 1 :]
+    single = last >= 0 and not isinstance(path.source, Junction)
+    return single and all(
+        isinstance(operation.what, (Scale, Shift)) for operation in operations_behind
+    )
 
 
 def _named_apart(units: Sequence[Unit]) -> list[Unit]:
@@ -172,14 +178,14 @@ def _named_apart(units: Sequence[Unit]) -> list[Unit]:
     same.
     """
     taken: set[str] = set()
-    found = []
+    merged = []
     for unit in units:
         name, number = unit.layer, 2
         while name in taken:
             name, number = f"{unit.layer}_{number}", number + 1
         taken.add(name)
-        found.append(replace(unit, layer=name))
-    return found
+        merged.append(replace(unit, layer=name))
+    return merged
 
 
 def _with_maximum(followed: FollowedModel) -> FollowedModel:
@@ -209,12 +215,15 @@ def _made(unit: Unit, built: Built, followed: FollowedModel, shape: Shape) -> Fo
     """
     if unit.name == ANSWER:
         spikes = torch.cat(
-            [_late(followed.layers[each.layer], each.longest) for each in built.answer.sources],
+            [
+                _late(followed.layers[source.layer], source.longest)
+                for source in built.answer.sources
+            ],
             dim=2,
         )
     else:
-        some = next(iter(followed.layers.values())).spikes
-        spikes = torch.ones_like(some[:, :, :1]).repeat(1, 1, shape[1] * shape[2])
+        first_spikes = next(iter(followed.layers.values())).spikes
+        spikes = torch.ones_like(first_spikes[:, :, :1]).repeat(1, 1, shape[1] * shape[2])
     return FollowedLayer(
         unit.name, unit.where, SpikingModule(REPEATING), unit.paths[0], shape, spikes, None
     )

@@ -50,20 +50,20 @@ OwnNeurons = (
 
 
 class NeuronModules:
-    """The modules of a model that are neurons; `given` are the caller's own, by name or class of a
+    """The modules of a model that are neurons; `own_neurons` are the caller's own, by name or class of a
     module.
     """
 
     def __init__(
         self,
-        given: Mapping[str | type, OwnNeurons] | None = None,
+        own_neurons: Mapping[str | type, OwnNeurons] | None = None,
         takes: Takes | None = None,
         rectified: bool = False,
     ) -> None:
         self.rectified = rectified
         self.given = {
-            key: each if isinstance(each, tuple) else (each, 1.0)
-            for key, each in (given or {}).items()
+            key: own if isinstance(own, tuple) else (own, 1.0)
+            for key, own in (own_neurons or {}).items()
         }
         self.takes = takes
 
@@ -78,10 +78,10 @@ class NeuronModules:
                 "import spiking networks with spikesam.from_torch(model, example)"
             )
         modules = dict(model.named_modules())
-        for key, given in self.given.items():
-            if len(given) != 2 or not isinstance(given[0], LIF):
+        for key, own_neurons in self.given.items():
+            if len(own_neurons) != 2 or not isinstance(own_neurons[0], LIF):
                 raise NetworkError(
-                    f"neurons: got {type(given[0]).__name__} for {key!r}, expected LIF(…), or "
+                    f"neurons: got {type(own_neurons[0]).__name__} for {key!r}, expected LIF(…), or "
                     "(LIF(…), gain)"
                 )
             if not any(_stands_for(key, name, module) for name, module in modules.items()):
@@ -102,14 +102,14 @@ class NeuronModules:
         if self.describes(name, module):
             yield name, module
             return
-        for part, inner in module.named_children():
-            yield from self.of(f"{name}.{part}" if name else part, inner)
+        for part, child in module.named_children():
+            yield from self.of(f"{name}.{part}" if name else part, child)
 
     def describe(self, name: str, module: nn.Module) -> SpikingModule:
         """The neurons of a module."""
-        given = self._given(name, module)
-        if given is not None:
-            neuron, gain = given
+        own_neurons = self._given(name, module)
+        if own_neurons is not None:
+            neuron, gain = own_neurons
             return SpikingModule(neuron, "B..." if self.takes is None else None, gain=gain)
         describe = _equation(module)
         assert describe is not None
@@ -119,7 +119,9 @@ class NeuronModules:
         """Copies of the numbers that a module of neurons may keep from one call to the next, by
         their attribute.
         """
-        library = next((each for each in LIBRARIES.values() if each.equation(module)), None)
+        library = next(
+            (candidate for candidate in LIBRARIES.values() if candidate.equation(module)), None
+        )
         values = {**vars(module), **module._buffers}
         if library is not None and self._given(name, module) is None:
             if re.fullmatch(library.fresh, type(module).__name__):
@@ -167,7 +169,9 @@ def _row(module: nn.Module) -> tuple[int | None, Emit] | None:
     )
 
 
-def stream_behind(operation: Operation, stream: Stream, given: Tensor, output: Tensor) -> Followed:
+def stream_behind(
+    operation: Operation, stream: Stream, operand: Tensor, output: Tensor
+) -> Followed:
     """The stream behind a module that is followed as a whole."""
     axes = axes_of(operation.what)
     kind = type(operation.what).__name__
@@ -185,13 +189,13 @@ def stream_behind(operation: Operation, stream: Stream, given: Tensor, output: T
     try:
         if axes == 1:
             return mapped(stream, 1, operation, output.shape[-1], tuple(output.shape))
-        return through(stream, operation, given, output, axes)
+        return through(stream, operation, operand, output, axes)
     except JumbledError:
         return Lost(f"{operation.where}, whose input is not a map (C, H, W) in C-order")
 
 
 def behind_synapse(
-    operation: Operation, stream: Stream, given: Tensor, output: Tensor, takes: Takes | None
+    operation: Operation, stream: Stream, operand: Tensor, output: Tensor, takes: Takes | None
 ) -> Stream:
     """The stream behind synapses that belong to neurons: a linear layer, or those that work on (B,
     …, T).
@@ -201,12 +205,12 @@ def behind_synapse(
     moved = stream.rearranged(stream.where.movedim(-1, 1))
     shape = tuple(output.movedim(-1, 1).shape)
     try:
-        behind = mapped(moved, given.ndim - 2, operation, prod(shape[2:]), shape)
+        stream_behind_it = mapped(moved, operand.ndim - 2, operation, prod(shape[2:]), shape)
     except JumbledError:
         raise NetworkError(
             f"{operation.where}: its input is not (B, C, H, W, T) in C-order"
         ) from None
-    return behind.rearranged(behind.where.movedim(1, -1))
+    return stream_behind_it.rearranged(stream_behind_it.where.movedim(1, -1))
 
 
 def label(name: str, module: nn.Module) -> str:
@@ -232,48 +236,50 @@ def emitted_answer(path: Path, over: bool = False) -> tuple[Path, nn.Module]:
     passed last.
     """
     probabilities: nn.Module = nn.Identity()
-    kept: list[Operation] = []
+    operations_kept: list[Operation] = []
     for operation in path.operations:
-        what, where = operation.what, operation.where
+        kind, where = operation.what, operation.where
         expect(
             type(probabilities) is nn.Identity,
             where,
             "follows probabilities",
             "nothing behind them",
         )
-        if isinstance(what, (nn.Softmax, nn.LogSoftmax)):
+        if isinstance(kind, (nn.Softmax, nn.LogSoftmax)):
             expect(
                 over, where, "is of every step", "of the sum over steps, or of the last membrane"
             )
-            probabilities = what
-        elif isinstance(what, SpikingModule):
-            kept += (Operation(where, each) for each in _integral(what, where))
+            probabilities = kind
+        elif isinstance(kind, SpikingModule):
+            operations_kept += (Operation(where, kind) for kind in _integral(kind, where))
         else:
-            kept += _all([operation])
-        over = over or isinstance(what, (SpikingModule, TimeSum))
-    return replace(emitted(replace(path, operations=())), operations=tuple(kept)), probabilities
+            operations_kept += _all([operation])
+        over = over or isinstance(kind, (SpikingModule, TimeSum))
+    return replace(
+        emitted(replace(path, operations=())), operations=tuple(operations_kept)
+    ), probabilities
 
 
 def _all(operations: Iterable[Operation]) -> tuple[Operation, ...]:
     return tuple(
-        Operation(each.where, what)
-        for each in operations
-        for what in _emitted(each.what, each.where)
+        Operation(operation.where, kind)
+        for operation in operations
+        for kind in _emitted(operation.what, operation.where)
     )
 
 
-def _emitted(what: Any, where: str) -> Iterable[Any]:
-    if not isinstance(what, nn.Module):
-        return OPERATIONS[type(what)](what, where) if type(what) in OPERATIONS else [what]
-    row = _row(what)
+def _emitted(kind: Any, where: str) -> Iterable[Any]:
+    if not isinstance(kind, nn.Module):
+        return OPERATIONS[type(kind)](kind, where) if type(kind) in OPERATIONS else [kind]
+    row = _row(kind)
     expect(row, where, "cannot stand between neurons", "a convolution or a linear layer")
     assert row is not None
-    return row[1](what, where)
+    return row[1](kind, where)
 
 
-def _refused(found: str) -> Emit:
+def _refused(finding: str) -> Emit:
     def refuse(module: Any, where: str) -> list[Any]:
-        raise NetworkError(f"{where}: {found}")
+        raise NetworkError(f"{where}: {finding}")
 
     return refuse
 
@@ -300,9 +306,9 @@ def _conv(conv: Conv, where: str) -> list[Any]:
 
 def _recurrent_conv(module: Any, where: str) -> list[Any]:
     """`Conv2d` as the recurrent weights of neurons."""
-    stride, dilation = (of_rows(each, 2, 1) for each in (module.stride, module.dilation))
-    around = kernels.around(module.padding, module.weight.shape[2:], dilation)
-    return [Conv(_array(module.weight), _bias(module), stride, around, dilation, module.groups)]
+    stride, dilation = (of_rows(setting, 2, 1) for setting in (module.stride, module.dilation))
+    padding = kernels.around(module.padding, module.weight.shape[2:], dilation)
+    return [Conv(_array(module.weight), _bias(module), stride, padding, dilation, module.groups)]
 
 
 def _transposed(module: Any, where: str) -> list[Any]:
@@ -317,11 +323,11 @@ def _transposed(module: Any, where: str) -> list[Any]:
     grouped = kernel.reshape(module.groups, -1, *kernel.shape[1:]).swapaxes(1, 2)
     turned = grouped.reshape(-1, *grouped.shape[2:])[:, :, ::-1, ::-1]
     extent = kernels.extent(turned.shape[2:], module.dilation)
-    rows, columns = (side - 1 - around for side, around in zip(extent, module.padding, strict=True))
+    rows, columns = (side - 1 - border for side, border in zip(extent, module.padding, strict=True))
     expect(min(rows, columns) >= 0, where, f"has padding={module.padding}", "less than its kernel")
     down, right = module.output_padding
-    around = (rows, rows + down), (columns, columns + right)
-    return [Conv(turned, _bias(module), (1, 1), around, module.dilation, module.groups)]
+    padding = (rows, rows + down), (columns, columns + right)
+    return [Conv(turned, _bias(module), (1, 1), padding, module.dilation, module.groups)]
 
 
 def _total(module: Any, where: str) -> list[Any]:
@@ -347,12 +353,12 @@ def _normalised(module: Any, where: str) -> list[Any]:
     if module.affine:
         gain, shift = gain * number(module.weight), shift * number(module.weight)
     shifts = [shift] if module.bias is None else [shift, _bias(module)]
-    return [Scale(gain, flat=True), *(Shift(each, flat=True) for each in shifts)]
+    return [Scale(gain, flat=True), *(Shift(shift, flat=True) for shift in shifts)]
 
 
 def _effective(module: Any, where: str) -> ByStep:
     """`TemporalEffectiveBatchNorm1d` and `…2d` in evaluation: a factor of each step."""
-    normalised = tuple(Operation(where, what) for what in _normalised(module, where))
+    normalised = tuple(Operation(where, kind) for kind in _normalised(module, where))
     factors = np.ravel(number(module.scale)).tolist()
     return ByStep(
         {
@@ -379,13 +385,13 @@ def _voltage_scaled(module: Any, where: str) -> list[Any]:
 
 def _lava_conv(module: Any, where: str, pool: bool = False) -> list[Any]:
     """lava-dl's `synapse.Conv`, and its `Pool`, a sum: a convolution of each channel with itself."""
-    weight, around = _lava_weight(module), kernels.around(module.padding[:2], ())
+    weight, padding = _lava_weight(module), kernels.around(module.padding[:2], ())
     return [
         Conv(
             weight,
             None,
             module.stride[:2],
-            around,
+            padding,
             module.dilation[:2],
             0 if pool else module.groups,
         )
@@ -404,9 +410,9 @@ def _lava_weight(module: Any) -> NDArray[np.float32]:
     return _array(module.weight if hook is None else hook(module.weight))[..., 0]
 
 
-def _integral(about: SpikingModule, where: str) -> list[Any]:
+def _integral(spiking: SpikingModule, where: str) -> list[Any]:
     """The readout that a module of neurons is whose membranes are the answer."""
-    neuron = about.neuron
+    neuron = spiking.neuron
     if isinstance(neuron, LIF):
         expect(
             not np.any(neuron.synaptic_leak),
@@ -424,7 +430,7 @@ def _integral(about: SpikingModule, where: str) -> list[Any]:
     assert not isinstance(neuron, ReLU)
     leak = np.unique(neuron.leak)
     expect(len(leak) == 1, where, "has a leak for each class", "one leak")
-    return [Scale(about.gain), Integral(float(leak[0]))]
+    return [Scale(spiking.gain), Integral(float(leak[0]))]
 
 
 AT_THE_END = _refused("stands between neurons, expected at the end")

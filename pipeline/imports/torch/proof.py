@@ -38,22 +38,24 @@ def check_rounding(imported: Imported, example: Example, accepted: bool) -> None
     their currents: whether it changes a bit depends on the input.
     """
     for followed, layer in zip(imported.layers, imported.network.layers, strict=True):
-        about = followed.about
-        if about.rounds and not accepted:
+        spiking = followed.about
+        if spiking.rounds and not accepted:
             raise NetworkError(
-                f"{followed.label}: {about.rounds}, and this network does not; expected "
+                f"{followed.label}: {spiking.rounds}, and this network does not; expected "
                 "rounding=True, which accepts bits that differ by that; or from_netx, which has "
                 "lava-dl's integers"
             )
-        for drive in layer.inputs if about.unit else ():
+        for drive in layer.inputs if spiking.unit else ():
             current = drive.sources[0].layer == INPUT and example.encoder != "spikes"
             weight = np.asarray(drive.synapse.tensors.get("weight", np.ones(1)), np.float64)
             weight = drive.gain.T * weight.reshape(len(weight), -1)
-            cut = current or (np.remainder(weight / drive.synapse.averaged, about.unit) != 0).any()
+            cut = (
+                current or (np.remainder(weight / drive.synapse.averaged, spiking.unit) != 0).any()
+            )
             expect(
                 not cut,
                 followed.label,
-                f"cuts currents to multiples of {about.unit:.3g}, between which some lie",
+                f"cuts currents to multiples of {spiking.unit:.3g}, between which some lie",
                 "spikes, and weights rounded to 8 bits",
             )
 
@@ -61,37 +63,43 @@ def check_rounding(imported: Imported, example: Example, accepted: bool) -> None
 def prove(imported: Imported, example: Example) -> None:
     """Run the network on the example, and compare its bits with the model's."""
     network, device = imported.network, str(example.sequence.device)
-    given = model_bits(network, imported.layers, imported.shifts, example)
-    batches = list(TorchBackend(device).run(network, [given[INPUT]], example.samples))
+    bits_by_layer = model_bits(network, imported.layers, imported.shifts, example)
+    batches = list(TorchBackend(device).run(network, [bits_by_layer[INPUT]], example.samples))
     for number, (layer, shift) in enumerate(zip(network.layers, imported.shifts, strict=True)):
         steps = slice(shift, shift + example.timesteps)
-        of_model = given[layer.name][steps]
+        of_model = bits_by_layer[layer.name][steps]
         bits = np.concatenate([batch.spikes[layer.name][:, steps] for batch in batches])
         differs = unpack(bits, network.shapes[number + 1]) != of_model
         if differs.any():
             t, sample, *place = map(int, np.argwhere(differs)[0])
             neuron = int(np.ravel_multi_index(place, network.shapes[number + 1]))
-            raise NetworkError(_difference(imported, number, (t, sample, neuron), given, device))
+            raise NetworkError(
+                _difference(imported, number, (t, sample, neuron), bits_by_layer, device)
+            )
 
 
 def prove_up_to_rounding(imported: Imported, example: Example) -> None:
     """Compare every bit of a model with what its network fires after the model's own bits."""
     network, device = imported.network, str(example.sequence.device)
-    given = model_bits(network, imported.layers, imported.shifts, example)
+    bits_by_layer = model_bits(network, imported.layers, imported.shifts, example)
     for number, layer in enumerate(network.layers):
-        about, shift = imported.layers[number].about, imported.shifts[number]
+        spiking, shift = imported.layers[number].about, imported.shifts[number]
         threshold = torch.tensor(layer.spiking_neuron.threshold, dtype=torch.float32, device=device)
-        alone = LayerAlone(network, number, given, device)
-        for t, fired in alone.run(shift, min(network.timesteps, shift + example.timesteps)):
-            model = by_position(given[layer.name][t], device)
-            far = (alone.neurons.membrane - threshold).abs() > ROUNDING * threshold + about.rounding
+        layer_alone = LayerAlone(network, number, bits_by_layer, device)
+        for t, fired in layer_alone.run(shift, min(network.timesteps, shift + example.timesteps)):
+            model = by_position(bits_by_layer[layer.name][t], device)
+            far = (
+                layer_alone.neurons.membrane - threshold
+            ).abs() > ROUNDING * threshold + spiking.rounding
             wrong = ((fired != model) & far).mT.flatten(1).nonzero()
             if len(wrong):
                 sample, neuron = wrong[0].tolist()
                 raise NetworkError(
-                    _difference(imported, number, (t - shift, sample, neuron), given, device)
+                    _difference(
+                        imported, number, (t - shift, sample, neuron), bits_by_layer, device
+                    )
                 )
-            alone.neurons.spikes.copy_(model)
+            layer_alone.neurons.spikes.copy_(model)
 
 
 def prove_on_others(
@@ -104,20 +112,20 @@ def prove_on_others(
 
 
 def _prove_on(
-    model: nn.Module, neurons: NeuronModules, network: Network, other: Example, name: str
+    model: nn.Module, neurons: NeuronModules, network: Network, example: Example, name: str
 ) -> None:
     """Follow the model on another input, where it must be the network that it was, and fire its
     bits.
     """
     try:
-        followed = follow_model(model, other, neurons)
-        imported = assemble(model, followed, other)
+        followed = follow_model(model, example, neurons)
+        imported = assemble(model, followed, example)
         if imported.network.sha256 != network.sha256:
-            found = f"the model is another network, in {_what_differs(network, imported.network)}"
+            finding = f"the model is another network, in {_what_differs(network, imported.network)}"
             raise NetworkError(
-                f"{found}; expected weights, neurons and connections that do not depend on data"
+                f"{finding}; expected weights, neurons and connections that do not depend on data"
             )
-        prove_up_to_rounding(imported, other)
+        prove_up_to_rounding(imported, example)
         check_answer(imported, followed.answer)
     except NetworkError as error:
         raise NetworkError(f"on {name}: {error}") from error.__cause__
@@ -146,8 +154,8 @@ def check_answer(imported: Imported, answer: ModelOutput) -> None:
     integrator = ReadoutIntegrator(imported.network.readout, len(spikes))
     integrator.add(spikes)
     expected = answer.scores.cpu()
-    found = imported.probabilities(torch.from_numpy(integrator.result()).double())
-    error = float((found - expected).abs().max())
+    probabilities = imported.probabilities(torch.from_numpy(integrator.result()).double())
+    error = float((probabilities - expected).abs().max())
     if error > SCORES * max(1.0, float(expected.abs().max())):
         raise NetworkError(
             "the model's output: all spikes are the same, but its scores differ by up to "
@@ -164,31 +172,31 @@ def warn_of_dropped(
     layers.
     """
     layers = {layer.name for layer in imported.layers}
-    found: dict[str, None] = {}
+    names: dict[str, None] = {}
     for path in followed.others:
         kinds = {type(operation.what) for operation in path.operations}
         fired = kinds <= {TimeSum, Scale} and {str(leaf.source) for leaf in path.leaves} <= layers
         if agreed(path, followed.answer.path, (ONE_STEP, ONE_STEP)) is None and not (
             fired or SpikingModule in kinds
         ):
-            found[path.last] = None
-    if found:
-        kept = followed.answer.path.last
+            names[path.last] = None
+    if names:
+        answer_layer = followed.answer.path.last
         warnings.warn(
-            f"{where}: the model gives several answers; kept that of {kept}, dropped that of "
-            f"{' and '.join(found)}; to "
+            f"{where}: the model gives several answers; kept that of {answer_layer}, dropped that of "
+            f"{' and '.join(names)}; to "
             "import another, let the model return it first",
             stacklevel=stacklevel + 1,
         )
 
 
-def _what_differs(one: Network, other: Network) -> str:
+def _what_differs(first: Network, second: Network) -> str:
     """The difference: the first numbers, or all else."""
-    (_, numbers), (_, others) = one.to_graph(), other.to_graph()
+    (_, numbers), (_, second_numbers) = first.to_graph(), second.to_graph()
     differ = (
         name
         for name in numbers
-        if name not in others or not np.array_equal(numbers[name], others[name])
+        if name not in second_numbers or not np.array_equal(numbers[name], second_numbers[name])
     )
     return next(differ, "its neurons or how they are connected")
 
@@ -197,23 +205,23 @@ def _difference(
     imported: Imported,
     number: int,
     bit: tuple[int, int, int],
-    given: Mapping[str, NDArray[Any]],
+    bits_by_layer: Mapping[str, NDArray[Any]],
     device: str,
 ) -> str:
     """A bit (t, sample, neuron) of a layer that differs, in the model's steps: its membranes, and
     why it may.
     """
-    layer, shape, (t, sample, at) = (
+    layer, shape, (t, sample, neuron_place) = (
         imported.layers[number],
         imported.network.shapes[number + 1],
         bit,
     )
-    place = tuple(map(int, np.unravel_index(at, shape)))
+    place = tuple(map(int, np.unravel_index(neuron_place, shape)))
     neuron = imported.network.layers[number].spiking_neuron
     assert isinstance(neuron, LIF)
-    membranes = {"in the network": _membrane(imported, number, bit, given, device)}
+    membranes = {"in the network": _membrane(imported, number, bit, bits_by_layer, device)}
     if layer.currents is not None and not layer.about.begins:
-        currents = layer.currents[:, sample, at].cpu().numpy()
+        currents = layer.currents[:, sample, neuron_place].cpu().numpy()
         own = imported.neurons[number]
         assert isinstance(own, LIF)
         membranes["with the model's own currents"] = membrane(
@@ -222,15 +230,15 @@ def _difference(
     threshold = float(np.broadcast_to(neuron.threshold, shape[0])[place[0]])
     reason = layer.about.rounds
     if all(
-        abs(each - threshold) <= ROUNDING * threshold + layer.about.rounding
-        for each in membranes.values()
+        abs(membrane - threshold) <= ROUNDING * threshold + layer.about.rounding
+        for membrane in membranes.values()
     ):
         reason = f"{reason or 'the order of additions decides'}, which rounding=True accepts"
     fires = ("network, not in the model", "model, not in the network")[bool(layer.spikes[bit])]
-    found = ", ".join(f"{value:.9g} {whose}" for whose, value in membranes.items())
+    listed_membranes = ", ".join(f"{value:.9g} {whose}" for whose, value in membranes.items())
     return (
         f"{layer.label}: at step {t} of sample {sample}, neuron {place} fires in the {fires}; its "
-        f"membrane is {found}, "
+        f"membrane is {listed_membranes}, "
         f"its threshold {threshold:.9g}{reason and '; '}{reason}"
     )
 
@@ -239,16 +247,20 @@ def _membrane(
     imported: Imported,
     number: int,
     bit: tuple[int, int, int],
-    given: Mapping[str, NDArray[Any]],
+    bits_by_layer: Mapping[str, NDArray[Any]],
     device: str,
 ) -> float:
     """v[t] of a neuron in the network, after the model's own bits."""
     network, shift, (t, sample, neuron) = imported.network, imported.shifts[number], bit
-    one = {name: bits[..., sample : sample + 1, :, :, :] for name, bits in given.items()}
-    alone = LayerAlone(network, number, one, device)
-    for step, _ in alone.run(shift, shift + t + 1):
-        alone.neurons.spikes.copy_(by_position(one[network.layers[number].name][step], device))
-    return alone.neurons.membrane.mT.flatten()[neuron].item()
+    bits_of_sample = {
+        name: bits[..., sample : sample + 1, :, :, :] for name, bits in bits_by_layer.items()
+    }
+    layer_alone = LayerAlone(network, number, bits_of_sample, device)
+    for step, _ in layer_alone.run(shift, shift + t + 1):
+        layer_alone.neurons.spikes.copy_(
+            by_position(bits_of_sample[network.layers[number].name][step], device)
+        )
+    return layer_alone.neurons.membrane.mT.flatten()[neuron].item()
 
 
 def membrane(
@@ -258,29 +270,30 @@ def membrane(
     count.
     """
     neurons = Neurons(neuron, [Input(Identity(), gain=gain)], (gain.shape[1], 1, 1), np.float32)
-    found, fired = [], np.zeros_like(neurons.v, np.bool_)
+    membranes, fired = [], np.zeros_like(neurons.v, np.bool_)
     for t, current in enumerate(currents, start=1):
-        found.append(neurons.step(t, [np.full_like(neurons.v, current)], fired)[channel].item())
+        membranes.append(neurons.step(t, [np.full_like(neurons.v, current)], fired)[channel].item())
         fired = neurons.fires
-    return np.array(found, np.float32)
+    return np.array(membranes, np.float32)
 
 
 class LayerAlone:
-    """The neurons of layer `number`, from 0, at rest; `given` are (T, B, C, H, W) by name, of all
+    """The neurons of layer `number`, from 0, at rest; `bits_by_layer` are (T, B, C, H, W) by name, of all
     that it reads.
     """
 
     def __init__(
-        self, network: Network, number: int, given: Mapping[str, NDArray[Any]], device: str
+        self, network: Network, number: int, bits_by_layer: Mapping[str, NDArray[Any]], device: str
     ) -> None:
-        self.network, self.given, self.device = network, given, device
+        self.network, self.given, self.device = network, bits_by_layer, device
         layer, (channels, height, width) = network.layers[number], network.shapes[number + 1]
-        samples = given[layer.inputs[0].sources[0].layer].shape[-4]
+        samples = bits_by_layer[layer.inputs[0].sources[0].layer].shape[-4]
         self.neurons = TorchNeurons(
             layer.spiking_neuron, layer.inputs, (samples, height * width, channels), device
         )
         self.currents = [
-            self._currents(each, (number, place)) for place, each in enumerate(layer.inputs)
+            self._currents(layer_input, (number, place))
+            for place, layer_input in enumerate(layer.inputs)
         ]
 
     def run(self, first: int, stop: int) -> Iterator[tuple[int, Tensor]]:
@@ -290,15 +303,18 @@ class LayerAlone:
         for t in range(max(1, first), stop):
             with torch.inference_mode(), exact_sums():
                 fired = self.neurons.step(
-                    [each(t).view_as(self.neurons.membrane) for each in self.currents], t
+                    [current(t).view_as(self.neurons.membrane) for current in self.currents], t
                 )
             yield t, fired
 
-    def _currents(self, each: Input, key: tuple[int, int]) -> Callable[[int], Tensor]:
+    def _currents(self, layer_input: Input, key: tuple[int, int]) -> Callable[[int], Tensor]:
         """The function to a[t] of an input, (B, H·W, C); `key` are the numbers of the layer and of
         the input.
         """
-        network, (first, delay) = self.network, (each.sources[0].layer, each.sources[0].longest)
+        network, (first, delay) = (
+            self.network,
+            (layer_input.sources[0].layer, layer_input.sources[0].longest),
+        )
         if key in network.driven:
             steps = (
                 torch.from_numpy(currents_of(network, key, self.given[first]))
@@ -307,18 +323,22 @@ class LayerAlone:
                 .mT
             )
             return lambda t: steps[:, min(max(0, t - delay), steps.shape[1] - 1)] * (t >= delay)
-        seen = network.shapes[network.place(first)]
-        synapses = make_synapses(each, seen, Workspace(self.device), "currents")
-        return lambda t: synapses(repeat_spikes(self._arrived(each, t), each, seen))
+        shape_read = network.shapes[network.place(first)]
+        synapses = make_synapses(layer_input, shape_read, Workspace(self.device), "currents")
+        return lambda t: synapses(
+            repeat_spikes(self._arrived(layer_input, t), layer_input, shape_read)
+        )
 
-    def _arrived(self, each: Input, t: int) -> Tensor:
+    def _arrived(self, layer_input: Input, t: int) -> Tensor:
         """x[t] of an input, (B, H·W, C) int8, not spread."""
         arriving = [
             source.sign
             * by_position(arrived_from(source, self.given[source.layer], t), self.device)
-            for source in each.sources
+            for source in layer_input.sources
         ]
-        return torch.cat([sum(more, first) for first, *more in each.summands(arriving)], -1)
+        return torch.cat(
+            [sum(further, first) for first, *further in layer_input.summands(arriving)], -1
+        )
 
 
 def by_position(spikes: NDArray[np.bool_], device: str) -> Tensor:

@@ -94,7 +94,7 @@ def spike_sum(path: Path, fires: Callable[[str], bool]) -> SpikeSum | None:
         return None
     factors, offset = [factor for _, factor in terms[0]], terms[1]
     scale = abs(factors[0])
-    if not scale or len(factors) > MOST_SOURCES or any(abs(each) != scale for each in factors):
+    if not scale or len(factors) > MOST_SOURCES or any(abs(factor) != scale for factor in factors):
         return None
     signs = tuple(1 if factor > 0 else -1 for factor in factors)
     if len(signs) == 1:  # so that n is the spike itself
@@ -111,11 +111,11 @@ def _terms(
     while operations and _one_number(operations[-1]):
         numbers.append(operations.pop().what)
     gain, offset = float(path.sign), 0.0
-    for what in reversed(numbers):
-        if isinstance(what, Scale):
-            gain, offset = gain * what.numbers, offset * what.numbers
+    for kind in reversed(numbers):
+        if isinstance(kind, Scale):
+            gain, offset = gain * kind.numbers, offset * kind.numbers
         else:
-            offset += what.numbers
+            offset += kind.numbers
     front = replace(path, operations=tuple(operations), sign=1)
     if _are_spikes(front, fires):
         return [(front, gain)], offset
@@ -133,16 +133,16 @@ def _terms(
 
 
 def _one_number(operation: Operation) -> bool:
-    what = operation.what
-    return isinstance(what, (Scale, Shift)) and isinstance(what.numbers, (int, float))
+    kind = operation.what
+    return isinstance(kind, (Scale, Shift)) and isinstance(kind.numbers, (int, float))
 
 
 def _are_spikes(path: Path, fires: Callable[[str], bool]) -> bool:
     """True if a path holds zeros and ones alone."""
     for operation in path.operations:
-        what = operation.what
-        pools = isinstance(what, Pool) and what.kind == "max"
-        if not (pools or isinstance(what, (Order, Pad, Spread))):
+        kind = operation.what
+        pools = isinstance(kind, Pool) and kind.kind == "max"
+        if not (pools or isinstance(kind, (Order, Pad, Spread))):
             return False
     source = path.source
     if isinstance(source, Junction):
@@ -205,7 +205,7 @@ def _called_with(call: Call, tables: dict[int, Tensor]) -> Tensor:
             need(alike, "with numbers that differ from neuron to neuron")
             return value.flatten()[0]
         if isinstance(value, (tuple, list)):
-            return type(value)(replaced(each) for each in value)
+            return type(value)(replaced(member) for member in value)
         return value
 
     arguments = replaced(call.args)

@@ -82,20 +82,26 @@ def agreed(one: Path, two: Path, steps: tuple[frozenset[int], frozenset[int]]) -
 
 
 def _junctions_agreed(
-    one: Junction, two: Junction, steps: tuple[frozenset[int], frozenset[int]]
+    first_junction: Junction, two: Junction, steps: tuple[frozenset[int], frozenset[int]]
 ) -> Junction | None:
     """One junction for two calls, see :func:`agreed`."""
-    if (one.kind, one.heads, len(one.branches)) != (two.kind, two.heads, len(two.branches)):
+    if (first_junction.kind, first_junction.heads, len(first_junction.branches)) != (
+        two.kind,
+        two.heads,
+        len(two.branches),
+    ):
         return None
-    pairs = zip(one.branches, two.branches, strict=True)
+    pairs = zip(first_junction.branches, two.branches, strict=True)
     branches = [agreed(*pair, steps) for pair in pairs]
     alike = tuple(branch for branch in branches if branch is not None)
-    return replace(one, branches=alike) if len(alike) == len(branches) else None
+    return replace(first_junction, branches=alike) if len(alike) == len(branches) else None
 
 
 def _silences(path: Path) -> tuple[list[Operation], dict[int, frozenset[int]]]:
     """The operations of a path, and where it is silent: how many stand behind -> at which steps."""
-    operations = [each for each in path.operations if not isinstance(each.what, Silent)]
+    operations = [
+        operation for operation in path.operations if not isinstance(operation.what, Silent)
+    ]
     silences: dict[int, frozenset[int]] = {}
     place = len(operations)
     for operation in path.operations:
@@ -110,8 +116,12 @@ def _with_silences(path: Path, silences: Mapping[int, frozenset[int]]) -> Path:
     """A path without silences, and these, see :func:`_silences`."""
     operations = list(path.operations)
     for place, steps in sorted(silences.items()):  # from the end
-        before = replace(path, operations=tuple(path.operations[: len(path.operations) - place]))
-        operations.insert(len(path.operations) - place, Operation(before.last, Silent(steps)))
+        path_in_front = replace(
+            path, operations=tuple(path.operations[: len(path.operations) - place])
+        )
+        operations.insert(
+            len(path.operations) - place, Operation(path_in_front.last, Silent(steps))
+        )
     return replace(path, operations=tuple(operations))
 
 
@@ -124,11 +134,13 @@ def _silent_anyway(path: Path, steps: frozenset[int]) -> bool:
 
 
 def _operations_agreed(
-    one: Sequence[Operation], two: Sequence[Operation], steps: tuple[frozenset[int], frozenset[int]]
+    first_operations: Sequence[Operation],
+    two: Sequence[Operation],
+    steps: tuple[frozenset[int], frozenset[int]],
 ) -> list[Operation] | None:
     """Operations of two calls, at some steps each, as those of both."""
     together = []
-    for first, second in zip(one, two, strict=False):
+    for first, second in zip(first_operations, two, strict=False):
         before, more = _at(first, steps[0]), _at(second, steps[1])
         alike = first == second
         if not alike and not (
@@ -136,7 +148,7 @@ def _operations_agreed(
         ):
             return None
         together.append(first if alike else Operation(first.where, ByStep(before | more)))
-    return together if len(one) == len(two) else None
+    return together if len(first_operations) == len(two) else None
 
 
 def differing_weights(one: Path, two: Path) -> tuple[str, str] | None:
@@ -156,11 +168,11 @@ def all_agreed(streams: Sequence[Stream], samples: int) -> Path | None:
     """One path for several calls, at least one; see :func:`agreed`."""
     path: Path | None = streams[0].path
     if any(stream.path != path for stream in streams):
-        seen = streams[0].at(samples)
+        steps_seen = streams[0].at(samples)
         for stream in streams[1:]:
             steps = stream.at(samples)
-            path = path and agreed(path, stream.path, (seen, steps))
-            seen |= steps
+            path = path and agreed(path, stream.path, (steps_seen, steps))
+            steps_seen |= steps
     return path
 
 
@@ -209,7 +221,8 @@ class Stream:
         if len(rows) % count:
             raise JumbledError
         rows, orders = (
-            each.view(count, -1) for each in (rows, (self.where % self.size).flatten()[places])
+            numbers.view(count, -1)
+            for numbers in (rows, (self.where % self.size).flatten()[places])
         )
         if (orders != orders[0]).any() or (rows != rows[:, :1]).any():
             raise JumbledError
@@ -378,57 +391,60 @@ def zeros(tensor: Tensor, samples: int) -> Stream | None:
     return Stream(where, tensor.numel() // samples, Path(NOTHING, lag=None))
 
 
-def added(one: Stream, two: Stream, samples: int, where: str) -> Stream:
+def added(first: Stream, two: Stream, samples: int, where: str) -> Stream:
     """A sum of two streams, over steps where they are the same neurons at different ones; else a
     LostError.
     """
-    total = _over_steps(one, two, samples)
+    total = _over_steps(first, two, samples)
     if total is not None:
         return total
-    places, paths = aligned(one, two, samples)
+    places, paths = aligned(first, two, samples)
     return Stream(places, two.size, Path(Junction(where, "sum", paths), lag=None))
 
 
-def aligned(one: Stream, two: Stream, samples: int) -> tuple[Tensor, tuple[Path, ...]]:
+def aligned(first: Stream, two: Stream, samples: int) -> tuple[Tensor, tuple[Path, ...]]:
     """Where the numbers of two streams stand that meet neuron by neuron, and the paths of both
     then; else a LostError.
     """
-    if one.size != two.size or not torch.equal(one.within(samples), two.within(samples)):
-        one, two = (
-            one.ordered,
+    if first.size != two.size or not torch.equal(first.within(samples), two.within(samples)):
+        first, two = (
+            first.ordered,
             two.ordered,
         )  # others are alike as they are, such as tokens (N, C) of maps (C, H, W)
     shapes, unlike = (
-        [tuple(each.where.shape) for each in (one, two)],
+        [tuple(stream.where.shape) for stream in (first, two)],
         "a sum of different neurons or steps",
     )
     need(
-        shapes[0] == shapes[1] and one.size == two.size,
+        shapes[0] == shapes[1] and first.size == two.size,
         f"a sum of unequal shapes, {shapes[0]} and {shapes[1]}",
     )
-    steps, paths = at_one_time((one, two), [each.steps(samples) for each in (one, two)], unlike)
+    steps, paths = at_one_time(
+        (first, two), [stream.steps(samples) for stream in (first, two)], unlike
+    )
     need(
-        not (one.summed or two.summed) and torch.equal(one.within(samples), two.within(samples)),
+        not (first.summed or two.summed)
+        and torch.equal(first.within(samples), two.within(samples)),
         unlike,
     )
-    return steps * (samples * one.size) + one.within(samples), paths
+    return steps * (samples * first.size) + first.within(samples), paths
 
 
 def concatenated_streams(streams: Sequence[Stream], axis: int, samples: int, where: str) -> Stream:
     """Channels of several streams, one behind the other; else a LostError."""
     streams = [stream.ordered for stream in streams]
     steps = [stream.steps(samples) for stream in streams]
-    first = [each.narrow(axis, 0, 1) for each in steps]
+    first = [steps_of_stream.narrow(axis, 0, 1) for steps_of_stream in steps]
     apart = any(stream.summed for stream in streams) or not all(
         map(unchanging, steps, [axis] * len(steps))
     )
     need(not apart, "along another axis than channels")
     latest, paths = at_one_time(streams, first, "of different steps")
-    total, before, places = sum(stream.size for stream in streams), 0, []
+    total, offset, places = sum(stream.size for stream in streams), 0, []
     for stream in streams:
         row = latest * samples + stream.within(samples) // stream.size
-        places.append(row * total + before + stream.where % stream.size)
-        before += stream.size
+        places.append(row * total + offset + stream.where % stream.size)
+        offset += stream.size
     return Stream(
         torch.cat(places, axis), total, Path(Junction(where, "concatenation", paths), lag=None)
     )
@@ -479,13 +495,17 @@ def at_one_time(
     the LostError.
     """
     latest = max(
-        (each for stream, each in zip(streams, steps, strict=True) if not stream.static),
-        key=lambda each: int(each.max()),
+        (
+            stream_steps
+            for stream, stream_steps in zip(streams, steps, strict=True)
+            if not stream.static
+        ),
+        key=lambda stream_steps: int(stream_steps.max()),
         default=steps[0],
     )
     paths = []
-    for stream, each in zip(streams, steps, strict=True):
-        lags = (latest - each).unique()
+    for stream, stream_steps in zip(streams, steps, strict=True):
+        lags = (latest - stream_steps).unique()
         need(stream.static or len(lags) == 1, unlike)
         paths.append(stream.path.later(int(lags[0])))
     return latest, tuple(paths)
