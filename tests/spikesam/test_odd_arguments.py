@@ -110,6 +110,11 @@ def test_rows_that_are_no_list_are_refused(kind: type[Any], rows: object) -> Non
         )  # fmt: skip
 
 
+def test_a_range_of_a_million_million_weights_ends_at_once() -> None:
+    with pytest.raises(spikesam.InputError, match="weight has 1,000,000,000,000 members"):
+        spikesam.Layer("a", range(10**12), spikesam.LIF(0.5))
+
+
 def test_a_range_of_a_million_million_samples_ends_at_once() -> None:
     net = spikesam.Network(
         (1, 1, 1), 2, (spikesam.Layer("a", np.eye(1), spikesam.LIF(0.5)),),

@@ -37,6 +37,7 @@ from spikesam.backends.network.synapses.synapse import (
     Synapse,
 )
 from spikesam.backends.network.windows import NO_POOLING, Windows
+from spikesam.common.arguments import unreadable
 from spikesam.common.text import LONGEST_NAME, printable
 
 if TYPE_CHECKING:
@@ -401,7 +402,7 @@ class Conv(Weighted):
 def weights_as_synapse(weight: Any, **geometry: Any) -> Conv | Dense:
     """A dense layer of (out, in), else a convolution, which refuses other axes than its own."""
     with suppress(ValueError):  # lists of several lengths, which have no axes
-        if np.ndim(weight) == Dense.axes:
+        if not unreadable(weight) and np.ndim(weight) == Dense.axes:
             return Dense(weight, **geometry)
     return Conv(weight, **geometry)
 
