@@ -21,7 +21,10 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 START = (ROOT / "docs" / "start.md").read_text(encoding="utf-8")
 CONVERT = (ROOT / "docs" / "convert.md").read_text(encoding="utf-8")
-GUIDE = (ROOT / "docs" / "your-network.md").read_text(encoding="utf-8")
+NETWORKS = "\n".join(
+    (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+    for name in ("your-network", "imports", "weights-and-spikes", "difference")
+)
 
 
 def blocks(page: str) -> list[str]:
@@ -107,7 +110,7 @@ def test_the_first_page_draws_maps(tmp_path, monkeypatch):
 def test_your_own_network(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
-    exec(block(GUIDE, "save(Checkpoint("), names)
+    exec(block(NETWORKS, "save(Checkpoint("), names)
     checkpoint = load("runs/mine.safetensors")
     assert quantise(checkpoint.network).shapes[-1] == (20, 1, 1)
 
@@ -123,7 +126,7 @@ def test_the_ways_in(tmp_path, monkeypatch, capsys):
         "save(Checkpoint(",
         "SummaryWriter",
     )  # or tried by another test
-    tried = [code for code in blocks(GUIDE) if not any(each in code for each in elsewhere)]
+    tried = [code for code in blocks(NETWORKS) if not any(each in code for each in elsewhere)]
     names: dict[str, Any] = {}
     for code in [
         each for each in tried for _ in range(2)
