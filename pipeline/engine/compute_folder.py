@@ -70,10 +70,10 @@ def compute_ranges(folder: Path, job: Job, numbers: range, tracker: Tracker, par
     claimed come last.
 
     A claim is an empty file, and nothing depends on it but time: a range that two processes compute
-    is written once.
+    is written once. The claim on a finished range, perhaps of a process that was killed, is removed.
     """
     prepare_kernels(job, tracker)
-    ranges, claimed = job.spec.ranges, list[int]()
+    ranges, claimed = job.spec.ranges, dict[int, Path]()
     with tracker.show(
         f"{part} on {job.backend.name}", sum(len(ranges[number]) for number in numbers)
     ) as advance:
@@ -83,12 +83,13 @@ def compute_ranges(folder: Path, job: Job, numbers: range, tracker: Tracker, par
             try:
                 claim.touch(exist_ok=False)
             except OSError:  # computing says what is wrong if it is not there yet
-                claimed.append(number)
+                claimed[number] = claim
             else:
                 compute_range(folder, job, number, advance)
                 claim.unlink(missing_ok=True)
-        for number in claimed:
+        for number, claim in claimed.items():
             compute_range(folder, job, number, advance)
+            claim.unlink(missing_ok=True)
 
 
 def merge_all(

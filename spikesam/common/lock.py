@@ -143,12 +143,15 @@ def _alone(directory: Path) -> tuple[Path, int]:
 
 
 def _shared(directory: Path) -> tuple[Path, int]:
-    """Hold a directory beside others who share it: hold it alone for a moment, and make a lock of
-    one's own.
+    """Hold a directory beside others who share it: hold it alone for a moment, make a lock of one's
+    own, and remove those of processes that were killed.
     """
     lock, own_lock = directory / LOCK_NAME, directory / SHARED.replace("*", secrets.token_hex(8))
     handle = _acquired(lock, 10 * TRIES)  # others may come at the same time
     try:
+        for shared_lock in directory.glob(SHARED):
+            with suppress(BlockingIOError):  # its process works here
+                _release(shared_lock, _acquired(shared_lock))
         return own_lock, _acquired(own_lock)
     finally:
         _release(lock, handle)

@@ -302,3 +302,15 @@ def test_a_killed_process_shares_nothing_any_more(tmp_path: Path) -> None:
     with out_lock(tmp_path):
         assert [path.name for path in tmp_path.iterdir()] == [lock.LOCK_NAME]
     assert not list(tmp_path.iterdir())
+
+
+def test_who_shares_a_directory_removes_the_locks_of_killed_processes_alone(tmp_path: Path) -> None:
+    share = f"lock.out_lock(Path({str(tmp_path)!r}), shared=True)"
+    killed, living = holding(share), holding(share)
+    killed.kill()
+    killed.communicate()
+    with out_lock(tmp_path, shared=True):
+        assert len(list(tmp_path.iterdir())) == 2  # of this process, and of the living one
+    assert len(list(tmp_path.iterdir())) == 1
+    living.communicate()
+    assert not list(tmp_path.iterdir())
