@@ -150,7 +150,7 @@ def _shared(directory: Path) -> tuple[Path, int]:
     handle = _acquired(lock, 10 * TRIES)  # others may come at the same time
     try:
         for shared_lock in directory.glob(SHARED):
-            with suppress(BlockingIOError):  # its process works here
+            with suppress(OSError):  # its process works here, or it is another user's
                 _release(shared_lock, _acquired(shared_lock))
         return own_lock, _acquired(own_lock)
     finally:

@@ -314,3 +314,11 @@ def test_who_shares_a_directory_removes_the_locks_of_killed_processes_alone(tmp_
     assert len(list(tmp_path.iterdir())) == 1
     living.communicate()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_lock_that_cannot_be_opened_keeps_nobody_from_sharing(tmp_path: Path) -> None:
+    unreadable = tmp_path / ".another.shared.lock"
+    unreadable.mkdir()  # stands for a lock of another user, which root could open
+    with out_lock(tmp_path, shared=True):
+        assert len(list(tmp_path.iterdir())) == 2
+    assert list(tmp_path.iterdir()) == [unreadable]
