@@ -89,7 +89,8 @@ def compute_ranges(folder: Path, job: Job, numbers: range, tracker: Tracker, par
                 claim.unlink(missing_ok=True)
         for number, claim in claimed.items():
             compute_range(folder, job, number, advance)
-            claim.unlink(missing_ok=True)
+            with suppress(OSError):  # its process removed it, or it is another user's
+                claim.unlink()
 
 
 def merge_all(

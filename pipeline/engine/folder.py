@@ -118,14 +118,14 @@ def begin(
 def _refuse_files_of_no_run(folder: Path, network: Network, config: Config | None) -> None:
     """Refuse a folder in which no run was begun, but which has a file that this run replaces."""
     # These are looked for before the job: another process that begins the run writes the job first.
-    names = OF_COMMANDS if config is not None else ()
-    replaced = [name for name in names if (folder / name).exists()]
-    stored = folder / "network.safetensors"
-    if stored.exists() and not _is_network(stored, network):
-        replaced.append(stored.name)
+    names = (*(OF_COMMANDS if config is not None else ()), "network.safetensors")
+    present = [folder / name for name in names if (folder / name).exists()]
     begun = (MADE["raster"], MADE["maps"], f"{PARTS}/{SPEC}")
-    if replaced and not any((folder / name).exists() for name in begun):
-        raise InputError(f"{folder / replaced[0]}: no run wrote this file", OTHER_OUT)
+    if any((folder / name).exists() for name in begun):
+        return
+    for path in present:
+        if path.name != "network.safetensors" or not _is_network(path, network):
+            raise InputError(f"{path}: no run wrote this file", OTHER_OUT)
 
 
 def _refuse_other_contents(folder: Path, spec: JobSpec) -> None:
