@@ -9,6 +9,7 @@ spikes and maps go to the folder, not through the scheduler.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import secrets
@@ -44,7 +45,9 @@ RETRIES = 2  # of a range that fails
 SHOWN = 3  # failures that a message names
 PATIENCE = 30.0  # seconds without a sign of life after which a worker on this machine is replaced
 STARTING = 60.0  # seconds in which such a worker must be connected
-CLOSING = 30.0  # seconds in which all of them must have ended, or are killed
+# Seconds in which all of them must have ended; as many again where dask fails to end them. Those
+# that are left are killed.
+CLOSING = 30.0
 _one_range = threading.Lock()  # the threads of a worker all work on the same range
 
 
@@ -236,14 +239,20 @@ def _close(cluster: SpecCluster) -> None:
     """End the workers, and whatever else there is of the cluster.
 
     At times dask's own close fails: a worker is just being replaced, never says that it has ended,
-    or a connection breaks. What is left of the workers is then closed one by one, or dask would
-    replace those that are killed.
+    or a connection breaks. The workers are then closed by themselves, or dask would replace those
+    that are killed.
     """
-    with suppress(Exception):
+    try:
         cluster.close(CLOSING)
-    for nanny in list(cluster.workers.values()):
+    except Exception:
         with suppress(Exception):
-            cluster.sync(nanny.close, callback_timeout=CLOSING)
+            cluster.sync(_close_workers, cluster, callback_timeout=CLOSING)
+
+
+async def _close_workers(cluster: SpecCluster) -> None:
+    """End all workers at once, each whatever becomes of the others."""
+    closing = [nanny.close() for nanny in cluster.workers.values()]
+    await asyncio.gather(*closing, return_exceptions=True)
 
 
 def _kill_workers() -> None:
