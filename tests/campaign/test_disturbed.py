@@ -54,6 +54,7 @@ fractions = st.floats(0, 1, exclude_max=True)
 # finished samples, at most, of which a kill may cost the work, in each process that computes
 LOST = 16
 WORKERS = {"dask": 2}
+LIBRARIES = {"dask": "distributed", "zarr": "zarr"}  # that recipes need
 PATIENCE = 8.0  # seconds after which a worker of dask that was stopped is replaced
 LOST_SECONDS = 10.0  # or so much work, and the batch at hand
 BATCH = 2  # samples that the event backend hands over at a time
@@ -153,7 +154,9 @@ def samples_kept(out: Path) -> int:
 
 def needs(name: str) -> list[pytest.MarkDecorator]:
     """Skip a recipe where a library that it needs is not installed."""
-    library = {"dask": "distributed", "zarr": "zarr"}.get(name, "os")
+    if name not in LIBRARIES:
+        return []
+    library = LIBRARIES[name]
     return [pytest.mark.skipif(find_spec(library) is None, reason=f"{library} is not installed")]
 
 
@@ -182,6 +185,12 @@ def test_killed_at_any_moment(workplace: Path, name: str, moment: float, everyth
     disturb(workplace, at_a_moment, name, moment, everything)
 
 
+def limit_files(size: int) -> None:
+    """Let no file of this process grow beyond so many bytes; writing more is an error."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
 def full(base: Path, work: Path, name: str, alone: bool, part: float, mounted: bool) -> None:
     """A disk with so many bytes left (root), or files that may not grow beyond them."""
     size = measured(base, name)["largest"]
@@ -196,11 +205,8 @@ def full(base: Path, work: Path, name: str, alone: bool, part: float, mounted: b
             work, shutil.disk_usage(work).used + int(part * (2 * size + 300_000)), again=True
         )
 
-    def limit() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (int(part * size), resource.RLIM_INFINITY))
-
-    ended = run(RECIPES[name].line, work, (lambda: None) if mounted else limit)
+    limit = (lambda: None) if mounted else (lambda: limit_files(int(part * size)))
+    ended = run(RECIPES[name].line, work, limit)
     ended.check(RECIPES[name].reports)
     all_whole(work)
     if mounted:
@@ -234,12 +240,7 @@ def replaced(base: Path, work: Path, name: str, alone: bool, place: float, after
     calls = int(1.5 * measured(base, name)["boundaries"])  # what is replaced is removed, too
     run(f"{recipe.line} --overwrite", work, Boundaries(1 + int(place * calls), after).install)
     nothing_runs()
-
-    def no_byte_more() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
-
-    run(f"{recipe.line} --overwrite", work, no_byte_more).check()
+    run(f"{recipe.line} --overwrite", work, lambda: limit_files(0)).check()
     assert aside(results, work, recipe) in contents, (
         "neither the old store is there nor the new one"
     )
