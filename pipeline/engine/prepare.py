@@ -163,9 +163,9 @@ def refuse_other_samples(path: Path, config: Config, spec: JobSpec) -> None:
         return
     header = replace(spec.header, dataset=dataset.name)
     if differ := differences_of_runs(spec.header, spec.samples, header, dataset.table):
-        checkpoint_file = "; ".join(differ)
+        differences = "; ".join(differ)
         raise InputError(
-            f"{path}: is not of the run in this folder ({checkpoint_file}); restore what it was"
+            f"{path}: is not of the run in this folder ({differences}); restore what it was"
         )
 
 

@@ -58,31 +58,31 @@ class SpikingModule:
     gain: Any = 1.0
 
 
-def planes(module: SpikingModule, names: tuple[str, ...]) -> list[SpikingModule]:
+def planes(spiking: SpikingModule, names: tuple[str, ...]) -> list[SpikingModule]:
     """Neurons that fire round(v / θ) spikes as planes of these names: d fires where v > (d - ½) θ.
 
     A half is rounded to even, or up where the neurons fire at their threshold. Of neurons that
     round down, d fires where v reaches d θ.
     """
-    neuron = module.neuron
+    neuron = spiking.neuron
     assert isinstance(neuron, LIF)
     spiking_planes = []
     for number, name in enumerate(names, 1):
         at_threshold = neuron.fires_at_threshold or number % 2 == 0
-        level = number if module.rounds_down else number - 0.5
+        level = number if spiking.rounds_down else number - 0.5
         plane_neuron = replace(
             neuron, threshold=level * neuron.threshold, fires_at_threshold=at_threshold
         )
         siblings = tuple(sibling for sibling in names if sibling != name)
         lost = siblings if neuron.reset == "subtract" else ()
-        back = tuple(Feedback(higher_plane, 1, -neuron.subtracted) for higher_plane in lost)
+        back = tuple(Feedback(sibling, 1, -neuron.subtracted) for sibling in lost)
         spiking_planes.append(
-            replace(module, neuron=plane_neuron, levels=1, others=siblings, back=back)
+            replace(spiking, neuron=plane_neuron, levels=1, others=siblings, back=back)
         )
     return spiking_planes
 
 
-def reset_at_once(module: SpikingModule, name: str, above: str) -> tuple[SpikingModule, ...]:
+def reset_at_once(spiking: SpikingModule, name: str, above: str) -> tuple[SpikingModule, ...]:
     """Neurons that subtract θ within a step, and those of the name `above`, which fire where a
     membrane is above θ even then.
 
@@ -92,7 +92,7 @@ def reset_at_once(module: SpikingModule, name: str, above: str) -> tuple[Spiking
 
     The membranes of s are w[t] - θ r[t-1], those of r are w[t] + θ r[t-1].
     """
-    neuron = module.neuron
+    neuron = spiking.neuron
     assert isinstance(neuron, LIF)
     leak, threshold = neuron.leak, neuron.threshold
     raised = Feedback(above, 1, -threshold), Feedback(above, 2, leak * threshold)
@@ -101,8 +101,8 @@ def reset_at_once(module: SpikingModule, name: str, above: str) -> tuple[Spiking
     reset_neuron = replace(neuron, reset_by=leak * threshold)
     second = replace(neuron, threshold=2 * threshold, reset_by=0 * threshold)
     return (
-        replace(module, neuron=reset_neuron, back=raised),
-        replace(module, neuron=second, back=(*lowered, spent), above=None, others=(name,)),
+        replace(spiking, neuron=reset_neuron, back=raised),
+        replace(spiking, neuron=second, back=(*lowered, spent), above=None, others=(name,)),
     )
 
 

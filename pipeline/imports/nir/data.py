@@ -192,8 +192,8 @@ def _spikes(
 ) -> Any:
     """What `write_raster` takes: of a grid an array (N, T, …), of events a list."""
 
-    def refused(content: object) -> InputError:
-        return InputError(f"{where}: node {node!r}: {content}")
+    def refused(reason: object) -> InputError:
+        return InputError(f"{where}: node {node!r}: {reason}")
 
     count = int(content.n_neurons)
     of_map = (count,) if shape is None else tuple(shape)

@@ -530,19 +530,19 @@ class Follower:
             return False
         return source in (NOTHING, *self._rasters) or (source == INPUT and self.brings_spikes)
 
-    def _gated(self, function: Followed | Gates, call: Call) -> Followed:
+    def _gated(self, result: Followed | Gates, call: Call) -> Followed:
         """The stream that a function gives; gates are neurons of their own."""
-        if self._neurons.rectified and not isinstance(function, Lost):
-            source = function.path.source if isinstance(function, Stream) else None
+        if self._neurons.rectified and not isinstance(result, Lost):
+            source = result.path.source if isinstance(result, Stream) else None
             if source is None or (isinstance(source, Junction) and source.kind == "attention"):
                 return call.lost("a product of layers")
-        if not isinstance(function, Gates):
-            return function
-        streams = [self._fired(gate, call.where) for gate in function.gates]
+        if not isinstance(result, Gates):
+            return result
+        streams = [self._fired(gate, call.where) for gate in result.gates]
         paths = tuple(stream.path for stream in streams)
         path = paths[0] if len(paths) == 1 else Path(Junction(call.where, "sum", paths), lag=None)
-        if function.constant:
-            path += Operation(call.where, Shift(function.constant))
+        if result.constant:
+            path += Operation(call.where, Shift(result.constant))
         return streams[0].along(path)
 
     def _numbered(self, name: str, neuron: LIF, stream: Stream) -> str:

@@ -47,20 +47,22 @@ def _of_numbers(operation: Operation) -> bool:
     return isinstance(operation.what, (Scale, Shift, ByStep, nn.modules.batchnorm._BatchNorm))
 
 
-def agreed(one: Path, two: Path, steps: tuple[frozenset[int], frozenset[int]]) -> Path | None:
+def agreed(
+    first_path: Path, second_path: Path, steps: tuple[frozenset[int], frozenset[int]]
+) -> Path | None:
     """One path for two calls, where zeros stand for whatever is in the other; None if they differ.
 
     Zeros that a model has in place of currents have no bias: there the path is silent.
     """
-    if one == two:
-        return one
-    shorter = len(_silences(two)[0]) < len(_silences(one)[0])
-    if two.source == NOTHING and (one.source != NOTHING or shorter):
-        one, two, steps = two, one, steps[::-1]
-    (before, silences), (behind, others) = _silences(one), _silences(two)
+    if first_path == second_path:
+        return first_path
+    shorter = len(_silences(second_path)[0]) < len(_silences(first_path)[0])
+    if second_path.source == NOTHING and (first_path.source != NOTHING or shorter):
+        first_path, second_path, steps = second_path, first_path, steps[::-1]
+    (before, silences), (behind, others) = _silences(first_path), _silences(second_path)
     for place, silent in silences.items():
         others[place] = others.get(place, frozenset()) | silent
-    first, second = one.source, two.source
+    first, second = first_path.source, second_path.source
     place = len(before)  # where zeros stand, counted from the end
     hidden = max(0, len(behind) - place) if first == NOTHING else 0  # operations in front of them
     operations = _operations_agreed(before, behind[hidden:], steps)
@@ -70,28 +72,30 @@ def agreed(one: Path, two: Path, steps: tuple[frozenset[int], frozenset[int]]) -
     if isinstance(first, Junction) and isinstance(second, Junction):
         source = _junctions_agreed(first, second, steps)
     elif first == NOTHING:
-        if hidden or not _silent_anyway(two, steps[0]):
+        if hidden or not _silent_anyway(second_path, steps[0]):
             others[place] = others.get(place, frozenset()) | steps[0]
-    elif (first, one.lag) != (second, two.lag):
+    elif (first, first_path.lag) != (second, second_path.lag):
         source = None
     if source is None:
         return None
     return _with_silences(
-        replace(two, source=source, operations=(*behind[:hidden], *operations)), others
+        replace(second_path, source=source, operations=(*behind[:hidden], *operations)), others
     )
 
 
 def _junctions_agreed(
-    first_junction: Junction, two: Junction, steps: tuple[frozenset[int], frozenset[int]]
+    first_junction: Junction,
+    second_junction: Junction,
+    steps: tuple[frozenset[int], frozenset[int]],
 ) -> Junction | None:
     """One junction for two calls, see :func:`agreed`."""
     if (first_junction.kind, first_junction.heads, len(first_junction.branches)) != (
-        two.kind,
-        two.heads,
-        len(two.branches),
+        second_junction.kind,
+        second_junction.heads,
+        len(second_junction.branches),
     ):
         return None
-    pairs = zip(first_junction.branches, two.branches, strict=True)
+    pairs = zip(first_junction.branches, second_junction.branches, strict=True)
     branches = [agreed(*pair, steps) for pair in pairs]
     alike = tuple(branch for branch in branches if branch is not None)
     return replace(first_junction, branches=alike) if len(alike) == len(branches) else None
@@ -135,12 +139,12 @@ def _silent_anyway(path: Path, steps: frozenset[int]) -> bool:
 
 def _operations_agreed(
     first_operations: Sequence[Operation],
-    two: Sequence[Operation],
+    second_operations: Sequence[Operation],
     steps: tuple[frozenset[int], frozenset[int]],
 ) -> list[Operation] | None:
     """Operations of two calls, at some steps each, as those of both."""
     together = []
-    for first, second in zip(first_operations, two, strict=False):
+    for first, second in zip(first_operations, second_operations, strict=False):
         before, more = _at(first, steps[0]), _at(second, steps[1])
         alike = first == second
         if not alike and not (
@@ -148,13 +152,13 @@ def _operations_agreed(
         ):
             return None
         together.append(first if alike else Operation(first.where, ByStep(before | more)))
-    return together if len(first_operations) == len(two) else None
+    return together if len(first_operations) == len(second_operations) else None
 
 
-def differing_weights(one: Path, two: Path) -> tuple[str, str] | None:
+def differing_weights(first_path: Path, second_path: Path) -> tuple[str, str] | None:
     """Where two calls of one source pass through other weights; None if they differ in other ways."""
-    (first, _), (second, _) = _silences(one), _silences(two)
-    alike = one.source == two.source and len(first) == len(second)
+    (first, _), (second, _) = _silences(first_path), _silences(second_path)
+    alike = first_path.source == second_path.source and len(first) == len(second)
     pairs = [pair for pair in zip(first, second, strict=False) if alike and pair[0] != pair[1]]
     of_kind = (
         pair
@@ -391,40 +395,40 @@ def zeros(tensor: Tensor, samples: int) -> Stream | None:
     return Stream(where, tensor.numel() // samples, Path(NOTHING, lag=None))
 
 
-def added(first: Stream, two: Stream, samples: int, where: str) -> Stream:
+def added(first: Stream, second: Stream, samples: int, where: str) -> Stream:
     """A sum of two streams, over steps where they are the same neurons at different ones; else a
     LostError.
     """
-    total = _over_steps(first, two, samples)
+    total = _over_steps(first, second, samples)
     if total is not None:
         return total
-    places, paths = aligned(first, two, samples)
-    return Stream(places, two.size, Path(Junction(where, "sum", paths), lag=None))
+    places, paths = aligned(first, second, samples)
+    return Stream(places, second.size, Path(Junction(where, "sum", paths), lag=None))
 
 
-def aligned(first: Stream, two: Stream, samples: int) -> tuple[Tensor, tuple[Path, ...]]:
+def aligned(first: Stream, second: Stream, samples: int) -> tuple[Tensor, tuple[Path, ...]]:
     """Where the numbers of two streams stand that meet neuron by neuron, and the paths of both
     then; else a LostError.
     """
-    if first.size != two.size or not torch.equal(first.within(samples), two.within(samples)):
-        first, two = (
+    if first.size != second.size or not torch.equal(first.within(samples), second.within(samples)):
+        first, second = (
             first.ordered,
-            two.ordered,
+            second.ordered,
         )  # others are alike as they are, such as tokens (N, C) of maps (C, H, W)
     shapes, unlike = (
-        [tuple(stream.where.shape) for stream in (first, two)],
+        [tuple(stream.where.shape) for stream in (first, second)],
         "a sum of different neurons or steps",
     )
     need(
-        shapes[0] == shapes[1] and first.size == two.size,
+        shapes[0] == shapes[1] and first.size == second.size,
         f"a sum of unequal shapes, {shapes[0]} and {shapes[1]}",
     )
     steps, paths = at_one_time(
-        (first, two), [stream.steps(samples) for stream in (first, two)], unlike
+        (first, second), [stream.steps(samples) for stream in (first, second)], unlike
     )
     need(
-        not (first.summed or two.summed)
-        and torch.equal(first.within(samples), two.within(samples)),
+        not (first.summed or second.summed)
+        and torch.equal(first.within(samples), second.within(samples)),
         unlike,
     )
     return steps * (samples * first.size) + first.within(samples), paths
@@ -478,8 +482,8 @@ def bare(path: Path) -> Path:
     return replace(path, source=replace(source, branches=branches))
 
 
-def _over_steps(one: Stream, two: Stream, samples: int) -> Stream | None:
-    first, second = at_one_step(one, samples), at_one_step(two, samples)
+def _over_steps(first_stream: Stream, second_stream: Stream, samples: int) -> Stream | None:
+    first, second = at_one_step(first_stream, samples), at_one_step(second_stream, samples)
     if first is None or second is None or first.summed & second.summed:
         return None
     path = agreed(first.path, second.path, (first.summed, second.summed))
