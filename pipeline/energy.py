@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         else out_lock(command.out, "" if command.overwrite else OVERWRITE)
     )
     console = PlainConsole(soft_wrap=True)
-    with holding, opened_raster(command.raster, "energy") as raster:
+    with holding, opened_raster(command.raster) as raster:
         with Tracker().show("counting"):
             costs = energy(raster, command.network, prices=command.prices)
         console.print(

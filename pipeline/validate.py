@@ -24,6 +24,7 @@ from rich.text import Text
 from spikesam.backends.network.table import by_sides, in_columns
 from spikesam.common.console import PlainConsole
 from spikesam.common.disk import readable
+from spikesam.common.errors import at
 from spikesam.common.progress import Tracker
 from spikesam.pipeline.cli.command_line import Positional, parse_command
 from spikesam.pipeline.cli.errors import exit_codes
@@ -92,7 +93,9 @@ def _of_raster(raster: RasterReader) -> list[str]:
 
 
 def _of_maps(maps: MapReader) -> list[str]:
-    header, method = maps.header, method_of(maps.header, maps.where)
+    header = maps.header
+    with at(maps.where):
+        method = method_of(header)
     named = [name for name in (*method.parameters, *method.optional) if name in header.parameters]
     parameters = "".join(f", {name} {header.parameters[name]}" for name in named)
     rows = [

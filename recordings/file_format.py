@@ -18,7 +18,7 @@ def file_format(source: FileSource) -> str:
     """
     checked = CheckedFile(source, "recording", WHAT, f"{__name__}:file_format")
     try:
-        name: str = checked.attributes(checked.root, "/", {"format": str})["format"]
+        name: str = checked.attributes(checked.root, {"format": str})["format"]
         if name not in (RASTER, MAPS):
             raise checked.fail("/@format", repr(name)[:80], f"{RASTER} or {MAPS}, {WHAT}")
         return name

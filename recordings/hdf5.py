@@ -56,7 +56,8 @@ class CheckedFile:
     `noun` such as "raster".
 
     `expected` is the longer description of what was expected. `opener` opens such a file in a
-    process of its own first, see `inspect`; None if this process wrote the file.
+    process of its own first, see `inspect`; None if this process wrote the file. `file_name` is its
+    name in messages: its path, or that it is in memory.
     """
 
     def __init__(self, source: FileSource, noun: str, expected: str, opener: str | None) -> None:
@@ -67,7 +68,7 @@ class CheckedFile:
             )
         self.path = None if isinstance(content, bytes) else Path(content)
         self.source = content if isinstance(content, bytes) else Path(content).absolute()
-        self.where = f"{noun} in memory" if self.path is None else str(self.path)
+        self.file_name = f"{noun} in memory" if self.path is None else str(self.path)
         if self.path is not None and not os.path.isfile(self.path):
             obstacle = (
                 "a directory"
@@ -77,19 +78,19 @@ class CheckedFile:
                 else "no such file"
             )
             raise RasterError(
-                f"{self.where}: {obstacle}, expected {expected}{similar_file(self.path)}"
+                f"{self.file_name}: {obstacle}, expected {expected}{similar_file(self.path)}"
             )
         try:
             self.size = len(content) if isinstance(content, bytes) else Path(content).stat().st_size
             # nor does the kernel declare a size of what it makes up as it is read, perhaps for ever
             if not self.size:
                 raise RasterError(
-                    f"{self.where}: cannot be read as HDF5 (0 bytes), expected {expected}; is it "
+                    f"{self.file_name}: cannot be read as HDF5 (0 bytes), expected {expected}; is it "
                     "truncated?"
                 )
             if opener is not None:
                 inspect(
-                    content if isinstance(content, bytes) else Path(content), opener, self.where
+                    content if isinstance(content, bytes) else Path(content), opener, self.file_name
                 )
             self.file = h5py.File(
                 io.BytesIO(content) if isinstance(content, bytes) else content, "r"
@@ -102,7 +103,7 @@ class CheckedFile:
         except (OSError, RuntimeError, ValueError, MemoryError) as error:
             if isinstance(error, MemoryError) or getattr(error, "errno", None) in LACKING:
                 raise RasterError(
-                    f"{self.where}: cannot be opened here ({_one_line(error)}), expected room for "
+                    f"{self.file_name}: cannot be opened here ({_one_line(error)}), expected room for "
                     "open files and a "
                     "process; raise the limits (ulimit)"
                 ) from error
@@ -111,28 +112,30 @@ class CheckedFile:
             else:
                 begins = has_hdf5_signature(Path(content)) or not os.access(content, os.R_OK)
             if not begins:
-                raise RasterError(f"{self.where}: is not HDF5, expected {expected}") from error
+                raise RasterError(f"{self.file_name}: is not HDF5, expected {expected}") from error
             raise RasterError(
-                f"{self.where}: cannot be read as HDF5 ({_one_line(error)}), expected {expected}; is "
+                f"{self.file_name}: cannot be read as HDF5 ({_one_line(error)}), expected {expected}; is "
                 "it truncated?"
             ) from error
 
-    def fail(self, where: str, got: str, expected: str) -> RasterError:
-        """The error to raise."""
-        shown = (
-            text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…" for text in (where, got)
-        )
+    def fail(self, path: str, got: str, expected: str) -> RasterError:
+        """The error to raise of what lies at a path in the file."""
+        shown = (text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…" for text in (path, got))
         return RasterError(
-            f"{self.where}: {printable(': '.join(shown))}, expected {printable(expected)}"
+            f"{self.file_name}: {printable(': '.join(shown))}, expected {printable(expected)}"
         )
 
     @contextmanager
-    def reading(self, where: str) -> Iterator[None]:
-        """Turn what h5py raises over damaged content into a RasterError."""
+    def reading(self, path: str) -> Iterator[None]:
+        """Name file and path in the complaints of the schema, and turn what h5py raises over damaged
+        content into a RasterError.
+        """
         try:
             yield
         except RasterError:
             raise
+        except InputError as error:
+            raise RasterError(f"{self.file_name}: {path}: {error}") from error
         except (
             OSError,
             RuntimeError,
@@ -144,19 +147,9 @@ class CheckedFile:
         ) as error:
             if not self.file:
                 raise RasterError(
-                    f"{self.where}: is closed; open it again, or read it inside its with block"
+                    f"{self.file_name}: is closed; open it again, or read it inside its with block"
                 ) from None
-            raise self.fail(where, f"unreadable ({_one_line(error)})", "intact data") from error
-
-    @contextmanager
-    def valid(self, where: str) -> Iterator[None]:
-        """Name file and place in the complaints of the schema."""
-        try:
-            yield
-        except RasterError:
-            raise
-        except InputError as error:
-            raise RasterError(f"{self.where}: {where}: {error}") from error
+            raise self.fail(path, f"unreadable ({_one_line(error)})", "intact data") from error
 
     def expect_finished(self, name: str, version: int) -> None:
         """Refuse another format or version, of which nothing else is read, and a file that was not
@@ -167,7 +160,9 @@ class CheckedFile:
             format_name,
             name,
         } <= kinds.keys():
-            raise OtherFormatError(f"{self.where}: is {kinds[format_name]}, expected {kinds[name]}")
+            raise OtherFormatError(
+                f"{self.file_name}: is {kinds[format_name]}, expected {kinds[name]}"
+            )
         if format_name != name:
             raise self.fail("/@format", repr(format_name), repr(name))
         if (written_version := self._root("schema_version", int)) != version:
@@ -177,51 +172,48 @@ class CheckedFile:
             raise self.fail("/@complete", "False", "True")
 
     def _root(self, name: str, kind: type) -> Any:
-        return self.attributes(self.root, "/", {name: kind})[name]
+        return self.attributes(self.root, {name: kind})[name]
 
-    def children(self, group: h5py.h5g.GroupID, where: str, limit: int) -> list[str]:
+    def children(self, group: h5py.h5g.GroupID, limit: int) -> list[str]:
         """Names in a group, in order, once each was seen to be a hard link."""
-        with self.reading(where):
+        with self.reading(_path(group)):
             if (count := group.get_num_objs()) > limit:
-                raise self.fail(where, f"{count:,} entries", f"at most {limit}")
+                raise self.fail(_path(group), f"{count:,} entries", f"at most {limit}")
             links: list[tuple[bytes, int]] = []
             group.links.iterate(
                 lambda name, info: links.append((bytes(name), int(info.type))), info=True
             )
             for name, kind in links:
                 if kind != h5py.h5l.TYPE_HARD:
-                    path = f"{where.rstrip('/')}/{name.decode('utf-8', 'replace')}"
                     raise self.fail(
-                        path,
+                        _path(group, name.decode("utf-8", "replace")),
                         _LINKS.get(kind, "a user-defined link"),
                         "a hard link to data in this file",
                     )
             return sorted(name.decode("utf-8", "replace") for name, _ in links)
 
-    def expect_children(self, group: h5py.h5g.GroupID, where: str, expected: set[str]) -> None:
+    def expect_children(self, group: h5py.h5g.GroupID, expected: set[str]) -> None:
         """Refuse a group that does not hold exactly these names."""
-        names = set(self.children(group, where, 64))
+        names = set(self.children(group, 64))
         if names != expected:
             name = min(names ^ expected)
             finding = "missing" if name in expected else "an unknown path"
             raise self.fail(
-                f"{where.rstrip('/')}/{name}",
-                finding,
-                f"{where} to hold {', '.join(sorted(expected))}",
+                _path(group, name), finding, f"{_path(group)} to hold {', '.join(sorted(expected))}"
             )
 
-    def group(self, parent: h5py.h5g.GroupID, name: str, where: str) -> h5py.h5g.GroupID:
+    def group(self, parent: h5py.h5g.GroupID, name: str) -> h5py.h5g.GroupID:
         """Open a child whose link was checked."""
-        with self.reading(where):
+        path = _path(parent, name)
+        with self.reading(path):
             opened = h5py.h5o.open(parent, name.encode())
             if not isinstance(opened, h5py.h5g.GroupID):
-                raise self.fail(where, "not a group", "a group")
+                raise self.fail(path, "not a group", "a group")
             return opened
 
     def attributes(
         self,
         owner: Any,
-        where: str,
         expected: Mapping[str, type],
         optional: Mapping[str, type] = MappingProxyType({}),
     ) -> dict[str, Any]:
@@ -230,28 +222,25 @@ class CheckedFile:
         """
         values = {}
         for name, kind in {**expected, **optional}.items():
-            with self.reading(f"{where}@{name}"):
+            path = f"{_path(owner)}@{name}"
+            with self.reading(path):
                 if not h5py.h5a.exists(owner, name.encode()):
                     if name in optional:
                         continue
-                    raise self.fail(
-                        f"{where}@{name}", "missing", f"an attribute of type {kind.__name__}"
-                    )
-                values[name] = self._attribute(
-                    h5py.h5a.open(owner, name.encode()), f"{where}@{name}", kind
-                )
+                    raise self.fail(path, "missing", f"an attribute of type {kind.__name__}")
+                values[name] = self._attribute(h5py.h5a.open(owner, name.encode()), kind)
         return values
 
     def scalars(
-        self, owner: Any, where: str, wanted: Callable[[str], bool]
+        self, owner: Any, wanted: Callable[[str], bool]
     ) -> dict[str, str | int | float | bool]:
         """Read all attributes of names that are `wanted`, ascending, whose types the file says
         itself.
         """
-        values = dict[str, str | int | float | bool]()
-        with self.reading(where):
+        values, path = dict[str, str | int | float | bool](), _path(owner)
+        with self.reading(path):
             if (count := h5py.h5a.get_num_attrs(owner)) > MAX_ATTRIBUTES:
-                raise self.fail(where, f"{count:,} attributes", f"at most {MAX_ATTRIBUTES}")
+                raise self.fail(path, f"{count:,} attributes", f"at most {MAX_ATTRIBUTES}")
             names = list[bytes]()
             h5py.h5a.iterate(owner, names.append)
             for name in sorted(name.decode("utf-8") for name in names):
@@ -260,25 +249,26 @@ class CheckedFile:
                     text = isinstance(attribute.get_type(), h5py.h5t.TypeStringID)
                     dtype = "text" if text else str(attribute.dtype)
                     if (kind := _SCALARS.get(dtype)) is None:
-                        raise self.fail(f"{where}@{name}", dtype, f"one of {', '.join(_SCALARS)}")
-                    values[name] = self._attribute(attribute, f"{where}@{name}", kind)
+                        raise self.fail(f"{path}@{name}", dtype, f"one of {', '.join(_SCALARS)}")
+                    values[name] = self._attribute(attribute, kind)
         return values
 
-    def _attribute(self, attribute: h5py.h5a.AttrID, where: str, kind: type) -> Any:
+    def _attribute(self, attribute: h5py.h5a.AttrID, kind: type) -> Any:
+        path = f"{_path(attribute)}@{attribute.name.decode('utf-8', 'replace')}"
         shape, type_id = attribute.shape, attribute.get_type()
         if attribute.get_space().get_simple_extent_type() == h5py.h5s.NULL:
-            raise self.fail(where, "empty", "a value")
+            raise self.fail(path, "empty", "a value")
         text = isinstance(type_id, h5py.h5t.TypeStringID)
         dtype = "text" if text else str(attribute.dtype)
         expected = {kind: name for name, kind in _SCALARS.items()}.get(kind, "int64")
         if shape != ((3,) if kind is tuple else ()) or dtype != expected:
             raise self.fail(
-                where,
+                path,
                 f"{dtype} of shape {shape}",
                 f"{'three' if kind is tuple else 'one'} {expected}",
             )
         if text and not type_id.is_variable_str() and type_id.get_size() > MAX_TEXT:
-            raise self.fail(where, f"{type_id.get_size():,} bytes of text", f"at most {MAX_TEXT:,}")
+            raise self.fail(path, f"{type_id.get_size():,} bytes of text", f"at most {MAX_TEXT:,}")
         array = np.empty(shape, attribute.dtype)
         attribute.read(array)
         if kind is tuple:
@@ -287,49 +277,50 @@ class CheckedFile:
         if text:
             string = value if isinstance(value, str) else bytes(value).decode("utf-8")
             if len(string) > MAX_TEXT:
-                raise self.fail(where, f"{len(string):,} characters", f"at most {MAX_TEXT:,}")
+                raise self.fail(path, f"{len(string):,} characters", f"at most {MAX_TEXT:,}")
             return string
         return kind(value)
 
-    def open_dataset(self, parent: h5py.h5g.GroupID, name: str, where: str) -> h5py.h5d.DatasetID:
+    def open_dataset(self, parent: h5py.h5g.GroupID, name: str) -> h5py.h5d.DatasetID:
         """Open a child whose link was checked, and refuse storage other than chunks in this
         file.
         """
-        opened = self.data(parent, name, where)
-        with self.reading(where):
+        opened = self.data(parent, name)
+        with self.reading(_path(opened)):
             if (layout := opened.get_create_plist().get_layout()) != h5py.h5d.CHUNKED:
-                raise self.fail(
-                    where, f"{_LAYOUTS.get(layout, 'unknown')} storage", "chunks in this file"
-                )
+                storage = f"{_LAYOUTS.get(layout, 'unknown')} storage"
+                raise self.fail(_path(opened), storage, "chunks in this file")
             return opened
 
     def data(
-        self, parent: h5py.h5g.GroupID, name: str, where: str, other_kind: str = "not a dataset"
+        self, parent: h5py.h5g.GroupID, name: str, other_kind: str = "not a dataset"
     ) -> h5py.h5d.DatasetID:
         """Open a child whose link was checked; an error says `other_kind` of what is no dataset."""
-        with self.reading(where):
+        path = _path(parent, name)
+        with self.reading(path):
             opened = h5py.h5o.open(parent, name.encode())
             if not isinstance(opened, h5py.h5d.DatasetID):
-                raise self.fail(where, other_kind, "a dataset")
-            self.refuse_elsewhere(opened, where)
+                raise self.fail(path, other_kind, "a dataset")
+            self.refuse_elsewhere(opened)
             return opened
 
-    def refuse_elsewhere(self, dataset: h5py.h5d.DatasetID, where: str) -> None:
+    def refuse_elsewhere(self, dataset: h5py.h5d.DatasetID) -> None:
         """Refuse a dataset whose data lie in other files."""
         plist = dataset.get_create_plist()
         virtual = plist.get_layout() == h5py.h5d.VIRTUAL
         if virtual or plist.get_external_count():
-            raise self.fail(
-                where, f"{'virtual' if virtual else 'external'} storage", "data in this file"
-            )
+            storage = f"{'virtual' if virtual else 'external'} storage"
+            raise self.fail(_path(dataset), storage, "data in this file")
 
-    def count_bytes(self, dataset: h5py.h5d.DatasetID, where: str, limit: int) -> None:
+    def count_bytes(self, dataset: h5py.h5d.DatasetID, limit: int) -> None:
         """Refuse a dataset with which those that were counted take more than so many bytes, once
         they are unpacked.
         """
         self._bytes += math.prod(dataset.shape) * dataset.dtype.itemsize
         if self._bytes > limit:
-            raise self.fail(where, f"arrays of more than {limit:,} bytes", "at most so many")
+            raise self.fail(
+                _path(dataset), f"arrays of more than {limit:,} bytes", "at most so many"
+            )
 
     def check_dataset(self, opened: h5py.h5d.DatasetID, dataset: DatasetSpec) -> None:
         """Compare dtype, shape, chunks, filters and the place of every stored chunk with what the
@@ -401,6 +392,12 @@ class CheckedFile:
             raise self.fail(
                 first, f"a chunk shares bytes with one of {second}", "chunks apart from each other"
             )
+
+
+def _path(thing: Any, child: str = "") -> str:
+    """The path by which a group or dataset was opened, or its child's; of an attribute, its owner's."""
+    path = h5py.h5i.get_name(thing).decode("utf-8", "replace")
+    return f"{path.rstrip('/')}/{child}" if child else path
 
 
 def _one_line(error: BaseException) -> str:

@@ -52,17 +52,17 @@ _Ended = tuple[
 _in_child = False
 
 
-def inspect(source: Path | bytes, opener: str, where: str) -> None:
+def inspect(source: Path | bytes, opener: str, file_name: str) -> None:
     """Open a file, or its content, by an `opener` such as "module:RasterReader" in the child
     process.
 
-    What is found there, or its end, is raised as a RasterError that begins with `where`.
+    What is found there, or its end, is raised as a RasterError that begins with `file_name`.
     """
     if _in_child:
         return
     size = len(source) if isinstance(source, bytes) else source.stat().st_size
     path = None if isinstance(source, bytes) else str(source)
-    order = {"opener": opener, "path": path, "folder": os.getcwd(), "size": size, "where": where}
+    order = {"opener": opener, "path": path, "folder": os.getcwd(), "size": size, "file": file_name}
     for last_try in (False, True):
         answer, code = _inspector().ask(order, source if isinstance(source, bytes) else b"")
         if answer is not None:
@@ -72,7 +72,7 @@ def inspect(source: Path | bytes, opener: str, where: str) -> None:
         if code == KILLED and not last_try:
             continue  # it was stopped, or somebody has killed it
         raise RasterError(
-            f"{where}: opening it {_ending(code, size)}, expected an intact file; get another copy"
+            f"{file_name}: opening it {_ending(code, size)}, expected an intact file; get another copy"
         )
 
 
@@ -219,7 +219,10 @@ def serve() -> NoReturn:
         except InputError as error:
             refused = str(error)
         except MemoryError:
-            refused = f"{order['where']}: needs more than {readable(MEMORY)} of memory to be opened, expected less"
+            refused = (
+                f"{order['file']}: needs more than {readable(MEMORY)} of memory to be opened, "
+                "expected less"
+            )
         if limited:
             signal.setitimer(signal.ITIMER_PROF, 0)
         answers.write(json.dumps({"refused": refused}).encode() + b"\n")

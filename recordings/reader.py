@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.common.arguments import checked_arguments
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, at
 from spikesam.common.pictures import draw
 from spikesam.recordings.chunks import ChunkError, decompress
 from spikesam.recordings.digests import About, content_digest
@@ -111,7 +111,7 @@ class Reader(ABC, Generic[Layer]):
     @property
     def where(self) -> str:
         """Name of the file in messages: its path, or that it is in memory."""
-        return self._checked.where
+        return self._checked.file_name
 
     @property
     def size(self) -> int:
@@ -162,9 +162,10 @@ class Reader(ABC, Generic[Layer]):
         wanted = layer if isinstance(layer, str | int) else getattr(layer, "name", repr(layer))
         if (spec := self._by_name.get(wanted)) is not None:
             return spec
-        return self._by_name[
-            find_layer(wanted, {spec.name: spec.number for spec in self.layers}, self.where)
-        ]
+        with at(self.where):
+            return self._by_name[
+                find_layer(wanted, {spec.name: spec.number for spec in self.layers})
+            ]
 
     @cached_property
     def _by_name(self) -> dict[str | int, Layer]:
@@ -232,56 +233,51 @@ class Reader(ABC, Generic[Layer]):
         they declare.
         """
         checked = self._checked
-        checked.expect_children(checked.root, "/", {"samples", "layers", *further})
-        group = checked.group(checked.root, "samples", "/samples")
-        checked.expect_children(group, "/samples", set(SAMPLE_DTYPES))
+        checked.expect_children(checked.root, {"samples", "layers", *further})
+        group = checked.group(checked.root, "samples")
+        checked.expect_children(group, set(SAMPLE_DTYPES))
         for name in SAMPLE_DTYPES:
-            self._opened[f"/samples/{name}"] = checked.open_dataset(group, name, f"/samples/{name}")
+            self._opened[f"/samples/{name}"] = checked.open_dataset(group, name)
         for name in further:
-            self._opened[f"/{name}"] = checked.open_dataset(checked.root, name, f"/{name}")
+            self._opened[f"/{name}"] = checked.open_dataset(checked.root, name)
         return self._length("/samples/index", "number of samples", "N")
 
-    def _length(self, where: str, name: str, symbol: str) -> int:
+    def _length(self, path: str, name: str, symbol: str) -> int:
         """How long an opened dataset declares to be, which has one axis."""
-        with self._checked.reading(where):
-            shape = self._opened[where].shape
-        if len(shape) != 1:
-            raise self._checked.fail(where, f"shape {shape}", f"({symbol},)")
-        with self._checked.valid(where):
+        with self._checked.reading(path):
+            shape = self._opened[path].shape
+            if len(shape) != 1:
+                raise self._checked.fail(path, f"shape {shape}", f"({symbol},)")
             check_cap(name, shape[0], symbol)
         return int(shape[0])
 
     def _open_layers(self, datasets: Collection[str]) -> Iterator[NamedLayer]:
         """Open the datasets of every layer, not yet checked themselves."""
         checked = self._checked
-        layers = checked.group(checked.root, "layers", "/layers")
-        for child in checked.children(layers, "/layers", MAX_LAYERS):
-            where = f"/layers/{child}"
+        layers = checked.group(checked.root, "layers")
+        for child in checked.children(layers, MAX_LAYERS):
+            path = f"/layers/{child}"
             if (numbered := parse_group(child)) is None:
-                raise checked.fail(where, "an unknown path", "a layer such as 001_conv1")
-            group = checked.group(layers, child, where)
-            checked.expect_children(group, where, set(datasets))
+                raise checked.fail(path, "an unknown path", "a layer such as 001_conv1")
+            group = checked.group(layers, child)
+            checked.expect_children(group, set(datasets))
             for part in datasets:
-                self._opened[f"{where}/{part}"] = checked.open_dataset(
-                    group, part, f"{where}/{part}"
-                )
+                self._opened[f"{path}/{part}"] = checked.open_dataset(group, part)
             yield NamedLayer(numbered[1], numbered[0])
 
     def _about(
         self,
         attributes: About,
-        where: str,
+        path: str,
         axes: str,
         expected: Mapping[str, type],
         optional: Mapping[str, type] = {},
     ) -> dict[str, Any]:
         """Read the attributes of opened values; those but `axes`, which are compared."""
-        values = self._checked.attributes(
-            self._opened[where], where, {"axes": str, **expected}, optional
-        )
-        attributes[where] = values
+        values = self._checked.attributes(self._opened[path], {"axes": str, **expected}, optional)
+        attributes[path] = values
         if values["axes"] != axes:
-            raise self._checked.fail(f"{where}@axes", "unknown axes", repr(axes))
+            raise self._checked.fail(f"{path}@axes", "unknown axes", repr(axes))
         return {name: value for name, value in values.items() if name != "axes"}
 
     def _check(self, dataset: DatasetSpec) -> None:
@@ -316,16 +312,16 @@ class Reader(ABC, Generic[Layer]):
         digest.
         """
         dataset = self._datasets[path]
-        where, (_, rows, *row) = f"{path}[{sample}]", dataset.chunks
+        place, (_, rows, *row) = f"{path}[{sample}]", dataset.chunks
         last = dataset.shape[1] if last is None else last
         sha256 = hashlib.sha256()
         for start in range(first - first % rows, last, rows):
-            with self._checked.reading(where):
+            with self._checked.reading(place):
                 _, stored = self._opened[path].read_direct_chunk((sample, start, *[0] * len(row)))
             try:
                 chunk = decompress(stored, dataset.dtype.itemsize * rows * math.prod(row))
             except ChunkError as error:
-                raise self._checked.fail(where, f"damaged: {error}", "an intact chunk") from error
+                raise self._checked.fail(place, f"damaged: {error}", "an intact chunk") from error
             begin = max(first, start)
             piece = np.frombuffer(chunk, dataset.dtype).reshape(rows, *row)[
                 begin - start : last - start
@@ -340,16 +336,16 @@ class Reader(ABC, Generic[Layer]):
                 f"{dataset.digests}[{sample}]", stored_digest.decode("ascii", "replace"), expected
             )
 
-    def _table(self, where: str) -> NDArray[Any]:
+    def _table(self, path: str) -> NDArray[Any]:
         """A whole dataset whose size and type were checked; read once, then kept."""
-        if where not in self._tables:
-            opened = self._opened[where]
-            with self._checked.reading(where):
+        if path not in self._tables:
+            opened = self._opened[path]
+            with self._checked.reading(path):
                 array = np.empty(opened.shape, opened.dtype)
                 opened.read(h5py.h5s.ALL, h5py.h5s.ALL, array)
             array.setflags(write=False)
-            self._tables[where] = array
-        return self._tables[where]
+            self._tables[path] = array
+        return self._tables[path]
 
 
 class LayerView(ABC, Generic[Value]):
@@ -395,7 +391,9 @@ class LayerView(ABC, Generic[Value]):
         InputError : if there is no such sample, or `samples` is neither a whole number nor a slice
         """
         if not isinstance(samples, slice):
-            return self._read(position(samples, len(self), self._reader.where))
+            with at(self._reader.where):
+                sample = position(samples, len(self))
+            return self._read(sample)
         chosen = range(len(self))[samples]
         _, steps, *shape = self._shape
         values = np.empty((steps, len(chosen), *shape), self._dtype)
@@ -408,14 +406,12 @@ class LayerView(ABC, Generic[Value]):
         """One sample, (T, …)."""
 
 
-def position(sample: Any, n_samples: int, where: object) -> int:
+def position(sample: Any, n_samples: int) -> int:
     """Refuse a position at which there is no sample; negative ones count from the end."""
     try:
         index = operator.index(sample)
     except TypeError as error:
-        raise InputError(
-            f"{where}: got sample {sample!r}, expected a whole number or a slice"
-        ) from error
+        raise InputError(f"got sample {sample!r}, expected a whole number or a slice") from error
     if not -n_samples <= index < n_samples:
-        raise InputError(f"{where}: no sample {index}, expected 0 to {n_samples - 1}")
+        raise InputError(f"no sample {index}, expected 0 to {n_samples - 1}")
     return index % n_samples

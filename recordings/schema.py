@@ -192,7 +192,7 @@ def parse_group(group: str) -> tuple[int, str] | None:
     return (int(matched[1]), matched[2]) if matched else None
 
 
-def find_layer(name_or_number: str | int, numbers: Mapping[str, int], where: object) -> str:
+def find_layer(name_or_number: str | int, numbers: Mapping[str, int]) -> str:
     """Name of the layer of this name ("conv1") or number (1, "1"), of `numbers`: name -> number;
     else an InputError.
     """
@@ -202,10 +202,10 @@ def find_layer(name_or_number: str | int, numbers: Mapping[str, int], where: obj
     if name is None:
         if set(text.replace(",", " ").split()) <= set(numbers) and "," in text:
             raise InputError(
-                f"{where}: no layer {name_or_number!r}; name several one by one, without commas"
+                f"no layer {name_or_number!r}; name several one by one, without commas"
             )
         near = difflib.get_close_matches(text, numbers, 3) or numbers
-        raise InputError(f"{where}: no layer {name_or_number!r}; did you mean {' or '.join(near)}?")
+        raise InputError(f"no layer {name_or_number!r}; did you mean {' or '.join(near)}?")
     return name
 
 

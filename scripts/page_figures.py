@@ -41,7 +41,7 @@ def draw_convert() -> None:
     """Right answers over T, from 0 to 100 %, each curve named at its end."""
     text = (DOCS / "performance" / "convert.json").read_bytes()
     measured: dict[tuple[str, str], dict[int, float]] = {}
-    for row in parse_json(text, "convert.json")["rows"]["convert"]:
+    for row in parse_json(text)["rows"]["convert"]:
         if row["unit"] == "%" and row["way"] in CURVES:
             network = row["case"].split(",")[0]
             measured.setdefault((network, row["way"]), {})[row["x"]] = row["median"]

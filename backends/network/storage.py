@@ -21,7 +21,7 @@ from spikesam.backends.network.checks import NetworkError
 from spikesam.backends.network.compact import pack_tensors, unpack_tensors
 from spikesam.backends.network.graph import Network
 from spikesam.common.disk import write_file
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, at
 from spikesam.common.files import open_file
 from spikesam.common.parsing import parse_json
 from spikesam.common.text import LONGEST_NAME, printable
@@ -84,7 +84,8 @@ def read_network(path: Path) -> tuple[Network, dict[str, str]]:
             f"{path}: was changed or damaged after it was written: its digest is of other content"
         )
     try:
-        graph = parse_json(metadata.pop("graph"), "graph")
+        with at("graph"):
+            graph = parse_json(metadata.pop("graph"))
         if metadata.pop(PACKED, None) is not None:
             tensors = unpack_tensors(tensors)
         network = Network.from_graph(graph, tensors)

@@ -110,7 +110,7 @@ def _damage(folder: Path) -> str | None:
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
-    manifest: dict[str, Any] = parse_json((folder / MANIFEST).read_bytes(), MANIFEST)
+    manifest: dict[str, Any] = parse_json((folder / MANIFEST).read_bytes())
     return manifest
 
 

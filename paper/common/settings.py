@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, at
 from spikesam.pipeline.config import (
     CONFIGS,
     Config,
@@ -227,7 +227,9 @@ class PaperConfig(Config):
 def load_paper_config(path: Path | None = None) -> PaperConfig:
     """Read a TOML file; None reads the embedded digits."""
     path = path or DEFAULT
-    config = validated(PaperConfig, read_toml(path), path)
+    values = read_toml(path)
+    with at(path):
+        config = validated(PaperConfig, values)
     if config.network.neuron != "lif":
         raise InputError(
             f'{path}: network.neuron is {config.network.neuron!r}, expected "lif"; its ANN twin is implied'

@@ -15,7 +15,7 @@ from paper.common.images import EventSet, ImageSet, TimedSpikes, prepare
 from paper.common.settings import PaperConfig
 from spikesam.backends.available import make_backend
 from spikesam.backends.network import Network
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, at
 from spikesam.common.progress import Tracker, progress_bar
 from spikesam.common.text import told_apart
 from spikesam.pipeline.config import (
@@ -134,7 +134,8 @@ class Setup:
         depth.
         """
         shapes = {spec.name: spec.shape for spec in raster.layers if spec.kind == "conv"}
-        return list(mapped_layers(shapes, self.settings.layers, "paper.layers", bands=False))
+        with at("paper.layers"):
+            return list(mapped_layers(shapes, self.settings.layers, bands=False))
 
 
 class Networks:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 
@@ -24,7 +25,7 @@ from paper.common.result import LONGEST_NOTE
 from paper.common.settings import PAPER_SUM
 from paper.pages.folder import Folder
 from spikesam.common.disk import write_file
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, at
 from spikesam.common.parsing import parse_json
 from spikesam.common.text import printable
 
@@ -47,9 +48,13 @@ def environment_of(docs: Path) -> Environment:
     environment = _environment(docs / TEMPLATES)
     results = {path.name: Folder(path) for path in folders_of(docs)}
     environment.globals |= {"results": results, "without_values": without_values(results)}
-    environment.globals["benchmark"] = lambda name: parse_json(
-        (docs / f"performance/{name}.json").read_bytes(), name
-    )
+
+    def benchmark(name: str) -> Any:
+        text = (docs / f"performance/{name}.json").read_bytes()
+        with at(name):
+            return parse_json(text)
+
+    environment.globals["benchmark"] = benchmark
     return environment
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, at
 from spikesam.common.files import read_file
 from spikesam.common.parsing import parse_json
 from spikesam.pipeline.config import Section
@@ -72,9 +72,12 @@ class Certificate(Section):
 
 def read_certificate(path: Path) -> Certificate:
     """A certificate; refuses what is none."""
-    certificate = parse_json(read_file(path, LARGEST), path, MOST_MARKS)
+    text = read_file(path, LARGEST)
+    with at(path):
+        certificate = parse_json(text, MOST_MARKS)
     if not isinstance(certificate, dict) or certificate.get("format") != FORMAT:
         raise InputError(f"{path}: is no certificate, expected one that spikesam verify wrote")
     if certificate.get("version") != VERSION:
         raise InputError(f"{path}: is of version {certificate.get('version')}, expected {VERSION}")
-    return validated(Certificate, certificate, path)
+    with at(path):
+        return validated(Certificate, certificate)

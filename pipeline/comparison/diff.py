@@ -14,7 +14,7 @@ import pandas as pd
 
 from spikesam.backends.network import Network
 from spikesam.common.arguments import checked_arguments
-from spikesam.common.errors import InputError, finding
+from spikesam.common.errors import InputError, at, finding
 from spikesam.common.text import brief, printable
 from spikesam.pipeline.comparison.membranes import FiringRule, Rule, Traced
 from spikesam.pipeline.comparison.pair import Bit, Differences, RasterPair, line_up
@@ -320,7 +320,8 @@ def diff(
         same_index = model is None or not (data is None or hasattr(data, "__array__"))
         pair = line_up(rasters[0], rasters[1], same_index=same_index)
         differences = Differences(pair)
-        place = None if sample is None else position(sample, pair.first.n_samples, "sample")
+        with at("sample"):
+            place = None if sample is None else position(sample, pair.first.n_samples)
         bit, why, notes = next(differences.firsts(layer, place), None), None, list[str]()
         if bit is not None:
             networks = (

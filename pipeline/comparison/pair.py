@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, at
 from spikesam.recordings.digests import spike_counts
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.schema import find_layer
@@ -190,7 +190,8 @@ class Differences:
                 name_in_pair: self.pair.first.layer(name_in_pair).number
                 for name_in_pair in self.pair.layers
             }
-            name = find_layer(layer, numbers, "layer")
+            with at("layer"):
+                name = find_layer(layer, numbers)
         order = {name_in_pair: place for place, name_in_pair in enumerate(self.pair.layers)}
         chosen = [
             bit

@@ -18,7 +18,7 @@ from spikesam.backends.network.consistency import LONGEST
 from spikesam.backends.trace import GAMMA
 from spikesam.common.arguments import options_of
 from spikesam.common.disk import write_file
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, at
 from spikesam.pipeline.config.fields import (
     BackendName,
     CheckpointName,
@@ -393,7 +393,9 @@ def load_config(path: Path | None = None) -> Config:
                 f"{path}: neither a file nor a bundled configuration ({', '.join(bundled)})"
             )
         path = bundled[str(path)]
-    return validated(Config, read_toml(path), path)
+    values = read_toml(path)
+    with at(path):
+        return validated(Config, values)
 
 
 def read_config(config: Config | Mapping[str, Any] | str | PathLike[str] | None) -> Config:
@@ -403,7 +405,8 @@ def read_config(config: Config | Mapping[str, Any] | str | PathLike[str] | None)
     if isinstance(config, Config):
         return config
     if isinstance(config, Mapping):
-        return validated(Config, dict(config), "config")
+        with at("config"):
+            return validated(Config, dict(config))
     if config is not None and not isinstance(config, (str, PathLike)):
         raise InputError(
             f"config: got {type(config).__name__}, expected a dictionary, or the path of a TOML "

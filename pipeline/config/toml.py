@@ -52,29 +52,29 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: not valid TOML: {reason}") from error
 
 
-def validated(model: type[ModelT], values: dict[str, Any], where: object) -> ModelT:
-    """Build `model` from parsed TOML; `where` opens the message if it does not fit.
+def validated(model: type[ModelT], values: dict[str, Any]) -> ModelT:
+    """Build `model` from parsed TOML; an InputError if it does not fit.
 
     Validation goes through JSON, in which even a strict model takes an array for a tuple and a
     string for a path.
     """
     try:
-        _check_texts(values, where)
+        _check_texts(values)
         return model.model_validate_json(json.dumps(values, default=str))
     except RecursionError:
         raise InputError(
-            f"{where}: tables or arrays are nested too deep, expected the sections of configs/"
+            "tables or arrays are nested too deep, expected the sections of configs/"
         ) from None
     except ValidationError as error:
-        raise InputError(f"{where}: {explanation(error, model)}") from error
+        raise InputError(explanation(error, model)) from error
 
 
-def _check_texts(values: Any, where: object) -> None:
+def _check_texts(values: Any) -> None:
     """Refuse texts that no path, name or other setting can be."""
     if isinstance(values, str) and "\0" in values:
         raise InputError(
-            f"{where}: got {printable(repr(values), LONGEST_NAME)}, expected no null characters"
+            f"got {printable(repr(values), LONGEST_NAME)}, expected no null characters"
         )
     if isinstance(values, (dict, list)):
         for value in [*values, *values.values()] if isinstance(values, dict) else values:
-            _check_texts(value, where)
+            _check_texts(value)

@@ -201,7 +201,7 @@ def energy(
     chosen = prices_of(prices)
     if not (isinstance(pictured, int) and pictured >= 0):
         raise InputError(f"got {pictured!r}, expected a number of samples ≥ 0", argument="pictured")
-    with opened_raster(raster, "energy") as reader:
+    with opened_raster(raster) as reader:
         known_network, note = network_of(reader, network)
         names = class_names_of(reader, network if known_network else ())
         if known_network is None:

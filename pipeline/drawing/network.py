@@ -93,7 +93,7 @@ def draw_network(
 
 def _rates(network: Network, source: RasterReader | str | PathLike[str]) -> dict[str, float]:
     """Spikes per neuron and step of each layer."""
-    with opened_raster(source, "draw_network") as raster:
+    with opened_raster(source) as raster:
         rates = {layer.name: raster.rate(layer) for layer in raster.layers}
     if unknown := rates.keys() - set(network.names):
         raise InputError(

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spikesam.backends.network import Network
 from spikesam.common.arguments import checked_arguments
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, at
 from spikesam.common.parsing import parse_json
 from spikesam.common.text import LONGEST_NAME, printable
 from spikesam.pipeline.edits.result import Answers, Edit, layer_table
@@ -121,7 +121,7 @@ def edit(
             f"{WHERE}: no layer is given, expected its name or number, as in edit(raster, "
             "layer='conv1')"
         )
-    with opened_raster(raster, WHERE) as recorded:
+    with opened_raster(raster) as recorded:
         opened, graph = with_network(recorded, network)
         if not opened.header.classes:
             raise InputError(
@@ -222,7 +222,8 @@ def _refuse_unclear_places(layer: str, named: bool, everywhere: bool) -> None:
 
 
 def _config(raster: RasterReader) -> dict[str, Any]:
-    config = parse_json(raster.header.config, "config")
+    with at("config"):
+        config = parse_json(raster.header.config)
     return config if isinstance(config, dict) else {}
 
 

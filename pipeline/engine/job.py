@@ -25,7 +25,7 @@ from spikesam.backends.base import Backend, MapRequest
 from spikesam.backends.network import Network
 from spikesam.backends.trace import GAMMA
 from spikesam.common.disk import write_file
-from spikesam.common.errors import OTHER_OUT, ExistsError, InputError, finding
+from spikesam.common.errors import OTHER_OUT, ExistsError, InputError, at, finding
 from spikesam.common.files import read_file
 from spikesam.common.models import Many, parse_model
 from spikesam.pipeline.config import Config, resolved
@@ -168,7 +168,8 @@ class JobSpec:
         of the others.
         """
         shapes = {layer.name: layer.shape for layer in self.header.layers}
-        names = mapped_layers(shapes, (), "layers", bands=not self.keep.by_backend)
+        with at("layers"):
+            names = mapped_layers(shapes, (), bands=not self.keep.by_backend)
         return tuple(layer for layer in self.header.layers if layer.name in names)
 
     @cached_property
@@ -239,7 +240,8 @@ def raster_header(
     """
     specs = network_specs(network)
     numbers = {spec.name: spec.number for spec in specs}
-    chosen = {find_layer(layer, numbers, "layers") for layer in layers}
+    with at("layers"):
+        chosen = {find_layer(layer, numbers) for layer in layers}
     return RasterHeader(
         backend=backend.name,
         device=backend.device,
@@ -334,7 +336,8 @@ def read_spec(path: Path) -> JobSpec:
         text = read_file(path, most_bytes)
         if not text.isascii():
             raise InputError("it holds other letters than ASCII")
-        content = parse_model(_Content, text, "job", most_marks)
+        with at("job"):
+            content = parse_model(_Content, text, most_marks)
         return JobSpec(
             content.header,
             SampleTable(np.array(content.index), np.array(content.label)),
@@ -352,7 +355,7 @@ def read_spec(path: Path) -> JobSpec:
         ) from None
 
 
-def refuse_other_origin(where: Path, of_backend: bool, spec: JobSpec) -> None:
+def refuse_other_origin(path: Path, of_backend: bool, spec: JobSpec) -> None:
     """Refuse to go on with maps that left Lava's graph (`of_backend`) by maps made of spikes, or
     vice versa.
     """
@@ -361,18 +364,16 @@ def refuse_other_origin(where: Path, of_backend: bool, spec: JobSpec) -> None:
             "leave Lava's graph" if graph else "are made of spikes"
             for graph in (of_backend, not of_backend)
         )
-        refuse_differences(
-            where,
-            [
-                f"maps {origin_there} there and {origin_here} here, as backend, keep and variant decide"
-            ],
+        difference = (
+            f"maps {origin_there} there and {origin_here} here, as backend, keep and variant decide"
         )
+        refuse_differences(path, [difference])
 
 
-def refuse_differences(where: Path, differences: list[str]) -> None:
+def refuse_differences(path: Path, differences: list[str]) -> None:
     """Refuse to go on with another run, naming each difference as "field is OLD there, NEW here"."""
     if differences:
-        raise InputError(f"{where}: cannot resume: {'; '.join(differences)}", SAME_SETTINGS)
+        raise InputError(f"{path}: cannot resume: {'; '.join(differences)}", SAME_SETTINGS)
 
 
 def differences_of_runs(

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from spikesam.backends.network import Network
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, at
 from spikesam.pipeline.images.datasets import Dataset, Item
 from spikesam.pipeline.images.events.binning import EventBinning
 from spikesam.pipeline.images.events.events import Events
@@ -127,7 +127,8 @@ def _table(labels: ArrayLike | None, count: int, samples: int | None) -> SampleT
         raise InputError(
             f"labels: got {np.shape(known_labels)}, expected one for each of the {count} samples"
         )
-    known_labels = whole_numbers("labels", known_labels, count, np.int32)
+    with at("labels"):
+        known_labels = whole_numbers(known_labels, count, np.int32)
     return SampleTable(np.arange(count)[:samples], known_labels[:samples])
 
 

@@ -14,7 +14,7 @@ from spikesam.backends.available import make_backend
 from spikesam.backends.base import Backend
 from spikesam.backends.network import Network
 from spikesam.backends.trace import spike_trace
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, at
 from spikesam.common.progress import Tracker
 from spikesam.pipeline.config import Config, RunSection
 from spikesam.pipeline.engine.job import (
@@ -100,7 +100,8 @@ def prepare(config: Config) -> Prepared:
         for layer in spec.mapped:  # integer maps must not overflow
             spike_trace(spec.gamma, laid_out(layer.shape)[0], network.timesteps)
     if keep.by_backend:
-        mapped_layers(network.shape_of, settings.layers, "layers", bands=False)
+        with at("layers"):
+            mapped_layers(network.shape_of, settings.layers, bands=False)
         if network.precision != "fixed":
             raise InputError(
                 f"{header.backend}: maps leave the graph in fixed point only; use precision fixed, "

@@ -30,7 +30,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from spikesam.common.disk import write_file
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, at
 from spikesam.common.models import Many, parse_model
 from spikesam.common.text import printable
 from spikesam.pipeline.engine.job import RANGE, JobSpec, differences_of_runs
@@ -131,7 +131,8 @@ class RangeFile:
                 f"{path}: damaged, its digest does not fit; compute its samples again"
             )
         try:
-            self.record = parse_model(RangeRecord, line, "its record", most_marks)
+            with at("its record"):
+                self.record = parse_model(RangeRecord, line, most_marks)
         except InputError as error:
             raise RasterError(
                 f"{path}: no part of a run: {error.finding}; compute its samples again"

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from spikesam.common.disk import write_file
+from spikesam.common.errors import at
 from spikesam.common.files import read_file
 from spikesam.common.models import Many, parse_model
 from spikesam.common.text import printable, told_apart
@@ -153,7 +154,8 @@ class Summary(Record):
 def read_summary(path: Path, n_samples: int) -> Summary:
     """Read `summary.json` of a run of so many samples; refuses what is none, naming file and place."""
     text = read_file(path, LARGEST + n_samples * PER_SAMPLE)
-    return parse_model(Summary, text, path, MOST_MARKS + n_samples * MARKS_PER_SAMPLE)
+    with at(path):
+        return parse_model(Summary, text, MOST_MARKS + n_samples * MARKS_PER_SAMPLE)
 
 
 def summarise(totals: Totals, seconds: Mapping[str, float]) -> Summary:

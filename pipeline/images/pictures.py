@@ -18,7 +18,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
 from spikesam.common.disk import write_file
-from spikesam.common.errors import OTHER_OUT, InputError
+from spikesam.common.errors import OTHER_OUT, InputError, at
 from spikesam.common.files import open_file
 from spikesam.common.models import Many, parse_model
 from spikesam.common.text import LONGEST_NAME, printable, told_apart
@@ -254,7 +254,8 @@ def read_pictures(
         return None
     archive = ZipArchive(path)
     text = archive.read(ABOUT, LARGEST_ABOUT)
-    description = parse_model(_About, text, f"{path}: {ABOUT}", MOST_MARKS)
+    with at(f"{path}: {ABOUT}"):
+        description = parse_model(_About, text, MOST_MARKS)
     if (description.format, description.schema_version) != (FORMAT, SCHEMA_VERSION):
         raise InputError(f"{path}: is no file of pictures of this version")
     if description.raster not in rasters:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from xarray.backends import BackendArray, CachingFileManager, DummyFileManager, FileManager
 from xarray.core import indexing
 
+from spikesam.common.errors import at
 from spikesam.pipeline.maps.method import method_of
 from spikesam.recordings.errors import RasterError
 from spikesam.recordings.file_format import open_recording
@@ -120,7 +121,8 @@ def _raster(
 
 def _maps(files: FileManager[Any], maps: MapReader) -> tuple[Variables, Variables, dict[str, Any]]:
     header, names = maps.header, Names([*COORDINATES, STEPPED])
-    method = method_of(header, maps.where)
+    with at(maps.where):
+        method = method_of(header)
     variables: Variables = {}
     for layer in maps.layers:
         place = (names.new(f"{layer.name}_row"), names.new(f"{layer.name}_column"))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from spikesam.backends.base import InputBatch, unpacked
 from spikesam.backends.network import Kind, Network
 from spikesam.common.arguments import Option
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, at
 from spikesam.pipeline.drawing.subject import subjects_of
 from spikesam.pipeline.images import DATA, DOWNLOAD, SAMPLES, SEED
 from spikesam.pipeline.maps.layers import kept_steps, mapped_layers, network_layers
@@ -88,13 +88,9 @@ class ImageMethod(MapMethod):
             )
         return self
 
-    def chosen_layers(self, network: Network, layers: Sequence[str], where: str) -> tuple[str, ...]:
+    def chosen_layers(self, network: Network, layers: Sequence[str]) -> tuple[str, ...]:
         """The layers that get maps: those that are named, or all."""
-        return (
-            mapped_layers(network.shape_of, layers, where, bands=False)
-            if self.layered
-            else ("input",)
-        )
+        return mapped_layers(network.shape_of, layers, bands=False) if self.layered else ("input",)
 
     def inputs(self, images: DatasetSamples, sample: int, network: Network) -> InputBatch:
         """What is explained of one sample: its encoded input."""
@@ -135,11 +131,12 @@ class ImageMethod(MapMethod):
         from spikesam.pipeline.networks.samples import choose_samples
 
         checkpoint = source if isinstance(source, Checkpoint) else load(source, self.kind)
-        network, where = checkpoint.network, self.name if source is checkpoint else str(source)
+        network = checkpoint.network
         method = self.of_kind(network.kind)
         with usual_defaults():
             differentiable = DifferentiableNetwork(network)
-            chosen = method.chosen_layers(network, layers, where)
+            with at(self.name if source is checkpoint else source):
+                chosen = method.chosen_layers(network, layers)
             kept_steps(
                 steps, network.timesteps, self.samples, pictured
             )  # refused before images are read

@@ -54,7 +54,7 @@ def network_layers(network: Network, names: Collection[str]) -> tuple[MapLayer, 
 
 
 def mapped_layers(
-    shapes: Mapping[str, Shape], layer_names: Iterable[str], where: object, *, bands: bool
+    shapes: Mapping[str, Shape], layer_names: Iterable[str], *, bands: bool
 ) -> tuple[str, ...]:
     """Names of the layers asked for, by name or number, in order of depth; if none is, all that
     have places, or all.
@@ -65,18 +65,15 @@ def mapped_layers(
     first = 0 if "input" in shapes else 1
     numbers = {name: number for number, name in enumerate(shapes, first)}
     names = {
-        find_layer(name, numbers, where)
+        find_layer(name, numbers)
         for name in ([layer_names] if isinstance(layer_names, str) else layer_names)
     }
     places = [name for name, shape in shapes.items() if has_places(shape)]
     if not bands and not places:
-        raise InputError(
-            f"{where}: its layers have no places, expected at least one that has more than one"
-        )
+        raise InputError("its layers have no places, expected at least one that has more than one")
     if not bands and (without := names - set(places)):
         raise InputError(
-            f"{where}: layer {min(without)!r} has no places in the image; choose from "
-            f"{', '.join(places)}"
+            f"layer {min(without)!r} has no places in the image; choose from {', '.join(places)}"
         )
     return tuple(name for name in shapes if name in (names or places or shapes))
 

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from spikesam.backends.network import Network
 from spikesam.common.arguments import deciding, options_of, refuse_other_types
-from spikesam.common.errors import InputError, did_you_mean
+from spikesam.common.errors import InputError, at, did_you_mean
 from spikesam.common.registry import Registry
 from spikesam.common.text import LONGEST_NAME, printable
 from spikesam.pipeline.drawing.subject import Subject, recorded_subjects
@@ -79,7 +79,8 @@ class MapMethod(ABC):
                         f"explain: {name} is {value!r}, expected {number} {words} {limit}"
                     )
             constraints = deciding({name: Annotated[kind, option]})
-            refuse_other_types("explain", constraints, {name: value})
+            with at("explain"):
+                refuse_other_types(constraints, {name: value})
 
     @classmethod
     def caption(cls, parameters: Mapping[str, Parameter]) -> str:
@@ -189,14 +190,10 @@ def split_method(method: str) -> tuple[str, dict[str, Any]]:
     return name, {"attribution": attribution} if colon else {}
 
 
-def method_of(header: MapHeader, where: str = "maps") -> type[MapMethod]:
-    """The method that made a file of maps, `where` in errors; refuses a file that says other things
-    than it would.
-    """
+def method_of(header: MapHeader) -> type[MapMethod]:
+    """The method that made a file of maps; refuses a file that says other things than it would."""
     if (method := methods().get(header.method)) is None:
-        raise InputError(
-            f"{where}: method is {header.method!r}, expected one of {', '.join(methods())}"
-        )
+        raise InputError(f"method is {header.method!r}, expected one of {', '.join(methods())}")
     optional = {**method.optional, MADE_OF: str}
     parameter_kinds = {**method.parameters} | {
         name: kind for name, kind in optional.items() if name in header.parameters
@@ -206,19 +203,16 @@ def method_of(header: MapHeader, where: str = "maps") -> type[MapMethod]:
             ", ".join(names) or "none" for names in (header.parameters, method.parameters)
         )
         raise InputError(
-            f"{where}: parameters of {method.name} are {names_in_file}, expected {expected_names}"
+            f"parameters of {method.name} are {names_in_file}, expected {expected_names}"
         )
     for name, kind in parameter_kinds.items():
         if type(value := header.parameters[name]) is not kind:
             shown = printable(repr(value), LONGEST_NAME)
             raise InputError(
-                f"{where}: {name} of {method.name} is {shown}, expected a value of type "
-                f"{kind.__name__}"
+                f"{name} of {method.name} is {shown}, expected a value of type {kind.__name__}"
             )
     if header.source_name != method.source:
-        raise InputError(
-            f"{where}: {method.name} maps by {header.source_name}, expected {method.source}"
-        )
+        raise InputError(f"{method.name} maps by {header.source_name}, expected {method.source}")
     return method
 
 
@@ -289,10 +283,11 @@ class RasterMethod(MapMethod):
         self, source: Any, layers: Sequence[str], steps: str, pictured: int
     ) -> Iterator[Explainer]:
         """Open the raster, and close it if it was not open."""
-        with opened_raster(source, "explain") as opened:
+        with opened_raster(source) as opened:
             raster = self.read(opened)
             shapes = {layer.name: layer.shape for layer in raster.layers}
-            names = mapped_layers(shapes, layers, raster.where, bands=True)
+            with at(raster.where):
+                names = mapped_layers(shapes, layers, bands=True)
             step_choice = kept_steps(steps, raster.timesteps, raster.n_samples, pictured)
             yield self.of_raster(raster, tuple(map(raster.layer, names)), step_choice)
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from spikesam.backends.network import Network
 from spikesam.backends.network.table import by_sides, in_columns
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, at
 from spikesam.pipeline.drawing.activity import draw_raster
 from spikesam.pipeline.drawing.canvas import DPI, ShownFigure
 from spikesam.pipeline.drawing.figures import draw_overview
@@ -58,16 +58,15 @@ def _maps(maps: MapReader, samples: int = 4, layers: Sequence[str | int] = ()) -
         raise InputError(f"plot: samples is {samples!r}, expected a whole number ≥ 1")
     names = [maps.layer(layer).name for layer in ((layers,) if isinstance(layers, str) else layers)]
     subjects = recorded_subjects(maps, maps.predictions[:samples])
-    return png_of(
-        lambda path: draw_overview(path, maps, method_of(maps.header, maps.where), subjects, names)
-    )
+    with at(maps.where):
+        method = method_of(maps.header)
+    return png_of(lambda path: draw_overview(path, maps, method, subjects, names))
 
 
 def _raster(raster: RasterReader, layer: str | int | None = None, sample: int = 0) -> bytes:
-    spec, sample_number = (
-        raster.layer(raster.layers[-1].name if layer is None else layer),
-        position(sample, raster.n_samples, "plot"),
-    )
+    spec = raster.layer(raster.layers[-1].name if layer is None else layer)
+    with at("plot"):
+        sample_number = position(sample, raster.n_samples)
     subject = recorded_subjects(raster, raster.predictions[: sample_number + 1])[sample_number]
     facts = ", ".join(subject.facts)
     return png_of(

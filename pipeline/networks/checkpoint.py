@@ -15,7 +15,7 @@ from spikesam.backends.network import Kind, Network
 from spikesam.backends.network.graph import CONVERT
 from spikesam.backends.network.storage import read_network, write_network
 from spikesam.common.arguments import checked_arguments, checked_fields
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, at
 from spikesam.common.parsing import parse_json
 from spikesam.common.text import LONGEST_NAME, printable, shorten
 from spikesam.pipeline.config import Config
@@ -215,7 +215,8 @@ def load(name_or_path: str | PathLike[str], kind: Kind | None = None) -> Checkpo
             "save()"
         )
     try:
-        description = parse_json(metadata["checkpoint"], "checkpoint metadata")
+        with at("checkpoint metadata"):
+            description = parse_json(metadata["checkpoint"])
         return Checkpoint(
             network,
             _preparation(description["preprocessing"]),

@@ -21,7 +21,7 @@ from spikesam.backends.network.step import Neurons, arrived, current_of
 from spikesam.backends.network.storage import read_network
 from spikesam.backends.network.table import by_sides
 from spikesam.backends.readout import ReadoutIntegrator
-from spikesam.common.errors import InputError, did_you_mean
+from spikesam.common.errors import InputError, at, did_you_mean
 from spikesam.common.files import refuse_links
 from spikesam.common.parsing import parse_json
 from spikesam.common.text import LONGEST_NAME, printable, shorten, told_apart
@@ -135,10 +135,9 @@ def class_names_of(raster: RasterReader, source: Any = None) -> tuple[str, ...]:
     if source is None and raster.path is not None and raster.path.with_name(BESIDE).is_file():
         source = raster.path.with_name(BESIDE)
     if isinstance(source, (str, PathLike)):
-        metadata = parse_json(
-            read_network(find_checkpoint(str(source)))[1].get("checkpoint", "{}"),
-            "checkpoint metadata",
-        )
+        text = read_network(find_checkpoint(str(source)))[1].get("checkpoint", "{}")
+        with at("checkpoint metadata"):
+            metadata = parse_json(text)
         return tuple(told_apart(map(str, metadata.get("class_names", ()))))
     return tuple(told_apart(getattr(source, "class_names", ())))
 
@@ -232,13 +231,16 @@ def with_network(raster: RasterReader, source: Any = None) -> tuple[RasterReader
     if source is None and not beside:
         raise InputError(f"{raster.where}: does not say which network fired it", GIVE_NETWORK)
     network = fired_by(raster, source)
-    lined = LinedUp.of(network, raster.header, raster.where)
+    with at(raster.where):
+        lined = LinedUp.of(network, raster.header)
     header = lined.header(raster.header, raster.raster_digest)
 
     def records() -> Iterator[Any]:
         for sample in range(raster.n_samples):
             spikes = {layer.name: raster.packed(layer, sample)[None] for layer in raster.layers}
-            yield make_record(header, lined.batch(spikes, sample), 0, sample)
+            with at(raster.where):
+                batch = lined.batch(spikes, sample)
+            yield make_record(header, batch, 0, sample)
 
     return raster.remade(
         raster_image(header, raster.samples, str(uuid.uuid4()), list(records()))
@@ -247,9 +249,7 @@ def with_network(raster: RasterReader, source: Any = None) -> tuple[RasterReader
 
 @dataclass(frozen=True, eq=False)
 class LinedUp:
-    """The layers of a recording in the steps of a network, in float32; `where` names the recording
-    in errors.
-    """
+    """The layers of a recording in the steps of a network, in float32."""
 
     network: Network
     steps: int  # of the recording
@@ -257,35 +257,34 @@ class LinedUp:
         str, str
     ]  # layer of the network -> its name in the recording; of those that it holds
     starts: Mapping[str, int]  # layer of the network -> where its first recorded step stands
-    where: str
 
     @classmethod
-    def of(cls, network: Network, recorded: RasterHeader, where: str) -> LinedUp:
+    def of(cls, network: Network, recorded: RasterHeader) -> LinedUp:
         """Find each layer, by its name, or all in their order; refuses a recording of something
         else.
         """
         if network.precision != "float32":
             raise InputError(
-                f"{where}: the network is in fixed point, expected float32, as the model that was "
-                "recorded"
+                "the network is in fixed point, expected float32, as the model that was recorded"
             )
         steps = network.timesteps if recorded.layer_delay else network.model_steps
         if recorded.timesteps != steps:
             raise InputError(
-                f"{where}: has {recorded.timesteps} steps, expected {steps}, as the network takes"
+                f"has {recorded.timesteps} steps, expected {steps}, as the network takes"
             )
         starts = {} if recorded.layer_delay else network.starts
         return cls(
             network,
             recorded.timesteps,
-            _named(network, recorded, where),
+            _named(network, recorded),
             {name: max(0, starts.get(name, 0)) for name in network.raster_names},
-            where,
         )
 
     def header(self, recorded: RasterHeader, digest: str = "") -> RasterHeader:
         """The header of the raster; `digest` is that of the recording, if there is a file of it."""
-        network, config = self.network, parse_json(recorded.config, "config")
+        network = self.network
+        with at("config"):
+            config = parse_json(recorded.config)
         config = config if isinstance(config, dict) else {}
         return replace(
             recorded,
@@ -363,21 +362,20 @@ class LinedUp:
                         )[place]
                     )
                     raise InputError(
-                        f"{self.where}: {place_text}: {has}, but the network's membrane is "
-                        f"{share:.2%} of "
-                        "the threshold there; "
-                        "expected a recording of the model that the network was made of"
+                        f"{place_text}: {has}, but the network's membrane is {share:.2%} of the "
+                        "threshold there; expected a recording of the model that the network was "
+                        "made of"
                     )
 
 
-def _named(network: Network, recorded: RasterHeader, where: str) -> dict[str, str]:
+def _named(network: Network, recorded: RasterHeader) -> dict[str, str]:
     """Layer of a network -> its name in a recording, which may lack layers that only repeat
     spikes.
     """
     shapes = {layer.name: layer.shape for layer in recorded.layers}
     if network.spiking_input and "input" not in shapes:
         raise InputError(
-            f"{where}: does not hold the spikes of its input",
+            "does not hold the spikes of its input",
             "; record it again with spikesam.record(…, network=…), which records them, too",
         )
     repeating = {layer.name for layer in network.layers if only_repeats(layer)}
@@ -391,14 +389,13 @@ def _named(network: Network, recorded: RasterHeader, where: str) -> dict[str, st
     for name, recorded_name in names.items():
         if recorded_name not in shapes:
             raise InputError(
-                f"{where}: holds layers {', '.join(recorded_names)}, expected those of the "
-                "network: "
+                f"holds layers {', '.join(recorded_names)}, expected those of the network: "
                 f"{', '.join(names)}"
             )
         if shapes[recorded_name] != network.shapes[network.place(name)]:
             sides = by_sides(network.shapes[network.place(name)])
             raise InputError(
-                f"{where}: layer {recorded_name!r} is {by_sides(shapes[recorded_name])}, {sides} "
-                "in the network"
+                f"layer {recorded_name!r} is {by_sides(shapes[recorded_name])}, {sides} in the "
+                "network"
             )
     return names

@@ -13,7 +13,7 @@ import numpy as np
 from spikesam.backends.network import Network
 from spikesam.backends.network.storage import read_network
 from spikesam.backends.trace import GAMMA
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, at
 from spikesam.common.files import refuse_links
 from spikesam.common.text import printable, shell_command
 from spikesam.pipeline.engine.range_file import FILES
@@ -137,7 +137,7 @@ def maps_beside(folder: Path, raster: RasterReader, resources: ExitStack) -> Ite
             try:
                 refuse_links(folder, [path.name])
                 maps = opened.enter_context(MapReader(path))
-                method = method_of(maps.header, maps.where)
+                method = method_of(maps.header)
             except InputError:
                 continue  # a file of something else, which nobody asked for
             of_raster = method.source != "raster_digest" or maps.header.source in raster.known_as
@@ -184,7 +184,8 @@ def _with_scores(run: ShownRun, path: Path) -> ShownRun:
         if maps.header.source not in run.raster.known_as:
             again = shell_command("spikesam", "explain", run.name)
             raise InputError(f"It is of an earlier raster than raster.h5; make it again: {again}")
-        method_of(maps.header, maps.where)  # refuses other parameters than its own
+        with at(maps.where):
+            method_of(maps.header)  # refuses other parameters than its own
         kernel: Mapping[str, Any] = maps.header.parameters
         if kernel["variant"] != "paper" or not kernel["include_current"]:
             raise InputError(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spikesam.backends.network import Network
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, at
 from spikesam.pipeline.networks.recorded import LinedUp
 from spikesam.recordings.raster.arrays import layer_specs
 from spikesam.recordings.raster.batch import RasterBatch, as_bits, pack
@@ -40,10 +40,13 @@ def match_network(
             each.name: each.shape for each in header.layers
         }
         header = replace(header, layers=layer_specs(shapes))
-    lined, failures = LinedUp.of(network, header, WHERE), list[InputError]()
+    failures = list[InputError]()
+    with at(WHERE):
+        lined = LinedUp.of(network, header)
     for spikes in ways:
         try:
-            found = lined.batch(spikes, first)
+            with at(WHERE):
+                found = lined.batch(spikes, first)
         except InputError as error:  # perhaps the axes of the input are others
             failures.append(error)
             continue

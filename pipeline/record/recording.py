@@ -17,7 +17,7 @@ from torch import Tensor
 from spikesam.backends.network import Network
 from spikesam.backends.network.storage import write_network
 from spikesam.common.arguments import checked_arguments
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, at
 from spikesam.common.text import told_apart
 from spikesam.pipeline.images.pictures import (
     MOST,
@@ -201,14 +201,14 @@ class Recording:
         self._expect_open("finish")
         layers = self._watch.layers()
         samples, done = layers[0].samples, self._writer.n_samples if self._writer else 0
-        table = SampleTable(
-            np.arange(done, done + samples)
-            if index is None
-            else whole_numbers("finish: index", index, samples, np.int64),
-            np.full(samples, -1)
-            if labels is None
-            else whole_numbers("finish: labels", labels, samples, np.int32),
-        )
+        positions, classes = np.arange(done, done + samples), np.full(samples, -1)
+        if index is not None:
+            with at("finish: index"):
+                positions = whole_numbers(index, samples, np.int64)
+        if labels is not None:
+            with at("finish: labels"):
+                classes = whole_numbers(labels, samples, np.int32)
+        table = SampleTable(positions, classes)
         answered = output if isinstance(answers, str) and answers == "output" else answers
         graded, scores = None, np.empty((samples, 0), np.float32)
         if answered is not None:

@@ -135,7 +135,7 @@ class MapReader(Reader[MapLayer]):
 
     def _read_header(self, attributes: About) -> MapHeader:
         checked = self._checked
-        root = checked.attributes(checked.root, "/", ROOT_ATTRIBUTES)
+        root = checked.attributes(checked.root, ROOT_ATTRIBUTES)
         self.content_digest, method, stepped = (
             root["content_digest"],
             root["method"],
@@ -143,7 +143,7 @@ class MapReader(Reader[MapLayer]):
         )
         if not is_method_name(method):
             raise checked.fail("/@method", repr(method)[:80], "a name such as 'grad-cam'")
-        parameters = checked.scalars(checked.root, "/", is_parameter_name)
+        parameters = checked.scalars(checked.root, is_parameter_name)
         attributes["/"] = root | parameters
         source_name = next(
             (name for name in get_args(SourceName) if isinstance(parameters.get(name), str)), None
@@ -162,7 +162,7 @@ class MapReader(Reader[MapLayer]):
             )
         steps = self._read_steps() if stepped else ()
         layers = tuple(self._read_layers(method, bool(stepped), attributes))
-        with checked.valid("/"):
+        with checked.reading("/"):
             return MapHeader(
                 method, source, parameters, root["T"], layers, steps, stepped, source_name
             )
@@ -176,14 +176,14 @@ class MapReader(Reader[MapLayer]):
         """The layers of the file, whose attributes are added to those given."""
         parts = [SUM, *([method] if stepped else [])]
         for layer in self._open_layers({*parts, *map(digest_path, parts)}):
-            where = layer.path(SUM)
-            steps_that_matter = self._about(attributes, where, SUM_AXES, {"steps": int})["steps"]
+            path = layer.path(SUM)
+            steps_that_matter = self._about(attributes, path, SUM_AXES, {"steps": int})["steps"]
             if stepped:
                 self._about(attributes, layer.path(method), AXES, {})
-            with self._checked.reading(where):
-                shape = self._opened[where].shape
+            with self._checked.reading(path):
+                shape = self._opened[path].shape
             if len(shape) != 3:
-                raise self._checked.fail(where, f"shape {shape}", "(N, H, W)")
+                raise self._checked.fail(path, f"shape {shape}", "(N, H, W)")
             yield MapLayer(
                 layer.name, layer.number, (int(shape[1]), int(shape[2])), steps_that_matter
             )

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spikesam.common.arguments import checked_arguments
 from spikesam.common.disk import writing
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, at
 from spikesam.common.lock import file_lock
 from spikesam.recordings.raster.batch import (
     FIRED_ADVICE,
@@ -95,7 +95,8 @@ def write_raster(
     """
     path = Path(path)
     refuse_existing(path, overwrite)
-    fired = counts_as_fired(counts, "write_raster")
+    with at("write_raster"):
+        fired = counts_as_fired(counts)
     n_samples, timesteps = _common_sizes(layers)
     listed = {name: spikes for name, spikes in layers.items() if isinstance(spikes, SpikeEvents)}
     merged = {name: events.merged for name, events in listed.items() if events.merged}
@@ -110,13 +111,15 @@ def write_raster(
         layers=layer_specs({name: tuple(spikes.shape[2:]) for name, spikes in layers.items()}),
         layer_delay=layer_delay,
     )
-    samples = SampleTable(
-        np.arange(n_samples)
-        if index is None
-        else whole_numbers("write_raster: index", index, n_samples, np.int64),
-        _classes("labels", labels, n_samples),
-    )
-    chosen = _classes("predictions", predictions, n_samples).astype(np.int32)
+    with at("write_raster: index"):
+        positions = (
+            np.arange(n_samples) if index is None else whole_numbers(index, n_samples, np.int64)
+        )
+    with at("write_raster: labels"):
+        classes = _classes(labels, n_samples)
+    with at("write_raster: predictions"):
+        chosen = _classes(predictions, n_samples).astype(np.int32)
+    samples = SampleTable(positions, classes)
     new = writing_samples(path, header, samples, overwrite=overwrite, run_uuid=str(uuid.uuid4()))
     with file_lock(path), writing(path), new as writer:
         for start in range(0, n_samples, BATCH):
@@ -194,19 +197,19 @@ def _packed(layer: LayerSpec, spikes: Any, rows: slice, fired: bool) -> NDArray[
     T, bytes) uint8.
     """
 
-    def where(place: tuple[int, ...]) -> str:
+    def place_of(index: tuple[int, ...]) -> str:
         return f"write_raster: layer {layer.name!r}" + (
-            f", sample {rows.start + place[0]}" if place else ""
+            f", sample {rows.start + index[0]}" if index else ""
         )
 
     if isinstance(spikes, SpikeEvents):
-        return spikes.packed(rows, where, fired=fired)
-    bits = as_bits(spikes[rows], where, fired=fired, advice=FIRED_ADVICE)
+        return spikes.packed(rows, place_of, fired=fired)
+    bits = as_bits(spikes[rows], place_of, fired=fired, advice=FIRED_ADVICE)
     return np.packbits(bits.reshape(*bits.shape[:2], -1), axis=-1)
 
 
-def _classes(name: str, values: Any, n_samples: int) -> NDArray[Any]:
+def _classes(values: Any, n_samples: int) -> NDArray[Any]:
     """(N,) classes, all unknown if none are given."""
     if values is None:
         return np.full(n_samples, -1)
-    return whole_numbers(f"write_raster: {name}", values, n_samples, np.int32)
+    return whole_numbers(values, n_samples, np.int32)

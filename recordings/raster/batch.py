@@ -22,22 +22,26 @@ NO_ANSWER = "no answer, since all scores are 0"
 FIRED_ADVICE = f"; pass counts={FIRED!r} to record that a neuron fired, however often"
 
 
-def counts_as_fired(counts: object, where: str) -> bool:
+def counts_as_fired(counts: object) -> bool:
     """True if counts of spikes are to be recorded as "fired", which `counts` says if it is not
     None.
     """
     if counts not in (None, FIRED):
-        raise InputError(f"{where}: counts: got {counts!r}, expected None or {FIRED!r}")
+        raise InputError(f"counts: got {counts!r}, expected None or {FIRED!r}")
     return counts == FIRED
 
 
 def as_bits(
-    spikes: Any, where: Callable[[tuple[int, ...]], str], *, fired: bool = False, advice: str = ""
+    spikes: Any,
+    place_of: Callable[[tuple[int, ...]], str],
+    *,
+    fired: bool = False,
+    advice: str = "",
 ) -> NDArray[np.bool_]:
     """Spikes of 0 and 1, an array or torch tensor of any shape, device and dtype, as bool; else an
     InputError.
 
-    `where` makes of an index what names its place in a message; () names the whole. `fired` takes
+    `place_of` makes of an index what names its place in a message; () names the whole. `fired` takes
     counts of spikes as well, and calls what is above 0 a spike. `advice`, the end of a message, is
     what else could be done about counts.
     """
@@ -47,11 +51,11 @@ def as_bits(
             spikes = np.asarray(spikes)
         except ValueError:
             raise InputError(
-                f"{where(())}: got lists of several lengths, expected an array of 0 and 1"
+                f"{place_of(())}: got lists of several lengths, expected an array of 0 and 1"
             ) from None
     if isinstance(spikes, np.ndarray) and spikes.dtype.kind not in "biuf":
         raise InputError(
-            f"{where(())}: got dtype {spikes.dtype}, expected bool, or 0 and 1 of any dtype"
+            f"{place_of(())}: got dtype {spikes.dtype}, expected bool, or 0 and 1 of any dtype"
         )
     is_spike = spikes > 0 if fired else spikes == 1
     is_invalid = np.asarray(~(is_spike | (spikes == 0)))
@@ -60,7 +64,8 @@ def as_bits(
         if advice and spikes[place] < 0:  # which counts= does not take
             advice = "; give -1, 0 and 1 as two planes of channels, spikes > 0 and spikes < 0"
         wanted = "counts of 0 or more" if fired else f"spikes of 0 and 1 only{advice}"
-        raise InputError(f"{where(place)}: got the value {spikes[place].item()}, expected {wanted}")
+        got = f"got the value {spikes[place].item()}"
+        raise InputError(f"{place_of(place)}: {got}, expected {wanted}")
     return np.asarray(is_spike)
 
 
@@ -74,24 +79,22 @@ def on_cpu(values: Any) -> Any:
     return tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor
 
 
-def whole_numbers(
-    where: str, values: Any, count: int, dtype: type[np.signedinteger[Any]]
-) -> NDArray[Any]:
+def whole_numbers(values: Any, count: int, dtype: type[np.signedinteger[Any]]) -> NDArray[Any]:
     """(N,) whole numbers, one for each of `count` samples: -1, for unknown, or what the dtype holds
     from 0 on.
     """
     array = np.asarray(on_cpu(values))
     if array.shape == (count,) and array.dtype.kind == "f":
         raise InputError(
-            f"{where}: got real numbers, expected {count} whole ones; where outputs are numbers, "
+            f"got real numbers, expected {count} whole ones; where outputs are numbers, "
             "compare(…, labels=…, outputs='values') says how far they are from the right ones"
         )
     if array.shape != (count,) or array.dtype.kind not in "iu":
         got = f"shape {array.shape} of {array.dtype}"
-        raise InputError(f"{where}: got {got}, expected {count} whole numbers, one for each sample")
+        raise InputError(f"got {got}, expected {count} whole numbers, one for each sample")
     largest = np.iinfo(dtype).max
     if count and (array.min() < -1 or array.max() > largest):
-        raise InputError(f"{where}: got {array.min()} to {array.max()}, expected -1 to {largest}")
+        raise InputError(f"got {array.min()} to {array.max()}, expected -1 to {largest}")
     return array
 
 

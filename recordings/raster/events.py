@@ -235,7 +235,7 @@ class SpikeEvents:
         return int(np.prod(self.shape[2:], dtype=object))
 
     def packed(
-        self, rows: slice, where: Callable[[tuple[int, ...]], str], *, fired: bool
+        self, rows: slice, place_of: Callable[[tuple[int, ...]], str], *, fired: bool
     ) -> NDArray[np.uint8]:
         """Pack some samples as `batch.pack`: (B, T, bytes) uint8; `fired` allows a neuron twice in
         a step.
@@ -250,7 +250,7 @@ class SpikeEvents:
             once, times = np.unique(flat, return_counts=True)
             if (repeated := once[times > 1]).size:
                 row, t, who = np.unravel_index(repeated[0], shape)
-                twice = f"{where((int(row),))}: neuron {who} fires more than once in step {t}"
+                twice = f"{place_of((int(row),))}: neuron {who} fires more than once in step {t}"
                 raise InputError(f"{twice}, expected at most once{FIRED_ADVICE}")
         packed = np.zeros((*shape[:2], packed_bytes(self.neurons)), np.uint8)
         np.bitwise_or.at(packed, (*place[:2], neuron // 8), (128 >> neuron % 8).astype(np.uint8))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.common.arguments import checked_arguments
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, at
 from spikesam.common.parsing import parse_json
 from spikesam.common.pictures import draw
 from spikesam.common.text import shorten
@@ -125,9 +125,10 @@ class RasterReader(Reader[LayerSpec]):
 
     def packed(self, layer: str | int | LayerSpec, sample: int) -> NDArray[np.uint8]:
         """(T, bytes) uint8: all steps of one sample, with digest, counts and pad bits verified."""
-        return self.rows(
-            self.layer(layer).path("spikes"), position(sample, self.n_samples, self.where)
-        )
+        spec = self.layer(layer)
+        with at(self.where):
+            row = position(sample, self.n_samples)
+        return self.rows(spec.path("spikes"), row)
 
     @checked_arguments
     def spikes(
@@ -151,11 +152,8 @@ class RasterReader(Reader[LayerSpec]):
         of this one.
         """
         raster = RasterReader(image, trusted=True)
-        raster._checked.path, raster._checked.where, raster.beside = (
-            self.path,
-            self.where,
-            self.beside,
-        )
+        raster._checked.path, raster._checked.file_name = self.path, self.where
+        raster.beside = self.beside
         return raster
 
     @property
@@ -163,7 +161,8 @@ class RasterReader(Reader[LayerSpec]):
         """The digests by which files beside it may know it: of its spikes, and of those that it was
         made of.
         """
-        config = parse_json(self.header.config, "config")
+        with at("config"):
+            config = parse_json(self.header.config)
         made_of = config.get(MADE_OF) if isinstance(config, dict) else None
         return frozenset({self.raster_digest, str(made_of or self.raster_digest)})
 
@@ -193,8 +192,8 @@ class RasterReader(Reader[LayerSpec]):
         predicted = self.readout.argmax(axis=1) if self.header.classes else stored
         if (wrong := np.flatnonzero((predicted != stored) & (self.predictions != stored))).size:
             first = wrong[0]
-            where, got = f"/samples/prediction[{first}]", str(stored[first])
-            raise self._checked.fail(where, got, f"{predicted[first]}, the readout's argmax")
+            path, got = f"/samples/prediction[{first}]", str(stored[first])
+            raise self._checked.fail(path, got, f"{predicted[first]}, the readout's argmax")
         super().verify(advance)
         _ = self.raster_digest
 
@@ -202,9 +201,9 @@ class RasterReader(Reader[LayerSpec]):
         self, dataset: DatasetSpec, sample: int, first: int, rows: NDArray[Any]
     ) -> None:
         """Refuse steps with pad bits, or of other counts."""
-        where, group = f"{dataset.path}[{sample}]", dataset.path.rpartition("/")[0]
+        place, group = f"{dataset.path}[{sample}]", dataset.path.rpartition("/")[0]
         if not pad_bits_clear(rows, self._neurons[dataset.path]):
-            raise self._checked.fail(where, "pad bits that are set", "zero behind the last neuron")
+            raise self._checked.fail(place, "pad bits that are set", "zero behind the last neuron")
         counted_again, counts = (
             spike_counts(rows),
             self._table(f"{group}/count")[sample, first : first + len(rows)],
@@ -223,25 +222,25 @@ class RasterReader(Reader[LayerSpec]):
     def _read_header(self, attributes: About) -> RasterHeader:
         checked = self._checked
         self._root = attributes["/"] = root = checked.attributes(
-            checked.root, "/", ROOT_ATTRIBUTES, OPTIONAL_ATTRIBUTES
+            checked.root, ROOT_ATTRIBUTES, OPTIONAL_ATTRIBUTES
         )
         self.run_uuid: str = root["run_uuid"]
-        with checked.valid("/@T"):
+        with checked.reading("/@T"):
             check_cap("timesteps", root["T"], "T")
         self._open_root(["readout"] if root["K"] else [])
         if root["K"]:
             attributes["/readout"] = checked.attributes(
-                self._opened["/readout"], "/readout", READOUT_ATTRIBUTES
+                self._opened["/readout"], READOUT_ATTRIBUTES
             )
         specs = []
         for layer in self._open_layers(LAYER_DATASETS):
-            where = layer.path("spikes")
-            values = self._about(attributes, where, SPIKE_AXES, LAYER_FIELDS, GRAPH_ATTRIBUTES)
-            with checked.valid(where):
+            path = layer.path("spikes")
+            values = self._about(attributes, path, SPIKE_AXES, LAYER_FIELDS, GRAPH_ATTRIBUTES)
+            with checked.reading(path):
                 specs.append(LayerSpec(layer.name, layer.number, **values))
         if not specs:
             raise checked.fail("/layers", "empty", "at least one layer")
-        with checked.valid("/"):
+        with checked.reading("/"):
             return RasterHeader(
                 **{field: root[name] for name, (_, field) in FIELDS.items()},
                 window=root.get("window"),
@@ -316,17 +315,15 @@ def open_raster(source: FileSource) -> RasterReader:
 
 
 @contextmanager
-def opened_raster(raster: Any, where: str) -> Iterator[RasterReader]:
-    """An open raster as it is, or that of a file or a run's folder, closed at the end; `where`
-    begins a refusal.
-    """
+def opened_raster(raster: Any) -> Iterator[RasterReader]:
+    """An open raster as it is, or that of a file or a run's folder, closed at the end."""
     if isinstance(raster, RasterReader):
         yield raster
         return
     if not isinstance(raster, (str, PathLike)):
         raise InputError(
-            f"{where}: got {type(raster).__name__}, expected a raster, its file, or the folder of "
-            "a run"
+            f"got {type(raster).__name__}, expected a raster, its file, or the folder of a run",
+            argument="raster",
         )
     with RasterReader(
         raster_file(Path(raster), "the folder of a run that keeps spikes, or a raster file")

@@ -20,7 +20,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, at
 from spikesam.common.parsing import parse_json
 from spikesam.recordings.digests import raster_digest
 from spikesam.recordings.raster.batch import chosen_classes, packed_bytes
@@ -218,7 +218,8 @@ class RasterHeader(Header):
                     f"{name} holds a null character or half a surrogate pair, which HDF5 cannot "
                     "store"
                 )
-        parse_json(self.config, "config")
+        with at("config"):
+            parse_json(self.config)
         names = [layer.name for layer in self.layers]
         if not 1 <= len(names) <= MAX_LAYERS:
             raise InputError(f"{len(names)} layers, expected 1 to {MAX_LAYERS}")

@@ -32,7 +32,7 @@ from typing import (
 import numpy as np
 
 from spikesam.common.constraints import KINDS, Constraint, constraint_of, decides, is_tensor, shown
-from spikesam.common.errors import InputError, did_you_mean, finding, lacks_memory
+from spikesam.common.errors import InputError, at, did_you_mean, finding, lacks_memory
 from spikesam.common.extras import missing
 
 P = ParamSpec("P")
@@ -114,7 +114,8 @@ def _checked(function: Callable[P, R], expected: Mapping[str, str]) -> Callable[
             _refuse_unknown(name, parameters, kwargs)
         # Where arguments are missing or too many, the function says so itself.
         positional = dict(zip(by_position[bound:], args[bound:], strict=False))
-        refuse_other_types(name, constraints(), {**positional, **kwargs})
+        with at(name):
+            refuse_other_types(constraints(), {**positional, **kwargs})
         try:
             return function(*args, **kwargs)
         except OSError as error:
@@ -141,13 +142,16 @@ def checked_fields(cls: type[C]) -> type[C]:
     return cls
 
 
-def _refuse_unknown(where: str, parameters: Mapping[str, Any], names: Iterable[str]) -> None:
+def _refuse_unknown(
+    function_name: str, parameters: Mapping[str, Any], names: Iterable[str]
+) -> None:
     """Refuse options that a function does not have."""
     for name in names:
         if name not in parameters:
             near = did_you_mean(name, [*parameters])
             raise InputError(
-                f"{where}: got the option {name!r}, expected some of help(spikesam.{where}){near}"
+                f"{function_name}: got the option {name!r}, expected some of "
+                f"help(spikesam.{function_name}){near}"
             )
 
 
@@ -202,18 +206,14 @@ def _given_in_python(hint: Any) -> Any:
     return eval(annotation, {}, _Names(PathLike=PathLike)) if annotation else kind
 
 
-def refuse_other_types(
-    where: str, constraints: Mapping[str, Constraint], values: Mapping[str, Any]
-) -> None:
+def refuse_other_types(constraints: Mapping[str, Constraint], values: Mapping[str, Any]) -> None:
     """Refuse values that their parameter does not allow, and what cannot be read."""
     for name, value in values.items():
         if problem := unreadable(value):
-            raise InputError(f"{where}: {name} {problem}")
+            raise InputError(f"{name} {problem}")
         constraint = constraints.get(name)
         if constraint is not None and not constraint.allows(value):
-            raise InputError(
-                f"{where}: {name} {constraint.finding(value)}, expected {constraint.one}"
-            )
+            raise InputError(f"{name} {constraint.finding(value)}, expected {constraint.one}")
 
 
 def unreadable(value: Any, depth: int = 0) -> str | None:
@@ -260,11 +260,13 @@ def _unreadable_list(values: Sequence[Any] | Mapping[Any, Any], depth: int) -> s
     return next(filter(None, (unreadable(member, depth + 1) for member in members)), None)
 
 
-def listed(values: Iterable[Any], where: str, most: int = NAMED) -> list[Any]:
-    """The members of a list, or of what gives them one by one, which may not end."""
+def listed(values: Iterable[Any], argument: str, most: int = NAMED) -> list[Any]:
+    """The members of a list, or of what gives them one by one, which may not end; `argument` is what
+    messages call it.
+    """
     if not KINDS[Iterable].allows(values):
-        raise InputError(f"{where} is {shown(values)}, expected a list")
+        raise InputError(f"{argument} is {shown(values)}, expected a list")
     members = [*islice(values, most + 1)]
     if len(members) > most:
-        raise InputError(f"{where} has more than {most:,} members, expected at most so many")
+        raise InputError(f"{argument} has more than {most:,} members, expected at most so many")
     return members

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from spikesam.common.disk import NO_WAITING, readable
-from spikesam.common.errors import OTHER_OUT, OVERWRITE, InputError
+from spikesam.common.errors import OTHER_OUT, OVERWRITE, InputError, at
 
 BLOCK = 1 << 20  # bytes
 LISTED = 1000  # names of a folder that are compared with a misspelt one
@@ -100,8 +100,8 @@ def read_file(path: Path, max_bytes: int) -> bytes:
         raise InputError(
             f"{path}: {'a folder' if path.is_dir() else 'not an ordinary file'}, expected a file"
         )
-    with open_file(path) as file:
-        return read_at_most(file, path.stat().st_size, max_bytes, str(path))
+    with open_file(path) as file, at(path):
+        return read_at_most(file, path.stat().st_size, max_bytes)
 
 
 def file_digest(path: Path) -> str:
@@ -120,19 +120,13 @@ def file_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def read_at_most(file: IO[bytes], declared: int, max_bytes: int, where: str) -> bytes:
-    """All of an open file that declares its size, at most `max_bytes` bytes; else an InputError that
-    begins with `where`.
-    """
+def read_at_most(file: IO[bytes], declared: int, max_bytes: int) -> bytes:
+    """All of an open file that declares its size, at most `max_bytes` bytes; else an InputError."""
     if declared > max_bytes:
-        raise InputError(
-            f"{where}: a file of {readable(declared)}, expected at most {readable(max_bytes)}"
-        )
+        raise InputError(f"a file of {readable(declared)}, expected at most {readable(max_bytes)}")
     data = file.read(declared + 1)
     if len(data) != declared:
-        raise InputError(
-            f"{where}: not the {declared:,} bytes that it declares; get an intact copy"
-        )
+        raise InputError(f"not the {declared:,} bytes that it declares; get an intact copy")
     return data
 
 

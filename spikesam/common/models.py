@@ -30,19 +30,15 @@ class _FirstMistake(FailFast):
 Many = Annotated[list[ItemT], _FirstMistake()]
 
 
-def parse_model(
-    model: type[ModelT], text: bytes, source: object, max_marks: int = MOST_MARKS
-) -> ModelT:
-    """A JSON text as a model, see :func:`.parse_json`; an InputError about `source` names the first
-    field that is wrong.
+def parse_model(model: type[ModelT], text: bytes, max_marks: int = MOST_MARKS) -> ModelT:
+    """A JSON text as a model, see :func:`.parse_json`; an InputError names the first field that is
+    wrong.
     """
     # a model refuses NaN by itself, and names the field
-    values = parse_json(text, source, max_marks, finite=False)
+    values = parse_json(text, max_marks, finite=False)
     try:
         return model.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = printable(".".join(map(str, first["loc"])), LONGEST_NAME) or "it"
-        raise InputError(
-            f"{source}: {place} is {reprlib.repr(first['input'])}: {first['msg']}"
-        ) from None
+        raise InputError(f"{place} is {reprlib.repr(first['input'])}: {first['msg']}") from None

@@ -15,31 +15,28 @@ from spikesam.common.text import LONGEST_NAME, printable
 DEEPEST = 32  # lists and objects inside each other; what this project writes needs 6
 MOST_MARKS = 1 << 20  # in one text; the metadata of large networks need a hundredth of it
 MOST_KEYS = 1 << 13  # of one object, such as layers by name
+TOO_DEEP = f"lists and objects are nested deeper than {DEEPEST}, expected fewer inside each other"
 
 
-def parse_json(
-    text: str | bytes, where: object, max_marks: int = MOST_MARKS, *, finite: bool = True
-) -> Any:
-    """The value of a JSON text; an InputError about `where` if it is none, nests deep, or has huge
-    numbers, objects of many keys, more than `max_marks` marks (a value needs one at least), or NaN and
-    its like, unless numbers need not be `finite`.
+def parse_json(text: str | bytes, max_marks: int = MOST_MARKS, *, finite: bool = True) -> Any:
+    """The value of a JSON text; an InputError if it is none, nests deep, or has huge numbers, objects
+    of many keys, more than `max_marks` marks (a value needs one at least), or NaN and its like, unless
+    numbers need not be `finite`.
     """
     content = text if isinstance(text, bytes) else text.encode(errors="surrogatepass")
     marks = sum(content.count(mark) for mark in b",:[{")
     if marks > max_marks:
         raise InputError(
-            f"{where}: holds {marks:,} commas, colons and brackets, expected at most {max_marks:,}"
+            f"holds {marks:,} commas, colons and brackets, expected at most {max_marks:,}"
         )
     try:
         value = json.loads(text, parse_constant=_refuse_constant if finite else None)
     except RecursionError:
-        raise _too_deep(where) from None
+        raise InputError(TOO_DEEP) from None
     except ValueError as error:  # Python's own limit on digits raises it, and so do JSON and UTF-8
         reason = str(error).partition(";")[0]  # without advice to raise Python's limit
-        raise InputError(
-            f"{where}: not valid JSON: {printable(reason, 2 * LONGEST_NAME)}"
-        ) from None
-    _check_containers(value, where)
+        raise InputError(f"not valid JSON: {printable(reason, 2 * LONGEST_NAME)}") from None
+    _check_containers(value)
     return value
 
 
@@ -47,14 +44,7 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"got {name}, expected a finite number")
 
 
-def _too_deep(where: object) -> InputError:
-    return InputError(
-        f"{where}: lists and objects are nested deeper than {DEEPEST}, expected fewer inside each "
-        "other"
-    )
-
-
-def _check_containers(value: Any, where: object) -> None:
+def _check_containers(value: Any) -> None:
     """Refuse lists and objects that nest deep, and objects of many keys."""
     level = [value]
     for _ in range(DEEPEST + 1):
@@ -63,9 +53,8 @@ def _check_containers(value: Any, where: object) -> None:
         for container in containers:
             if isinstance(container, dict) and len(container) > MOST_KEYS:
                 raise InputError(
-                    f"{where}: an object has {len(container):,} keys, expected at most "
-                    f"{MOST_KEYS:,}"
+                    f"an object has {len(container):,} keys, expected at most {MOST_KEYS:,}"
                 )
             level += container.values() if isinstance(container, dict) else container
     if level:
-        raise _too_deep(where)
+        raise InputError(TOO_DEEP)

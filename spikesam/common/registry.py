@@ -12,7 +12,7 @@ from importlib.metadata import EntryPoint, distributions
 from typing import Any, TypeVar
 
 from spikesam.common.child import is_current
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, at
 from spikesam.common.text import LONGEST_NAME, printable
 
 T = TypeVar("T")
@@ -39,7 +39,9 @@ class Registry(Mapping[str, T]):
         if name in self.built_in:
             return self.built_in[name]
         if name not in self._loaded:
-            self._loaded[name] = self._load(*self._added[name])
+            point, owner = self._added[name]
+            with at(f"{owner}: {name}"):
+                self._loaded[name] = self._load(point)
         return self._loaded[name]
 
     def __contains__(self, name: object) -> bool:
@@ -53,7 +55,7 @@ class Registry(Mapping[str, T]):
 
     @cached_property
     def _added(self) -> dict[str, tuple[EntryPoint, str]]:
-        """Name -> entry point, and what messages call it; none of the current folder, which holds
+        """Name -> entry point, and its package and group; none of the current folder, which holds
         data.
         """
         entries: dict[str, tuple[EntryPoint, str]] = {}
@@ -66,27 +68,28 @@ class Registry(Mapping[str, T]):
                 continue  # the first on the path is the one that is imported
             packages.add(package.name)
             for point in package.entry_points.select(group=f"spikesam.{self.group}"):
-                where = printable(
+                owner = printable(
                     f"package {package.name} {package.version}, {point.group}", LONGEST_NAME
                 )
                 if point.name in (*self.built_in, *entries):
-                    owner = entries[point.name][1] if point.name in entries else "spikesam"
+                    other_owner = "spikesam"
+                    if point.name in entries:
+                        other_owner = f"{entries[point.name][1]}: {point.name}"
                     raise InputError(
-                        f"{where}: the name {point.name!r} is taken by {owner}; uninstall one of "
-                        "them"
+                        f"{owner}: the name {point.name!r} is taken by {other_owner}; uninstall "
+                        "one of them"
                     )
-                entries[point.name] = point, f"{where}: {point.name}"
+                entries[point.name] = point, owner
         return entries
 
-    def _load(self, point: EntryPoint, where: str) -> T:
+    def _load(self, point: EntryPoint) -> T:
         try:
             thing: T = point.load()
         except Exception as error:
             reason = printable(f"{type(error).__name__}: {error}")
-            raise InputError(f"{where}: {point.value} cannot be imported ({reason})") from error
+            raise InputError(f"{point.value} cannot be imported ({reason})") from error
         if not self._fits(thing):
             raise InputError(
-                f"{where}: {point.value} is of type {type(thing).__name__}, expected "
-                f"{self.expected}"
+                f"{point.value} is of type {type(thing).__name__}, expected {self.expected}"
             )
         return thing

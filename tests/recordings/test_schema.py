@@ -47,11 +47,11 @@ def test_a_name_is_an_identifier(name: str) -> None:
 
 def test_a_layer_is_found_by_name_or_number() -> None:
     numbers = {"input": 0, "conv1": 1, "conv2": 2}
-    found = [find_layer(wanted, numbers, "here") for wanted in ("conv1", 2, "0", "001")]
+    found = [find_layer(wanted, numbers) for wanted in ("conv1", 2, "0", "001")]
     assert found == ["conv1", "conv2", "input", "conv1"]
     for wanted in ("001_conv1", "", -1, 3, "²"):
-        with pytest.raises(InputError, match=r"^here: no layer .*; did you mean .*\?$"):
-            find_layer(wanted, numbers, "here")
+        with pytest.raises(InputError, match=r"^no layer .*; did you mean .*\?$"):
+            find_layer(wanted, numbers)
 
 
 def test_steps_that_matter_by_hand() -> None:

@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, at
 from spikesam.common.files import read_at_most, read_file
 from spikesam.pipeline.images.preprocessing import LARGEST_IMAGE
 
@@ -93,10 +93,9 @@ class ZipArchive:
                     raise InputError(
                         f"{self.path}: {name} is compressed by method {method}, expected deflate"
                     )
-                with self._open().open(
-                    info
-                ) as member:  # other methods unpack a few bytes to gigabytes at once
-                    return read_at_most(member, info.file_size, max_bytes, f"{self.path}: {name}")
+                # other methods unpack a few bytes to gigabytes at once
+                with self._open().open(info) as member, at(f"{self.path}: {name}"):
+                    return read_at_most(member, info.file_size, max_bytes)
         except KeyError:
             raise InputError(
                 f"{self.path}: {name} is missing; the data set is incomplete"

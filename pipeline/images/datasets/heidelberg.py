@@ -65,12 +65,12 @@ class _Opened:
         self._file = CheckedFile(
             path, "recordings", WHAT, f"{__name__}:{check.__name__}" if inspected else None
         )
-        root, names = self._file.root, self._file.children(self._file.root, "/", 64)
+        root, names = self._file.root, self._file.children(self._file.root, 64)
         for name in ("spikes", "labels"):
             if name not in names:
                 raise self._file.fail(f"/{name}", "missing", WHAT)
-        spikes = self._file.group(root, "spikes", "/spikes")
-        inside = self._file.children(spikes, "/spikes", 64)
+        spikes = self._file.group(root, "spikes")
+        inside = self._file.children(spikes, 64)
         for name in ("times", "units"):
             if name not in inside:
                 raise self._file.fail(f"/spikes/{name}", "missing", WHAT)
@@ -86,46 +86,46 @@ class _Opened:
 
     def events(self, position: int) -> Events:
         """The events of a recording."""
-        where = f"/spikes/times[{position}]"
-        with self._file.reading(where):
+        path = f"/spikes/times[{position}]"
+        with self._file.reading(path):
             times, units = self._times[position], self._units[position]
         if len(times) != len(units) or not 0 < len(times) <= MOST:
             raise self._file.fail(
-                where, f"{len(times):,} times of {len(units):,} units", f"as many, 1 to {MOST:,}"
+                path, f"{len(times):,} times of {len(units):,} units", f"as many, 1 to {MOST:,}"
             )
         seconds = times.astype(np.float64)
         if not 0 <= seconds.min() <= seconds.max() < LATEST:  # which NaN is not, either
             raise self._file.fail(
-                where, "a time before 0, or not finite", "seconds from the beginning"
+                path, "a time before 0, or not finite", "seconds from the beginning"
             )
         order = np.argsort(seconds, kind="stable")
         microseconds = np.rint(seconds[order] * 1e6).astype(np.int64)
-        with self._file.valid(where):
+        with self._file.reading(path):
             return Events(
                 microseconds, 0 * order, units[order], np.ones(len(order), np.bool_), (CHANNELS, 1)
             )
 
-    def _dataset(self, group: Any, name: str, where: str) -> Any:
-        dataset = h5py.Dataset(self._file.data(group, name, where))
-        with self._file.reading(where):
+    def _dataset(self, group: Any, name: str) -> Any:
+        dataset = h5py.Dataset(self._file.data(group, name))
+        with self._file.reading(dataset.name):
             if dataset.ndim != 1 or not 1 <= dataset.size <= MAX_SIZES["N"]:
                 raise self._file.fail(
-                    where, f"shape {dataset.shape}", f"(N,), 1 to {MAX_SIZES['N']:,}"
+                    dataset.name, f"shape {dataset.shape}", f"(N,), 1 to {MAX_SIZES['N']:,}"
                 )
             return dataset
 
     def _lists(self, group: Any, name: str, kinds: str) -> Any:
-        dataset = self._dataset(group, name, where := f"/spikes/{name}")
-        with self._file.reading(where):
+        dataset = self._dataset(group, name)
+        with self._file.reading(dataset.name):
             element_type = h5py.check_vlen_dtype(dataset.dtype)
             if element_type is None or np.dtype(element_type).kind not in kinds:
                 raise self._file.fail(
-                    where, f"dtype {dataset.dtype}", "a list of numbers for each recording"
+                    dataset.name, f"dtype {dataset.dtype}", "a list of numbers for each recording"
                 )
         return dataset
 
     def _numbers(self, root: Any) -> list[int]:
-        dataset = self._dataset(root, "labels", "/labels")
+        dataset = self._dataset(root, "labels")
         if (
             dataset.dtype.kind not in "iu"
             or not dataset.size == self._times.size == self._units.size
@@ -145,10 +145,10 @@ class _Opened:
 
     def _names(self, root: Any) -> list[str]:
         """The names of the classes, none if they are not there."""
-        extra = self._file.group(root, "extra", "/extra")
-        if "keys" not in self._file.children(extra, "/extra", 64):
+        extra = self._file.group(root, "extra")
+        if "keys" not in self._file.children(extra, 64):
             return []
-        dataset = self._dataset(extra, "keys", "/extra/keys")
+        dataset = self._dataset(extra, "keys")
         with self._file.reading("/extra/keys"):
             if dataset.size > MAX_SIZES["K"] or h5py.check_string_dtype(dataset.dtype) is None:
                 raise self._file.fail(

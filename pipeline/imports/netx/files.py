@@ -73,8 +73,8 @@ class _Reader:
         names = self.names(root, "/", frozenset(("layer", "simulation")))
         if "layer" not in names:
             raise self.checked.fail("/", "HDF5 without a group 'layer'", "a lava-dl .net file")
-        layers = self.checked.group(root, "layer", "/layer")
-        layer_names = self.checked.children(layers, "/layer", MOST_LAYERS)
+        layers = self.checked.group(root, "layer")
+        layer_names = self.checked.children(layers, MOST_LAYERS)
         expected = [str(number) for number in range(len(layer_names))]
         if set(layer_names) != set(expected) or not layer_names:
             raise self.checked.fail(
@@ -87,7 +87,7 @@ class _Reader:
 
     def names(self, group: h5py.h5g.GroupID, where: str, known_names: frozenset[str]) -> list[str]:
         """The content of a group, all of it known."""
-        children = self.checked.children(group, where, len(known_names))
+        children = self.checked.children(group, len(known_names))
         if unknown := sorted(set(children) - known_names):
             path = f"{where.rstrip('/')}/{unknown[0]}"
             raise self.checked.fail(
@@ -97,7 +97,7 @@ class _Reader:
 
     def node(self, layers: h5py.h5g.GroupID, name: str) -> Node:
         where = f"/layer/{name}"
-        group = self.checked.group(layers, name, where)
+        group = self.checked.group(layers, name)
         kind = self.kind(group, where, "layer", KINDS)
         names = self.names(group, where, PARTS)
         values = {
@@ -108,7 +108,7 @@ class _Reader:
         if "neuron" not in names:
             return Node(int(name), kind, values, None)
         where += "/neuron"
-        neuron = self.checked.group(group, "neuron", where)
+        neuron = self.checked.group(group, "neuron")
         self.kind(neuron, where, "neurons", NEURONS)
         constants = self.names(neuron, where, CONSTANTS)
         return Node(
@@ -123,7 +123,7 @@ class _Reader:
         )
 
     def steps(self, root: h5py.h5g.GroupID) -> int | None:
-        group = self.checked.group(root, "simulation", "/simulation")
+        group = self.checked.group(root, "simulation")
         if "tSample" not in self.names(group, "/simulation", frozenset(("Ts", "tSample"))):
             return None
         sample_time = self.numbers(group, "tSample", "/simulation")
@@ -138,10 +138,10 @@ class _Reader:
     def kind(
         self, group: h5py.h5g.GroupID, where: str, owner: str, known_kinds: tuple[str, ...]
     ) -> str:
-        if "type" not in self.checked.children(group, where, 64):
+        if "type" not in self.checked.children(group, 64):
             raise self.checked.fail(f"{where}/type", "missing", f"the type of the {owner}")
         where += "/type"
-        dataset = self.checked.data(group, "type", where)
+        dataset = self.checked.data(group, "type")
         with self.checked.reading(where):
             type_id = dataset.get_type()
             text = isinstance(type_id, h5py.h5t.TypeStringID)
@@ -161,11 +161,11 @@ class _Reader:
     def numbers(self, group: h5py.h5g.GroupID, name: str, where: str) -> NDArray[Any]:
         """An array, which is finite."""
         where = f"{where}/{name}"
-        dataset = self.checked.data(group, name, where, "a group, as of complex weights")
+        dataset = self.checked.data(group, name, "a group, as of complex weights")
         with self.checked.reading(where):
             if dataset.dtype.kind not in "biuf":
                 raise self.checked.fail(where, str(dataset.dtype), "numbers")
-            self.checked.count_bytes(dataset, where, MOST_BYTES)
+            self.checked.count_bytes(dataset, MOST_BYTES)
             array = np.asarray(h5py.Dataset(dataset)[()])
         if array.dtype.kind not in "biuf" or not np.isfinite(array).all():
             raise self.checked.fail(where, "no value, or one that is not finite", "finite numbers")

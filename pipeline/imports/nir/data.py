@@ -240,7 +240,7 @@ def _read(nir: Any, path: Path) -> tuple[Any, Exported]:
     """The data of a file, looked at before the library reads it, and what it says beside."""
     checked = CheckedFile(path, "data", "data of NIR", f"{__name__}:{_read_alone.__name__}")
     with checked.file as file:
-        if "nodes" not in checked.children(checked.root, "/", MOST_OBJECTS):
+        if "nodes" not in checked.children(checked.root, MOST_OBJECTS):
             finding = "a graph of NIR" if "node" in file else "HDF5 without a group 'nodes'"
             raise checked.fail("/", finding, "data of NIR, as nir.write_data writes them")
         Walk(checked, set()).group(checked.root, "", 0)
@@ -266,14 +266,14 @@ def _read_alone(path: str | PathLike[str]) -> Any:
 def _told(checked: CheckedFile, data: Any) -> Exported:
     """What our export writes beside the spikes; nothing of a file of others."""
     file = checked.file
-    root = checked.attributes(checked.root, "/", {}, {"layer_delay": int})
+    root = checked.attributes(checked.root, {}, {"layer_delay": int})
     if not root:
         return Exported({}, {}, 0)
     shapes = {}
     with checked.reading("/"):
         for name in data.nodes:
             place = f"/nodes/{name}/observables/{SPIKES}"
-            attributes = checked.attributes(file[place].id, place, {"shape": tuple, "number": int})
+            attributes = checked.attributes(file[place].id, {"shape": tuple, "number": int})
             shapes[name] = attributes["number"], attributes["shape"]
         held = {
             argument: f"samples/{name}"

@@ -25,7 +25,7 @@ def read_graph(path: str | PathLike[str]) -> Any:
     opener = f"{__name__}:{read_graph.__name__}"
     checked = CheckedFile(path, "network", "a NIR file", opener)  # type: ignore[arg-type]
     with checked.file:
-        if "node" not in checked.children(checked.root, "/", MOST_OBJECTS):
+        if "node" not in checked.children(checked.root, MOST_OBJECTS):
             raise checked.fail("/", "HDF5 without a group 'node'", "a NIR file")
         Walk(checked, set(nir.ir.__all__)).group(checked.root, "", 0)
     try:
@@ -53,7 +53,7 @@ class Walk:
         """Look at all that is in a group."""
         if depth > DEEPEST:
             raise self.checked.fail(where, f"more than {DEEPEST} groups inside each other", "fewer")
-        for name in self.checked.children(group, where or "/", MOST_OBJECTS):
+        for name in self.checked.children(group, MOST_OBJECTS):
             path = f"{where}/{name}"
             self.objects += 1
             if self.objects > MOST_OBJECTS:
@@ -72,8 +72,8 @@ class Walk:
     def dataset(self, dataset: h5py.h5d.DatasetID, path: str) -> None:
         """Refuse what lies in other files or is too large, and a type of node that nobody knows."""
         with self.checked.reading(path):
-            self.checked.refuse_elsewhere(dataset, path)
-            self.checked.count_bytes(dataset, path, MOST_BYTES)
+            self.checked.refuse_elsewhere(dataset)
+            self.checked.count_bytes(dataset, MOST_BYTES)
             if not path.endswith("/type") or "/metadata/" in path:
                 return
             found = h5py.Dataset(dataset)[()]

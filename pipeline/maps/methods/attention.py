@@ -141,7 +141,7 @@ def attention_map(
         and all(isinstance(coordinate, Integral) for coordinate in token)
     )
     sums = list[NDArray[np.int64]]()
-    with opened_raster(raster, "attention_map") as reader:
+    with opened_raster(raster) as reader:
         queries, keys = (
             (names,) if isinstance(names, str) else tuple(names) for names in (query, key)
         )

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from spikesam.backends.base import InputBatch, unpacked
 from spikesam.backends.network import Kind, Network
+from spikesam.common.errors import at
 from spikesam.pipeline.maps.image_method import ImageMethod, Maps
 from spikesam.pipeline.maps.layers import mapped_layers
 
@@ -44,7 +45,8 @@ def snn_grad_cam(
     from spikesam.pipeline.networks.differentiable import classes_meant
 
     shapes = network.network.shape_of
-    chosen = mapped_layers(shapes, layers, "Grad-CAM", bands=False)
+    with at("Grad-CAM"):
+        chosen = mapped_layers(shapes, layers, bands=False)
     x = (
         torch.from_numpy(unpacked(inputs))
         .to(network.readout.device, torch.float32)
@@ -96,7 +98,8 @@ def grad_cam(
     from spikesam.pipeline.networks.differentiable import classes_meant
 
     shapes = network.network.shape_of
-    chosen = mapped_layers(shapes, layers, "Grad-CAM", bands=False)
+    with at("Grad-CAM"):
+        chosen = mapped_layers(shapes, layers, bands=False)
     x = torch.from_numpy(unpacked(inputs)).to(network.readout.device)
     with torch.no_grad():
         logits = network(x)[0]
@@ -124,9 +127,9 @@ class GradCam(ImageMethod):
         """See :class:`ImageMethod`."""
         return self if kind == "ann" else SnnGradCam(**asdict(self))
 
-    def chosen_layers(self, network: Network, layers: Sequence[str], where: str) -> tuple[str, ...]:
+    def chosen_layers(self, network: Network, layers: Sequence[str]) -> tuple[str, ...]:
         """The layers that are named, or the last convolution."""
-        chosen = super().chosen_layers(network, layers, where)
+        chosen = super().chosen_layers(network, layers)
         return chosen if layers else chosen[-1:]
 
     maps = staticmethod(grad_cam)

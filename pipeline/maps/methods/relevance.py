@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from spikesam.backends.network import Network
 from spikesam.backends.network.synapses.synapse import Floats
 from spikesam.common.arguments import Option
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, at
 from spikesam.common.text import LONGEST_NAME, printable, shorten
 from spikesam.pipeline.maps.layers import kept_steps, laid_out, map_layers, mapped_layers
 from spikesam.pipeline.maps.method import (
@@ -174,7 +174,7 @@ class Relevance(RelevanceMethod):
         self, source: Any, layers: Sequence[str], steps: str, pictured: int
     ) -> Iterator[Explainer]:
         """See :class:`RasterMethod`; without a network, recorded relevance counts."""
-        with opened_raster(source, "explain") as raster, ExitStack() as resources:
+        with opened_raster(source) as raster, ExitStack() as resources:
             recorded = None
             if self.network is None and not raster.header.network_sha256:
                 recorded = self._recorded(raster, resources)
@@ -182,7 +182,8 @@ class Relevance(RelevanceMethod):
                 yield resources.enter_context(super().prepare(raster, layers, steps, pictured))
                 return
             shapes = {name: raster.layer(name).shape for name in recorded}
-            names = mapped_layers(shapes, layers, recorded.where, bands=True)
+            with at(recorded.where):
+                names = mapped_layers(shapes, layers, bands=True)
             step_choice = kept_steps(steps, raster.timesteps, raster.n_samples, pictured)
             yield self._of_recorded(raster, recorded, names, step_choice)
 

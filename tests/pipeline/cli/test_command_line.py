@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, at
 from spikesam.pipeline.cli.command_line import Flat, Positional, parse_command, parse_with_config
 from spikesam.pipeline.config.toml import read_toml, validated
 
@@ -49,7 +49,11 @@ class Explain(Section):
 
 
 def read(path: Path | None) -> Config:
-    return Config() if path is None else validated(Config, read_toml(path), path)
+    if path is None:
+        return Config()
+    values = read_toml(path)
+    with at(path):
+        return validated(Config, values)
 
 
 def parse_both(*arguments: str) -> tuple[Command, Config]:

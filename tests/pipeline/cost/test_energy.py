@@ -257,7 +257,7 @@ def test_what_is_refused(run: Path, tmp_path: Path) -> None:
     none = "has no raster.h5, expected the folder of a run that keeps spikes, or a raster file"
     assert wrong(tmp_path) == f"{tmp_path}: {none}"
     assert "none.h5" in wrong(tmp_path / "none.h5")
-    assert wrong(3) == "energy: got int, expected a raster, its file, or the folder of a run"
+    assert wrong(3) == "raster: got int, expected a raster, its file, or the folder of a run"
     assert (
         wrong(raster, 3)
         == "network: got int, expected a Network, a checkpoint, its name or its file"

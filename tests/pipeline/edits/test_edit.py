@@ -332,7 +332,7 @@ def test_it_is_written_and_edited_again_in_order(digits: RasterReader, tmp_path:
         ({"network": "nothing"}, "checkpoint 'nothing': neither a bundled one"),
         (
             {"raster": np.zeros(3)},
-            "edit: got ndarray, expected a raster, its file, or the folder of a run",
+            "raster: got ndarray, expected a raster, its file, or the folder of a run",
         ),
     ],
 )
