@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from spikesam.backends.network import LIF, NetworkError
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, at
 from spikesam.pipeline.imports.libraries.known import library_that_fires
 from spikesam.pipeline.imports.libraries.library import SpikingModule, Takes
 from spikesam.pipeline.record.arrangement import known_layout
@@ -140,7 +140,8 @@ class FollowedNeurons:
             kind = type(self._module).__name__
             raise InputError(f"{self.where}: {kind} follows an equation that is not known here")
         try:
-            neurons = describe(self._module, self.where)
+            with at(self.where):
+                neurons = describe(self._module)
         except NetworkError as error:
             raise InputError(str(error)) from error
         if not isinstance(neurons.neuron, LIF) or neurons.rounds or neurons.delayed:

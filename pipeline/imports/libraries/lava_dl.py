@@ -20,23 +20,21 @@ from spikesam.pipeline.imports.road.operations import expect
 UNIT = 4096  # of lava-dl's decays
 
 
-def block(module: Any, where: str) -> SpikingModule:
+def block(module: Any) -> SpikingModule:
     """`cuba.Conv`, `cuba.Dense` and `cuba.Pool`."""
     neuron = module.neuron
     kind = f"{type(neuron).__module__.rpartition('.')[2]}.{type(neuron).__name__}"
-    expect(kind == "cuba.Neuron", where, f"has neurons {kind}", "cuba.Neuron")
-    expect(neuron.shared_param, where, "has shared_param=False", "True: one decay for all neurons")
-    expect(neuron.norm is None, where, "has a norm", "none")
-    expect(not neuron.graded_spike, where, "has graded_spike=True", "False: spikes are bits")
+    expect(kind == "cuba.Neuron", f"has neurons {kind}", "cuba.Neuron")
+    expect(neuron.shared_param, "has shared_param=False", "True: one decay for all neurons")
+    expect(neuron.norm is None, "has a norm", "none")
+    expect(not neuron.graded_spike, "has graded_spike=True", "False: spikes are bits")
     expect(
         not neuron.persistent_state,
-        where,
         "has persistent_state=True",
         "False: samples start from rest",
     )
     expect(
         module.delay is None,
-        where,
         "has axonal delays",
         "none but delay_shift; from_netx reads those of .net files",
     )
@@ -45,7 +43,7 @@ def block(module: Any, where: str) -> SpikingModule:
     )
     bounded = voltage > 0 or current in (0, 1)
     finding = f"has voltage_decay=0 and current_decay={current:g}, whose rounding adds up for ever"
-    expect(bounded, where, finding, "a voltage_decay above 0, or current_decay 1")
+    expect(bounded, finding, "a voltage_decay above 0, or current_decay 1")
     lif = LIF(1 - voltage, neuron.threshold, reset="zero", synaptic_leak=1 - current)
     unit = 1 / neuron.s_scale
     of_current = unit / current if 0 < current < 1 else 0.0  # what rounding every step adds up to

@@ -1,4 +1,4 @@
-"""A library: which of its modules are neurons, told by the names of classes, so none is imported."""
+"""A library: which of its modules are neurons, by the names of classes; none is imported."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def reset_at_once(spiking: SpikingModule, name: str, above: str) -> tuple[Spikin
     )
 
 
-Describe = Callable[[Any, str], SpikingModule]  # a module and where it is, for errors
+Describe = Callable[[Any], SpikingModule]  # a module -> its equation
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +134,7 @@ class Library:
     )  # a class and the method of it that brings a module to rest; none if empty
 
     def equation(self, module: nn.Module) -> Describe | None:
-        """The function to a module's equation; None if it is not known as neurons of this library."""
+        """The function to a module's equation; None if it is no neurons of this library."""
         return recognised(module, self.package, self.equations)
 
     def fires(self, module: nn.Module) -> bool:
@@ -149,7 +149,7 @@ class Library:
         return False
 
     def keeps_state(self, module: nn.Module) -> bool:
-        """True if a module of neurons holds a state that is not at rest, left by an earlier call."""
+        """True if a module of neurons holds a state other than rest, left by an earlier call."""
         if not getattr(
             module, "init_hidden", True
         ):  # snnTorch: the state is handed over with each call
@@ -181,8 +181,8 @@ def _classes(module: nn.Module, package: str) -> Iterator[type]:
 def refused(finding: str, possible: str) -> Describe:
     """A description that refuses: what the module has, and what would be possible."""
 
-    def refuse(module: nn.Module, where: str) -> SpikingModule:
-        raise NetworkError(f"{where}: has {finding}; {possible}")
+    def refuse(module: nn.Module) -> SpikingModule:
+        raise NetworkError(f"has {finding}; {possible}")
 
     return refuse
 

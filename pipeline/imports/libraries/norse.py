@@ -30,7 +30,7 @@ from spikesam.pipeline.imports.libraries.library import (
 from spikesam.pipeline.imports.road.operations import expect
 
 
-def integrate_and_fire(module: Any, where: str) -> SpikingModule:
+def integrate_and_fire(module: Any) -> SpikingModule:
     """`IAFCell` and `IAF`."""
     resting_membrane = number(module.p.v_reset)
     return SpikingModule(
@@ -40,7 +40,7 @@ def integrate_and_fire(module: Any, where: str) -> SpikingModule:
     )
 
 
-def leaky(module: Any, where: str) -> SpikingModule:
+def leaky(module: Any) -> SpikingModule:
     """`LIFCell`, `LIF` and `LIFBoxCell`."""
     rate, resting_membrane = module.dt * number(module.p.tau_mem_inv), number(module.p.v_leak)
     threshold = number(module.p.v_th)
@@ -51,7 +51,6 @@ def leaky(module: Any, where: str) -> SpikingModule:
         back = number(module.p.v_reset)
         expect(
             np.array_equal(back, resting_membrane),
-            where,
             f"has v_reset={back}, v_leak={resting_membrane}",
             "equal ones",
         )
@@ -62,10 +61,10 @@ def leaky(module: Any, where: str) -> SpikingModule:
     return SpikingModule(neuron, axes(module), rest=resting_membrane, gain=rate)
 
 
-def recurrent(module: Any, where: str) -> SpikingModule:
+def recurrent(module: Any) -> SpikingModule:
     """`LIFRecurrentCell` and `LIFRecurrent`."""
     inputs, recurrent = map(_linear, (module.input_weights, module.recurrent_weights))
-    return replace(leaky(module, where), synapse=inputs, recurrent=recurrent)
+    return replace(leaky(module), synapse=inputs, recurrent=recurrent)
 
 
 def _linear(weight: Any) -> nn.Linear:
@@ -74,10 +73,10 @@ def _linear(weight: Any) -> nn.Linear:
     return linear
 
 
-def integrator(module: Any, where: str) -> SpikingModule:
+def integrator(module: Any) -> SpikingModule:
     """`LIBoxCell`."""
     rate, resting_membrane = module.dt * number(module.p.tau_mem_inv), number(module.p.v_leak)
-    expect(not np.any(resting_membrane), where, f"has v_leak={resting_membrane}", "0 of a readout")
+    expect(not np.any(resting_membrane), f"has v_leak={resting_membrane}", "0 of a readout")
     return SpikingModule(LeakyIntegrator(1 - rate), axes(module), gain=rate)
 
 

@@ -4,7 +4,8 @@ All steps are taken in one call, (B, T, …), or (B·T, …) by `…Squeeze`.
 
     x[t] = x'[t] + V s[t-1]                    where recurrent
     i[t] = α_syn (i[t-1] + x[t])               α_syn = exp(-1/tau_syn); without tau_syn, i[t] = x[t]
-    v[t] = α v[t-1] + i[t]                     α = exp(-1/tau_mem), 1 of an IAF; with norm_input, (1 - α) i[t]
+    v[t] = α v[t-1] + i[t]                     α = exp(-1/tau_mem), 1 of an IAF;
+                                               (1 - α) i[t] with norm_input
     s[t] = 1 if v[t] ≥ spike_threshold         `SingleSpike`
     v[t] = v[t] - spike_threshold · s[t]       `MembraneSubtract`: at once, so before the next leak
     v[t] = v[t] (1 - s[t])                     `MembraneReset`
@@ -38,50 +39,47 @@ from spikesam.pipeline.imports.road.operations import expect
 FAR = 10  # thresholds: then v - min_v_mem + min_v_mem is v to 1e-6 of a threshold
 
 
-def spiking(module: Any, where: str) -> SpikingModule:
+def spiking(module: Any) -> SpikingModule:
     """`IAF`, `LIF` and their squeezed forms."""
     leak, gain = _leak(module)
     outlasts = 0.0
     if module.alpha_syn_calculated is not None:
         outlasts = number(module.alpha_syn_calculated)
         gain = gain * outlasts
-    levels = _most_spikes(module, where)
+    levels = _most_spikes(module)
     threshold, lowest = number(module.spike_threshold), number(module.min_v_mem)
     fires: dict[str, Any] = {
         "fires_at_threshold": True,
         "synaptic_leak": outlasts,
         "min_v_mem": lowest,
     }
-    neuron = LIF(
-        leak, threshold, **_reset(module.reset_fn, leak, threshold, lowest, where), **fires
-    )
+    neuron = LIF(leak, threshold, **_reset(module.reset_fn, leak, threshold, lowest), **fires)
     far = lowest is not None and np.any(-np.asarray(lowest) > FAR * np.asarray(threshold))
     finding = f"has min_v_mem={lowest}, in whose size sinabs rounds every membrane"
-    expect(not far, where, finding, f"at most {FAR} thresholds below 0")
+    expect(not far, finding, f"at most {FAR} thresholds below 0")
     if levels > 1:
-        expect(not np.any(outlasts), where, "has tau_syn and several spikes per step", "no tau_syn")
+        expect(not np.any(outlasts), "has tau_syn and several spikes per step", "no tau_syn")
         finding = "is reset to zero by several spikes per step"
-        expect(neuron.reset == "subtract", where, finding, "MembraneSubtract")
+        expect(neuron.reset == "subtract", finding, "MembraneSubtract")
     return SpikingModule(neuron, axes(module), gain=gain, levels=levels, rounds_down=True)
 
 
-def _most_spikes(module: Any, where: str) -> int:
+def _most_spikes(module: Any) -> int:
     """The most spikes of a neuron in a step; unlimited ones are refused."""
     spike = getattr(module.spike_fn, "__name__", type(module.spike_fn).__name__)
     spike_limit: Any = getattr(module.spike_fn, "max_num_spikes_per_bin", None)
     spike_limit = 1 if spike == "SingleSpike" else spike_limit
     finding = f"has spike_fn={spike}, several spikes per step without a limit"
-    expect(spike_limit is not None, where, finding, "SingleSpike, or MaxSpike(D), D planes of bits")
+    expect(spike_limit is not None, finding, "SingleSpike, or MaxSpike(D), D planes of bits")
     expect(
         spike_limit <= MOST_SOURCES,
-        where,
         f"has {spike_limit} spikes per step",
         f"at most {MOST_SOURCES}",
     )
     return int(spike_limit)
 
 
-def recurrent(module: Any, where: str) -> SpikingModule:
+def recurrent(module: Any) -> SpikingModule:
     """`LIFRecurrent` and `IAFRecurrent`, whose recurrent weights drive them from the second step
     on.
     """
@@ -96,33 +94,31 @@ def recurrent(module: Any, where: str) -> SpikingModule:
     )
     expect(
         plain,
-        where,
         f"has rec_connect={type(module.rec_connect).__name__}",
         "one Linear or Conv2d without a bias",
     )
-    described = spiking(module, where)
-    expect(described.levels == 1, where, "is recurrent with several spikes per step", "SingleSpike")
+    described = spiking(module)
+    expect(described.levels == 1, "is recurrent with several spikes per step", "SingleSpike")
     return replace(described, recurrent=weights)
 
 
-def integrator(module: Any, where: str) -> SpikingModule:
+def integrator(module: Any) -> SpikingModule:
     """`ExpLeak` and `ExpLeakSqueeze`."""
     finding = f"has min_v_mem={number(module.min_v_mem)}, a lower bound of membranes"
-    expect(module.min_v_mem is None, where, finding, "None of a readout")
+    expect(module.min_v_mem is None, finding, "None of a readout")
     leak, gain = _leak(module)
     return SpikingModule(LeakyIntegrator(leak), axes(module), gain=gain)
 
 
-def _reset(rule: Any, leak: Any, threshold: Any, lowest: Any, where: str) -> dict[str, Any]:
+def _reset(rule: Any, leak: Any, threshold: Any, lowest: Any) -> dict[str, Any]:
     name = type(rule).__name__
     expect(
         name in ("MembraneReset", "MembraneSubtract"),
-        where,
         f"has reset_fn={name}",
         "MembraneReset, MembraneSubtract",
     )
     if name == "MembraneReset":
-        expect(rule.reset_value == 0, where, f"has reset_value={rule.reset_value}", "0")
+        expect(rule.reset_value == 0, f"has reset_value={rule.reset_value}", "0")
         return {"reset": "zero"}
     amount = threshold if rule.subtract_value is None else number(rule.subtract_value)
     held = lowest is not None and np.any(
@@ -130,7 +126,6 @@ def _reset(rule: Any, leak: Any, threshold: Any, lowest: Any, where: str) -> dic
     )  # sinabs raises a membrane after the reset
     expect(
         not held,
-        where,
         f"subtracts {amount}, after which a membrane can lie below min_v_mem={lowest}",
         "less",
     )

@@ -41,30 +41,27 @@ from spikesam.pipeline.imports.libraries.library import (
 from spikesam.pipeline.imports.road.operations import expect
 
 
-def described(
-    module: Any, where: str, synaptic: bool = False, recurrent: bool = False
-) -> SpikingModule:
+def described(module: Any, synaptic: bool = False, recurrent: bool = False) -> SpikingModule:
     """`Leaky` and `Synaptic`, also recurrent."""
     lost = synaptic and recurrent and not module.reset_delay
-    expect(not lost, where, "has reset_delay=False, which snnTorch loses here", "True")
+    expect(not lost, "has reset_delay=False, which snnTorch loses here", "True")
     finding = "has reset_mechanism='zero', which drops the next step's current, too"
     plain = not (synaptic or recurrent) or module.reset_mechanism != "zero"
-    expect(plain, where, finding, "'subtract' or 'none'")
-    expect(not module.inhibition, where, "has inhibition=True", "False: its neurons do not compete")
+    expect(plain, finding, "'subtract' or 'none'")
+    expect(not module.inhibition, "has inhibition=True", "False: its neurons do not compete")
     expect(
         not module.state_quant,
-        where,
         "has state_quant",
         "False: use this network's own fixed point",
     )
     factor = number(module.graded_spikes_factor)
-    expect(np.all(factor == 1), where, f"has graded_spikes_factor={factor}", "1: spikes are bits")
+    expect(np.all(factor == 1), f"has graded_spikes_factor={factor}", "1: spikes are bits")
     leak, threshold = np.clip(number(module.beta), 0, 1), number(module.threshold)
     reset = module.reset_mechanism
     acts, stored = module.state_function.__name__, int(module.reset_mechanism_val)
     consistent = (acts, stored) == (f"_base_{RESETS[reset]}", list(RESETS).index(reset))
     finding = f"has reset_mechanism={reset!r}, but was made with another, or has loaded another"
-    expect(consistent, where, finding, "neurons that are made with the one that they have")
+    expect(consistent, finding, "neurons that are made with the one that they have")
     if reset == "zero":
         return SpikingModule(LIF(leak, threshold, reset="zero"))
     outlasts = np.clip(number(module.alpha), 0, 1) if synaptic else 0.0
@@ -73,12 +70,12 @@ def described(
     return SpikingModule(neuron, recurrent=module.recurrent if recurrent else None, above=above)
 
 
-def alpha(module: Any, where: str) -> SpikingModule:
+def alpha(module: Any) -> SpikingModule:
     """`Alpha` without a reset: what a `Synaptic` fires, a step later."""
     finding = f"has two synaptic currents, which reset_mechanism={module.reset_mechanism!r} changes"
     resets = module.reset_mechanism != "none"
-    expect(not resets, where, finding, "'none'; Synaptic, which has one, can be reset")
-    described_module = described(module, where, synaptic=True)
+    expect(not resets, finding, "'none'; Synaptic, which has one, can be reset")
+    described_module = described(module, synaptic=True)
     outlasts, leak = (np.clip(number(decay), 0, 1) for decay in (module.alpha, module.beta))
     with np.errstate(divide="ignore"):  # of a decay of 0, whose factor is 1
         logarithms = np.log(outlasts), np.log(leak)

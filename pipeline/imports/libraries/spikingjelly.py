@@ -33,7 +33,7 @@ from spikesam.pipeline.imports.libraries.library import (
 from spikesam.pipeline.imports.road.operations import expect
 
 
-def integer_lif(module: Any, where: str) -> SpikingModule:
+def integer_lif(module: Any) -> SpikingModule:
     """`ILIFNode`, which fires up to D spikes a step and subtracts the threshold for each."""
     leak, threshold = 1 - 1 / number(module.tau), number(module.v_threshold)
     neuron = LIF(leak, threshold, reset_by=leak * threshold)
@@ -42,21 +42,20 @@ def integer_lif(module: Any, where: str) -> SpikingModule:
     )
 
 
-def current_based(module: Any, where: str) -> SpikingModule:
+def current_based(module: Any) -> SpikingModule:
     """`CUBALIFNode`."""
-    expect(module.v_reset in (None, 0.0), where, f"has v_reset={module.v_reset}", "0 or None")
-    described = _node(module, where, number(module.v_decay))
+    expect(module.v_reset in (None, 0.0), f"has v_reset={module.v_reset}", "0 or None")
+    described = _node(module, number(module.v_decay))
     assert isinstance(described.neuron, LIF)
     return replace(
         described, neuron=replace(described.neuron, synaptic_leak=number(module.c_decay))
     )
 
 
-def silent(module: Any, where: str) -> SpikingModule:
+def silent(module: Any) -> SpikingModule:
     """`NonSpikingIFNode` and `NonSpikingLIFNode`; always multi-step."""
     expect(
         module.decode in (None, "last_mem"),
-        where,
         f"has decode={module.decode!r}",
         "None or 'last_mem': the answer is the last membrane",
     )
@@ -65,18 +64,17 @@ def silent(module: Any, where: str) -> SpikingModule:
     return SpikingModule(LeakyIntegrator(leak), "TB...", gain=gain)
 
 
-def _leaky(module: Any, where: str, rate: Any) -> SpikingModule:
-    return _node(module, where, 1 - rate, rate if getattr(module, "decay_input", True) else 1.0)
+def _leaky(module: Any, rate: Any) -> SpikingModule:
+    return _node(module, 1 - rate, rate if getattr(module, "decay_input", True) else 1.0)
 
 
-def _node(module: Any, where: str, leak: Any = 1.0, gain: Any = 1.0) -> SpikingModule:
+def _node(module: Any, leak: Any = 1.0, gain: Any = 1.0) -> SpikingModule:
     takes, threshold, resting_membrane = axes(module), number(module.v_threshold), module.v_reset
     if resting_membrane is None:
         neuron = LIF(leak, threshold, reset_by=leak * threshold, fires_at_threshold=True)
         return SpikingModule(neuron, takes, gain=gain)
     expect(
         resting_membrane < threshold,
-        where,
         f"has v_reset={resting_membrane}, v_threshold={threshold}",
         "v_reset below v_threshold",
     )
@@ -104,13 +102,11 @@ GATED = refused(
 )
 EQUATIONS = {
     "IFNode": _node,
-    "HalfThresholdIFNode": lambda module, where: replace(
-        _node(module, where), begins=number(module.v_threshold) / 2
+    "HalfThresholdIFNode": lambda module: replace(
+        _node(module), begins=number(module.v_threshold) / 2
     ),
-    "LIFNode": lambda module, where: _leaky(module, where, 1 / number(module.tau)),
-    "ParametricLIFNode": lambda module, where: _leaky(
-        module, where, number(module.w.sigmoid())
-    ),  # of 1/τ
+    "LIFNode": lambda module: _leaky(module, 1 / number(module.tau)),
+    "ParametricLIFNode": lambda module: _leaky(module, number(module.w.sigmoid())),  # of 1/τ
     "CUBALIFNode": current_based,
     "NonSpikingIFNode": silent,
     "NonSpikingLIFNode": silent,

@@ -16,11 +16,11 @@ from spikesam.pipeline.imports.libraries.library import Library, SpikingModule, 
 from spikesam.pipeline.imports.road.operations import expect
 
 
-def mem_update(module: Any, where: str) -> SpikingModule:
+def mem_update(module: Any) -> SpikingModule:
     """`mem_update`, whose decay is its file's, and D in the name of the class that rounds."""
     rounding = type(module.qtrick).__name__
     match = re.fullmatch(r"MultiSpike(\d+)", rounding)
-    expect(match, where, f"rounds by {rounding}", "MultiSpike4 or the like")
+    expect(match, f"rounds by {rounding}", "MultiSpike4 or the like")
     assert match is not None
     decay = float(vars(sys.modules[type(module).__module__])["decay"])
     return SpikingModule(LIF(decay, 1.0, reset_by=decay), axes(module), levels=int(match[1]))

@@ -42,7 +42,7 @@ from spikesam.pipeline.imports.road.operations import (
     Scale,
     Shift,
     Unit,
-    expect,
+    expect_at,
 )
 
 Lag = int | tuple[int, ...]  # steps, of each channel where they differ
@@ -144,7 +144,7 @@ def _network(nodes: list[Node], timesteps: int, at_threshold: bool) -> Network:
     ]
     for node in nodes:
         ends = node is first if node.kind == "input" else node is last or node.kind != "average"
-        expect(ends, node.where, "stands inside the network", "an input first, an average last")
+        expect_at(ends, node.where, "stands inside the network", "an input first, an average last")
     shape = _input_shape(first)
     units = [_pixels(first, at_threshold)] if encoder == "constant-current" else []
     path, shape_read = Path(units[-1].name if units else INPUT), shape
@@ -163,7 +163,7 @@ def _network(nodes: list[Node], timesteps: int, at_threshold: bool) -> Network:
     for node in nodes:  # of all others
         if node not in firing:
             lag_in, lag_out = delays(node, shape_read)
-            expect(
+            expect_at(
                 not np.any(lag_out),
                 node.where,
                 "has delays of axons that nothing fires",
@@ -206,7 +206,7 @@ def _never_fires(node: Node) -> bool:
 def _pixels(node: Node, at_threshold: bool) -> Unit:
     """The neurons of an input layer, each driven by its own pixel at every step."""
     neuron = neurons(node, at_threshold)
-    expect(
+    expect_at(
         np.all(neuron.synaptic_decay == 4096),
         node.where,
         f"iDecay is {neuron.synaptic_decay}",
@@ -231,7 +231,7 @@ def _unit(node: Node, name: str, path_in: Path, at_threshold: bool) -> Unit:
     (weight, *further_weights), unit = eight_bits(node, weights(node))
     bias, neuron = biases(node), neurons(node, at_threshold)
     lasts = bias.any() and np.any(neuron.synaptic_decay != 4096)
-    expect(not lasts, node.where, "has a bias and a current that outlasts its step", "either")
+    expect_at(not lasts, node.where, "has a bias and a current that outlasts its step", "either")
     declared_shape = DeclaredShape(declared(node), flat=node.kind == "dense")
     driven: list[Any] = [
         operation_of(node, weight),
@@ -255,11 +255,11 @@ def _membranes(node: Node, path: Path) -> Answer:
     logits.
     """
     (weight, *further_weights), unit = eight_bits(node, weights(node))
-    expect(
+    expect_at(
         not further_weights, node.where, "weights take more than 8 bits", "at most 8 of an output"
     )
     bias = biases(node)
-    expect(
+    expect_at(
         not (bias % unit).any(),
         node.where,
         f"bias is no multiple of {unit}",
@@ -279,7 +279,7 @@ def _membranes(node: Node, path: Path) -> Answer:
 def _mean(node: Node, neurons: int, path: Path) -> Answer:
     """The mean of the spikes of as many groups of neurons as there are classes."""
     classes = math.prod(declared(node))
-    expect(
+    expect_at(
         neurons % classes == 0,
         node.where,
         f"{classes} means of {neurons} neurons",
@@ -291,14 +291,14 @@ def _mean(node: Node, neurons: int, path: Path) -> Answer:
 
 def integers(node: Node, name: str) -> NDArray[np.int64]:
     """An array of whole numbers, however they are stored."""
-    expect(name in node.values, node.where, f"has no {name}", "one")
+    expect_at(name in node.values, node.where, f"has no {name}", "one")
     return _whole(node.values[name], name, node.where)
 
 
 def declared(node: Node) -> Shape:
     """(C, H, W) as the file says it, (N, 1, 1) where that is one number."""
     stored_shape = integers(node, "shape").ravel().tolist()
-    expect(
+    expect_at(
         len(stored_shape) in (1, 3),
         node.where,
         f"shape is {tuple(stored_shape)}",
@@ -316,10 +316,10 @@ def weights(node: Node) -> NDArray[np.int64]:
     if node.kind == "dense":
         outputs = math.prod(declared(node))
         fits = weight.size and not weight.size % outputs
-        expect(fits, node.where, f"weight has shape {weight.shape}", f"({outputs}, inputs)")
+        expect_at(fits, node.where, f"weight has shape {weight.shape}", f"({outputs}, inputs)")
         return weight.reshape(outputs, -1)
     fits = weight.ndim in (4, 5) and weight.size and math.prod(weight.shape[4:]) == 1
-    expect(fits, node.where, f"weight has shape {weight.shape}", "(out, in, y, x)")
+    expect_at(fits, node.where, f"weight has shape {weight.shape}", "(out, in, y, x)")
     return weight.reshape(weight.shape[:4])
 
 
@@ -345,7 +345,7 @@ def eight_bits(node: Node, weight: NDArray[np.int64]) -> tuple[list[NDArray[np.i
     units = [unit for unit in range(1, GAIN_LIMIT // UNIT + 1) if common % unit == 0]
     unit = next((unit for unit in units if largest <= WEIGHT_LIMIT * unit), units[-1])
     most = MOST_PATHS * WEIGHT_LIMIT
-    expect(
+    expect_at(
         largest <= most * unit,
         node.where,
         f"weights are up to {largest} in steps of {unit}",
@@ -374,14 +374,14 @@ def delays(node: Node, shape_read: Shape) -> tuple[Lag, Lag]:
     steps = integers(node, "delay") if "delay" in node.values else np.zeros((), np.int64)
     if not steps.any():
         return 0, 0
-    expect(
+    expect_at(
         node.kind == "dense",
         node.where,
         "has delays of its axons",
         "them in dense layers, where netx reads them",
     )
     least, longest = steps.min(), steps.max()
-    expect(
+    expect_at(
         least >= 0 and longest <= LONGEST_AXON,
         node.where,
         f"delays are {least} … {longest}",
@@ -389,7 +389,7 @@ def delays(node: Node, shape_read: Shape) -> tuple[Lag, Lag]:
     )
     outputs, inputs = weights(node).shape
     expected = f"({outputs},), one for each neuron, or ({inputs},), for each that it reads"
-    expect(
+    expect_at(
         steps.shape in ((), (outputs,), (inputs,)),
         node.where,
         f"delay has shape {steps.shape}",
@@ -397,7 +397,7 @@ def delays(node: Node, shape_read: Shape) -> tuple[Lag, Lag]:
     )
     if steps.shape == (inputs,) != (outputs,):
         return lag_of(steps, shape_read, node.where), 0
-    expect(not biases(node).any(), node.where, "has a bias and delays of its axons", "either")
+    expect_at(not biases(node).any(), node.where, "has a bias and delays of its axons", "either")
     return 0, lag_of(steps, declared(node), node.where)
 
 
@@ -424,7 +424,9 @@ def _whole(numbers: NDArray[Any], quantity: str, where: str) -> NDArray[np.int64
     integers = (
         np.array_equal(np.rint(integral), integral) and np.abs(integral).max(initial=0) < 1 << 31
     )
-    expect(integers, where, f"{quantity} holds other numbers than integers below 2³¹", "integers")
+    expect_at(
+        integers, where, f"{quantity} holds other numbers than integers below 2³¹", "integers"
+    )
     return integral.astype(np.int64)
 
 
@@ -433,7 +435,7 @@ def _expect(node: Node, **constants: int) -> None:
     for name, expected in constants.items():
         stored = (node.neuron or {}).get(name, np.array(expected))
         shown = stored.item() if stored.size == 1 else f"an array of {stored.shape}"
-        expect(
+        expect_at(
             (stored == expected).all(),
             node.where,
             f"{name} is {shown}",
@@ -449,7 +451,7 @@ def _one(node: Node, name: str) -> int:
 def _sides(node: Node, name: str, least: int) -> tuple[int, int]:
     """(y, x) of a setting of a convolution, which may be one number."""
     numbers = integers(node, name).ravel().tolist()
-    expect(
+    expect_at(
         len(numbers) in (1, 2),
         node.where,
         f"{name} has {len(numbers)} numbers",

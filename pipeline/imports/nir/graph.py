@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from spikesam.backends.network import NetworkError, Shape, checks, pair
 from spikesam.backends.network.checks import array, one_or_pair
 from spikesam.pipeline.imports.nir import KEY
-from spikesam.pipeline.imports.road.operations import expect
+from spikesam.pipeline.imports.road.operations import expect_at
 
 MOST_NAMED = 8  # names of nodes in a message
 POOLS = ("AvgPool2d", "SumPool2d")
@@ -106,16 +106,20 @@ def opened_graph(graph: Any) -> Graph:
     before: dict[str, list[str]] = {name: [] for name in nodes}
     after: dict[str, list[str]] = {name: [] for name in nodes}
     for edge, times in Counter(edges).items():
-        expect(times == 1, f"edge {edge}", f"is there {times} times", "once")
+        expect_at(times == 1, f"edge {edge}", f"is there {times} times", "once")
         source, target = edge
         after[source].append(target)
         before[target].append(source)
     first, last = _end(nodes, before, "Input"), _end(nodes, after, "Output")
     from_first, to_last = _reached(first, after), _reached(last, before)
     names = [name for name in nodes if name not in from_first]
-    expect(not names, "graph", f"no edges lead from the input {first!r} to {_listed(names)}", "one")
+    expect_at(
+        not names, "graph", f"no edges lead from the input {first!r} to {_listed(names)}", "one"
+    )
     names = [name for name in nodes if name not in to_last]
-    expect(not names, "graph", f"no edges lead from {_listed(names)} to the output {last!r}", "one")
+    expect_at(
+        not names, "graph", f"no edges lead from {_listed(names)} to the output {last!r}", "one"
+    )
     return Graph(nodes, before, first, last)
 
 
@@ -147,7 +151,7 @@ def _opened(graph: Any, prefix: str) -> tuple[dict[str, Any], list[tuple[str, st
 
 def _only(graph: Any, path: str, kind: str) -> str:
     names = [name for name, node in graph.nodes.items() if kind_of(node) == kind]
-    expect(len(names) == 1, f"node {path!r}", f"a graph with {len(names)} nodes {kind}", "one")
+    expect_at(len(names) == 1, f"node {path!r}", f"a graph with {len(names)} nodes {kind}", "one")
     return f"{path}.{names[0]}"
 
 
@@ -161,7 +165,7 @@ def _end(nodes: dict[str, Any], neighbours: dict[str, list[str]], kind: str) -> 
         if names
         else f"no node {kind} at an end"
     )
-    expect(len(names) == 1, "graph", many, "one")
+    expect_at(len(names) == 1, "graph", many, "one")
     return names[0]
 
 
@@ -188,7 +192,7 @@ def _listed(names: Any) -> str:
 def numbers(value: Any, quantity: str, where: str) -> NDArray[np.float64]:
     """Finite numbers in double precision."""
     converted = array(value, np.float64, quantity, where)
-    expect(converted.size, where, f"{quantity} has shape {converted.shape}", "numbers")
+    expect_at(converted.size, where, f"{quantity} has shape {converted.shape}", "numbers")
     return converted
 
 
@@ -212,7 +216,7 @@ def shape_of(declared: Any, where: str) -> Shape:
     valid = len(shape) in (1, 2, 3) and all(
         isinstance(length, int) and length > 0 for length in shape
     )
-    expect(valid, where, f"shape is {tuple(shape)}", "(C, H, W), (C, L) or (N,)")
+    expect_at(valid, where, f"shape is {tuple(shape)}", "(C, H, W), (C, L) or (N,)")
     channels, *sides = shape
     height, width = [1] * (2 - len(sides)) + sides
     return channels, height, width

@@ -51,7 +51,7 @@ from spikesam.pipeline.imports.road.operations import (
     Pool,
     Scale,
     Shift,
-    expect,
+    expect_at,
 )
 
 SYNAPSES = ("Affine", "Linear", "Conv1d", "Conv2d")
@@ -94,11 +94,11 @@ def _weights(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
     """Weights with so many axes, and the bias of each output, if the node has one."""
     weight = numbers(node.weight, "weight", where)
-    expect(weight.ndim == axes, where, f"weight has shape {weight.shape}", expected)
+    expect_at(weight.ndim == axes, where, f"weight has shape {weight.shape}", expected)
     if getattr(node, "bias", None) is None:
         return weight, None
     bias, outputs = numbers(node.bias, "bias", where), weight.shape[:1]
-    expect(
+    expect_at(
         bias.shape == outputs,
         where,
         f"bias has shape {bias.shape}",
@@ -143,7 +143,7 @@ def _convolution(
         finding = f"padding is {node.padding!r} with stride {stride} and a kernel of {kernel}"
         expected = "a number, 'valid', or 'same' with stride 1 and a kernel of odd sides"
         odd = node.padding == "same" and stride == (1, 1) and kernel[0] % 2 and kernel[1] % 2
-        expect(odd, where, finding, expected)
+        expect_at(odd, where, finding, expected)
     conv = Conv(weight, bias, stride, around(padding, weight.shape[2:], dilation), dilation, groups)
     if node.input_shape is None:
         return [conv]
@@ -207,7 +207,7 @@ def _either(path: Path, node: Named, rules: Rules) -> Path:
         f"one between 0 and {single_spike:g}, which a single spike passes: behind pooling others "
         "are not supported"
     )
-    expect(passed, node.where, f"threshold is {threshold.flat[0]:g}", expected)
+    expect_at(passed, node.where, f"threshold is {threshold.flat[0]:g}", expected)
     return replace(
         path, operations=(*operations_in_front, replace(pooled, what=replace(pool, kind="max")))
     )
@@ -224,7 +224,7 @@ def _later(path: Path, node: Named, dt: float) -> Path:
         and steps.max() <= LONGEST_DELAY
     )
     expected = f"whole numbers of steps of {dt:g} s, 0 … {LONGEST_DELAY:,}"
-    expect(uniform, node.where, f"delay is {seconds.min():g} … {seconds.max():g} s", expected)
+    expect_at(uniform, node.where, f"delay is {seconds.min():g} … {seconds.max():g} s", expected)
     if np.ptp(steps) == 0:
         return path.delayed(int(steps.flat[0]), node.where)
     shape = shape_of(steps.shape, node.where)
@@ -308,7 +308,7 @@ class Rules:
             return self.fires_at_threshold
         stored = np.asarray(own_metadata.get("fires_at_threshold", False))
         is_flag = stored.size == 1 and stored.dtype.kind in "bi"
-        expect(
+        expect_at(
             is_flag,
             "graph",
             f"its metadata {KEY!r} say fires_at_threshold is {stored}",
@@ -320,7 +320,7 @@ class Rules:
         """Refuse a step of 1e-4 s where neurons seem to mean one unit of time."""
         advice = "dt=1 if a step is one unit of time, as in files of sinabs"
         finding = f"got {finding} and no dt"
-        expect(
+        expect_at(
             self.dt_known or not implausible,
             where,
             finding,
@@ -362,7 +362,7 @@ def read_membrane(neuron: Named, rules: Rules) -> tuple[NirMembrane, dict[str, A
         """dt/τ of a time constant τ."""
         least = np.min(constants[time_constant])
         rules.check_dt(bool(least >= LONGEST), f"{time_constant} = {least:g} s", where)
-        expect(
+        expect_at(
             least >= dt * (1 - CLOSE),
             where,
             f"{time_constant} is {least:g} s",
@@ -382,7 +382,7 @@ def read_membrane(neuron: Named, rules: Rules) -> tuple[NirMembrane, dict[str, A
     if synaptic:
         drive = drive * constants["w_in"] * synaptic_step
         at_rest = not np.any(offset * (1 - synaptic_step))
-        expect(at_rest, where, "v_leak is not 0", "0 beside currents that outlast a step")
+        expect_at(at_rest, where, "v_leak is not 0", "0 beside currents that outlast a step")
     return (
         NirMembrane(
             1 - membrane_step, near_one(drive), offset, 1 - synaptic_step, resting_membrane
@@ -434,14 +434,14 @@ def read_integral(neuron: Named, rules: Rules) -> list[Any]:
     """A node of neurons that do not spike, whose last membranes are the answer, as operations."""
     membrane, _, _ = read_membrane(neuron, rules)
     outlasts = np.any(membrane.synaptic_leak)
-    expect(
+    expect_at(
         not outlasts,
         neuron.where,
         "tau_syn is not dt",
         "it: currents of a readout do not outlast a step",
     )
     leaks = np.unique(membrane.leak)
-    expect(len(leaks) == 1, neuron.where, "tau differs between neurons", "one for all classes")
+    expect_at(len(leaks) == 1, neuron.where, "tau differs between neurons", "one for all classes")
     stored_leak = metadata(neuron.node, neuron.where, ("scale", "leak", "bias")).get(
         "leak", leaks[0]
     )
@@ -463,7 +463,7 @@ def _constants(neuron: Named) -> tuple[dict[str, Any], Shape | None]:
             constants[name] = array.item()
             continue
         constant_shape = shape_of(array.shape, neuron.where)
-        expect(
+        expect_at(
             shape in (None, constant_shape),
             neuron.where,
             f"{name} has shape {array.shape}",
@@ -472,7 +472,7 @@ def _constants(neuron: Named) -> tuple[dict[str, Any], Shape | None]:
         shape, rows = constant_shape, array.reshape(len(array), -1)
         apart = (rows != rows[:, :1]).any(axis=1)
         differs = f"{name} differs between neurons of channel {apart.argmax()}"
-        expect(not apart.any(), neuron.where, differs, "one per channel")
+        expect_at(not apart.any(), neuron.where, differs, "one per channel")
         constants[name] = rows[:, 0]
     return constants, shape
 
@@ -491,7 +491,7 @@ def _rest(neuron: Named, constants: dict[str, Any]) -> Any:
     v_reset = constants.get("v_reset", 0.0)
     first = next(iter(np.ravel(v_reset)[np.flatnonzero(v_reset)]), 0.0)
     equal_reset = not first or (neuron.kind != "IF" and np.all(v_reset == constants["v_leak"]))
-    expect(equal_reset, neuron.where, f"v_reset is {first:g}", "0, or the same as v_leak")
+    expect_at(equal_reset, neuron.where, f"v_reset is {first:g}", "0, or the same as v_leak")
     return v_reset
 
 
@@ -502,7 +502,7 @@ def from_metadata(stored: Any, computed: Any, quantity: str, where: str) -> NDAr
         exact, computed, rtol=CLOSE, atol=CLOSE
     )
     expected = "the same numbers; remove the metadata to read the node alone"
-    expect(same, where, f"its metadata {KEY!r} contradict it in {quantity}", expected)
+    expect_at(same, where, f"its metadata {KEY!r} contradict it in {quantity}", expected)
     return exact
 
 

@@ -44,7 +44,7 @@ from spikesam.pipeline.imports.road.operations import (
     Path,
     Scale,
     Unit,
-    expect,
+    expect_at,
 )
 
 MOST_PATHS = 1000  # that lead to the neurons of one layer
@@ -119,13 +119,13 @@ def read_nir(
 ) -> tuple[Network, dict[str, str]]:
     """The network of :func:`from_nir`, and the node of neurons that each of its layers is, if any."""
     nir = nir_library()
-    expect(
+    expect_at(
         reset in (None, *get_args(Reset)), "from_nir", f"reset is {reset!r}", "'zero' or 'subtract'"
     )
     path = graph if isinstance(graph, (str, PathLike)) else None
     found = graph if path is None else read_graph(path)
     got = f"got {type(found).__name__}"
-    expect(
+    expect_at(
         isinstance(found, nir.NIRGraph),
         str(path or "from_nir"),
         got,
@@ -136,7 +136,7 @@ def read_nir(
             found, "graph", ("timesteps", "window", "encoder", "dt", "input_range", "layers")
         )
         seconds = real(said.get("dt", DT) if dt is None else dt, "dt", "from_nir")
-        expect(seconds > 0, "from_nir", f"dt is {seconds}", "more than 0 seconds")
+        expect_at(seconds > 0, "from_nir", f"dt is {seconds}", "more than 0 seconds")
         rules = Rules(seconds, dt is not None or "dt" in said, reset, fires_at_threshold)
         return _network(opened_graph(found), timesteps, said, rules)
     except InputError as error:
@@ -163,8 +163,8 @@ def _network(
         raise NetworkError(
             f"{where}: adds up what comes from {found}, expected one: a readout has one"
         )
-    expect(last != INPUT, "graph", "got no neurons that spike", f"some before {graph.last!r}")
-    expect(
+    expect_at(last != INPUT, "graph", "got no neurons that spike", f"some before {graph.last!r}")
+    expect_at(
         (end.lag, end.sign) == (0, 1),
         where,
         "gets spikes delayed or subtracted",
@@ -195,7 +195,7 @@ def _network(
         built.network.shapes[-1],
         any(isinstance(each.what, Linear) for each in end.operations),
     )
-    expect(
+    expect_at(
         weighted or last_map[1:] == (1, 1),
         "graph",
         f"its output is {last_map}",
@@ -237,7 +237,7 @@ class Paths:
                 f"nodes {cycle}: form a cycle without neurons, expected some that spike"
             )
         few = len(behind) <= MOST_NODES
-        expect(
+        expect_at(
             few,
             f"node {target!r}",
             f"more than {MOST_NODES} nodes without neurons lead on",
@@ -250,7 +250,7 @@ class Paths:
             else Path(Junction(self.where(target), "sum", tuple(paths)), lag=None)
         )
         few = sum(1 for _ in path.leaves) <= MOST_PATHS
-        expect(few, f"node {target!r}", f"more than {MOST_PATHS} ways lead there", "fewer")
+        expect_at(few, f"node {target!r}", f"more than {MOST_PATHS} ways lead there", "fewer")
         return path
 
     def leaving(self, name: str, *behind: str) -> Path:
@@ -290,7 +290,7 @@ class Paths:
         if said is not None:
             found = f"its metadata {KEY!r} name layers {said[:200]!r}"
             same = sorted(said.split()) == sorted(self.nodes[where].name for where in order)
-            expect(same, "graph", found, "the neurons of the graph")
+            expect_at(same, "graph", found, "the neurons of the graph")
             order = [self.where(name) for name in said.split()]
         units: list[Unit] = []
         names = nir_layer_names(
@@ -313,7 +313,7 @@ class Paths:
         found = [Told(metadata(self.nodes[where].node, where, SAID), where)]
         for path in paths[1:]:
             carrier = self.carrier(path) or (
-                self.nodes[path.operations[-1].where] if path.operations else None
+                self.nodes[path.operations[-1].label] if path.operations else None
             )
             carrier = carrier if carrier and carrier.where != where else None
             said = metadata(carrier.node, carrier.where, ("gain", "weight")) if carrier else {}
@@ -330,8 +330,8 @@ class Paths:
             said, inputs = self.said[unit.name], layer.inputs
             if any("gain" in each.said for each in said):
                 found = f"has {len(inputs)} inputs"
-                expect(
-                    len(said) == len(inputs), unit.where, found, f"{len(said)}, as its metadata say"
+                expect_at(
+                    len(said) == len(inputs), unit.label, found, f"{len(said)}, as its metadata say"
                 )
                 gains = (of.gain(len(one.gain[0])) for one, of in zip(inputs, said, strict=True))
                 inputs = tuple(
@@ -355,7 +355,7 @@ class Paths:
         source = path.source
         meeting = (
             source.branches
-            if isinstance(source, Junction) and source.where == node.where
+            if isinstance(source, Junction) and source.label == node.where
             else (path,)
         )
         paths = [_a_step_later(each, node.where) for each in meeting]
@@ -382,7 +382,7 @@ class Paths:
         """The last node of weights on a path, or of neurons that answer with their membranes."""
         for each in reversed(path.operations):
             if isinstance(each.what, (Conv, Linear, Integral)):
-                return self.nodes[each.where]
+                return self.nodes[each.label]
         return self.carrier(path.source.branches[0]) if isinstance(path.source, Junction) else None
 
 

@@ -36,7 +36,7 @@ from spikesam.pipeline.imports.nir import DT, KEY, nir_library
 from spikesam.pipeline.imports.nir.graph import divided
 from spikesam.pipeline.imports.nir.read import from_nir
 from spikesam.pipeline.imports.road.build import delayed
-from spikesam.pipeline.imports.road.operations import expect
+from spikesam.pipeline.imports.road.operations import expect_at
 
 
 @checked_arguments(network="a Network, such as checkpoint.network")
@@ -87,7 +87,7 @@ def to_nir(
         raise NetworkError(
             "to_nir: got a network in fixed point, which NIR cannot say; expected it in float32"
         )
-    expect(real(dt, "dt", "to_nir") > 0, "to_nir", f"dt is {dt}", "more than 0 seconds")
+    expect_at(real(dt, "dt", "to_nir") > 0, "to_nir", f"dt is {dt}", "more than 0 seconds")
     network.check_sums_alone("to_nir", ", for which NIR has no node")
     if bare := [layer.name for layer in network.layers if not layer.inputs[0].synapse.channels]:
         raise NetworkError(

@@ -57,7 +57,7 @@ from spikesam.pipeline.imports.road.operations import (
     Spread,
     TimeSum,
     Unit,
-    expect,
+    expect_at,
 )
 from spikesam.recordings.schema import check_cap
 
@@ -109,7 +109,7 @@ def build(
         name: [source for synapses in drives.inputs for source in synapses.sources]
         for name, drives in folded.items()
     }
-    places, last = {unit.name: unit.where for unit in ordered}, ordered[-1].name
+    places, last = {unit.name: unit.label for unit in ordered}, ordered[-1].name
     depth = depths(reads, places)
     if window is not None:  # in front of a delay layers may stand later than what is behind it
         as_deep = depths(reads, places, {last: max(depth.values())})
@@ -143,7 +143,7 @@ def build(
             try:
                 inputs.append(Input(synapses.synapse(weight), sources, gain))
             except InputError as error:
-                raise NetworkError(f"{unit.where}: layer {unit.layer!r}: {error}") from None
+                raise NetworkError(f"{unit.label}: layer {unit.layer!r}: {error}") from None
         neurons.append(neuron)
         biases.append(np.atleast_2d((drives.bias + neuron.bias) * per_channel_ones))
         bias = biases[-1]
@@ -158,7 +158,7 @@ def build(
         try:
             layers.append(Layer(unit.layer, inputs, replace(neuron, bias=bias)))
         except InputError as error:
-            raise NetworkError(f"{unit.where}: {error}") from None
+            raise NetworkError(f"{unit.label}: {error}") from None
     fixed = any(isinstance(neuron, FixedLIF) for neuron in neurons)
     weight, silent = (
         end.weight.astype(np.int8 if fixed else np.float32),
@@ -198,7 +198,7 @@ def _arranged(
         drives = replace(drives, inputs=earlier_inputs)
         fits = unit.shape is None or prod(unit.shape) == prod(drives.shape)
         finding = f"has {prod(unit.shape or ())} neurons, driven by {prod(drives.shape)} currents"
-        expect(fits, unit.where, finding, "one for each")
+        expect_at(fits, unit.label, finding, "one for each")
         shapes[unit.name] = drives.shape
         folded[unit.name], sources_of_ones = _with_ones(unit, drives, shapes)
         folded |= {
@@ -232,7 +232,7 @@ def _shapes(units: Sequence[Unit], shape: Shape) -> dict[str, Shape]:
             else:
                 shapes[unit.name] = fold(path, shapes).shape
         if len(left) == len(waiting):
-            raise NetworkError(f"{left[0].where}: nothing on the way from the input is read there")
+            raise NetworkError(f"{left[0].label}: nothing on the way from the input is read there")
         waiting = left
     return shapes
 
@@ -252,7 +252,7 @@ def _folded(unit: Unit, shapes: Mapping[str, Shape]) -> Folded:
     return (
         branches[0]
         if len(branches) == 1
-        else together(branches, unit.where, [path.last for path in unit.paths])
+        else together(branches, unit.label, [path.last for path in unit.paths])
     )
 
 
@@ -301,14 +301,14 @@ def _with_ones(unit: Unit, drives: Folded, shapes: dict[str, Shape]) -> tuple[Fo
                 Pool("average", Windows(synapses.pool, synapses.pool)),
                 Conv(zeros),
             )
-            operations = tuple(Operation(unit.where, kind) for kind in kinds)
+            operations = tuple(Operation(unit.label, kind) for kind in kinds)
             late = Path(source.layer, operations, source.later(1).delay, source.sign)
             name, layer = (
                 f"{unit.name}{ONES}{number}",
                 f"{unit.layer}{ONES}{number}".replace("/", "_"),
             )
             units_of_ones[shape] = Unit(
-                name, unit.where, layer, replace(_repeating(unit), bias=1.0), (late,), shape
+                name, unit.label, layer, replace(_repeating(unit), bias=1.0), (late,), shape
             )
             shapes[name] = shape
         return replace(
@@ -345,11 +345,11 @@ def _neuron(unit: Unit, shape: Shape) -> Neuron:
     numbers = ("leak", "threshold", "bias", "reset_by", "synaptic_leak", "min_v_mem", "limit")
     numbers_by_name = {name: getattr(neuron, name, None) for name in numbers}
     constants: dict[str, Any] = {
-        name: per_channel(value, shape, unit.where, name)
+        name: per_channel(value, shape, unit.label, name)
         for name, value in numbers_by_name.items()
         if value is not None
     }
-    return replace(neuron, **constants).of_channels(shape[0], unit.where)
+    return replace(neuron, **constants).of_channels(shape[0], unit.label)
 
 
 def _inputs(drives: Folded, encoder: Encoder, in_order: bool) -> list[Synapses]:
@@ -406,10 +406,10 @@ def fold_answer(path: Path, shapes: Mapping[str, Shape], steps: int) -> FoldedAn
     folded, leak, over_steps, over = beginning(path, shapes), 1.0, 1, False
     integral: Folded | None = None  # the integral, without the biases in front of it
     for operation in path.operations:
-        kind, where = operation.what, operation.where
+        kind, where = operation.what, operation.label
         if isinstance(kind, TimeSum):
             finding = "sums membranes over steps"
-            expect(
+            expect_at(
                 not over, where, finding, "spikes or currents; or the last membrane as the answer"
             )
             bias = folded.bias * steps
@@ -417,19 +417,19 @@ def fold_answer(path: Path, shapes: Mapping[str, Shape], steps: int) -> FoldedAn
                 bias = rows_later(folded.bias, 0, steps).sum(axis=0)
             folded, over_steps, over = replace(folded, bias=bias), steps, True
         elif isinstance(kind, Integral):
-            expect(not over, where, "integrates an integral", "one readout")
+            expect_at(not over, where, "integrates an integral", "one readout")
             leak, over = kind.leak, True
             integral = replace(folded, bias=np.zeros_like(folded.bias))
         else:
-            expect(not isinstance(kind, ByStep), where, *STEPS)
+            expect_at(not isinstance(kind, ByStep), where, *STEPS)
             folded = fold_one(folded, operation)
             integral = None if integral is None else fold_one(integral, operation)
-    expect(all(synapses.gain.ndim < 2 for synapses in folded.inputs), path.last, *STEPS)
+    expect_at(all(synapses.gain.ndim < 2 for synapses in folded.inputs), path.last, *STEPS)
     folded = folded.dense
     read = {source.layer for synapses in folded.inputs for source in synapses.sources}
     numbers, neurons = prod(folded.shape), sum(prod(shapes[name]) for name in read)
     finding = f"is {numbers:,} numbers of {neurons:,} neurons, each of which has a weight for each"
-    expect(
+    expect_at(
         numbers * neurons <= MOST_WEIGHTS,
         path.last,
         finding,
@@ -438,25 +438,25 @@ def fold_answer(path: Path, shapes: Mapping[str, Shape], steps: int) -> FoldedAn
     weights: dict[Source, NDArray[np.float64]] = {}
     for synapses in folded.inputs:
         assert synapses.weight is not None
-        expect(
+        expect_at(
             not synapses.sees_ones,
             path.last,
             "is behind padding of a map that has a bias",
             "no bias or no padding there",
         )
-        expect(
+        expect_at(
             synapses.windows == NO_POOLING,
             path.last,
             "pools currents by maximum for the answer",
             "an average",
         )
-        expect(
+        expect_at(
             synapses.pooling != "max",
             path.last,
             "pools spikes by maximum for the answer",
             "an average",
         )
-        expect(
+        expect_at(
             not synapses.heads, path.last, "multiplies spikes for the answer", "neurons behind that"
         )
         copies = Identity(spread=synapses.spread, rows=synapses.rows, columns=synapses.columns)

@@ -46,7 +46,7 @@ from spikesam.pipeline.imports.road.operations import (
     Spread,
     Take,
     Total,
-    expect,
+    expect_at,
 )
 
 MOST_WEIGHTS = 1 << 28  # of one input, once groups and dilation are filled with zeros
@@ -221,7 +221,7 @@ class Folded:
         inputs, side = prod(self.shape), self.shape[1] * self.shape[2]
         if all(synapses.weight is not None for synapses in self.inputs):
             return self
-        expect(
+        expect_at(
             inputs**2 <= MOST_WEIGHTS,
             "the answer",
             f"is {inputs:,} neurons without weights",
@@ -285,12 +285,12 @@ def beginning(path: Path, shapes: Mapping[str, Shape]) -> Folded:
     if isinstance(source, Junction):
         branches = [fold(branch, shapes) for branch in source.branches]
         if source.kind == "concatenation":
-            return stacked(branches, source.where)
+            return stacked(branches, source.label)
         if source.kind == "attention":
             return products_of(branches, source)
         if source.kind == "gate":
             return gated(branches, source)
-        return sum_of(branches, source.where, [branch.last for branch in source.branches])
+        return sum_of(branches, source.label, [branch.last for branch in source.branches])
     if source == NOTHING:
         raise NetworkError("zeros that stay zeros drive a layer, expected what neurons fire")
     return Folded(shapes[source], (Synapses((Source(source, path.lag or 0, path.sign),)),))
@@ -300,25 +300,25 @@ def fold_one(folded: Folded, operation: Operation) -> Folded:
     """The fold of a path, and one more operation."""
     fold_operation = FOLDS.get(type(operation.what))
     if fold_operation is None:
-        raise NetworkError(f"{operation.where}: stands between neurons, expected at the end")
+        raise NetworkError(f"{operation.label}: stands between neurons, expected at the end")
     if type(operation.what) not in (Scale, Shift, ByStep, Silent):
         multiplied, summed = (
             any(getattr(synapses, name) for synapses in folded.inputs)
             for name in ("heads", "current_sum")
         )
-        expect(
+        expect_at(
             not multiplied,
-            operation.where,
+            operation.label,
             "follows products of spikes (attention)",
             "neurons between them",
         )
-        expect(
+        expect_at(
             not summed,
-            operation.where,
+            operation.label,
             "follows a mean of currents pooled by maximum",
             "neurons between them",
         )
-    return fold_operation(folded, operation.what, operation.where)
+    return fold_operation(folded, operation.what, operation.label)
 
 
 def sum_of(branches: Sequence[Folded], where: str, names: Sequence[str]) -> Folded:
@@ -347,7 +347,7 @@ def together(branches: Sequence[Folded], where: str, names: Sequence[str]) -> Fo
     named_shapes = " and ".join(
         f"{shape} of {name}" for shape, name in zip(shapes, names, strict=True)
     )
-    expect(len(set(shapes)) == 1, where, f"adds maps (C, H, W) {named_shapes}", "equal ones")
+    expect_at(len(set(shapes)) == 1, where, f"adds maps (C, H, W) {named_shapes}", "equal ones")
     inputs = tuple(chain.from_iterable(branch.inputs for branch in branches))
     bias = reduce(plus, (branch.bias for branch in branches))
     return Folded(shapes[0], inputs, bias)
@@ -358,7 +358,7 @@ def stacked(branches: Sequence[Folded], where: str) -> Folded:
     branches = _levelled(branches, where)
     sides = {branch.shape[1:] for branch in branches}
     listed_shapes = " and ".join(str(branch.shape) for branch in branches)
-    expect(len(sides) == 1, where, f"joins maps (C, H, W) {listed_shapes}", "equal sides")
+    expect_at(len(sides) == 1, where, f"joins maps (C, H, W) {listed_shapes}", "equal sides")
     channels = sum(branch.shape[0] for branch in branches)
     placed: list[Synapses] = []
     bias = np.array(0.0)
@@ -387,25 +387,25 @@ def products_of(branches: Sequence[Folded], junction: Junction) -> Folded:
 
     Each may be a sum of as many layers.
     """
-    shapes, where = [branch.shape for branch in branches], junction.where
+    shapes, where = [branch.shape for branch in branches], junction.label
     spikes_alone = all(len(branch.inputs) == 1 and branch.inputs[0].plain for branch in branches)
     names = " and ".join(branch.last for branch in junction.branches)
-    expect(
+    expect_at(
         spikes_alone, where, f"multiplies {names}", "spikes of neurons, all of them in their order"
     )
     listed_shapes = " and ".join(map(str, shapes))
     alike = shapes[0] == shapes[len(shapes) // 2] and shapes[0][1:] == shapes[-1][1:]
-    expect(alike, where, f"multiplies maps (C, H, W) {listed_shapes}", "q, k and v of one shape")
+    expect_at(alike, where, f"multiplies maps (C, H, W) {listed_shapes}", "q, k and v of one shape")
     counts = [len(branch.inputs[0].sources) for branch in branches]
     counted_sources = (
         f"multiplies sums of {' and '.join(map(str, counts))} layers, which are {names}"
     )
     even = counts == [1] or (len(counts) == 3 and len(set(counts)) == 1)
-    expect(even, where, counted_sources, "as many in q, k and v")
+    expect_at(even, where, counted_sources, "as many in q, k and v")
     channels, height, width = shapes[-1]
     shape = channels if len(branches) == 3 else channels // 3, height, width
     for channels_of_factor in (shapes[0][0], channels):
-        expect(
+        expect_at(
             channels_of_factor % junction.heads == 0,
             where,
             f"has {junction.heads} heads of {channels_of_factor} channels",
@@ -429,14 +429,14 @@ def gated(branches: Sequence[Folded], junction: Junction) -> Folded:
     )
     spread_branches = [
         _spread(
-            branch, Spread(_factors(operation, branch.shape, shape, junction.where)), junction.where
+            branch, Spread(_factors(operation, branch.shape, shape, junction.label)), junction.label
         )
         if isinstance(operation, Repeat)
         else branch
         for branch, operation in zip(branches, last, strict=True)
     ]
     names = [branch.last for branch in junction.branches]
-    return replace(together(spread_branches, junction.where, names), gate=True)
+    return replace(together(spread_branches, junction.label, names), gate=True)
 
 
 def _factors(repeat: Repeat, small: Shape, shape: Shape, where: str) -> tuple[int, int, int]:
@@ -448,9 +448,9 @@ def _factors(repeat: Repeat, small: Shape, shape: Shape, where: str) -> tuple[in
     )
     divides = (small[0] * channel, small[1] * row, small[2] * column) == shape
     finding = f"multiplies a map {small} with one of {shape}, neuron by neuron in another order"
-    expect(divides, where, finding, "whole channels, rows and columns that are repeated")
+    expect_at(divides, where, finding, "whole channels, rows and columns that are repeated")
     places = repeated(np.arange(prod(small)).reshape(small), (channel, row, column))
-    expect(
+    expect_at(
         np.array_equal(places.ravel(), repeat.neurons),
         where,
         finding,
@@ -473,8 +473,8 @@ def _taken(folded: Folded, rows: Sequence[int], columns: Sequence[int], where: s
         if kernel is None:
             windows, sides = Windows(), (height, width)
         else:
-            expect(synapses.windows == NO_POOLING, where, *BEHIND_MAXIMUM)
-            expect(kernel.ndim == 4, where, *FOLLOWS)
+            expect_at(synapses.windows == NO_POOLING, where, *BEHIND_MAXIMUM)
+            expect_at(kernel.ndim == 4, where, *FOLLOWS)
             windows = Windows(kernel.shape[2:], synapses.stride, synapses.padding)
         places_read = [
             _rows_of_windows(numbers, side, *geometry)
@@ -488,7 +488,7 @@ def _taken(folded: Folded, rows: Sequence[int], columns: Sequence[int], where: s
             f"pads or moves the map {folded.shape} of {synapses.made_by or 'spikes'}, whose "
             f"windows then are {copies:,} copies of spikes"
         )
-        expect(copies <= MOST_COPIES, where, finding, f"at most {MOST_COPIES:,}")
+        expect_at(copies <= MOST_COPIES, where, finding, f"at most {MOST_COPIES:,}")
         pool = (1, 1) if synapses.sees_ones else synapses.pool
         by_row, by_column = (
             _behind_pooling(numbers, size, earlier_copies)
@@ -554,7 +554,7 @@ def _spread(folded: Folded, spread: Spread, where: str) -> Folded:
             and synapses.pool == (1, 1)
         )
         single_spikes = single_spikes and synapses.windows == NO_POOLING
-        expect(
+        expect_at(
             single_spikes or spread.factors == WHOLE,
             where,
             "repeats what weights or pooling gave",
@@ -669,7 +669,7 @@ def _of_channels(operation: Scale | Shift, shape: Shape, where: str) -> Any:
                 for row in numbers
             ]
         )
-    expect(
+    expect_at(
         numbers.size and prod(shape) % len(numbers) == 0,
         where,
         f"{name}s {len(numbers)} features",
@@ -732,7 +732,7 @@ def _silent(folded: Folded, silent: Silent, where: str) -> Folded:
 def _declared(folded: Folded, declared: DeclaredShape, where: str) -> Folded:
     shape, declared_shape = folded.shape, declared.shape
     same = prod(shape) == prod(declared_shape) if declared.flat else shape == declared_shape
-    expect(same, where, f"{declared.what} is {declared_shape}", f"{shape}, the map before it")
+    expect_at(same, where, f"{declared.what} is {declared_shape}", f"{shape}, the map before it")
     return folded
 
 
@@ -750,7 +750,7 @@ def _order(folded: Folded, order: Order, where: str) -> Folded:
 def _flatten(folded: Folded, flatten: Flatten, where: str) -> Folded:
     shape = folded.shape
     finding = f"flattens axes {flatten.first} … {flatten.last} of {shape}"
-    expect(
+    expect_at(
         prod(shape[flatten.first : flatten.last + 1]) == prod(shape), where, finding, "all of them"
     )
     return _flattened(folded, where)
@@ -764,13 +764,13 @@ def _flattened(folded: Folded, where: str) -> Folded:
         kernel = synapses.weight
         if kernel is None:
             return synapses
-        expect(synapses.windows == NO_POOLING, where, *BEHIND_MAXIMUM)
+        expect_at(synapses.windows == NO_POOLING, where, *BEHIND_MAXIMUM)
         inputs, neurons = kernel.shape[1] * prod(synapses.sides), prod(shape)
         finding = (
             f"makes neurons without places of the map {shape} of {synapses.made_by}, a dense layer "
             f"of {neurons:,} × {inputs:,} = {neurons * inputs:,} weights"
         )
-        expect(neurons * inputs <= MOST_WEIGHTS, where, finding, f"at most {MOST_WEIGHTS:,}")
+        expect_at(neurons * inputs <= MOST_WEIGHTS, where, finding, f"at most {MOST_WEIGHTS:,}")
         shape_read = kernel.shape[1], *synapses.sides
         weight = kernels.unrolled(kernel, shape_read, synapses.stride, synapses.padding)
         return replace(synapses, weight=weight, stride=(1, 1), padding=(0, 0))
@@ -792,13 +792,13 @@ def _chosen(folded: Folded, numbers: NDArray[Any], by_channel: bool, where: str)
         return of_channels.repeat(repeat, axis=-1)[..., numbers]
 
     def chosen(synapses: Synapses) -> Synapses:
-        expect(
+        expect_at(
             by_channel or synapses.weight is None or synapses.weight.ndim == 2,
             where,
             finding,
             "channels in another order, whose places stay",
         )
-        expect(
+        expect_at(
             by_channel or not synapses.copies,
             where,
             "moves spikes that were repeated",
@@ -839,9 +839,9 @@ def _conv(folded: Folded, conv: Conv, where: str) -> Folded:
     makers = {synapses.made_by for synapses in folded.inputs if synapses.made_by}
     of_maker = f" of {makers.pop()}" if len(makers) == 1 else ""
     expected = f"one for {folded.shape}, the map before it{of_maker}"
-    expect(fits, where, f"weight has shape {weight.shape} in {groups} groups", expected)
+    expect_at(fits, where, f"weight has shape {weight.shape} in {groups} groups", expected)
     shared = conv.groups or len(weight) == 1
-    expect(shared, where, f"has {len(weight)} kernels for every channel alone", "one for all")
+    expect_at(shared, where, f"has {len(weight)} kernels for every channel alone", "one for all")
     fits = all(
         kernel <= side + sum(borders)
         for kernel, side, borders in zip(extent, sides, conv.padding, strict=True)
@@ -849,9 +849,11 @@ def _conv(folded: Folded, conv: Conv, where: str) -> Folded:
     finding = (
         f"a kernel of {extent} does not fit its input {folded.shape} with padding {conv.padding}"
     )
-    expect(fits, where, finding, "a map that holds it")
+    expect_at(fits, where, finding, "a map that holds it")
     few = outputs * channels * prod(extent) <= MOST_WEIGHTS
-    expect(few, where, f"more than {MOST_WEIGHTS:,} weights without groups and dilation", "fewer")
+    expect_at(
+        few, where, f"more than {MOST_WEIGHTS:,} weights without groups and dilation", "fewer"
+    )
     if not conv.groups:
         weight = weight.repeat(channels, axis=0)
     weight = kernels.undilated(kernels.ungrouped(weight, groups), conv.dilation)
@@ -888,8 +890,8 @@ def _conv(folded: Folded, conv: Conv, where: str) -> Folded:
             return replace(synapses, weight=one_place.astype(np.float32), order=None, made_by=where)
         if kernel_in_front is not None:
             composable = border == (0, 0) or kernel_in_front.shape[2:] == synapses.stride == (1, 1)
-            expect(synapses.windows == NO_POOLING, where, *BEHIND_MAXIMUM)
-            expect(composable and kernel_in_front.ndim == 4, where, *FOLLOWS)
+            expect_at(synapses.windows == NO_POOLING, where, *BEHIND_MAXIMUM)
+            expect_at(composable and kernel_in_front.ndim == 4, where, *FOLLOWS)
             kernel_behind = kernels.composed(kernel_behind, kernel_in_front, synapses.stride)
             stride = _times(stride, synapses.stride)
             padding = border[0] + synapses.padding[0], border[1] + synapses.padding[1]
@@ -966,7 +968,7 @@ def _scaled_inputs(
         if (gain == gain[:, :1]).all():
             return replace(synapses, gain=gain[:, :1]), weight
         finding = "sees channels whose gains differ from step to step, each in its own way"
-        expect((rows == rows[0]).all(), where, finding, "one gain of a step, or gains behind it")
+        expect_at((rows == rows[0]).all(), where, finding, "one gain of a step, or gains behind it")
         gain, of_steps = rows[0], passing[:, None].astype(np.float64)
     if synapses.weight is None and not gain.ndim:
         return synapses, weight
@@ -977,14 +979,14 @@ def _scaled_inputs(
 def _linear(folded: Folded, linear: Linear, where: str) -> Folded:
     weight, shape = linear.weight, folded.shape
     flat = not linear.flat or shape[1:] == (1, 1)
-    expect(
+    expect_at(
         flat,
         where,
         f"weight has shape {weight.shape} behind a map {shape}",
         "a Flatten in front of it",
     )
     fits = weight.shape[1] == prod(shape)
-    expect(
+    expect_at(
         fits,
         where,
         f"weight has shape {weight.shape}",
@@ -998,7 +1000,7 @@ def _linear(folded: Folded, linear: Linear, where: str) -> Folded:
                 weight_behind.reshape(len(weight_behind), shape[0], -1)
             ).reshape(len(weight_behind), -1)
         weight_in_front = synapses.weight
-        expect(synapses.windows == NO_POOLING, where, *BEHIND_MAXIMUM)
+        expect_at(synapses.windows == NO_POOLING, where, *BEHIND_MAXIMUM)
         if weight_in_front is not None and weight_in_front.ndim == 2:
             weight_behind = weight_behind @ weight_in_front.astype(np.float64)
         elif weight_in_front is not None and (
@@ -1006,7 +1008,7 @@ def _linear(folded: Folded, linear: Linear, where: str) -> Folded:
             or (*synapses.stride, *synapses.padding) != (1, 1, 0, 0)
         ):
             few = prod(shape) * weight_in_front.shape[1] * prod(synapses.sides) <= MOST_WEIGHTS
-            expect(few, where, *FOLLOWS)
+            expect_at(few, where, *FOLLOWS)
             map_ = weight_in_front.shape[1], *synapses.sides
             weight_behind = weight_behind @ kernels.unrolled(
                 weight_in_front.astype(np.float64), map_, synapses.stride, synapses.padding
@@ -1024,8 +1026,8 @@ def _linear(folded: Folded, linear: Linear, where: str) -> Folded:
 
 def _pool(folded: Folded, pool: Pool, where: str) -> Folded:
     if pool.kind == "max":
-        expect(_apart(folded), where, "pools a sum by maximum", "one layer, or a concatenation")
-        expect(pool.dilation == (1, 1), where, f"has dilation={pool.dilation}", "1")
+        expect_at(_apart(folded), where, "pools a sum by maximum", "one layer, or a concatenation")
+        expect_at(pool.dilation == (1, 1), where, f"has dilation={pool.dilation}", "1")
         pooled = [
             _maximum(replace(folded, inputs=(synapses,)), pool.windows, where, pool.of_activations)
             for synapses in folded.inputs
@@ -1065,23 +1067,23 @@ def _averaged(folded: Folded, windows: Windows, where: str) -> Folded:
     window, stride, _ = windows
     channels, height, width = folded.shape
     in_front = [synapses.weight is None for synapses in folded.inputs]
-    expect(
+    expect_at(
         all(in_front) or not any(in_front), where, "averages a sum of spikes and currents", "either"
     )
 
     def of_spikes(synapses: Synapses) -> Synapses:
         once = synapses.pool == (1, 1) or synapses.pooling == "average"
         kind = "maximum" if synapses.pooling == "max" else "sum"
-        expect(once, where, f"averages what was pooled by {kind}", "one kind of pooling")
+        expect_at(once, where, f"averages what was pooled by {kind}", "one kind of pooling")
         _expect_places(synapses, where)
         return replace(synapses, pool=_times(synapses.pool, window), pooling="average")
 
     def of_currents(synapses: Synapses) -> Synapses:
         assert synapses.weight is not None
-        expect(
+        expect_at(
             synapses.weight.ndim == 4, where, "pools a dense layer", "a convolution in front of it"
         )
-        expect(
+        expect_at(
             synapses.windows == NO_POOLING,
             where,
             "averages currents pooled by maximum",
@@ -1135,13 +1137,13 @@ def _maximum(folded: Folded, windows: Windows, where: str, of_activations: bool 
             moved, apart = _taken(folded, rows, columns, where), windows.sides
             return replace(_maximum(moved, Windows(apart, apart), where), shape=shape)
         _expect_places(synapses, where)
-        expect(
+        expect_at(
             synapses.pool == (1, 1) or synapses.pooling == "max",
             where,
             "pools averages",
             "one kind of pooling",
         )
-        expect(
+        expect_at(
             (synapses.gain > 0).all(), where, "pools spikes scaled by a negative number", "spikes"
         )
         return replace(
@@ -1149,7 +1151,9 @@ def _maximum(folded: Folded, windows: Windows, where: str, of_activations: bool 
             shape=shape,
             inputs=(replace(synapses, pool=_times(synapses.pool, windows.sides), pooling="max"),),
         )
-    expect(synapses.weight.ndim == 4, where, "pools a dense layer", "a convolution in front of it")
+    expect_at(
+        synapses.weight.ndim == 4, where, "pools a dense layer", "a convolution in front of it"
+    )
     if not of_activations and _chooses(synapses):
         spikes = replace(synapses, weight=None, gain=np.array(1.0))
         of_spikes = Folded((synapses.weight.shape[1], *sides), (spikes,))
@@ -1160,14 +1164,14 @@ def _maximum(folded: Folded, windows: Windows, where: str, of_activations: bool 
         return replace(folded, shape=shape, inputs=(pooled_in_front,))
     signs = np.where(np.atleast_2d(synapses.gain + np.zeros(channels)) < 0, -1, 1)
     sign = signs[0]
-    expect(
+    expect_at(
         (signs == sign).all(),
         where,
         "pools what is scaled by a negative number at some steps alone",
         "one sign",
     )
     once = synapses.windows == NO_POOLING or (sign > 0).all()
-    expect(once, where, "pools a maximum that was scaled by a negative number", "one pooling")
+    expect_at(once, where, "pools a maximum that was scaled by a negative number", "one pooling")
     weight = synapses.weight * sign[:, None, None, None].astype(synapses.weight.dtype)
     joined = _joined(synapses.windows, windows, where)
     if synapses.windows.stride == (1, 1):
@@ -1202,7 +1206,7 @@ def _joined(in_front: Windows, following: Windows, where: str) -> Windows:
         x - 1,
     )  # as many windows as places
     fits = not gaps and (as_many_windows or following.padding == (0, 0))
-    expect(fits, where, "pools a maximum again", "one pooling, or windows side by side")
+    expect_at(fits, where, "pools a maximum again", "one pooling, or windows side by side")
     sides = y + (following.sides[0] - 1) * down, x + (following.sides[1] - 1) * right
     above, beside = np.add(in_front.padding, following.padding).tolist()
     return Windows(sides, _times(in_front.stride, following.stride), (above, beside))
@@ -1210,7 +1214,7 @@ def _joined(in_front: Windows, following: Windows, where: str) -> Windows:
 
 def _expect_places(synapses: Synapses, where: str) -> None:
     stayed = synapses.order is None or synapses.order.channels
-    expect(
+    expect_at(
         stayed,
         where,
         "sees a map whose places are moved",

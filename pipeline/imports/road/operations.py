@@ -13,6 +13,7 @@ import numpy as np
 
 from spikesam.backends.network import NetworkError, Neuron, Shape, Windows
 from spikesam.backends.network.sources import later
+from spikesam.common.errors import at
 
 INPUT = "input"
 NOTHING = (
@@ -22,10 +23,16 @@ NOTHING = (
 Pair = tuple[int, int]  # (y, x)
 
 
-def expect(true: Any, where: str, found: str, expected: str) -> None:
-    """Refuse what was found at a place."""
+def expect(true: Any, finding: str, expected: str) -> None:
+    """Refuse a finding that is not what was expected; the caller says where, by :func:`at`."""
     if not true:
-        raise NetworkError(f"{where}: {found}, expected {expected}")
+        raise NetworkError(f"{finding}, expected {expected}")
+
+
+def expect_at(true: Any, where: str, finding: str, expected: str) -> None:
+    """Refuse a finding at a place."""
+    with at(where):
+        expect(true, finding, expected)
 
 
 class _Compared:
@@ -214,9 +221,9 @@ class Integral:
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation on a path: where it is, for messages, and what it does."""
+    """One operation on a path: the name of its place, for messages, and what it does."""
 
-    where: str
+    label: str
     what: Any
 
 
@@ -226,7 +233,7 @@ class Junction:
     of q, k and v.
     """
 
-    where: str
+    label: str  # for messages
     kind: Literal["sum", "concatenation", "gate", "attention"]
     branches: tuple[Path, ...]
     heads: int = 0  # of attention
@@ -250,7 +257,7 @@ class Path:
     def last(self) -> str:
         """Where it has come, for messages."""
         if self.operations:
-            return self.operations[-1].where
+            return self.operations[-1].label
         if isinstance(self.source, Junction):
             return " and ".join(dict.fromkeys(branch.last for branch in self.source.branches))
         named = self.source if " " in self.source else f"module {self.source!r}"
@@ -286,21 +293,21 @@ class Path:
             lag = None if lag is None else later(lag, steps)
         return replace(self, source=source, operations=operations, lag=lag)
 
-    def delayed(self, steps: int, where: str) -> Path:
+    def delayed(self, steps: int, label: str) -> Path:
         """The path behind a delay of so many steps: zeros before, and no bias, see :meth:`later`."""
         path = self.later(steps)
         bare = isinstance(self.source, str) and not self.operations  # spikes, which come later
         return (
-            path if bare or not steps else path + Operation(where, Silent(frozenset(range(steps))))
+            path if bare or not steps else path + Operation(label, Silent(frozenset(range(steps))))
         )
 
 
 @dataclass(frozen=True, eq=False)
 class Unit:
-    """Neurons, and what drives them; `name` is theirs in the foreign network, `where` in messages."""
+    """Neurons, and what drives them; `name` is theirs in the foreign network, `label` in messages."""
 
     name: str
-    where: str
+    label: str
     layer: str  # name of the layer that they become
     neuron: Neuron
     paths: tuple[

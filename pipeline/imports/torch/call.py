@@ -34,7 +34,7 @@ class Call:
         return resolve_name(self.function) or self.function.__name__
 
     @property
-    def where(self) -> str:
+    def label(self) -> str:
         """The module, or the function's name."""
         return self.module or self.called
 
@@ -76,7 +76,7 @@ class Call:
     def lost(self, why: str = "") -> Lost:
         """The result where it is not known what the function does."""
         names = " and ".join(dict.fromkeys(stream.path.last for stream in self.streams))
-        return Lost(f"{self.where}, behind {names}{why and ', '}{why}")
+        return Lost(f"{self.label}, behind {names}{why and ', '}{why}")
 
 
 def tensors(value: Any) -> Iterator[Tensor]:

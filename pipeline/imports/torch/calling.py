@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from spikesam.backends.network import DEFAULT_RANGE, PIXEL_LIMIT, Encoder, Network, NetworkError
+from spikesam.common.errors import at
 from spikesam.pipeline.images.encoding import in_eight_bits, mean_spikes
 from spikesam.pipeline.imports.libraries.library import Takes
 from spikesam.pipeline.imports.road.operations import Path, expect
@@ -137,21 +138,15 @@ def checked_model(model: Any) -> nn.Module:
                 f"model: {subject} is scripted or traced, expected the module that it was made from"
             )
         trains = module.training and not any(True for _ in module.children())
-        expect(
-            not trains, "model", f"{subject} is in training mode", "evaluation; call model.eval()"
-        )
+        with at("model"):
+            expect(not trains, f"{subject} is in training mode", "evaluation; call model.eval()")
     for name, weight in (*model.named_parameters(), *model.named_buffers()):
         if weight.is_floating_point():
             right = weight.dtype == torch.float32
-            expect(
-                right, "model", f"{name!r} has dtype {weight.dtype}", "float32; call model.float()"
-            )
-            expect(
-                torch.isfinite(weight).all(),
-                "model",
-                f"{name!r} holds NaN or infinite numbers",
-                "finite ones",
-            )
+            finite = torch.isfinite(weight).all()
+            with at("model"):
+                expect(right, f"{name!r} has dtype {weight.dtype}", "float32; call model.float()")
+                expect(finite, f"{name!r} holds NaN or infinite numbers", "finite ones")
     return model
 
 
@@ -169,11 +164,13 @@ def read_example(
 
     `timesteps` are those of a batch, and must be those of a sequence, but for a network.
     """
-    tensor = _tensor(arguments, model)
+    with at("example"):
+        tensor = _tensor(arguments, model)
     sequence = _is_sequence(tensor.ndim, model)
     timesteps = None if sequence and network else timesteps
     full = tensor.ndim in (2, 3, 4, 5) and 0 not in tensor.shape
-    expect(full, "example", f"got shape {tuple(tensor.shape)}", FORMS)
+    with at("example"):
+        expect(full, f"got shape {tuple(tensor.shape)}", FORMS)
     if timesteps is None and not sequence:
         raise NetworkError(
             f"timesteps: got none for one batch, {tuple(tensor.shape)}; say how many steps it is "
@@ -215,7 +212,8 @@ def read_example(
         input_range = network.input_range if network else of_example
         covered = f"numbers in ±{input_range:g}, which the network's input covers"
         advice = "import it with an example that holds its largest number"
-        expect(largest <= input_range, "example", f"holds {largest:g}", f"{covered}; {advice}")
+        with at("example"):
+            expect(largest <= input_range, f"holds {largest:g}", f"{covered}; {advice}")
         tensor = _on_grid(tensor, input_range) if rounded else tensor
     return Example(
         tensor if sequence else tensor.expand(steps, *tensor.shape),
@@ -250,19 +248,17 @@ def _tensor(value: Any, model: nn.Module) -> Tensor:
             value.detach() if isinstance(value, Tensor) else torch.as_tensor(value)
         )  # which would move it
     except (TypeError, ValueError, RuntimeError) as error:
-        raise NetworkError(
-            f"example: got {type(value).__name__}, expected {FORMS}: {error}"
-        ) from None
+        raise NetworkError(f"got {type(value).__name__}, expected {FORMS}: {error}") from None
     wide_enough = not tensor.is_complex() and tensor.dtype not in (torch.float16, torch.bfloat16)
-    expect(wide_enough, "example", f"has dtype {tensor.dtype}", "float32; give example.float()")
+    expect(wide_enough, f"has dtype {tensor.dtype}", "float32; give example.float()")
     devices = {str(weight.device) for weight in (*model.parameters(), *model.buffers())}
     if devices - {str(tensor.device)}:
         devices_named = ", ".join(sorted(devices))
         raise NetworkError(
-            f"example: is on {tensor.device}, the model on {devices_named}; move one with .to(…)"
+            f"is on {tensor.device}, the model on {devices_named}; move one with .to(…)"
         )
     tensor = tensor.float()
-    expect(torch.isfinite(tensor).all(), "example", "holds NaN or infinite numbers", "finite ones")
+    expect(torch.isfinite(tensor).all(), "holds NaN or infinite numbers", "finite ones")
     return tensor
 
 
@@ -289,7 +285,7 @@ class NoNeuronsError(NetworkError):
 
 @dataclass(frozen=True, eq=False)
 class FollowedModel:
-    """A model as it ran on an example: its neurons, by the name of their module, and what it gave."""
+    """A model as it ran on an example: its neurons, by name of their module, and what it gave."""
 
     layers: dict[str, FollowedLayer]
     answer: ModelOutput  # of what it gave, what counts
@@ -382,23 +378,25 @@ def _run(model: nn.Module, example: Example, neurons: NeuronModules, way: Way) -
 
 def _followed(model: nn.Module, example: Example, follower: Follower, way: Way) -> FollowedModel:
     sequence, size = example.sequence, example.sequence[0, 0].numel()
-    where = torch.arange(sequence.numel(), device=sequence.device).view(sequence.shape)
+    places = torch.arange(sequence.numel(), device=sequence.device).view(sequence.shape)
     with preserved(model):
         reset(model)
         with follower.following(model):
             if way.every_step:
-                outputs = _every_step(model, sequence, where, size, follower)
+                outputs = _every_step(model, sequence, places, size, follower)
             elif way.takes == "B...":
                 outputs = [
                     _called(
                         model,
                         "once",
-                        follower.bring(sequence[0].clone(), where[0], size, static=True),
+                        follower.bring(sequence[0].clone(), places[0], size, static=True),
                     )
                 ]
             else:
-                model_input, places = (_arranged(values, way.takes) for values in (sequence, where))
-                outputs = [_called(model, "once", follower.bring(model_input, places, size))]
+                model_input, model_places = (
+                    _arranged(values, way.takes) for values in (sequence, places)
+                )
+                outputs = [_called(model, "once", follower.bring(model_input, model_places, size))]
         answers = [tensor for output in outputs for tensor in answers_in(output, example.timesteps)]
         further_paths = [
             stream.path
@@ -409,14 +407,14 @@ def _followed(model: nn.Module, example: Example, follower: Follower, way: Way) 
 
 
 def _every_step(
-    model: nn.Module, sequence: Tensor, where: Tensor, size: int, follower: Follower
+    model: nn.Module, sequence: Tensor, places: Tensor, size: int, follower: Follower
 ) -> list[Any]:
     """Call a model at every step; a state, where its forward takes one, is handed on."""
     states: list[Any] = [None] if "state" in inspect.signature(model.forward).parameters else []
     outputs = []
-    for step, places in zip(sequence, where, strict=True):
+    for step, places_of_step in zip(sequence, places, strict=True):
         output = _called(
-            model, "at every step", follower.bring(step.clone(), places, size), *states
+            model, "at every step", follower.bring(step.clone(), places_of_step, size), *states
         )
         if states:
             output, *states = output

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from spikesam.backends.network import LIF, NetworkError, ReLU, Shape
+from spikesam.common.errors import at
 from spikesam.pipeline.imports.libraries.library import (
     Feedback,
     LeakyIntegrator,
@@ -148,9 +149,9 @@ class Follower:
         with torch.no_grad(), _FunctionMode(self):
             yield
 
-    def bring(self, tensor: Tensor, where: Tensor, size: int, static: bool = False) -> Tensor:
+    def bring(self, tensor: Tensor, places: Tensor, size: int, static: bool = False) -> Tensor:
         """Let a tensor be the model's input; see :class:`Stream`."""
-        self._keep([tensor], [Stream(where, size, Path(INPUT, lag=None if static else 0))])
+        self._keep([tensor], [Stream(places, size, Path(INPUT, lag=None if static else 0))])
         return tensor
 
     def known(self, value: Any) -> Followed | None:
@@ -232,14 +233,13 @@ class Follower:
         if self._inside or not any(self.known(tensor) for tensor in tensors((args, kwargs))):
             return
         target = args[0] if function is Tensor.__setitem__ else result
-        _, where, standalone = self._calling[-1] if self._calling else ("", "", False)
-        module = where if standalone else ""
+        _, module_label, standalone = self._calling[-1] if self._calling else ("", "", False)
+        module = module_label if standalone else ""
         call = Call(function, args, kwargs, target, self.known, self.samples, module, self._fires)
         if call.name in EXITS:
             raise NetworkError(
                 f"{_line_of_model()}: {call.called} makes a number of Python of what the example "
-                "gives, which an "
-                "import would take for a constant; expected tensors alone"
+                "gives, which an import would take for a constant; expected tensors alone"
             )
         neuron = rectifier(call) if self._neurons.rectified else None
         counted = None if self._neurons.rectified else rounding(call)
@@ -248,11 +248,11 @@ class Follower:
         else:
             streams = followed(call) if neuron is None else [self._rectified(call, neuron)]
         if streams is not None:
-            found = [self._gated(stream, call) for stream in streams]
+            results = [self._gated(stream, call) for stream in streams]
             if pools_maximum(function):
                 pooled = self._pooled if self._neurons.rectified else self._relayed
-                found = [pooled(stream, call) for stream in found]
-            self._keep(tensors(target), found)
+                results = [pooled(stream, call) for stream in results]
+            self._keep(tensors(target), results)
 
     def _keep(self, values: Iterable[Tensor], streams: Iterable[Followed]) -> None:
         self._kept.update(
@@ -361,78 +361,86 @@ class Follower:
     def _neuron(
         self, name: str, module: nn.Module, inputs: list[Tensor], output: list[Tensor]
     ) -> None:
-        where = label(name, module)
-        stream = self._stream(inputs[0], f"{where}: its input")
+        module_label = label(name, module)
+        stream = self._stream(inputs[0], f"{module_label}: its input")
         if not stream.channels_last:
-            stream = self._ordered(inputs[0], f"{where}: its input")
+            stream = self._ordered(inputs[0], f"{module_label}: its input")
         raster = self._rasters.get(name)
         spiking = raster.about if raster else self._neurons.describe(name, module)
         if spiking.levels > 1:
-            self._keep(output[:1], [self._planes(name, where, spiking, stream, output[0])])
+            self._keep(output[:1], [self._planes(name, module_label, spiking, stream, output[0])])
             return
         above: SpikingModule | None = None
         if spiking.above is not None:
             spiking, above = reset_at_once(spiking, name, f"{name}{ABOVE}")
         if spiking.synapse is not None:
             stream = behind_synapse(
-                Operation(where, spiking.synapse), stream, inputs[0], output[0], spiking.takes
+                Operation(module_label, spiking.synapse),
+                stream,
+                inputs[0],
+                output[0],
+                spiking.takes,
             )
         if raster is None:
             raster = self._rasters[name] = Raster(
-                name, where, spiking, self.samples, self.timesteps, stream
+                name, module_label, spiking, self.samples, self.timesteps, stream
             )
             for state in inputs[1:]:
                 if state.ndim > 1 and output[0].shape[-state.ndim :] == state.shape:
-                    _check_rest(state, spiking, f"{where}: is handed a state")
+                    _check_rest(state, spiking, f"{module_label}: is handed a state")
         timed = raster.timed(stream)
-        membranes = timed.then(Operation(where, spiking))
+        membranes = timed.then(Operation(module_label, spiking))
         if isinstance(spiking.neuron, LeakyIntegrator):
             self._keep(output, _at_steps(membranes, output))
             return
-        if output[0].shape != timed.where.shape:
+        if output[0].shape != timed.places.shape:
             shapes = f"got {tuple(inputs[0].shape)}, gave {tuple(output[0].shape)}"
-            raise NetworkError(f"{where}: {shapes}, expected neurons that each give what they fire")
-        raster.add(timed.where, output[0], None if spiking.synapse is not None else inputs[0])
+            raise NetworkError(
+                f"{module_label}: {shapes}, expected neurons that each give what they fire"
+            )
+        raster.add(timed.places, output[0], None if spiking.synapse is not None else inputs[0])
         if above is not None and spiking.above is not None:
-            self._neurons_of(f"{name}{ABOVE}", where, above, stream, spiking.above(module).float())
+            self._neurons_of(
+                f"{name}{ABOVE}", module_label, above, stream, spiking.above(module).float()
+            )
         self._keep(
-            [tensor for tensor in output[1:] if tensor.shape == timed.where.shape],
+            [tensor for tensor in output[1:] if tensor.shape == timed.places.shape],
             repeat(membranes),
         )
         self._keep(output[:1], [timed.along(Path(name, lag=int(spiking.delayed)))])
 
     def _planes(
-        self, name: str, where: str, spiking: SpikingModule, stream: Stream, output: Tensor
+        self, name: str, label: str, spiking: SpikingModule, stream: Stream, output: Tensor
     ) -> Stream:
         """The stream behind neurons that fire several spikes a step: the sum of planes of bits."""
         if ((output < 0) | (output > spiking.levels) | (output != output.round())).any():
             raise NetworkError(
-                f"{where}: gave values in {output.min():g} … {output.max():g}, expected whole "
+                f"{label}: gave values in {output.min():g} … {output.max():g}, expected whole "
                 "numbers"
             )
         names = tuple(f"{name}/{number}" for number in range(1, spiking.levels + 1))
         plane_layers = [
-            self._neurons_of(plane_name, where, plane, stream, (output >= number).float())
+            self._neurons_of(plane_name, label, plane, stream, (output >= number).float())
             for number, (plane_name, plane) in enumerate(
                 zip(names, planes(spiking, names), strict=True), 1
             )
         ]
         return plane_layers[0].along(
-            Path(Junction(where, "sum", tuple(plane.path for plane in plane_layers)), lag=None)
+            Path(Junction(label, "sum", tuple(plane.path for plane in plane_layers)), lag=None)
         )
 
     def _counted(self, call: Call, limited: Limited) -> Followed:
         """The stream behind neurons without memory that a function is: they fire as often as it
         rounds numbers to.
         """
-        name, where = self._place(call)
+        name, label = self._place(call)
         neuron = LIF(0.0, 1.0, reset="zero", fires_at_threshold=limited.half)
         try:
             stream = limited.stream.ordered
         except JumbledError:
             return call.lost("on numbers whose order differs from sample to sample")
         return self._planes(
-            name, where, SpikingModule(neuron, None, levels=limited.most), stream, call.result
+            name, label, SpikingModule(neuron, None, levels=limited.most), stream, call.result
         )
 
     def _rectified(self, call: Call, neuron: ReLU) -> Followed:
@@ -466,16 +474,16 @@ class Follower:
         """Neurons that a function is, named after the place where it is called, numbered from its
         second call on.
         """
-        name, where = self._place(call)
+        name, label = self._place(call)
         self._called[name] += 1
         if (number := self._called[name]) > 1:
-            name, where = f"{name}/{number}", f"{where}, call {number}"
+            name, label = f"{name}/{number}", f"{label}, call {number}"
         neurons = self._neurons_of(
-            name, where, SpikingModule(neuron, None), stream, next(tensors(call.result))
+            name, label, SpikingModule(neuron, None), stream, next(tensors(call.result))
         )
         if torch.equal(
-            neurons.where.flatten(),
-            torch.arange(neurons.where.numel(), device=neurons.where.device),
+            neurons.places.flatten(),
+            torch.arange(neurons.places.numel(), device=neurons.places.device),
         ):
             self._rasters[name].call = self._calls
         return neurons
@@ -485,23 +493,23 @@ class Follower:
 
         It is the module that calls it, with the name of the function where it calls others, too.
         """
-        kind, where = call.function.__name__.rstrip("_"), call.where
+        kind, label = call.function.__name__.rstrip("_"), call.label
         name, holder, standalone = self._calling[-1] if self._calling else ("", "", False)
         if not standalone:
-            name, where = (
+            name, label = (
                 f"{name}/{kind}" if name else kind,
-                f"{where} in {holder}" if name else where,
+                f"{label} in {holder}" if name else label,
             )
-        return name, where
+        return name, label
 
     def _neurons_of(
-        self, name: str, where: str, spiking: SpikingModule, stream: Stream, output: Tensor
+        self, name: str, label: str, spiking: SpikingModule, stream: Stream, output: Tensor
     ) -> Stream:
         """The stream behind neurons that are no module of neurons."""
         if name not in self._rasters:
-            self._rasters[name] = Raster(name, where, spiking, self.samples, self.timesteps, stream)
+            self._rasters[name] = Raster(name, label, spiking, self.samples, self.timesteps, stream)
         timed = self._rasters[name].timed(stream)
-        self._rasters[name].add(timed.where, output, None)
+        self._rasters[name].add(timed.places, output, None)
         return timed.along(Path(name))
 
     def _relayed(self, stream: Followed, call: Call) -> Followed:
@@ -514,15 +522,15 @@ class Follower:
         if not isinstance(source, str) or source not in self._rasters or not operations:
             return stream
         *border, operation = operations  # a border where windows reach beyond the map (ceil_mode)
-        if any(not isinstance(each.what, Pad) or each.where != operation.where for each in border):
+        if any(not isinstance(pad.what, Pad) or pad.label != operation.label for pad in border):
             return stream
         if not border and stands_in_front(operation.what, self._rasters[source].map[1:]):
             return stream
-        pooled = Operation(operation.where, relay(operation.what))
+        pooled = Operation(operation.label, relay(operation.what))
         relayed = stream.along(replace(stream.path, operations=(*border, pooled)))
         name = self._numbered(f"{source}{RELAYED}", REPEATING, relayed)
         spiking = SpikingModule(REPEATING, None)
-        return self._neurons_of(name, operation.where, spiking, relayed, call.result)
+        return self._neurons_of(name, operation.label, spiking, relayed, call.result)
 
     def _fires(self, source: str) -> bool:
         """True of a source whose numbers are all 0 or 1."""
@@ -538,11 +546,11 @@ class Follower:
                 return call.lost("a product of layers")
         if not isinstance(result, Gates):
             return result
-        streams = [self._fired(gate, call.where) for gate in result.gates]
+        streams = [self._fired(gate, call.label) for gate in result.gates]
         paths = tuple(stream.path for stream in streams)
-        path = paths[0] if len(paths) == 1 else Path(Junction(call.where, "sum", paths), lag=None)
+        path = paths[0] if len(paths) == 1 else Path(Junction(call.label, "sum", paths), lag=None)
         if result.constant:
-            path += Operation(call.where, Shift(result.constant))
+            path += Operation(call.label, Shift(result.constant))
         return streams[0].along(path)
 
     def _numbered(self, name: str, neuron: LIF, stream: Stream) -> str:
@@ -555,15 +563,15 @@ class Follower:
             numbered = f"{name}{number}"
         return numbered
 
-    def _fired(self, gate: Gate, where: str) -> Stream:
-        """The stream behind the neurons of a gate, which are those of an earlier step if they fit."""
+    def _fired(self, gate: Gate, label: str) -> Stream:
+        """The stream behind the neurons of a gate: those of an earlier step if they fit."""
         junction = gate.stream.path.source
         assert isinstance(junction, Junction)
         first = next(junction.branches[0].leaves).source
         name = self._numbered(f"{first}{gate.kind}", gate.neuron, gate.stream)
         spiking = SpikingModule(gate.neuron, None)
-        fired = self._neurons_of(name, where, spiking, gate.stream, gate.fired)
-        scale = Operation(where, Scale(gate.factor))
+        fired = self._neurons_of(name, label, spiking, gate.stream, gate.fired)
+        scale = Operation(label, Scale(gate.factor))
         return fired if gate.factor == 1 else fired.then(scale)
 
 
@@ -657,12 +665,12 @@ def _at_steps(membranes: Stream, output: list[Tensor]) -> list[Stream]:
     """Membranes as an integrator gives them: all in one tensor, a tensor for each step, or the last
     step alone.
     """
-    where = membranes.where
-    if output[0].shape == where.shape:
+    places = membranes.places
+    if output[0].shape == places.shape:
         return [membranes] * len(output)
     if len(output) == 1:
-        return [membranes.rearranged(where[-1])]
-    return [membranes.rearranged(step) for step in where]
+        return [membranes.rearranged(places[-1])]
+    return [membranes.rearranged(step) for step in places]
 
 
 class NotTakenError(NetworkError):
@@ -671,7 +679,7 @@ class NotTakenError(NetworkError):
 
 @dataclass(frozen=True, eq=False)
 class FollowedLayer:
-    """The neurons of a module, called `label` in messages, as they were driven and as they fired."""
+    """The neurons of a module, called `label` in messages, as they were driven and fired."""
 
     name: str
     label: str
@@ -707,7 +715,7 @@ class Raster:
         self.call = 0
         self.map = _map_shape(first, spiking.takes)
         self.calls = 0
-        count, device = timesteps * samples * first.size, first.where.device
+        count, device = timesteps * samples * first.size, first.places.device
         self.spikes = torch.zeros(
             count, dtype=torch.float32 if self.rectified else torch.bool, device=device
         )
@@ -721,71 +729,68 @@ class Raster:
 
     def fits(self, neuron: LIF, stream: Stream) -> bool:
         """True if these neurons, without memory, can be driven by a stream at further steps."""
-        own, where = self.about.neuron, stream.where.flatten()
-        alike = isinstance(own, LIF) and own.threshold == neuron.threshold
-        if not alike or self.shape[2] != stream.size or where.max() >= len(self.seen):
+        earlier_neuron, places = self.about.neuron, stream.places.flatten()
+        alike = isinstance(earlier_neuron, LIF) and earlier_neuron.threshold == neuron.threshold
+        if not alike or self.shape[2] != stream.size or places.max() >= len(self.seen):
             return False
-        steps = self.steps, steps_present(where, self.shape[1] * stream.size)
+        steps = self.steps, steps_present(places, self.shape[1] * stream.size)
         path = agreed(self.path, stream.path.later(0, self.shape[0]), steps)
-        return path is not None and not bool(self.seen[where].any())
+        return path is not None and not bool(self.seen[places].any())
 
     def timed(self, stream: Stream) -> Stream:
         """The input of the module, with its steps; NotTakenError if these are not those that the
         module takes.
         """
+        with at(self.label):
+            return self._timed(stream)
+
+    def _timed(self, stream: Stream) -> Stream:
         timesteps, samples, size = self.shape
-        where, takes, late = stream.where, self.about.takes, 0
-        expect(where.min() >= 0, self.label, "gets a tensor that was written in part", "all of it")
+        places, takes, late = stream.places, self.about.takes, 0
+        expect(places.min() >= 0, "gets a tensor that was written in part", "all of it")
         if stream.static and takes not in (None, "B..."):
             axis = next(
                 (
                     a
-                    for a, side in enumerate(where.shape)
-                    if side == timesteps and unchanging(where, a)
+                    for a, side in enumerate(places.shape)
+                    if side == timesteps and unchanging(places, a)
                 ),
                 None,
             )
             if axis is None:
                 raise NotTakenError(
-                    f"{self.label}: takes all steps in one call, got {tuple(where.shape)} of one "
-                    "step"
+                    f"takes all steps in one call, got {tuple(places.shape)} of one step"
                 )
-            where = in_time(where, axis, samples * size)
+            places = in_time(places, axis, samples * size)
         elif stream.static:
-            where = where + self.calls * samples * size
+            places = places + self.calls * samples * size
         elif takes == "B...":
             lag = self.calls - stream.steps(samples)
             if lag.min() < 0 or (lag != lag.flatten()[0]).any():
                 raise NotTakenError(
-                    f"{self.label}: takes one step in each call, got others than step {self.calls}"
+                    f"takes one step in each call, got others than step {self.calls}"
                 )
             late = int(lag.flatten()[0])
-            where = where + late * samples * size
-        steps = self.steps, steps_present(where, samples * size)
+            places = places + late * samples * size
+        steps = self.steps, steps_present(places, samples * size)
         path = agreed(self.path, stream.path.later(late, timesteps), steps)
         if path is None and agreed(self.path, stream.path, steps):
-            raise NotTakenError(
-                f"{self.label}: takes one step in each call, got others than step {self.calls}"
-            )
+            raise NotTakenError(f"takes one step in each call, got others than step {self.calls}")
         if path is None and (weights := differing_weights(self.path, stream.path)):
             same = "expected the same weights at every step, where only gains and biases can differ"
             ways = f"through {weights[0]} at one step, and through {weights[1]} at another"
-            raise NetworkError(f"{self.label}: is driven {ways}; {same}")
+            raise NetworkError(f"is driven {ways}; {same}")
         if path is None:
             ways = f"what {stream.path.last} gives, and in another call what {self.path.last} gives"
-            raise NetworkError(
-                f"{self.label}: gets {ways}; expected one input, and one call per step"
-            )
+            raise NetworkError(f"gets {ways}; expected one input, and one call per step")
         self.path, self.steps = path, self.steps | steps[1]
         self.calls += 1
-        if where.max() >= len(self.spikes) or self.seen[where.flatten()].any():
-            raise NotTakenError(
-                f"{self.label}: ran more often than once in each of {timesteps} timesteps"
-            )
-        self.seen[where.flatten()] = True
-        return Stream(where, size, path)
+        if places.max() >= len(self.spikes) or self.seen[places.flatten()].any():
+            raise NotTakenError(f"ran more often than once in each of {timesteps} timesteps")
+        self.seen[places.flatten()] = True
+        return Stream(places, size, path)
 
-    def add(self, where: Tensor, fired: Tensor, current: Tensor | None) -> None:
+    def add(self, places: Tensor, fired: Tensor, current: Tensor | None) -> None:
         """Take what the module gave, which must be bits but of ReLU, and what drove it."""
         if not self.rectified and ((fired != 0) & (fired != 1)).any():
             raise NetworkError(
@@ -793,11 +798,11 @@ class Raster:
                 "of 0 and 1; graded "
                 "spikes and counts cannot be imported"
             )
-        self.spikes[where.flatten()] = fired.flatten().to(self.spikes.dtype)
+        self.spikes[places.flatten()] = fired.flatten().to(self.spikes.dtype)
         if current is None:
             self.currents = None
         elif self.currents is not None:
-            self.currents[where.flatten()] = current.flatten().float()
+            self.currents[places.flatten()] = current.flatten().float()
 
     def finished(self) -> FollowedLayer:
         """All steps; NotTakenError if some are missing."""
@@ -834,7 +839,7 @@ def _map_shape(stream: Stream, takes: Takes | None) -> Shape:
     """(C, H, W) of a sample, whose axes are the last ones of its tensors, or stand in front of the
     steps.
     """
-    shape = stream.where.shape[:-1] if takes == "B...T" else stream.where.shape
+    shape = stream.places.shape[:-1] if takes == "B...T" else stream.places.shape
     leading = [2] if takes in ("TB...", "BT...") else [1] if takes else range(len(shape) - 1, 0, -1)
     token_shape = next((shape[axes:] for axes in leading if prod(shape[axes:]) == stream.size), ())
     channels, *sides = token_shape if 1 <= len(token_shape) <= 3 else (stream.size,)

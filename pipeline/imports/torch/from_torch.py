@@ -1,4 +1,4 @@
-"""Import: a spiking network of another library, or written by hand, as a network of this project."""
+"""Import of a spiking network of another library, or written by hand, as one of this project."""
 
 from __future__ import annotations
 
@@ -105,8 +105,10 @@ def from_torch(
     >>> from torch import nn
     >>> _ = torch.manual_seed(0)
     >>> model = nn.Sequential(
-    ...     nn.Conv2d(1, 4, 3), nn.MaxPool2d(2), snntorch.Leaky(beta=0.9, threshold=0.3, init_hidden=True),
-    ...     nn.Flatten(), nn.Linear(36, 5), snntorch.Leaky(beta=0.9, threshold=0.1, init_hidden=True, output=True),
+    ...     nn.Conv2d(1, 4, 3), nn.MaxPool2d(2),
+    ...     snntorch.Leaky(beta=0.9, threshold=0.3, init_hidden=True),
+    ...     nn.Flatten(), nn.Linear(36, 5),
+    ...     snntorch.Leaky(beta=0.9, threshold=0.1, init_hidden=True, output=True),
     ... ).eval()
     >>> network = spikesam.from_torch(model, torch.rand(2, 1, 8, 8).round(), timesteps=10)
     >>> network.timesteps, network.shapes

@@ -84,7 +84,7 @@ def followed(call: Call) -> Sequence[Followed | Gates] | None:
     if isinstance(lost, Lost) and (
         path_names := list(dict.fromkeys(stream.path.last for stream in call.streams))
     ):
-        lost = Lost(f"{call.where}, behind {' and '.join(path_names)} and {lost.reason}")
+        lost = Lost(f"{call.label}, behind {' and '.join(path_names)} and {lost.reason}")
     if isinstance(lost, Limited) and _adds_a_half(call, lost):
         return [replace(lost, half=True)]
     if isinstance(lost, Limited) and name not in COPIES:
@@ -228,10 +228,12 @@ def _moved(call: Call) -> Stream | list[Stream]:
     path = all_agreed(call.streams, call.samples) if call.streams else None
     alike = len({(stream.size, stream.static, stream.summed) for stream in call.streams}) == 1
     if path is not None and alike and all(call.known(tensor) for tensor in joined):
-        where = call.function(*_places(call.args, call.known), **_places(call.kwargs, call.known))
+        places_of_results = call.function(
+            *_places(call.args, call.known), **_places(call.kwargs, call.known)
+        )
         return [
-            call.streams[0].along(path).rearranged(result_places, call.where)
-            for result_places in tensors(where)
+            call.streams[0].along(path).rearranged(result_places, call.label)
+            for result_places in tensors(places_of_results)
         ]
     axis = call.argument(1, "dim", "axis", default=0)
     if joined and (later := _delayed(call, joined, axis)):
@@ -244,7 +246,7 @@ def _moved(call: Call) -> Stream | list[Stream]:
         raise LostError(
             "whose weights differ from step to step" if weights else "which joins layers"
         )
-    return concatenated_streams(streams, axis, call.samples, call.where)
+    return concatenated_streams(streams, axis, call.samples, call.label)
 
 
 def _delayed(call: Call, joined: list[Tensor], axis: int) -> Stream | None:
@@ -258,25 +260,25 @@ def _delayed(call: Call, joined: list[Tensor], axis: int) -> Stream | None:
     ):
         return None
     first, a_step = later_streams[0], call.samples * later_streams[0].size
-    places = [
+    joined_places = [
         *(zero.new_zeros(zero.shape, dtype=torch.int64) for zero in zeros_before),
-        *(stream.where for stream in later_streams),
+        *(stream.places for stream in later_streams),
     ]
-    where = call.function(places, axis).movedim(axis, 0)
+    places = call.function(joined_places, axis).movedim(axis, 0)
     first_places = (
-        torch.arange(len(where), device=where.device).view(-1, *(1,) * (where.ndim - 1)) * a_step
+        torch.arange(len(places), device=places.device).view(-1, *(1,) * (places.ndim - 1)) * a_step
     )
-    late = len(where) - len(
-        call.function([stream.where for stream in later_streams], axis).movedim(axis, 0)
+    late = len(places) - len(
+        call.function([stream.places for stream in later_streams], axis).movedim(axis, 0)
     )
-    within = where[late] % a_step
+    within = places[late] % a_step
     if (
         first.static
         or first.summed
-        or (where[late:] != within + first_places[: len(where) - late]).any()
+        or (places[late:] != within + first_places[: len(places) - late]).any()
     ):
         return None
-    path = path.delayed(late, call.where)
+    path = path.delayed(late, call.label)
     return Stream((within + first_places).movedim(0, axis), first.size, path)
 
 
@@ -298,9 +300,9 @@ def _assigned(call: Call) -> Followed:
     if path is None:
         raise LostError(OVERWRITTEN)
     empty = torch.full(target.shape, -1, device=target.device)
-    where = earlier.where.clone() if isinstance(earlier, Stream) else empty
-    where[index] = written.where
-    return written.along(path).rearranged(where)
+    places = earlier.places.clone() if isinstance(earlier, Stream) else empty
+    places[index] = written.places
+    return written.along(path).rearranged(places)
 
 
 def _border(call: Call, stream: Stream) -> Followed:
@@ -340,7 +342,10 @@ def _border(call: Call, stream: Stream) -> Followed:
     if not torch.allclose(
         border_values, expected.expand(border_values.shape), rtol=1e-4, atol=1e-5
     ):
-        why = "which writes a border, expected all of it, of what the batch normalisation in front makes of zeros"
+        why = (
+            "which writes a border, expected all of it, of what the batch normalisation in front "
+            "makes of zeros"
+        )
         return Bordered(call.lost(why).reason, stream)
     return stream.along(
         replace(stream.path, operations=(*operations[:first], operations[pad_place], *norms))
@@ -355,7 +360,7 @@ def _places(value: Any, stream_of: Callable[[Any], Followed | None]) -> Any:
     """The arguments of a call with places instead of numbers."""
     if isinstance(value, Tensor):
         stream = stream_of(value)
-        return stream.where if isinstance(stream, Stream) else value
+        return stream.places if isinstance(stream, Stream) else value
     if isinstance(value, (tuple, list)):
         return type(value)(_places(member, stream_of) for member in value)
     if isinstance(value, dict):
@@ -380,7 +385,7 @@ def _pooled(call: Call) -> Stream:
             return _averaged_unevenly(call, stream, sides, outputs, axes)
         else:  # a place that stands twice in its window changes no maximum
             taken = Take(_filled(rows, size[0]), _filled(columns, size[1]))
-            stream, windows = stream.then(Operation(call.where, taken)), Windows(size, size)
+            stream, windows = stream.then(Operation(call.label, taken)), Windows(size, size)
     else:
         window, stride, padding = (
             call.argument(place, name) for place, name in enumerate(SIDES, 1)
@@ -413,15 +418,15 @@ def _pooled(call: Call) -> Stream:
             )
             if down or right:
                 need(kind == "max", "which has ceil_mode=True, expected False")
-                stream = stream.then(Operation(call.where, Pad(((0, down), (0, right)))))
+                stream = stream.then(Operation(call.label, Pad(((0, down), (0, right)))))
         elif extent.fit(sides) != outputs or dilation != (1, 1):
             finding = "which has ceil_mode=True or dilation, expected neither"
             need(kind == "max" and not of_activations, finding)
             rows_by_window = [_windows(*of_axis) for of_axis in by_axis]
             taken = Take(*map(_filled, rows_by_window, window))
-            stream = stream.then(Operation(call.where, taken))
+            stream = stream.then(Operation(call.label, taken))
             windows, dilation = Windows(window, window), (1, 1)
-    pool = Operation(call.where, Pool(kind, windows, dilation, of_activations))
+    pool = Operation(call.label, Pool(kind, windows, dilation, of_activations))
     return through(stream, pool, pooled_map, call.result, axes + 1)
 
 
@@ -434,7 +439,7 @@ def _adaptive_windows(side: int, windows: int) -> list[range]:
 
 
 def _stride(windows: list[range]) -> int:
-    """By how much each window begins after the one before it; 0 where this, or their size, differs."""
+    """How far each window begins after the one before it; 0 where this, or their size, differs."""
     strides = {second.start - first.start for first, second in pairwise(windows)}
     stride, *further_strides = strides or {len(windows[0])}
     return 0 if further_strides or len(set(map(len, windows))) > 1 else stride
@@ -467,8 +472,8 @@ def _averaged_unevenly(
     inputs = torch.eye(prod(pooled_map.shape[2:])).view(-1, 1, *pooled_map.shape[2:])
     places = call.function(inputs, call.result.shape[2:]).flatten(1).T
     linear = Linear(torch.block_diag(*[places] * channels), None)
-    where = f"{call.where}, whose windows are uneven"
-    return through(stream, Operation(where, linear), pooled_map, call.result, axes + 1)
+    label = f"{call.label}, whose windows are uneven"
+    return through(stream, Operation(label, linear), pooled_map, call.result, axes + 1)
 
 
 def of_rows(setting: Any, axes: int, height: int) -> Pair:
@@ -496,7 +501,7 @@ def _padded(call: Call) -> Stream:
     rows = prod(padded_map.shape[-2:]) == stream.size
     return through(
         stream,
-        Operation(call.where, Pad((second, first), mode if repeats else "zeros")),
+        Operation(call.label, Pad((second, first), mode if repeats else "zeros")),
         padded_map,
         call.result,
         2 if rows else 3,
@@ -508,7 +513,7 @@ def _weighted(call: Call) -> Stream:
     operand, weight, bias = call.args[0], call.argument(1, "weight"), call.argument(2, "bias")
     need(len(call.streams) == 1 and call.known(operand), "whose weights come from the example")
     if call.function.__name__ == "linear":
-        linear = Operation(call.where, Linear(weight, bias))
+        linear = Operation(call.label, Linear(weight, bias))
         if (tokens := _over_tokens(call, call.streams[0], weight, bias)) is not None:
             return tokens
         return mapped(call.streams[0], 1, linear, call.result.shape[-1], tuple(call.result.shape))
@@ -519,16 +524,16 @@ def _weighted(call: Call) -> Stream:
     padding = padding if isinstance(padding, str) else of_rows(padding, axes, 0)
     borders = kernels.around(padding, (1, *weight.shape[2:])[-2:], dilation)
     conv = Conv(weight, bias, stride, borders, dilation, call.argument(6, "groups", default=1))
-    return through(call.streams[0], Operation(call.where, conv), operand, call.result, axes + 1)
+    return through(call.streams[0], Operation(call.label, conv), operand, call.result, axes + 1)
 
 
 def _over_tokens(call: Call, stream: Stream, weight: Tensor, bias: Tensor | None) -> Stream | None:
     """A linear layer of the channels of each token, (…, N, C), of neurons that are counted as (C,
     N), the channels perhaps in another order.
     """
-    numbers, (outputs, channels) = stream.where % stream.size, weight.shape
+    numbers, (outputs, channels) = stream.places % stream.size, weight.shape
     tokens = stream.size // channels
-    if tokens < 2 or stream.size % channels or stream.where.shape[-1] != channels:
+    if tokens < 2 or stream.size % channels or stream.places.shape[-1] != channels:
         return None
     places, of_channels = numbers % tokens, numbers // tokens
     order = of_channels.flatten(0, -2)[0]
@@ -540,11 +545,11 @@ def _over_tokens(call: Call, stream: Stream, weight: Tensor, bias: Tensor | None
             return None
         neurons = order[:, None] * tokens + torch.arange(tokens, device=order.device)
         path += Operation(stream.moved, Order(tuple(neurons.flatten().tolist())))
-    row = stream.where[..., :1] // stream.size
+    row = stream.places[..., :1] // stream.size
     places_behind = torch.arange(outputs, device=order.device) * tokens + places[..., :1]
-    path += Operation(call.where, Mix(weight, tokens, bias))
+    path += Operation(call.label, Mix(weight, tokens, bias))
     return replace(
-        stream, where=row * outputs * tokens + places_behind, size=outputs * tokens, path=path
+        stream, places=row * outputs * tokens + places_behind, size=outputs * tokens, path=path
     )
 
 
@@ -561,7 +566,7 @@ def _upsampled(call: Call) -> Stream:
         f"{finding}, expected rows and columns that are repeated, mode='nearest'",
     )
     spread = Spread((1, larger[0] // sides[0], larger[1] // sides[1]))
-    return through(call.streams[0], Operation(call.where, spread), upsampled_map, call.result)
+    return through(call.streams[0], Operation(call.label, spread), upsampled_map, call.result)
 
 
 def _behind_product(call: Call, product: Product) -> Followed:
@@ -579,7 +584,7 @@ def _behind_product(call: Call, product: Product) -> Followed:
         if call.name in NONLINEAR
         else "expected a third layer that it is multiplied with"
     )
-    return Lost(f"{call.where}, behind a product of spikes of {product.named}, {why}")
+    return Lost(f"{call.label}, behind a product of spikes of {product.named}, {why}")
 
 
 def _multiplied(call: Call) -> Followed:
@@ -595,7 +600,7 @@ def _multiplied(call: Call) -> Followed:
             for factor in factors
         )
         return Lost(
-            f"{call.where}, behind {names}, whose other factor does not come from the example"
+            f"{call.label}, behind {names}, whose other factor does not come from the example"
         )
     ndims = [operand.ndim for operand in operands]
     axes = lettered(equation, ndims) if equation else matrices(factors, ndims)
@@ -603,7 +608,7 @@ def _multiplied(call: Call) -> Followed:
         raise LostError(
             f"of shapes {' and '.join(str(tuple(operand.shape)) for operand in operands)}"
         )
-    return multiplied(factors, axes[:-1], axes[-1], call.samples, call.where)
+    return multiplied(factors, axes[:-1], axes[-1], call.samples, call.label)
 
 
 def _scaled(call: Call) -> Followed | Gates:
@@ -621,13 +626,16 @@ def _scaled(call: Call) -> Followed | Gates:
                 or number.numel() > 1
                 or (divides and factor is first)
             ):
-                why = f"of a product of spikes of {product.named}: a mask or a relative position, expected one number"
-                return Lost(f"{call.where}, {why}")
+                why = (
+                    f"of a product of spikes of {product.named}: a mask or a relative position, "
+                    "expected one number"
+                )
+                return Lost(f"{call.label}, {why}")
             return replace(product, factor=product.factor * number.item() ** (-1 if divides else 1))
     if len(call.streams) > 1:
         need(not divides, "a quotient of layers")
         first_stream, second_stream = call.streams[:2]
-        return Gates((gate(first_stream, second_stream, call.result, call.samples, call.where),))
+        return Gates((gate(first_stream, second_stream, call.result, call.samples, call.label),))
     if call.known(first) is None:
         need(not divides, "a quotient by it")
         first, second = second, first
@@ -649,10 +657,10 @@ def _added(call: Call) -> Stream:
     scaled = (
         second_stream
         if second_stream is None or factor == 1
-        else second_stream.then(Operation(call.where, Scale(factor)))
+        else second_stream.then(Operation(call.label, Scale(factor)))
     )
     if first_stream is not None and scaled is not None:
-        return added(first_stream, scaled, call.samples, call.where)
+        return added(first_stream, scaled, call.samples, call.label)
     stream = first_stream or scaled
     assert stream is not None
     shifts = (
@@ -671,28 +679,31 @@ def _with_numbers(
     may differ in.
     """
     if numbers.numel() == 1:
-        return stream.then(Operation(call.where, kind(numbers.item())))
-    where, values = (
-        tensor.detach().expand(call.result.shape) for tensor in (stream.where, numbers.double())
+        return stream.then(Operation(call.label, kind(numbers.item())))
+    places, values = (
+        tensor.detach().expand(call.result.shape) for tensor in (stream.places, numbers.double())
     )
     of_step = call.samples * stream.size
-    for axis in range(where.ndim):
-        if stream.static and unchanging(where, axis) and not unchanging(values, axis):
-            where, stream = in_time(where, axis, of_step), stream.along(replace(stream.path, lag=0))
-    steps, neurons = where // of_step, where % stream.size
+    for axis in range(places.ndim):
+        if stream.static and unchanging(places, axis) and not unchanging(values, axis):
+            places, stream = (
+                in_time(places, axis, of_step),
+                stream.along(replace(stream.path, lag=0)),
+            )
+    steps, neurons = places // of_step, places % stream.size
     table = values.new_full((max(0, int(steps.max())) + 1, stream.size), float(kind is Scale))
     table[steps, neurons] = values
-    alike = where.min() >= 0 and (table[steps, neurons] == values).all()
+    alike = places.min() >= 0 and (table[steps, neurons] == values).all()
     need(alike, "with numbers that differ between samples")
-    flat = stream.where.shape[-1] == stream.size
+    flat = stream.places.shape[-1] == stream.size
     by_step: dict[int, tuple[Operation, ...]] = {
-        step: (Operation(call.where, kind(_numbers(table[step]), flat)),)
-        for step in steps_present(where, of_step)
+        step: (Operation(call.label, kind(_numbers(table[step]), flat)),)
+        for step in steps_present(places, of_step)
     }
     first, *later_operations = by_step.values()
     same = all(operations == first for operations in later_operations)
-    return stream.rearranged(where).then(
-        first[0] if same else Operation(call.where, ByStep(by_step))
+    return stream.rearranged(places).then(
+        first[0] if same else Operation(call.label, ByStep(by_step))
     )
 
 
@@ -713,33 +724,33 @@ def _reduced(call: Call) -> Stream:
     mean = call.function.__name__ == "mean"
     if mean and ndim > 3 and dims == [ndim - 2, ndim - 1]:
         window = tuple(call.args[0].shape[-2:])
-        operation = Operation(call.where, Pool("average", Windows(window, window)))
+        operation = Operation(call.label, Pool("average", Windows(window, window)))
         return through(stream, operation, call.args[0], call.result)
-    places = stream.rearranged(
-        stream.where.movedim(dims, list(range(len(dims)))).flatten(0, len(dims) - 1)
+    moved = stream.rearranged(
+        stream.places.movedim(dims, list(range(len(dims)))).flatten(0, len(dims) - 1)
     )
-    if len(places.where) == 1:  # of one number it is the number, whatever the axis stands for
-        return stream.rearranged(places.where.reshape(call.result.shape), call.where)
-    within, steps = places.within(call.samples), places.steps(call.samples).flatten(1)
+    if len(moved.places) == 1:  # of one number it is the number, whatever the axis stands for
+        return stream.rearranged(moved.places.reshape(call.result.shape), call.label)
+    within, steps = moved.within(call.samples), moved.steps(call.samples).flatten(1)
     summed = frozenset(steps[:, 0].tolist())
     over_time = bool((within == within[0]).all()) and bool((steps == steps[:, :1]).all())
     if stream.static or stream.summed or not over_time or len(summed) < len(steps):
-        return _grouped(call, places)
+        return _grouped(call, moved)
     total = replace(
-        stream, where=within[0].reshape(call.result.shape), path=stream.path + SUM, summed=summed
+        stream, places=within[0].reshape(call.result.shape), path=stream.path + SUM, summed=summed
     )
-    return total.then(Operation(call.where, Scale(1 / len(summed)))) if mean else total
+    return total.then(Operation(call.label, Scale(1 / len(summed)))) if mean else total
 
 
-def _grouped(call: Call, places: Stream) -> Stream:
-    """A sum or mean over the first axis of places, of the same neurons in each sample and step."""
-    size, mean = places.size, call.function.__name__ == "mean"
-    rows, order = (places.where[0] // size).flatten().sort(stable=True)
-    groups = (places.where % size).flatten(1)[:, order]
+def _grouped(call: Call, stream: Stream) -> Stream:
+    """A sum or mean over the first axis of a stream, of equal neurons in each sample and step."""
+    size, mean = stream.size, call.function.__name__ == "mean"
+    rows, order = (stream.places[0] // size).flatten().sort(stable=True)
+    groups = (stream.places % size).flatten(1)[:, order]
     samples, counts = rows.unique(return_counts=True)
     count = int(counts[0])
     alike = bool(
-        (counts == count).all() and (places.where // size == places.where[:1] // size).all()
+        (counts == count).all() and (stream.places // size == stream.places[:1] // size).all()
     )
     alike = (
         alike
@@ -747,12 +758,12 @@ def _grouped(call: Call, places: Stream) -> Stream:
         and bool((groups == groups[:, :count].repeat(1, len(samples))).all())
     )
     need(alike, "over samples, or over steps and neurons at once")
-    where = torch.empty_like(rows)
-    where[order] = rows * count + torch.arange(count, device=rows.device).repeat(len(samples))
-    path = places.path
+    places = torch.empty_like(rows)
+    places[order] = rows * count + torch.arange(count, device=rows.device).repeat(len(samples))
+    path = stream.path
     for kind in _sums(groups[:, :count].sort(0).values, size, "average" if mean else "sum"):
-        path += Operation(call.where, kind)
-    return replace(places, where=where.view(call.result.shape), size=count, path=path)
+        path += Operation(call.label, kind)
+    return replace(stream, places=places.view(call.result.shape), size=count, path=path)
 
 
 def _sums(groups: Tensor, size: int, kind: Literal["average", "sum"]) -> list[Any]:
@@ -837,10 +848,10 @@ HANDLERS: dict[tuple[str, ...], Callable[[Call], Followed | Gates | list[Stream]
     LIMITS: _limited,
     ("linear", "conv1d", "conv2d"): _weighted,
     ("neg", "neg_", "negative"): lambda call: call.streams[0].then(
-        Operation(call.where, Scale(-1.0))
+        Operation(call.label, Scale(-1.0))
     ),
     ("softmax", "log_softmax"): lambda call: call.streams[0].then(
-        Operation(call.where, PROBABILITIES[call.name])
+        Operation(call.label, PROBABILITIES[call.name])
     ),
     ("matmul", "bmm", "einsum"): _multiplied,
     ("mul", "mul_", "div", "div_", "true_divide"): _scaled,

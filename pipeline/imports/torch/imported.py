@@ -142,18 +142,18 @@ def _pooled_before(units: Sequence[Unit], answer: Path) -> list[Unit]:
         for path in (answer, *(unit.paths[0] for unit in units))
         for leaf in path.leaves
     )
-    found: dict[str, Unit] = {}
+    units_by_name: dict[str, Unit] = {}
     for unit in units:
         (path,) = unit.paths
-        earlier = found.get(path.source) if isinstance(path.source, str) else None
+        earlier = units_by_name.get(path.source) if isinstance(path.source, str) else None
         pools = (
             unit.neuron is MAXIMUM and len(path.operations) == 3
         )  # an identity, the pooling and a gain, no more
         if earlier and pools and readers[earlier.name] == 1 and _convolved(earlier):
-            (drives,), (_, pool, _) = found.pop(earlier.name).paths, path.operations
+            (drives,), (_, pool, _) = units_by_name.pop(earlier.name).paths, path.operations
             unit = replace(earlier, name=unit.name, paths=(drives + pool,), shape=unit.shape)
-        found[unit.name] = unit
-    return list(found.values())
+        units_by_name[unit.name] = unit
+    return list(units_by_name.values())
 
 
 def _convolved(unit: Unit) -> bool:
@@ -197,14 +197,14 @@ def _with_maximum(followed: FollowedModel) -> FollowedModel:
     source = followed.layers.get(str(path.source))
     if source is None or not (isinstance(pool, Pool) and pool.kind == "max"):
         return followed
-    where, name = path.operations[0].where, f"{source.name}{RELAYED}"
+    label, name = path.operations[0].label, f"{source.name}{RELAYED}"
     maps = source.spikes.flatten(0, 1).view(-1, *source.shape).float()
     pooled = functional.max_pool2d(maps, *pool.windows, pool.dilation)
     spikes = pooled.bool().reshape(*source.spikes.shape[:2], -1)
-    drives = Path(path.source, (Operation(where, relay(pool)),), path.lag)
+    drives = Path(path.source, (Operation(label, relay(pool)),), path.lag)
     channels, height, width = pooled.shape[1:]
     shape = channels, height, width
-    relayed = FollowedLayer(name, where, SpikingModule(REPEATING), drives, shape, spikes, None)
+    relayed = FollowedLayer(name, label, SpikingModule(REPEATING), drives, shape, spikes, None)
     answer = replace(followed.answer, path=Path(name, path.operations[1:]))
     return replace(followed, layers={**followed.layers, name: relayed}, answer=answer)
 
@@ -225,7 +225,7 @@ def _made(unit: Unit, built: Built, followed: FollowedModel, shape: Shape) -> Fo
         first_spikes = next(iter(followed.layers.values())).spikes
         spikes = torch.ones_like(first_spikes[:, :, :1]).repeat(1, 1, shape[1] * shape[2])
     return FollowedLayer(
-        unit.name, unit.where, SpikingModule(REPEATING), unit.paths[0], shape, spikes, None
+        unit.name, unit.label, SpikingModule(REPEATING), unit.paths[0], shape, spikes, None
     )
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from spikesam.backends.network import LIF, NetworkError, ReLU, Windows
+from spikesam.common.errors import at
 from spikesam.pipeline.imports.libraries.known import LIBRARIES
 from spikesam.pipeline.imports.libraries.library import (
     Describe,
@@ -50,8 +51,8 @@ OwnNeurons = (
 
 
 class NeuronModules:
-    """The modules of a model that are neurons; `own_neurons` are the caller's own, by name or class of a
-    module.
+    """The modules of a model that are neurons; `own_neurons` are the caller's own, by name or class
+    of a module.
     """
 
     def __init__(
@@ -62,8 +63,8 @@ class NeuronModules:
     ) -> None:
         self.rectified = rectified
         self.given = {
-            key: own if isinstance(own, tuple) else (own, 1.0)
-            for key, own in (own_neurons or {}).items()
+            key: neuron if isinstance(neuron, tuple) else (neuron, 1.0)
+            for key, neuron in (own_neurons or {}).items()
         }
         self.takes = takes
 
@@ -80,9 +81,9 @@ class NeuronModules:
         modules = dict(model.named_modules())
         for key, own_neurons in self.given.items():
             if len(own_neurons) != 2 or not isinstance(own_neurons[0], LIF):
+                kind = type(own_neurons[0]).__name__
                 raise NetworkError(
-                    f"neurons: got {type(own_neurons[0]).__name__} for {key!r}, expected LIF(…), or "
-                    "(LIF(…), gain)"
+                    f"neurons: got {kind} for {key!r}, expected LIF(…), or (LIF(…), gain)"
                 )
             if not any(_stands_for(key, name, module) for name, module in modules.items()):
                 names = ", ".join(filter(None, modules))
@@ -113,7 +114,8 @@ class NeuronModules:
             return SpikingModule(neuron, "B..." if self.takes is None else None, gain=gain)
         describe = _equation(module)
         assert describe is not None
-        return describe(module, label(name, module))
+        with at(label(name, module)):
+            return describe(module)
 
     def states(self, name: str, module: nn.Module) -> dict[str, Any]:
         """Copies of the numbers that a module of neurons may keep from one call to the next, by
@@ -178,10 +180,10 @@ def stream_behind(
     if kind == "VotingLayer":  # classes that are the mean of some neurons each
         size = operation.what.voting_size
         operation = Operation(
-            operation.where, Linear(np.kron(np.eye(output.shape[-1]), np.full((1, size), 1 / size)))
+            operation.label, Linear(np.kron(np.eye(output.shape[-1]), np.full((1, size), 1 / size)))
         )
     elif kind.startswith("TemporalEffective"):  # its numbers of each step, which a delay moves
-        operation = Operation(operation.where, _effective(operation.what, operation.where))
+        operation = Operation(operation.label, _effective(operation))
     if not axes:
         return stream.then(operation)
     if isinstance(operation.what, nn.BatchNorm1d) and output.shape[-1] != stream.size:  # of (C, L)
@@ -191,7 +193,7 @@ def stream_behind(
             return mapped(stream, 1, operation, output.shape[-1], tuple(output.shape))
         return through(stream, operation, operand, output, axes)
     except JumbledError:
-        return Lost(f"{operation.where}, whose input is not a map (C, H, W) in C-order")
+        return Lost(f"{operation.label}, whose input is not a map (C, H, W) in C-order")
 
 
 def behind_synapse(
@@ -202,15 +204,14 @@ def behind_synapse(
     """
     if takes != "B...T":
         return mapped(stream, 1, operation, output.shape[-1], tuple(output.shape))
-    moved = stream.rearranged(stream.where.movedim(-1, 1))
+    moved = stream.rearranged(stream.places.movedim(-1, 1))
     shape = tuple(output.movedim(-1, 1).shape)
     try:
         stream_behind_it = mapped(moved, operand.ndim - 2, operation, prod(shape[2:]), shape)
     except JumbledError:
-        raise NetworkError(
-            f"{operation.where}: its input is not (B, C, H, W, T) in C-order"
-        ) from None
-    return stream_behind_it.rearranged(stream_behind_it.where.movedim(1, -1))
+        with at(operation.label):
+            raise NetworkError("its input is not (B, C, H, W, T) in C-order") from None
+    return stream_behind_it.rearranged(stream_behind_it.places.movedim(1, -1))
 
 
 def label(name: str, module: nn.Module) -> str:
@@ -218,9 +219,8 @@ def label(name: str, module: nn.Module) -> str:
     return f"module {name!r} ({type(module).__name__})"
 
 
-Emit = Callable[
-    [Any, str], Iterable[Any]
-]  # a module or an operation, and where it is -> operations of the road
+# a module, or an operation of other arrays -> operations of the road
+Emit = Callable[[Any], list[Any]]
 
 
 def emitted(path: Path) -> Path:
@@ -238,20 +238,20 @@ def emitted_answer(path: Path, over: bool = False) -> tuple[Path, nn.Module]:
     probabilities: nn.Module = nn.Identity()
     operations_kept: list[Operation] = []
     for operation in path.operations:
-        kind, where = operation.what, operation.where
-        expect(
-            type(probabilities) is nn.Identity,
-            where,
-            "follows probabilities",
-            "nothing behind them",
-        )
-        if isinstance(kind, (nn.Softmax, nn.LogSoftmax)):
+        kind = operation.what
+        with at(operation.label):
             expect(
-                over, where, "is of every step", "of the sum over steps, or of the last membrane"
+                type(probabilities) is nn.Identity, "follows probabilities", "nothing behind them"
             )
+        if isinstance(kind, (nn.Softmax, nn.LogSoftmax)):
+            with at(operation.label):
+                expected = "of the sum over steps, or of the last membrane"
+                expect(over, "is of every step", expected)
             probabilities = kind
         elif isinstance(kind, SpikingModule):
-            operations_kept += (Operation(where, kind) for kind in _integral(kind, where))
+            with at(operation.label):
+                integral = _integral(kind)
+            operations_kept += (Operation(operation.label, member) for member in integral)
         else:
             operations_kept += _all([operation])
         over = over or isinstance(kind, (SpikingModule, TimeSum))
@@ -261,25 +261,30 @@ def emitted_answer(path: Path, over: bool = False) -> tuple[Path, nn.Module]:
 
 
 def _all(operations: Iterable[Operation]) -> tuple[Operation, ...]:
-    return tuple(
-        Operation(operation.where, kind)
-        for operation in operations
-        for kind in _emitted(operation.what, operation.where)
-    )
+    emitted_operations: list[Operation] = []
+    for operation in operations:
+        if isinstance(operation.what, ByStep):  # whose operations have places of their own
+            by_step = operation.what.at.items()
+            kinds: list[Any] = [ByStep({step: _all(of_step) for step, of_step in by_step})]
+        else:
+            with at(operation.label):
+                kinds = _emitted(operation.what)
+        emitted_operations += (Operation(operation.label, kind) for kind in kinds)
+    return tuple(emitted_operations)
 
 
-def _emitted(kind: Any, where: str) -> Iterable[Any]:
+def _emitted(kind: Any) -> list[Any]:
     if not isinstance(kind, nn.Module):
-        return OPERATIONS[type(kind)](kind, where) if type(kind) in OPERATIONS else [kind]
+        return OPERATIONS[type(kind)](kind) if type(kind) in OPERATIONS else [kind]
     row = _row(kind)
-    expect(row, where, "cannot stand between neurons", "a convolution or a linear layer")
+    expect(row, "cannot stand between neurons", "a convolution or a linear layer")
     assert row is not None
-    return row[1](kind, where)
+    return row[1](kind)
 
 
 def _refused(finding: str) -> Emit:
-    def refuse(module: Any, where: str) -> list[Any]:
-        raise NetworkError(f"{where}: {finding}")
+    def refuse(module: Any) -> list[Any]:
+        raise NetworkError(finding)
 
     return refuse
 
@@ -292,11 +297,11 @@ def _bias(module: Any) -> Any:
     return None if module.bias is None else np.asarray(number(module.bias))
 
 
-def _linear(module: Any, where: str) -> list[Any]:
+def _linear(module: Any) -> list[Any]:
     return [Linear(_array(module.weight), _bias(module))]
 
 
-def _conv(conv: Conv, where: str) -> list[Any]:
+def _conv(conv: Conv) -> list[Any]:
     """`Conv`, whose weights are torch's; of rows as one of height 1."""
     weight = _array(conv.weight)
     return [
@@ -304,18 +309,17 @@ def _conv(conv: Conv, where: str) -> list[Any]:
     ]
 
 
-def _recurrent_conv(module: Any, where: str) -> list[Any]:
+def _recurrent_conv(module: Any) -> list[Any]:
     """`Conv2d` as the recurrent weights of neurons."""
     stride, dilation = (of_rows(setting, 2, 1) for setting in (module.stride, module.dilation))
     padding = kernels.around(module.padding, module.weight.shape[2:], dilation)
     return [Conv(_array(module.weight), _bias(module), stride, padding, dilation, module.groups)]
 
 
-def _transposed(module: Any, where: str) -> list[Any]:
+def _transposed(module: Any) -> list[Any]:
     """`ConvTranspose2d` of stride 1: a convolution with the kernel turned round."""
     expect(
         module.stride == (1, 1),
-        where,
         f"has stride={module.stride}",
         "1: maps are not made larger here",
     )
@@ -324,30 +328,28 @@ def _transposed(module: Any, where: str) -> list[Any]:
     turned = grouped.reshape(-1, *grouped.shape[2:])[:, :, ::-1, ::-1]
     extent = kernels.extent(turned.shape[2:], module.dilation)
     rows, columns = (side - 1 - border for side, border in zip(extent, module.padding, strict=True))
-    expect(min(rows, columns) >= 0, where, f"has padding={module.padding}", "less than its kernel")
+    expect(min(rows, columns) >= 0, f"has padding={module.padding}", "less than its kernel")
     down, right = module.output_padding
     padding = (rows, rows + down), (columns, columns + right)
     return [Conv(turned, _bias(module), (1, 1), padding, module.dilation, module.groups)]
 
 
-def _total(module: Any, where: str) -> list[Any]:
+def _total(module: Any) -> list[Any]:
     """`LPPool2d` with norm_type 1, such as sinabs' `SumPool2d`: the average of windows times their
     size.
     """
-    expect(module.norm_type == 1, where, f"has norm_type={module.norm_type}", "1: a sum")
-    expect(not module.ceil_mode, where, "has ceil_mode=True", "False")
+    expect(module.norm_type == 1, f"has norm_type={module.norm_type}", "1: a sum")
+    expect(not module.ceil_mode, "has ceil_mode=True", "False")
     window = of_rows(module.kernel_size, 2, 1)
     windows = Windows(window, of_rows(module.stride or module.kernel_size, 2, 1))
     return [Pool("average", windows), Scale(window[0] * window[1])]
 
 
-def _normalised(module: Any, where: str) -> list[Any]:
+def _normalised(module: Any) -> list[Any]:
     """`BatchNorm1d` and `BatchNorm2d` in evaluation, and SpikingJelly's that depend on the
     threshold.
     """
-    expect(
-        module.running_var is not None, where, "has track_running_stats=False", "running statistics"
-    )
+    expect(module.running_var is not None, "has track_running_stats=False", "running statistics")
     gain = 1 / np.sqrt(np.atleast_1d(number(module.running_var)) + module.eps)
     shift = -number(module.running_mean) * gain
     if module.affine:
@@ -356,19 +358,20 @@ def _normalised(module: Any, where: str) -> list[Any]:
     return [Scale(gain, flat=True), *(Shift(shift, flat=True) for shift in shifts)]
 
 
-def _effective(module: Any, where: str) -> ByStep:
+def _effective(operation: Operation) -> ByStep:
     """`TemporalEffectiveBatchNorm1d` and `…2d` in evaluation: a factor of each step."""
-    normalised = tuple(Operation(where, kind) for kind in _normalised(module, where))
-    factors = np.ravel(number(module.scale)).tolist()
+    with at(operation.label):
+        normalised = _normalised(operation.what)
+    factors = np.ravel(number(operation.what.scale)).tolist()
     return ByStep(
         {
-            step: (*normalised, Operation(where, Scale(factor)))
+            step: tuple(Operation(operation.label, kind) for kind in (*normalised, Scale(factor)))
             for step, factor in enumerate(factors)
         }
     )
 
 
-def _voltage_scaled(module: Any, where: str) -> list[Any]:
+def _voltage_scaled(module: Any) -> list[Any]:
     """SpikingJelly's `VoltageScaler` and `ChannelVoltageScaler`, which its converted networks have
     around neurons.
     """
@@ -376,15 +379,14 @@ def _voltage_scaled(module: Any, where: str) -> list[Any]:
     fits = np.ndim(scale) == 0 or module.channel_dim == 1
     expect(
         fits,
-        where,
         f"has {np.size(scale)} scales along axis {getattr(module, 'channel_dim', 1)}",
         "axis 1",
     )
     return [Scale(scale)]
 
 
-def _lava_conv(module: Any, where: str, pool: bool = False) -> list[Any]:
-    """lava-dl's `synapse.Conv`, and its `Pool`, a sum: a convolution of each channel with itself."""
+def _lava_conv(module: Any, pool: bool = False) -> list[Any]:
+    """lava-dl's `synapse.Conv`, and `Pool`, a sum: a convolution of each channel with itself."""
     weight, padding = _lava_weight(module), kernels.around(module.padding[:2], ())
     return [
         Conv(
@@ -398,38 +400,36 @@ def _lava_conv(module: Any, where: str, pool: bool = False) -> list[Any]:
     ]
 
 
-def _lava_dense(module: Any, where: str) -> list[Any]:
+def _lava_dense(module: Any) -> list[Any]:
     weight = _lava_weight(module)
     return [Linear(weight.reshape(len(weight), -1))]
 
 
 def _lava_weight(module: Any) -> NDArray[np.float32]:
     """Weights as lava-dl uses them, rounded to 8 bits, without their axis of time."""
-    expect(not module.complex, "lava-dl synapse", "has complex weights", "real ones")
+    expect(not module.complex, "has complex weights", "real ones")
     hook = module.pre_hook_fx
     return _array(module.weight if hook is None else hook(module.weight))[..., 0]
 
 
-def _integral(spiking: SpikingModule, where: str) -> list[Any]:
+def _integral(spiking: SpikingModule) -> list[Any]:
     """The readout that a module of neurons is whose membranes are the answer."""
     neuron = spiking.neuron
     if isinstance(neuron, LIF):
         expect(
             not np.any(neuron.synaptic_leak),
-            where,
             "answers with membranes of a synaptic current",
             "spikes",
         )
         none = neuron.reset == "subtract" and not np.any(neuron.subtracted)
         expect(
             none,
-            where,
             "answers with membranes that are reset",
             "spikes, or membranes without a reset",
         )
     assert not isinstance(neuron, ReLU)
     leak = np.unique(neuron.leak)
-    expect(len(leak) == 1, where, "has a leak for each class", "one leak")
+    expect(len(leak) == 1, "has a leak for each class", "one leak")
     return [Scale(spiking.gain), Integral(float(leak[0]))]
 
 
@@ -448,9 +448,7 @@ MODULES: dict[str, dict[str, tuple[int | None, Emit]]] = {
         "TemporalEffectiveBatchNorm2d": (3, _normalised),
         "VotingLayer": (1, _linear),
     },
-    "snntorch": {
-        "RecurrentOneToOne": (None, lambda module, where: [Scale(np.ravel(number(module.V)))])
-    },
+    "snntorch": {"RecurrentOneToOne": (None, lambda module: [Scale(np.ravel(number(module.V)))])},
     "torch": {
         "Conv2d": (None, _recurrent_conv),
         "ConvTranspose2d": (3, _transposed),
@@ -473,9 +471,6 @@ MEMBRANES = (
 OPERATIONS: dict[type, Emit] = {  # whose weights are torch's; others are as they are
     Conv: _conv,
     Linear: _linear,
-    ByStep: lambda steps, where: [
-        ByStep({step: _all(operations) for step, operations in steps.at.items()})
-    ],
-    Mix: lambda mix, where: [replace(mix, weight=_array(mix.weight), bias=_bias(mix))],
+    Mix: lambda mix: [replace(mix, weight=_array(mix.weight), bias=_bias(mix))],
     SpikingModule: _refused(MEMBRANES),
 }

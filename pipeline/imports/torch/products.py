@@ -1,4 +1,4 @@
-"""Where spikes are multiplied: gates, neuron by neuron, and attention, a product of three matrices."""
+"""Products of spikes: gates, neuron by neuron, and attention, a product of three matrices."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _bits(stream: Stream, sums: bool = False) -> _Bits:
         elif isinstance(kind, Order) or (_is_maximum(kind) and gain > 0 and not shift):
             operations.append(operation)
         else:
-            raise LostError(f"a product with a current of {operation.where}, {THIRD}")
+            raise LostError(f"a product with a current of {operation.label}, {THIRD}")
     names = " and ".join(dict.fromkeys(replace(leaf, operations=()).last for leaf in path.leaves))
     summable = isinstance(path.source, str) or (sums and not shift)
     fired = summable and _spikes(replace(path, operations=())) and not stream.summed
@@ -105,7 +105,7 @@ class Gates:
 
 
 def gate(
-    first_stream: Stream, second_stream: Stream, result: Tensor, samples: int, where: str
+    first_stream: Stream, second_stream: Stream, result: Tensor, samples: int, label: str
 ) -> Gate:
     """The product of two streams, number by number; else a LostError."""
     first, second = _bits(first_stream), _bits(second_stream)
@@ -115,14 +115,14 @@ def gate(
     )
     need(not (first.negated and second.negated), finding)
     expanded = [
-        replace(stream, where=stream.where.expand(result.shape), path=bits.path)
+        replace(stream, places=stream.places.expand(result.shape), path=bits.path)
         for stream, bits in zip((first_stream, second_stream), (first, second), strict=True)
     ]
     unlike = "a product of different samples or steps"
     steps, latest = at_one_time(expanded, [stream.steps(samples) for stream in expanded], unlike)
     rows = [stream.within(samples) // stream.size for stream in expanded]
     need(torch.equal(*rows), unlike)
-    numbers = [stream.where % stream.size for stream in expanded]
+    numbers = [stream.places % stream.size for stream in expanded]
     chosen = [places.unique() for places in numbers]
     base = 0 if len(chosen[0]) >= len(chosen[1]) else 1
     base_places, size = chosen[base], len(chosen[base])
@@ -138,19 +138,19 @@ def gate(
         torch.equal(repeated_places[ranks], numbers[1 - base]),
         "a product in an order that differs from sample to sample",
     )
-    negation = Operation(where, Scale(-1.0))
+    negation = Operation(label, Scale(-1.0))
     paths = [
         path + negation if bits.negated else path
         for path, bits in zip(latest, (first, second), strict=True)
     ]
     if size != expanded[base].size:
-        paths[base] += Operation(where, Order(tuple(base_places.tolist())))
+        paths[base] += Operation(label, Order(tuple(base_places.tolist())))
     if not torch.equal(
         repeated_places, torch.arange(expanded[1 - base].size, device=repeated_places.device)
     ):
-        paths[1 - base] += Operation(where, Repeat(tuple(repeated_places.tolist())))
+        paths[1 - base] += Operation(label, Repeat(tuple(repeated_places.tolist())))
     negated = first.negated or second.negated
-    junction = Junction(where, "gate", (paths[base], paths[1 - base]))
+    junction = Junction(label, "gate", (paths[base], paths[1 - base]))
     stream = Stream(row * size + ranks, size, Path(junction, lag=None))
     factor = first.factor * second.factor
     bits = result / factor
@@ -187,7 +187,7 @@ def multiplied(
     axes: Sequence[tuple[int, ...]],
     result: Sequence[int],
     samples: int,
-    where: str,
+    label: str,
 ) -> Stream | Product:
     """Streams and products, whose axes are numbered, multiplied and summed over the axes that the
     result has not.
@@ -206,16 +206,16 @@ def multiplied(
             streams.append((member, names))
     need(len(streams) <= 3, "a product of more than three layers, expected q, k and v")
     if len(streams) < 3:
-        return Product(where, tuple(streams), tuple(result), factor)
-    attention = _attention(streams, tuple(result), samples, where)
-    return attention if factor == 1 else attention.then(Operation(where, Scale(factor)))
+        return Product(label, tuple(streams), tuple(result), factor)
+    attention = _attention(streams, tuple(result), samples, label)
+    return attention if factor == 1 else attention.then(Operation(label, Scale(factor)))
 
 
 def _attention(
     streams: Sequence[tuple[Stream, tuple[int, ...]]],
     result: tuple[int, ...],
     samples: int,
-    where: str,
+    label: str,
 ) -> Stream:
     """Q · kᵀ · v: k shares an axis with each of the others, channels with q, and tokens with v."""
     shared = set.intersection(*(set(axes) for _, axes in streams))
@@ -250,7 +250,7 @@ def _attention(
             reason = reason or error
         else:
             return _joined_heads(
-                of_heads, (*batch, value_channel, query_token), result, samples, where
+                of_heads, (*batch, value_channel, query_token), result, samples, label
             )
     assert reason is not None
     raise reason
@@ -278,13 +278,13 @@ def _tokens(
         f"attention in which {last} has other axes, expected samples, heads, tokens and channels"
     )
     need(sorted(axes) == sorted((*batch, channel, token)), finding)
-    where = stream.where.permute([axes.index(axis) for axis in (*batch, channel, token)])
-    depth, tokens = where.shape[-2:]
-    numbers = where % stream.size
+    places_read = stream.places.permute([axes.index(axis) for axis in (*batch, channel, token)])
+    depth, tokens = places_read.shape[-2:]
+    numbers = places_read % stream.size
     first = int(numbers.min())
     heads = (numbers[..., 0, 0] - first) // (depth * tokens)
-    places = torch.arange(depth * tokens, device=where.device).view(depth, tokens)
-    rows = where[..., 0, 0] // stream.size
+    places = torch.arange(depth * tokens, device=places_read.device).view(depth, tokens)
+    rows = places_read[..., 0, 0] // stream.size
     expected = (
         rows[..., None, None] * stream.size
         + first
@@ -294,12 +294,12 @@ def _tokens(
     finding = (
         f"attention in which the channels of {last} are in another order, expected head by head"
     )
-    need(torch.equal(where, expected), finding)
+    need(torch.equal(places_read, expected), finding)
     return _Tokens(stream, bits, rows, heads, first, depth, tokens)
 
 
 def _joined_heads(
-    factors: list[_Tokens], axes: tuple[int, ...], result: tuple[int, ...], samples: int, where: str
+    factors: list[_Tokens], axes: tuple[int, ...], result: tuple[int, ...], samples: int, label: str
 ) -> Stream:
     """The stream of attention, numbered as (C, N)."""
     query, key, value = factors
@@ -347,10 +347,10 @@ def _joined_heads(
     )
     numbers = (rows * size + query.heads * value.depth * value.tokens)[..., None, None] + places
     order = [axes.index(axis) for axis in result]
-    path = Path(Junction(where, "attention", paths, heads), lag=None)
+    path = Path(Junction(label, "attention", paths, heads), lag=None)
     factor = query.bits.factor * key.bits.factor * value.bits.factor
     stream = Stream(numbers.permute(order), size, path)
-    return stream if factor == 1 else stream.then(Operation(where, Scale(factor)))
+    return stream if factor == 1 else stream.then(Operation(label, Scale(factor)))
 
 
 def lettered(equation: str, ndims: Sequence[int]) -> Axes | None:

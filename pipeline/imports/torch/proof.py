@@ -20,6 +20,7 @@ from spikesam.backends.readout import ReadoutIntegrator
 from spikesam.backends.torch.backend import TorchBackend
 from spikesam.backends.torch.neurons import TorchNeurons
 from spikesam.backends.torch.synapses import Workspace, exact_sums, make_synapses, repeat_spikes
+from spikesam.common.errors import at
 from spikesam.pipeline.imports.libraries.library import SpikingModule
 from spikesam.pipeline.imports.road.operations import INPUT, Scale, TimeSum, expect
 from spikesam.pipeline.imports.torch.calling import Example, FollowedModel, follow_model
@@ -52,12 +53,9 @@ def check_rounding(imported: Imported, example: Example, accepted: bool) -> None
             cut = (
                 current or (np.remainder(weight / drive.synapse.averaged, spiking.unit) != 0).any()
             )
-            expect(
-                not cut,
-                followed.label,
-                f"cuts currents to multiples of {spiking.unit:.3g}, between which some lie",
-                "spikes, and weights rounded to 8 bits",
-            )
+            finding = f"cuts currents to multiples of {spiking.unit:.3g}, between which some lie"
+            with at(followed.label):
+                expect(not cut, finding, "spikes, and weights rounded to 8 bits")
 
 
 def prove(imported: Imported, example: Example) -> None:
@@ -166,7 +164,7 @@ def check_answer(imported: Imported, answer: ModelOutput) -> None:
 
 
 def warn_of_dropped(
-    followed: FollowedModel, imported: Imported, where: str, stacklevel: int
+    followed: FollowedModel, imported: Imported, caller: str, stacklevel: int
 ) -> None:
     """Warn of answers of a model that the network does not give: no membranes, nor spikes of its
     layers.
@@ -183,9 +181,8 @@ def warn_of_dropped(
     if names:
         answer_layer = followed.answer.path.last
         warnings.warn(
-            f"{where}: the model gives several answers; kept that of {answer_layer}, dropped that of "
-            f"{' and '.join(names)}; to "
-            "import another, let the model return it first",
+            f"{caller}: the model gives several answers; kept that of {answer_layer}, dropped that "
+            f"of {' and '.join(names)}; to import another, let the model return it first",
             stacklevel=stacklevel + 1,
         )
 
@@ -222,10 +219,10 @@ def _difference(
     membranes = {"in the network": _membrane(imported, number, bit, bits_by_layer, device)}
     if layer.currents is not None and not layer.about.begins:
         currents = layer.currents[:, sample, neuron_place].cpu().numpy()
-        own = imported.neurons[number]
-        assert isinstance(own, LIF)
+        model_neuron = imported.neurons[number]
+        assert isinstance(model_neuron, LIF)
         membranes["with the model's own currents"] = membrane(
-            own, imported.gains[number], place[0], currents
+            model_neuron, imported.gains[number], place[0], currents
         )[t]
     threshold = float(np.broadcast_to(neuron.threshold, shape[0])[place[0]])
     reason = layer.about.rounds
@@ -278,8 +275,8 @@ def membrane(
 
 
 class LayerAlone:
-    """The neurons of layer `number`, from 0, at rest; `bits_by_layer` are (T, B, C, H, W) by name, of all
-    that it reads.
+    """The neurons of layer `number`, from 0, at rest; `bits_by_layer` are (T, B, C, H, W) by name,
+    of all that it reads.
     """
 
     def __init__(

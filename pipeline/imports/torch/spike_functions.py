@@ -195,7 +195,7 @@ def function_of_spikes(call: Call, operands: Sequence[Operand]) -> Stream | Gate
 
 
 def _called_with(call: Call, tables: dict[int, Tensor]) -> Tensor:
-    """The result of the call's function on other numbers, by the identity of the tensors; float64."""
+    """The result of the call's function on other numbers, by identity of the tensors; float64."""
 
     def replaced(value: Any) -> Any:
         if isinstance(value, Tensor):
@@ -246,7 +246,7 @@ def _of_two(call: Call, first: Operand, second: Operand) -> Stream | Gates | Non
     _check(call, table[counts[0], counts[1]])
     streams = [operand.stream.along(operand.total.paths[0]) for operand in operands]
     neither, of_second, of_first, of_both = table.flatten().tolist()
-    if streams[0].path == streams[1].path and torch.equal(streams[0].where, streams[1].where):
+    if streams[0].path == streams[1].path and torch.equal(streams[0].places, streams[1].places):
         total = replace(first.total, scale=1.0, offset=0.0)
         return _of_counts(call, streams[0], total, table.diagonal(), counts[0])
     if of_second == of_first:
@@ -254,8 +254,8 @@ def _of_two(call: Call, first: Operand, second: Operand) -> Stream | Gates | Non
     else:
         need(neither == of_both, f"of {names}, which is no function of their sum or difference")
         signs, values, number = (1, -1), [of_second, neither, of_first], counts[0] - counts[1]
-    where, paths = aligned(streams[0], streams[1], call.samples)
-    stream = Stream(where, streams[0].size, Path(Junction(call.where, "sum", paths), lag=None))
+    places, paths = aligned(streams[0], streams[1], call.samples)
+    stream = Stream(places, streams[0].size, Path(Junction(call.label, "sum", paths), lag=None))
     table = torch.tensor(values, dtype=torch.float64, device=call.result.device)
     return _of_counts(call, stream, SpikeSum(paths, signs, 1.0, 0.0), table, number)
 
@@ -303,12 +303,12 @@ def _gates(
             need(apart, "which overwrites spikes, expected a tensor of its own")
             fired = torch.isin(call.result, values[reached])
         branches = tuple(
-            path if sign == of_path else path + Operation(call.where, Scale(-1.0))
+            path if sign == of_path else path + Operation(call.label, Scale(-1.0))
             for path, of_path in zip(total.paths, total.signs, strict=True)
         )
         summed = all(sign == of_path for of_path in total.signs)
         kind = OR if summed and k == 1 else GATE if summed and k == len(branches) else COUNT
-        path = Path(Junction(call.where, "gate", branches), lag=None)
+        path = Path(Junction(call.label, "gate", branches), lag=None)
         neuron = LIF(0.0, k - 0.5, reset="zero")
         gates.append(Gate(stream.along(path), neuron, fired.float(), step, kind))
     return Gates(tuple(gates), table[-start].item())
@@ -322,5 +322,5 @@ def _check(call: Call, expected: Tensor) -> None:
 def _scaled(call: Call, stream: Stream, gain: float, offset: float) -> Stream:
     """Gain · x + offset, without operations that change nothing."""
     if gain != 1:
-        stream = stream.then(Operation(call.where, Scale(gain)))
-    return stream if offset == 0 else stream.then(Operation(call.where, Shift(offset)))
+        stream = stream.then(Operation(call.label, Scale(gain)))
+    return stream if offset == 0 else stream.then(Operation(call.label, Shift(offset)))

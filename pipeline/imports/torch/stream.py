@@ -28,7 +28,8 @@ from spikesam.pipeline.imports.road.operations import (
 RELAYED = "/max"  # behind the name of a module: neurons that pool its spikes
 GATE = "/and"  # neurons that fire where its spikes and others meet
 OR = "/or"  # neurons that fire where any of its spikes and of others is
-COUNT = "/count"  # neurons that fire where sums of its spikes and others, or differences, reach a number
+# neurons that fire where sums of its spikes and others, or differences, reach a number
+COUNT = "/count"
 
 SUM = Operation("the sum over steps", TimeSum())
 
@@ -59,13 +60,15 @@ def agreed(
     shorter = len(_silences(second_path)[0]) < len(_silences(first_path)[0])
     if second_path.source == NOTHING and (first_path.source != NOTHING or shorter):
         first_path, second_path, steps = second_path, first_path, steps[::-1]
-    (before, silences), (behind, others) = _silences(first_path), _silences(second_path)
-    for place, silent in silences.items():
-        others[place] = others.get(place, frozenset()) | silent
+    first_operations, first_silences = _silences(first_path)
+    second_operations, silences_of_both = _silences(second_path)
+    for place, silent in first_silences.items():
+        silences_of_both[place] = silences_of_both.get(place, frozenset()) | silent
     first, second = first_path.source, second_path.source
-    place = len(before)  # where zeros stand, counted from the end
-    hidden = max(0, len(behind) - place) if first == NOTHING else 0  # operations in front of them
-    operations = _operations_agreed(before, behind[hidden:], steps)
+    place = len(first_operations)  # where zeros stand, counted from the end
+    # operations in front of them
+    hidden = max(0, len(second_operations) - place) if first == NOTHING else 0
+    operations = _operations_agreed(first_operations, second_operations[hidden:], steps)
     if operations is None:
         return None
     source: str | Junction | None = second
@@ -73,13 +76,14 @@ def agreed(
         source = _junctions_agreed(first, second, steps)
     elif first == NOTHING:
         if hidden or not _silent_anyway(second_path, steps[0]):
-            others[place] = others.get(place, frozenset()) | steps[0]
+            silences_of_both[place] = silences_of_both.get(place, frozenset()) | steps[0]
     elif (first, first_path.lag) != (second, second_path.lag):
         source = None
     if source is None:
         return None
     return _with_silences(
-        replace(second_path, source=source, operations=(*behind[:hidden], *operations)), others
+        replace(second_path, source=source, operations=(*second_operations[:hidden], *operations)),
+        silences_of_both,
     )
 
 
@@ -145,18 +149,21 @@ def _operations_agreed(
     """Operations of two calls, at some steps each, as those of both."""
     together = []
     for first, second in zip(first_operations, second_operations, strict=False):
-        before, more = _at(first, steps[0]), _at(second, steps[1])
-        alike = first == second
-        if not alike and not (
-            _of_numbers(first) and _of_numbers(second) and before | more == more | before
-        ):
+        if first == second:
+            together.append(first)
+            continue
+        at_first_steps, at_second_steps = _at(first, steps[0]), _at(second, steps[1])
+        by_step = at_first_steps | at_second_steps
+        if not (_of_numbers(first) and _of_numbers(second)):
             return None
-        together.append(first if alike else Operation(first.where, ByStep(before | more)))
+        if by_step != at_second_steps | at_first_steps:
+            return None
+        together.append(Operation(first.label, ByStep(by_step)))
     return together if len(first_operations) == len(second_operations) else None
 
 
 def differing_weights(first_path: Path, second_path: Path) -> tuple[str, str] | None:
-    """Where two calls of one source pass through other weights; None if they differ in other ways."""
+    """Where two calls of a source pass through other weights; None if they differ in other ways."""
     (first, _), (second, _) = _silences(first_path), _silences(second_path)
     alike = first_path.source == second_path.source and len(first) == len(second)
     pairs = [pair for pair in zip(first, second, strict=False) if alike and pair[0] != pair[1]]
@@ -165,7 +172,7 @@ def differing_weights(first_path: Path, second_path: Path) -> tuple[str, str] | 
         for pair in pairs
         if type(pair[0].what) is type(pair[1].what) and not _of_numbers(pair[0])
     )
-    return next(((first.where, second.where) for first, second in of_kind), None)
+    return next(((first.label, second.label) for first, second in of_kind), None)
 
 
 def all_agreed(streams: Sequence[Stream], samples: int) -> Path | None:
@@ -182,11 +189,11 @@ def all_agreed(streams: Sequence[Stream], samples: int) -> Path | None:
 
 @dataclass(frozen=True, eq=False)
 class Stream:
-    """A tensor that comes from the example; `where`, of its shape, has (t·B + b)·size + n of each
+    """A tensor that comes from the example; `places`, of its shape, has (t·B + b)·size + n of each
     number.
     """
 
-    where: Tensor
+    places: Tensor
     size: int  # how many neurons n there are in a sample
     path: Path  # what led to it
     summed: frozenset[int] = (
@@ -199,17 +206,17 @@ class Stream:
         """True if it is the same at every step, and t = 0 stands for all."""
         return all(leaf.lag is None for leaf in self.path.leaves)
 
-    def rearranged(self, where: Tensor, by: str = "") -> Stream:
+    def rearranged(self, places: Tensor, by: str = "") -> Stream:
         """These numbers at other places of a tensor, and what moved them there."""
-        stayed = not by or torch.equal(where.flatten(), self.where.flatten())
-        return replace(self, where=where, moved=self.moved if stayed else by)
+        stayed = not by or torch.equal(places.flatten(), self.places.flatten())
+        return replace(self, places=places, moved=self.moved if stayed else by)
 
     @property
     def ordered(self) -> Stream:
         """These numbers, counted in the order in which the tensor has them; JumbledError if samples
         differ in it.
         """
-        if self._first_axis is not None and self._in_order(self.where):
+        if self._first_axis is not None and self._in_order(self.places):
             return self
         return self.counted
 
@@ -218,7 +225,7 @@ class Stream:
         """These numbers, counted anew: all that a tensor has of a sample's step are its neurons,
         also the same ones twice.
         """
-        rows, places = (self.where // self.size).flatten().sort(stable=True)
+        rows, order_of_rows = (self.places // self.size).flatten().sort(stable=True)
         if rows[0] < 0:  # written in part
             return self
         count = len(rows.unique_consecutive())
@@ -226,16 +233,20 @@ class Stream:
             raise JumbledError
         rows, orders = (
             numbers.view(count, -1)
-            for numbers in (rows, (self.where % self.size).flatten()[places])
+            for numbers in (rows, (self.places % self.size).flatten()[order_of_rows])
         )
         if (orders != orders[0]).any() or (rows != rows[:, :1]).any():
             raise JumbledError
         if torch.equal(orders[0], self._numbers):
             return self
         size, order = orders.shape[1], Operation(self.moved, Order(tuple(orders[0].tolist())))
-        where = torch.empty_like(places)
-        where[places] = (rows * size + torch.arange(size, device=rows.device)).flatten()
-        return replace(self, where=where.view(self.where.shape), size=size, path=self.path + order)
+        numbered_places = torch.empty_like(order_of_rows)
+        numbered_places[order_of_rows] = (
+            rows * size + torch.arange(size, device=rows.device)
+        ).flatten()
+        return replace(
+            self, places=numbered_places.view(self.places.shape), size=size, path=self.path + order
+        )
 
     @property
     def channels_last(self) -> bool:
@@ -243,7 +254,7 @@ class Stream:
         axes.
         """
         axis = self._first_axis
-        return axis is not None and self._in_order(self.where.movedim(-1, axis))
+        return axis is not None and self._in_order(self.places.movedim(-1, axis))
 
     @property
     def _first_axis(self) -> int | None:
@@ -251,21 +262,21 @@ class Stream:
         return next(
             (
                 axis
-                for axis in range(self.where.ndim)
-                if self.where.shape[axis:].numel() == self.size
+                for axis in range(self.places.ndim)
+                if self.places.shape[axis:].numel() == self.size
             ),
             None,
         )
 
-    def _in_order(self, where: Tensor) -> bool:
+    def _in_order(self, places: Tensor) -> bool:
         """True if the last axes are all neurons, counted from 0."""
         return bool(
-            (where % self.size).eq(self._numbers.view(where.shape[self._first_axis :])).all()
+            (places % self.size).eq(self._numbers.view(places.shape[self._first_axis :])).all()
         )
 
     @property
     def _numbers(self) -> Tensor:
-        return torch.arange(self.size, device=self.where.device)
+        return torch.arange(self.size, device=self.places.device)
 
     def along(self, path: Path) -> Stream:
         """These numbers after another path."""
@@ -277,15 +288,15 @@ class Stream:
 
     def steps(self, samples: int) -> Tensor:
         """t of each number."""
-        return self.where // (samples * self.size)
+        return self.places // (samples * self.size)
 
     def at(self, samples: int) -> frozenset[int]:
         """The steps that its numbers are of."""
-        return self.summed or steps_present(self.where, samples * self.size)
+        return self.summed or steps_present(self.places, samples * self.size)
 
     def within(self, samples: int) -> Tensor:
         """b·size + n of each number."""
-        return self.where % (samples * self.size)
+        return self.places % (samples * self.size)
 
 
 def unchanging(tensor: Tensor, axis: int) -> bool:
@@ -293,17 +304,17 @@ def unchanging(tensor: Tensor, axis: int) -> bool:
     return bool((tensor == tensor.narrow(axis, 0, 1)).all())
 
 
-def in_time(where: Tensor, axis: int, numbers: int) -> Tensor:
-    """Numbers that are equal at every step, as those of each step along an axis of so many numbers."""
-    steps = torch.arange(where.shape[axis], device=where.device).view(
-        -1, *[1] * (where.ndim - axis - 1)
+def in_time(places: Tensor, axis: int, numbers: int) -> Tensor:
+    """Numbers that are equal at every step, as those of each step along an axis of so many."""
+    steps = torch.arange(places.shape[axis], device=places.device).view(
+        -1, *[1] * (places.ndim - axis - 1)
     )
-    return where + steps * numbers
+    return places + steps * numbers
 
 
-def steps_present(where: Tensor, numbers: int) -> frozenset[int]:
+def steps_present(places: Tensor, numbers: int) -> frozenset[int]:
     """The steps of the numbers of a tensor, of which each step has so many."""
-    present = where[where >= 0] // numbers
+    present = places[places >= 0] // numbers
     return frozenset(present.bincount().nonzero().flatten().tolist())
 
 
@@ -342,7 +353,7 @@ class Product:
     summed over.
     """
 
-    where: str
+    label: str  # of what multiplies, for messages
     streams: tuple[tuple[Stream, tuple[int, ...]], ...]  # with the axes of each
     axes: tuple[int, ...]
     factor: float = 1.0
@@ -377,25 +388,25 @@ def mapped(
     JumbledError.
     """
     stream = stream.ordered
-    if stream.where.shape[-axes:].numel() != stream.size:  # such as a channel, joined with itself
+    if stream.places.shape[-axes:].numel() != stream.size:  # such as a channel, joined with itself
         stream = stream.counted
-    maps = stream.where.flatten(-axes) if axes > 1 else stream.where
+    maps = stream.places.flatten(-axes) if axes > 1 else stream.places
     samples = maps // stream.size
     if maps.shape[-1] != stream.size or (samples != samples[..., :1]).any():
         raise JumbledError
-    where = samples[..., :1] * size + torch.arange(size, device=samples.device)
-    return replace(stream, where=where.reshape(shape), size=size, path=stream.path + operation)
+    places = samples[..., :1] * size + torch.arange(size, device=samples.device)
+    return replace(stream, places=places.reshape(shape), size=size, path=stream.path + operation)
 
 
 def zeros(tensor: Tensor, samples: int) -> Stream | None:
     """A tensor of zeros made in front of the first step, (B, …): nothing has fired yet."""
     if tensor.ndim < 2 or len(tensor) != samples or tensor.any():
         return None
-    where = torch.arange(tensor.numel(), device=tensor.device).view(tensor.shape)
-    return Stream(where, tensor.numel() // samples, Path(NOTHING, lag=None))
+    places = torch.arange(tensor.numel(), device=tensor.device).view(tensor.shape)
+    return Stream(places, tensor.numel() // samples, Path(NOTHING, lag=None))
 
 
-def added(first: Stream, second: Stream, samples: int, where: str) -> Stream:
+def added(first: Stream, second: Stream, samples: int, label: str) -> Stream:
     """A sum of two streams, over steps where they are the same neurons at different ones; else a
     LostError.
     """
@@ -403,7 +414,7 @@ def added(first: Stream, second: Stream, samples: int, where: str) -> Stream:
     if total is not None:
         return total
     places, paths = aligned(first, second, samples)
-    return Stream(places, second.size, Path(Junction(where, "sum", paths), lag=None))
+    return Stream(places, second.size, Path(Junction(label, "sum", paths), lag=None))
 
 
 def aligned(first: Stream, second: Stream, samples: int) -> tuple[Tensor, tuple[Path, ...]]:
@@ -416,7 +427,7 @@ def aligned(first: Stream, second: Stream, samples: int) -> tuple[Tensor, tuple[
             second.ordered,
         )  # others are alike as they are, such as tokens (N, C) of maps (C, H, W)
     shapes, unlike = (
-        [tuple(stream.where.shape) for stream in (first, second)],
+        [tuple(stream.places.shape) for stream in (first, second)],
         "a sum of different neurons or steps",
     )
     need(
@@ -434,7 +445,7 @@ def aligned(first: Stream, second: Stream, samples: int) -> tuple[Tensor, tuple[
     return steps * (samples * first.size) + first.within(samples), paths
 
 
-def concatenated_streams(streams: Sequence[Stream], axis: int, samples: int, where: str) -> Stream:
+def concatenated_streams(streams: Sequence[Stream], axis: int, samples: int, label: str) -> Stream:
     """Channels of several streams, one behind the other; else a LostError."""
     streams = [stream.ordered for stream in streams]
     steps = [stream.steps(samples) for stream in streams]
@@ -447,10 +458,10 @@ def concatenated_streams(streams: Sequence[Stream], axis: int, samples: int, whe
     total, offset, places = sum(stream.size for stream in streams), 0, []
     for stream in streams:
         row = latest * samples + stream.within(samples) // stream.size
-        places.append(row * total + offset + stream.where % stream.size)
+        places.append(row * total + offset + stream.places % stream.size)
         offset += stream.size
     return Stream(
-        torch.cat(places, axis), total, Path(Junction(where, "concatenation", paths), lag=None)
+        torch.cat(places, axis), total, Path(Junction(label, "concatenation", paths), lag=None)
     )
 
 
@@ -465,7 +476,7 @@ def at_one_step(stream: Stream, samples: int) -> Stream | None:
         return None
     path = bare(stream.path) + SUM
     return replace(
-        stream, where=stream.within(samples), path=path, summed=frozenset(steps.tolist())
+        stream, places=stream.within(samples), path=path, summed=frozenset(steps.tolist())
     )
 
 
@@ -487,7 +498,7 @@ def _over_steps(first_stream: Stream, second_stream: Stream, samples: int) -> St
     if first is None or second is None or first.summed & second.summed:
         return None
     path = agreed(first.path, second.path, (first.summed, second.summed))
-    if path is None or not torch.equal(first.where, second.where):
+    if path is None or not torch.equal(first.places, second.places):
         return None
     return replace(first, path=path, summed=first.summed | second.summed)
 

@@ -64,7 +64,7 @@ class Spiker(nn.Module):
     pass
 
 
-LIBRARY = Library("stranger", {"Spiker": lambda module, where: SpikingModule(LIF(0.5))}, lambda module: "B...")
+LIBRARY = Library("stranger", {"Spiker": lambda module: SpikingModule(LIF(0.5))}, lambda module: "B...")
 """
 USE = """
 import spikesam
