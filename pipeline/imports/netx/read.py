@@ -26,7 +26,7 @@ from spikesam.backends.network.checks import whole, yes_or_no
 from spikesam.backends.network.consistency import LONGEST
 from spikesam.backends.network.inputs import GAIN_LIMIT
 from spikesam.common.arguments import checked_arguments
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, at
 from spikesam.pipeline.imports.netx.files import Node, read_nodes
 from spikesam.pipeline.imports.road.build import build
 from spikesam.pipeline.imports.road.fold import lag_of
@@ -396,9 +396,12 @@ def delays(node: Node, shape_read: Shape) -> tuple[Lag, Lag]:
         expected,
     )
     if steps.shape == (inputs,) != (outputs,):
-        return lag_of(steps, shape_read, node.where), 0
+        with at(node.where):
+            return lag_of(steps, shape_read), 0
     expect_at(not biases(node).any(), node.where, "has a bias and delays of its axons", "either")
-    return 0, lag_of(steps, declared(node), node.where)
+    shape = declared(node)
+    with at(node.where):
+        return 0, lag_of(steps, shape)
 
 
 def neurons(node: Node, fires_at_threshold: bool) -> FixedLIF:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from spikesam.backends.network import NetworkError, Shape, Windows
 from spikesam.backends.network.neurons import LIF, Reset
 from spikesam.backends.network.sources import LONGEST_DELAY
+from spikesam.common.errors import at
 from spikesam.pipeline.imports.nir import KEY
 from spikesam.pipeline.imports.nir.graph import (
     POOLS,
@@ -228,7 +229,8 @@ def _later(path: Path, node: Named, dt: float) -> Path:
     if np.ptp(steps) == 0:
         return path.delayed(int(steps.flat[0]), node.where)
     shape = shape_of(steps.shape, node.where)
-    lag = lag_of(steps.reshape(shape), shape, node.where)
+    with at(node.where):
+        lag = lag_of(steps.reshape(shape), shape)
     plain = isinstance(path.source, str) and not path.operations
     if plain and np.size(path.lag or 0) in (1, np.size(lag)):
         return path.later(lag)

@@ -1,1 +1,1 @@
-"""One list of operations between every foreign network and ours, and the one place that folds them."""
+"""One list of operations between every foreign network and ours, and one place that folds it."""

@@ -32,7 +32,7 @@ from spikesam.backends.network import (
     Windows,
 )
 from spikesam.backends.network.synapses.synapse import WHOLE
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, at
 from spikesam.pipeline.imports.road.fold import (
     MOST_WEIGHTS,
     Folded,
@@ -57,7 +57,7 @@ from spikesam.pipeline.imports.road.operations import (
     Spread,
     TimeSum,
     Unit,
-    expect_at,
+    expect,
 )
 from spikesam.recordings.schema import check_cap
 
@@ -198,7 +198,8 @@ def _arranged(
         drives = replace(drives, inputs=earlier_inputs)
         fits = unit.shape is None or prod(unit.shape) == prod(drives.shape)
         finding = f"has {prod(unit.shape or ())} neurons, driven by {prod(drives.shape)} currents"
-        expect_at(fits, unit.label, finding, "one for each")
+        with at(unit.label):
+            expect(fits, finding, "one for each")
         shapes[unit.name] = drives.shape
         folded[unit.name], sources_of_ones = _with_ones(unit, drives, shapes)
         folded |= {
@@ -249,11 +250,10 @@ def _of_known(path: Path, shapes: Mapping[str, Shape]) -> Path | None:
 
 def _folded(unit: Unit, shapes: Mapping[str, Shape]) -> Folded:
     branches = [fold(path, shapes) for path in unit.paths]
-    return (
-        branches[0]
-        if len(branches) == 1
-        else together(branches, unit.label, [path.last for path in unit.paths])
-    )
+    if len(branches) == 1:
+        return branches[0]
+    with at(unit.label):
+        return together(branches, [path.last for path in unit.paths])
 
 
 def _shared(
@@ -328,14 +328,14 @@ def _repeating(unit: Unit) -> Neuron:
 
 def _gathered(sources: Iterable[Source], repeating: Neuron) -> Unit:
     """Neurons that repeat the spikes of several sources, one behind the other."""
-    where = "the model's output"
+    label = "the model's output"
     branches = tuple(Path(source.layer, (), source.delay) for source in sources)
     if any(branch.source == INPUT for branch in branches):
         raise NetworkError(
-            f"{where} comes from the input, too; expected neurons that fire in between"
+            f"{label} comes from the input, too; expected neurons that fire in between"
         )
-    path = Path(Junction(where, "concatenation", branches), lag=None)
-    return Unit(ANSWER, where, ANSWER[1:], repeating, (path,))
+    path = Path(Junction(label, "concatenation", branches), lag=None)
+    return Unit(ANSWER, label, ANSWER[1:], repeating, (path,))
 
 
 def _neuron(unit: Unit, shape: Shape) -> Neuron:
@@ -344,11 +344,12 @@ def _neuron(unit: Unit, shape: Shape) -> Neuron:
         return neuron
     numbers = ("leak", "threshold", "bias", "reset_by", "synaptic_leak", "min_v_mem", "limit")
     numbers_by_name = {name: getattr(neuron, name, None) for name in numbers}
-    constants: dict[str, Any] = {
-        name: per_channel(value, shape, unit.label, name)
-        for name, value in numbers_by_name.items()
-        if value is not None
-    }
+    with at(unit.label):
+        constants: dict[str, Any] = {
+            name: per_channel(value, shape, name)
+            for name, value in numbers_by_name.items()
+            if value is not None
+        }
     return replace(neuron, **constants).of_channels(shape[0], unit.label)
 
 
@@ -406,59 +407,38 @@ def fold_answer(path: Path, shapes: Mapping[str, Shape], steps: int) -> FoldedAn
     folded, leak, over_steps, over = beginning(path, shapes), 1.0, 1, False
     integral: Folded | None = None  # the integral, without the biases in front of it
     for operation in path.operations:
-        kind, where = operation.what, operation.label
+        kind, label = operation.what, operation.label
         if isinstance(kind, TimeSum):
-            finding = "sums membranes over steps"
-            expect_at(
-                not over, where, finding, "spikes or currents; or the last membrane as the answer"
-            )
+            with at(label):
+                expected = "spikes or currents; or the last membrane as the answer"
+                expect(not over, "sums membranes over steps", expected)
             bias = folded.bias * steps
             if folded.bias.ndim == 2:
                 bias = rows_later(folded.bias, 0, steps).sum(axis=0)
             folded, over_steps, over = replace(folded, bias=bias), steps, True
         elif isinstance(kind, Integral):
-            expect_at(not over, where, "integrates an integral", "one readout")
+            with at(label):
+                expect(not over, "integrates an integral", "one readout")
             leak, over = kind.leak, True
             integral = replace(folded, bias=np.zeros_like(folded.bias))
         else:
-            expect_at(not isinstance(kind, ByStep), where, *STEPS)
+            with at(label):
+                expect(not isinstance(kind, ByStep), *STEPS)
             folded = fold_one(folded, operation)
             integral = None if integral is None else fold_one(integral, operation)
-    expect_at(all(synapses.gain.ndim < 2 for synapses in folded.inputs), path.last, *STEPS)
+    with at(path.last):
+        expect(all(synapses.gain.ndim < 2 for synapses in folded.inputs), *STEPS)
     folded = folded.dense
     read = {source.layer for synapses in folded.inputs for source in synapses.sources}
     numbers, neurons = prod(folded.shape), sum(prod(shapes[name]) for name in read)
     finding = f"is {numbers:,} numbers of {neurons:,} neurons, each of which has a weight for each"
-    expect_at(
-        numbers * neurons <= MOST_WEIGHTS,
-        path.last,
-        finding,
-        "fewer, such as the mean of each channel over its map",
-    )
+    with at(path.last):
+        fewer = "fewer, such as the mean of each channel over its map"
+        expect(numbers * neurons <= MOST_WEIGHTS, finding, fewer)
+        _expect_linear(folded)
     weights: dict[Source, NDArray[np.float64]] = {}
     for synapses in folded.inputs:
         assert synapses.weight is not None
-        expect_at(
-            not synapses.sees_ones,
-            path.last,
-            "is behind padding of a map that has a bias",
-            "no bias or no padding there",
-        )
-        expect_at(
-            synapses.windows == NO_POOLING,
-            path.last,
-            "pools currents by maximum for the answer",
-            "an average",
-        )
-        expect_at(
-            synapses.pooling != "max",
-            path.last,
-            "pools spikes by maximum for the answer",
-            "an average",
-        )
-        expect_at(
-            not synapses.heads, path.last, "multiplies spikes for the answer", "neurons behind that"
-        )
         copies = Identity(spread=synapses.spread, rows=synapses.rows, columns=synapses.columns)
         shape, (y, x) = shapes[synapses.sources[0].layer], synapses.pool
         channels, height, width = copies.arranged_shape(shape, synapses.sources[0].layer)
@@ -494,13 +474,26 @@ def fold_answer(path: Path, shapes: Mapping[str, Shape], steps: int) -> FoldedAn
     return FoldedAnswer(tuple(weights_by_source), readout_weights, bias / over_steps, leak, last)
 
 
+def _expect_linear(folded: Folded) -> None:
+    """Refuse inputs of an answer that are no weights of spikes."""
+    bordered = any(synapses.sees_ones for synapses in folded.inputs)
+    border = "is behind padding of a map that has a bias"
+    expect(not bordered, border, "no bias or no padding there")
+    for synapses in folded.inputs:
+        unpooled = synapses.windows == NO_POOLING
+        expect(unpooled, "pools currents by maximum for the answer", "an average")
+        spikes = synapses.pooling != "max"
+        expect(spikes, "pools spikes by maximum for the answer", "an average")
+        expect(not synapses.heads, "multiplies spikes for the answer", "neurons behind that")
+
+
 def depths(
     reads: Mapping[str, Iterable[Source]],
-    where: Mapping[str, str],
+    labels: Mapping[str, str],
     at_least: Mapping[str, int] = MappingProxyType({}),
 ) -> dict[str, int]:
     """The depth D of each unit, 1 + the largest of those that it reads within a step; 0 of the
-    input.
+    input. `labels` are their names in messages.
     """
     edges = [(name, source) for name, sources in reads.items() for source in sources]
     depth = {INPUT: 0} | dict.fromkeys(reads, 1) | dict(at_least)
@@ -523,13 +516,11 @@ def depths(
     while via[loop[0]] != late:
         loop.insert(0, via[loop[0]])
     count = len(loop)
-    ways = " → ".join(where[name] for name in (late, *loop))
+    ways = " → ".join(labels[name] for name in (late, *loop))
     raise NetworkError(
         f"{ways}: form a loop of {count} layers, whose spikes are back sooner than {count} steps "
-        "later: feedback past "
-        "a layer within a step, where every layer takes one; expected feedback of a layer to "
-        "itself, or delays of "
-        f"{count} steps in all"
+        "later: feedback past a layer within a step, where every layer takes one; expected "
+        f"feedback of a layer to itself, or delays of {count} steps in all"
     )
 
 
@@ -581,5 +572,5 @@ def with_window(network: Network, window: int | None, depths: Sequence[int]) -> 
 
 
 def rows_later(rows: NDArray[np.float64], steps: int, timesteps: int) -> NDArray[np.float64]:
-    """Rows (S, C) so many steps later, (T, C): the first and the last one go on; one row stays one."""
+    """Rows (S, C) so many steps later, (T, C): the first and last go on; one row stays one."""
     return rows if len(rows) == 1 else rows[np.clip(np.arange(timesteps) - steps, 0, len(rows) - 1)]

@@ -1,6 +1,7 @@
 """Linear operations between neurons as inputs of a layer: one kernel, one gain, one bias.
 
-    W (s·x + b) = (W s)·x + W b        where W pads, W b differs from place to place: one more input, see `bordered`
+    W (s·x + b) = (W s)·x + W b        where W pads, W b differs from place to place:
+                                       one more input, see `bordered`
     max(g·x) = |g| · max(sign(g)·x)    so that kernels whose gain is negative change their sign
 
 Averaging what a convolution gives is a larger convolution; two convolutions are one, where no
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from spikesam.backends.network import NO_POOLING, NetworkError, Shape, Source, Windows
 from spikesam.backends.network import synapses as kinds
 from spikesam.backends.network.synapses.synapse import WHOLE, Pooling, repeated
+from spikesam.common.errors import at
 from spikesam.pipeline.imports.road import kernels
 from spikesam.pipeline.imports.road.operations import (
     NOTHING,
@@ -46,7 +48,7 @@ from spikesam.pipeline.imports.road.operations import (
     Spread,
     Take,
     Total,
-    expect_at,
+    expect,
 )
 
 MOST_WEIGHTS = 1 << 28  # of one input, once groups and dilation are filled with zeros
@@ -56,6 +58,7 @@ FOLLOWS = (
     "follows another convolution or linear layer without neurons between them",
     "neurons between them, or no padding, or one layer that is their product",
 )
+MAKERS = Conv, Linear, Mix, Pool, Total  # operations that give a map of their own
 ONE_EACH = np.ones((1, 1, 1, 1), np.float32)
 BEHIND_MAXIMUM = "is behind a maximum of currents, which is not linear", "neurons between them"
 
@@ -81,8 +84,9 @@ class Synapses:
 
     The geometry is that of an Input. `gain` is (), (C,), or of each step (T, C) or (T, 1). `order`
     says which of the spikes stand there, where it is not all of them in order; `sees_ones`, that it
-    sees 1 at every place of their pooled map, in one channel, instead of their spikes. `spread`, `rows`,
-    `columns`, `heads` and `current_sum` are as of an Input; of ones, rows of their pooled map.
+    sees 1 at every place of their pooled map, in one channel, instead of their spikes. `spread`,
+    `rows`, `columns`, `heads` and `current_sum` are as of an Input; of ones, rows of their pooled
+    map.
     """
 
     sources: tuple[
@@ -103,7 +107,7 @@ class Synapses:
     columns: tuple[int, ...] = ()
     heads: int = 0
     current_sum: bool = False
-    made_by: str = ""  # where its weights are, for messages
+    made_by: str = ""  # label of what gave its map, for messages; none of spikes
 
     @property
     def plain(self) -> bool:
@@ -170,7 +174,7 @@ class Synapses:
         return replace(self, sources=self.sources + second_sources)
 
     def placed(self, shape: Shape, first_channel: int, channels: int) -> Synapses:
-        """With weights: as some of so many channels, behind others; `shape` is that of its own map."""
+        """With weights: as some of so many channels, behind others; `shape` is its own map's."""
         map_channels, height, width = shape
         among = slice(first_channel, first_channel + map_channels)
         weight = self.weight
@@ -221,12 +225,9 @@ class Folded:
         inputs, side = prod(self.shape), self.shape[1] * self.shape[2]
         if all(synapses.weight is not None for synapses in self.inputs):
             return self
-        expect_at(
-            inputs**2 <= MOST_WEIGHTS,
-            "the answer",
-            f"is {inputs:,} neurons without weights",
-            "a class each",
-        )
+        with at("the answer"):
+            few = inputs**2 <= MOST_WEIGHTS
+            expect(few, f"is {inputs:,} neurons without weights", "a class each")
         identity = np.eye(inputs, dtype=np.float32).reshape(inputs, self.shape[0], side)
 
         def connected(synapses: Synapses) -> Synapses:
@@ -254,7 +255,7 @@ def plus(first: Any, second: Any) -> NDArray[np.float64]:
 
 
 def times(first: Any, second: Any) -> NDArray[np.float64]:
-    """Products of numbers that are (), (C,), or of each step (S, C), of which the last ones go on."""
+    """Products of numbers that are (), (C,), or of each step (S, C), of which the last go on."""
     first, second = _of_equal_steps(first, second)
     return np.asarray(first * second)
 
@@ -284,13 +285,14 @@ def beginning(path: Path, shapes: Mapping[str, Shape]) -> Folded:
     source = path.source
     if isinstance(source, Junction):
         branches = [fold(branch, shapes) for branch in source.branches]
-        if source.kind == "concatenation":
-            return stacked(branches, source.label)
-        if source.kind == "attention":
-            return products_of(branches, source)
-        if source.kind == "gate":
-            return gated(branches, source)
-        return sum_of(branches, source.label, [branch.last for branch in source.branches])
+        with at(source.label):
+            if source.kind == "concatenation":
+                return stacked(branches)
+            if source.kind == "attention":
+                return products_of(branches, source)
+            if source.kind == "gate":
+                return gated(branches, source)
+            return sum_of(branches, [branch.last for branch in source.branches])
     if source == NOTHING:
         raise NetworkError("zeros that stay zeros drive a layer, expected what neurons fire")
     return Folded(shapes[source], (Synapses((Source(source, path.lag or 0, path.sign),)),))
@@ -298,35 +300,35 @@ def beginning(path: Path, shapes: Mapping[str, Shape]) -> Folded:
 
 def fold_one(folded: Folded, operation: Operation) -> Folded:
     """The fold of a path, and one more operation."""
-    fold_operation = FOLDS.get(type(operation.what))
-    if fold_operation is None:
-        raise NetworkError(f"{operation.label}: stands between neurons, expected at the end")
-    if type(operation.what) not in (Scale, Shift, ByStep, Silent):
-        multiplied, summed = (
-            any(getattr(synapses, name) for synapses in folded.inputs)
-            for name in ("heads", "current_sum")
-        )
-        expect_at(
-            not multiplied,
-            operation.label,
-            "follows products of spikes (attention)",
-            "neurons between them",
-        )
-        expect_at(
-            not summed,
-            operation.label,
-            "follows a mean of currents pooled by maximum",
-            "neurons between them",
-        )
-    return fold_operation(folded, operation.what, operation.label)
+    if isinstance(operation.what, ByStep):
+        return _by_step(folded, operation)
+    with at(operation.label):
+        folded_behind = _folded_behind(folded, operation.what)
+    if not isinstance(operation.what, MAKERS):
+        return folded_behind
+    return folded_behind.each(lambda synapses: replace(synapses, made_by=operation.label))
 
 
-def sum_of(branches: Sequence[Folded], where: str, names: Sequence[str]) -> Folded:
+def _folded_behind(folded: Folded, kind: Any) -> Folded:
+    """The fold of a path, and of an operation of this kind, which is the same at every step."""
+    fold_kind = FOLDS.get(type(kind))
+    if fold_kind is None:
+        raise NetworkError("stands between neurons, expected at the end")
+    if type(kind) not in (Scale, Shift, Silent):
+        multiplied = any(synapses.heads for synapses in folded.inputs)
+        summed = any(synapses.current_sum for synapses in folded.inputs)
+        between = "neurons between them"
+        expect(not multiplied, "follows products of spikes (attention)", between)
+        expect(not summed, "follows a mean of currents pooled by maximum", between)
+    return fold_kind(folded, kind)
+
+
+def sum_of(branches: Sequence[Folded], names: Sequence[str]) -> Folded:
     """A sum: what was summed before comes first, and spikes that pass through the same are one
     input.
     """
-    branches = _levelled(branches, where)
-    total = together(branches, where, names)
+    branches = _levelled(branches)
+    total = together(branches, names)
     inputs: list[Synapses] = []
     ordered = sorted(branches, key=lambda branch: len(branch.inputs), reverse=True)
     for synapses in chain.from_iterable(branch.inputs for branch in ordered):
@@ -339,26 +341,26 @@ def sum_of(branches: Sequence[Folded], where: str, names: Sequence[str]) -> Fold
     return replace(total, inputs=tuple(inputs))
 
 
-def together(branches: Sequence[Folded], where: str, names: Sequence[str]) -> Folded:
+def together(branches: Sequence[Folded], names: Sequence[str]) -> Folded:
     """A sum of branches with these names, each of which keeps its inputs."""
     sizes = {prod(branch.shape) for branch in branches}
-    branches = _levelled(branches, where) if len(sizes) == 1 else branches
+    branches = _levelled(branches) if len(sizes) == 1 else branches
     shapes = [branch.shape for branch in branches]
     named_shapes = " and ".join(
         f"{shape} of {name}" for shape, name in zip(shapes, names, strict=True)
     )
-    expect_at(len(set(shapes)) == 1, where, f"adds maps (C, H, W) {named_shapes}", "equal ones")
+    expect(len(set(shapes)) == 1, f"adds maps (C, H, W) {named_shapes}", "equal ones")
     inputs = tuple(chain.from_iterable(branch.inputs for branch in branches))
     bias = reduce(plus, (branch.bias for branch in branches))
     return Folded(shapes[0], inputs, bias)
 
 
-def stacked(branches: Sequence[Folded], where: str) -> Folded:
+def stacked(branches: Sequence[Folded]) -> Folded:
     """Channels of maps of one size, one behind the other: each branch drives its own."""
-    branches = _levelled(branches, where)
+    branches = _levelled(branches)
     sides = {branch.shape[1:] for branch in branches}
     listed_shapes = " and ".join(str(branch.shape) for branch in branches)
-    expect_at(len(sides) == 1, where, f"joins maps (C, H, W) {listed_shapes}", "equal sides")
+    expect(len(sides) == 1, f"joins maps (C, H, W) {listed_shapes}", "equal sides")
     channels = sum(branch.shape[0] for branch in branches)
     placed: list[Synapses] = []
     bias = np.array(0.0)
@@ -375,10 +377,10 @@ def stacked(branches: Sequence[Folded], where: str) -> Folded:
     return Folded((channels, *branches[0].shape[1:]), tuple(placed), bias)
 
 
-def _levelled(branches: Sequence[Folded], where: str) -> Sequence[Folded]:
+def _levelled(branches: Sequence[Folded]) -> Sequence[Folded]:
     """Maps as neurons without places, where some branches are such."""
     flat = any(branch.shape[1:] == (1, 1) for branch in branches)
-    return [_flattened(branch, where) for branch in branches] if flat else branches
+    return [_flattened(branch) for branch in branches] if flat else branches
 
 
 def products_of(branches: Sequence[Folded], junction: Junction) -> Folded:
@@ -387,27 +389,24 @@ def products_of(branches: Sequence[Folded], junction: Junction) -> Folded:
 
     Each may be a sum of as many layers.
     """
-    shapes, where = [branch.shape for branch in branches], junction.label
+    shapes = [branch.shape for branch in branches]
     spikes_alone = all(len(branch.inputs) == 1 and branch.inputs[0].plain for branch in branches)
     names = " and ".join(branch.last for branch in junction.branches)
-    expect_at(
-        spikes_alone, where, f"multiplies {names}", "spikes of neurons, all of them in their order"
-    )
+    expect(spikes_alone, f"multiplies {names}", "spikes of neurons, all of them in their order")
     listed_shapes = " and ".join(map(str, shapes))
     alike = shapes[0] == shapes[len(shapes) // 2] and shapes[0][1:] == shapes[-1][1:]
-    expect_at(alike, where, f"multiplies maps (C, H, W) {listed_shapes}", "q, k and v of one shape")
+    expect(alike, f"multiplies maps (C, H, W) {listed_shapes}", "q, k and v of one shape")
     counts = [len(branch.inputs[0].sources) for branch in branches]
     counted_sources = (
         f"multiplies sums of {' and '.join(map(str, counts))} layers, which are {names}"
     )
     even = counts == [1] or (len(counts) == 3 and len(set(counts)) == 1)
-    expect_at(even, where, counted_sources, "as many in q, k and v")
+    expect(even, counted_sources, "as many in q, k and v")
     channels, height, width = shapes[-1]
     shape = channels if len(branches) == 3 else channels // 3, height, width
     for channels_of_factor in (shapes[0][0], channels):
-        expect_at(
+        expect(
             channels_of_factor % junction.heads == 0,
-            where,
             f"has {junction.heads} heads of {channels_of_factor} channels",
             "a divisor",
         )
@@ -428,18 +427,16 @@ def gated(branches: Sequence[Folded], junction: Junction) -> Folded:
         if not isinstance(operation, Repeat)
     )
     spread_branches = [
-        _spread(
-            branch, Spread(_factors(operation, branch.shape, shape, junction.label)), junction.label
-        )
+        _spread(branch, Spread(_factors(operation, branch.shape, shape)))
         if isinstance(operation, Repeat)
         else branch
         for branch, operation in zip(branches, last, strict=True)
     ]
     names = [branch.last for branch in junction.branches]
-    return replace(together(spread_branches, junction.label, names), gate=True)
+    return replace(together(spread_branches, names), gate=True)
 
 
-def _factors(repeat: Repeat, small: Shape, shape: Shape, where: str) -> tuple[int, int, int]:
+def _factors(repeat: Repeat, small: Shape, shape: Shape) -> tuple[int, int, int]:
     """How often channels, rows and columns of a map are repeated, so that its neurons stand at
     those of another.
     """
@@ -448,18 +445,17 @@ def _factors(repeat: Repeat, small: Shape, shape: Shape, where: str) -> tuple[in
     )
     divides = (small[0] * channel, small[1] * row, small[2] * column) == shape
     finding = f"multiplies a map {small} with one of {shape}, neuron by neuron in another order"
-    expect_at(divides, where, finding, "whole channels, rows and columns that are repeated")
+    expect(divides, finding, "whole channels, rows and columns that are repeated")
     places = repeated(np.arange(prod(small)).reshape(small), (channel, row, column))
-    expect_at(
+    expect(
         np.array_equal(places.ravel(), repeat.neurons),
-        where,
         finding,
         "rows, columns and channels repeated",
     )
     return channel, row, column
 
 
-def _taken(folded: Folded, rows: Sequence[int], columns: Sequence[int], where: str) -> Folded:
+def _taken(folded: Folded, rows: Sequence[int], columns: Sequence[int]) -> Folded:
     """A map of some rows and columns of another one, of which -1 are zeros.
 
     Weights keep their kernel: the spikes that a place sees are copied, so that its window is its
@@ -468,13 +464,13 @@ def _taken(folded: Folded, rows: Sequence[int], columns: Sequence[int], where: s
     channels, height, width = folded.shape
 
     def taken(synapses: Synapses) -> Synapses:
-        _expect_places(synapses, where)
+        _expect_places(synapses)
         kernel, sides = synapses.weight, synapses.sides
         if kernel is None:
             windows, sides = Windows(), (height, width)
         else:
-            expect_at(synapses.windows == NO_POOLING, where, *BEHIND_MAXIMUM)
-            expect_at(kernel.ndim == 4, where, *FOLLOWS)
+            expect(synapses.windows == NO_POOLING, *BEHIND_MAXIMUM)
+            expect(kernel.ndim == 4, *FOLLOWS)
             windows = Windows(kernel.shape[2:], synapses.stride, synapses.padding)
         places_read = [
             _rows_of_windows(numbers, side, *geometry)
@@ -488,7 +484,7 @@ def _taken(folded: Folded, rows: Sequence[int], columns: Sequence[int], where: s
             f"pads or moves the map {folded.shape} of {synapses.made_by or 'spikes'}, whose "
             f"windows then are {copies:,} copies of spikes"
         )
-        expect_at(copies <= MOST_COPIES, where, finding, f"at most {MOST_COPIES:,}")
+        expect(copies <= MOST_COPIES, finding, f"at most {MOST_COPIES:,}")
         pool = (1, 1) if synapses.sees_ones else synapses.pool
         by_row, by_column = (
             _behind_pooling(numbers, size, earlier_copies)
@@ -518,29 +514,29 @@ def _rows_of_windows(
 
 
 def _behind_pooling(numbers: Sequence[int], size: int, rows: tuple[int, ...]) -> tuple[int, ...]:
-    """Rows of a pooled map as those of the map in front, which are perhaps some `rows` of another."""
+    """Rows of a pooled map as those of the map in front, perhaps some `rows` of another."""
     places = np.array(numbers)[:, None] * size + np.arange(size)
     places = np.where(np.array(numbers)[:, None] < 0, -1, places).ravel()
     copied_rows = np.where(places < 0, -1, np.array(rows)[places]) if rows else places
     return tuple(copied_rows.tolist())
 
 
-def _padded(folded: Folded, pad: Pad, where: str) -> Folded:
+def _padded(folded: Folded, pad: Pad) -> Folded:
     """A border of zeros as a convolution of single places; or one that repeats places."""
     if pad.mode == "zeros":
-        return _conv(folded, Conv(ONE_EACH, padding=pad.padding, groups=0), where)
+        return _conv(folded, Conv(ONE_EACH, padding=pad.padding, groups=0))
     sides = zip(folded.shape[1:], pad.padding, strict=True)
     rows, columns = (kernels.border(side, padding, pad.mode) for side, padding in sides)
-    return _taken(folded, rows, columns, where)
+    return _taken(folded, rows, columns)
 
 
-def _spread(folded: Folded, spread: Spread, where: str) -> Folded:
+def _spread(folded: Folded, spread: Spread) -> Folded:
     """Spikes repeated, in front of any weights; or places that single ones made currents of."""
     times, down, across = spread.factors
     if times == 1 and any(synapses.rows or synapses.columns for synapses in folded.inputs):
         sides = zip(folded.shape[1:], (down, across), strict=True)
         rows, columns = (np.arange(side).repeat(factor).tolist() for side, factor in sides)
-        return _taken(folded, rows, columns, where)
+        return _taken(folded, rows, columns)
 
     def behind(synapses: Synapses) -> Synapses:
         single = (
@@ -554,9 +550,8 @@ def _spread(folded: Folded, spread: Spread, where: str) -> Folded:
             and synapses.pool == (1, 1)
         )
         single_spikes = single_spikes and synapses.windows == NO_POOLING
-        expect_at(
+        expect(
             single_spikes or spread.factors == WHOLE,
-            where,
             "repeats what weights or pooling gave",
             "spikes of neurons",
         )
@@ -584,18 +579,16 @@ def _spread(folded: Folded, spread: Spread, where: str) -> Folded:
     return Folded((channels, height, width), inputs, copied(folded.bias))
 
 
-def _mix(folded: Folded, mix: Mix, where: str) -> Folded:
+def _mix(folded: Folded, mix: Mix) -> Folded:
     """A convolution of single places; without places, as many small linear layers."""
     weight = np.asarray(mix.weight, np.float32)
     if prod(folded.shape[1:]) == mix.places:
-        return _conv(folded, Conv(weight[:, :, None, None], mix.bias), where)
+        return _conv(folded, Conv(weight[:, :, None, None], mix.bias))
     bias = None if mix.bias is None else np.repeat(mix.bias, mix.places)
-    return _linear(
-        folded, Linear(np.kron(weight, np.eye(mix.places, dtype=np.float32)), bias), where
-    )
+    return _linear(folded, Linear(np.kron(weight, np.eye(mix.places, dtype=np.float32)), bias))
 
 
-def _total(folded: Folded, total: Total, where: str) -> Folded:
+def _total(folded: Folded, total: Total) -> Folded:
     """Pooling of whole maps; without places, a linear layer."""
     sides = folded.shape[1], folded.shape[2]
     if prod(sides) == total.places:
@@ -603,18 +596,18 @@ def _total(folded: Folded, total: Total, where: str) -> Folded:
             synapses.bare and synapses.pool == (1, 1) for synapses in folded.inputs
         )
         if counted:  # whole numbers stay exact
-            pooled = _averaged(folded, Windows(sides, sides), where)
+            pooled = _averaged(folded, Windows(sides, sides))
             return pooled.each(
                 lambda synapses: replace(synapses, pooling="sum"), bias=pooled.bias * total.places
             )
         if not all(synapses.weight is None for synapses in folded.inputs):
-            pooled = _averaged_maps(folded, where)
+            pooled = _averaged_maps(folded)
             return (
                 pooled
                 if total.kind == "average"
                 else pooled.scaled(np.full(folded.shape[0], total.places))
             )
-        return _pool(folded, Pool(total.kind, Windows(sides, sides)), where)
+        return _pool(folded, Pool(total.kind, Windows(sides, sides)))
     total_weights = np.ones((1, total.places), np.float32) / (
         total.places if total.kind == "average" else 1
     )
@@ -623,11 +616,10 @@ def _total(folded: Folded, total: Total, where: str) -> Folded:
         Linear(
             np.kron(np.eye(prod(folded.shape) // total.places, dtype=np.float32), total_weights)
         ),
-        where,
     )
 
 
-def per_channel(value: Any, shape: Shape, where: str, quantity: str) -> Any:
+def per_channel(value: Any, shape: Shape, quantity: str) -> Any:
     """A constant of neurons, or one that they share: one number, or (C,), of any array that
     broadcasts with a map, or with rows (C, L).
     """
@@ -646,75 +638,74 @@ def per_channel(value: Any, shape: Shape, where: str, quantity: str) -> Any:
                 if (broadcast == broadcast[0, 0]).all()
                 else broadcast[:, 0].copy()
             )
-    raise NetworkError(
-        f"{where}: its {quantity} has shape {array.shape}, expected one number, or one for each channel"
-    )
+    expected = "one number, or one for each channel"
+    raise NetworkError(f"its {quantity} has shape {array.shape}, expected {expected}")
 
 
-def lag_of(steps: NDArray[np.int64], shape: Shape, where: str) -> int | tuple[int, ...]:
+def lag_of(steps: NDArray[np.int64], shape: Shape) -> int | tuple[int, ...]:
     """Steps by which the spikes of a map are late: one number, or that of each channel."""
-    lags = np.asarray(per_channel(steps, shape, where, "delay")).astype(np.int64).tolist()
+    lags = np.asarray(per_channel(steps, shape, "delay")).astype(np.int64).tolist()
     return tuple(lags) if isinstance(lags, list) else lags
 
 
-def _of_channels(operation: Scale | Shift, shape: Shape, where: str) -> Any:
+def _of_channels(operation: Scale | Shift, shape: Shape) -> Any:
     """Numbers of an operation on a map: (), (C,), or of each step (T, C) or (T, 1)."""
     numbers, name = np.asarray(operation.numbers, np.float64), type(operation).__name__.lower()
     if numbers.ndim == 0 or numbers.shape[1:] == (1,):
         return numbers
     if numbers.ndim == 2:
         return np.stack(
-            [
-                _of_channels(type(operation)(row), shape, where) + np.zeros(shape[0])
-                for row in numbers
-            ]
+            [_of_channels(type(operation)(row), shape) + np.zeros(shape[0]) for row in numbers]
         )
-    expect_at(
+    expect(
         numbers.size and prod(shape) % len(numbers) == 0,
-        where,
         f"{name}s {len(numbers)} features",
         f"{shape}, the map before it",
     )
-    return np.asarray(per_channel(numbers.repeat(prod(shape) // len(numbers)), shape, where, name))
+    return np.asarray(per_channel(numbers.repeat(prod(shape) // len(numbers)), shape, name))
 
 
-def _scaled(folded: Folded, scale: Scale, where: str) -> Folded:
-    folded = _fitting(folded, [scale], where)
-    return folded.scaled(_of_channels(scale, folded.shape, where))
+def _scaled(folded: Folded, scale: Scale) -> Folded:
+    folded = _fitting(folded, [scale])
+    return folded.scaled(_of_channels(scale, folded.shape))
 
 
-def _shifted(folded: Folded, shift: Shift, where: str) -> Folded:
-    folded = _fitting(folded, [shift], where)
-    return replace(folded, bias=plus(folded.bias, _of_channels(shift, folded.shape, where)))
+def _shifted(folded: Folded, shift: Shift) -> Folded:
+    folded = _fitting(folded, [shift])
+    return replace(folded, bias=plus(folded.bias, _of_channels(shift, folded.shape)))
 
 
-def _fitting(folded: Folded, operations: Iterable[Scale | Shift], where: str) -> Folded:
-    """A map, or its neurons without places where numbers of flat neurons differ within a channel."""
+def _fitting(folded: Folded, operations: Iterable[Scale | Shift]) -> Folded:
+    """A map, or its neurons without places if numbers of flat ones differ within a channel."""
     channels, size = folded.shape[0], prod(folded.shape)
     for operation in operations:
         numbers = np.asarray(operation.numbers)
         if operation.flat and numbers.shape[-1:] == (size,):
             of_channel = numbers.reshape(-1, channels, size // channels)
             if (of_channel != of_channel[..., :1]).any():
-                return _flattened(folded, where)
+                return _flattened(folded)
     return folded
 
 
-def _by_step(folded: Folded, by_step: ByStep, where: str) -> Folded:
-    """(T, C) gains and shifts, which are 0 at steps at which nothing passed."""
-    of_steps = chain.from_iterable(by_step.at.values())
-    folded = _fitting(folded, (operation.what for operation in of_steps), where)
-    gain, shift = np.zeros((2, max(by_step.at) + 1, folded.shape[0]))
-    for step, operations in by_step.at.items():
+def _by_step(folded: Folded, operation: Operation) -> Folded:
+    """(T, C) gains and shifts, which are 0 at steps at which nothing passed; those of a step have
+    places of their own.
+    """
+    by_step = operation.what.at
+    of_steps = chain.from_iterable(by_step.values())
+    with at(operation.label):
+        folded = _fitting(folded, (of_step.what for of_step in of_steps))
+    gain, shift = np.zeros((2, max(by_step) + 1, folded.shape[0]))
+    for step, operations in by_step.items():
         of_this_step = Folded(folded.shape, (Synapses(()),))
-        for operation in operations:
-            of_this_step = fold_one(of_this_step, operation)
+        for of_step in operations:
+            of_this_step = fold_one(of_this_step, of_step)
         gain[step], shift[step] = of_this_step.inputs[0].gain, of_this_step.bias
     scaled = folded.scaled(gain)
     return replace(scaled, bias=plus(scaled.bias, shift))
 
 
-def _silent(folded: Folded, silent: Silent, where: str) -> Folded:
+def _silent(folded: Folded, silent: Silent) -> Folded:
     """Gains and biases of 0 at some steps; gains stay where nothing can have arrived by then."""
     last = max(silent.steps, default=-1)
     passes = np.ones((last + 2, 1))
@@ -729,14 +720,14 @@ def _silent(folded: Folded, silent: Silent, where: str) -> Folded:
     )
 
 
-def _declared(folded: Folded, declared: DeclaredShape, where: str) -> Folded:
+def _declared(folded: Folded, declared: DeclaredShape) -> Folded:
     shape, declared_shape = folded.shape, declared.shape
     same = prod(shape) == prod(declared_shape) if declared.flat else shape == declared_shape
-    expect_at(same, where, f"{declared.what} is {declared_shape}", f"{shape}, the map before it")
+    expect(same, f"{declared.what} is {declared_shape}", f"{shape}, the map before it")
     return folded
 
 
-def _order(folded: Folded, order: Order, where: str) -> Folded:
+def _order(folded: Folded, order: Order) -> Folded:
     """Rows of the weights in another order; of spikes, what the next weights see."""
     places, numbers = folded.shape[1] * folded.shape[2], np.array(order.neurons)
     firsts = numbers[::places]
@@ -744,19 +735,17 @@ def _order(folded: Folded, order: Order, where: str) -> Folded:
         np.array_equal(numbers, (firsts[:, None] + np.arange(places)).flatten())
         and not (firsts % places).any()
     )
-    return _chosen(folded, firsts // places if by_channel else numbers, by_channel, where)
+    return _chosen(folded, firsts // places if by_channel else numbers, by_channel)
 
 
-def _flatten(folded: Folded, flatten: Flatten, where: str) -> Folded:
+def _flatten(folded: Folded, flatten: Flatten) -> Folded:
     shape = folded.shape
     finding = f"flattens axes {flatten.first} … {flatten.last} of {shape}"
-    expect_at(
-        prod(shape[flatten.first : flatten.last + 1]) == prod(shape), where, finding, "all of them"
-    )
-    return _flattened(folded, where)
+    expect(prod(shape[flatten.first : flatten.last + 1]) == prod(shape), finding, "all of them")
+    return _flattened(folded)
 
 
-def _flattened(folded: Folded, where: str) -> Folded:
+def _flattened(folded: Folded) -> Folded:
     """The neurons of a map, without places; a convolution becomes the dense layer that it is."""
     shape = folded.shape
 
@@ -764,23 +753,23 @@ def _flattened(folded: Folded, where: str) -> Folded:
         kernel = synapses.weight
         if kernel is None:
             return synapses
-        expect_at(synapses.windows == NO_POOLING, where, *BEHIND_MAXIMUM)
+        expect(synapses.windows == NO_POOLING, *BEHIND_MAXIMUM)
         inputs, neurons = kernel.shape[1] * prod(synapses.sides), prod(shape)
         finding = (
-            f"makes neurons without places of the map {shape} of {synapses.made_by}, a dense layer "
-            f"of {neurons:,} × {inputs:,} = {neurons * inputs:,} weights"
+            f"makes neurons without places of the map {shape} of {synapses.made_by or 'spikes'}, "
+            f"a dense layer of {neurons:,} × {inputs:,} = {neurons * inputs:,} weights"
         )
-        expect_at(neurons * inputs <= MOST_WEIGHTS, where, finding, f"at most {MOST_WEIGHTS:,}")
+        expect(neurons * inputs <= MOST_WEIGHTS, finding, f"at most {MOST_WEIGHTS:,}")
         shape_read = kernel.shape[1], *synapses.sides
         weight = kernels.unrolled(kernel, shape_read, synapses.stride, synapses.padding)
         return replace(synapses, weight=weight, stride=(1, 1), padding=(0, 0))
 
     if shape[1:] == (1, 1):
         return folded
-    return _chosen(folded.each(dense), np.arange(prod(shape)), False, where)
+    return _chosen(folded.each(dense), np.arange(prod(shape)), False)
 
 
-def _chosen(folded: Folded, numbers: NDArray[Any], by_channel: bool, where: str) -> Folded:
+def _chosen(folded: Folded, numbers: NDArray[Any], by_channel: bool) -> Folded:
     """Channels in another order where `by_channel`, else neurons without places."""
     channels, height, width = folded.shape
     repeat = 1 if by_channel else height * width
@@ -792,15 +781,13 @@ def _chosen(folded: Folded, numbers: NDArray[Any], by_channel: bool, where: str)
         return of_channels.repeat(repeat, axis=-1)[..., numbers]
 
     def chosen(synapses: Synapses) -> Synapses:
-        expect_at(
+        expect(
             by_channel or synapses.weight is None or synapses.weight.ndim == 2,
-            where,
             finding,
             "channels in another order, whose places stay",
         )
-        expect_at(
+        expect(
             by_channel or not synapses.copies,
-            where,
             "moves spikes that were repeated",
             "neurons between them",
         )
@@ -823,12 +810,12 @@ def _chosen(folded: Folded, numbers: NDArray[Any], by_channel: bool, where: str)
     return folded.each(chosen, shape=(len(numbers), *sides), bias=choose(folded.bias))
 
 
-def _conv(folded: Folded, conv: Conv, where: str) -> Folded:
+def _conv(folded: Folded, conv: Conv) -> Folded:
     """A convolution behind spikes; or behind another one, if it does not pad, or the other sees
     single places.
     """
     for synapses in folded.inputs:
-        _expect_places(synapses, where)
+        _expect_places(synapses)
     (channels, *sides), weight = folded.shape, conv.weight
     groups = conv.groups or channels
     outputs, extent = (
@@ -839,9 +826,9 @@ def _conv(folded: Folded, conv: Conv, where: str) -> Folded:
     makers = {synapses.made_by for synapses in folded.inputs if synapses.made_by}
     of_maker = f" of {makers.pop()}" if len(makers) == 1 else ""
     expected = f"one for {folded.shape}, the map before it{of_maker}"
-    expect_at(fits, where, f"weight has shape {weight.shape} in {groups} groups", expected)
+    expect(fits, f"weight has shape {weight.shape} in {groups} groups", expected)
     shared = conv.groups or len(weight) == 1
-    expect_at(shared, where, f"has {len(weight)} kernels for every channel alone", "one for all")
+    expect(shared, f"has {len(weight)} kernels for every channel alone", "one for all")
     fits = all(
         kernel <= side + sum(borders)
         for kernel, side, borders in zip(extent, sides, conv.padding, strict=True)
@@ -849,11 +836,9 @@ def _conv(folded: Folded, conv: Conv, where: str) -> Folded:
     finding = (
         f"a kernel of {extent} does not fit its input {folded.shape} with padding {conv.padding}"
     )
-    expect_at(fits, where, finding, "a map that holds it")
+    expect(fits, finding, "a map that holds it")
     few = outputs * channels * prod(extent) <= MOST_WEIGHTS
-    expect_at(
-        few, where, f"more than {MOST_WEIGHTS:,} weights without groups and dilation", "fewer"
-    )
+    expect(few, f"more than {MOST_WEIGHTS:,} weights without groups and dilation", "fewer")
     if not conv.groups:
         weight = weight.repeat(channels, axis=0)
     weight = kernels.undilated(kernels.ungrouped(weight, groups), conv.dilation)
@@ -864,19 +849,19 @@ def _conv(folded: Folded, conv: Conv, where: str) -> Folded:
         )
     )
     if np.any(conv.padding) and folded.bias.any():
-        folded = bordered(folded, where)
+        folded = bordered(folded)
     padding = conv.padding
     if np.any(padding) and not all(map(_of_single_places, folded.inputs)):
         by_row, by_column = (
             kernels.border(side, borders, "zeros")
             for side, borders in zip(sides, padding, strict=True)
         )
-        folded, padding = _taken(folded, by_row, by_column, where), ((0, 0), (0, 0))
+        folded, padding = _taken(folded, by_row, by_column), ((0, 0), (0, 0))
         _, *sides = folded.shape
     padded_kernel, border = kernels.evenly_padded(weight, padding)
 
     def behind(synapses: Synapses) -> Synapses:
-        synapses, kernel_behind = _scaled_inputs(synapses, padded_kernel, channels, where)
+        synapses, kernel_behind = _scaled_inputs(synapses, padded_kernel, channels)
         kernel_behind, kernel_in_front = synapses.unordered(kernel_behind), synapses.weight
         stride, padding = conv.stride, border
         if (
@@ -887,11 +872,11 @@ def _conv(folded: Folded, conv: Conv, where: str) -> Folded:
             one_place = kernel_behind[:, :, border[0], border[1]] @ kernel_in_front.astype(
                 np.float64
             )
-            return replace(synapses, weight=one_place.astype(np.float32), order=None, made_by=where)
+            return replace(synapses, weight=one_place.astype(np.float32), order=None)
         if kernel_in_front is not None:
             composable = border == (0, 0) or kernel_in_front.shape[2:] == synapses.stride == (1, 1)
-            expect_at(synapses.windows == NO_POOLING, where, *BEHIND_MAXIMUM)
-            expect_at(composable and kernel_in_front.ndim == 4, where, *FOLLOWS)
+            expect(synapses.windows == NO_POOLING, *BEHIND_MAXIMUM)
+            expect(composable and kernel_in_front.ndim == 4, *FOLLOWS)
             kernel_behind = kernels.composed(kernel_behind, kernel_in_front, synapses.stride)
             stride = _times(stride, synapses.stride)
             padding = border[0] + synapses.padding[0], border[1] + synapses.padding[1]
@@ -902,14 +887,14 @@ def _conv(folded: Folded, conv: Conv, where: str) -> Folded:
         folded_synapses = replace(
             synapses, weight=kernel, stride=stride, padding=padding, order=None
         )
-        return replace(folded_synapses, sides=whole_map, made_by=where)
+        return replace(folded_synapses, sides=whole_map)
 
     return folded.each(
         behind, shape=(outputs, rows, columns), bias=_biases(folded, weight, conv.bias)
     )
 
 
-def bordered(folded: Folded, where: str) -> Folded:
+def bordered(folded: Folded) -> Folded:
     """One more input for the bias of a map that is padded next: weights of ones, which see 1 at
     every place.
     """
@@ -931,7 +916,7 @@ def bordered(folded: Folded, where: str) -> Folded:
 
 
 def _one_of_a_time(gain: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-    """Gains whose sum these are, (C,) or (S, C), each of which is 0 but at the steps that are alike."""
+    """Gains whose sum these are, (C,) or (S, C), each of which is 0 but at steps that are alike."""
     if gain.ndim < 2:
         return [gain]
     different = np.unique(gain[gain.any(axis=1)], axis=0)
@@ -940,7 +925,7 @@ def _one_of_a_time(gain: NDArray[np.float64]) -> list[NDArray[np.float64]]:
 
 
 def _of_single_places(synapses: Synapses) -> bool:
-    """True of spikes, and of weights of which each sees one place, so that a border is one of spikes."""
+    """True of spikes, and of weights that see one place each: a border is one of spikes."""
     kernel = synapses.weight
     if kernel is None or kernel.ndim == 2:
         return True
@@ -958,7 +943,7 @@ def _biases(folded: Folded, weight: NDArray[Any], bias: Any) -> NDArray[np.float
 
 
 def _scaled_inputs(
-    synapses: Synapses, weight: NDArray[Any], channels: int, where: str
+    synapses: Synapses, weight: NDArray[Any], channels: int
 ) -> tuple[Synapses, NDArray[Any]]:
     """Synapses without a gain of channels, and (out, C, …) weights behind them times it."""
     gain, of_steps = synapses.gain, np.array(1.0)
@@ -968,7 +953,7 @@ def _scaled_inputs(
         if (gain == gain[:, :1]).all():
             return replace(synapses, gain=gain[:, :1]), weight
         finding = "sees channels whose gains differ from step to step, each in its own way"
-        expect_at((rows == rows[0]).all(), where, finding, "one gain of a step, or gains behind it")
+        expect((rows == rows[0]).all(), finding, "one gain of a step, or gains behind it")
         gain, of_steps = rows[0], passing[:, None].astype(np.float64)
     if synapses.weight is None and not gain.ndim:
         return synapses, weight
@@ -976,31 +961,29 @@ def _scaled_inputs(
     return replace(synapses, gain=of_steps), scaled.reshape(weight.shape)
 
 
-def _linear(folded: Folded, linear: Linear, where: str) -> Folded:
+def _linear(folded: Folded, linear: Linear) -> Folded:
     weight, shape = linear.weight, folded.shape
     flat = not linear.flat or shape[1:] == (1, 1)
-    expect_at(
+    expect(
         flat,
-        where,
         f"weight has shape {weight.shape} behind a map {shape}",
         "a Flatten in front of it",
     )
     fits = weight.shape[1] == prod(shape)
-    expect_at(
+    expect(
         fits,
-        where,
         f"weight has shape {weight.shape}",
         f"{prod(shape)} inputs, of the map {shape} before it",
     )
 
     def behind(synapses: Synapses) -> Synapses:
-        synapses, weight_behind = _scaled_inputs(synapses, weight, shape[0], where)
+        synapses, weight_behind = _scaled_inputs(synapses, weight, shape[0])
         if synapses.order is not None:
             weight_behind = synapses.unordered(
                 weight_behind.reshape(len(weight_behind), shape[0], -1)
             ).reshape(len(weight_behind), -1)
         weight_in_front = synapses.weight
-        expect_at(synapses.windows == NO_POOLING, where, *BEHIND_MAXIMUM)
+        expect(synapses.windows == NO_POOLING, *BEHIND_MAXIMUM)
         if weight_in_front is not None and weight_in_front.ndim == 2:
             weight_behind = weight_behind @ weight_in_front.astype(np.float64)
         elif weight_in_front is not None and (
@@ -1008,7 +991,7 @@ def _linear(folded: Folded, linear: Linear, where: str) -> Folded:
             or (*synapses.stride, *synapses.padding) != (1, 1, 0, 0)
         ):
             few = prod(shape) * weight_in_front.shape[1] * prod(synapses.sides) <= MOST_WEIGHTS
-            expect_at(few, where, *FOLLOWS)
+            expect(few, *FOLLOWS)
             map_ = weight_in_front.shape[1], *synapses.sides
             weight_behind = weight_behind @ kernels.unrolled(
                 weight_in_front.astype(np.float64), map_, synapses.stride, synapses.padding
@@ -1018,18 +1001,18 @@ def _linear(folded: Folded, linear: Linear, where: str) -> Folded:
             sums = np.tensordot(maps, weight_in_front[:, :, 0, 0].astype(np.float64), (1, 0))
             weight_behind = sums.swapaxes(1, 2).reshape(len(weight_behind), -1)
         dense = weight_behind if weight_behind is weight else weight_behind.astype(np.float32)
-        folded_synapses = replace(synapses, weight=dense, order=None, made_by=where)
+        folded_synapses = replace(synapses, weight=dense, order=None)
         return replace(folded_synapses, stride=(1, 1), padding=(0, 0))
 
     return folded.each(behind, shape=(len(weight), 1, 1), bias=_biases(folded, weight, linear.bias))
 
 
-def _pool(folded: Folded, pool: Pool, where: str) -> Folded:
+def _pool(folded: Folded, pool: Pool) -> Folded:
     if pool.kind == "max":
-        expect_at(_apart(folded), where, "pools a sum by maximum", "one layer, or a concatenation")
-        expect_at(pool.dilation == (1, 1), where, f"has dilation={pool.dilation}", "1")
+        expect(_apart(folded), "pools a sum by maximum", "one layer, or a concatenation")
+        expect(pool.dilation == (1, 1), f"has dilation={pool.dilation}", "1")
         pooled = [
-            _maximum(replace(folded, inputs=(synapses,)), pool.windows, where, pool.of_activations)
+            _maximum(replace(folded, inputs=(synapses,)), pool.windows, pool.of_activations)
             for synapses in folded.inputs
         ]
         return replace(pooled[0], inputs=tuple(chain.from_iterable(part.inputs for part in pooled)))
@@ -1043,10 +1026,8 @@ def _pool(folded: Folded, pool: Pool, where: str) -> Folded:
     )
     if any(padding) or (in_front and (window != stride or height % window[0] or width % window[1])):
         uniform = np.full((1, 1, *window), total / prod(window), np.float32)
-        return _conv(
-            folded, Conv(uniform, None, stride, kernels.around(padding, window), groups=0), where
-        )
-    averaged = _averaged(folded, pool.windows, where)
+        return _conv(folded, Conv(uniform, None, stride, kernels.around(padding, window), groups=0))
+    averaged = _averaged(folded, pool.windows)
     return (
         averaged if total == 1 else averaged.scaled(np.full(folded.shape[0], total))
     )  # which the next weights take up
@@ -1062,30 +1043,25 @@ def _apart(folded: Folded) -> bool:
     return len(weights) == len(folded.inputs) and bool(np.all(driven <= 1))
 
 
-def _averaged(folded: Folded, windows: Windows, where: str) -> Folded:
+def _averaged(folded: Folded, windows: Windows) -> Folded:
     """Average pooling without a border, of spikes that its windows cover once, or of currents."""
     window, stride, _ = windows
     channels, height, width = folded.shape
     in_front = [synapses.weight is None for synapses in folded.inputs]
-    expect_at(
-        all(in_front) or not any(in_front), where, "averages a sum of spikes and currents", "either"
-    )
+    expect(all(in_front) or not any(in_front), "averages a sum of spikes and currents", "either")
 
     def of_spikes(synapses: Synapses) -> Synapses:
         once = synapses.pool == (1, 1) or synapses.pooling == "average"
         kind = "maximum" if synapses.pooling == "max" else "sum"
-        expect_at(once, where, f"averages what was pooled by {kind}", "one kind of pooling")
-        _expect_places(synapses, where)
+        expect(once, f"averages what was pooled by {kind}", "one kind of pooling")
+        _expect_places(synapses)
         return replace(synapses, pool=_times(synapses.pool, window), pooling="average")
 
     def of_currents(synapses: Synapses) -> Synapses:
         assert synapses.weight is not None
-        expect_at(
-            synapses.weight.ndim == 4, where, "pools a dense layer", "a convolution in front of it"
-        )
-        expect_at(
+        expect(synapses.weight.ndim == 4, "pools a dense layer", "a convolution in front of it")
+        expect(
             synapses.windows == NO_POOLING,
-            where,
             "averages currents pooled by maximum",
             "one kind of pooling",
         )
@@ -1097,7 +1073,7 @@ def _averaged(folded: Folded, windows: Windows, where: str) -> Folded:
     return folded.each(of_currents, shape=(channels, *windows.fit((height, width))))
 
 
-def _averaged_maps(folded: Folded, where: str) -> Folded:
+def _averaged_maps(folded: Folded) -> Folded:
     """The mean of the currents of each channel: behind a maximum their sum, of single places that
     of the spikes.
     """
@@ -1114,14 +1090,12 @@ def _averaged_maps(folded: Folded, where: str) -> Folded:
         )
         if single_places and synapses.pooling == "average":
             return replace(synapses, pool=_times(synapses.pool, window))
-        return _averaged(
-            replace(folded, inputs=(synapses,)), Windows(window, window), where
-        ).inputs[0]
+        return _averaged(replace(folded, inputs=(synapses,)), Windows(window, window)).inputs[0]
 
     return folded.each(averaged, shape=(channels, 1, 1))
 
 
-def _maximum(folded: Folded, windows: Windows, where: str, of_activations: bool = False) -> Folded:
+def _maximum(folded: Folded, windows: Windows, of_activations: bool = False) -> Folded:
     """Maximum pooling: of spikes, which is their OR, or of the currents of a convolution, as those
     of activations are.
     """
@@ -1134,46 +1108,40 @@ def _maximum(folded: Folded, windows: Windows, where: str, of_activations: bool 
                 _rows_of_windows(range(count), side, *geometry)
                 for side, count, *geometry in geometries
             )
-            moved, apart = _taken(folded, rows, columns, where), windows.sides
-            return replace(_maximum(moved, Windows(apart, apart), where), shape=shape)
-        _expect_places(synapses, where)
-        expect_at(
+            moved, apart = _taken(folded, rows, columns), windows.sides
+            return replace(_maximum(moved, Windows(apart, apart)), shape=shape)
+        _expect_places(synapses)
+        expect(
             synapses.pool == (1, 1) or synapses.pooling == "max",
-            where,
             "pools averages",
             "one kind of pooling",
         )
-        expect_at(
-            (synapses.gain > 0).all(), where, "pools spikes scaled by a negative number", "spikes"
-        )
+        expect((synapses.gain > 0).all(), "pools spikes scaled by a negative number", "spikes")
         return replace(
             folded,
             shape=shape,
             inputs=(replace(synapses, pool=_times(synapses.pool, windows.sides), pooling="max"),),
         )
-    expect_at(
-        synapses.weight.ndim == 4, where, "pools a dense layer", "a convolution in front of it"
-    )
+    expect(synapses.weight.ndim == 4, "pools a dense layer", "a convolution in front of it")
     if not of_activations and _chooses(synapses):
         spikes = replace(synapses, weight=None, gain=np.array(1.0))
         of_spikes = Folded((synapses.weight.shape[1], *sides), (spikes,))
-        (pooled,) = _maximum(of_spikes, windows, where).inputs
+        (pooled,) = _maximum(of_spikes, windows).inputs
         pooled_in_front = replace(
             pooled, weight=synapses.weight, gain=synapses.gain, sides=shape[1:]
         )
         return replace(folded, shape=shape, inputs=(pooled_in_front,))
     signs = np.where(np.atleast_2d(synapses.gain + np.zeros(channels)) < 0, -1, 1)
     sign = signs[0]
-    expect_at(
+    expect(
         (signs == sign).all(),
-        where,
         "pools what is scaled by a negative number at some steps alone",
         "one sign",
     )
     once = synapses.windows == NO_POOLING or (sign > 0).all()
-    expect_at(once, where, "pools a maximum that was scaled by a negative number", "one pooling")
+    expect(once, "pools a maximum that was scaled by a negative number", "one pooling")
     weight = synapses.weight * sign[:, None, None, None].astype(synapses.weight.dtype)
-    joined = _joined(synapses.windows, windows, where)
+    joined = _joined(synapses.windows, windows)
     if synapses.windows.stride == (1, 1):
         (y, x), _, (above, beside) = synapses.windows
         joined = joined.within((sides[0] + y - 1 - 2 * above, sides[1] + x - 1 - 2 * beside))
@@ -1195,7 +1163,7 @@ def _chooses(synapses: Synapses) -> bool:
     return chosen and bool((synapses.gain >= 0).all())
 
 
-def _joined(in_front: Windows, following: Windows, where: str) -> Windows:
+def _joined(in_front: Windows, following: Windows) -> Windows:
     """The windows of a maximum of maxima."""
     if in_front == NO_POOLING:
         return following
@@ -1206,17 +1174,16 @@ def _joined(in_front: Windows, following: Windows, where: str) -> Windows:
         x - 1,
     )  # as many windows as places
     fits = not gaps and (as_many_windows or following.padding == (0, 0))
-    expect_at(fits, where, "pools a maximum again", "one pooling, or windows side by side")
+    expect(fits, "pools a maximum again", "one pooling, or windows side by side")
     sides = y + (following.sides[0] - 1) * down, x + (following.sides[1] - 1) * right
     above, beside = np.add(in_front.padding, following.padding).tolist()
     return Windows(sides, _times(in_front.stride, following.stride), (above, beside))
 
 
-def _expect_places(synapses: Synapses, where: str) -> None:
+def _expect_places(synapses: Synapses) -> None:
     stayed = synapses.order is None or synapses.order.channels
-    expect_at(
+    expect(
         stayed,
-        where,
         "sees a map whose places are moved",
         "places that stay, of channels in any order",
     )
@@ -1226,8 +1193,7 @@ def _times(first: Pair, second: Pair) -> Pair:
     return first[0] * second[0], first[1] * second[1]
 
 
-FOLDS: dict[type, Callable[[Folded, Any, str], Folded]] = {
-    ByStep: _by_step,
+FOLDS: dict[type, Callable[[Folded, Any], Folded]] = {
     Conv: _conv,
     DeclaredShape: _declared,
     Flatten: _flatten,
@@ -1236,11 +1202,11 @@ FOLDS: dict[type, Callable[[Folded, Any, str], Folded]] = {
     Order: _order,
     Pad: _padded,
     Pool: _pool,
-    Repeat: lambda folded, repeat, where: folded,  # left to gated, which knows the larger map
+    Repeat: lambda folded, repeat: folded,  # left to gated, which knows the larger map
     Scale: _scaled,
     Shift: _shifted,
     Silent: _silent,
     Spread: _spread,
-    Take: lambda folded, take, where: _taken(folded, take.rows, take.columns, where),
+    Take: lambda folded, take: _taken(folded, take.rows, take.columns),
     Total: _total,
 }

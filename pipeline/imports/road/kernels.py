@@ -20,11 +20,11 @@ def ungrouped(kernels: Kernels, groups: int) -> Kernels:
     if groups == 1:
         return kernels
     outputs, inputs = len(kernels) // groups, kernels.shape[1]
-    whole = np.zeros((len(kernels), inputs * groups, *kernels.shape[2:]), kernels.dtype)
+    ungrouped_kernels = np.zeros((len(kernels), inputs * groups, *kernels.shape[2:]), kernels.dtype)
     for group in range(groups):
         rows = slice(group * outputs, (group + 1) * outputs)
-        whole[rows, group * inputs : (group + 1) * inputs] = kernels[rows]
-    return whole
+        ungrouped_kernels[rows, group * inputs : (group + 1) * inputs] = kernels[rows]
+    return ungrouped_kernels
 
 
 def extent(sides: tuple[int, ...], dilation: Pair) -> Pair:
@@ -38,9 +38,9 @@ def extent(sides: tuple[int, ...], dilation: Pair) -> Pair:
 def undilated(kernels: Kernels, dilation: Pair) -> Kernels:
     """Zeros between the taps of a dilated kernel."""
     rows, columns = extent(kernels.shape[2:], dilation)
-    whole = np.zeros((*kernels.shape[:2], rows, columns), kernels.dtype)
-    whole[:, :, :: dilation[0], :: dilation[1]] = kernels
-    return whole
+    undilated_kernels = np.zeros((*kernels.shape[:2], rows, columns), kernels.dtype)
+    undilated_kernels[:, :, :: dilation[0], :: dilation[1]] = kernels
+    return undilated_kernels
 
 
 def evenly_padded(kernels: Kernels, padding: tuple[Pair, Pair]) -> tuple[Kernels, Pair]:
@@ -49,8 +49,8 @@ def evenly_padded(kernels: Kernels, padding: tuple[Pair, Pair]) -> tuple[Kernels
     """
     rows, columns = map(max, padding)
     widen = [
-        (most - before, most - after)
-        for most, (before, after) in zip((rows, columns), padding, strict=True)
+        (largest - leading, largest - trailing)
+        for largest, (leading, trailing) in zip((rows, columns), padding, strict=True)
     ]
     return np.pad(kernels, ((0, 0), (0, 0), *widen)), (rows, columns)
 
@@ -75,18 +75,26 @@ def border(side: int, padding: Pair, mode: str) -> list[int]:
     return np.pad(np.arange(side), padding, mode=modes[mode]).tolist()
 
 
-def composed(outer: Kernels, inner: Kernels, stride: Pair) -> NDArray[np.float64]:
-    """One convolution that does what two do, of which `inner`, with that stride, comes first."""
+def composed(
+    kernels_behind: Kernels, kernels_in_front: Kernels, stride: Pair
+) -> NDArray[np.float64]:
+    """One convolution that does what two do; `stride` is that of the first, `kernels_in_front`."""
     rows, columns = (
         size + (places - 1) * step
-        for size, places, step in zip(inner.shape[2:], outer.shape[2:], stride, strict=True)
+        for size, places, step in zip(
+            kernels_in_front.shape[2:], kernels_behind.shape[2:], stride, strict=True
+        )
     )
-    whole = np.zeros((len(outer), inner.shape[1], rows, columns))
-    for y, x in np.ndindex(outer.shape[2:]):
+    composed_kernels = np.zeros((len(kernels_behind), kernels_in_front.shape[1], rows, columns))
+    for y, x in np.ndindex(kernels_behind.shape[2:]):
         top, left = y * stride[0], x * stride[1]
-        seen = whole[:, :, top : top + inner.shape[2], left : left + inner.shape[3]]
-        seen += np.tensordot(outer[:, :, y, x].astype(np.float64), inner.astype(np.float64), 1)
-    return whole
+        places_reached = composed_kernels[
+            :, :, top : top + kernels_in_front.shape[2], left : left + kernels_in_front.shape[3]
+        ]
+        places_reached += np.tensordot(
+            kernels_behind[:, :, y, x].astype(np.float64), kernels_in_front.astype(np.float64), 1
+        )
+    return composed_kernels
 
 
 def averaged(kernels: Kernels, stride: Pair, window: Pair) -> Kernels:
@@ -105,19 +113,24 @@ def unrolled(kernels: Kernels, shape: Shape, stride: Pair, padding: Pair) -> Ker
     """(out·H'·W', C·H·W) weights of a dense layer that does what a convolution does on a map of
     that shape.
     """
-    (channels, height, width), (down, right), (top, left), (tall, wide) = (
+    (channels, height, width), (down, right), (top, left), (kernel_rows, kernel_columns) = (
         shape,
         stride,
         padding,
         kernels.shape[2:],
     )
-    rows, columns = (height + 2 * top - tall) // down + 1, (width + 2 * left - wide) // right + 1
-    whole = np.zeros(
+    rows, columns = (
+        (height + 2 * top - kernel_rows) // down + 1,
+        (width + 2 * left - kernel_columns) // right + 1,
+    )
+    matrix = np.zeros(
         (len(kernels), rows, columns, channels, height + 2 * top, width + 2 * left), kernels.dtype
     )
     for y, x in np.ndindex(rows, columns):
-        whole[:, y, x, :, y * down : y * down + tall, x * right : x * right + wide] = kernels
-    inside = whole[..., top : top + height, left : left + width]
+        matrix[
+            :, y, x, :, y * down : y * down + kernel_rows, x * right : x * right + kernel_columns
+        ] = kernels
+    inside = matrix[..., top : top + height, left : left + width]
     return inside.reshape(len(kernels) * rows * columns, -1)
 
 

@@ -46,11 +46,11 @@ class _Compared:
     __hash__ = None  # type: ignore[assignment]
 
 
-def _same(one: Any, other: Any) -> bool:
-    if one is other or not (hasattr(one, "shape") and hasattr(other, "shape")):
-        return one is other or (type(one) is type(other) and bool(one == other))
-    equal = getattr(one, "equal", None)  # of a tensor, which may lie on another device
-    return bool(equal(other) if equal else np.array_equal(one, other))
+def _same(first: Any, second: Any) -> bool:
+    if first is second or not (hasattr(first, "shape") and hasattr(second, "shape")):
+        return first is second or (type(first) is type(second) and bool(first == second))
+    equal = getattr(first, "equal", None)  # of a tensor, which may lie on another device
+    return bool(equal(second) if equal else np.array_equal(first, second))
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +119,11 @@ class ByStep:
     def later(self, steps: int, until: float) -> ByStep:
         """Those of so many steps ago, without those of steps from `until` on."""
         return ByStep(
-            {step + steps: each for step, each in self.at.items() if step + steps < until}
+            {
+                step + steps: operations
+                for step, operations in self.at.items()
+                if step + steps < until
+            }
         )
 
 
@@ -136,7 +140,7 @@ class Silent:
 
 @dataclass(frozen=True)
 class Pad:
-    """A border around a map, (above, below), (left, right): zeros, or what its own places repeat."""
+    """A border of a map, (above, below), (left, right): zeros, or what its own places repeat."""
 
     padding: tuple[Pair, Pair]
     mode: Literal["zeros", "reflect", "replicate", "circular"] = "zeros"
@@ -159,7 +163,7 @@ class Order:
 
 @dataclass(frozen=True, eq=False)
 class Mix(_Compared):
-    """(out, in) weights between channels, the same at each of so many `places`, and (out,) biases."""
+    """(out, in) weights between channels, equal at each of so many `places`; (out,) biases."""
 
     weight: Any
     places: int
@@ -294,7 +298,7 @@ class Path:
         return replace(self, source=source, operations=operations, lag=lag)
 
     def delayed(self, steps: int, label: str) -> Path:
-        """The path behind a delay of so many steps: zeros before, and no bias, see :meth:`later`."""
+        """The path behind a delay of some steps: zeros before, and no bias, see :meth:`later`."""
         path = self.later(steps)
         bare = isinstance(self.source, str) and not self.operations  # spikes, which come later
         return (
@@ -304,10 +308,10 @@ class Path:
 
 @dataclass(frozen=True, eq=False)
 class Unit:
-    """Neurons, and what drives them; `name` is theirs in the foreign network, `label` in messages."""
+    """Neurons, and what drives them; `name` is that of the foreign network."""
 
     name: str
-    label: str
+    label: str  # for messages
     layer: str  # name of the layer that they become
     neuron: Neuron
     paths: tuple[

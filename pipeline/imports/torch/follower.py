@@ -830,8 +830,9 @@ class Raster:
 
     def _added(self, feedback: Feedback) -> Operation:
         """The weights of a feedback, which the gain multiplies, as all that drives the neurons."""
-        amount = per_channel(feedback.amount, self.map, self.label, "threshold")
-        gain = per_channel(self.about.gain, self.map, self.label, "gain")
+        with at(self.label):
+            amount = per_channel(feedback.amount, self.map, "threshold")
+            gain = per_channel(self.about.gain, self.map, "gain")
         return Operation(f"{self.label}: its reset", Scale(amount / gain))
 
 

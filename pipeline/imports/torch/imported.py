@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spikesam.backends.network import Network, NetworkError, Neuron, Shape
+from spikesam.common.errors import at
 from spikesam.pipeline.imports.libraries.known import layer_name
 from spikesam.pipeline.imports.libraries.library import LeakyIntegrator, SpikingModule
 from spikesam.pipeline.imports.road.build import ANSWER, REPEATING, Built, build
@@ -93,11 +94,12 @@ def assemble(model: nn.Module, followed: FollowedModel, example: Example) -> Imp
         followed.layers.get(unit.name) or _made(unit, built, followed, shape)
         for unit, shape in zip(built.units, built.network.shapes[1:], strict=True)
     )
-    gains = tuple(
-        np.full((1, shape[0]), per_channel(layer.about.gain, shape, layer.label, "gain"))
-        for layer, shape in zip(layers, built.network.shapes[1:], strict=True)
-    )
-    return Imported(built.network, layers, built.neurons, gains, built.shifts, probabilities)
+    gains = []
+    for layer, shape in zip(layers, built.network.shapes[1:], strict=True):
+        with at(layer.label):
+            gain = per_channel(layer.about.gain, shape, "gain")
+        gains.append(np.full((1, shape[0]), gain))
+    return Imported(built.network, layers, built.neurons, tuple(gains), built.shifts, probabilities)
 
 
 def _reached(followed: FollowedModel, expected: str) -> list[FollowedLayer]:
@@ -122,10 +124,9 @@ def _unit(model: nn.Module, layer: FollowedLayer) -> Unit:
     spiking, (module, part, kind) = layer.about, layer.name.partition("/")
     assert not isinstance(spiking.neuron, LeakyIntegrator)
     name = layer_name(model, module) + f"{part}{kind}".replace("/", "_")
-    gain = Operation(
-        layer.label, Scale(per_channel(spiking.gain, layer.shape, layer.label, "gain"))
-    )
-    path = emitted(bare(layer.path)) + gain
+    with at(layer.label):
+        gain = per_channel(spiking.gain, layer.shape, "gain")
+    path = emitted(bare(layer.path)) + Operation(layer.label, Scale(gain))
     if spiking.begins:  # as a bias at the first step
         path += Operation(layer.label, Shift(np.array([[spiking.begins], [0.0]])))
     return Unit(

@@ -11,9 +11,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import spikesam
-from spikesam.backends.network import LIF, Layer, Network, Sides
+from spikesam.backends.network import LIF, Layer, Network, NetworkError, Sides
 from spikesam.pipeline.imports.road.fold import fold
-from spikesam.pipeline.imports.road.operations import Conv, Operation, Path
+from spikesam.pipeline.imports.road.operations import (
+    ByStep,
+    Conv,
+    Junction,
+    Linear,
+    Operation,
+    Path,
+    Scale,
+)
 from tests.pipeline.imports.models import (
     Jelly,
     Written,
@@ -634,3 +642,26 @@ def test_a_kernel_of_every_channel_alone_is_one() -> None:
     path = Path("lif1", (Operation("the pool", Conv(weight, groups=0)),))
     with pytest.raises(spikesam.NetworkError, match="the pool: has 2 kernels for every channel"):
         fold(path, {"lif1": (3, 4, 4)})
+
+
+def test_an_error_has_the_place_of_its_operation_once() -> None:
+    shapes = {"lif": (2, 1, 1), "other": (3, 1, 1)}
+    fits, misfit = Operation("bn.0", Scale(np.ones(2))), Operation("bn.1", Scale(np.ones(3)))
+    refusal = r"^bn\.1: scales 3 features, expected \(2, 1, 1\), the map before it$"
+    in_time = Operation("bn.0", ByStep({0: (fits,), 1: (misfit,)}))
+    branches = Path("lif", (misfit,)), Path("lif", (fits,))
+    for path in (
+        Path("lif", (fits, misfit)),
+        Path("lif", (in_time,)),
+        Path(Junction("add", "sum", branches), lag=None),
+    ):
+        with pytest.raises(NetworkError, match=refusal):
+            fold(path, shapes)
+    unequal = Junction("add", "sum", (Path("lif"), Path("other")))
+    refusal = r"^add: adds maps \(C, H, W\) \(2, 1, 1\) of module 'lif' and \(3, 1, 1\) of module"
+    with pytest.raises(NetworkError, match=refusal):
+        fold(Path(unequal, lag=None), shapes)
+    linear = Operation("fc", Linear(np.ones((1, 5), np.float32)))
+    joined = Junction("join", "concatenation", (Path("lif"), Path("lif")))
+    with pytest.raises(NetworkError, match=r"^fc: weight has shape \(1, 5\), expected 4 inputs"):
+        fold(Path(joined, (linear,), None), shapes)
