@@ -45,7 +45,7 @@ from paper.measures.maps import pearson
 from paper.measures.tables import groups, measured, paired, rows, summary, values
 from spikesam.backends.base import unpacked
 from spikesam.backends.network import Layer, Network
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, at
 from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 from spikesam.pipeline.networks.firing import fire
@@ -308,7 +308,8 @@ def renormalised(
     """The network with BNTT's statistics estimated on these inputs, layer after layer, from the
     layer `first` on.
     """
-    network.check_chain("BNTT")
+    with at("BNTT"):
+        network.check_chain()
     layers, fired = list(network.layers), {"input": inputs}
     modules: Any = DifferentiableNetwork(network).layers
     with torch.no_grad():

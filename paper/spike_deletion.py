@@ -53,6 +53,7 @@ from spikesam.backends.network import Linear, Network
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.network.step import on_maps
 from spikesam.backends.network.synapses.synapse import Floats
+from spikesam.common.errors import at
 from spikesam.pipeline.maps.correlation import unpooled
 from spikesam.pipeline.maps.methods.perturbation import Answering, answers_of
 from spikesam.pipeline.maps.relevance import RelevanceLayer, Spikes, relevance, variance_relevance
@@ -114,7 +115,8 @@ def outgoing_weights(network: Network, number: int, shape: tuple[int, ...]) -> l
     """Σ |w| · gain over all that a spike of a recorded layer (C, H, W) reaches in the next layer,
     for each gain.
     """
-    network.check_chain("outgoing weights")
+    with at("outgoing weights"):
+        network.check_chain()
     number += network.first_raster
     if number == len(network.layers):
         return [np.abs(network.readout.weight.astype(np.float64)).sum(axis=0).reshape(shape)]

@@ -27,6 +27,7 @@ from spikesam.backends.input_currents import backend_input, by_input
 from spikesam.backends.network import Network
 from spikesam.backends.network.acting import ActingSteps
 from spikesam.backends.readout import ReadoutIntegrator
+from spikesam.common.errors import at
 from spikesam.common.parallel import cores, in_order, result_of, submitted, thread_pool
 from spikesam.recordings.raster.batch import RasterBatch
 
@@ -65,7 +66,8 @@ class EventBackend(Backend):
         """
         prepared = self._prepared.get(network.sha256)
         if prepared is None:
-            network.check_spiking(self.name)
+            with at(self.name):
+                network.check_spiking()
             compile_kernels(network.precision)
             prepared = _PreparedNetwork(network)
         self._prepared[network.sha256] = prepared

@@ -25,6 +25,7 @@ from spikesam.backends.lava.transfer import (
     sent_arrays,
 )
 from spikesam.backends.network import Network
+from spikesam.common.errors import at
 from spikesam.recordings.raster.batch import RasterBatch
 
 AHEAD = 2  # samples sent but not finished: one being simulated, one ready to follow without a pause
@@ -75,7 +76,8 @@ class LavaBackend(Backend):
         self, network: Network, inputs: Iterable[InputBatch], n_samples: int
     ) -> Iterator[RasterBatch]:
         """Simulate samples one after the other; see `Backend`. Yields batches of one sample."""
-        network.check_spiking(self.name)
+        with at(self.name):
+            network.check_spiking()
         for arrays in self._simulated(
             network, _sample_bytes(inputs, n_samples, network), n_samples, None
         ):
@@ -87,7 +89,8 @@ class LavaBackend(Backend):
         """Let the graph form maps; those of the input are formed here, from the spikes that are
         sent to it.
         """
-        network.check_spiking(self.name)
+        with at(self.name):
+            network.check_spiking()
         samples, sent = tee(
             _sample_bytes(inputs, n_samples, network)
         )  # keeps the samples that the graph has ahead

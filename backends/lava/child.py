@@ -108,21 +108,21 @@ class Child:
     def receive(self, size: int) -> bytearray:
         """Receive exactly `size` bytes."""
         message = bytearray(size)
-        rest = memoryview(message)
+        unfilled = memoryview(message)
         end = time.monotonic() + self.deadline
-        while rest:
+        while unfilled:
             ready = wait([self.control, self.data], max(0.0, end - time.monotonic()))
             if not ready:
                 raise self._late("finished no sample")
             if self.data not in ready:  # what was finished before a failure comes first
                 self._fail()
             try:
-                received = self.data.recv_into(rest)
+                received = self.data.recv_into(unfilled)
             except OSError:
                 self._fail()
             if not received:
                 self._fail()
-            rest = rest[received:]
+            unfilled = unfilled[received:]
         return message
 
     def finish(self) -> None:

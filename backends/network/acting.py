@@ -20,20 +20,22 @@ class ActingSteps:
         self._found: dict[frozenset[int], list[range]] = {}
         self._own = [_by_bias(network, number) for number in range(len(network.layers))]
 
-    def of(self, given: Iterable[int] = ()) -> list[range]:
-        """Those of the input and of each layer; any of those `given`, by number, 0 of the first
+    def of(self, indices: Iterable[int] = ()) -> list[range]:
+        """Those of the input and of each layer; any of those `indices`, by number, 0 of the first
         layer.
         """
-        known = frozenset(given)
-        if known not in self._found:
-            self._found[known] = self._acting(known)
-        return self._found[known]
+        index_set = frozenset(indices)
+        if index_set not in self._found:
+            self._found[index_set] = self._acting(index_set)
+        return self._found[index_set]
 
-    def _acting(self, given: Collection[int]) -> list[range]:
+    def _acting(self, indices: Collection[int]) -> list[range]:
         """The steps, computed anew."""
         network, steps = self._network, self._network.timesteps
-        own = [(0, steps) if number in given else each for number, each in enumerate(self._own)]
-        firsts, ends = zip((0, steps), *own, strict=True)
+        spans_of_inputs = [
+            (0, steps) if number in indices else spans for number, spans in enumerate(self._own)
+        ]
+        firsts, ends = zip((0, steps), *spans_of_inputs, strict=True)
         ways = (
             (source.layer, source.shortest, layer.name)
             for layer in network.layers
@@ -58,8 +60,10 @@ def _by_bias(network: Network, number: int) -> tuple[int, int]:
     begins = 1 + int(bias.any(axis=1).argmax()) if bias.any() else steps
     if len(neuron.bias) == 1 or np.any(neuron.synaptic_leak):
         return begins, steps
-    shapes = (network.shape_read(each) for each in layer.inputs)
-    current = sum(_most(each, shape) for each, shape in zip(layer.inputs, shapes, strict=True))
+    shapes = (network.shape_read(layer_input) for layer_input in layer.inputs)
+    current = sum(
+        _most(layer_input, shape) for layer_input, shape in zip(layer.inputs, shapes, strict=True)
+    )
     if number in dict(network.driven):
         current *= max(PIXEL_LIMIT, network.input_range)
     lasts = 1 / max(
@@ -74,7 +78,7 @@ def _by_bias(network: Network, number: int) -> tuple[int, int]:
     return begins, steps - int(fires[::-1].argmax()) if fires.any() else 1
 
 
-def _most(given: Input, shape: Shape) -> float:
+def _most(layer_input: Input, shape: Shape) -> float:
     """At least what an input, whose sources are (C, H, W), can add to a membrane in a step."""
-    current = float(given.most(shape, given.synapse.largest_sum))
-    return current * float(np.abs(given.gain).max()) / 2**given.shift
+    current = float(layer_input.most(shape, layer_input.synapse.largest_sum))
+    return current * float(np.abs(layer_input.gain).max()) / 2**layer_input.shift

@@ -31,26 +31,26 @@ LARGEST = (
 LARGEST_ARRAY = 1 << 36  # bytes: far beyond any weights
 
 
-def whole(value: object, what: str, where: str, least: int, most: int = LARGEST) -> int:
-    """An integer ≥ `least`, at most `most`."""
-    if not is_whole(value) or not least <= int(value) <= most:
+def whole(value: object, quantity: str, least: int, largest: int = LARGEST) -> int:
+    """An integer ≥ `least`, at most `largest`."""
+    if not is_whole(value) or not least <= int(value) <= largest:
         raise NetworkError(
-            f"{where}: {what} is {_shown(value)}, expected an integer ≥ {least}, at most {most:,}"
+            f"{quantity} is {_shown(value)}, expected an integer ≥ {least}, at most {largest:,}"
         )
     return int(value)
 
 
-def one_or_pair(value: object, what: str, where: str, least: int) -> Sides:
+def one_or_pair(value: object, quantity: str, least: int) -> Sides:
     """An integer ≥ `least`, or (y, x) where rows and columns differ; a pair of equal integers is
     one integer.
     """
     if not isinstance(value, (tuple, list)):
-        return whole(value, what, where, least)
+        return whole(value, quantity, least)
     if len(value) != 2:
         raise NetworkError(
-            f"{where}: {what} is {_shown(value)}, expected an integer ≥ {least}, or a pair (y, x)"
+            f"{quantity} is {_shown(value)}, expected an integer ≥ {least}, or a pair (y, x)"
         )
-    y, x = (whole(each, what, where, least) for each in value)
+    y, x = (whole(side, quantity, least) for side in value)
     return y if y == x else (y, x)
 
 
@@ -59,72 +59,70 @@ def pair(sides: Sides) -> tuple[int, int]:
     return sides if isinstance(sides, tuple) else (sides, sides)
 
 
-def real(value: object, what: str, where: str) -> float:
+def real(value: object, quantity: str) -> float:
     """A finite real number."""
     if not is_number(value):
-        raise NetworkError(f"{where}: {what} is {_shown(value)}, expected a finite number")
+        raise NetworkError(f"{quantity} is {_shown(value)}, expected a finite number")
     return float(value)
 
 
-def plain_list(value: Any, most: int, what: str, where: str) -> Any:
-    """The list that an array or a tensor of at most so many numbers holds; anything else as it is."""
+def plain_list(value: Any, most_numbers: int, quantity: str) -> Any:
+    """The list that an array or tensor of at most so many numbers holds; anything else as it is."""
     if problem := unreadable(value):
-        raise NetworkError(f"{where}: {what} {problem}")
-    if hasattr(value, "tolist") and math.prod(np.shape(value)) <= most:
+        raise NetworkError(f"{quantity} {problem}")
+    if hasattr(value, "tolist") and math.prod(np.shape(value)) <= most_numbers:
         return value.tolist()
     return value
 
 
-def chosen(value: object, choices: Sequence[str], what: str) -> None:
+def chosen(value: object, choices: Sequence[str], quantity: str) -> None:
     """Refuse a value that is none of these texts."""
     if not isinstance(value, str) or value not in choices:
         *first, last = map(repr, choices)
         expected = f"{', '.join(first)} or {last}"
-        raise NetworkError(f"{what} is {_shown(value)}, expected {expected}")
+        raise NetworkError(f"{quantity} is {_shown(value)}, expected {expected}")
 
 
-def yes_or_no(value: object, what: str, where: str) -> bool:
+def yes_or_no(value: object, quantity: str) -> bool:
     """True or False."""
     if not isinstance(value, (bool, np.bool_)):
-        raise NetworkError(f"{where}: {what} is {_shown(value)}, expected True or False")
+        raise NetworkError(f"{quantity} is {_shown(value)}, expected True or False")
     return bool(value)
 
 
-def array(value: Any, dtype: Any, what: str, where: str) -> NDArray[Any]:
+def array(value: Any, dtype: Any, quantity: str) -> NDArray[Any]:
     """A read-only copy in C-order of `dtype`, or what is one already; no number may lose its
     meaning.
     """
     if problem := unreadable(value):
-        raise NetworkError(f"{where}: {what} {problem}")
+        raise NetworkError(f"{quantity} {problem}")
     try:
-        given = np.asarray(value)
+        original = np.asarray(value)
     except (MemoryError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise NetworkError(
-            f"{where}: {what} cannot be made an array of numbers: {reason}"
-        ) from None
+        raise NetworkError(f"{quantity} cannot be made an array of numbers: {reason}") from None
     integers = np.issubdtype(dtype, np.integer)
-    if integers and not np.issubdtype(given.dtype, np.integer):
+    if integers and not np.issubdtype(original.dtype, np.integer):
         raise NetworkError(
-            f"{where}: {what} has dtype {given.dtype}, expected integers in fixed point"
+            f"{quantity} has dtype {original.dtype}, expected integers in fixed point"
         )
-    if given.nbytes > LARGEST_ARRAY:
-        raise NetworkError(f"{where}: {what} has {given.size:,} numbers, expected fewer")
-    if given.dtype.kind not in "fiu" or not np.isfinite(given).all():
-        raise NetworkError(f"{where}: {what} must be finite numbers, got dtype {given.dtype}")
+    if original.nbytes > LARGEST_ARRAY:
+        raise NetworkError(f"{quantity} has {original.size:,} numbers, expected fewer")
+    if original.dtype.kind not in "fiu" or not np.isfinite(original).all():
+        raise NetworkError(f"{quantity} must be finite numbers, got dtype {original.dtype}")
     if (
-        given.dtype == dtype
-        and given.base is None
-        and given.flags.c_contiguous
-        and not given.flags.writeable
+        original.dtype == dtype
+        and original.base is None
+        and original.flags.c_contiguous
+        and not original.flags.writeable
     ):
-        return given
+        return original
     with np.errstate(over="ignore"):
-        converted = np.array(given, dtype=dtype, order="C")
+        converted = np.array(original, dtype=dtype, order="C")
     if not np.isfinite(converted).all():
-        raise NetworkError(f"{where}: {what} holds numbers too large for {np.dtype(dtype)}")
-    if integers and not np.array_equal(converted, given):
-        raise NetworkError(f"{where}: {what} does not fit {np.dtype(dtype)}")
+        raise NetworkError(f"{quantity} holds numbers too large for {np.dtype(dtype)}")
+    if integers and not np.array_equal(converted, original):
+        raise NetworkError(f"{quantity} does not fit {np.dtype(dtype)}")
     converted.setflags(write=False)
     return converted
 
@@ -133,44 +131,41 @@ def constant(
     value: Any,
     channels: int,
     dtype: Any,
-    what: str,
-    where: str,
+    quantity: str,
     least: float = 0,
-    most: float = math.inf,
+    largest: float = math.inf,
 ) -> Any:
     """A constant of neurons within limits: one number of `dtype` for all, or (C,) where channels
     differ.
     """
-    found: Any
+    numbers: Any
     if problem := unreadable(value):
-        raise NetworkError(f"{where}: {what} {problem}")
+        raise NetworkError(f"{quantity} {problem}")
     if not isinstance(value, (list, tuple)) and np.ndim(value) == 0:
         number = value.item() if hasattr(value, "item") else value
         integer = np.issubdtype(dtype, np.integer)
-        found = (
-            whole(number, what, where, min(0, int(least))) if integer else real(number, what, where)
-        )
+        numbers = whole(number, quantity, min(0, int(least))) if integer else real(number, quantity)
     else:
-        found = array(value, dtype, what, where)
-        if found.shape != (channels,):
+        numbers = array(value, dtype, quantity)
+        if numbers.shape != (channels,):
             raise NetworkError(
-                f"{where}: {what} has shape {found.shape}, expected one number or ({channels},)"
+                f"{quantity} has shape {numbers.shape}, expected one number or ({channels},)"
             )
-        found = found[0].item() if (found == found[0]).all() else found
-    if np.min(found) < least or np.max(found) > most:
-        raise NetworkError(f"{where}: {what} is {found}, expected {least:,} … {most:,}")
-    return found
+        numbers = numbers[0].item() if (numbers == numbers[0]).all() else numbers
+    if np.min(numbers) < least or np.max(numbers) > largest:
+        raise NetworkError(f"{quantity} is {numbers}, expected {least:,} … {largest:,}")
+    return numbers
 
 
-def by_channel(value: Any, channels: int, dtype: Any, what: str, where: str) -> NDArray[Any]:
+def by_channel(value: Any, channels: int, dtype: Any, quantity: str) -> NDArray[Any]:
     """(1, C) or (T, C) of a scalar, (C,), (1, C) or (T, C)."""
-    rows = array(value, dtype, what, where)
+    rows = array(value, dtype, quantity)
     if rows.ndim == 0 or rows.shape == (channels,):
         rows = np.broadcast_to(rows, (1, channels)).copy()
         rows.setflags(write=False)
     if rows.ndim != 2 or rows.shape[1] != channels or not len(rows):
         raise NetworkError(
-            f"{where}: {what} has shape {rows.shape}, expected one number, ({channels},), (1, "
+            f"{quantity} has shape {rows.shape}, expected one number, ({channels},), (1, "
             f"{channels}) "
             f"or (T, {channels})"
         )

@@ -42,7 +42,8 @@ def compact(network: Network) -> Network:
     >>> from dataclasses import replace
     >>> import spikesam
     >>> checkpoint = spikesam.load("cluttered-digits")
-    >>> small = replace(checkpoint, network=spikesam.compact(checkpoint.network))  # for spikesam.save
+    >>> # for spikesam.save
+    >>> small = replace(checkpoint, network=spikesam.compact(checkpoint.network))
     >>> small.network.precision
     'float32'
     """
@@ -52,7 +53,8 @@ def compact(network: Network) -> Network:
     for layer in network.layers:
         neuron = replace(layer.neuron, bias=_to_float32(layer.neuron.bias))
         inputs = tuple(
-            replace(given.weighed(_on_grid), gain=_to_float32(given.gain)) for given in layer.inputs
+            replace(layer_input.weighed(_on_grid), gain=_to_float32(layer_input.gain))
+            for layer_input in layer.inputs
         )
         layers.append(replace(layer, inputs=inputs, neuron=neuron))
     readout = replace(
@@ -76,10 +78,10 @@ def pack_tensors(tensors: Tensors) -> dict[str, NDArray[Any]] | None:
             packed[_scale(name)] = np.array([scale])
         else:
             return None
-    found = unpack_tensors(packed)
+    unpacked = unpack_tensors(packed)
     return (
         packed
-        if all(found[name].tobytes() == tensor.tobytes() for name, tensor in tensors.items())
+        if all(unpacked[name].tobytes() == tensor.tobytes() for name, tensor in tensors.items())
         else None
     )
 

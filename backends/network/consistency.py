@@ -16,6 +16,7 @@ from spikesam.backends.network.synapses import Weighted
 from spikesam.backends.network.synapses.linear import largest_row
 from spikesam.backends.network.synapses.synapse import CURRENT_LIMIT, WHOLE
 from spikesam.backends.network.table import by_sides
+from spikesam.common.errors import at
 
 if TYPE_CHECKING:
     from spikesam.backends.network.graph import Network
@@ -38,13 +39,15 @@ FLOAT_LIMIT = (
 
 def check_network_size(network: Network) -> None:
     """Refuse more layers or sources than any network needs."""
-    sources = sum(max(1, len(each.sources)) for layer in network.layers for each in layer.inputs)
-    for found, most, what in (
+    sources = sum(
+        max(1, len(layer_input.sources)) for layer in network.layers for layer_input in layer.inputs
+    )
+    for count, limit, quantity in (
         (len(network.layers), MOST_LAYERS, "layers"),
         (sources, MOST_READ, "sources of layers"),
     ):
-        if found > most:
-            raise NetworkError(f"network: got {found:,} {what}, expected at most {most:,}")
+        if count > limit:
+            raise NetworkError(f"network: got {count:,} {quantity}, expected at most {limit:,}")
 
 
 def check_parts(network: Network) -> None:
@@ -73,10 +76,13 @@ def _check_maps(network: Network) -> None:
                 "neurons"
             )
     for layer in network.layers:
-        for each in layer.inputs:
-            synapse, (channels, *sides) = each.synapse, each.arriving(network.shape_read(each))
-            around = zip(sides, pair(synapse.pool), pair(synapse.padding), strict=True)
-            padded = (channels, *(side // pool + 2 * padding for side, pool, padding in around))
+        for layer_input in layer.inputs:
+            synapse, (channels, *sides) = (
+                layer_input.synapse,
+                layer_input.arriving(network.shape_read(layer_input)),
+            )
+            geometry = zip(sides, pair(synapse.pool), pair(synapse.padding), strict=True)
+            padded = (channels, *(side // pool + 2 * padding for side, pool, padding in geometry))
             if math.prod(padded) > 2 * LARGEST_MAP:
                 raise NetworkError(
                     f"layer {layer.name!r}: with padding {synapse.padding} its input is "
@@ -104,15 +110,20 @@ def _check_sources(network: Network) -> None:
                 )
     for place, number in network.driven:
         layer = network.layers[place]
-        where, given = f"layer {layer.name!r}", layer.inputs[number]
-        synapse = given.synapse
+        where, layer_input = f"layer {layer.name!r}", layer.inputs[number]
+        synapse = layer_input.synapse
         plain = isinstance(synapse, Weighted) and synapse.spread == WHOLE
-        if not plain or synapse.current_sum or len(given.sources) > 1 or given.sources[0].sign != 1:
+        if (
+            not plain
+            or synapse.current_sum
+            or len(layer_input.sources) > 1
+            or layer_input.sources[0].sign != 1
+        ):
             raise NetworkError(
                 f"{where}, input {number + 1}: reads the numbers of 'input', expected weights and "
                 "no other source there"
             )
-        if isinstance(given.sources[0].delay, tuple):
+        if isinstance(layer_input.sources[0].delay, tuple):
             raise NetworkError(
                 f"{where}, input {number + 1}: has a delay for each channel of the numbers of "
                 "'input', expected one: "
@@ -169,7 +180,8 @@ def _check_neurons(network: Network) -> None:
                     "before it, and delay 1, of a network with neurons ReLU, which has no steps"
                 )
     if network.kind == "ann":
-        network.check_sums_alone("neurons ReLU")
+        with at("neurons ReLU"):
+            network.check_sums_alone()
         if odd := [layer.name for layer in network.layers if not layer.inputs[0].synapse.channels]:
             raise NetworkError(
                 f"layer {odd[0]!r}: its input has no weights, expected some in front of neurons "
@@ -177,9 +189,9 @@ def _check_neurons(network: Network) -> None:
             )
     rows = [(f"layer {layer.name!r}", "bias", layer.neuron.bias) for layer in network.layers]
     rows += [
-        (layer.where(number), "gain", each.gain)
+        (layer.where(number), "gain", layer_input.gain)
         for layer in network.layers
-        for number, each in enumerate(layer.inputs)
+        for number, layer_input in enumerate(layer.inputs)
     ]
     for where, field, values in (*rows, ("readout", "bias", network.readout.bias)):
         if len(values) not in (1, network.timesteps):
@@ -220,19 +232,19 @@ def _check_float_range(network: Network) -> None:
     for layer in network.layers:
         neuron = layer.spiking_neuron
         current = sum(
-            float(each.most(network.shape_read(each), each.synapse.rough_sum))
-            * max(1.0, _largest(each.gain))
-            for each in layer.inputs
+            float(layer_input.most(network.shape_read(layer_input), layer_input.synapse.rough_sum))
+            * max(1.0, _largest(layer_input.gain))
+            for layer_input in layer.inputs
         )
         current += _largest(neuron.bias)
         current *= steps if np.any(neuron.synaptic_leak) else 1
         reached[f"layer {layer.name!r}"] = steps * float(
             current + np.max(neuron.threshold + neuron.subtracted)
         )
-    for where, most in reached.items():
-        if not most < FLOAT_LIMIT:
+    for where, bound in reached.items():
+        if not bound < FLOAT_LIMIT:
             raise NetworkError(
-                f"{where}: what its numbers sum to over {steps} steps could reach {most:.0e}, "
+                f"{where}: what its numbers sum to over {steps} steps could reach {bound:.0e}, "
                 "expected less than "
                 f"{FLOAT_LIMIT:.0e} in float32; use smaller weights, gains, biases and thresholds"
             )

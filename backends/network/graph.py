@@ -2,7 +2,7 @@
 
 For steps t = 0 … T-1 and layers l = 1 … L, with s_0 the encoded input:
 
-    a_l[t] = W_l ⊛ pool(s_{l-1}[t-1])                   a_l[0] = 0; of any other sources, see inputs.py
+    a_l[t] = W_l ⊛ pool(s_{l-1}[t-1])                a_l[0] = 0; of any other sources, see inputs.py
     s_l[t] = what neurons l fire, driven by a_l; their equations are in neurons.py
     readout = Σ_{t=0}^{T-1} W_out s_L[t], or a leaky sum, see :class:`Readout`
 
@@ -59,6 +59,7 @@ from spikesam.backends.network.wiring import (
     with_named_sources,
     with_plain_delays,
 )
+from spikesam.common.errors import at
 from spikesam.common.pictures import draw
 from spikesam.common.text import printable
 from spikesam.recordings.raster.batch import packed_bytes
@@ -124,9 +125,8 @@ class Network:
     late: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(
-            self, "timesteps", whole(self.timesteps, "timesteps", "network", 1, LONGEST)
-        )
+        with at("network"):
+            object.__setattr__(self, "timesteps", whole(self.timesteps, "timesteps", 1, LONGEST))
         object.__setattr__(self, "input_shape", _shape(self.input_shape))
         object.__setattr__(
             self, "layers", tuple(self.layers) if isinstance(self.layers, (list, tuple)) else ()
@@ -139,20 +139,21 @@ class Network:
         if not self.layers:
             raise NetworkError("a network needs at least one layer, in a tuple: (layer,)")
         chosen(self.encoder, get_args(Encoder), "encoder")
-        object.__setattr__(self, "input_range", real(self.input_range, "input_range", "network"))
+        with at("network"):
+            object.__setattr__(self, "input_range", real(self.input_range, "input_range"))
         ranged = self.current_input or self.encoder == "image"
         if self.input_range != DEFAULT_RANGE and not (ranged and self.input_range > 0):
             raise NetworkError(
                 f"network: input_range is {self.input_range} of the encoder {self.encoder!r}, "
-                "expected "
-                f"{DEFAULT_RANGE}, and more than 0 of a current or of an image"
+                f"expected {DEFAULT_RANGE}, and more than 0 of a current or of an image"
             )
-        if self.window is not None and whole(self.window, "window", "network", 1) > self.timesteps:
-            raise NetworkError(
-                f"network: window is {self.window}, expected at most {self.timesteps} timesteps"
-            )
-        if self.late is not None:
-            self._set_late(self.late)
+        with at("network"):
+            if self.window is not None and whole(self.window, "window", 1) > self.timesteps:
+                raise NetworkError(
+                    f"window is {self.window}, expected at most {self.timesteps} timesteps"
+                )
+            if self.late is not None:
+                self._set_late(self.late)
         check_network_size(self)
         if len(set(self.names)) < len(self.names):
             raise NetworkError(
@@ -168,12 +169,10 @@ class Network:
         """Check by how many steps layers are late; None where the window says as much."""
         expected = f"a window, and as many whole numbers as layers, {len(self.layers)}"
         if self.window is None or not isinstance(late, (tuple, list)):
-            raise NetworkError(f"network: late is {late!r}, expected {expected}")
+            raise NetworkError(f"late is {late!r}, expected {expected}")
         if len(late) != len(self.layers):
-            raise NetworkError(f"network: late has {len(late)} numbers, expected {expected}")
-        steps = tuple(
-            whole(number, "late", "network", 0, self.timesteps - self.window) for number in late
-        )
+            raise NetworkError(f"late has {len(late)} numbers, expected {expected}")
+        steps = tuple(whole(number, "late", 0, self.timesteps - self.window) for number in late)
         object.__setattr__(self, "late", steps)
 
     @property
@@ -201,8 +200,8 @@ class Network:
         return tuple(
             (place, number)
             for place, layer in enumerate(self.layers)
-            for number, each in enumerate(layer.inputs)
-            if self.current_input and any(source.layer == "input" for source in each.sources)
+            for number, layer_input in enumerate(layer.inputs)
+            if self.current_input and any(source.layer == "input" for source in layer_input.sources)
         )
 
     @property
@@ -244,7 +243,7 @@ class Network:
     @property
     def is_chain(self) -> bool:
         """True if every layer reads the layer before, and nothing else."""
-        return all(reads_alone(layer, before) for layer, before in self._behind)
+        return all(reads_alone(layer, previous) for layer, previous in self._behind)
 
     @property
     def _behind(self) -> Iterator[tuple[Layer, str]]:
@@ -279,7 +278,7 @@ class Network:
         """Name of a layer, or "input" -> the step at which it answers the first step of such a
         model.
 
-        Negative where no window says it, of a layer that is further from the readout than the input.
+        Negative where no window says it, of a layer further from the readout than the input.
         """
         if self.late is not None:
             return dict(zip(self.names, (0, *self.late), strict=True))
@@ -292,9 +291,9 @@ class Network:
         """
         return dependents(self.layers, name)
 
-    def shape_read(self, given: Input) -> Shape:
+    def shape_read(self, layer_input: Input) -> Shape:
         """(C, H, W) of the layers that an input reads."""
-        return self.shapes[self.place(given.sources[0].layer)]
+        return self.shapes[self.place(layer_input.sources[0].layer)]
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -333,37 +332,32 @@ class Network:
 
     @property
     def first_raster(self) -> int:
-        """Number of the first layer that fires: 0, the input, or 1 where the input has no spikes."""
+        """Number of the first layer that fires: 0, the input, or 1 if the input has no spikes."""
         return 0 if self.spiking_input else 1
 
-    def check_spiking(self, where: str) -> None:
-        """Refuse an ANN where only spiking networks can be used; the message begins with `where`."""
+    def check_spiking(self) -> None:
+        """Refuse an ANN where only spiking networks can be used."""
         if self.kind == "ann":
             raise NetworkError(
-                f"{where}: got an ANN, which does not spike, expected a spiking network", CONVERT
+                "got an ANN, which does not spike, expected a spiking network", CONVERT
             )
 
-    def check_chain(self, where: str) -> None:
-        """Refuse a network whose layers read others than the layer before; the message begins with
-        `where`.
-        """
-        for layer, before in self._behind:
-            if not reads_alone(layer, before):
+    def check_chain(self) -> None:
+        """Refuse a network whose layers read others than the layer before."""
+        for layer, previous in self._behind:
+            if not reads_alone(layer, previous):
                 raise NetworkError(
-                    f"{where}: layer {layer.name!r} reads more than the layer before, expected a "
-                    "chain"
+                    f"layer {layer.name!r} reads more than the layer before, expected a chain"
                 )
 
-    def check_sums_alone(self, where: str, why: str = "") -> None:
-        """Refuse one that spreads or multiplies spikes, or sums currents; `where` and `why` are
-        part of the message.
+    def check_sums_alone(self, why: str = "") -> None:
+        """Refuse one that spreads or multiplies spikes, or sums currents; `why` is part of the
+        message.
         """
         for layer in self.layers:
-            for each in layer.inputs:
-                if does := each.synapse.beyond_sums:
-                    raise NetworkError(
-                        f"{where}: layer {layer.name!r} {does}{why}, expected sums of spikes"
-                    )
+            for layer_input in layer.inputs:
+                if does := layer_input.synapse.beyond_sums:
+                    raise NetworkError(f"layer {layer.name!r} {does}{why}, expected sums of spikes")
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the table, and a picture of what reads what."""
@@ -377,9 +371,12 @@ class Network:
             ("input", self.encoder, by_sides(self.input_shape), ""),
         ]
         for layer, shape in zip(self.layers, self.shapes[1:], strict=True):
-            first, *more = layer.inputs
+            first, *further = layer.inputs
             rows.append((layer.name, sources_of(first), by_sides(shape), weights_of(first)))
-            rows += [("", sources_of(each), "", weights_of(each)) for each in more]
+            rows += [
+                ("", sources_of(layer_input), "", weights_of(layer_input))
+                for layer_input in further
+            ]
         rows.append(
             (
                 "readout",
@@ -411,9 +408,9 @@ class Network:
         return digest.hexdigest()
 
     def to_graph(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """The network as a JSON-able graph and its tensors by name; undone by :meth:`from_graph`."""
+        """The network as a JSON graph and its tensors by name; undone by :meth:`from_graph`."""
         nodes, tensors = zip(
-            *(layer.to_graph(before) for layer, before in self._behind), strict=True
+            *(layer.to_graph(previous) for layer, previous in self._behind), strict=True
         )
         graph: dict[str, Any] = {
             "encoder": self.encoder,
@@ -435,7 +432,9 @@ class Network:
         if self.late is not None:
             graph["late"] = list(self.late)
         readout = {f"readout.{name}": getattr(self.readout, name) for name in ("weight", "bias")}
-        return graph, dict(chain(readout.items(), *(each.items() for each in tensors)))
+        return graph, dict(
+            chain(readout.items(), *(layer_tensors.items() for layer_tensors in tensors))
+        )
 
     @classmethod
     def from_graph(cls, graph: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Network:
@@ -444,13 +443,24 @@ class Network:
         """
         try:
             layers = tuple(Layer.from_graph(node, tensors) for node in graph["layers"])
-            about = graph["readout"]
+            entries = graph["readout"]
             readout = Readout(
-                tensors["readout.weight"], about["scale"], about["leak"], tensors["readout.bias"]
+                tensors["readout.weight"],
+                entries["scale"],
+                entries["leak"],
+                tensors["readout.bias"],
             )
             encoder, input_range = graph["encoder"], graph.get("input_range", DEFAULT_RANGE)
-            about = encoder, input_range, graph.get("window"), graph.get("late")
-            return cls(graph["input_shape"], graph["timesteps"], layers, readout, *about)
+            return cls(
+                graph["input_shape"],
+                graph["timesteps"],
+                layers,
+                readout,
+                encoder,
+                input_range,
+                graph.get("window"),
+                graph.get("late"),
+            )
         except NetworkError:
             raise
         except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -462,5 +472,6 @@ class Network:
 def _shape(shape: Any) -> Shape:
     if not isinstance(shape, (tuple, list)) or len(shape) != 3:
         raise NetworkError(f"input_shape is {shape!r}, expected three positive integers (C, H, W)")
-    channels, height, width = (whole(side, "a side of input_shape", "network", 1) for side in shape)
+    with at("network"):
+        channels, height, width = (whole(side, "a side of input_shape", 1) for side in shape)
     return channels, height, width

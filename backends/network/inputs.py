@@ -1,9 +1,11 @@
 """The inputs of a layer: the spikes of some layers, some steps later, through weights. Most layers
 have one input.
 
-    x[t] = spread(Σ over the sources  sign · s[t - delay])  0 where t < delay, which each channel may have its own
-           whose rows and columns may be taken in any order, several times, or left out
+    x[t] = spread(Σ over the sources  sign · s[t - delay])  0 where t < delay
     a[t] = W ⊛ pool(x[t])                                   or a = x, the identity, without weights
+
+Each channel may have its own delay. Rows and columns of x may be taken in any order, several times,
+or left out.
 
 ⊛ is correlation (torch's conv2d) or a matrix product on the C-order flattened map, and may be
 followed by a maximum pooling of the currents, and that by their sum over all places. What
@@ -26,7 +28,6 @@ from spikesam.backends.network.checks import NetworkError, by_channel, whole
 from spikesam.backends.network.sources import Source, checked_sources
 from spikesam.backends.network.synapses import KINDS, Synapse, synapse_of, weights_as_synapse
 from spikesam.backends.network.synapses.synapse import CURRENT_LIMIT, Shape
-from spikesam.common.errors import at
 from spikesam.common.text import brief
 
 GAIN_LIMIT = 32767  # the largest magnitude of a gain in fixed point
@@ -73,36 +74,32 @@ class Input:
         """The sources, in order, once it is part of a layer."""
         return tuple(self.source)
 
-    def with_checked_synapse(self, dtype: Any, where: str) -> Input:
+    def with_checked_synapse(self, dtype: Any) -> Input:
         """A copy of which the synapse is checked, see :meth:`Synapse.checked`."""
-        return replace(self, synapse=self.synapse.checked(dtype, where))
+        return replace(self, synapse=self.synapse.checked(dtype))
 
-    def checked(self, dtype: Any, where: str, channels: int = 0) -> Input:
+    def checked(self, dtype: Any, channels: int = 0) -> Input:
         """A checked copy, of an input whose synapse is checked.
 
         Parameters
         ----------
         dtype : of the weights: np.float32 or np.int8
-        where : what the message of an error begins with
         channels : C of the layer, which weights say, too
         """
-        fixed, sources = dtype == np.int8, checked_sources(self.source, where)
-        with at(where):
-            self.synapse.check_sources(sources)
+        fixed, sources = dtype == np.int8, checked_sources(self.source)
+        self.synapse.check_sources(sources)
         synapse = self.synapse
         channels = synapse.channels or channels or columns(self.gain)
-        gain = by_channel(self.gain, channels, np.int32 if fixed else np.float64, "gain", where)
+        gain = by_channel(self.gain, channels, np.int32 if fixed else np.float64, "gain")
         if fixed and np.abs(gain.astype(np.int64)).max() > GAIN_LIMIT:
-            raise NetworkError(f"{where}: |gain| must be ≤ {GAIN_LIMIT} in fixed point")
-        shift = whole(self.shift, "shift", where, 0)
+            raise NetworkError(f"|gain| must be ≤ {GAIN_LIMIT} in fixed point")
+        shift = whole(self.shift, "shift", 0)
         if shift > (LARGEST_SHIFT if fixed else 0):
-            raise NetworkError(
-                f"{where}: shift is {shift}, expected 0 … {LARGEST_SHIFT}, and 0 in float32"
-            )
+            raise NetworkError(f"shift is {shift}, expected 0 … {LARGEST_SHIFT}, and 0 in float32")
         checked = Input(synapse, sources, gain, shift)
         if fixed and checked.largest_current >= CURRENT_LIMIT:
             raise NetworkError(
-                f"{where}: the int8 weights of one neuron sum to {checked.largest_current:,} in "
+                f"the int8 weights of one neuron sum to {checked.largest_current:,} in "
                 f"magnitude, which could pass 2²³ = {CURRENT_LIMIT:,}; use fewer inputs per neuron "
                 "or less pooling"
             )
@@ -137,7 +134,7 @@ class Input:
         return self.synapse.most(self, shape, largest)
 
     def summands(self, of_sources: Sequence[Any]) -> list[list[Any]]:
-        """What there is of each source, by what it is added to: of attention to q, to k and to v."""
+        """What there is of each source, by what it is added to: of attention q, k and v."""
         return self.synapse.summands(of_sources)
 
     def arriving(self, shape: Shape, source_name: str = BEFORE) -> Shape:
@@ -164,8 +161,8 @@ class Input:
             return channels, rows, columns
         if self.fixed and (largest := self.largest_current * rows * columns) >= CURRENT_LIMIT:
             raise NetworkError(
-                f"its currents of {rows}×{columns} places can sum to {largest:,}, expected less than "
-                f"2²³ = {CURRENT_LIMIT:,}; use fewer inputs per neuron or smaller maps"
+                f"its currents of {rows}×{columns} places can sum to {largest:,}, expected less "
+                f"than 2²³ = {CURRENT_LIMIT:,}; use fewer inputs per neuron or smaller maps"
             )
         return channels, 1, 1
 

@@ -29,10 +29,12 @@ class LIF:
 
     With the defaults it is that of Kim & Panda 2021, Eq. 2-4.
 
-        i[t] = synaptic_leak · i[t-1] + Σ gain[t-1] · a[t] + bias[t-1]   i[0] = 0; Σ over the inputs, see inputs.py
-        v[t] = leak · v[t-1] + i[t] - reset_by · s[t-1]                  reset "subtract"
-        v[t] = leak · v[t-1] · (1 - s[t-1]) + i[t]                       reset "zero"
-        s[t] = 1 if v[t] > threshold else 0                              or ≥, where `fires_at_threshold`
+        i[t] = synaptic_leak · i[t-1] + Σ gain[t-1] · a[t] + bias[t-1]    i[0] = 0
+        v[t] = leak · v[t-1] + i[t] - reset_by · s[t-1]                   reset "subtract"
+        v[t] = leak · v[t-1] · (1 - s[t-1]) + i[t]                        reset "zero"
+        s[t] = 1 if v[t] > threshold else 0               or ≥, where `fires_at_threshold`
+
+    Σ is over the inputs, see inputs.py.
 
     With `min_v_mem`, v[t] is the larger of the two: of that number, and of what stands above.
     sinabs raises a membrane to its `min_v_mem` after the reset. That is the same, since a membrane
@@ -78,27 +80,27 @@ class LIF:
 
     @property
     def fires_above(self) -> Any:
-        """float32: the neuron fires where its float32 membrane is larger, whichever the comparison."""
+        """float32: the neuron fires where its float32 membrane is larger, in either comparison."""
         threshold = np.float32(self.threshold)
         return (
             np.nextafter(threshold, np.float32(-np.inf)) if self.fires_at_threshold else threshold
         )
 
-    def of_channels(self, channels: int, where: str) -> LIF:
+    def of_channels(self, channels: int) -> LIF:
         """A checked copy for a layer of C channels; its bias is (1, C) or (T, C)."""
         leak, synaptic_leak = (
-            constant(getattr(self, name), channels, np.float64, name, where, 0, 1)
+            constant(getattr(self, name), channels, np.float64, name, 0, 1)
             for name in ("leak", "synaptic_leak")
         )
-        threshold = constant(self.threshold, channels, np.float64, "threshold", where, -math.inf)
+        threshold = constant(self.threshold, channels, np.float64, "threshold", -math.inf)
         if np.min(threshold) <= 0:
-            raise NetworkError(f"{where}: threshold is {threshold}, expected more than 0")
-        bias = by_channel(self.bias, channels, np.float64, "bias", where)
+            raise NetworkError(f"threshold is {threshold}, expected more than 0")
+        bias = by_channel(self.bias, channels, np.float64, "bias")
         return LIF(
             leak,
             bias=bias,
             synaptic_leak=synaptic_leak,
-            **_firing(self, threshold, channels, np.float64, where),
+            **_firing(self, threshold, channels, np.float64),
         )
 
 
@@ -165,43 +167,39 @@ class FixedLIF:
         """The neuron fires where its membrane is larger, whichever the comparison."""
         return self.threshold - self.fires_at_threshold
 
-    def of_channels(self, channels: int, where: str) -> FixedLIF:
+    def of_channels(self, channels: int) -> FixedLIF:
         """A checked copy for a layer of C channels; its bias is (1, C) or (T, C)."""
         decays = {
-            name: constant(getattr(self, name), channels, np.int64, name, where, 0, THETA)
+            name: constant(getattr(self, name), channels, np.int64, name, 0, THETA)
             for name in ("decay", "synaptic_decay")
         }
-        threshold = constant(
-            self.threshold, channels, np.int64, "threshold", where, 1, MEMBRANE_LIMIT
-        )
-        bias = by_channel(self.bias, channels, np.int32, "bias", where)
+        threshold = constant(self.threshold, channels, np.int64, "threshold", 1, MEMBRANE_LIMIT)
+        bias = by_channel(self.bias, channels, np.int32, "bias")
         if np.abs(bias.astype(np.int64)).max() > BIAS_LIMIT:
-            raise NetworkError(f"{where}: |bias| must be ≤ 2³⁰ in fixed point")
-        return FixedLIF(**decays, bias=bias, **_firing(self, threshold, channels, np.int64, where))
+            raise NetworkError("|bias| must be ≤ 2³⁰ in fixed point")
+        return FixedLIF(**decays, bias=bias, **_firing(self, threshold, channels, np.int64))
 
 
-def _firing(
-    neuron: LIF | FixedLIF, threshold: Any, channels: int, dtype: Any, where: str
-) -> dict[str, Any]:
+def _firing(neuron: LIF | FixedLIF, threshold: Any, channels: int, dtype: Any) -> dict[str, Any]:
     """Where a neuron fires, and what it is reset to and held at, all checked."""
-    chosen(neuron.reset, get_args(Reset), f"{where}: reset")
+    chosen(neuron.reset, get_args(Reset), "reset")
     if neuron.reset == "zero" and neuron.reset_by is not None:
-        raise NetworkError(
-            f"{where}: reset_by is {neuron.reset_by!r}, expected none beside reset 'zero'"
-        )
+        raise NetworkError(f"reset_by is {neuron.reset_by!r}, expected none beside reset 'zero'")
     limits = {"reset_by": (0, MEMBRANE_LIMIT), "min_v_mem": (-MEMBRANE_LIMIT, 0)}
-    given: dict[str, Any] = {
+    constants_by_name: dict[str, Any] = {
         name: None
         if (value := getattr(neuron, name)) is None
-        else constant(value, channels, dtype, name, where, *ends)
+        else constant(value, channels, dtype, name, *ends)
         for name, ends in limits.items()
     }
     return {
         "threshold": threshold,
         "reset": neuron.reset,
-        "reset_by": None if np.array_equal(given["reset_by"], threshold) else given["reset_by"],
-        "fires_at_threshold": yes_or_no(neuron.fires_at_threshold, "fires_at_threshold", where),
-        "min_v_mem": given["min_v_mem"],
+        "reset_by": None
+        if np.array_equal(constants_by_name["reset_by"], threshold)
+        else constants_by_name["reset_by"],
+        "fires_at_threshold": yes_or_no(neuron.fires_at_threshold, "fires_at_threshold"),
+        "min_v_mem": constants_by_name["min_v_mem"],
     }
 
 
@@ -229,16 +227,16 @@ class ReLU:
     weight_dtype: ClassVar = np.float32
     optional: ClassVar = ("limit",)
 
-    def of_channels(self, channels: int, where: str) -> ReLU:
+    def of_channels(self, channels: int) -> ReLU:
         """A checked copy for a layer of C channels; its bias is (1, C)."""
         limit = (
             None
             if self.limit is None
-            else constant(self.limit, channels, np.float64, "limit", where, -math.inf)
+            else constant(self.limit, channels, np.float64, "limit", -math.inf)
         )
         if limit is not None and np.min(limit) <= 0:
-            raise NetworkError(f"{where}: limit is {limit}, expected more than 0, or None")
-        return ReLU(by_channel(self.bias, channels, np.float64, "bias", where), limit)
+            raise NetworkError(f"limit is {limit}, expected more than 0, or None")
+        return ReLU(by_channel(self.bias, channels, np.float64, "bias"), limit)
 
 
 SpikingNeuron = LIF | FixedLIF
@@ -261,12 +259,12 @@ def to_graph(neuron: Neuron) -> dict[str, Any]:
         name: value.tolist() if isinstance(value, np.ndarray) else value
         for name, value in constants.items()
     }
-    said = {
+    entries = {
         name: value
         for name, value in listed.items()
         if name not in neuron.optional or value != DEFAULTS[name]
     }
-    return {"type": NAMES[type(neuron)], **said}
+    return {"type": NAMES[type(neuron)], **entries}
 
 
 def from_graph(node: dict[str, Any], tensors: dict[str, NDArray[Any]], layer: str) -> Neuron:
@@ -281,9 +279,9 @@ def from_graph(node: dict[str, Any], tensors: dict[str, NDArray[Any]], layer: st
         )
     constants = {name: value for name, value in node.items() if name != "type"}
     if constants.keys() | set(kind.optional) != set(_constants(kind)):
-        expected, found = (", ".join(names) or "none" for names in (_constants(kind), constants))
+        expected, listed = (", ".join(names) or "none" for names in (_constants(kind), constants))
         raise NetworkError(
-            f"layer {layer!r}: constants of {node['type']} are {found}, expected {expected}"
+            f"layer {layer!r}: constants of {node['type']} are {listed}, expected {expected}"
         )
     return kind(**constants, bias=tensors[f"{layer}.bias"])
 

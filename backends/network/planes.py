@@ -5,10 +5,11 @@ each threshold. What one fires is subtracted from the membranes of the others at
 it is from its own; so all of them hold the same membrane. Whoever reads such a neuron reads all its
 layers:
 
-    hidden = integer_planes(Layer("hidden", Input(w, "input"), LIF(0.5)), thresholds=(0.5, 1.5, 2.5))    I-LIF, up to 3
+    hidden = Layer("hidden", Input(w, "input"), LIF(0.5))
+    planes = integer_planes(hidden, thresholds=(0.5, 1.5, 2.5))  # I-LIF, up to 3
     Layer("next", Input(w2, ("hidden_1", "hidden_2", "hidden_3")), LIF(0.5))
 
-    hidden = ternary_planes(Layer("hidden", Input(w, "input"), LIF(0.5)))
+    planes = ternary_planes(hidden)
     Layer("next", Input(w2, ("hidden_plus", Source("hidden_minus", sign=-1))), LIF(0.5))
 
 In fixed point the layers round for themselves, each in units of its own threshold.
@@ -32,6 +33,7 @@ from spikesam.backends.network.layers import Layer
 from spikesam.backends.network.neurons import LIF
 from spikesam.backends.network.synapses import Identity
 from spikesam.common.arguments import checked_arguments
+from spikesam.common.errors import at
 
 
 @checked_arguments
@@ -55,8 +57,9 @@ def integer_planes(layer: Layer, thresholds: Sequence[float]) -> tuple[Layer, ..
     >>> [layer.name for layer in integer_planes(hidden, (0.5, 1.5))]
     ['hidden_1', 'hidden_2']
     """
-    neuron = _subtracting(layer, "integer_planes")
-    steps = array(thresholds, np.float64, "thresholds", "integer_planes")
+    with at("integer_planes"):
+        neuron = _subtracting(layer)
+        steps = array(thresholds, np.float64, "thresholds")
     if steps.ndim != 1:
         raise NetworkError(
             f"integer_planes: thresholds have shape {steps.shape}, expected ascending numbers "
@@ -69,10 +72,14 @@ def integer_planes(layer: Layer, thresholds: Sequence[float]) -> tuple[Layer, ..
     names = [f"{layer.name}_{number}" for number in range(1, len(steps) + 1)]
     planes = []
     for name, threshold in zip(names, steps.tolist(), strict=True):
-        others = tuple(each for each in names if each != name)
-        reset = (Input(Identity(), others, gain=-np.asarray(neuron.subtracted)),) if others else ()
-        own = replace(neuron, threshold=threshold, reset_by=neuron.subtracted)
-        planes.append(replace(layer, name=name, neuron=own, inputs=(*layer.inputs, *reset)))
+        siblings = tuple(sibling for sibling in names if sibling != name)
+        reset = (
+            (Input(Identity(), siblings, gain=-np.asarray(neuron.subtracted)),) if siblings else ()
+        )
+        plane_neuron = replace(neuron, threshold=threshold, reset_by=neuron.subtracted)
+        planes.append(
+            replace(layer, name=name, neuron=plane_neuron, inputs=(*layer.inputs, *reset))
+        )
     return tuple(planes)
 
 
@@ -89,13 +96,14 @@ def ternary_planes(layer: Layer) -> tuple[Layer, Layer]:
     ------
     NetworkError : if it is another kind of layer
     """
-    neuron = _subtracting(layer, "ternary_planes")
+    with at("ternary_planes"):
+        neuron = _subtracting(layer)
     plus, minus = f"{layer.name}_plus", f"{layer.name}_minus"
     back = np.asarray(neuron.subtracted)
-    first, *more = layer.inputs
+    first, *further = layer.inputs
     weighs = bool(first.synapse.tensors)
     opposite = first.weighed(np.negative) if weighs else replace(first, gain=-first.gain)
-    mirrored = opposite, *(replace(each, gain=-each.gain) for each in more)
+    mirrored = opposite, *(replace(layer_input, gain=-layer_input.gain) for layer_input in further)
     return (
         replace(layer, name=plus, inputs=(*layer.inputs, Input(Identity(), minus, gain=back))),
         Layer(
@@ -106,7 +114,7 @@ def ternary_planes(layer: Layer) -> tuple[Layer, Layer]:
     )
 
 
-def _subtracting(layer: Layer, where: str) -> LIF:
+def _subtracting(layer: Layer) -> LIF:
     """The neuron of a layer whose spikes can be planes."""
     neuron = layer.neuron
     if (
@@ -116,12 +124,11 @@ def _subtracting(layer: Layer, where: str) -> LIF:
         or np.any(neuron.synaptic_leak)
     ):
         raise NetworkError(
-            f"{where}: layer {layer.name!r} has {neuron!r}, expected LIF that subtracts, without "
-            "synaptic_leak and "
-            "min_v_mem"
+            f"layer {layer.name!r} has {neuron!r}, expected LIF that subtracts, without "
+            "synaptic_leak and min_v_mem"
         )
     if not layer.inputs[0].sources:
         raise NetworkError(
-            f"{where}: layer {layer.name!r} names no source, expected the name of the layer before"
+            f"layer {layer.name!r} names no source, expected the name of the layer before"
         )
     return neuron

@@ -21,6 +21,7 @@ from spikesam.backends.network.neurons import (
     FixedLIF,
 )
 from spikesam.backends.network.synapses.linear import WEIGHT_LIMIT
+from spikesam.common.errors import at
 
 THETAS = tuple(
     THETA >> lower for lower in range(5)
@@ -37,7 +38,7 @@ def quantise(network: Network) -> Network:
 
         W_q = rint(127·W / max|W|)             gain = g·(max|W|/127)/n·Θ/θ
         G = rint(gain·2^shift), shift the largest in 0…30 with |G| ≤ 32767
-        B = rint(b·Θ/θ)                        decay = rint(4096·(1 - leak)), also of the synaptic leak
+        B = rint(b·Θ/θ)                     decay = rint(4096·(1 - leak)), also of the synaptic leak
         reset_by = rint(ρ·Θ/θ), ρ being what the float neuron subtracts; min_v_mem =
         rint(min_v_mem·Θ/θ)
 
@@ -72,7 +73,8 @@ def quantise(network: Network) -> Network:
             f"quantise: got {type(network).__name__}, expected a Network, such as "
             "checkpoint.network"
         )
-    network.check_spiking("quantise")
+    with at("quantise"):
+        network.check_spiking()
     if network.precision == "fixed":
         return network
     unit = network.input_range / DEFAULT_RANGE / PIXEL_LIMIT
@@ -98,8 +100,8 @@ def _quantise_layer(layer: Layer, units: list[float]) -> Layer:
     for theta in thetas:
         per_membrane = theta / neuron.threshold
         gains = [
-            each.gain * scale * of / each.synapse.averaged * per_membrane
-            for each, scale, of in zip(inputs, scales, units, strict=True)
+            layer_input.gain * scale * unit / layer_input.synapse.averaged * per_membrane
+            for layer_input, scale, unit in zip(inputs, scales, units, strict=True)
         ]
         shifts = [shift for gain in gains if (shift := _largest_shift(gain)) is not None]
         if len(shifts) == len(gains):
@@ -128,8 +130,8 @@ def _quantise_layer(layer: Layer, units: list[float]) -> Layer:
         min_v_mem=None if neuron.min_v_mem is None else _lowest(neuron.min_v_mem * per_membrane),
     )
     rounded = tuple(
-        replace(given, gain=np.rint(gain * 2.0**shift).astype(np.int32), shift=shift)
-        for given, gain, shift in zip(integers, gains, shifts, strict=True)
+        replace(layer_input, gain=np.rint(gain * 2.0**shift).astype(np.int32), shift=shift)
+        for layer_input, gain, shift in zip(integers, gains, shifts, strict=True)
     )
     return Layer(layer.name, rounded, fixed)
 
@@ -145,23 +147,33 @@ def _exact_grid(
     units : the real values of a 1 in each of the inputs
     """
     largest = [
-        max(map(weight_steps, given.synapse.tensors.values()), default=1) for given in inputs
+        max(map(weight_steps, layer_input.synapse.tensors.values()), default=1)
+        for layer_input in inputs
     ]
     if not all(largest):
         return None
     currents = [  # of a weight of 1, in thresholds
-        each.gain * _integer_weight(each, most)[1] * of / each.synapse.averaged / neuron.threshold
-        for each, most, of in zip(inputs, largest, units, strict=True)
+        layer_input.gain
+        * _integer_weight(layer_input, bound)[1]
+        * unit
+        / layer_input.synapse.averaged
+        / neuron.threshold
+        for layer_input, bound, unit in zip(inputs, largest, units, strict=True)
     ]
-    least = min((np.abs(each[each != 0]).min() for each in currents if each.any()), default=np.inf)
+    least = min(
+        (np.abs(current[current != 0]).min() for current in currents if current.any()),
+        default=np.inf,
+    )
     candidates = np.rint(np.arange(1, WEIGHT_LIMIT + 1) / least)
     for theta in (
         np.unique(candidates[(candidates > 0) & (candidates <= THETA)]).astype(int).tolist()
     ):
-        factors = [theta * each for each in currents]
+        factors = [theta * current for current in currents]
         biases = theta * neuron.bias / neuron.threshold
         fits = (
-            max(most * np.abs(each).max() for most, each in zip(largest, factors, strict=True))
+            max(
+                bound * np.abs(factor).max() for bound, factor in zip(largest, factors, strict=True)
+            )
             < WEIGHT_LIMIT + 1
         )
         if fits and all(map(_whole, (*factors, biases))):
@@ -170,7 +182,7 @@ def _exact_grid(
                 return None  # sums of currents alone, none of which can meet the threshold
             thetas = [theta << power for power in range(LARGEST_SHIFT) if theta << power <= THETA]
             return [
-                most * max(1, each) for most, each in zip(largest, common, strict=True)
+                bound * max(1, gain) for bound, gain in zip(largest, common, strict=True)
             ], thetas[::-1]
     return None
 
@@ -181,8 +193,10 @@ def weight_steps(weight: NDArray[np.float32]) -> int:
     few = (
         weight.ravel()[:4096].astype(np.float64) / unit
     )  # most weights that are on no grid show it here
-    fits = (most for most in range(1, WEIGHT_LIMIT + 1) if _whole(most * few))
-    return next((most for most in fits if _whole(most * (weight.astype(np.float64) / unit))), 0)
+    fits = (multiple for multiple in range(1, WEIGHT_LIMIT + 1) if _whole(multiple * few))
+    return next(
+        (multiple for multiple in fits if _whole(multiple * (weight.astype(np.float64) / unit))), 0
+    )
 
 
 def _divisor(numbers: NDArray[np.float64]) -> int:
@@ -195,15 +209,15 @@ def _whole(numbers: NDArray[np.float64]) -> bool:
     return bool((np.abs(numbers - np.rint(numbers)) <= ROUNDING * np.abs(numbers)).all())
 
 
-def _integer_weight(given: Input, most: int) -> tuple[Input, float]:
+def _integer_weight(layer_input: Input, largest: int) -> tuple[Input, float]:
     """An input with int8 weights, and the real value of one unit, see :func:`integer_weight`."""
     scales = [1.0]  # of the identity and of attention
 
     def integers(weight: NDArray[np.float32]) -> NDArray[np.int8]:
-        rounded, scales[0] = integer_weight(weight, most)
+        rounded, scales[0] = integer_weight(weight, largest)
         return rounded
 
-    return given.weighed(integers), scales[0]
+    return layer_input.weighed(integers), scales[0]
 
 
 def _quantise_readout(readout: Readout) -> Readout:
@@ -228,13 +242,13 @@ def _lowest(membrane: Any) -> NDArray[np.int64]:
 
 
 def integer_weight(
-    weight: NDArray[np.float32], most: int = WEIGHT_LIMIT
+    weight: NDArray[np.float32], limit: int = WEIGHT_LIMIT
 ) -> tuple[NDArray[np.int8], float]:
-    """Weights as int8, -most … most, and the real value of one unit; an all-zero layer stays zero."""
+    """Weights as int8, -limit … limit, and the real value of a unit; an all-zero layer stays zero."""
     largest = float(np.abs(weight).max())
     if largest == 0:
         return np.zeros(weight.shape, np.int8), 0.0
-    return np.rint(most * weight.astype(np.float64) / largest).astype(np.int8), largest / most
+    return np.rint(limit * weight.astype(np.float64) / largest).astype(np.int8), largest / limit
 
 
 def _largest_shift(gain: NDArray[np.float64]) -> int | None:

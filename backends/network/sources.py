@@ -37,8 +37,8 @@ class Source:
         """Each of its delays, the shortest first -> the channels that have it, as an index."""
         if not isinstance(self.delay, tuple):
             return {self.delay: slice(None)}
-        each = np.array(self.delay)
-        return {steps: np.flatnonzero(each == steps) for steps in np.unique(each).tolist()}
+        lags = np.array(self.delay)
+        return {steps: np.flatnonzero(lags == steps) for steps in np.unique(lags).tolist()}
 
     @property
     def shortest(self) -> int:
@@ -54,64 +54,62 @@ class Source:
         """The source of what arrives so many steps later still."""
         return replace(self, delay=later(self.delay, steps))
 
-    def arriving(self, before: Callable[[int], Any], axis: int = -3) -> Any:
-        """What arrives, an array or tensor: `before(d)` is all that fired d steps before, channels
-        on an `axis` < 0.
+    def arriving(self, spikes_before: Callable[[int], Any], axis: int = -3) -> Any:
+        """What arrives, an array or tensor: `spikes_before(d)` is all that fired d steps before,
+        channels on an `axis` < 0.
         """
-        (shortest, _), *others = self.delays.items()
-        found = before(shortest)
-        if others:
-            found = (getattr(found, "clone", None) or found.copy)()
-        for delay, channels in others:
+        (shortest, _), *further_delays = self.delays.items()
+        arriving_spikes = spikes_before(shortest)
+        if further_delays:
+            arriving_spikes = (getattr(arriving_spikes, "clone", None) or arriving_spikes.copy)()
+        for delay, channels in further_delays:
             of_channels = (..., channels, *[slice(None)] * (-1 - axis))
-            found[of_channels] = before(delay)[of_channels]
-        return found
+            arriving_spikes[of_channels] = spikes_before(delay)[of_channels]
+        return arriving_spikes
 
 
 def later(delay: int | tuple[int, ...], steps: int | tuple[int, ...]) -> int | tuple[int, ...]:
     """A delay and so many steps more, either of which may be that of each channel."""
-    found = np.add(delay, steps).tolist()
-    return tuple(found) if isinstance(found, list) else found
+    delays = np.add(delay, steps).tolist()
+    return tuple(delays) if isinstance(delays, list) else delays
 
 
-def checked_sources(given: Any, where: str) -> tuple[Source, ...]:
+def checked_sources(sources: Any) -> tuple[Source, ...]:
     """The sources of a layer, as they may be written: nothing, a name, a :class:`Source`, or
     several of these.
     """
-    several = given if isinstance(given, (tuple, list)) else (given,)
-    if len(several) > MOST_SOURCES:
-        raise NetworkError(f"{where}: got {len(several)} sources, expected at most {MOST_SOURCES}")
-    return tuple(_source(each, where) for each in several)
+    listed_sources = sources if isinstance(sources, (tuple, list)) else (sources,)
+    if len(listed_sources) > MOST_SOURCES:
+        raise NetworkError(f"got {len(listed_sources)} sources, expected at most {MOST_SOURCES}")
+    return tuple(_source(source) for source in listed_sources)
 
 
-def _source(given: Any, where: str) -> Source:
-    source = Source(given) if isinstance(given, str) else given
+def _source(value: Any) -> Source:
+    source = Source(value) if isinstance(value, str) else value
     if not isinstance(source, Source) or not isinstance(source.layer, str):
-        shown = printable(repr(given), LONGEST_NAME)
-        raise NetworkError(f"{where}: source is {shown}, expected the name of a layer, or a Source")
-    delay = _delay(source, where)
+        shown = printable(repr(value), LONGEST_NAME)
+        raise NetworkError(f"source is {shown}, expected the name of a layer, or a Source")
+    delay = _delay(source)
     if source.sign not in (1, -1) or isinstance(source.sign, bool):
-        raise NetworkError(
-            f"{where}: sign of {source.layer!r} is {source.sign!r}, expected 1 or -1"
-        )
+        raise NetworkError(f"sign of {source.layer!r} is {source.sign!r}, expected 1 or -1")
     return Source(source.layer, delay, int(source.sign))
 
 
-def _delay(source: Source, where: str) -> int | tuple[int, ...]:
-    """The delay of a source, or those of its channels, of which an array or a tensor may hold them."""
-    of = f"delay from {printable(source.layer, LONGEST_NAME)!r}"
-    given = plain_list(source.delay, MOST_CHANNELS, of, where)
-    if not isinstance(given, (tuple, list)):
-        return _steps(given, of, where)
-    if not given:
-        raise NetworkError(f"{where}: {of} is of no channel, expected one for all, or one for each")
+def _delay(source: Source) -> int | tuple[int, ...]:
+    """The delay of a source, or those of its channels, which an array or a tensor may hold."""
+    subject = f"delay from {printable(source.layer, LONGEST_NAME)!r}"
+    delay = plain_list(source.delay, MOST_CHANNELS, subject)
+    if not isinstance(delay, (tuple, list)):
+        return _steps(delay, subject)
+    if not delay:
+        raise NetworkError(f"{subject} is of no channel, expected one for all, or one for each")
     return tuple(
-        _steps(each, f"{of}, channel {channel},", where) for channel, each in enumerate(given)
+        _steps(steps, f"{subject}, channel {channel},") for channel, steps in enumerate(delay)
     )
 
 
-def _steps(given: Any, what: str, where: str) -> int:
-    steps = whole(given, what, where, 1)
+def _steps(delay: Any, quantity: str) -> int:
+    steps = whole(delay, quantity, 1)
     if steps > LONGEST_DELAY:
-        raise NetworkError(f"{where}: {what} is {steps}, expected 1 … {LONGEST_DELAY} steps")
+        raise NetworkError(f"{quantity} is {steps}, expected 1 … {LONGEST_DELAY} steps")
     return steps

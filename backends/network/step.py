@@ -38,7 +38,7 @@ def arrived_from(source: Source, fired: NDArray[Any], t: int) -> NDArray[Any]:
 
 
 def current_of(layer_input: Input, values: NDArray[Any]) -> NDArray[Any]:
-    """a of an input that x reaches, (C, H, W) -> (C', H', W'): int64 in fixed point, else float64."""
+    """a of an input that x reaches, (C, H, W) -> (C', H', W'); int64 in fixed point, or float64."""
     sums = layer_input.synapse.currents(layer_input, values)
     return sums.astype(np.int64) if layer_input.fixed else sums / layer_input.synapse.averaged
 
@@ -61,24 +61,24 @@ class Neurons:
         self, t: int, currents: Sequence[NDArray[Any]], fired_before: NDArray[np.bool_]
     ) -> NDArray[Any]:
         """v[t] (C, H, W) of a[t] of each input, at t ≥ 1, where `fired_before` are s[t-1]."""
-        neuron, of, exact = self.neuron, self.of, self.dtype is np.int64
+        neuron, constants, exact = self.neuron, self.of, self.dtype is np.int64
         subtracts = neuron.reset == "subtract"
         with np.errstate(all="ignore"):
             first, *further = (
                 self._weighed(layer_input, a, t)
                 for layer_input, a in zip(self.inputs, currents, strict=True)
             )
-            driven = sum(further, first) + of(neuron.bias[(t - 1) % len(neuron.bias)])
-            v = self.v if subtracts else np.where(fired_before, of(0), self.v)
-            lost = of(neuron.subtracted if subtracts else 0) * fired_before
+            driven = sum(further, first) + constants(neuron.bias[(t - 1) % len(neuron.bias)])
+            v = self.v if subtracts else np.where(fired_before, constants(0), self.v)
+            lost = constants(neuron.subtracted if subtracts else 0) * fired_before
             if exact:
-                i = _toward_zero(self.i * of(THETA * neuron.synaptic_leak), 12) + driven
+                i = _toward_zero(self.i * constants(THETA * neuron.synaptic_leak), 12) + driven
                 self.i = _saturated(i) if self.limited else i
-                v = _saturated(_toward_zero(v * of(THETA * neuron.leak), 12) + self.i - lost)
+                v = _saturated(_toward_zero(v * constants(THETA * neuron.leak), 12) + self.i - lost)
             else:
-                self.i = self.i * of(neuron.synaptic_leak) + driven
-                v = v * of(neuron.leak) + self.i - lost
-        self.v = v if neuron.min_v_mem is None else np.maximum(v, of(neuron.min_v_mem))
+                self.i = self.i * constants(neuron.synaptic_leak) + driven
+                v = v * constants(neuron.leak) + self.i - lost
+        self.v = v if neuron.min_v_mem is None else np.maximum(v, constants(neuron.min_v_mem))
         return self.v
 
     @property

@@ -47,7 +47,7 @@ def write_network(network: Network, path: Path, metadata: dict[str, str] | None 
     described = {"format": FORMAT, "graph": json.dumps(graph, sort_keys=True), **(metadata or {})}
     if (packed := pack_tensors(tensors)) is not None:
         described[PACKED], tensors = "int8", packed
-    if (length := sum(each.nbytes for each in tensors.values())) > LARGEST_FILE:
+    if (length := sum(tensor.nbytes for tensor in tensors.values())) > LARGEST_FILE:
         raise NetworkError(
             f"{path}: the network has {length:,} bytes, expected at most {LARGEST_FILE:,}"
         )
@@ -69,9 +69,9 @@ def read_network(path: Path) -> tuple[Network, dict[str, str]]:
     with _opened(path) as file:
         metadata = dict(file.metadata() or {})
         tensors = {name: _tensor(file, name, path) for name in file.keys()}  # noqa: SIM118
-    found, digest = metadata.get("format"), metadata.pop(DIGEST, None)
-    if found != FORMAT or "graph" not in metadata:
-        shown = None if found is None else printable(found, LONGEST_NAME)
+    file_format, digest = metadata.get("format"), metadata.pop(DIGEST, None)
+    if file_format != FORMAT or "graph" not in metadata:
+        shown = None if file_format is None else printable(file_format, LONGEST_NAME)
         raise NetworkError(
             f"{path}: safetensors, but not a network: got format {shown!r}, expected {FORMAT!r}"
         )
@@ -116,47 +116,49 @@ def _check_nothing_else(network: Network, graph: Any, tensors: Tensors) -> None:
     """Refuse a file whose content differs from what :func:`write_network` would write of the
     network read from it.
     """
-    said, numbers = network.to_graph()
-    found, expected = (
-        {name: (each.dtype, each.shape) for name, each in all_.items()}
+    description, numbers = network.to_graph()
+    stored, expected = (
+        {name: (tensor.dtype, tensor.shape) for name, tensor in all_.items()}
         for all_ in (tensors, numbers)
     )
-    if found != expected:
+    if stored != expected:
         name = min(
-            name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name)
+            name
+            for name in stored.keys() | expected.keys()
+            if stored.get(name) != expected.get(name)
         )
         raise NetworkError(
-            f"tensor {name[:LONGEST_NAME]!r}: got {found.get(name)}, expected {expected.get(name)}"
+            f"tensor {name[:LONGEST_NAME]!r}: got {stored.get(name)}, expected {expected.get(name)}"
         )
-    if graph != said:
+    if graph != description:
         raise NetworkError(
             "graph: contradicts its own tensors or constants, expected a graph that to_graph() made"
         )
 
 
 def _check_size(path: Path) -> None:
-    """Refuse, before anything is read, a file that would take more memory than any network needs."""
+    """Refuse, before anything is read, a file that takes more memory than any network needs."""
     try:
         if not os.path.isfile(path):
-            found = (
+            finding = (
                 "a directory"
                 if os.path.isdir(path)
                 else "not a file"
                 if os.path.exists(path)
                 else "no such file"
             )
-            raise NetworkError(f"{path}: {found}, expected a network in safetensors")
+            raise NetworkError(f"{path}: {finding}, expected a network in safetensors")
         with open_file(path) as file:
             size, header = path.stat().st_size, int.from_bytes(file.read(8), "little")
     except OSError as error:
         raise NetworkError(f"{path}: cannot be read ({error.strerror})") from None
-    for what, length, most in (
+    for part, length, limit in (
         ("", size, LARGEST_FILE),
         (" of metadata", min(header, size), LARGEST_HEADER),
     ):
-        if length > most:
+        if length > limit:
             raise NetworkError(
-                f"{path}: got {length:,} bytes{what}, expected a network of at most {most:,}"
+                f"{path}: got {length:,} bytes{part}, expected a network of at most {limit:,}"
             )
 
 
@@ -172,10 +174,10 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _tensor(file: Any, name: str, path: Path) -> NDArray[Any]:
-    found = file.get_slice(name).get_dtype()
-    if found not in DTYPES:
+    dtype = file.get_slice(name).get_dtype()
+    if dtype not in DTYPES:
         shown = printable(name, LONGEST_NAME)
         raise NetworkError(
-            f"{path}: tensor {shown!r} has dtype {found}, expected one of {', '.join(DTYPES)}"
+            f"{path}: tensor {shown!r} has dtype {dtype}, expected one of {', '.join(DTYPES)}"
         )
     return file.get_tensor(name)

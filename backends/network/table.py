@@ -1,4 +1,4 @@
-"""Parts of a network as text for people: what a layer reads, its shape and its weights, in columns."""
+"""Parts of a network as text for people: what a layer reads, its shape and weights, in columns."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def in_columns(rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def sources_of(each: Input) -> str:
+def sources_of(layer_input: Input) -> str:
     """The sources of an input, with their signs and delays."""
     sums = [
         " ".join(map(_source, sources)).removeprefix("+ ")
-        for sources in each.summands(each.sources)
+        for sources in layer_input.summands(layer_input.sources)
     ]
-    return " · ".join(f"({one})" if " + " in one and len(sums) > 1 else one for one in sums)
+    return " · ".join(f"({term})" if " + " in term and len(sums) > 1 else term for term in sums)
 
 
 def _source(source: Source) -> str:
@@ -43,9 +43,9 @@ def steps_of(source: Source) -> str:
     return f"{shortest}{source.longest} steps"
 
 
-def weights_of(each: Input) -> str:
+def weights_of(layer_input: Input) -> str:
     """The weights of an input, or its kind, and what is not plain of it."""
-    synapse = each.synapse
+    synapse = layer_input.synapse
     geometry = synapse.geometry
     parts = [f"{geometry['heads']} heads"] if "heads" in geometry else []
     maps = (name for name in ("columns", "rows") if name in geometry)

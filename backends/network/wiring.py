@@ -25,8 +25,8 @@ def with_named_sources(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     among them.
     """
     names = ["input", *(layer.name for layer in layers)]
-    found = tuple(layer.behind(before) for layer, before in zip(layers, names, strict=False))
-    for layer in found:
+    wired = tuple(layer.behind(previous) for layer, previous in zip(layers, names, strict=False))
+    for layer in wired:
         for source in layer.sources:
             if source.layer not in names:
                 near = difflib.get_close_matches(source.layer, names, 1) or [
@@ -37,7 +37,7 @@ def with_named_sources(layers: Sequence[Layer]) -> tuple[Layer, ...]:
                     "is not there; "
                     f"expected {near[0]}"
                 )
-    return found
+    return wired
 
 
 def with_plain_delays(layers: Sequence[Layer]) -> tuple[Layer, ...]:
@@ -50,17 +50,22 @@ def with_plain_delays(layers: Sequence[Layer]) -> tuple[Layer, ...]:
             replace(source, delay=source.shortest) if source.shortest == source.longest else source
         )
 
-    found = []
+    plain_layers = []
     for layer in layers:
-        inputs = [replace(each, source=tuple(map(plain, each.sources))) for each in layer.inputs]
-        same = [each.sources for each in inputs] == [each.sources for each in layer.inputs]
-        found.append(layer if same else layer.reading(inputs))
-    return tuple(found)
+        inputs = [
+            replace(layer_input, source=tuple(map(plain, layer_input.sources)))
+            for layer_input in layer.inputs
+        ]
+        same = [layer_input.sources for layer_input in inputs] == [
+            layer_input.sources for layer_input in layer.inputs
+        ]
+        plain_layers.append(layer if same else layer.reading(inputs))
+    return tuple(plain_layers)
 
 
-def reads_alone(layer: Layer, before: str) -> bool:
+def reads_alone(layer: Layer, previous: str) -> bool:
     """True if a layer reads the layer of a name one step later, and nothing else."""
-    return [each.sources for each in layer.inputs] == [(Source(before),)]
+    return [layer_input.sources for layer_input in layer.inputs] == [(Source(previous),)]
 
 
 def shapes_of(input_shape: Shape, layers: Sequence[Layer]) -> tuple[Shape, ...]:
@@ -73,9 +78,9 @@ def shapes_of(input_shape: Shape, layers: Sequence[Layer]) -> tuple[Shape, ...]:
         number, place, source = ways.pop()
         layer = layers[number]
         if layer.name not in shapes:
-            before = shapes[source.layer]
+            read_shape = shapes[source.layer]
             with at(layer.where(place)):
-                shapes[layer.name] = layer.inputs[place].output_shape(before, _called(source))
+                shapes[layer.name] = layer.inputs[place].output_shape(read_shape, _called(source))
             ways += readers.pop(layer.name, [])[::-1]
     if waiting := [layer.name for layer in layers if layer.name not in shapes]:
         names = " and ".join(map(repr, waiting[:2]))
@@ -83,18 +88,18 @@ def shapes_of(input_shape: Shape, layers: Sequence[Layer]) -> tuple[Shape, ...]:
             f"layer {names}: nothing on the way from 'input' is read there, expected that it is"
         )
     for layer in layers:
-        for number, each in enumerate(layer.inputs):
+        for number, layer_input in enumerate(layer.inputs):
             with at(layer.where(number)):
-                _check_input(layer, each, shapes)
+                _check_input(layer, layer_input, shapes)
     return tuple(shapes[name] for name in ("input", *(layer.name for layer in layers)))
 
 
-def _check_input(layer: Layer, given: Input, shapes: Mapping[str, Shape]) -> None:
+def _check_input(layer: Layer, layer_input: Input, shapes: Mapping[str, Shape]) -> None:
     """Refuse an input whose sources have other shapes than each other, or give another shape than
     the layer's.
     """
-    first, *others = given.sources
-    for source in given.sources:
+    first, *further_sources = layer_input.sources
+    for source in layer_input.sources:
         channels = shapes[source.layer][0]
         if isinstance(source.delay, tuple) and len(source.delay) != channels:
             raise NetworkError(
@@ -102,15 +107,17 @@ def _check_input(layer: Layer, given: Input, shapes: Mapping[str, Shape]) -> Non
                 f"{channels}"
             )
     shape_of_first = shapes[first.layer]
-    _, *expected_shapes = given.synapse.source_shapes(given, shape_of_first)
-    for place, (other, expected) in enumerate(zip(others, expected_shapes, strict=True), 1):
-        if shapes[other.layer] != expected:
+    _, *expected_shapes = layer_input.synapse.source_shapes(layer_input, shape_of_first)
+    for place, (further_source, expected) in enumerate(
+        zip(further_sources, expected_shapes, strict=True), 1
+    ):
+        if shapes[further_source.layer] != expected:
             raise NetworkError(
-                f"{given.synapse.meets} {first.layer!r} of {by_sides(shape_of_first)} and "
-                f"{other.layer!r} of {by_sides(shapes[other.layer])}, expected "
-                f"{given.synapse.expected_shapes(given, place)}"
+                f"{layer_input.synapse.meets} {first.layer!r} of {by_sides(shape_of_first)} and "
+                f"{further_source.layer!r} of {by_sides(shapes[further_source.layer])}, expected "
+                f"{layer_input.synapse.expected_shapes(layer_input, place)}"
             )
-    shape = given.output_shape(shape_of_first, _called(first))
+    shape = layer_input.output_shape(shape_of_first, _called(first))
     if shape != shapes[layer.name]:
         raise NetworkError(
             f"{first.layer!r} gives {by_sides(shape)} there, the layer is "
@@ -135,39 +142,39 @@ def least_steps(begin: Mapping[str, int], ways: Iterable[tuple[str, int, str]]) 
     onward = defaultdict[str, list[tuple[int, str]]](list)
     for start, steps, end in ways:
         onward[start].append((steps, end))
-    found, waiting = dict[str, int](), sorted((steps, name) for name, steps in begin.items())
+    earliest, waiting = dict[str, int](), sorted((steps, name) for name, steps in begin.items())
     while waiting:  # the shortest first
         steps, name = heapq.heappop(waiting)
-        if name not in found:
-            found[name] = steps
-            for more, end in onward[name]:
-                heapq.heappush(waiting, (steps + more, end))
-    return found
+        if name not in earliest:
+            earliest[name] = steps
+            for steps_onward, end in onward[name]:
+                heapq.heappush(waiting, (steps + steps_onward, end))
+    return earliest
 
 
 def dependents(layers: Sequence[Layer], name: str) -> tuple[str, ...]:
     """The layers that a way leads to from a layer or from "input", in order; itself only where it
     lies in a loop.
     """
-    readers, found = _readers(layers), set[str]()
+    readers, reached = _readers(layers), set[str]()
     changed = [name]
     while changed:
-        new = {layers[number].name for number, _, _ in readers.get(changed.pop(), ())} - found
-        found |= new
+        new = {layers[number].name for number, _, _ in readers.get(changed.pop(), ())} - reached
+        reached |= new
         changed += new
-    return tuple(layer.name for layer in layers if layer.name in found)
+    return tuple(layer.name for layer in layers if layer.name in reached)
 
 
 def _readers(layers: Sequence[Layer]) -> dict[str, list[tuple[int, int, Source]]]:
     """Name of a layer, or "input" -> who reads it: number of the layer and of its input, from 0,
     and how it is read.
     """
-    found: dict[str, list[tuple[int, int, Source]]] = {}
+    readers: dict[str, list[tuple[int, int, Source]]] = {}
     for number, layer in enumerate(layers):
-        for place, each in enumerate(layer.inputs):
-            for source in each.sources:
-                found.setdefault(source.layer, []).append((number, place, source))
-    return found
+        for place, layer_input in enumerate(layer.inputs):
+            for source in layer_input.sources:
+                readers.setdefault(source.layer, []).append((number, place, source))
+    return readers
 
 
 def _called(source: Source) -> str:

@@ -23,6 +23,7 @@ from spikesam.backends.readout import integrate, rounded, summed_bias
 from spikesam.backends.torch.history import History
 from spikesam.backends.torch.neurons import TorchNeurons
 from spikesam.backends.torch.synapses import Workspace, exact_sums, make_synapses, repeat_spikes
+from spikesam.common.errors import at
 from spikesam.recordings.raster.batch import RasterBatch
 
 CPU_BYTES, GPU_BYTES = (
@@ -35,7 +36,7 @@ CHUNK_STEPS = (
 
 
 class TorchBackend(Backend):
-    """Runs a network with torch on "cpu", "cuda", "cuda:1", or "auto" for CUDA where there is one."""
+    """Runs a network with torch on "cpu", "cuda", "cuda:1", or "auto" for CUDA if there is one."""
 
     name = "torch"
 
@@ -59,7 +60,8 @@ class TorchBackend(Backend):
         self, network: Network, inputs: Iterable[InputBatch], n_samples: int
     ) -> Iterator[RasterBatch]:
         """Simulate samples; see :class:`spikesam.backends.base.Backend`."""
-        network.check_spiking(self.name)
+        with at(self.name):
+            network.check_spiking()
         with torch.inference_mode(), exact_sums():
             simulation = _Simulation(network, self.device)
             for batch in inputs:
@@ -182,8 +184,8 @@ class _Simulation:
             each_step = zip(
                 steps[start : part.stop], fired[start : part.stop], *currents, strict=True
             )
-            for t, spikes, *given in each_step:
-                spikes.copy_(neurons.step(given, t))
+            for t, spikes, *step_currents in each_step:
+                spikes.copy_(neurons.step(step_currents, t))
         return fired, now
 
     def _currents(self, place: int, number: int, steps: range, start: int) -> Tensor:

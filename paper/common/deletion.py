@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from paper.common.images import ImageSet
 from spikesam.backends.base import Backend
 from spikesam.backends.network import Network
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, at
 from spikesam.pipeline.images.encoding import encode
 from spikesam.pipeline.maps.methods.perturbation import BATCH
 
@@ -52,7 +52,8 @@ def upper_network(network: Network, layer: str) -> Network:
     )
     if number is None or number == len(network.layers):
         raise InputError(f"layer {layer!r}: expected one of {', '.join(network.raster_names[:-1])}")
-    network.check_chain("deletion of spikes")
+    with at("deletion of spikes"):
+        network.check_chain()
     first, *behind = network.layers[number:]
     first = replace(
         first, inputs=tuple(replace(each, source=()) for each in first.inputs)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.network import Network
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, at
 from spikesam.common.files import file_digest
 from spikesam.pipeline.comparison.certificate_file import (
     FORMAT,
@@ -58,7 +58,8 @@ def certify(
             name: getattr(settings, name) for name in ("dt", "reset", "fires_at_threshold")
         }
         network, nodes = read_nir(model, steps, **options)
-        network.check_spiking(str(model))
+        with at(model):
+            network.check_spiking()
         if not network.spiking_input:
             raise InputError(
                 f"{model}: is driven by a current, expected a graph whose input is spikes"

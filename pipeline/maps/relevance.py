@@ -74,6 +74,7 @@ from spikesam.backends.network.step import (
     on_maps,
 )
 from spikesam.backends.network.synapses.synapse import Floats
+from spikesam.common.errors import at
 from spikesam.pipeline.maps.correlation import (
     shared_by_three,
     to_winners,
@@ -120,7 +121,8 @@ def relevances(
             "spikes there, or numbers in the first layer alone"
         )
     if len(spikes) < len(network.raster_names):
-        network.check_chain("relevance of some layers")
+        with at("relevance of some layers"):
+            network.check_chain()
     names = network.raster_names[-len(spikes) :]
     fired = dict(zip(names, spikes, strict=True))
     of_rule = RULES[rule] if isinstance(rule, str) else rule

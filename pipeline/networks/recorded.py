@@ -82,20 +82,21 @@ def fired_by(raster: RasterReader, source: Any = None) -> Network:
         )  # here, because pydantic takes a while
 
         path = find_checkpoint(str(source))
-        where, network = str(path), read_network(path)[0]
+        place, network = str(path), read_network(path)[0]
     else:
-        where, network = "network", getattr(source, "network", source)  # of a checkpoint
+        place, network = "network", getattr(source, "network", source)  # of a checkpoint
     if not isinstance(network, Network):
         raise InputError(
             f"network: got {type(source).__name__}, expected a Network, a checkpoint, its name or "
             "its file"
         )
-    network.check_spiking(where)
+    with at(place):
+        network.check_spiking()
     network = quantise(network) if raster.header.precision == "fixed" else network
     recorded = raster.header.network_sha256
     if recorded and network.sha256 != recorded:
         raise InputError(
-            f"{where}: network {network.sha256[:12]}, but {raster.where} was recorded from "
+            f"{place}: network {network.sha256[:12]}, but {raster.where} was recorded from "
             f"{recorded[:12]}; "
             f"give the {BESIDE} of that run as network"
         )
@@ -113,11 +114,13 @@ def loaded_network(source: Any, refusal: str) -> Network | Checkpoint:
     if not isinstance(source, (str, PathLike)):
         if not isinstance(source, (Network, Checkpoint)):
             raise InputError(refusal.format(type(source).__name__))
-        (source if isinstance(source, Network) else source.network).check_spiking("network")
+        with at("network"):
+            (source if isinstance(source, Network) else source.network).check_spiking()
         return source
     path = find_checkpoint(str(source), "snn")
     network, metadata = read_network(path)
-    network.check_spiking(str(path))
+    with at(path):
+        network.check_spiking()
     return load(path) if "checkpoint" in metadata else network
 
 

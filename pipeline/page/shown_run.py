@@ -163,7 +163,8 @@ def _with_summary(run: ShownRun, path: Path) -> ShownRun:
 
 def _with_network(run: ShownRun, path: Path) -> ShownRun:
     network = read_network(path)[0]
-    network.check_spiking("It")
+    with at("It"):
+        network.check_spiking()
     if network.sha256 != run.raster.header.network_sha256:
         raise InputError("It is not the network that fired the spikes")
     if layer := unlike_layer(run.raster, network):

@@ -27,7 +27,7 @@ from spikesam.backends.network import (
     Source,
 )
 from spikesam.backends.torch.synapses import attended_maps, without_autocast
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, at
 from spikesam.pipeline.config import NetworkSection
 from spikesam.pipeline.networks.firing import fire, fire_step
 from spikesam.pipeline.networks.layer_list import (
@@ -132,7 +132,8 @@ class TrainableLayer(nn.Module):
         self.pool, self.pool_after = plan.pool, 1
         self.reads_spikes = False  # of one layer that normalises, not pooled
         self.depth = depth
-        self.neuron = LIF(network.leak, network.threshold).of_channels(plan.outputs, plan.name)
+        with at(plan.name):
+            self.neuron = LIF(network.leak, network.threshold).of_channels(plan.outputs)
         self.fused = fused
         self.bntt = self.back = None
         if isinstance(plan, DensePlan) and plan.recurrent:

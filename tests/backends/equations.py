@@ -45,14 +45,14 @@ def simulate(
     for result in results:
         assert tuple(result.spikes) == network.raster_names
         assert result.readout.dtype == (np.int32 if network.precision == "fixed" else np.float32)
-    whole, shapes = joined(results), zip(network.raster_names, network.raster_shapes, strict=True)
-    return [unpack(whole.spikes[key], shape) for key, shape in shapes], whole.readout
+    batch, shapes = joined(results), zip(network.raster_names, network.raster_shapes, strict=True)
+    return [unpack(batch.spikes[key], shape) for key, shape in shapes], batch.readout
 
 
 def assert_same(
-    network: Network, found: list[NDArray[np.bool_]], expected: list[NDArray[np.bool_]]
+    network: Network, rasters: list[NDArray[np.bool_]], expected: list[NDArray[np.bool_]]
 ) -> None:
-    for name, raster, wanted in zip(network.raster_names, found, expected, strict=True):
+    for name, raster, wanted in zip(network.raster_names, rasters, expected, strict=True):
         assert raster.shape == wanted.shape
         assert np.array_equal(raster, wanted), (
             f"{name}: {np.sum(raster != wanted)} of {wanted.size} bits differ"
@@ -64,7 +64,7 @@ def check(
 ) -> list[NDArray[np.bool_]]:
     """Run all samples: rasters and readout are those of the equations; the rasters."""
     expected, expected_readout = simulate_reference(network, inputs)
-    found, readout = simulate(name, network, inputs, batches)
-    assert_same(network, found, expected)
+    rasters, readout = simulate(name, network, inputs, batches)
+    assert_same(network, rasters, expected)
     assert np.array_equal(readout, expected_readout)
-    return found
+    return rasters

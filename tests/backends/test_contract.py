@@ -54,12 +54,12 @@ RUNS = [
 def test_fixed_point_is_the_equations_to_the_bit(name: str, network_name: str) -> None:
     rng = np.random.default_rng(list(NETWORKS).index(network_name))
     network = quantise(NETWORKS[network_name](rng))
-    found = check(name, network, samples(rng, network), (2, 2, 1, 1))
-    for raster in found:  # every sample starts from rest, whatever came before
+    rasters = check(name, network, samples(rng, network), (2, 2, 1, 1))
+    for raster in rasters:  # every sample starts from rest, whatever came before
         assert np.array_equal(raster[:, 0], raster[:, 2])
         assert np.array_equal(raster[:, 0], raster[:, 5])
     if network.timesteps > len(network.layers):
-        assert all(0 < raster.mean() < 1 for raster in found), (
+        assert all(0 < raster.mean() < 1 for raster in rasters), (
             "a layer that never or always spikes tests nothing"
         )
 
@@ -134,8 +134,8 @@ def test_float32_follows_the_equations(
     network = build(rng)
     inputs = samples(rng, network)
     expected, expected_readout = simulate_reference(network, inputs)
-    found, readout = simulate(name, network, inputs, (4, 2))
-    for key, raster, wanted in zip(network.raster_names, found, expected, strict=True):
+    rasters, readout = simulate(name, network, inputs, (4, 2))
+    for key, raster, wanted in zip(network.raster_names, rasters, expected, strict=True):
         assert key != "input" or np.array_equal(raster, wanted)
         assert (
             np.mean(raster != wanted) <= 1e-3
@@ -162,17 +162,20 @@ def test_a_memory_of_one_bit_worked_by_hand(backend: str, precision: str) -> Non
     hold[t-1] + seen[t-2]                     1   2   2   1   1   1
     both[t]  = that > 1.5         0   0   0   0   1   1   0   0   0
     """
-    one = np.ones((1, 1), np.float32)
+    weight = np.ones((1, 1), np.float32)
     layers = (
-        Layer("seen", one, LIF(0.0, 0.5, reset="zero")),
+        Layer("seen", weight, LIF(0.0, 0.5, reset="zero")),
         Layer(
             "hold",
-            (Input(one, (Source("seen", 2), Source("input", 4, sign=-1))), Input(one, "hold")),
+            (
+                Input(weight, (Source("seen", 2), Source("input", 4, sign=-1))),
+                Input(weight, "hold"),
+            ),
             LIF(1.0, 0.5, reset_by=1.0),
         ),
-        Layer("both", Input(one, ("hold", Source("seen", 2))), LIF(0.0, 1.5, reset="zero")),
+        Layer("both", Input(weight, ("hold", Source("seen", 2))), LIF(0.0, 1.5, reset="zero")),
     )
-    network = Network((1, 1, 1), 9, layers, Readout(one), "spikes")
+    network = Network((1, 1, 1), 9, layers, Readout(weight), "spikes")
     network = quantise(network) if precision == "fixed" else network
     spikes = np.array([1, 1, 1, 0, 1, 0, 0, 0, 0], np.bool_).reshape(9, 1, 1, 1, 1)
     rasters, readout = simulate(backend, network, spikes, (1,))
@@ -253,8 +256,8 @@ def test_spikes_of_another_shape_or_type_are_refused(
     name: str, shape: tuple[int, ...], dtype: Any
 ) -> None:
     network = quantise(odd_sizes(np.random.default_rng(0)))
-    found = (shape[0], *shape[2:])
-    message = rf"{name}: got .* = {re.escape(str(found))} {np.dtype(dtype)}, expected \(9, 3, 13, 7\) bool"
+    sides = re.escape(str((shape[0], *shape[2:])))
+    message = rf"{name}: got .* = {sides} {np.dtype(dtype)}, expected \(9, 3, 13, 7\) bool"
     with pytest.raises(BackendError, match=message):
         list(make_backend(name).run(network, [np.zeros(shape, dtype)], 2))
     if dtype is bool:

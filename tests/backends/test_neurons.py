@@ -177,7 +177,7 @@ def test_a_neuron_by_hand(
     expected: list[float],
     steps_of: Callable[..., Any],
 ) -> None:
-    neuron = neuron.of_channels(1, "")
+    neuron = neuron.of_channels(1)
     v, s = steps_of(
         neuron, inputs, np.array(currents, float).reshape(len(currents), len(inputs), 1)
     )
@@ -190,7 +190,7 @@ def test_a_neuron_by_hand(
 def test_channels_may_differ_in_every_constant(steps_of: Callable[..., Traces]) -> None:
     neuron = LIF(
         [0.5, 1.0], [1.0, 2.0], reset_by=[0.5, 1.5], bias=[[0.5, 0], [0, 0.25]]
-    ).of_channels(2, "")
+    ).of_channels(2)
     v, s = steps_of(
         neuron, [Input(Identity(), gain=np.array([[1.0, 2], [3, 4]]))], np.ones((2, 1, 2))
     )
@@ -219,7 +219,7 @@ def test_fixed_point_is_the_equation_to_the_bit(
 ) -> None:
     rng = np.random.default_rng(seed)
     bias, gain = rng.integers(-most, most + 1, (3, 37)), rng.integers(-32767, 32768, (2, 37))
-    neuron = FixedLIF(decay, synaptic_decay=synaptic_decay, bias=bias).of_channels(37, "")
+    neuron = FixedLIF(decay, synaptic_decay=synaptic_decay, bias=bias).of_channels(37)
     given = (
         neuron,
         [Input(Identity(), gain=gain, shift=shift)],
@@ -231,7 +231,7 @@ def test_fixed_point_is_the_equation_to_the_bit(
 
 def test_integers_as_real_numbers_do_not_round() -> None:
     """-7 · 3/2 = -10.5, of which half is kept: -5.25 + 10.5."""
-    neurons = Neurons(FixedLIF(2048).of_channels(1, ""), HALVES, (1, 1, 1), np.float64)
+    neurons = Neurons(FixedLIF(2048).of_channels(1), HALVES, (1, 1, 1), np.float64)
     assert [
         neurons.step(t, [np.full((1, 1, 1), a)], neurons.fires).item() for t, a in ((1, -7), (2, 7))
     ] == [

@@ -33,7 +33,7 @@ class Hadamard(Synapse):
     kind = "hadamard"
     meets = "multiplies"
 
-    def checked_fields(self, dtype: Any, where: str) -> dict[str, Any]:
+    def checked_fields(self, dtype: Any) -> dict[str, Any]:
         return {}
 
     def summands(self, of_sources: Sequence[Any]) -> list[list[Any]]:

@@ -38,16 +38,20 @@ class Arriving(AbstractProcess):
     def __init__(
         self,
         *,
-        given: Input,
+        layer_input: Input,
         shapes: Sequence[tuple[int, int, int]],
         timesteps: int,
         ahead: int,
         name: str,
     ) -> None:
-        super().__init__(given=given, shapes=shapes, timesteps=timesteps, ahead=ahead, name=name)
+        super().__init__(
+            layer_input=layer_input, shapes=shapes, timesteps=timesteps, ahead=ahead, name=name
+        )
         height, width, channels = shapes[0]
-        shape, adds = (channels, height, width), isinstance(given.synapse, Linear)
-        channels, *sides = given.arriving(shape) if adds else given.unpooled_shape(shape)
+        shape, adds = (channels, height, width), isinstance(layer_input.synapse, Linear)
+        channels, *sides = (
+            layer_input.arriving(shape) if adds else layer_input.unpooled_shape(shape)
+        )
         add_ports(
             self,
             {f"in_{number}": (bool, shape) for number, shape in enumerate(shapes)},
@@ -61,8 +65,8 @@ class ArrivingModel(PyLoihiProcessModel):
 
     def __init__(self, proc_params: Any) -> None:
         super().__init__(proc_params)
-        self.given, self.ahead = proc_params["given"], proc_params["ahead"]
-        sources = zip(self.given.sources, proc_params["shapes"], strict=True)
+        self.layer_input, self.ahead = proc_params["layer_input"], proc_params["ahead"]
+        sources = zip(self.layer_input.sources, proc_params["shapes"], strict=True)
         self.late = [LateSpikes(source.longest, shape) for source, shape in sources]
 
     def run_spk(self) -> None:
@@ -77,15 +81,18 @@ class ArrivingModel(PyLoihiProcessModel):
 
     def _send(self, t: int) -> None:
         """Send what arrives at step t of the sample."""
-        given, fired = self.given, zip(self.given.sources, self.late, strict=True)
+        layer_input = self.layer_input
+        fired = zip(layer_input.sources, self.late, strict=True)
         maps = [
             np.moveaxis(np.int8(source.sign) * late.arriving(source, t), -1, 0)
             for source, late in fired
         ]
-        sums = np.concatenate([sum(further, first) for first, *further in given.summands(maps)])
-        sent = given.synapse.arranged(sums)
-        if not isinstance(given.synapse, Linear):
-            sent = given.synapse.currents(given, sent).astype(np.float32)
+        sums = np.concatenate(
+            [sum(further, first) for first, *further in layer_input.summands(maps)]
+        )
+        sent = layer_input.synapse.arranged(sums)
+        if not isinstance(layer_input.synapse, Linear):
+            sent = layer_input.synapse.currents(layer_input, sent).astype(np.float32)
         self.x_out.send(np.ascontiguousarray(np.moveaxis(sent, 0, -1)))
 
 

@@ -126,7 +126,11 @@ class StockLayer(AbstractSubProcessModel):
         shapes = [channels_last(self.shapes[source.layer]) for source in layer_input.sources]
         sums = self._with(
             Arriving(
-                given=layer_input, shapes=shapes, timesteps=self.timesteps, ahead=ahead, name=name
+                layer_input=layer_input,
+                shapes=shapes,
+                timesteps=self.timesteps,
+                ahead=ahead,
+                name=name,
             )
         )
         for number, source in enumerate(layer_input.sources):

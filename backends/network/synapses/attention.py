@@ -25,7 +25,7 @@ class Attention(Synapse):
     that has the channels of all, one behind the other. Of head h, whose channels are e of v, and c
     of q and k, and of the places n, m
 
-        a[h,e,n] = Σ_m (Σ_c q[h,c,n] · k[h,c,m]) · v[h,e,m]     integers, which float32 holds in any order
+        a[h,e,n] = Σ_m (Σ_c q[h,c,n] · k[h,c,m]) · v[h,e,m]    integers, exact in float32
 
     x are their channels, one behind the other: (2·C + V, H, W).
 
@@ -39,9 +39,9 @@ class Attention(Synapse):
     kind = "attention"
     meets = "multiplies"
 
-    def checked_fields(self, dtype: Any, where: str) -> dict[str, Any]:
+    def checked_fields(self, dtype: Any) -> dict[str, Any]:
         """See :meth:`Synapse.checked_fields`."""
-        return {"heads": whole(self.heads, "heads", where, 1)}
+        return {"heads": whole(self.heads, "heads", 1)}
 
     def check_sources(self, sources: Sequence[Any]) -> None:
         """Refuse sources that are not q, k and v."""
@@ -96,7 +96,7 @@ class Attention(Synapse):
         return f"equal shapes{wider if of_values else ''}"
 
     def counted(self, layer_input: Input, arriving_shape: Shape) -> int:
-        """The largest a, d · N · P³: heads of d channels, N places, P planes; x is (2·C + V, H, W)."""
+        """The largest a, d · N · P³: heads of d channels, N places, P planes; x (2·C + V, H, W)."""
         channels, height, width = arriving_shape
         depth = (channels - self.values(layer_input, channels)) // 2 // self.heads
         return depth * height * width * self.planes(layer_input) ** 3
@@ -111,7 +111,8 @@ class Attention(Synapse):
         has_one_source = len(layer_input.sources) == 1
         if has_one_source and channels % 3:
             raise NetworkError(
-                f"{source_name} has {channels} channels, expected those of q, k and v, as many of each"
+                f"{source_name} has {channels} channels, expected those of q, k and v, as many of "
+                "each"
             )
         query_channels = channels // 3 if has_one_source else channels
         values = self.values(layer_input, 3 * query_channels)
@@ -123,8 +124,8 @@ class Attention(Synapse):
         arriving_shape = 2 * query_channels + values, height, width
         if (largest := self.counted(layer_input, arriving_shape)) >= CURRENT_LIMIT:
             raise NetworkError(
-                f"a head of {source_name} has {query_channels // self.heads} channels and {height * width} "
-                f"tokens, whose products can sum to {largest:,}, expected less than 2²³ = "
+                f"a head of {source_name} has {query_channels // self.heads} channels and "
+                f"{height * width} tokens, whose products can sum to {largest:,}, expected less than 2²³ = "
                 f"{CURRENT_LIMIT:,}"
             )
         return arriving_shape

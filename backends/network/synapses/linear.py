@@ -70,16 +70,14 @@ class Linear(Synapse):
     rows: tuple[int, ...] = ()
     columns: tuple[int, ...] = ()
 
-    def checked_fields(self, dtype: Any, where: str) -> dict[str, Any]:
+    def checked_fields(self, dtype: Any) -> dict[str, Any]:
         """See :meth:`Synapse.checked_fields`."""
         if not isinstance(self.spread, (tuple, list)) or len(self.spread) != 3:
-            raise NetworkError(
-                f"{where}: spread is {self.spread!r}, expected (channels, rows, columns)"
-            )
+            raise NetworkError(f"spread is {self.spread!r}, expected (channels, rows, columns)")
         return {
-            "spread": tuple(whole(times, "a factor of spread", where, 1) for times in self.spread),
-            "rows": _places(self.rows, "rows", where),
-            "columns": _places(self.columns, "columns", where),
+            "spread": tuple(whole(times, "a factor of spread", 1) for times in self.spread),
+            "rows": _places(self.rows, "rows"),
+            "columns": _places(self.columns, "columns"),
         }
 
     @abstractmethod
@@ -147,18 +145,18 @@ class Weighted(Linear):
 
     axes: ClassVar[int]  # of its weights
 
-    def checked_fields(self, dtype: Any, where: str) -> dict[str, Any]:
+    def checked_fields(self, dtype: Any) -> dict[str, Any]:
         """See :meth:`Synapse.checked_fields`."""
-        weight = array(self.weight, dtype, "weight", where)
+        weight = array(self.weight, dtype, "weight")
         if weight.ndim != self.axes or 0 in weight.shape:
             raise NetworkError(
-                f"{where}: weight has shape {weight.shape}, expected (out, in, y, x) of Conv or "
+                f"weight has shape {weight.shape}, expected (out, in, y, x) of Conv or "
                 "(out, in) of Dense"
             )
-        check_weight(weight, where)
-        chosen(self.pooling, get_args(Pooling), f"{where}: pooling")
-        pool = one_or_pair(self.pool, "pool", where, 1)
-        return {**super().checked_fields(dtype, where), "weight": weight, "pool": pool}
+        check_weight(weight)
+        chosen(self.pooling, get_args(Pooling), "pooling")
+        pool = one_or_pair(self.pool, "pool", 1)
+        return {**super().checked_fields(dtype), "weight": weight, "pool": pool}
 
     @property
     def tensors(self) -> dict[str, NDArray[Any]]:
@@ -339,9 +337,9 @@ class Conv(Weighted):
     kind = "conv"
     axes = 4
 
-    def checked_fields(self, dtype: Any, where: str) -> dict[str, Any]:
+    def checked_fields(self, dtype: Any) -> dict[str, Any]:
         """See :meth:`Synapse.checked_fields`."""
-        changes = super().checked_fields(dtype, where)
+        changes = super().checked_fields(dtype)
         for name, least in (
             ("stride", 1),
             ("padding", 0),
@@ -351,14 +349,14 @@ class Conv(Weighted):
         ):
             value = getattr(self, name)
             as_current_pool = value is None and name == "current_stride"
-            changes[name] = None if as_current_pool else one_or_pair(value, name, where, least)
+            changes[name] = None if as_current_pool else one_or_pair(value, name, least)
         if changes["current_stride"] == changes["current_pool"]:
             changes["current_stride"] = None
-        changes["current_sum"] = yes_or_no(self.current_sum, "current_sum", where)
+        changes["current_sum"] = yes_or_no(self.current_sum, "current_sum")
         sides = zip(pair(changes["current_pool"]), pair(changes["current_padding"]), strict=True)
         if any(2 * padding > side for side, padding in sides):
             raise NetworkError(
-                f"{where}: current_padding is {self.current_padding}, expected at most half of "
+                f"current_padding is {self.current_padding}, expected at most half of "
                 f"current_pool, {self.current_pool}"
             )
         return changes
@@ -407,11 +405,11 @@ def weights_as_synapse(weight: Any, **geometry: Any) -> Conv | Dense:
     return Conv(weight, **geometry)
 
 
-def check_weight(weight: NDArray[Any], where: str) -> None:
+def check_weight(weight: NDArray[Any]) -> None:
     """Refuse an int8 weight that some backend cannot hold."""
     if weight.dtype == np.int8 and weight.min() < -WEIGHT_LIMIT:
         raise NetworkError(
-            f"{where}: got a weight of -128, expected -{WEIGHT_LIMIT} … {WEIGHT_LIMIT} in fixed "
+            f"got a weight of -128, expected -{WEIGHT_LIMIT} … {WEIGHT_LIMIT} in fixed "
             "point, which every backend can hold"
         )
 
@@ -424,12 +422,12 @@ def largest_row(weight: NDArray[Any]) -> float:
     return weight.size // len(weight) * largest
 
 
-def _places(numbers: Any, name: str, where: str) -> tuple[int, ...]:
+def _places(numbers: Any, name: str) -> tuple[int, ...]:
     """The rows or columns that synapses take, of which an array or a tensor may hold them."""
-    numbers = plain_list(numbers, MOST_PLACES, name, where)
+    numbers = plain_list(numbers, MOST_PLACES, name)
     if not isinstance(numbers, (tuple, list)) or len(numbers) > MOST_PLACES:
         raise NetworkError(
-            f"{where}: {name} is {printable(repr(numbers), LONGEST_NAME)}, expected at most "
+            f"{name} is {printable(repr(numbers), LONGEST_NAME)}, expected at most "
             f"{MOST_PLACES:,} numbers, -1 for zeros"
         )
-    return tuple(whole(number, f"a number of {name}", where, -1) for number in numbers)
+    return tuple(whole(number, f"a number of {name}", -1) for number in numbers)

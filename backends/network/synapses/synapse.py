@@ -1,4 +1,5 @@
-"""Synapse: what all kinds of synapses have. The equations of sums stand in inputs.py, the kinds beside.
+"""Synapse: what all kinds of synapses have. The equations of sums stand in inputs.py, the kinds
+beside.
 
 A new kind is a class in a module beside, and in the table of `__init__.py`. What a backend does not
 know it refuses, or computes with :meth:`Synapse.currents`.
@@ -129,19 +130,18 @@ class Synapse(ABC):
         """The synapse with weights that a function makes of its own; itself where it has none."""
         return self
 
-    def checked(self: Kind, dtype: Any, where: str) -> Kind:
+    def checked(self: Kind, dtype: Any) -> Kind:
         """A checked copy, whose weights are float32, or int8 in fixed point.
 
         Parameters
         ----------
         dtype : of the weights: np.float32 or np.int8
-        where : what the message of an error begins with
         """
-        changes = self.checked_fields(dtype, where)
+        changes = self.checked_fields(dtype)
         return replace(self, **changes)  # type: ignore[type-var]  # a kind is a dataclass
 
     @abstractmethod
-    def checked_fields(self, dtype: Any, where: str) -> dict[str, Any]:
+    def checked_fields(self, dtype: Any) -> dict[str, Any]:
         """Its fields as :meth:`checked` has them, by name; refuses what they cannot be."""
 
     def check_sources(self, sources: Sequence[Source]) -> None:  # noqa: B027  (most take any)
@@ -212,7 +212,7 @@ class Synapse(ABC):
 
     @abstractmethod
     def currents(self, layer_input: Input, x: NDArray[Any]) -> Floats:
-        """W ⊛ pool(x) of spikes or numbers, (C, H, W) -> (C', H', W'), where average pooling sums."""
+        """W ⊛ pool(x) of spikes or numbers, (C, H, W) -> (C', H', W'); average pooling sums here."""
 
     def currents_of_steps(self, layer_input: Input, maps: NDArray[Any]) -> NDArray[np.float32]:
         """:meth:`currents` of many x, (S, C, H, W) -> (S, C', H', W')."""

@@ -116,15 +116,15 @@ def from_netx(
     """
     nodes, steps = read_nodes(path)
     try:
-        at_threshold = yes_or_no(fires_at_threshold, "fires_at_threshold", "from_netx")
+        with at("from_netx"):
+            at_threshold = yes_or_no(fires_at_threshold, "fires_at_threshold")
         if timesteps is None and steps is None:
             raise NetworkError(
                 "from_netx: got no timesteps, which this file does not say; expected those of the "
                 "input"
             )
-        asked_steps = whole(
-            steps if timesteps is None else timesteps, "timesteps", "from_netx", 1, LONGEST
-        )
+        with at("from_netx"):
+            asked_steps = whole(steps if timesteps is None else timesteps, "timesteps", 1, LONGEST)
         return _network(nodes, asked_steps, at_threshold)
     except InputError as error:
         raise NetworkError(f"{path}: {' '.join(str(error).split())}") from None
@@ -304,9 +304,10 @@ def declared(node: Node) -> Shape:
         f"shape is {tuple(stored_shape)}",
         "(C, H, W) or (N,)",
     )
-    channels, height, width = (
-        whole(side, "a side of shape", node.where, 1) for side in (*stored_shape, 1, 1)[:3]
-    )
+    with at(node.where):
+        channels, height, width = (
+            whole(side, "a side of shape", 1) for side in (*stored_shape, 1, 1)[:3]
+        )
     return channels, height, width
 
 
@@ -448,7 +449,8 @@ def _expect(node: Node, **constants: int) -> None:
 
 def _one(node: Node, name: str) -> int:
     numbers = integers(node, name)
-    return whole(numbers.item() if numbers.size == 1 else numbers.tolist(), name, node.where, 1)
+    with at(node.where):
+        return whole(numbers.item() if numbers.size == 1 else numbers.tolist(), name, 1)
 
 
 def _sides(node: Node, name: str, least: int) -> tuple[int, int]:
@@ -460,5 +462,6 @@ def _sides(node: Node, name: str, least: int) -> tuple[int, int]:
         f"{name} has {len(numbers)} numbers",
         "one, or two (y, x)",
     )
-    y, x = (whole(number, name, node.where, least) for number in (numbers[0], numbers[-1]))
+    with at(node.where):
+        y, x = (whole(number, name, least) for number in (numbers[0], numbers[-1]))
     return y, x

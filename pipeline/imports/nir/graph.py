@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from spikesam.backends.network import NetworkError, Shape, checks, pair
 from spikesam.backends.network.checks import array, one_or_pair
+from spikesam.common.errors import at
 from spikesam.pipeline.imports.nir import KEY
 from spikesam.pipeline.imports.road.operations import expect_at
 
@@ -191,7 +192,8 @@ def _listed(names: Any) -> str:
 
 def numbers(value: Any, quantity: str, where: str) -> NDArray[np.float64]:
     """Finite numbers in double precision."""
-    converted = array(value, np.float64, quantity, where)
+    with at(where):
+        converted = array(value, np.float64, quantity)
     expect_at(converted.size, where, f"{quantity} has shape {converted.shape}", "numbers")
     return converted
 
@@ -199,13 +201,15 @@ def numbers(value: Any, quantity: str, where: str) -> NDArray[np.float64]:
 def whole_attribute(value: Any, quantity: str, where: str, least: int) -> int:
     """An integer, in whatever type."""
     listed = np.asarray(value).ravel().tolist()
-    return checks.whole(listed[0] if len(listed) == 1 else listed, quantity, where, least)
+    with at(where):
+        return checks.whole(listed[0] if len(listed) == 1 else listed, quantity, least)
 
 
 def sides(value: Any, quantity: str, where: str, least: int) -> tuple[int, int]:
     """(y, x) of one integer or two, in whatever type."""
     listed = np.asarray(value).ravel().tolist()
-    return pair(one_or_pair(listed[0] if len(listed) == 1 else listed, quantity, where, least))
+    with at(where):
+        return pair(one_or_pair(listed[0] if len(listed) == 1 else listed, quantity, least))
 
 
 def shape_of(declared: Any, where: str) -> Shape:

@@ -16,7 +16,7 @@ from spikesam.backends.network.checks import by_channel, real, whole
 from spikesam.backends.network.consistency import LONGEST
 from spikesam.backends.network.neurons import Reset
 from spikesam.common.arguments import checked_arguments
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, at
 from spikesam.pipeline.imports.nir import DT, KEY, nir_library, operations
 from spikesam.pipeline.imports.nir.files import read_graph
 from spikesam.pipeline.imports.nir.graph import (
@@ -135,7 +135,8 @@ def read_nir(
         said = metadata(
             found, "graph", ("timesteps", "window", "encoder", "dt", "input_range", "layers")
         )
-        seconds = real(said.get("dt", DT) if dt is None else dt, "dt", "from_nir")
+        with at("from_nir"):
+            seconds = real(said.get("dt", DT) if dt is None else dt, "dt")
         expect_at(seconds > 0, "from_nir", f"dt is {seconds}", "more than 0 seconds")
         rules = Rules(seconds, dt is not None or "dt" in said, reset, fires_at_threshold)
         return _network(opened_graph(found), timesteps, said, rules)
@@ -176,19 +177,22 @@ def _network(
         end += Operation(output.where, DeclaredShape(shape_of(declared, output.where)))
     about = reader.carrier(end)
     told = metadata(about.node, about.where, ("scale", "leak", "bias")) if about else {}
-    scale = real(told.get("scale", 1.0), "scale", about.where if about else "readout")
-    given = None if timesteps is None else whole(timesteps, "timesteps", "from_nir", 1, LONGEST)
-    window = said.get("window") if given is None else given
+    with at(about.where if about else "readout"):
+        scale = real(told.get("scale", 1.0), "scale")
+    with at("from_nir"):
+        given = None if timesteps is None else whole(timesteps, "timesteps", 1, LONGEST)
+        window = said.get("window") if given is None else given
+        window = None if window is None else whole(window, "window", 1)
+        steps = whole(said["timesteps"], "timesteps", 1, LONGEST) if given is None else None
+        input_range = real(said.get("input_range", DEFAULT_RANGE), "input_range")
     built = build(
         units,
         Answer(end, scale),
         shape_of(first.node.input_type["input"], first.where),
-        None if window is None else whole(window, "window", "from_nir", 1),
-        timesteps=whole(said["timesteps"], "timesteps", "from_nir", 1, LONGEST)
-        if given is None
-        else None,
+        window,
+        timesteps=steps,
         encoder=str(said.get("encoder", "spikes")),  # type: ignore[arg-type]
-        input_range=real(said.get("input_range", DEFAULT_RANGE), "input_range", "from_nir"),
+        input_range=input_range,
         in_order=True,
     )
     last_map, weighted = (
@@ -395,7 +399,8 @@ class Told:
 
     def gain(self, channels: int) -> NDArray[np.float64]:
         """(1, C) or (T, C), by which that of the nodes is multiplied."""
-        return by_channel(self.said.get("gain", 1.0), channels, np.float64, "gain", self.where)
+        with at(self.where):
+            return by_channel(self.said.get("gain", 1.0), channels, np.float64, "gain")
 
     def bias(self, rows: NDArray[np.float64], found: NDArray[np.float64]) -> NDArray[np.float64]:
         """The bias of every step, found as these rows, which must be in the end what the nodes say,
@@ -403,7 +408,8 @@ class Told:
         """
         if "bias" not in self.said:
             return rows
-        bias = by_channel(self.said["bias"], len(found), np.float64, "bias", self.where)
+        with at(self.where):
+            bias = by_channel(self.said["bias"], len(found), np.float64, "bias")
         from_metadata(bias[-1], found, "bias", self.where)
         return bias
 

@@ -32,6 +32,7 @@ from spikesam.backends.network.checks import real
 from spikesam.backends.network.wiring import least_steps
 from spikesam.common.arguments import checked_arguments
 from spikesam.common.disk import write_file
+from spikesam.common.errors import at
 from spikesam.pipeline.imports.nir import DT, KEY, nir_library
 from spikesam.pipeline.imports.nir.graph import divided
 from spikesam.pipeline.imports.nir.read import from_nir
@@ -82,13 +83,17 @@ def to_nir(
     ['input', 'conv1.pool', 'conv1', 'conv1.neuron']
     """
     nir = nir_library()
-    network.check_spiking("to_nir")
+    with at("to_nir"):
+        network.check_spiking()
     if network.precision == "fixed":
         raise NetworkError(
             "to_nir: got a network in fixed point, which NIR cannot say; expected it in float32"
         )
-    expect_at(real(dt, "dt", "to_nir") > 0, "to_nir", f"dt is {dt}", "more than 0 seconds")
-    network.check_sums_alone("to_nir", ", for which NIR has no node")
+    with at("to_nir"):
+        seconds = real(dt, "dt")
+    expect_at(seconds > 0, "to_nir", f"dt is {dt}", "more than 0 seconds")
+    with at("to_nir"):
+        network.check_sums_alone(", for which NIR has no node")
     if bare := [layer.name for layer in network.layers if not layer.inputs[0].synapse.channels]:
         raise NetworkError(
             f"to_nir: layer {bare[0]!r} has no weights, as gates, expected some in its first input"

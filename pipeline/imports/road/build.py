@@ -350,7 +350,7 @@ def _neuron(unit: Unit, shape: Shape) -> Neuron:
             for name, value in numbers_by_name.items()
             if value is not None
         }
-    return replace(neuron, **constants).of_channels(shape[0], unit.label)
+        return replace(neuron, **constants).of_channels(shape[0])
 
 
 def _inputs(drives: Folded, encoder: Encoder, in_order: bool) -> list[Synapses]:

@@ -429,7 +429,7 @@ def test_constants_that_files_may_leave_out_are_not_written_where_they_are_the_d
         said = neurons.from_graph(
             {**node, **usual, "min_v_mem": None}, given.to_graph()[1], "conv1"
         )
-        assert neurons.to_graph(said.of_channels(4, "conv1")) == node
+        assert neurons.to_graph(said.of_channels(4)) == node
 
 
 def test_pairs_as_torch_writes_them_and_other_array_types():

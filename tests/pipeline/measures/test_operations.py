@@ -233,7 +233,7 @@ def test_spikes_that_are_repeated_count_as_often() -> None:
     kernel = Input(Conv(np.ones((5, 2, 1, 1)), spread=(2, 2, 3)), "a")
     spikes = np.array([[1], [0], [1]], bool).reshape(3, 1, 1, 1)
     for synapses, each in ((alone, 12), (kernel, 60)):
-        way = Connection("a", "b", synapses.checked(np.float32, "b", 2), (1, 1, 1))
+        way = Connection("a", "b", synapses.checked(np.float32, 2), (1, 1, 1))
         by_step, by_place = way.operations(spikes)
         assert (by_step.tolist(), by_place.sum(), way.dense) == ([each, 0, each], 2 * each, each)
         assert way.caused(spikes).ravel().tolist() == by_step.tolist()

@@ -320,7 +320,7 @@ def fire_step_by_step(neuron: LIF, gain: Tensor, currents: Tensor) -> Tensor:
 def test_the_surrogate_by_hand(width: float, expected: list[float]) -> None:
     # 0.3 · max(0, 1 - |u| / width) / θ at u = v/θ - 1 = -2, -0.5, 0, 0.25, 1, with θ = 1
     currents = torch.tensor([-1.0, 0.5, 1.0, 1.25, 2.0]).reshape(1, 1, 5).requires_grad_()
-    spikes = fire(LIF(0.9, 1.0).of_channels(5, "neurons"), np.ones((1, 5)), currents, width=width)
+    spikes = fire(LIF(0.9, 1.0).of_channels(5), np.ones((1, 5)), currents, width=width)
     spikes.sum().backward()
     assert spikes[0].tolist() == [[0, 0, 0, 0, 0]]
     assert spikes[1].tolist() == [[0, 0, 0, 1, 1]]
