@@ -29,7 +29,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.special import softmax
 
 from paper.measures.maps import average_map
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, at
 from spikesam.pipeline.measures.maps import TIE, checked, resize_map
 
 Floats = NDArray[np.float64]
@@ -117,7 +117,8 @@ def spike_deletion(
             "W) and at least 1"
         )
     size, counts = spikes.shape[2:], spikes.sum(axis=(0, 1))
-    of_places = average_map(checked("spike deletion", layer_map, "(h, w)"), size)
+    with at("spike deletion"):
+        of_places = average_map(checked(layer_map, "(h, w)"), size)
     if equal == "places":
         taken = np.unique(np.rint(np.linspace(0, counts.size, steps + 1)).astype(np.int64))
     else:
@@ -168,7 +169,9 @@ def pixel_order(image_map: ArrayLike, size: tuple[int, ...], seed: int = 0) -> N
     Values are equal that differ by less than 10⁻⁶ of the largest magnitude. So a flat map is a
     random order.
     """
-    return order_of(resize_map(checked("faithfulness", image_map, "(h, w)"), size).ravel(), seed)
+    with at("faithfulness"):
+        values = checked(image_map, "(h, w)")
+    return order_of(resize_map(values, size).ravel(), seed)
 
 
 def order_of(values: Floats, seed: int) -> NDArray[np.int64]:
@@ -181,7 +184,7 @@ def order_of(values: Floats, seed: int) -> NDArray[np.int64]:
 def in_parts(
     image_map: ArrayLike, taken: NDArray[Any], size: tuple[int, ...], seed: int = 0
 ) -> NDArray[np.bool_]:
-    """(K, H, W): the pixels among the first ones in the order of a map, so many as are taken, (K,)."""
+    """(K, H, W): the first pixels in the order of a map, so many as are taken, (K,)."""
     rank = np.empty(size[0] * size[1], np.int64)
     rank[pixel_order(image_map, size, seed)] = np.arange(len(rank))
     return (rank < taken[:, None]).reshape(-1, *size)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, at
 from spikesam.pipeline.measures.statistics import (
     RESAMPLES,
     Estimate,
@@ -48,7 +48,8 @@ def bootstrap_over_networks(values: ArrayLike, seed: int = 0) -> Estimate:
             f"bootstrap: got values of shape {sample.shape}, expected (networks, images), one at "
             "least"
         )
-    checked_values("bootstrap", sample.ravel())
+    with at("bootstrap"):
+        checked_values(sample.ravel())
     networks, images = sample.shape
     if networks == 1:
         return bootstrap_mean(sample[0], seed)
@@ -114,7 +115,8 @@ def paired_p_value(differences: ArrayLike) -> float:
     """
     from scipy.stats import binomtest, ttest_1samp
 
-    sample = checked_values("paired test", differences)
+    with at("paired test"):
+        sample = checked_values(differences)
     changed = sample[sample != 0]
     if len(sample) < 2 or not len(changed):
         return 1.0

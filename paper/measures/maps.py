@@ -12,23 +12,21 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, at
 from spikesam.pipeline.measures.maps import TIE, Map, Mask, checked, overlaps, resize_map
 
 AUTHORS_FLOOR = 1e-3
 EPSILON = 1e-3  # of the localisation error
 
 
-def checked_pair(
-    where: str, first: ArrayLike, second: ArrayLike, *, positive: bool = False
-) -> tuple[Map, Map]:
+def checked_pair(first: ArrayLike, second: ArrayLike, *, positive: bool = False) -> tuple[Map, Map]:
     """Two maps of one shape, see :func:`checked`."""
-    one, other = checked(where, first, positive=positive), checked(where, second, positive=positive)
-    if one.shape != other.shape:
+    pair = checked(first, positive=positive), checked(second, positive=positive)
+    if pair[0].shape != pair[1].shape:
         raise InputError(
-            f"{where}: got maps of {one.shape} and {other.shape}, expected the same shape"
+            f"got maps of {pair[0].shape} and {pair[1].shape}, expected the same shape"
         )
-    return one, other
+    return pair
 
 
 def average_map(maps: Map, size: tuple[int, ...]) -> NDArray[np.float64]:
@@ -62,7 +60,8 @@ def min_max(maps: ArrayLike, floor: float = 0.0) -> Map:
     gradient, which has no unit, it would decide the result: Grad-CAMs may be far below 10⁻³. So
     measures leave it out.
     """
-    array = checked("min-max", maps)
+    with at("min-max"):
+        array = checked(maps)
     lowest = array.min(axis=(-2, -1), keepdims=True)
     span = array.max(axis=(-2, -1), keepdims=True) - lowest + array.dtype.type(floor)
     if floor == 0:
@@ -78,7 +77,8 @@ def pearson(first: ArrayLike, second: ArrayLike) -> float:
     Two flat maps, which are constant up to rounding, agree (1); a flat map and one that is not have
     nothing in common.
     """
-    pair = checked_pair("Pearson correlation", first, second)
+    with at("Pearson correlation"):
+        pair = checked_pair(first, second)
     one, other = (maps.reshape(1, -1).astype(np.float64) for maps in pair)
     flat = bool(is_flat(one)), bool(is_flat(other))
     if any(flat):
@@ -94,8 +94,9 @@ def iou_at_area(maps: Map, mask: Mask) -> NDArray[np.float64]:
     constant from it, raises energy in the object and IoU although the map shows nothing new; here
     it changes nothing. Pixels that are equal at the limit all count in part.
     """
-    values, inside = checked("IoU", maps), mask.ravel()
-    values = values.reshape(*values.shape[:-2], -1)
+    with at("IoU"):
+        values = checked(maps)
+    values, inside = values.reshape(*values.shape[:-2], -1), mask.ravel()
     if not (area := int(mask.sum())):
         return np.zeros(values.shape[:-1])[()]
     limit = np.partition(values, -area, axis=-1)[..., -area, None]
@@ -115,7 +116,8 @@ def heatmap_shift(clean: ArrayLike, attacked: ArrayLike) -> float:
     flat); otherwise silence would look like robustness. Where few pixels are lit, the distance is
     always small: see :func:`mass_shift`.
     """
-    one, other = checked_pair("heatmap shift", clean, attacked)
+    with at("heatmap shift"):
+        one, other = checked_pair(clean, attacked)
     distance = np.abs(min_max(one) - min_max(other)).mean(axis=(-2, -1), dtype=np.float64)
     return _mean_where(distance, ~(is_flat(one) & is_flat(other)))
 
@@ -128,7 +130,8 @@ def mass_shift(clean: ArrayLike, attacked: ArrayLike) -> float:
     maps, and 1 where no pixel is lit in both. Steps at which both maps are zero do not count (0 if
     all are). Where one of the two is zero, the distance is 1. Maps are (..., H, W) ≥ 0.
     """
-    one, other = checked_pair("mass shift", clean, attacked, positive=True)
+    with at("mass shift"):
+        one, other = checked_pair(clean, attacked, positive=True)
     masses = [each.sum(axis=(-2, -1), dtype=np.float64) for each in (one, other)]
     normalised = [
         each / np.where(mass > 0, mass, 1)[..., None, None]
@@ -150,7 +153,9 @@ def heatmap_variance(maps: ArrayLike) -> float:
     At most 0.25 (half the pixels 0, half 1); 0 where every step is flat. It says how far a map is
     from an even grey, not whether it is right.
     """
-    scaled = min_max(checked("heatmap variance", maps, "(T, H, W)"))
+    with at("heatmap variance"):
+        array = checked(maps, "(T, H, W)")
+    scaled = min_max(array)
     return float(scaled.var(axis=(-2, -1), dtype=np.float64).max())
 
 
@@ -164,7 +169,9 @@ def total_variation(maps: ArrayLike) -> float:
     variance it depends on where the bright pixels are: a map that is bright on one side and dark on
     the other has variance but hardly varies.
     """
-    scaled = min_max(checked("total variation", maps, "(T, H, W)"))
+    with at("total variation"):
+        array = checked(maps, "(T, H, W)")
+    scaled = min_max(array)
     steps = len(scaled)
     pairs = [np.abs(np.diff(scaled, axis=axis)).reshape(steps, -1) for axis in (1, 2)]
     differences = np.concatenate(pairs, axis=1)
@@ -189,8 +196,11 @@ def localisation_errors(
         raise InputError(
             f"localisation error: got epsilon {epsilon}, expected a number between 0 and 0.5"
         )
-    checked("reference of the localisation error", reference, "(h, w)")
-    prediction = min_max(checked("localisation error", maps), floor)
+    with at("reference of the localisation error"):
+        checked(reference, "(h, w)")
+    with at("localisation error"):
+        array = checked(maps)
+    prediction = min_max(array, floor)
     target = (
         min_max(resize_map(np.asarray(reference), prediction.shape[-2:]), floor)
         .ravel()
@@ -213,7 +223,8 @@ def lowest_errors(
     step with a single spike does take part. Where every step is flat, the error is that of the zero
     map.
     """
-    array = checked("localisation error", maps, "(..., T, H, W)")
+    with at("localisation error"):
+        array = checked(maps, "(..., T, H, W)")
     return lowest(localisation_errors(array, reference, epsilon, floor), is_flat(array))
 
 

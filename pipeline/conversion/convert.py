@@ -18,7 +18,7 @@ from spikesam.backends.available import make_backend
 from spikesam.backends.event.kernels.layer import compile_kernels
 from spikesam.backends.network import Network
 from spikesam.common.arguments import checked_arguments
-from spikesam.common.errors import OTHER_OUT, OVERWRITE, InputError
+from spikesam.common.errors import OTHER_OUT, OVERWRITE, InputError, at
 from spikesam.common.lock import out_lock
 from spikesam.common.progress import Tracker
 from spikesam.pipeline.config import Config, ConversionSection, read_config, save_config
@@ -225,14 +225,17 @@ def _of_model(
     calibration, labels_known = calibration_images(images, labels)
     with tracker.time("read"), tracker.show("reading the model, and proving it on the images"):
         ann, answers = (model, None) if isinstance(model, Network) else read_ann(model, calibration)
-    calibration = _shaped(calibration, ann, "images")
+    with at("images"):
+        calibration = _shaped(calibration, ann)
     with tracker.time("convert"), tracker.show("calibrating") as advance:
         network, thresholds = convert_graph(ann, calibration, settings, advance)
     shown, of_shown = (
         (calibration, labels_known) if validation is None else _validation(validation, samples)
     )
     chosen = evenly_spaced(len(shown), samples)
-    of_all, shown = shown, _shaped(shown[chosen], ann, "validation")
+    of_all = shown
+    with at("validation"):
+        shown = _shaped(shown[chosen], ann)
     if of_shown is not None:
         answers = _labels(of_shown[chosen], ann)
     elif validation is None and answers is not None:
@@ -259,13 +262,12 @@ def _written(conversion: Conversion) -> Conversion:
     return conversion
 
 
-def _shaped(images: NDArray[np.float32], ann: Network, where: str) -> NDArray[np.float32]:
+def _shaped(images: NDArray[np.float32], ann: Network) -> NDArray[np.float32]:
     """Images (N, C, H, W), or (N, F) of a network of F numbers, as (N, C, H, W)."""
     shape = images.shape[1:] if images.ndim == 4 else (*images.shape[1:], 1, 1)
     if shape != ann.input_shape:
         raise InputError(
-            f"{where}: have shape {images.shape}, expected (N, "
-            f"{', '.join(map(str, ann.input_shape))})"
+            f"have shape {images.shape}, expected (N, {', '.join(map(str, ann.input_shape))})"
         )
     return images.reshape(-1, *ann.input_shape)
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from spikesam.backends.network import Network, NetworkError
 from spikesam.backends.torch.synapses import exact_sums
+from spikesam.common.errors import at
 from spikesam.pipeline.images.calibration import calibration_images
 from spikesam.pipeline.images.encoding import mean_spikes
 from spikesam.pipeline.imports.torch.calling import (
@@ -83,7 +84,8 @@ def _followed(model: nn.Module, example: Example) -> tuple[FollowedModel, Import
     with torch.no_grad():
         _, outputs = DifferentiableNetwork(imported.network)(torch.from_numpy(example.encoded(1)))
     for layer, activations in zip(imported.layers, outputs, strict=True):
-        _expect_equal(activations.flatten(1), layer.spikes[0].cpu(), layer.label)
+        with at(layer.label):
+            _expect_equal(activations.flatten(1), layer.spikes[0].cpu())
     return followed, imported
 
 
@@ -113,9 +115,8 @@ def _check_all(
                     f"{missing.label}: is not called on all images; expected one way through the "
                     "model"
                 )
-            _expect_equal(
-                imported.probabilities(logits), answer.flatten(1).cpu(), "the model's output"
-            )
+            with at("the model's output"):
+                _expect_equal(imported.probabilities(logits), answer.flatten(1).cpu())
             answers.append(logits.argmax(1))
             driven = [
                 was_driven or bool(output.any())
@@ -135,17 +136,15 @@ def _expect_layer(
     network_activations: Mapping[str, Tensor], layer: FollowedLayer, model_activations: Tensor
 ) -> None:
     of_network = network_activations[layer.name]
-    _expect_equal(
-        of_network.flatten(1), model_activations.reshape(len(of_network), -1).cpu(), layer.label
-    )
+    with at(layer.label):
+        _expect_equal(of_network.flatten(1), model_activations.reshape(len(of_network), -1).cpu())
 
 
-def _expect_equal(numbers: Tensor, expected: Tensor, where: str) -> None:
+def _expect_equal(numbers: Tensor, expected: Tensor) -> None:
     """Refuse numbers of a layer that differ by more than rounding."""
     largest, error = (float(values.abs().amax()) for values in (expected, numbers - expected))
     if not error <= ROUNDING * largest:
         raise NetworkError(
-            f"{where}: differs from the network that was read by up to {error:.3g}, where its "
-            "largest number is "
-            f"{largest:.3g}; expected at most {ROUNDING:g} of it"
+            f"differs from the network that was read by up to {error:.3g}, where its largest "
+            f"number is {largest:.3g}; expected at most {ROUNDING:g} of it"
         )

@@ -134,17 +134,17 @@ def edit(
         if lost := [name for name in forced if name in again]:
             raise InputError(
                 f"{WHERE}: {opened.where}: {lost[0]!r} was edited before, and would be simulated "
-                "again; edit "
-                f"{spec.name!r} first, then {lost[0]!r}"
+                f"again; edit {spec.name!r} first, then {lost[0]!r}"
             )
-        shown = positions(samples, opened.n_samples, "sample", WHERE)
+        with at(WHERE):
+            shown = positions(samples, opened.n_samples, "sample")
         if not shown:
             raise InputError(
                 f"{WHERE}: got no samples, expected at least one of 0 to {opened.n_samples - 1}"
             )
         places = (mask, rows, columns, channels, steps)
         _refuse_unclear_places(spec.name, any(place is not None for place in places), all)
-        where, sides = f"{WHERE}: layer {spec.name!r}", (opened.timesteps, *spec.shape)
+        sides = (opened.timesteps, *spec.shape)
         choices = zip(
             (steps, channels, rows, columns),
             sides,
@@ -152,8 +152,10 @@ def edit(
             strict=True,
         )
         chosen = np.zeros(sides, np.bool_)
-        chosen[np.ix_(*[np.array(positions(*choice, where), np.intp) for choice in choices])] = True
-        masked = _mask(mask, (opened.timesteps, len(shown), *spec.shape), where)
+        with at(f"{WHERE}: layer {spec.name!r}"):
+            chosen_places = [np.array(positions(*choice), np.intp) for choice in choices]
+            masked = _mask(mask, (opened.timesteps, len(shown), *spec.shape))
+        chosen[np.ix_(*chosen_places)] = True
 
         def given() -> Iterator[dict[str, NDArray[np.uint8]]]:
             for row, sample in enumerate(shown):
@@ -233,7 +235,7 @@ def _edited_before(raster: RasterReader) -> list[str]:
     return [name for name in raster if name in names] if isinstance(names, list) else []
 
 
-def positions(choice: Indices | None, count: int, axis: str, where: str) -> list[int]:
+def positions(choice: Indices | None, count: int, axis: str) -> list[int]:
     """Whole numbers and slices as positions among `count`, all if not given, -1 the last; refuses
     others as `axis`.
     """
@@ -251,9 +253,7 @@ def positions(choice: Indices | None, count: int, axis: str, where: str) -> list
                 shown = printable(
                     ":".join("" if part is None else str(part) for part in parts), LONGEST_NAME
                 )
-                raise InputError(
-                    f"{where}: no {axis} in {shown}, expected some of 0 to {count - 1}"
-                )
+                raise InputError(f"no {axis} in {shown}, expected some of 0 to {count - 1}")
             chosen += within
             continue
         try:
@@ -262,11 +262,11 @@ def positions(choice: Indices | None, count: int, axis: str, where: str) -> list
             index = None
         if index is None or isinstance(item, (bool, np.bool_)):
             raise InputError(
-                f"{where}: got the {axis} {printable(repr(item), LONGEST_NAME)}, expected whole "
-                "numbers or a slice"
+                f"got the {axis} {printable(repr(item), LONGEST_NAME)}, expected whole numbers or "
+                "a slice"
             )
         if not -count <= index < count:
-            raise InputError(f"{where}: no {axis} {index}, expected 0 to {count - 1}")
+            raise InputError(f"no {axis} {index}, expected 0 to {count - 1}")
         chosen.append(index % count)
     return chosen
 
@@ -278,7 +278,7 @@ def _within(choice: slice, count: int) -> range:
         return range(0)
 
 
-def _mask(mask_given: ArrayLike | None, full: tuple[int, ...], where: str) -> NDArray[np.bool_]:
+def _mask(mask_given: ArrayLike | None, full: tuple[int, ...]) -> NDArray[np.bool_]:
     """A mask as (T, B, C, H, W), without copying it."""
     timesteps, samples, *shape = full
     if mask_given is None:
@@ -286,9 +286,9 @@ def _mask(mask_given: ArrayLike | None, full: tuple[int, ...], where: str) -> ND
     try:
         mask = np.asarray(on_cpu(mask_given))
     except ValueError:
-        raise InputError(f"{where}: the mask is no array; its rows have other lengths") from None
+        raise InputError("the mask is no array; its rows have other lengths") from None
     if mask.dtype != np.bool_:
-        raise InputError(f"{where}: got a mask of {mask.dtype}, expected bool")
+        raise InputError(f"got a mask of {mask.dtype}, expected bool")
     given_shape = mask.shape
     if mask.ndim == 1 and shape[1:] == [1, 1]:
         mask = mask[:, None, None]
@@ -300,6 +300,6 @@ def _mask(mask_given: ArrayLike | None, full: tuple[int, ...], where: str) -> ND
     ):
         sizes = f"T, B, C, H, W = {timesteps}, {samples}, {', '.join(map(str, shape))}"
         raise InputError(
-            f"{where}: got a mask of {given_shape}, expected {AXES}, with {sizes}, or sides of 1"
+            f"got a mask of {given_shape}, expected {AXES}, with {sizes}, or sides of 1"
         )
     return np.broadcast_to(mask, full)

@@ -1,4 +1,4 @@
-"""Simulate: a network, its samples and a backend become a raster with every spike of every layer."""
+"""Simulate: a network, its samples and a backend become a raster, every spike of every layer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from spikesam.backends.available import make_backend
 from spikesam.backends.base import Backend
 from spikesam.backends.network import Network
 from spikesam.common.arguments import checked_arguments
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, at
 from spikesam.common.lock import file_lock, out_lock
 from spikesam.common.progress import Tracker
 from spikesam.common.text import told_apart
@@ -201,7 +201,8 @@ def _keep_pictures(folder: Path, source: Samples, network: Checkpoint | Network)
     elif isinstance(source, PreparedImages):
         prepared = network.preprocessing if isinstance(network, Checkpoint) else None
         undo = (prepared.mean, prepared.std) if isinstance(prepared, Preprocessing) else None
-        images = as_pictures(source.images[:MOST], undo, "data")
+        with at("data"):
+            images = as_pictures(source.images[:MOST], undo)
         shown = Pictures.first(
             [Seen(f"sample {number}", image) for number, image in enumerate(images)], names
         )

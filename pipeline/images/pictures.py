@@ -123,10 +123,8 @@ def seen_of(samples: DatasetSamples, max_samples: int) -> list[Seen]:
     ]
 
 
-def as_pictures(images: Any, normalisation: Normalisation | None, where: str) -> NDArray[np.uint8]:
-    """Images (N, C, H, W), (N, H, W, 3) or (N, H, W) for people: (N, H, W, 3) uint8; `where` begins
-    a refusal.
-    """
+def as_pictures(images: Any, normalisation: Normalisation | None) -> NDArray[np.uint8]:
+    """Images (N, C, H, W), (N, H, W, 3) or (N, H, W) for people: (N, H, W, 3) uint8."""
     array = np.asarray(on_cpu(images))
     if array.ndim == 3:
         array = array[:, None]
@@ -138,7 +136,7 @@ def as_pictures(images: Any, normalisation: Normalisation | None, where: str) ->
         or not array.size
         or array.dtype.kind not in "buif"
     ):
-        raise InputError(f"{where}: got {array.shape} {array.dtype}, expected {EXPECTED}")
+        raise InputError(f"got {array.shape} {array.dtype}, expected {EXPECTED}")
     if array.shape[1] == 2:
         return np.stack([picture_of(np.abs(image)[None]) for image in array.astype(np.float64)])
     if array.dtype.kind in "ui":

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from spikesam.common.arguments import Option, checked_fields
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, at
 from spikesam.common.files import read_file
 from spikesam.common.text import LONGEST_NAME, printable
 from spikesam.pipeline.images.quiet_libraries import silent_libraries, silent_warnings
@@ -81,7 +81,8 @@ def read_image(source: Path | bytes, name: str | None = None) -> Image.Image:
                 # libtiff comments on what it reads
                 with silent_libraries() if image.format == "TIFF" else nullcontext():
                     image.load()
-                return to_rgb(image, where)
+                with at(where):
+                    return to_rgb(image)
     except UnidentifiedImageError:
         expected = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
         raise InputError(
@@ -98,7 +99,7 @@ def read_image(source: Path | bytes, name: str | None = None) -> Image.Image:
         ) from None
 
 
-def to_rgb(image: Image.Image, where: str = "image") -> Image.Image:
+def to_rgb(image: Image.Image) -> Image.Image:
     """Turn upright (EXIF) and convert any mode to 8-bit RGB, without alpha; refuses floats that are
     not in 0 … 255.
     """
@@ -109,12 +110,10 @@ def to_rgb(image: Image.Image, where: str = "image") -> Image.Image:
     if image.mode == "F":
         pixels = np.asarray(image)
         if not np.isfinite(pixels).all():
-            raise InputError(f"{where}: got NaN or infinite pixels, expected finite numbers")
+            raise InputError("got NaN or infinite pixels, expected finite numbers")
         low, high = pixels.min(), pixels.max()
         if low < 0 or high > 255:
-            raise InputError(
-                f"{where}: got pixels in {low:g} … {high:g}, expected 0 … 1 or 0 … 255"
-            )
+            raise InputError(f"got pixels in {low:g} … {high:g}, expected 0 … 1 or 0 … 255")
         image = _grey(pixels, lambda rows: np.rint(rows * (255 if high <= 1 else 1)))
     elif image.mode.startswith("I"):
         pixels = np.asarray(image)
@@ -131,18 +130,14 @@ def _grey(pixels: NDArray[Any], convert: Callable[[NDArray[Any]], NDArray[Any]])
     return Image.fromarray(grey)
 
 
-def check_input_size(height: object, width: object, where: str) -> None:
-    """Refuse what cannot be the size of a network's input, in a message that begins with
-    `where`.
-    """
+def check_input_size(height: object, width: object) -> None:
+    """Refuse what cannot be the size of a network's input."""
     for name, side in (("height", height), ("width", width)):
         if not isinstance(side, Integral) or side < 1:
             shown = printable(repr(side), LONGEST_NAME)
-            raise InputError(f"{where}: {name} is {shown}, expected a whole number, at least 1")
+            raise InputError(f"{name} is {shown}, expected a whole number, at least 1")
     if height * width > LARGEST_INPUT:  # type: ignore[operator]
-        raise InputError(
-            f"{where}: got size {height}×{width}, expected at most {LARGEST_INPUT:,} pixels"
-        )
+        raise InputError(f"got size {height}×{width}, expected at most {LARGEST_INPUT:,} pixels")
 
 
 @checked_fields
@@ -167,7 +162,8 @@ class Preprocessing:
     std: Annotated[tuple[float, ...], NUMBERS]
 
     def __post_init__(self) -> None:
-        check_input_size(self.height, self.width, "preprocessing")
+        with at("preprocessing"):
+            check_input_size(self.height, self.width)
         for name in ("mean", "std"):
             if isinstance(number := getattr(self, name), Real):
                 object.__setattr__(self, name, (number,))
@@ -205,7 +201,8 @@ class Preprocessing:
                 "data: got events, but the network takes images; give images, or a network for "
                 "events"
             )
-        image = to_rgb(image)
+        with at("image"):
+            image = to_rgb(image)
         if self.channels == 1:
             image = image.convert("L").convert("RGB")
         resized, (left, top) = self._geometry(*image.size)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesam.common.errors import at
 from spikesam.pipeline.measures.maps import TIE, Map, Mask, checked
 
 
@@ -23,7 +24,8 @@ def pointing_game(maps: Map, mask: Mask) -> NDArray[np.float64]:
     """Share of maxima on the object, 0 … 1, without tolerance around it (Zhang et al. 2016,
     arXiv:1608.00507).
     """
-    values, inside = _rows("pointing game", maps, mask)
+    with at("pointing game"):
+        values, inside = _rows(maps, mask)
     highest = values.max(axis=-1, keepdims=True)
     maxima = values >= highest * (1 - TIE)
     return _fraction(_count(maxima & inside), _count(maxima), highest)
@@ -33,7 +35,8 @@ def energy_in_object(maps: Map, mask: Mask) -> NDArray[np.float64]:
     """Fraction of the sum, of values above 0, on the object (Wang et al. 2020, Score-CAM,
     arXiv:1910.01279).
     """
-    values, inside = _rows("energy in object", maps, mask)
+    with at("energy in object"):
+        values, inside = _rows(maps, mask)
     energy = np.maximum(values, 0, dtype=np.float64)
     total = energy.sum(axis=-1)
     return _fraction(energy.compress(inside, axis=-1).sum(axis=-1), total, total[..., None])
@@ -45,7 +48,8 @@ def iou(maps: Map, mask: Mask) -> NDArray[np.float64]:
 
     Zhou et al. 2016 (CAM, arXiv:1512.04150) threshold at 0.2 and take the largest component's box.
     """
-    values, inside = _rows("IoU", maps, mask)
+    with at("IoU"):
+        values, inside = _rows(maps, mask)
     highest = values.max(axis=-1, keepdims=True)
     region = values >= 0.5 * highest * (1 - TIE)
     return _fraction(_count(region & inside), _count(region | inside), highest)
@@ -58,9 +62,9 @@ MEASURES: dict[str, Callable[[Map, Mask], NDArray[np.float64]]] = {
 }
 
 
-def _rows(where: str, maps: Map, mask: Mask) -> tuple[Map, Mask]:
+def _rows(maps: Map, mask: Mask) -> tuple[Map, Mask]:
     """Pixels in a row: (..., H·W) of the maps, checked, and (H·W,) of the mask."""
-    values = checked(where, maps)
+    values = checked(maps)
     return values.reshape(*values.shape[:-2], -1), mask.ravel()
 
 

@@ -16,12 +16,8 @@ Mask = NDArray[np.bool_]
 TIE = 1e-6  # relative; resizing leaves equal values equal only up to rounding
 
 
-def checked(
-    where: str, maps: ArrayLike, axes: str = "(..., H, W)", *, positive: bool = False
-) -> Map:
-    """Maps as finite floating-point numbers of `axes`, such as "(T, H, W)"; else an InputError that
-    names `where`.
-    """
+def checked(maps: ArrayLike, axes: str = "(..., H, W)", *, positive: bool = False) -> Map:
+    """Maps as finite floating-point numbers of `axes`, such as "(T, H, W)"; else an InputError."""
     array = np.asarray(maps)
     if array.dtype.kind != "f":
         array = array.astype(np.float64)
@@ -31,13 +27,13 @@ def checked(
         or (array.ndim > len(expected) and "..." not in axes)
         or not array.size
     ):
-        raise InputError(f"{where}: got maps of shape {array.shape}, expected {axes}, not empty")
+        raise InputError(f"got maps of shape {array.shape}, expected {axes}, not empty")
     if not np.isfinite(array).all():
         raise InputError(
-            f"{where}: got NaN or infinite values, expected finite maps; check what computed them"
+            "got NaN or infinite values, expected finite maps; check what computed them"
         )
     if positive and array.min() < 0:
-        raise InputError(f"{where}: got a negative value ({array.min():g}), expected maps ≥ 0")
+        raise InputError(f"got a negative value ({array.min():g}), expected maps ≥ 0")
     return array
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, at
 
 RESAMPLES = 2000
 BLOCK = 100  # resamples held at a time
@@ -36,7 +36,8 @@ def means_with_intervals(measures: Sequence[ArrayLike]) -> list[Estimate]:
     """:func:`mean_with_interval` of several measures of the same images, which are resampled once
     for all.
     """
-    samples = [checked_values("mean", values) for values in measures]
+    with at("mean"):
+        samples = [checked_values(values) for values in measures]
     estimates = {
         place: _wilson(sample) for place, sample in enumerate(samples) if set(sample) <= {0.0, 1.0}
     }
@@ -66,7 +67,8 @@ def bootstrap_means(measures: Sequence[ArrayLike], seed: int = 0) -> list[Estima
     The percentile bootstrap (Efron 1979, Ann. Statist. 7) is a little too narrow for fewer than
     about 20 values.
     """
-    samples = [checked_values("bootstrap", values) for values in measures]
+    with at("bootstrap"):
+        samples = [checked_values(values) for values in measures]
     if len(lengths := {len(sample) for sample in samples}) > 1:
         raise InputError(
             f"bootstrap: got measures of {sorted(lengths)} images, expected the same images in all"
@@ -86,17 +88,14 @@ def bootstrap_means(measures: Sequence[ArrayLike], seed: int = 0) -> list[Estima
     ]
 
 
-def checked_values(where: str, values: ArrayLike) -> NDArray[np.float64]:
+def checked_values(values: ArrayLike) -> NDArray[np.float64]:
     """The values in a row, at least one and all finite; otherwise an InputError."""
     sample = np.asarray(values, np.float64)
     if sample.ndim != 1 or not len(sample):
-        raise InputError(
-            f"{where}: got values of shape {sample.shape}, expected at least one in a row"
-        )
+        raise InputError(f"got values of shape {sample.shape}, expected at least one in a row")
     if not np.isfinite(sample).all():
         raise InputError(
-            f"{where}: got NaN or infinite values, expected finite ones; leave out what has no "
-            "value"
+            "got NaN or infinite values, expected finite ones; leave out what has no value"
         )
     return sample
 

@@ -77,7 +77,8 @@ class SeenImages:
             )
         pictures: Sequence[NDArray[np.uint8] | None] = [None] * len(table)
         if images is not None:
-            pictures = list(as_pictures(images, self._normalisation, "finish: images"))
+            with at("finish: images"):
+                pictures = list(as_pictures(images, self._normalisation))
             if len(pictures) != len(table):
                 raise InputError(
                     f"finish: images: got {len(pictures)}, expected {len(table)}, as many as fired"

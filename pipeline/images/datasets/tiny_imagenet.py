@@ -1,6 +1,6 @@
 """Tiny-ImageNet in its official layout, as a folder or zip, whole or any part of it.
 
-    wnids.txt                                     classes, one WordNet id per line, in order (optional)
+    wnids.txt                                     classes, a WordNet id per line, in order (optional)
     words.txt                                     id, tab, synonyms (optional)
     train/<wnid>/images/<wnid>_<number>.JPEG      train/<wnid>/<wnid>_boxes.txt: name x0 y0 x1 y1
     val/images/val_<number>.JPEG                  val/val_annotations.txt: name wnid x0 y0 x1 y1
@@ -16,7 +16,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, at
 from spikesam.common.text import LONGEST_NAME, printable
 from spikesam.pipeline.images.datasets.archive import Archive
 from spikesam.pipeline.images.datasets.base import Dataset, Item
@@ -114,7 +114,8 @@ def _train_records(archive: Archive, root: str) -> list[tuple[int, _Record]]:
             continue
         folder = f"{root}train/{wnid}"
         boxes = _lines(archive, folder, f"{wnid}_boxes.txt", fields=5)
-        box_of = {fields[0]: _box(fields[1:5], f"{folder}/{wnid}_boxes.txt") for fields in boxes}
+        with at(f"{folder}/{wnid}_boxes.txt"):
+            box_of = {fields[0]: _box(fields[1:5]) for fields in boxes}
         numbered_files = [
             (_number(file, f"{wnid}_"), file) for file in archive.children(f"{folder}/images")
         ]
@@ -139,9 +140,9 @@ def _val_records(archive: Archive, root: str) -> list[tuple[int, _Record]]:
                 f"{archive.path}: {file} names {printable(name, LONGEST_NAME)!r}, expected a file "
                 f"in {folder}"
             )
-        records.append(
-            (_number(name, "val_"), _Record(f"{folder}/{name}", wnid, _box(box[:4], file)))
-        )
+        with at(file):
+            record = _Record(f"{folder}/{name}", wnid, _box(box[:4]))
+        records.append((_number(name, "val_"), record))
     present = {f"{folder}/{name}" for name in archive.children(folder)}
     return [(index, record) for index, record in _indexed(records) if record.file in present]
 
@@ -184,14 +185,14 @@ def _lines(archive: Archive, folder: str, file: str, fields: int) -> list[list[s
     return lines
 
 
-def _box(fields: list[str], where: str) -> Box:
+def _box(fields: list[str]) -> Box:
     try:
         x0, y0, x1, y1 = (float(field) for field in fields)
     except ValueError:
         x0 = y0 = x1 = y1 = math.nan
     if not all(map(math.isfinite, (x0, y0, x1, y1))):
         shown = printable(" ".join(fields), LONGEST_NAME)
-        raise InputError(f"{where}: got box {shown!r}, expected four finite numbers x0 y0 x1 y1")
+        raise InputError(f"got box {shown!r}, expected four finite numbers x0 y0 x1 y1")
     return (min(x0, x1), min(y0, y1), max(x0, x1) + 1, max(y0, y1) + 1)
 
 

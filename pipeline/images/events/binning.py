@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from spikesam.common.arguments import checked_fields
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, at
 from spikesam.common.text import LONGEST_NAME, brief, printable
 from spikesam.pipeline.images.events.events import Events
 from spikesam.pipeline.images.preprocessing import Box, check_input_size
@@ -85,7 +85,8 @@ class EventBinning:
                 raise InputError(
                     f"event binning: {name} is {shown}, expected a whole number, at least 1"
                 )
-        check_input_size(self.height, self.width, "event binning")
+        with at("event binning"):
+            check_input_size(self.height, self.width)
         if self.by == "count" and self.window_us is not None:
             raise InputError(
                 "event binning: got window_us beside by='count', whose bins have no fixed length"

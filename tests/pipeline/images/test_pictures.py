@@ -122,13 +122,13 @@ def test_other_rasters_and_more_pixels_than_are_ever_written_are_refused(
     ],
 )
 def test_images_as_people_see_them(images: object, normalisation: object, expected: int) -> None:
-    found = as_pictures(images, normalisation, "images")
+    found = as_pictures(images, normalisation)
     assert (found.shape, found.dtype) == ((2, 5, 4, 3), np.uint8)
     assert (found == expected).all()
 
 
 def test_numbers_outside_of_0_to_1_are_stretched_image_by_image() -> None:
-    found = as_pictures(np.array([[[[-2.0, 0.0, 2.0]]], [[[0.0, 0.5, 1.0]]]]), None, "images")
+    found = as_pictures(np.array([[[[-2.0, 0.0, 2.0]]], [[[0.0, 0.5, 1.0]]]]), None)
     assert found[..., 0].tolist() == [[[0, 128, 255]], [[0, 128, 255]]]
 
 
@@ -136,5 +136,5 @@ def test_numbers_outside_of_0_to_1_are_stretched_image_by_image() -> None:
     "images", [np.zeros((2, 4, 5, 6)), np.zeros(3), np.zeros((0, 3, 2, 2)), [["a"]]]
 )
 def test_what_is_no_image_is_refused(images: object) -> None:
-    with pytest.raises(InputError, match=r"finish: images: got \(.*expected images \(N, C, H, W\)"):
-        as_pictures(images, None, "finish: images")
+    with pytest.raises(InputError, match=r"^got \(.*expected images \(N, C, H, W\)"):
+        as_pictures(images, None)
