@@ -94,7 +94,7 @@ def _of_raster(raster: RasterReader) -> list[str]:
 
 def _of_maps(maps: MapReader) -> list[str]:
     header = maps.header
-    with at(maps.where):
+    with at(maps.file_name):
         method = method_of(header)
     named = [name for name in (*method.parameters, *method.optional) if name in header.parameters]
     parameters = "".join(f", {name} {header.parameters[name]}" for name in named)

@@ -1,4 +1,6 @@
-"""Identities of content: spike counts per step, digests of samples and files, and seals of files."""
+"""Identities of content: spike counts per step, digests of samples and files, and seals of
+files.
+"""
 
 from __future__ import annotations
 

@@ -19,7 +19,9 @@ def has_hdf5_name(path: Path) -> bool:
 
 
 def has_hdf5_signature(path: Path) -> bool:
-    """True if a file begins as HDF5 does, which is not opened as such; False if it cannot be read."""
+    """True if a file begins as HDF5 does, which is not opened as such; False if it cannot be
+    read.
+    """
     with suppress(OSError, ValueError), open_file(path) as file:
         return file.read(len(SIGNATURE)) == SIGNATURE
     return False

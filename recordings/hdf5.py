@@ -85,8 +85,8 @@ class CheckedFile:
             # nor does the kernel declare a size of what it makes up as it is read, perhaps for ever
             if not self.size:
                 raise RasterError(
-                    f"{self.file_name}: cannot be read as HDF5 (0 bytes), expected {expected}; is it "
-                    "truncated?"
+                    f"{self.file_name}: cannot be read as HDF5 (0 bytes), expected {expected}; "
+                    "is it truncated?"
                 )
             if opener is not None:
                 inspect(
@@ -103,9 +103,8 @@ class CheckedFile:
         except (OSError, RuntimeError, ValueError, MemoryError) as error:
             if isinstance(error, MemoryError) or getattr(error, "errno", None) in LACKING:
                 raise RasterError(
-                    f"{self.file_name}: cannot be opened here ({_one_line(error)}), expected room for "
-                    "open files and a "
-                    "process; raise the limits (ulimit)"
+                    f"{self.file_name}: cannot be opened here ({_one_line(error)}), expected room "
+                    "for open files and a process; raise the limits (ulimit)"
                 ) from error
             if isinstance(content, bytes):
                 begins = content.startswith(SIGNATURE)
@@ -114,8 +113,8 @@ class CheckedFile:
             if not begins:
                 raise RasterError(f"{self.file_name}: is not HDF5, expected {expected}") from error
             raise RasterError(
-                f"{self.file_name}: cannot be read as HDF5 ({_one_line(error)}), expected {expected}; is "
-                "it truncated?"
+                f"{self.file_name}: cannot be read as HDF5 ({_one_line(error)}), expected "
+                f"{expected}; is it truncated?"
             ) from error
 
     def fail(self, path: str, got: str, expected: str) -> RasterError:
@@ -127,8 +126,8 @@ class CheckedFile:
 
     @contextmanager
     def reading(self, path: str) -> Iterator[None]:
-        """Name file and path in the complaints of the schema, and turn what h5py raises over damaged
-        content into a RasterError.
+        """Name file and path in the complaints of the schema, and turn what h5py raises over
+        damaged content into a RasterError.
         """
         try:
             yield
@@ -395,7 +394,9 @@ class CheckedFile:
 
 
 def _path(thing: Any, child: str = "") -> str:
-    """The path by which a group or dataset was opened, or its child's; of an attribute, its owner's."""
+    """The path by which a group or dataset was opened, or its child's; of an attribute, its
+    owner's.
+    """
     path = h5py.h5i.get_name(thing).decode("utf-8", "replace")
     return f"{path.rstrip('/')}/{child}" if child else path
 

@@ -72,7 +72,8 @@ def inspect(source: Path | bytes, opener: str, file_name: str) -> None:
         if code == KILLED and not last_try:
             continue  # it was stopped, or somebody has killed it
         raise RasterError(
-            f"{file_name}: opening it {_ending(code, size)}, expected an intact file; get another copy"
+            f"{file_name}: opening it {_ending(code, size)}, expected an intact file; get another "
+            "copy"
         )
 
 

@@ -101,7 +101,7 @@ class Reader(ABC, Generic[Layer]):
     def __repr__(self) -> str:
         """One line: what it is, and what is in it."""
         count = f"{self.n_samples} sample{'s' * (self.n_samples > 1)}"
-        return f"<{self.where}: {count}, {self.timesteps} steps, layers {', '.join(self)}>"
+        return f"<{self.file_name}: {count}, {self.timesteps} steps, layers {', '.join(self)}>"
 
     @property
     def path(self) -> Path | None:
@@ -109,7 +109,7 @@ class Reader(ABC, Generic[Layer]):
         return self._checked.path
 
     @property
-    def where(self) -> str:
+    def file_name(self) -> str:
         """Name of the file in messages: its path, or that it is in memory."""
         return self._checked.file_name
 
@@ -162,7 +162,7 @@ class Reader(ABC, Generic[Layer]):
         wanted = layer if isinstance(layer, str | int) else getattr(layer, "name", repr(layer))
         if (spec := self._by_name.get(wanted)) is not None:
             return spec
-        with at(self.where):
+        with at(self.file_name):
             return self._by_name[
                 find_layer(wanted, {spec.name: spec.number for spec in self.layers})
             ]
@@ -365,7 +365,9 @@ class LayerView(ABC, Generic[Value]):
     def __repr__(self) -> str:
         """One line: which layer of which file, and how much is in it."""
         samples, steps, *shape = self._shape
-        return f"<{self.name} of {self._reader.where}: {samples} samples, {steps} steps, {'×'.join(map(str, shape))}>"
+        sides = "×".join(map(str, shape))
+        size = f"{samples} samples, {steps} steps, {sides}"
+        return f"<{self.name} of {self._reader.file_name}: {size}>"
 
     def __len__(self) -> int:
         """N, the number of samples."""
@@ -391,7 +393,7 @@ class LayerView(ABC, Generic[Value]):
         InputError : if there is no such sample, or `samples` is neither a whole number nor a slice
         """
         if not isinstance(samples, slice):
-            with at(self._reader.where):
+            with at(self._reader.file_name):
                 sample = position(samples, len(self))
             return self._read(sample)
         chosen = range(len(self))[samples]

@@ -79,14 +79,18 @@ class DatasetSpec:
 
 @dataclass(frozen=True)
 class NamedLayer:
-    """A layer as a header describes it: its name, such as "conv1", and its depth, 0 for the input."""
+    """A layer as a header describes it: its name, such as "conv1", and its depth, 0 for the
+    input.
+    """
 
     name: str
     number: int
 
     @property
     def group(self) -> str:
-        """Name of its group in the file, "001_conv1", so that groups are listed in order of depth."""
+        """Name of its group in the file, "001_conv1", so that groups are listed in order of
+        depth.
+        """
         return f"{self.number:03d}_{self.name}"
 
     def path(self, dataset: str) -> str:
@@ -187,7 +191,9 @@ def check_name(name: str) -> None:
 
 
 def parse_group(group: str) -> tuple[int, str] | None:
-    """Number and name of the layer whose group has this name; None if no layer's group can have it."""
+    """Number and name of the layer whose group has this name; None if no layer's group can have
+    it.
+    """
     matched = _GROUP.fullmatch(group)
     return (int(matched[1]), matched[2]) if matched else None
 

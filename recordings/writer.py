@@ -92,7 +92,9 @@ def writing_samples(
 
 
 class SampleWriter:
-    """Fills a file that was laid out; made by :func:`writing_samples`. Memory does not grow with N."""
+    """Fills a file that was laid out; made by :func:`writing_samples`. Memory does not grow with
+    N.
+    """
 
     content_digest: str  # of the finished file
 

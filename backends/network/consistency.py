@@ -189,7 +189,7 @@ def _check_neurons(network: Network) -> None:
             )
     rows = [(f"layer {layer.name!r}", "bias", layer.neuron.bias) for layer in network.layers]
     rows += [
-        (layer.where(number), "gain", layer_input.gain)
+        (layer.place_of_input(number), "gain", layer_input.gain)
         for layer in network.layers
         for number, layer_input in enumerate(layer.inputs)
     ]

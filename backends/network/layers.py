@@ -175,7 +175,7 @@ class Layer:
         )
         return next(kinds, "conv")
 
-    def where(self, number: int) -> str:
+    def place_of_input(self, number: int) -> str:
         """The name of one of its inputs in messages, counted from 0."""
         return (
             f"layer {self.name!r}, input {number + 1}"
@@ -239,8 +239,10 @@ class Layer:
 class Readout:
     """Integrating output without delay: it does not spike.
 
-        r[t] = leak · r[t-1] + W_out s_L[t] + bias[t]    r[-1] = 0; in fixed point rz(r[t-1]·4096·leak, 12)
+        r[t] = leak · r[t-1] + W_out s_L[t] + bias[t]          r[-1] = 0
         logits = scale · r[T-1] / T
+
+    In fixed point, leak · r[t-1] is rz(r[t-1]·4096·leak, 12).
 
     An ANN has T = 1 and leak 1, and activations in place of spikes.
 

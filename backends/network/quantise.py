@@ -244,7 +244,9 @@ def _lowest(membrane: Any) -> NDArray[np.int64]:
 def integer_weight(
     weight: NDArray[np.float32], limit: int = WEIGHT_LIMIT
 ) -> tuple[NDArray[np.int8], float]:
-    """Weights as int8, -limit … limit, and the real value of a unit; an all-zero layer stays zero."""
+    """Weights as int8, -limit … limit, and the real value of a unit; an all-zero layer stays
+    zero.
+    """
     largest = float(np.abs(weight).max())
     if largest == 0:
         return np.zeros(weight.shape, np.int8), 0.0

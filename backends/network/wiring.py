@@ -79,7 +79,7 @@ def shapes_of(input_shape: Shape, layers: Sequence[Layer]) -> tuple[Shape, ...]:
         layer = layers[number]
         if layer.name not in shapes:
             read_shape = shapes[source.layer]
-            with at(layer.where(place)):
+            with at(layer.place_of_input(place)):
                 shapes[layer.name] = layer.inputs[place].output_shape(read_shape, _called(source))
             ways += readers.pop(layer.name, [])[::-1]
     if waiting := [layer.name for layer in layers if layer.name not in shapes]:
@@ -89,7 +89,7 @@ def shapes_of(input_shape: Shape, layers: Sequence[Layer]) -> tuple[Shape, ...]:
         )
     for layer in layers:
         for number, layer_input in enumerate(layer.inputs):
-            with at(layer.where(number)):
+            with at(layer.place_of_input(number)):
                 _check_input(layer, layer_input, shapes)
     return tuple(shapes[name] for name in ("input", *(layer.name for layer in layers)))
 

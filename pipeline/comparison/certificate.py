@@ -202,11 +202,11 @@ def _as_layers(
         spikes = raster[called][:].swapaxes(0, 1)
         if prod(spikes.shape[2:]) != prod(shape):
             size = f"has {prod(spikes.shape[2:])} neurons, expected {prod(shape)}"
-            raise InputError(f"{raster.where}: layer {called!r}: {size}, as the graph")
+            raise InputError(f"{raster.file_name}: layer {called!r}: {size}, as the graph")
         spikes_by_layer[name] = spikes.reshape(*spikes.shape[:2], *shape)
     if "input" not in spikes_by_layer or len(spikes_by_layer) == 1:
         raise InputError(
-            f"{raster.where}: holds {', '.join(raster)}, expected 'input', the spikes that the "
+            f"{raster.file_name}: holds {', '.join(raster)}, expected 'input', the spikes that the "
             "graph "
             "got, and "
             f"one or more of {', '.join(nodes.values())}"

@@ -69,7 +69,7 @@ def line_up(first: RasterReader, second: RasterReader, *, same_index: bool = Tru
     """Put two rasters beside each other, of the same samples (positions, too, if `same_index`),
     steps and shapes.
     """
-    first_name, second_name = first.where, second.where
+    first_name, second_name = first.file_name, second.file_name
     if first_name == second_name:  # both are in memory
         first_name, second_name = f"{first_name} (first)", f"{second_name} (second)"
     if first.n_samples != second.n_samples:

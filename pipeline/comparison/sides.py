@@ -75,7 +75,7 @@ def raster_words(raster: RasterReader, *, named: bool = True) -> str:
     header = raster.header
     precision = "fixed point" if header.precision == "fixed" else header.precision
     by = f"{header.backend or 'unknown'}, {precision}"
-    return f"{raster.where} ({by})" if named else by
+    return f"{raster.file_name} ({by})" if named else by
 
 
 def samples_of(data: Any, model: Model | None, raster: RasterReader) -> Samples:
@@ -106,16 +106,18 @@ def simulated(
         )
     network = plain_network(model)
     if not network.spiking_input:
-        raise InputError(f"{raster.where}: holds spikes, and a current drives the model", GIVE_DATA)
+        raise InputError(
+            f"{raster.file_name}: holds spikes, and a current drives the model", GIVE_DATA
+        )
     if "input" not in raster:
         raise InputError(
-            f"{raster.where}: does not hold the spikes of its input, which the model needs",
+            f"{raster.file_name}: does not hold the spikes of its input, which the model needs",
             GIVE_DATA,
         )
     spec = raster.layer("input")
     if spec.shape != network.input_shape:
         raise InputError(
-            f"{raster.where}: its input is {by_sides(spec.shape)}, that of the model "
+            f"{raster.file_name}: its input is {by_sides(spec.shape)}, that of the model "
             f"{by_sides(network.input_shape)}; "
             "expected a raster of that model"
         )

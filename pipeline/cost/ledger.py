@@ -80,7 +80,7 @@ def network_of(raster: RasterReader, network_source: Any = None) -> tuple[Networ
     if network_source is None:
         return None, f"the recording {reason}"
     raise InputError(
-        f"{raster.where}: {reason}; operations are counted where all layers of the network are "
+        f"{raster.file_name}: {reason}; operations are counted where all layers of the network are "
         "recorded"
     )
 

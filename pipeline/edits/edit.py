@@ -125,7 +125,7 @@ def edit(
         opened, graph = with_network(recorded, network)
         if not opened.header.classes:
             raise InputError(
-                f"{WHERE}: {opened.where} holds no answers, expected a raster of a run"
+                f"{WHERE}: {opened.file_name} holds no answers, expected a raster of a run"
             )
         spec = opened.layer(layer)
         again = tuple(name for name in graph.dependents(spec.name) if name != spec.name)
@@ -133,8 +133,8 @@ def edit(
         forced = _edited_before(opened)
         if lost := [name for name in forced if name in again]:
             raise InputError(
-                f"{WHERE}: {opened.where}: {lost[0]!r} was edited before, and would be simulated "
-                f"again; edit {spec.name!r} first, then {lost[0]!r}"
+                f"{WHERE}: {opened.file_name}: {lost[0]!r} was edited before, and would be "
+                f"simulated again; edit {spec.name!r} first, then {lost[0]!r}"
             )
         with at(WHERE):
             shown = positions(samples, opened.n_samples, "sample")

@@ -75,7 +75,7 @@ def _dataset(files: FileManager[Any], reader: RasterReader | MapReader) -> xr.Da
     make = _raster if isinstance(reader, RasterReader) else _maps
     variables, coordinates, attributes = make(files, reader)  # type: ignore[arg-type]
     dataset = xr.Dataset(variables, coordinates, attributes)
-    dataset.encoding["source"] = reader.where
+    dataset.encoding["source"] = reader.file_name
     return dataset
 
 
@@ -121,7 +121,7 @@ def _raster(
 
 def _maps(files: FileManager[Any], maps: MapReader) -> tuple[Variables, Variables, dict[str, Any]]:
     header, names = maps.header, Names([*COORDINATES, STEPPED])
-    with at(maps.where):
+    with at(maps.file_name):
         method = method_of(header)
     variables: Variables = {}
     for layer in maps.layers:
@@ -201,7 +201,8 @@ class LazyValues(BackendArray):
         reader = self._files.acquire()
         if _identity(reader) != self._identity:
             raise RasterError(
-                f"{reader.where}: was replaced by another file since it was opened; open it again"
+                f"{reader.file_name}: was replaced by another file since it was opened; open it "
+                "again"
             )
         positions = [np.arange(side)[index] for side, index in zip(self.shape, key, strict=True)]
         samples, rows = np.atleast_1d(positions[0]), np.atleast_1d(positions[1])
@@ -229,7 +230,9 @@ def _identity(reader: RasterReader | MapReader) -> str:
 
 
 def _orthogonal(block: NDArray[Any], key: Sequence[Key]) -> NDArray[Any]:
-    """Index the axes independently; the last axis first, because a whole number removes its axis."""
+    """Index the axes independently; the last axis first, because a whole number removes its
+    axis.
+    """
     for axis in reversed(range(len(key))):
         block = block[(slice(None),) * axis + (key[axis],)]
     return block

@@ -31,7 +31,9 @@ Advance = Callable[[], object]
 
 @dataclass(frozen=True)
 class Selection:
-    """Some samples of an open recording, by position, and some layers, by name in order of depth."""
+    """Some samples of an open recording, by position, and some layers, by name in order of
+    depth.
+    """
 
     recording: Any  # a raster or a file of maps
     samples: range
@@ -88,7 +90,7 @@ def _positions(text: str | None, recording: RasterReader | MapReader) -> range:
         first, last = int(bounds[1] or 0), int(bounds[2] or count)
         if first < last <= count:
             return range(first, last)
-        expected = f"at least one of the {count} samples of {recording.where}"
+        expected = f"at least one of the {count} samples of {recording.file_name}"
     raise InputError(f"got {text!r}, expected {expected}", argument="samples")
 
 

@@ -286,7 +286,7 @@ class RasterMethod(MapMethod):
         with opened_raster(source) as opened:
             raster = self.read(opened)
             shapes = {layer.name: layer.shape for layer in raster.layers}
-            with at(raster.where):
+            with at(raster.file_name):
                 names = mapped_layers(shapes, layers, bands=True)
             step_choice = kept_steps(steps, raster.timesteps, raster.n_samples, pictured)
             yield self.of_raster(raster, tuple(map(raster.layer, names)), step_choice)

@@ -58,7 +58,7 @@ def _maps(maps: MapReader, samples: int = 4, layers: Sequence[str | int] = ()) -
         raise InputError(f"plot: samples is {samples!r}, expected a whole number ≥ 1")
     names = [maps.layer(layer).name for layer in ((layers,) if isinstance(layers, str) else layers)]
     subjects = recorded_subjects(maps, maps.predictions[:samples])
-    with at(maps.where):
+    with at(maps.file_name):
         method = method_of(maps.header)
     return png_of(lambda path: draw_overview(path, maps, method, subjects, names))
 

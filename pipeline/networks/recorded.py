@@ -45,7 +45,7 @@ def recorded_network(raster: RasterReader, source: Any = None) -> Network:
     beside it.
     """
     if not raster.header.network_sha256:
-        raise InputError(f"{raster.where}: does not say which network fired it", GIVE_NETWORK)
+        raise InputError(f"{raster.file_name}: does not say which network fired it", GIVE_NETWORK)
     network = fired_by(raster, source)
     header, reason = raster.header, unlike(raster, network)
     for quantity, in_raster, in_network in (
@@ -62,7 +62,7 @@ def recorded_network(raster: RasterReader, source: Any = None) -> Network:
             else ""
         )
     if reason:
-        raise InputError(f"{raster.where}: {reason}")
+        raise InputError(f"{raster.file_name}: {reason}")
     return network
 
 
@@ -75,7 +75,7 @@ def fired_by(raster: RasterReader, source: Any = None) -> Network:
             refuse_links(raster.path.parent, [BESIDE])
             source = raster.path.with_name(BESIDE)
         if source is None or not os.path.isfile(source):
-            raise InputError(f"{raster.where}: no {BESIDE} lies beside it", GIVE_NETWORK)
+            raise InputError(f"{raster.file_name}: no {BESIDE} lies beside it", GIVE_NETWORK)
     if isinstance(source, (str, PathLike)):
         from spikesam.pipeline.networks.checkpoint_files import (
             find_checkpoint,
@@ -96,7 +96,7 @@ def fired_by(raster: RasterReader, source: Any = None) -> Network:
     recorded = raster.header.network_sha256
     if recorded and network.sha256 != recorded:
         raise InputError(
-            f"{place}: network {network.sha256[:12]}, but {raster.where} was recorded from "
+            f"{place}: network {network.sha256[:12]}, but {raster.file_name} was recorded from "
             f"{recorded[:12]}; "
             f"give the {BESIDE} of that run as network"
         )
@@ -232,16 +232,16 @@ def with_network(raster: RasterReader, source: Any = None) -> tuple[RasterReader
     if raster.header.network_sha256:
         return raster, recorded_network(raster, source)
     if source is None and not beside:
-        raise InputError(f"{raster.where}: does not say which network fired it", GIVE_NETWORK)
+        raise InputError(f"{raster.file_name}: does not say which network fired it", GIVE_NETWORK)
     network = fired_by(raster, source)
-    with at(raster.where):
+    with at(raster.file_name):
         lined = LinedUp.of(network, raster.header)
     header = lined.header(raster.header, raster.raster_digest)
 
     def records() -> Iterator[Any]:
         for sample in range(raster.n_samples):
             spikes = {layer.name: raster.packed(layer, sample)[None] for layer in raster.layers}
-            with at(raster.where):
+            with at(raster.file_name):
                 batch = lined.batch(spikes, sample)
             yield make_record(header, batch, 0, sample)
 

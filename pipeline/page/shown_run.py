@@ -57,7 +57,9 @@ class ShownRun:
 
     @property
     def network_name(self) -> str:
-        """The checkpoint's, without the folders in which it lies: those are nobody else's business."""
+        """The checkpoint's, without the folders in which it lies: those are nobody else's
+        business.
+        """
         path = Path(self.summary.checkpoint if self.summary else "")
         return path.parent.name if path.stem == "checkpoint" and path.parent.name else path.stem
 
@@ -185,7 +187,7 @@ def _with_scores(run: ShownRun, path: Path) -> ShownRun:
         if maps.header.source not in run.raster.known_as:
             again = shell_command("spikesam", "explain", run.name)
             raise InputError(f"It is of an earlier raster than raster.h5; make it again: {again}")
-        with at(maps.where):
+        with at(maps.file_name):
             method_of(maps.header)  # refuses other parameters than its own
         kernel: Mapping[str, Any] = maps.header.parameters
         if kernel["variant"] != "paper" or not kernel["include_current"]:

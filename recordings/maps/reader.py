@@ -99,8 +99,8 @@ class MapReader(Reader[MapLayer]):
                 else f"its first {count} samples"
             )
             raise InputError(
-                f"{self.where}: keeps maps step by step of {stepped_samples}, not of sample {sample}; "
-                f'take .sum, or explain again with steps "all"'
+                f"{self.file_name}: keeps maps step by step of {stepped_samples}, not of sample "
+                f'{sample}; take .sum, or explain again with steps "all"'
             )
         return self.rows(layer.path(self.header.method), sample)
 

@@ -169,7 +169,8 @@ def _seconds_in_a_step(dt: float | None, layers: Mapping[str, SpikeEvents]) -> f
     for name, events in layers.items():
         if events.dt is not None and seconds not in (None, events.dt):
             raise InputError(
-                f"write_raster: layer {name!r}: has steps of {events.dt:g} s, expected {seconds:g} s"
+                f"write_raster: layer {name!r}: has steps of {events.dt:g} s, expected "
+                f"{seconds:g} s"
             )
         seconds = events.dt if seconds is None else seconds
     return 1e-3 if seconds is None else float(seconds)

@@ -41,9 +41,9 @@ def as_bits(
     """Spikes of 0 and 1, an array or torch tensor of any shape, device and dtype, as bool; else an
     InputError.
 
-    `place_of` makes of an index what names its place in a message; () names the whole. `fired` takes
-    counts of spikes as well, and calls what is above 0 a spike. `advice`, the end of a message, is
-    what else could be done about counts.
+    `place_of` makes of an index what names its place in a message; () names the whole. `fired`
+    takes counts of spikes as well, and calls what is above 0 a spike. `advice`, the end of a
+    message, is what else could be done about counts.
     """
     spikes = on_cpu(spikes)
     if not is_tensor(spikes):

@@ -303,7 +303,8 @@ def _seconds(times: Any) -> tuple[NDArray[np.float64], float]:
         raise InputError(f"SpikeEvents: time: {finding(error)}, expected (E,) seconds") from None
     if seconds.ndim != 1 or (seconds.size and seconds.dtype.kind not in "iuf"):
         raise InputError(
-            f"SpikeEvents: time: got shape {seconds.shape} of {seconds.dtype}, expected (E,) seconds"
+            f"SpikeEvents: time: got shape {seconds.shape} of {seconds.dtype}, expected (E,) "
+            "seconds"
         )
     if (wrong := np.flatnonzero(~np.isfinite(seconds))).size:
         raise InputError(
@@ -318,7 +319,9 @@ def _seconds(times: Any) -> tuple[NDArray[np.float64], float]:
 def _steps(
     times: NDArray[np.float64], slack: float, timesteps: int, dt: float, rounding: str, start: float
 ) -> NDArray[np.int64]:
-    """(E,) the step of each time in seconds; refuses those before the first step or after the last."""
+    """(E,) the step of each time in seconds; refuses those before the first step or after the
+    last.
+    """
     if dt <= 0:
         raise InputError(f"SpikeEvents: dt: got {dt!r}, expected seconds in a step, above 0")
     if slack > COARSE * dt:

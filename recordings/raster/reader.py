@@ -90,7 +90,9 @@ class RasterReader(Reader[LayerSpec]):
         return digest
 
     def __getitem__(self, layer: str | int | LayerSpec) -> RecordedLayer:
-        """One layer, by its name or number: `raster["conv1"][0]` is (T, C, H, W) bool of sample 0."""
+        """One layer, by its name or number: `raster["conv1"][0]` is (T, C, H, W) bool of sample
+        0.
+        """
         return RecordedLayer(self, self.layer(layer))
 
     @checked_arguments
@@ -126,7 +128,7 @@ class RasterReader(Reader[LayerSpec]):
     def packed(self, layer: str | int | LayerSpec, sample: int) -> NDArray[np.uint8]:
         """(T, bytes) uint8: all steps of one sample, with digest, counts and pad bits verified."""
         spec = self.layer(layer)
-        with at(self.where):
+        with at(self.file_name):
             row = position(sample, self.n_samples)
         return self.rows(spec.path("spikes"), row)
 
@@ -152,7 +154,7 @@ class RasterReader(Reader[LayerSpec]):
         of this one.
         """
         raster = RasterReader(image, trusted=True)
-        raster._checked.path, raster._checked.file_name = self.path, self.where
+        raster._checked.path, raster._checked.file_name = self.path, self.file_name
         raster.beside = self.beside
         return raster
 

@@ -172,7 +172,9 @@ class GrowingWriter:
         return len(self._index)
 
     def append(self, batch: RasterBatch, samples: SampleTable) -> None:
-        """Take the rasters of the next samples; a ValueError if they are not what the header says."""
+        """Take the rasters of the next samples; a ValueError if they are not what the header
+        says.
+        """
         positions = range(self.n_samples, self.n_samples + len(batch))
         with closing(encode_samples(self.header, batch, positions)) as records, writing(self.path):
             if self._encoded is None:

@@ -1,1 +1,3 @@
-"""Helpers of every part, which know no word of spiking networks: errors, text, files, locks, processes."""
+"""Helpers of every part, which know no word of spiking networks: errors, text, files, locks,
+processes.
+"""

@@ -198,7 +198,9 @@ def deciding(hints: Mapping[str, Any]) -> dict[str, Constraint]:
 
 
 def _given_in_python(hint: Any) -> Any:
-    """The type of what Python may give, which an `Option` may say beside the type of what is kept."""
+    """The type of what Python may give, which an `Option` may say beside the type of what is
+    kept.
+    """
     if get_origin(hint) is not Annotated:
         return hint
     kind, option, *_ = get_args(hint)
@@ -261,8 +263,8 @@ def _unreadable_list(values: Sequence[Any] | Mapping[Any, Any], depth: int) -> s
 
 
 def listed(values: Iterable[Any], argument: str, most: int = NAMED) -> list[Any]:
-    """The members of a list, or of what gives them one by one, which may not end; `argument` is what
-    messages call it.
+    """The members of a list, or of what gives them one by one, which may not end; `argument` is
+    what messages call it.
     """
     if not KINDS[Iterable].allows(values):
         raise InputError(f"{argument} is {shown(values)}, expected a list")

@@ -1,7 +1,8 @@
-"""Constraints of arguments, as data: which values an annotation stands for, and what people call them.
+"""Constraints of arguments, as data: which values an annotation stands for, and what people call
+them.
 
-`KINDS` says what the names of simple types mean here; `constraint_of` puts them together. A class is
-known by its name, so that nothing is imported to look at an argument.
+`KINDS` says what the names of simple types mean here; `constraint_of` puts them together. A class
+is known by its name, so that nothing is imported to look at an argument.
 """
 
 from __future__ import annotations

@@ -162,7 +162,9 @@ def sync(path: Path) -> None:
 
 
 def check_free(directory: Path, needed: int, advice: str, kept_note: str = "") -> None:
-    """Refuse to start what will not fit: `needed` bytes; `kept_note` says in the message what is safe."""
+    """Refuse to start what will not fit: `needed` bytes; `kept_note` says in the message what is
+    safe.
+    """
     free = shutil.disk_usage(directory).free
     if free < needed:
         kept_note = kept_note and f"; {kept_note}"

@@ -80,7 +80,9 @@ class ExistsError(InputError):
 
 @contextmanager
 def at(place: object) -> Iterator[None]:
-    """Begin the line of an InputError with the place where it arises; an outer place comes first."""
+    """Begin the line of an InputError with the place where it arises; an outer place comes
+    first.
+    """
     try:
         yield
     except InputError as error:

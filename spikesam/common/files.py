@@ -93,8 +93,8 @@ def open_file(path: Path) -> IO[bytes]:
 
 
 def read_file(path: Path, max_bytes: int) -> bytes:
-    """The content of an ordinary file (reading a device need not end) of at most `max_bytes` bytes; else
-    an InputError.
+    """The content of an ordinary file (reading a device need not end) of at most `max_bytes` bytes;
+    else an InputError.
     """
     if path.exists() and not path.is_file():
         raise InputError(

@@ -28,8 +28,8 @@ def cores() -> int:
 
 
 def workers_within_memory(item_bytes: int, max_workers: int) -> int:
-    """Number of threads, at least one, at most `max_workers` and one a core, whose items and results fit
-    into memory.
+    """Number of threads, at least one, at most `max_workers` and one a core, whose items and
+    results fit into memory.
     """
     return max(
         1, min(max_workers, cores(), MEMORY // item_bytes - 2)
@@ -91,8 +91,8 @@ def results_behind(
     """Results of `function` in the order of `items`, by one other thread, while the next items are
     made.
 
-    At most `max_waiting` items wait for it. If making items fails, those that wait are still worked on; if
-    `function` fails, its error is raised in its turn, and no later item is.
+    At most `max_waiting` items wait for it. If making items fails, those that wait are still worked
+    on; if `function` fails, its error is raised in its turn, and no later item is.
     """
     waiting: deque[Future[Result]] = deque()
     failed = threading.Event()

@@ -19,9 +19,9 @@ TOO_DEEP = f"lists and objects are nested deeper than {DEEPEST}, expected fewer 
 
 
 def parse_json(text: str | bytes, max_marks: int = MOST_MARKS, *, finite: bool = True) -> Any:
-    """The value of a JSON text; an InputError if it is none, nests deep, or has huge numbers, objects
-    of many keys, more than `max_marks` marks (a value needs one at least), or NaN and its like, unless
-    numbers need not be `finite`.
+    """The value of a JSON text; an InputError if it is none, nests deep, or has huge numbers,
+    objects of many keys, more than `max_marks` marks (a value needs one at least), or NaN and its
+    like, unless numbers need not be `finite`.
     """
     content = text if isinstance(text, bytes) else text.encode(errors="surrogatepass")
     marks = sum(content.count(mark) for mark in b",:[{")

@@ -1,4 +1,6 @@
-"""What was written is read back, from a file or from memory, layer by layer and sample by sample."""
+"""What was written is read back, from a file or from memory, layer by layer and sample by
+sample.
+"""
 
 import tempfile
 from collections.abc import Callable
@@ -187,7 +189,7 @@ def test_a_layer_is_read_sample_by_sample(kind: Kind, file: Path, in_memory: boo
     steps, _, *shape = expected.shape
     with kind.reader(file.read_bytes() if in_memory else file) as found:
         assert list(found) == list(found.keys()) == [layer.name for layer in kind.header.layers]
-        assert (found.path, found.where) == (
+        assert (found.path, found.file_name) == (
             (None, f"{kind.noun} in memory") if in_memory else (file, str(file))
         )
         assert found.size == file.stat().st_size

@@ -125,8 +125,8 @@ class Attention(Synapse):
         if (largest := self.counted(layer_input, arriving_shape)) >= CURRENT_LIMIT:
             raise NetworkError(
                 f"a head of {source_name} has {query_channels // self.heads} channels and "
-                f"{height * width} tokens, whose products can sum to {largest:,}, expected less than 2²³ = "
-                f"{CURRENT_LIMIT:,}"
+                f"{height * width} tokens, whose products can sum to {largest:,}, expected less "
+                f"than 2²³ = {CURRENT_LIMIT:,}"
             )
         return arriving_shape
 

@@ -212,7 +212,9 @@ class Synapse(ABC):
 
     @abstractmethod
     def currents(self, layer_input: Input, x: NDArray[Any]) -> Floats:
-        """W ⊛ pool(x) of spikes or numbers, (C, H, W) -> (C', H', W'); average pooling sums here."""
+        """W ⊛ pool(x) of spikes or numbers, (C, H, W) -> (C', H', W'); average pooling sums
+        here.
+        """
 
     def currents_of_steps(self, layer_input: Input, maps: NDArray[Any]) -> NDArray[np.float32]:
         """:meth:`currents` of many x, (S, C, H, W) -> (S, C', H', W')."""

@@ -64,9 +64,9 @@ class Attention(RasterMethod):
         key_layers = tuple(layer for layer in layers if layer.name in pairs)
         if not key_layers:
             raise InputError(
-                f"{raster.where}: no layer is known as keys by its name, expected pairs such as "
-                "'q_lif' and 'k_lif', "
-                "or 'qkv_lif', without 'q_lif_1' and 'q_lif_2'; attention_map takes any layers, "
+                f"{raster.file_name}: no layer is known as keys by its name, expected pairs such "
+                "as 'q_lif' and 'k_lif', or 'qkv_lif', without 'q_lif_1' and 'q_lif_2'; "
+                "attention_map takes any layers, "
                 "and sums lists of them"
             )
         header = MapHeader(

@@ -182,7 +182,7 @@ class Relevance(RelevanceMethod):
                 yield resources.enter_context(super().prepare(raster, layers, steps, pictured))
                 return
             shapes = {name: raster.layer(name).shape for name in recorded}
-            with at(recorded.where):
+            with at(recorded.file_name):
                 names = mapped_layers(shapes, layers, bands=True)
             step_choice = kept_steps(steps, raster.timesteps, raster.n_samples, pictured)
             yield self._of_recorded(raster, recorded, names, step_choice)
@@ -203,7 +203,7 @@ class Relevance(RelevanceMethod):
             if str(self.target) in (name, str(maps.header.parameters.get("target"))):
                 return maps
         raise InputError(
-            f"{raster.where}: target {printable(repr(self.target), LONGEST_NAME)} was not "
+            f"{raster.file_name}: target {printable(repr(self.target), LONGEST_NAME)} was not "
             f"recorded, expected {shorten(list(targets))}; record it again with why=",
             argument="target",
         )

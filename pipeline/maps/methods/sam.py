@@ -102,7 +102,7 @@ class SpikeActivationMaps(RasterMethod):
         largest = max(layers, key=map_bytes.__getitem__)
         if map_bytes[largest] > MAX_DATASET_BYTES:
             raise InputError(
-                f"{raster.where}: maps of {largest.name} up to step {last - 1} take "
+                f"{raster.file_name}: maps of {largest.name} up to step {last - 1} take "
                 f"{map_bytes[largest]:,} bytes a "
                 f"sample, expected at most {MAX_DATASET_BYTES:,}; keep earlier steps, or none"
             )
