@@ -51,8 +51,8 @@ class Node:
     neuron: Numbers | None  # constants of its neurons by name; None if it has none
 
     @property
-    def where(self) -> str:
-        """The beginning of an error."""
+    def label(self) -> str:
+        """Its name in messages."""
         return f"layer {self.number} ({self.kind})"
 
 
@@ -85,38 +85,40 @@ class _Reader:
         nodes = [self.node(layers, name) for name in expected]
         return nodes, self.steps(root) if "simulation" in names else None
 
-    def names(self, group: h5py.h5g.GroupID, where: str, known_names: frozenset[str]) -> list[str]:
+    def names(
+        self, group: h5py.h5g.GroupID, group_path: str, known_names: frozenset[str]
+    ) -> list[str]:
         """The content of a group, all of it known."""
         children = self.checked.children(group, len(known_names))
         if unknown := sorted(set(children) - known_names):
-            path = f"{where.rstrip('/')}/{unknown[0]}"
+            path = f"{group_path.rstrip('/')}/{unknown[0]}"
             raise self.checked.fail(
                 path, "an unknown path", f"some of {', '.join(sorted(known_names))}"
             )
         return children
 
     def node(self, layers: h5py.h5g.GroupID, name: str) -> Node:
-        where = f"/layer/{name}"
+        group_path = f"/layer/{name}"
         group = self.checked.group(layers, name)
-        kind = self.kind(group, where, "layer", KINDS)
-        names = self.names(group, where, PARTS)
+        kind = self.kind(group, group_path, "layer", KINDS)
+        names = self.names(group, group_path, PARTS)
         values = {
-            name: self.numbers(group, name, where)
+            name: self.numbers(group, name, group_path)
             for name in names
             if name not in ("type", "neuron")
         }
         if "neuron" not in names:
             return Node(int(name), kind, values, None)
-        where += "/neuron"
+        neuron_path = f"{group_path}/neuron"
         neuron = self.checked.group(group, "neuron")
-        self.kind(neuron, where, "neurons", NEURONS)
-        constants = self.names(neuron, where, CONSTANTS)
+        self.kind(neuron, neuron_path, "neurons", NEURONS)
+        constants = self.names(neuron, neuron_path, CONSTANTS)
         return Node(
             int(name),
             kind,
             values,
             {
-                constant: self.numbers(neuron, constant, where)
+                constant: self.numbers(neuron, constant, neuron_path)
                 for constant in constants
                 if constant != "type"
             },
@@ -136,39 +138,41 @@ class _Reader:
         return int(sample_time.item())
 
     def kind(
-        self, group: h5py.h5g.GroupID, where: str, owner: str, known_kinds: tuple[str, ...]
+        self, group: h5py.h5g.GroupID, group_path: str, owner: str, known_kinds: tuple[str, ...]
     ) -> str:
+        path = f"{group_path}/type"
         if "type" not in self.checked.children(group, 64):
-            raise self.checked.fail(f"{where}/type", "missing", f"the type of the {owner}")
-        where += "/type"
+            raise self.checked.fail(path, "missing", f"the type of the {owner}")
         dataset = self.checked.data(group, "type")
-        with self.checked.reading(where):
+        with self.checked.reading(path):
             type_id = dataset.get_type()
             text = isinstance(type_id, h5py.h5t.TypeStringID)
             if not text or dataset.shape not in ((), (1,)) or type_id.get_size() > LONGEST_TYPE:
                 raise self.checked.fail(
-                    where, f"{dataset.dtype} of shape {dataset.shape}", "one short text"
+                    path, f"{dataset.dtype} of shape {dataset.shape}", "one short text"
                 )
             value = np.ravel(np.asarray(h5py.Dataset(dataset)[()], object))[0]
-        found = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-        if found not in known_kinds:
+        stored_kind = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+        if stored_kind not in known_kinds:
             expected = ", ".join(known_kinds)
             raise self.checked.fail(
-                where, f"{owner} of type {found[:LONGEST_TYPE]!r}", f"{expected}{_REASONS[owner]}"
+                path,
+                f"{owner} of type {stored_kind[:LONGEST_TYPE]!r}",
+                f"{expected}{_REASONS[owner]}",
             )
-        return found
+        return stored_kind
 
-    def numbers(self, group: h5py.h5g.GroupID, name: str, where: str) -> NDArray[Any]:
+    def numbers(self, group: h5py.h5g.GroupID, name: str, group_path: str) -> NDArray[Any]:
         """An array, which is finite."""
-        where = f"{where}/{name}"
+        path = f"{group_path}/{name}"
         dataset = self.checked.data(group, name, "a group, as of complex weights")
-        with self.checked.reading(where):
+        with self.checked.reading(path):
             if dataset.dtype.kind not in "biuf":
-                raise self.checked.fail(where, str(dataset.dtype), "numbers")
+                raise self.checked.fail(path, str(dataset.dtype), "numbers")
             self.checked.count_bytes(dataset, MOST_BYTES)
             array = np.asarray(h5py.Dataset(dataset)[()])
         if array.dtype.kind not in "biuf" or not np.isfinite(array).all():
-            raise self.checked.fail(where, "no value, or one that is not finite", "finite numbers")
+            raise self.checked.fail(path, "no value, or one that is not finite", "finite numbers")
         return array
 
 

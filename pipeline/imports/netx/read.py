@@ -2,7 +2,8 @@
 Loihi's arithmetic.
 
     u[t] = rz(u[t-1]·(4096 - iDecay), 12) + 64·(W ⊛ s_before[t-1])
-    v[t] = rz(v[t-1]·(4096 - vDecay), 12) + u[t] + 64·bias          v[t-1] counts as 0 where s[t-1] = 1
+    v[t] = rz(v[t-1]·(4096 - vDecay), 12) + u[t] + 64·bias
+                                                       v[t-1] counts as 0 where s[t-1] = 1
     s[t] = 1 if v[t] > 64·vThMant
 
 So a gain is 64, and rounds nothing. Weights of lava-dl are up to 256 in steps of 2, and 8 bits hold
@@ -42,7 +43,7 @@ from spikesam.pipeline.imports.road.operations import (
     Scale,
     Shift,
     Unit,
-    expect_at,
+    expect,
 )
 
 Lag = int | tuple[int, ...]  # steps, of each channel where they differ
@@ -106,8 +107,10 @@ def from_netx(
     >>> import h5py
     >>> with h5py.File("one.net", "w") as file:
     ...     layer = file.create_group("layer/0")
-    ...     layer["type"], layer["shape"], layer["inFeatures"], layer["weight"] = [b"dense"], [1], 1, [[10]]
-    ...     for name, value in {"type": "CUBA", "iDecay": 4096, "vDecay": 1024, "vThMant": 25}.items():
+    ...     layer["type"], layer["shape"] = [b"dense"], [1]
+    ...     layer["inFeatures"], layer["weight"] = 1, [[10]]
+    ...     constants = {"type": "CUBA", "iDecay": 4096, "vDecay": 1024, "vThMant": 25}
+    ...     for name, value in constants.items():
     ...         layer[f"neuron/{name}"] = value
     >>> import spikesam
     >>> network = spikesam.from_netx("one.net", timesteps=20)
@@ -144,42 +147,42 @@ def _network(nodes: list[Node], timesteps: int, at_threshold: bool) -> Network:
     ]
     for node in nodes:
         ends = node is first if node.kind == "input" else node is last or node.kind != "average"
-        expect_at(ends, node.where, "stands inside the network", "an input first, an average last")
-    shape = _input_shape(first)
-    units = [_pixels(first, at_threshold)] if encoder == "constant-current" else []
+        with at(node.label):
+            expect(ends, "stands inside the network", "an input first, an average last")
+    with at(first.label):
+        shape = _input_shape(first)
+        units = [_pixels(first, at_threshold)] if encoder == "constant-current" else []
     path, shape_read = Path(units[-1].name if units else INPUT), shape
     lags = [0] * len(units)  # of the first spikes that each layer reads
     for node in firing:
-        lag_in, lag_out = delays(node, shape_read)
         earlier_nodes = firing[: firing.index(node)]
         count = 1 + sum(earlier_node.kind == node.kind for earlier_node in earlier_nodes)
         name = f"{NAMES[node.kind]}{count}"
-        path = path.later(lag_in)
-        units.append(_unit(node, name, path, at_threshold))
-        lags.append(int(np.min(path.lag or 0)))
-        path, shape_read = Path(name).later(lag_out), declared(node)
+        with at(node.label):
+            lag_in, lag_out = delays(node, shape_read)
+            path = path.later(lag_in)
+            units.append(_unit(node, name, path, at_threshold))
+            lags.append(int(np.min(path.lag or 0)))
+            path, shape_read = Path(name).later(lag_out), declared(node)
     if not units:
         raise NetworkError("expected neurons that spike, got none")
     for node in nodes:  # of all others
         if node not in firing:
-            lag_in, lag_out = delays(node, shape_read)
-            expect_at(
-                not np.any(lag_out),
-                node.where,
-                "has delays of axons that nothing fires",
-                "none there",
-            )
+            with at(node.label):
+                lag_in, lag_out = delays(node, shape_read)
+                expect(not np.any(lag_out), "has delays of axons that nothing fires", "none there")
             path = path.later(lag_in)
     if np.any(path.lag):
         repeating = FixedLIF(4096, reset="zero", threshold=UNIT // 2)
-        units.append(_one_to_one("answer", last.where, repeating, path))
+        units.append(_one_to_one("answer", last.label, repeating, path))
         lags.append(int(np.min(path.lag or 0)))
         path = Path(units[-1].name)
     answer = Answer(path)
-    if last.kind == "average":
-        answer = _mean(last, math.prod(shape_read), answer.path)
-    elif membranes:
-        answer = _membranes(last, answer.path)
+    with at(last.label):
+        if last.kind == "average":
+            answer = _mean(last, math.prod(shape_read), answer.path)
+        elif membranes:
+            answer = _membranes(last, answer.path)
     depth = 0  # of the last layer, see road/build.py
     for lag in lags:
         depth = max(1, depth + 1 - lag)
@@ -194,9 +197,7 @@ def _input_shape(first: Node) -> Shape:
         return declared(first)
     if first.kind == "dense" and "inFeatures" in first.values:
         return _one(first, "inFeatures"), 1, 1
-    raise NetworkError(
-        f"{first.where}: stands first, expected a layer input, which says the shape, or dense"
-    )
+    raise NetworkError("stands first, expected a layer input, which says the shape, or dense")
 
 
 def _never_fires(node: Node) -> bool:
@@ -206,24 +207,23 @@ def _never_fires(node: Node) -> bool:
 def _pixels(node: Node, at_threshold: bool) -> Unit:
     """The neurons of an input layer, each driven by its own pixel at every step."""
     neuron = neurons(node, at_threshold)
-    expect_at(
+    expect(
         np.all(neuron.synaptic_decay == 4096),
-        node.where,
         f"iDecay is {neuron.synaptic_decay}",
         "4096 of an input",
     )
-    return _one_to_one("image", node.where, neuron, Path(INPUT))
+    return _one_to_one("image", node.label, neuron, Path(INPUT))
 
 
-def _one_to_one(name: str, where: str, neuron: FixedLIF, path: Path) -> Unit:
+def _one_to_one(name: str, label: str, neuron: FixedLIF, path: Path) -> Unit:
     """Neurons that are driven each by one of those in front."""
     kinds = Conv(np.ones((1, 1, 1, 1), np.int8), groups=0), Scale(UNIT)
     return Unit(
         name,
-        where,
+        label,
         name,
         neuron,
-        (replace(path, operations=tuple(Operation(where, kind) for kind in kinds)),),
+        (replace(path, operations=tuple(Operation(label, kind) for kind in kinds)),),
     )
 
 
@@ -231,7 +231,7 @@ def _unit(node: Node, name: str, path_in: Path, at_threshold: bool) -> Unit:
     (weight, *further_weights), unit = eight_bits(node, weights(node))
     bias, neuron = biases(node), neurons(node, at_threshold)
     lasts = bias.any() and np.any(neuron.synaptic_decay != 4096)
-    expect_at(not lasts, node.where, "has a bias and a current that outlasts its step", "either")
+    expect(not lasts, "has a bias and a current that outlasts its step", "either")
     declared_shape = DeclaredShape(declared(node), flat=node.kind == "dense")
     driven: list[Any] = [
         operation_of(node, weight),
@@ -244,10 +244,10 @@ def _unit(node: Node, name: str, path_in: Path, at_threshold: bool) -> Unit:
         for further_weight in further_weights
     ]
     paths = (
-        replace(path_in, operations=tuple(Operation(node.where, kind) for kind in path))
+        replace(path_in, operations=tuple(Operation(node.label, kind) for kind in path))
         for path in (driven, *further_paths)
     )
-    return Unit(name, node.where, name, neuron, tuple(paths))
+    return Unit(name, node.label, name, neuron, tuple(paths))
 
 
 def _membranes(node: Node, path: Path) -> Answer:
@@ -255,22 +255,18 @@ def _membranes(node: Node, path: Path) -> Answer:
     logits.
     """
     (weight, *further_weights), unit = eight_bits(node, weights(node))
-    expect_at(
-        not further_weights, node.where, "weights take more than 8 bits", "at most 8 of an output"
-    )
+    expect(not further_weights, "weights take more than 8 bits", "at most 8 of an output")
     bias = biases(node)
-    expect_at(
+    expect(
         not (bias % unit).any(),
-        node.where,
         f"bias is no multiple of {unit}",
         "one, as of the weights",
     )
-    _expect(
-        node, iDecay=4096, vDecay=0
-    )  # a sum that does not leak: in other units, leaks would round otherwise
+    # a sum that does not leak: in other units, leaks would round otherwise
+    _expect(node, iDecay=4096, vDecay=0)
     declared_shape = DeclaredShape(declared(node), flat=True)
     operations = (
-        Operation(node.where, kind)
+        Operation(node.label, kind)
         for kind in (operation_of(node, weight), Shift(bias // unit), declared_shape)
     )
     return Answer(Path(path.source, tuple(operations)), float(unit))
@@ -279,35 +275,32 @@ def _membranes(node: Node, path: Path) -> Answer:
 def _mean(node: Node, neurons: int, path: Path) -> Answer:
     """The mean of the spikes of as many groups of neurons as there are classes."""
     classes = math.prod(declared(node))
-    expect_at(
+    expect(
         neurons % classes == 0,
-        node.where,
         f"{classes} means of {neurons} neurons",
         "a number that divides them",
     )
     groups = Linear(np.eye(classes, dtype=np.int8).repeat(neurons // classes, axis=1))
-    return Answer(path + Operation(node.where, groups), classes / neurons)
+    return Answer(path + Operation(node.label, groups), classes / neurons)
 
 
 def integers(node: Node, name: str) -> NDArray[np.int64]:
     """An array of whole numbers, however they are stored."""
-    expect_at(name in node.values, node.where, f"has no {name}", "one")
-    return _whole(node.values[name], name, node.where)
+    expect(name in node.values, f"has no {name}", "one")
+    return _whole(node.values[name], name)
 
 
 def declared(node: Node) -> Shape:
     """(C, H, W) as the file says it, (N, 1, 1) where that is one number."""
     stored_shape = integers(node, "shape").ravel().tolist()
-    expect_at(
+    expect(
         len(stored_shape) in (1, 3),
-        node.where,
         f"shape is {tuple(stored_shape)}",
         "(C, H, W) or (N,)",
     )
-    with at(node.where):
-        channels, height, width = (
-            whole(side, "a side of shape", 1) for side in (*stored_shape, 1, 1)[:3]
-        )
+    channels, height, width = (
+        whole(side, "a side of shape", 1) for side in (*stored_shape, 1, 1)[:3]
+    )
     return channels, height, width
 
 
@@ -317,10 +310,10 @@ def weights(node: Node) -> NDArray[np.int64]:
     if node.kind == "dense":
         outputs = math.prod(declared(node))
         fits = weight.size and not weight.size % outputs
-        expect_at(fits, node.where, f"weight has shape {weight.shape}", f"({outputs}, inputs)")
+        expect(fits, f"weight has shape {weight.shape}", f"({outputs}, inputs)")
         return weight.reshape(outputs, -1)
     fits = weight.ndim in (4, 5) and weight.size and math.prod(weight.shape[4:]) == 1
-    expect_at(fits, node.where, f"weight has shape {weight.shape}", "(out, in, y, x)")
+    expect(fits, f"weight has shape {weight.shape}", "(out, in, y, x)")
     return weight.reshape(weight.shape[:4])
 
 
@@ -345,12 +338,11 @@ def eight_bits(node: Node, weight: NDArray[np.int64]) -> tuple[list[NDArray[np.i
     largest, common = int(np.abs(weight).max()), int(np.gcd.reduce(weight, axis=None))
     units = [unit for unit in range(1, GAIN_LIMIT // UNIT + 1) if common % unit == 0]
     unit = next((unit for unit in units if largest <= WEIGHT_LIMIT * unit), units[-1])
-    most = MOST_PATHS * WEIGHT_LIMIT
-    expect_at(
-        largest <= most * unit,
-        node.where,
+    largest_sum = MOST_PATHS * WEIGHT_LIMIT
+    expect(
+        largest <= largest_sum * unit,
         f"weights are up to {largest} in steps of {unit}",
-        f"at most {most} steps",
+        f"at most {largest_sum} steps",
     )
     parts: list[NDArray[np.int8]] = []
     left = weight // unit
@@ -366,8 +358,8 @@ def biases(node: Node) -> NDArray[np.int64]:
 
 
 def delays(node: Node, shape_read: Shape) -> tuple[Lag, Lag]:
-    """Steps by which what a layer reads of a map that it has `shape_read`, and what it fires, arrives
-    later than else.
+    """Steps by which what a layer reads, of a map of `shape_read`, and what it fires, arrives later
+    than else.
 
     lava-dl has a delay for each neuron that fires, or that is read. netx lets the currents of a
     neuron wait, which then fires so much later: without a bias that is all.
@@ -375,34 +367,28 @@ def delays(node: Node, shape_read: Shape) -> tuple[Lag, Lag]:
     steps = integers(node, "delay") if "delay" in node.values else np.zeros((), np.int64)
     if not steps.any():
         return 0, 0
-    expect_at(
+    expect(
         node.kind == "dense",
-        node.where,
         "has delays of its axons",
         "them in dense layers, where netx reads them",
     )
     least, longest = steps.min(), steps.max()
-    expect_at(
+    expect(
         least >= 0 and longest <= LONGEST_AXON,
-        node.where,
         f"delays are {least} … {longest}",
         f"0 … {LONGEST_AXON} steps",
     )
     outputs, inputs = weights(node).shape
     expected = f"({outputs},), one for each neuron, or ({inputs},), for each that it reads"
-    expect_at(
+    expect(
         steps.shape in ((), (outputs,), (inputs,)),
-        node.where,
         f"delay has shape {steps.shape}",
         expected,
     )
     if steps.shape == (inputs,) != (outputs,):
-        with at(node.where):
-            return lag_of(steps, shape_read), 0
-    expect_at(not biases(node).any(), node.where, "has a bias and delays of its axons", "either")
-    shape = declared(node)
-    with at(node.where):
-        return 0, lag_of(steps, shape)
+        return lag_of(steps, shape_read), 0
+    expect(not biases(node).any(), "has a bias and delays of its axons", "either")
+    return 0, lag_of(steps, declared(node))
 
 
 def neurons(node: Node, fires_at_threshold: bool) -> FixedLIF:
@@ -417,20 +403,18 @@ def neurons(node: Node, fires_at_threshold: bool) -> FixedLIF:
 
 def _constant(node: Node, name: str) -> Any:
     if node.neuron is None or name not in node.neuron:
-        raise NetworkError(f"{node.where}: its neurons have no {name}, expected one")
-    numbers = _whole(node.neuron[name], name, node.where).ravel()
+        raise NetworkError(f"its neurons have no {name}, expected one")
+    numbers = _whole(node.neuron[name], name).ravel()
     return numbers.item() if numbers.size == 1 else numbers
 
 
-def _whole(numbers: NDArray[Any], quantity: str, where: str) -> NDArray[np.int64]:
+def _whole(numbers: NDArray[Any], quantity: str) -> NDArray[np.int64]:
     with np.errstate(over="ignore"):
         integral = numbers.astype(np.float64)
     integers = (
         np.array_equal(np.rint(integral), integral) and np.abs(integral).max(initial=0) < 1 << 31
     )
-    expect_at(
-        integers, where, f"{quantity} holds other numbers than integers below 2³¹", "integers"
-    )
+    expect(integers, f"{quantity} holds other numbers than integers below 2³¹", "integers")
     return integral.astype(np.int64)
 
 
@@ -439,9 +423,8 @@ def _expect(node: Node, **constants: int) -> None:
     for name, expected in constants.items():
         stored = (node.neuron or {}).get(name, np.array(expected))
         shown = stored.item() if stored.size == 1 else f"an array of {stored.shape}"
-        expect_at(
+        expect(
             (stored == expected).all(),
-            node.where,
             f"{name} is {shown}",
             f"{expected} of these neurons",
         )
@@ -449,19 +432,16 @@ def _expect(node: Node, **constants: int) -> None:
 
 def _one(node: Node, name: str) -> int:
     numbers = integers(node, name)
-    with at(node.where):
-        return whole(numbers.item() if numbers.size == 1 else numbers.tolist(), name, 1)
+    return whole(numbers.item() if numbers.size == 1 else numbers.tolist(), name, 1)
 
 
 def _sides(node: Node, name: str, least: int) -> tuple[int, int]:
     """(y, x) of a setting of a convolution, which may be one number."""
     numbers = integers(node, name).ravel().tolist()
-    expect_at(
+    expect(
         len(numbers) in (1, 2),
-        node.where,
         f"{name} has {len(numbers)} numbers",
         "one, or two (y, x)",
     )
-    with at(node.where):
-        y, x = (whole(number, name, least) for number in (numbers[0], numbers[-1]))
+    y, x = (whole(number, name, least) for number in (numbers[0], numbers[-1]))
     return y, x

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from spikesam.common.arguments import checked_arguments
-from spikesam.common.errors import InputError, finding
+from spikesam.common.errors import InputError, at
 from spikesam.pipeline.imports.nir import nir_library
 from spikesam.pipeline.imports.nir.files import MOST_OBJECTS, Walk
 from spikesam.recordings.hdf5 import CheckedFile
@@ -76,7 +76,8 @@ def from_nir_data(
     >>> import nir
     >>> import numpy as np
     >>> import spikesam
-    >>> spikes = nir.TimeGriddedData(np.eye(4, dtype=bool)[None], dt=1e-3)  # 1 sample, 4 steps, 4 neurons
+    >>> fired = np.eye(4, dtype=bool)[None]  # 1 sample, 4 steps, 4 neurons
+    >>> spikes = nir.TimeGriddedData(fired, dt=1e-3)
     >>> data = nir.NIRGraphData({"lif": nir.NIRNodeData({"spikes": spikes})})
     >>> path = spikesam.from_nir_data(data, "chip.h5", overwrite=True)
     >>> with spikesam.open_raster(path) as raster:
@@ -84,24 +85,43 @@ def from_nir_data(
     [[1, 1, 1, 1]]
     """
     nir = nir_library()
-    where, exported = "from_nir_data", Exported({}, {}, 0)
+    place, exported = "from_nir_data", Exported({}, {}, 0)
     if isinstance(data, (str, PathLike)):
-        where = str(data)
+        place = str(data)
         data, exported = _read(nir, Path(data))
     elif not isinstance(data, nir.NIRGraphData):
         raise InputError(
-            f"{where}: got {type(data).__name__}, expected a nir.NIRGraphData or a file of one"
+            f"{place}: got {type(data).__name__}, expected a nir.NIRGraphData or a file of one"
         )
+    delay = exported.layer_delay if layer_delay is None else layer_delay
+    with at(place):
+        layers, seconds = _layers(nir, data, exported, shapes, dt, rounding)
+    description = exported.samples | {
+        "layer_delay": delay,
+        "dt": seconds,
+        "counts": counts,
+        "overwrite": overwrite,
+    }
+    return write_raster(Path(path), layers, **description)
+
+
+def _layers(
+    nir: Any,
+    data: Any,
+    exported: Exported,
+    shapes: Mapping[str, tuple[int, ...]] | None,
+    dt: float | None,
+    rounding: Rounding,
+) -> tuple[dict[str, Any], float]:
+    """The spikes of layers by name, as `write_raster` takes them, and the seconds in a step."""
     nodes = {
         name: node.observables[SPIKES]
         for name, node in _nodes(nir, data, "")
         if SPIKES in node.observables
     }
     if not nodes:
-        raise InputError(
-            f"{where}: holds no node with an observable {SPIKES!r}, expected at least one"
-        )
-    names = _layer_names(nodes, where)
+        raise InputError(f"holds no node with an observable {SPIKES!r}, expected at least one")
+    names = _layer_names(nodes)
     by_node = {name: node for node, name in names.items()} | {node: node for node in nodes}
     spikes_by_node = (
         exported.shapes
@@ -110,25 +130,16 @@ def from_nir_data(
     )
     if unknown := [name for name in spikes_by_node if name not in nodes]:
         raise InputError(
-            f"{where}: holds no spikes of {unknown[0]!r}, expected shapes of some of "
-            f"{', '.join(names)}"
+            f"holds no spikes of {unknown[0]!r}, expected shapes of some of {', '.join(names)}"
         )
-    seconds = _seconds_in_a_step(nir, nodes, dt, where)
+    seconds = _seconds_in_a_step(nir, nodes, dt)
     order = [*spikes_by_node, *(node for node in nodes if node not in spikes_by_node)]
-    layers = {
-        names[node]: _spikes(
-            nir, nodes[node], spikes_by_node.get(node), seconds, rounding, where, node
-        )
-        for node in order
-    }
-    delay = exported.layer_delay if layer_delay is None else layer_delay
-    description = exported.samples | {
-        "layer_delay": delay,
-        "dt": seconds,
-        "counts": counts,
-        "overwrite": overwrite,
-    }
-    return write_raster(Path(path), layers, **description)
+    layers = {}
+    for node in order:
+        shape = spikes_by_node.get(node)
+        with at(f"node {node!r}"):
+            layers[names[node]] = _spikes(nir, nodes[node], shape, seconds, rounding)
+    return layers, seconds
 
 
 def _nodes(nir: Any, data: Any, prefix: str) -> Iterator[tuple[str, Any]]:
@@ -146,22 +157,18 @@ def node_layer(node: str) -> str:
     return name if name.isidentifier() else f"node_{name}"
 
 
-def _layer_names(nodes: Mapping[str, Any], where: str) -> dict[str, str]:
+def _layer_names(nodes: Mapping[str, Any]) -> dict[str, str]:
     node_names: dict[str, str] = {}
     for node in nodes:
-        try:
+        with at(f"node {node!r}"):
             check_name(node_layer(node))
-        except InputError as error:
-            raise InputError(f"{where}: node {node!r}: {finding(error)}") from None
-        if node_layer(node) in node_names.values():
-            raise InputError(
-                f"{where}: node {node!r}: a second layer {node_layer(node)!r}, expected other names"
-            )
+            if node_layer(node) in node_names.values():
+                raise InputError(f"a second layer {node_layer(node)!r}, expected other names")
         node_names[node] = node_layer(node)
     return node_names
 
 
-def _seconds_in_a_step(nir: Any, nodes: Mapping[str, Any], dt: float | None, where: str) -> float:
+def _seconds_in_a_step(nir: Any, nodes: Mapping[str, Any], dt: float | None) -> float:
     """As the caller says, or all nodes with steps."""
     step_seconds = None if dt is None else float(dt)
     for name, spikes in nodes.items():
@@ -170,14 +177,13 @@ def _seconds_in_a_step(nir: Any, nodes: Mapping[str, Any], dt: float | None, whe
             if step_seconds is not None and not np.isclose(
                 node_dt, step_seconds, rtol=CLOSE, atol=0
             ):
-                raise InputError(
-                    f"{where}: node {name!r}: has steps of {node_dt:g} s, expected {step_seconds:g} s"
-                )
+                expected = f"expected {step_seconds:g} s"
+                raise InputError(f"node {name!r}: has steps of {node_dt:g} s, {expected}")
             step_seconds = node_dt if step_seconds is None else step_seconds
     if step_seconds is None:
-        raise InputError(f"{where}: holds events alone, expected dt, the seconds in a step")
+        raise InputError("holds events alone, expected dt, the seconds in a step")
     if not 0 < step_seconds < np.inf:
-        raise InputError(f"{where}: dt: got {step_seconds:g}, expected seconds in a step, above 0")
+        raise InputError(f"dt: got {step_seconds:g}, expected seconds in a step, above 0")
     return step_seconds
 
 
@@ -187,18 +193,13 @@ def _spikes(
     shape: tuple[int, ...] | None,
     dt: float,
     rounding: Rounding,
-    where: str,
-    node: str,
 ) -> Any:
     """What `write_raster` takes: of a grid an array (N, T, …), of events a list."""
-
-    def refused(reason: object) -> InputError:
-        return InputError(f"{where}: node {node!r}: {reason}")
 
     count = int(content.n_neurons)
     of_map = (count,) if shape is None else tuple(shape)
     if np.prod(of_map, dtype=object) != count:
-        raise refused(f"has {count} neurons, expected a map of {of_map}")
+        raise InputError(f"has {count} neurons, expected a map of {of_map}")
     if isinstance(content, nir.TimeGriddedData):
         return content.data.reshape(*content.data.shape[:2], *of_map)
     idx, times = np.asarray(content.idx), np.asarray(content.time)
@@ -208,7 +209,7 @@ def _spikes(
         or idx.dtype.kind not in "iu"
         or times.dtype.kind not in "iuf"
     ):
-        raise refused(
+        raise InputError(
             f"events have shapes {idx.shape} and {times.shape}, expected (N, E) indices and times"
         )
     recorded = idx != -1
@@ -217,23 +218,20 @@ def _spikes(
         and (values := np.asarray(content.value)[recorded]).size
         and (values != 1).any()
     ):
-        raise refused(
+        raise InputError(
             f"events carry values such as {values[values != 1][0]:g}, expected spikes, whose value "
             "is 1"
         )
     steps = float(content.t_max) / dt
     if not 0 < steps < 1 << 31:
-        raise refused(
+        raise InputError(
             f"t_max is {content.t_max:g} s, expected above 0, and less than 2³¹ steps of {dt:g} s"
         )
     sizes = (len(idx), int(np.ceil(steps - CLOSE)), *of_map)
     sample, _ = np.nonzero(recorded)
-    try:
-        return SpikeEvents.from_times(
-            times[recorded], idx[recorded], shape=sizes, dt=dt, sample=sample, rounding=rounding
-        )
-    except InputError as error:
-        raise refused(finding(error)) from None
+    return SpikeEvents.from_times(
+        times[recorded], idx[recorded], shape=sizes, dt=dt, sample=sample, rounding=rounding
+    )
 
 
 def _read(nir: Any, path: Path) -> tuple[Any, Exported]:

@@ -188,7 +188,7 @@ def _conv(node: Any, x: Floats, rules: Rules) -> Floats:
 
     def pair(name: str, least: int) -> tuple[int, int]:
         value = getattr(node, name)
-        return (least, int(np.ravel(value)[0])) if rows else sides(value, name, "", least)
+        return (least, int(np.ravel(value)[0])) if rows else sides(value, name, least)
 
     maps, kernel = (x[:, :, None], weight[:, :, None]) if rows else (x, weight)
     (down, right), (y, x_apart) = pair("stride", 1), pair("dilation", 1)
@@ -217,7 +217,7 @@ def _conv(node: Any, x: Floats, rules: Rules) -> Floats:
 
 def _pool(node: Any, x: Floats, rules: Rules) -> Floats:
     window, (down, right), padding = (
-        sides(getattr(node, name), name, "", 0) for name in ("kernel_size", "stride", "padding")
+        sides(getattr(node, name), name, 0) for name in ("kernel_size", "stride", "padding")
     )
     padded = np.pad(x, ((0, 0), (0, 0), *((side, side) for side in padding)))
     windows = sliding_window_view(padded, window, (2, 3))[:, :, ::down, ::right]

@@ -36,8 +36,7 @@ def read_graph(path: str | PathLike[str]) -> Any:
         reason = " ".join(str(error).split())[:200]
         raise InputError(
             f"{path}: cannot be read as a NIR graph ({type(error).__name__}: {reason}), expected a "
-            "file that "
-            "nir.write made"
+            "file that nir.write made"
         ) from error
 
 
@@ -49,12 +48,14 @@ class Walk:
     types: set[str]
     objects: int = 0
 
-    def group(self, group: h5py.h5g.GroupID, where: str, depth: int) -> None:
+    def group(self, group: h5py.h5g.GroupID, group_path: str, depth: int) -> None:
         """Look at all that is in a group."""
         if depth > DEEPEST:
-            raise self.checked.fail(where, f"more than {DEEPEST} groups inside each other", "fewer")
+            raise self.checked.fail(
+                group_path, f"more than {DEEPEST} groups inside each other", "fewer"
+            )
         for name in self.checked.children(group, MOST_OBJECTS):
-            path = f"{where}/{name}"
+            path = f"{group_path}/{name}"
             self.objects += 1
             if self.objects > MOST_OBJECTS:
                 raise self.checked.fail(
@@ -76,8 +77,12 @@ class Walk:
             self.checked.count_bytes(dataset, MOST_BYTES)
             if not path.endswith("/type") or "/metadata/" in path:
                 return
-            found = h5py.Dataset(dataset)[()]
-            kind = found.decode("utf-8", "replace") if isinstance(found, bytes) else str(found)
+            stored = h5py.Dataset(dataset)[()]
+            kind = stored.decode("utf-8", "replace") if isinstance(stored, bytes) else str(stored)
             if kind not in self.types:
-                known = ", ".join(sorted(self.types - {"NIRNode", "str2NIRNode", "dict2NIRNode"}))
-                raise self.checked.fail(path, f"type of node {kind[:80]!r}", f"one of {known}")
+                known_types = ", ".join(
+                    sorted(self.types - {"NIRNode", "str2NIRNode", "dict2NIRNode"})
+                )
+                raise self.checked.fail(
+                    path, f"type of node {kind[:80]!r}", f"one of {known_types}"
+                )

@@ -16,7 +16,7 @@ from spikesam.backends.network import NetworkError, Shape, checks, pair
 from spikesam.backends.network.checks import array, one_or_pair
 from spikesam.common.errors import at
 from spikesam.pipeline.imports.nir import KEY
-from spikesam.pipeline.imports.road.operations import expect_at
+from spikesam.pipeline.imports.road.operations import expect
 
 MOST_NAMED = 8  # names of nodes in a message
 POOLS = ("AvgPool2d", "SumPool2d")
@@ -35,8 +35,8 @@ class Named(NamedTuple):
         return kind_of(self.node)
 
     @property
-    def where(self) -> str:
-        """The node in a message."""
+    def label(self) -> str:
+        """Its name in messages."""
         return f"node {self.name!r}"
 
 
@@ -52,7 +52,7 @@ class Graph:
     """
 
     nodes: dict[str, Any]
-    before: dict[str, list[str]]
+    sources: dict[str, list[str]]
     first: str
     last: str
 
@@ -73,14 +73,14 @@ class Graph:
         """The nodes whose output comes to a node, in the order of the edges; Input and Output
         inside are passed by.
         """
-        leading, waiting, visited = [], list(reversed(self.before[name])), {name}
+        leading, waiting, visited = [], list(reversed(self.sources[name])), {name}
         while waiting:
             source = waiting.pop()
             if source == self.first or kind_of(self.nodes[source]) not in ("Input", "Output"):
                 leading.append(source)
             elif source not in visited:
                 visited.add(source)
-                waiting += reversed(self.before[source])
+                waiting += reversed(self.sources[source])
         return leading
 
     def _is_or(self, name: str) -> bool:
@@ -104,28 +104,26 @@ def opened_graph(graph: Any) -> Graph:
     output.
     """
     nodes, edges = _opened(graph, "")
-    before: dict[str, list[str]] = {name: [] for name in nodes}
-    after: dict[str, list[str]] = {name: [] for name in nodes}
+    leading_to: dict[str, list[str]] = {name: [] for name in nodes}
+    following: dict[str, list[str]] = {name: [] for name in nodes}
     for edge, times in Counter(edges).items():
-        expect_at(times == 1, f"edge {edge}", f"is there {times} times", "once")
+        with at(f"edge {edge}"):
+            expect(times == 1, f"is there {times} times", "once")
         source, target = edge
-        after[source].append(target)
-        before[target].append(source)
-    first, last = _end(nodes, before, "Input"), _end(nodes, after, "Output")
-    from_first, to_last = _reached(first, after), _reached(last, before)
-    names = [name for name in nodes if name not in from_first]
-    expect_at(
-        not names, "graph", f"no edges lead from the input {first!r} to {_listed(names)}", "one"
-    )
-    names = [name for name in nodes if name not in to_last]
-    expect_at(
-        not names, "graph", f"no edges lead from {_listed(names)} to the output {last!r}", "one"
-    )
-    return Graph(nodes, before, first, last)
+        following[source].append(target)
+        leading_to[target].append(source)
+    with at("graph"):
+        first, last = _end(nodes, leading_to, "Input"), _end(nodes, following, "Output")
+        from_first, to_last = _reached(first, following), _reached(last, leading_to)
+        names = [name for name in nodes if name not in from_first]
+        expect(not names, f"no edges lead from the input {first!r} to {_listed(names)}", "one")
+        names = [name for name in nodes if name not in to_last]
+        expect(not names, f"no edges lead from {_listed(names)} to the output {last!r}", "one")
+    return Graph(nodes, leading_to, first, last)
 
 
 def _opened(graph: Any, prefix: str) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    """Nodes by name and edges of a graph and those inside it, whose nodes are called "outer.inner"."""
+    """Nodes by name and edges of a graph and those inside it, whose nodes are "outer.inner"."""
     nodes: dict[str, Any] = {}
     edges: list[tuple[str, str]] = []
     ends: dict[str, tuple[str, str]] = {}  # where an edge to and from a node of this graph ends
@@ -138,7 +136,9 @@ def _opened(graph: Any, prefix: str) -> tuple[dict[str, Any], list[tuple[str, st
         inner_graph, within = _opened(node, f"{path}.")
         nodes |= inner_graph
         edges += within
-        ends[name] = tuple(_only(node, path, kind) for kind in ("Input", "Output"))  # type: ignore[assignment]
+        with at(f"node {path!r}"):
+            first, last = (_only(node, kind) for kind in ("Input", "Output"))
+        ends[name] = (f"{path}.{first}", f"{path}.{last}")
     for source, target in graph.edges:
         for end in (source, target):
             if end not in ends:
@@ -150,10 +150,11 @@ def _opened(graph: Any, prefix: str) -> tuple[dict[str, Any], list[tuple[str, st
     return nodes, edges
 
 
-def _only(graph: Any, path: str, kind: str) -> str:
+def _only(graph: Any, kind: str) -> str:
+    """The one node of a kind in a graph inside another."""
     names = [name for name, node in graph.nodes.items() if kind_of(node) == kind]
-    expect_at(len(names) == 1, f"node {path!r}", f"a graph with {len(names)} nodes {kind}", "one")
-    return f"{path}.{names[0]}"
+    expect(len(names) == 1, f"a graph with {len(names)} nodes {kind}", "one")
+    return str(names[0])
 
 
 def _end(nodes: dict[str, Any], neighbours: dict[str, list[str]], kind: str) -> str:
@@ -166,7 +167,7 @@ def _end(nodes: dict[str, Any], neighbours: dict[str, list[str]], kind: str) -> 
         if names
         else f"no node {kind} at an end"
     )
-    expect_at(len(names) == 1, "graph", many, "one")
+    expect(len(names) == 1, many, "one")
     return names[0]
 
 
@@ -190,29 +191,26 @@ def _listed(names: Any) -> str:
     return ", ".join(names[:MOST_NAMED] + ["…"] * (len(names) > MOST_NAMED))
 
 
-def numbers(value: Any, quantity: str, where: str) -> NDArray[np.float64]:
+def numbers(value: Any, quantity: str) -> NDArray[np.float64]:
     """Finite numbers in double precision."""
-    with at(where):
-        converted = array(value, np.float64, quantity)
-    expect_at(converted.size, where, f"{quantity} has shape {converted.shape}", "numbers")
+    converted = array(value, np.float64, quantity)
+    expect(converted.size, f"{quantity} has shape {converted.shape}", "numbers")
     return converted
 
 
-def whole_attribute(value: Any, quantity: str, where: str, least: int) -> int:
+def whole_attribute(value: Any, quantity: str, least: int) -> int:
     """An integer, in whatever type."""
     listed = np.asarray(value).ravel().tolist()
-    with at(where):
-        return checks.whole(listed[0] if len(listed) == 1 else listed, quantity, least)
+    return checks.whole(listed[0] if len(listed) == 1 else listed, quantity, least)
 
 
-def sides(value: Any, quantity: str, where: str, least: int) -> tuple[int, int]:
+def sides(value: Any, quantity: str, least: int) -> tuple[int, int]:
     """(y, x) of one integer or two, in whatever type."""
     listed = np.asarray(value).ravel().tolist()
-    with at(where):
-        return pair(one_or_pair(listed[0] if len(listed) == 1 else listed, quantity, least))
+    return pair(one_or_pair(listed[0] if len(listed) == 1 else listed, quantity, least))
 
 
-def shape_of(declared: Any, where: str) -> Shape:
+def shape_of(declared: Any) -> Shape:
     """(C, H, W) of what a node says, (C, H, W), (C, L) of rows, which are maps of height 1, or
     (N,).
     """
@@ -220,13 +218,13 @@ def shape_of(declared: Any, where: str) -> Shape:
     valid = len(shape) in (1, 2, 3) and all(
         isinstance(length, int) and length > 0 for length in shape
     )
-    expect_at(valid, where, f"shape is {tuple(shape)}", "(C, H, W), (C, L) or (N,)")
+    expect(valid, f"shape is {tuple(shape)}", "(C, H, W), (C, L) or (N,)")
     channels, *sides = shape
     height, width = [1] * (2 - len(sides)) + sides
     return channels, height, width
 
 
-def metadata(node: Any, where: str, known_keys: tuple[str, ...]) -> dict[str, Any]:
+def metadata(node: Any, known_keys: tuple[str, ...]) -> dict[str, Any]:
     """The metadata that :func:`spikesam.pipeline.imports.nir.write.to_nir` wrote, because NIR
     cannot say it.
     """
@@ -239,7 +237,7 @@ def metadata(node: Any, where: str, known_keys: tuple[str, ...]) -> dict[str, An
             else type(own_metadata).__name__
         )
         raise NetworkError(
-            f"{where}: metadata {KEY!r} hold {finding}, expected some of {', '.join(known_keys)}"
+            f"metadata {KEY!r} hold {finding}, expected some of {', '.join(known_keys)}"
         )
     return own_metadata
 

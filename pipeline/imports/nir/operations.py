@@ -4,7 +4,8 @@ steps of `dt` seconds.
     NIR node      its equation                            one step, with spikes and resets as in LIF
     I, IF         dv/dt = R·I                             v ← v + dt·R·I
     LI, LIF       τ·dv/dt = (v_leak - v) + R·I            v ← (1 - dt/τ)·v + (dt/τ)·(R·I + v_leak)
-    CubaLI(F)     τ_syn·dI/dt = -I + w_in·x, then LI(F)   I ← (1 - dt/τ_syn)·I + (dt/τ_syn)·w_in·x, then as LI, LIF
+    CubaLI(F)     τ_syn·dI/dt = -I + w_in·x, then LI(F)   I ← (1 - dt/τ_syn)·I + (dt/τ_syn)·w_in·x,
+                                                          then as LI, LIF
     Threshold     z = 1 if x > θ                          as LIF without memory: v ← x
 
 What drives them is I = scale · (W ⊛ s + b). NIR fires at v > θ, and a spike sets v to v_reset.
@@ -52,7 +53,7 @@ from spikesam.pipeline.imports.road.operations import (
     Pool,
     Scale,
     Shift,
-    expect_at,
+    expect,
 )
 
 SYNAPSES = ("Affine", "Linear", "Conv1d", "Conv2d")
@@ -66,12 +67,17 @@ def path_behind(path: Path, node: Named, rules: Rules, last: bool) -> Path:
     """The path of what comes to a node, and of what the node does to it; the last one is followed
     by neurons.
     """
+    with at(node.label):
+        return _path_behind(path, node, rules, last)
+
+
+def _path_behind(path: Path, node: Named, rules: Rules, last: bool) -> Path:
     if node.kind == "Delay":
         return _later(path, node, rules.dt)
     if node.kind == "Threshold":
         return _either(path, node, rules)
     if node.kind == "Scale" and not last:
-        scale = numbers(node.node.scale, "scale", node.where)
+        scale = numbers(node.node.scale, "scale")
         if (
             isinstance(path.source, str)
             and not path.operations
@@ -81,102 +87,89 @@ def path_behind(path: Path, node: Named, rules: Rules, last: bool) -> Path:
             return replace(path, sign=path.sign * int(scale.flat[0]))
     emit = EMITS.get(node.kind)
     if emit is None and node.kind not in LEAKY:
-        raise NetworkError(
-            f"{node.where}: type {node.kind} is not supported: expected one of {SUPPORTED}"
-        )
-    kinds = read_integral(node, rules) if emit is None else emit(node.node, node.where)
+        raise NetworkError(f"type {node.kind} is not supported: expected one of {SUPPORTED}")
+    kinds = read_integral(node, rules) if emit is None else emit(node.node)
     return replace(
-        path, operations=(*path.operations, *(Operation(node.where, kind) for kind in kinds))
+        path, operations=(*path.operations, *(Operation(node.label, kind) for kind in kinds))
     )
 
 
 def _weights(
-    node: Any, where: str, axes: int, expected: str
+    node: Any, axes: int, expected: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
     """Weights with so many axes, and the bias of each output, if the node has one."""
-    weight = numbers(node.weight, "weight", where)
-    expect_at(weight.ndim == axes, where, f"weight has shape {weight.shape}", expected)
+    weight = numbers(node.weight, "weight")
+    expect(weight.ndim == axes, f"weight has shape {weight.shape}", expected)
     if getattr(node, "bias", None) is None:
         return weight, None
-    bias, outputs = numbers(node.bias, "bias", where), weight.shape[:1]
-    expect_at(
+    bias, outputs = numbers(node.bias, "bias"), weight.shape[:1]
+    expect(
         bias.shape == outputs,
-        where,
         f"bias has shape {bias.shape}",
         f"{outputs}, one per output of weight",
     )
     return weight, bias
 
 
-def _linear(node: Any, where: str) -> list[Any]:
-    return [Linear(*_weights(node, where, 2, "(outputs, inputs)"), flat=True)]
+def _linear(node: Any) -> list[Any]:
+    return [Linear(*_weights(node, 2, "(outputs, inputs)"), flat=True)]
 
 
-def _conv(node: Any, where: str) -> list[Any]:
-    return _convolution(
-        node, where, *_weights(node, where, 4, "(outputs, channels / groups, y, x)"), sides
-    )
+def _conv(node: Any) -> list[Any]:
+    return _convolution(node, *_weights(node, 4, "(outputs, channels / groups, y, x)"), sides)
 
 
-def _conv1d(node: Any, where: str) -> list[Any]:
+def _conv1d(node: Any) -> list[Any]:
     """A convolution of rows, which are maps of height 1."""
-    weight, bias = _weights(node, where, 3, "(outputs, channels / groups, x)")
+    weight, bias = _weights(node, 3, "(outputs, channels / groups, x)")
 
-    def along(value: Any, quantity: str, where: str, least: int) -> tuple[int, int]:
-        return least, whole_attribute(value, quantity, where, least)
+    def along(value: Any, quantity: str, least: int) -> tuple[int, int]:
+        return least, whole_attribute(value, quantity, least)
 
-    return _convolution(node, where, weight[:, :, None], bias, along)
+    return _convolution(node, weight[:, :, None], bias, along)
 
 
 def _convolution(
-    node: Any, where: str, weight: Any, bias: Any, sides: Callable[..., tuple[int, int]]
+    node: Any, weight: Any, bias: Any, sides: Callable[..., tuple[int, int]]
 ) -> list[Any]:
     """A convolution whose settings are those of `sides`, (y, x)."""
-    groups = whole_attribute(node.groups, "groups", where, 1)
-    stride, dilation = (
-        sides(getattr(node, name), name, where, 1) for name in ("stride", "dilation")
-    )
+    groups = whole_attribute(node.groups, "groups", 1)
+    stride, dilation = (sides(getattr(node, name), name, 1) for name in ("stride", "dilation"))
     kernel = extent(weight.shape[2:], dilation)
-    padding = (
-        node.padding if isinstance(node.padding, str) else sides(node.padding, "padding", where, 0)
-    )
+    padding = node.padding if isinstance(node.padding, str) else sides(node.padding, "padding", 0)
     if isinstance(padding, str) and padding != "valid":
         finding = f"padding is {node.padding!r} with stride {stride} and a kernel of {kernel}"
         expected = "a number, 'valid', or 'same' with stride 1 and a kernel of odd sides"
         odd = node.padding == "same" and stride == (1, 1) and kernel[0] % 2 and kernel[1] % 2
-        expect_at(odd, where, finding, expected)
+        expect(odd, finding, expected)
     conv = Conv(weight, bias, stride, around(padding, weight.shape[2:], dilation), dilation, groups)
     if node.input_shape is None:
         return [conv]
     sides_seen = np.ravel(node.input_shape).tolist()
     return [
-        DeclaredShape(shape_of((weight.shape[1] * groups, *sides_seen), where), "its input"),
+        DeclaredShape(shape_of((weight.shape[1] * groups, *sides_seen)), "its input"),
         conv,
     ]
 
 
-def _flatten(node: Any, where: str) -> list[Any]:
+def _flatten(node: Any) -> list[Any]:
     declared = node.input_type["input"]
     rows = (
         declared is not None and np.size(declared) == 2
     )  # whose sides are the last two of three here
     axes = 2 if rows else 3
     first, last = (
-        whole_attribute(getattr(node, axis), axis, where, -axes) % axes
+        whole_attribute(getattr(node, axis), axis, -axes) % axes
         for axis in ("start_dim", "end_dim")
     )
     last += rows
-    declared_shapes = (
-        [] if declared is None else [DeclaredShape(shape_of(declared, where), "its input")]
-    )
+    declared_shapes = [] if declared is None else [DeclaredShape(shape_of(declared), "its input")]
     return [*declared_shapes, Flatten(first, last)]
 
 
-def _pool(node: Any, where: str) -> list[Any]:
-    stride, window = (
-        sides(getattr(node, name), name, where, 1) for name in ("stride", "kernel_size")
-    )
-    pooling = metadata(node, where, ("pooling",)).get("pooling")
+def _pool(node: Any) -> list[Any]:
+    stride, window = (sides(getattr(node, name), name, 1) for name in ("stride", "kernel_size"))
+    pooling = metadata(node, ("pooling",)).get("pooling")
     kind: Any = (
         "max"
         if str(pooling) == "max"
@@ -184,21 +177,19 @@ def _pool(node: Any, where: str) -> list[Any]:
         if type(node).__name__ == "AvgPool2d"
         else "sum"
     )
-    return [Pool(kind, Windows(window, stride, sides(node.padding, "padding", where, 0)))]
+    return [Pool(kind, Windows(window, stride, sides(node.padding, "padding", 0)))]
 
 
-def _scale(node: Any, where: str) -> list[Any]:
-    scale = numbers(node.scale, "scale", where)
-    declared_shapes = (
-        [DeclaredShape(shape_of(scale.shape, where), "scale")] if scale.size > 1 else []
-    )
+def _scale(node: Any) -> list[Any]:
+    scale = numbers(node.scale, "scale")
+    declared_shapes = [DeclaredShape(shape_of(scale.shape), "scale")] if scale.size > 1 else []
     return [*declared_shapes, Scale(near_one(scale.ravel()))]
 
 
 def _either(path: Path, node: Named, rules: Rules) -> Path:
     """The OR of pooled spikes: their maximum."""
     *operations_in_front, pooled = path.operations
-    pool, threshold = pooled.what, numbers(node.node.threshold, "threshold", node.where)
+    pool, threshold = pooled.what, numbers(node.node.threshold, "threshold")
     single_spike = (
         1 if pool.kind == "sum" else 1 / prod(pool.windows.sides)
     )  # what a single spike gives
@@ -208,7 +199,7 @@ def _either(path: Path, node: Named, rules: Rules) -> Path:
         f"one between 0 and {single_spike:g}, which a single spike passes: behind pooling others "
         "are not supported"
     )
-    expect_at(passed, node.where, f"threshold is {threshold.flat[0]:g}", expected)
+    expect(passed, f"threshold is {threshold.flat[0]:g}", expected)
     return replace(
         path, operations=(*operations_in_front, replace(pooled, what=replace(pool, kind="max")))
     )
@@ -216,7 +207,7 @@ def _either(path: Path, node: Named, rules: Rules) -> Path:
 
 def _later(path: Path, node: Named, dt: float) -> Path:
     """The path behind a node Delay, whose steps may differ from channel to channel."""
-    seconds = numbers(node.node.delay, "delay", node.where)
+    seconds = numbers(node.node.delay, "delay")
     limited = np.clip(seconds, -dt, (LONGEST_DELAY + 1) * dt)
     steps = np.round(limited / dt).astype(np.int64)
     uniform = (
@@ -225,34 +216,33 @@ def _later(path: Path, node: Named, dt: float) -> Path:
         and steps.max() <= LONGEST_DELAY
     )
     expected = f"whole numbers of steps of {dt:g} s, 0 … {LONGEST_DELAY:,}"
-    expect_at(uniform, node.where, f"delay is {seconds.min():g} … {seconds.max():g} s", expected)
+    expect(uniform, f"delay is {seconds.min():g} … {seconds.max():g} s", expected)
     if np.ptp(steps) == 0:
-        return path.delayed(int(steps.flat[0]), node.where)
-    shape = shape_of(steps.shape, node.where)
-    with at(node.where):
-        lag = lag_of(steps.reshape(shape), shape)
+        return path.delayed(int(steps.flat[0]), node.label)
+    shape = shape_of(steps.shape)
+    lag = lag_of(steps.reshape(shape), shape)
     plain = isinstance(path.source, str) and not path.operations
     if plain and np.size(path.lag or 0) in (1, np.size(lag)):
         return path.later(lag)
-    return _by_channel(path, np.broadcast_to(lag, shape[0]), shape, node.where)
+    return _by_channel(path, np.broadcast_to(lag, shape[0]), shape, node.label)
 
 
-def _by_channel(path: Path, steps: NDArray[np.int64], shape: Shape, where: str) -> Path:
+def _by_channel(path: Path, steps: NDArray[np.int64], shape: Shape, label: str) -> Path:
     """Channels that come `steps` (C,) later: those of equal steps are a branch of their own."""
     places = prod(shape[1:])
     neurons = np.arange(prod(shape)).reshape(-1, places)
-    declared_path = path + Operation(where, DeclaredShape(shape, "delay"))
+    declared_path = path + Operation(label, DeclaredShape(shape, "delay"))
     branches, order = [], []
     for number in np.unique(steps).tolist():
         of_branch = neurons[steps == number].ravel().tolist()
-        chosen = declared_path + Operation(where, Order(tuple(of_branch)))
-        branches.append(chosen.delayed(number, where))
+        chosen = declared_path + Operation(label, Order(tuple(of_branch)))
+        branches.append(chosen.delayed(number, label))
         order += of_branch
-    joined = Path(Junction(where, "concatenation", tuple(branches)), lag=None)
-    return joined + Operation(where, Order(tuple(np.argsort(order).tolist())))
+    joined = Path(Junction(label, "concatenation", tuple(branches)), lag=None)
+    return joined + Operation(label, Order(tuple(np.argsort(order).tolist())))
 
 
-EMITS: dict[str, Callable[[Any, str], list[Any]]] = {
+EMITS: dict[str, Callable[[Any], list[Any]]] = {
     "Affine": _linear,
     "AvgPool2d": _pool,
     "Conv1d": _conv1d,
@@ -310,21 +300,19 @@ class Rules:
             return self.fires_at_threshold
         stored = np.asarray(own_metadata.get("fires_at_threshold", False))
         is_flag = stored.size == 1 and stored.dtype.kind in "bi"
-        expect_at(
+        expect(
             is_flag,
-            "graph",
             f"its metadata {KEY!r} say fires_at_threshold is {stored}",
             "true or false",
         )
         return bool(stored.item())
 
-    def check_dt(self, implausible: bool, finding: str, where: str) -> None:
+    def check_dt(self, implausible: bool, finding: str) -> None:
         """Refuse a step of 1e-4 s where neurons seem to mean one unit of time."""
         advice = "dt=1 if a step is one unit of time, as in files of sinabs"
         finding = f"got {finding} and no dt"
-        expect_at(
+        expect(
             self.dt_known or not implausible,
-            where,
             finding,
             f"{advice}, or dt={self.dt:g} if it is so many seconds",
         )
@@ -345,7 +333,7 @@ class NirMembrane:
 
 def read_membrane(neuron: Named, rules: Rules) -> tuple[NirMembrane, dict[str, Any], Shape | None]:
     """One step of a node's neurons, its constants, and the map (C, H, W) that these say."""
-    kind, where, dt = neuron.kind, neuron.where, rules.dt
+    kind, dt = neuron.kind, rules.dt
     constants, shape = _constants(neuron)
     if kind == "Threshold":
         return NirMembrane(0.0), constants, shape
@@ -353,7 +341,7 @@ def read_membrane(neuron: Named, rules: Rules) -> tuple[NirMembrane, dict[str, A
         _rest(neuron, constants) if kind.endswith("IF") and _reset(neuron, rules) == "zero" else 0.0
     )
     if kind in ("I", "IF"):
-        rules.check_dt(bool(np.all(constants["r"] == 1)), "r = 1", where)
+        rules.check_dt(bool(np.all(constants["r"] == 1)), "r = 1")
         return (
             NirMembrane(1.0, near_one(dt * constants["r"]), rest=resting_membrane),
             constants,
@@ -363,10 +351,9 @@ def read_membrane(neuron: Named, rules: Rules) -> tuple[NirMembrane, dict[str, A
     def step(time_constant: str) -> Any:
         """dt/τ of a time constant τ."""
         least = np.min(constants[time_constant])
-        rules.check_dt(bool(least >= LONGEST), f"{time_constant} = {least:g} s", where)
-        expect_at(
+        rules.check_dt(bool(least >= LONGEST), f"{time_constant} = {least:g} s")
+        expect(
             least >= dt * (1 - CLOSE),
-            where,
             f"{time_constant} is {least:g} s",
             f"at least dt = {dt:g} s",
         )
@@ -384,7 +371,7 @@ def read_membrane(neuron: Named, rules: Rules) -> tuple[NirMembrane, dict[str, A
     if synaptic:
         drive = drive * constants["w_in"] * synaptic_step
         at_rest = not np.any(offset * (1 - synaptic_step))
-        expect_at(at_rest, where, "v_leak is not 0", "0 beside currents that outlast a step")
+        expect(at_rest, "v_leak is not 0", "0 beside currents that outlast a step")
     return (
         NirMembrane(
             1 - membrane_step, near_one(drive), offset, 1 - synaptic_step, resting_membrane
@@ -398,10 +385,10 @@ def read_neurons(neuron: Named, rules: Rules) -> tuple[LIF, Any, Shape | None]:
     """The neurons of a node that spikes, what their currents are multiplied by, and the map that
     the node says.
     """
-    where, own_metadata = neuron.where, metadata(neuron.node, neuron.where, SAID)
+    own_metadata = metadata(neuron.node, SAID)
     membrane, constants, shape = read_membrane(neuron, rules)
     leak, synaptic_leak = (
-        _everywhere(from_metadata(own_metadata.get(quantity, computed), computed, quantity, where))
+        _everywhere(from_metadata(own_metadata.get(quantity, computed), computed, quantity))
         for quantity, computed in (
             ("leak", membrane.leak),
             ("synaptic_leak", membrane.synaptic_leak),
@@ -436,18 +423,15 @@ def read_integral(neuron: Named, rules: Rules) -> list[Any]:
     """A node of neurons that do not spike, whose last membranes are the answer, as operations."""
     membrane, _, _ = read_membrane(neuron, rules)
     outlasts = np.any(membrane.synaptic_leak)
-    expect_at(
+    expect(
         not outlasts,
-        neuron.where,
         "tau_syn is not dt",
         "it: currents of a readout do not outlast a step",
     )
     leaks = np.unique(membrane.leak)
-    expect_at(len(leaks) == 1, neuron.where, "tau differs between neurons", "one for all classes")
-    stored_leak = metadata(neuron.node, neuron.where, ("scale", "leak", "bias")).get(
-        "leak", leaks[0]
-    )
-    leak = float(from_metadata(stored_leak, leaks[0], "leak", neuron.where))
+    expect(len(leaks) == 1, "tau differs between neurons", "one for all classes")
+    stored_leak = metadata(neuron.node, ("scale", "leak", "bias")).get("leak", leaks[0])
+    leak = float(from_metadata(stored_leak, leaks[0], "leak"))
     return [Scale(membrane.drive), Shift(membrane.offset), Integral(leak)]
 
 
@@ -460,21 +444,20 @@ def _constants(neuron: Named) -> tuple[dict[str, Any], Shape | None]:
     for name in CONSTANTS:
         if (value := getattr(neuron.node, name, None)) is None:
             continue
-        array = numbers(value, name, neuron.where)
+        array = numbers(value, name)
         if array.size == 1:
             constants[name] = array.item()
             continue
-        constant_shape = shape_of(array.shape, neuron.where)
-        expect_at(
+        constant_shape = shape_of(array.shape)
+        expect(
             shape in (None, constant_shape),
-            neuron.where,
             f"{name} has shape {array.shape}",
             text(shape or constant_shape),
         )
         shape, rows = constant_shape, array.reshape(len(array), -1)
         apart = (rows != rows[:, :1]).any(axis=1)
         differs = f"{name} differs between neurons of channel {apart.argmax()}"
-        expect_at(not apart.any(), neuron.where, differs, "one per channel")
+        expect(not apart.any(), differs, "one per channel")
         constants[name] = rows[:, 0]
     return constants, shape
 
@@ -485,7 +468,7 @@ def _everywhere(constant: Any) -> Any:
 
 
 def _reset(neuron: Named, rules: Rules) -> str:
-    return rules.reset or str(metadata(neuron.node, neuron.where, SAID).get("reset", "zero"))
+    return rules.reset or str(metadata(neuron.node, SAID).get("reset", "zero"))
 
 
 def _rest(neuron: Named, constants: dict[str, Any]) -> Any:
@@ -493,18 +476,18 @@ def _rest(neuron: Named, constants: dict[str, Any]) -> Any:
     v_reset = constants.get("v_reset", 0.0)
     first = next(iter(np.ravel(v_reset)[np.flatnonzero(v_reset)]), 0.0)
     equal_reset = not first or (neuron.kind != "IF" and np.all(v_reset == constants["v_leak"]))
-    expect_at(equal_reset, neuron.where, f"v_reset is {first:g}", "0, or the same as v_leak")
+    expect(equal_reset, f"v_reset is {first:g}", "0, or the same as v_leak")
     return v_reset
 
 
-def from_metadata(stored: Any, computed: Any, quantity: str, where: str) -> NDArray[np.float64]:
+def from_metadata(stored: Any, computed: Any, quantity: str) -> NDArray[np.float64]:
     """The value in the metadata, if it is the node's but for rounding."""
-    exact = numbers(stored, quantity, where)
+    exact = numbers(stored, quantity)
     same = exact.shape in ((), np.shape(computed)) and np.allclose(
         exact, computed, rtol=CLOSE, atol=CLOSE
     )
     expected = "the same numbers; remove the metadata to read the node alone"
-    expect_at(same, where, f"its metadata {KEY!r} contradict it in {quantity}", expected)
+    expect(same, f"its metadata {KEY!r} contradict it in {quantity}", expected)
     return exact
 
 

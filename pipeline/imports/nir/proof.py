@@ -1,5 +1,5 @@
-"""The proof of a graph's import: the network fires what NIR's equations say, on a dense input that becomes
-sparse, and on silence.
+"""The proof of a graph's import: the network fires what NIR's equations say, on a dense input that
+becomes sparse, and on silence.
 """
 
 from __future__ import annotations
@@ -35,21 +35,26 @@ def says_all(graph: Graph) -> bool:
 
 
 def prove(
-    graph: Graph, rules: Rules, network: Network, built: Built, nodes: Mapping[str, str], given: int
+    graph: Graph,
+    rules: Rules,
+    network: Network,
+    built: Built,
+    nodes: Mapping[str, str],
+    timesteps: int,
 ) -> None:
     """Compare every bit with what the equations say, after their own bits before it.
 
-    `nodes` are those of the layers, `given` the steps of the input.
+    `nodes` are those of the layers, `timesteps` the steps of the input.
     """
     delays = (node.delay for node in graph.nodes.values() if kind_of(node) == "Delay")
     held = round(sum(float(np.max(delay)) for delay in delays) / rules.dt)
     affordable = MOST_PRODUCTS // max(1, _products(network))
-    steps = min(given, held + int(np.clip(affordable, FEWEST, STEPS)))
+    steps = min(timesteps, held + int(np.clip(affordable, FEWEST, STEPS)))
     declared = np.ravel(graph.nodes[graph.first].input_type["input"]).tolist()
     spikes = proof_inputs(steps, declared)
     equations = Equations(graph, rules, spikes)
     late = max(built.shifts)  # behind a Delay the last layer need not stand last
-    shape = shape_of(declared, INPUT)
+    shape = shape_of(declared)
     fired = {INPUT: _later(spikes.reshape(*spikes.shape[:2], *shape), 0, late)}
     for layer, shift in zip(network.layers, built.shifts, strict=True):
         if layer.name in nodes:
@@ -60,7 +65,7 @@ def prove(
     for number, layer in enumerate(network.layers):
         node, shift = nodes.get(layer.name), built.shifts[number]
         _check_layer(network, number, fired, equations, node, shift, steps)
-    _check_answer(network, built, equations, fired, given)
+    _check_answer(network, built, equations, fired, timesteps)
 
 
 def proof_inputs(steps: int, shape: list[int]) -> NDArray[np.bool_]:
@@ -121,30 +126,33 @@ def _check_layer(
             continue
         wrong = (neurons.fires != expected[t]) & (np.abs(v - threshold) > ROUNDING * threshold)
         assert node is not None
-        said = equations.neurons[node].counted(t - shift, v.shape)
-        wrong |= np.abs(v - said) > APART * (threshold + np.abs(v).max(initial=0))
-        tie = np.abs(said - threshold) <= TIE * threshold
+        counted = equations.neurons[node].counted(t - shift, v.shape)
+        wrong |= np.abs(v - counted) > APART * (threshold + np.abs(v).max(initial=0))
+        tie = np.abs(counted - threshold) <= TIE * threshold
         wrong |= (neurons.fires != expected[t]) & tie & (v == threshold)
         if wrong.any():
             sample, *place = map(int, np.argwhere(wrong)[0])
-            at = (sample, *place)
+            place_of_neuron = (sample, *place)
             network_fires, equations_fire = (
-                "fires" if bits[at] else "does not fire" for bits in (neurons.fires, expected[t])
+                "fires" if bits[place_of_neuron] else "does not fire"
+                for bits in (neurons.fires, expected[t])
             )
+            threshold_there = float(np.broadcast_to(threshold, shape)[tuple(place)])
             raise NetworkError(
                 f"node {node!r}: at step {t - shift} of {INPUTS[sample]}, neuron {tuple(place)} "
                 f"{network_fires} in the network and {equations_fire} by NIR's equations; its "
-                f"membrane is {v[at]:.9g} in the network, {said[at]:.9g} by the equations, its "
-                f"threshold {float(np.broadcast_to(threshold, shape)[tuple(place)]):.9g}"
+                f"membrane is {v[place_of_neuron]:.9g} in the network, "
+                f"{counted[place_of_neuron]:.9g} by the equations, its threshold "
+                f"{threshold_there:.9g}"
             )
 
 
 def _current(
-    given: Input, fired: Mapping[str, NDArray[np.bool_]], t: int, shape: Shape
+    layer_input: Input, fired: Mapping[str, NDArray[np.bool_]], t: int, shape: Shape
 ) -> NDArray[Any]:
     """a[t] of an input of one sample, (C, H, W)."""
-    spikes = arrived(given, fired, t)
-    return current_of(given, spikes) if spikes.any() else np.zeros(shape)
+    spikes = arrived(layer_input, fired, t)
+    return current_of(layer_input, spikes) if spikes.any() else np.zeros(shape)
 
 
 def _check_answer(
@@ -152,10 +160,10 @@ def _check_answer(
     built: Built,
     equations: Equations,
     fired: Mapping[str, NDArray[np.bool_]],
-    given: int,
+    timesteps: int,
 ) -> None:
     """Compare the readout with the sum of what reaches the output, or with the last membrane."""
-    if np.any(built.answer.last) and equations.steps < given:
+    if np.any(built.answer.last) and equations.steps < timesteps:
         return  # it is added at the last step alone
     readout = network.readout
     rows, scores = readout.bias, np.zeros((len(INPUTS), len(readout.weight)))
@@ -169,6 +177,6 @@ def _check_answer(
     error = float(np.abs(scores - expected).max())
     if error > SCORES * max(1.0, float(np.abs(expected).max())):
         raise NetworkError(
-            f"node {equations.graph.last!r}: the network's answer differs by up to {error:.3g} from "
-            "what NIR's equations say"
+            f"node {equations.graph.last!r}: the network's answer differs by up to {error:.3g} "
+            "from what NIR's equations say"
         )

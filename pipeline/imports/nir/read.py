@@ -44,11 +44,15 @@ from spikesam.pipeline.imports.road.operations import (
     Path,
     Scale,
     Unit,
-    expect_at,
+    expect,
 )
 
 MOST_PATHS = 1000  # that lead to the neurons of one layer
 MOST_NODES = 100  # one behind the other without neurons
+
+
+GRAPH_KEYS = "timesteps", "window", "encoder", "dt", "input_range", "layers"
+READOUT_KEYS = "scale", "leak", "bias"
 
 
 @checked_arguments
@@ -71,10 +75,11 @@ def from_nir(
     alone, become the readout.
 
     The network must fire what NIR's equations say, computed step by step in float64, on a dense
-    input that becomes sparse and on silence, but where float32 rounds a membrane across its threshold.
+    input that becomes sparse and on silence, but where float32 rounds a membrane across its
+    threshold.
 
-    A graph that :func:`to_nir` made is not proven so. It says itself what the parameters say; what is given here goes
-    before it.
+    A graph that :func:`to_nir` made is not proven so. It says itself what the parameters say; what
+    is given here goes before it.
 
     Parameters
     ----------
@@ -117,102 +122,102 @@ def read_nir(
     reset: Reset | None,
     fires_at_threshold: bool | None,
 ) -> tuple[Network, dict[str, str]]:
-    """The network of :func:`from_nir`, and the node of neurons that each of its layers is, if any."""
+    """The network of :func:`from_nir`, and the node that each of its layers is, if any."""
     nir = nir_library()
-    expect_at(
-        reset in (None, *get_args(Reset)), "from_nir", f"reset is {reset!r}", "'zero' or 'subtract'"
-    )
+    known_resets = (None, *get_args(Reset))
+    with at("from_nir"):
+        expect(reset in known_resets, f"reset is {reset!r}", "'zero' or 'subtract'")
     path = graph if isinstance(graph, (str, PathLike)) else None
-    found = graph if path is None else read_graph(path)
-    got = f"got {type(found).__name__}"
-    expect_at(
-        isinstance(found, nir.NIRGraph),
-        str(path or "from_nir"),
-        got,
-        "a nir.NIRGraph or a file of one",
-    )
+    nir_graph = graph if path is None else read_graph(path)
+    with at(path or "from_nir"):
+        is_graph = isinstance(nir_graph, nir.NIRGraph)
+        expect(is_graph, f"got {type(nir_graph).__name__}", "a nir.NIRGraph or a file of one")
     try:
-        said = metadata(
-            found, "graph", ("timesteps", "window", "encoder", "dt", "input_range", "layers")
-        )
+        with at("graph"):
+            graph_metadata = metadata(nir_graph, GRAPH_KEYS)
         with at("from_nir"):
-            seconds = real(said.get("dt", DT) if dt is None else dt, "dt")
-        expect_at(seconds > 0, "from_nir", f"dt is {seconds}", "more than 0 seconds")
-        rules = Rules(seconds, dt is not None or "dt" in said, reset, fires_at_threshold)
-        return _network(opened_graph(found), timesteps, said, rules)
+            seconds = real(graph_metadata.get("dt", DT) if dt is None else dt, "dt")
+            expect(seconds > 0, f"dt is {seconds}", "more than 0 seconds")
+        rules = Rules(seconds, dt is not None or "dt" in graph_metadata, reset, fires_at_threshold)
+        return _network(opened_graph(nir_graph), timesteps, graph_metadata, rules)
     except InputError as error:
         line = " ".join(str(error).split())  # an array in a message has several
         raise NetworkError(f"{path}: {line}" if path else line) from None
 
 
 def _network(
-    graph: Graph, timesteps: int | None, said: dict[str, Any], rules: Rules
+    graph: Graph, timesteps: int | None, graph_metadata: dict[str, Any], rules: Rules
 ) -> tuple[Network, dict[str, str]]:
     """The network of an opened graph, and of what its metadata say; and the nodes that its layers
     are.
     """
-    if timesteps is None and "timesteps" not in said:
+    if timesteps is None and "timesteps" not in graph_metadata:
         raise NetworkError(
             "from_nir: got no timesteps, which this graph does not say; expected the steps of the "
             "input"
         )
     reader = Paths(graph, rules)
-    end, where = reader.arriving(graph.last), reader.where(graph.last)
+    end, label = reader.arriving(graph.last), reader.label(graph.last)
     last = end.source
-    if isinstance(last, Junction):
-        found = " and ".join(str(leaf.source) for leaf in end.leaves)
-        raise NetworkError(
-            f"{where}: adds up what comes from {found}, expected one: a readout has one"
-        )
-    expect_at(last != INPUT, "graph", "got no neurons that spike", f"some before {graph.last!r}")
-    expect_at(
-        (end.lag, end.sign) == (0, 1),
-        where,
-        "gets spikes delayed or subtracted",
-        "them as they are",
+    with at(label):
+        if isinstance(last, Junction):
+            named_sources = " and ".join(str(leaf.source) for leaf in end.leaves)
+            raise NetworkError(
+                f"adds up what comes from {named_sources}, expected one: a readout has one"
+            )
+    with at("graph"):
+        expect(last != INPUT, "got no neurons that spike", f"some before {graph.last!r}")
+    with at(label):
+        unchanged = (end.lag, end.sign) == (0, 1)
+        expect(unchanged, "gets spikes delayed or subtracted", "them as they are")
+    units = reader.units(
+        str(last), str(graph_metadata["layers"]) if "layers" in graph_metadata else None
     )
-    units = reader.units(str(last), str(said["layers"]) if "layers" in said else None)
     first, output = graph.named(graph.first), graph.named(graph.last)
     if (declared := output.node.output_type["output"]) is not None:
-        end += Operation(output.where, DeclaredShape(shape_of(declared, output.where)))
-    about = reader.carrier(end)
-    told = metadata(about.node, about.where, ("scale", "leak", "bias")) if about else {}
-    with at(about.where if about else "readout"):
-        scale = real(told.get("scale", 1.0), "scale")
+        with at(output.label):
+            end += Operation(output.label, DeclaredShape(shape_of(declared)))
+    carrier = reader.carrier(end)
+    with at(carrier.label if carrier else "readout"):
+        carrier_metadata = metadata(carrier.node, READOUT_KEYS) if carrier else {}
+        scale = real(carrier_metadata.get("scale", 1.0), "scale")
     with at("from_nir"):
-        given = None if timesteps is None else whole(timesteps, "timesteps", 1, LONGEST)
-        window = said.get("window") if given is None else given
+        asked_steps = None if timesteps is None else whole(timesteps, "timesteps", 1, LONGEST)
+        window = graph_metadata.get("window") if asked_steps is None else asked_steps
         window = None if window is None else whole(window, "window", 1)
-        steps = whole(said["timesteps"], "timesteps", 1, LONGEST) if given is None else None
-        input_range = real(said.get("input_range", DEFAULT_RANGE), "input_range")
+        steps = (
+            whole(graph_metadata["timesteps"], "timesteps", 1, LONGEST)
+            if asked_steps is None
+            else None
+        )
+        input_range = real(graph_metadata.get("input_range", DEFAULT_RANGE), "input_range")
+    with at(first.label):
+        shape = shape_of(first.node.input_type["input"])
     built = build(
         units,
         Answer(end, scale),
-        shape_of(first.node.input_type["input"], first.where),
+        shape,
         window,
         timesteps=steps,
-        encoder=str(said.get("encoder", "spikes")),  # type: ignore[arg-type]
+        encoder=str(graph_metadata.get("encoder", "spikes")),  # type: ignore[arg-type]
         input_range=input_range,
         in_order=True,
     )
     last_map, weighted = (
         built.network.shapes[-1],
-        any(isinstance(each.what, Linear) for each in end.operations),
+        any(isinstance(operation.what, Linear) for operation in end.operations),
     )
-    expect_at(
-        weighted or last_map[1:] == (1, 1),
-        "graph",
-        f"its output is {last_map}",
-        "one value per class",
-    )
-    network = reader.exact(built, told)
+    with at("graph"):
+        flat = weighted or last_map[1:] == (1, 1)
+        expect(flat, f"its output is {last_map}", "one value per class")
+    network = reader.exact(built, carrier_metadata)
     nodes = {
         layer.name: reader.nodes[unit.name].name
         for unit, layer in zip(built.units, network.layers, strict=True)
         if unit.name in reader.nodes
     }
-    if given is not None and not said and says_all(graph):
-        prove(graph, rules, network, built, nodes, given)
+    if asked_steps is not None and not graph_metadata and says_all(graph):
+        prove(graph, rules, network, built, nodes, asked_steps)
     return network, nodes
 
 
@@ -224,129 +229,134 @@ class Paths:
     def __init__(self, graph: Graph, rules: Rules) -> None:
         self.graph, self.rules = graph, rules
         self.known: dict[tuple[str, bool], Path] = {}
-        self.said: dict[str, list[Told]] = {}
-        self.nodes = {self.where(name): graph.named(name) for name in graph.nodes}
+        self.told: dict[str, list[Told]] = {}
+        self.nodes = {self.label(name): graph.named(name) for name in graph.nodes}
 
-    def where(self, name: str) -> str:
+    def label(self, name: str) -> str:
         """The name of a node in messages, which is that of its unit."""
-        return INPUT if name == self.graph.first else self.graph.named(name).where
+        return INPUT if name == self.graph.first else self.graph.named(name).label
 
-    def arriving(self, target: str, *behind: str) -> Path:
-        """The values that come to a node; `behind` are the nodes that it comes to next, without
-        neurons in between.
+    def arriving(self, target: str, *nodes_behind: str) -> Path:
+        """The values that come to a node; `nodes_behind` are the nodes that it comes to next,
+        without neurons in between.
         """
-        if target in behind:
-            cycle = arrows([target, *behind[: behind.index(target) + 1]])
+        if target in nodes_behind:
+            cycle = arrows([target, *nodes_behind[: nodes_behind.index(target) + 1]])
             raise NetworkError(
                 f"nodes {cycle}: form a cycle without neurons, expected some that spike"
             )
-        few = len(behind) <= MOST_NODES
-        expect_at(
-            few,
-            f"node {target!r}",
-            f"more than {MOST_NODES} nodes without neurons lead on",
-            "fewer",
-        )
-        paths = [self.leaving(name, target, *behind) for name in self.graph.leading_to(target)]
-        path = (
-            paths[0]
-            if len(paths) == 1
-            else Path(Junction(self.where(target), "sum", tuple(paths)), lag=None)
-        )
-        few = sum(1 for _ in path.leaves) <= MOST_PATHS
-        expect_at(few, f"node {target!r}", f"more than {MOST_PATHS} ways lead there", "fewer")
+        with at(f"node {target!r}"):
+            few = len(nodes_behind) <= MOST_NODES
+            expect(few, f"more than {MOST_NODES} nodes without neurons lead on", "fewer")
+        sources = self.graph.leading_to(target)
+        paths = [self.leaving(name, target, *nodes_behind) for name in sources]
+        path = paths[0]
+        if len(paths) != 1:
+            path = Path(Junction(self.label(target), "sum", tuple(paths)), lag=None)
+        with at(f"node {target!r}"):
+            few = sum(1 for _ in path.leaves) <= MOST_PATHS
+            expect(few, f"more than {MOST_PATHS} ways lead there", "fewer")
         return path
 
-    def leaving(self, name: str, *behind: str) -> Path:
+    def leaving(self, name: str, *nodes_behind: str) -> Path:
         """The values that come from a node."""
         if self.graph.fires(name):
-            return Path(self.where(name))
-        last = self.graph.fires(behind[0]) or behind[0] == self.graph.last
+            return Path(self.label(name))
+        last = self.graph.fires(nodes_behind[0]) or nodes_behind[0] == self.graph.last
         if (name, last) not in self.known:
-            path = self.arriving(name, *behind)
+            path = self.arriving(name, *nodes_behind)
             self.known[name, last] = operations.path_behind(
                 path, self.graph.named(name), self.rules, last
             )
         return self.known[name, last]
 
-    def units(self, last: str, said: str | None) -> list[Unit]:
+    def units(self, last: str, stated_order: str | None) -> list[Unit]:
         """The neurons that lead to the last, in the order of layers: as metadata say it, or as deep
         as they are.
         """
         drives: dict[str, list[Path]] = {}
         waiting = [last]
         while waiting:
-            where = waiting.pop()
-            if where != INPUT and where not in drives:
-                drives[where] = self._driving(self.nodes[where], in_order=said is not None)
+            label = waiting.pop()
+            if label != INPUT and label not in drives:
+                drives[label] = self._driving(self.nodes[label], in_order=stated_order is not None)
                 waiting += [
-                    str(leaf.source) for path in reversed(drives[where]) for leaf in path.leaves
+                    str(leaf.source) for path in reversed(drives[label]) for leaf in path.leaves
                 ]
         drives = dict(reversed(drives.items()))
         reads = {
-            where: [
+            label: [
                 Source(str(leaf.source), leaf.lag or 0) for path in paths for leaf in path.leaves
             ]
-            for where, paths in drives.items()
+            for label, paths in drives.items()
         }
-        depth = depths(reads, {where: where for where in reads})
-        order = sorted(drives, key=lambda where: (where == last, depth[where]))
-        if said is not None:
-            found = f"its metadata {KEY!r} name layers {said[:200]!r}"
-            same = sorted(said.split()) == sorted(self.nodes[where].name for where in order)
-            expect_at(same, "graph", found, "the neurons of the graph")
-            order = [self.where(name) for name in said.split()]
+        depth = depths(reads, {label: label for label in reads})
+        order = sorted(drives, key=lambda label: (label == last, depth[label]))
+        if stated_order is not None:
+            finding = f"its metadata {KEY!r} name layers {stated_order[:200]!r}"
+            same = sorted(stated_order.split()) == sorted(self.nodes[label].name for label in order)
+            with at("graph"):
+                expect(same, finding, "the neurons of the graph")
+            order = [self.label(name) for name in stated_order.split()]
         units: list[Unit] = []
         names = nir_layer_names(
-            self.carrier(drives[where][0]) or self.nodes[where] for where in order
+            self.carrier(drives[label][0]) or self.nodes[label] for label in order
         )
-        for where, layer in zip(order, names, strict=True):
-            neuron, drive, shape = read_neurons(self.nodes[where], self.rules)
-            own = [DeclaredShape(shape), Scale(drive)] if shape else [Scale(drive)]
-            behind = tuple(Operation(where, each) for each in own)
-            self.said[where] = self._told(where, drives[where])
-            paths = [
-                _with_weights(*each) for each in zip(drives[where], self.said[where], strict=True)
-            ]
-            paths = [replace(path, operations=(*path.operations, *behind)) for path in paths]
-            units.append(Unit(where, where, layer, neuron, tuple(paths)))
+        for label, layer in zip(order, names, strict=True):
+            with at(label):
+                neuron, drive, shape = read_neurons(self.nodes[label], self.rules)
+            kinds = [DeclaredShape(shape), Scale(drive)] if shape else [Scale(drive)]
+            operations_behind = tuple(Operation(label, kind) for kind in kinds)
+            self.told[label] = self._told(label, drives[label])
+            weighted = map(_with_weights, drives[label], self.told[label])
+            paths = tuple(
+                replace(path, operations=(*path.operations, *operations_behind))
+                for path in weighted
+            )
+            units.append(Unit(label, label, layer, neuron, paths))
         return units
 
-    def _told(self, where: str, paths: Sequence[Path]) -> list[Told]:
+    def _told(self, label: str, paths: Sequence[Path]) -> list[Told]:
         """The metadata of each path of a node: of the first, those of the node itself."""
-        found = [Told(metadata(self.nodes[where].node, where, SAID), where)]
+        metadata_of_paths = [_told_by(self.nodes[label], SAID)]
         for path in paths[1:]:
             carrier = self.carrier(path) or (
                 self.nodes[path.operations[-1].label] if path.operations else None
             )
-            carrier = carrier if carrier and carrier.where != where else None
-            said = metadata(carrier.node, carrier.where, ("gain", "weight")) if carrier else {}
-            found.append(Told(said, carrier.where if carrier else where))
-        return found
+            if carrier is None or carrier.label == label:
+                metadata_of_paths.append(Told({}, label))
+            else:
+                metadata_of_paths.append(_told_by(carrier, ("gain", "weight")))
+        return metadata_of_paths
 
-    def exact(self, built: Built, told: dict[str, Any]) -> Network:
+    def exact(self, built: Built, readout_metadata: dict[str, Any]) -> Network:
         """The network with the gains and biases of each step that metadata say."""
         layers = []
         for unit, layer, rows in zip(built.units, built.network.layers, built.biases, strict=True):
-            if unit.name not in self.said:  # neurons that the graph does not have, for a bias
+            if unit.name not in self.told:  # neurons that the graph does not have, for a bias
                 layers.append(layer)
                 continue
-            said, inputs = self.said[unit.name], layer.inputs
-            if any("gain" in each.said for each in said):
-                found = f"has {len(inputs)} inputs"
-                expect_at(
-                    len(said) == len(inputs), unit.label, found, f"{len(said)}, as its metadata say"
+            metadata_of_inputs, inputs = self.told[unit.name], layer.inputs
+            if any("gain" in input_metadata.entries for input_metadata in metadata_of_inputs):
+                finding = f"has {len(inputs)} inputs"
+                expected = f"{len(metadata_of_inputs)}, as its metadata say"
+                with at(unit.label):
+                    expect(len(metadata_of_inputs) == len(inputs), finding, expected)
+                gains = (
+                    input_metadata.gain(len(layer_input.gain[0]))
+                    for layer_input, input_metadata in zip(inputs, metadata_of_inputs, strict=True)
                 )
-                gains = (of.gain(len(one.gain[0])) for one, of in zip(inputs, said, strict=True))
                 inputs = tuple(
-                    replace(one, gain=one.gain * gain)
-                    for one, gain in zip(inputs, gains, strict=True)
+                    replace(layer_input, gain=layer_input.gain * gain)
+                    for layer_input, gain in zip(inputs, gains, strict=True)
                 )
             assert isinstance(layer.neuron, LIF)
-            neuron = replace(layer.neuron, bias=said[0].bias(layer.neuron.bias, rows[-1]))
+            bias = metadata_of_inputs[0].bias(layer.neuron.bias, rows[-1])
+            neuron = replace(layer.neuron, bias=bias)
             layers.append(replace(layer, inputs=inputs, neuron=neuron))
         readout = built.network.readout
-        bias = Told(told, "readout").bias(readout.bias, np.atleast_2d(built.answer.bias)[-1])
+        last_row = np.atleast_2d(built.answer.bias)[-1]
+        bias = Told(readout_metadata, "readout").bias(readout.bias, last_row)
         return replace(built.network, layers=tuple(layers), readout=replace(readout, bias=bias))
 
     def _driving(self, node: Named, in_order: bool) -> list[Path]:
@@ -359,90 +369,99 @@ class Paths:
         source = path.source
         meeting = (
             source.branches
-            if isinstance(source, Junction) and source.label == node.where
+            if isinstance(source, Junction) and source.label == node.label
             else (path,)
         )
-        paths = [_a_step_later(each, node.where) for each in meeting]
-        plain = [each for each in paths if isinstance(each.source, str) and not each.operations]
+        paths = [_a_step_later(path, node.label) for path in meeting]
+        plain = [path for path in paths if isinstance(path.source, str) and not path.operations]
         if len(plain) > 1:
             first = paths.index(plain[0])
-            together = Path(Junction(node.where, "sum", tuple(plain)), lag=None)
-            paths = [each for each in paths if each not in plain]
+            together = Path(Junction(node.label, "sum", tuple(plain)), lag=None)
+            paths = [path for path in paths if path not in plain]
             paths.insert(first, together)
         elif plain and plain[0].sign < 0:
             paths[paths.index(plain[0])] = replace(plain[0], sign=1) + Operation(
-                node.where, Scale(-1.0)
+                node.label, Scale(-1.0)
             )
         if not in_order:
             paths.sort(
-                key=lambda each: (
-                    not self.carrier(each),
-                    {leaf.source for leaf in each.leaves} == {node.where},
+                key=lambda path: (
+                    not self.carrier(path),
+                    {leaf.source for leaf in path.leaves} == {node.label},
                 )
             )
         return paths
 
     def carrier(self, path: Path) -> Named | None:
         """The last node of weights on a path, or of neurons that answer with their membranes."""
-        for each in reversed(path.operations):
-            if isinstance(each.what, (Conv, Linear, Integral)):
-                return self.nodes[each.label]
+        for operation in reversed(path.operations):
+            if isinstance(operation.what, (Conv, Linear, Integral)):
+                return self.nodes[operation.label]
         return self.carrier(path.source.branches[0]) if isinstance(path.source, Junction) else None
 
 
 @dataclass(frozen=True)
 class Told:
-    """The metadata of an input, or of neurons, which NIR cannot say; and where they stand."""
+    """The metadata of an input, or of neurons, which NIR cannot say, and the label of the node."""
 
-    said: dict[str, Any]
-    where: str
+    entries: dict[str, Any]
+    label: str
 
     def gain(self, channels: int) -> NDArray[np.float64]:
         """(1, C) or (T, C), by which that of the nodes is multiplied."""
-        with at(self.where):
-            return by_channel(self.said.get("gain", 1.0), channels, np.float64, "gain")
+        with at(self.label):
+            return by_channel(self.entries.get("gain", 1.0), channels, np.float64, "gain")
 
-    def bias(self, rows: NDArray[np.float64], found: NDArray[np.float64]) -> NDArray[np.float64]:
+    def bias(self, rows: NDArray[np.float64], last_row: NDArray[np.float64]) -> NDArray[np.float64]:
         """The bias of every step, found as these rows, which must be in the end what the nodes say,
         (C,).
         """
-        if "bias" not in self.said:
+        if "bias" not in self.entries:
             return rows
-        with at(self.where):
-            bias = by_channel(self.said["bias"], len(found), np.float64, "bias")
-        from_metadata(bias[-1], found, "bias", self.where)
+        with at(self.label):
+            bias = by_channel(self.entries["bias"], len(last_row), np.float64, "bias")
+            from_metadata(bias[-1], last_row, "bias")
         return bias
 
 
-def _with_weights(path: Path, told: Told) -> Path:
+def _told_by(node: Named, known_keys: tuple[str, ...]) -> Told:
+    with at(node.label):
+        return Told(metadata(node.node, known_keys), node.label)
+
+
+def _with_weights(path: Path, stated: Told) -> Path:
     """A path with the weights that metadata say; without the gain that those of the node contain,
     if it is constant.
     """
     places = [
-        place for place, each in enumerate(path.operations) if isinstance(each.what, (Conv, Linear))
+        place
+        for place, operation in enumerate(path.operations)
+        if isinstance(operation.what, (Conv, Linear))
     ]
-    if not places or not told.said.keys() & {"gain", "weight"}:
+    if not places or not stated.entries.keys() & {"gain", "weight"}:
         return path
     operation = path.operations[places[-1]]
-    weight, gain = operation.what.weight, told.gain(len(operation.what.weight))
+    weight, gain = operation.what.weight, stated.gain(len(operation.what.weight))
     if len(gain) == 1:
         weight = divided(weight, gain[0])
-    if "weight" in told.said:  # those of a gain 0 are lost
-        exact = numbers(told.said["weight"], "weight", told.where)
-        known = np.where(weight == 0, exact, weight) if exact.shape == weight.shape else weight
-        weight = from_metadata(exact, known, "weight", told.where)
+    if "weight" in stated.entries:  # those of a gain 0 are lost
+        with at(stated.label):
+            exact = numbers(stated.entries["weight"], "weight")
+            fits = exact.shape == weight.shape
+            node_weight = np.where(weight == 0, exact, weight) if fits else weight
+            weight = from_metadata(exact, node_weight, "weight")
     operations = list(path.operations)
     operations[places[-1]] = replace(operation, what=replace(operation.what, weight=weight))
     return replace(path, operations=tuple(operations))
 
 
-def _a_step_later(path: Path, own: str) -> Path:
+def _a_step_later(path: Path, neurons: str) -> Path:
     """A path on which the spikes of neurons that lead to themselves are there at the next step."""
     if isinstance(path.source, Junction):
-        branches = tuple(_a_step_later(branch, own) for branch in path.source.branches)
+        branches = tuple(_a_step_later(branch, neurons) for branch in path.source.branches)
         return replace(path, source=replace(path.source, branches=branches))
-    found = np.maximum(path.lag or 0, int(path.source == own)).tolist()
-    return replace(path, lag=tuple(found) if isinstance(found, list) else found)
+    lag = np.maximum(path.lag or 0, int(path.source == neurons)).tolist()
+    return replace(path, lag=tuple(lag) if isinstance(lag, list) else lag)
 
 
 def nir_layer_names(nodes: Iterable[Named]) -> list[str]:
@@ -456,6 +475,6 @@ def nir_layer_names(nodes: Iterable[Named]) -> list[str]:
         name, taken = node.name.replace(".", "_"), {"input", *names}
         if not (name.isascii() and name.isidentifier() and name not in taken):
             numbered = (f"{kinds[-1]}{number}" for number in count(kinds.count(kinds[-1])))
-            name = next(each for each in numbered if each not in taken)
+            name = next(candidate for candidate in numbered if candidate not in taken)
         names.append(name)
     return names

@@ -37,7 +37,7 @@ from spikesam.pipeline.imports.nir import DT, KEY, nir_library
 from spikesam.pipeline.imports.nir.graph import divided
 from spikesam.pipeline.imports.nir.read import from_nir
 from spikesam.pipeline.imports.road.build import delayed
-from spikesam.pipeline.imports.road.operations import expect_at
+from spikesam.pipeline.imports.road.operations import expect
 
 
 @checked_arguments(network="a Network, such as checkpoint.network")
@@ -85,19 +85,18 @@ def to_nir(
     nir = nir_library()
     with at("to_nir"):
         network.check_spiking()
-    if network.precision == "fixed":
-        raise NetworkError(
-            "to_nir: got a network in fixed point, which NIR cannot say; expected it in float32"
-        )
-    with at("to_nir"):
-        seconds = real(dt, "dt")
-    expect_at(seconds > 0, "to_nir", f"dt is {dt}", "more than 0 seconds")
-    with at("to_nir"):
+        if network.precision == "fixed":
+            raise NetworkError(
+                "got a network in fixed point, which NIR cannot say; expected it in float32"
+            )
+        expect(real(dt, "dt") > 0, f"dt is {dt}", "more than 0 seconds")
         network.check_sums_alone(", for which NIR has no node")
-    if bare := [layer.name for layer in network.layers if not layer.inputs[0].synapse.channels]:
-        raise NetworkError(
-            f"to_nir: layer {bare[0]!r} has no weights, as gates, expected some in its first input"
-        )
+        first_synapses = {layer.name: layer.inputs[0].synapse for layer in network.layers}
+        bare = [name for name, synapse in first_synapses.items() if not synapse.channels]
+        if bare:
+            raise NetworkError(
+                f"layer {bare[0]!r} has no weights, as gates, expected some in its first input"
+            )
     names, steps = [layer.name for layer in network.layers], (network.timesteps, network.window)
     level_of = levels(network) if network.late is None else network.starts
     shapes = zip(network.layers, network.shapes[1:], strict=True)
@@ -106,11 +105,11 @@ def to_nir(
     nodes: dict[str, Any] = {"input": nir.Input(np.array(sizes["input"]))}
     edges: list[tuple[str, str]] = []
     for layer in network.layers:
-        of_inputs = [sizes[each.sources[0].layer] for each in layer.inputs]
+        of_inputs = [sizes[layer_input.sources[0].layer] for layer_input in layer.inputs]
         *parts, neurons = layer_nodes(layer, of_inputs, level_of[layer.name], steps, dt)
-        for number, (each, part) in enumerate(zip(layer.inputs, parts, strict=True), 1):
+        for number, (layer_input, part) in enumerate(zip(layer.inputs, parts, strict=True), 1):
             direct: set[str] = set()
-            for place, source in enumerate(each.sources, 1):
+            for place, source in enumerate(layer_input.sources, 1):
                 later = source.later(level_of[source.layer] - level_of[layer.name]).delay
                 delay = np.array(0 if source.layer == layer.name and source.delay == 1 else later)
                 plain = source.sign == 1 and (
@@ -137,18 +136,18 @@ def to_nir(
     }
     edges += pairwise([f"{names[-1]}.neuron", *readout, *output])
     nodes |= readout | output
-    about: dict[str, Any] = {
+    graph_metadata: dict[str, Any] = {
         "timesteps": network.timesteps,
         "encoder": network.encoder,
         "dt": float(dt),
     }
     if network.window is not None:
-        about["window"] = network.window
+        graph_metadata["window"] = network.window
     if network.input_range != DEFAULT_RANGE:
-        about["input_range"] = network.input_range
+        graph_metadata["input_range"] = network.input_range
     if not network.is_chain:
-        about["layers"] = " ".join(f"{name}.neuron" for name in names)
-    graph = _graph_type(nir)(nodes, edges, metadata={KEY: about}, type_check=False)
+        graph_metadata["layers"] = " ".join(f"{name}.neuron" for name in names)
+    graph = _graph_type(nir)(nodes, edges, metadata={KEY: graph_metadata}, type_check=False)
     if from_nir(graph).sha256 != network.sha256:
         raise NetworkError(
             "to_nir: the graph does not hold this network exactly, expected numbers that NIR can "
@@ -224,28 +223,31 @@ def layer_nodes(
     name, neuron = layer.name, layer.neuron
     assert isinstance(neuron, LIF)
     bias = neuron.bias[-1]
-    first, said = _input_nodes(name, layer.inputs[0], sizes[0], bias)
+    first, weight_metadata = _input_nodes(name, layer.inputs[0], sizes[0], bias)
     if not np.array_equal(neuron.bias, delayed(bias, level - 1, *steps, neuron.threshold)):
-        said["bias"] = neuron.bias
+        weight_metadata["bias"] = neuron.bias
     shape = layer.inputs[0].output_shape(_map(sizes[0]))
     nodes = [first]
-    for number, (each, size) in enumerate(zip(layer.inputs[1:], sizes[1:], strict=True), 2):
-        further, about = _input_nodes(f"{name}.{number}", each, size)
-        if about:  # in the metadata of its weights, or of its Scale
-            further[f"{name}.{number}"].metadata = _metadata(about)
+    for number, (layer_input, size) in enumerate(zip(layer.inputs[1:], sizes[1:], strict=True), 2):
+        further, input_metadata = _input_nodes(f"{name}.{number}", layer_input, size)
+        if input_metadata:  # in the metadata of its weights, or of its Scale
+            further[f"{name}.{number}"].metadata = _metadata(input_metadata)
         nodes.append(further)
-    return [*nodes, {f"{name}.neuron": _neurons(neuron, nir_size(layer, shape), dt, said)}]
+    return [
+        *nodes,
+        {f"{name}.neuron": _neurons(neuron, nir_size(layer, shape), dt, weight_metadata)},
+    ]
 
 
 def _input_nodes(
-    name: str, given: Input, size: Size, bias: NDArray[np.float64] | None = None
+    name: str, layer_input: Input, size: Size, bias: NDArray[np.float64] | None = None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Nodes of an input for a map of a size, and what they cannot say of it."""
-    nir, synapse, shape = nir_library(), given.synapse, _map(size)
+    nir, synapse, shape = nir_library(), layer_input.synapse, _map(size)
     if not isinstance(synapse, Weighted):
-        several = len(given.gain) > 1
-        scale = _everywhere(1.0 if several else given.gain[0], size)
-        return {name: nir.Scale(scale)}, {"gain": given.gain} if several else {}
+        differs_by_step = len(layer_input.gain) > 1
+        scale = _everywhere(1.0 if differs_by_step else layer_input.gain[0], size)
+        return {name: nir.Scale(scale)}, {"gain": layer_input.gain} if differs_by_step else {}
     nodes: dict[str, Any] = {}
     dense = isinstance(synapse, Dense)
     if synapse.pool != 1 or synapse.pooling == "max":
@@ -257,7 +259,7 @@ def _input_nodes(
             nodes[f"{name}.or"] = nir.Threshold(np.full(shape, ANY_SPIKE))
     if dense and len(size) == 3:
         nodes[f"{name}.flatten"] = _flatten(shape)
-    weight, said = _weights(synapse.weight, given.gain)
+    weight, weight_metadata = _weights(synapse.weight, layer_input.gain)
     if dense:
         nodes[name] = nir.Linear(weight) if bias is None else nir.Affine(weight, _narrow(bias))
     else:
@@ -265,11 +267,11 @@ def _input_nodes(
         biases = np.zeros(len(weight)) if bias is None else bias
         nodes[name] = nir.Conv2d(shape[1:], weight, stride, padding, dilation, 1, _narrow(biases))
     if synapse.windows != NO_POOLING:
-        unpooled = given.unpooled_shape(_map(size))
+        unpooled = layer_input.unpooled_shape(_map(size))
         nodes[f"{name}.currents"] = _pool(
             "AvgPool2d", synapse.windows, unpooled, {"pooling": "max"}
         )
-    return nodes, said
+    return nodes, weight_metadata
 
 
 def source_nodes(
@@ -286,22 +288,26 @@ def source_nodes(
 def readout_nodes(
     readout: Readout, size: Size, name: str, number: int, timesteps: int, dt: float
 ) -> dict[str, Any]:
-    """Nodes of a readout behind `number` layers; none if it is the number of spikes of each neuron."""
+    """Nodes of a readout behind `number` layers; none if it counts the spikes of each neuron."""
     nir, classes = nir_library(), len(readout.weight)
-    said: dict[str, Any] = {} if readout.scale == 1 else {"scale": readout.scale}
+    readout_metadata: dict[str, Any] = {} if readout.scale == 1 else {"scale": readout.scale}
     bias = readout.bias[-1]
     if not np.array_equal(readout.bias, delayed(bias, number, timesteps)):
-        said["bias"] = readout.bias
+        readout_metadata["bias"] = readout.bias
     counted = _map(size) == (classes, 1, 1) and np.array_equal(readout.weight, np.eye(classes))
-    if counted and readout.leak == 1 and not said and not bias.any():
+    if counted and readout.leak == 1 and not readout_metadata and not bias.any():
         return {}
     nodes = {f"{name}.flatten": _flatten(_map(size))} if len(size) == 3 else {}
     if readout.leak == 1:
         return nodes | {
-            name: nir.Affine(readout.weight.copy(), _narrow(bias), metadata=_metadata(said))
+            name: nir.Affine(
+                readout.weight.copy(), _narrow(bias), metadata=_metadata(readout_metadata)
+            )
         }
     r = np.full(classes, 1 / max(1 - readout.leak, SMALLEST))
-    leaky = nir.LI(dt * r, r, np.zeros(classes), metadata=_metadata({**said, "leak": readout.leak}))
+    leaky = nir.LI(
+        dt * r, r, np.zeros(classes), metadata=_metadata({**readout_metadata, "leak": readout.leak})
+    )
     return nodes | {name: nir.Affine(readout.weight.copy(), _narrow(bias)), f"{name}.neuron": leaky}
 
 
@@ -321,18 +327,18 @@ def _flatten(shape: Shape) -> Any:
     return nir_library().Flatten(np.array(shape), -3, -1)
 
 
-def _neurons(neuron: LIF, size: Size, dt: float, said: dict[str, Any]) -> Any:
+def _neurons(neuron: LIF, size: Size, dt: float, neuron_metadata: dict[str, Any]) -> Any:
     """A node CubaLIF where currents outlast a step, IF where nothing leaks, else LIF: equations in
     operations.py.
     """
     nir = nir_library()
     everywhere = partial(_everywhere, size=size)
-    said |= {
+    neuron_metadata |= {
         "reset": neuron.reset,
         "fires_at_threshold": neuron.fires_at_threshold,
         "leak": neuron.leak,
     }
-    said |= {
+    neuron_metadata |= {
         name: value
         for name in ("reset_by", "min_v_mem")
         if (value := getattr(neuron, name)) is not None
@@ -343,7 +349,7 @@ def _neurons(neuron: LIF, size: Size, dt: float, said: dict[str, Any]) -> Any:
         for leak in (neuron.leak, neuron.synaptic_leak)
     )
     if np.any(neuron.synaptic_leak):
-        said["synaptic_leak"] = neuron.synaptic_leak
+        neuron_metadata["synaptic_leak"] = neuron.synaptic_leak
         constants = (
             dt * synaptic_steps,
             dt * steps,
@@ -353,10 +359,12 @@ def _neurons(neuron: LIF, size: Size, dt: float, said: dict[str, Any]) -> Any:
             zeros.copy(),
             synaptic_steps,
         )
-        return nir.CubaLIF(*constants, metadata=_metadata(said))
+        return nir.CubaLIF(*constants, metadata=_metadata(neuron_metadata))
     if np.all(np.asarray(neuron.leak) == 1):
-        return nir.IF(everywhere(1 / dt), threshold, zeros, metadata=_metadata(said))
-    return nir.LIF(dt * steps, steps, zeros, threshold, zeros.copy(), metadata=_metadata(said))
+        return nir.IF(everywhere(1 / dt), threshold, zeros, metadata=_metadata(neuron_metadata))
+    return nir.LIF(
+        dt * steps, steps, zeros, threshold, zeros.copy(), metadata=_metadata(neuron_metadata)
+    )
 
 
 def _everywhere(value: Any, size: Size) -> NDArray[np.float64]:
@@ -376,23 +384,27 @@ def _weights(
     if (gain == 1).all():
         return weight.copy(), {}
     product = weight * gain.reshape(-1, *(1,) * (weight.ndim - 1))
-    said = {"gain": gain[0]}
-    return product, said if np.array_equal(divided(product, gain[0]), weight) else {
-        **said,
+    gain_metadata = {"gain": gain[0]}
+    return product, gain_metadata if np.array_equal(divided(product, gain[0]), weight) else {
+        **gain_metadata,
         "weight": weight,
     }
 
 
-def _pool(kind: str, windows: Windows, shape: Shape, said: dict[str, Any] | None = None) -> Any:
+def _pool(
+    kind: str, windows: Windows, shape: Shape, pool_metadata: dict[str, Any] | None = None
+) -> Any:
     """A pooling node; NIR gives it no shape by itself."""
-    node = getattr(nir_library(), kind)(*map(np.array, windows), metadata=_metadata(said or {}))
+    node = getattr(nir_library(), kind)(
+        *map(np.array, windows), metadata=_metadata(pool_metadata or {})
+    )
     node.input_type = {"input": np.array(shape)}
     node.output_type = {"output": np.array((shape[0], *windows.fit(shape[1:])))}
     return node
 
 
-def _metadata(said: dict[str, Any]) -> dict[str, Any]:
-    return {KEY: said} if said else {}
+def _metadata(entries: dict[str, Any]) -> dict[str, Any]:
+    return {KEY: entries} if entries else {}
 
 
 def _narrow(numbers: NDArray[np.float64]) -> NDArray[Any]:

@@ -13,7 +13,6 @@ import numpy as np
 
 from spikesam.backends.network import NetworkError, Neuron, Shape, Windows
 from spikesam.backends.network.sources import later
-from spikesam.common.errors import at
 
 INPUT = "input"
 NOTHING = (
@@ -27,12 +26,6 @@ def expect(true: Any, finding: str, expected: str) -> None:
     """Refuse a finding that is not what was expected; the caller says where, by :func:`at`."""
     if not true:
         raise NetworkError(f"{finding}, expected {expected}")
-
-
-def expect_at(true: Any, where: str, finding: str, expected: str) -> None:
-    """Refuse a finding at a place."""
-    with at(where):
-        expect(true, finding, expected)
 
 
 class _Compared:
