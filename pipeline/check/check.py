@@ -116,6 +116,10 @@ def check(
     return Check(tuple(findings), tuple(unchecked), runs.count)
 
 
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0]
+
+
 class _Runs:
     """Runs of a model, each from rest, and with the same seed if it is not the second."""
 
@@ -129,7 +133,13 @@ class _Runs:
         model, trace = self._model, Trace()
         reset_known(model)
         if self._reset is not None:
-            self._reset()
+            try:
+                self._reset()
+            except Exception as error:
+                raise InputError(
+                    f"check: reset is a function that fails with {type(error).__name__}: "
+                    f"{_first_line(error)}"
+                ) from error
         self.at_rest.append(states(model))
         with torch.random.fork_rng(), torch.no_grad(), trace.attached(model):
             torch.manual_seed(SEED + (self.count == 1))
@@ -141,10 +151,9 @@ class _Runs:
                     run(model, inputs)
             except Exception as error:
                 shape = tuple(inputs.calls[0].shape)
-                reason = (str(error).splitlines() or [""])[0]
                 raise InputError(
                     f"check: called with {shape}, the model fails with {type(error).__name__}: "
-                    f"{reason}"
+                    f"{_first_line(error)}"
                 ) from error
             self.by_chance |= not torch.equal(random, torch.get_rng_state())
         self.count += 1

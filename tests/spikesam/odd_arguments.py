@@ -1,6 +1,6 @@
 """Calls of every public name, of which one argument is odd: it is refused in one line, or taken.
 
-    python -m tests.spikesam.odd_arguments                         # all calls, half an hour
+    python -m tests.spikesam.odd_arguments                         # all calls, some minutes
     python -m tests.spikesam.odd_arguments --pairs 5000 --seed 1   # by chance
 
 A call that is right stands in `right_calls`, for each public name and its methods. Of each, one parameter

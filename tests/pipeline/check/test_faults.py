@@ -188,6 +188,7 @@ def test_at_most_four_runs() -> None:
         (torch.ones(2, 8), {"timesteps": 0}, "timesteps: got 0"),
         (torch.ones(2, 8), {"takes": "TB"}, "takes: got 'TB', expected one of"),
         (torch.ones(2, 9), {}, "check: called with .2, 9., the model fails with RuntimeError"),
+        (torch.ones(2, 8), {"reset": len}, "check: reset is a function that fails with TypeError"),
     ],
 )
 def test_what_does_not_fit_is_one_line(inputs: Any, options: Any, message: str) -> None:
