@@ -67,19 +67,20 @@ def draw_overview(
     subjects: Sequence[Subject],
     layers: Sequence[str] = (),
     padded: Outside = NOT_PADDED,
+    samples: Sequence[int] | None = None,
 ) -> None:
     """Draw samples beside each other, and below the summed maps of some layers; of a few over all
-    depths if none.
+    depths if none. `samples` are the positions of the subjects, the first ones if not given.
     """
     hidden = _hidden(maps)
     few = [
         hidden[i]
         for i in sorted({*np.linspace(0, len(hidden) - 1, OVERVIEW_LAYERS).round().astype(int)})
     ]
-    of_samples = [_SampleMaps(maps, sample, layers or few) for sample in range(len(subjects))]
-    caption = (
-        method.title + _of_class(method, subjects, maps.header.parameters) + _sums_alone(maps, 0)
-    )
+    drawn = range(len(subjects)) if samples is None else samples
+    of_samples = [_SampleMaps(maps, sample, layers or few) for sample in drawn]
+    of_class = _of_class(method, subjects, maps.header.parameters)
+    caption = method.title + of_class + _sums_alone(maps, drawn[0])
     draw_side_by_side(path, subjects, of_samples, method.shows, caption, _delays(maps), padded)
 
 

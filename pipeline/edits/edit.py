@@ -45,7 +45,7 @@ EDITED = (
     columns=INDICES,
     channels=INDICES,
     steps=INDICES,
-    samples=INDICES,
+    samples="positions in a list, as [2], or a slice",
 )
 def edit(
     raster: RasterReader | str | PathLike[str],
@@ -57,7 +57,7 @@ def edit(
     columns: Indices | None = None,
     channels: Indices | None = None,
     steps: Indices | None = None,
-    samples: Indices | None = None,
+    samples: slice | Iterable[int | slice] | None = None,
     all: bool = False,
     fires: bool = False,
 ) -> Edit:
@@ -85,9 +85,10 @@ def edit(
     layer : the layer to edit by its name or number, "input" for the input spikes; needed
     mask : bool, where to edit: (H, W) places, (C, H, W) neurons, (T, C, H, W) or (T, B, C, H, W)
         with steps, or with samples, too; (C,) of a dense layer. A side of 1 stands for all
-    rows, columns, channels, steps, samples : which of them to edit, as whole numbers or slices: all
-        if not given. An edit is where the mask and all of these say so; the result holds the chosen
-        samples alone
+    rows, columns, channels, steps : which of them to edit, as whole numbers or slices: all if not
+        given. An edit is where the mask and all of these say so
+    samples : positions of the samples to edit, in a list, or a slice: all if not given. The result
+        holds these alone
     all : edit the whole layer, where neither a mask nor rows, columns, channels or steps are given
     fires : whether the chosen neurons fire at every chosen step, or at none
 

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from io import BytesIO
 
 import numpy as np
@@ -13,6 +13,7 @@ from PIL import Image
 
 from spikesam.backends.network import Network
 from spikesam.backends.network.table import by_sides, in_columns
+from spikesam.common.arguments import listed
 from spikesam.common.errors import InputError, at
 from spikesam.pipeline.drawing.activity import draw_raster
 from spikesam.pipeline.drawing.canvas import DPI, ShownFigure
@@ -26,9 +27,11 @@ from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.reader import position
 
 
-def plot_maps(maps: MapReader, samples: int = 4, layers: Sequence[str | int] = ()) -> Figure:
-    """The first samples beside each other: image, name and answer, and below the summed maps of
-    some layers.
+def plot_maps(
+    maps: MapReader, samples: int | Iterable[int] = 4, layers: Sequence[str | int] = ()
+) -> Figure:
+    """Samples beside each other, the first ones or those at some positions: image, name and answer,
+    and below the summed maps of some layers.
     """
     return figure_of(_maps(maps, samples, layers))
 
@@ -53,14 +56,32 @@ def notebook_html(shown: MapReader | RasterReader | Network) -> str:
     )
 
 
-def _maps(maps: MapReader, samples: int = 4, layers: Sequence[str | int] = ()) -> bytes:
-    if samples < 1:
-        raise InputError(f"plot: samples is {samples!r}, expected a whole number ≥ 1")
+def _maps(
+    maps: MapReader, samples: int | Iterable[int] = 4, layers: Sequence[str | int] = ()
+) -> bytes:
+    shown = _positions(samples, maps.n_samples)
     names = [maps.layer(layer).name for layer in ((layers,) if isinstance(layers, str) else layers)]
-    subjects = recorded_subjects(maps, maps.predictions[:samples])
+    subjects = recorded_subjects(maps, maps.predictions[: max(shown) + 1])
     with at(maps.file_name):
         method = method_of(maps.header)
-    return png_of(lambda path: draw_overview(path, maps, method, subjects, names))
+    return png_of(
+        lambda path: draw_overview(
+            path, maps, method, [subjects[sample] for sample in shown], names, samples=shown
+        )
+    )
+
+
+def _positions(samples: int | Iterable[int], n_samples: int) -> list[int]:
+    """Of the first samples, as many as there are, or of those at some positions."""
+    if not isinstance(samples, Iterable):
+        if samples < 1:
+            raise InputError(f"plot: samples is {samples!r}, expected a whole number ≥ 1")
+        return list(range(min(samples, n_samples)))
+    with at("plot"):
+        shown = [position(sample, n_samples) for sample in listed(samples, "samples")]
+    if not shown:
+        raise InputError("plot: samples is empty, expected at least one position")
+    return shown
 
 
 def _raster(raster: RasterReader, layer: str | int | None = None, sample: int = 0) -> bytes:

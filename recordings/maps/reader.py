@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
@@ -105,12 +105,14 @@ class MapReader(Reader[MapLayer]):
         return self.rows(layer.path(self.header.method), sample)
 
     @checked_arguments
-    def plot(self, samples: int = 4, layers: Sequence[str | int] = ()) -> Figure:
-        """Draw the first samples: image, name and answer, and below the summed maps of some layers.
+    def plot(
+        self, samples: int | Iterable[int] = 4, layers: Sequence[str | int] = ()
+    ) -> Figure:
+        """Draw some samples: image, name and answer, and below the summed maps of some layers.
 
         Parameters
         ----------
-        samples : how many
+        samples : how many, the first ones; or their positions in a list
         layers : by name; a few over all depths if not given
 
         Returns

@@ -228,7 +228,7 @@ def test_a_mask_in_all_its_shapes(digits: RasterReader) -> None:
     )
     rows, columns = [5, slice(9, None, 2)], slice(30)
     rectangle = spikesam.edit(
-        digits, "cluttered-digits", "conv1", rows=rows, columns=columns, samples=0
+        digits, "cluttered-digits", "conv1", rows=rows, columns=columns, samples=[0]
     )
     chosen = np.zeros((height, width), np.bool_)
     chosen[[5, *range(9, height, 2)], :30] = True
@@ -317,7 +317,8 @@ def test_it_is_written_and_edited_again_in_order(digits: RasterReader, tmp_path:
         ),
         ({"steps": range(10, 20)}, "edit: layer 'conv1': no step 16, expected 0 to 15"),
         ({"steps": slice(16, 20)}, "edit: layer 'conv1': no step in 16:20"),
-        ({"samples": 3}, "edit: no sample 3, expected 0 to 2"),
+        ({"samples": 3}, r"edit: samples is 3, expected positions in a list, as \[2\], or a slice"),
+        ({"samples": [3]}, "edit: no sample 3, expected 0 to 2"),
         ({"samples": []}, "edit: got no samples, expected at least one of 0 to 2"),
         (
             {"network": "contrast-digits"},

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from PIL import Image
 
 import spikesam
@@ -25,8 +26,7 @@ def raster(tmp_path: Path) -> spikesam.RasterReader:
 
 def ink(figure: Figure) -> int:
     """Colours that are drawn."""
-    figure.savefig(file := io.BytesIO())
-    return len(np.unique(np.asarray(Image.open(file)).reshape(-1, 4), axis=0))
+    return len(np.unique(pixels(figure).reshape(-1, 4), axis=0))
 
 
 def test_maps_and_rasters_draw_themselves(raster: spikesam.RasterReader) -> None:
@@ -43,10 +43,27 @@ def test_maps_and_rasters_draw_themselves(raster: spikesam.RasterReader) -> None
     assert wide >= narrow
 
 
+def pixels(figure: Figure) -> NDArray[np.uint8]:
+    figure.savefig(file := io.BytesIO())
+    return np.asarray(Image.open(file))
+
+
+def test_samples_are_a_number_of_first_ones_or_positions(raster: spikesam.RasterReader) -> None:
+    maps = spikesam.explain(raster)
+    assert np.array_equal(pixels(maps.plot([0, 1, 2])), pixels(maps.plot(3)))
+    assert np.array_equal(pixels(maps.plot(range(3))), pixels(maps.plot()))
+    assert np.array_equal(pixels(maps.plot([-1])), pixels(maps.plot([2])))
+    assert not np.array_equal(pixels(maps.plot([2])), pixels(maps.plot([0])))
+
+
 def test_what_cannot_be_drawn_is_one_line(raster: spikesam.RasterReader) -> None:
     maps = spikesam.explain(raster)
     with pytest.raises(spikesam.InputError, match="plot: samples is 0, expected a whole number"):
         maps.plot(0)
+    with pytest.raises(spikesam.InputError, match="plot: no sample 3, expected 0 to 2"):
+        maps.plot([0, 3])
+    with pytest.raises(spikesam.InputError, match="plot: samples is empty"):
+        maps.plot([])
     with pytest.raises(spikesam.InputError, match="conv2"):
         maps.plot(layers=["conv2"])
     with pytest.raises(spikesam.InputError, match="3"):

@@ -272,7 +272,7 @@ def test_layers_without_places_are_neurons_over_time(tmp_path: Path, open_page: 
     page.get_by_role("button", name="silence this neuron").click()
     page.locator(".edit [role=status]").get_by_text(f"fc1, neuron {top} silenced").wait_for()
     fired, sums, _ = page.evaluate(WHAT_IF, [1, page.evaluate("report.state().silenced")])
-    edited = spikesam.edit(tmp_path, layer="fc1", channels=top, samples=1)
+    edited = spikesam.edit(tmp_path, layer="fc1", channels=top, samples=[1])
     assert sums == edited.after.readout[0].tolist()
     assert (
         fired[1]
@@ -346,7 +346,7 @@ def test_a_recording_of_a_model_is_simulated_or_refused_in_a_line(
     )
     mask = np.zeros((2, 5, 5), np.bool_)
     mask[:, 1, 2] = mask[0] = True
-    expected = spikesam.edit(raster, network, "conv1", mask, samples=1)
+    expected = spikesam.edit(raster, network, "conv1", mask, samples=[1])
     assert np.allclose(sums, expected.after.readout[0], rtol=1e-5, atol=1e-5)
     assert np.allclose(shares, expected.after.shares[0], atol=1e-5)
     for layer, trains in zip(raster.layers, fired, strict=True):

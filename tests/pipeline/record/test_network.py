@@ -274,7 +274,8 @@ def test_names_and_pictures_reach_what_is_made_of_a_recording(
     assert "owl: " in str(spikesam.energy(tmp_path / "run", checkpoint))
     drawn: list[Any] = []
     monkeypatch.setattr(
-        "spikesam.pipeline.maps.plot.draw_overview", lambda *given: drawn.append(given[3]) or 1 / 0
+        "spikesam.pipeline.maps.plot.draw_overview",
+        lambda *given, **options: drawn.append(given[3]) or 1 / 0,
     )
     with pytest.raises(ZeroDivisionError):
         spikesam.explain(tmp_path / "run", method="relevance", network=checkpoint).plot()
