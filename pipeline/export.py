@@ -4,8 +4,8 @@ A CHECKPOINT goes to float32 and to Loihi-style fixed point, and their accuracy 
 networks see the same Poisson spikes, over several seeds. A network of constant currents or events
 is measured once. --out receives the two networks and accuracy.json.
 
-A RECORDING (the folder of a run, raster.h5, sam.h5) goes to the file TARGET, whose name decides the
-format: {known}
+A RECORDING (the folder of a run, raster.h5, sam.h5) goes to TARGET, whose name decides the format,
+or --format does: {known}
 docs/other-formats.md says what each of them holds. A raster keeps its spikes exactly in all of
 them.
 
@@ -17,6 +17,7 @@ examples:
   spikesam export tiny-imagenet-10 --data tiny-imagenet-200.zip --seeds 10 --out runs/export-tiny
   spikesam export runs/digits digits.nwb
   spikesam export runs/digits digits.zarr --samples 0:4 --layers conv1 conv2
+  spikesam export runs/digits vectors --format vectors --samples 2
   spikesam export chip.nir chip.h5 --dt 0.001
 """
 
@@ -41,7 +42,7 @@ from spikesam.recordings.raster.events import Rounding
 
 FOR_CHECKPOINTS = ("out", "data", "seeds", "nir", "device", "download")
 FOR_DATA = ("dt", "rounding")
-FOR_FORMATS = ("samples", "layers")
+FOR_FORMATS = ("samples", "layers", "format")
 CHECKPOINT_SAMPLES = 1000
 
 
@@ -65,6 +66,9 @@ class ExportCommand(Section):
     )
     layers: tuple[str, ...] = Field(
         (), description="of a recording: layers by name or number; all if not given"
+    )
+    format: str | None = Field(
+        None, description="of a recording: the format, if TARGET's name does not say it"
     )
     overwrite: Overwrite = False
     dt: float | None = Field(
@@ -121,12 +125,15 @@ def _export_recording(command: ExportCommand, source: Path, say: Callable[[str],
         raise InputError(f"--{refused[0]} is for data of NIR that become a raster, NAME.h5")
     if command.target is None:
         raise InputError(f"TARGET: got none, expected the file to write, such as {source.stem}.nwb")
-    bar, chosen = (
-        progress_bar(PlainConsole(stderr=True), transient=True),
-        (command.samples, command.layers),
-    )
     export_recording(
-        source, command.target, *chosen, overwrite=command.overwrite, say=say, progress=bar
+        source,
+        command.target,
+        command.samples,
+        command.layers,
+        named_format=command.format,
+        overwrite=command.overwrite,
+        say=say,
+        progress=progress_bar(PlainConsole(stderr=True), transient=True),
     )
 
 
@@ -135,8 +142,9 @@ def _export_checkpoint(command: ExportCommand) -> list[str]:
     if command.target is not None:
         use = f"so {command.target} has no use; a checkpoint's network goes to NIR with --nir FILE"
         raise InputError(f"{command.source}: is no recording (HDF5), {use}")
-    if command.layers:
-        raise InputError(f"--layers is for a recording, and {command.source} is none (HDF5)")
+    for name in ("layers", "format"):
+        if name in command.model_fields_set:
+            raise InputError(f"--{name} is for a recording, and {command.source} is none (HDF5)")
     if refused := [name for name in FOR_DATA if name in command.model_fields_set]:
         raise InputError(f"--{refused[0]} is for data of NIR that become a raster, NAME.h5")
     count = str(CHECKPOINT_SAMPLES) if command.samples is None else command.samples

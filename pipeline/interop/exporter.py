@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from spikesam.common.disk import check_free, readable
-from spikesam.common.errors import OVERWRITE, InputError
+from spikesam.common.errors import OVERWRITE, InputError, did_you_mean
 from spikesam.common.files import refuse_replacing
 from spikesam.common.lock import file_lock
 from spikesam.common.registry import Registry
+from spikesam.common.text import LONGEST_NAME, printable
 from spikesam.recordings.file_format import open_recording
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.reader import RasterReader
@@ -114,10 +115,14 @@ class Exporter(ABC):
 
 @dataclass(frozen=True)
 class Format:
-    """A file format: its title, for people, and the module and class that writes it."""
+    """A file format: its title, for people, and the module and class that writes it.
+
+    Of a format that is a folder, `marker` is a file that each of them has.
+    """
 
     title: str
     exporter: str
+    marker: str = ""
 
     def open(self, selection: Selection) -> Exporter:
         """The exporter of a selection; refuses one whose library is not installed."""
@@ -138,22 +143,40 @@ FORMATS: Registry[Format] = Registry(
         ".zarr": Format(
             "Zarr 3, which xarray opens: arrays by layer; of maps, too",
             "spikesam.pipeline.interop.zarr_store:ZarrStore",
+            "zarr.json",
         ),
         ".nir": Format(
             "data of NIR, beside the graph: arrays by node",
             "spikesam.pipeline.interop.nir_data:NirData",
         ),
+        ".vectors": Format(
+            "golden vectors for hardware: a folder with integers and spikes, as NPZ and for C",
+            "spikesam.pipeline.interop.vectors.vectors:GoldenVectors",
+            "vectors.npz",
+        ),
     },
 )
 
 
-def format_of(path: Path) -> Format:
-    """The format that a file's name stands for; refuses a name that stands for none."""
+def format_of(path: Path, name: str | None = None) -> Format:
+    """The format of a name, such as "vectors", or that a file's name stands for; refuses what
+    stands for none.
+    """
+    *first_formats, last = FORMATS
+    if name is not None:
+        if f".{name}" not in FORMATS:
+            names = [suffix.removeprefix(".") for suffix in FORMATS]
+            raise InputError(
+                f"got {printable(repr(name), LONGEST_NAME)}, expected one of {', '.join(names)}"
+                f"{did_you_mean(name, names)}",
+                argument="format",
+            )
+        return FORMATS[f".{name}"]
     if path.suffix not in FORMATS:
-        *first_formats, last = FORMATS
         raise InputError(
             f"{path}: got a name that ends in {path.suffix or 'nothing'!r}, expected "
-            f"{', '.join(first_formats)} or {last}"
+            f"{', '.join(first_formats)} or {last}",
+            "; or give {format}",
         )
     return FORMATS[path.suffix]
 
@@ -172,21 +195,21 @@ def export_recording(
     samples: str | None,
     layers: Iterable[str],
     *,
+    named_format: str | None = None,
     overwrite: bool,
     say: Callable[[str], object],
     progress: Progress,
 ) -> None:
-    """Write samples and layers, see `select`, in the format of the name `target`; `say` prints
-    what, and how large.
+    """Write samples and layers, see `select`, in the format of the name `target`, or in
+    `named_format`; `say` prints what, and how large.
     """
-    target_format = format_of(target)
-    _refuse_target(source, target, overwrite)
+    target_format = format_of(target, named_format)
+    _refuse_target(source, target, target_format, overwrite)
     with open_recording(source) as recording:
         exporter = target_format.open(select(recording, samples, layers))
         if isinstance(recording, MapReader) and not exporter.takes_maps:
             raise InputError(
-                f"{source}: is a file of maps, expected a raster for {target.suffix}; .zarr takes "
-                "maps"
+                f"{source}: is a file of maps, expected a raster for {target}; .zarr takes maps"
             )
         chosen, count = exporter.selection, len(exporter.selection.samples)
         contents = f"{count} sample{'s' * (count > 1)}, {recording.timesteps} steps, layers {', '.join(chosen.names)}"
@@ -203,19 +226,21 @@ def export_recording(
     say(f"{target}  {readable(_size(target))}")
 
 
-def _refuse_target(source: Path, target: Path, overwrite: bool) -> None:
+def _refuse_target(source: Path, target: Path, target_format: Format, overwrite: bool) -> None:
     """Refuse a target that must not be replaced: above all the recording itself, and a folder that
-    is no Zarr store.
+    is none of the format.
     """
-    if target.suffix != ".zarr":
+    marker = target_format.marker
+    if not marker:
         refuse_replacing(target, overwrite, source, out="name")
     elif os.path.lexists(target):
-        is_store = target.is_dir() and (
-            (target / "zarr.json").is_file() or not any(target.iterdir())
+        replaceable = target.is_dir() and (
+            (target / marker).is_file() or not any(target.iterdir())
         )
-        if target.is_symlink() or not is_store:
+        if target.is_symlink() or not replaceable:
             raise InputError(
-                f"{target}: is no folder with zarr.json, expected a Zarr store; choose another name"
+                f"{target}: is no folder with {marker}, expected one that such an export wrote; "
+                "choose another name"
             )
         if not overwrite:
             raise InputError(f"{target}: already exists", OVERWRITE, out="name")

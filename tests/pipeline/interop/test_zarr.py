@@ -113,5 +113,5 @@ def test_folders_that_are_no_store_are_kept(raster, tmp_path, refused):
     (tmp_path / "out.zarr").mkdir()
     (tmp_path / "out.zarr" / "thesis.txt").touch()
     line = refused(export.main, raster, tmp_path / "out.zarr", "--overwrite")
-    assert "is no folder with zarr.json, expected a Zarr store" in line
+    assert "is no folder with zarr.json, expected one that such an export wrote" in line
     assert (tmp_path / "out.zarr" / "thesis.txt").exists()
