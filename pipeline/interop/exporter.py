@@ -234,9 +234,7 @@ def _refuse_target(source: Path, target: Path, target_format: Format, overwrite:
     if not marker:
         refuse_replacing(target, overwrite, source, out="name")
     elif os.path.lexists(target):
-        replaceable = target.is_dir() and (
-            (target / marker).is_file() or not any(target.iterdir())
-        )
+        replaceable = target.is_dir() and ((target / marker).is_file() or not any(target.iterdir()))
         if target.is_symlink() or not replaceable:
             raise InputError(
                 f"{target}: is no folder with {marker}, expected one that such an export wrote; "

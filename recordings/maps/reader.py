@@ -105,9 +105,7 @@ class MapReader(Reader[MapLayer]):
         return self.rows(layer.path(self.header.method), sample)
 
     @checked_arguments
-    def plot(
-        self, samples: int | Iterable[int] = 4, layers: Sequence[str | int] = ()
-    ) -> Figure:
+    def plot(self, samples: int | Iterable[int] = 4, layers: Sequence[str | int] = ()) -> Figure:
         """Draw some samples: image, name and answer, and below the summed maps of some layers.
 
         Parameters

@@ -87,7 +87,8 @@ def _layer(layer: Layer, shapes: Mapping[str, Shape]) -> tuple[dict[str, Any], A
         "shape": list(shape),
         "reset_to_zero": neuron.reset == "zero",
         "fires_at_threshold": neuron.fires_at_threshold,
-        "limits_current": len(inputs) > 1 or bool(np.any(np.asarray(neuron.synaptic_decay) < THETA)),
+        "limits_current": len(inputs) > 1
+        or bool(np.any(np.asarray(neuron.synaptic_decay) < THETA)),
         "inputs": inputs,
     }
     return node, arrays

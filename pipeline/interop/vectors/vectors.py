@@ -41,7 +41,7 @@ class GoldenVectors(Exporter):
                 "golden vectors are of all layers, expected no selection", argument="layers"
             )
         self.network = recorded_network(raster)
-        with at(raster.where):
+        with at(raster.file_name):
             self.numbers = numbers_of(self.network)
         weights = sum(array.size for array in self.numbers.arrays.values())
         spikes = sum(
@@ -51,7 +51,7 @@ class GoldenVectors(Exporter):
         self.size = self.most = NUMBER_BYTES * (weights + spikes)
         if self.size > MOST_BYTES:
             raise InputError(
-                f"{raster.where}: the header of C would have {readable(self.size)}, expected at "
+                f"{raster.file_name}: the header of C would have {readable(self.size)}, expected at "
                 f"most {readable(MOST_BYTES)}; take fewer {{samples}}, or a smaller network"
             )
         self.steps = len(selection.samples)
@@ -101,11 +101,11 @@ class GoldenVectors(Exporter):
             differing = np.argwhere(recorded[layer.name] != fired.spikes[layer.name][0])
             if len(differing):
                 raise InputError(
-                    f"{raster.where}: layer {layer.name!r}, sample {sample}, step "
+                    f"{raster.file_name}: layer {layer.name!r}, sample {sample}, step "
                     f"{differing[0, 0]}: its spikes are not those that the network fires"
                 )
             yield layer.name, recorded[layer.name]
         if not np.array_equal(raster.readout[sample], fired.readout[0]):
             raise InputError(
-                f"{raster.where}: sample {sample}: its readout is not that of the network"
+                f"{raster.file_name}: sample {sample}: its readout is not that of the network"
             )

@@ -52,7 +52,8 @@ def vectors(
 
 def checked(folder: Path) -> tuple[int, str]:
     """Exit code and output of the program."""
-    compiler = [str(CC), "-std=c99", "-fsanitize=address,undefined", "-Wall", "-Wextra", "-Werror", "-O1", "-o", "check", "check.c"]
+    warnings = ["-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined"]
+    compiler = [str(CC), "-std=c99", "-O1", *warnings, "-o", "check", "check.c"]
     subprocess.run(compiler, cwd=folder, check=True, capture_output=True, text=True)
     done = subprocess.run(["./check"], cwd=folder, check=False, capture_output=True, text=True)
     return done.returncode, done.stdout
@@ -173,13 +174,21 @@ def test_the_arrays_and_the_readme_are_enough(tmp_path: Path) -> None:
         Layer(
             "conv2",
             (
-                Input(Conv(quarters(rng, 4, 4, 3, 3), padding=1, stride=1), ("conv1", Source("conv1", 2)), 0.5),
+                Input(
+                    Conv(quarters(rng, 4, 4, 3, 3), padding=1, stride=1),
+                    ("conv1", Source("conv1", 2)),
+                    0.5,
+                ),
                 Input(Identity(), Source("conv1", 3, -1), 0.5),
                 Input(quarters(rng, 4, 4, 1, 1), "conv2"),
             ),
             LIF(0.5, 1.5, bias=0.25, reset="zero", synaptic_leak=0.5, min_v_mem=-0.5),
         ),
-        Layer("conv3", Input(Conv(quarters(rng, 4, 4, 3, 3), stride=2, padding=1)), LIF(0.75, reset_by=0.5)),
+        Layer(
+            "conv3",
+            Input(Conv(quarters(rng, 4, 4, 3, 3), stride=2, padding=1)),
+            LIF(0.75, reset_by=0.5),
+        ),
         Layer("fc4", quarters(rng, 5, 36), LIF(0.5, fires_at_threshold=True)),
     )
     network = quantise(Network((2, 6, 6), 9, layers, Readout(quarters(rng, 3, 5)), "spikes"))
@@ -282,7 +291,11 @@ def test_bad_input_is_one_line(
 @pytest.mark.parametrize(
     ("name", "precision", "message"),
     [
-        ("multiplied", "fixed", "has attention, expected convolutions, dense layers and identities"),
+        (
+            "multiplied",
+            "fixed",
+            "has attention, expected convolutions, dense layers and identities",
+        ),
         ("constant_odd", "fixed", "reads numbers of the input, which a raster does not hold"),
         ("everything", "float32", "its network is in float32, expected fixed point"),
     ],
