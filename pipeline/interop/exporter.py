@@ -208,9 +208,7 @@ def export_recording(
     with open_recording(source) as recording:
         exporter = target_format.open(select(recording, samples, layers))
         if isinstance(recording, MapReader) and not exporter.takes_maps:
-            raise InputError(
-                f"{source}: is a file of maps, expected a raster for {target}; .zarr takes maps"
-            )
+            raise InputError(f"{source}: is a file of maps, expected a raster; .zarr takes maps")
         chosen, count = exporter.selection, len(exporter.selection.samples)
         contents = f"{count} sample{'s' * (count > 1)}, {recording.timesteps} steps, layers {', '.join(chosen.names)}"
         say(f"{source} -> {target}: {contents}, about {readable(exporter.size)}")

@@ -42,8 +42,14 @@ def test_help_names_every_format(capsys):
     ("arguments", "message"),
     [
         ((), "TARGET: got none, expected the file to write, such as raster.nwb"),
-        (("out.csv",), "out.csv: got a name that ends in '.csv', expected .nwb, .zarr or .nir"),
-        (("out",), "out: got a name that ends in 'nothing', expected .nwb, .zarr or .nir"),
+        (
+            ("out.csv",),
+            "out.csv: got a name that ends in '.csv', expected .nwb, .zarr, .nir or .vectors",
+        ),
+        (
+            ("out",),
+            "out: got a name that ends in 'nothing', expected .nwb, .zarr, .nir or .vectors",
+        ),
         (("out.nir", "--layers", "conv2"), "no layer 'conv2'; did you mean conv1?"),
         (
             ("out.nir", "--samples", "6"),
@@ -109,7 +115,7 @@ def test_a_disk_that_is_too_small_or_fails_leaves_nothing(raster, tmp_path, refu
 
 def test_maps_go_to_zarr_alone_and_what_is_no_recording_nowhere(maps, tmp_path, refused):
     message = refused(export.main, maps, tmp_path / "out.nir")
-    assert "sam.h5: is a file of maps, expected a raster for .nir; .zarr takes maps" in message
+    assert "sam.h5: is a file of maps, expected a raster; .zarr takes maps" in message
     assert "no such file" in refused(export.main, tmp_path / "raster.h5", tmp_path / "out.nir")
     (tmp_path / "raster.h5").write_text("no HDF5")
     assert "is not HDF5, expected" in refused(

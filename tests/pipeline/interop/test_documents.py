@@ -58,4 +58,6 @@ def test_every_format_has_its_command():
         ".nwb",
         ".zarr",
         ".nir",
+        "",
     ]
+    assert "--format vectors" in COMMANDS[-1]
