@@ -32,7 +32,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("conv1 --all", {"all": True}),
         (
             "conv1 --rows 1:3 --columns 0 2 --samples 1",
-            {"rows": [1, 2], "columns": [0, 2], "samples": 1},
+            {"rows": [1, 2], "columns": [0, 2], "samples": [1]},
         ),
         (
             "1 --channels 0 1: --steps 4: --fires",
