@@ -177,7 +177,8 @@ def _pool(node: Any) -> list[Any]:
         if type(node).__name__ == "AvgPool2d"
         else "sum"
     )
-    return [Pool(kind, Windows(window, stride, sides(node.padding, "padding", 0)))]
+    windows = Windows(window, stride, sides(node.padding, "padding", 0))
+    return [Pool(kind, windows, of_currents=kind == "max")]
 
 
 def _scale(node: Any) -> list[Any]:

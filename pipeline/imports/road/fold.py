@@ -1012,7 +1012,7 @@ def _pool(folded: Folded, pool: Pool) -> Folded:
         expect(_apart(folded), "pools a sum by maximum", "one layer, or a concatenation")
         expect(pool.dilation == (1, 1), f"has dilation={pool.dilation}", "1")
         pooled = [
-            _maximum(replace(folded, inputs=(synapses,)), pool.windows, pool.of_activations)
+            _maximum(replace(folded, inputs=(synapses,)), pool.windows, pool.of_currents)
             for synapses in folded.inputs
         ]
         return replace(pooled[0], inputs=tuple(chain.from_iterable(part.inputs for part in pooled)))
@@ -1095,9 +1095,9 @@ def _averaged_maps(folded: Folded) -> Folded:
     return folded.each(averaged, shape=(channels, 1, 1))
 
 
-def _maximum(folded: Folded, windows: Windows, of_activations: bool = False) -> Folded:
-    """Maximum pooling: of spikes, which is their OR, or of the currents of a convolution, as those
-    of activations are.
+def _maximum(folded: Folded, windows: Windows, of_currents: bool = False) -> Folded:
+    """Maximum pooling: of spikes, which is their OR, or of the currents of a convolution, also of
+    one that only chooses channels where `of_currents`.
     """
     (synapses,), (channels, *sides) = folded.inputs, folded.shape
     shape = (channels, *windows.fit(sides))
@@ -1123,7 +1123,7 @@ def _maximum(folded: Folded, windows: Windows, of_activations: bool = False) -> 
             inputs=(replace(synapses, pool=_times(synapses.pool, windows.sides), pooling="max"),),
         )
     expect(synapses.weight.ndim == 4, "pools a dense layer", "a convolution in front of it")
-    if not of_activations and _chooses(synapses):
+    if not of_currents and _chooses(synapses):
         spikes = replace(synapses, weight=None, gain=np.array(1.0))
         of_spikes = Folded((synapses.weight.shape[1], *sides), (spikes,))
         (pooled,) = _maximum(of_spikes, windows).inputs

@@ -73,14 +73,14 @@ class Conv(_Compared):
 
 @dataclass(frozen=True)
 class Pool:
-    """The average, sum or maximum of windows, of spikes or of an ANN's activations; a pad is never
-    the maximum.
+    """The average, sum or maximum of windows, of spikes or, where `of_currents`, of currents and of
+    an ANN's activations, whose maximum is never an OR; a pad is never the maximum.
     """
 
     kind: Literal["average", "sum", "max"]
     windows: Windows
     dilation: Pair = (1, 1)
-    of_activations: bool = False
+    of_currents: bool = False
 
 
 @dataclass(frozen=True, eq=False)

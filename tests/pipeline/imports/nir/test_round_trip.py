@@ -81,6 +81,22 @@ def test_any_network(
     assert from_nir(path).sha256 == network.sha256
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_maximum_of_currents_that_one_weight_of_1_gives_stays_one(sign: int) -> None:
+    """A maximum of what chooses a channel is an OR of spikes as well, which is another network, and
+    none where spikes are subtracted.
+    """
+    one = np.ones((1, 1, 1, 1), np.float32)
+    pooled = Conv(one, current_pool=(1, 3), current_stride=1, current_padding=(0, 1))
+    layers = (
+        Layer("layer1", Conv(one), LIF(0.9)),
+        Layer("layer2", Input(pooled, Source("layer1", sign=sign)), LIF(0.5, bias=0.3)),
+    )
+    readout = Readout(np.ones((1, 12), np.float32))
+    network = Network((1, 3, 4), 3, layers, readout, "spikes")
+    assert from_nir(to_nir(network)).sha256 == network.sha256
+
+
 @pytest.mark.parametrize("name", ["cluttered-digits", "tiny-imagenet-10"])
 def test_bundled_networks(name: str, tmp_path: Path) -> None:
     """Their gains differ from step to step."""
