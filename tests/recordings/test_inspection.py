@@ -18,7 +18,7 @@ import pytest
 from spikesam.recordings import inspection
 from spikesam.recordings.errors import RasterError
 from spikesam.recordings.raster.reader import RasterReader
-from tests.recordings.rasters import GOLDEN
+from tests.recordings.rasters import GOLDEN, inspecting_process
 
 HANGS = "opening it took more than 2 s of processor time, expected an intact file; get another copy"
 
@@ -60,20 +60,14 @@ def test_a_relative_path_follows_the_working_directory(
         RasterReader("no.h5")
 
 
-def child() -> int:
-    """Number of the process that opens files first."""
-    RasterReader(GOLDEN).close()
-    return inspection._current._process.pid
-
-
 def test_a_child_that_was_killed_is_started_again() -> None:
-    first = child()
+    first = inspecting_process()
     os.kill(first, signal.SIGKILL)
-    assert child() != first
+    assert inspecting_process() != first
 
 
 def test_a_child_that_was_stopped_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    first = child()
+    first = inspecting_process()
     os.kill(first, signal.SIGSTOP)
     answer, patience = inspection._answer, inspection.PATIENCE
 
@@ -93,7 +87,7 @@ def test_a_child_that_was_stopped_is_replaced(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_crash_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    pid = child()
+    pid = inspecting_process()
     answer = inspection._answer
 
     def crash(*question: Any) -> object:
@@ -163,7 +157,10 @@ def test_a_large_file_may_take_longer_than_a_small_one() -> None:
     sys.platform != "linux", reason="the kernel ends children of dead processes on Linux"
 )
 def test_nothing_is_left_of_a_killed_process_even_if_its_child_is_stopped() -> None:
-    script = f"from tests.recordings.test_inspection import child; print(child(), flush=True); input()  # {os.getpid()}"
+    script = (
+        "from tests.recordings.rasters import inspecting_process; "
+        f"print(inspecting_process(), flush=True); input()  # {os.getpid()}"
+    )
     parent = subprocess.Popen(
         [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

@@ -5,56 +5,17 @@ statistics.
 import os
 import subprocess
 import sys
-from typing import Any
 
 import pytest
-import snntorch
 import torch
-from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.common.peers import Surrogate
 from spikesam.pipeline.config import NetworkSection
 from spikesam.pipeline.training.fused import bntt_lif
-from spikesam.pipeline.training.trainable import SpikingNetwork
+from tests.pipeline.training.trained import trained_once
 
-NETWORK = NetworkSection(layers=(5, "P", 6, "P4", "D9"), timesteps=7, leak=0.9, threshold=1.3)
 BLOCK = NetworkSection(layers=(4, "P", 6, "A2", "P4", "D9"), timesteps=13, leak=0.9)
-
-
-def snntorch_loop(model: SpikingNetwork, spikes: Tensor) -> Tensor:
-    """Every step of every layer, one after the other, all with gradient."""
-    neuron = model.layers[0].neuron
-    gradient = lambda distance: Surrogate.apply(distance / neuron.threshold)  # noqa: E731
-    leaky = snntorch.Leaky(beta=neuron.leak, threshold=neuron.threshold, spike_grad=gradient)
-    arriving = [None] * len(model.layers)  # what the layer in front fired one step before
-    membranes = [None] * len(model.layers)
-    total = 0
-    for t, image in enumerate(spikes):
-        fired = [image]
-        for number, (plan, layer) in enumerate(zip(model.plans, model.layers, strict=True)):
-            if arriving[number] is None:
-                fired.append(None)
-                continue
-            x = functional.avg_pool2d(arriving[number], plan.pool)
-            if isinstance(layer.synapses, torch.nn.Linear):
-                x = x.flatten(1)
-            driven = layer.bntt[t - 1](layer.synapses(x).float())
-            membrane = torch.zeros_like(driven) if membranes[number] is None else membranes[number]
-            spike, membranes[number] = leaky(driven, membrane)
-            fired.append(spike)
-        *arriving, last = fired
-        total = total if last is None else total + last
-    return model.readout(total) / model.timesteps
-
-
-def trained_once(fused: bool, loop: bool = False, network: NetworkSection = NETWORK) -> Any:
-    torch.manual_seed(0)
-    model = SpikingNetwork(network, (3, 8, 16), 4, fused=fused)
-    images = torch.randn(network.timesteps, 3, 3, 8, 16).sign()
-    logits = snntorch_loop(model, images) if loop else model(images)
-    functional.cross_entropy(logits, torch.tensor([0, 1, 3])).backward()
-    return model
 
 
 @pytest.mark.parametrize("fused", [False, True])
@@ -173,7 +134,7 @@ def test_threads_change_no_bit_of_a_gradient():
     """Each number of threads in a process of its own: numba starts them once."""
     code = """
 import hashlib, torch
-from tests.pipeline.training.test_fused import trained_once
+from tests.pipeline.training.trained import trained_once
 torch.set_num_threads(1)  # the kernels' threads are numba's
 found = [p.grad.numpy().tobytes() for p in trained_once(True).parameters() if p.grad is not None]
 print(len(found), hashlib.sha256(b"".join(found)).hexdigest())
