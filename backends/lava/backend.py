@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from itertools import chain, islice, tee
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -46,6 +46,7 @@ class LavaBackend(Backend):
     name = "lava"
     forms_maps = True
     worker_module = "spikesam.backends.lava.worker"
+    child: ClassVar[type[Any]] = Child  # in which the graph runs
 
     def __init__(
         self, models: Literal["event", "stock"] = "event", deadline: float | None = None
@@ -112,7 +113,7 @@ class LavaBackend(Backend):
         samples = chain(
             [next(samples)], samples
         )  # input that does not fit is found before Lava starts
-        with closing(Child(self.worker_module, self.deadline)) as child:
+        with closing(self.child(self.worker_module, self.deadline)) as child:
             child.start(network, n_samples, self.models, request)
             for done in range(n_samples):
                 for sample in islice(samples, AHEAD if done == 0 else 1):

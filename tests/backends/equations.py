@@ -14,8 +14,8 @@ from spikesam.recordings.raster.batch import PackedSpikes, joined, unpack
 from tests.reference import simulate_reference
 
 # Starting Lava takes seconds, so each of its runs checks many things, and its stock models see only
-# what concerns them.
-BACKENDS = ("event", "torch", "lava", "lava-stock")
+# what concerns them. "processes" are those of its graph, without its runtime.
+BACKENDS = ("event", "torch", "processes", "lava", "lava-stock")
 
 
 def make_backend(name: str) -> Backend:
@@ -24,6 +24,10 @@ def make_backend(name: str) -> Backend:
     if name == "event":
         return EventBackend(threads=2)
     pytest.importorskip("lava", reason="lava-nc is not installed")
+    if name == "processes":
+        from tests.backends.lava.in_process import InProcessBackend
+
+        return InProcessBackend()
     from spikesam.backends.lava.backend import LavaBackend
 
     return LavaBackend(models="stock" if name == "lava-stock" else "event")

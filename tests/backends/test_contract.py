@@ -64,7 +64,13 @@ def test_fixed_point_is_the_equations_to_the_bit(name: str, network_name: str) -
         )
 
 
-EXAMPLES = {"event": (80, 15), "torch": (80, 15), "lava": (3, 1), "lava-stock": (3, 1)}
+EXAMPLES = {
+    "event": (80, 15),
+    "torch": (80, 15),
+    "processes": (20, 5),
+    "lava": (3, 1),
+    "lava-stock": (3, 1),
+}
 ENCODERS: tuple[Encoder, ...] = ("spikes", "constant-current", "changing-current")
 
 

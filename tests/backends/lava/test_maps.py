@@ -18,6 +18,7 @@ from spikesam.backends.network import LIF, Layer, Network, Readout
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.trace import GradedSpikes, StepMaps, maps_of_packed, spike_trace
 from spikesam.recordings.raster.batch import RasterBatch, pack
+from tests.backends.equations import make_backend
 from tests.backends.networks import (
     driven,
     driven_by_an_image,
@@ -59,26 +60,33 @@ def assert_those_of_the_raster(
 
 
 @pytest.mark.parametrize(
-    ("models", "build", "timesteps", "gamma"),
+    ("name", "build", "timesteps", "gamma"),
     [
-        ("event", one_step, 1, 0.5),
-        ("event", everything, 9, 0.5),
-        ("event", everything, 16, 0.0),  # messages of 16 steps that are full
-        ("event", everything, 17, 0.01),  # and one that is not
-        ("event", odd_sizes, 9, 3.0),
-        ("event", rectangles, 9, 0.5),
-        ("event", overlaps, 9, 0.01),
-        ("event", driven, 9, 0.5),
-        ("event", driven_by_an_image, 9, 0.5),
-        ("stock", everything, 16, 0.5),
-        ("stock", everything, 17, 0.01),
-        ("stock", rectangles, 9, 0.5),
-        ("stock", driven, 9, 0.5),
-        ("stock", driven_by_an_image, 9, 0.5),
+        *(
+            pytest.param("processes", *drawn, marks=pytest.mark.short)
+            for drawn in (
+                (one_step, 1, 0.5),
+                (everything, 9, 0.5),
+                (everything, 16, 0.0),  # messages of 16 steps that are full
+                (everything, 17, 0.01),  # and one that is not
+                (odd_sizes, 9, 3.0),
+                (rectangles, 9, 0.5),
+                (overlaps, 9, 0.01),
+                (driven, 9, 0.5),
+                (driven_by_an_image, 9, 0.5),
+            )
+        ),
+        ("lava", one_step, 1, 0.5),
+        ("lava", everything, 17, 0.01),
+        ("lava", driven, 9, 0.5),
+        ("lava-stock", everything, 16, 0.5),
+        ("lava-stock", everything, 17, 0.01),
+        ("lava-stock", rectangles, 9, 0.5),
+        ("lava-stock", driven, 9, 0.5),
+        ("lava-stock", driven_by_an_image, 9, 0.5),
     ],
 )
-def test_maps_of_any_network(models: Any, build: Any, timesteps: int, gamma: float) -> None:
-    pytest.importorskip("lava", reason="lava-nc is not installed")
+def test_maps_of_any_network(name: str, build: Any, timesteps: int, gamma: float) -> None:
     rng = np.random.default_rng(4)
     network = quantise(build(rng, timesteps) if build is everything else build(rng))
     assert network.timesteps == timesteps
@@ -97,7 +105,8 @@ def test_maps_of_any_network(models: Any, build: Any, timesteps: int, gamma: flo
     summed = {name: int(rng.integers(1, timesteps + 1)) for name in has_maps}
     map_request = MapRequest(gamma, summed, STEPPED)
     batches = np.split(inputs, [1], axis=-4)
-    found = list(LavaBackend(models).run_maps(network, batches, SAMPLES, map_request))
+    backend: Any = make_backend(name)
+    found = list(backend.run_maps(network, batches, SAMPLES, map_request))
     assert_those_of_the_raster(network, map_request, found, inputs)
 
 
