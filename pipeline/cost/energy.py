@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -17,6 +18,7 @@ from spikesam.common.arguments import checked_arguments
 from spikesam.common.disk import readable
 from spikesam.common.errors import InputError
 from spikesam.common.text import LONGEST_NAME, printable
+from spikesam.pipeline.cost.counted import COUNTED, CountedLedger
 from spikesam.pipeline.cost.ledger import AWAY, PICO, UNSAID, Floats, Ledger, Spent, network_of
 from spikesam.pipeline.cost.prices import Prices, prices_of
 from spikesam.pipeline.drawing.notebook import Shown, png_of
@@ -25,6 +27,7 @@ from spikesam.pipeline.drawing.subject import recorded_subjects
 from spikesam.pipeline.maps.layers import has_places
 from spikesam.pipeline.maps.sam import spike_activation_sum
 from spikesam.pipeline.networks.recorded import class_names_of
+from spikesam.recordings.operations import operations_beside
 from spikesam.recordings.raster.reader import RasterReader, opened_raster
 
 if TYPE_CHECKING:
@@ -168,8 +171,9 @@ def energy(
     """Count what a recording costs: synaptic operations, updates, bytes and joules, by layer, step,
     class and pixel.
 
-    Definitions and equations: `pipeline/cost/ledger.py`. Without the network, spikes, sparsity and
-    updates are known.
+    Definitions and equations: `pipeline/cost/ledger.py`. Without the network, operations are those
+    that `record(…, operations=True)` counted, a row for each module, `pipeline/cost/counted.py`;
+    where it counted none, spikes, sparsity and updates are known.
 
     Parameters
     ----------
@@ -204,16 +208,28 @@ def energy(
     with opened_raster(raster) as reader:
         known_network, note = network_of(reader, network)
         names = class_names_of(reader, network if known_network else ())
-        if known_network is None:
-            return _tables(reader, None, (), chosen, note, names)
-        ledger = Ledger(reader, known_network, chosen)
-        samples = (ledger.sample(number) for number in range(reader.n_samples))
-        return _tables(reader, ledger, samples, chosen, ledger.note, names, pictured)
+        with ledger_of(reader, known_network, chosen) as ledger:
+            if ledger is None:
+                return _tables(reader, None, (), chosen, note, names)
+            samples = (ledger.sample(number) for number in range(reader.n_samples))
+            return _tables(reader, ledger, samples, chosen, ledger.note, names, pictured)
+
+
+@contextmanager
+def ledger_of(
+    raster: RasterReader, network: Network | None, prices: Prices
+) -> Iterator[Ledger | CountedLedger | None]:
+    """What counts samples: with the network, or what was counted at the recording; None of neither."""
+    if network is not None:
+        yield Ledger(raster, network, prices)
+        return
+    with operations_beside(raster) as operations:
+        yield None if operations is None else CountedLedger(raster, operations, prices)
 
 
 def _tables(
     raster: RasterReader,
-    ledger: Ledger | None,
+    ledger: Ledger | CountedLedger | None,
     samples: Iterable[Spent],
     prices: Prices,
     note: str,
@@ -224,7 +240,7 @@ def _tables(
     none.
     """
     header = raster.header
-    names = [*raster] if ledger is None else [*ledger.network.raster_names, ledger.readout]
+    names = [*raster] if ledger is None else ledger.names
     unknown, length = np.nan if ledger is None else 0.0, header.window or header.timesteps
     by_step = {column: {name: np.full(length, unknown) for name in names} for column in SUMMED}
     by_sample = {column: np.full(raster.n_samples, np.nan) for column in BY_SAMPLE}
@@ -256,7 +272,8 @@ def _tables(
             [layer_counts.sum(axis=1, dtype=np.float64) for layer_counts in counts.values()], axis=0
         )
     else:
-        by_step["spikes"][ledger.readout][:] = np.nan
+        for name in ledger.without_spikes:
+            by_step["spikes"][name][:] = np.nan
     layers = [_row(name, raster, ledger, by_step) for name in names]
     steps = [
         {"step": step, "layer": name}
@@ -282,22 +299,25 @@ def _tables(
 
 
 def _row(
-    name: str, raster: RasterReader, ledger: Ledger | None, by_step: dict[str, Any]
+    name: str,
+    raster: RasterReader,
+    ledger: Ledger | CountedLedger | None,
+    by_step: dict[str, Any],
 ) -> dict[str, Any]:
     """The row of a layer in :attr:`Energy.layers`."""
     recorded = raster.layer(name) if name in raster else None
     neurons = recorded.neurons if recorded else ledger.updates[name] if ledger else 0
     row: dict[str, Any] = {column: by_step[column][name].sum() for column in SUMMED}
     steps = len(by_step["spikes"][name])
-    row |= {"layer": name, "neurons": neurons, "sparsity": 1 - row["spikes"] / (neurons * steps)}
+    sparsity = 1 - row["spikes"] / (neurons * steps) if neurons else np.nan
+    row |= {"layer": name, "neurons": neurons, "sparsity": sparsity}
     row["updates"] = 0 if recorded and recorded.kind == "input" else neurons * steps
     if ledger is None or name not in ledger.updates:  # the input has no synapses
         return row | dict.fromkeys(
             ("dense", "ann_macs", "ann_joules"), np.nan if ledger is None else 0
         )
-    dense = ledger.dense[name] * steps
     return row | {
-        "dense": dense,
+        "dense": ledger.dense[name],
         "ann_macs": ledger.ann_macs[name],
         "ann_joules": ledger.ann_joules(name),
     }
@@ -344,23 +364,22 @@ def sentences(energy: Energy, network: str = "network") -> list[str]:
         if len(names)
     ]
     if np.isnan(energy.operations):
-        give = f"; give {network}" if energy.note in (UNSAID, AWAY) else ""
+        give = f"; give {network}, or record with operations=True"
+        give = give if energy.note in (UNSAID, AWAY) else ""
         return [
             f"{mean}. Synaptic operations and energy are not known: {energy.note}{give}.",
             *silent,
         ]
-    updates, moved = in_short(layers["updates"].sum()), readable(layers["bytes"].sum())
+    updates, counted = in_short(layers["updates"].sum()), energy.note.startswith(COUNTED)
+    moved = "" if counted else f" and moves {readable(layers['bytes'].sum())}"
+    multiplied = "Numbers that are no spikes take" if counted else "The current of the input takes"
+    rated = f"estimate: {in_joules(energy.rated_joules)}."
     lines = [
-        f"{mean}, which also takes {updates} updates of neurons and moves {moved}.",
+        f"{mean}, which also takes {updates} updates of neurons{moved}.",
         "SynOps are additions at synapses; dense: if all neurons fired. ANN: one pass through "
         "these layers.",
-        "At mean rates, as papers on spiking transformers estimate: "
-        f"{in_joules(energy.rated_joules)}.",
-        *(
-            [f"The current of the input takes {in_short(macs)} MACs."]
-            if (macs := layers["macs"].sum())
-            else []
-        ),
+        *([] if counted else [f"At mean rates, as papers on spiking transformers {rated}"]),
+        *([f"{multiplied} {in_short(macs)} MACs."] if (macs := layers["macs"].sum()) else []),
         *silent,
         *([f"Beware: {energy.note}."] if energy.note else []),
     ]

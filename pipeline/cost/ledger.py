@@ -138,7 +138,7 @@ class Spent:
     operations: dict[str, Counts]
     macs: dict[str, Counts]
     rated: dict[str, Floats]
-    bytes: dict[str, Counts]
+    bytes: Mapping[str, Counts | Floats]
     joules: dict[str, Floats]
     map: Floats | None  # (H, W) in J on the input's grid; None where that has no extent
 
@@ -147,8 +147,8 @@ class Ledger:
     """Counts the samples of a raster with all layers of the network that fired it, but for some
     that only repeat.
 
-    By layer, or readout: `updates` per step, `dense` operations of a step at which all neurons
-    fire, `ann_macs` of a pass.
+    By layer, or readout: `updates` per step, `dense` operations if all neurons fire at all
+    steps, `ann_macs` of a pass.
     """
 
     def __init__(self, raster: RasterReader, network: Network, prices: Prices) -> None:
@@ -165,6 +165,8 @@ class Ledger:
             for layer in network.layers
         }
         self._states[self.readout] = 1
+        self.names = [*network.raster_names, self.readout]
+        self.without_spikes = [self.readout]
         self.steps = raster.header.window or raster.timesteps
         # A recording of a model has no window; all its steps are the model's.
         self._in_steps_of_model = raster.header.window is not None or _recorded_from_model(
@@ -178,6 +180,7 @@ class Ledger:
         self._attentions = attentions(network)
         for attending in self._attentions:
             self.dense[attending.target] += attending.dense
+        self.dense = {name: operations * self.steps for name, operations in self.dense.items()}
         self._graded = [way for way in ways if way.source not in network.raster_names]
         notes = [
             "the input's current is multiplied, which has no price and is not among the joules"

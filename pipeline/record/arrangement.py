@@ -15,7 +15,15 @@ from torch import Tensor, nn
 from spikesam.common.errors import InputError
 from spikesam.pipeline.imports.libraries.known import library_that_fires
 from spikesam.pipeline.record.batch import Batch, Key
-from spikesam.pipeline.record.layouts import LAYOUTS, Axes, Layout, merged, named_layout, parse
+from spikesam.pipeline.record.layouts import (
+    LAYOUTS,
+    Axes,
+    Layout,
+    merged,
+    named_layout,
+    order_of,
+    parse,
+)
 from spikesam.pipeline.record.token_layers import known_axes
 
 Sides = tuple[int, int]
@@ -36,6 +44,7 @@ class Arrangement:
     ) -> None:
         self.convolutions = Convolutions()
         self.used: dict[str, str] = {}
+        self.orders: dict[str, str] = {}  # module -> where its steps stand
         self._maps: set[tuple[str, tuple[int, ...]]] = set()  # modules, and steps that are maps
         self._rows: set[str] = set()  # modules whose tokens lie in one row, since no grid is known
         self._model, self._layout = model, layout
@@ -66,6 +75,7 @@ class Arrangement:
 
         def arranged(spikes: Tensor) -> Tensor:
             axes = self._axes_of(name, spikes.ndim)
+            self.orders[name] = order_of(library) if axes is None else axes.order
             if axes is None:
                 steps = library(spikes)
                 call = name, tuple(steps.shape[2:])

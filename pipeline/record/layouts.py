@@ -68,6 +68,16 @@ LAYOUTS: dict[str, Layout] = {
 }
 
 
+ONE_STEP, TIME_FIRST, BATCH_FIRST, TIME_LAST = "one step", "T first", "B first", "T last"
+
+
+def order_of(layout: Layout) -> str:
+    """Where a layout has the steps; those that are merged with samples stand behind them."""
+    orders: dict[Layout, str] = {time_first: TIME_FIRST, time_last: TIME_LAST}
+    one_step_alone = layout in (one_step, likely_one_step)
+    return orders.get(layout, ONE_STEP if one_step_alone else BATCH_FIRST)
+
+
 def named_layout(name: str | None) -> Layout:
     """The layout that a caller names; None is the likely one."""
     if name is None:
@@ -113,6 +123,16 @@ class Axes:
     def names(self) -> list[str]:
         """All names, in order."""
         return [name for group in self.groups for name in group]
+
+    @property
+    def order(self) -> str:
+        """Where the steps stand."""
+        if "T" not in self.names:
+            return ONE_STEP
+        in_front = self.names[: self.names.index("T")]
+        if not in_front:
+            return TIME_FIRST
+        return BATCH_FIRST if in_front == ["B"] else TIME_LAST
 
     def fits(self, ndim: int) -> bool:
         """True if a tensor of so many axes can be read."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from spikesam.pipeline.networks.recorded import BESIDE, loaded_network
 from spikesam.pipeline.record.arrangement import Arrangement
 from spikesam.pipeline.record.batch import Counts
 from spikesam.pipeline.record.layouts import named_layout
+from spikesam.pipeline.record.operations import OperationCounter
 from spikesam.pipeline.record.recording import Description, Recording, SeenImages
 from spikesam.pipeline.record.watch import Watch, check_names, find_known, named_modules
 from spikesam.pipeline.record.why import Why
@@ -56,6 +57,7 @@ def record(
     input_normalisation: Normalisation | None = None,
     network: Any = None,
     why: Any = None,
+    operations: bool = False,
     overwrite: bool = False,
 ) -> Iterator[Recording]:
     """Record every spike of a torch network while you run it, into `out/raster.h5`.
@@ -113,6 +115,11 @@ def record(
         and keeps the relevance of all spikes, which `explain`, `report` and the page show. The
         neurons are modules of snnTorch, SpikingJelly, Norse or sinabs, and the model runs without
         `torch.no_grad()`
+    operations : count synaptic operations at every convolution, linear layer and matrix product
+        (`matmul`, `@`, `bmm`, `einsum`) of the model, by module, step and sample, so that
+        :func:`energy` and the command need no network: an addition where a spike, 1 or -1, meets a
+        weight that is not 0, a multiplication where any other number does. Products whose steps are
+        not known are refused by name
     overwrite : replace an earlier `raster.h5`, and what lies beside it, when the new one is whole; a
         `pictures.zip` that spikesam did not write is refused
 
@@ -150,6 +157,11 @@ def record(
             "record: got both why= and network=, expected one: relevance needs no import with "
             "why=, and explains any class of an import with network="
         )
+    if operations and network is not None:
+        raise InputError(
+            "record: got both operations=True and network=, expected one: energy counts with the "
+            "network, too"
+        )
     if why is not None and layer_delay:
         raise InputError("record: got why= and layer_delay=1, expected layers without delay")
     check_outputs(outputs, "record: outputs")
@@ -185,10 +197,14 @@ def record(
         watch.keeps_inputs = known is not None
         seen = SeenImages(class_names, input_normalisation)
         followed = None if why is None else Why(model, why, class_names)
+        counter = OperationCounter(model, lambda: watch.progress) if operations else None
         described = Description(dataset, layer_delay, outputs, layout)
-        recording = Recording(path, watch, described, seen, known, overwrite, followed)
+        recording = Recording(path, watch, described, seen, known, overwrite, followed, counter)
+        watchers = [watcher for watcher in (followed, watch, counter) if watcher is not None]
         try:
-            with followed.attached() if followed else nullcontext(), watch.attached():
+            with ExitStack() as attached:
+                for watcher in watchers:
+                    attached.enter_context(watcher.attached())
                 yield recording
             recording.close()
         except BaseException:

@@ -34,9 +34,12 @@ from spikesam.pipeline.networks.recorded import BESIDE
 from spikesam.pipeline.record.alignment import match_network
 from spikesam.pipeline.record.batch import LayerBits, about
 from spikesam.pipeline.record.constants import unseen
+from spikesam.pipeline.record.operations import OperationCounter, counted_batch
 from spikesam.pipeline.record.outputs import OutputLayout, as_tensor
 from spikesam.pipeline.record.watch import Watch
 from spikesam.pipeline.record.why import RelevanceSpool, Why
+from spikesam.recordings.operations import NAME as OPERATIONS
+from spikesam.recordings.operations import CountedModule, OperationsSpool
 from spikesam.recordings.raster.arrays import layer_specs
 from spikesam.recordings.raster.batch import RasterBatch, whole_numbers
 from spikesam.recordings.raster.reader import RasterReader
@@ -125,12 +128,14 @@ class Recording:
         network: Network | Checkpoint | None,
         overwrite: bool,
         why: Why | None = None,
+        counter: OperationCounter | None = None,
     ) -> None:
         self.path = path
         self._watch, self._described, self._overwrite = watch, described, overwrite
         self._seen, self._network = seen, network
         self._output = OutputLayout(described.layout)
         self._why, self._relevance = why, RelevanceSpool(path.parent)
+        self._counter, self._operations = counter, OperationsSpool(path.parent)
         self._taps: dict[str, list[Tensor]] = {}  # of the batch at hand, for relevance
         self._writer: GrowingWriter | None = None
         self._open, self._whole = True, False
@@ -231,11 +236,18 @@ class Recording:
         if self._why is not None:
             modules = {name: module for module, name in (self._watch.names or {}).items()}
             maps = self._why.maps(layers, modules, self._taps, output, graded)
+        if self._counter is not None:
+            sizes = self._watch.sizes(layers, self._counter.model_calls)
+            counted, operations = counted_batch(self._counter.by_place, sizes)
+            _refuse_other_modules(self._operations.modules, counted, done)
         if self._writer is None:
             self._writer = GrowingWriter(self.path, header, overwrite=self._overwrite)
         _refuse_differences(self._writer.header, header)
         self._writer.append(batch, table)
         self._watch.begin_batch()
+        if self._counter is not None:
+            self._operations.add(counted, operations)
+            self._counter.begin_batch()
         if self._why is not None:
             self._relevance.add(maps)
             self._why.end_batch()
@@ -271,6 +283,11 @@ class Recording:
         self._writer.finalize()
         self._seen.write(self.path)
         remove_recorded_relevance(self.path.parent)
+        self.path.with_name(OPERATIONS).unlink(missing_ok=True)
+        if self._counter is not None:
+            with RasterReader(self.path, trusted=True) as raster:
+                self._operations.write(raster)
+            self._operations.discard()
         if self._why is not None:
             with RasterReader(self.path, trusted=True) as raster:
                 self._relevance.write(raster, self._why)
@@ -287,6 +304,7 @@ class Recording:
         """Leave nothing of what was recorded."""
         self._open = False
         self._relevance.discard()
+        self._operations.discard()
         if self._writer:
             self._writer.discard()
 
@@ -312,6 +330,19 @@ class Recording:
             classes=classes,
             layer_delay=self._described.layer_delay,
             outputs=self._described.outputs,
+        )
+
+
+def _refuse_other_modules(
+    first: Sequence[CountedModule], modules: Sequence[CountedModule], done: int
+) -> None:
+    """Refuse a batch whose products are others than those of the first one."""
+    if done and list(first) != list(modules):
+        different = [*({*modules} ^ {*first})] or modules
+        name = min(module.name for module in different)
+        raise InputError(
+            f"operations: module {name!r} multiplies otherwise than in the first batch, expected "
+            "the same calls in each batch"
         )
 
 

@@ -20,6 +20,7 @@ from spikesam.pipeline.record.arrangement import Arrangement, is_convolution
 from spikesam.pipeline.record.batch import Batch, Counts, Key, LayerBits
 from spikesam.pipeline.record.constants import unseen
 from spikesam.pipeline.record.detection import Probe, find_firing, find_firing_beside
+from spikesam.pipeline.record.operations import BatchSizes
 from spikesam.pipeline.record.outputs import first_tensor
 from spikesam.pipeline.record.readout import Membranes
 from spikesam.recordings.schema import check_name
@@ -87,6 +88,22 @@ class Watch:
             for of, layer in self._sources()
             if of in self._arrangement.used
         }
+
+    @property
+    def progress(self) -> dict[Key, int]:
+        """The steps that each layer fired so far in the batch."""
+        return {key: layer.steps for key, layer in self._batch.layers.items()}
+
+    def sizes(self, layers: Sequence[LayerBits], model_calls: int) -> BatchSizes:
+        """Sizes of the batch, of the layers that are written down."""
+        names = {
+            key: layer.name
+            for key, layer in self._batch.layers.items()
+            if key[0] == MODULE and layer in layers
+        }
+        orders = frozenset(self._arrangement.orders[name] for _, name in names)
+        first = layers[0]
+        return BatchSizes(first.steps, first.samples, orders, names, model_calls)
 
     def tap(self, name: str, spikes: Tensor, layout: str | None) -> None:
         """Take spikes that no module put out."""

@@ -70,7 +70,7 @@ def test_spikes_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     printed = capsys.readouterr().out
     assert (
         "Synaptic operations and energy are not known: the recording does not say which network "
-        "fired; give --network." in printed
+        "fired; give --network, or record with operations=True." in printed
     )
     assert "Never fires: conv1." in printed
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [

@@ -63,7 +63,7 @@ def network(model: nn.Module, images: Tensor) -> Network:
 @pytest.fixture
 def recording(model: nn.Module, images: Tensor, tmp_path: Path) -> Path:
     functional.reset_net(model)
-    with torch.no_grad(), spikesam.record(model, tmp_path / "model") as recording:
+    with torch.no_grad(), spikesam.record(model, tmp_path / "model", operations=True) as recording:
         for _ in range(STEPS):
             model(images)
         recording.finish()
@@ -107,6 +107,13 @@ def test_operations_are_of_the_convolutions(
     counted = [sum(counts[f"Written.{name}"].values()) for name in ("conv2", "conv3")]
     found = spikesam.energy(recording, network).layers.set_index("layer")
     assert found["operations"][["sn2", "sn3"]].mul(len(images)).round(6).tolist() == counted
+    modules = spikesam.energy(recording).layers.set_index("layer")
+    assert modules["operations"][["conv2", "conv3"]].tolist() == (
+        found["operations"][["sn2", "sn3"]].tolist()
+    )
+    assert modules["ann_macs"][["conv2", "conv3"]].tolist() == (
+        found["ann_macs"][["sn2", "sn3"]].tolist()
+    )
     assert found["ann_macs"]["sn2"] * 2 == found["ann_macs"]["sn3"] == 8 * 8 * 22 * 22
 
 

@@ -97,7 +97,7 @@ def recorded(
 ) -> spikesam.Energy:
     """The energy of a recording of the model itself, with the network that was imported from it."""
     snntorch.utils.reset(model)
-    with torch.no_grad(), spikesam.record(model, folder) as recording:
+    with torch.no_grad(), spikesam.record(model, folder, operations=True) as recording:
         for frames in events:
             recording.tap("input", frames)
             model(frames)
@@ -123,3 +123,11 @@ def test_neurobench_says_the_same(
         "Dense": layers["dense"].sum(),
     }
     assert layers["operations"].sum() < layers["dense"].sum()
+    without_network = spikesam.energy(tmp_path / "run")
+    modules = without_network.layers.set_index("layer")
+    assert without_network.operations == operations["Effective_ACs"]
+    assert modules["dense"].sum() == operations["Dense"]
+    assert modules["macs"].sum() == 0
+    imported = found.steps[found.steps["layer"] != "readout"].groupby("step")["operations"].sum()
+    by_step = without_network.steps.groupby("step")["operations"].sum()
+    assert by_step.tolist() == imported.tolist()
