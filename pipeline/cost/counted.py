@@ -52,12 +52,16 @@ class CountedLedger:
         for name, (additions, multiplications) in zip(self.modules, by_module, strict=True):
             operations[name], macs[name] = additions, multiplications
             multiplied = multiplications * (prices.mac or 0.0)
-            joules[name] = PICO * (prices.operation * additions + multiplied)
+            joules[name] = np.asarray(
+                PICO * (prices.operation * additions + multiplied), np.float64
+            )
         for layer in self.raster.layers:
             spikes[layer.name] = self.raster.counts(layer)[number].astype(np.int64)
             if layer.name in self.updates:
                 fired = (prices.firing - prices.update) * spikes[layer.name]
-                joules[layer.name] = PICO * (prices.update * layer.neurons + fired)
+                joules[layer.name] = np.asarray(
+                    PICO * (prices.update * layer.neurons + fired), np.float64
+                )
         if prices.byte:
             joules = unknown
         return Spent(spikes, operations, macs, unknown, unknown, joules, None)
