@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from shutil import copyfileobj
 from tempfile import TemporaryFile
@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError, safe_open
 
 from spikesam.common.disk import replacing, writing
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, at
 from spikesam.common.files import open_file, refuse_links
 from spikesam.common.models import Many, parse_model
 from spikesam.common.text import printable
@@ -136,34 +136,36 @@ def operations_beside(raster: RasterReader) -> Iterator[Operations | None]:
         yield None
         return
     refuse_links(path.parent, [path.name])
-    _check_size(path)
-    try:
-        with safe_open(path, "numpy") as file:
-            yield _checked(path, file, raster)
-    except (SafetensorError, OSError) as error:
-        raise InputError(
-            f"{path}: not a readable safetensors file ({printable(error, 200)})"
-        ) from None
+    with ExitStack() as opened:
+        with at(path):
+            _check_size(path)
+            try:
+                operations = _checked(path, opened.enter_context(safe_open(path, "numpy")), raster)
+            except (SafetensorError, OSError) as error:
+                raise InputError(
+                    f"not a readable safetensors file ({printable(error, 200)})"
+                ) from None
+        yield operations
 
 
 def _checked(path: Path, file: Any, raster: RasterReader) -> Operations:
-    about = parse_model(_About, (file.metadata() or {}).get("about", "{}").encode(), path)
+    about = parse_model(_About, (file.metadata() or {}).get("about", "{}").encode())
     if about.raster_digest not in raster.known_as:
         raise InputError(
-            f"{path}: counts operations of another raster than {raster.path}, expected of its "
-            "spikes; record again with operations=True, or remove it"
+            f"counts operations of another raster than {raster.path}, expected of its spikes; "
+            "record again with operations=True, or remove it"
         )
     steps, layers = raster.timesteps, ("", *raster)
     expected = [raster.n_samples, len(about.modules), 2, steps]
     names = file.keys()
     stored = file.get_slice(TENSOR) if names == [TENSOR] else None
     if stored is None or stored.get_dtype() != "I64" or list(stored.get_shape()) != expected:
-        raise InputError(f"{path}: expected one tensor {TENSOR!r}, I64, of shape {expected}")
+        raise InputError(f"expected one tensor {TENSOR!r}, I64, of shape {expected}")
     unknown = [module.layer for module in about.modules if module.layer not in layers]
     if unknown or len({module.name for module in about.modules}) < len(about.modules):
-        raise InputError(f"{path}: names a layer that {raster.path} lacks, or a module twice")
+        raise InputError(f"names a layer that {raster.path} lacks, or a module twice")
     if _digest_of_numbers(path) != about.sha256:
-        raise InputError(f"{path}: was changed or damaged after it was written")
+        raise InputError("was changed or damaged after it was written")
     return Operations(path, about.modules, stored)
 
 
@@ -183,6 +185,6 @@ def _check_size(path: Path) -> None:
     size = path.stat().st_size
     if size > LARGEST_FILE or min(header, size) > LARGEST_HEADER:
         raise InputError(
-            f"{path}: got {size:,} bytes, of metadata {header:,}, expected at most "
+            f"got {size:,} bytes, of metadata {header:,}, expected at most "
             f"{LARGEST_FILE:,} and {LARGEST_HEADER:,}"
         )
