@@ -25,6 +25,7 @@ from spikesam.common.errors import InputError, at
 from spikesam.common.files import open_file, refuse_links
 from spikesam.common.models import Many, parse_model
 from spikesam.common.text import printable
+from spikesam.recordings.files import RASTER
 from spikesam.recordings.raster.reader import RasterReader
 
 NAME = "operations.safetensors"
@@ -125,13 +126,13 @@ class Operations:
 
 @contextmanager
 def operations_beside(raster: RasterReader) -> Iterator[Operations | None]:
-    """Those that were counted when a raster was recorded; None if none were.
+    """Those that were counted when a raster was recorded, beside a `raster.h5`; None if none were.
 
     Raises
     ------
     InputError : if the file is damaged, or of another raster
     """
-    path = None if raster.path is None else raster.path.with_name(NAME)
+    path = raster.path.with_name(NAME) if raster.path and raster.path.name == RASTER else None
     if path is None or not path.is_file():
         yield None
         return

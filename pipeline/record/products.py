@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import takewhile
 from typing import Any
 
@@ -18,8 +19,16 @@ import torch
 from torch import Tensor
 
 from spikesam.common.errors import InputError
+from spikesam.pipeline.record.fan_outs import (
+    GEOMETRY,
+    TRANSPOSED_GEOMETRY,
+    blocks,
+    convolution_fan_out,
+    linear_fan_out,
+)
 
-BLOCK = 1 << 22  # numbers that are looked at together
+BLOCK = 1 << 18  # numbers that are looked at together, 1 MB
+EXACT = 1 << 24  # whole numbers below are exact in float32, and so are their sums
 Function = Callable[..., Any]
 
 
@@ -28,12 +37,38 @@ class Counted:
     """Operations of one call, by the axes that lead: samples and steps, and perhaps more.
 
     They are float64, in which whole numbers below 2⁵³ are exact. `dense` are the operations at one
-    place of these axes if no number and no weight were 0.
+    place of these axes if no number and no weight were 0. `length` numbers arrive at weights there;
+    it is 0 of products.
     """
 
     additions: Tensor
     multiplications: Tensor
     dense: int
+    length: int = 0
+
+
+class FanOut:
+    """How many weights but 0 each number of a row meets, and how many there are with those of 0.
+
+    Sums are taken in float32, which reads a row once, in parts of it that stay below 2²⁴.
+    """
+
+    def __init__(self, reached: Tensor, dense: int, device: torch.device) -> None:
+        flat = reached.to("cpu", torch.float64).flatten()
+        self.dense, self.length = dense, len(flat)
+        # where a user lets products of float32 be rounded, they are not exact
+        rounded = torch.get_float32_matmul_precision() != "highest"
+        short = not rounded and float(flat.max()) < EXACT // 2
+        kind = torch.float32 if short else torch.float64
+        self._parts = blocks(flat, EXACT) if short else [slice(0, len(flat))]
+        self._reached = flat.to(device, kind)
+
+    def met_by(self, rows: Tensor) -> Tensor:
+        """(rows,) float64: the weights that the numbers of each row meet, of rows of 0 and 1."""
+        total = torch.zeros(len(rows), dtype=torch.float64, device=rows.device)
+        for part in self._parts:
+            total += rows[:, part].to(self._reached.dtype) @ self._reached[part]
+        return total
 
 
 class Products:
@@ -43,7 +78,7 @@ class Products:
 
     def __init__(self, is_weight: Callable[[Tensor], bool]) -> None:
         self._is_weight = is_weight
-        self._fan_outs: dict[Any, tuple[Tensor, int]] = {}
+        self._fan_outs: dict[Any, FanOut] = {}
 
     def forget(self) -> None:
         """Forget all fan-outs: weights may change."""
@@ -66,39 +101,35 @@ class Products:
         left, right = (
             _argument(name, arguments, keywords, place, keyword) for place, keyword in FACTORS[name]
         )
+        _check_plain(name, left, right)
         if self._is_weight(left) and (name in WEIGHING or self._is_weight(right)):
             return None
         if name in CONVOLUTIONS:
-            options = {key: keywords[key] for key in keywords if key not in CONVOLVED}
-            return self._convolution(function, left, right, arguments[3:], options)
+            names = TRANSPOSED_GEOMETRY if "transpose" in name else GEOMETRY
+            geometry = dict(zip(names, arguments[3:], strict=False))
+            geometry |= {key: keywords[key] for key in names if key in keywords}
+            return self._convolution(name, left, right, geometry)
         return self._linear(left, right) if name == "linear" else self._product(left, right)
 
     def _convolution(
         self,
-        function: Function,
+        name: str,
         values: Tensor,
         weight: Tensor,
-        arguments: Sequence[Any],
-        options: Mapping[str, Any],
+        geometry: Mapping[str, Any],
     ) -> Counted:
         batch = values if values.ndim == weight.ndim else values[None]
-        shape = tuple(batch.shape[1:])
+        sides, transposed = tuple(batch.shape[2:]), "transpose" in name
 
-        def fan_out(kernel: Tensor) -> Tensor:
-            """The derivative of all outputs together, by what arrives."""
-            arriving = torch.zeros((1, *shape), dtype=torch.float64, device=kernel.device)
-            with torch.enable_grad():
-                arriving.requires_grad_()
-                result = function(arriving, kernel, None, *arguments, **options)
-                return torch.autograd.grad(result.sum(), arriving)[0][0]
+        def fan_out() -> tuple[Tensor, int]:
+            return convolution_fan_out(weight, sides, geometry, transposed=transposed)
 
-        key = function.__name__, shape, repr((arguments, options))
-        return Counted(*self._weighed(batch, 1, weight, key, fan_out))
+        return self._weighed(batch, 1, weight, (name, sides, repr(geometry)), fan_out)
 
     def _linear(self, values: Tensor, weight: Tensor) -> Counted:
         matrix = weight if weight.ndim > 1 else weight[None]
-        leading = values.ndim - 1
-        return Counted(*self._weighed(values, leading, matrix, ("linear",), lambda w: w.sum(0)))
+        fan_out = partial(linear_fan_out, matrix)
+        return self._weighed(values, values.ndim - 1, matrix, ("linear",), fan_out)
 
     def _weighed(
         self,
@@ -106,38 +137,31 @@ class Products:
         leading: int,
         weight: Tensor,
         key: tuple[Any, ...],
-        fan_out: Callable[[Tensor], Tensor],
-    ) -> tuple[Tensor, Tensor, int]:
-        """Additions and multiplications by the leading axes of what arrives, and the dense ones."""
-        reached, dense = self._reached(weight, key, fan_out)
-        rows = values.flatten(leading).reshape(-1, reached.numel())
-        additions, multiplications = [], []
-        for part in rows.split(max(1, BLOCK // reached.numel())):
+        fan_out: Callable[[], tuple[Tensor, int]],
+    ) -> Counted:
+        """Operations by the leading axes of what arrives."""
+        reached = self._reached(weight, key, fan_out)
+        rows = values.flatten(leading).reshape(-1, reached.length)
+        totals = torch.zeros((2, len(rows)), dtype=torch.float64, device=values.device)
+        part_rows = max(1, BLOCK // reached.length)
+        for begin in range(0, len(rows), part_rows):
+            part, total = rows[begin : begin + part_rows], totals[:, begin : begin + part_rows]
             spikes, numbers = told_apart(part)
-            additions.append(spikes @ reached)
-            absent = additions[-1].new_zeros(len(part))
-            multiplications.append(absent if numbers is None else numbers @ reached)
-        shape = values.shape[:leading]
-        return (
-            torch.cat(additions).reshape(shape),
-            torch.cat(multiplications).reshape(shape),
-            dense,
-        )
+            total[0] = reached.met_by(spikes)
+            if numbers is not None:
+                total[1] = reached.met_by(numbers)
+        additions, multiplications = totals.reshape(2, *values.shape[:leading])
+        return Counted(additions, multiplications, reached.dense, reached.length)
 
     def _reached(
-        self, weight: Tensor, key: tuple[Any, ...], fan_out: Callable[[Tensor], Tensor]
-    ) -> tuple[Tensor, int]:
-        """How many weights but 0 each value reaches, flat; and how many weights all reach, with 0."""
+        self, weight: Tensor, key: tuple[Any, ...], fan_out: Callable[[], tuple[Tensor, int]]
+    ) -> FanOut:
         lasting = self._is_weight(weight)
         version = 0 if weight.is_inference() else weight._version
         layout = tuple(weight.shape), weight.stride(), weight.data_ptr(), version
         if lasting and (*key, layout) in self._fan_outs:
             return self._fan_outs[*key, layout]
-        with torch.inference_mode(False):
-            present = (weight != 0).to(torch.float64)
-            reached = fan_out(present).round()
-            whole = reached if bool(present.all()) else fan_out(torch.ones_like(present)).round()
-            result = reached.flatten(), round(float(whole.sum()))
+        result = FanOut(*fan_out(), weight.device)
         if lasting:
             self._fan_outs[*key, layout] = result
         return result
@@ -149,8 +173,11 @@ class Products:
         columns = right if right.ndim > 1 else right[:, None]
         spikes, numbers = self._indicators(rows)
         other_spikes, other_numbers = self._indicators(columns)
-        multiplied = numbers.sum(-2), other_numbers.sum(-1)
-        present = multiplied[0] + spikes.sum(-2), multiplied[1] + other_spikes.sum(-1)
+        multiplied = _summed(numbers, -2), _summed(other_numbers, -1)
+        present = (
+            multiplied[0] + _summed(spikes, -2),
+            multiplied[1] + _summed(other_spikes, -1),
+        )
         multiplications = (multiplied[0] * multiplied[1]).sum(-1)
         additions = (present[0] * present[1]).sum(-1) - multiplications
         return Counted(additions, multiplications, rows.shape[-2] * columns.shape[-2:].numel())
@@ -171,12 +198,16 @@ class Products:
                 "calls einsum otherwise than on two tensors with a letter for each axis, so its "
                 "operations are not counted; expected such as einsum('bik,bkj->bij', x, y)"
             )
+        _check_plain("einsum", *operands)
         weights = [self._is_weight(operand) for operand in operands]
         if len(operands) == 1 or all(weights):
             return None
         arriving = [term for term, weight in zip(letters, weights, strict=True) if not weight]
         leading = _beginning_of([*arriving, result])
-        spikes, numbers = zip(*map(self._indicators, operands), strict=True)
+        pairs = [self._indicators(operand) for operand in operands]
+        spikes, numbers = (
+            [part.to(torch.float64) for part in parts] for parts in zip(*pairs, strict=True)
+        )
         present = [spike + number for spike, number in zip(spikes, numbers, strict=True)]
         multiplications = torch.einsum(f"{terms}->{leading}", *numbers)
         additions = torch.einsum(f"{terms}->{leading}", *present) - multiplications
@@ -191,7 +222,7 @@ class Products:
     def _indicators(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """1 where a spike is, and 1 where another number is; all weights are other numbers."""
         if self._is_weight(values):
-            present = (values != 0).to(torch.float64)
+            present = (values != 0).to(torch.float32)
             return torch.zeros_like(present), present
         spikes, numbers = told_apart(values)
         return spikes, torch.zeros_like(spikes) if numbers is None else numbers
@@ -203,12 +234,19 @@ def _beginning_of(terms: Sequence[str]) -> str:
     return "".join(letters[0] for letters in takewhile(lambda column: len({*column}) == 1, columns))
 
 
+def _summed(indicator: Tensor, axis: int) -> Tensor:
+    """Sums of 0 and 1, exact in float32 below 2²⁴, as float64."""
+    exact = indicator if indicator.shape[axis] < EXACT else indicator.to(torch.float64)
+    return exact.sum(axis).to(torch.float64)
+
+
 def told_apart(values: Tensor) -> tuple[Tensor, Tensor | None]:
-    """1 where a spike is, and 1 where another number is, float64; None if there is no other."""
+    """1 where a spike is, and 1 where another number is, float32; None if there is no other."""
     if values.dtype == torch.bool or (values.device.type == "cpu" and _only_spikes(values)):
-        return values.to(torch.float64), None
-    spikes = values.abs() == 1
-    return spikes.to(torch.float64), ((values != 0) & ~spikes).to(torch.float64)
+        return values.to(torch.float32), None
+    spikes = (values.abs() == 1).to(torch.float32)
+    present = torch.empty_like(values, dtype=torch.float32)
+    return spikes, torch.ne(values, 0, out=present).sub_(spikes)
 
 
 def _only_spikes(values: Tensor) -> bool:
@@ -222,7 +260,6 @@ def _only_spikes(values: Tensor) -> bool:
 CONVOLUTIONS = frozenset(
     f"conv{transposed}{axes}d" for transposed in ("", "_transpose") for axes in (1, 2, 3)
 )
-CONVOLVED = ("input", "weight", "bias")
 WEIGHING = CONVOLUTIONS | {"linear"}  # the second factor is a weight, wherever it comes from
 FACTORS: dict[str, tuple[tuple[int, str], ...]] = {  # name of a function -> its two factors
     **dict.fromkeys(WEIGHING, ((0, "input"), (1, "weight"))),
@@ -239,6 +276,17 @@ UNCOUNTED = frozenset(
     rnn_tanh_cell rnn_relu_cell tensordot inner dot vdot mv addmv addmv_ addbmm addbmm_ chain_matmul
     linalg_multi_dot linalg_vecdot conv_tbc convolution _convolution cdist""".split()  # noqa: SIM905
 )
+
+
+def _check_plain(name: str, *factors: Tensor) -> None:
+    """Refuse tensors whose numbers or axes are not those that they show."""
+    for factor in factors:
+        if factor.layout != torch.strided or factor.is_nested or factor.is_quantized:
+            raise InputError(
+                f"calls {name} with sparse, nested or quantized tensors, expected plain ones"
+            )
+        if torch._C._functorch.is_functorch_wrapped_tensor(factor):
+            raise InputError(f"calls {name} in vmap or the like, expected it outside")
 
 
 def _argument(

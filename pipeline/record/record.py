@@ -224,13 +224,13 @@ def _check_model(model: object) -> None:
     """Refuse a model in which hooks do not see everything, or something is random."""
     if not isinstance(model, nn.Module):
         raise InputError(f"record: got {type(model).__name__}, expected a torch.nn.Module")
-    if isinstance(model, nn.DataParallel):
-        raise InputError(
-            "record: got DataParallel, which hides its copies from hooks; record model.module "
-            "instead"
-        )
     for name, module in model.named_modules():
         where = f"record: module {name!r}" if name else "record: the model"
+        if isinstance(module, nn.DataParallel):
+            raise InputError(
+                f"{where} is DataParallel, which hides its copies from hooks; record its .module "
+                "instead"
+            )
         by_compile = type(module).__name__ == "OptimizedModule" or getattr(
             module, "_compiled_call_impl", None
         )

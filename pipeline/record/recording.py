@@ -34,7 +34,7 @@ from spikesam.pipeline.networks.recorded import BESIDE
 from spikesam.pipeline.record.alignment import match_network
 from spikesam.pipeline.record.batch import LayerBits, about
 from spikesam.pipeline.record.constants import unseen
-from spikesam.pipeline.record.operations import OperationCounter, counted_batch
+from spikesam.pipeline.record.operations import OperationCounter
 from spikesam.pipeline.record.outputs import OutputLayout, as_tensor
 from spikesam.pipeline.record.watch import Watch
 from spikesam.pipeline.record.why import RelevanceSpool, Why
@@ -237,8 +237,7 @@ class Recording:
             modules = {name: module for module, name in (self._watch.names or {}).items()}
             maps = self._why.maps(layers, modules, self._taps, output, graded)
         if self._counter is not None:
-            sizes = self._watch.sizes(layers, self._counter.model_calls)
-            counted, operations = counted_batch(self._counter.by_place, sizes)
+            counted, operations = self._counter.counted(self._watch.sizes(layers))
             _refuse_other_modules(self._operations.modules, counted, done)
         if self._writer is None:
             self._writer = GrowingWriter(self.path, header, overwrite=self._overwrite)

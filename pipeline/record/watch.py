@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import warnings
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,10 +18,10 @@ from spikesam.common.arguments import listed
 from spikesam.common.errors import InputError
 from spikesam.pipeline.imports.libraries.known import layer_name, library_that_fires
 from spikesam.pipeline.record.arrangement import Arrangement, is_convolution
+from spikesam.pipeline.record.attribution import BatchSizes
 from spikesam.pipeline.record.batch import Batch, Counts, Key, LayerBits
 from spikesam.pipeline.record.constants import unseen
 from spikesam.pipeline.record.detection import Probe, find_firing, find_firing_beside
-from spikesam.pipeline.record.operations import BatchSizes
 from spikesam.pipeline.record.outputs import first_tensor
 from spikesam.pipeline.record.readout import Membranes
 from spikesam.recordings.schema import check_name
@@ -94,7 +95,7 @@ class Watch:
         """The steps that each layer fired so far in the batch."""
         return {key: layer.steps for key, layer in self._batch.layers.items()}
 
-    def sizes(self, layers: Sequence[LayerBits], model_calls: int) -> BatchSizes:
+    def sizes(self, layers: Sequence[LayerBits]) -> BatchSizes:
         """Sizes of the batch, of the layers that are written down."""
         names = {
             key: layer.name
@@ -102,8 +103,8 @@ class Watch:
             if key[0] == MODULE and layer in layers
         }
         orders = frozenset(self._arrangement.orders[name] for _, name in names)
-        first = layers[0]
-        return BatchSizes(first.steps, first.samples, orders, names, model_calls)
+        neurons = frozenset(math.prod(layer.shape) for layer in layers)
+        return BatchSizes(layers[0].steps, layers[0].samples, orders, names, neurons)
 
     def tap(self, name: str, spikes: Tensor, layout: str | None) -> None:
         """Take spikes that no module put out."""

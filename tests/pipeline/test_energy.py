@@ -80,6 +80,44 @@ def test_spikes_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     ]
 
 
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    """2 steps of a linear layer whose 3 synapses take a spike, a number, and nothing."""
+    torch = pytest.importorskip("torch")
+    model = torch.nn.Sequential(torch.nn.Linear(3, 1, bias=False), torch.nn.Hardtanh(0, 1)).eval()
+    torch.nn.init.ones_(model[0].weight)
+    inputs = torch.tensor([[[1.0, 0.5, 0.0]], [[1.0, 1.0, 0.0]]])
+    folder, options = tmp_path / "model", {"layers": {"1": "lif"}, "layout": "TB..."}
+    with torch.no_grad(), spikesam.record(model, folder, operations=True, **options) as recording:
+        recording.finish((model(inputs) >= 1).float())
+    return folder
+
+
+def test_counts_of_a_recorded_model(
+    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(recording, "--out", tmp_path / "out")
+    printed = capsys.readouterr().out
+    (row,) = (line.split() for line in printed.splitlines() if line.split()[:1] == ["0"])
+    assert row[2] == "3"  # SynOps
+    assert "Numbers that are no spikes take 1 MACs." in printed
+    assert "ounted while the model ran; bytes and mean rates need the network" in printed
+    table = pd.read_csv(tmp_path / "out" / "steps.csv")
+    assert table[table["layer"] == "0"]["operations"].tolist() == [1, 2]
+
+
+def test_a_raster_that_was_replaced_has_no_counts(recording: Path, refused: Any) -> None:
+    spikes = {"lif": np.array([0, 1], bool).reshape(1, 2, 1, 1, 1)}
+    spikesam.write_raster(recording / "raster.h5", spikes, overwrite=True)
+    assert refused(main, recording) == (
+        f"error: {recording}/operations.safetensors: counts operations of another raster than "
+        f"{recording}/raster.h5, expected of its spikes; record again with operations=True, or "
+        "remove it"
+    )
+    (recording / "operations.safetensors").unlink()
+    run(recording)
+
+
 def test_what_is_refused(finished: Path, tmp_path: Path, refused: Any) -> None:
     assert "but" in refused(main, finished, "--network", "cluttered-digits")
     assert refused(main, tmp_path).startswith(

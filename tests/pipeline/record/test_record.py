@@ -370,7 +370,7 @@ def after(change: Callable[[Any], object]) -> Callable[[], nn.Module]:
         (
             lambda: nn.DataParallel(net()),
             {},
-            "record: got DataParallel, .*; record model.module instead",
+            "record: the model is DataParallel, .*; record its .module instead",
         ),
         (after(lambda model: model.lif1.compile()), {}, "record: module 'lif1' is compiled"),
         (
