@@ -172,7 +172,7 @@ class Reader(ABC, Generic[Layer]):
         return {spec.name: spec for spec in self.layers}
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
+        """The HTML that a notebook shows."""
         html: str = draw("notebook_html", self)
         return html
 

@@ -141,7 +141,7 @@ def sample_datasets(n_samples: int) -> list[DatasetSpec]:
 
 @dataclass(frozen=True, eq=False)
 class SampleTable:
-    """Which samples a file holds, in order."""
+    """The samples that a file holds, in order."""
 
     index: NDArray[np.int64]  # (N,) position in the data set
     label: NDArray[np.int32]  # (N,) class, -1 where unknown

@@ -373,7 +373,7 @@ class _PreparedNetwork:
                     unpack(known_bits[steps], fired)
 
     def _calls(self, room: _Room, number: int, steps: slice, acting: range) -> _Calls:
-        """What is to be done for some steps of a layer, in which it is `acting`; kept if it is so
+        """The work of some steps of a layer, in which it is `acting`; kept if it is so
         for each sample.
         """
         arrived, fired = room.spikes.arrived(number, steps), room.spikes.room(number + 1, steps)

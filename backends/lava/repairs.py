@@ -1,4 +1,4 @@
-"""What lets lava-nc 0.10.0, written for Python 3.10 and NumPy 1, run on newer ones, and leave
+"""Repairs that let lava-nc 0.10.0, written for Python 3.10 and NumPy 1, run on newer ones, and leave
 nothing when killed.
 """
 

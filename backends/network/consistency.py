@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from spikesam.backends.network.checks import NetworkError, pair
 from spikesam.backends.network.layers import PIXEL_LIMIT
-from spikesam.backends.network.synapses import Weighted
 from spikesam.backends.network.synapses.linear import largest_row
-from spikesam.backends.network.synapses.synapse import CURRENT_LIMIT, WHOLE
+from spikesam.backends.network.synapses.synapse import CURRENT_LIMIT
 from spikesam.backends.network.table import by_sides
 from spikesam.common.errors import at
 
@@ -112,10 +111,8 @@ def _check_sources(network: Network) -> None:
         layer = network.layers[place]
         where, layer_input = f"layer {layer.name!r}", layer.inputs[number]
         synapse = layer_input.synapse
-        plain = isinstance(synapse, Weighted) and synapse.spread == WHOLE
         if (
-            not plain
-            or synapse.current_sum
+            not synapse.reads_numbers
             or len(layer_input.sources) > 1
             or layer_input.sources[0].sign != 1
         ):

@@ -49,6 +49,7 @@ from spikesam.backends.network.checks import NetworkError, Sides, chosen, real, 
 from spikesam.backends.network.consistency import LONGEST, check_network_size, check_parts
 from spikesam.backends.network.inputs import Input
 from spikesam.backends.network.layers import Layer, Readout
+from spikesam.backends.network.synapses.synapse import Kind as SynapseKind
 from spikesam.backends.network.synapses.synapse import Shape
 from spikesam.backends.network.table import by_sides, in_columns, sources_of, weights_of
 from spikesam.backends.network.wiring import (
@@ -335,6 +336,13 @@ class Network:
         """Number of the first layer that fires: 0, the input, or 1 if the input has no spikes."""
         return 0 if self.spiking_input else 1
 
+    def inputs_of(self, kind: type[SynapseKind]) -> Iterator[tuple[Layer, Input, SynapseKind]]:
+        """The inputs whose synapses are of a kind, each with its layer and these, in order."""
+        for layer in self.layers:
+            for layer_input in layer.inputs:
+                if isinstance(layer_input.synapse, kind):
+                    yield layer, layer_input, layer_input.synapse
+
     def check_spiking(self) -> None:
         """Refuse an ANN where only spiking networks can be used."""
         if self.kind == "ann":
@@ -360,7 +368,7 @@ class Network:
                     raise NetworkError(f"layer {layer.name!r} {does}{why}, expected sums of spikes")
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the table, and a picture of what reads what."""
+        """The HTML that a notebook shows: the table, and a picture of what reads what."""
         html: str = draw("notebook_html", self)
         return html
 

@@ -134,7 +134,7 @@ class Input:
         return self.synapse.most(self, shape, largest)
 
     def summands(self, of_sources: Sequence[Any]) -> list[list[Any]]:
-        """What there is of each source, by what it is added to: of attention q, k and v."""
+        """The values of each source, by the sum that they go into: of attention q, k and v."""
         return self.synapse.summands(of_sources)
 
     def arriving(self, shape: Shape, source_name: str = BEFORE) -> Shape:

@@ -55,7 +55,7 @@ class Source:
         return replace(self, delay=later(self.delay, steps))
 
     def arriving(self, spikes_before: Callable[[int], Any], axis: int = -3) -> Any:
-        """What arrives, an array or tensor: `spikes_before(d)` is all that fired d steps before,
+        """The arriving spikes, an array or tensor: `spikes_before(d)` is all that fired d steps before,
         channels on an `axis` < 0.
         """
         (shortest, _), *further_delays = self.delays.items()

@@ -30,7 +30,7 @@ def arrived(layer_input: Input, fired: Mapping[str, NDArray[Any]], t: int) -> ND
 
 
 def arrived_from(source: Source, fired: NDArray[Any], t: int) -> NDArray[Any]:
-    """What arrives at step t of a source that fires (T, …, C, H, W): (…, C, H, W)."""
+    """The spikes that arrive at step t of a source that fires (T, …, C, H, W): (…, C, H, W)."""
     spikes: NDArray[Any] = source.arriving(
         lambda delay: fired[t - delay] if t >= delay else np.zeros_like(fired[0])
     )

@@ -22,7 +22,7 @@ class Windows(NamedTuple):
     padding: tuple[int, int] = (0, 0)
 
     def fit(self, map_sides: Iterable[int]) -> tuple[int, int]:
-        """How many fit a map of (H, W), down and across; less than 1 where none does."""
+        """The number that fits a map of (H, W), down and across; less than 1 where none does."""
         down, across = (
             (side + 2 * padding - window) // stride + 1
             for side, window, stride, padding in zip(map_sides, *self, strict=True)

@@ -105,6 +105,6 @@ class History:
         return summed
 
     def _fired(self, place: int, steps: range, delay: int) -> Tensor:
-        """What fired so many steps before some steps of the chunk, (S, B, P, C) int8."""
+        """The spikes of so many steps before some steps of the chunk, (S, B, P, C) int8."""
         first = self.kept[place] - delay
         return self.spikes[place][first + steps.start : first + steps.stop]

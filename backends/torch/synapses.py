@@ -23,7 +23,7 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import reduce
 from itertools import product
@@ -171,7 +171,7 @@ class FloatSynapses:
 
     def __init__(self, layer_input: Input, shape: Shape, workspace: Workspace) -> None:
         assert isinstance(layer_input.synapse, Weighted)
-        self.synapse, self.map = layer_input.synapse, layer_input.arriving(shape)[1:]
+        self.input, self.map = layer_input, layer_input.arriving(shape)[1:]
         self.weight = workspace.weight(layer_input.synapse.weight)
         self.bytes_per_map = 4 * (prod(shape) + prod(layer_input.output_shape(shape)))
 
@@ -180,7 +180,7 @@ class FloatSynapses:
         :meth:`FixedSynapses.__call__`.
         """
         currents = apply_synapses(
-            self.synapse, self.weight, spikes.mT.unflatten(2, self.map).to(torch.float32)
+            self.input, self.weight, spikes.mT.unflatten(2, self.map).to(torch.float32)
         )
         return currents.movedim(1, -1).flatten(0, -2)
 
@@ -227,7 +227,7 @@ def attended_maps(maps: Tensor, heads: int, values: int) -> Tensor:
 
 
 def repeat_spikes(spikes: Tensor, layer_input: Input, shape: Shape) -> Tensor:
-    """What arrives from sources of `shape` (C, H, W), (N, H·W, C), as an input sees it."""
+    """The spikes of sources of `shape` (C, H, W), (N, H·W, C), as an input sees them."""
     if not layer_input.synapse.copies:
         return spikes
     return arrange(spikes.unflatten(1, shape[1:]), layer_input.synapse, (3, 1, 2)).flatten(1, 2)
@@ -249,16 +249,26 @@ def make_synapses(layer_input: Input, shape: Shape, workspace: Workspace, name: 
     """The function from spikes of sources of `shape`, spread, to an input's currents; see
     :class:`FixedSynapses`.
     """
-    match layer_input.synapse:
-        case Identity():
-            return Passed(layer_input, shape)
-        case Attention():
-            return Products(layer_input, shape)
-        case Weighted() if layer_input.fixed:
-            return FixedSynapses(layer_input, shape, workspace, name=name)
-        case Weighted():
-            return FloatSynapses(layer_input, shape, workspace)
-    raise unknown_kind(layer_input.synapse)
+    make = MAKERS.get(type(layer_input.synapse))
+    if make is None:
+        raise unknown_kind(layer_input.synapse)
+    return make(layer_input, shape, workspace, name)
+
+
+def _make_weighted(
+    layer_input: Input, shape: Shape, workspace: Workspace, name: str
+) -> FixedSynapses | FloatSynapses:
+    if layer_input.fixed:
+        return FixedSynapses(layer_input, shape, workspace, name=name)
+    return FloatSynapses(layer_input, shape, workspace)
+
+
+MAKERS: dict[type[Synapse], Callable[[Input, Shape, Workspace, str], Any]] = {
+    Attention: lambda layer_input, shape, workspace, name: Products(layer_input, shape),
+    Conv: _make_weighted,
+    Dense: _make_weighted,
+    Identity: lambda layer_input, shape, workspace, name: Passed(layer_input, shape),
+}
 
 
 def unknown_kind(synapse: Synapse) -> NetworkError:
@@ -270,32 +280,53 @@ def unknown_kind(synapse: Synapse) -> NetworkError:
 
 
 def apply_synapses(
-    synapse: Synapse,
+    layer_input: Input,
     weight: Tensor,
     maps: Tensor,
     memory_format: torch.memory_format = torch.channels_last,
 ) -> Tensor:
-    """a = W ⊛ pool(x), or x, in real numbers, laid out as `memory_format` says: (N, C, H, W) -> (N,
-    C', H', W') or (N, C').
+    """a of an input in real numbers, of its weights and of x, which a convolution lays out as
+    `memory_format` says: (N, C, H, W) -> (N, C', H', W') or (N, C').
     """
+    synapse = layer_input.synapse
     if synapse.pool != 1:
         if synapse.pooling == "max":
             maps = functional.max_pool2d(maps, synapse.pool)
         else:
             maps = functional.avg_pool2d(maps, synapse.pool, divisor_override=synapse.averaged)
-    match synapse:
-        case Identity():
-            return maps
-        case Dense():
-            return functional.linear(maps.flatten(1), weight)
-        case Conv():
-            maps = maps.contiguous(memory_format=memory_format)
-            stride, padding = synapse.stride, synapse.padding
-            currents = functional.conv2d(maps, weight, stride=stride, padding=padding)
-            if synapse.windows != NO_POOLING:
-                currents = functional.max_pool2d(currents, *synapse.windows)
-            return currents.sum((2, 3), keepdim=True) if synapse.current_sum else currents
-    raise unknown_kind(synapse)
+    currents = CURRENTS.get(type(synapse))
+    if currents is None:
+        raise unknown_kind(synapse)
+    return currents(layer_input, weight, maps, memory_format)
+
+
+def _products(
+    layer_input: Input, _weight: Tensor, maps: Tensor, _memory_format: torch.memory_format
+) -> Tensor:
+    synapse = layer_input.synapse
+    assert isinstance(synapse, Attention)
+    values = synapse.values(layer_input, maps.shape[1])
+    products = attended_maps(maps.flatten(2).mT, synapse.heads, values)
+    return products.mT.unflatten(2, maps.shape[2:])
+
+
+def _convolved(
+    layer_input: Input, weight: Tensor, maps: Tensor, memory_format: torch.memory_format
+) -> Tensor:
+    synapse = layer_input.synapse
+    maps = maps.contiguous(memory_format=memory_format)
+    currents = functional.conv2d(maps, weight, stride=synapse.stride, padding=synapse.padding)
+    if synapse.windows != NO_POOLING:
+        currents = functional.max_pool2d(currents, *synapse.windows)
+    return currents.sum((2, 3), keepdim=True) if synapse.current_sum else currents
+
+
+CURRENTS: dict[type[Synapse], Callable[[Input, Tensor, Tensor, torch.memory_format], Tensor]] = {
+    Attention: _products,
+    Conv: _convolved,
+    Dense: lambda layer_input, weight, maps, _: functional.linear(maps.flatten(1), weight),
+    Identity: lambda layer_input, weight, maps, _: maps,
+}
 
 
 def multiplies_int8() -> bool:

@@ -18,7 +18,7 @@ LARGEST, MOST_MARKS = 1 << 24, 1 << 17  # bytes, and marks of JSON
 
 
 class Settings(Section):
-    """What decides the digests of a certificate, beside the model and the recording."""
+    """The settings that decide the digests of a certificate, beside the model and the recording."""
 
     timesteps: int | None = Field(
         None,

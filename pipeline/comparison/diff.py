@@ -114,7 +114,7 @@ class Diff(Shown):
 
     @property
     def bits(self) -> int:
-        """How many bits differ."""
+        """The number of bits that differ."""
         return int(self.layers[["only_first", "only_second"]].to_numpy().sum())
 
     def __bool__(self) -> bool:

@@ -578,7 +578,7 @@ def _later(spikes: NDArray[np.bool_], delay: int) -> NDArray[np.bool_]:
 
 
 def _wiring(network: Network) -> tuple[object, ...]:
-    """Which layer reads what."""
+    """The layers that each layer reads."""
     sources = tuple(
         tuple(tuple(s.layer for s in layer_input.sources) for layer_input in layer.inputs)
         for layer in network.layers

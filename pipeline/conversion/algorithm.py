@@ -310,7 +310,7 @@ def _balance(
             (layer_input,) = layer.inputs
             synapse, weight = layer_input.synapse, torch.tensor(layer_input.weight)
             parts = (arrange(part, synapse, (1, 2, 3)) for part in x.split(BATCH))
-            z = torch.cat([apply_synapses(synapse, weight, part) for part in parts])
+            z = torch.cat([apply_synapses(layer_input, weight, part) for part in parts])
             balanced = balanced_thresholds(z.transpose(0, 1).flatten(1)).double().numpy()
             _refuse_dead(float(balanced.max()), layer.name, len(images))
             least = least_thresholds(layer.inputs, thresholds).max()  # integers share a scale

@@ -126,7 +126,7 @@ class Conversion(Shown):
 
     @cached_property
     def answers(self) -> dict[str, NDArray[np.int64]]:
-        """What both precisions answer after t = 1 … T steps, (N, T)."""
+        """The answers of both precisions after t = 1 … T steps, (N, T)."""
         return self._answers(self.networks, f"measuring over {self.timesteps} steps")
 
     @cached_property
@@ -274,7 +274,7 @@ class Conversion(Shown):
         return f"<Conversion by the rule {self.rule}, {self.timesteps} steps: {self.network!r}>"
 
     def _parts(self) -> Iterator[Any]:
-        """What it keeps of the ANN, after how many steps, what that costs, and where errors arise;
+        """A report: what it keeps of the ANN, after how many steps, what that costs, and where errors arise;
         measures it.
         """
         table, curves = self.table, self.accuracy
@@ -316,7 +316,7 @@ class Conversion(Shown):
 
     @property
     def rule(self) -> str:
-        """What it was converted by."""
+        """The settings of the conversion."""
         return next(iter(self.settings.by_rule))
 
     def _by(self, settings: ConversionSection) -> dict[str, Network]:

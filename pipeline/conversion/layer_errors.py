@@ -72,7 +72,7 @@ def layer_errors(
     }
 
     def each_step(packed: NDArray[np.uint8], name: str) -> Iterator[Tensor]:
-        """What a layer fires at each of its steps, as a share of the most, (N, C, H, W) or (N,
+        """The spikes of a layer at each of its steps, as a share of the most, (N, C, H, W) or (N,
         C).
         """
         for bits in unpack(packed, bare.shapes[bare.place(name)])[late[name] :][:steps]:

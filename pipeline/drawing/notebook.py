@@ -1,4 +1,4 @@
-"""What a notebook shows of an object: the lines that `print` writes, tables as tables, and a
+"""The view of an object in a notebook: the lines that `print` writes, tables as tables, and a
 picture.
 """
 

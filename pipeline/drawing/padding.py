@@ -1,4 +1,4 @@
-"""Which cells of a map lie so near the border that zero padding makes much of their input."""
+"""Cells of a map that lie so near the border that zero padding makes much of their input."""
 
 from __future__ import annotations
 

@@ -197,7 +197,7 @@ def _summed(layer: NDArray[np.float32], subject: Subject, padded: NDArray[np.boo
 
 
 def _moments(maps: Maps) -> Cell:
-    """What the maps of each step sum to, a row for each layer, relative to its largest; with sharp
+    """The sums of the maps of each step, a row for each layer, relative to its largest; with sharp
     edges.
     """
     strips = np.zeros((len(maps), max(map(len, maps.values()))), np.float32)

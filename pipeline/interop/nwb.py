@@ -281,7 +281,7 @@ class SpikeTimes:
 
     @property
     def reads(self) -> int:
-        """How many samples are read in all, some several times."""
+        """The number of samples read in all, some several times."""
         return len(self._samples) * (1 + len(self._starts))
 
     def counts(self, advance: Callable[[], object]) -> NDArray[np.int64]:

@@ -93,7 +93,7 @@ class ImageMethod(MapMethod):
         return mapped_layers(network.shape_of, layers, bands=False) if self.layered else ("input",)
 
     def inputs(self, images: DatasetSamples, sample: int, network: Network) -> InputBatch:
-        """What is explained of one sample: its encoded input."""
+        """The object that is explained of one sample: its encoded input."""
         return next(images.encoded([sample], network, self.seed, 1))
 
     def path(self, source: Any) -> Path | None:

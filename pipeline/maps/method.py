@@ -292,7 +292,7 @@ class RasterMethod(MapMethod):
             yield self.of_raster(raster, tuple(map(raster.layer, names)), step_choice)
 
     def read(self, raster: RasterReader) -> RasterReader:
-        """What is explained of an open raster: itself, if not overridden."""
+        """The object that is explained of an open raster: itself, if not overridden."""
         return raster
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""What a notebook shows of maps, rasters and networks; of the first two also as a figure, see
+"""Views of maps, rasters and networks in a notebook; of the first two also as a figure, see
 `maps.plot()`.
 """
 
@@ -44,7 +44,7 @@ def plot_raster(raster: RasterReader, layer: str | int | None = None, sample: in
 
 
 def notebook_html(shown: MapReader | RasterReader | Network) -> str:
-    """What a notebook shows: the layers, and a picture."""
+    """The HTML that a notebook shows: the layers, and a picture."""
     if isinstance(shown, Network):
         return html([str(shown)], lambda: draw_network(shown)._repr_png_())
     if isinstance(shown, MapReader):

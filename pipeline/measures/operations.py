@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from spikesam.backends.network import (
     Attention,
     Conv,
+    Dense,
     Input,
     Layer,
     Linear,
@@ -63,10 +64,9 @@ def fan_out(synapses: Synapses, shape: Shape, *, dense: bool = False) -> Counts:
         return np.ones(pooled, np.int64)
     (weight,) = weights
     present = _present(weight) if dense and not passes_on(weight) else weight != 0
-    reached = present.sum(axis=0, dtype=np.int64)
-    if not isinstance(synapse, Conv):
-        return reached.reshape(pooled)
-    geometry = weight.shape[2:], pair(synapse.stride), pair(synapse.padding)
+    kernel_sides = weight.shape[2:] or pooled[1:]  # a matrix sees the whole map
+    reached = present.sum(axis=0, dtype=np.int64).reshape(-1, *kernel_sides)
+    geometry = kernel_sides, pair(synapse.stride), pair(synapse.padding)
     rows, columns = (_covering(*sides) for sides in zip(pooled[1:], *geometry, strict=True))
     return np.einsum("cyx,hy,wx->chw", reached, rows, columns, optimize=True)
 
@@ -140,7 +140,7 @@ class Connection:
             )
             fired /= repeated(np.maximum(together, 1), (1, y, x))
         fired *= repeated(self.fan_out, (1, y, x))
-        return synapse.gathered(fired, self.shape) if synapse else fired
+        return synapse.gathered(fired, self.shape)
 
 
 def connections(network: Network) -> list[Connection]:
@@ -234,18 +234,13 @@ class Attending:
 
 def attentions(network: Network) -> list[Attending]:
     """All of a network, in order of their targets."""
-    return [
-        Attending(
-            layer.name,
-            layer_input,
-            shape,
-            (layer_input.arriving(network.shapes[network.place(source)])[0] - shape[0]) // 2,
-        )
-        for layer, shape in zip(network.layers, network.shapes[1:], strict=True)
-        for layer_input in layer.inputs
-        if isinstance(layer_input.synapse, Attention)
-        for source in [layer_input.sources[0].layer]
-    ]
+    attending = []
+    for layer, layer_input, _ in network.inputs_of(Attention):
+        shape = network.shapes[network.place(layer.name)]
+        channels = layer_input.arriving(network.shape_read(layer_input))[0]
+        query_channels = (channels - shape[0]) // 2
+        attending.append(Attending(layer.name, layer_input, shape, query_channels))
+    return attending
 
 
 def products(network: Network) -> dict[str, int]:
@@ -335,8 +330,7 @@ def _present(weight: NDArray[Any]) -> NDArray[np.bool_]:
 
 def pool_of(synapses: Synapses) -> tuple[int, int]:
     """Rows and columns of the pooling in front; the readout has none."""
-    synapse = _synapse(synapses)
-    return pair(synapse.pool) if synapse else (1, 1)
+    return pair(_synapse(synapses).pool)
 
 
 def weight_bytes(synapses: Synapses) -> int:
@@ -344,23 +338,22 @@ def weight_bytes(synapses: Synapses) -> int:
     return sum(weight.itemsize for weight in _weights(synapses))
 
 
-def _synapse(synapses: Synapses) -> Synapse | None:
-    return synapses.synapse if isinstance(synapses, Input) else None
+def _synapse(synapses: Synapses) -> Synapse:
+    """Those of an input; of a readout the matrix that it is."""
+    return synapses.synapse if isinstance(synapses, Input) else Dense(synapses.weight)
 
 
 def _weights(synapses: Synapses) -> list[NDArray[Any]]:
-    synapse = _synapse(synapses)
-    return [*synapse.tensors.values()] if synapse else [synapses.weight]
+    return [*_synapse(synapses).tensors.values()]
 
 
 def _arranged(spikes: NDArray[np.bool_], synapses: Synapses) -> Any:
     """Spikes as synapses see them."""
-    synapse = _synapse(synapses)
-    return synapse.arranged(spikes) if synapse else spikes
+    return _synapse(synapses).arranged(spikes)
 
 
 def _maximum(synapses: Synapses) -> bool:
-    return isinstance(synapses, Input) and synapses.synapse.pooling == "max"
+    return _synapse(synapses).pooling == "max"
 
 
 def _covering(side: int, kernel: int, stride: int, padding: int) -> Counts:

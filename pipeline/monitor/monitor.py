@@ -199,7 +199,7 @@ class Monitor:
         return f"<Monitor of {type(self.model).__name__}, every {self.every} epochs: {len(self.maps)} recorded>"
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the last recorded epoch, and the maps of the deepest layer by
+        """The HTML that a notebook shows: the last recorded epoch, and the maps of the deepest layer by
         epoch.
         """
         last = self.history[self.history["epoch"] == self.history["epoch"].max()]

@@ -30,7 +30,6 @@ from spikesam.backends.network import (
     DEFAULT_RANGE,
     LIF,
     PIXEL_LIMIT,
-    Attention,
     Input,
     Layer,
     Network,
@@ -38,7 +37,7 @@ from spikesam.backends.network import (
     Readout,
     ReLU,
 )
-from spikesam.backends.torch.synapses import apply_synapses, arrange, attended_maps, exact_sums
+from spikesam.backends.torch.synapses import apply_synapses, arrange, exact_sums
 from spikesam.common.arguments import checked_arguments
 from spikesam.common.errors import InputError
 from spikesam.pipeline.images.encoding import encode
@@ -175,7 +174,7 @@ class ReluLayer(nn.Module):
         return activations if self.limit is None else torch.minimum(activations, self.limit)
 
     def currents(self, activations: Mapping[str, Tensor]) -> Tensor:
-        """What the neurons rectify: Σ gain · a + bias."""
+        """The currents that the neurons rectify: Σ gain · a + bias."""
         total = self.bias
         for layer_input, weight, gain, shape in zip(
             self.inputs, self.weights, self.gains, self.read, strict=True
@@ -185,7 +184,7 @@ class ReluLayer(nn.Module):
                 for source in layer_input.sources
             )
             maps = arrange(sum(further, first), layer_input.synapse, (1, 2, 3))
-            currents = apply_synapses(layer_input.synapse, weight, maps, self.memory_format)
+            currents = apply_synapses(layer_input, weight, maps, self.memory_format)
             total = total + gain * currents.reshape(-1, *self.shape)
         return total
 
@@ -297,12 +296,7 @@ class SpikingLayer(nn.Module):
         sums = [sum(further, first) for first, *further in layer_input.summands(arrived)]
         joined = sums[0] if len(sums) == 1 else torch.cat(sums, 2)
         maps = arrange(joined, layer_input.synapse, (2, 3, 4))
-        of_steps, synapse = maps.flatten(0, 1), layer_input.synapse
-        if isinstance(synapse, Attention):
-            tokens = of_steps.flatten(2).mT
-            currents = attended_maps(tokens, synapse.heads, self.shape[0]).mT
-        else:
-            currents = apply_synapses(synapse, weight, of_steps)
+        currents = apply_synapses(layer_input, weight, maps.flatten(0, 1))
         return currents.reshape(*maps.shape[:2], *self.shape)
 
     def _of_numbers(
@@ -315,7 +309,7 @@ class SpikingLayer(nn.Module):
         maps = numbers_in[None] if self.constant else _later(numbers_in, start, stop, delay)
         numbers = arrange(maps.flatten(0, 1).double(), synapse, (1, 2, 3)) / PIXEL_LIMIT
         currents = (
-            (apply_synapses(synapse, weight.double(), numbers) * self.unit)
+            (apply_synapses(layer_input, weight.double(), numbers) * self.unit)
             .float()
             .reshape(*maps.shape[:2], *self.shape)
         )
@@ -362,7 +356,7 @@ class SpikingLayer(nn.Module):
 
 
 def _later(spikes: Steps, start: int, stop: int, delay: int) -> Tensor:
-    """What arrives at steps start + 1 … stop, `delay` steps after it was fired or given; silence at
+    """The values that arrive at steps start + 1 … stop, `delay` steps after it was fired or given; silence at
     first. `spikes[t]` are those of step t, and step 0 is the first.
     """
     silent, among = arriving(range(start + 1, stop + 1), delay)

@@ -311,19 +311,13 @@ def attention_of(run: ShownRun) -> list[dict[str, Any]]:
     raster, place_of = run.raster, list(run.raster).index
     pairs: list[tuple[str, str, int, int, list[str]]] = []
     if network := run.whole_network:
-        attending = [
-            (layer.name, layer_input, layer_input.synapse)
-            for layer in network.layers
-            for layer_input in layer.inputs
-            if isinstance(layer_input.synapse, Attention)
-        ]
-        for name, layer_input, attention in attending:
+        for layer, layer_input, attention in network.inputs_of(Attention):
             if attention.planes(layer_input) > 1:
                 continue
             query, key = layer_input.sources[0], layer_input.sources[len(layer_input.sources) // 2]
-            layers = [*{source.layer: None for source in layer_input.sources}, name]
+            names = dict.fromkeys(source.layer for source in layer_input.sources)
             later = key.longest - query.longest
-            pairs.append((query.layer, key.layer, later, attention.heads, layers))
+            pairs.append((query.layer, key.layer, later, attention.heads, [*names, layer.name]))
     else:
         starts = {layer.name: raster.header.window_of(layer).start or 0 for layer in raster.layers}
         shapes = {layer.name: layer.shape for layer in raster.layers}

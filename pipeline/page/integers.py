@@ -34,10 +34,8 @@ def multiplying_counts(network: Network) -> list[str]:
     """
     return [
         layer.name
-        for layer in network.layers
-        for layer_input in layer.inputs
-        if isinstance(layer_input.synapse, Attention)
-        and not layer_input.synapse.of_bits(
+        for layer, layer_input, attention in network.inputs_of(Attention)
+        if not attention.of_bits(
             layer_input, layer_input.arriving(network.shape_read(layer_input))[0]
         )
     ]

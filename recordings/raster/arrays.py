@@ -162,7 +162,7 @@ def _common_sizes(layers: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _seconds_in_a_step(dt: float | None, layers: Mapping[str, SpikeEvents]) -> float:
-    """What is given, or what layers of spikes by their times say, who must agree; else a
+    """The argument, or what layers of spikes by their times say, who must agree; else a
     millisecond.
     """
     seconds = dt

@@ -168,7 +168,7 @@ class GrowingWriter:
 
     @property
     def n_samples(self) -> int:
-        """How many were recorded so far."""
+        """The number recorded so far."""
         return len(self._index)
 
     def append(self, batch: RasterBatch, samples: SampleTable) -> None:

@@ -219,7 +219,7 @@ def refuse_other_types(constraints: Mapping[str, Constraint], values: Mapping[st
 
 
 def unreadable(value: Any, depth: int = 0) -> str | None:
-    """What makes a value, or a member of a list, one that no function can take; None if nothing."""
+    """The reason why no function can take a value, or a member of a list; None if it can."""
     if type(value) in PLAIN:
         return None
     if isinstance(value, (str, PathLike)):

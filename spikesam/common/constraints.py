@@ -56,7 +56,7 @@ class Constraint:
     member: Constraint | None = None
 
     def finding(self, value: Any) -> str:
-        """What is wrong with a value: a member of a list, how many it has, or the value itself."""
+        """The fault of a value: a member of a list, how many it has, or the value itself."""
         if isinstance(value, Integral) and not -(1 << BITS - 1) <= int(value) < 1 << BITS - 1:
             return f"is {shown(value)}, of more than {BITS} bits"
         if self.member is None or not isinstance(value, Sequence) or isinstance(value, str | bytes):
@@ -191,7 +191,7 @@ def _alternatives(hint: Any) -> Sequence[Any]:
 
 
 def _any_of(constraints: Sequence[Constraint]) -> Constraint:
-    """What one of several constraints allows: "a text, a path or None"."""
+    """The words for what one of several constraints allows: "a text, a path or None"."""
     if ANYTHING in constraints:
         return ANYTHING
     ordered = sorted(constraints, key=lambda constraint: constraint is KINDS[NoneType])

@@ -191,7 +191,7 @@ def readable(size: float) -> str:
 
 
 def _working_folders(path: Path) -> list[Path]:
-    """What :func:`replacing_folder` of this path left when it was killed."""
+    """Files that :func:`replacing_folder` of this path left when it was killed."""
     name = re.compile(re.escape(f".{path.name}.spikesam-") + "[0-9a-f]{16}")
     return [path.with_name(entry) for entry in os.listdir(path.parent) if name.fullmatch(entry)]
 

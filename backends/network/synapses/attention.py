@@ -62,7 +62,7 @@ class Attention(Synapse):
                 )
 
     def summands(self, of_sources: Sequence[Any]) -> list[list[Any]]:
-        """What there is of the sources of q, of k and of v."""
+        """The values of the sources of q, of k and of v."""
         count = max(1, len(of_sources) // 3)
         return [
             list(of_sources[first : first + count]) for first in range(0, len(of_sources), count)

@@ -159,6 +159,11 @@ class Weighted(Linear):
         return {**super().checked_fields(dtype), "weight": weight, "pool": pool}
 
     @property
+    def reads_numbers(self) -> bool:
+        """True unless it repeats what it reads, or sums currents."""
+        return self.spread == WHOLE and not self.current_sum
+
+    @property
     def tensors(self) -> dict[str, NDArray[Any]]:
         """Its weights."""
         return {"weight": self.weight}

@@ -43,7 +43,7 @@ GEOMETRY: dict[str, Any] = {
 
 
 class Synapse(ABC):
-    """What becomes of the spikes that arrive at an input; a kind says what differs.
+    """The synapses of an input: they make currents of the spikes that arrive.
 
     The geometry that a kind does not have is neutral here: nothing is repeated, pooled or summed.
     A method that is given an :class:`Input` is asked for its synapse in that input. A layer checks
@@ -58,17 +58,17 @@ class Synapse(ABC):
 
     @property
     def spread(self) -> Shape:
-        """How often each channel, row and column of the sources is repeated, beside itself."""
+        """Factors by which each channel, row and column of the sources is repeated, beside itself."""
         return WHOLE
 
     @property
     def rows(self) -> tuple[int, ...]:
-        """Which of the sources' rows those of x are, -1 for zeros; () for all in order."""
+        """The sources' rows that those of x are, -1 for zeros; () for all in order."""
         return ()
 
     @property
     def columns(self) -> tuple[int, ...]:
-        """Which of the sources' columns those of x are, -1 for zeros; () for all in order."""
+        """The sources' columns that those of x are, -1 for zeros; () for all in order."""
         return ()
 
     @property
@@ -102,18 +102,23 @@ class Synapse(ABC):
         return False
 
     @property
+    def reads_numbers(self) -> bool:
+        """True if it can read an image's numbers in place of spikes."""
+        return False
+
+    @property
     def copies(self) -> bool:
         """True if x is not the sources as they are, but copies of some of their places."""
         return self.spread != WHOLE or bool(self.rows or self.columns)
 
     @property
     def summed(self) -> int:
-        """How many neurons pooling sums into one value; 1 with maximum pooling."""
+        """The number of neurons that pooling sums into one value; 1 with maximum pooling."""
         return 1 if self.pooling == "max" else prod(pair(self.pool))
 
     @property
     def averaged(self) -> int:
-        """How many neurons pooling averages: what sums of them are divided by."""
+        """The number of neurons that pooling averages: what sums of them are divided by."""
         return self.summed if self.pooling == "average" else 1
 
     @property
@@ -148,7 +153,7 @@ class Synapse(ABC):
         """Refuse sources that it cannot have."""
 
     def summands(self, of_sources: Sequence[Any]) -> list[list[Any]]:
-        """What there is of each source, by what it is added to."""
+        """The values of each source, by the sum that they go into."""
         return [list(of_sources)] if of_sources else []
 
     def source_shapes(self, layer_input: Input, first: Shape) -> list[Shape]:
@@ -156,7 +161,7 @@ class Synapse(ABC):
         return [first] * len(layer_input.sources)
 
     def expected_shapes(self, layer_input: Input, place: int) -> str:
-        """What a message calls the shape that the source at a place is expected to have."""
+        """The words of a message for the shape that the source at a place is expected to have."""
         return "equal shapes"
 
     def arriving(self, layer_input: Input, shape: Shape, source_name: str) -> Shape:
@@ -262,7 +267,7 @@ class Synapse(ABC):
 
     @property
     def beyond_sums(self) -> str:
-        """What it does that is more than to weigh and to add spikes, as a verb and its object."""
+        """The operation that is more than to weigh and to add spikes, as a verb and its object; or none."""
         if self.spread != WHOLE:
             return "repeats spikes"
         if self.copies:
@@ -277,7 +282,7 @@ class Synapse(ABC):
 
     @property
     def geometry(self) -> dict[str, Any]:
-        """What of it is not the default, as JSON has it, which knows no tuples."""
+        """The geometry that is not the default, as JSON has it, which knows no tuples."""
         values = {}
         for field in fields(self):  # type: ignore[arg-type]  # a kind is a dataclass
             value = getattr(self, field.name)

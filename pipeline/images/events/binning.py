@@ -38,7 +38,7 @@ class BinnedEvents:
 
     @property
     def count(self) -> int:
-        """How many events there were."""
+        """The number of events."""
         return int(self.bits.sum()) + self.merged + self.left_out
 
 

@@ -1,3 +1,3 @@
-"""Which modules of other libraries are neurons, and what they do: a library a file, for imports and
+"""The modules of other libraries that are neurons, and their equations: a library a file, for imports and
 for recordings.
 """

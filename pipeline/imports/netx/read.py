@@ -30,7 +30,7 @@ from spikesam.common.arguments import checked_arguments
 from spikesam.common.errors import InputError, at
 from spikesam.pipeline.imports.netx.files import Node, read_nodes
 from spikesam.pipeline.imports.road.build import build
-from spikesam.pipeline.imports.road.fold import lag_of
+from spikesam.pipeline.imports.road.constants import lag_of
 from spikesam.pipeline.imports.road.kernels import around
 from spikesam.pipeline.imports.road.operations import (
     INPUT,

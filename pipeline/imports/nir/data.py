@@ -24,7 +24,7 @@ SAMPLES = {"labels": "label", "index": "index", "predictions": "prediction"}
 
 
 class Exported(NamedTuple):
-    """What a file says that data of NIR do not hold, because `spikesam export` wrote it."""
+    """The facts in a file that data of NIR do not hold, because `spikesam export` wrote it."""
 
     shapes: dict[str, tuple[int, ...]]  # by node, in order of depth
     samples: dict[str, Any]  # arguments of `write_raster`
@@ -194,7 +194,7 @@ def _spikes(
     dt: float,
     rounding: Rounding,
 ) -> Any:
-    """What `write_raster` takes: of a grid an array (N, T, …), of events a list."""
+    """The spikes as `write_raster` takes them: of a grid an array (N, T, …), of events a list."""
 
     count = int(content.n_neurons)
     of_map = (count,) if shape is None else tuple(shape)
@@ -262,7 +262,7 @@ def _read_alone(path: str | PathLike[str]) -> Any:
 
 
 def _told(checked: CheckedFile, data: Any) -> Exported:
-    """What our export writes beside the spikes; nothing of a file of others."""
+    """The attributes that our export writes beside the spikes; nothing of a file of others."""
     file = checked.file
     root = checked.attributes(checked.root, {}, {"layer_delay": int})
     if not root:

@@ -75,7 +75,7 @@ class Equations:
         return np.asarray(NODES[kind_of(node)](node, self._arriving(name, t, neurons), self.rules))
 
     def _delayed(self, name: str, node: Any, t: int, neurons: str) -> Floats:
-        """What came to a node Delay so many steps ago, of each neuron where they differ."""
+        """The values that came to a node Delay so many steps ago, of each neuron where they differ."""
         steps = np.round(np.asarray(node.delay, np.float64) / self.rules.dt).astype(int)
         current: Any = 0.0
         for delay in np.unique(steps):
@@ -142,7 +142,7 @@ class NeuronsOfNode:
         return (self.membranes[t] - self.rest).reshape(shape)
 
     def step(self, x: Floats) -> Floats:
-        """What neurons give that x drives: spikes, or membranes of those that do not fire."""
+        """The output of neurons that x drives: spikes, or membranes of those that do not fire."""
         self.v = np.asarray(self._membrane(self._shaped(x)))
         self.membranes.append(self.v)
         if self.kind not in SPIKING:
@@ -169,7 +169,7 @@ class NeuronsOfNode:
         )
 
     def _shaped(self, x: Floats) -> Floats:
-        """What arrives as a map of the neurons, where their constants are one."""
+        """The arriving values as a map of the neurons, where their constants are one."""
         return x.reshape(len(x), *self.shape) if self.shape and x.ndim != 1 + len(self.shape) else x
 
 

@@ -38,7 +38,7 @@ from spikesam.pipeline.imports.nir.graph import (
     text,
     whole_attribute,
 )
-from spikesam.pipeline.imports.road.fold import lag_of
+from spikesam.pipeline.imports.road.constants import lag_of
 from spikesam.pipeline.imports.road.kernels import around, extent
 from spikesam.pipeline.imports.road.operations import (
     Conv,

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 from math import prod
 from types import MappingProxyType
 from typing import Any
@@ -16,7 +18,6 @@ from numpy.typing import NDArray
 from spikesam.backends.network import (
     DEFAULT_RANGE,
     LIF,
-    NO_POOLING,
     Encoder,
     FixedLIF,
     Identity,
@@ -33,17 +34,10 @@ from spikesam.backends.network import (
 )
 from spikesam.backends.network.synapses.synapse import WHOLE
 from spikesam.common.errors import InputError, at
-from spikesam.pipeline.imports.road.fold import (
-    MOST_WEIGHTS,
-    Folded,
-    Synapses,
-    beginning,
-    fold,
-    fold_one,
-    per_channel,
-    together,
-)
-from spikesam.pipeline.imports.road.kernels import unrolled, weights_of_windows
+from spikesam.pipeline.imports.road.constants import per_channel
+from spikesam.pipeline.imports.road.fold import Folded, beginning, fold, fold_one, together
+from spikesam.pipeline.imports.road.inputs import FoldedDense, FoldedInput, Weights, refused
+from spikesam.pipeline.imports.road.kernels import MOST_WEIGHTS, weights_of_windows
 from spikesam.pipeline.imports.road.operations import (
     INPUT,
     Answer,
@@ -106,7 +100,7 @@ def build(
     steady = any(isinstance(unit.neuron, ReLU) for unit in units)  # no layer costs a step
     ordered, folded, end = _arranged(units, answer, shape, window or 1)
     reads = {
-        name: [source for synapses in drives.inputs for source in synapses.sources]
+        name: [source for folded_input in drives.inputs for source in folded_input.sources]
         for name, drives in folded.items()
     }
     places, last = {unit.name: unit.label for unit in ordered}, ordered[-1].name
@@ -124,24 +118,27 @@ def build(
     for unit in ordered:
         layer_depth, drives = depth[unit.name], folded[unit.name]
         neuron, per_channel_ones, inputs = _neuron(unit, drives.shape), np.ones(drives.shape[0]), []
-        for synapses in _inputs(drives, encoder, in_order):
+        for folded_input in _inputs(drives, encoder, in_order):
             sources = tuple(
                 Source(names[source.layer], 1, source.sign)
                 if steady
                 else replace(
                     source.later(layer_depth - depth[source.layer]), layer=names[source.layer]
                 )
-                for source in synapses.sources
+                for source in folded_input.sources
             )
-            weight = synapses.weight
-            if weight is not None and synapses.sources[0].layer == INPUT and pixel != 1:
-                weight = pixel * weight
-            weight = _shared(weight, layers[-1].inputs if layers else ())
+            if folded_input.sources[0].layer == INPUT and pixel != 1:
+                folded_input = folded_input.weighed(lambda weight: pixel * weight)
+            earlier_layers = layers[-1].inputs if layers else ()
+            earlier_weights = [
+                tensor for earlier in earlier_layers for tensor in earlier.synapse.tensors.values()
+            ]
+            synapse = _sharing(folded_input, earlier_weights).synapse()
             gain = rows_later(
-                np.atleast_2d(synapses.gain * per_channel_ones), layer_depth - 1, steps
+                np.atleast_2d(folded_input.gain * per_channel_ones), layer_depth - 1, steps
             )
             try:
-                inputs.append(Input(synapses.synapse(weight), sources, gain))
+                inputs.append(Input(synapse, sources, gain))
             except InputError as error:
                 raise NetworkError(f"{unit.label}: layer {unit.layer!r}: {error}") from None
         neurons.append(neuron)
@@ -188,14 +185,13 @@ def _arranged(
     shapes = _shapes(units, shape)
     folded: dict[str, Folded] = {}
     ordered: list[Unit] = []
-    earlier_inputs: tuple[Synapses, ...] = ()
+    earlier_weights: tuple[Weights, ...] = ()
     for unit in units:
         drives = _folded(unit, shapes)
-        earlier_inputs = tuple(
-            replace(synapses, weight=_shared(synapses.weight, earlier_inputs))
-            for synapses in drives.inputs
+        drives = drives.changed(partial(_sharing, weights=earlier_weights))
+        earlier_weights = tuple(
+            chain.from_iterable(folded_input.weights for folded_input in drives.inputs)
         )
-        drives = replace(drives, inputs=earlier_inputs)
         fits = unit.shape is None or prod(unit.shape) == prod(drives.shape)
         finding = f"has {prod(unit.shape or ())} neurons, driven by {prod(drives.shape)} currents"
         with at(unit.label):
@@ -256,24 +252,12 @@ def _folded(unit: Unit, shapes: Mapping[str, Shape]) -> Folded:
         return together(branches, [path.last for path in unit.paths])
 
 
-def _shared(
-    weight: NDArray[Any] | None, earlier_inputs: Iterable[Input | Synapses]
-) -> NDArray[Any] | None:
-    """Weights, or those of earlier inputs that are equal: planes of the same neurons hold theirs
-    once.
+def _sharing(folded_input: FoldedInput, weights: Sequence[Weights]) -> FoldedInput:
+    """An input with those of some weights that equal its own: planes of the same neurons hold
+    theirs once.
     """
-    earlier_weights = (
-        tensor
-        for earlier in earlier_inputs
-        for tensor in (
-            earlier.synapse.tensors.values() if isinstance(earlier, Input) else [earlier.weight]
-        )
-        if tensor is not None
-    )
-    return (
-        weight
-        if weight is None
-        else next((tensor for tensor in earlier_weights if np.array_equal(tensor, weight)), weight)
+    return folded_input.weighed(
+        lambda own: next((weight for weight in weights if np.array_equal(weight, own)), own)
     )
 
 
@@ -283,43 +267,37 @@ def _with_ones(unit: Unit, drives: Folded, shapes: dict[str, Shape]) -> tuple[Fo
     """
     units_of_ones: dict[Shape, Unit] = {}
 
-    def sourced(synapses: Synapses) -> Synapses:
-        if not synapses.sees_ones:
-            return synapses
-        source = synapses.sources[0]
+    def sourced(folded_input: FoldedInput) -> FoldedInput:
+        if not folded_input.sees_ones:
+            return folded_input
+        source, (down, across) = folded_input.sources[0], folded_input.pool
         channels, height, width = shapes[source.layer]
-        shape = (
-            1,
-            height * synapses.spread[1] // synapses.pool[0],
-            width * synapses.spread[2] // synapses.pool[1],
-        )
+        _, row_copies, column_copies = folded_input.spread
+        shape = (1, height * row_copies // down, width * column_copies // across)
         if shape not in units_of_ones:
             number = len(units_of_ones) + 1 if units_of_ones else ""
             zeros = np.zeros((1, channels, 1, 1), np.float32)
             kinds = (
-                Spread(synapses.spread),
-                Pool("average", Windows(synapses.pool, synapses.pool)),
+                Spread(folded_input.spread),
+                Pool("average", Windows(folded_input.pool, folded_input.pool)),
                 Conv(zeros),
             )
             operations = tuple(Operation(unit.label, kind) for kind in kinds)
-            late = Path(source.layer, operations, source.later(1).delay, source.sign)
-            name, layer = (
-                f"{unit.name}{ONES}{number}",
-                f"{unit.layer}{ONES}{number}".replace("/", "_"),
-            )
-            units_of_ones[shape] = Unit(
-                name, unit.label, layer, replace(_repeating(unit), bias=1.0), (late,), shape
-            )
+            path = Path(source.layer, operations, source.later(1).delay, source.sign)
+            name = f"{unit.name}{ONES}{number}"
+            layer = f"{unit.layer}{ONES}{number}".replace("/", "_")
+            neuron = replace(_repeating(unit), bias=1.0)
+            units_of_ones[shape] = Unit(name, unit.label, layer, neuron, (path,), shape)
             shapes[name] = shape
         return replace(
-            synapses,
+            folded_input,
             pool=(1, 1),
             spread=WHOLE,
             sources=(Source(units_of_ones[shape].name, 0),),
             sees_ones=False,
         )
 
-    return drives.each(sourced), list(units_of_ones.values())
+    return drives.changed(sourced), list(units_of_ones.values())
 
 
 def _repeating(unit: Unit) -> Neuron:
@@ -353,41 +331,26 @@ def _neuron(unit: Unit, shape: Shape) -> Neuron:
         return replace(neuron, **constants).of_channels(shape[0])
 
 
-def _inputs(drives: Folded, encoder: Encoder, in_order: bool) -> list[Synapses]:
+def _inputs(drives: Folded, encoder: Encoder, in_order: bool) -> list[FoldedInput]:
     """The inputs of a layer, of which the first has weights, but for gates and attention, and those
     of a current.
     """
-
-    def connected(synapses: Synapses) -> Synapses:
-        return (
-            synapses
-            if synapses.weight is not None
-            else synapses.placed(drives.shape, 0, drives.shape[0])
-        )
-
-    def identity(synapses: Synapses) -> bool:
-        current = encoder != "spikes" and synapses.sources[0].layer == INPUT
-        return (
-            synapses.weight is None
-            and synapses.order is None
-            and synapses.pool == (1, 1)
-            and not current
-        )
-
+    shape = drives.shape
     inputs = list(drives.inputs)
-    if all(synapses.weight is None for synapses in inputs) and not drives.gate:
-        inputs[0] = connected(inputs[0])
-    connected_inputs = [
-        synapses if identity(synapses) else connected(synapses) for synapses in inputs
-    ]
-    first = not in_order or connected_inputs[0].weight is None
-    return (
-        sorted(
-            connected_inputs,
-            key=lambda synapses: (synapses.weight is None, synapses.sources[0].layer != INPUT),
-        )
-        if first
-        else connected_inputs
+    if drives.of_spikes and not drives.gate:
+        inputs[0] = inputs[0].connected(shape)
+    for number, folded_input in enumerate(inputs):
+        current = encoder != "spikes" and folded_input.sources[0].layer == INPUT
+        if current or not folded_input.has_synapse:
+            inputs[number] = folded_input.connected(shape)
+    if in_order and inputs[0].weights:
+        return inputs
+    return sorted(
+        inputs,
+        key=lambda folded_input: (
+            not folded_input.weights,
+            folded_input.sources[0].layer != INPUT,
+        ),
     )
 
 
@@ -404,87 +367,107 @@ class FoldedAnswer:
 
 def fold_answer(path: Path, shapes: Mapping[str, Shape], steps: int) -> FoldedAnswer:
     """The sum of a path behind the last units, after so many steps."""
-    folded, leak, over_steps, over = beginning(path, shapes), 1.0, 1, False
+    currents = _answer_currents(path, shapes, steps)
+    folded = currents.folded
+    with at(path.last):
+        expect(all(folded_input.gain.ndim < 2 for folded_input in folded.inputs), *STEPS)
+        _expect_linear(folded)
+    channels, height, width = folded.shape
+    numbers, places = prod(folded.shape), height * width
+    if not all(folded_input.weights for folded_input in folded.inputs):
+        with at("the answer"):
+            few = numbers**2 <= MOST_WEIGHTS
+            expect(few, f"is {numbers:,} neurons without weights", "a class each")
+    read = {source.layer for folded_input in folded.inputs for source in folded_input.sources}
+    neurons = sum(prod(shapes[name]) for name in read)
+    finding = f"is {numbers:,} numbers of {neurons:,} neurons, each of which has a weight for each"
+    with at(path.last):
+        fewer = "fewer, such as the mean of each channel over its map"
+        expect(numbers * neurons <= MOST_WEIGHTS, finding, fewer)
+    weights: dict[Source, NDArray[np.float64]] = {}
+    for folded_input in folded.inputs:
+        weight = _weights_of_spikes(folded_input.dense(folded.shape), shapes)
+        for source in folded_input.sources:
+            key = replace(source, sign=1)
+            weights[key] = weights.get(key, 0.0) + source.sign * weight
+    sources = tuple(weights)
+    readout_weights = np.concatenate(
+        [weights.pop(source).astype(np.float32) for source in sources], axis=1
+    )
+
+    def of_numbers(bias: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.broadcast_to(bias, (*bias.shape[:-1], channels)).repeat(places, axis=-1)
+
+    return FoldedAnswer(
+        sources,
+        readout_weights,
+        of_numbers(folded.bias - currents.last) / currents.over_steps,
+        currents.leak,
+        of_numbers(currents.last),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _AnswerCurrents:
+    """The currents of an answer, and how they are integrated."""
+
+    folded: Folded
+    leak: float  # 1 of a sum
+    over_steps: int  # T where the biases are those of a sum over all steps, else 1
+    last: NDArray[np.float64]  # what is added once, behind the integral
+
+
+def _answer_currents(path: Path, shapes: Mapping[str, Shape], steps: int) -> _AnswerCurrents:
+    """Fold a path behind the last units, of which one operation may sum or integrate over steps."""
+    folded, leak, over_steps, summed = beginning(path, shapes), 1.0, 1, False
     integral: Folded | None = None  # the integral, without the biases in front of it
     for operation in path.operations:
         kind, label = operation.what, operation.label
         if isinstance(kind, TimeSum):
             with at(label):
                 expected = "spikes or currents; or the last membrane as the answer"
-                expect(not over, "sums membranes over steps", expected)
+                expect(not summed, "sums membranes over steps", expected)
             bias = folded.bias * steps
             if folded.bias.ndim == 2:
                 bias = rows_later(folded.bias, 0, steps).sum(axis=0)
-            folded, over_steps, over = replace(folded, bias=bias), steps, True
+            folded, over_steps, summed = replace(folded, bias=bias), steps, True
         elif isinstance(kind, Integral):
             with at(label):
-                expect(not over, "integrates an integral", "one readout")
-            leak, over = kind.leak, True
+                expect(not summed, "integrates an integral", "one readout")
+            leak, summed = kind.leak, True
             integral = replace(folded, bias=np.zeros_like(folded.bias))
         else:
             with at(label):
                 expect(not isinstance(kind, ByStep), *STEPS)
             folded = fold_one(folded, operation)
             integral = None if integral is None else fold_one(integral, operation)
-    with at(path.last):
-        expect(all(synapses.gain.ndim < 2 for synapses in folded.inputs), *STEPS)
-    folded = folded.dense
-    read = {source.layer for synapses in folded.inputs for source in synapses.sources}
-    numbers, neurons = prod(folded.shape), sum(prod(shapes[name]) for name in read)
-    finding = f"is {numbers:,} numbers of {neurons:,} neurons, each of which has a weight for each"
-    with at(path.last):
-        fewer = "fewer, such as the mean of each channel over its map"
-        expect(numbers * neurons <= MOST_WEIGHTS, finding, fewer)
-        _expect_linear(folded)
-    weights: dict[Source, NDArray[np.float64]] = {}
-    for synapses in folded.inputs:
-        assert synapses.weight is not None
-        copies = Identity(spread=synapses.spread, rows=synapses.rows, columns=synapses.columns)
-        shape, (y, x) = shapes[synapses.sources[0].layer], synapses.pool
-        channels, height, width = copies.arranged_shape(shape, synapses.sources[0].layer)
-        pooled = channels, height // y, width // x
-        dense = (
-            synapses.weight
-            if synapses.weight.ndim == 2
-            else unrolled(synapses.weight, pooled, synapses.stride, synapses.padding)
-        )
-        averaged = weights_of_windows(dense, pooled, (y, x)) / (
-            y * x if synapses.pooling == "average" else 1
-        )
-        averaged = averaged.reshape(-1, channels, height, width)
-        of_neurons = copies.gathered(averaged, shape).reshape(len(averaged), -1)
-        gain = np.broadcast_to(synapses.gain, len(synapses.weight)).repeat(
-            len(dense) // len(synapses.weight)
-        )
-        weight = gain[:, None] * of_neurons
-        for source in synapses.sources:
-            key = replace(source, sign=1)
-            weights[key] = weights.get(key, 0.0) + source.sign * weight
-    weights_by_source = {
-        source: weights.pop(source).astype(np.float32) for source in tuple(weights)
-    }
-    readout_weights = np.concatenate(list(weights_by_source.values()), axis=1)
-    last = np.array(0.0) if integral is None else integral.dense.bias
-    bias, last = (
-        np.broadcast_to(bias_part, (*bias_part.shape[:-1], folded.shape[0])).repeat(
-            len(readout_weights) // folded.shape[0], axis=-1
-        )
-        for bias_part in (folded.bias - last, last)
-    )
-    return FoldedAnswer(tuple(weights_by_source), readout_weights, bias / over_steps, leak, last)
+    last = np.array(0.0) if integral is None else integral.bias
+    return _AnswerCurrents(folded, leak, over_steps, last)
+
+
+def _weights_of_spikes(dense: FoldedDense, shapes: Mapping[str, Shape]) -> NDArray[np.float64]:
+    """(K, N) weights of all spikes of a source, in front of any pooling, times the gains."""
+    name = dense.sources[0].layer
+    copies = Identity(spread=dense.spread, rows=dense.rows, columns=dense.columns)
+    channels, height, width = copies.arranged_shape(shapes[name], name)
+    down, across = dense.pool
+    pooled_shape = channels, height // down, width // across
+    weight = weights_of_windows(dense.weight, pooled_shape, dense.pool)
+    weight = weight / (down * across if dense.pooling == "average" else 1)
+    maps = weight.reshape(-1, channels, height, width)
+    of_neurons = copies.gathered(maps, shapes[name]).reshape(len(dense.weight), -1)
+    return np.broadcast_to(dense.gain, len(dense.weight))[:, None] * of_neurons
 
 
 def _expect_linear(folded: Folded) -> None:
     """Refuse inputs of an answer that are no weights of spikes."""
-    bordered = any(synapses.sees_ones for synapses in folded.inputs)
+    bordered = any(folded_input.sees_ones for folded_input in folded.inputs)
     border = "is behind padding of a map that has a bias"
     expect(not bordered, border, "no bias or no padding there")
-    for synapses in folded.inputs:
-        unpooled = synapses.windows == NO_POOLING
-        expect(unpooled, "pools currents by maximum for the answer", "an average")
-        spikes = synapses.pooling != "max"
-        expect(spikes, "pools spikes by maximum for the answer", "an average")
-        expect(not synapses.heads, "multiplies spikes for the answer", "neurons behind that")
+    for folded_input in folded.inputs:
+        if folded_input.nonlinearity:
+            finding, expected = folded_input.nonlinearity
+            raise refused(f"{finding} for the answer", expected)
 
 
 def depths(

@@ -5,8 +5,9 @@
     max(g·x) = |g| · max(sign(g)·x)    so that kernels whose gain is negative change their sign
 
 Averaging what a convolution gives is a larger convolution; two convolutions are one, where no
-border lies between them. What cannot be folded is refused by a NetworkError that names where it is,
-what it follows, and why.
+border lies between them. A function here folds one operation, whatever stands in front of it;
+inputs.py says what becomes of each kind of input. What cannot be folded is refused by a
+NetworkError that names where it is, what it follows, and why.
 """
 
 from __future__ import annotations
@@ -21,11 +22,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.network import NO_POOLING, NetworkError, Shape, Source, Windows
-from spikesam.backends.network import synapses as kinds
-from spikesam.backends.network.synapses.synapse import WHOLE, Pooling, repeated
+from spikesam.backends.network import NetworkError, Shape, Source, Windows
+from spikesam.backends.network.synapses.synapse import WHOLE, repeated
 from spikesam.common.errors import at
 from spikesam.pipeline.imports.road import kernels
+from spikesam.pipeline.imports.road.constants import per_channel, plus, times
+from spikesam.pipeline.imports.road.inputs import (
+    FoldedConv,
+    FoldedInput,
+    FoldedProducts,
+    FoldedSpikes,
+    refused,
+)
+from spikesam.pipeline.imports.road.kernels import MOST_WEIGHTS
 from spikesam.pipeline.imports.road.operations import (
     NOTHING,
     ByStep,
@@ -38,7 +47,6 @@ from spikesam.pipeline.imports.road.operations import (
     Operation,
     Order,
     Pad,
-    Pair,
     Path,
     Pool,
     Repeat,
@@ -50,154 +58,12 @@ from spikesam.pipeline.imports.road.operations import (
     Total,
     expect,
 )
+from spikesam.pipeline.imports.road.places import border
 
-MOST_WEIGHTS = 1 << 28  # of one input, once groups and dilation are filled with zeros
-MOST_COPIES = 1 << 24  # of the neurons that an input reads, where a border lies behind its weights
 MOST_BIASES_IN_TIME = 16  # of a map that is padded, which differ from step to step
-FOLLOWS = (
-    "follows another convolution or linear layer without neurons between them",
-    "neurons between them, or no padding, or one layer that is their product",
-)
 MAKERS = Conv, Linear, Mix, Pool, Total  # operations that give a map of their own
+CONSTANTS = Scale, Shift, Silent  # operations that change gains and biases alone
 ONE_EACH = np.ones((1, 1, 1, 1), np.float32)
-BEHIND_MAXIMUM = "is behind a maximum of currents, which is not linear", "neurons between them"
-
-
-@dataclass(frozen=True, eq=False)
-class Reordered:
-    """Channels of a map in another order, or some of them; or neurons: numbers (M,), of `among`."""
-
-    numbers: NDArray[np.int64]
-    among: int
-    channels: bool
-
-    def columns(self, weight: NDArray[Any]) -> NDArray[Any]:
-        """(out, M, …) weights of what is chosen, as (out, among, …) of the map."""
-        placed = np.zeros((self.among, len(weight), *weight.shape[2:]), weight.dtype)
-        np.add.at(placed, self.numbers, weight.swapaxes(0, 1))  # one may be chosen twice
-        return placed.swapaxes(0, 1)
-
-
-@dataclass(frozen=True, eq=False)
-class Synapses:
-    """One input so far: gain · max(W ⊛ pool(Σ s)).
-
-    The geometry is that of an Input. `gain` is (), (C,), or of each step (T, C) or (T, 1). `order`
-    says which of the spikes stand there, where it is not all of them in order; `sees_ones`, that it
-    sees 1 at every place of their pooled map, in one channel, instead of their spikes. `spread`,
-    `rows`, `columns`, `heads` and `current_sum` are as of an Input; of ones, rows of their pooled
-    map.
-    """
-
-    sources: tuple[
-        Source, ...
-    ]  # whose spikes are summed: names of units, and how many steps ago they fired
-    weight: NDArray[Any] | None = None  # (out, in, y, x) or (out, in); None before there is one
-    pool: Pair = (1, 1)
-    pooling: Pooling = "average"
-    stride: Pair = (1, 1)
-    padding: Pair = (0, 0)
-    windows: Windows = NO_POOLING
-    gain: NDArray[np.float64] = field(default_factory=lambda: np.array(1.0))
-    order: Reordered | None = None
-    sees_ones: bool = False
-    sides: Pair = (0, 0)  # of the map that a convolution sees, behind the pooling
-    spread: tuple[int, int, int] = WHOLE
-    rows: tuple[int, ...] = ()
-    columns: tuple[int, ...] = ()
-    heads: int = 0
-    current_sum: bool = False
-    made_by: str = ""  # label of what gave its map, for messages; none of spikes
-
-    @property
-    def plain(self) -> bool:
-        """True if it is spikes, averaged perhaps, without weights."""
-        averaged = self.pooling == "average" or self.pool == (1, 1)
-        return self.bare and self.order is None and not self.copies and averaged
-
-    @property
-    def copies(self) -> bool:
-        """True if it sees copies of some places."""
-        return self.spread != WHOLE or bool(self.rows or self.columns)
-
-    @property
-    def bare(self) -> bool:
-        """True if it is spikes, without weights, and no product of them."""
-        return self.weight is None and not self.heads
-
-    def synapse(self, weight: NDArray[Any] | None) -> kinds.Synapse:
-        """What it is in a network, with its weights in the network's numbers, if it has any."""
-        copies: Any = {"spread": self.spread, "rows": self.rows, "columns": self.columns}
-        pooled: Any = {"pool": self.pool, "pooling": self.pooling}
-        if self.heads:
-            return kinds.Attention(self.heads)
-        if weight is None:
-            return kinds.Identity(**copies)
-        if weight.ndim == 2:
-            return kinds.Dense(weight, **pooled, **copies)
-        sides, stride, padding = self.windows
-        windows: Any = {
-            "current_pool": sides,
-            "current_stride": stride,
-            "current_padding": padding,
-            "current_sum": self.current_sum,
-        }
-        return kinds.Conv(
-            weight, stride=self.stride, padding=self.padding, **pooled, **windows, **copies
-        )
-
-    def unordered(self, weight: NDArray[Any]) -> NDArray[Any]:
-        """(out, C, …) weights of what stands here, as those of the spikes or of the weights in
-        front.
-        """
-        return weight if self.order is None else self.order.columns(weight)
-
-    def scaled(self, factor: Any) -> Synapses:
-        """Their currents times a number, one for each channel, or such of each step."""
-        return replace(self, gain=times(self.gain, factor))
-
-    def with_sources_of(self, second: Synapses) -> Synapses | None:
-        """One input for the spikes of both; None where these do not pass through the same."""
-        if not (self.plain and second.plain and self.pool == second.pool):
-            return None
-        same, opposite = (
-            np.array_equal(self.gain, second.gain),
-            np.array_equal(self.gain, -second.gain),
-        )
-        if not (same or opposite):
-            return None
-        second_sources = (
-            second.sources
-            if same
-            else tuple(replace(source, sign=-source.sign) for source in second.sources)
-        )
-        return replace(self, sources=self.sources + second_sources)
-
-    def placed(self, shape: Shape, first_channel: int, channels: int) -> Synapses:
-        """With weights: as some of so many channels, behind others; `shape` is its own map's."""
-        map_channels, height, width = shape
-        among = slice(first_channel, first_channel + map_channels)
-        weight = self.weight
-        if weight is None:
-            identity = self.unordered(np.eye(map_channels, dtype=np.float32))
-            weight = identity[:, :, None, None] if height * width > 1 else identity
-        if map_channels != channels:
-            placed = np.zeros((channels, *weight.shape[1:]), np.float32)
-            placed[among] = weight
-            weight = placed
-        gain = self.gain
-        if gain.ndim:
-            gain = np.ones(channels) * (
-                gain[:, :1] if gain.ndim == 2 else 1
-            )  # which weights of 0 leave open
-            gain[..., among] = self.gain
-        return replace(
-            self,
-            weight=weight,
-            gain=gain,
-            order=None,
-            sides=self.sides if self.weight is not None else (height, width),
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,67 +73,23 @@ class Folded:
     """
 
     shape: Shape
-    inputs: tuple[Synapses, ...]
+    inputs: tuple[FoldedInput, ...]
     bias: NDArray[np.float64] = field(default_factory=lambda: np.array(0.0))
     gate: bool = False
 
-    def each(self, change: Callable[[Synapses], Synapses], **changes: Any) -> Folded:
+    def changed(self, change: Callable[[FoldedInput], FoldedInput], **changes: Any) -> Folded:
         """With every input changed."""
         return replace(self, inputs=tuple(map(change, self.inputs)), **changes)
 
     def scaled(self, factor: Any) -> Folded:
         """Everything times a number, or one for each channel."""
-        return self.each(lambda synapses: synapses.scaled(factor), bias=times(self.bias, factor))
+        bias = times(self.bias, factor)
+        return self.changed(lambda folded_input: folded_input.scaled(factor), bias=bias)
 
     @property
-    def dense(self) -> Folded:
-        """With the weights of a dense layer, where there are none: the identity."""
-        inputs, side = prod(self.shape), self.shape[1] * self.shape[2]
-        if all(synapses.weight is not None for synapses in self.inputs):
-            return self
-        with at("the answer"):
-            few = inputs**2 <= MOST_WEIGHTS
-            expect(few, f"is {inputs:,} neurons without weights", "a class each")
-        identity = np.eye(inputs, dtype=np.float32).reshape(inputs, self.shape[0], side)
-
-        def connected(synapses: Synapses) -> Synapses:
-            gain = synapses.gain.repeat(side, axis=-1) if synapses.gain.ndim else synapses.gain
-            return replace(
-                synapses,
-                weight=synapses.unordered(identity).reshape(inputs, -1),
-                gain=gain,
-                order=None,
-            )
-
-        bias = np.broadcast_to(self.bias, (*self.bias.shape[:-1], self.shape[0]))
-        bias = bias.repeat(side, axis=-1) if self.bias.any() else self.bias
-        return self.each(
-            lambda synapses: connected(synapses) if synapses.weight is None else synapses,
-            shape=(inputs, 1, 1),
-            bias=bias,
-        )
-
-
-def plus(first: Any, second: Any) -> NDArray[np.float64]:
-    """Sums of numbers that are (), (C,), or of each step (S, C), of which the last ones go on."""
-    first, second = _of_equal_steps(first, second)
-    return np.asarray(first + second)
-
-
-def times(first: Any, second: Any) -> NDArray[np.float64]:
-    """Products of numbers that are (), (C,), or of each step (S, C), of which the last go on."""
-    first, second = _of_equal_steps(first, second)
-    return np.asarray(first * second)
-
-
-def _of_equal_steps(*arrays: Any) -> list[NDArray[np.float64]]:
-    """Numbers, of which those of each step have as many steps as the longest."""
-    numbers = [np.asarray(array) for array in arrays]
-    steps = max((len(rows) for rows in numbers if rows.ndim == 2), default=0)
-    return [
-        rows[np.minimum(np.arange(steps), len(rows) - 1)] if rows.ndim == 2 else rows
-        for rows in numbers
-    ]
+    def of_spikes(self) -> bool:
+        """True if no input has weights."""
+        return not any(folded_input.weights for folded_input in self.inputs)
 
 
 def fold(path: Path, shapes: Mapping[str, Shape]) -> Folded:
@@ -295,7 +117,8 @@ def beginning(path: Path, shapes: Mapping[str, Shape]) -> Folded:
             return sum_of(branches, [branch.last for branch in source.branches])
     if source == NOTHING:
         raise NetworkError("zeros that stay zeros drive a layer, expected what neurons fire")
-    return Folded(shapes[source], (Synapses((Source(source, path.lag or 0, path.sign),)),))
+    spikes = FoldedSpikes(sources=(Source(source, path.lag or 0, path.sign),))
+    return Folded(shapes[source], (spikes,))
 
 
 def fold_one(folded: Folded, operation: Operation) -> Folded:
@@ -306,7 +129,9 @@ def fold_one(folded: Folded, operation: Operation) -> Folded:
         folded_behind = _folded_behind(folded, operation.what)
     if not isinstance(operation.what, MAKERS):
         return folded_behind
-    return folded_behind.each(lambda synapses: replace(synapses, made_by=operation.label))
+    return folded_behind.changed(
+        lambda folded_input: replace(folded_input, made_by=operation.label)
+    )
 
 
 def _folded_behind(folded: Folded, kind: Any) -> Folded:
@@ -314,12 +139,9 @@ def _folded_behind(folded: Folded, kind: Any) -> Folded:
     fold_kind = FOLDS.get(type(kind))
     if fold_kind is None:
         raise NetworkError("stands between neurons, expected at the end")
-    if type(kind) not in (Scale, Shift, Silent):
-        multiplied = any(synapses.heads for synapses in folded.inputs)
-        summed = any(synapses.current_sum for synapses in folded.inputs)
-        between = "neurons between them"
-        expect(not multiplied, "follows products of spikes (attention)", between)
-        expect(not summed, "follows a mean of currents pooled by maximum", between)
+    for folded_input in folded.inputs:
+        if folded_input.refusal and not isinstance(kind, CONSTANTS):
+            raise refused(*folded_input.refusal)
     return fold_kind(folded, kind)
 
 
@@ -329,15 +151,15 @@ def sum_of(branches: Sequence[Folded], names: Sequence[str]) -> Folded:
     """
     branches = _levelled(branches)
     total = together(branches, names)
-    inputs: list[Synapses] = []
+    inputs: list[FoldedInput] = []
     ordered = sorted(branches, key=lambda branch: len(branch.inputs), reverse=True)
-    for synapses in chain.from_iterable(branch.inputs for branch in ordered):
+    for folded_input in chain.from_iterable(branch.inputs for branch in ordered):
         for place, earlier in enumerate(inputs):
-            if merged := earlier.with_sources_of(synapses):
+            if merged := earlier.with_sources_of(folded_input):
                 inputs[place] = merged
                 break
         else:
-            inputs.append(synapses)
+            inputs.append(folded_input)
     return replace(total, inputs=tuple(inputs))
 
 
@@ -362,18 +184,20 @@ def stacked(branches: Sequence[Folded]) -> Folded:
     listed_shapes = " and ".join(str(branch.shape) for branch in branches)
     expect(len(sides) == 1, f"joins maps (C, H, W) {listed_shapes}", "equal sides")
     channels = sum(branch.shape[0] for branch in branches)
-    placed: list[Synapses] = []
+    placed: list[FoldedInput] = []
     bias = np.array(0.0)
-    for branch, first_channel in zip(
-        branches, np.cumsum([0, *(branch.shape[0] for branch in branches)]), strict=False
-    ):
+    first_channel = 0
+    for branch in branches:
         placed += [
-            synapses.placed(branch.shape, first_channel, channels) for synapses in branch.inputs
+            folded_input.placed(branch.shape, first_channel, channels)
+            for folded_input in branch.inputs
         ]
+        next_channel = first_channel + branch.shape[0]
         if branch.bias.any():
-            stacked_bias = np.zeros((*branch.bias.shape[:-1], channels))
-            stacked_bias[..., first_channel : first_channel + branch.shape[0]] = branch.bias
-            bias = plus(bias, stacked_bias)
+            placed_bias = np.zeros((*branch.bias.shape[:-1], channels))
+            placed_bias[..., first_channel:next_channel] = branch.bias
+            bias = plus(bias, placed_bias)
+        first_channel = next_channel
     return Folded((channels, *branches[0].shape[1:]), tuple(placed), bias)
 
 
@@ -389,19 +213,21 @@ def products_of(branches: Sequence[Folded], junction: Junction) -> Folded:
 
     Each may be a sum of as many layers.
     """
-    shapes = [branch.shape for branch in branches]
-    spikes_alone = all(len(branch.inputs) == 1 and branch.inputs[0].plain for branch in branches)
     names = " and ".join(branch.last for branch in junction.branches)
-    expect(spikes_alone, f"multiplies {names}", "spikes of neurons, all of them in their order")
+    factors: list[FoldedSpikes] = []
+    for branch in branches:
+        first, *further = branch.inputs
+        if further or not isinstance(first, FoldedSpikes) or not first.in_order:
+            raise refused(f"multiplies {names}", "spikes of neurons, all of them in their order")
+        factors.append(first)
+    shapes = [branch.shape for branch in branches]
     listed_shapes = " and ".join(map(str, shapes))
     alike = shapes[0] == shapes[len(shapes) // 2] and shapes[0][1:] == shapes[-1][1:]
     expect(alike, f"multiplies maps (C, H, W) {listed_shapes}", "q, k and v of one shape")
-    counts = [len(branch.inputs[0].sources) for branch in branches]
-    counted_sources = (
-        f"multiplies sums of {' and '.join(map(str, counts))} layers, which are {names}"
-    )
+    counts = [len(factor.sources) for factor in factors]
     even = counts == [1] or (len(counts) == 3 and len(set(counts)) == 1)
-    expect(even, counted_sources, "as many in q, k and v")
+    finding = f"multiplies sums of {' and '.join(map(str, counts))} layers, which are {names}"
+    expect(even, finding, "as many in q, k and v")
     channels, height, width = shapes[-1]
     shape = channels if len(branches) == 3 else channels // 3, height, width
     for channels_of_factor in (shapes[0][0], channels):
@@ -410,8 +236,8 @@ def products_of(branches: Sequence[Folded], junction: Junction) -> Folded:
             f"has {junction.heads} heads of {channels_of_factor} channels",
             "a divisor",
         )
-    sources = tuple(chain.from_iterable(branch.inputs[0].sources for branch in branches))
-    return Folded(shape, (Synapses(sources, heads=junction.heads),), gate=True)
+    sources = tuple(chain.from_iterable(factor.sources for factor in factors))
+    return Folded(shape, (FoldedProducts(sources=sources, heads=junction.heads),), gate=True)
 
 
 def gated(branches: Sequence[Folded], junction: Junction) -> Folded:
@@ -456,69 +282,11 @@ def _factors(repeat: Repeat, small: Shape, shape: Shape) -> tuple[int, int, int]
 
 
 def _taken(folded: Folded, rows: Sequence[int], columns: Sequence[int]) -> Folded:
-    """A map of some rows and columns of another one, of which -1 are zeros.
-
-    Weights keep their kernel: the spikes that a place sees are copied, so that its window is its
-    own.
-    """
-    channels, height, width = folded.shape
-
-    def taken(synapses: Synapses) -> Synapses:
-        _expect_places(synapses)
-        kernel, sides = synapses.weight, synapses.sides
-        if kernel is None:
-            windows, sides = Windows(), (height, width)
-        else:
-            expect(synapses.windows == NO_POOLING, *BEHIND_MAXIMUM)
-            expect(kernel.ndim == 4, *FOLLOWS)
-            windows = Windows(kernel.shape[2:], synapses.stride, synapses.padding)
-        places_read = [
-            _rows_of_windows(numbers, side, *geometry)
-            for numbers, side, geometry in zip(
-                (rows, columns), sides, zip(*windows, strict=True), strict=True
-            )
-        ]
-        inputs = channels if kernel is None else kernel.shape[1]
-        copies = inputs * len(places_read[0]) * len(places_read[1])
-        finding = (
-            f"pads or moves the map {folded.shape} of {synapses.made_by or 'spikes'}, whose "
-            f"windows then are {copies:,} copies of spikes"
-        )
-        expect(copies <= MOST_COPIES, finding, f"at most {MOST_COPIES:,}")
-        pool = (1, 1) if synapses.sees_ones else synapses.pool
-        by_row, by_column = (
-            _behind_pooling(numbers, size, earlier_copies)
-            for numbers, size, earlier_copies in zip(
-                places_read, pool, (synapses.rows, synapses.columns), strict=True
-            )
-        )
-        copied = replace(
-            synapses,
-            rows=by_row,
-            columns=by_column,
-            sides=(len(places_read[0]), len(places_read[1])),
-        )
-        return copied if kernel is None else replace(copied, stride=windows.sides, padding=(0, 0))
-
-    return folded.each(taken, shape=(channels, len(rows), len(columns)))
-
-
-def _rows_of_windows(
-    places: Sequence[int], side: int, size: int, stride: int, padding: int
-) -> list[int]:
-    """The rows of a map that windows at some places see, one behind the other; -1 outside of it."""
-    first = np.array(places)[:, None] * stride - padding
-    rows = first + np.arange(size)
-    outside = (rows < 0) | (rows >= side) | (np.array(places)[:, None] < 0)
-    return np.where(outside, -1, rows).ravel().tolist()
-
-
-def _behind_pooling(numbers: Sequence[int], size: int, rows: tuple[int, ...]) -> tuple[int, ...]:
-    """Rows of a pooled map as those of the map in front, perhaps some `rows` of another."""
-    places = np.array(numbers)[:, None] * size + np.arange(size)
-    places = np.where(np.array(numbers)[:, None] < 0, -1, places).ravel()
-    copied_rows = np.where(places < 0, -1, np.array(rows)[places]) if rows else places
-    return tuple(copied_rows.tolist())
+    """A map of some rows and columns of another one, of which -1 are zeros."""
+    return folded.changed(
+        lambda folded_input: folded_input.taken(rows, columns, folded.shape),
+        shape=(folded.shape[0], len(rows), len(columns)),
+    )
 
 
 def _padded(folded: Folded, pad: Pad) -> Folded:
@@ -526,57 +294,33 @@ def _padded(folded: Folded, pad: Pad) -> Folded:
     if pad.mode == "zeros":
         return _conv(folded, Conv(ONE_EACH, padding=pad.padding, groups=0))
     sides = zip(folded.shape[1:], pad.padding, strict=True)
-    rows, columns = (kernels.border(side, padding, pad.mode) for side, padding in sides)
+    rows, columns = (border(side, padding, pad.mode) for side, padding in sides)
     return _taken(folded, rows, columns)
 
 
 def _spread(folded: Folded, spread: Spread) -> Folded:
     """Spikes repeated, in front of any weights; or places that single ones made currents of."""
-    times, down, across = spread.factors
-    if times == 1 and any(synapses.rows or synapses.columns for synapses in folded.inputs):
+    factors = spread.factors
+    copies, down, across = factors
+    if factors == WHOLE:
+        return folded
+    if copies == 1 and any(
+        folded_input.rows or folded_input.columns for folded_input in folded.inputs
+    ):
         sides = zip(folded.shape[1:], (down, across), strict=True)
         rows, columns = (np.arange(side).repeat(factor).tolist() for side, factor in sides)
         return _taken(folded, rows, columns)
 
-    def behind(synapses: Synapses) -> Synapses:
-        single = (
-            synapses.weight is not None
-            and synapses.weight.shape[2:] == synapses.stride == (1, 1)
-            and times == 1
-        )
-        single_spikes = (
-            synapses.order is None
-            and (synapses.weight is None or (single and synapses.padding == (0, 0)))
-            and synapses.pool == (1, 1)
-        )
-        single_spikes = single_spikes and synapses.windows == NO_POOLING
-        expect(
-            single_spikes or spread.factors == WHOLE,
-            "repeats what weights or pooling gave",
-            "spikes of neurons",
-        )
-        channel, row, column = (
-            times_before * factor
-            for times_before, factor in zip(synapses.spread, spread.factors, strict=True)
-        )
-        sides = synapses.sides[0] * down, synapses.sides[1] * across
-        return replace(synapses, spread=(channel, row, column), sides=sides)
-
-    channels, height, width = (
-        side * factor for side, factor in zip(folded.shape, spread.factors, strict=True)
-    )
-
     def copied(of_channels: NDArray[np.float64]) -> NDArray[np.float64]:
-        return (
-            of_channels.repeat(times, -1)
-            if of_channels.ndim and of_channels.shape[-1] > 1
-            else of_channels
-        )
+        shared = not of_channels.ndim or of_channels.shape[-1] == 1
+        return of_channels if shared else of_channels.repeat(copies, -1)
 
-    inputs = tuple(
-        replace(behind(synapses), gain=copied(synapses.gain)) for synapses in folded.inputs
-    )
-    return Folded((channels, height, width), inputs, copied(folded.bias))
+    def behind(folded_input: FoldedInput) -> FoldedInput:
+        return replace(folded_input.repeated(factors), gain=copied(folded_input.gain))
+
+    channels, height, width = folded.shape
+    shape = channels * copies, height * down, width * across
+    return Folded(shape, folded.changed(behind).inputs, copied(folded.bias))
 
 
 def _mix(folded: Folded, mix: Mix) -> Folded:
@@ -590,62 +334,30 @@ def _mix(folded: Folded, mix: Mix) -> Folded:
 
 def _total(folded: Folded, total: Total) -> Folded:
     """Pooling of whole maps; without places, a linear layer."""
-    sides = folded.shape[1], folded.shape[2]
-    if prod(sides) == total.places:
-        counted = total.kind == "sum" and all(
-            synapses.bare and synapses.pool == (1, 1) for synapses in folded.inputs
+    channels, height, width = folded.shape
+    sides = height, width
+    if height * width != total.places:
+        share = np.float32(1 / total.places if total.kind == "average" else 1)
+        shares = np.full((1, total.places), share)
+        maps = np.eye(prod(folded.shape) // total.places, dtype=np.float32)
+        return _linear(folded, Linear(np.kron(maps, shares)))
+    if total.kind == "sum" and all(map(_are_spikes, folded.inputs)):  # whole numbers stay exact
+        pooled = _averaged(folded, Windows(sides, sides))
+        return pooled.changed(
+            lambda folded_input: replace(folded_input, pooling="sum"),
+            bias=pooled.bias * total.places,
         )
-        if counted:  # whole numbers stay exact
-            pooled = _averaged(folded, Windows(sides, sides))
-            return pooled.each(
-                lambda synapses: replace(synapses, pooling="sum"), bias=pooled.bias * total.places
-            )
-        if not all(synapses.weight is None for synapses in folded.inputs):
-            pooled = _averaged_maps(folded)
-            return (
-                pooled
-                if total.kind == "average"
-                else pooled.scaled(np.full(folded.shape[0], total.places))
-            )
+    if folded.of_spikes:
         return _pool(folded, Pool(total.kind, Windows(sides, sides)))
-    total_weights = np.ones((1, total.places), np.float32) / (
-        total.places if total.kind == "average" else 1
+    pooled = folded.changed(
+        lambda folded_input: folded_input.average_of_map(sides), shape=(channels, 1, 1)
     )
-    return _linear(
-        folded,
-        Linear(
-            np.kron(np.eye(prod(folded.shape) // total.places, dtype=np.float32), total_weights)
-        ),
-    )
+    return pooled if total.kind == "average" else pooled.scaled(np.full(channels, total.places))
 
 
-def per_channel(value: Any, shape: Shape, quantity: str) -> Any:
-    """A constant of neurons, or one that they share: one number, or (C,), of any array that
-    broadcasts with a map, or with rows (C, L).
-    """
-    array = np.asarray(value, np.float64)
-    if array.ndim == 0:
-        return array.item()
-    rows = (shape[0], *shape[2:]) if shape[1:2] == (1,) else shape  # (C, L), as Conv1d has them
-    for numbers_shape in (shape, rows, (prod(shape),)):
-        try:
-            broadcast = np.broadcast_to(array, (1, *numbers_shape)).reshape(shape[0], -1)
-        except ValueError:
-            continue
-        if (broadcast == broadcast[:, :1]).all():
-            return (
-                broadcast[0, 0].item()
-                if (broadcast == broadcast[0, 0]).all()
-                else broadcast[:, 0].copy()
-            )
-    expected = "one number, or one for each channel"
-    raise NetworkError(f"its {quantity} has shape {array.shape}, expected {expected}")
-
-
-def lag_of(steps: NDArray[np.int64], shape: Shape) -> int | tuple[int, ...]:
-    """Steps by which the spikes of a map are late: one number, or that of each channel."""
-    lags = np.asarray(per_channel(steps, shape, "delay")).astype(np.int64).tolist()
-    return tuple(lags) if isinstance(lags, list) else lags
+def _are_spikes(folded_input: FoldedInput) -> bool:
+    """True of spikes that nothing has pooled."""
+    return isinstance(folded_input, FoldedSpikes) and folded_input.pool == (1, 1)
 
 
 def _of_channels(operation: Scale | Shift, shape: Shape) -> Any:
@@ -697,7 +409,7 @@ def _by_step(folded: Folded, operation: Operation) -> Folded:
         folded = _fitting(folded, (of_step.what for of_step in of_steps))
     gain, shift = np.zeros((2, max(by_step) + 1, folded.shape[0]))
     for step, operations in by_step.items():
-        of_this_step = Folded(folded.shape, (Synapses(()),))
+        of_this_step = Folded(folded.shape, (FoldedSpikes(sources=()),))
         for of_step in operations:
             of_this_step = fold_one(of_this_step, of_step)
         gain[step], shift[step] = of_this_step.inputs[0].gain, of_this_step.bias
@@ -711,13 +423,13 @@ def _silent(folded: Folded, silent: Silent) -> Folded:
     passes = np.ones((last + 2, 1))
     passes[list(silent.steps)] = 0
 
-    def behind(synapses: Synapses) -> Synapses:
-        arrives = 0 if synapses.sees_ones else min(source.shortest for source in synapses.sources)
-        return synapses if last < arrives else synapses.scaled(passes)
+    def behind(folded_input: FoldedInput) -> FoldedInput:
+        shortest = min(source.shortest for source in folded_input.sources)
+        arrives = 0 if folded_input.sees_ones else shortest
+        return folded_input if last < arrives else folded_input.scaled(passes)
 
-    return folded.each(
-        behind, bias=times(folded.bias, passes) if folded.bias.any() else folded.bias
-    )
+    bias = times(folded.bias, passes) if folded.bias.any() else folded.bias
+    return folded.changed(behind, bias=bias)
 
 
 def _declared(folded: Folded, declared: DeclaredShape) -> Folded:
@@ -748,150 +460,92 @@ def _flatten(folded: Folded, flatten: Flatten) -> Folded:
 def _flattened(folded: Folded) -> Folded:
     """The neurons of a map, without places; a convolution becomes the dense layer that it is."""
     shape = folded.shape
-
-    def dense(synapses: Synapses) -> Synapses:
-        kernel = synapses.weight
-        if kernel is None:
-            return synapses
-        expect(synapses.windows == NO_POOLING, *BEHIND_MAXIMUM)
-        inputs, neurons = kernel.shape[1] * prod(synapses.sides), prod(shape)
-        finding = (
-            f"makes neurons without places of the map {shape} of {synapses.made_by or 'spikes'}, "
-            f"a dense layer of {neurons:,} × {inputs:,} = {neurons * inputs:,} weights"
-        )
-        expect(neurons * inputs <= MOST_WEIGHTS, finding, f"at most {MOST_WEIGHTS:,}")
-        shape_read = kernel.shape[1], *synapses.sides
-        weight = kernels.unrolled(kernel, shape_read, synapses.stride, synapses.padding)
-        return replace(synapses, weight=weight, stride=(1, 1), padding=(0, 0))
-
     if shape[1:] == (1, 1):
         return folded
-    return _chosen(folded.each(dense), np.arange(prod(shape)), False)
+    flat = folded.changed(lambda folded_input: folded_input.flattened(shape))
+    return _chosen(flat, np.arange(prod(shape)), False)
 
 
 def _chosen(folded: Folded, numbers: NDArray[Any], by_channel: bool) -> Folded:
     """Channels in another order where `by_channel`, else neurons without places."""
-    channels, height, width = folded.shape
-    repeat = 1 if by_channel else height * width
-    finding = "moves places of a map between a convolution and neurons"
+    _, height, width = folded.shape
+    neurons = 1 if by_channel else height * width
 
     def choose(of_channels: NDArray[np.float64]) -> NDArray[np.float64]:
         if not of_channels.ndim or of_channels.shape[1:] == (1,):
             return of_channels
-        return of_channels.repeat(repeat, axis=-1)[..., numbers]
+        return of_channels.repeat(neurons, axis=-1)[..., numbers]
 
-    def chosen(synapses: Synapses) -> Synapses:
-        expect(
-            by_channel or synapses.weight is None or synapses.weight.ndim == 2,
-            finding,
-            "channels in another order, whose places stay",
-        )
-        expect(
-            by_channel or not synapses.copies,
-            "moves spikes that were repeated",
-            "neurons between them",
-        )
-        reordered, earlier_order = replace(synapses, gain=choose(synapses.gain)), synapses.order
-        if synapses.weight is not None:
-            return replace(reordered, weight=synapses.weight[numbers])
-        if earlier_order is not None:
-            neurons = (earlier_order.numbers[:, None] * repeat + np.arange(repeat)).flatten()
-            return replace(
-                reordered,
-                order=Reordered(
-                    neurons[numbers],
-                    earlier_order.among * repeat,
-                    by_channel and earlier_order.channels,
-                ),
-            )
-        return replace(reordered, order=Reordered(numbers, channels * repeat, by_channel))
+    def chosen(folded_input: FoldedInput) -> FoldedInput:
+        chosen_input = folded_input.chosen(numbers, by_channel, folded.shape)
+        return replace(chosen_input, gain=choose(folded_input.gain))
 
     sides = (height, width) if by_channel else (1, 1)
-    return folded.each(chosen, shape=(len(numbers), *sides), bias=choose(folded.bias))
+    return folded.changed(chosen, shape=(len(numbers), *sides), bias=choose(folded.bias))
 
 
 def _conv(folded: Folded, conv: Conv) -> Folded:
     """A convolution behind spikes; or behind another one, if it does not pad, or the other sees
     single places.
     """
-    for synapses in folded.inputs:
-        _expect_places(synapses)
-    (channels, *sides), weight = folded.shape, conv.weight
-    groups = conv.groups or channels
-    outputs, extent = (
-        len(weight) if conv.groups else channels,
-        kernels.extent(weight.shape[2:], conv.dilation),
+    _expect_fitting_conv(folded, conv)
+    channels = folded.shape[0]
+    weight = conv.weight if conv.groups else conv.weight.repeat(channels, axis=0)
+    weight = kernels.ungrouped(weight, conv.groups or channels)
+    weight = kernels.undilated(weight, conv.dilation)
+    padding = conv.padding
+    if np.any(padding):
+        folded = bordered(folded) if folded.bias.any() else folded
+        if not all(folded_input.single_places for folded_input in folded.inputs):
+            rows, columns = (
+                border(side, borders, "zeros")
+                for side, borders in zip(folded.shape[1:], padding, strict=True)
+            )
+            folded, padding = _taken(folded, rows, columns), ((0, 0), (0, 0))
+    kernel, even_padding = kernels.evenly_padded(weight, padding)
+    rows_behind, columns_behind = (
+        (side + 2 * borders - length) // step + 1
+        for side, borders, length, step in zip(
+            folded.shape[1:], even_padding, kernel.shape[2:], conv.stride, strict=True
+        )
     )
-    fits = weight.size and weight.shape[1] * groups == channels and not outputs % groups
-    makers = {synapses.made_by for synapses in folded.inputs if synapses.made_by}
+    return folded.changed(
+        lambda folded_input: folded_input.convolved(
+            kernel, conv.stride, even_padding, folded.shape
+        ),
+        shape=(len(kernel), rows_behind, columns_behind),
+        bias=_biases(folded, weight, conv.bias),
+    )
+
+
+def _expect_fitting_conv(folded: Folded, conv: Conv) -> None:
+    """Refuse a convolution whose kernels do not fit the map in front, or are too many."""
+    for folded_input in folded.inputs:
+        if isinstance(folded_input, FoldedSpikes):
+            folded_input.expect_places()
+    channels, *sides = folded.shape
+    groups, outputs = conv.groups or channels, len(conv.weight) if conv.groups else channels
+    makers = {folded_input.made_by for folded_input in folded.inputs if folded_input.made_by}
     of_maker = f" of {makers.pop()}" if len(makers) == 1 else ""
-    expected = f"one for {folded.shape}, the map before it{of_maker}"
-    expect(fits, f"weight has shape {weight.shape} in {groups} groups", expected)
-    shared = conv.groups or len(weight) == 1
-    expect(shared, f"has {len(weight)} kernels for every channel alone", "one for all")
-    fits = all(
-        kernel <= side + sum(borders)
-        for kernel, side, borders in zip(extent, sides, conv.padding, strict=True)
+    fits_channels = conv.weight.shape[1] * groups == channels and not outputs % groups
+    expect(
+        conv.weight.size and fits_channels,
+        f"weight has shape {conv.weight.shape} in {groups} groups",
+        f"one for {folded.shape}, the map before it{of_maker}",
+    )
+    shared = conv.groups or len(conv.weight) == 1
+    expect(shared, f"has {len(conv.weight)} kernels for every channel alone", "one for all")
+    extent = kernels.extent(conv.weight.shape[2:], conv.dilation)
+    fits_map = all(
+        length <= side + sum(borders)
+        for length, side, borders in zip(extent, sides, conv.padding, strict=True)
     )
     finding = (
         f"a kernel of {extent} does not fit its input {folded.shape} with padding {conv.padding}"
     )
-    expect(fits, finding, "a map that holds it")
+    expect(fits_map, finding, "a map that holds it")
     few = outputs * channels * prod(extent) <= MOST_WEIGHTS
     expect(few, f"more than {MOST_WEIGHTS:,} weights without groups and dilation", "fewer")
-    if not conv.groups:
-        weight = weight.repeat(channels, axis=0)
-    weight = kernels.undilated(kernels.ungrouped(weight, groups), conv.dilation)
-    rows, columns = (
-        (side + sum(borders) - kernel) // step + 1
-        for side, borders, kernel, step in zip(
-            sides, conv.padding, extent, conv.stride, strict=True
-        )
-    )
-    if np.any(conv.padding) and folded.bias.any():
-        folded = bordered(folded)
-    padding = conv.padding
-    if np.any(padding) and not all(map(_of_single_places, folded.inputs)):
-        by_row, by_column = (
-            kernels.border(side, borders, "zeros")
-            for side, borders in zip(sides, padding, strict=True)
-        )
-        folded, padding = _taken(folded, by_row, by_column), ((0, 0), (0, 0))
-        _, *sides = folded.shape
-    padded_kernel, border = kernels.evenly_padded(weight, padding)
-
-    def behind(synapses: Synapses) -> Synapses:
-        synapses, kernel_behind = _scaled_inputs(synapses, padded_kernel, channels)
-        kernel_behind, kernel_in_front = synapses.unordered(kernel_behind), synapses.weight
-        stride, padding = conv.stride, border
-        if (
-            kernel_in_front is not None
-            and kernel_in_front.ndim == 2
-            and (*sides, rows, columns) == (1, 1, 1, 1)
-        ):
-            one_place = kernel_behind[:, :, border[0], border[1]] @ kernel_in_front.astype(
-                np.float64
-            )
-            return replace(synapses, weight=one_place.astype(np.float32), order=None)
-        if kernel_in_front is not None:
-            composable = border == (0, 0) or kernel_in_front.shape[2:] == synapses.stride == (1, 1)
-            expect(synapses.windows == NO_POOLING, *BEHIND_MAXIMUM)
-            expect(composable and kernel_in_front.ndim == 4, *FOLLOWS)
-            kernel_behind = kernels.composed(kernel_behind, kernel_in_front, synapses.stride)
-            stride = _times(stride, synapses.stride)
-            padding = border[0] + synapses.padding[0], border[1] + synapses.padding[1]
-        kernel = (
-            kernel_behind if kernel_behind is padded_kernel else kernel_behind.astype(np.float32)
-        )
-        whole_map = (sides[0], sides[1]) if kernel_in_front is None else synapses.sides
-        folded_synapses = replace(
-            synapses, weight=kernel, stride=stride, padding=padding, order=None
-        )
-        return replace(folded_synapses, sides=whole_map)
-
-    return folded.each(
-        behind, shape=(outputs, rows, columns), bias=_biases(folded, weight, conv.bias)
-    )
 
 
 def bordered(folded: Folded) -> Folded:
@@ -899,19 +553,20 @@ def bordered(folded: Folded) -> Folded:
     every place.
     """
     first = folded.inputs[0]
-    channels, weight = folded.shape[0], np.ones((folded.shape[0], 1, 1, 1), np.float32)
-    sides = folded.shape[1:] if first.weight is None else first.sides
-    spread = (1, *first.spread[1:])
-    bias_input = Synapses(
-        first.sources[:1], weight, first.pool, sees_ones=True, sides=sides, spread=spread
+    channels, sides = folded.shape[0], folded.shape[1:]
+    ones = FoldedConv(
+        sources=first.sources[:1],
+        weight=np.ones((channels, 1, 1, 1), np.float32),
+        pool=first.pool,
+        sees_ones=True,
+        sides=sides,
+        spread=(1, *first.spread[1:]),
     )
-    single = _of_single_places(first) and first.padding == (0, 0)
-    if first.rows or first.columns or not single:
-        rows, columns = ((0,) * side for side in folded.shape[1:])  # as many as there are places
-        plain = replace(bias_input, pool=(1, 1), spread=WHOLE, sides=folded.shape[1:])
-        bias_input = replace(plain, rows=rows, columns=columns)
+    if first.rows or first.columns or not first.pointwise:
+        rows, columns = ((0,) * side for side in sides)  # as many as there are places
+        ones = replace(ones, pool=(1, 1), spread=WHOLE, rows=rows, columns=columns)
     gain = np.broadcast_to(folded.bias, (*folded.bias.shape[:-1], channels))
-    biases = [bias_input.scaled(numbers) for numbers in _one_of_a_time(gain)]
+    biases = [ones.scaled(numbers) for numbers in _one_of_a_time(gain)]
     return Folded(folded.shape, (*folded.inputs, *biases))
 
 
@@ -924,14 +579,6 @@ def _one_of_a_time(gain: NDArray[np.float64]) -> list[NDArray[np.float64]]:
     return [gain * (gain == row).all(axis=1)[:, None] for row in different] if few else [gain]
 
 
-def _of_single_places(synapses: Synapses) -> bool:
-    """True of spikes, and of weights that see one place each: a border is one of spikes."""
-    kernel = synapses.weight
-    if kernel is None or kernel.ndim == 2:
-        return True
-    return kernel.shape[2:] == synapses.stride == (1, 1)
-
-
 def _biases(folded: Folded, weight: NDArray[Any], bias: Any) -> NDArray[np.float64]:
     """The bias that (out, C, …) weights make of theirs, and their own (out,)."""
     carried_bias = np.array(0.0)
@@ -942,255 +589,67 @@ def _biases(folded: Folded, weight: NDArray[Any], bias: Any) -> NDArray[np.float
     return carried_bias if bias is None else carried_bias + np.asarray(bias, np.float64)
 
 
-def _scaled_inputs(
-    synapses: Synapses, weight: NDArray[Any], channels: int
-) -> tuple[Synapses, NDArray[Any]]:
-    """Synapses without a gain of channels, and (out, C, …) weights behind them times it."""
-    gain, of_steps = synapses.gain, np.array(1.0)
-    if gain.ndim == 2:
-        passing = gain.any(axis=1)
-        rows = gain[passing]
-        if (gain == gain[:, :1]).all():
-            return replace(synapses, gain=gain[:, :1]), weight
-        finding = "sees channels whose gains differ from step to step, each in its own way"
-        expect((rows == rows[0]).all(), finding, "one gain of a step, or gains behind it")
-        gain, of_steps = rows[0], passing[:, None].astype(np.float64)
-    if synapses.weight is None and not gain.ndim:
-        return synapses, weight
-    scaled = weight.reshape(len(weight), channels, -1) * np.broadcast_to(gain, channels)[:, None]
-    return replace(synapses, gain=of_steps), scaled.reshape(weight.shape)
-
-
 def _linear(folded: Folded, linear: Linear) -> Folded:
     weight, shape = linear.weight, folded.shape
     flat = not linear.flat or shape[1:] == (1, 1)
-    expect(
-        flat,
-        f"weight has shape {weight.shape} behind a map {shape}",
-        "a Flatten in front of it",
-    )
+    finding = f"weight has shape {weight.shape}"
+    expect(flat, f"{finding} behind a map {shape}", "a Flatten in front of it")
     fits = weight.shape[1] == prod(shape)
-    expect(
-        fits,
-        f"weight has shape {weight.shape}",
-        f"{prod(shape)} inputs, of the map {shape} before it",
+    expect(fits, finding, f"{prod(shape)} inputs, of the map {shape} before it")
+    return folded.changed(
+        lambda folded_input: folded_input.multiplied(weight, shape),
+        shape=(len(weight), 1, 1),
+        bias=_biases(folded, weight, linear.bias),
     )
-
-    def behind(synapses: Synapses) -> Synapses:
-        synapses, weight_behind = _scaled_inputs(synapses, weight, shape[0])
-        if synapses.order is not None:
-            weight_behind = synapses.unordered(
-                weight_behind.reshape(len(weight_behind), shape[0], -1)
-            ).reshape(len(weight_behind), -1)
-        weight_in_front = synapses.weight
-        expect(synapses.windows == NO_POOLING, *BEHIND_MAXIMUM)
-        if weight_in_front is not None and weight_in_front.ndim == 2:
-            weight_behind = weight_behind @ weight_in_front.astype(np.float64)
-        elif weight_in_front is not None and (
-            weight_in_front.shape[2:] != (1, 1)
-            or (*synapses.stride, *synapses.padding) != (1, 1, 0, 0)
-        ):
-            few = prod(shape) * weight_in_front.shape[1] * prod(synapses.sides) <= MOST_WEIGHTS
-            expect(few, *FOLLOWS)
-            map_ = weight_in_front.shape[1], *synapses.sides
-            weight_behind = weight_behind @ kernels.unrolled(
-                weight_in_front.astype(np.float64), map_, synapses.stride, synapses.padding
-            )
-        elif weight_in_front is not None:
-            maps = weight_behind.reshape(len(weight_behind), shape[0], -1)
-            sums = np.tensordot(maps, weight_in_front[:, :, 0, 0].astype(np.float64), (1, 0))
-            weight_behind = sums.swapaxes(1, 2).reshape(len(weight_behind), -1)
-        dense = weight_behind if weight_behind is weight else weight_behind.astype(np.float32)
-        folded_synapses = replace(synapses, weight=dense, order=None)
-        return replace(folded_synapses, stride=(1, 1), padding=(0, 0))
-
-    return folded.each(behind, shape=(len(weight), 1, 1), bias=_biases(folded, weight, linear.bias))
 
 
 def _pool(folded: Folded, pool: Pool) -> Folded:
     if pool.kind == "max":
-        expect(_apart(folded), "pools a sum by maximum", "one layer, or a concatenation")
-        expect(pool.dilation == (1, 1), f"has dilation={pool.dilation}", "1")
-        pooled = [
-            _maximum(replace(folded, inputs=(synapses,)), pool.windows, pool.of_currents)
-            for synapses in folded.inputs
-        ]
-        return replace(pooled[0], inputs=tuple(chain.from_iterable(part.inputs for part in pooled)))
+        return _maximum(folded, pool)
     window, stride, padding = pool.windows
-    total = prod(window) if pool.kind == "sum" else 1
     if window == stride == (1, 1):
         return folded
-    in_front, (height, width) = (
-        all(synapses.weight is None for synapses in folded.inputs),
-        folded.shape[1:],
-    )
-    if any(padding) or (in_front and (window != stride or height % window[0] or width % window[1])):
-        uniform = np.full((1, 1, *window), total / prod(window), np.float32)
+    factor = prod(window) if pool.kind == "sum" else 1
+    side_by_side = window == stride and not any(np.mod(folded.shape[1:], window))
+    if any(padding) or (folded.of_spikes and not side_by_side):
+        uniform = np.full((1, 1, *window), factor / prod(window), np.float32)
         return _conv(folded, Conv(uniform, None, stride, kernels.around(padding, window), groups=0))
     averaged = _averaged(folded, pool.windows)
-    return (
-        averaged if total == 1 else averaged.scaled(np.full(folded.shape[0], total))
-    )  # which the next weights take up
+    if factor == 1:
+        return averaged
+    return averaged.scaled(np.full(folded.shape[0], factor))  # which the next weights take up
+
+
+def _averaged(folded: Folded, windows: Windows) -> Folded:
+    """Average pooling without a border, of spikes that its windows cover once, or of currents."""
+    alike = folded.of_spikes or all(folded_input.weights for folded_input in folded.inputs)
+    expect(alike, "averages a sum of spikes and currents", "either")
+    channels, height, width = folded.shape
+    return folded.changed(
+        lambda folded_input: folded_input.averaged(windows),
+        shape=(channels, *windows.fit((height, width))),
+    )
+
+
+def _maximum(folded: Folded, pool: Pool) -> Folded:
+    """Maximum pooling of spikes or of currents, of which each channel has one input."""
+    expect(_apart(folded), "pools a sum by maximum", "one layer, or a concatenation")
+    expect(pool.dilation == (1, 1), f"has dilation={pool.dilation}", "1")
+    channels, *sides = folded.shape
+    return folded.changed(
+        lambda folded_input: folded_input.maximum(pool.windows, folded.shape, pool.of_currents),
+        shape=(channels, *pool.windows.fit(sides)),
+    )
 
 
 def _apart(folded: Folded) -> bool:
     """True if every channel has its currents from one input alone."""
     first, *further = folded.inputs
     if not further:
-        return first.weight is not None or len(first.sources) == 1
-    weights = [synapses.weight for synapses in folded.inputs if synapses.weight is not None]
+        return bool(first.weights) or len(first.sources) == 1
+    weights = list(chain.from_iterable(folded_input.weights for folded_input in folded.inputs))
     driven = sum(weight.reshape(len(weight), -1).any(axis=1).astype(int) for weight in weights)
     return len(weights) == len(folded.inputs) and bool(np.all(driven <= 1))
-
-
-def _averaged(folded: Folded, windows: Windows) -> Folded:
-    """Average pooling without a border, of spikes that its windows cover once, or of currents."""
-    window, stride, _ = windows
-    channels, height, width = folded.shape
-    in_front = [synapses.weight is None for synapses in folded.inputs]
-    expect(all(in_front) or not any(in_front), "averages a sum of spikes and currents", "either")
-
-    def of_spikes(synapses: Synapses) -> Synapses:
-        once = synapses.pool == (1, 1) or synapses.pooling == "average"
-        kind = "maximum" if synapses.pooling == "max" else "sum"
-        expect(once, f"averages what was pooled by {kind}", "one kind of pooling")
-        _expect_places(synapses)
-        return replace(synapses, pool=_times(synapses.pool, window), pooling="average")
-
-    def of_currents(synapses: Synapses) -> Synapses:
-        assert synapses.weight is not None
-        expect(synapses.weight.ndim == 4, "pools a dense layer", "a convolution in front of it")
-        expect(
-            synapses.windows == NO_POOLING,
-            "averages currents pooled by maximum",
-            "one kind of pooling",
-        )
-        weight = kernels.averaged(synapses.weight, synapses.stride, window)
-        return replace(synapses, weight=weight, stride=_times(synapses.stride, stride))
-
-    if all(in_front):
-        return folded.each(of_spikes, shape=(channels, height // window[0], width // window[1]))
-    return folded.each(of_currents, shape=(channels, *windows.fit((height, width))))
-
-
-def _averaged_maps(folded: Folded) -> Folded:
-    """The mean of the currents of each channel: behind a maximum their sum, of single places that
-    of the spikes.
-    """
-    channels, *sides = folded.shape
-    window, places = (sides[0], sides[1]), prod(sides)
-
-    def averaged(synapses: Synapses) -> Synapses:
-        if synapses.windows != NO_POOLING:
-            return replace(synapses, current_sum=True, gain=synapses.gain / places)
-        single_places = (
-            synapses.weight is not None
-            and synapses.weight.shape[2:] == synapses.stride == (1, 1)
-            and synapses.padding == (0, 0)
-        )
-        if single_places and synapses.pooling == "average":
-            return replace(synapses, pool=_times(synapses.pool, window))
-        return _averaged(replace(folded, inputs=(synapses,)), Windows(window, window)).inputs[0]
-
-    return folded.each(averaged, shape=(channels, 1, 1))
-
-
-def _maximum(folded: Folded, windows: Windows, of_currents: bool = False) -> Folded:
-    """Maximum pooling: of spikes, which is their OR, or of the currents of a convolution, also of
-    one that only chooses channels where `of_currents`.
-    """
-    (synapses,), (channels, *sides) = folded.inputs, folded.shape
-    shape = (channels, *windows.fit(sides))
-    if synapses.weight is None:
-        if windows != Windows(windows.sides, windows.sides) or any(np.mod(sides, windows.sides)):
-            geometries = zip(sides, shape[1:], *windows, strict=True)
-            rows, columns = (
-                _rows_of_windows(range(count), side, *geometry)
-                for side, count, *geometry in geometries
-            )
-            moved, apart = _taken(folded, rows, columns), windows.sides
-            return replace(_maximum(moved, Windows(apart, apart)), shape=shape)
-        _expect_places(synapses)
-        expect(
-            synapses.pool == (1, 1) or synapses.pooling == "max",
-            "pools averages",
-            "one kind of pooling",
-        )
-        expect((synapses.gain > 0).all(), "pools spikes scaled by a negative number", "spikes")
-        return replace(
-            folded,
-            shape=shape,
-            inputs=(replace(synapses, pool=_times(synapses.pool, windows.sides), pooling="max"),),
-        )
-    expect(synapses.weight.ndim == 4, "pools a dense layer", "a convolution in front of it")
-    if not of_currents and _chooses(synapses):
-        spikes = replace(synapses, weight=None, gain=np.array(1.0))
-        of_spikes = Folded((synapses.weight.shape[1], *sides), (spikes,))
-        (pooled,) = _maximum(of_spikes, windows).inputs
-        pooled_in_front = replace(
-            pooled, weight=synapses.weight, gain=synapses.gain, sides=shape[1:]
-        )
-        return replace(folded, shape=shape, inputs=(pooled_in_front,))
-    signs = np.where(np.atleast_2d(synapses.gain + np.zeros(channels)) < 0, -1, 1)
-    sign = signs[0]
-    expect(
-        (signs == sign).all(),
-        "pools what is scaled by a negative number at some steps alone",
-        "one sign",
-    )
-    once = synapses.windows == NO_POOLING or (sign > 0).all()
-    expect(once, "pools a maximum that was scaled by a negative number", "one pooling")
-    weight = synapses.weight * sign[:, None, None, None].astype(synapses.weight.dtype)
-    joined = _joined(synapses.windows, windows)
-    if synapses.windows.stride == (1, 1):
-        (y, x), _, (above, beside) = synapses.windows
-        joined = joined.within((sides[0] + y - 1 - 2 * above, sides[1] + x - 1 - 2 * beside))
-    pooled = replace(synapses, windows=joined, weight=weight, gain=synapses.gain * sign)
-    return replace(folded, shape=shape, inputs=(pooled,))
-
-
-def _chooses(synapses: Synapses) -> bool:
-    """True if each channel is one of those in front, times no negative number, as where they are
-    joined: its maximum is that of the spikes.
-    """
-    kernel = synapses.weight
-    single = kernel is not None and _of_single_places(synapses) and synapses.padding == (0, 0)
-    averaged = synapses.pooling == "average" and synapses.pool != (1, 1)
-    if not single or averaged or synapses.sees_ones or synapses.windows != NO_POOLING:
-        return False
-    assert kernel is not None
-    chosen = bool(np.isin(kernel, (0, 1)).all()) and kernel.sum(axis=1).max() <= 1
-    return chosen and bool((synapses.gain >= 0).all())
-
-
-def _joined(in_front: Windows, following: Windows) -> Windows:
-    """The windows of a maximum of maxima."""
-    if in_front == NO_POOLING:
-        return following
-    gaps = any(step > side for step, side in zip(in_front.stride, in_front.sides, strict=True))
-    (down, right), (y, x) = in_front.stride, in_front.sides
-    as_many_windows = in_front.stride == (1, 1) and _times(in_front.padding, (2, 2)) == (
-        y - 1,
-        x - 1,
-    )  # as many windows as places
-    fits = not gaps and (as_many_windows or following.padding == (0, 0))
-    expect(fits, "pools a maximum again", "one pooling, or windows side by side")
-    sides = y + (following.sides[0] - 1) * down, x + (following.sides[1] - 1) * right
-    above, beside = np.add(in_front.padding, following.padding).tolist()
-    return Windows(sides, _times(in_front.stride, following.stride), (above, beside))
-
-
-def _expect_places(synapses: Synapses) -> None:
-    stayed = synapses.order is None or synapses.order.channels
-    expect(
-        stayed,
-        "sees a map whose places are moved",
-        "places that stay, of channels in any order",
-    )
-
-
-def _times(first: Pair, second: Pair) -> Pair:
-    return first[0] * second[0], first[1] * second[1]
 
 
 FOLDS: dict[type, Callable[[Folded, Any], Folded]] = {

@@ -14,6 +14,8 @@ from spikesam.pipeline.imports.road.operations import Pair
 
 Kernels = NDArray[Any]  # in single or double precision
 
+MOST_WEIGHTS = 1 << 28  # of one input, once groups and dilation are filled with zeros
+
 
 def ungrouped(kernels: Kernels, groups: int) -> Kernels:
     """(out, in/groups, y, x) -> (out, in, y, x): zeros where a group sees nothing."""
@@ -65,14 +67,6 @@ def around(
         return (padding[0], padding[0]), (padding[1], padding[1])
     rows, columns = ((side - 1) * (padding == "same") for side in extent(kernel, dilation))
     return (rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2)
-
-
-def border(side: int, padding: Pair, mode: str) -> list[int]:
-    """The row of a map that each row of a padded one is, -1 of zeros; likewise its columns."""
-    if mode == "zeros":
-        return np.pad(np.arange(side), padding, constant_values=-1).tolist()
-    modes: dict[str, Any] = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
-    return np.pad(np.arange(side), padding, mode=modes[mode]).tolist()
 
 
 def composed(

@@ -33,7 +33,7 @@ from spikesam.pipeline.imports.libraries.library import (
     reset_at_once,
 )
 from spikesam.pipeline.imports.road.build import REPEATING
-from spikesam.pipeline.imports.road.fold import per_channel
+from spikesam.pipeline.imports.road.constants import per_channel
 from spikesam.pipeline.imports.road.kernels import around
 from spikesam.pipeline.imports.road.operations import (
     INPUT,

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from spikesam.backends.network import ReLU, Windows
 from spikesam.backends.network.sources import MOST_SOURCES
 from spikesam.pipeline.imports.road import kernels
-from spikesam.pipeline.imports.road.fold import MOST_WEIGHTS
+from spikesam.pipeline.imports.road.kernels import MOST_WEIGHTS
 from spikesam.pipeline.imports.road.operations import (
     INPUT,
     NOTHING,

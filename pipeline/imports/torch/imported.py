@@ -18,7 +18,7 @@ from spikesam.common.errors import at
 from spikesam.pipeline.imports.libraries.known import layer_name
 from spikesam.pipeline.imports.libraries.library import LeakyIntegrator, SpikingModule
 from spikesam.pipeline.imports.road.build import ANSWER, REPEATING, Built, build
-from spikesam.pipeline.imports.road.fold import per_channel
+from spikesam.pipeline.imports.road.constants import per_channel
 from spikesam.pipeline.imports.road.operations import (
     INPUT,
     Answer,

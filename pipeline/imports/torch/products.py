@@ -45,7 +45,7 @@ class _Bits:
 
 
 def _bits(stream: Stream, sums: bool = False) -> _Bits:
-    """What a factor of a product is; `sums` of spikes can be where counts are multiplied."""
+    """The kind of a factor of a product; `sums` of spikes can be where counts are multiplied."""
     path, gain, shift = bare(stream.path), 1.0, 0.0
     operations: list[Operation] = []
     for operation in path.operations:

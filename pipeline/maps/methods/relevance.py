@@ -138,7 +138,7 @@ def _positive(values: NDArray[Any]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class Relevance(RelevanceMethod):
-    """Which spikes the predicted class, or another, rests on."""
+    """The spikes that the predicted class, or another, rests on."""
 
     name = "relevance"
     title = "Relevance of spikes"
@@ -248,7 +248,7 @@ class Relevance(RelevanceMethod):
 
 @dataclass(frozen=True)
 class VarianceRelevance(RelevanceMethod):
-    """Which spikes set the classes apart, whichever wins."""
+    """The spikes that set the classes apart, whichever wins."""
 
     name = "variance-relevance"
     title = "Relevance of the variance over logits"

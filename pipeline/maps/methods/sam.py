@@ -81,7 +81,7 @@ class SpikeActivationMaps(RasterMethod):
 
     @classmethod
     def caption(cls, parameters: Mapping[str, Parameter]) -> str:
-        """How SAM weighs spikes."""
+        """The way in which SAM weighs spikes."""
         variant = "" if parameters["variant"] == "paper" else f", {parameters['variant']}"
         return f"γ = {parameters['gamma']:g}{variant}."
 

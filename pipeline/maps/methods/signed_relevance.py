@@ -23,7 +23,7 @@ MOST_TARGETS = 64
 
 @dataclass(frozen=True)
 class SignedRelevance(MapMethod):
-    """What speaks for a target, and against it, at each step."""
+    """The spikes that speak for a target, and against it, at each step."""
 
     name = "signed-relevance"
     title = "Relevance of spikes for a target, with signs"

@@ -181,6 +181,12 @@ BORDERS: dict[str, Callable[[], list[nn.Module]]] = {
         conv(5, 4, 3, padding=1),
         conv(4, 3, 2),
     ],
+    "behind a linear layer": lambda: [
+        nn.Flatten(),
+        nn.Linear(2 * 8 * 9, 5),
+        nn.Unflatten(1, (5, 1, 1)),
+        conv(5, 4, 3, padding=1),
+    ],
 }
 
 
