@@ -15,7 +15,7 @@ from tests.reference import simulate_reference
 
 # Starting Lava takes seconds, so each of its runs checks many things, and its stock models see only
 # what concerns them. "processes" are those of its graph, without its runtime.
-BACKENDS = ("event", "torch", "processes", "lava", "lava-stock")
+BACKENDS = ("event", "torch", "processes", "processes-stock", "lava", "lava-stock")
 
 
 def make_backend(name: str) -> Backend:
@@ -24,13 +24,14 @@ def make_backend(name: str) -> Backend:
     if name == "event":
         return EventBackend(threads=2)
     pytest.importorskip("lava", reason="lava-nc is not installed")
-    if name == "processes":
+    models: Any = "stock" if name.endswith("stock") else "event"
+    if name.startswith("processes"):
         from tests.backends.lava.in_process import InProcessBackend
 
-        return InProcessBackend()
+        return InProcessBackend(models)
     from spikesam.backends.lava.backend import LavaBackend
 
-    return LavaBackend(models="stock" if name == "lava-stock" else "event")
+    return LavaBackend(models)
 
 
 def simulate(

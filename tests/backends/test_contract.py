@@ -46,7 +46,7 @@ STOCK = [name for name in NETWORKS if name not in NOT_STOCK]
 RUNS = [
     (name, network)
     for name in BACKENDS
-    for network in (STOCK if name == "lava-stock" else NETWORKS)
+    for network in (STOCK if name.endswith("stock") else NETWORKS)
 ]
 
 
@@ -68,6 +68,7 @@ EXAMPLES = {
     "event": (80, 15),
     "torch": (80, 15),
     "processes": (20, 5),
+    "processes-stock": (4, 2),
     "lava": (3, 1),
     "lava-stock": (3, 1),
 }

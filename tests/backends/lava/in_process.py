@@ -1,5 +1,6 @@
-"""Lava's graph of event-driven models without Lava's runtime: a thread for each process, a queue for
-each channel. Processes, ports and models are those that run on Lava; it starts in a moment.
+"""Lava's graph without Lava's runtime: a thread for each process, a queue for each channel.
+
+Processes, ports and models are those that run on Lava, its own among them. It starts in a moment.
 """
 
 import socket
@@ -12,14 +13,17 @@ import numpy as np
 
 from spikesam.backends.base import BackendError
 from spikesam.backends.lava.backend import LavaBackend
-from spikesam.backends.lava.repairs import repair_lava
+from spikesam.backends.lava.repairs import repair_convolutions, repair_lava
 from spikesam.backends.network import Network
 
 repair_lava()
+repair_convolutions()
+
+import lava.proc.conv.models  # noqa: E402
+import lava.proc.dense.models  # noqa: E402, F401
 
 from spikesam.backends.lava.graph import build_graph, run_config  # noqa: E402
-from spikesam.backends.lava.magma import PyLoihiProcessModel  # noqa: E402
-from spikesam.backends.lava.process.sources import AbstractSourceModel  # noqa: E402
+from spikesam.backends.lava.magma import AbstractSubProcessModel, PyLoihiProcessModel  # noqa: E402
 
 Queues = list[SimpleQueue[Any]]
 
@@ -95,25 +99,23 @@ class InProcess:
 
 
 def models_of(source: Any, config: Any) -> list[Any]:
-    """A model of each process that is connected with one, ready to run."""
-    processes = [source]
+    """A model, ready to run, of each process that the source leads to, or of those it is made of."""
+    processes, models = [source], dict[Any, Any]()
     for process in processes:  # which grows
         for port in process.out_ports:
             processes += {to.process for to in port.get_dst_ports()}.difference(processes)
-        for port in process.in_ports:
-            processes += {of.process for of in port.get_src_ports()}.difference(processes)
-    known_models = PyLoihiProcessModel.__subclasses__() + AbstractSourceModel.__subclasses__()
+        model = config.select(process, models_for(process))
+        if issubclass(model, AbstractSubProcessModel):
+            processes += model(process).find_sub_procs().values()
+        else:
+            models[process] = model(process.proc_params)
     incoming, outgoing = defaultdict[Any, Queues](list), defaultdict[Any, Queues](list)
-    for process in processes:
+    for process in models:
         for port in process.in_ports:
             for sender in port.get_src_ports():
-                channel = SimpleQueue[Any]()
-                incoming[port].append(channel)
-                outgoing[sender].append(channel)
-    models = []
-    for process in processes:
-        choice = [model for model in known_models if model.implements_process is type(process)]
-        model = config.select(process, choice)(process.proc_params)
+                incoming[port].append(SimpleQueue())
+                outgoing[sender].append(incoming[port][-1])
+    for process, model in models.items():
         for ports, kind, queues in (
             (process.in_ports, InPort, incoming),
             (process.out_ports, OutPort, outgoing),
@@ -121,8 +123,18 @@ def models_of(source: Any, config: Any) -> list[Any]:
             for port in ports:
                 dtype = getattr(type(model), port.name).d_type
                 setattr(model, port.name, kind(port.shape, dtype, queues[port]))
-        models.append(model)
-    return models
+        for variable in process.vars:
+            dtype = getattr(type(model), variable.name).d_type
+            setattr(model, variable.name, np.full(variable.shape, variable.init, dtype))
+    return list(models.values())
+
+
+def models_for(process: Any) -> list[type]:
+    """The models of a Process that have been imported."""
+    models = [AbstractSubProcessModel, PyLoihiProcessModel]
+    for model in models:
+        models += model.__subclasses__()
+    return [model for model in models if vars(model).get("implements_process") is type(process)]
 
 
 class InProcessBackend(LavaBackend):

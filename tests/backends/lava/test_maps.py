@@ -76,14 +76,20 @@ def assert_those_of_the_raster(
                 (driven_by_an_image, 9, 0.5),
             )
         ),
+        *(
+            pytest.param("processes-stock", *drawn, marks=pytest.mark.short)
+            for drawn in (
+                (everything, 16, 0.5),
+                (everything, 17, 0.01),
+                (rectangles, 9, 0.5),
+                (driven_by_an_image, 9, 0.5),
+            )
+        ),
         ("lava", one_step, 1, 0.5),
         ("lava", everything, 17, 0.01),
         ("lava", driven, 9, 0.5),
-        ("lava-stock", everything, 16, 0.5),
         ("lava-stock", everything, 17, 0.01),
-        ("lava-stock", rectangles, 9, 0.5),
         ("lava-stock", driven, 9, 0.5),
-        ("lava-stock", driven_by_an_image, 9, 0.5),
     ],
 )
 def test_maps_of_any_network(name: str, build: Any, timesteps: int, gamma: float) -> None:
