@@ -30,7 +30,7 @@ from spikesam.pipeline.config import Section
 
 PROG = "python -m benchmarks"
 BENCHMARKS = all_benchmarks()
-APART = "leaderboard", "quick"  # of which simulate measures more
+APART = "ablation", "leaderboard", "quick"  # of which simulate measures more, or which judge code
 DESCRIPTION = """Time this project and its peers side by side: a table, JSON, and plots of cost against size.
 
 {names}

@@ -103,25 +103,15 @@ def recurrent(options: Options) -> Iterator[MeasuredRow]:
 
     from spikesam.pipeline.training.precision import native_type
 
-    inputs, neurons, steps = TINY_RECURRENT if options.tiny else RECURRENT
-    rng = np.random.default_rng(options.seed)
-    own, given, then = (
-        rng.standard_normal((neurons, seen), np.float32) for seen in (neurons, inputs, neurons)
-    )
-    own, given, then = (
-        SIGMA * (each - each.mean(1, keepdims=True)) / np.sqrt(RATE * each.shape[1])
-        for each in (own, given, then)
-    )
-    layers = (
-        Layer("hidden", (Input(given), Input(own, "hidden")), LIF(LEAK)),
-        Layer("behind", Input(then), LIF(LEAK)),
-    )
-    readout = rng.standard_normal((10, neurons), np.float32)
-    network = Network((inputs, 1, 1), steps, layers, Readout(readout))
+    inputs, neurons, steps = options.pick(RECURRENT, TINY_RECURRENT)
+    network = recurrent_network((inputs, neurons, steps), options.seed)
     spikes = random_spikes(network.input_shape, steps, BATCH, RATE, options.seed)
     dtype = native_type()
+    hidden, behind = network.layers
+    synapses: list[Any] = [layer_input.synapse for layer_input in (*hidden.inputs, *behind.inputs)]
     weights = [
-        torch.tensor(each, dtype=dtype).mT.contiguous() for each in (given, own, then, readout)
+        torch.tensor(matrix, dtype=dtype).flatten(1).mT.contiguous()
+        for matrix in (*(synapse.weight for synapse in synapses), network.readout.weight)
     ]
     arriving = torch.tensor(spikes).flatten(2).to(dtype)
 
@@ -164,6 +154,25 @@ def recurrent(options: Options) -> Iterator[MeasuredRow]:
     )
     yield from timings(case, timed, "ms/image", 1000 / BATCH, notes)
     yield against_fastest(case, "event", timed, peers, 3.0)
+
+
+def recurrent_network(sizes: tuple[int, int, int], seed: int) -> Network:
+    """Two dense layers of random weights, for so many inputs, neurons and steps."""
+    inputs, neurons, steps = sizes
+    rng = np.random.default_rng(seed)
+    back, forward, further = (
+        rng.standard_normal((neurons, seen), np.float32) for seen in (neurons, inputs, neurons)
+    )
+    back, forward, further = (
+        SIGMA * (weight - weight.mean(1, keepdims=True)) / np.sqrt(RATE * weight.shape[1])
+        for weight in (back, forward, further)
+    )
+    layers = (
+        Layer("hidden", (Input(forward), Input(back, "hidden")), LIF(LEAK)),
+        Layer("behind", Input(further), LIF(LEAK)),
+    )
+    readout = rng.standard_normal((10, neurons), np.float32)
+    return Network((inputs, 1, 1), steps, layers, Readout(readout))
 
 
 def on_lava(size: int, options: Options, scratch: Path) -> Iterator[MeasuredRow]:

@@ -93,16 +93,11 @@ def spikformer(options: Options) -> Iterator[MeasuredRow]:
     import torch
 
     import spikesam
-    from benchmarks.common.peers import spikingjelly, spikingjelly_calls
+    from benchmarks.common.peers import spikingjelly_calls
 
-    pixels = PIXELS[options.tiny]
-    spikingjelly()  # without its warnings
-    from spikingjelly.activation_based.model.spikformer import Spikformer
-
-    torch.manual_seed(options.seed)
     torch.set_num_threads(cores())
-    images = torch.randn(BATCH, 3, pixels, pixels)
-    model = normalised(Spikformer(TIMESTEPS, 3, pixels, pixels, **MODEL), images)
+    model, images = normalised_spikformer(options)
+    pixels = images.shape[-1]
     network = spikesam.from_torch(model, images[:2], timesteps=TIMESTEPS)
     ways = {
         "event": simulating(spikesam.quantise(network), images),
@@ -119,6 +114,21 @@ def spikformer(options: Options) -> Iterator[MeasuredRow]:
     )
     ratios = fastest / timed["event"].seconds
     yield MeasuredRow(case, "the faster of SpikingJelly ÷ event", "×", ratios, at_least=2.0)
+
+
+def normalised_spikformer(options: Options) -> tuple[Any, Any]:
+    """SpikingJelly's own model, and a batch of images, (B, 3, H, W)."""
+    import torch
+
+    from benchmarks.common.peers import spikingjelly
+
+    pixels = PIXELS[options.tiny]
+    spikingjelly()  # without its warnings
+    from spikingjelly.activation_based.model.spikformer import Spikformer
+
+    torch.manual_seed(options.seed)
+    images = torch.randn(BATCH, 3, pixels, pixels)
+    return normalised(Spikformer(TIMESTEPS, 3, pixels, pixels, **MODEL), images), images
 
 
 def normalised(model: Any, inputs: Any) -> Any:

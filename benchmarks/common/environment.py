@@ -220,6 +220,7 @@ def new_process(environment: Mapping[str, str]) -> Iterator[ProcessPoolExecutor]
             isolated_spawning(),
             ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process,
         ):
+            process.submit(os.getpid).result()  # it starts now, and not with its first work
             yield process
     finally:
         os.environ.clear()

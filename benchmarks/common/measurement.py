@@ -61,6 +61,9 @@ class Options(Section):
     only: Literal["all", "accuracy", "seconds"] = Field(
         "all", description="which part of convert is measured"
     )
+    paths: tuple[str, ...] = Field(
+        (), description="special paths that ablation measures; all if none is named"
+    )
     tiny: bool = Field(
         False, description="small sizes, to try the command: its figures say nothing"
     )

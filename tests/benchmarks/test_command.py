@@ -41,6 +41,7 @@ def test_sam_writes_json_and_a_plot(tmp_path, capsys):
         "instructions": "all",
         "data": None,
         "only": "all",
+        "paths": [],
         "tiny": True,
     }
     assert result["options"] == options
@@ -243,7 +244,7 @@ def test_all_takes_every_benchmark_and_says_what_is_left_out(tmp_path, monkeypat
     monkeypatch.setattr(command, "measure", measure)
     monkeypatch.setattr("benchmarks.common.environment.find_spec", lambda name: None)
     command.main(["all", "--out", str(tmp_path)])
-    assert asked == [name for name in command.BENCHMARKS if name not in ("leaderboard", "quick")]
+    assert asked == [name for name in command.BENCHMARKS if name not in command.APART]
     printed = capsys.readouterr().out.splitlines()
     line = next(line for line in printed if "SpikingJelly:" in line)
     assert line == "left out: SpikingJelly: spikingjelly not installed; pip install spikingjelly"
@@ -255,9 +256,9 @@ def test_all_takes_every_benchmark_and_says_what_is_left_out(tmp_path, monkeypat
     [
         (
             ["simlate"],
-            "NAME: got 'simlate', expected one of agreement, convert, graphs, lava, leaderboard, "
-            "quick, raster, "
-            "record, road, sam, simulate, train, transformer or all; did you mean 'simulate'?",
+            "NAME: got 'simlate', expected one of ablation, agreement, convert, graphs, lava, "
+            "leaderboard, quick, raster, record, road, sam, simulate, train, transformer or all; "
+            "did you mean 'simulate'?",
         ),
         (["sam", "--repeats", "0"], "--repeats is 0, expected greater than or equal to 1"),
         (["sam", "--tinny"], "unknown option --tinny; did you mean --tiny?"),
