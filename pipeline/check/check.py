@@ -96,7 +96,7 @@ def check(
     findings = [*modes(model, base), *neurons.findings()]
     findings += [*backends.findings(), *operations.findings()]
     findings += ignored_modules(model, base)
-    unchecked: list[str] = []
+    unchecked = operations.unchecked
     findings += _repeated(runs, base, again)
     findings += _replaced(runs, base, example, neurons_by_name, unchecked)
     statistics = {finding.module for finding in findings if finding.name == "batch statistics"}

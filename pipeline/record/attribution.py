@@ -8,6 +8,7 @@ earlier batch of another size decides; else the module is refused by name, never
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -32,6 +33,11 @@ class Place(NamedTuple):
     function: str
 
     @property
+    def of_weights(self) -> bool:
+        """True of a convolution or a linear layer."""
+        return not self.function
+
+    @property
     def row(self) -> str:
         """The name of its row in tables."""
         return ".".join(part for part in self if part) or "model"
@@ -52,7 +58,7 @@ class Call:
     @property
     def shape(self) -> tuple[int, ...]:
         """The axes that lead."""
-        return tuple(self.counted.additions.shape)
+        return tuple(self.counted.operations.shape[1:])
 
 
 @dataclass(frozen=True)
@@ -129,7 +135,7 @@ def counted_batch(
         except InputError as error:
             raise InputError(f"operations: {named(place.module)} {error}") from None
         readings |= {(place, number): order for number, order in enumerate(orders)}
-        dense = sum(call.counted.dense * call.counted.additions.numel() for call in calls)
+        dense = sum(call.counted.dense * math.prod(call.shape) for call in calls)
         once = orders == [ONE_STEP] and batch.steps > 1
         dense //= batch.samples
         macs = dense if once else dense // batch.steps
@@ -153,20 +159,17 @@ def _by_step(calls: Sequence[Call], orders: Sequence[str], batch: BatchSizes) ->
     n_single = orders.count(ONE_STEP)
     number = 0  # of calls of one step
     for call, order in zip(calls, orders, strict=True):
-        counted = call.counted
-        step = None
+        counts = call.counted.operations.cpu().numpy().astype(np.int64)
         if order == ONE_STEP:
             step = _step_of(number, call, n_single, batch)
+            total[:, :, step] += counts.reshape(2, batch.samples, -1).sum(2).T
             number += 1
-        for column, numbers in enumerate((counted.additions, counted.multiplications)):
-            counts = numbers.cpu().numpy().astype(np.int64)
-            if step is not None:
-                total[:, column, step] += counts.reshape(batch.samples, -1).sum(1)
-            elif order == TIME_FIRST:
-                by_step = counts.reshape(batch.steps, batch.samples, -1).sum(2)
-                total[:, column] += by_step.T
-            else:
-                total[:, column] += counts.reshape(batch.samples, batch.steps, -1).sum(2)
+        elif order == TIME_FIRST:
+            by_step = counts.reshape(2, batch.steps, batch.samples, -1).sum(3)
+            total += by_step.transpose(2, 0, 1)
+        else:
+            by_sample = counts.reshape(2, batch.samples, batch.steps, -1).sum(3)
+            total += by_sample.swapaxes(0, 1)
     return total
 
 

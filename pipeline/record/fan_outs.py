@@ -2,56 +2,122 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
-GEOMETRY = ("stride", "padding", "dilation", "groups")  # of a convolution, in order of arguments
+EXACT = 1 << 24  # whole numbers below are exact in float32, and so are their sums
+MOST_KEPT = 1 << 10  # fan-outs of patterns of weights
+# of a convolution, in order of arguments
+GEOMETRY = ("stride", "padding", "dilation", "groups")
 TRANSPOSED_GEOMETRY = ("stride", "padding", "output_padding", "groups", "dilation")
 
 
-def linear_fan_out(weight: Tensor) -> tuple[Tensor, int]:
-    """(in,) float32 of a matrix (out, in); and the number of its weights, those of 0 included."""
-    return _present(weight).sum(0), weight.numel()
+@dataclass(frozen=True)
+class Form:
+    """The way in which numbers that arrive meet weights.
 
-
-def _present(weight: Tensor) -> Tensor:
-    """1 where a weight is not 0, float32, in which sums below 2²⁴ are exact."""
-    present = torch.empty_like(weight, dtype=torch.float32)
-    return torch.ne(weight, 0, out=present)
-
-
-def convolution_fan_out(
-    weight: Tensor, sides: Sequence[int], geometry: Mapping[str, Any], *, transposed: bool
-) -> tuple[Tensor, int]:
-    """(C, *sides) float64 of the maps that arrive at a convolution; and their sum if no weight were 0.
-
-    A number at place y of an axis meets row k of the kernel where an output lies so: y + p = s o + d k
-    of a convolution, o = s y - p + d k of a transposed one, with stride s, padding p and dilation d.
-
-    Parameters
-    ----------
-    weight : (out, C / groups, *kernel), or (C, out / groups, *kernel) of a transposed convolution
-    geometry : of :data:`GEOMETRY` or :data:`TRANSPOSED_GEOMETRY`, as torch takes them
+    `sides` are those of maps that arrive at a convolution, none of a matrix; `geometry` is of
+    :data:`GEOMETRY` or :data:`TRANSPOSED_GEOMETRY`, as torch takes them.
     """
-    groups = geometry.get("groups", 1)
-    if transposed:
-        channels, outputs = weight.shape[:2]
-        reached = _present(weight).sum(1)
-    else:
-        channels, outputs = groups * weight.shape[1], len(weight) // groups
-        grouped = _present(weight).unflatten(0, (groups, outputs))
-        reached = grouped.sum(1).flatten(0, 1)
-    meeting = _meeting_transposed if transposed else _meeting
-    reached, dense = reached.to("cpu", torch.float64), channels * outputs
-    for axis, (side, kernel) in enumerate(zip(sides, weight.shape[2:], strict=True)):
-        meets = meeting(side, kernel, *_of_axis(geometry, axis, transposed))
-        dense *= int(meets.sum())
-        reached = torch.tensordot(reached, meets, ([1], [1]))  # a map's axis for the kernel's
-    return reached, dense
+
+    sides: tuple[int, ...] = ()
+    geometry: Mapping[str, Any] | None = None
+    transposed: bool = False
+
+    @property
+    def groups(self) -> int:
+        """Of channels."""
+        return int(self.geometry.get("groups", 1)) if self.geometry else 1
+
+    def counts(self, weight: Tensor) -> Tensor:
+        """(C, *kernel) float32: the weights but 0 of each channel, at each place of the kernel.
+
+        Weights are (out, C / groups, *kernel), or (C, out / groups, *kernel) if transposed.
+        """
+        present = torch.ne(weight, 0, out=torch.empty_like(weight, dtype=torch.float32))
+        if self.transposed:
+            return present.sum(1)
+        if self.groups == 1:
+            return present.sum(0)
+        return present.unflatten(0, (self.groups, -1)).sum(1).flatten(0, 1)
+
+    def fan_out(self, counts: Tensor) -> Tensor:
+        """(C, *sides) float64 of what arrives, of such counts.
+
+        A number at place y of an axis meets row k of the kernel where an output lies so: y + p = s o
+        + d k of a convolution, o = s y - p + d k of a transposed one, with stride s, padding p and
+        dilation d.
+        """
+        reached = counts.to(torch.float64)
+        meeting = _meeting_transposed if self.transposed else _meeting
+        for axis, (side, kernel) in enumerate(zip(self.sides, counts.shape[1:], strict=True)):
+            meets = meeting(side, kernel, *_of_axis(self.geometry or {}, axis, self.transposed))
+            reached = torch.tensordot(reached, meets, ([1], [1]))  # a map's axis for the kernel's
+        return reached
+
+
+class FanOut:
+    """How many weights but 0 each number of a row meets, and how many there are with those of 0.
+
+    Sums are taken in float32, which reads a row once, in parts of it that stay below 2²⁴.
+    """
+
+    def __init__(self, reached: Tensor, dense: int, device: torch.device, precision: str) -> None:
+        flat = reached.flatten()
+        self.dense, self.length = dense, len(flat)
+        # where a user lets products of float32 be rounded, they are not exact
+        short = precision == "highest" and float(flat.max()) < EXACT // 2
+        self._parts = blocks(flat, EXACT) if short else [slice(0, len(flat))]
+        self._reached = flat.to(device, torch.float32 if short else torch.float64)
+
+    def met_by(self, rows: Tensor) -> Tensor:
+        """(rows,) float64: the weights that the numbers of each row meet, of rows of 0 and 1."""
+        kind = self._reached.dtype
+        if len(self._parts) == 1:
+            return (rows.to(kind) @ self._reached).to(torch.float64)
+        sums = [rows[:, part].to(kind) @ self._reached[part] for part in self._parts]
+        return torch.stack(sums).to(torch.float64).sum(0)
+
+
+class FanOuts:
+    """The fan-outs of weights: those of a model, until they are forgotten, without a look at them;
+    others by the pattern of their weights, which is all that matters.
+    """
+
+    def __init__(self, is_weight: Callable[[Tensor], bool]) -> None:
+        self._is_weight = is_weight
+        self._of_weights: dict[Any, FanOut] = {}
+        self._of_patterns: dict[Any, FanOut] = {}
+
+    def forget(self) -> None:
+        """Look at all weights again: they may be others."""
+        self._of_weights.clear()
+
+    def of(self, weight: Tensor, form: Form) -> FanOut:
+        """Of weights that meet what arrives in a form."""
+        shape, written = tuple(weight.shape), repr(form)
+        version = 0 if weight.is_inference() else weight._version
+        precision = torch.get_float32_matmul_precision()
+        key = written, shape, weight.stride(), weight.data_ptr(), version, precision
+        if key in self._of_weights:
+            return self._of_weights[key]
+        counts = form.counts(weight).cpu()
+        pattern = written, shape, weight.device, precision, counts.numpy().tobytes()
+        if pattern not in self._of_patterns:
+            if len(self._of_patterns) >= MOST_KEPT:
+                self._of_patterns.clear()
+            outputs = shape[1] if form.transposed else shape[0] // form.groups
+            dense = form.fan_out(torch.full_like(counts, outputs)).sum()
+            fan_out = FanOut(form.fan_out(counts), round(float(dense)), weight.device, precision)
+            self._of_patterns[pattern] = fan_out
+        if self._is_weight(weight):
+            self._of_weights[key] = self._of_patterns[pattern]
+        return self._of_patterns[pattern]
 
 
 def _of_axis(geometry: Mapping[str, Any], axis: int, transposed: bool) -> tuple[Any, ...]:
@@ -97,7 +163,10 @@ def _meeting_transposed(
 
 def blocks(reached: Tensor, limit: int) -> list[slice]:
     """Ranges of a flat fan-out, the sum of each below a limit if no number is half of it."""
-    number = (reached.cumsum(0) - 1).clamp(min=0) // (limit // 2)
+    total = reached.cumsum(0)
+    if float(total[-1]) < limit:
+        return [slice(0, len(reached))]
+    number = (total - 1).clamp(min=0) // (limit // 2)
     ends = (torch.nonzero(number.diff()).flatten() + 1).tolist()
     return [
         slice(first, last) for first, last in zip([0, *ends], [*ends, len(reached)], strict=True)

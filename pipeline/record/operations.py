@@ -7,7 +7,7 @@ sample of each.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -58,6 +58,7 @@ class OperationCounter(TorchFunctionMode):
         self._model, self._progress = model, progress
         self._running: list[_Running] = []
         self._products = Products(self._is_weight)
+        self._firing = [module for module in model.modules() if library_that_fires(module)]
         self._readings: Readings = {}
         self._moved: dict[Any, tuple[int, ...]] = {}  # functions that move axes -> where from
         self.begin_batch()
@@ -69,12 +70,11 @@ class OperationCounter(TorchFunctionMode):
         self.exchanges: list[Exchange] = []
         self.model_calls = 0
         self.model_input: tuple[int, ...] = ()
-        self._firing = [module for module in self._model.modules() if library_that_fires(module)]
         self._begin_pass()
 
     def _begin_pass(self) -> None:
-        """Look at the weights anew: all may be others."""
-        self._storages = _storages_of(self._model, self._firing)
+        """Look at the weights anew: all may be others, and lie elsewhere."""
+        self._storages: dict[int, UntypedStorage] = {}
         self._products.forget()
 
     def counted(self, sizes: BatchSizes) -> tuple[list[CountedModule], Counts]:
@@ -128,8 +128,11 @@ class OperationCounter(TorchFunctionMode):
         self.refused.append(InputError(f"operations: {named(module)} {reason}"))
 
     def _is_weight(self, tensor: Tensor) -> bool:
-        storage = tensor.untyped_storage() if tensor.layout == torch.strided else None
-        return storage is not None and storage.data_ptr() in self._storages
+        if tensor.layout != torch.strided:
+            return False
+        if not self._storages:
+            self._storages = _storages_of(self._model, self._firing)
+        return tensor.untyped_storage().data_ptr() in self._storages
 
     def __torch_function__(
         self, function: Any, types: Any, arguments: Any = (), keywords: Any = None
@@ -193,14 +196,13 @@ class OperationCounter(TorchFunctionMode):
                 self.exchanges.append(Exchange(moved[0], before, after, running, progress))
 
 
-@contextmanager
-def _without_autocast() -> Iterator[None]:
+def _without_autocast() -> AbstractContextManager[object]:
     """Keep counts from the half precision in which a model may run."""
-    with ExitStack() as disabled:
-        for device in ("cpu", "cuda"):
-            if torch.is_autocast_enabled(device):
-                disabled.enter_context(torch.autocast(device, enabled=False))
-        yield
+    devices = [device for device in ("cpu", "cuda") if torch.is_autocast_enabled(device)]
+    disabled = ExitStack()
+    for device in devices:
+        disabled.enter_context(torch.autocast(device, enabled=False))
+    return disabled if devices else nullcontext()
 
 
 def _writes(name: str) -> bool:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import takewhile
 from typing import Any
 
@@ -20,15 +19,15 @@ from torch import Tensor
 
 from spikesam.common.errors import InputError
 from spikesam.pipeline.record.fan_outs import (
+    EXACT,
     GEOMETRY,
     TRANSPOSED_GEOMETRY,
-    blocks,
-    convolution_fan_out,
-    linear_fan_out,
+    FanOut,
+    FanOuts,
+    Form,
 )
 
 BLOCK = 1 << 18  # numbers that are looked at together, 1 MB
-EXACT = 1 << 24  # whole numbers below are exact in float32, and so are their sums
 Function = Callable[..., Any]
 
 
@@ -36,39 +35,14 @@ Function = Callable[..., Any]
 class Counted:
     """Operations of one call, by the axes that lead: samples and steps, and perhaps more.
 
-    They are float64, in which whole numbers below 2⁵³ are exact. `dense` are the operations at one
-    place of these axes if no number and no weight were 0. `length` numbers arrive at weights there;
-    it is 0 of products.
+    `operations` are additions and multiplications, (2, …) float64, in which whole numbers below 2⁵³
+    are exact. `dense` are the operations at one place of these axes if no number and no weight were
+    0. `length` numbers arrive at weights there; it is 0 of products.
     """
 
-    additions: Tensor
-    multiplications: Tensor
+    operations: Tensor
     dense: int
     length: int = 0
-
-
-class FanOut:
-    """How many weights but 0 each number of a row meets, and how many there are with those of 0.
-
-    Sums are taken in float32, which reads a row once, in parts of it that stay below 2²⁴.
-    """
-
-    def __init__(self, reached: Tensor, dense: int, device: torch.device) -> None:
-        flat = reached.to("cpu", torch.float64).flatten()
-        self.dense, self.length = dense, len(flat)
-        # where a user lets products of float32 be rounded, they are not exact
-        rounded = torch.get_float32_matmul_precision() != "highest"
-        short = not rounded and float(flat.max()) < EXACT // 2
-        kind = torch.float32 if short else torch.float64
-        self._parts = blocks(flat, EXACT) if short else [slice(0, len(flat))]
-        self._reached = flat.to(device, kind)
-
-    def met_by(self, rows: Tensor) -> Tensor:
-        """(rows,) float64: the weights that the numbers of each row meet, of rows of 0 and 1."""
-        total = torch.zeros(len(rows), dtype=torch.float64, device=rows.device)
-        for part in self._parts:
-            total += rows[:, part].to(self._reached.dtype) @ self._reached[part]
-        return total
 
 
 class Products:
@@ -78,11 +52,11 @@ class Products:
 
     def __init__(self, is_weight: Callable[[Tensor], bool]) -> None:
         self._is_weight = is_weight
-        self._fan_outs: dict[Any, FanOut] = {}
+        self._fan_outs = FanOuts(is_weight)
 
     def forget(self) -> None:
-        """Forget all fan-outs: weights may change."""
-        self._fan_outs.clear()
+        """Look at all weights again: they may be others."""
+        self._fan_outs.forget()
 
     def count(
         self, function: Function, arguments: Sequence[Any], keywords: Mapping[str, Any]
@@ -108,79 +82,36 @@ class Products:
             names = TRANSPOSED_GEOMETRY if "transpose" in name else GEOMETRY
             geometry = dict(zip(names, arguments[3:], strict=False))
             geometry |= {key: keywords[key] for key in names if key in keywords}
-            return self._convolution(name, left, right, geometry)
+            batch = left if left.ndim == right.ndim else left[None]
+            form = Form(tuple(batch.shape[2:]), geometry, "transpose" in name)
+            return self._weighed(batch, 1, right, form)
         return self._linear(left, right) if name == "linear" else self._product(left, right)
-
-    def _convolution(
-        self,
-        name: str,
-        values: Tensor,
-        weight: Tensor,
-        geometry: Mapping[str, Any],
-    ) -> Counted:
-        batch = values if values.ndim == weight.ndim else values[None]
-        sides, transposed = tuple(batch.shape[2:]), "transpose" in name
-
-        def fan_out() -> tuple[Tensor, int]:
-            return convolution_fan_out(weight, sides, geometry, transposed=transposed)
-
-        return self._weighed(batch, 1, weight, (name, sides, repr(geometry)), fan_out)
 
     def _linear(self, values: Tensor, weight: Tensor) -> Counted:
         matrix = weight if weight.ndim > 1 else weight[None]
-        fan_out = partial(linear_fan_out, matrix)
-        return self._weighed(values, values.ndim - 1, matrix, ("linear",), fan_out)
+        return self._weighed(values, values.ndim - 1, matrix, Form())
 
-    def _weighed(
-        self,
-        values: Tensor,
-        leading: int,
-        weight: Tensor,
-        key: tuple[Any, ...],
-        fan_out: Callable[[], tuple[Tensor, int]],
-    ) -> Counted:
+    def _weighed(self, values: Tensor, leading: int, weight: Tensor, form: Form) -> Counted:
         """Operations by the leading axes of what arrives."""
-        reached = self._reached(weight, key, fan_out)
-        rows = values.flatten(leading).reshape(-1, reached.length)
-        totals = torch.zeros((2, len(rows)), dtype=torch.float64, device=values.device)
-        part_rows = max(1, BLOCK // reached.length)
-        for begin in range(0, len(rows), part_rows):
-            part, total = rows[begin : begin + part_rows], totals[:, begin : begin + part_rows]
-            spikes, numbers = told_apart(part)
-            total[0] = reached.met_by(spikes)
-            if numbers is not None:
-                total[1] = reached.met_by(numbers)
-        additions, multiplications = totals.reshape(2, *values.shape[:leading])
-        return Counted(additions, multiplications, reached.dense, reached.length)
-
-    def _reached(
-        self, weight: Tensor, key: tuple[Any, ...], fan_out: Callable[[], tuple[Tensor, int]]
-    ) -> FanOut:
-        lasting = self._is_weight(weight)
-        version = 0 if weight.is_inference() else weight._version
-        layout = tuple(weight.shape), weight.stride(), weight.data_ptr(), version
-        if lasting and (*key, layout) in self._fan_outs:
-            return self._fan_outs[*key, layout]
-        result = FanOut(*fan_out(), weight.device)
-        if lasting:
-            self._fan_outs[*key, layout] = result
-        return result
+        fan_out = self._fan_outs.of(weight, form)
+        rows = values.flatten(leading).reshape(-1, fan_out.length)
+        parts = rows.split(max(1, BLOCK // fan_out.length))
+        totals = torch.cat([_operations(part, fan_out) for part in parts], dim=1)
+        by_axes = totals.reshape(2, *values.shape[:leading])
+        return Counted(by_axes, fan_out.dense, fan_out.length)
 
     def _product(self, left: Tensor, right: Tensor) -> Counted:
         if self._is_weight(right) and right.ndim < 3:
             return self._linear(left, right.T)
         rows = left if left.ndim > 1 else left[None]
         columns = right if right.ndim > 1 else right[:, None]
-        spikes, numbers = self._indicators(rows)
-        other_spikes, other_numbers = self._indicators(columns)
-        multiplied = _summed(numbers, -2), _summed(other_numbers, -1)
-        present = (
-            multiplied[0] + _summed(spikes, -2),
-            multiplied[1] + _summed(other_spikes, -1),
-        )
-        multiplications = (multiplied[0] * multiplied[1]).sum(-1)
-        additions = (present[0] * present[1]).sum(-1) - multiplications
-        return Counted(additions, multiplications, rows.shape[-2] * columns.shape[-2:].numel())
+        spikes, numbers = self._along(rows, -2)
+        other_spikes, other_numbers = self._along(columns, -1)
+        multiplications = (numbers * other_numbers).sum(-1)
+        present = (spikes + numbers) * (other_spikes + other_numbers)
+        additions = present.sum(-1) - multiplications
+        dense = rows.shape[-2] * columns.shape[-2:].numel()
+        return Counted(torch.stack([additions, multiplications]), dense)
 
     def _einsum(self, arguments: Sequence[Any]) -> Counted | None:
         equation, *tensors = arguments
@@ -205,9 +136,11 @@ class Products:
         arriving = [term for term, weight in zip(letters, weights, strict=True) if not weight]
         leading = _beginning_of([*arriving, result])
         pairs = [self._indicators(operand) for operand in operands]
-        spikes, numbers = (
-            [part.to(torch.float64) for part in parts] for parts in zip(*pairs, strict=True)
-        )
+        spikes = [spike.to(torch.float64) for spike, _ in pairs]
+        numbers = [
+            spike * 0 if number is None else number.to(torch.float64)
+            for spike, (_, number) in zip(spikes, pairs, strict=True)
+        ]
         present = [spike + number for spike, number in zip(spikes, numbers, strict=True)]
         multiplications = torch.einsum(f"{terms}->{leading}", *numbers)
         additions = torch.einsum(f"{terms}->{leading}", *present) - multiplications
@@ -217,21 +150,36 @@ class Products:
             for letter, size in zip(term, operand.shape, strict=True)
         }
         dense = math.prod(size for letter, size in sizes.items() if letter not in leading)
-        return Counted(additions, multiplications, dense)
+        return Counted(torch.stack([additions, multiplications]), dense)
 
-    def _indicators(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """1 where a spike is, and 1 where another number is; all weights are other numbers."""
+    def _along(self, factor: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+        """How many spikes and other numbers lie along an axis, each float64."""
+        if axis == -1 and factor.mT.is_contiguous():
+            factor, axis = factor.mT, -2  # as it lies in memory, which is faster
+        spikes, numbers = self._indicators(factor)
+        n_spikes = _summed(spikes, axis)
+        return n_spikes, n_spikes * 0 if numbers is None else _summed(numbers, axis)
+
+    def _indicators(self, values: Tensor) -> tuple[Tensor, Tensor | None]:
+        """See :func:`told_apart`; all weights are other numbers."""
         if self._is_weight(values):
             present = (values != 0).to(torch.float32)
             return torch.zeros_like(present), present
-        spikes, numbers = told_apart(values)
-        return spikes, torch.zeros_like(spikes) if numbers is None else numbers
+        return told_apart(values)
 
 
 def _beginning_of(terms: Sequence[str]) -> str:
     """The letters with which all terms begin."""
     columns = zip(*terms, strict=False)
     return "".join(letters[0] for letters in takewhile(lambda column: len({*column}) == 1, columns))
+
+
+def _operations(rows: Tensor, fan_out: FanOut) -> Tensor:
+    """Additions and multiplications of each row, (2, rows) float64."""
+    spikes, numbers = told_apart(rows)
+    additions = fan_out.met_by(spikes)
+    multiplications = fan_out.met_by(numbers) if numbers is not None else additions * 0
+    return torch.stack([additions, multiplications])
 
 
 def _summed(indicator: Tensor, axis: int) -> Tensor:

@@ -300,6 +300,34 @@ def test_weights_that_multiply_numbers() -> None:
     assert "multiplies" not in [each.name for each in checked(right).findings]
 
 
+def test_the_share_of_multiplications_at_borders() -> None:
+    """A kernel of 3 with weights at its ends, over 4 places: the outer ones meet 1 weight, the inner
+    ones 2. A spike at the first place and a number at the second one, of each of two samples: 2 of 3
+    operations multiply.
+    """
+    model = nn.Sequential(nn.Conv1d(1, 1, 3, padding=1, bias=False), fires(0.1)).eval()
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([[[1.0, 0.0, 1.0]]]))
+    inputs = torch.tensor([1.0, 0.5, 0.0, 0.0]).expand(2, 1, 4)
+    found = spikesam.check(model, inputs, timesteps=2).findings
+    (multiplies,) = (each for each in found if each.name == "multiplies")
+    assert multiplies.sentence.startswith("66.7% of the operations of weights multiply a number")
+
+
+def test_products_that_are_not_counted_are_not_checked() -> None:
+    class Attends(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention, self.neurons = nn.MultiheadAttention(8, 1, batch_first=True), fires(0.1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            spikes: Tensor = self.neurons(self.attention(x, x, x)[0])
+            return spikes
+
+    unchecked = spikesam.check(Attends().eval(), torch.rand(3, 4, 8), timesteps=2).unchecked
+    assert any("multi_head_attention_forward" in line for line in unchecked)
+
+
 def ignored(model: nn.Module, inputs: Any) -> list[tuple[str, str]]:
     findings = spikesam.check(model, inputs).findings
     return [(each.module, each.sentence) for each in findings if each.name == "ignored"]
