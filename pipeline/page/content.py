@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.network import Attention
+from spikesam.pipeline.cost.counted import CountedLedger
 from spikesam.pipeline.cost.ledger import Ledger
 from spikesam.pipeline.drawing.padding import outside
 from spikesam.pipeline.drawing.subject import is_right
@@ -191,7 +192,7 @@ def _padded(run: ShownRun, layer: LayerSpec) -> dict[str, list[int]] | None:
 def _sample(
     run: ShownRun,
     scores: Scores,
-    ledger: Ledger | None,
+    ledger: Ledger | CountedLedger | None,
     answers: NDArray[Any],
     computed: bool,
     sample: int,

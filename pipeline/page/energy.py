@@ -9,22 +9,33 @@ from typing import Any
 
 import numpy as np
 
+from spikesam.pipeline.cost.counted import CountedLedger
 from spikesam.pipeline.cost.ledger import Ledger, spread_evenly
 from spikesam.pipeline.cost.prices import PRICES
 from spikesam.pipeline.page.packing import Content, band_map, heat_map, is_band
 from spikesam.pipeline.page.shown_run import ShownRun
 
+COUNTED_ROWS = (
+    "Operations were counted while the model ran, module by module; layers have updates and spikes "
+    "alone. Numbers that are no spikes multiply: they are in the energy, and no operations."
+)
 
-def ledger_of(run: ShownRun) -> Ledger | None:
-    """The ledger of a run; None without the network or some of its layers."""
-    return Ledger(run.raster, run.whole_network, PRICES["45nm"]) if run.whole_network else None
+
+def ledger_of(run: ShownRun) -> Ledger | CountedLedger | None:
+    """The ledger of a run, by its network, or by what was counted when its model was recorded; None
+    without both.
+    """
+    prices = PRICES["45nm"]
+    if run.whole_network:
+        return Ledger(run.raster, run.whole_network, prices)
+    return CountedLedger(run.raster, run.operations, prices) if run.operations else None
 
 
 def energy_of_sample(
-    run: ShownRun, ledger: Ledger | None, sample: int, steps: int
+    run: ShownRun, ledger: Ledger | CountedLedger | None, sample: int, steps: int
 ) -> tuple[Content | None, Content]:
     """Operations and joules of each layer; and layer -> map of all, on the first layer's grid, or
-    of a band its own.
+    of a band its own; no maps without the network.
     """
     if ledger is None:
         return None, {}
@@ -36,6 +47,8 @@ def energy_of_sample(
         }
         for name in ledger.updates
     }
+    if isinstance(ledger, CountedLedger):
+        return layers, {}
     bands = [layer for layer in run.raster.layers if is_band(layer)]
     maps = {layer.name: band_map(ledger.of_neurons(sample, layer), steps) for layer in bands}
     shown = next((layer for layer in run.raster.layers if not is_band(layer)), None)
@@ -44,7 +57,9 @@ def energy_of_sample(
     return layers, maps
 
 
-def energy_of_run(ledger: Ledger | None, samples: Sequence[Content]) -> Content | None:
+def energy_of_run(
+    ledger: Ledger | CountedLedger | None, samples: Sequence[Content]
+) -> Content | None:
     """A row for each layer and the readout: means of the samples that the page holds, and what an
     ANN's layer costs.
     """
@@ -64,4 +79,10 @@ def energy_of_run(ledger: Ledger | None, samples: Sequence[Content]) -> Content 
         }
         for name in ledger.updates
     ]
-    return {"prices": ledger.prices.name, "source": ledger.prices.source, "rows": rows}
+    counted = isinstance(ledger, CountedLedger)
+    return {
+        "prices": ledger.prices.name,
+        "source": ledger.prices.source,
+        "counted": COUNTED_ROWS if counted else "",
+        "rows": rows,
+    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from spikesam.pipeline.maps.method import method_of
 from spikesam.pipeline.maps.methods.signed_relevance import recorded_relevance
 from spikesam.pipeline.networks.recorded import class_names_of, unlike_layer, with_network
 from spikesam.recordings.maps.reader import MapReader
+from spikesam.recordings.operations import NAME as OPERATIONS
+from spikesam.recordings.operations import Operations, operations_beside
 from spikesam.recordings.raster.reader import RasterReader
 
 OWN = ("raster.h5", "sam.h5")
@@ -44,6 +47,7 @@ class ShownRun:
     maps: tuple[MapReader, ...] = ()  # of the same samples, open
     targets: tuple[MapReader, ...] = ()  # recorded relevance of each, open
     notes: tuple[str, ...] = ()  # what could not be shown, and why
+    operations: Operations | None = None  # counted when the model was recorded, open
     brief: bool = False  # somebody waits for the run that the page is of
 
     @property
@@ -105,6 +109,7 @@ def open_run(path: Path, resources: ExitStack, network: Any = None) -> ShownRun:
         ("network.safetensors", _with_network),
         (NAME, _with_pictures),
         ("sam.h5", _with_scores),
+        (OPERATIONS, partial(_with_operations, resources)),
     ):
         if (path / file).is_file() and not (run.network and add is _with_network):
             try:
@@ -161,6 +166,10 @@ def _with_summary(run: ShownRun, path: Path) -> ShownRun:
     if max(raster.labels.max(), raster.predictions.max()) >= classes:
         raise InputError(f"It names {classes} classes, and the raster has more")
     return replace(run, summary=summary)
+
+
+def _with_operations(resources: ExitStack, run: ShownRun, path: Path) -> ShownRun:
+    return replace(run, operations=resources.enter_context(operations_beside(run.raster)))
 
 
 def _with_network(run: ShownRun, path: Path) -> ShownRun:

@@ -40,7 +40,8 @@ function energy(run) {
     ],
   }));
   const heads = ["layer", "synaptic operations", "energy", "MACs of an ANN", "their energy"];
-  const note = `A synaptic operation is a spike that is added at one synapse of the layer; in brackets, the mean of the samples of this page. The ANN has these layers, and sees one image. An input that is a current costs MACs. Energy is operations × prices, not measured. ${run.energy.source}.`;
+  const how = run.energy.counted || "An input that is a current costs MACs.";
+  const note = `A synaptic operation is a spike that is added at one synapse of the layer; in brackets, the mean of the samples of this page. The ANN has these layers, and sees one image. ${how} Energy is operations × prices, not measured. ${run.energy.source}.`;
   return table("What it costs", heads, rows, note, ({ sample }) => {
     const all = (field) => Object.values(sample.energy).reduce((found, layer) => found + layer[field], 0);
     for (const { layer, cells } of rows) {
