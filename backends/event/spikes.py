@@ -167,13 +167,8 @@ class GraphSpikes:
 
     def keeps(self, arrays: Sequence[NDArray[Any] | None]) -> bool:
         """See :meth:`ChainSpikes.keeps`; not copies, nor currents."""
-        if self._currents:
-            return False
         kept_maps = {id(maps) for maps in self._maps}
-        return all(
-            array is not None and id(array.base) in kept_maps and array.flags.c_contiguous
-            for array in arrays
-        )
+        return all(array is not None and id(array.base) in kept_maps for array in arrays)
 
     def _fired(self, place: int, steps: slice, delay: int) -> NDArray[np.bool_]:
         """(S, H, W, C) what fired so many steps before the step after each of some steps; the
