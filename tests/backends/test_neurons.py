@@ -165,6 +165,8 @@ BY_HAND: list[tuple[SpikingNeuron, list[Input], list[Any], list[float]]] = [
         2 * [MEMBRANE_LIMIT],
     ),  # saturates after the reset
     (FixedLIF(4096), ONE, [123, 50], [123, 50]),  # full decay forgets
+    # 5,592,411 · 3 = 16,777,233 takes 25 bits, of which float32 has 24
+    (FixedLIF(4096, bias=-16_777_230), [gained(3)], [5_592_411], [3]),
 ]
 
 

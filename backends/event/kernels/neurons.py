@@ -97,13 +97,7 @@ def dynamics_of(
         )
     else:
         driven = constants_of(neuron, gains[0], largest)
-    decays = (
-        not apart
-        and not held.size
-        and (driven.fires_above >= 0).all()
-        and 0 <= driven.leak.min() <= driven.leak.max() <= 1
-    )
-    return Dynamics(currents, driven, apart, held, decays & ~driven.bias.any(axis=1))
+    return Dynamics(currents, driven, apart, held, ~(apart | driven.bias.any(axis=1)))
 
 
 def constants_of(

@@ -57,20 +57,19 @@ def windows(draw: st.DrawFn) -> tuple[Layer, list[NDArray[np.bool_]]]:
         draw(st.integers(0, 40)),
     )
     acts = (np.arange(steps) >= begin) & (np.arange(steps) <= last)
+    biased = rng.random(outputs) < draw(st.sampled_from((0.1, 1.0)))  # channels
     weight = rng.integers(-127, 128, (outputs, channels, kernel, kernel)).astype(np.int8)
     gain, bias = (
         rng.integers(-3000, 3000, (1, outputs), np.int32),
-        rng.integers(-2000, 4000, (steps, outputs), np.int32),
+        rng.integers(-2000, 4000, (steps, outputs), np.int32) * (acts[:, None] & biased),
     )
     reset, least = draw(st.sampled_from(("zero", "subtract"))), draw(st.sampled_from((None, -100)))
-    neuron: Any = FixedLIF(
-        draw(st.sampled_from((0, 400, 4096))), bias=bias * acts[:, None], reset=reset
-    )
+    decay = draw(st.sampled_from((0, 400, 4096, rng.choice((0, 400, 4096), outputs))))
+    neuron: Any = FixedLIF(decay, bias=bias, reset=reset)
     of_input: dict[str, Any] = {"gain": gain, "shift": 10}
     if draw(st.booleans()):
         weight, of_input = weight.astype(np.float32), {"gain": gain.astype(np.float32) / 2**20}
-        real = (bias * acts[:, None]).astype(np.float32) / 4096
-        neuron = LIF(draw(st.sampled_from((0.0, 0.9, 1.0))), bias=real, reset=reset)
+        neuron = LIF(1 - decay / 4096, bias=bias.astype(np.float32) / 4096, reset=reset)
     elif least is not None:
         neuron = replace(neuron, min_v_mem=least)
     names = ("a", "b", "c")[: draw(st.integers(1, 3))]
