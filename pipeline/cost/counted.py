@@ -32,9 +32,9 @@ class CountedLedger:
             self.names += [name for name, of in self.modules.items() if of.layer == layer.name]
             self.names.append(layer.name)
         self.names += [name for name, module in self.modules.items() if not module.layer]
-        self.updates = dict.fromkeys(self.modules, 0) | {
-            layer.name: layer.neurons for layer in raster.layers if layer.kind != "input"
-        }
+        neurons = {layer.name: layer.neurons for layer in raster.layers if layer.kind != "input"}
+        rows = self.modules.keys() | neurons.keys()
+        self.updates = {name: neurons.get(name, 0) for name in self.names if name in rows}
         zeros = dict.fromkeys(self.updates, 0)
         self.dense = zeros | {name: module.dense for name, module in self.modules.items()}
         self.ann_macs = zeros | {name: module.macs for name, module in self.modules.items()}
