@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from spikesam.common.errors import InputError
+from spikesam.pipeline.record.comparisons import are_zero
 
 # a grid has few lines: analog values are multiples of the smallest one, too, if that is small
 # enough
@@ -42,9 +43,15 @@ class Grid:
 
     def _see(self, values: Tensor) -> None:
         values = values.abs() if self._signed else values
+        low, high = map(float, values.aminmax())
+        self.fits = low >= 0  # and no NaN
+        if not self.fits or high == 0:
+            return
+        if high == 1 and are_zero(torch.addcmul(values, values, values, value=-1)):  # 0 and 1
+            values = values.new_ones(1)
         smallest = float(torch.where(values > 0, values, math.inf).min())
-        self.fits = bool((values >= 0).all())
-        if not self.fits or math.isinf(smallest):  # nothing above 0
+        if high > (MOST_UNITS + 1) * smallest:
+            self.fits = False
             return
         before, self.unit = self.unit or smallest, min(smallest, self.unit or smallest)
         lines, former = values / self.unit, before / self.unit

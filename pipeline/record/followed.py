@@ -14,6 +14,7 @@ from spikesam.common.errors import InputError, at
 from spikesam.pipeline.imports.libraries.known import library_that_fires
 from spikesam.pipeline.imports.libraries.library import SpikingModule, Takes
 from spikesam.pipeline.record.arrangement import known_layout
+from spikesam.pipeline.record.comparisons import are_zero
 from spikesam.pipeline.record.constants import NONE, ConstantTracker, unseen
 from spikesam.pipeline.record.layouts import one_step
 from spikesam.pipeline.record.outputs import first_tensor
@@ -76,7 +77,7 @@ class FollowedNeurons:
             raise InputError(GRADIENTS)
         handed = list(_tensors([*arguments, *keywords.values()]))[1:]
         state, state_before = (handed, self._given) if handed else (self._own_state(), self._kept)
-        if any(bool(part.any()) for part in state):
+        if not all(map(are_zero, state)):
             if not _same(state, state_before):
                 membrane_found = "another membrane than it had" if self.spikes else "a membrane"
                 raise InputError(

@@ -31,6 +31,7 @@ from torch import Tensor
 from spikesam.backends.network import LIF
 from spikesam.backends.network.step import ROUNDING
 from spikesam.pipeline.imports.libraries.library import SpikingModule
+from spikesam.pipeline.record.comparisons import are_zero, silent
 from spikesam.pipeline.record.layouts import Layout
 
 
@@ -74,7 +75,7 @@ class Rule:
             current = torch.addcmul(current, before.current, self.synaptic_leak)
         left = before.membrane * self.leak
         if self.to_zero:
-            return self._held(torch.where(before.spikes == 0, left, 0) + current), current
+            return self._held(torch.addcmul(current, left, silent(before.spikes))), current
         return self._held(left + current - before.spikes * self.subtracted), current
 
     def _held(self, membrane: Tensor) -> Tensor:
@@ -84,13 +85,13 @@ class Rule:
         """Spikes of membranes; several where neurons fire more than one a step."""
         if self.levels == 1:
             above = torch.ge if self.at_threshold else torch.gt
-            return above(membrane, self.threshold).to(membrane.dtype)
+            return above(membrane, self.threshold, out=torch.empty_like(membrane))
         ratio = membrane / self.threshold
         return (ratio.floor() if self.rounds_down else ratio.round()).clamp(0, self.levels)
 
     def wrong(self, spikes: Tensor, membrane: Tensor, current: Tensor) -> Tensor | None:
         """Where spikes do not follow from membranes (B, …), up to rounding; None if all do."""
-        if torch.equal(self.fires(membrane), spikes):
+        if are_zero(self.fires(membrane) - spikes):
             return None
         near = ROUNDING * (self.threshold + membrane.abs() + current.abs())
         least, most = self.fires(membrane - near), self.fires(membrane + near)
@@ -139,7 +140,8 @@ class _Neurons(torch.autograd.Function):
             wrong = rule.wrong(spikes, membrane, current)
             if wrong is not None:
                 call.refuse(t, wrong, membrane)
-            torch.div(spikes, torch.where(spikes == 0, 1, membrane), out=shares[t])
+            share = torch.div(spikes, membrane, out=shares[t])
+            share.nan_to_num_(0, torch.inf, -torch.inf)  # of 0 / 0
             if rule.lowest is not None:
                 held.append(membrane <= rule.lowest)
             state = State(membrane, current, spikes, shares[t])
@@ -172,7 +174,7 @@ class _Neurons(torch.autograd.Function):
             per_current = per_current * rule.synaptic_leak if rule.outlasts else None
             before = shares[t - 1] if t else earlier
             if rule.to_zero:
-                per_membrane = torch.where(before == 0, per_membrane * rule.leak, 0)
+                per_membrane = per_membrane * rule.leak * silent(before)
             else:
                 per_membrane = per_membrane * (rule.leak - before * rule.subtracted)
         return None, None, gradient, per_membrane, per_current

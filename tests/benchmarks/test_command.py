@@ -257,8 +257,8 @@ def test_all_takes_every_benchmark_and_says_what_is_left_out(tmp_path, monkeypat
         (
             ["simlate"],
             "NAME: got 'simlate', expected one of ablation, agreement, convert, graphs, lava, "
-            "leaderboard, quick, raster, record, road, sam, simulate, train, transformer or all; "
-            "did you mean 'simulate'?",
+            "leaderboard, quick, raster, record, road, sam, simulate, train, transformer, why or "
+            "all; did you mean 'simulate'?",
         ),
         (["sam", "--repeats", "0"], "--repeats is 0, expected greater than or equal to 1"),
         (["sam", "--tinny"], "unknown option --tinny; did you mean --tiny?"),
