@@ -133,10 +133,14 @@ def relevance_of(
 
 
 def _recorded(run: ShownRun, maps: MapReader, sample: int, steps: int) -> dict[str, Any]:
-    """Layer -> its map or band of recorded relevance."""
+    """Layer -> its map or band of recorded relevance; also of an input that no raster holds."""
     packed = {}
-    for layer in map(run.raster.layer, maps):
-        by_step = maps.read(maps.layer(layer.name), sample)
+    for mapped in maps.layers:
+        by_step = maps.read(mapped, sample)
+        if mapped.name not in run.raster:
+            packed[mapped.name] = heat_map(by_step.sum(axis=0), True)
+            continue
+        layer = run.raster.layer(mapped.name)
         if not is_band(layer) or by_step[0].size == layer.neurons:
             packed[layer.name] = _packed(by_step[:, None], layer, steps)
     return packed

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from spikesam.backends.network import Shape
 from spikesam.common.disk import writing
 from spikesam.common.errors import InputError
 from spikesam.common.text import LONGEST_NAME, printable
@@ -29,14 +30,21 @@ from spikesam.pipeline.networks.recorded import find_class
 from spikesam.pipeline.record.batch import LayerBits
 from spikesam.pipeline.record.constants import ConstantTracker, unseen
 from spikesam.pipeline.record.followed import GRADIENTS, FollowedNeurons
+from spikesam.pipeline.record.layouts import (
+    Layout,
+    batch_first,
+    one_step,
+    shape_of_step,
+    time_first,
+)
 from spikesam.pipeline.record.passages import Graph, Node, Passage, operation_of
 from spikesam.pipeline.record.watch import find_known
-from spikesam.recordings.maps.schema import MapHeader, Parameter
+from spikesam.recordings.maps.schema import MapHeader, MapLayer, Parameter
 from spikesam.recordings.maps.writer import make_map_record, writing_maps
 from spikesam.recordings.raster.batch import chosen_classes
 from spikesam.recordings.raster.reader import RasterReader
 
-ANSWER = "answer"
+ANSWER, INPUT = "answer", "input"
 THE_INPUT = "the input"
 Target = str | int | Callable[[Any], Tensor]  # "answer", a class, or a function of the output
 Sources = Sequence[tuple[Tensor, torch.Size]]  # tensors of spikes, and their shapes as taken
@@ -70,6 +78,14 @@ def _name(target: object) -> str:
         return str(target)
     name = getattr(target, "__name__", "target")
     return "target" if name == "<lambda>" else name
+
+
+class Pixels(NamedTuple):
+    """The input of a model, whose numbers no raster holds."""
+
+    layout: Layout
+    shape: Shape  # (C, H, W)
+    steps: int
 
 
 class Why:
@@ -138,6 +154,10 @@ class Why:
         `modules` are layer -> module, `taps` layer -> the spikes that were handed over.
         """
         sources = {layer: self._sources_of(layer, modules, taps) for layer in map(_name_of, layers)}
+        bits: dict[str, LayerBits | Pixels] = {layer.name: layer for layer in layers}
+        if INPUT not in bits and (pixels := self._pixels(layers[0])):
+            bits = {INPUT: pixels, **bits}
+            sources[INPUT] = [(followed, followed.shape) for _, followed in self._inputs]
         values = {
             name: self._values(name, target, output, scores, layers[0].samples)
             for name, target in self.targets.items()
@@ -150,13 +170,21 @@ class Why:
                 sources = {
                     layer: spikes for layer, spikes in sources.items() if not _leaves(spikes)
                 }
-            bits = {layer.name: layer for layer in layers if sources.get(layer.name)}
+            bits = {name: layer for name, layer in bits.items() if sources.get(name)}
             return self._gradients(values, bits, sources)
+
+    def _pixels(self, first: LayerBits) -> Pixels | None:
+        """The model's input where no spikes of it are recorded; None if its axes are not known."""
+        layouts = [input_layout(followed, len(self._inputs), first) for _, followed in self._inputs]
+        if not layouts or layouts[0] is None or len(set(layouts)) > 1:
+            return None
+        steps = [layouts[0](followed) for _, followed in self._inputs]
+        return Pixels(layouts[0], shape_of_step(steps[0][0]), first.steps)
 
     def _gradients(
         self,
         values: Mapping[str, Tensor],
-        bits: Mapping[str, LayerBits],
+        bits: Mapping[str, LayerBits | Pixels],
         sources: Mapping[str, Sources],
     ) -> dict[str, Maps]:
         """Of each target, the relevance of some layers."""
@@ -328,7 +356,12 @@ class RelevanceSpool:
         for number, name in enumerate(why.targets):
             batches = self._batches(name)
             first = next(batches)
-            layers = map_layers(raster.header, [raster.layer(layer) for layer in first])
+            layers = map_layers(
+                raster.header, [raster.layer(layer) for layer in first if layer in raster]
+            )
+            if INPUT in first and INPUT not in raster:
+                height, width = first[INPUT].shape[2:]
+                layers = (MapLayer(INPUT, 0, (height, width), raster.timesteps), *layers)
             steps = tuple(range(raster.timesteps))
             parameters = why.parameters(name, raster.header.classes)
             header = MapHeader(
@@ -382,7 +415,27 @@ def _is_view(model_input: Tensor, tapped: Tensor) -> bool:
     return model_input is tapped or (same and contiguous)
 
 
-def _by_step(layer: LayerBits, shares: Sequence[Tensor]) -> NDArray[np.float32]:
+def input_layout(x: Tensor, calls: int, first: LayerBits) -> Layout | None:
+    """The layout of what a model is given in each of its calls; None if shapes leave it open.
+
+    `first` is a recorded layer. In one call with no axis of steps, an image enters at step 0.
+    """
+    steps, samples = first.steps, first.samples
+    if x.ndim in (2, 4) and len(x) == samples and calls in (1, steps):
+        times = calls == 1 < steps and x.ndim == 4 and x.shape[1] == samples == steps
+        return None if times else one_step  # (T, B, H, W) or (B, C, H, W)
+    if calls != 1:
+        return None
+    if x.ndim in (2, 4) and len(x) == samples * steps and len(first.layout(x)) == steps:
+        return first.layout  # (B·T, …)
+    if x.ndim == 5 and steps != samples:
+        for layout in (time_first, batch_first):
+            if layout(x).shape[:2] == (steps, samples):
+                return layout
+    return None
+
+
+def _by_step(layer: LayerBits | Pixels, shares: Sequence[Tensor]) -> NDArray[np.float32]:
     """(B, T, H, W) of what the spikes of each call got, summed over channels where a layer has
     places.
     """
@@ -391,4 +444,8 @@ def _by_step(layer: LayerBits, shares: Sequence[Tensor]) -> NDArray[np.float32]:
         arranged = layer.layout(share)
         by_place = arranged.reshape(*arranged.shape[:2], *laid_out(layer.shape)).sum(dim=2)
         steps.append(by_place.cpu().numpy().astype(np.float32))
-    return np.concatenate(steps).swapaxes(0, 1)
+    by_step = np.concatenate(steps)
+    if len(by_step) < layer.steps:  # an image that enters once
+        later = np.zeros((layer.steps - len(by_step), *by_step.shape[1:]), np.float32)
+        by_step = np.concatenate([by_step, later])
+    return by_step.swapaxes(0, 1)

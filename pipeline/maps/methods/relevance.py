@@ -17,7 +17,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.network import Network
+from spikesam.backends.network import Network, Shape
 from spikesam.backends.network.synapses.synapse import Floats
 from spikesam.common.arguments import Option
 from spikesam.common.errors import InputError, at
@@ -132,6 +132,12 @@ def _explained(
     )
 
 
+def _pixels(recorded: MapReader, name: str) -> Shape:
+    """(1, H, W) of a model's input that no raster holds; (K, 1, 1) of K numbers without places."""
+    height, width = recorded.layer(name).shape
+    return (height, 1, 1) if width == 1 else (1, height, width)
+
+
 def _positive(values: NDArray[Any]) -> NDArray[np.float32]:
     return np.maximum(values, 0).astype(np.float32)
 
@@ -181,7 +187,10 @@ class Relevance(RelevanceMethod):
             if recorded is None:
                 yield resources.enter_context(super().prepare(raster, layers, steps, pictured))
                 return
-            shapes = {name: raster.layer(name).shape for name in recorded}
+            shapes = {
+                name: raster.layer(name).shape if name in raster else _pixels(recorded, name)
+                for name in recorded
+            }
             with at(recorded.file_name):
                 names = mapped_layers(shapes, layers, bands=True)
             step_choice = kept_steps(steps, raster.timesteps, raster.n_samples, pictured)
@@ -218,7 +227,7 @@ class Relevance(RelevanceMethod):
         """The explainer of relevance that was recorded."""
         about = recorded.header.parameters
         target = {name: about[name] for name in ("target", "target_name") if name in about}
-        spatial = map_layers(raster.header, [raster.layer(name) for name in names])
+        spatial = tuple(recorded.layer(name) for name in names)
         parameters = {"rule": self.rule, **target}
         header = MapHeader(
             self.name, raster.raster_digest, parameters, raster.timesteps, spatial, *step_choice

@@ -1,8 +1,8 @@
 // The sample and its answer: the picture, the classes with their scores, what an edit changed, and undo.
-import { backOf, colouredOf, crowdedOf, eventsOf } from "./back.js";
+import { backOf, colouredOf, crowdedOf, dimmedOf, eventsOf, pixelsOf } from "./back.js";
 import { button, changes, element, named, say } from "./dom.js";
 import { markOf } from "./gallery.js";
-import { fit, paintObject } from "./paint.js";
+import { fit, paintHeat, paintObject } from "./paint.js";
 import { answerOf, marginOf, scoreText, silencedText, verdictOf } from "./words.js";
 
 const SHOWN = 5; // classes
@@ -31,18 +31,20 @@ export function makeAnswer(run, change, titled) {
     show: (state, loaded) => {
       const { sample, whatIf } = loaded;
       const shown = eventsOf(run, loaded, state) ?? colouredOf(loaded) ?? backOf(run, loaded, state);
-      if (!changed(loaded, shown, state.object)) return;
-      canvas.hidden = !shown;
-      if (shown) {
+      const pixels = pixelsOf(run, loaded, state);
+      if (!changed(loaded, shown, state.object, pixels, state.opacity)) return;
+      canvas.hidden = !shown && !pixels;
+      if (pixels) {
+        paintHeat(canvas, pixels, pixels.most, state.opacity, dimmedOf(loaded));
+        paintObject(canvas, loaded, state.object);
+      } else if (shown) {
         const context = fit(canvas, [shown.height, shown.width]);
         context.imageSmoothingEnabled = false;
         context.drawImage(shown, 0, 0, canvas.width, canvas.height);
         paintObject(canvas, loaded, state.object);
       }
-      canvas.setAttribute(
-        "aria-label",
-        sample.picture ? `${sample.name} as the network saw it` : "spikes of the input",
-      );
+      const seen = sample.picture ? `${sample.name} as the network saw it` : "spikes of the input";
+      canvas.setAttribute("aria-label", pixels ? `relevance of the input's numbers in ${sample.name}` : seen);
       const before = answerOf(sample.scores, sample.predicted === null);
       const after = whatIf
         ? answerOf(

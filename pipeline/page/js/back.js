@@ -1,5 +1,5 @@
 // What stands behind the maps, and beside the answer: the picture, the input's spikes, or the events of a step.
-import { heatOf, stepOf } from "./heat.js";
+import { classOf, heatOf, KINDS, stepOf } from "./heat.js";
 import { inputOf } from "./model.js";
 import { eventsCanvas, pictureCanvas, spikesCanvas } from "./paint.js";
 import { largest } from "./sam.js";
@@ -25,6 +25,12 @@ export function eventsOf(run, loaded, state) {
   const step = stepOf(run, state);
   if (loaded.events?.step !== step) loaded.events = { step, canvas: eventsCanvas(loaded.spikes[inputOf(run)], step) };
   return loaded.events.canvas;
+}
+
+// The recorded relevance of an input of numbers, which is no layer; null of other maps, and where there is none.
+export function pixelsOf(run, loaded, state) {
+  if (!KINDS[state.kind].classes || run.layers.some(({ name }) => name === "input")) return null;
+  return loaded.maps[state.kind]?.get(classOf(loaded.sample, state))?.get("input") ?? null;
 }
 
 export function dimmedOf(loaded) {

@@ -456,6 +456,27 @@ def test_a_recorded_network_has_images_names_and_bars(
     assert page.locator(".scores li").count() > 1
 
 
+def test_relevance_of_an_image_lies_over_it(tmp_path: Path, open_page: Any) -> None:
+    """The left pixel drives the spikes, the right one holds them back."""
+    torch, snntorch = pytest.importorskip("torch"), pytest.importorskip("snntorch")
+    linear = torch.nn.Linear(2, 1, bias=False)
+    linear.weight.data = torch.tensor([[3.0, -1.0]])
+    neurons = snntorch.Leaky(0.5, init_hidden=True)
+    model = torch.nn.Sequential(torch.nn.Flatten(), linear, neurons).eval()
+    image = torch.ones(1, 1, 1, 2)
+    with torch.enable_grad(), spikesam.record(model, tmp_path, why=0) as recording:
+        recording.finish(torch.stack([model(image) for _ in range(3)]), images=image)
+    page = open_page(spikesam.report(tmp_path))
+    canvas = page.locator(".answer canvas")
+    assert "as the network saw it" in canvas.get_attribute("aria-label")
+    page.get_by_role("tab", name="relevance").click()
+    page.evaluate(FRAMES)
+    assert "relevance" in canvas.get_attribute("aria-label")
+    change(page, opacity=1)
+    left, right = (seen(canvas, 0, column, (1, 2)) for column in (0, 1))
+    assert left[1] > left[0] and right[0] > right[1]
+
+
 def test_a_token_and_whom_it_attends_to(tmp_path: Path, open_page: Any) -> None:
     random = np.random.default_rng(0)
     spikes = {

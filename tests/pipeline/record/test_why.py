@@ -19,6 +19,9 @@ from spikesam.pipeline.imports.torch.modules import reset
 from spikesam.pipeline.maps.layers import laid_out
 from spikesam.pipeline.maps.relevance import relevance
 from spikesam.pipeline.networks.recorded import with_network
+from spikesam.pipeline.record.batch import LayerBits
+from spikesam.pipeline.record.layouts import merged, time_first
+from spikesam.pipeline.record.why import input_layout
 from tests.pipeline.imports.random_models import SAMPLES, STEPS, model_of
 from tests.pipeline.imports.transformers import TRANSFORMERS, calibrated
 
@@ -95,7 +98,8 @@ def difference(library: str, seed: int, out: str | Path) -> float | None:
     expected = relevance_of_import(network, raster, 1)
     most = max(float(np.abs(values).max()) for values in expected.values())
     assert set(expected) | {"input"} == set(found) | {"input"}
-    differences = [np.abs(expected[name] - found[name]).max() for name in found]
+    # The import has no numbers of an input.
+    differences = [np.abs(expected[name] - found[name]).max() for name in expected if name in found]
     return float(max(differences)) / max(most, 1e-9)
 
 
@@ -134,9 +138,10 @@ def test_attention_has_the_relevance_of_the_import(name: str, tmp_path: Path) ->
         recording.finish(model(images))
     expected = relevance_of_import(network, recording.raster, 1)
     with spikesam.open_maps(tmp_path / "why.h5") as maps:
-        assert set(maps) < set(expected) and any("attn" in layer for layer in maps)
+        layers = set(maps) - {"input"}
+        assert layers < set(expected) and any("attn" in layer for layer in layers)
         most = max(float(np.abs(values).max()) for values in expected.values())
-        for layer in maps:
+        for layer in layers:
             assert np.abs(maps[layer].sum - expected[layer]).max() <= 1e-5 * most, layer
 
 
@@ -162,6 +167,80 @@ def test_a_spike_worked_by_hand(tmp_path: Path) -> None:
     expected = np.array([[0.15, 0], [0.3, 0], [0, 1]]) / 1.45
     assert np.allclose(maps["input"][0][:, :, 0], expected)
     assert maps["leaky_1"][0].ravel().tolist() == [0, 0, 1]
+
+
+def test_numbers_that_drive_each_step_have_relevance(tmp_path: Path) -> None:
+    """v = 0.6, 0.9, 1.05 of 1.5 · 0.4 a step: its spike rests on 0.25 · 0.6, 0.5 · 0.6 and 0.6."""
+    linear = nn.Linear(2, 1, bias=False)
+    linear.weight.data = torch.tensor([[0.4, 1.0]])
+    model, image = nn.Sequential(linear, neurons()).eval(), torch.tensor([[1.5, 0.0]])
+    with spikesam.record(model, tmp_path, why={"spikes": lambda output: output[:, 0]}) as recording:
+        recording.finish(sum(model(image) for _ in range(3)))
+    maps = spikesam.explain(tmp_path, method="relevance", layers=["input", "leaky_1"], steps="all")
+    assert list(maps) == ["input", "leaky_1"]
+    assert np.allclose(maps["input"][0][:, :, 0], np.array([[0.15, 0], [0.3, 0], [0.6, 0]]) / 1.05)
+
+
+class Pictured(nn.Module):
+    """An image that enters once, and drives each of five steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        neuron = pytest.importorskip("spikingjelly.activation_based.neuron")
+        self.conv = nn.Conv2d(2, 3, 3, padding=1, bias=False)
+        self.conv.weight.data.abs_()
+        self.lif = neuron.IFNode(step_mode="m", v_threshold=0.5)
+
+    def forward(self, image: Tensor) -> Tensor:
+        spikes: Tensor = self.lif(self.conv(image).expand(5, -1, -1, -1, -1))
+        return spikes
+
+
+def test_the_relevance_of_an_image_is_shown(tmp_path: Path) -> None:
+    """Without biases, its pixels get what the target is, and it enters at step 0."""
+    model, image = Pictured().eval(), torch.rand(2, 2, 6, 7)
+    with spikesam.record(model, tmp_path, why=whole, layout="TB...") as recording:
+        output = model(image)
+        recording.finish(output, answers=None, images=image[:, :1])
+    maps = spikesam.explain(tmp_path, method="relevance", steps="all")
+    assert maps["input"].sum.shape == (2, 6, 7) and not maps["input"][0][1:].any()
+    expected = whole(output.detach()).numpy()
+    assert np.allclose(maps["input"].sum.sum((1, 2)), expected) and (expected > 10).all()
+    table = spikesam.measure(maps, [np.eye(6, 7, dtype=bool)] * 2)
+    assert {"input", "lif"} <= set(table["layer"])
+    assert maps.plot(1).axes
+    assert '"input":{"shape":[6,7]' in spikesam.report(tmp_path).read_text()
+
+
+T, B = 5, 3
+SHAPES: Any = [  # what a call is given, calls, and its steps and samples; None where shapes leave it open
+    ((B, 2, 6, 6), T, (1, B)),
+    ((B, 7), T, (1, B)),
+    ((B, 2, 6, 6), 1, (1, B)),
+    ((T, B, 2, 6, 6), 1, (T, B)),
+    ((B, T, 2, 6, 6), 1, (T, B)),
+    ((B * T, 2, 6, 6), 1, (T, B)),
+    ((T, B, 7), 1, None),
+    ((T, 2, 6, 6), 1, None),
+    ((B, 2, 6, 6), 2, None),
+]
+
+
+@pytest.mark.parametrize(("shape", "calls", "expected"), SHAPES)
+def test_the_axes_of_an_input(shape: tuple[int, ...], calls: int, expected: Any) -> None:
+    layer = LayerBits("lif", None)
+    layer.add(torch.zeros(B * T, 4), merged(-1, T))
+    x = torch.zeros(shape)
+    layout = input_layout(x, calls, layer)
+    assert (None if layout is None else tuple(layout(x).shape[:2])) == expected
+
+
+@pytest.mark.parametrize("shape", [(B, B, 2, 6, 6), (B, B, 6, 6)])
+def test_as_many_steps_as_samples_leave_the_axes_open(shape: tuple[int, ...]) -> None:
+    layer = LayerBits("lif", None)
+    layer.add(torch.zeros(B, B, 4), time_first)
+    assert input_layout(torch.zeros(shape), 1, layer) is None
 
 
 class Branches(nn.Module):
