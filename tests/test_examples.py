@@ -64,3 +64,33 @@ def test_own_anns_are_as_accurate_as_their_readme_says() -> None:
     photographs = example["trained"]("resnet18")(torch.zeros(2, 3, 64, 64))
     assert photographs.shape == (2, 10)
     assert max(path.stat().st_size for path in (EXAMPLES / "weights").iterdir()) < 4e6
+
+
+@pytest.mark.long
+def test_the_score_of_a_box_rests_on_relevant_spikes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("spikingjelly")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(EXAMPLES)
+    example = runpy.run_path(str(EXAMPLES / "spiking_detector.py"))
+    model = example["trained"](batches=400)
+    spikes, _, crosses = example["scenes"](50, 10**6)
+    output, relevance = example["explained"](model, spikes, example["best_score"], "runs/box")
+    assert sum(map(example["is_right"], example["best_boxes"](output), crosses)) >= 45
+    scores = example["deletion"](model, spikes, output, relevance)
+    for order in ("spikes", "spikes of the box"):
+        mean, margin, _ = example["compared"](scores, order)
+        assert mean + margin < 0, order
+
+
+@pytest.mark.long
+def test_pixels_and_angles_have_relevance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("spikingjelly")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(EXAMPLES)
+    example = runpy.run_path(str(EXAMPLES / "pixels_and_angles.py"))
+    right, on_crosses, spikes_there = example["explain_pixels"](batches=150, samples=20)
+    assert right > 0.85 and on_crosses.mean() > spikes_there.mean() + 0.3
+    error, difference = example["explain_angles"](samples=20)
+    assert error.mean() < 0.2 and difference.abs().max() < 1e-4
