@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from spikesam.backends.event.kernels import attention, neurons, products, steps, synapses
 from spikesam.backends.event.kernels.attention import attention_room
 from spikesam.backends.event.kernels.compiled import entry
+from spikesam.backends.event.kernels.layer import LayerKernel
 from spikesam.backends.event.kernels.neurons import dynamics_of
 from spikesam.backends.event.kernels.synapses import (
     ADDITIONS,
@@ -20,7 +21,7 @@ from spikesam.backends.event.kernels.synapses import (
     room_for,
 )
 from spikesam.backends.event.kernels.tiles import HOW
-from spikesam.backends.network import Attention, Conv, FixedLIF, Identity, Input, pair
+from spikesam.backends.network import Attention, Conv, FixedLIF, Identity, Input, Layer, pair
 from spikesam.backends.network.step import current_of
 from spikesam.common.errors import InputError
 
@@ -150,6 +151,39 @@ def test_several_steps_and_positions_at_once_are_the_same(
     assert np.array_equal(membrane, expected)
     assert np.array_equal(fired[:, 8:], rows)
     assert not fired[:, :8].any()
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_float32_rounds_to_the_nearest_again_behind_neurons(together: bool) -> None:
+    """2/3 lies nearer to 0.66666669 than to 0.66666663, which lies toward zero, as they round."""
+    kernel = LayerKernel(Layer("fc1", Input(np.ones((1, 1), np.int8)), FixedLIF(400)), (1, 1, 1))
+    assert kernel.dynamics.neurons.narrow
+    state, (spikes, fired), packed = (
+        kernel.rest(),
+        np.zeros((2, 4, 1, 1, 1), bool),
+        np.zeros(4, "u1"),
+    )
+    if together:
+        kernel.run(0, [spikes], state, fired, packed[:, None])
+    else:
+        kernel.advance(1, state, fired[0], packed[:1])
+    assert (np.ones(9, np.float32) * 2 / 3).tolist() == 9 * [float.fromhex("0x1.555556p-1")]
+
+
+def test_membranes_that_do_nothing_but_decay_round_toward_zero() -> None:
+    """Of these float32 holds halves, so that -8382465.9998 is -8382466 if it rounds to the nearest."""
+    expected = np.arange(-8_388_000, -8_380_000, 97)
+    synapses = Input(np.ones((len(expected), 1), np.int8))
+    kernel = LayerKernel(Layer("fc1", synapses, FixedLIF(1)), (1, 1, 1))
+    state, spikes = kernel.rest(), np.zeros((4, 1, 1, 1), bool)
+    state.membrane[0, 0] = expected
+    fired, packed = (
+        np.zeros((4, *shape), kind) for shape, kind in (((1, 1, 83), bool), ((11,), "u1"))
+    )
+    kernel.run(1, [spikes], state, fired, packed)
+    for _ in spikes:
+        expected = -(-expected * 4095 >> 12)
+    assert np.array_equal(state.membrane[0, 0], expected)
 
 
 @pytest.mark.parametrize(
