@@ -82,7 +82,7 @@ def share_within(relevance, places):
 
 
 def explain_pixels(batches=BATCHES, samples=SAMPLES):
-    """One pixel of each scene, the middle of a cross: how much of its relevance lies on the cross."""
+    """The middle of a cross in each scene: how much of its relevance lies on crosses."""
     model = trained_unet(batches)
     spikes, classes, crosses = scenes(samples, 10**6)
     middles = torch.tensor(
@@ -99,7 +99,8 @@ def explain_pixels(batches=BATCHES, samples=SAMPLES):
     spikes_there = (spikes.sum((0, 2)) * (classes == CROSS)).sum((1, 2)) / spikes.sum((0, 2, 3, 4))
     print(f"pixel: {right:.0%} of the pixels of {samples} new scenes have the right class")
     print(
-        f"{on_crosses.mean():.0%} of the relevance lie on crosses, {spikes_there.mean():.0%} of the spikes"
+        f"{on_crosses.mean():.0%} of the relevance lie on crosses, "
+        f"{spikes_there.mean():.0%} of the spikes"
     )
 
     def mark(axis, scene):
