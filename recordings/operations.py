@@ -69,7 +69,7 @@ class OperationsSpool:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._file: IO[bytes] | None = None
-        self._digest, self._samples, self._steps = hashlib.sha256(), 0, 0
+        self._samples = self._steps = 0
         self.modules: tuple[CountedModule, ...] = ()
 
     def add(self, modules: Sequence[CountedModule], counts: Counts) -> None:
@@ -79,7 +79,6 @@ class OperationsSpool:
                 self._file = TemporaryFile(dir=self._folder)  # noqa: SIM115  until it is discarded
             content = np.ascontiguousarray(counts, "<i8").tobytes()
             self._file.write(content)
-        self._digest.update(content)
         self.modules, self._samples = tuple(modules), self._samples + len(counts)
         self._steps = counts.shape[-1]
 
@@ -87,15 +86,17 @@ class OperationsSpool:
         """Put them beside their raster."""
         assert raster.path is not None
         assert self._file is not None
+        size = self._file.tell()
+        self._file.seek(0)
         about = {
             "format": "spikesam-operations",
             "schema_version": 1,
             "raster_digest": raster.raster_digest,
-            "sha256": self._digest.hexdigest(),
+            "sha256": _digest(self.modules, self._file),
             "modules": [module.model_dump() for module in self.modules],
         }
         shape = self._samples, len(self.modules), 2, self._steps
-        tensor = {"dtype": "I64", "shape": shape, "data_offsets": (0, self._file.tell())}
+        tensor = {"dtype": "I64", "shape": shape, "data_offsets": (0, size)}
         described = {"__metadata__": {"about": json.dumps(about)}, TENSOR: tensor}
         header = json.dumps(described).encode()
         header += b" " * (-len(header) % 8)
@@ -165,17 +166,19 @@ def _checked(path: Path, file: Any, raster: RasterReader) -> Operations:
     unknown = [module.layer for module in about.modules if module.layer not in layers]
     if unknown or len({module.name for module in about.modules}) < len(about.modules):
         raise InputError(f"names a layer that {raster.path} lacks, or a module twice")
-    if _digest_of_numbers(path) != about.sha256:
-        raise InputError("was changed or damaged after it was written")
+    with open_file(path) as content:
+        content.seek(8 + int.from_bytes(content.read(8), "little"))
+        if _digest(about.modules, content) != about.sha256:
+            raise InputError("was changed or damaged after it was written")
     return Operations(path, about.modules, stored)
 
 
-def _digest_of_numbers(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open_file(path) as file:
-        file.seek(8 + int.from_bytes(file.read(8), "little"))
-        while block := file.read(BLOCK):
-            digest.update(block)
+def _digest(modules: Sequence[CountedModule], numbers: IO[bytes]) -> str:
+    """SHA-256 of the descriptions of modules, as JSON, and of the numbers that follow."""
+    descriptions = json.dumps([module.model_dump() for module in modules])
+    digest = hashlib.sha256(descriptions.encode())
+    while block := numbers.read(BLOCK):
+        digest.update(block)
     return digest.hexdigest()
 
 

@@ -69,8 +69,8 @@ class Exchange:
     """
 
     moved: int
-    before: tuple[int, ...]
-    after: tuple[int, ...]
+    shape: tuple[int, ...]
+    result: tuple[int, ...]
     running: tuple[str, ...]
     progress: Progress
 
@@ -81,8 +81,8 @@ class Exchange:
         if any(module in self.running for _, module in batch.layers):
             return False
         sides = batch.steps, batch.samples
-        exchanged = self.after[:2] in (sides, sides[::-1])
-        hidden = self.moved > 0 and self.before[0] == self.after[0] == batch.samples
+        exchanged = self.result[:2] in (sides, sides[::-1])
+        hidden = self.moved > 0 and self.shape[0] == self.result[0] == batch.samples
         return sides != (1, 1) and (exchanged or hidden)
 
 
@@ -103,13 +103,17 @@ class BatchSizes:
         """True if no layer fired between the exchanges of axes around a call, so that none says
         which axis is which.
         """
-        in_front = [each for each in self.exchanges[: call.exchanges] if each.misleads(self)]
-        behind = [each for each in self.exchanges[call.exchanges :] if each.misleads(self)]
-        if not (in_front or behind):
+        misleading = [exchange.misleads(self) for exchange in self.exchanges]
+        if not any(misleading):
             return False
-        rest = dict.fromkeys(self.layers, 0)
-        begin = in_front[-1].progress if in_front else rest
-        end = behind[0].progress if behind else dict.fromkeys(self.layers, self.steps)
+        begin: Progress = dict.fromkeys(self.layers, 0)
+        end: Progress = dict.fromkeys(self.layers, self.steps)
+        for number, exchange in enumerate(self.exchanges):
+            if misleading[number] and number < call.exchanges:
+                begin = exchange.progress
+        for number, exchange in reversed([*enumerate(self.exchanges)]):
+            if misleading[number] and number >= call.exchanges:
+                end = exchange.progress
         return all(begin.get(key, 0) == end.get(key, 0) for key in self.layers)
 
 

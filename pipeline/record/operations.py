@@ -191,9 +191,9 @@ class OperationCounter(TorchFunctionMode):
             moved = self._moved[key]
             if moved[:2] != (0, 1) and not self._is_weight(tensor):
                 running = tuple(module.name for module in self._running)
-                before, after = tuple(tensor.shape), tuple(result.shape)
+                shapes = tuple(tensor.shape), tuple(result.shape)
                 progress = dict(self._progress())
-                self.exchanges.append(Exchange(moved[0], before, after, running, progress))
+                self.exchanges.append(Exchange(moved[0], *shapes, running, progress))
 
 
 def _without_autocast() -> AbstractContextManager[object]:

@@ -2,7 +2,15 @@
 are spoiled.
 """
 
-from tests.campaign.formats import checkpoints, configs, events, images, rasters, zips
+from tests.campaign.formats import (
+    checkpoints,
+    configs,
+    events,
+    images,
+    operations,
+    rasters,
+    zips,
+)
 from tests.campaign.formats.base import Content, Format
 
 __all__ = ["FORMATS", "Content", "Format"]
@@ -10,6 +18,7 @@ __all__ = ["FORMATS", "Content", "Format"]
 FORMATS: dict[str, Format] = {
     "rasters": rasters.RASTERS,
     "maps": rasters.MAPS,
+    "operations": operations.OPERATIONS,
     "checkpoints": checkpoints.CHECKPOINTS,
     "zips": zips.ZIPS,
     "images": images.IMAGES,

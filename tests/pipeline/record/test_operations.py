@@ -155,6 +155,17 @@ def test_a_damaged_file_is_refused(place: int, tmp_path: Path) -> None:
         spikesam.energy(tmp_path)
 
 
+def test_a_changed_description_is_refused(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Linear(3, 2), Fires()).eval()
+    recorded(model, torch.ones(2, 1, 3), tmp_path, layers=["1"], layout="TB...")
+    content = (tmp_path / NAME).read_bytes()
+    changed = content.replace(rb"\"macs\": 6", rb"\"macs\": 5")
+    assert changed != content
+    (tmp_path / NAME).write_bytes(changed)
+    with pytest.raises(spikesam.InputError, match="changed or damaged"):
+        spikesam.energy(tmp_path)
+
+
 def test_a_recording_without_counts_removes_earlier_ones(tmp_path: Path) -> None:
     model = nn.Sequential(nn.Linear(3, 2), Fires()).eval()
     recorded(model, torch.ones(2, 1, 3), tmp_path, layers=["1"], layout="TB...")
