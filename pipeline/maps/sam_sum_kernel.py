@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from spikesam.backends.event.kernels.cache import cached
+from spikesam.backends.event.kernels.private_numba import cgutils
 
 ZERO, ONE, THREE, EIGHT, WORD = (np.uint64(number) for number in (0, 1, 3, 8, 64))
 PLANES = 64  # binary digits of a counter

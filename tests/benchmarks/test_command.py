@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from numba.core.registry import cpu_target
 
 from benchmarks import __main__ as command
 from benchmarks.common.environment import (
@@ -18,6 +17,7 @@ from benchmarks.common.environment import (
     new_process,
 )
 from benchmarks.common.measurement import KEEP_FREED_MEMORY, MeasuredRow, Options
+from spikesam.backends.event.kernels.private_numba import processor
 from spikesam.common.errors import InputError
 
 TINY = ("--tiny", "--repeats", "1")
@@ -199,9 +199,7 @@ def test_a_busy_machine_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def best_instructions() -> tuple[str, str]:
     """By which the event kernels and PyTorch compute."""
-    return str(cpu_target.target_context.codegen().magic_tuple()[2]), str(
-        torch.backends.cpu.get_cpu_capability()
-    )
+    return str(processor()[2]), str(torch.backends.cpu.get_cpu_capability())
 
 
 @pytest.mark.skipif("avx2" not in machine()["vectors"], reason="the processor has no AVX2")

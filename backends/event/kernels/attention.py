@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from spikesam.backends.event.kernels.aligned import aligned
 from spikesam.backends.event.kernels.compiled import internal
 from spikesam.backends.event.kernels.events import WORD, word_of
+from spikesam.backends.event.kernels.private_numba import cgutils
 
 LARGEST = 65535  # of 16 bits
 ROW = ir.VectorType(ir.IntType(16), WORD)

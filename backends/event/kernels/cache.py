@@ -23,8 +23,8 @@ from typing import IO, Any
 
 from filelock import FileLock, Timeout
 from numba import njit
-from numba.core import caching
 
+from spikesam.backends.event.kernels.private_numba import caching, processor
 from spikesam.common.files import is_private
 
 DIGEST = 32  # bytes of a SHA-256
@@ -63,9 +63,10 @@ def is_cached(dispatcher: Any, kind: str) -> bool:
     """True if code for this processor is kept, of arguments that have numbers of that kind, such as
     "int8".
     """
-    processor = dispatcher.targetctx.codegen().magic_tuple()
     index = dispatcher._cache._cache_file._load_index()
-    return any(made_for == processor and kind in str(arguments) for arguments, made_for, _ in index)
+    return any(
+        made_for == processor() and kind in str(arguments) for arguments, made_for, _ in index
+    )
 
 
 @lru_cache(maxsize=1)

@@ -28,6 +28,7 @@ from spikesam.backends.event.kernels.events import (
     unpack_spikes,
 )
 from spikesam.backends.event.kernels.pooling import pool_currents
+from spikesam.backends.event.kernels.private_numba import stored_size
 from spikesam.backends.event.kernels.relay import add_relayed
 from spikesam.backends.event.kernels.steps import LayerInput, add, addresses_of, advance, run_steps
 
@@ -159,9 +160,7 @@ def _load(_: Any, address: Any, like: Any) -> tuple[Any, Callable[..., Any]]:
 
 def frozen_bytes(layer: LayerInput) -> int:
     """How many bytes :func:`freeze` writes."""
-    context = freeze.targetctx
-    size: int = context.get_abi_sizeof(context.get_value_type(typeof(layer)))  # type: ignore[no-untyped-call]
-    return size
+    return stored_size(typeof(layer))  # type: ignore[no-untyped-call]
 
 
 @compiled

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from numba import njit
-from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import Compiler
 
 from spikesam.backends.event.kernels.cache import cached
+from spikesam.backends.event.kernels.private_numba import Compiler, JITCodeLibrary
 from spikesam.backends.event.kernels.tiles import HOW
 
 HERE = Path(__file__).parent

@@ -14,9 +14,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
-from numba.np.arrayobj import populate_array
 from numpy.typing import NDArray
 
 from spikesam.backends.event.kernels.compiled import (
@@ -25,6 +23,7 @@ from spikesam.backends.event.kernels.compiled import (
     internal,
     internal_making_arrays,
 )
+from spikesam.backends.event.kernels.private_numba import cgutils, populate_array
 from spikesam.backends.event.kernels.tiles import FEATURES
 
 WORD = 64

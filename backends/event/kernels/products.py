@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
-from numba.core import cgutils
 from numba.extending import intrinsic, register_jitable
 from numpy.typing import NDArray
 
@@ -28,6 +27,7 @@ from spikesam.backends.event.kernels.aligned import aligned
 from spikesam.backends.event.kernels.amx import ROWS, multiply_tiles
 from spikesam.backends.event.kernels.compiled import internal
 from spikesam.backends.event.kernels.events import ALL, WORD, bytes_of, store_word
+from spikesam.backends.event.kernels.private_numba import cgutils
 from spikesam.backends.event.kernels.tiles import AMX, GROUP, HOW, Instruction, tile_of
 
 Pair = tuple[int, int]

@@ -32,7 +32,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
-from numba.core import cgutils
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
@@ -45,6 +44,7 @@ from spikesam.backends.event.kernels.events import (
     list_events,
     list_window,
 )
+from spikesam.backends.event.kernels.private_numba import cgutils
 from spikesam.backends.event.kernels.products import (
     Pair,
     ProductRoom,

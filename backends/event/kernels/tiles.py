@@ -20,14 +20,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core.registry import cpu_target
 from numba.extending import intrinsic
+
+from spikesam.backends.event.kernels.private_numba import processor
 
 GROUP = 4  # inputs of a sum that one instruction takes
 INDEX, INTEGER, SHORT, BYTE = (ir.IntType(bits) for bits in (64, 32, 16, 8))
-FEATURES = (
-    cpu_target.target_context.codegen().magic_tuple()[2].split(",")
-)  # of the CPU that kernels are compiled for
+FEATURES = processor()[2].split(",")  # of the CPU that kernels are compiled for
 
 
 class Instruction(NamedTuple):

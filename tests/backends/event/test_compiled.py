@@ -1,6 +1,7 @@
 """Kernels are compiled again when any source they are made of changes."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -63,3 +64,17 @@ def test_kernels_of_several_sizes_have_names_of_their_own() -> None:
         products.multiply_row_of(VNNI, outputs).py_func.__qualname__ for outputs in VNNI.tiles
     ]
     assert len(set(names)) == 2 + len(VNNI.tiles)
+
+
+def test_one_file_alone_imports_from_inside_numba() -> None:
+    """Names that numba does not document may change in any release."""
+    packages = ("backends", "benchmarks", "paper", "pipeline", "recordings", "spikesam", "tests")
+    inside = re.compile(r"^\s*(from|import) numba\.(?!extending\b)", re.MULTILINE)
+    importing = {
+        path.name
+        for package in packages
+        for path in (ROOT / package).rglob("*.py")
+        if inside.search(path.read_text(encoding="utf-8"))
+    }
+    # the test of child processes asks numba's own settings what it read in its folder
+    assert importing == {"private_numba.py", "test_child.py"}
