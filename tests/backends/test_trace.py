@@ -5,7 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikesam.backends.trace import SpikeTrace, StepMaps, StoredMaps, spike_trace
+from spikesam.backends.trace import (
+    SpikeTrace,
+    StepMaps,
+    StoredMaps,
+    maps_of_packed,
+    spike_trace,
+)
 from spikesam.common.errors import InputError
 
 LOG_2 = float(np.log(2))
@@ -97,3 +103,15 @@ def test_a_sample_leaves_nothing_to_the_next() -> None:
             found.append(leaving.steps[t % 2].copy())
         assert trace.of_steps(np.stack(found)).ravel().tolist() == [1, 1.5, 1.75]
         assert trace.of_sum(leaving.sum).tolist() == [2.5]
+
+
+def test_maps_of_packed_spikes_worked_by_hand() -> None:
+    """A neuron fires in steps 0 and 2. N is 2¹⁶, rz(2¹⁶ · 2484, 12) = 39,744, and rz(39,744 · 2484,
+    12) + 2¹⁶ = 89,638, of which a spike carries all but the last 8 bits.
+    """
+    trace, packed = spike_trace(0.5, 1, 3), np.array([[128], [0], [128]], np.uint8)
+    for summed, total in ((1, 256), (2, 256), (3, 256 + 350)):
+        for count in range(4):
+            steps, of_sum = maps_of_packed(packed, (1, 1, 1), trace, summed, count)
+            assert steps.ravel().tolist() == [256, 0, 350][:count]
+            assert of_sum.tolist() == [total]
