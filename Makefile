@@ -23,7 +23,7 @@ help: ## Show this help
 	@echo "make <target>, where <target> is one of"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: setup ## See what three small networks look at: digits, a photo of a cat, and events, simulated on Lava (a minute)
+demo: setup ## See what three small networks look at: digits, a photo of a cat, and events, simulated on Lava (a minute; the first time some minutes more, to install)
 	@rm -rf runs/demo-digits runs/demo-cat runs/demo-events
 	@echo "1/3  Cluttered digits on $(BACKEND)"
 	@$(VENV_PYTHON) -m spikesam run --backend $(BACKEND) --out runs/demo-digits

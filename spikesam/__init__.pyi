@@ -30,6 +30,7 @@ from .pipeline.drawing.network import draw_network
 from .pipeline.edits.edit import edit
 from .pipeline.edits.result import Edit
 from .pipeline.engine.simulate import simulate
+from .pipeline.explanation.explain import explain
 from .pipeline.images.events.binning import EventBinning
 from .pipeline.images.events.events import Events
 from .pipeline.images.events.files import read_events
@@ -39,7 +40,6 @@ from .pipeline.imports.nir.data import from_nir_data
 from .pipeline.imports.nir.read import from_nir
 from .pipeline.imports.nir.write import to_nir
 from .pipeline.imports.torch.from_torch import from_torch
-from .pipeline.maps.explain import explain
 from .pipeline.maps.localisation import measure
 from .pipeline.maps.methods.attention import attention_map
 from .pipeline.maps.methods.sam import sam

@@ -8,7 +8,7 @@ from typing import Any
 
 from spikesam.common.errors import InputError
 from spikesam.common.extras import missing
-from spikesam.pipeline.maps.explain import explain
+from spikesam.pipeline.maps.explain import explain_source
 
 try:
     import torch
@@ -112,6 +112,6 @@ class SAM(LayerAttribution):
                 recording.finish()
             with (
                 recording.raster as raster,
-                explain(raster, Path(folder, "sam.h5"), steps="none", **options) as maps,
+                explain_source(raster, Path(folder, "sam.h5"), steps="none", **options) as maps,
             ):
                 return torch.from_numpy(maps["layer"].sum[:])[:, None].to(model_inputs[0].device)

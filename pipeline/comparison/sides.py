@@ -82,8 +82,8 @@ def samples_of(data: Any, model: Model | None, raster: RasterReader) -> Samples:
     """The samples of a raster, made of its data; refused if they fit no network, or there is none
     to take them.
     """
-    from spikesam.pipeline.engine.open_samples import open_samples
     from spikesam.pipeline.images.samples import Samples
+    from spikesam.pipeline.networks.open_samples import open_samples
 
     if model is None:
         raise InputError("data needs a network: diff(a, b, network, data=…)")

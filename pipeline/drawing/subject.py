@@ -18,7 +18,7 @@ from spikesam.recordings.schema import SampleTable
 if TYPE_CHECKING:
     from spikesam.pipeline.images.pictures import Pictures
     from spikesam.pipeline.images.preprocessing import Box
-    from spikesam.pipeline.images.samples import DatasetSamples
+    from spikesam.pipeline.images.samples import Samples
 
 Classes = Sequence[int] | NDArray[np.integer[Any]]  # of each sample; -1 where unknown
 
@@ -80,7 +80,7 @@ class Subject:
 
 
 def subjects_of(
-    samples: DatasetSamples, predictions: Classes, class_names: Sequence[str], *, answers: bool
+    samples: Samples, predictions: Classes, class_names: Sequence[str], *, answers: bool
 ) -> list[Subject]:
     """The first samples, with the classes that the network chose for them, and the names of all
     classes; `answers`: it chooses classes, -1 being none.
@@ -89,8 +89,13 @@ def subjects_of(
         Pictures,
         seen_of,
     )  # here, because pydantic takes a while
+    from spikesam.pipeline.images.samples import DatasetSamples
 
-    shown = Pictures(tuple(seen_of(samples, len(predictions))), tuple(told_apart(class_names)))
+    names = tuple(told_apart(class_names))
+    if not isinstance(samples, DatasetSamples):  # arrays, which nobody has as pictures
+        shown = Pictures((), names)
+        return _subjects(shown, predictions, samples.table, lambda sample: None, answers)
+    shown = Pictures(tuple(seen_of(samples, len(predictions))), names)
     return _subjects(shown, predictions, samples.table, samples.frames, answers)
 
 

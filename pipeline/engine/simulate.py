@@ -22,12 +22,12 @@ from spikesam.pipeline.engine.compute import SampleResult, StageTimer, compute
 from spikesam.pipeline.engine.compute_folder import compute_all, prepare_kernels
 from spikesam.pipeline.engine.folder import begin, undone_if_refused
 from spikesam.pipeline.engine.job import RASTER, BackendChoice, Job, JobSpec, raster_header
-from spikesam.pipeline.engine.open_samples import open_samples
 from spikesam.pipeline.engine.range_file import PARTS
 from spikesam.pipeline.images.pictures import MOST, Pictures, Seen, as_pictures, write_pictures
 from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.images.samples import DatasetSamples, PreparedImages, Samples
 from spikesam.pipeline.networks.checkpoint import Checkpoint, checkpoint_held, load
+from spikesam.pipeline.networks.open_samples import open_samples
 from spikesam.pipeline.networks.precisions import in_precision
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.schema import check_outputs

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -20,15 +20,16 @@ from spikesam.common.arguments import Option
 from spikesam.common.errors import InputError, at
 from spikesam.pipeline.drawing.subject import subjects_of
 from spikesam.pipeline.images import DATA, DOWNLOAD, SAMPLES, SEED
+from spikesam.pipeline.images.samples import DatasetSamples, Samples
 from spikesam.pipeline.maps.layers import kept_steps, mapped_layers, network_layers
 from spikesam.pipeline.maps.method import Explained, Explainer, MapMethod, summed
+from spikesam.pipeline.networks.recorded import find_class
 from spikesam.recordings.files import RASTER
 from spikesam.recordings.maps.schema import MapHeader, MapLayer, SourceName
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from spikesam.pipeline.images.samples import DatasetSamples
     from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 
 
@@ -43,28 +44,23 @@ class ImageMethod(MapMethod):
     """
 
     source: ClassVar[SourceName] = "network_sha256"
+    optional: ClassVar[dict[str, type]] = {"target": int}
     kind: ClassVar[Kind | None] = "snn"
 
-    data: Annotated[tuple[str, ...] | None, Option(DATA)] = None
-    samples: Annotated[int, Option(SAMPLES, at_least=1)] = 8
+    data: Annotated[tuple[str, ...] | None, Option(DATA, python="object")] = None
+    samples: Annotated[
+        int | None, Option(f"{SAMPLES}; 8 of a data set if not given", at_least=1)
+    ] = None
     seed: Annotated[int, Option(SEED, at_least=0, below=1 << 63)] = 0
     download: Annotated[bool, Option(DOWNLOAD)] = False
-
-    def __post_init__(self) -> None:
-        """As every method's; paths may be given as paths, and one alone."""
-        data: Any = self.data
-        if data is not None:
-            paths = [data] if isinstance(data, (str, PathLike)) else data
-            if not isinstance(paths, (list, tuple)) or not all(
-                isinstance(path, (str, PathLike)) for path in paths
-            ):
-                raise InputError(
-                    f"explain: data is of type {type(data).__name__}, expected a name or paths"
-                )
-            object.__setattr__(
-                self, "data", tuple(map(fspath, paths))
-            )  # as dataclasses that are frozen set fields
-        super().__post_init__()
+    target: Annotated[
+        str | None,
+        Option(
+            "class that is explained, by name or number; if not given the true one by Grad-CAM, "
+            "where it is known, and else each sample's predicted one",
+            python="str | int | None",
+        ),
+    ] = None
 
     @abstractmethod
     def maps(
@@ -74,8 +70,8 @@ class ImageMethod(MapMethod):
         labels: NDArray[np.integer[Any]],
         layers: Sequence[str],
     ) -> Maps:
-        """The maps of B encoded images of a float32 network; labels (B,), -1 where unknown; layers
-        in order.
+        """The maps of B encoded images of a float32 network for classes (B,), -1 for the predicted
+        one; layers in order.
         """
 
     def of_kind(self, kind: Kind) -> ImageMethod:
@@ -92,7 +88,16 @@ class ImageMethod(MapMethod):
         """The layers that get maps: those that are named, or all."""
         return mapped_layers(network.shape_of, layers, bands=False) if self.layered else ("input",)
 
-    def inputs(self, images: DatasetSamples, sample: int, network: Network) -> InputBatch:
+    def classes(
+        self, labels: NDArray[np.integer[Any]], network: Network, class_names: Sequence[str]
+    ) -> NDArray[np.integer[Any]]:
+        """The class of each sample that is explained, (N,), -1 for the predicted one."""
+        if self.target is not None:
+            number = find_class(self.target, network.classes, class_names)
+            return np.full(len(labels), number, np.int32)
+        return labels if self.speaks_for == "label" else np.full(len(labels), -1, np.int32)
+
+    def inputs(self, images: Samples, sample: int, network: Network) -> InputBatch:
         """The object that is explained of one sample: its encoded input."""
         return next(images.encoded([sample], network, self.seed, 1))
 
@@ -101,7 +106,7 @@ class ImageMethod(MapMethod):
         from spikesam.pipeline.networks.checkpoint import Checkpoint
         from spikesam.pipeline.networks.checkpoint_files import find_checkpoint
 
-        if isinstance(source, Checkpoint):
+        if isinstance(source, (Checkpoint, Network)):
             return None
         if isinstance(source, (str, PathLike)):
             if (Path(source) / RASTER).is_file() or Path(source).suffix == ".h5":
@@ -110,14 +115,10 @@ class ImageMethod(MapMethod):
                     "images"
                 )
             return find_checkpoint(str(source))
-        if isinstance(source, Network):
-            reason = (
-                "a plain Network, which does not say how images are prepared, "
-                "expected a Checkpoint with preprocessing"
-            )
-        else:
-            reason = f"{type(source).__name__}, expected a network: its name, file or checkpoint"
-        raise InputError(f"explain: got {reason}")
+        raise InputError(
+            f"explain: got {type(source).__name__}, expected a network: its name, file, checkpoint "
+            "or import, or a torch model"
+        )
 
     @contextmanager
     def prepare(
@@ -128,29 +129,36 @@ class ImageMethod(MapMethod):
         from spikesam.pipeline.networks.checkpoint import Checkpoint, load
         from spikesam.pipeline.networks.defaults import usual_defaults
         from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
-        from spikesam.pipeline.networks.samples import choose_samples
+        from spikesam.pipeline.networks.open_samples import DEFAULT_SAMPLES, open_samples
 
-        checkpoint = source if isinstance(source, Checkpoint) else load(source, self.kind)
-        network = checkpoint.network
+        known = isinstance(source, (Checkpoint, Network))
+        loaded = source if known else load(source, self.kind)
+        network = loaded if isinstance(loaded, Network) else loaded.network
+        class_names = () if isinstance(loaded, Network) else loaded.class_names
         method = self.of_kind(network.kind)
         with usual_defaults():
             differentiable = DifferentiableNetwork(network)
-            with at(self.name if source is checkpoint else source):
+            with at(self.name if known else source):
                 chosen = method.chosen_layers(network, layers)
             kept_steps(
-                steps, network.timesteps, self.samples, pictured
+                steps, network.timesteps, self.samples or DEFAULT_SAMPLES, pictured
             )  # refused before images are read
-            images = choose_samples(self.data, checkpoint, self.samples, self.seed, self.download)
+            with at("explain"):
+                images = open_samples(
+                    self.data,
+                    loaded,
+                    samples=self.samples,
+                    seed=self.seed,
+                    download=self.download,
+                )
             step_choice = kept_steps(steps, network.timesteps, len(images), pictured)
-            yield method._explainer(
-                differentiable, checkpoint.class_names, images, chosen, step_choice
-            )
+            yield method._explainer(differentiable, class_names, images, chosen, step_choice)
 
     def _explainer(
         self,
         differentiable: DifferentiableNetwork,
         class_names: tuple[str, ...],
-        images: DatasetSamples,
+        images: Samples,
         layers: tuple[str, ...],
         step_choice: tuple[tuple[int, ...], int],
     ) -> Explainer:
@@ -163,14 +171,17 @@ class ImageMethod(MapMethod):
                 (MapLayer("input", 0, network.input_shape[1:], 1),),
                 ((), 0),
             )
+        classes = self.classes(samples.label, network, class_names)
         parameters = {name: getattr(self, name) for name in self.parameters}
+        if self.target is not None:
+            parameters["target"] = int(classes[0])
         header = MapHeader(
             self.name, network.sha256, parameters, timesteps, mapped, *step_choice, self.source
         )
 
         def explain(sample: int) -> Explained:
             inputs = self.inputs(images, sample, network)
-            predictions, maps = self.maps(differentiable, inputs, samples.label[[sample]], layers)
+            predictions, maps = self.maps(differentiable, inputs, classes[[sample]], layers)
             return summed(
                 header,
                 sample,
@@ -180,16 +191,17 @@ class ImageMethod(MapMethod):
 
         count = f"{len(samples)} sample{'s' * (len(samples) > 1)}"
         description = f"{self.name} maps of {count}, {timesteps} step{'s' * (timesteps > 1)}"
-        unknown = int((samples.label < 0).sum())
+        unknown = int((classes < 0).sum())
         note = f"no label is known of {unknown} of {count}: explained for the predicted class"
-        notes = [
-            *images.notes(self.samples),
-            *[note] * bool(unknown and self.speaks_for == "label"),
-        ]
+        notes: list[str] = []
+        if isinstance(images, DatasetSamples):  # arrays have the labels that they were given
+            notes = images.notes(self.samples)
+            notes += [note] * bool(unknown and self.speaks_for == "label" and self.target is None)
         subjects = partial(subjects_of, images, class_names=class_names, answers=True)
         return Explainer(header, samples, explain, subjects, description, None, notes)
 
 
+Classes = NDArray[np.integer[Any]] | None  # (B,), -1 and None for the predicted ones
 Attributed = tuple[NDArray[np.int64], NDArray[np.float32]]  # predictions (B,), maps (B, H, W) ≥ 0
 
 
@@ -205,8 +217,13 @@ class InputMethod(ImageMethod):
     layered = False
 
     @abstractmethod
-    def attributed(self, network: DifferentiableNetwork, inputs: InputBatch) -> Attributed:
-        """Predictions (B,) and maps (B, H, W) of B encoded images of a float32 network."""
+    def attributed(
+        self, network: DifferentiableNetwork, inputs: InputBatch, classes: Classes = None
+    ) -> Attributed:
+        """Predictions (B,) and maps (B, H, W) of B encoded images of a float32 network.
+
+        The maps are of classes (B,), -1 and None being the predicted ones.
+        """
 
     def maps(
         self,
@@ -216,14 +233,16 @@ class InputMethod(ImageMethod):
         layers: Sequence[str],
     ) -> Maps:
         """See :class:`ImageMethod`."""
-        predictions, maps = self.attributed(network, inputs)
+        predictions, maps = self.attributed(network, inputs, labels)
         return predictions, {"input": maps[None]}
 
 
 def prepared(
-    network: DifferentiableNetwork, inputs: InputBatch
-) -> tuple[Tensor, Callable[[Tensor], Tensor], Tensor]:
-    """The input with the samples first, logits as a function of it, and the predicted classes."""
+    network: DifferentiableNetwork, inputs: InputBatch, classes: Classes
+) -> tuple[Tensor, Callable[[Tensor], Tensor], Tensor, Tensor]:
+    """The input with the samples first, logits as a function of it, the predicted classes, and
+    those that are explained.
+    """
     import torch
 
     x = torch.from_numpy(unpacked(inputs)).to(network.readout.device, torch.float32)
@@ -235,14 +254,25 @@ def prepared(
 
     x = x.movedim(1, 0) if x.ndim == 5 else x
     with torch.no_grad():
-        return x, logits, logits(x).argmax(1)
+        predictions = logits(x).argmax(1)
+    return x, logits, predictions, chosen_classes(predictions, classes)
 
 
-def positive(target: Tensor, values: Tensor) -> Attributed:
+def chosen_classes(predictions: Tensor, classes: Classes) -> Tensor:
+    """The classes (B,) that are explained: predicted ones where none is chosen."""
+    import torch
+
+    if classes is None:
+        return predictions
+    chosen = torch.as_tensor(classes, dtype=torch.int64, device=predictions.device)
+    return chosen.where(chosen >= 0, predictions)
+
+
+def positive(predictions: Tensor, values: Tensor) -> Attributed:
     """Predictions, and the positive part of signed values (B, …, C, H, W) summed over all but
     samples and pixels.
     """
     import torch
 
     summed = values.detach().flatten(1, -3).sum(1, dtype=torch.float64).clamp(min=0)
-    return target.cpu().numpy(), summed.to(torch.float32).cpu().numpy()
+    return predictions.cpu().numpy(), summed.to(torch.float32).cpu().numpy()

@@ -20,7 +20,7 @@ from operator import ge, gt, lt
 from os import PathLike
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,7 +67,8 @@ class MapMethod(ABC):
     def __post_init__(self) -> None:
         """Refuse options of which there is no such choice, or that are beyond their limits."""
         for name, (kind, option, _) in options_of(type(self)).items():
-            value, number = getattr(self, name), "a whole number" if kind is int else "a number"
+            value = getattr(self, name)
+            number = "a whole number" if int in (kind, *get_args(kind)) else "a number"
             limits = (
                 (ge, "≥", option.at_least),
                 (lt, "below", option.below),
@@ -178,7 +179,7 @@ def _is_method(thing: Any) -> bool:
 
 
 def offline_methods() -> dict[str, type[MapMethod]]:
-    """The methods that :func:`spikesam.pipeline.maps.explain.explain` computes, by name."""
+    """The methods that :func:`spikesam.explain` computes, by name."""
     return {name: method for name, method in methods().items() if method.offline}
 
 

@@ -26,7 +26,7 @@ from spikesam.pipeline.cost.energy import energy
 from spikesam.pipeline.drawing.canvas import ShownFigure
 from spikesam.pipeline.drawing.grid import HEAT, Cell, Row, draw_maps
 from spikesam.pipeline.drawing.notebook import html, png_of
-from spikesam.pipeline.maps.explain import explain
+from spikesam.pipeline.maps.explain import explain_source
 from spikesam.pipeline.maps.layers import has_places
 from spikesam.pipeline.maps.plot import figure_of
 from spikesam.pipeline.record.record import record
@@ -165,7 +165,7 @@ class Monitor:
             drawn = [layer.name for layer in raster.layers if has_places(layer.shape)]
             maps = {}
             if drawn:
-                with explain(
+                with explain_source(
                     raster, Path(place, "sam.h5"), steps="none", overwrite=True, **self._options
                 ) as epoch_maps:
                     maps = {name: epoch_maps[name].sum[:] for name in drawn}

@@ -62,6 +62,7 @@ class MapReader(Reader[MapLayer]):
     WHAT = "a finished file of maps (sam.h5)"
     header: MapHeader
     content_digest: str
+    origin = ""  # what `explain` did first, such as "the model was recorded"
 
     @property
     def known_as(self) -> frozenset[str]:
@@ -74,6 +75,11 @@ class MapReader(Reader[MapLayer]):
     def steps(self) -> tuple[int, ...]:
         """The steps of which maps are kept beside the sums, of the first samples, or of all."""
         return self.header.steps
+
+    def __repr__(self) -> str:
+        """One line: what it is, what is in it, and what was done for it."""
+        line = super().__repr__()
+        return f"{line[:-1]}; {self.origin}>" if self.origin else line
 
     def __getitem__(self, layer: str | int | MapLayer) -> LayerMaps:
         """One layer, by its name or number: `maps["conv1"].sum` is (N, H, W) float32."""
@@ -243,7 +249,7 @@ def open_maps(source: FileSource) -> MapReader:
     >>> import spikesam
     >>> path = spikesam.write_raster("c.h5", {"conv1": np.ones((1, 2, 1, 2, 2), bool)},
     ... overwrite=True)
-    >>> spikesam.explain(path, "maps.h5", gamma=0.0, overwrite=True).close()
+    >>> spikesam.explain(path, out="maps.h5", gamma=0.0, overwrite=True).close()
     >>> with spikesam.open_maps("maps.h5") as maps:
     ...     print(list(maps), maps["conv1"].sum[0].tolist())
     ['conv1'] [[3.0, 3.0], [3.0, 3.0]]

@@ -31,6 +31,6 @@ CALLS = {
             of, data, samples=4, out=out, backend="event"
         ).close(),
         "report": lambda *paths: spikesam.report(paths[:-1], paths[-1]),
-        "explain": lambda source, out: spikesam.explain(source, out).close(),
+        "explain": lambda source, out: spikesam.explain(source, out=out).close(),
     }.items()
 }

@@ -97,7 +97,7 @@ def explain(raster: object, out: Path) -> None:
 
     with raster:
         raster.verify()
-        with spikesam.explain(raster, out) as maps:
+        with spikesam.explain(raster, out=out) as maps:
             maps.verify()
             assert maps.read_sum(maps.layers[0], 0).sum() >= 0
 

@@ -21,7 +21,7 @@ from spikesam.backends.network import LIF, Conv, Input, Layer, Network, Readout
 from spikesam.backends.network.quantise import quantise
 from spikesam.common.errors import InputError
 from spikesam.pipeline.config import CONFIGS
-from spikesam.pipeline.maps.explain import explain
+from spikesam.pipeline.maps.explain import explain_source
 from spikesam.pipeline.maps.relevance import relevance
 from spikesam.pipeline.networks.checkpoint import load
 from spikesam.pipeline.training.trainable import export_network
@@ -118,7 +118,9 @@ def test_maps_are_those_that_the_project_offers(tmp_path: Path) -> None:
                 if method == "sam"
                 else {"network": str(path.parent / "network.safetensors")}
             )
-            with explain(raster, tmp_path / f"{method}.h5", method=method, **options) as found:
+            with explain_source(
+                raster, tmp_path / f"{method}.h5", method=method, **options
+            ) as found:
                 for layer, each in zip(raster, maps[name](sample), strict=True):
                     if layer in found:
                         np.testing.assert_allclose(each, found[layer].sum[0], rtol=1e-5, atol=1e-6)

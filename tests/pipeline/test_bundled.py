@@ -83,7 +83,7 @@ def centres(maps: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def test_maps_follow_the_digit(recorded: Recorded, tmp_path: Path) -> None:
-    maps = spikesam.explain(recorded("saccade-digits"), tmp_path / "sam.h5", steps="all")
+    maps = spikesam.explain(recorded("saccade-digits"), out=tmp_path / "sam.h5", steps="all")
     way, times = saccades()
     bins = np.array([way[times // 10_000 == number].mean(axis=0) for number in range(30)])[3:]
     wanted = bins - bins.mean(axis=0)
@@ -132,7 +132,7 @@ def test_tokens_attend_to_the_digit(recorded: Recorded, tmp_path: Path) -> None:
             raster, query="block1_q", key="block1_k", heads=4, token=token
         )
         assert (attended * inside).sum() / attended.sum() > 2 * inside.mean(), token
-    maps = spikesam.explain(raster, tmp_path / "attention.h5", method="attention")
+    maps = spikesam.explain(raster, out=tmp_path / "attention.h5", method="attention")
     assert list(maps) == ["block1_k", "block2_k"]
     assert (
         (maps["block1_k"].sum[:] * inside).sum() / maps["block1_k"].sum[:].sum()
@@ -154,7 +154,7 @@ def test_relevance_lies_on_the_chirp(recorded: Recorded, tmp_path: Path) -> None
     shares: dict[str, Any] = {"chance": np.mean(decides)}
     for method in ("relevance", "sam"):
         options = {"method": method, "layers": ["input"], "steps": "all"}
-        bands = spikesam.explain(raster, tmp_path / f"{method}.h5", **options)["input"]
+        bands = spikesam.explain(raster, out=tmp_path / f"{method}.h5", **options)["input"]
         each = [bands[sample][:, :, 0] for sample in range(SAMPLES)]
         shares[method] = np.mean(
             [band[where].sum() / band.sum() for band, where in zip(each, decides, strict=True)]

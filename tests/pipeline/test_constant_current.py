@@ -96,7 +96,7 @@ def test_explained_from_the_file_alone(workplace):
         assert np.array_equal(some["layers/002_conv2/sum"], every["layers/002_conv2/sum"])
     assert (workplace / "f" / "overview.png").is_file()
     with RasterReader(raster) as reader, pytest.raises(InputError, match="no layer 'input'"):
-        explanation.explain(reader, workplace / "no.h5", layers=["input"])
+        explanation.explain_source(reader, workplace / "no.h5", layers=["input"])
 
 
 def test_images_are_what_the_network_receives(workplace):

@@ -146,7 +146,7 @@ def test_a_folder_is_enough_and_maps_of_another_gamma_go(
         warnings.simplefilter("error")
         spikesam.explain(tmp_path, gamma=gamma).close()  # the same once more
     with pytest.raises(spikesam.InputError, match="already exists"):
-        spikesam.explain(tmp_path, tmp_path / "sam.h5")
+        spikesam.explain(tmp_path, out=tmp_path / "sam.h5")
     (tmp_path / "sam.h5").write_bytes(b"mine")
     with pytest.raises(spikesam.InputError, match="already exists"):
         spikesam.explain(path)

@@ -297,7 +297,7 @@ def right_calls(folder: Path) -> Iterator[Call]:
     net = network()
     x = spikes()
     raster = spikesam.simulate(net, x, out=folder / "run", backend="event")
-    maps = spikesam.explain(folder / "run", folder / "maps.h5", overwrite=True)
+    maps = spikesam.explain(folder / "run", out=folder / "maps.h5", overwrite=True)
     costs = spikesam.energy(folder / "run")
     spikesam.save(net, folder / "net.safetensors")
     spikesam.to_nir(net, folder / "net.nir")
@@ -454,6 +454,11 @@ def right_calls(folder: Path) -> Iterator[Call]:
                     "rule": "signed",
                     "target": None,
                 },
+            ),
+            (
+                "explain model",
+                spikesam.explain,
+                {"source": model, "data": steps, "method": "rise", "target": 0, "takes": None},
             ),
             ("from_netx", spikesam.from_netx, {"path": folder / "net.net"}),
             ("from_nir", spikesam.from_nir, {"graph": folder / "net.nir", "timesteps": 4}),

@@ -25,7 +25,7 @@ def raster(tmp_path: Path) -> Path:
 
 def test_layers(raster: Path, tmp_path: Path) -> None:
     assert spikesam.explain(raster).path == tmp_path / "mine.sam.h5"
-    with spikesam.explain(raster, tmp_path / "one.h5", layers="conv2") as maps:
+    with spikesam.explain(raster, out=tmp_path / "one.h5", layers="conv2") as maps:
         assert list(maps) == ["conv2"]
     with spikesam.open_raster(raster) as opened:
         for wrong in ("conv3", 3.5, None):
@@ -128,7 +128,7 @@ OTHER_TYPES: list[tuple[Callable[[spikesam.RasterReader], object], str]] = [
     ),
     (
         lambda raster: spikesam.explain("x", **PREPARED, data=3),
-        "data is of type int, expected a name or paths",
+        "explain: data: got int, expected images",
     ),
     (
         lambda raster: spikesam.explain("x", **PREPARED, data=Path("x", "y")),
@@ -186,7 +186,7 @@ def test_numbers_of_numpy_and_one_path_are_taken(
     raster: Path, workplace: Path, tmp_path: Path
 ) -> None:
     with spikesam.explain(
-        raster, tmp_path / "maps.h5", gamma=np.float32(0.5), pictured=np.int64(1)
+        raster, out=tmp_path / "maps.h5", gamma=np.float32(0.5), pictured=np.int64(1)
     ) as maps:
         assert maps.n_samples == 3
     network, images = workplace / "snn.safetensors", workplace / "images"

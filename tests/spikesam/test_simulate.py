@@ -64,7 +64,7 @@ def test_maps_lie_where_their_raster_lies(workplace, checkpoint, tmp_path) -> No
         spikesam.InputError,
         match="already exists; choose another out, or replace it with overwrite=T",
     ):
-        spikesam.explain(raster, tmp_path / "sam.h5")
+        spikesam.explain(raster, out=tmp_path / "sam.h5")
 
 
 def test_arrays_of_images_are_prepared_and_encoded_alike(workplace, checkpoint) -> None:

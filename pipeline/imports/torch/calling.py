@@ -166,7 +166,7 @@ def read_example(
     """
     with at("example"):
         tensor = _tensor(arguments, model)
-    sequence = _is_sequence(tensor.ndim, model)
+    sequence = is_sequence(tensor.ndim, model)
     timesteps = None if sequence and network else timesteps
     full = tensor.ndim in (2, 3, 4, 5) and 0 not in tensor.shape
     with at("example"):
@@ -230,7 +230,7 @@ def _range_of(largest: float) -> float:
     return 1.0 if largest <= 1 else max(DEFAULT_RANGE, largest)
 
 
-def _is_sequence(ndim: int, model: nn.Module) -> bool:
+def is_sequence(ndim: int, model: nn.Module) -> bool:
     """True if an example of so many axes holds all steps; of a model of rows alone, (T, B, C, L)
     does, too.
     """

@@ -15,8 +15,15 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from spikesam.backends.base import InputBatch, unpacked
 from spikesam.backends.network import Network
 from spikesam.common.arguments import Option
-from spikesam.pipeline.images.samples import DatasetSamples
-from spikesam.pipeline.maps.image_method import Attributed, InputMethod, positive
+from spikesam.common.errors import InputError
+from spikesam.pipeline.images.samples import DatasetSamples, PreparedImages, Samples
+from spikesam.pipeline.maps.image_method import (
+    Attributed,
+    Classes,
+    InputMethod,
+    chosen_classes,
+    positive,
+)
 from spikesam.pipeline.maps.methods.perturbation import SIDES
 
 if TYPE_CHECKING:
@@ -44,11 +51,20 @@ class CaptumMaps(InputMethod):
         Option("captum's name of a method; --method captum:NAME is short for it"),
     ] = "Saliency"
 
-    def inputs(self, images: DatasetSamples, sample: int, network: Network) -> InputBatch:
+    def inputs(self, images: Samples, sample: int, network: Network) -> InputBatch:
         """The image itself, which the module encodes."""
-        return images.images([sample])
+        if not isinstance(images, (DatasetSamples, PreparedImages)):
+            raise InputError(
+                "explain: method captum explains images, which the network encodes; got its input "
+                "at every step"
+            )
+        if isinstance(images, DatasetSamples):
+            return images.images([sample])
+        return images.images[[sample]]
 
-    def attributed(self, network: DifferentiableNetwork, inputs: InputBatch) -> Attributed:
+    def attributed(
+        self, network: DifferentiableNetwork, inputs: InputBatch, classes: Classes = None
+    ) -> Attributed:
         """See :class:`InputMethod`."""
         import captum.attr
         import torch
@@ -57,7 +73,8 @@ class CaptumMaps(InputMethod):
 
         model, x = to_torch(network.network, self.seed), torch.from_numpy(unpacked(inputs))
         with torch.no_grad():
-            target = model(x).argmax(1)
+            predictions = model(x).argmax(1)
+        target = chosen_classes(predictions, classes)
         rows, columns = (
             torch.arange(size) // max(1, min(x.shape[-2:]) // SIDES) for size in x.shape[-2:]
         )
@@ -72,5 +89,5 @@ class CaptumMaps(InputMethod):
             torch.manual_seed(self.seed)
             chosen = options.get(self.attribution, {"feature_mask": squares})
             return positive(
-                target, explainer.attribute(x.requires_grad_(), target=target, **chosen)
+                predictions, explainer.attribute(x.requires_grad_(), target=target, **chosen)
             )

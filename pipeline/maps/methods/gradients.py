@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spikesam.backends.base import InputBatch
-from spikesam.pipeline.maps.image_method import Attributed, InputMethod, positive, prepared
+from spikesam.pipeline.maps.image_method import Attributed, Classes, InputMethod, positive, prepared
 
 if TYPE_CHECKING:
     from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
@@ -29,12 +29,14 @@ class GradientTimesInput(InputMethod):
     name = "gradient-x-input"
     title = "Gradient × input"
 
-    def attributed(self, network: DifferentiableNetwork, inputs: InputBatch) -> Attributed:
+    def attributed(
+        self, network: DifferentiableNetwork, inputs: InputBatch, classes: Classes = None
+    ) -> Attributed:
         """See :class:`InputMethod`."""
         from captum.attr import InputXGradient
 
-        x, logits, target = prepared(network, inputs)
-        return positive(target, InputXGradient(logits).attribute(x.requires_grad_(), target))
+        x, logits, predictions, chosen = prepared(network, inputs, classes)
+        return positive(predictions, InputXGradient(logits).attribute(x.requires_grad_(), chosen))
 
 
 POINTS = 16  # on the way from an empty input (Gauss-Legendre)
@@ -47,19 +49,24 @@ class IntegratedGradientMaps(InputMethod):
     name = "integrated-gradients"
     title = "Integrated gradients"
 
-    def attributed(self, network: DifferentiableNetwork, inputs: InputBatch) -> Attributed:
+    def attributed(
+        self, network: DifferentiableNetwork, inputs: InputBatch, classes: Classes = None
+    ) -> Attributed:
         """See :class:`InputMethod`."""
-        return integrated_gradients(network, inputs)
+        return integrated_gradients(network, inputs, classes=classes)
 
 
 def integrated_gradients(
-    network: DifferentiableNetwork, inputs: InputBatch, points: int = POINTS
+    network: DifferentiableNetwork,
+    inputs: InputBatch,
+    points: int = POINTS,
+    classes: Classes = None,
 ) -> Attributed:
     """Integrated gradients of B images, with the gradient taken at `points` points."""
     from captum.attr import IntegratedGradients
 
-    x, logits, target = prepared(network, inputs)
+    x, logits, predictions, chosen = prepared(network, inputs, classes)
     attributions = IntegratedGradients(logits).attribute(
-        x, 0, target, n_steps=points, internal_batch_size=len(x)
+        x, 0, chosen, n_steps=points, internal_batch_size=len(x)
     )
-    return positive(target, attributions)
+    return positive(predictions, attributions)

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from spikesam.backends.base import Backend, InputBatch, unpacked
 from spikesam.backends.network import Network
-from spikesam.pipeline.maps.image_method import Attributed, InputMethod
+from spikesam.pipeline.maps.image_method import Attributed, Classes, InputMethod
 from spikesam.pipeline.measures.maps import resize_map
 from spikesam.pipeline.measures.statistics import softmax
 
@@ -76,7 +76,9 @@ class OcclusionMaps(InputMethod):
     name = "occlusion"
     title = "Occlusion"
 
-    def attributed(self, network: DifferentiableNetwork, inputs: InputBatch) -> Attributed:
+    def attributed(
+        self, network: DifferentiableNetwork, inputs: InputBatch, classes: Classes = None
+    ) -> Attributed:
         """See :class:`InputMethod`."""
         import torch
         from captum.attr import Occlusion
@@ -87,7 +89,7 @@ class OcclusionMaps(InputMethod):
         side = max(1, min(height, width) // SIDES)
         window, strides = (1, side, side), (1, *[max(1, side // OVERLAP)] * 2)
         maps = []
-        for image, target in enumerate(predictions):
+        for image, target in enumerate(_explained(predictions, classes)):
             sample = encoded[..., image, None, :, :, :]
 
             def logits(visible: Tensor, sample: NDArray[Any] = sample) -> Tensor:
@@ -110,12 +112,25 @@ class RiseMaps(InputMethod):
     name = "rise"
     title = "RISE"
 
-    def attributed(self, network: DifferentiableNetwork, inputs: InputBatch) -> Attributed:
+    def attributed(
+        self, network: DifferentiableNetwork, inputs: InputBatch, classes: Classes = None
+    ) -> Attributed:
         """See :class:`InputMethod`."""
-        return rise(network.network, inputs, self.seed)
+        return rise(network.network, inputs, self.seed, classes=classes)
 
 
-def rise(network: Network, inputs: InputBatch, seed: int, masks: int = MASKS) -> Attributed:
+def _explained(predictions: NDArray[np.int64], classes: Classes) -> NDArray[Any]:
+    """The classes (B,) that are explained: predicted ones where none is chosen."""
+    return predictions if classes is None else np.where(classes < 0, predictions, classes)
+
+
+def rise(
+    network: Network,
+    inputs: InputBatch,
+    seed: int,
+    masks: int = MASKS,
+    classes: Classes = None,
+) -> Attributed:
     """RISE of B images by masks of one `seed`, on the event backend: predictions (B,), maps (B, H,
     W) float32 ≥ 0.
     """
@@ -123,7 +138,7 @@ def rise(network: Network, inputs: InputBatch, seed: int, masks: int = MASKS) ->
     predictions = answers(encoded).argmax(axis=1)
     visible = random_masks(masks, encoded.shape[-2:], seed)
     maps = np.zeros((len(predictions), *encoded.shape[-2:]))
-    for image, target in enumerate(predictions):
+    for image, target in enumerate(_explained(predictions, classes)):
         for start in range(0, masks, BATCH):
             batch = visible[start : start + BATCH]
             masked = _masked(encoded[..., image, :, :, :], batch, seed)

@@ -149,7 +149,7 @@ def sam(
     Returns
     -------
     (T, B, H, W) float32, dimensionless, ≥ 0 — an array, or a tensor on the device of `spikes`; the
-        numbers are those that :func:`spikesam.pipeline.maps.explain.explain` stores step by step
+        numbers are those that :func:`spikesam.explain` stores step by step
 
     Raises
     ------

@@ -66,9 +66,11 @@ def maps(base: Path) -> list[Path]:
     spikes = np.random.default_rng(0).random((2, 3, 2, 4, 5)) < 0.4
     layers = {"conv1": spikes, "conv2": spikes[..., :2, :2]}
     raster = spikesam.open_raster(spikesam.write_raster(base / "arrays.h5", layers))
-    spikesam.explain(raster, base / "two.sam.h5", steps="::2", pictured=1).close()
+    spikesam.explain(raster, out=base / "two.sam.h5", steps="::2", pictured=1).close()
     kernel = {"gamma": 0.0, "variant": "authors-code"}
-    spikesam.explain(raster, base / "one.sam.h5", **kernel, layers=["conv1"], steps="none").close()
+    spikesam.explain(
+        raster, out=base / "one.sam.h5", **kernel, layers=["conv1"], steps="none"
+    ).close()
     return [base / "two.sam.h5", base / "one.sam.h5"]
 
 

@@ -20,7 +20,7 @@ from spikesam.pipeline.comparison.membranes import Rule, Traced
 from spikesam.pipeline.comparison.pair import Bit, Differences, line_up
 from spikesam.pipeline.comparison.why import explain_bit
 from spikesam.pipeline.diff import main
-from spikesam.pipeline.engine.open_samples import open_samples
+from spikesam.pipeline.networks.open_samples import open_samples
 from tests.backends.graphs import graphs, some_inputs
 from tests.pipeline.comparison.rasters import Spikes, edited, fired, of_network, write
 from tests.pipeline.imports.netx.pilotnet import NAMES, pilotnet, pixels, recorded

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from spikesam.pipeline.drawing.activity import draw_raster
 from spikesam.pipeline.drawing.figures import _delays, save_figures
 from spikesam.pipeline.drawing.subject import Subject
-from spikesam.pipeline.maps.explain import explain
+from spikesam.pipeline.maps.explain import explain_source
 from spikesam.pipeline.maps.method import method_of
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.maps.schema import MapHeader, MapLayer
@@ -33,7 +33,7 @@ def titles(figures: list[Figure]) -> list[str]:
 @pytest.mark.parametrize("variant", ["paper", "authors-code"])
 def test_a_recording(tmp_path: Path, saved: list[Figure], variant: str) -> None:
     with RasterReader(record(tmp_path / "run", 3)) as raster:
-        explain(raster, tmp_path / "sam.h5", variant=variant).close()
+        explain_source(raster, tmp_path / "sam.h5", variant=variant).close()
         with MapReader(tmp_path / "sam.h5") as maps:
             subjects = [Subject("sample 7", "class 2", "class 1"), Subject("sample 8")]
             written = save_figures(
@@ -57,9 +57,9 @@ def test_a_recording(tmp_path: Path, saved: list[Figure], variant: str) -> None:
 
 def test_layers_see_what_is_as_many_steps_old_as_they_are_deep(tmp_path: Path) -> None:
     with RasterReader(record(tmp_path / "run", 1)) as raster:
-        with explain(raster, tmp_path / "all.h5") as maps:
+        with explain_source(raster, tmp_path / "all.h5") as maps:
             assert _delays(maps) == {"input": 0, "conv1": 1}
-        explain(raster, tmp_path / "one.h5", layers=["input"]).close()
+        explain_source(raster, tmp_path / "one.h5", layers=["input"]).close()
     with MapReader(tmp_path / "one.h5") as maps:
         assert _delays(maps) == {"input": 0}
 

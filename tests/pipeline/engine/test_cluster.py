@@ -28,8 +28,8 @@ from spikesam.pipeline.engine.cluster import connected, distribute
 from spikesam.pipeline.engine.folder import begin
 from spikesam.pipeline.engine.job import RASTER, Job, JobSpec, raster_header, read_spec
 from spikesam.pipeline.engine.merge import merge
-from spikesam.pipeline.engine.open_samples import open_samples
 from spikesam.pipeline.engine.range_file import RangeFile
+from spikesam.pipeline.networks.open_samples import open_samples
 from tests.hostile import hostile_folder
 from tests.pipeline.engine.jobs import digests, results
 from tests.pipeline.engine.trouble import Trouble

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from spikesam.common.errors import InputError
-from spikesam.pipeline.maps.explain import explain, write_maps
+from spikesam.pipeline.maps.explain import explain_source, write_maps
 from spikesam.pipeline.maps.layers import kept_steps
 from spikesam.pipeline.maps.methods.sam import SpikeActivationMaps
 from spikesam.pipeline.maps.sam import Variant, spike_activation_map
@@ -27,7 +27,9 @@ def raster(tmp_path: Path) -> Path:
 def test_maps_are_those_of_the_definition(raster: Path, tmp_path: Path) -> None:
     with (
         RasterReader(raster) as reader,
-        explain(reader, tmp_path / "sam.h5", gamma=0.3, include_current=False, steps="all") as maps,
+        explain_source(
+            reader, tmp_path / "sam.h5", gamma=0.3, include_current=False, steps="all"
+        ) as maps,
     ):
         assert list(maps) == ["input", "conv1"]  # fc1 has no places
         header = maps.header
@@ -57,10 +59,12 @@ def test_sums_do_not_depend_on_which_steps_are_kept(
     }
     with (
         RasterReader(raster) as reader,
-        explain(reader, tmp_path / "x.h5", steps="all", variant=variant) as expected,
+        explain_source(reader, tmp_path / "x.h5", steps="all", variant=variant) as expected,
     ):
         for number, (steps, (which, count)) in enumerate(kept.items()):
-            with explain(reader, tmp_path / f"{number}.h5", steps=steps, variant=variant) as found:
+            with explain_source(
+                reader, tmp_path / f"{number}.h5", steps=steps, variant=variant
+            ) as found:
                 assert (found.steps, found.header.stepped) == (which, count)
                 for layer in expected:
                     np.testing.assert_array_equal(found[layer].sum, expected[layer].sum)
@@ -80,7 +84,7 @@ def test_maps_that_take_too_much_room_are_refused_although_few_are_kept(tmp_path
             match="up to step 16 take 1,140,850,688 bytes a sample.*; keep earlier steps, or none",
         ),
     ):
-        explain(reader, tmp_path / "sam.h5", steps="16:")
+        explain_source(reader, tmp_path / "sam.h5", steps="16:")
     assert not (tmp_path / "sam.h5").exists()
 
 
@@ -104,7 +108,7 @@ def test_threads_that_explain_one_raster_take_turns(tmp_path: Path) -> None:
 
     def summed(gamma: float) -> float:
         together.wait()
-        with explain(path, gamma=gamma) as maps:
+        with explain_source(path, gamma=gamma) as maps:
             return float(maps["conv1"].sum[0, 0, 0])
 
     with ThreadPoolExecutor(4) as pool:
@@ -114,8 +118,8 @@ def test_threads_that_explain_one_raster_take_turns(tmp_path: Path) -> None:
 
 def test_chosen_layers_come_in_order_of_depth(raster: Path, tmp_path: Path) -> None:
     with RasterReader(raster) as reader:
-        explain(reader, tmp_path / "both.h5", layers=["conv1", "0"]).close()
-        explain(reader, tmp_path / "one.h5", layers=["1", "conv1"]).close()
+        explain_source(reader, tmp_path / "both.h5", layers=["conv1", "0"]).close()
+        explain_source(reader, tmp_path / "one.h5", layers=["1", "conv1"]).close()
     with MapReader(tmp_path / "both.h5") as both, MapReader(tmp_path / "one.h5") as one:
         assert list(both) == ["input", "conv1"]
         assert list(one) == ["conv1"]
@@ -125,7 +129,9 @@ def test_a_layer_without_places_has_a_row_for_each_neuron_on_demand(
     raster: Path, tmp_path: Path
 ) -> None:
     with RasterReader(raster) as reader:
-        bands = explain(reader, tmp_path / "sam.h5", layers=["fc1"], gamma=0.3, steps="all")["fc1"]
+        bands = explain_source(reader, tmp_path / "sam.h5", layers=["fc1"], gamma=0.3, steps="all")[
+            "fc1"
+        ]
         for sample, spikes in enumerate(reader["fc1"]):
             alone = spike_activation_map(spikes.reshape(-1, 1, 1, 7, 1), 0.3)[:, 0]
             np.testing.assert_array_equal(bands[sample], alone)
@@ -137,7 +143,7 @@ def test_a_layer_without_places_has_a_row_for_each_neuron_on_demand(
 def test_where_no_layer_has_places_all_have_bands(tmp_path: Path) -> None:
     spikes = np.zeros((1, 3, 2, 1, 1), np.bool_)
     spikes[0, :2, 1] = True  # the second neuron fires at steps 0 and 1
-    with explain(write_raster(tmp_path / "raster.h5", {"fc1": spikes}), gamma=0.5) as maps:
+    with explain_source(write_raster(tmp_path / "raster.h5", {"fc1": spikes}), gamma=0.5) as maps:
         band = maps["fc1"][0][:, :, 0]
     np.testing.assert_allclose(band, [[0, 1], [0, 1 + np.exp(-0.5)], [0, 0]], rtol=1e-6)
 
@@ -152,15 +158,15 @@ def test_a_damaged_raster_leaves_no_maps(raster: Path, tmp_path: Path) -> None:
         RasterReader(raster) as reader,
         pytest.raises(InputError, match=r"/layers/001_conv1/spikes\[3\]"),
     ):
-        explain(reader, tmp_path / "sam.h5")
+        explain_source(reader, tmp_path / "sam.h5")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 def test_a_raster_in_memory_is_explained_into_memory(raster: Path, tmp_path: Path) -> None:
     with (
         RasterReader(raster.read_bytes()) as in_memory,
-        explain(in_memory) as found,
-        explain(raster, tmp_path / "sam.h5") as expected,
+        explain_source(in_memory) as found,
+        explain_source(raster, tmp_path / "sam.h5") as expected,
     ):
         assert (found.path, found.content_digest) == (None, expected.content_digest)
 

@@ -17,7 +17,7 @@ from spikesam.backends.network import Conv, Input
 from spikesam.common.errors import InputError
 from spikesam.pipeline.images.preprocessing import box_mask
 from spikesam.pipeline.maps.correlation import to_winners, unpooled, winners, won
-from spikesam.pipeline.maps.explain import explain
+from spikesam.pipeline.maps.explain import explain_source
 from spikesam.pipeline.maps.localisation import (
     GatheredScores,
     Score,
@@ -37,7 +37,7 @@ GUESSES = ["centred box", "centred Gaussian"]
 def raster(tmp_path: Path) -> Path:
     record(tmp_path, 4)
     with RasterReader(tmp_path / "raster.h5") as reader:
-        explain(reader, tmp_path / "sam.h5").close()
+        explain_source(reader, tmp_path / "sam.h5").close()
     return tmp_path
 
 
@@ -82,7 +82,7 @@ def test_layers_without_places_locate_nothing(tmp_path: Path) -> None:
     mask = box_mask((0, 0, 3, 2), (4, 5))
     with (
         RasterReader(tmp_path / "raster.h5") as reader,
-        explain(reader, None, layers=("conv1", "fc1")) as maps,
+        explain_source(reader, None, layers=("conv1", "fc1")) as maps,
     ):
         assert maps["fc1"].sum.shape == (1, 7, 1)
         scores = localisation_scores(reader, maps, [mask])
@@ -148,7 +148,7 @@ def maps(tmp_path: Path) -> Path:
     spikes = np.zeros((2, 3, 1, 4, 4), bool)
     spikes[0, :, 0, 0, 0] = True
     path = spikesam.write_raster(tmp_path / "raster.h5", {"conv1": spikes})
-    spikesam.explain(path, tmp_path / "sam.h5").close()
+    spikesam.explain(path, out=tmp_path / "sam.h5").close()
     return tmp_path / "sam.h5"
 
 

@@ -13,7 +13,7 @@ from spikesam.common.arguments import Option, options_of
 from spikesam.common.errors import InputError
 from spikesam.common.progress import Tracker
 from spikesam.pipeline.engine.simulate import simulate
-from spikesam.pipeline.maps.explain import compute_maps, explain, write_maps
+from spikesam.pipeline.maps.explain import compute_maps, explain_source, write_maps
 from spikesam.pipeline.maps.method import (
     Explained,
     Explainer,
@@ -139,7 +139,7 @@ def test_every_method_explains_and_its_file_says_so(
             np.testing.assert_array_equal(maps[layer].sum[2], again.sums[layer])
         first = {layer: maps[layer].sum for layer in maps}
     options = images if method.source == "network_sha256" else {}
-    with explain(source, tmp_path / "again.h5", method=name, pictured=2, **options) as maps:
+    with explain_source(source, tmp_path / "again.h5", method=name, pictured=2, **options) as maps:
         assert {layer: maps[layer].sum.tobytes() for layer in maps} == {
             layer: sums.tobytes() for layer, sums in first.items()
         }
@@ -156,31 +156,35 @@ def test_every_method_refuses_what_it_cannot_explain(
             InputError,
             match=f"^explain: {option} belongs to method .*{foreign[option]}.*, got method {name}$",
         ):
-            explain(workplace / "run" / "raster.h5", tmp_path / "no.h5", method=name, **{option: 1})
+            explain_source(
+                workplace / "run" / "raster.h5", tmp_path / "no.h5", method=name, **{option: 1}
+            )
     with pytest.raises(
         InputError, match=f"^explain: depth is no option of any method; {name} has "
     ):
-        explain(workplace / "run" / "raster.h5", tmp_path / "no.h5", method=name, depth=1)
+        explain_source(workplace / "run" / "raster.h5", tmp_path / "no.h5", method=name, depth=1)
     with pytest.raises(
         InputError, match="^explain: methd is no option of any method; did you mean 'method'"
     ):
-        explain(workplace / "run" / "raster.h5", tmp_path / "no.h5", method=name, methd=1)
+        explain_source(workplace / "run" / "raster.h5", tmp_path / "no.h5", method=name, methd=1)
     with pytest.raises(InputError, match="^explain: got list, expected a "):
-        explain([1], tmp_path / "no.h5", method=name)
+        explain_source([1], tmp_path / "no.h5", method=name)
     with pytest.raises(InputError, match="none"):
-        explain("none", tmp_path / "no.h5", method=name)
+        explain_source("none", tmp_path / "no.h5", method=name)
     for given in ({"layers": ["conv1"]}, {"steps": "all"}) * (not methods()[name].layered):
         with pytest.raises(
             InputError, match=f"belongs to method grad-cam, snn-grad-cam; {name} maps the input"
         ):
-            explain(workplace / "snn.safetensors", tmp_path / "no.h5", method=name, **given)
+            explain_source(workplace / "snn.safetensors", tmp_path / "no.h5", method=name, **given)
     if methods()[name].source == "network_sha256":
         for given, told in (
             ({"samples": 0}, "samples is 0, expected a whole number ≥ 1"),
             ({"seed": -1}, "seed is -1"),
         ):
             with pytest.raises(InputError, match=f"^explain: {told}"):
-                explain(workplace / "snn.safetensors", tmp_path / "no.h5", method=name, **given)
+                explain_source(
+                    workplace / "snn.safetensors", tmp_path / "no.h5", method=name, **given
+                )
     assert not list(tmp_path.iterdir())
 
 
@@ -198,15 +202,15 @@ def test_a_method_refuses_numbers_beyond_the_limits_of_its_options() -> None:
 
 def test_a_network_of_the_other_kind_is_refused_or_has_a_method_of_its_own(workplace: Path) -> None:
     data = {"data": (str(workplace / "data"),), "samples": 1}
-    with explain(workplace / "snn.safetensors", method="grad-cam", **data) as maps:
+    with explain_source(workplace / "snn.safetensors", method="grad-cam", **data) as maps:
         assert maps.header.method == "snn-grad-cam" and maps.path is None
     for name in ("snn-grad-cam", "rise"):
         with pytest.raises(InputError, match="ann.safetensors: an ANN, which does not spike"):
-            explain(workplace / "ann.safetensors", method=name, **data)
+            explain_source(workplace / "ann.safetensors", method=name, **data)
         with pytest.raises(
             InputError, match=f"^explain: {name} explains a network of kind snn, got ann"
         ):
-            explain(load(workplace / "ann.safetensors"), method=name, **data)
+            explain_source(load(workplace / "ann.safetensors"), method=name, **data)
 
 
 @pytest.mark.parametrize(

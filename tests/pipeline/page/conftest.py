@@ -10,7 +10,7 @@ import pytest
 
 from spikesam.pipeline import run
 from spikesam.pipeline.explain import main as explain_network
-from spikesam.pipeline.maps.explain import explain
+from spikesam.pipeline.maps.explain import explain_source
 from spikesam.pipeline.networks.checkpoint import load, save
 from spikesam.recordings.raster.arrays import write_raster
 from tests.pipeline.small_networks import class_folders, small_checkpoint
@@ -53,7 +53,7 @@ def spikes_alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "b": random.random((3, 20, 6, 1, 1)) < 0.2,
     }
     path = write_raster(folder / "raster.h5", spikes, labels=[1, -1, 0])
-    explain(path, folder / "sam.h5").close()
+    explain_source(path, folder / "sam.h5").close()
     return path
 
 

@@ -214,7 +214,7 @@ def test_layers_without_places_are_neurons_over_time(tmp_path: Path, open_page: 
     spikesam.simulate(
         network, random.random((16, 2, 1, 12, 1)) < 0.3, out=tmp_path, backend="event"
     )
-    spikesam.explain(tmp_path, tmp_path / "sam.h5").close()
+    spikesam.explain(tmp_path, out=tmp_path / "sam.h5").close()
     page = open_page(report(tmp_path, tmp_path / "page.html"))
     assert (
         page.locator("canvas[data-kind]").count() == 0
@@ -246,7 +246,7 @@ def test_layers_without_places_are_neurons_over_time(tmp_path: Path, open_page: 
             <= np.abs(expected).max() / 253
         )
     with spikesam.explain(
-        tmp_path, tmp_path / "relevance.h5", method="relevance", layers=["fc1"], steps="all"
+        tmp_path, out=tmp_path / "relevance.h5", method="relevance", layers=["fc1"], steps="all"
     ) as maps:
         expected = maps["fc1"][1].sum(axis=(1, 2))
     moments = page.evaluate(

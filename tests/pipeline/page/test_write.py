@@ -27,7 +27,7 @@ from spikesam.common.errors import InputError
 from spikesam.pipeline.drawing.padding import outside
 from spikesam.pipeline.images.pictures import read_pictures, write_pictures
 from spikesam.pipeline.images.preprocessing import box_mask
-from spikesam.pipeline.maps.explain import explain
+from spikesam.pipeline.maps.explain import explain_source
 from spikesam.pipeline.maps.relevance import relevance
 from spikesam.pipeline.measures.localisation import MEASURES
 from spikesam.pipeline.measures.maps import resize_map
@@ -395,8 +395,8 @@ def test_relevance_of_other_classes_takes_no_more_than_a_second(
 def test_maps_of_any_method_are_shown_if_they_are_of_this_raster(
     copy: Path, spikes_alone: Path, tmp_path: Path
 ) -> None:
-    explain(copy, method="variance-relevance").close()
-    explain(spikes_alone, copy / "other.h5").close()
+    explain_source(copy, method="variance-relevance").close()
+    explain_source(spikes_alone, copy / "other.h5").close()
     page = report(copy, tmp_path / "page.html")
     (content,) = runs_of(page)
     [shown] = content["samples"][0]["maps"]["variance-relevance"]

@@ -57,7 +57,7 @@ def test_everything_after_it_takes_the_file(tmp_path: Path) -> None:
     path = tmp_path / "new" / "raster.h5"
     assert [file.name for file in path.parent.iterdir()] == ["raster.h5"]
     assert recording.path == path
-    with recording.raster as raster, spikesam.explain(path, tmp_path / "maps.h5") as maps:
+    with recording.raster as raster, spikesam.explain(path, out=tmp_path / "maps.h5") as maps:
         raster.verify()
         header = raster.header
         assert (len(raster.labels), header.dataset, header.timesteps, header.seed) == (

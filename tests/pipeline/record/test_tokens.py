@@ -115,7 +115,7 @@ def test_the_place_of_an_object_is_its_place_in_every_layer(
     image[0, 0, place[0], place[1]] = 1
     model = Bright()
     raster = run(model, tmp_path, image, layers=LAYERS, axes=AXES)
-    maps = spikesam.explain(raster, tmp_path / "maps.h5")
+    maps = spikesam.explain(raster, out=tmp_path / "maps.h5")
     for layer in raster:
         assert raster[layer][0].nonzero()[2].tolist() == [place[0]] * 4
         assert np.unravel_index(maps[layer].sum[0].argmax(), (4, 6)) == place
@@ -229,7 +229,7 @@ def test_a_moved_object_moves_every_layer_of_spikformer(tmp_path: Path) -> None:
     pictures[0, :, 16:24, 20:28] = pictures[1, :, 24:32, 40:48] = torch.rand(8, 8)
     with (
         record(model, tmp_path, pictures) as raster,
-        spikesam.explain(raster, tmp_path / "maps.h5") as maps,
+        spikesam.explain(raster, out=tmp_path / "maps.h5") as maps,
     ):
         assert (
             sum(layer.shape[1:] == (12, 16) for layer in raster.layers) == 7

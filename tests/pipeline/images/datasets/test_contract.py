@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from spikesam.common.errors import InputError
-from spikesam.pipeline.engine.open_samples import InMemory
 from spikesam.pipeline.images.datasets import NAMED, is_generated, open_dataset
 from spikesam.pipeline.images.datasets.cluttered_digits import ClutteredDigits
 from spikesam.pipeline.images.events.events import Events
+from spikesam.pipeline.networks.open_samples import InMemory
 from tests.pipeline.images.datasets.conftest import zipped
 from tests.pipeline.small_events import bar, bar_folders, spoken_words
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from spikesam.backends.trace import compile_maps, spike_trace
 from spikesam.common.errors import InputError
-from spikesam.pipeline.maps.explain import explain
+from spikesam.pipeline.maps.explain import explain_source
 from spikesam.pipeline.maps.methods.sam import fixed_maps, sam
 from spikesam.pipeline.maps.sam import spike_activation_map
 from spikesam.recordings.raster.batch import pack
@@ -110,7 +110,9 @@ def test_a_file_of_them(tmp_path: Path) -> None:
     raster = record(tmp_path / "run", 5)
     with (
         RasterReader(raster) as spikes,
-        explain(raster, tmp_path / "sam.h5", variant="fixed", gamma=0.3, steps="1:3") as maps,
+        explain_source(
+            raster, tmp_path / "sam.h5", variant="fixed", gamma=0.3, steps="1:3"
+        ) as maps,
     ):
         assert maps.header.parameters == {"gamma": 0.3, "variant": "fixed", "include_current": True}
         for layer in maps.layers:
@@ -136,7 +138,7 @@ def test_what_integers_cannot_leaves_no_file(
 ) -> None:
     raster = record(tmp_path / "run", 5)
     with pytest.raises(InputError, match=message):
-        explain(raster, tmp_path / "sam.h5", variant="fixed", **options)
+        explain_source(raster, tmp_path / "sam.h5", variant="fixed", **options)
     assert not (tmp_path / "sam.h5").exists()
 
 

@@ -20,7 +20,7 @@ from spikesam.backends.network.storage import read_network, write_network
 from spikesam.common.errors import InputError
 from spikesam.pipeline.engine.simulate import simulate
 from spikesam.pipeline.explain import main
-from spikesam.pipeline.maps.explain import explain
+from spikesam.pipeline.maps.explain import explain_source
 from spikesam.pipeline.maps.relevance import relevance
 from spikesam.pipeline.networks.recorded import recorded_network
 from spikesam.recordings.maps.reader import MapReader
@@ -62,7 +62,7 @@ def test_a_dense_layer_has_its_relevance_neuron_by_neuron(folder: Path) -> None:
         expected = relevance(network, fired, int(recorded.predictions[0]))[-1].reshape(
             len(fired[0]), -1, 1
         )
-        band = explain(
+        band = explain_source(
             recorded, folder / "band.h5", method="relevance", layers=[name], steps="all"
         )[name]
         assert expected.shape[1] > 1
@@ -94,7 +94,10 @@ def test_the_file_holds_the_relevance_of_spikes(
 def test_the_function_makes_the_same_maps_as_the_command(folder: Path, tmp_path: Path) -> None:
     raster = folder / "run" / "raster.h5"
     explained(raster, tmp_path / "command.h5")
-    with explain(raster, method="relevance") as maps, MapReader(tmp_path / "command.h5") as same:
+    with (
+        explain_source(raster, method="relevance") as maps,
+        MapReader(tmp_path / "command.h5") as same,
+    ):
         assert maps.path == folder / "run" / "relevance.h5"
         assert maps.content_digest == same.content_digest
     for options, told in (
@@ -103,7 +106,7 @@ def test_the_function_makes_the_same_maps_as_the_command(folder: Path, tmp_path:
         ({"method": "relevance", "rule": "z"}, "rule is 'z', expected one of"),
     ):
         with pytest.raises(InputError, match=f"explain: {told}"):
-            explain(raster, tmp_path / "no.h5", **options)
+            explain_source(raster, tmp_path / "no.h5", **options)
 
 
 def test_each_target_has_a_file(folder: Path, tmp_path: Path) -> None:
@@ -111,7 +114,7 @@ def test_each_target_has_a_file(folder: Path, tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # "replaced other maps" among others
         for target in (None, 1, "0", 1):
-            explain(run, method="relevance", target=target).close()
+            explain_source(run, method="relevance", target=target).close()
     targets = {}
     for path in run.glob("relevance*.h5"):
         with MapReader(path) as maps:

@@ -36,6 +36,7 @@ def open_samples(
     labels: ArrayLike | None = None,
     samples: int | None = None,
     seed: int = 0,
+    download: bool = False,
     advance: Callable[[int], None] = lambda images: None,
 ) -> Samples:
     """The samples to simulate: of a data set, files, events or arrays; `samples` are 8 of a data
@@ -83,7 +84,7 @@ def open_samples(
         raise InputError("labels: got some beside a data set, which has its own; leave them out")
     source = [str(path) for path in data] if is_list else None if data is None else str(data)
     count = samples or (len(data) if is_list else DEFAULT_SAMPLES)
-    return choose_samples(source, checkpoint, count, seed, advance=advance)
+    return choose_samples(source, checkpoint, count, seed, download, advance=advance)
 
 
 def _of_array(

@@ -1,0 +1,1 @@
+"""`explain`: maps of rasters, networks and models."""
