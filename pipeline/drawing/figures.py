@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.network import Network
+from spikesam.common.text import LONGEST_NAME, printable
 from spikesam.pipeline.drawing.activity import draw_raster, draw_rates
 from spikesam.pipeline.drawing.padding import Outside, outside
 from spikesam.pipeline.drawing.samples import NOT_PADDED, SUMMED, draw_over_time, draw_side_by_side
@@ -22,6 +23,7 @@ from spikesam.recordings.raster.reader import RasterReader
 if TYPE_CHECKING:
     from spikesam.pipeline.maps.method import MapMethod
 
+ANSWER = "answer"  # the target's name of each sample's predicted class
 OVERVIEW_LAYERS = 3
 
 
@@ -81,7 +83,9 @@ def draw_overview(
     of_samples = [_SampleMaps(maps, sample, layers or few) for sample in drawn]
     of_class = _of_class(method, subjects, maps.header.parameters)
     caption = method.title + of_class + _sums_alone(maps, drawn[0])
-    draw_side_by_side(path, subjects, of_samples, method.shows, caption, _delays(maps), padded)
+    target = _target_function(maps.header.parameters)
+    heading = method.shows if target is None else f"What “{target}” rests on"
+    draw_side_by_side(path, subjects, of_samples, heading, caption, _delays(maps), padded)
 
 
 def _hidden(maps: MapReader) -> list[str]:
@@ -128,12 +132,20 @@ def _delays(maps: MapReader) -> dict[str, int]:
     return {layer.name: layer.number * delayed for layer in maps.layers}
 
 
+def _target_function(parameters: Mapping[str, Parameter]) -> str | None:
+    """The name of a function of the output that the maps explain; None of a class, or the answer."""
+    name = printable(str(parameters.get("target_name", ANSWER)), LONGEST_NAME)
+    return None if "target" in parameters or name == ANSWER else name
+
+
 def _of_class(
     method: type[MapMethod], subjects: Sequence[Subject], parameters: Mapping[str, Parameter]
 ) -> str:
     """The class that the maps explain: that of the file, or the predicted or true one, as a method
     takes it.
     """
+    if name := _target_function(parameters):
+        return f" for the target “{name}”"
     if "target" in parameters:
         return f" for the class {parameters.get('target_name', parameters['target'])}"
     target = method.speaks_for
