@@ -116,6 +116,30 @@ def test_grad_cam_names_its_class(
         )
 
 
+@pytest.mark.parametrize(
+    ("target", "heading", "caption"),
+    [
+        ("left half", "What “left half” rests on", "for the target “left half”"),
+        ("answer", "What the answer rests on", "for the predicted class"),
+    ],
+)
+def test_relevance_names_a_target_that_is_a_function(
+    tmp_path: Path, saved: list[Figure], target: str, heading: str, caption: str
+) -> None:
+    layers = (MapLayer("conv2", 2, (2, 3), 1),)
+    parameters = {"rule": "signed", "target_name": target}
+    header = MapHeader("relevance", "0" * 64, parameters, 1, layers)
+    table = SampleTable(np.arange(1, dtype=np.int64), np.full(1, -1, np.int32))
+    heat = {"conv2": np.ones((2, 3), np.float32)}
+    with writing_maps(tmp_path / "maps.h5", header, table) as writer:
+        writer.add(0, [make_map_record(header, 0, -1, heat, {})])
+    with MapReader(tmp_path / "maps.h5") as maps:
+        save_figures(maps, method_of(maps.header), [Subject("sample 0")], tmp_path / "figures")
+    overview, sample = titles(saved)
+    assert overview.startswith(f"{heading}: Relevance of spikes {caption}")
+    assert sample.startswith(f"Relevance of spikes {caption}: sample 0")
+
+
 WHAT = "A line is a neuron, a tick a spike."
 
 
