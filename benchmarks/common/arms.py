@@ -196,12 +196,13 @@ def _recorded(network: Any, backend: Any, spikes: Any, images: int, folder: Path
 
 
 def spikes_digest(batches: Iterable[Any]) -> str:
-    """SHA-256 of all spikes and readouts."""
+    """SHA-256 of all spikes and readouts, sample by sample, however they come in batches."""
     digest = hashlib.sha256()
     for batch in batches:
-        for name, bits in sorted(batch.spikes.items()):
-            digest.update(name.encode() + bits.tobytes())
-        digest.update(np.ascontiguousarray(batch.readout).tobytes())
+        for sample, readout in enumerate(batch.readout):
+            for name, bits in sorted(batch.spikes.items()):
+                digest.update(name.encode() + bits[sample].tobytes())
+            digest.update(np.ascontiguousarray(readout).tobytes())
     return digest.hexdigest()
 
 
