@@ -1,4 +1,4 @@
-"""A fixture that marks whatever one test starts."""
+"""Fixtures: one marks whatever a test starts."""
 
 import secrets
 import tempfile
@@ -7,6 +7,12 @@ from pathlib import Path
 import pytest
 
 from tests.backends.lava.machine import Machine
+
+
+@pytest.fixture(autouse=True)
+def _start_methods_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lava chooses how processes start when it is imported, which other tests may have done."""
+    monkeypatch.setattr("multiprocessing.set_start_method", lambda method: None)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import threading
 from collections import defaultdict
 from queue import SimpleQueue
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -16,14 +17,16 @@ from spikesam.backends.lava.backend import LavaBackend
 from spikesam.backends.lava.repairs import repair_convolutions, repair_lava
 from spikesam.backends.network import Network
 
-repair_lava()
-repair_convolutions()
+# Lava chooses how processes start when it is imported, which other tests may have done already.
+with mock.patch("multiprocessing.set_start_method"):
+    repair_lava()
+    repair_convolutions()
 
-import lava.proc.conv.models  # noqa: E402
-import lava.proc.dense.models  # noqa: E402, F401
+    import lava.proc.conv.models
+    import lava.proc.dense.models  # noqa: F401
 
-from spikesam.backends.lava.graph import build_graph, run_config  # noqa: E402
-from spikesam.backends.lava.magma import AbstractSubProcessModel, PyLoihiProcessModel  # noqa: E402
+    from spikesam.backends.lava.graph import build_graph, run_config
+    from spikesam.backends.lava.magma import AbstractSubProcessModel, PyLoihiProcessModel
 
 Queues = list[SimpleQueue[Any]]
 
