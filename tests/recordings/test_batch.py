@@ -6,10 +6,22 @@ import numpy as np
 import pytest
 
 from spikesam.recordings.raster import schema
-from spikesam.recordings.raster.batch import NO_ANSWER, Counted
+from spikesam.recordings.raster.batch import NO_ANSWER, Counted, chosen_classes
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.writer import GrowingWriter
 from tests.recordings.rasters import HEADER, batch, samples
+
+
+@pytest.mark.parametrize(
+    ("readout", "chosen"),
+    [
+        ([[1, 5, 5], [0, 0, 0]], [1, -1]),
+        ([[1, -1, 0], [-2, 0, -1]], [0, 1]),  # a sum of 0 is no silence
+        ([[0], [3]], [0, 0]),  # of one class
+    ],
+)
+def test_classes_by_hand(readout: list[list[int]], chosen: list[int]) -> None:
+    assert chosen_classes(np.array(readout)).tolist() == chosen
 
 
 @pytest.mark.parametrize("earlier", [False, True], ids=["now", "in files of earlier versions"])

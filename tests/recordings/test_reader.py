@@ -73,8 +73,11 @@ def test_a_raster_is_read_back(
                 expected = np.stack([spikes(header, layer, at) for at in range(count)], axis=1)
                 assert np.array_equal(raster.spikes(layer), expected)
                 assert np.array_equal(raster.counts(layer), expected.sum(axis=(2, 3, 4)).T)
-                some = slice(count // 2, None), slice(None, None, 2)
-                assert np.array_equal(raster.spikes(layer, *some), expected[some[1], some[0]])
+                for some in (
+                    (slice(count // 2, None), slice(None, None, 2)),
+                    (slice(None, None, -1), slice(None, 0, -1)),
+                ):
+                    assert np.array_equal(raster.spikes(layer, *some), expected[some[1], some[0]])
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,24 @@ def test_steps_together_are_steps_one_by_one(
     assert all(map(np.array_equal, *found))
 
 
+@given(windows(), st.integers(2, 4), st.sampled_from((ALWAYS, NEVER)))
+@settings(max_examples=40, deadline=None)
+def test_parts_of_several_sources_are_the_whole(
+    drawn: tuple[Layer, list[NDArray[np.bool_]]], most: int, costs: Costs
+) -> None:
+    layer, spikes = drawn
+    whole = LayerKernel(layer, spikes[0].transpose(0, 3, 1, 2).shape[1:], costs=costs)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("spikesam.backends.event.kernels.layer.LEAST", 1)
+        parts = whole.parts(most)
+    fired = np.ones((2, len(spikes[0]), *whole.output_shape), np.bool_)
+    packed = np.zeros((len(spikes[0]), -(-fired[0, 0].size // 8)), np.uint8)
+    whole.run(0, spikes, whole.rest(), fired[0], packed)
+    for part in parts:
+        part.run(0, spikes, part.rest(), fired[1], packed)
+    assert np.array_equal(*fired)
+
+
 @given(graphs(), st.integers(2, 4))
 @settings(max_examples=15)
 def test_threads_change_nothing(network: Network, threads: int) -> None:
