@@ -272,7 +272,7 @@ def run_steps(
             if i > first:
                 arrives = any_arrived(sources, shape, i, synapses.rows)
             mine = fired[i, top:bottom]
-            if no_current and i > 0 and quiet[(start + i - 1) % len(quiet)]:
+            if no_current and quiet[(start + i - 1) % len(quiet)]:  # not in the first of them
                 nobody_fired = nobody_fired or not any_fired(fired[i - 1, top:bottom])
             else:
                 nobody_fired = False

@@ -81,11 +81,12 @@ def windows(draw: st.DrawFn) -> tuple[Layer, list[NDArray[np.bool_]]]:
     return Layer("layer", Input(synapse, source, **of_input), neuron), spikes
 
 
-@given(windows(), st.integers(0, 2), st.sampled_from((ALWAYS, NEVER, None)))
+@given(windows(), st.integers(0, 2), st.sampled_from((ALWAYS, NEVER, None)), st.booleans())
 @settings(max_examples=100, deadline=None)
 def test_steps_together_are_steps_one_by_one(
-    drawn: tuple[Layer, list[NDArray[np.bool_]]], start: int, costs: Costs | None
+    drawn: tuple[Layer, list[NDArray[np.bool_]]], start: int, costs: Costs | None, before: bool
 ) -> None:
+    """Whatever was in the memory of spikes before."""
     layer, spikes = drawn
     kernel = LayerKernel(layer, spikes[0].transpose(0, 3, 1, 2).shape[1:], costs=costs)
     steps, found = len(spikes[0]), []
@@ -94,7 +95,7 @@ def test_steps_together_are_steps_one_by_one(
         state.current[:], state.membrane[:] = rng.integers(-900, 900, (2, *kernel.output_shape)) * (
             start > 0
         )
-        fired = np.ones((steps, *kernel.output_shape), np.bool_)
+        fired = np.full((steps, *kernel.output_shape), before)
         packed = np.full((steps, -(-fired[0].size // 8)), 255, np.uint8)
         if together:
             kernel.run(start, spikes, state, fired, packed)

@@ -21,7 +21,7 @@ from spikesam.backends.event.kernels.synapses import (
     room_for,
 )
 from spikesam.backends.event.kernels.tiles import HOW
-from spikesam.backends.network import Attention, Conv, FixedLIF, Identity, Input, Layer, pair
+from spikesam.backends.network import LIF, Attention, Conv, FixedLIF, Identity, Input, Layer, pair
 from spikesam.backends.network.step import current_of
 from spikesam.common.errors import InputError
 
@@ -145,12 +145,12 @@ def test_several_steps_and_positions_at_once_are_the_same(
     expected, rows = membrane.copy(), np.zeros((4, positions, channels), np.bool_)
     for i in range(4):
         step(3 + i, dynamics.neurons, arrived[i], expected, rows[i : i + 1], 0)
-    fired = np.zeros((4, positions + 8, channels), np.bool_)
-    update(3, 0, dynamics, arrived, membrane, np.zeros((0, channels), np.int32), fired, 8)
+    fired = np.zeros((4, positions + 6, channels), np.bool_)
+    update(3, 0, dynamics, arrived, membrane, np.zeros((0, channels), np.int32), fired, 6)
     assert rows.any()
     assert np.array_equal(membrane, expected)
-    assert np.array_equal(fired[:, 8:], rows)
-    assert not fired[:, :8].any()
+    assert np.array_equal(fired[:, 6:], rows)
+    assert not fired[:, :6].any()
 
 
 @pytest.mark.parametrize("together", [False, True])
@@ -170,19 +170,23 @@ def test_float32_rounds_to_the_nearest_again_behind_neurons(together: bool) -> N
     assert (np.ones(9, np.float32) * 2 / 3).tolist() == 9 * [float.fromhex("0x1.555556p-1")]
 
 
-def test_membranes_that_do_nothing_but_decay_round_toward_zero() -> None:
-    """Of these float32 holds halves, so that -8382465.9998 is -8382466 if it rounds to the nearest."""
-    expected = np.arange(-8_388_000, -8_380_000, 97)
-    synapses = Input(np.ones((len(expected), 1), np.int8))
-    kernel = LayerKernel(Layer("fc1", synapses, FixedLIF(1)), (1, 1, 1))
-    state, spikes = kernel.rest(), np.zeros((4, 1, 1, 1), bool)
+@pytest.mark.parametrize("weight", [np.int8(1), np.float32(1)])
+def test_membranes_that_do_nothing_but_decay(weight: Any) -> None:
+    """Integers toward zero: of such float32 holds halves, and -8382465.9998 is -8382466 if it
+    rounds to the nearest. Leaks differ by channel.
+    """
+    expected, decay = np.arange(-8_388_000, -8_380_000, 97), np.resize((1, 400), 83)
+    fixed = isinstance(weight, np.int8)
+    neuron = FixedLIF(decay) if fixed else LIF(1 - decay / 4096)
+    layer = Layer("fc1", Input(np.full((83, 1), weight)), neuron)
+    kernel = LayerKernel(layer, (1, 1, 1))
+    state, spikes = kernel.rest(), np.zeros((4, 1, 1, 1), np.bool_)
     state.membrane[0, 0] = expected
-    fired, packed = (
-        np.zeros((4, *shape), kind) for shape, kind in (((1, 1, 83), bool), ((11,), "u1"))
-    )
+    fired, packed = np.zeros((4, 1, 1, 83), np.bool_), np.zeros((4, 11), np.uint8)
     kernel.run(1, [spikes], state, fired, packed)
     for _ in spikes:
-        expected = -(-expected * 4095 >> 12)
+        decayed = expected * (4096 - decay) / 4096  # exact in float64
+        expected = np.trunc(decayed) if fixed else decayed.astype(np.float32)
     assert np.array_equal(state.membrane[0, 0], expected)
 
 
