@@ -93,6 +93,7 @@ def test_any_network_is_the_equations_to_the_bit(
     is_the_equations()
 
 
+@pytest.mark.long
 def test_these_networks_are_worth_it() -> None:
     """Of a hundred, enough have layers that fire now and then, steps at which most neurons do, and
     something of everything.
