@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spikesam.backends.trace import (
+    GradedSpikes,
     SpikeTrace,
     StepMaps,
     StoredMaps,
@@ -115,3 +116,11 @@ def test_maps_of_packed_spikes_worked_by_hand() -> None:
             steps, of_sum = maps_of_packed(packed, (1, 1, 1), trace, summed, count)
             assert steps.ravel().tolist() == [256, 0, 350][:count]
             assert of_sum.tolist() == [total]
+
+
+def test_a_spike_carries_the_first_bits_of_its_trace() -> None:
+    """4 of 14 bits behind the point, of 1, 3/2 and 7/4."""
+    trace, fired = SpikeTrace(2048, 14, 4, 0), np.ones((1, 1, 1), np.bool_)
+    graded, summed = GradedSpikes(trace), StepMaps(trace, (1, 1, 1))
+    for t, carried in enumerate((16, 24, 28)):
+        assert graded.step(t, fired).item() == summed.step(t, fired).item() == carried

@@ -1,8 +1,12 @@
-"""When messages about a sample are due, by hand."""
+"""Messages about a sample: when they are due, by hand, and several of one sample."""
 
+import numpy as np
 import pytest
 
 from spikesam.backends.lava.repairs import repair_lava
+from spikesam.backends.network.quantise import quantise
+from tests.backends.equations import check
+from tests.backends.networks import everything
 
 
 @pytest.mark.short
@@ -16,3 +20,11 @@ def test_maps_are_due_in_the_step_behind_that_which_completes_them() -> None:
     assert [t for t, _, _ in sent] == [2, 0, 1, 2, 0, 1, 2]
     assert [time_step for time_step, (_, steps, _) in enumerate(sent, 1) if steps] == [4]
     assert [time_step for time_step, (_, _, total) in enumerate(sent, 1) if total] == [4, 7]
+
+
+@pytest.mark.short
+def test_a_sample_of_more_steps_than_a_message_holds() -> None:
+    """35 steps of the input and of each layer come in messages of 16, 16 and 3."""
+    rng = np.random.default_rng(0)
+    network = quantise(everything(rng, 35))
+    check("processes", network, rng.random((35, 2, *network.input_shape)) < 0.3, (2,))
