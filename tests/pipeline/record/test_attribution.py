@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import spikesam
-from tests.pipeline.record.test_operations import Fires, counted
+from tests.pipeline.record.counting import Fires, counted
 
 STEPS, SAMPLES = 3, 2
 SPIKES = [[0, 5], [1, 3], [2, 4]]  # of the samples at each step

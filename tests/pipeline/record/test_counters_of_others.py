@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import spikesam
 from tests.pipeline.imports.models import Jelly
 from tests.pipeline.imports.transformers import TRANSFORMERS, calibrated
-from tests.pipeline.record.test_operations import counted
+from tests.pipeline.record.counting import counted
 
 SAMPLES, STEPS = 3, 4
 Run = Callable[[nn.Module, Tensor], None]
