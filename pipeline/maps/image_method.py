@@ -145,7 +145,7 @@ class ImageMethod(MapMethod):
             )  # refused before images are read
             with at("explain"):
                 images = open_samples(
-                    self.data,
+                    _alone(self.data),
                     loaded,
                     samples=self.samples,
                     seed=self.seed,
@@ -202,6 +202,8 @@ class ImageMethod(MapMethod):
 
 
 Classes = NDArray[np.integer[Any]] | None  # (B,), -1 and None for the predicted ones
+
+
 Attributed = tuple[NDArray[np.int64], NDArray[np.float32]]  # predictions (B,), maps (B, H, W) ≥ 0
 
 
@@ -276,3 +278,9 @@ def positive(predictions: Tensor, values: Tensor) -> Attributed:
 
     summed = values.detach().flatten(1, -3).sum(1, dtype=torch.float64).clamp(min=0)
     return predictions.cpu().numpy(), summed.to(torch.float32).cpu().numpy()
+
+
+def _alone(data: Any) -> Any:
+    """The name or path that stands alone in a list, as the command line gives it; or the data."""
+    is_list = isinstance(data, (tuple, list)) and len(data) == 1
+    return data[0] if is_list and isinstance(data[0], (str, PathLike)) else data

@@ -173,3 +173,11 @@ def test_arguments_that_do_not_fit_are_refused() -> None:
         spikesam.explain(network, IMAGES, method="grad-cam", target="cat")
     with pytest.raises(InputError, match="timesteps belongs to one tensor, got a list"):
         spikesam.explain(by_step(), [IMAGES] * 2, timesteps=2)
+
+
+def test_a_data_set_alone_in_a_list_is_that_data_set() -> None:
+    """The command line gives a list."""
+    options = {"method": "gradient-x-input"}
+    alone = spikesam.explain("cluttered-digits", "cluttered-digits", **options)
+    listed = spikesam.explain("cluttered-digits", ["cluttered-digits"], **options)
+    assert len(alone.samples) == len(listed.samples) == 8
