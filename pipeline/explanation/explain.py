@@ -214,13 +214,13 @@ def _of_model(
     if data is None:
         raise InputError("explain: data is missing, expected what the model is called with")
     inputs = _tensors(data, model)
-    seen = _seen(model, inputs, timesteps, takes)
+    run = _first_run(model, inputs, timesteps, takes)
     recorded_relevance = kind.name == "relevance"
     if issubclass(kind, RasterMethod) and (recorded_relevance or not _needs_network(kind)):
         why = options.pop("target", None) if recorded_relevance else None
         with TemporaryDirectory() as folder, ExitStack() as resources:
             why = ("answer" if why is None else why) if recorded_relevance else None
-            _record(model, inputs, Path(folder), seen.calls, takes, why)
+            _record(model, inputs, Path(folder), run.calls, takes, why)
             raster = resources.enter_context(RasterReader(Path(folder) / "raster.h5"))
             maps = explain_source(raster, BytesIO() if out is None else out, **choices, **options)
             return _with_origin(maps, RECORDED)
@@ -231,8 +231,8 @@ def _of_model(
     if isinstance(inputs, list):
         example, by_step = torch.stack(inputs), True
     else:
-        example, by_step = steps_first(inputs, model, seen, takes)
-    network = from_torch(model, example, timesteps=seen.steps, takes=takes)
+        example, by_step = steps_first(inputs, model, run, takes)
+    network = from_torch(model, example, timesteps=run.steps, takes=takes)
     array = input_of_network(network, example, by_step)
     if issubclass(kind, RasterMethod):
         maps = _of_simulated(network, array, kind, out, choices, options)
@@ -243,26 +243,28 @@ def _of_model(
 
 class ModelRun(NamedTuple):
     """A run of a model: how often it is called with one tensor, None if once or with a list; its
-    steps in all; and its samples.
+    steps in all; and its samples, of one tensor.
     """
 
     calls: int | None
     steps: int
-    samples: int
+    samples: int = 0
 
 
-def _seen(
+def _first_run(
     model: nn.Module, inputs: Tensor | list[Tensor], timesteps: int | None, takes: str | None
 ) -> ModelRun:
     """How a model runs: it may loop over its steps, so it is recorded once to see."""
-    if isinstance(inputs, list) and timesteps is not None:
-        raise InputError("explain: timesteps belongs to one tensor, got a list, a call a step")
+    if isinstance(inputs, list):
+        if timesteps is not None:
+            raise InputError("explain: timesteps belongs to one tensor, got a list, a call a step")
+        return ModelRun(None, len(inputs))
     with TemporaryDirectory() as folder:
         with warnings.catch_warnings(action="ignore"):  # of one step, perhaps, in which few fire
             _record(model, inputs, Path(folder), None, takes, None, answered=False)
         with RasterReader(Path(folder) / "raster.h5") as raster:
             steps, samples = raster.timesteps, raster.n_samples
-    if isinstance(inputs, list) or steps == timesteps or (timesteps is None and steps > 1):
+    if steps == timesteps or (timesteps is None and steps > 1):
         return ModelRun(None, steps, samples)
     if timesteps is None:
         raise InputError(
@@ -345,7 +347,7 @@ def input_of_network(network: Network, tensor: Tensor, by_step: bool) -> NDArray
 
 
 def steps_first(
-    tensor: Tensor, model: nn.Module, seen: ModelRun, takes: str | None
+    tensor: Tensor, model: nn.Module, run: ModelRun, takes: str | None
 ) -> tuple[Tensor, bool]:
     """What a model is called with, as (T, B, …) and True, or as (B, …) and False where it has no
     steps.
@@ -356,24 +358,24 @@ def steps_first(
     """
     from spikesam.pipeline.imports.torch.calling import is_sequence
 
-    if takes == "(BT)...":
-        return tensor.unflatten(0, (seen.samples, seen.steps)).transpose(0, 1), True
+    steps, samples = run.steps, run.samples
     if takes is None and not is_sequence(tensor.ndim, model):
-        takes = "B..."
+        takes = "B..." if len(tensor) == samples else "(BT)..."
     if takes == "B...":
         return tensor, False
-    sizes = seen.steps, seen.samples
+    if takes == "(BT)..." and len(tensor) == steps * samples:
+        return tensor.unflatten(0, (samples, steps)).transpose(0, 1), True
     fitting = [
-        name
+        axes
         for name, axes in AXES.items()
-        if takes in (None, name) and tuple(tensor.shape[axis] for axis in axes) == sizes
+        if takes in (None, name) and tuple(tensor.shape[axis] for axis in axes) == (steps, samples)
     ]
     if len(fitting) != 1:
         raise InputError(
-            f"takes: cannot tell the axes of data of shape {tuple(tensor.shape)}, of {sizes[0]} "
-            f"steps and {sizes[1]} samples; expected one of {', '.join([*AXES, '(BT)...'])}"
+            f"takes: cannot tell the axes of data of shape {tuple(tensor.shape)}, of {steps} "
+            f"steps and {samples} samples; expected one of {', '.join([*AXES, '(BT)...'])}"
         )
-    return tensor.movedim(AXES[fitting[0]], (0, 1)), True
+    return tensor.movedim(fitting[0], (0, 1)), True
 
 
 def _tensors(data: Any, model: nn.Module) -> Tensor | list[Tensor]:

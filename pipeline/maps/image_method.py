@@ -202,8 +202,6 @@ class ImageMethod(MapMethod):
 
 
 Classes = NDArray[np.integer[Any]] | None  # (B,), -1 and None for the predicted ones
-
-
 Attributed = tuple[NDArray[np.int64], NDArray[np.float32]]  # predictions (B,), maps (B, H, W) ≥ 0
 
 
@@ -256,18 +254,19 @@ def prepared(
 
     x = x.movedim(1, 0) if x.ndim == 5 else x
     with torch.no_grad():
-        predictions = logits(x).argmax(1)
-    return x, logits, predictions, chosen_classes(predictions, classes)
+        return x, logits, *classes_of(logits(x), classes)
 
 
-def chosen_classes(predictions: Tensor, classes: Classes) -> Tensor:
-    """The classes (B,) that are explained: predicted ones where none is chosen."""
+def classes_of(logits: Tensor, classes: Classes) -> tuple[Tensor, Tensor]:
+    """The predicted classes (B,), and those that are explained."""
     import torch
 
+    from spikesam.pipeline.networks.differentiable import classes_meant
+
+    predictions = logits.argmax(1)
     if classes is None:
-        return predictions
-    chosen = torch.as_tensor(classes, dtype=torch.int64, device=predictions.device)
-    return chosen.where(chosen >= 0, predictions)
+        return predictions, predictions
+    return predictions, classes_meant(logits, torch.as_tensor(classes))
 
 
 def positive(predictions: Tensor, values: Tensor) -> Attributed:

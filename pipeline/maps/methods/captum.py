@@ -21,7 +21,7 @@ from spikesam.pipeline.maps.image_method import (
     Attributed,
     Classes,
     InputMethod,
-    chosen_classes,
+    classes_of,
     positive,
 )
 from spikesam.pipeline.maps.methods.perturbation import SIDES
@@ -53,14 +53,14 @@ class CaptumMaps(InputMethod):
 
     def inputs(self, images: Samples, sample: int, network: Network) -> InputBatch:
         """The image itself, which the module encodes."""
-        if not isinstance(images, (DatasetSamples, PreparedImages)):
-            raise InputError(
-                "explain: method captum explains images, which the network encodes; got its input "
-                "at every step"
-            )
         if isinstance(images, DatasetSamples):
             return images.images([sample])
-        return images.images[[sample]]
+        if isinstance(images, PreparedImages):
+            return images.images[[sample]]
+        raise InputError(
+            "explain: method captum explains images, which the network encodes; got its input at "
+            "every step"
+        )
 
     def attributed(
         self, network: DifferentiableNetwork, inputs: InputBatch, classes: Classes = None
@@ -73,8 +73,7 @@ class CaptumMaps(InputMethod):
 
         model, x = to_torch(network.network, self.seed), torch.from_numpy(unpacked(inputs))
         with torch.no_grad():
-            predictions = model(x).argmax(1)
-        target = chosen_classes(predictions, classes)
+            predictions, target = classes_of(model(x), classes)
         rows, columns = (
             torch.arange(size) // max(1, min(x.shape[-2:]) // SIDES) for size in x.shape[-2:]
         )

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from spikesam.backends.base import Backend, InputBatch, unpacked
 from spikesam.backends.network import Network
-from spikesam.pipeline.maps.image_method import Attributed, Classes, InputMethod
+from spikesam.pipeline.maps.image_method import Attributed, Classes, InputMethod, classes_of
 from spikesam.pipeline.measures.maps import resize_map
 from spikesam.pipeline.measures.statistics import softmax
 
@@ -84,12 +84,12 @@ class OcclusionMaps(InputMethod):
         from captum.attr import Occlusion
 
         answers, encoded = answers_of(network.network), unpacked(inputs)
-        predictions = answers(encoded).argmax(axis=1)
+        predictions, explained = classes_of(torch.from_numpy(answers(encoded)), classes)
         height, width = encoded.shape[-2:]
         side = max(1, min(height, width) // SIDES)
         window, strides = (1, side, side), (1, *[max(1, side // OVERLAP)] * 2)
         maps = []
-        for image, target in enumerate(_explained(predictions, classes)):
+        for image, target in enumerate(explained.tolist()):
             sample = encoded[..., image, None, :, :, :]
 
             def logits(visible: Tensor, sample: NDArray[Any] = sample) -> Tensor:
@@ -98,11 +98,11 @@ class OcclusionMaps(InputMethod):
             visible = torch.ones(1, 1, height, width)
             maps.append(
                 Occlusion(logits).attribute(
-                    visible, window, strides, 0, int(target), perturbations_per_eval=16
+                    visible, window, strides, 0, target, perturbations_per_eval=16
                 )
             )
         attributions = torch.cat(maps)[:, 0].clamp(min=0)
-        return predictions, attributions.to(torch.float32).numpy()
+        return predictions.numpy(), attributions.to(torch.float32).numpy()
 
 
 @dataclass(frozen=True)
@@ -119,11 +119,6 @@ class RiseMaps(InputMethod):
         return rise(network.network, inputs, self.seed, classes=classes)
 
 
-def _explained(predictions: NDArray[np.int64], classes: Classes) -> NDArray[Any]:
-    """The classes (B,) that are explained: predicted ones where none is chosen."""
-    return predictions if classes is None else np.where(classes < 0, predictions, classes)
-
-
 def rise(
     network: Network,
     inputs: InputBatch,
@@ -134,16 +129,18 @@ def rise(
     """RISE of B images by masks of one `seed`, on the event backend: predictions (B,), maps (B, H,
     W) float32 ≥ 0.
     """
+    import torch
+
     answers, encoded = answers_of(network), unpacked(inputs)
-    predictions = answers(encoded).argmax(axis=1)
+    predictions, explained = classes_of(torch.from_numpy(answers(encoded)), classes)
     visible = random_masks(masks, encoded.shape[-2:], seed)
     maps = np.zeros((len(predictions), *encoded.shape[-2:]))
-    for image, target in enumerate(_explained(predictions, classes)):
+    for image, target in enumerate(explained.tolist()):
         for start in range(0, masks, BATCH):
             batch = visible[start : start + BATCH]
             masked = _masked(encoded[..., image, :, :, :], batch, seed)
             maps[image] += np.tensordot(softmax(answers(masked))[:, target], batch, 1)
-    return predictions, (maps / (masks * VISIBLE)).astype(np.float32)
+    return predictions.numpy(), (maps / (masks * VISIBLE)).astype(np.float32)
 
 
 def random_masks(count: int, size: tuple[int, ...], seed: int) -> NDArray[np.float64]:

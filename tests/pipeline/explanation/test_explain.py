@@ -181,3 +181,26 @@ def test_a_data_set_alone_in_a_list_is_that_data_set() -> None:
     alone = spikesam.explain("cluttered-digits", "cluttered-digits", **options)
     listed = spikesam.explain("cluttered-digits", ["cluttered-digits"], **options)
     assert len(alone.samples) == len(listed.samples) == 8
+
+
+def test_steps_and_samples_on_one_axis_are_told_apart() -> None:
+    """As sinabs' squeezed layers take them: all steps of a sample one behind the other."""
+    layers = pytest.importorskip("sinabs.layers")
+    activation = pytest.importorskip("sinabs.activation")
+    torch.manual_seed(0)
+
+    def neurons() -> nn.Module:
+        options = {"spike_fn": activation.SingleSpike, "norm_input": False, "batch_size": 4}
+        fires: nn.Module = layers.LIFSqueeze(tau_mem=5.0, spike_threshold=0.2, **options)
+        return fires
+
+    conv, linear = nn.Conv2d(1, 4, 3), nn.Linear(144, 3)
+    model = nn.Sequential(conv, neurons(), nn.Flatten(), linear, neurons()).eval()
+    spikes = (torch.rand(STEPS, 4, 1, 8, 8, generator=torch.Generator().manual_seed(3)) < 0.5) * 1.0
+    network = spikesam.from_torch(model, spikes)
+    expected = spikesam.explain(network, spikes, method="gradient-x-input", target=0)
+    maps = spikesam.explain(
+        model, spikes.transpose(0, 1).flatten(0, 1), method="gradient-x-input", target=0
+    )
+    assert maps["input"].sum[:].any()
+    assert np.array_equal(maps["input"].sum[:], expected["input"].sum[:])
