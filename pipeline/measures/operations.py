@@ -66,8 +66,13 @@ def fan_out(synapses: Synapses, shape: Shape, *, dense: bool = False) -> Counts:
     present = _present(weight) if dense and not passes_on(weight) else weight != 0
     kernel_sides = weight.shape[2:] or pooled[1:]  # a matrix sees the whole map
     reached = present.sum(axis=0, dtype=np.int64).reshape(-1, *kernel_sides)
-    geometry = kernel_sides, pair(synapse.stride), pair(synapse.padding)
-    rows, columns = (_covering(*sides) for sides in zip(pooled[1:], *geometry, strict=True))
+    geometry = zip(
+        pooled[1:], kernel_sides, pair(synapse.stride), pair(synapse.padding), strict=True
+    )
+    rows, columns = (
+        covering(side, kernel, stride, (border, border))
+        for side, kernel, stride, border in geometry
+    )
     return np.einsum("cyx,hy,wx->chw", reached, rows, columns, optimize=True)
 
 
@@ -356,10 +361,14 @@ def _maximum(synapses: Synapses) -> bool:
     return _synapse(synapses).pooling == "max"
 
 
-def _covering(side: int, kernel: int, stride: int, padding: int) -> Counts:
-    """Which places of a kernel lie on which cell, at some step of the kernel: (side, kernel) int64
-    of 0 and 1.
+def covering(
+    side: int, kernel: int, stride: int, padding: tuple[int, int], dilation: int = 1
+) -> Counts:
+    """The places of a kernel that lie on each cell of a side, at some step of the kernel: (side,
+    kernel) int64 of 0 and 1. `padding` is that in front and behind.
     """
-    first = np.arange(side)[:, None] + padding - np.arange(kernel)[None]  # where the kernel begins
-    places = (side + 2 * padding - kernel) // stride + 1
+    in_front, behind = padding
+    # where the kernel begins
+    first = np.arange(side)[:, None] + in_front - dilation * np.arange(kernel)[None]
+    places = (side + in_front + behind - dilation * (kernel - 1) - 1) // stride + 1
     return ((first % stride == 0) & (first >= 0) & (first < places * stride)).astype(np.int64)

@@ -10,6 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from spikesam.pipeline.imports.road.kernels import around
+from spikesam.pipeline.measures.operations import covering
+
 EXACT = 1 << 24  # whole numbers below are exact in float32, and so are their sums
 MOST_KEPT = 1 << 10  # fan-outs of patterns of weights
 # of a convolution, in order of arguments
@@ -141,14 +144,9 @@ def _meeting(
     side: int, kernel: int, stride: int, dilation: int, padding: int | str, added: int
 ) -> Tensor:
     """(side, kernel) of 0 and 1: the rows of a kernel that a place of one axis meets, float64."""
-    extent = dilation * (kernel - 1)
-    in_front, behind = (0, 0) if padding == "valid" else (padding, padding)
-    if padding == "same":
-        in_front, behind = extent // 2, extent - extent // 2
-    outputs = (side + int(in_front) + int(behind) - extent - 1) // stride + 1
-    begins = torch.arange(side)[:, None] + int(in_front) - dilation * torch.arange(kernel)
-    meets = (begins >= 0) & (begins % stride == 0) & (begins // stride < outputs)
-    return meets.to(torch.float64)
+    of_axis = padding if isinstance(padding, str) else (padding, padding)
+    borders, _ = around(of_axis, (kernel, kernel), (dilation, dilation))
+    return torch.from_numpy(covering(side, kernel, stride, borders, dilation)).to(torch.float64)
 
 
 @lru_cache(maxsize=256)
