@@ -74,9 +74,8 @@ class FoldedInput(ABC):
     spikes' pooled map, in one channel, instead of them; `rows` and `columns` are then of that map.
     """
 
-    sources: tuple[
-        Source, ...
-    ]  # names of units whose spikes are summed, and how long ago they fired
+    # names of units whose spikes are summed, and how many steps ago they fired
+    sources: tuple[Source, ...]
     gain: NDArray[np.float64] = field(default_factory=lambda: np.array(1.0))
     pool: Pair = (1, 1)
     pooling: Pooling = "average"
