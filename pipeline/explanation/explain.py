@@ -146,7 +146,7 @@ def explain(
     ...     snntorch.Leaky(beta=0.9, threshold=0.2, init_hidden=True),
     ... ).eval()
     >>> images = torch.rand(2, 1, 8, 8)
-    >>> maps = spikesam.explain(model, images, method="rise", target=1, timesteps=10)
+    >>> maps = spikesam.explain(model, images, method="integrated-gradients", target=1, timesteps=10)
     >>> maps["input"].sum.shape, maps.origin
     ((2, 8, 8), 'the model was imported')
     """
