@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
-from benchmarks.common.environment import (
-    all_benchmarks,
-    commit,
-    machine,
-    measure,
-    missing,
-    versions,
-)
+from benchmarks.common.environment import all_benchmarks, case_maker, missing
 from benchmarks.common.measurement import Options
-from benchmarks.common.report import as_json, as_tables, draw_sweeps
-from spikesam.common.console import PlainConsole
-from spikesam.common.disk import write_file
+from benchmarks.common.results import Benchmark, measure_all
 from spikesam.common.text import shell_command
 from spikesam.pipeline.cli.command_line import Flat, Positional, listing, parse_command, some_or_all
 from spikesam.pipeline.cli.errors import exit_codes
@@ -30,7 +19,7 @@ from spikesam.pipeline.config import Section
 
 PROG = "python -m benchmarks"
 BENCHMARKS = all_benchmarks()
-APART = "ablation", "leaderboard", "quick"  # of which simulate measures more, or which judge code
+APART = "leaderboard", "quick"  # of which simulate measures more
 DESCRIPTION = """Time this project and its peers side by side: a table, JSON, and plots of cost against size.
 
 {names}
@@ -62,37 +51,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     command = parse_command(BenchmarkCommand, argv, prog=PROG, description=DESCRIPTION)
     asked = some_or_all(command.name, BENCHMARKS)
     names = [name for name in asked if name not in APART or name in command.name]
-    console, begun = PlainConsole(), time.perf_counter()
-    left_out = missing(names)
-    for reason in left_out:
-        console.print(f"left out: {reason}", soft_wrap=True)
-    command.out.mkdir(parents=True, exist_ok=True)
-    result: dict[str, Any] = {
-        "command": shell_command(*PROG.split(), *(sys.argv[1:] if argv is None else argv)),
-        "commit": commit(),
-        "machine": machine(command.options.instructions),
-        "versions": versions(),
-        "options": command.options.model_dump(),
-        "left_out": left_out,
-        "rows": {},
-    }
-    about, vectors = result["machine"], ", ".join(result["machine"]["vectors"])
-    origin = f"{about['cpu']} ({vectors}), {about['cores']} cores, load {about['load']:.2f}; {result['commit']}"
-    pictures = []
-    for name in names:
-        rows = measure(name, command.options, command.out)
-        for table in as_tables(f"{name}: {BENCHMARKS[name]}", rows):
-            console.print(table)
-        result["rows"][name] = [as_json(row) for row in rows]
-        picture = command.out / f"{name}.png"
-        if draw_sweeps(picture, f"{name}: cost against size", origin, rows):
-            pictures.append(picture)
-    result["seconds"] = time.perf_counter() - begun
-    path = command.out / "benchmarks.json"
-    write_file(path, (json.dumps(result, indent=2, ensure_ascii=False) + "\n").encode())
-    console.print(f"{origin}; {result['seconds']:.0f} s")
-    for written in (path, *pictures):
-        console.print(str(written), soft_wrap=True)
+    line = shell_command(*PROG.split(), *(sys.argv[1:] if argv is None else argv))
+    chosen = {name: Benchmark(BENCHMARKS[name], case_maker(name)) for name in names}
+    measure_all(line, chosen, command.options, command.out, missing(names))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.common.measurement import Case, MeasuredRow, Options
+from benchmarks.common.measurement import Case, CaseMaker, MeasuredRow, Options
 from spikesam.backends.base import BackendError
 from spikesam.backends.lava.backend import LavaBackend
 from spikesam.common.child import isolated_spawning
@@ -150,6 +150,12 @@ def all_benchmarks() -> dict[str, str]:
     }
 
 
+def case_maker(name: str) -> CaseMaker:
+    """What makes the cases of a benchmark of this package."""
+    make: CaseMaker = importlib.import_module(f"benchmarks.{name}").cases
+    return make
+
+
 def missing(names: Iterable[str]) -> list[str]:
     """Why rows of these benchmarks are left out, one for each of their `PEERS` that cannot run."""
     modules = [importlib.import_module(f"benchmarks.{name}") for name in names]
@@ -182,16 +188,14 @@ missing_spikingjelly = partial(missing_peer, "SpikingJelly")
 MISSING_PEERS = tuple(partial(missing_peer, name) for name in NEEDS)
 
 
-def measure(name: str, options: Options, folder: Path) -> list[MeasuredRow]:
+def measure(name: str, make_cases: CaseMaker, options: Options, folder: Path) -> list[MeasuredRow]:
     """All rows of a benchmark; files that are made on the way lie under `folder`, and are removed."""
     rows: list[MeasuredRow] = []
     with (
         tempfile.TemporaryDirectory(dir=folder) as scratch,
         progress_bar(PlainConsole(stderr=True), transient=True) as progress,
     ):
-        cases: list[Case] = list(
-            importlib.import_module(f"benchmarks.{name}").cases(options, Path(scratch))
-        )
+        cases = list(make_cases(options, Path(scratch)))
         task = progress.add_task(name, total=len(cases))
         shared = groupby(
             enumerate(cases), key=lambda item: (item[1].environment, item[1].alone and item[0])

@@ -61,9 +61,6 @@ class Options(Section):
     only: Literal["all", "accuracy", "seconds"] = Field(
         "all", description="which part of convert is measured"
     )
-    paths: tuple[str, ...] = Field(
-        (), description="special paths that ablation measures; all if none is named"
-    )
     tiny: bool = Field(
         False, description="small sizes, to try the command: its figures say nothing"
     )
@@ -115,6 +112,9 @@ class Case:
     ]  # a function of a module and its arguments, to be sent to another process
     environment: Mapping[str, str] = field(default_factory=dict)  # set before that process starts
     alone: bool = False  # where what earlier cases left in memory would be counted
+
+
+CaseMaker = Callable[[Options, Path], Iterable[Case]]  # given a folder for files
 
 
 @dataclass(frozen=True)

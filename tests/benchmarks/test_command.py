@@ -16,7 +16,12 @@ from benchmarks.common.environment import (
     missing_spikingjelly,
     new_process,
 )
-from benchmarks.common.measurement import KEEP_FREED_MEMORY, MeasuredRow, Options
+from benchmarks.common.measurement import (
+    KEEP_FREED_MEMORY,
+    CaseMaker,
+    MeasuredRow,
+    Options,
+)
 from spikesam.backends.event.kernels.private_numba import processor
 from spikesam.common.errors import InputError
 
@@ -41,7 +46,6 @@ def test_sam_writes_json_and_a_plot(tmp_path, capsys):
         "instructions": "all",
         "data": None,
         "only": "all",
-        "paths": [],
         "tiny": True,
     }
     assert result["options"] == options
@@ -235,11 +239,13 @@ def test_recording_stands_beside_monitors_of_the_libraries(measured, tmp_path):
 def test_all_takes_every_benchmark_and_says_what_is_left_out(tmp_path, monkeypatch, capsys):
     asked = []
 
-    def measure(name: str, options: Options, folder: Path) -> list[MeasuredRow]:
+    def measure(
+        name: str, make_cases: CaseMaker, options: Options, folder: Path
+    ) -> list[MeasuredRow]:
         asked.append(name)
         return [MeasuredRow("case", "way", "s", (1.0,))]
 
-    monkeypatch.setattr(command, "measure", measure)
+    monkeypatch.setattr("benchmarks.common.results.measure", measure)
     monkeypatch.setattr("benchmarks.common.environment.find_spec", lambda name: None)
     command.main(["all", "--out", str(tmp_path)])
     assert asked == [name for name in command.BENCHMARKS if name not in command.APART]
@@ -254,7 +260,7 @@ def test_all_takes_every_benchmark_and_says_what_is_left_out(tmp_path, monkeypat
     [
         (
             ["simlate"],
-            "NAME: got 'simlate', expected one of ablation, agreement, convert, graphs, lava, "
+            "NAME: got 'simlate', expected one of agreement, convert, graphs, lava, "
             "leaderboard, quick, raster, record, road, sam, simulate, train, transformer, why or "
             "all; did you mean 'simulate'?",
         ),

@@ -2,19 +2,18 @@
 
 import importlib
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
-from benchmarks import __main__ as command
-from benchmarks import ablation
-from benchmarks.common.arms import Turn, write_inputs
 from benchmarks.common.environment import new_process
 from benchmarks.common.measurement import Options
-from benchmarks.common.plain_forms import PATHS, make_plain
+from scripts.ablation import __main__ as command
+from scripts.ablation import comparison
+from scripts.ablation.arms import Turn, write_inputs
+from scripts.ablation.plain_forms import PATHS, make_plain
 from spikesam.common.errors import InputError
-from tests.benchmarks.tiny import TINY, tiny_digests
+from tests.scripts.tiny import TINY, tiny_digests
 
 SOME = ("narrow neurons", "relays", "silent neurons subtracted")
 
@@ -24,29 +23,28 @@ def test_a_plain_form_is_measured_in_units_of_the_special_path() -> None:
         "special": [Turn(1.0, 2.0, "a"), Turn(2.0, 2.0, "a")],
         "plain": [Turn(1.5, 1.0, "a"), Turn(2.0, 3.0, "a")],
     }
-    processor, clock = ablation.ratios("path", "workload", turns)
+    processor, clock = comparison.ratios("path", "workload", turns)
     assert (processor.values, clock.values) == ((1.5, 1.0), (0.5, 1.5))
     assert processor.note == "least 1.50, median 1.17; 1e+03 (1.5e+03) ms → 1.5e+03 (1.75e+03) ms"
-    assert (ablation.pays(processor), ablation.pays(clock)) == (True, False)
+    assert (comparison.pays(processor), comparison.pays(clock)) == (True, False)
 
 
 def test_other_bits_end_the_benchmark() -> None:
     turns = {"special": [Turn(1.0, 1.0, "a")], "plain": [Turn(1.0, 1.0, "b")]}
     with pytest.raises(RuntimeError, match="^narrow neurons: on VGG11, the plain form gave other"):
-        ablation.check_same("narrow neurons", "VGG11", turns, PATHS["narrow neurons"])
-    ablation.check_same("rounded", "training", turns, PATHS["fused neurons of training"])
+        comparison.check_same("narrow neurons", "VGG11", turns, PATHS["narrow neurons"])
+    comparison.check_same("rounded", "training", turns, PATHS["fused neurons of training"])
 
 
 def test_a_plain_form_must_come_before_the_kernels() -> None:
-    assert "spikesam.backends.event.kernels.layer" in sys.modules
+    importlib.import_module("spikesam.backends.event.kernels.layer")
     with pytest.raises(RuntimeError, match="^narrow neurons: the kernels are imported already$"):
         make_plain("narrow neurons")
 
 
 def test_an_unknown_path_is_refused(tmp_path: Path) -> None:
-    options = Options(paths=("narow neurons",))
     with pytest.raises(InputError, match=r"unknown 'narow neurons'; did you mean 'narrow neurons'"):
-        next(importlib.import_module("benchmarks.ablation").cases(options, tmp_path))
+        next(comparison.cases(["narow neurons"], Options(), tmp_path))
 
 
 @pytest.mark.long
@@ -65,7 +63,7 @@ def test_plain_forms_compute_the_same_bits(name: str, tmp_path: Path) -> None:
 @pytest.mark.long
 def test_a_path_stands_beside_its_plain_form(tmp_path: Path) -> None:
     name = "samples simulated in a row"
-    command.main(["ablation", "--tiny", "--repeats", "1", "--paths", name, "--out", str(tmp_path)])
+    command.main(["--tiny", "--repeats", "1", "--paths", name, "--out", str(tmp_path)])
     rows = json.loads((tmp_path / "benchmarks.json").read_text())["rows"]["ablation"]
     assert {row["case"] for row in rows} == {name}
     assert {row["unit"] for row in rows} == {"× processor", "× clock"}

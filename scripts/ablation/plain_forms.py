@@ -44,7 +44,7 @@ class SpecialPath:
     place : its files or functions, in backends/event/kernels if nothing else is said
     plain : what the plain form does
     make_plain : puts the plain form in place, before anything else is imported
-    workloads : those that are measured; see :mod:`benchmarks.common.arms`
+    workloads : those that are measured; see :mod:`scripts.ablation.arms`
     commands : whether whole commands are measured, too
     instructions : the best vector instructions that both forms use, "all" or "avx2"
     same_bits : False where sums of real numbers are rounded in another order

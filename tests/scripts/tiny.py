@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from benchmarks.common.arms import begin, prepare, turn
 from benchmarks.common.measurement import Options
+from scripts.ablation.arms import begin, prepare, turn
 
 TINY = Options(repeats=1, tiny=True)
 

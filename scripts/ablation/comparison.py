@@ -1,4 +1,4 @@
-"""Special paths: each beside its plain form, end to end; what gains nothing may go.
+"""Cases of an ablation: each special path beside its plain form, end to end.
 
 Either form runs in a process of its own, with compiled code of its own, and they take turns.
 Figures are what the plain form takes beside the special path, turn by turn: seconds of the
@@ -16,15 +16,14 @@ from statistics import median
 
 import numpy as np
 
-from benchmarks.common import arms
-from benchmarks.common.arms import Turn, empty_cache
 from benchmarks.common.environment import UP_TO, machine, missing_spikingjelly, new_process
 from benchmarks.common.measurement import KEEP_FREED_MEMORY, Case, MeasuredRow, Options
-from benchmarks.common.plain_forms import PATHS, SpecialPath
 from benchmarks.road import CHECKPOINT, RESULTS_ONLY, Command, tiny_imagenet
+from scripts.ablation import arms
+from scripts.ablation.arms import Turn, empty_cache
+from scripts.ablation.plain_forms import PATHS, SpecialPath
 from spikesam.common.errors import InputError, did_you_mean
 
-PEERS = (missing_spikingjelly,)
 PAYS = 1.1  # times the processor's seconds, of the plain form beside the special path
 OF_SPIKINGJELLY = "transformer", "residual"  # whose models they are
 SPECIAL, PLAIN = "special", "plain"
@@ -33,13 +32,18 @@ FILES, DIGITS = (300, 3), (10, 1)  # images of commands, and where the command i
 Turns = Mapping[str, Sequence[Turn]]
 
 
-def cases(options: Options, scratch: Path) -> Iterator[Case]:
-    """Cases of this benchmark: one makes what all others are given."""
-    unknown = [name for name in options.paths if name not in PATHS]
+def cases(paths: Sequence[str], options: Options, scratch: Path) -> Iterator[Case]:
+    """Cases of some special paths, or of all if none is named; the first makes the others' input.
+
+    Raises
+    ------
+    InputError : if there is no special path of a name
+    """
+    unknown = [name for name in paths if name not in PATHS]
     if unknown:
         raise InputError(f"--paths: unknown {unknown[0]!r}{did_you_mean(unknown[0], [*PATHS])}")
     yield Case("inputs", partial(make_inputs, scratch, options), KEEP_FREED_MEMORY)
-    for name in options.paths or PATHS:
+    for name in paths or PATHS:
         if PATHS[name].instructions == "all" or "avx2" in machine()["vectors"]:
             yield Case(name, partial(compare, name, scratch, options), KEEP_FREED_MEMORY)
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.common.measurement import Options
-from benchmarks.common.plain_forms import make_plain
+from scripts.ablation.plain_forms import make_plain
 
 SPIKING = {  # workload -> times the channels of SMALL, steps, rate and images
     "small network × 1, batch 8": (1, 30, 0.1, 8),
@@ -230,7 +230,7 @@ def run_command(plain: str | None, arguments: tuple[str, ...], folder: Path) -> 
     """`spikesam run` in a fresh process, from its start to checked maps on disk."""
     from benchmarks.road import SCRIPT, Command
 
-    changed = f"from benchmarks.common.arms import begin; begin({plain!r}); "
+    changed = f"from scripts.ablation.arms import begin; begin({plain!r}); "
     command = Command(("-c", changed + SCRIPT, "run", *arguments, "--out", "run"), folder)
     taken = _timed(command, 1)
     return taken._replace(digest=run_digest(folder / "run"))

@@ -1,0 +1,1 @@
+"""Special paths of kernels and of training, each beside its plain form."""
