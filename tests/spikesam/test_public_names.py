@@ -75,7 +75,14 @@ def test_where_parameters_are_listed_none_is_missing() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["spikesam", "spikesam.captum", "spikesam.testing", *spikesam.__all__]
+    "name",
+    [
+        "spikesam",
+        "spikesam.captum",
+        "spikesam.simulators",
+        "spikesam.testing",
+        *spikesam.__all__,
+    ],
 )
 def test_examples_print_what_they_say(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
