@@ -8,7 +8,7 @@ from spikesam.recordings.hdf5 import CheckedFile, FileSource
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.reader import RasterReader
 
-RASTER, MAPS = RasterReader.HEADER.FORMAT, MapReader.HEADER.FORMAT
+RASTER, MAPS = RasterReader.HEADER.STAMP.format, MapReader.HEADER.STAMP.format
 WHAT = "a raster (raster.h5) or a file of maps (sam.h5)"
 
 

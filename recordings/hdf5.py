@@ -24,12 +24,13 @@ from numpy.typing import NDArray
 
 from spikesam.common.errors import InputError
 from spikesam.common.files import similar_file
+from spikesam.common.stamp import Stamp, StampError
 from spikesam.common.text import printable
 from spikesam.recordings.chunks import CHECKSUM_BYTES, largest_stored
 from spikesam.recordings.errors import OtherFormatError, RasterError
 from spikesam.recordings.files import SIGNATURE, has_hdf5_signature
 from spikesam.recordings.inspection import inspect
-from spikesam.recordings.schema import MAX_TEXT, DatasetSpec
+from spikesam.recordings.schema import MAPS_STAMP, MAX_TEXT, RASTER_STAMP, DatasetSpec
 
 MAX_SHOWN = 300  # characters of a path or a finding in a message
 MAX_ATTRIBUTES = 64  # of one object, where all are read
@@ -46,6 +47,7 @@ _LAYOUTS = {
     h5py.h5d.CONTIGUOUS: "contiguous",
     h5py.h5d.VIRTUAL: "virtual",
 }
+KINDS = {stamp.format: stamp.holds for stamp in (RASTER_STAMP, MAPS_STAMP)}
 _LINKS = {h5py.h5l.TYPE_SOFT: "a soft link", h5py.h5l.TYPE_EXTERNAL: "an external link"}
 
 FileSource = Path | str | bytes | io.BytesIO  # a file, by its name or in memory
@@ -150,23 +152,19 @@ class CheckedFile:
                 ) from None
             raise self.fail(path, f"unreadable ({_one_line(error)})", "intact data") from error
 
-    def expect_finished(self, name: str, version: int) -> None:
+    def expect_finished(self, stamp: Stamp) -> None:
         """Refuse another format or version, of which nothing else is read, and a file that was not
         finished.
         """
-        kinds = {"spike-raster": "a raster", "spike-maps": "a file of maps"}
-        if (format_name := self._root("format", str)) != name and {
-            format_name,
-            name,
-        } <= kinds.keys():
-            raise OtherFormatError(
-                f"{self.file_name}: is {kinds[format_name]}, expected {kinds[name]}"
-            )
-        if format_name != name:
-            raise self.fail("/@format", repr(format_name), repr(name))
-        if (written_version := self._root("schema_version", int)) != version:
-            advice = "read it with the version of the program that wrote it, or make it again"
-            raise self.fail("/@schema_version", str(written_version), f"{version}; {advice}")
+        try:
+            stamp.check(lambda name: self._root(name, str if name == "format" else int))
+        except StampError as error:
+            other, expected = KINDS.get(error.value), KINDS.get(stamp.format)
+            if other and expected:
+                raise OtherFormatError(
+                    f"{self.file_name}: is {other}, expected {expected}"
+                ) from None
+            raise self.fail(f"/@{error.attribute}", repr(error.value), error.expected) from None
         if not self._root("complete", bool):
             raise self.fail("/@complete", "False", "True")
 

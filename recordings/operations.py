@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from shutil import copyfileobj
 from tempfile import TemporaryFile
-from typing import IO, Annotated, Any, Literal
+from typing import IO, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,12 +24,14 @@ from spikesam.common.disk import replacing, writing
 from spikesam.common.errors import InputError, at
 from spikesam.common.files import open_file, refuse_links
 from spikesam.common.models import Many, parse_model
+from spikesam.common.stamp import Stamp
 from spikesam.common.text import printable
 from spikesam.recordings.files import RASTER
 from spikesam.recordings.raster.reader import RasterReader
 
 NAME = "operations.safetensors"
 TENSOR = "operations"
+STAMP = Stamp("spikesam-operations", 1, "counted operations")
 LARGEST_FILE, LARGEST_HEADER = 1 << 36, 1 << 22  # bytes
 MOST_MODULES, LONGEST_MODULE = 1 << 13, 512
 BLOCK = 1 << 24  # bytes that are hashed together
@@ -56,8 +58,6 @@ class CountedModule(BaseModel):
 class _About(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    format: Literal["spikesam-operations"]
-    schema_version: Literal[1]
     raster_digest: str
     sha256: str
     modules: Annotated[Many[CountedModule], Field(max_length=MOST_MODULES)]
@@ -89,8 +89,7 @@ class OperationsSpool:
         size = self._file.tell()
         self._file.seek(0)
         about = {
-            "format": "spikesam-operations",
-            "schema_version": 1,
+            **STAMP.attributes,
             "raster_digest": raster.raster_digest,
             "sha256": _digest(self.modules, self._file),
             "modules": [module.model_dump() for module in self.modules],
@@ -151,7 +150,7 @@ def operations_beside(raster: RasterReader) -> Iterator[Operations | None]:
 
 
 def _checked(path: Path, file: Any, raster: RasterReader) -> Operations:
-    about = parse_model(_About, (file.metadata() or {}).get("about", "{}").encode())
+    about = parse_model(_About, (file.metadata() or {}).get("about", "{}").encode(), stamp=STAMP)
     if about.raster_digest not in raster.known_as:
         raise InputError(
             f"counts operations of another raster than {raster.path}, expected of its spikes; "

@@ -70,7 +70,7 @@ class Reader(ABC, Generic[Layer]):
         self._tables: dict[str, NDArray[Any]] = {}
         self._tables_bytes = 0
         try:
-            self._checked.expect_finished(self.HEADER.FORMAT, self.HEADER.VERSION)
+            self._checked.expect_finished(self.HEADER.STAMP)
             self._open()
         except BaseException:
             self.close()

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.common.errors import InputError
+from spikesam.common.stamp import Stamp
 from spikesam.common.text import brief
 
 LIBVER = ("v110", "v110")
@@ -98,13 +99,16 @@ class NamedLayer:
         return f"/layers/{self.group}/{dataset}"
 
 
+RASTER_STAMP = Stamp("spike-raster", 3, "a raster")
+MAPS_STAMP = Stamp("spike-maps", 5, "a file of maps")
+
+
 class Header(ABC):
     """Statements of a file about all its samples; raster and maps have one each, a frozen
     dataclass.
     """
 
-    FORMAT: ClassVar[str]
-    VERSION: ClassVar[int]
+    STAMP: ClassVar[Stamp]
     JOINED: ClassVar[
         tuple[str, ...]
     ] = ()  # root attributes that say who made the samples: several are joined by "+"

@@ -24,9 +24,10 @@ from spikesam.common.disk import write_file
 from spikesam.common.errors import InputError, at
 from spikesam.common.files import open_file
 from spikesam.common.parsing import parse_json
+from spikesam.common.stamp import Stamp, StampError
 from spikesam.common.text import LONGEST_NAME, printable
 
-FORMAT = "spikesam-network"
+STAMP = Stamp("spikesam-network", 1, "a network")
 # the entry of the metadata that says that weights are stored as int8 and numbers as float32
 PACKED = "packed"
 DIGEST = "sha256"  # the entry of the metadata that holds the digest of all the rest
@@ -44,7 +45,8 @@ def write_network(network: Network, path: Path, metadata: dict[str, str] | None 
     identity.
     """
     graph, tensors = network.to_graph()
-    described = {"format": FORMAT, "graph": json.dumps(graph, sort_keys=True), **(metadata or {})}
+    described = {name: str(value) for name, value in STAMP.attributes.items()}
+    described |= {"graph": json.dumps(graph, sort_keys=True), **(metadata or {})}
     if (packed := pack_tensors(tensors)) is not None:
         described[PACKED], tensors = "int8", packed
     if (length := sum(tensor.nbytes for tensor in tensors.values())) > LARGEST_FILE:
@@ -69,12 +71,11 @@ def read_network(path: Path) -> tuple[Network, dict[str, str]]:
     with _opened(path) as file:
         metadata = dict(file.metadata() or {})
         tensors = {name: _tensor(file, name, path) for name in file.keys()}  # noqa: SIM118
-    file_format, digest = metadata.get("format"), metadata.pop(DIGEST, None)
-    if file_format != FORMAT or "graph" not in metadata:
-        shown = None if file_format is None else printable(file_format, LONGEST_NAME)
-        raise NetworkError(
-            f"{path}: safetensors, but not a network: got format {shown!r}, expected {FORMAT!r}"
-        )
+    try:
+        STAMP.check(metadata.get)
+    except StampError as error:
+        raise NetworkError(f"{path}: {error}") from None
+    digest = metadata.pop(DIGEST, None)
     if digest is None:
         raise NetworkError(
             f"{path}: has no digest of its content, expected one; write it again with this version"
@@ -85,12 +86,13 @@ def read_network(path: Path) -> tuple[Network, dict[str, str]]:
         )
     try:
         with at("graph"):
-            graph = parse_json(metadata.pop("graph"))
+            graph = parse_json(metadata.pop("graph", ""))
         if metadata.pop(PACKED, None) is not None:
             tensors = unpack_tensors(tensors)
         network = Network.from_graph(graph, tensors)
         _check_nothing_else(network, graph, tensors)
-        del metadata["format"]
+        for name in STAMP.attributes:
+            del metadata[name]
         return network, metadata
     except InputError as error:
         raise NetworkError(f"{path}: {error}") from None

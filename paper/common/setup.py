@@ -112,7 +112,9 @@ class Setup:
             "seed": seed,
             "backend": simulator.name,
         }
-        inputs["schema"] = RasterHeader.VERSION  # rasters of an older format are recorded again
+        inputs["schema"] = (
+            RasterHeader.STAMP.version
+        )  # rasters of an older format are recorded again
 
         def build(folder: Path) -> None:
             simulate(

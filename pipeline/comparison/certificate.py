@@ -18,8 +18,7 @@ from spikesam.backends.network import Network
 from spikesam.common.errors import InputError, at
 from spikesam.common.files import file_digest
 from spikesam.pipeline.comparison.certificate_file import (
-    FORMAT,
-    VERSION,
+    STAMP,
     Certificate,
     Settings,
     read_certificate,
@@ -79,8 +78,7 @@ def certify(
                     lines = difference_lines(difference, settings.backends[0], backend)
                     differences += [f"{precision}, {backend}: {line}" for line in lines]
         certificate = {
-            "format": FORMAT,
-            "version": VERSION,
+            **STAMP.attributes,
             "model": {"sha256": file_digest(model), "network_sha256": network.sha256},
             "settings": settings.model_dump(mode="json"),
             "input": {

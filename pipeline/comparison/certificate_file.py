@@ -7,13 +7,14 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from spikesam.common.errors import InputError, at
+from spikesam.common.errors import at
 from spikesam.common.files import read_file
 from spikesam.common.parsing import parse_json
+from spikesam.common.stamp import Stamp
 from spikesam.pipeline.config import Section
 from spikesam.pipeline.config.toml import validated
 
-FORMAT, VERSION = "spikesam-certificate", 2
+STAMP = Stamp("spikesam-certificate", 2, "a certificate that spikesam verify wrote")
 LARGEST, MOST_MARKS = 1 << 24, 1 << 17  # bytes, and marks of JSON
 
 
@@ -61,7 +62,7 @@ class Certificate(Section):
     """All that a certificate says."""
 
     format: str
-    version: int
+    schema_version: int
     model: dict[str, str]
     settings: Settings
     input: dict[str, Any]
@@ -75,9 +76,5 @@ def read_certificate(path: Path) -> Certificate:
     text = read_file(path, LARGEST)
     with at(path):
         certificate = parse_json(text, MOST_MARKS)
-    if not isinstance(certificate, dict) or certificate.get("format") != FORMAT:
-        raise InputError(f"{path}: is no certificate, expected one that spikesam verify wrote")
-    if certificate.get("version") != VERSION:
-        raise InputError(f"{path}: is of version {certificate.get('version')}, expected {VERSION}")
-    with at(path):
+        STAMP.check(certificate.get if isinstance(certificate, dict) else {}.get)
         return validated(Certificate, certificate)

@@ -28,6 +28,7 @@ from spikesam.common.disk import write_file
 from spikesam.common.errors import OTHER_OUT, ExistsError, InputError, at, finding
 from spikesam.common.files import read_file
 from spikesam.common.models import Many, parse_model
+from spikesam.common.stamp import Stamp
 from spikesam.pipeline.config import Config, resolved
 from spikesam.pipeline.images.samples import Samples
 from spikesam.pipeline.maps.layers import map_layers, mapped_layers
@@ -43,7 +44,7 @@ SAME_SETTINGS = "; use the same settings, or another {out}"
 FREE_SPACE = "; free space, then use {resume=True}"
 
 SETTINGS = ("gamma", "variant", "class_names", "checkpoint", "run_uuid", "contents")
-FORMAT, SCHEMA_VERSION = "spikesam-job", 1
+STAMP = Stamp("spikesam-job", 1, "what a run computes")
 MOST_SAMPLES = 1 << 21  # of a run in a folder; ImageNet's training set has 1,281,167 images
 # Bytes, and marks of JSON, of a specification: of all else; of the index, label and digest of a
 # sample. A text of other letters than ASCII could take four times the memory.
@@ -272,7 +273,7 @@ def join(path: Path, spec: JobSpec) -> JobSpec:
             "several of them"
         )
     if not path.exists():
-        content = {"format": FORMAT, "schema_version": SCHEMA_VERSION, **_content(spec)}
+        content = {**STAMP.attributes, **_content(spec)}
         with suppress(ExistsError):  # another process was faster
             write_file(path, json.dumps(content).encode(), overwrite=False)
             return spec
@@ -311,8 +312,6 @@ class _Content(BaseModel):
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    format: Literal["spikesam-job"]
-    schema_version: Literal[1]
     header: Annotated[RasterHeader, BeforeValidator(_refuse_many_layers)]
     index: Annotated[Many[Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)]], Field(min_length=1)]
     label: Many[Annotated[int, Field(ge=-1, lt=1 << 31)]]
@@ -337,7 +336,7 @@ def read_spec(path: Path) -> JobSpec:
         if not text.isascii():
             raise InputError("it holds other letters than ASCII")
         with at("job"):
-            content = parse_model(_Content, text, most_marks)
+            content = parse_model(_Content, text, most_marks, STAMP)
         return JobSpec(
             content.header,
             SampleTable(np.array(content.index), np.array(content.label)),

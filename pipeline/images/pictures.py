@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import zipfile
 from collections.abc import Collection, Sequence
@@ -21,6 +22,7 @@ from spikesam.common.disk import write_file
 from spikesam.common.errors import OTHER_OUT, InputError, at
 from spikesam.common.files import open_file
 from spikesam.common.models import Many, parse_model
+from spikesam.common.stamp import Stamp
 from spikesam.common.text import LONGEST_NAME, printable, told_apart
 from spikesam.pipeline.images.datasets.archive import ZipArchive
 from spikesam.pipeline.images.events.binning import EventBinning, picture_of
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 NAME = "pictures.zip"
 ABOUT = "samples.json"  # the first member
 NAME_OFFSET = 30  # bytes before the name of a zip's first member
-FORMAT, SCHEMA_VERSION = "spikesam-pictures", 1
+STAMP = Stamp("spikesam-pictures", 1, "the pictures of a run")
 MOST = 250  # samples
 LARGEST = 8_000_000  # bytes of the pixels of all of them, before they are packed
 LARGEST_ABOUT, MOST_MARKS = 1 << 24, 1 << 18  # bytes, and marks of JSON: names of 65,536 classes
@@ -176,8 +178,6 @@ class _Sample(BaseModel):
 class _About(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    format: str
-    schema_version: int
     raster: str
     events: bool
     class_names: Many[Name]
@@ -211,15 +211,13 @@ def write_pictures(folder: Path, raster: str, pictures: Pictures) -> None:
         for shown_sample in pictures.seen
     ]
     description = _About(
-        format=FORMAT,
-        schema_version=SCHEMA_VERSION,
         raster=raster,
         events=pictures.events,
         class_names=[printable(name, LONGEST_NAME) for name in pictures.class_names],
         samples=samples,
     )
     with zipfile.ZipFile(content := io.BytesIO(), "w", zipfile.ZIP_STORED) as file:
-        file.writestr(ABOUT, description.model_dump_json())
+        file.writestr(ABOUT, json.dumps({**STAMP.attributes, **description.model_dump()}))
         for number, shown_sample in enumerate(pictures.seen):
             if shown_sample.picture is not None:
                 file.writestr(_picture(number), _png(shown_sample.picture))
@@ -253,9 +251,7 @@ def read_pictures(
     archive = ZipArchive(path)
     text = archive.read(ABOUT, LARGEST_ABOUT)
     with at(f"{path}: {ABOUT}"):
-        description = parse_model(_About, text, MOST_MARKS)
-    if (description.format, description.schema_version) != (FORMAT, SCHEMA_VERSION):
-        raise InputError(f"{path}: is no file of pictures of this version")
+        description = parse_model(_About, text, MOST_MARKS, STAMP)
     if description.raster not in rasters:
         raise InputError(f"{path}: holds pictures of another raster")
     shown_samples, spare = list[Seen](), LARGEST

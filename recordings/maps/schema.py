@@ -13,6 +13,7 @@ import numpy as np
 from spikesam.common.errors import InputError
 from spikesam.recordings.schema import (
     DIGEST,
+    MAPS_STAMP,
     MAX_DATASET_BYTES,
     MAX_LAYERS,
     DatasetSpec,
@@ -53,7 +54,7 @@ class MapLayer(NamedLayer):
 class MapHeader(Header):
     """Source of the maps, and how they were computed from it."""
 
-    FORMAT, VERSION = "spike-maps", 5
+    STAMP = MAPS_STAMP
 
     method: str  # its name, such as "snn-grad-cam"
     source: (
@@ -168,7 +169,7 @@ class MapHeader(Header):
 
     def attributes(self) -> dict[str, Any]:
         """Root attributes that files of the same run have in common."""
-        identity = {"format": self.FORMAT, "schema_version": self.VERSION, "method": self.method}
+        identity = {**self.STAMP.attributes, "method": self.method}
         return {**identity, "T": self.timesteps, "stepped": self.stepped, **self.parameters}
 
     def datasets(self, n_samples: int) -> list[DatasetSpec]:

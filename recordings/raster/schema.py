@@ -30,6 +30,7 @@ from spikesam.recordings.schema import (
     MAX_LAYERS,
     MAX_SIZES,
     MAX_TEXT,
+    RASTER_STAMP,
     DatasetSpec,
     Header,
     NamedLayer,
@@ -150,7 +151,7 @@ class RasterHeader(Header):
     be.
     """
 
-    FORMAT, VERSION, JOINED = "spike-raster", 3, ("backend", "device")
+    STAMP, JOINED = RASTER_STAMP, ("backend", "device")
 
     backend: str  # who simulated it, and on what; runs resumed elsewhere join theirs with "+"
     device: str
@@ -249,8 +250,7 @@ class RasterHeader(Header):
     def attributes(self) -> dict[str, Any]:
         """Root attributes that files of the same run have in common."""
         return {
-            "format": self.FORMAT,
-            "schema_version": self.VERSION,
+            **self.STAMP.attributes,
             "versions": versions(),
             **{name: kind(getattr(self, field)) for name, (kind, field) in FIELDS.items()},
             **({} if self.window is None else {"window": self.window}),

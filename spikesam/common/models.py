@@ -13,6 +13,7 @@ from pydantic import BaseModel, FailFast, ValidationError
 
 from spikesam.common.errors import InputError
 from spikesam.common.parsing import MOST_MARKS, parse_json
+from spikesam.common.stamp import Stamp
 from spikesam.common.text import LONGEST_NAME, printable
 
 ItemT = TypeVar("ItemT")
@@ -30,12 +31,18 @@ class _FirstMistake(FailFast):
 Many = Annotated[list[ItemT], _FirstMistake()]
 
 
-def parse_model(model: type[ModelT], text: bytes, max_marks: int = MOST_MARKS) -> ModelT:
+def parse_model(
+    model: type[ModelT], text: bytes, max_marks: int = MOST_MARKS, stamp: Stamp | None = None
+) -> ModelT:
     """A JSON text as a model, see :func:`.parse_json`; an InputError names the first field that is
-    wrong.
+    wrong. With a stamp, the text begins with it, and the model has no fields for it.
     """
     # a model refuses NaN by itself, and names the field
     values = parse_json(text, max_marks, finite=False)
+    if stamp is not None:
+        values = values if isinstance(values, dict) else {}
+        stamp.check(values.get)
+        values = {name: value for name, value in values.items() if name not in stamp.attributes}
     try:
         return model.model_validate(values)
     except ValidationError as error:

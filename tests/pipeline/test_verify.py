@@ -200,7 +200,7 @@ def test_what_does_not_fit_is_one_line(
         verify.main, model, "--timesteps", 3, "--backends", "gpu", *out
     )
     (tmp_path / "no.json").write_text("{}")
-    assert "is no certificate, expected one that spikesam verify wrote" in refused(
+    assert "is not a certificate that spikesam verify wrote: format is None" in refused(
         verify.main, model, "--check", tmp_path / "no.json"
     )
     assert "not valid JSON" in refused(verify.main, model, "--check", model)

@@ -272,8 +272,12 @@ def test_maps_of_other_methods(
 
 
 def test_a_file_says_which_kind_it_is(kind: Kind, tmp_path: Path) -> None:
-    assert file_format(kind.golden) == file_format(kind.golden.read_bytes()) == kind.header.FORMAT
-    assert {RASTER.header.FORMAT, MAPS.header.FORMAT} == {"spike-raster", "spike-maps"}
+    assert (
+        file_format(kind.golden)
+        == file_format(kind.golden.read_bytes())
+        == kind.header.STAMP.format
+    )
+    assert {RASTER.header.STAMP.format, MAPS.header.STAMP.format} == {"spike-raster", "spike-maps"}
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file.attrs["format"] = "other"
     (tmp_path / "text.h5").write_text("spike-raster")

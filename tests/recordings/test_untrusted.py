@@ -122,7 +122,7 @@ CHANGED = "its texts, tables or attributes were changed after it was written"
 def of_both(kind: Kind) -> dict[str, Spoil]:
     """What is wrong with either kind of file."""
     values, layer = kind.values, "layers/001_conv1"
-    version = kind.header.VERSION
+    version = kind.header.STAMP.version
     shape = kind.header.one_sample[f"/{values}"].shape[1:]
     step, size = (
         (1, *shape),

@@ -90,6 +90,7 @@ def test_a_scale_without_its_weight_is_refused(tmp_path):
     tensors = load_file(path) | {"conv9.weight_scale": np.ones(1)}
     described = {
         "format": "spikesam-network",
+        "schema_version": "1",
         "graph": json.dumps(written.to_graph()[0]),
         "packed": "int8",
     }

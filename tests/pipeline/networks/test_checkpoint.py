@@ -126,11 +126,11 @@ SECOND = ("layers", 1, "neuron")
     [
         (
             lambda metadata: metadata.pop("format"),
-            "not a network: got format None, expected 'spikesam-network'",
+            "is not a network: format is None, expected 'spikesam-network'",
         ),
         (
             lambda metadata: metadata.update(format="relu-network"),
-            "not a network: got format 'relu-network'",
+            "is not a network: format is 'relu-network'",
         ),
         (
             lambda metadata: metadata.update(checkpoint="["),
