@@ -17,21 +17,23 @@ from pydantic import Field
 from paper.common.settings import PaperConfig, PaperSection, load_paper_config
 from paper.pages.fill import experiments_page, write_pages
 from paper.pages.folder import in_order
-from spikesam.common.console import PlainConsole
-from spikesam.common.disk import write_file
-from spikesam.common.errors import InputError
-from spikesam.common.lock import out_lock
-from spikesam.common.text import printable, shell_command
-from spikesam.pipeline.cli.command_line import (
+from spikesam import InputError
+from spikesam.commands import (
+    ConfigFile,
     Flat,
+    PlainConsole,
     Positional,
+    exit_codes,
     listing,
+    out_lock,
     parse_with_config,
+    shell_command,
     some_or_all,
+    summary_of,
+    write_file,
 )
-from spikesam.pipeline.cli.errors import exit_codes
-from spikesam.pipeline.cli.options import ConfigFile, summary_of
-from spikesam.pipeline.config import Section, save_config
+from spikesam.errors import printable
+from spikesam.settings import Section, save_config
 
 if TYPE_CHECKING:
     from paper.common.result import Result
@@ -128,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     terminal, console = PlainConsole(stderr=True), PlainConsole(soft_wrap=True)
     typed = shell_command(*PROG.split(), *(sys.argv[1:] if argv is None else argv))
     from paper.common.setup import Setup  # torch is slow to import, --help need not wait
-    from spikesam.pipeline.networks.defaults import keep_freed_memory
+    from spikesam.training import keep_freed_memory
 
     keep_freed_memory()
     with out_lock(out), out_lock(cache):
@@ -190,7 +192,7 @@ def show_published(command: PaperCommand, config: PaperConfig) -> None:
         raise InputError(f"NAME: {PUBLISHED} takes one file, got {len(command.name) - 1}")
     from paper.common.published import figures, gains, imported, published_model
     from paper.common.setup import Setup
-    from spikesam.pipeline.networks.checkpoint import save
+    from spikesam import save
 
     console, model = PlainConsole(soft_wrap=True), published_model(Path(command.name[1]))
     for line in gains(model):

@@ -57,18 +57,14 @@ from paper.measures.tables import (
     rows,
     summary_over_trainings,
 )
-from spikesam.backends.network import Network
-from spikesam.common.errors import InputError
-from spikesam.pipeline.config import Config, TrainingSection
-from spikesam.pipeline.drawing.canvas import GREY, PALETTE
-from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
-from spikesam.pipeline.networks.checkpoint import Checkpoint, load, save
-from spikesam.pipeline.networks.samples import choose_samples
+from spikesam import Checkpoint, InputError, Network, RasterReader, load, save
+from spikesam.data import choose_samples
+from spikesam.figures import GREY, PALETTE, CurveOptions, draw_curves
 from spikesam.pipeline.training.epochs import finished_epochs, start_from
-from spikesam.pipeline.training.fit import build_model, step_milestones, train_checkpoint
+from spikesam.pipeline.training.fit import build_model, train_checkpoint
 from spikesam.pipeline.training.inputs import split, training_inputs
-from spikesam.pipeline.training.trainable import export_network
-from spikesam.recordings.raster.reader import RasterReader
+from spikesam.settings import Config, TrainingSection
+from spikesam.training import export_network, step_milestones
 
 SILENT = 0.01  # share of a layer's neurons: a step at which fewer fire is silent
 ONE = 1.0  # the paper's dose, at which zeros for gradients are tried

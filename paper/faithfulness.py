@@ -39,18 +39,12 @@ from paper.common.result import Claim, Result, better, over_family
 from paper.common.setup import Setup
 from paper.measures.deletion import faithfulness, random_orders, spike_deletion
 from paper.measures.tables import groups, measured_over_steps, rows, summary
+from spikesam import Network, RasterReader, quantise
 from spikesam.backends.available import make_backend
-from spikesam.backends.network import Network
-from spikesam.backends.network.quantise import quantise
-from spikesam.pipeline.drawing.canvas import GREY, PALETTE
-from spikesam.pipeline.drawing.curves import draw_curves
-from spikesam.pipeline.maps.image_method import InputMethod
-from spikesam.pipeline.maps.method import methods
-from spikesam.pipeline.maps.methods.perturbation import answers_of
-from spikesam.pipeline.maps.relevance import Signs, relevance
-from spikesam.pipeline.measures.localisation import centred_gaussian
-from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
-from spikesam.recordings.raster.reader import RasterReader
+from spikesam.figures import GREY, PALETTE, draw_curves
+from spikesam.gradients import DifferentiableNetwork
+from spikesam.maps import InputMethod, Signs, answers_of, methods, relevance
+from spikesam.measures import centred_gaussian
 
 ANN_GRAD_CAM, GAUSSIAN, BRIGHTNESS = "Grad-CAM of the ANN", "centred Gaussian", "brightness"
 ATTRIBUTIONS = ("gradient-x-input", "integrated-gradients", "occlusion", "rise")

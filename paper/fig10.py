@@ -34,13 +34,10 @@ from paper.common.scenes import (
 from paper.common.setup import Setup
 from paper.measures.inference import bootstrap_mean, paired_p_value
 from paper.measures.tables import rows, summary
-from spikesam.common.errors import InputError
-from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
-from spikesam.pipeline.drawing.grid import draw_maps
-from spikesam.pipeline.drawing.samples import thinned
-from spikesam.pipeline.images.datasets.cluttered_digits import CLUTTERED_DIGITS
-from spikesam.pipeline.measures.statistics import Estimate, mean_with_interval
-from spikesam.recordings.raster.reader import RasterReader
+from spikesam import InputError, RasterReader
+from spikesam.data import CLUTTERED_DIGITS
+from spikesam.figures import CurveOptions, draw_curves, draw_maps, thinned
+from spikesam.statistics import Estimate, mean_with_interval
 
 NEAR = 0.05  # a share this close to one half is called even
 FEWEST = 20  # images that a mean is judged by; the bootstrap's intervals of fewer are too narrow

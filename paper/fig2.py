@@ -33,10 +33,8 @@ from paper.common.result import Result, differences
 from paper.common.setup import Setup
 from paper.measures.maps import min_max, total_variation
 from paper.measures.tables import rows, summary
-from spikesam.pipeline.drawing.grid import draw_maps
-from spikesam.pipeline.drawing.padding import outside
-from spikesam.pipeline.drawing.samples import hatching, thinned
-from spikesam.recordings.raster.reader import RasterReader
+from spikesam import RasterReader
+from spikesam.figures import draw_maps, hatching, outside, thinned
 
 MAPS = ("SNN Grad-CAM", "SAM")
 LARGEST, MEAN = "total variation, largest over steps", "total variation, mean over steps"

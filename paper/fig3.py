@@ -38,8 +38,8 @@ from paper.common.result import Claim, Result, compared, differences
 from paper.common.setup import Setup
 from paper.measures.maps import AUTHORS_FLOOR, heatmap_variance, min_max
 from paper.measures.tables import measured, rows, summary, values
-from spikesam.pipeline.drawing.curves import draw_curves
-from spikesam.recordings.raster.reader import RasterReader
+from spikesam import RasterReader
+from spikesam.figures import draw_curves
 
 LARGEST, WHEN = "variance, largest over steps", "step of the largest"
 MEAN = "variance, mean over the steps that are not flat"

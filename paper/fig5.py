@@ -33,13 +33,18 @@ from paper.common.setup import Setup
 from paper.measures.inference import bootstrap_mean, paired_p_value
 from paper.measures.over_time import ANY_TWO, EIGHTHS, activity, likeness
 from paper.measures.tables import difference, measured, paired, rows, summary, values
-from spikesam.backends.base import BackendError
-from spikesam.backends.network import Network
-from spikesam.pipeline.drawing.grid import Cell, Row, draw_maps
-from spikesam.pipeline.drawing.padding import outside
-from spikesam.pipeline.drawing.samples import hatching, headings, row_over_time, stretches
-from spikesam.pipeline.drawing.subject import Subject
-from spikesam.recordings.raster.reader import RasterReader
+from spikesam import BackendError, Network, RasterReader
+from spikesam.figures import (
+    Cell,
+    Row,
+    Subject,
+    draw_maps,
+    hatching,
+    headings,
+    outside,
+    row_over_time,
+    stretches,
+)
 
 BACKENDS = ("event", "torch", "lava")
 BY_NETWORK = (

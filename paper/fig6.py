@@ -39,9 +39,8 @@ from paper.measures.inference import bootstrap_mean, paired_p_value
 from paper.measures.maps import EPSILON, localisation_errors, lowest_errors
 from paper.measures.over_time import peak, spike_rate, variation
 from paper.measures.tables import groups, measured, measured_over_steps, paired, rows, summary
-from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
-from spikesam.pipeline.drawing.samples import thinned
-from spikesam.recordings.raster.reader import RasterReader
+from spikesam import RasterReader
+from spikesam.figures import CurveOptions, draw_curves, thinned
 
 EPSILONS = (1e-7, EPSILON, 1e-2)
 VARIATION, PEAK = "variation of the spike rate", "peak, share of the time"

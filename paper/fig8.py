@@ -43,9 +43,9 @@ from paper.common.setup import Setup
 from paper.measures.inference import bootstrap_mean, paired_p_value
 from paper.measures.maps import is_flat, localisation_errors, lowest
 from paper.measures.tables import groups, minus, rows, summary
-from spikesam.common.errors import InputError
-from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
-from spikesam.pipeline.measures.statistics import Estimate
+from spikesam import InputError
+from spikesam.figures import CurveOptions, draw_curves
+from spikesam.statistics import Estimate
 
 MINIMUM, MEAN, SUM = "minimum over steps", "mean over steps", "of the sum over steps"
 ADDED = "minimum over steps, minus that of the spike count"

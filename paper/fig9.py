@@ -56,11 +56,8 @@ from paper.measures.tables import (
     summary_of_shares,
     values,
 )
-from spikesam.common.errors import InputError
-from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
-from spikesam.pipeline.drawing.grid import Row, draw_maps
-from spikesam.pipeline.drawing.samples import thinned
-from spikesam.recordings.raster.reader import RasterReader
+from spikesam import InputError, RasterReader
+from spikesam.figures import CurveOptions, Row, draw_curves, draw_maps, thinned
 
 OWN = {"ANN": ABOUT["ann"], "SNN": ABOUT["snn"]}  # each network's own attack
 ITERATED = {"ANN": ABOUT["ann-iterated"], "SNN": ABOUT["snn-iterated"]}

@@ -35,7 +35,7 @@ from paper.doses import (
     training_config,
 )
 from paper.measures.tables import rows, summary_over_trainings
-from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
+from spikesam.figures import CurveOptions, draw_curves
 
 DOSE = 0.25  # of the paper's sum with batches of 32: that with batches of 128
 ARMS: tuple[tuple[str, float, Gradients], ...] = (

@@ -47,11 +47,9 @@ from paper.common.scenes import Scenes, inverted, mosaics, paste, widen, with_de
 from paper.common.setup import Setup
 from paper.measures.inference import bootstrap_mean, paired_p_value
 from paper.measures.tables import groups, mean_of, measured, paired, rows, summary_of_shares
-from spikesam.backends.network import Network
-from spikesam.pipeline.measures.localisation import centred_box, centred_gaussian
-from spikesam.pipeline.measures.maps import Map
-from spikesam.pipeline.measures.statistics import Estimate
-from spikesam.recordings.raster.reader import RasterReader
+from spikesam import Network, RasterReader
+from spikesam.measures import Map, centred_box, centred_gaussian
+from spikesam.statistics import Estimate
 
 ORDINAL = ("pointing game", "IoU at the object's area")  # a sharper map is no better in these
 CANVAS_STEPS = 128

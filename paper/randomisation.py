@@ -43,14 +43,12 @@ from paper.common.setup import Setup
 from paper.measures.inference import bootstrap_mean, paired_p_value
 from paper.measures.maps import pearson
 from paper.measures.tables import groups, measured, paired, rows, summary, values
+from spikesam import InputError, Layer, Network, RasterReader
 from spikesam.backends.base import unpacked
-from spikesam.backends.network import Layer, Network
-from spikesam.common.errors import InputError, at
-from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
-from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
-from spikesam.pipeline.networks.firing import fire
-from spikesam.pipeline.training.trainable import BNTT_EPSILON
-from spikesam.recordings.raster.reader import RasterReader
+from spikesam.errors import at
+from spikesam.figures import CurveOptions, draw_curves
+from spikesam.gradients import DifferentiableNetwork, fire
+from spikesam.training import BNTT_EPSILON
 
 TRAINED, FLOOR, READOUT = "trained", "nothing, other spikes", "readout"
 DOWN_TO = "shuffled down to"

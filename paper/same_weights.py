@@ -45,11 +45,10 @@ from paper.common.result import Claim, Result
 from paper.common.setup import Setup
 from paper.fig9 import hits, robustness_claim
 from paper.measures.tables import measured, minus, rows, summary_of_differences, summary_of_shares
-from spikesam.backends.network import Network
-from spikesam.common.errors import InputError
-from spikesam.pipeline.conversion.algorithm import calibration_of, converted
-from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
-from spikesam.pipeline.networks.differentiable import DifferentiableNetwork, predictions
+from spikesam import InputError, Network
+from spikesam.figures import CurveOptions, draw_curves
+from spikesam.gradients import DifferentiableNetwork, predictions
+from spikesam.training import calibration_of, converted
 
 ANN, LEVELS = "ANN", "ANN in T + 1 levels"
 CURRENT, POISSON = "converted, constant current", "converted, Poisson"

@@ -48,18 +48,23 @@ from paper.common.result import Result, better
 from paper.common.setup import Setup
 from paper.measures.deletion import spike_deletion
 from paper.measures.tables import rows, summary
+from spikesam import Network, RasterReader, quantise
 from spikesam.backends.available import make_backend
-from spikesam.backends.network import Linear, Network
-from spikesam.backends.network.quantise import quantise
+from spikesam.backends.network import Linear
 from spikesam.backends.network.step import on_maps
 from spikesam.backends.network.synapses.synapse import Floats
-from spikesam.common.errors import at
+from spikesam.errors import at
+from spikesam.maps import (
+    Answering,
+    RelevanceLayer,
+    answers_of,
+    relevance,
+    spike_activation_sum,
+    variance_relevance,
+)
 from spikesam.pipeline.maps.correlation import unpooled
-from spikesam.pipeline.maps.methods.perturbation import Answering, answers_of
-from spikesam.pipeline.maps.relevance import RelevanceLayer, Spikes, relevance, variance_relevance
-from spikesam.pipeline.maps.sam import spike_activation_sum
+from spikesam.pipeline.maps.relevance import Spikes
 from spikesam.recordings.raster.batch import pack
-from spikesam.recordings.raster.reader import RasterReader
 
 RELEVANCE, VARIANCE, WEIGHTED = "relevance", "relevance of the variance", "count × outgoing weights"
 EPSILON = 0.01  # in thresholds; of 0.01, 0.1 and 1 the best on samples of three of four networks

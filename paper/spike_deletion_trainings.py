@@ -16,8 +16,7 @@ from paper.common.setup import Setup
 from paper.doses import Treatment, recorded, treated
 from paper.measures.tables import summary_over_trainings
 from paper.spike_deletion import areas, compared_maps, draw, notes
-from spikesam.backends.network.quantise import quantise
-from spikesam.recordings.raster.reader import RasterReader
+from spikesam import RasterReader, quantise
 
 
 def run(setup: Setup) -> Result:

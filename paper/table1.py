@@ -21,11 +21,9 @@ from paper.common.result import Claim, Result, judged, with_interval
 from paper.common.setup import Setup
 from paper.measures.inference import bootstrap_over_networks, p_value
 from paper.measures.tables import by_training, groups, measured, rows, summary, summary_of_shares
-from spikesam.backends.network import Network
-from spikesam.common.errors import InputError
-from spikesam.pipeline.drawing.curves import draw_curves
-from spikesam.pipeline.measures.statistics import Estimate
-from spikesam.recordings.raster.reader import RasterReader
+from spikesam import InputError, Network, RasterReader
+from spikesam.figures import draw_curves
+from spikesam.statistics import Estimate
 
 PAPER_ERRORS = (
     "0.68 / 0.63 / 0.61",

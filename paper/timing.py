@@ -52,12 +52,19 @@ from paper.common.timing_measures import (
 from paper.common.timing_tasks import BINS, samples_of, timing_network
 from paper.measures.inference import bootstrap_over_networks, equivalence_p_value, holm, p_value
 from paper.measures.tables import by_training, groups, measured, rows, summary_over_trainings
-from spikesam.backends.network import Network
-from spikesam.pipeline.drawing.canvas import GREY, MARGIN, PALETTE, drawing
-from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
-from spikesam.pipeline.drawing.grid import Cell, Row, draw_maps
-from spikesam.pipeline.maps.methods.perturbation import answers_of
-from spikesam.recordings.raster.reader import RasterReader
+from spikesam import Network, RasterReader
+from spikesam.figures import (
+    GREY,
+    MARGIN,
+    PALETTE,
+    Cell,
+    CurveOptions,
+    Row,
+    draw_curves,
+    draw_maps,
+    drawing,
+)
+from spikesam.maps import answers_of
 
 RIGHT, RIGHT_SHUFFLED = "accuracy", "accuracy, times shuffled"
 MEASURES = {

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from paper.common.images import ImageSet
 from paper.common.scenes import widen
 from paper.common.setup import Setup
+from spikesam.gradients import DifferentiableNetwork, grad_cam, predictions
 from spikesam.pipeline.images.samples import batches
-from spikesam.pipeline.maps.methods.grad_cam import grad_cam
-from spikesam.pipeline.networks.differentiable import DifferentiableNetwork, predictions
 
 
 def reference_maps(setup: Setup, images: ImageSet) -> NDArray[np.float32]:

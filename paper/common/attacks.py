@@ -41,15 +41,9 @@ from torch.nn import functional
 
 from paper.common.images import ImageSet
 from paper.common.setup import Setup
-from spikesam.backends.network import Network
+from spikesam import InputError, Network, Preprocessing
 from spikesam.backends.torch.backend import TorchBackend
-from spikesam.common.errors import InputError
-from spikesam.pipeline.images.preprocessing import Preprocessing
-from spikesam.pipeline.networks.differentiable import (
-    DifferentiableNetwork,
-    classes_meant,
-    encode_straight_through,
-)
+from spikesam.gradients import DifferentiableNetwork, classes_meant, encode_straight_through
 
 Images = NDArray[np.float32]
 Integers = NDArray[np.integer[Any]]

@@ -17,9 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from spikesam.common.disk import replacing, write_file
+from spikesam.commands import parse_json, replacing, write_file
 from spikesam.common.files import file_digest
-from spikesam.common.parsing import parse_json
 
 MANIFEST = "stage.json"
 

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paper.common.images import ImageSet
+from spikesam import InputError, Network
 from spikesam.backends.base import Backend
-from spikesam.backends.network import Network
-from spikesam.common.errors import InputError, at
-from spikesam.pipeline.images.encoding import encode
+from spikesam.data import encode
+from spikesam.errors import at
 from spikesam.pipeline.maps.methods.perturbation import BATCH
 
 RANDOM = "random order"

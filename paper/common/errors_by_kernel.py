@@ -18,8 +18,8 @@ from paper.common.result import with_interval
 from paper.common.setup import Setup
 from paper.measures.maps import AUTHORS_FLOOR, lowest_errors
 from paper.measures.tables import summary_of_shares, values
-from spikesam.pipeline.maps.sam import Variant
-from spikesam.pipeline.measures.statistics import mean_with_interval
+from spikesam.maps import Variant
+from spikesam.statistics import mean_with_interval
 
 EQUATIONS, SCRIPT = "equations", "authors' script"
 KERNELS: Mapping[str, Variant] = {EQUATIONS: "paper", SCRIPT: "authors-code"}

@@ -22,14 +22,11 @@ from paper.common.setup import Setup
 from paper.measures.maps import iou_at_area
 from paper.measures.over_time import spike_rate
 from paper.measures.tables import measured, rows
-from spikesam.backends.network import Network
-from spikesam.common.parallel import cores, in_order
-from spikesam.pipeline.drawing.grid import Cell, Row
-from spikesam.pipeline.drawing.padding import lit_border
-from spikesam.pipeline.maps.sam import Variant, spike_activation_maps, spike_count_map
-from spikesam.pipeline.measures.localisation import MEASURES
-from spikesam.pipeline.measures.maps import Map, resize_map
-from spikesam.recordings.raster.reader import RasterReader
+from spikesam import Network, RasterReader
+from spikesam.commands import cores, in_order
+from spikesam.figures import Cell, Row, lit_border
+from spikesam.maps import Variant, spike_activation_maps, spike_count_map
+from spikesam.measures import MEASURES, Map, resize_map
 
 Maps = NDArray[np.float32]
 WORKERS = min(4, cores())
@@ -143,8 +140,7 @@ def snn_grad_cams(
     surrogate-trained one, driven by the spikes that `raster`, in fixed point, was driven by.
     """
     from spikesam.backends.torch.backend import TorchBackend
-    from spikesam.pipeline.maps.methods.grad_cam import snn_grad_cam
-    from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
+    from spikesam.gradients import DifferentiableNetwork, snn_grad_cam
 
     network, settings = network or setup.networks.surrogate.network, setup.settings
     seed = settings.seed if seed is None else seed

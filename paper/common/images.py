@@ -12,12 +12,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesam import Network, Preprocessing
 from spikesam.backends.base import InputBatch
-from spikesam.backends.network import Network
-from spikesam.pipeline.images.encoding import encode
-from spikesam.pipeline.images.preprocessing import Preprocessing
-from spikesam.pipeline.images.samples import DatasetSamples, EventSamples, InputSteps, Samples
-from spikesam.recordings.schema import SampleTable
+from spikesam.data import DatasetSamples, EventSamples, InputSteps, Samples, SampleTable, encode
 
 
 @dataclass(frozen=True, eq=False)

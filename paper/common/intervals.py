@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from spikesam.pipeline.drawing.canvas import GREY, MARGIN, PALETTE, drawing, grid_lines, text_width
-from spikesam.pipeline.drawing.curves import reach
+from spikesam.figures import GREY, MARGIN, PALETTE, drawing, grid_lines, reach, text_width
 
 WIDTH, LINE, TOP, GAP, BETWEEN = 1.75, 0.19, 1.3, 0.18, 0.6  # inches
 APART = 0.22  # between series in one line

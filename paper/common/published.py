@@ -21,15 +21,12 @@ import torch
 
 from paper import fig5, fig6
 from paper.common.setup import Setup
-from spikesam.common.errors import InputError
-from spikesam.common.files import open_file
-from spikesam.common.text import printable
-from spikesam.pipeline.config import NetworkSection
-from spikesam.pipeline.images.datasets import open_dataset
-from spikesam.pipeline.images.preprocessing import Preprocessing
-from spikesam.pipeline.networks.checkpoint import Checkpoint
-from spikesam.pipeline.training.trainable import SpikingNetwork, export_network
-from spikesam.recordings.raster.reader import RasterReader
+from spikesam import Checkpoint, InputError, Preprocessing, RasterReader
+from spikesam.commands import open_file
+from spikesam.data import open_dataset
+from spikesam.errors import printable
+from spikesam.settings import NetworkSection
+from spikesam.training import SpikingNetwork, export_network
 
 SIDE, LEAK, CONVOLUTIONS, POOLED = (
     64,

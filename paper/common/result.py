@@ -22,8 +22,8 @@ from paper.measures.inference import (
     paired_p_value,
 )
 from paper.measures.tables import by_training, difference, paired, rows, values
-from spikesam.common.disk import write_file
-from spikesam.pipeline.measures.statistics import Estimate
+from spikesam.commands import write_file
+from spikesam.statistics import Estimate
 
 LONGEST_NOTE = 10_000  # characters
 VALUES = ".values.csv.xz"

@@ -19,12 +19,10 @@ from numpy.typing import NDArray
 from paper.common.heatmaps import COUNT, SAM, count_maps, sam_maps
 from paper.common.images import ImageSet
 from paper.common.setup import Setup
-from spikesam.backends.network import Dense, Network, Sides, pair
-from spikesam.common.errors import InputError
-from spikesam.pipeline.images.datasets.cluttered_digits import ClutteredDigits
-from spikesam.pipeline.measures.maps import resize_map
-from spikesam.pipeline.networks.checkpoint import Checkpoint
-from spikesam.recordings.raster.reader import RasterReader
+from spikesam import Checkpoint, Dense, InputError, Network, RasterReader
+from spikesam.backends.network import Sides, pair
+from spikesam.data import ClutteredDigits
+from spikesam.measures import resize_map
 
 Mask = NDArray[np.bool_]
 TRIES = 200  # places looked at for a decoy

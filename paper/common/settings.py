@@ -8,18 +8,21 @@ from pathlib import Path
 
 from pydantic import Field
 
-from spikesam.common.errors import InputError, at
-from spikesam.pipeline.config import (
+from spikesam import InputError
+from spikesam.errors import at
+from spikesam.settings import (
     CONFIGS,
     Config,
     ConversionRule,
+    Device,
     NetworkSection,
     Section,
+    Seed,
     TrainingSection,
     Unit,
+    read_toml,
+    validated,
 )
-from spikesam.pipeline.config.fields import Device, Seed
-from spikesam.pipeline.config.toml import read_toml, validated
 
 DEFAULT = CONFIGS / "paper" / "digits.toml"
 

@@ -13,32 +13,22 @@ from rich.console import Console
 from paper.common.cache import Cache
 from paper.common.images import EventSet, ImageSet, TimedSpikes, prepare
 from paper.common.settings import PaperConfig
+from spikesam import Checkpoint, InputError, Network, RasterReader, load, save, simulate
 from spikesam.backends.available import make_backend
-from spikesam.backends.network import Network
-from spikesam.common.errors import InputError, at
-from spikesam.common.progress import Tracker, progress_bar
-from spikesam.common.text import told_apart
-from spikesam.pipeline.config import (
+from spikesam.commands import Tracker, progress_bar
+from spikesam.data import DatasetSamples, EventSamples, RasterHeader, choose_samples, open_dataset
+from spikesam.errors import at
+from spikesam.figures import told_apart
+from spikesam.maps import mapped_layers
+from spikesam.pipeline.networks.precisions import in_precision
+from spikesam.settings import (
     Config,
     ConversionSection,
     DataSection,
     NetworkSection,
     TrainingSection,
 )
-from spikesam.pipeline.engine.simulate import simulate
-from spikesam.pipeline.images.datasets import open_dataset
-from spikesam.pipeline.images.samples import DatasetSamples, EventSamples
-from spikesam.pipeline.maps.layers import mapped_layers
-from spikesam.pipeline.networks.checkpoint import (
-    Checkpoint,
-    check_fit,
-    load,
-    save,
-)
-from spikesam.pipeline.networks.precisions import in_precision
-from spikesam.pipeline.networks.samples import choose_samples
-from spikesam.recordings.raster.reader import RasterReader
-from spikesam.recordings.raster.schema import RasterHeader
+from spikesam.training import check_fit
 
 
 class Setup:
@@ -185,7 +175,7 @@ class Networks:
 
     def converted_as(self, settings: ConversionSection) -> Checkpoint:
         """The ANN twin converted to spikes, as these settings say."""
-        from spikesam.pipeline.conversion.algorithm import calibration_of, converted
+        from spikesam.training import calibration_of, converted
 
         ann, config = self.ann, self.config.model_copy(update={"conversion": settings})
         described = settings.model_dump(mode="json", exclude={"ann"})

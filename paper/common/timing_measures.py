@@ -48,11 +48,8 @@ from paper.common.scenes import energy_on, shares
 from paper.common.setup import Setup
 from paper.measures.deletion import nearest, order_of, probability_of
 from paper.measures.maps import pearson
-from spikesam.backends.network import Network
-from spikesam.pipeline.maps.methods.perturbation import Answering, answers_of
-from spikesam.pipeline.maps.relevance import relevance
-from spikesam.pipeline.maps.sam import spike_activation_maps, spike_count_map
-from spikesam.recordings.raster.reader import RasterReader
+from spikesam import Network, RasterReader
+from spikesam.maps import Answering, answers_of, relevance, spike_activation_maps, spike_count_map
 
 INPUT, HIDDEN = "input", "convolutions"
 RELEVANCE = "relevance"

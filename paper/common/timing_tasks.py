@@ -34,15 +34,17 @@ from torch.nn import functional
 
 from paper.common.images import TimedSpikes
 from paper.common.setup import Setup
-from spikesam.backends.network import Network
-from spikesam.backends.network.storage import read_network, write_network
-from spikesam.common.errors import InputError
+from spikesam import InputError, Network
 from spikesam.common.progress import Advance
-from spikesam.pipeline.config import NetworkSection, TrainingSection
-from spikesam.pipeline.images.datasets.handwriting import handwriting
-from spikesam.pipeline.networks.layer_list import plan_layers
-from spikesam.pipeline.training.trainable import SpikingNetwork, export_network
-from spikesam.recordings.schema import SampleTable
+from spikesam.data import SampleTable, handwriting
+from spikesam.settings import NetworkSection, TrainingSection
+from spikesam.training import (
+    SpikingNetwork,
+    export_network,
+    plan_layers,
+    read_network,
+    write_network,
+)
 
 SIDE = 12  # places in a row and in a column
 BINS = 18  # steps in which the input fires

@@ -29,8 +29,9 @@ from scipy.ndimage import gaussian_filter
 from scipy.special import softmax
 
 from paper.measures.maps import average_map
-from spikesam.common.errors import InputError, at
-from spikesam.pipeline.measures.maps import TIE, checked, resize_map
+from spikesam import InputError
+from spikesam.errors import at
+from spikesam.measures import TIE, checked_maps, resize_map
 
 Floats = NDArray[np.float64]
 Logits = NDArray[np.floating[Any]]
@@ -118,7 +119,7 @@ def spike_deletion(
         )
     size, counts = spikes.shape[2:], spikes.sum(axis=(0, 1))
     with at("spike deletion"):
-        of_places = average_map(checked(layer_map, "(h, w)"), size)
+        of_places = average_map(checked_maps(layer_map, "(h, w)"), size)
     if equal == "places":
         taken = np.unique(np.rint(np.linspace(0, counts.size, steps + 1)).astype(np.int64))
     else:
@@ -170,7 +171,7 @@ def pixel_order(image_map: ArrayLike, size: tuple[int, ...], seed: int = 0) -> N
     random order.
     """
     with at("faithfulness"):
-        values = checked(image_map, "(h, w)")
+        values = checked_maps(image_map, "(h, w)")
     return order_of(resize_map(values, size).ravel(), seed)
 
 

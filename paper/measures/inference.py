@@ -16,8 +16,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikesam.common.errors import InputError, at
-from spikesam.pipeline.measures.statistics import (
+from spikesam import InputError
+from spikesam.errors import at
+from spikesam.statistics import (
     RESAMPLES,
     Estimate,
     Z,

@@ -12,16 +12,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikesam.common.errors import InputError, at
-from spikesam.pipeline.measures.maps import TIE, Map, Mask, checked, overlaps, resize_map
+from spikesam import InputError
+from spikesam.errors import at
+from spikesam.measures import TIE, Map, Mask, checked_maps, overlaps, resize_map
 
 AUTHORS_FLOOR = 1e-3
 EPSILON = 1e-3  # of the localisation error
 
 
 def checked_pair(first: ArrayLike, second: ArrayLike, *, positive: bool = False) -> tuple[Map, Map]:
-    """Two maps of one shape, see :func:`checked`."""
-    pair = checked(first, positive=positive), checked(second, positive=positive)
+    """Two maps of one shape, see :func:`checked_maps`."""
+    pair = checked_maps(first, positive=positive), checked_maps(second, positive=positive)
     if pair[0].shape != pair[1].shape:
         raise InputError(
             f"got maps of {pair[0].shape} and {pair[1].shape}, expected the same shape"
@@ -61,7 +62,7 @@ def min_max(maps: ArrayLike, floor: float = 0.0) -> Map:
     measures leave it out.
     """
     with at("min-max"):
-        array = checked(maps)
+        array = checked_maps(maps)
     lowest = array.min(axis=(-2, -1), keepdims=True)
     span = array.max(axis=(-2, -1), keepdims=True) - lowest + array.dtype.type(floor)
     if floor == 0:
@@ -95,7 +96,7 @@ def iou_at_area(maps: Map, mask: Mask) -> NDArray[np.float64]:
     it changes nothing. Pixels that are equal at the limit all count in part.
     """
     with at("IoU"):
-        values = checked(maps)
+        values = checked_maps(maps)
     values, inside = values.reshape(*values.shape[:-2], -1), mask.ravel()
     if not (area := int(mask.sum())):
         return np.zeros(values.shape[:-1])[()]
@@ -154,7 +155,7 @@ def heatmap_variance(maps: ArrayLike) -> float:
     from an even grey, not whether it is right.
     """
     with at("heatmap variance"):
-        array = checked(maps, "(T, H, W)")
+        array = checked_maps(maps, "(T, H, W)")
     scaled = min_max(array)
     return float(scaled.var(axis=(-2, -1), dtype=np.float64).max())
 
@@ -170,7 +171,7 @@ def total_variation(maps: ArrayLike) -> float:
     the other has variance but hardly varies.
     """
     with at("total variation"):
-        array = checked(maps, "(T, H, W)")
+        array = checked_maps(maps, "(T, H, W)")
     scaled = min_max(array)
     steps = len(scaled)
     pairs = [np.abs(np.diff(scaled, axis=axis)).reshape(steps, -1) for axis in (1, 2)]
@@ -197,9 +198,9 @@ def localisation_errors(
             f"localisation error: got epsilon {epsilon}, expected a number between 0 and 0.5"
         )
     with at("reference of the localisation error"):
-        checked(reference, "(h, w)")
+        checked_maps(reference, "(h, w)")
     with at("localisation error"):
-        array = checked(maps)
+        array = checked_maps(maps)
     prediction = min_max(array, floor)
     target = (
         min_max(resize_map(np.asarray(reference), prediction.shape[-2:]), floor)
@@ -224,7 +225,7 @@ def lowest_errors(
     map.
     """
     with at("localisation error"):
-        array = checked(maps, "(..., T, H, W)")
+        array = checked_maps(maps, "(..., T, H, W)")
     return lowest(localisation_errors(array, reference, epsilon, floor), is_flat(array))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paper.measures.maps import is_flat
-from spikesam.common.errors import InputError
+from spikesam import InputError
 
 PARTS = ("early", "middle", "late")
 CONSECUTIVE, ANY_TWO, EIGHTHS = "consecutive steps", "any two steps", "the first and last eighth"

@@ -23,8 +23,8 @@ from paper.measures.inference import (
     bootstrap_over_networks,
     shares_over_networks,
 )
-from spikesam.common.errors import InputError
-from spikesam.pipeline.measures.statistics import Estimate, mean_with_interval
+from spikesam import InputError
+from spikesam.statistics import Estimate, mean_with_interval
 
 
 def measured(

@@ -14,7 +14,7 @@ from paper.common.settings import load_paper_config
 from paper.common.setup import Setup
 from paper.measures.tables import rows
 from paper.pages.fill import RESULTS, folders_of
-from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
+from spikesam.figures import CurveOptions, draw_curves
 
 SHORT = {"digits": "digits", "tiny-imagenet-10": "photographs", "tiny-imagenet-10-vgg11": "VGG11"}
 DRAW = {

@@ -24,10 +24,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 from paper.common.result import LONGEST_NOTE
 from paper.common.settings import PAPER_SUM
 from paper.pages.folder import Folder
-from spikesam.common.disk import write_file
-from spikesam.common.errors import InputError, at
-from spikesam.common.parsing import parse_json
-from spikesam.common.text import printable
+from spikesam import InputError
+from spikesam.commands import parse_json, write_file
+from spikesam.errors import at, printable
 
 TEMPLATES, RESULTS = "_filled", "results"
 

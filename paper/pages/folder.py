@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 
 from paper.common.result import VALUES
-from spikesam.common.errors import InputError
-from spikesam.pipeline.config.toml import read_toml
+from spikesam import InputError
+from spikesam.settings import read_toml
 
 CLAIMS, NOTES = ".claims", ".notes"
 NUMBERS = ("n", "mean", "low", "high", "p", "p_holm")

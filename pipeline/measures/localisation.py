@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.common.errors import at
-from spikesam.pipeline.measures.maps import TIE, Map, Mask, checked
+from spikesam.pipeline.measures.maps import TIE, Map, Mask, checked_maps
 
 
 def pointing_game(maps: Map, mask: Mask) -> NDArray[np.float64]:
@@ -64,7 +64,7 @@ MEASURES: dict[str, Callable[[Map, Mask], NDArray[np.float64]]] = {
 
 def _rows(maps: Map, mask: Mask) -> tuple[Map, Mask]:
     """Pixels in a row: (..., H·W) of the maps, checked, and (H·W,) of the mask."""
-    values = checked(maps)
+    values = checked_maps(maps)
     return values.reshape(*values.shape[:-2], -1), mask.ravel()
 
 

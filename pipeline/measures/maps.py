@@ -16,7 +16,7 @@ Mask = NDArray[np.bool_]
 TIE = 1e-6  # relative; resizing leaves equal values equal only up to rounding
 
 
-def checked(maps: ArrayLike, axes: str = "(..., H, W)", *, positive: bool = False) -> Map:
+def checked_maps(maps: ArrayLike, axes: str = "(..., H, W)", *, positive: bool = False) -> Map:
     """Maps as finite floating-point numbers of `axes`, such as "(T, H, W)"; else an InputError."""
     array = np.asarray(maps)
     if array.dtype.kind != "f":

@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
+from spikesam.backends.network import Network
 from spikesam.common.arguments import checked_arguments
 from spikesam.common.child import isolated_spawning
 from spikesam.common.console import PlainConsole
@@ -78,6 +79,7 @@ def train(
     *,
     resume: bool = False,
     console: Console | None = None,
+    callbacks: Sequence[lightning.Callback] = (),
 ) -> Checkpoint:
     """Train a spiking network with surrogate gradients, or its ANN twin, into
     `out/checkpoint.safetensors`.
@@ -96,6 +98,8 @@ def train(
         One that was finished there, with the same settings and images, is returned without it; if
         it has fewer epochs, it goes on
     console : where a line for each epoch and a bar appear; standard error if not given
+    callbacks : of Lightning, called during the training, such as
+        :class:`spikesam.MonitorCallback`; what they change is not noted in `config.toml`
 
     Returns
     -------
@@ -132,7 +136,7 @@ def train(
         )
     with out_lock(folder), _without_empty_caches():
         return train_checkpoint(
-            settings, folder, bool(finished), console or PlainConsole(stderr=True)
+            settings, folder, bool(finished), console or PlainConsole(stderr=True), callbacks
         )
 
 
@@ -278,6 +282,24 @@ def build_model(config: Config, inputs: Inputs, classes: int) -> SpikingNetwork 
     if network.neuron == "relu":
         return ReluNetwork(network.layers, inputs.shape, classes, settings.dropout)
     return SpikingNetwork(network, inputs.shape, classes, settings.dropout, settings.fused)
+
+
+def network_of_epoch(config: Config, path: Path) -> Network:
+    """The network of an epoch that a training kept, such as `epochs/last.ckpt` in its folder.
+
+    Parameters
+    ----------
+    config : settings of that training
+    path : file of the epoch
+
+    Raises
+    ------
+    InputError : if the file is damaged, or of a training with other layers, steps or classes
+    """
+    inputs = training_inputs(config)
+    model = build_model(config, inputs, len(open_split(config, "train").classes))
+    start_from(model, path)
+    return export_network(model.eval())
 
 
 STEP_MILESTONES = (0.5, 0.7, 0.9)  # of the epochs, where "step" divides the learning rate by ten

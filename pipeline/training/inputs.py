@@ -54,6 +54,11 @@ def split(config: Config) -> tuple[Dataset, Dataset]:
     return training.chosen(fitting.tolist()), training.chosen(aside.tolist())
 
 
+def steps_per_epoch(config: Config) -> int:
+    """How many batches a training with these settings takes in an epoch."""
+    return len(split(config)[0]) // config.training.batch_size
+
+
 def loaders(
     config: Config, inputs: Inputs, console: Console
 ) -> tuple[DataLoader[Any], DataLoader[Any]]:
