@@ -1,6 +1,7 @@
 // The layers of a run, a map each, in the order in which they read each other; those without places show neurons over time.
 import { backOf, dimmedOf } from "./back.js";
-import { changes, colour, colourOf, element, named, say } from "./dom.js";
+import { blocksOf } from "./blocks.js";
+import { button, changes, colour, colourOf, element, named, say } from "./dom.js";
 import { cellOf, heatOf, KINDS, momentsOfHeat, placeOf, rowsOf, stepOf } from "./heat.js";
 import {
   heatCanvas,
@@ -23,11 +24,13 @@ import { joules, number, shapeOf } from "./words.js";
 export function makeLayers(run, index, change, titled) {
   const cards = run.layers.map((layer, at) => cardOf(run, index, layer, at, change));
   const none = element("p", { class: "quiet" });
-  const maps = element("div", { class: "maps" }, ...cards.map((card) => card.node), none);
+  const list = blockList(run, index, cards, change);
+  const maps = list?.node ?? element("div", { class: "maps" }, ...cards.map((card) => card.node));
   return {
-    node: element("section", { class: "run" }, titled ? element("h2", {}, named(run.name)) : null, maps),
+    node: element("section", { class: "run" }, titled ? element("h2", {}, named(run.name)) : null, maps, none),
     show: (state, loaded, most) => {
       maps.classList.toggle("two", state.beside !== "");
+      list?.show(state);
       const back = backOf(run, loaded, state);
       const still = state.behind === "nothing" ? null : dimmedOf(loaded); // for maps that no step changes
       for (const card of cards) card.show(state, loaded, most, { back, still });
@@ -35,6 +38,33 @@ export function makeLayers(run, index, change, titled) {
       const visible = cards.filter((card) => !card.node.hidden).length;
       maps.style.setProperty("--shown", visible);
       say(none, visible === 0 ? `This page holds no ${label} of this sample.` : "");
+    },
+  };
+}
+
+// A network of many layers as a list of its blocks, each folded to small maps or open: { node, show(state) }; null of few layers.
+function blockList(run, index, cards, change) {
+  const blocks = blocksOf(run.layers).map(({ name, layers }) => {
+    const block = `${index} ${layers[0]}`;
+    const fold = button("", () => change({ fold: block }), { class: "fold" });
+    const count = layers.length === 1 ? shapeOf(run.layers[layers[0]]) : `${layers.length} layers`;
+    const title = layers.length === 1 ? run.layers[layers[0]].name : name;
+    fold.append(named(title), " ", element("small", {}, count));
+    const maps = element("div", { class: "maps" }, ...layers.map((at) => cards[at].node));
+    return { block, fold, maps, node: element("section", { class: "block" }, fold, maps) };
+  });
+  if (blocks.length === 0) return null;
+  const all = button("", () => change({ open: all.dataset.open ? [] : blocks.map(({ block }) => block) }));
+  return {
+    node: element("div", { class: "blocks" }, all, ...blocks.map(({ node }) => node)),
+    show: ({ open }) => {
+      for (const { block, fold, node } of blocks) {
+        node.classList.toggle("folded", !open.includes(block));
+        fold.setAttribute("aria-expanded", open.includes(block));
+      }
+      const every = blocks.every(({ block }) => open.includes(block));
+      all.dataset.open = every ? "all" : "";
+      say(all, every ? "fold all blocks" : "open all blocks");
     },
   };
 }
@@ -66,7 +96,15 @@ function cardOf(run, index, layer, at, change) {
     !layer.band ? mapFigure(run, index, layer, at, slot, change) : bandFigure(run, index, layer, at, slot, change),
   );
   const line = element("canvas", { class: "line", "aria-hidden": true });
-  const title = element("h3", {}, named(layer.name), " ", element("small", {}, shapeOf(layer)));
+  const size = button("", () => change({ large: { run: index, layer: layer.name } }), { class: "size" });
+  const title = element(
+    "h3",
+    { title: layer.name },
+    named(layer.name),
+    " ",
+    element("small", {}, shapeOf(layer)),
+    size,
+  );
   const changed = changes();
   const shown = element("div", { class: "figures" }, ...figures.map(({ node }) => node));
   const node = element("section", { class: "card" }, title, shown, line);
@@ -75,6 +113,10 @@ function cardOf(run, index, layer, at, change) {
     show: (state, loaded, most, backs) => {
       for (const figure of figures) figure.show(state, loaded, most, backs);
       node.hidden = figures.every((figure) => figure.node.hidden);
+      const large = isChosen(state.large, index, layer);
+      node.classList.toggle("large", large);
+      say(size, large ? "×" : "⤢");
+      size.setAttribute("aria-label", `${large ? "shrink" : "enlarge"} ${layer.name}`);
       const step = state.view === "step" ? stepOf(run, state) : null;
       const moments = momentsOfHeat(run, loaded, at, state.kind, state);
       if (!changed(loaded, step, moments, line.clientWidth, colour("now"))) return;
@@ -92,6 +134,7 @@ function bandFigure(run, index, layer, at, slot, change) {
   const caption = element("figcaption");
   const rows = element("canvas", { class: "rows", "aria-hidden": true });
   const node = element("figure", { class: "band" }, canvas, rows, caption);
+  node.style.setProperty("--neurons", layer.shape[1]);
   const [changed, drawn] = [changes(), changes()];
   let [cells, ranked] = [null, null];
   followPointer(canvas, run, index, layer, change, (row) => ranked?.[row] ?? row);
@@ -104,7 +147,7 @@ function bandFigure(run, index, layer, at, slot, change) {
       if (node.hidden) return;
       const step = state.view === "step" ? stepOf(run, state) : null;
       const brightest = state.scale === "all" ? most[bandsOf(kind)] : heat.most;
-      const chosen = isChosen(state, index, layer);
+      const chosen = isChosen(state.pixel, index, layer);
       const neuron = chosen ? cellOf(state.pixel, layer.shape.slice(1)).cell : null;
       const silent = silentCells(run, state, layer);
       canvas.classList.toggle("chosen", chosen);
@@ -132,8 +175,8 @@ function bandFigure(run, index, layer, at, slot, change) {
 
 const KEYS = "arrow keys choose";
 
-function isChosen({ pixel }, index, layer) {
-  return pixel?.layer === layer.name && pixel.run === index;
+function isChosen(chosen, index, layer) {
+  return chosen?.layer === layer.name && chosen.run === index;
 }
 
 function silentCells(run, { silenced }, layer) {
@@ -162,7 +205,7 @@ function mapFigure(run, index, layer, at, slot, change) {
       canvas.dataset.kind = kind;
       canvas.dataset.row = cell.row;
       canvas.dataset.column = cell.column;
-      canvas.classList.toggle("chosen", isChosen(state, index, layer));
+      canvas.classList.toggle("chosen", isChosen(state.pixel, index, layer));
       const silent = silentCells(run, state, layer);
       const place = [pixel && cell.cell, silent];
       if (!changed(heat, brightest, ...place, back, opacity, object, colour("inset"))) return;

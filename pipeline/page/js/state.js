@@ -21,17 +21,25 @@ export function initialState(about) {
     object: about.hasBox ? "box" : about.hasMask ? "mask" : "nothing",
     theme: "auto",
     silenced: null, // { layer, cells, channels, before }: whose spikes are left out, and what was before that
+    open: [], // blocks whose layers are shown in full, see layers.js
+    large: null, // { run, layer }: the layer whose map is enlarged
     pixel: null, // { run, layer, band, x, y }: the chosen place, in shares of the map's width and height
   };
 }
 
-// change: some fields of the state, with new values; or { tick: true }, when a step's time is over; { undo: true }; or
-// { silence }, see silencedWith.
+// change: some fields of the state, with new values; or { tick: true }, when a step's time is over; { undo: true }; { fold },
+// a block that is opened or closed; { silence }, see silencedWith. A `large` layer that is named again is small again.
 export function nextState(state, change, about) {
   if (change.tick) return { ...state, step: (state.step + 1) % about.steps };
   if (change.undo) return { ...state, silenced: state.silenced?.before ?? null };
   if (change.silence) return { ...state, silenced: silencedWith(state.silenced, change.silence) };
+  if (change.fold) {
+    const open = state.open.filter((block) => block !== change.fold);
+    return { ...state, open: open.length < state.open.length ? open : [...open, change.fold] };
+  }
   const next = { ...state, ...change };
+  const { large } = state;
+  if (large && change.large?.run === large.run && change.large.layer === large.layer) next.large = null;
   if ("playing" in change && change.playing) next.view = "step";
   if ("view" in change && change.view === "sum") next.playing = false;
   if (next.beside === next.kind) next.beside = "";
@@ -78,7 +86,7 @@ export function changeOfKey(key, state) {
     case ",":
       return { view: "step", step: state.step - 1 };
     case "Escape":
-      return { pixel: null };
+      return { pixel: null, large: null };
     default:
       return null;
   }

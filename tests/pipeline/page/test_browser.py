@@ -546,6 +546,48 @@ def test_a_border_that_padding_lights_up_is_hatched(tmp_path: Path, open_page: A
         assert (picture(page, "conv1", "count") != plain) == hatched
 
 
+def test_many_layers_are_a_list_of_blocks_and_a_band_is_as_high_as_a_map(
+    tmp_path: Path, open_page: Any
+) -> None:
+    random = np.random.default_rng(0)
+    names = [
+        f"layer{stage}_{block}_conv{n}"
+        for stage in (1, 2, 3)
+        for block in (0, 1)
+        for n in (1, 2, 3)
+    ]
+    spikes = {name: random.random((1, 6, 2, 5, 5)) < 0.2 for name in ("stem", *names)}
+    path = write_raster(
+        tmp_path / "many.h5", spikes | {"fc": random.random((1, 6, 1536, 1, 1)) < 0.1}
+    )
+    page = open_page(report(path))
+    blocks = page.locator(".block")
+    assert blocks.count() == 8 and page.locator(".block.folded").count() == 8
+    assert blocks.nth(1).locator("canvas[data-kind]").count() == 3
+    small = canvas_of_any(page, "layer1_0_conv2").bounding_box()
+    assert small["height"] < 60 and canvas_of_any(page, "fc").bounding_box()["height"] < 70
+    page.get_by_role("button", name="layer1_0 3 layers").click()
+    page.locator(".block.folded").nth(6).wait_for()
+    opened = canvas_of_any(page, "layer1_0_conv2").bounding_box()
+    assert page.locator(".block.folded").count() == 7 and opened["height"] > 140
+    page.get_by_role("button", name="open all blocks").click()
+    page.get_by_role("button", name="fold all blocks").wait_for()
+    band = canvas_of_any(page, "fc").bounding_box()
+    assert abs(band["height"] - opened["height"]) < 2
+    page.get_by_role("button", name="enlarge fc").click()
+    page.get_by_role("button", name="shrink fc").wait_for()
+    assert canvas_of_any(page, "fc").bounding_box()["height"] == 1536
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="enlarge fc").wait_for()
+    page.get_by_role("button", name="fold all blocks").click()
+    page.locator(".block.folded").nth(7).wait_for()
+
+
+def canvas_of_any(page: Any, layer: str) -> Any:
+    return page.locator(f'canvas[data-layer="{layer}"]').first
+
+
 def test_theme_follows_the_system_or_the_reader(page_of_run: Path, open_page: Any) -> None:
     background = "getComputedStyle(document.body).backgroundColor"
     light, dark = open_page(page_of_run), open_page(page_of_run, scheme="dark")

@@ -1,6 +1,7 @@
 // SAM and the state, by numbers worked by hand. pytest runs them where node is (test_scripts.py), with those of Python.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { blocksOf } from "../../../../pipeline/page/js/blocks.js";
 import { cover, VIRIDIS } from "../../../../pipeline/page/js/colours.js";
 import { mapOfStep, scoreOverTime, sumOfMaps } from "../../../../pipeline/page/js/sam.js";
 import { decodeSpikes, fires, spikesPerStep } from "../../../../pipeline/page/js/spikes.js";
@@ -147,4 +148,32 @@ test("joules are told with the unit that fits", () => {
     "481 µJ",
     "1.20 J",
   ]);
+});
+
+test("many layers are in the innermost module that has a number, or together with those of their size", () => {
+  const layersOf = (names, shape = [8, 4, 4]) => names.map((name) => ({ name, shape, band: shape[1] === 1 }));
+  const residual = [1, 2, 3, 4].flatMap((stage) =>
+    [0, 1].flatMap((block) => ["sn1", "sn2", "downsample_sn"].map((name) => `net_layer${stage}_${block}_${name}`)),
+  );
+  assert.deepEqual(blocksOf(layersOf(residual.slice(0, 19))), []); // few
+  const [first, second, ...others] = blocksOf(layersOf(["net_sn1", ...residual]));
+  assert.deepEqual(first, { name: "maps of 4 × 4", layers: [0] });
+  assert.deepEqual(second, { name: "net_layer1_0", layers: [1, 2, 3] });
+  assert.equal(others.length, 7);
+  const flat = [...layersOf(Array(18).fill("net1_lif")), ...layersOf(["net1_a", "net1_b"], [10, 1, 1])];
+  const sizes = blocksOf(flat).map(({ name, layers }) => [name, layers.length]);
+  assert.deepEqual(sizes, [
+    ["maps of 4 × 4", 18],
+    ["neurons", 2],
+  ]);
+});
+
+test("a block opens and closes, and a layer is enlarged until it is named again", () => {
+  const open = nextState(initialState(ABOUT), { fold: "0 3" }, ABOUT);
+  assert.deepEqual(open.open, ["0 3"]);
+  assert.deepEqual(nextState(open, { fold: "0 3" }, ABOUT).open, []);
+  const large = nextState(open, { large: { run: 0, layer: "a" } }, ABOUT);
+  assert.equal(nextState(large, { large: { run: 0, layer: "b" } }, ABOUT).large.layer, "b");
+  assert.equal(nextState(large, { large: { run: 0, layer: "a" } }, ABOUT).large, null);
+  assert.equal(nextState(large, { gamma: 1 }, ABOUT).large.layer, "a");
 });
