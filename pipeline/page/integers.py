@@ -25,7 +25,7 @@ from spikesam.pipeline.page.packing import blob
 from spikesam.pipeline.page.shown_run import ShownRun
 
 MOST = 1_000_000  # bytes of weights
-MOST_OPERATIONS = 400_000_000  # of a sample, a second or two, in which the page stands still
+MOST_OPERATIONS = 4_000_000_000  # of a sample: ten or twenty seconds, which can be stopped
 
 
 def multiplying_counts(network: Network) -> list[str]:

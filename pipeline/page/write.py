@@ -168,7 +168,7 @@ def page_html(title: str, data: dict[str, Any]) -> str:
         script=Markup(script),
         style=Markup(style),
         policy=f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; "
-        "img-src data:; "
+        "img-src data:; worker-src blob:; "
         "base-uri 'none'; form-action 'none'",
     )
 

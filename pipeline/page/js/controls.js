@@ -101,6 +101,29 @@ export function makeMenu(about, change) {
   };
 }
 
+const LONG = { edit: "Simulating the answer without these spikes …", relevance: "Computing relevance …" };
+
+// What is being computed, if it takes long, and a button that stops it: { node, show(what) }, of a key of LONG, or null.
+export function makeWaiting(stop) {
+  const said = element("span", { role: "status" });
+  let shown = null;
+  const node = element(
+    "p",
+    { class: "note waiting", hidden: true },
+    said,
+    " ",
+    button("stop", () => stop(shown)),
+  );
+  return {
+    node,
+    show: (what) => {
+      shown = what;
+      node.hidden = what === null;
+      say(said, LONG[what] ?? "");
+    },
+  };
+}
+
 const CURVES = "Coloured curves: how often each layer fires. Curves without colour: the sum of its map.";
 
 // The scrubber of time, whose curves are how often layers fire; its last position is the sum. { node, show(state, samples) }.

@@ -1,15 +1,13 @@
 // Which map a card shows: of a run, a layer, a kind and a state.
 import { attendedTo } from "./attention.js";
-import { makeRelevance } from "./relevance.js";
 import { bandOf, mapOfStep, momentsOf, sumOfMaps } from "./sam.js";
-import { spikesOfSteps } from "./spikes.js";
 import { cellAt } from "./state.js";
 
 // What maps there are, in order: name -> { label, says, live, signed, unit }, as pipeline/page/content.py says it.
 export const KINDS = {};
 
 // { map, most, shape: [H, W] }, and of what has signs { signed }; { late: true } where spikes of this step come too
-// late to change the answer; { missing: true } where there is no such map.
+// late to change the answer; { waiting: true } of what is still computed; { missing: true } where there is no such map.
 export function heatOf(run, loaded, at, kind, state) {
   const layer = run.layers[at];
   const shape = layer.shape.slice(1);
@@ -44,6 +42,7 @@ function bandHeat(run, loaded, at, kind, state) {
   const spikes = loaded.spikes[at];
   const shape = [spikes.neurons, spikes.steps];
   const still = live ? null : stillHeat(run, loaded, at, kind, state);
+  if (still?.waiting) return still;
   if (!live && still?.shape[1] !== spikes.steps) return { missing: true, shape };
   const key = `${kind === "sam" ? gamma : ""} ${order} ${classOf(loaded.sample, state)}`;
   const slot = `${at} ${kind}`;
@@ -77,43 +76,13 @@ export function rowsOf({ map, shape: [rows, steps] }) {
   return sums;
 }
 
-// A map that no step changes, such as the page holds, or computes of relevance; undefined where there is none.
+// A map that no step changes, such as the page holds, or had computed of relevance; undefined where there is none.
 function stillHeat(run, loaded, at, kind, state) {
   const which = KINDS[kind].classes ? classOf(loaded.sample, state) : null;
   if (!KINDS[kind].classes || !run.explains) return loaded.maps[kind]?.get(which)?.get(run.layers[at].name);
   if (which === null) return undefined;
-  loaded.relevance ??= relevanceOfRun(run, loaded);
-  return loaded.relevance(which)[at];
-}
-
-// Class -> the relevance of each layer, as heats; those of the class before are kept until another is asked for.
-function relevanceOfRun(run, { network, spikes }) {
-  const fired = network.shapes.map(
-    (_, place) => spikes[place - network.first] && spikesOfSteps(spikes[place - network.first]),
-  );
-  const relevance = makeRelevance(network, fired);
-  let known = { which: null, heats: [] };
-  return (which) => {
-    if (known.which === which) return known.heats;
-    const found = relevance(which);
-    const heats = run.layers.map(({ band, shape }, at) => {
-      const { neurons, pixels, steps } = spikes[at];
-      const map = new Float64Array(band ? neurons * steps : pixels);
-      const moments = fired[at + network.first].map((firing, step) => {
-        const now = new Float64Array(pixels); // of a band, all neurons
-        firing.forEach((neuron, k) => {
-          const value = found[at + network.first][step][k];
-          now[neuron % pixels] += value;
-          map[band ? neuron * steps + step : neuron % pixels] += value;
-        });
-        return now.reduce((sum, value) => sum + Math.max(0, value), 0);
-      });
-      const most = map.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
-      return { map, most, moments, shape: band ? [neurons, steps] : shape.slice(1), signed: true };
-    });
-    known = { which, heats };
-    return heats;
-  };
+  const known = loaded.relevance?.which === which ? loaded.relevance.job.value : null;
+  return known?.[at] ?? { waiting: true, shape: run.layers[at].shape.slice(1) };
 }
 
 // The number of the class that relevance is for; null where there is no answer to explain.

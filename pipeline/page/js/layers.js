@@ -9,6 +9,7 @@ import {
   paintHeat,
   paintLines,
   paintMarker,
+  paintNothing,
   paintObject,
   paintPadding,
   paintRows,
@@ -151,14 +152,19 @@ function bandFigure(run, index, layer, at, slot, change) {
       const neuron = chosen ? cellOf(state.pixel, layer.shape.slice(1)).cell : null;
       const silent = silentCells(run, state, layer);
       canvas.classList.toggle("chosen", chosen);
-      if (!changed(heat, brightest, step, neuron, silent, colour("inset"))) return;
+      if (!changed(heat.waiting ?? heat, brightest, step, neuron, silent, colour("inset"))) return;
+      canvas.dataset.band = kind;
+      if (heat.waiting) {
+        paintNothing(canvas, heat.shape);
+        say(caption, WAITING);
+        return;
+      }
       if (drawn(heat, brightest, colour("inset"))) {
         cells = heatCanvas(heat, brightest); // not anew for each step
         paintRows(rows, rowsOf(heat));
       }
       ranked = heat.ranked;
       const rowOf = (which) => (ranked ? ranked.indexOf(which) : which);
-      canvas.dataset.band = kind;
       canvas.dataset.row = neuron === null ? layer.shape[1] >> 1 : rowOf(neuron);
       canvas.dataset.column = 0;
       paintBand(canvas, cells, { until: Math.min(layer.matter, run.steps), step });
@@ -174,6 +180,7 @@ function bandFigure(run, index, layer, at, slot, change) {
 }
 
 const KEYS = "arrow keys choose";
+const WAITING = "being computed …";
 
 function isChosen(chosen, index, layer) {
   return chosen?.layer === layer.name && chosen.run === index;
@@ -208,7 +215,12 @@ function mapFigure(run, index, layer, at, slot, change) {
       canvas.classList.toggle("chosen", isChosen(state.pixel, index, layer));
       const silent = silentCells(run, state, layer);
       const place = [pixel && cell.cell, silent];
-      if (!changed(heat, brightest, ...place, back, opacity, object, colour("inset"))) return;
+      if (!changed(heat.waiting ?? heat, brightest, ...place, back, opacity, object, colour("inset"))) return;
+      if (heat.waiting) {
+        paintNothing(canvas, heat.shape);
+        say(caption, WAITING);
+        return;
+      }
       if (!heat.map) {
         paintStripes(canvas, heat.shape);
         say(caption, "too late to matter");

@@ -2,7 +2,6 @@
 import { KINDS } from "./heat.js";
 import { inflate } from "./inflate.js";
 import { decodeSpikes } from "./spikes.js";
-import { unpackNetwork } from "./whatif.js";
 
 const KEPT = 4; // unpacked samples; of 500 steps one takes tens of megabytes
 
@@ -68,19 +67,31 @@ function isWrong(runs, run, position) {
   return at !== null && run.samples[at].right === false;
 }
 
+let numbers = 0; // of samples, as they were unpacked or edited
+
+// A sample in which what fires differs, as whatif.js says it; or the sample itself with `refused`.
+export function editedSample(run, loaded, found) {
+  if (found.refused) return { ...loaded, refused: true };
+  const { trains, ...whatIf } = found;
+  const spikes = loaded.spikes.map((known, at) =>
+    trains[at] ? decodeSpikes(trains[at], known.shape, run.steps) : known,
+  );
+  const unknown = { heats: new Map(), input: null, events: null, edited: null, relevance: null };
+  return { ...loaded, ...unknown, number: numbers++, spikes, recorded: loaded, whatIf };
+}
+
 export function sampleLoader(run) {
   const loaded = new Map();
-  const network = run.integers && unpackNetwork(run.integers);
   return (position) => {
     if (!loaded.has(position)) {
       if (loaded.size >= KEPT) loaded.delete(loaded.keys().next().value);
-      loaded.set(position, unpack(run, run.samples[position], network));
+      loaded.set(position, unpack(run, run.samples[position]));
     }
     return loaded.get(position);
   };
 }
 
-async function unpack(run, sample, network) {
+async function unpack(run, sample) {
   const spikes = run.layers.map(async (layer, at) =>
     decodeSpikes(await inflate(sample.spikes[at]), layer.shape, run.steps),
   );
@@ -90,9 +101,10 @@ async function unpack(run, sample, network) {
   ]);
   return {
     sample,
-    network: await network, // with which what fires is simulated, or null
+    number: numbers++, // as those who compute know it
     heats: new Map(), // maps as they were last computed, see heat.js
-    relevance: null, // for one class, see heat.js
+    relevance: null, // { which, job }: for one class, see main.js
+    edited: null, // { silenced, job }: without some spikes, see main.js
     spikes: await Promise.all(spikes),
     maps: Object.fromEntries(await Promise.all(maps)), // kind -> class, or null: layer -> map
     picture: sample.picture && { shape: sample.picture.shape, pixels: await inflate(sample.picture.pixels) },

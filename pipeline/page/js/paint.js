@@ -69,11 +69,17 @@ export function paintRows(canvas, values) {
   }
 }
 
-// Stripes stand where there is nothing to see, which a map that is zero would not tell.
-export function paintStripes(canvas, shape) {
+// What is not known yet.
+export function paintNothing(canvas, shape) {
   const context = fit(canvas, shape);
   context.fillStyle = colour("inset");
   context.fillRect(0, 0, canvas.width, canvas.height);
+  return context;
+}
+
+// Stripes stand where there is nothing to see, which a map that is zero would not tell.
+export function paintStripes(canvas, shape) {
+  const context = paintNothing(canvas, shape);
   context.strokeStyle = colour("line");
   context.lineWidth = 2;
   diagonals(context, 16);

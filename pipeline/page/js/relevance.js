@@ -14,10 +14,36 @@ import {
   waits,
   winnersOf,
 } from "./simulate.js";
+import { spikesOfSteps } from "./spikes.js";
+
+// The relevance of each layer of a sample, see tasks.js, for a class, as heats of heat.js.
+export function explainedLayers(run, network, sample, which) {
+  const { spikes } = sample;
+  const fired = network.shapes.map(
+    (_, place) => spikes[place - network.first] && spikesOfSteps(spikes[place - network.first]),
+  );
+  sample.relevance ??= makeRelevance(network, fired);
+  const found = sample.relevance(which);
+  return run.layers.map(({ band, shape }, at) => {
+    const { neurons, pixels, steps } = spikes[at];
+    const map = new Float64Array(band ? neurons * steps : pixels);
+    const moments = fired[at + network.first].map((firing, step) => {
+      const now = new Float64Array(pixels); // of a band, all neurons
+      firing.forEach((neuron, k) => {
+        const value = found[at + network.first][step][k];
+        now[neuron % pixels] += value;
+        map[band ? neuron * steps + step : neuron % pixels] += value;
+      });
+      return now.reduce((sum, value) => sum + Math.max(0, value), 0);
+    });
+    const most = map.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
+    return { map, most, moments, shape: band ? [neurons, steps] : shape.slice(1), signed: true };
+  });
+}
 
 // fired: place -> step -> neurons, undefined of an input that is no spikes. Place -> step -> the relevance of each of them, for
 // each class; membranes are computed once.
-export function makeRelevance(network, fired) {
+function makeRelevance(network, fired) {
   const states = statesOf(network, fired);
   return (target) => {
     const { readout, classes, timesteps } = network;

@@ -28,10 +28,11 @@ export function initialState(about) {
 }
 
 // change: some fields of the state, with new values; or { tick: true }, when a step's time is over; { undo: true }; { fold },
-// a block that is opened or closed; { silence }, see silencedWith. A `large` layer that is named again is small again.
+// a block that is opened or closed; { stop }, "edit" or "relevance", whose computation was stopped; { silence }, see silencedWith. A `large` layer that is named again is small again.
 export function nextState(state, change, about) {
   if (change.tick) return { ...state, step: (state.step + 1) % about.steps };
-  if (change.undo) return { ...state, silenced: state.silenced?.before ?? null };
+  if (change.stop === "relevance") return { ...state, kind: about.kinds[0], beside: "" };
+  if (change.undo || change.stop === "edit") return { ...state, silenced: state.silenced?.before ?? null };
   if (change.silence) return { ...state, silenced: silencedWith(state.silenced, change.silence) };
   if (change.fold) {
     const open = state.open.filter((block) => block !== change.fold);

@@ -1,25 +1,18 @@
-// What if some spikes were silent? A sample as it would be then: its spikes from the silenced layer on, and its scores.
+// What if some spikes were silent? The spikes of a sample from the silenced layer on, and its scores.
 import { inflate } from "./inflate.js";
 import { placesBehind, scoresOf, simulateFrom, sumsOf } from "./simulate.js";
-import { decodeSpikes, encodeSpikes, spikesOfSteps } from "./spikes.js";
+import { encodeSpikes, spikesOfSteps } from "./spikes.js";
 
 const SAME = 1e-3; // scores that differ by less; a share is rounded to five digits
 
-// An unpacked sample, after what is silenced, see state.js: the sample then, with `whatIf`; or `refused`, where a network in
-// float32 does not fire here what was recorded. It is the sample itself where nothing is silenced, or this run has no such layer.
-export function silencedSample(run, loaded, silenced) {
-  const at = loaded.network ? run.layers.findIndex((layer) => layer.name === silenced?.layer) : -1;
-  if (at < 0) return loaded;
-  if (loaded.edited?.silenced !== silenced) {
-    loaded.edited = { silenced, sample: simulated(run, loaded.network, loaded, at, silenced) };
-  }
-  return loaded.edited.sample;
-}
-
-function simulated(run, network, loaded, at, { cells, channels }) {
+// What a sample would be, see tasks.js, without the spikes that are silenced, see state.js: the trains of the layers that change,
+// by position, else null, with sums and scores of the readout; or `refused`, where a network in float32 does not fire here what
+// was recorded.
+export function spikesWithout(run, network, sample, { layer, cells, channels }) {
+  const at = run.layers.findIndex(({ name }) => name === layer);
   const [first, place] = [network.first, at + network.first];
-  const before = loaded.spikes.map(spikesOfSteps);
-  const pixels = loaded.spikes[at].pixels;
+  const before = sample.spikes.map(spikesOfSteps);
+  const pixels = sample.spikes[at].pixels;
   const [places, planes] = [new Set(cells), new Set(channels)];
   const stays = (neuron) => !places.has(neuron % pixels) && !planes.has(Math.floor(neuron / pixels));
   const behind = placesBehind(network, place);
@@ -29,36 +22,24 @@ function simulated(run, network, loaded, at, { cells, channels }) {
     return { fired, close: simulateFrom(network, fired) };
   };
   if (network.real) {
-    loaded.reproduced ??= new Map(); // place -> whether what is behind it comes out as it was recorded
-    if (!loaded.reproduced.has(place)) {
-      loaded.reproduced.set(place, isRecorded(run, network, from(before[at]).fired, loaded));
+    if (!sample.reproduced.has(place)) {
+      sample.reproduced.set(place, isRecorded(run, network, from(before[at]).fired, sample));
     }
-    if (!loaded.reproduced.get(place)) return { ...loaded, refused: true };
+    if (!sample.reproduced.get(place)) return { refused: true };
   }
   const { fired, close } = from(before[at].map((neurons) => neurons.filter(stays)));
   const sums = sumsOf(network, fired.at(-1));
-  const spikes = loaded.spikes.map((known, which) => {
-    const changed = which === at || behind.has(which + first);
-    return changed ? decodeSpikes(encodeSpikes(fired[which + first], known), known.shape, run.steps) : known;
-  });
-  return {
-    ...loaded,
-    spikes,
-    heats: new Map(),
-    input: null,
-    events: null,
-    edited: null,
-    relevance: null,
-    recorded: loaded,
-    whatIf: { sums, close, scores: scoresOf(network, sums, run.answers) },
-  };
+  const trains = sample.spikes.map((known, which) =>
+    which === at || behind.has(which + first) ? encodeSpikes(fired[which + first], known) : null,
+  );
+  return { trains, sums, close, scores: scoresOf(network, sums, run.answers) };
 }
 
 // Whether spikes and scores are those of the sample.
-function isRecorded(run, network, fired, { spikes, sample }) {
+function isRecorded(run, network, fired, { spikes, scores: recorded }) {
   const scores = scoresOf(network, sumsOf(network, fired.at(-1)), run.answers);
   return (
-    scores.every((score, which) => Math.abs(score - sample.scores[which]) < SAME) &&
+    scores.every((score, which) => Math.abs(score - recorded[which]) < SAME) &&
     spikes.every((known, at) =>
       encodeSpikes(fired[at + network.first], known).every((byte, which) => byte === known.trains[which]),
     )

@@ -107,19 +107,22 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
     """
     contexts, trouble = [], []
 
-    def opened(path: Path, width: int = 1280, scheme: str = "light") -> Any:
+    def opened(path: Path, width: int = 1280, scheme: str = "light", *, quiet: bool = True) -> Any:
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: trouble.append(f"error: {error}"))
-        page.on("console", lambda message: trouble.append(f"console: {message.text}"))
+        if quiet:  # what a browser says of a policy, too
+            page.on("console", lambda message: trouble.append(f"console: {message.text}"))
         page.on(
             "dialog", lambda dialog: (trouble.append(f"dialog: {dialog.message}"), dialog.dismiss())
         )
         page.on(
             "request",
             lambda request: (
-                request.url == path.as_uri() or trouble.append(f"request: {request.url}")
+                request.url == path.as_uri()
+                or request.url.startswith("blob:")  # the page's own script, for its worker
+                or trouble.append(f"request: {request.url}")
             ),
         )
         page.goto(path.as_uri())

@@ -2,6 +2,7 @@
 accessible.
 """
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,10 @@ from spikesam.recordings.raster.arrays import write_raster
 from spikesam.recordings.raster.reader import RasterReader
 from tests.pipeline.page.conftest import HOSTILE
 
-FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 60))))"
+FRAMES = """new Promise((done) => {  // what was asked for is computed, and shown
+    const look = () => "busy" in document.documentElement.dataset ? requestAnimationFrame(look) : setTimeout(done, 60);
+    requestAnimationFrame(() => requestAnimationFrame(look));
+})"""
 
 
 def page_of(*runs: str) -> Any:
@@ -364,6 +368,65 @@ def test_a_recording_of_a_model_is_simulated_or_refused_in_a_line(
         assert ("after your edit" in each.inner_text(".answer strong")) == (each is page)
         each.get_by_role("button", name="undo", exact=True).click()
         each.locator(".edit").wait_for(state="hidden")
+
+
+@pytest.fixture(scope="module")
+def page_of_long_computations(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a network that a browser simulates and explains in seconds."""
+    folder, random = tmp_path_factory.mktemp("long"), np.random.default_rng(0)
+    convolutions = [
+        Conv(random.normal(size=(64, channels, 3, 3)), padding=1) for channels in (2, 64, 64)
+    ]
+    layers = [Layer(f"conv{n}", Input(conv), LIF(0.9, 4.0)) for n, conv in enumerate(convolutions)]
+    network = Network(
+        (2, 32, 32), 60, layers, Readout(random.normal(size=(3, 64 * 1024))), "spikes"
+    )
+    spikes = random.random((60, 1, 2, 32, 32)) < 0.4
+    spikesam.simulate(network, spikes, out=folder / "run", backend="event").close()
+    return report(folder / "run", folder / "page.html")
+
+
+@pytest.mark.parametrize("what", ["edit", "relevance"])
+def test_a_long_computation_is_told_of_and_can_be_stopped(
+    what: str, page_of_long_computations: Path, open_page: Any
+) -> None:
+    page = open_page(page_of_long_computations)
+    silenced = {"layer": "conv0", "cells": [5], "channels": [], "before": None}
+    asked = {"silenced": silenced} if what == "edit" else {"kind": "relevance"}
+    stop = page.get_by_role("button", name="stop", exact=True)
+    page.evaluate("(state) => report.change(state)", asked)
+    stop.wait_for()
+    begun = time.monotonic()
+    page.evaluate("report.state()")  # the page goes on meanwhile
+    assert time.monotonic() - begun < 1
+    if what == "relevance":
+        assert page.locator("figcaption:visible").first.inner_text() == "being computed …"
+    stop.click()
+    stop.wait_for(state="hidden")
+    assert page.evaluate("[report.state().kind, report.state().silenced]") == ["sam", None]
+    change(page, **asked)  # again, to its end
+    assert stop.is_hidden()
+    if what == "edit":
+        assert "after your edit" in page.inner_text(".answer strong")
+    else:
+        assert page.locator("figcaption:visible").first.inner_text().startswith("±")
+
+
+def test_a_page_computes_by_itself_where_no_worker_may_begin(
+    finished: Path, tmp_path: Path, open_page: Any
+) -> None:
+    """Also in a frame that a notebook shows, from which nothing is reached."""
+    page = report(finished, tmp_path / "page.html")
+    framed, refusing = tmp_path / "framed.html", tmp_path / "refusing.html"
+    framed.write_text(f"<html data-shown>{page._repr_html_()}")
+    refusing.write_text(page.read_text().replace("worker-src blob:", "worker-src 'none'"))
+    opened = open_page(refusing, quiet=False)
+    change(opened, kind="relevance")
+    assert opened.locator("figcaption:visible").first.inner_text().startswith("±")
+    (_, frame) = open_page(framed).frames
+    frame.wait_for_selector("html[data-shown]", state="attached")
+    change(frame, kind="relevance")
+    assert frame.locator("figcaption:visible").first.inner_text().startswith("±")
 
 
 def test_a_place_is_chosen_and_silenced_and_that_is_undone(

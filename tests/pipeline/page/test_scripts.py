@@ -153,23 +153,23 @@ def what_if(
     """What the page's scripts say of each sample; None where they refuse."""
     script = f"""
         import {{ readFileSync }} from "node:fs";
+        import {{ editedSample }} from "{(HERE / "js" / "model.js").as_uri()}";
         import {{ decodeSpikes }} from "{(HERE / "js" / "spikes.js").as_uri()}";
-        import {{ heatOf, KINDS }} from "{(HERE / "js" / "heat.js").as_uri()}";
-        import {{ silencedSample, unpackNetwork }} from "{(HERE / "js" / "whatif.js").as_uri()}";
+        import {{ makeTasks }} from "{(HERE / "js" / "tasks.js").as_uri()}";
         const {{ run, samples, silenced }} = JSON.parse(readFileSync(0, "utf8"));
-        const network = await unpackNetwork(run.integers);
-        KINDS.relevance = {{ classes: true }};
-        const found = samples.map(({{ trains, scores }}) => {{
+        const compute = makeTasks([run]);
+        const requestOf = ({{ number, spikes, sample }}) =>
+            ({{ run: 0, sample: number, trains: spikes.map(({{ trains }}) => trains), scores: sample.scores }});
+        const found = [];
+        for (const [position, {{ trains, scores }}] of samples.entries()) {{
             const of = ({{ shape }}, at) => decodeSpikes(Uint8Array.from(trains[at]), shape, run.steps);
-            const classes = scores.map((_, which) => which);
-            const loaded = {{ network, heats: new Map(), spikes: run.layers.map(of), sample: {{ scores, classes }} }};
-            const then = silencedSample(run, loaded, silenced);
-            if (!then.whatIf) return null;
-            const state = {{ target: classes.length - 1, order: "number" }};
-            const relevance = run.layers.map((_, at) => [...heatOf(run, then, at, "relevance", state).map]);
+            const loaded = {{ number: `sample ${{position}}`, spikes: run.layers.map(of), sample: {{ scores }} }};
+            const then = editedSample(run, loaded, await compute({{ ...requestOf(loaded), silenced }}));
+            const heats = then.refused ? [] : await compute({{ ...requestOf(then), which: scores.length - 1 }});
             const fired = then.spikes.map((each) => [...each.trains]);
-            return {{ ...then.whatIf, sums: [...then.whatIf.sums], fired, relevance }};
-        }});
+            const relevance = heats.map((heat) => [...heat.map]);
+            found.push(then.refused ? null : {{ ...then.whatIf, sums: [...then.whatIf.sums], fired, relevance }});
+        }}
         console.log(JSON.stringify(found));
     """
     layers = [{"name": layer.name, "shape": layer.shape, "band": True} for layer in raster.layers]
@@ -179,7 +179,6 @@ def what_if(
         "layers": layers,
         "steps": raster.timesteps,
     }
-    run["explains"] = True
     scores = softmax(raster.readout * raster.header.readout_scale / network.timesteps).tolist()
     each = [
         {
