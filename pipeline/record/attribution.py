@@ -9,8 +9,9 @@ earlier batch of another size decides; else the module is refused by name, never
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,8 @@ from numpy.typing import NDArray
 from spikesam.common.errors import InputError
 from spikesam.common.text import told_apart
 from spikesam.pipeline.record.batch import Key
+from spikesam.pipeline.record.exchanges import Reading, Sides
+from spikesam.pipeline.record.flow import Flow, Node
 from spikesam.pipeline.record.layouts import BATCH_FIRST, ONE_STEP, TIME_FIRST, TIME_LAST
 from spikesam.pipeline.record.products import Counted
 from spikesam.recordings.operations import CountedModule
@@ -47,43 +50,18 @@ class Place(NamedTuple):
 class Call:
     """A product, the number of the call of the model, and how far the batch was.
 
-    `exchanges` is the number of exchanges of axes before.
+    `node` is its place in the flow of tensors.
     """
 
     counted: Counted
     model_call: int
     progress: Progress
-    exchanges: int = 0
+    node: Node
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The axes that lead."""
         return tuple(self.counted.operations.shape[1:])
-
-
-@dataclass(frozen=True)
-class Exchange:
-    """A function that moved the first two axes of a tensor, between calls of products.
-
-    `moved` is the axis that became the first one, `running` the modules that ran.
-    """
-
-    moved: int
-    shape: tuple[int, ...]
-    result: tuple[int, ...]
-    running: tuple[str, ...]
-    progress: Progress
-
-    def misleads(self, batch: BatchSizes) -> bool:
-        """True if the result could be read as steps and samples in an order that it has not; not of
-        those that a layer undoes itself.
-        """
-        if any(module in self.running for _, module in batch.layers):
-            return False
-        sides = batch.steps, batch.samples
-        exchanged = self.result[:2] in (sides, sides[::-1])
-        hidden = self.moved > 0 and self.shape[0] == self.result[0] == batch.samples
-        return sides != (1, 1) and (exchanged or hidden)
 
 
 @dataclass(frozen=True)
@@ -97,24 +75,28 @@ class BatchSizes:
     neurons: frozenset[int]  # of each layer
     model_calls: int = 0
     model_input: tuple[int, ...] = ()  # shape of the first tensor that the model was given
-    exchanges: Sequence[Exchange] = ()
+    firing: frozenset[str] = frozenset()  # modules of known neurons
+    flow: Flow | None = None
 
-    def in_doubt(self, call: Call) -> bool:
-        """True if no layer fired between the exchanges of axes around a call, so that none says
-        which axis is which.
-        """
-        misleading = [exchange.misleads(self) for exchange in self.exchanges]
-        if not any(misleading):
-            return False
-        begin: Progress = dict.fromkeys(self.layers, 0)
-        end: Progress = dict.fromkeys(self.layers, self.steps)
-        for number, exchange in enumerate(self.exchanges):
-            if misleading[number] and number < call.exchanges:
-                begin = exchange.progress
-        for number, exchange in reversed([*enumerate(self.exchanges)]):
-            if misleading[number] and number >= call.exchanges:
-                end = exchange.progress
-        return all(begin.get(key, 0) == end.get(key, 0) for key in self.layers)
+    def in_doubt(self, call: Call, order: str, calls: int) -> bool:
+        """True if the axes of one of several calls may be exchanged against those of all layers."""
+        reading = Reading.ALL_STEPS
+        if order == ONE_STEP:
+            once = calls == 1 < self.steps and self.model_calls != self.steps
+            reading = Reading.ONCE if once else Reading.A_STEP
+        return self._doubtful[reading](call.node)
+
+    @cached_property
+    def _doubtful(self) -> dict[Reading, Callable[[Node], bool]]:
+        assert self.flow is not None
+        layers = [module for _, module in self.layers]
+        neurons = self.firing.intersection(layers)
+        return {
+            reading: self.flow.doubtful(
+                Sides(self.steps, self.samples, self.orders, reading), layers, neurons
+            )
+            for reading in Reading
+        }
 
 
 Readings = dict[tuple[Place, int], str]  # place and call -> the order in which it was read
@@ -187,8 +169,10 @@ def _order_of(call: Call, calls: int, batch: BatchSizes, reading: str | None) ->
         possible = {reading}
     if len(possible) > 1 and _has_all_steps(call, possible - {ONE_STEP}, batch):
         possible = possible - {ONE_STEP}
-    if len(possible) == 1 and not batch.in_doubt(call):
-        return next(iter(possible))
+    if len(possible) == 1:
+        (order,) = possible
+        if not batch.in_doubt(call, order, calls):
+            return order
     steps, samples = batch.steps, batch.samples
     rows = f"multiplies {call.shape or 'no'} rows, of which the {steps} steps and {samples} samples"
     if TIME_LAST in batch.orders and steps > 1:

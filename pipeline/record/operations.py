@@ -20,23 +20,21 @@ from torch.utils.hooks import RemovableHandle
 
 from spikesam.common.errors import InputError
 from spikesam.pipeline.imports.libraries.known import library_that_fires
+from spikesam.pipeline.imports.torch.call import tensors
 from spikesam.pipeline.record.attribution import (
     BatchSizes,
     Call,
-    Exchange,
     Place,
     Progress,
     Readings,
     counted_batch,
     named,
 )
+from spikesam.pipeline.record.constants import SHAPED_ALIKE
+from spikesam.pipeline.record.exchanges import exchange_of
+from spikesam.pipeline.record.flow import Flow, Node
 from spikesam.pipeline.record.products import FACTORS, UNCOUNTED, WEIGHING, Products
 from spikesam.recordings.operations import CountedModule, Counts
-
-# Functions that move axes, by name; the last one is Tensor.T, read as a property.
-MOVING = frozenset(
-    "transpose permute movedim moveaxis swapaxes swapdims t __get__".split()  # noqa: SIM905
-)
 
 
 @dataclass
@@ -58,16 +56,18 @@ class OperationCounter(TorchFunctionMode):
         self._model, self._progress = model, progress
         self._running: list[_Running] = []
         self._products = Products(self._is_weight)
-        self._firing = [module for module in model.modules() if library_that_fires(module)]
+        self._firing = {
+            name: module for name, module in model.named_modules() if library_that_fires(module)
+        }
         self._readings: Readings = {}
-        self._moved: dict[Any, tuple[int, ...]] = {}  # functions that move axes -> where from
+        self._flow = Flow()
         self.begin_batch()
 
     def begin_batch(self) -> None:
         """Forget all calls."""
         self.by_place: dict[Place, list[Call]] = {}
         self.refused: list[InputError] = []
-        self.exchanges: list[Exchange] = []
+        self._flow.begin_batch()
         self.model_calls = 0
         self.model_input: tuple[int, ...] = ()
         self._begin_pass()
@@ -85,7 +85,8 @@ class OperationCounter(TorchFunctionMode):
             sizes,
             model_calls=self.model_calls,
             model_input=self.model_input,
-            exchanges=self.exchanges,
+            firing=frozenset(self._firing),
+            flow=self._flow,
         )
         return counted_batch(self.by_place, batch, self._readings)
 
@@ -110,15 +111,18 @@ class OperationCounter(TorchFunctionMode):
             self._running.clear()  # an error may have left some
             self._begin_pass()
             self.model_calls += 1
-            tensors = [value for value in inputs if isinstance(value, Tensor)]
-            if tensors and not self.model_input:
-                self.model_input = tuple(tensors[0].shape)
+            given = list(tensors(inputs))
+            if given and not self.model_input:
+                self.model_input = tuple(given[0].shape)
+            self._flow.begin(given)
+        self._flow.enter(name, tensors(inputs))
         self._running.append(_Running(name))
 
     def _leave(self, name: str, module: nn.Module, inputs: Any, output: Any) -> None:
         if not self._running:
             return
         running = self._running.pop()
+        self._flow.leave(name, tensors(output))
         if self._running:
             self._running[-1].products += running.products
         if isinstance(module, nn.Linear | _ConvNd) and not running.products:
@@ -131,20 +135,21 @@ class OperationCounter(TorchFunctionMode):
         if tensor.layout != torch.strided:
             return False
         if not self._storages:
-            self._storages = _storages_of(self._model, self._firing)
+            self._storages = _storages_of(self._model, list(self._firing.values()))
         return tensor.untyped_storage().data_ptr() in self._storages
 
     def __torch_function__(
         self, function: Any, types: Any, arguments: Any = (), keywords: Any = None
     ) -> Any:
         name, keywords = function.__name__, keywords or {}
+        node = None
         if self._running and (name in FACTORS or name in UNCOUNTED):
             with torch._C.DisableTorchFunction(), torch.no_grad(), _without_autocast():
-                self._count(self._running[-1], function, arguments, keywords)
+                node = self._count(self._running[-1], function, arguments, keywords)
         result = function(*arguments, **keywords)
-        if self._running and name in MOVING:
-            self._see_moved(function, arguments, keywords, result)
-        elif (name[-1] == "_" and _writes(name)) or "out" in keywords:
+        if self._running and name not in SHAPED_ALIKE:
+            result = self._follow(function, arguments, keywords, result, node)
+        if (name[-1] == "_" and _writes(name)) or "out" in keywords:
             written = [*arguments[:1], keywords.get("out")]
             if any(isinstance(value, Tensor) and self._is_weight(value) for value in written):
                 self._products.forget()
@@ -158,42 +163,49 @@ class OperationCounter(TorchFunctionMode):
         function: Any,
         arguments: Sequence[Any],
         keywords: Mapping[str, Any],
-    ) -> None:
+    ) -> Node | None:
+        """The place of a product in the flow of tensors; None of what is no product."""
         running.products += 1
         if ".parametrizations." in running.name:
-            return  # it makes weights of weights
+            return None  # it makes weights of weights
         try:
             counted = self._products.count(function, arguments, keywords)
         except InputError as error:
             self._refuse(running.name, error)
-            return
-        if counted is not None:
-            place = Place(running.name, "" if function.__name__ in WEIGHING else "product")
-            progress = dict(self._progress())
-            call = Call(counted, self.model_calls, progress, len(self.exchanges))
-            self.by_place.setdefault(place, []).append(call)
+            return None
+        if counted is None:
+            return None
+        place = Place(running.name, "" if function.__name__ in WEIGHING else "product")
+        node = self._flow.product(tensors((arguments, keywords)))
+        call = Call(counted, self.model_calls, dict(self._progress()), node)
+        self.by_place.setdefault(place, []).append(call)
+        return node
 
-    def _see_moved(
-        self, function: Any, arguments: Sequence[Any], keywords: Mapping[str, Any], result: Any
-    ) -> None:
-        tensor = arguments[0] if arguments else None
-        if not (isinstance(result, Tensor) and isinstance(tensor, Tensor)):
-            return
-        if not 2 <= tensor.ndim == result.ndim or tensor.is_nested:
-            return
+    def _follow(
+        self,
+        function: Any,
+        arguments: Sequence[Any],
+        keywords: Mapping[str, Any],
+        result: Any,
+        product: Node | None,
+    ) -> Any:
+        """Follow the axes of what a function was given; gives its result."""
         with torch._C.DisableTorchFunction():
-            key = function, tensor.ndim, repr((arguments[1:], keywords))
-            if key not in self._moved:
-                # sizes 0, 1, 2, … say where each axis of the result comes from
-                sample = torch.empty(tuple(range(tensor.ndim)), device="meta")
-                moved = function(sample, *arguments[1:], **keywords)
-                self._moved[key] = tuple(moved.shape)
-            moved = self._moved[key]
-            if moved[:2] != (0, 1) and not self._is_weight(tensor):
-                running = tuple(module.name for module in self._running)
-                shapes = tuple(tensor.shape), tuple(result.shape)
-                progress = dict(self._progress())
-                self.exchanges.append(Exchange(moved[0], *shapes, running, progress))
+            if isinstance(result, Iterator):  # over a tensor
+                parts = tuple(result)
+                self._follow(function, arguments, keywords, parts, product)
+                return iter(parts)
+            name = function.__name__
+            given = list(tensors((arguments, keywords)))
+            results = given[:1] if name == "__setitem__" else list(tensors(result))
+            if not results:
+                return result
+            exchange = exchange_of(function, arguments, keywords, result)
+            running = exchange and frozenset(module.name for module in self._running)
+            self._flow.follow(given, results, product, exchange, running or frozenset())
+            if len(given) > 1 and name[-1] == "_" and _writes(name):
+                self._flow.write(given[0])
+        return result
 
 
 def _without_autocast() -> AbstractContextManager[object]:
