@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import spikesam
-from benchmarks.common.peers import Surrogate
 from spikesam.backends.base import InputBatch, batch_size, unpacked
 from spikesam.backends.network import (
     LIF,
@@ -38,6 +37,7 @@ from spikesam.pipeline.networks.differentiable import DifferentiableNetwork, to_
 from spikesam.pipeline.networks.firing import fire
 from spikesam.recordings.raster.batch import unpack
 from tests.backends.graphs import FLOAT, graphs
+from tests.pipeline.surrogate import Surrogate
 
 random = np.random.default_rng(0)
 

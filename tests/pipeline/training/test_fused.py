@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from benchmarks.common.peers import Surrogate
 from spikesam.pipeline.config import NetworkSection
 from spikesam.pipeline.training.fused import bntt_lif
+from tests.pipeline.surrogate import Surrogate
 from tests.pipeline.training.trained import trained_once
 
 BLOCK = NetworkSection(layers=(4, "P", 6, "A2", "P4", "D9"), timesteps=13, leak=0.9)

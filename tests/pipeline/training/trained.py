@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from benchmarks.common.peers import Surrogate
 from spikesam.pipeline.config import NetworkSection
 from spikesam.pipeline.training.trainable import SpikingNetwork
+from tests.pipeline.surrogate import Surrogate
 
 NETWORK = NetworkSection(layers=(5, "P", 6, "P4", "D9"), timesteps=7, leak=0.9, threshold=1.3)
 
