@@ -12,10 +12,16 @@ from pydantic import Field
 from benchmarks.common.environment import all_benchmarks, case_maker, missing
 from benchmarks.common.measurement import Options
 from benchmarks.common.results import Benchmark, measure_all
-from spikesam.common.text import shell_command
-from spikesam.pipeline.cli.command_line import Flat, Positional, listing, parse_command, some_or_all
-from spikesam.pipeline.cli.errors import exit_codes
-from spikesam.pipeline.config import Section
+from spikesam.commands import (
+    Flat,
+    Positional,
+    exit_codes,
+    listing,
+    parse_command,
+    shell_command,
+    some_or_all,
+)
+from spikesam.settings import Section
 
 PROG = "python -m benchmarks"
 BENCHMARKS = all_benchmarks()

@@ -25,8 +25,7 @@ from benchmarks.common import nir_graphs
 from benchmarks.common.measurement import Case, MeasuredRow, Options
 from benchmarks.common.nir_graphs import SAMPLES, STEPS, Example
 from benchmarks.common.nir_readers import READERS
-from spikesam.common.errors import InputError
-from spikesam.pipeline.imports.nir.write import levels
+from spikesam import InputError, Network
 
 ROOT = Path(__file__).resolve().parents[1]
 OWN_PACKAGES = {
@@ -43,7 +42,7 @@ class Reference(NamedTuple):
     event backend.
     """
 
-    network: Any
+    network: Network
     raster: Any
     spikes: NDArray[np.bool_]
     later: dict[str, int]  # layer -> steps by which it fires later than in the graph
@@ -78,7 +77,7 @@ def reference(example: Example) -> Reference:
     spikes = np.zeros((network.timesteps, SAMPLES, *network.input_shape), np.bool_)
     spikes[:STEPS] = example.spikes().swapaxes(0, 1).reshape(STEPS, *spikes.shape[1:])
     raster = spikesam.simulate(network, spikes, backend="event", precision="float32")
-    return Reference(network, raster, spikes, levels(network))
+    return Reference(network, raster, spikes, network.starts)
 
 
 def of_backend(options: Options) -> Iterator[MeasuredRow]:

@@ -38,10 +38,9 @@ from benchmarks.common.measurement import (
     ratio,
     timings,
 )
-from spikesam.backends.event.backend import EventBackend
-from spikesam.backends.network import Network
-from spikesam.pipeline.images.samples import PreparedImages
-from spikesam.recordings.schema import SampleTable
+from spikesam import Network
+from spikesam.data import encode
+from spikesam.simulators import make_backend
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "own_ann.py"
 ENVIRONMENT = KEEP_FREED_MEMORY | {"TQDM_DISABLE": "1"}
@@ -390,7 +389,6 @@ def evaluating(name: str, timesteps: int, options: Options) -> Iterator[Measured
 
 def simulating(network: Network, images: Any) -> Callable[[], Any]:
     """A way to simulate a batch of images, all spikes of which are handed over."""
-    table = SampleTable(np.arange(len(images)), np.full(len(images), -1))
-    samples, chosen = PreparedImages("images", table, images.numpy()), list(range(len(images)))
-    backend = EventBackend()  # lays the network out once, as a model of torch is built once
-    return lambda: list(backend.run(network, [samples.batch(chosen, network, 0)], len(images)))
+    array, numbers = images.numpy(), np.arange(len(images))
+    backend = make_backend("event")  # lays the network out once, as a model of torch is built once
+    return lambda: list(backend.run(network, [encode(network, array, 0, numbers)], len(images)))

@@ -37,10 +37,9 @@ from benchmarks.common.networks import LEAK, SIGMA, firing, random_spikes, spike
 from benchmarks.lava import timed_spikes
 from benchmarks.simulate import BATCH, against_fastest, check_same_bits, ours, simulating
 from benchmarks.transformer import normalised
-from spikesam.backends.event.backend import EventBackend
-from spikesam.backends.network import LIF, Input, Layer, Network, Readout
-from spikesam.backends.network.quantise import quantise
-from spikesam.common.parallel import cores
+from spikesam import LIF, Input, Layer, Network, Readout, quantise
+from spikesam.commands import cores
+from spikesam.simulators import make_backend
 
 PEERS = (missing_spikingjelly,)
 TIMESTEPS = 4  # with input
@@ -79,7 +78,7 @@ def compare(size: int, options: Options) -> Iterator[MeasuredRow]:
     ways = (
         ours(fixed, spikes)
         | peers
-        | {"event, float32": simulating(EventBackend(), network, spikes)}
+        | {"event, float32": simulating(make_backend("event"), network, spikes)}
     )
     timed = race(ways, options.repeats)
     check_same_bits(timed["event"].result, timed["torch"].result)
@@ -101,7 +100,7 @@ def recurrent(options: Options) -> Iterator[MeasuredRow]:
     """Two dense layers, of which the first reads its own spikes, too; a batch on all cores."""
     import torch
 
-    from spikesam.pipeline.training.precision import native_type
+    from spikesam.training import native_type
 
     inputs, neurons, steps = options.pick(RECURRENT, TINY_RECURRENT)
     network = recurrent_network((inputs, neurons, steps), options.seed)
@@ -144,7 +143,7 @@ def recurrent(options: Options) -> Iterator[MeasuredRow]:
     ways = (
         ours(fixed, spikes)
         | peers
-        | {"event, float32": simulating(EventBackend(), network, spikes)}
+        | {"event, float32": simulating(make_backend("event"), network, spikes)}
     )
     timed = race(ways, options.repeats)
     check_same_bits(timed["event"].result, timed["torch"].result)

@@ -1,9 +1,14 @@
 """A step of VGG11 on Lava: this project's models, every spike recorded or maps alone, and Lava's
 own models.
+
+Bytes that leave the graph are counted, not measured: a bit for each neuron and step, 16 bits for
+each place of a map, 32 for each place of a sum, and 32 for each class. Spikes are written by
+`spikesam.simulate`, maps as arrays of an HDF5 file.
 """
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -12,6 +17,7 @@ from pathlib import Path
 from statistics import median
 from typing import Literal
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,22 +33,14 @@ from benchmarks.common.networks import (
     simulate_and_record,
     spike_rates,
 )
-from spikesam.backends.base import InputBatch, MapRequest
-from spikesam.backends.event.backend import EventBackend
-from spikesam.backends.lava.backend import LavaBackend
-from spikesam.backends.lava.transfer import message_bytes, sent_arrays
-from spikesam.backends.network import Network
-from spikesam.backends.network.quantise import quantise
-from spikesam.pipeline.maps.layers import network_layers
-from spikesam.recordings.maps.schema import MapHeader, MapLayer, Parameter
-from spikesam.recordings.maps.writer import make_map_record, writing_maps
-from spikesam.recordings.raster.batch import RasterBatch
-from spikesam.recordings.schema import SampleTable
+from spikesam import Network, quantise
+from spikesam.simulators import Backend, InputBatch, MapRequest, RasterBatch, make_backend
 
 PEERS = (missing_lava,)
 STOCK_RATE = 0.2
 GAMMA = 0.5
 FEWER_BYTES = 6  # maps than spikes, at least
+DEFLATED = {"compression": "gzip", "compression_opts": 1}  # as files of maps are
 SLOWER = 1.0  # maps than spikes, at most
 TARGETS = {0.05: 10.0, 0.2: 20.0}  # firing rate -> milliseconds that a step may take
 
@@ -69,7 +67,8 @@ def event_models(
     network = quantise(network)
     timed = timed_spikes(network, "event", spikes, scratch)
     case, way = f"{rate:.0%} firing", "event-driven models"
-    rates = spike_rates(network, list(EventBackend().run(network, [spikes[:, :1]], 1)))
+    batches = make_backend("event").run(network, [spikes[:, :1]], 1)
+    rates = spike_rates(network, list(batches))
     work = additions(network, rates) / network.timesteps / 1e9
     about = f"recorded; {firing(rates)}; {work / median(timed.seconds):.1f} G additions/s"
     yield MeasuredRow(
@@ -101,10 +100,16 @@ def maps_instead(
     samples, case = options.repeats + 1, f"{rate:.0%} firing, what leaves"
     network, inputs = driven(design, rate, samples, options.seed)
     network = quantise(network)
-    summed = {layer.name: layer.steps_that_matter for layer in map_layers(network)}
+    last = len(network.layers)  # a spike of layer l takes last - l steps to the readout
+    summed = {
+        layer.name: network.timesteps - (last - number)
+        for number, layer in enumerate(network.layers, 1)
+        if layer.kind == "conv"
+    }
     deepest = list(summed)[-1]
     recorded = timed_spikes(network, "event", inputs, scratch)
-    spikes = message_bytes(sent_arrays(network, None, 0)) / network.timesteps
+    answer = 4 * network.classes
+    spikes = sum(network.raster_bytes) + answer / network.timesteps
     yield MeasuredRow(
         case, "every spike", "ms/step", 1000 * recorded.seconds, note="recorded to a file"
     )
@@ -118,7 +123,8 @@ def maps_instead(
         timed = time_steps(
             partial(write_maps, network, request, inputs, scratch), network.timesteps
         )
-        leaving = message_bytes(sent_arrays(network, request, 0)) / network.timesteps
+        places = sum(math.prod(network.shape_of[layer][1:]) for layer in request.summed)
+        leaving = (4 * places + answer) / network.timesteps + 2 * places * bool(request.stepped)
         yield MeasuredRow(case, way, "ms/step", 1000 * timed.seconds, note="written to a file")
         note, longer = "16 bits a map, 32 a sum; the input's stays outside", median(timed.seconds)
         yield MeasuredRow(case, way, "kB/step", (leaving / 1000,), note=note)
@@ -137,40 +143,31 @@ def write_maps(
 ) -> None:
     """Write the maps of every sample to a file under `folder`, and remove it."""
     samples = spikes.shape[1]
-    layers = tuple(layer for layer in map_layers(network) if layer.name in request.summed)
-    about: dict[str, Parameter] = {"gamma": GAMMA, "variant": "fixed"}
-    steps = tuple(range(network.timesteps)) * bool(request.stepped)
-    kept = network.timesteps, layers, steps, request.stepped
-    header = MapHeader("graph-sam", network.sha256, about, *kept, "network_sha256")
-    table = SampleTable(np.arange(samples), np.full(samples, -1))
     inputs = (spikes[:, [sample]] for sample in range(samples))
     with (
         tempfile.TemporaryDirectory(dir=folder) as out,
-        writing_maps(Path(out) / "maps.h5", header, table) as file,
+        h5py.File(Path(out) / "maps.h5", "w") as file,
     ):
-        for sample, maps in enumerate(LavaBackend().run_maps(network, inputs, samples, request)):
-            prediction = int(maps.readout.argmax())
-            file.add(sample, [make_map_record(header, sample, prediction, maps.sums, maps.maps)])
+        formed = make_backend("lava").run_maps(network, inputs, samples, request)
+        for sample, maps in enumerate(formed):
+            for kind, arrays in (("sum", maps.sums), ("maps", maps.maps)):
+                for layer, array in arrays.items():
+                    file.create_dataset(f"{sample}/{layer}/{kind}", data=array, **DEFLATED)
             finished.append(time.perf_counter())
 
 
-def map_layers(network: Network) -> tuple[MapLayer, ...]:
-    """The layers of neurons that have maps."""
-    return network_layers(network, [layer.name for layer in network.layers if layer.kind == "conv"])
+class TimedBackend(Backend):
+    """Another backend, noting in `finished` when each sample was simulated and recorded."""
 
-
-class TimedLava(LavaBackend):
-    """Lava, noting in `finished` when each sample has been simulated and recorded."""
-
-    def __init__(self, models: Literal["event", "stock"], finished: list[float]) -> None:
-        super().__init__(models)
-        self.finished = finished
+    def __init__(self, backend: Backend, finished: list[float]) -> None:
+        self.backend, self.finished = backend, finished
+        self.name, self.device = backend.name, backend.device
 
     def run(
         self, network: Network, inputs: Iterable[InputBatch], n_samples: int
     ) -> Iterator[RasterBatch]:
-        """See :class:`spikesam.backends.base.Backend`."""
-        for batch in super().run(network, inputs, n_samples):
+        """See :class:`spikesam.simulators.Backend`."""
+        for batch in self.backend.run(network, inputs, n_samples):
             yield batch
             self.finished.append(time.perf_counter())
 
@@ -181,9 +178,8 @@ def timed_spikes(
     """Time of simulating and recording, see :func:`time_steps`."""
 
     def record(finished: list[float]) -> None:
-        simulate_and_record(
-            network, TimedLava(models, finished), spikes, spikes.shape[1], folder, batch_size=1
-        )
+        backend = TimedBackend(make_backend("lava", options={"models": models}), finished)
+        simulate_and_record(network, backend, spikes, spikes.shape[1], folder, batch_size=1)
 
     return time_steps(record, network.timesteps)
 

@@ -16,7 +16,7 @@ from benchmarks.common.environment import COMPILED, INT8, LOOP, busy, machine, m
 from benchmarks.common.measurement import KEEP_FREED_MEMORY, Case, Options, first_calls
 from benchmarks.common.networks import SMALL, VGG11
 from benchmarks.simulate import BATCH, beside_peers, first
-from spikesam.common.errors import InputError
+from spikesam import InputError
 
 CHOSEN = "SpikingJelly", LOOP, COMPILED, INT8
 PEERS = tuple(partial(missing_peer, name) for name in CHOSEN)

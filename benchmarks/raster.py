@@ -29,13 +29,8 @@ from benchmarks.common.networks import (
     simulate_and_record,
     simulate_only,
 )
-from spikesam.backends.base import Backend, InputBatch
-from spikesam.backends.event.backend import EventBackend
-from spikesam.backends.network import Network
-from spikesam.backends.network.quantise import quantise
-from spikesam.pipeline.engine.simulate import simulate
-from spikesam.recordings.raster.batch import RasterBatch, joined
-from spikesam.recordings.raster.reader import RasterReader
+from spikesam import Network, open_raster, quantise, simulate
+from spikesam.simulators import Backend, InputBatch, RasterBatch, make_backend
 
 CHUNK = 1 << 20  # bytes
 OURS = "spikesam"
@@ -70,7 +65,11 @@ def files(rate: float, options: Options, scratch: Path) -> Iterator[MeasuredRow]
     """Size, and speed of writing and reading, of every way to keep all layers of some samples."""
     case = f"{rate:.0%} firing"
     network, spikes = quantised(rate, options)
-    packed = joined(list(EventBackend().run(network, [spikes], spikes.shape[1]))).spikes
+    batches = list(make_backend("event").run(network, [spikes], spikes.shape[1]))
+    packed = {
+        name: np.concatenate([batch.spikes[name] for batch in batches])
+        for name in network.raster_names
+    }
     stores = all_stores(network, packed)
     content = b"".join(bits.tobytes() for bits in packed.values())
     megabytes, n_spikes = (
@@ -105,7 +104,7 @@ def recording(rate: float, options: Options, scratch: Path) -> Iterator[Measured
     """Time that recording adds to simulating on the event backend."""
     network, spikes = quantised(rate, options)
     samples = options.pick(128, 4)
-    given = network, EventBackend(), spikes, samples
+    given = network, make_backend("event"), spikes, samples
     ways = {
         "simulate": partial(simulate_only, *given),
         "record": partial(simulate_and_record, *given, scratch),
@@ -147,7 +146,7 @@ class Given(Backend):
     def run(
         self, network: Network, inputs: Iterable[InputBatch], n_samples: int
     ) -> Iterator[RasterBatch]:
-        """See :class:`spikesam.backends.base.Backend`."""
+        """See :class:`spikesam.simulators.Backend`."""
         yield RasterBatch(self.packed, np.zeros((n_samples, network.classes), np.int32))
 
 
@@ -163,7 +162,7 @@ def write_ours(network: Network, packed: Arrays, path: Path) -> None:
 
 def read_ours(path: Path) -> Arrays:
     """Every raster, sample by sample, all checked."""
-    with RasterReader(path) as reader:
+    with open_raster(path) as reader:
         samples = range(reader.n_samples)
         return {
             layer.name: np.stack([reader.packed(layer, sample) for sample in samples])

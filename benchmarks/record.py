@@ -114,11 +114,11 @@ def alone(model: Any, inputs: Any, batches: int) -> None:
 
 def recorded(model: Any, inputs: Any, scratch: Path, batches: int) -> None:
     """Run and record them to disk; the file is removed."""
-    from spikesam.pipeline.record.record import record
+    import spikesam
 
     with (
         tempfile.TemporaryDirectory(dir=scratch) as out,
-        record(model, Path(out) / "new") as recording,
+        spikesam.record(model, Path(out) / "new") as recording,
     ):
         for _ in range(batches):
             recording.finish(model(inputs))

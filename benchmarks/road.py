@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+import spikesam
 from benchmarks.common.measurement import Case, MeasuredRow, MemoryWatch, Options, race
 
 NOW = "this project"
 RESULTS_ONLY = ("--figures", "0", "--no-report")
-# as the one that pip installs
-SCRIPT = "import sys; from spikesam.pipeline.cli.main import main; sys.exit(main())"
+SPIKESAM = "-m", "spikesam"
 CHECKPOINT = "tiny-imagenet-10"
 FIRST = 17  # images of the turn that does not count: more than a range
 SIZE = 64  # rows and columns of an image of Tiny-ImageNet
@@ -94,8 +94,8 @@ def first_commands(options: Options, scratch: Path) -> Iterator[MeasuredRow]:
     """Waits of a new user; the first of all runs, which compiles, is not counted."""
     ways = {
         "import spikesam": ("-c", "import spikesam"),
-        "spikesam run --help": ("-c", SCRIPT, "run", "--help"),
-        "spikesam run": ("-c", SCRIPT, "run"),
+        "spikesam run --help": (*SPIKESAM, "run", "--help"),
+        "spikesam run": (*SPIKESAM, "run"),
     }
     commands = {way: Command(arguments, scratch / way) for way, arguments in ways.items()}
     timed = race(commands, options.repeats)
@@ -108,14 +108,7 @@ def first_commands(options: Options, scratch: Path) -> Iterator[MeasuredRow]:
 def converted(options: Options, scratch: Path) -> Iterator[MeasuredRow]:
     """A converted network over hundreds of steps."""
     converting, count = options.pick(("--samples", "2"), FEW_STEPS), options.pick(50, 2)
-    convert = (
-        "-m",
-        "spikesam.pipeline.convert",
-        "cluttered-digits-ann",
-        *converting,
-        "--out",
-        "made",
-    )
+    convert = (*SPIKESAM, "convert", "cluttered-digits-ann", *converting, "--out", "made")
     checkpoint = Command(convert, scratch / "converted")() / "made/checkpoint.safetensors"
     few, every = (
         {NOW: run(scratch, checkpoint, "cluttered-digits", each)}
@@ -168,7 +161,7 @@ def run(scratch: Path, checkpoint: str | Path, data: str, count: int) -> Command
         "event",
     )
     return Command(
-        ("-m", "spikesam.pipeline.run", *options, *RESULTS_ONLY, "--out", "run"),
+        (*SPIKESAM, "run", *options, *RESULTS_ONLY, "--out", "run"),
         scratch / f"now-{count}",
     )
 
@@ -182,9 +175,7 @@ def tiny_imagenet(folder: Path, count: int, seed: int) -> Path:
     """Make a validation part in the official layout: smooth random images, each with a box, as many
     of every class.
     """
-    from spikesam.pipeline.networks.checkpoint import load
-
-    checkpoint = load(CHECKPOINT)
+    checkpoint = spikesam.load(CHECKPOINT)
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "val/images").mkdir(parents=True)
     (folder / "wnids.txt").write_text("".join(f"{wnid}\n" for wnid in checkpoint.classes))

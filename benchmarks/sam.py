@@ -28,7 +28,7 @@ from benchmarks.common.measurement import (
     ratio,
     timings,
 )
-from spikesam.pipeline.maps.sam import spike_activation_maps, spike_activation_sum
+from spikesam.maps import spike_activation_maps, spike_activation_sum
 
 GAMMA = 0.5
 SWEEP = tuple(gamma / 10 for gamma in range(11))

@@ -44,10 +44,8 @@ from benchmarks.common.networks import (
     simulate_and_record,
     spike_rates,
 )
-from spikesam.backends.event.backend import EventBackend
-from spikesam.backends.network import LIF, Conv, Dense, Layer, Network, Readout
-from spikesam.backends.network.quantise import quantise
-from spikesam.recordings.raster.batch import PackedSpikes, RasterBatch
+from spikesam import LIF, Conv, Dense, Layer, Network, Readout, quantise
+from spikesam.simulators import Backend, PackedSpikes, RasterBatch, make_backend
 
 PEERS = MISSING_PEERS
 SWEPT = "snnTorch", "SpikingJelly", LOOP  # peers in curves
@@ -95,7 +93,7 @@ def first(how: str) -> Iterator[MeasuredRow]:
     )
     network = quantise(Network((6, 4, 4), 4, layers, Readout(np.ones((2, 8), np.float32))))
     spikes = random_spikes(network.input_shape, network.timesteps, 2, 0.5, seed=0)
-    yield first_call("event", how, simulating(EventBackend(), network, spikes))
+    yield first_call("event", how, simulating(make_backend("event"), network, spikes))
 
 
 def compare(
@@ -105,7 +103,7 @@ def compare(
     network, spikes = driven(design, rate, images, options.seed)
     fixed, peers = quantise(network), theirs(network, spikes, some(options), batch)
     ways = ours(fixed, spikes, batch) | peers
-    ways["event, float32"] = simulating(EventBackend(), network, spikes, batch)
+    ways["event, float32"] = simulating(make_backend("event"), network, spikes, batch)
     timed = race(ways, options.repeats)
     check_same_bits(timed["event"].result, timed["torch"].result)
     rates = spike_rates(fixed, timed["event"].result)
@@ -134,7 +132,8 @@ def beside_peers(
     network, spikes = driven(options.pick(design, TINY), RATE, images, options.seed)
     peers = theirs(network, spikes, some(options, names))
     timed = race(
-        {"event": simulating(EventBackend(), quantise(network), spikes)} | peers, options.repeats
+        {"event": simulating(make_backend("event"), quantise(network), spikes)} | peers,
+        options.repeats,
     )
     fastest: dict[str, str] = {}
     for way in sorted(timed, key=lambda way: median(timed[way].seconds)):
@@ -171,9 +170,7 @@ def against_fastest(
 
 def precision(peer: str) -> str:
     """Number type of a peer."""
-    from spikesam.pipeline.training.precision import (
-        native_type,
-    )  # torch is slow to import, and large
+    from spikesam.training import native_type  # torch is slow to import, and large
 
     if peer in (LOOP, COMPILED):
         return str(native_type()).removeprefix("torch.")
@@ -205,12 +202,14 @@ def many_steps(counts: tuple[int, ...], options: Options) -> Iterator[MeasuredRo
 def flat(counts: tuple[int, ...], options: Options, scratch: Path) -> Iterator[MeasuredRow]:
     """From few to many images, simulated and recorded."""
     network, spikes = driven(options.pick(SMALL, TINY), RATE, BATCH_SIZE, options.seed)
-    way = partial(simulate_and_record, quantise(network), EventBackend(), spikes, folder=scratch)
+    way = partial(
+        simulate_and_record, quantise(network), make_backend("event"), spikes, folder=scratch
+    )
     yield from many_images("event, recorded", way, counts, options.repeats, FLAT)
 
 
 def simulating(
-    backend: Any, network: Network, spikes: NDArray[np.bool_], batch: int = BATCH
+    backend: Backend, network: Network, spikes: NDArray[np.bool_], batch: int = BATCH
 ) -> Callable[[], Any]:
     """A way to simulate (T, B, C, H, W) spikes, so many images at a time; given packed, as encoders
     give them.
@@ -228,11 +227,9 @@ def ours(
     network: Network, spikes: NDArray[np.bool_], batch: int = BATCH
 ) -> dict[str, Callable[[], Any]]:
     """This project's backends."""
-    from spikesam.backends.torch.backend import TorchBackend  # torch is slow to import, and large
-
     return {
-        "event": simulating(EventBackend(), network, spikes, batch),
-        "torch": simulating(TorchBackend("cpu"), network, spikes, batch),
+        "event": simulating(make_backend("event"), network, spikes, batch),
+        "torch": simulating(make_backend("torch", "cpu"), network, spikes, batch),
     }
 
 

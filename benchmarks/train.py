@@ -30,9 +30,8 @@ from benchmarks.common.measurement import (
     timings,
 )
 from benchmarks.common.peers import training_peers
-from spikesam.pipeline.config import NetworkSection
-from spikesam.pipeline.training.precision import native_type
-from spikesam.pipeline.training.trainable import SpikingNetwork
+from spikesam.settings import NetworkSection
+from spikesam.training import SpikingNetwork, native_type
 
 PEERS = (missing_spikingjelly,)
 CLASSES = 10

@@ -1,5 +1,4 @@
-"""Products of spikes: attention beside two products of matrices in torch, and Spikformer beside
-SpikingJelly.
+"""Products of spikes: Spikformer beside SpikingJelly.
 
 The model is SpikingJelly's own, with random weights and normalisation after the images, so that it
 fires; it is imported, and proves itself. SpikingJelly takes all steps of a layer at a time, in real
@@ -8,7 +7,7 @@ numbers, as it is and through torch.compile; the faster of both counts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,16 +21,13 @@ from benchmarks.common.measurement import (
     MeasuredRow,
     Options,
     race,
-    ratio,
     timings,
 )
 from benchmarks.common.networks import firing, spike_rates
 from benchmarks.convert import simulating
-from spikesam.common.parallel import cores
+from spikesam.commands import cores
 
 PEERS = (missing_spikingjelly,)
-HEADS, DEPTH, SIDE, RATE = 8, 64, 14, 0.15  # of attention alone: 196 tokens
-CALLS = 100  # of attention that are timed together
 TIMESTEPS, BATCH = 4, 8
 PIXELS = (64, 16)  # and where the command is only tried
 MODEL: Any = {
@@ -45,47 +41,8 @@ MODEL: Any = {
 
 def cases(options: Options, scratch: Path) -> Iterator[Case]:
     """Cases of this benchmark."""
-    yield Case(
-        "attention", partial(attention, options), KEEP_FREED_MEMORY | {"OMP_NUM_THREADS": "1"}
-    )
     if not missing_spikingjelly():
         yield Case("Spikformer", partial(spikformer, options), KEEP_FREED_MEMORY)
-
-
-def attention(options: Options) -> Iterator[MeasuredRow]:
-    """One step of one sample, on one core."""
-    import torch
-
-    from spikesam.backends.event.kernels import attention
-    from spikesam.backends.event.kernels.compiled import entry
-
-    attend = entry(attention.attend)
-    shape, rng = (SIDE, SIDE, HEADS * DEPTH), np.random.default_rng(options.seed)
-    maps = [rng.random(shape) < RATE for _ in range(3)]
-    q, k, v = (
-        torch.tensor(each).view(-1, HEADS, DEPTH).transpose(0, 1).float().contiguous()
-        for each in maps
-    )
-    room, current = attention.attention_room(DEPTH), np.zeros(shape, np.int32)
-    ways: dict[str, Callable[[], Any]] = {
-        "event": lambda: attend(*maps, (0, 0, 0), room, current),
-        "torch, (q kᵀ) v": lambda: (q @ k.mT) @ v,
-        "torch, q (kᵀ v)": lambda: q @ (k.mT @ v),
-    }
-    timed = race({name: partial(_again, way) for name, way in ways.items()}, options.repeats)
-    for name in [*ways][1:]:
-        if not np.array_equal(timed[name].result.transpose(0, 1).numpy().reshape(shape), current):
-            raise AssertionError(f"{name}: other sums than those of event")
-    case = f"attention, {SIDE**2} tokens, {HEADS} heads of {DEPTH}, {RATE:.0%} fire"
-    yield from timings(case, timed, "µs", 1e6 / CALLS, dict.fromkeys(ways, "one core, equal sums"))
-    yield from (ratio(case, timed, name, "event", at_least=3.0) for name in [*ways][1:])
-
-
-def _again(way: Callable[[], Any]) -> Any:
-    """What a way gives at the last of some calls."""
-    for _ in range(CALLS - 1):
-        way()
-    return way()
 
 
 def spikformer(options: Options) -> Iterator[MeasuredRow]:

@@ -25,12 +25,9 @@ from typing import Any
 import psutil
 
 from benchmarks.common.measurement import Case, CaseMaker, MeasuredRow, Options
-from spikesam.backends.base import BackendError
-from spikesam.backends.lava.backend import LavaBackend
-from spikesam.common.child import isolated_spawning
-from spikesam.common.console import PlainConsole
-from spikesam.common.parallel import cores
-from spikesam.common.progress import progress_bar
+from spikesam import BackendError
+from spikesam.commands import PlainConsole, cores, progress_bar
+from spikesam.simulators import make_backend
 
 VECTORS = (
     "avx2",
@@ -167,7 +164,7 @@ def missing(names: Iterable[str]) -> list[str]:
 def missing_lava() -> str:
     """Why Lava cannot run; nothing if it can."""
     try:
-        LavaBackend()
+        make_backend("lava")
     except BackendError as error:
         return str(error)
     return ""
@@ -220,10 +217,7 @@ def new_process(environment: Mapping[str, str]) -> Iterator[ProcessPoolExecutor]
     before = dict(os.environ)
     os.environ.update(environment)
     try:
-        with (
-            isolated_spawning(),
-            ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process,
-        ):
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
             process.submit(os.getpid).result()  # it starts now, and not with its first work
             yield process
     finally:

@@ -22,7 +22,7 @@ import psutil
 from numpy.typing import NDArray
 from pydantic import Field
 
-from spikesam.pipeline.config import Section
+from spikesam.settings import Section
 
 Clock = Callable[[], float]
 Floats = NDArray[np.float64]

@@ -17,22 +17,40 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import bisect
 
-from spikesam.backends.base import Backend
-from spikesam.backends.event.backend import EventBackend, first_currents
-from spikesam.backends.network import LIF, Input, Layer, Network, Readout, Shape
-from spikesam.pipeline.engine.simulate import simulate
-from spikesam.pipeline.images.samples import Samples
-from spikesam.pipeline.measures.operations import connections
-from spikesam.pipeline.networks.layer_list import count_inputs, plan_layers
-from spikesam.recordings.digests import spike_counts
-from spikesam.recordings.raster.batch import RasterBatch, unpack
-from spikesam.recordings.schema import SampleTable
+from spikesam import LIF, Conv, Dense, Input, Layer, Network, Readout, simulate
+from spikesam.data import Samples, SampleTable
+from spikesam.simulators import Backend, RasterBatch, make_backend, unpack
+
+Shape = tuple[int, int, int]  # (C, H, W)
+
+
+class LayerSize(NamedTuple):
+    """A layer of a design: its name, its channels or neurons, and the average pooling before it."""
+
+    name: str
+    outputs: int
+    pool: int
+    dense: bool
+
+
+def layer_sizes(layers: Sequence[int | str]) -> list[LayerSize]:
+    """The layers that a list such as ``[64, "P", 128, "P4", "D256"]`` describes."""
+    sizes: list[LayerSize] = []
+    pool = 1
+    for entry in map(str, layers):
+        if entry.startswith("P"):
+            pool *= int(entry[1:] or 2)
+            continue
+        dense = entry.startswith("D")
+        number = 1 + sum(size.dense == dense for size in sizes)
+        name = f"fc{number}" if dense else f"conv{number}"
+        sizes.append(LayerSize(name, int(entry.removeprefix("D")), pool, dense))
+        pool = 1
+    return sizes
 
 
 class Design(NamedTuple):
-    """Layers as in :class:`spikesam.pipeline.config.NetworkSection`, height and width of the input,
-    and T.
-    """
+    """Layers as :func:`layer_sizes` reads them, height and width of the input, and T."""
 
     layers: tuple[int | str, ...]
     size: int
@@ -69,21 +87,23 @@ def random_network(design: Design, rate: float, seed: int) -> Network:
     layer, sets the rate. At the first step none can fire.
     """
     rng = np.random.default_rng(seed)
-    plans, timesteps = plan_layers(design.layers), design.timesteps
+    timesteps, backend = design.timesteps, make_backend("event", threads=1)
     input_shape = shape = (PLANES, design.size, design.size)
     spikes = random_spikes(shape, timesteps, 1, rate, seed)
     built: list[Layer] = []
-    for plan, inputs in zip(plans, count_inputs(plans, input_shape), strict=True):
-        sides = () if plan.flattens else (3, 3)
-        weight = rng.standard_normal((plan.outputs, inputs, *sides), np.float32)
+    for size in layer_sizes(design.layers):
+        channels, height, width = shape[0], shape[1] // size.pool, shape[2] // size.pool
+        inputs = (channels * height * width,) if size.dense else (channels, 3, 3)
+        weight = rng.standard_normal((size.outputs, *inputs), np.float32)
         weight -= weight.mean(axis=tuple(range(1, weight.ndim)), keepdims=True)
-        gain = SIGMA * plan.pool / math.sqrt(rate * weight[0].size)
-        layer = Layer(plan.name, Input(plan.synapse(weight), gain=gain), LIF(LEAK))
-        currents = np.concatenate(
-            [_sampled(a) for a in first_currents(_alone(layer, shape, timesteps), [spikes])]
+        gain = SIGMA * size.pool / math.sqrt(rate * weight[0].size)
+        synapse = (
+            Dense(weight, pool=size.pool) if size.dense else Conv(weight, pool=size.pool, padding=1)
         )
+        layer = Layer(size.name, Input(synapse, gain=gain), LIF(LEAK))
+        currents = sampled_currents(spikes[:-1, 0], weight, size.pool)
         layer = replace(layer, neuron=LIF(LEAK, bias=tuned_bias(gain * currents, rate)))
-        (batch,) = EventBackend(1).run(_alone(layer, shape, timesteps), [spikes], 1)
+        (batch,) = backend.run(_alone(layer, shape, timesteps), [spikes], 1)
         shape = layer.inputs[0].output_shape(shape)
         spikes = unpack(batch.spikes[layer.name], shape)
         built.append(layer)
@@ -104,6 +124,32 @@ def random_spikes(
 ) -> NDArray[np.bool_]:
     """(T, B, C, H, W) bool, each spike with probability `rate`."""
     return np.random.default_rng(seed).random((timesteps, samples, *shape), np.float32) < rate
+
+
+def sampled_currents(
+    spikes: NDArray[np.bool_], weight: NDArray[np.float32], pool: int
+) -> NDArray[np.float32]:
+    """Currents of some neurons, without gain and bias: about SAMPLED rows and columns of them.
+
+    Parameters
+    ----------
+    spikes : (T, C, H, W) that arrive
+    weight : (outputs, C, 3, 3), padded by one place; or (outputs, inputs) of a dense layer
+    pool : side of the squares whose mean is taken before
+
+    Returns
+    -------
+    (T, rows, columns, outputs), or (T, outputs) of a dense layer
+    """
+    steps, channels, height, width = spikes.shape
+    squares = spikes.reshape(steps, channels, height // pool, pool, width // pool, pool)
+    maps = squares.mean(axis=(3, 5), dtype=np.float32)
+    if weight.ndim == 2:
+        return maps.reshape(steps, -1) @ weight.T
+    padded = np.pad(maps, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(2, 3))
+    rows, columns = (-(-side // SAMPLED) for side in maps.shape[2:])
+    return np.einsum("tcyxij,ocij->tyxo", windows[:, :, ::rows, ::columns], weight, optimize=True)
 
 
 def tuned_bias(currents: NDArray[np.floating[Any]], rate: float) -> float:
@@ -128,7 +174,7 @@ def spike_rates(network: Network, batches: Sequence[RasterBatch]) -> dict[str, f
     """Name of each raster -> share of its neurons that spike in a step."""
     rates = {}
     for name, shape in zip(network.raster_names, network.raster_shapes, strict=True):
-        spikes = sum(int(spike_counts(batch.spikes[name]).sum()) for batch in batches)
+        spikes = sum(int(np.unpackbits(batch.spikes[name]).sum()) for batch in batches)
         rates[name] = spikes / (sum(map(len, batches)) * network.timesteps * math.prod(shape))
     return rates
 
@@ -138,24 +184,37 @@ def firing(rates: Mapping[str, float]) -> str:
     return f"layers fire at {min(rates.values()):.1%}–{max(rates.values()):.1%}"
 
 
+def sides(value: int | tuple[int, int]) -> tuple[int, int]:
+    """(y, x) of a size of a synapse, which is one number where both are equal."""
+    return value if isinstance(value, tuple) else (value, value)
+
+
 def additions(network: Network, rates: Mapping[str, float]) -> float:
-    """Weights that the spikes of one sample add to currents, the readout's left out; see
-    :func:`spike_rates`.
+    """Weights that the spikes of one sample add to currents, the readout's left out.
+
+    Parameters
+    ----------
+    network : a chain of dense layers and of convolutions as in :func:`random_network`
+    rates : name of a raster -> share of its neurons that spike in a step, see :func:`spike_rates`
     """
-    return network.timesteps * sum(
-        rates[each.source] * each.dense for each in connections(network)[:-1]
-    )
+    per_step = 0.0
+    for source, shape, layer in zip(
+        network.raster_names, network.shapes, network.layers, strict=False
+    ):
+        (layer_input,) = layer.inputs
+        weight, pool = layer_input.weight, sides(layer_input.synapse.pool)[0]
+        channels, height, width = shape[0], shape[1] // pool, shape[2] // pool
+        # Of a pooled map, a neuron on a border is within a row or column fewer of the kernels.
+        rows, columns = (3 * height - 2, 3 * width - 2) if weight.ndim == 4 else (height, width)
+        reached = pool**2 * len(weight) * channels * rows * columns
+        per_step += rates[source] * reached
+    return network.timesteps * per_step
 
 
 def _alone(layer: Layer, shape: Shape, timesteps: int) -> Network:
     """A network of one layer, whose readout is of no interest."""
     nothing = np.zeros((1, math.prod(layer.inputs[0].output_shape(shape))), np.float32)
     return Network(shape, timesteps, (layer,), Readout(nothing))
-
-
-def _sampled(currents: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(S, H, W, C) currents of some of the neurons."""
-    return currents[:, :: -(-currents.shape[1] // SAMPLED), :: -(-currents.shape[2] // SAMPLED)]
 
 
 BATCH_SIZE = 16  # the most that spikesam run hands over at a time

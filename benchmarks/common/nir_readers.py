@@ -201,7 +201,7 @@ def constants(node: Any, dt: float) -> tuple[Any, Any, Any, Any, Any]:
 
 def lava_neurons(node: Any, dt: float) -> Callable[[Any], Any]:
     """The model of LIF in floats of Lava, called as its runtime calls it."""
-    from spikesam.backends.lava.repairs import repair_lava
+    from spikesam.simulators import repair_lava
 
     repair_lava()
     from lava.proc.lif.models import PyLifModelFloat as Model

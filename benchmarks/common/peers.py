@@ -33,13 +33,18 @@ from benchmarks.common.environment import (
     missing_peer,
     missing_spikingjelly,
 )
-from spikesam.backends.network import LIF, Layer, Network, pair
-from spikesam.pipeline.config import NetworkSection
-from spikesam.pipeline.networks.firing import SURROGATE_SLOPE
-from spikesam.pipeline.networks.layer_list import LayerPlan, count_inputs, plan_layers
-from spikesam.pipeline.training.precision import native_type
-from spikesam.pipeline.training.trainable import BNTT_EPSILON
+from benchmarks.common.networks import sides
+from spikesam import LIF, Layer, Network
+from spikesam.settings import NetworkSection
+from spikesam.training import (
+    BNTT_EPSILON,
+    LayerPlan,
+    count_inputs,
+    native_type,
+    plan_layers,
+)
 
+SURROGATE_SLOPE = 0.3  # of Eq. 8
 Peer = Callable[[Tensor], Tensor]  # spikes (T, B, C, H, W) float32 -> readout (B, classes)
 
 
@@ -355,16 +360,16 @@ def jax_network(network: Network) -> Peer:
         steps = len(spikes)
         for layer, (weight, bias) in zip(network.layers, constants, strict=True):
             (given,), neuron = layer.inputs, layer.spiking_neuron
-            flat, (down, across) = spikes.reshape(-1, *spikes.shape[2:]), pair(given.synapse.pool)
+            flat, (down, across) = spikes.reshape(-1, *spikes.shape[2:]), sides(given.synapse.pool)
             if down * across > 1:
                 flat = lax.reduce_window(
                     flat, 0.0, lax.add, (1, 1, down, across), (1, 1, down, across), "VALID"
                 )
                 flat /= down * across
             if weight.ndim == 4:
-                padding = [(side, side) for side in pair(given.synapse.padding)]
+                padding = [(border, border) for border in sides(given.synapse.padding)]
                 currents = (
-                    lax.conv_general_dilated(flat, weight, pair(given.synapse.stride), padding)
+                    lax.conv_general_dilated(flat, weight, sides(given.synapse.stride), padding)
                     + bias[:, None, None]
                 )
             else:

@@ -16,8 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks.common.measurement import MeasuredRow
-from spikesam.pipeline.drawing.canvas import PALETTE
-from spikesam.pipeline.drawing.curves import CurveOptions, draw_curves
+from spikesam.figures import PALETTE, CurveOptions, draw_curves
 
 TABLE: dict[str, Any] = {
     "title_justify": "left",

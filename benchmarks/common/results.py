@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 from benchmarks.common.environment import commit, machine, measure, versions
 from benchmarks.common.measurement import CaseMaker, Options
 from benchmarks.common.report import as_json, as_tables, draw_sweeps
-from spikesam.common.console import PlainConsole
-from spikesam.common.disk import write_file
+from spikesam.commands import PlainConsole, write_file
 
 
 class Benchmark(NamedTuple):

@@ -31,6 +31,7 @@ SPIKING = {  # workload -> times the channels of SMALL, steps, rate and images
 DEEP = {"VGG11, batch 8": 8, "VGG11, one image alone": 1, "raster": 8}  # images
 RASTERS = 8  # images that are recorded
 RATE = 0.1
+COMMAND = "import sys; from spikesam.pipeline.cli.main import main; sys.exit(main())"
 TURN = 0.1  # seconds of a turn, at least; several calls where one takes less
 
 
@@ -228,10 +229,10 @@ def _training(name: str, folder: Path, options: Options) -> Callable[[], str]:
 
 def run_command(plain: str | None, arguments: tuple[str, ...], folder: Path) -> Turn:
     """`spikesam run` in a fresh process, from its start to checked maps on disk."""
-    from benchmarks.road import SCRIPT, Command
+    from benchmarks.road import Command
 
     changed = f"from scripts.ablation.arms import begin; begin({plain!r}); "
-    command = Command(("-c", changed + SCRIPT, "run", *arguments, "--out", "run"), folder)
+    command = Command(("-c", changed + COMMAND, "run", *arguments, "--out", "run"), folder)
     taken = _timed(command, 1)
     return taken._replace(digest=run_digest(folder / "run"))
 

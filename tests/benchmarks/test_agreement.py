@@ -11,7 +11,7 @@ import spikesam
 from benchmarks import agreement
 from benchmarks.common import nir_graphs, nir_readers
 from benchmarks.common.measurement import Options
-from spikesam.common.errors import InputError
+from spikesam import InputError
 
 EXAMPLES = {example.name: example for example in nir_graphs.examples()}
 

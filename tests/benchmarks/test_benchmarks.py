@@ -35,12 +35,11 @@ from benchmarks.common.peers import (
 )
 from benchmarks.common.report import as_json, as_tables, draw_sweeps, number, target
 from benchmarks.road import Command
-from spikesam.backends.event.backend import EventBackend
-from spikesam.backends.network import LIF, Conv, Dense, Input, Layer, Network, Readout
-from spikesam.backends.network.quantise import quantise
-from spikesam.pipeline.config import NetworkSection
-from spikesam.pipeline.networks.checkpoint import load
-from spikesam.pipeline.training.trainable import SpikingNetwork
+from spikesam import LIF, Conv, Dense, Input, Layer, Network, Readout, load, quantise
+from spikesam.data import open_dataset
+from spikesam.settings import NetworkSection
+from spikesam.simulators import make_backend
+from spikesam.training import SpikingNetwork
 
 
 class Clock:
@@ -156,7 +155,7 @@ def test_only_what_was_varied_is_drawn(tmp_path):
 def test_every_layer_fires_about_as_often_as_asked(rate, seed):
     network = quantise(random_network(SMALL._replace(timesteps=12), rate, seed))
     spikes = random_spikes(network.input_shape, network.timesteps, 2, rate, seed + 1)
-    rates = spike_rates(network, list(EventBackend(1).run(network, [spikes], 2)))
+    rates = spike_rates(network, list(make_backend("event", threads=1).run(network, [spikes], 2)))
     assert all(
         abs(found - rate * 11 / 12) < 0.05 for name, found in rates.items() if name != "input"
     ), rates
@@ -193,7 +192,7 @@ needs_spikingjelly = pytest.mark.skipif(
 def test_snntorch_gives_the_readout_of_the_event_backend():
     network = random_network(TINY, 0.2, 0)
     spikes = random_spikes(network.input_shape, network.timesteps, 3, 0.2, 1)
-    batches = EventBackend(1).run(network, [spikes], 3)
+    batches = make_backend("event", threads=1).run(network, [spikes], 3)
     expected = np.concatenate([batch.readout for batch in batches])
     assert np.abs(expected).max() > 1
     np.testing.assert_allclose(
@@ -292,8 +291,6 @@ def test_spikingjelly_trains_every_weight():
 
 
 def test_image_files_are_in_the_layout_of_tiny_imagenet(tmp_path):
-    from spikesam.pipeline.images.datasets import open_dataset
-
     items = list(open_dataset(str(road.tiny_imagenet(tmp_path / "data", 12, 0)), "val"))
     assert [item.index for item in items] == list(range(12))
     assert [item.label for item in items] == [*range(10), 0, 1]

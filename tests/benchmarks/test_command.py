@@ -22,8 +22,8 @@ from benchmarks.common.measurement import (
     MeasuredRow,
     Options,
 )
+from spikesam import InputError
 from spikesam.backends.event.kernels.private_numba import processor
-from spikesam.common.errors import InputError
 
 TINY = ("--tiny", "--repeats", "1")
 
