@@ -48,7 +48,7 @@ from numpy.typing import NDArray
 from paper.common.images import prepare
 from paper.common.result import Claim, Result, compared_over_trainings
 from paper.common.settings import PAPER_SUM
-from paper.common.setup import Setup, described, described_data, remove_leftovers
+from paper.common.setup import Setup, described, described_data, remove_leftovers, train_in
 from paper.measures.over_time import spike_rate
 from paper.measures.tables import (
     groups,
@@ -57,14 +57,11 @@ from paper.measures.tables import (
     rows,
     summary_over_trainings,
 )
-from spikesam import Checkpoint, InputError, Network, RasterReader, load, save
+from spikesam import Checkpoint, InputError, RasterReader, load, save
 from spikesam.data import choose_samples
 from spikesam.figures import GREY, PALETTE, CurveOptions, draw_curves
-from spikesam.pipeline.training.epochs import finished_epochs, start_from
-from spikesam.pipeline.training.fit import build_model, train_checkpoint
-from spikesam.pipeline.training.inputs import split, training_inputs
 from spikesam.settings import Config, TrainingSection
-from spikesam.training import export_network, step_milestones
+from spikesam.training import network_of_epoch, step_milestones, steps_per_epoch
 
 SILENT = 0.01  # share of a layer's neurons: a step at which fewer fire is silent
 ONE = 1.0  # the paper's dose, at which zeros for gradients are tried
@@ -421,11 +418,6 @@ def sum_of_rates(training: TrainingSection, steps: int) -> float:
     return steps * training.learning_rate * sum(0.1**fallen for fallen in tenths)
 
 
-def steps_per_epoch(config: Config) -> int:
-    """How many batches are trained on in an epoch."""
-    return len(split(config)[0]) // config.training.batch_size
-
-
 def decay_of(dose: float, training: TrainingSection, steps: int, rate: float = 1.0) -> float:
     """λ, the weight decay by which gains get this dose in a training with so many steps per epoch."""
     return dose * PAPER_SUM / (rate * sum_of_rates(training, steps))
@@ -476,11 +468,8 @@ def dosed(setup: Setup, first: Config, then: TrainingSection, treatment: Treatme
     }
 
     def build(folder: Path) -> None:
-        resume = bool(finished_epochs(folder))
-        best = train_checkpoint(
-            config, folder, resume, setup.tracker.console, [TreatGains(treatment)]
-        )
-        last = replace(best, network=last_network(config, folder, len(best.classes)))
+        best = train_in(folder, config, setup.tracker.console, [TreatGains(treatment)])
+        last = replace(best, network=network_of_epoch(config, folder / "epochs" / "last.ckpt"))
         save(last, folder / "checkpoint.safetensors")
         remove_leftovers(folder)
 
@@ -491,7 +480,7 @@ def learnt(setup: Setup, config: Config) -> Path:
     """The last epoch of a training, for others to start from; trained once, then cached."""
 
     def build(folder: Path) -> None:
-        train_checkpoint(config, folder, bool(finished_epochs(folder)), setup.tracker.console)
+        train_in(folder, config, setup.tracker.console)
         (folder / "epochs" / "last.ckpt").rename(folder / "start.ckpt")
         remove_leftovers(folder)
 
@@ -499,12 +488,3 @@ def learnt(setup: Setup, config: Config) -> Path:
         setup.cache.folder("learnt", described(config, described_data(config.data)), build)
         / "start.ckpt"
     )
-
-
-def last_network(config: Config, folder: Path, classes: int) -> Network:
-    """The network of the last epoch, where training keeps the one that did best on the selection
-    split.
-    """
-    model = build_model(config, training_inputs(config), classes)
-    start_from(model, folder / "epochs" / "last.ckpt")
-    return export_network(model.eval())

@@ -40,11 +40,11 @@ from paper.common.setup import Setup
 from paper.measures.deletion import faithfulness, random_orders, spike_deletion
 from paper.measures.tables import groups, measured_over_steps, rows, summary
 from spikesam import Network, RasterReader, quantise
-from spikesam.backends.available import make_backend
 from spikesam.figures import GREY, PALETTE, draw_curves
 from spikesam.gradients import DifferentiableNetwork
 from spikesam.maps import InputMethod, Signs, answers_of, methods, relevance
 from spikesam.measures import centred_gaussian
+from spikesam.simulators import make_backend
 
 ANN_GRAD_CAM, GAUSSIAN, BRIGHTNESS = "Grad-CAM of the ANN", "centred Gaussian", "brightness"
 ATTRIBUTIONS = ("gradient-x-input", "integrated-gradients", "occlusion", "rise")

@@ -31,11 +31,11 @@ from paper.doses import (
     decay_of,
     dosed,
     measure,
-    steps_per_epoch,
     training_config,
 )
 from paper.measures.tables import rows, summary_over_trainings
 from spikesam.figures import CurveOptions, draw_curves
+from spikesam.training import steps_per_epoch
 
 DOSE = 0.25  # of the paper's sum with batches of 32: that with batches of 128
 ARMS: tuple[tuple[str, float, Gradients], ...] = (

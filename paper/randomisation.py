@@ -44,10 +44,10 @@ from paper.measures.inference import bootstrap_mean, paired_p_value
 from paper.measures.maps import pearson
 from paper.measures.tables import groups, measured, paired, rows, summary, values
 from spikesam import InputError, Layer, Network, RasterReader
-from spikesam.backends.base import unpacked
 from spikesam.errors import at
 from spikesam.figures import CurveOptions, draw_curves
 from spikesam.gradients import DifferentiableNetwork, fire
+from spikesam.simulators import PackedSpikes
 from spikesam.training import BNTT_EPSILON
 
 TRAINED, FLOOR, READOUT = "trained", "nothing, other spikes", "readout"
@@ -108,7 +108,8 @@ def shuffles(
     nothing is estimated.
     """
     (batch,) = images.encoded(range(len(images)), network, setup.settings.seed, len(images))
-    inputs: Tensor = torch.from_numpy(unpacked(batch)).to(torch.float32)
+    spikes = batch.unpacked() if isinstance(batch, PackedSpikes) else batch
+    inputs: Tensor = torch.from_numpy(spikes).to(torch.float32)
     scales = learnt_scales(network, current_moments(network, inputs))
     for position, (name, shuffled) in enumerate(randomise_from_top(network, seed)):
         yield name, LEARNT, shuffled

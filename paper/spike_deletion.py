@@ -48,11 +48,7 @@ from paper.common.result import Result, better
 from paper.common.setup import Setup
 from paper.measures.deletion import spike_deletion
 from paper.measures.tables import rows, summary
-from spikesam import Network, RasterReader, quantise
-from spikesam.backends.available import make_backend
-from spikesam.backends.network import Linear
-from spikesam.backends.network.step import on_maps
-from spikesam.backends.network.synapses.synapse import Floats
+from spikesam import Conv, Dense, Network, RasterReader, quantise
 from spikesam.errors import at
 from spikesam.maps import (
     Answering,
@@ -62,9 +58,7 @@ from spikesam.maps import (
     spike_activation_sum,
     variance_relevance,
 )
-from spikesam.pipeline.maps.correlation import unpooled
-from spikesam.pipeline.maps.relevance import Spikes
-from spikesam.recordings.raster.batch import pack
+from spikesam.simulators import make_backend
 
 RELEVANCE, VARIANCE, WEIGHTED = "relevance", "relevance of the variance", "count × outgoing weights"
 EPSILON = 0.01  # in thresholds; of 0.01, 0.1 and 1 the best on samples of three of four networks
@@ -85,20 +79,20 @@ class Recorded:
     """One recorded sample."""
 
     network: Network  # in fixed point
-    fired: Sequence[Spikes]  # (T, C, H, W) bool of every layer, the input first
+    fired: Sequence[NDArray[np.bool_]]  # (T, C, H, W) bool of every layer, the input first
     matter: Sequence[int]  # of every layer, how many first steps can change the answer
     target: int  # the class that was predicted
 
 
+Floats = NDArray[np.float64]
 MapsOf = Callable[[Recorded], Iterable[Floats]]  # (h, w) of every layer
 
 
 def sam(sample: Recorded, gamma: float) -> Iterator[Floats]:
     """SAM, summed over the steps that matter."""
     for fired, matter in zip(sample.fired, sample.matter, strict=True):
-        yield spike_activation_sum(pack(fired[:, None])[0], fired.shape[1:], gamma, matter).astype(
-            np.float64
-        )
+        packed = np.packbits(fired.reshape(len(fired), -1), axis=1)
+        yield spike_activation_sum(packed, fired.shape[1:], gamma, matter).astype(np.float64)
 
 
 def spike_count(sample: Recorded) -> Iterator[Floats]:
@@ -127,15 +121,16 @@ def outgoing_weights(network: Network, number: int, shape: tuple[int, ...]) -> l
         return [np.abs(network.readout.weight.astype(np.float64)).sum(axis=0).reshape(shape)]
     each, above = network.layers[number].inputs[0], np.ones(network.shapes[number + 1])
     synapse, (channels, height, width) = each.synapse, shape
-    assert isinstance(synapse, Linear)
+    assert isinstance(synapse, (Conv, Dense))
     weight = np.abs(synapse.averaged_weight.astype(np.float64))
-    y, x = np.broadcast_to(synapse.pool, 2)
+    y, x = np.broadcast_to(synapse.pool, 2).tolist()
     gains = np.abs(np.asarray(each.gain * 2.0**-each.shift, np.float64))[..., None, None]
     behind = (
         synapse.transposed(weight, above * gain, (channels, height // y, width // x))
         for gain in gains
     )
-    return [unpooled(each, np.ones(shape), values) for values in behind]
+    spikes_in_share = y * x if synapse.pooling == "max" else 1  # which share what a window gets
+    return [(values / spikes_in_share).repeat(y, axis=1).repeat(x, axis=2) for values in behind]
 
 
 def for_the_answer(rule: Any) -> MapsOf:
@@ -154,7 +149,7 @@ def _positive(found: Sequence[Floats]) -> Iterator[Floats]:
 
 
 def stabilised(epsilon: float) -> type[RelevanceLayer]:
-    """ε-LRP, ε > 0 in thresholds, as a rule of :func:`spikesam.pipeline.maps.relevance.relevance`."""
+    """ε-LRP, ε > 0 in thresholds, as a rule of :func:`spikesam.maps.relevance`."""
 
     class StabilisedShares(RelevanceLayer):
         """Shares of the membrane of every step, each less what the stabiliser takes."""
@@ -162,7 +157,8 @@ def stabilised(epsilon: float) -> type[RelevanceLayer]:
         def share(self, t: int, relevance: Floats) -> Floats:
             """c[t]."""
             membrane = self.membrane[t]
-            stabiliser = epsilon * on_maps(self.neuron.threshold) * np.where(membrane < 0, -1, 1)
+            threshold = np.reshape(self.neuron.threshold, (-1, 1, 1))
+            stabiliser = epsilon * threshold * np.where(membrane < 0, -1, 1)
             passed = relevance + self.left(t) * membrane * self.per_membrane
             return self.note(t, passed / (membrane + stabiliser))
 

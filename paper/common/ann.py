@@ -13,7 +13,6 @@ from paper.common.images import ImageSet
 from paper.common.scenes import widen
 from paper.common.setup import Setup
 from spikesam.gradients import DifferentiableNetwork, grad_cam, predictions
-from spikesam.pipeline.images.samples import batches
 
 
 def reference_maps(setup: Setup, images: ImageSet) -> NDArray[np.float32]:
@@ -29,7 +28,8 @@ def reference_maps(setup: Setup, images: ImageSet) -> NDArray[np.float32]:
     def compute() -> dict[str, NDArray[Any]]:
         model, maps = DifferentiableNetwork(network), []
         with setup.progress("Grad-CAM of the ANN", len(images)) as advance:
-            for batch in batches(range(len(images)), size):
+            for start in range(0, len(images), size):
+                batch = range(start, min(start + size, len(images)))
                 (inputs,) = images.encoded(batch, network, seed, size)
                 _, found = grad_cam(model, inputs, images.labels[batch], [last])
                 maps.append(found[last][0])

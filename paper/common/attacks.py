@@ -42,8 +42,8 @@ from torch.nn import functional
 from paper.common.images import ImageSet
 from paper.common.setup import Setup
 from spikesam import InputError, Network, Preprocessing
-from spikesam.backends.torch.backend import TorchBackend
 from spikesam.gradients import DifferentiableNetwork, classes_meant, encode_straight_through
+from spikesam.simulators import make_backend
 
 Images = NDArray[np.float32]
 Integers = NDArray[np.integer[Any]]
@@ -264,7 +264,7 @@ def _changed(
     model = (
         None
         if network is None
-        else DifferentiableNetwork(network).to(TorchBackend(settings.device).device)
+        else DifferentiableNetwork(network).to(make_backend("torch", settings.device).device)
     )
     for start in range(0, len(images), settings.batch_size):
         batch = slice(start, start + settings.batch_size)

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from spikesam.commands import parse_json, replacing, write_file
-from spikesam.common.files import file_digest
 
 MANIFEST = "stage.json"
 
@@ -117,7 +116,12 @@ def _digests(folder: Path) -> dict[str, str]:
     """SHA-256 of every file of a stage but its manifest; hidden files (locks) do not count."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
     return {
-        path.relative_to(folder).as_posix(): file_digest(path)
+        path.relative_to(folder).as_posix(): _sha256(path)
         for path in files
         if not path.name.startswith(".")
     }
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

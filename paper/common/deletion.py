@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from paper.common.images import ImageSet
 from spikesam import InputError, Network
-from spikesam.backends.base import Backend
 from spikesam.data import encode
 from spikesam.errors import at
-from spikesam.pipeline.maps.methods.perturbation import BATCH
+from spikesam.simulators import Backend
 
+BATCH = 16  # versions of an image simulated together
 RANDOM = "random order"
 DELETION, INSERTION = "deletion area", "insertion area"
 BY_PLACES, BY_SPIKES = "spike deletion area by places", "spike deletion area by spikes"

@@ -139,15 +139,15 @@ def snn_grad_cams(
     Gradients need real numbers: these are the maps of the float32 network, by default the
     surrogate-trained one, driven by the spikes that `raster`, in fixed point, was driven by.
     """
-    from spikesam.backends.torch.backend import TorchBackend
     from spikesam.gradients import DifferentiableNetwork, snn_grad_cam
+    from spikesam.simulators import make_backend
 
     network, settings = network or setup.networks.surrogate.network, setup.settings
     seed = settings.seed if seed is None else seed
     layers = convolutions(raster)
 
     def compute() -> dict[str, NDArray[Any]]:
-        model = DifferentiableNetwork(network).to(TorchBackend(settings.device).device)
+        model = DifferentiableNetwork(network).to(make_backend("torch", settings.device).device)
         found: dict[str, list[Maps]] = {layer: [] for layer in layers}
         size = settings.batch_size
         with setup.progress("SNN-crafted Grad-CAM", len(images)) as advance:

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam import Network, Preprocessing
-from spikesam.backends.base import InputBatch
 from spikesam.data import DatasetSamples, EventSamples, InputSteps, Samples, SampleTable, encode
+from spikesam.simulators import InputBatch
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,6 @@ from paper.common.heatmaps import COUNT, SAM, count_maps, sam_maps
 from paper.common.images import ImageSet
 from paper.common.setup import Setup
 from spikesam import Checkpoint, Dense, InputError, Network, RasterReader
-from spikesam.backends.network import Sides, pair
 from spikesam.data import ClutteredDigits
 from spikesam.measures import resize_map
 
@@ -384,11 +383,14 @@ def widen(network: Network, height: int, width: int) -> Network:
 
 
 def _over_blocks(
-    weight: NDArray[Any], shape: tuple[int, int, int], pool: Sides, block: tuple[int, int]
+    weight: NDArray[Any],
+    shape: tuple[int, int, int],
+    pool: int | tuple[int, int],
+    block: tuple[int, int],
 ) -> NDArray[np.float32]:
     """(out, C·h·w) weights on an h×w map -> (out, C·rh·cw) on one (r, c) = `block` times as large."""
     channels, height, width = shape
-    y, x = pair(pool)
+    y, x = np.broadcast_to(pool, 2).tolist()
     cells = weight.reshape(len(weight), channels, height // y, width // x)
     cells = cells.repeat(block[0], axis=2).repeat(block[1], axis=3) / np.float32(
         block[0] * block[1]

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from paper.common.cache import Cache
 from paper.common.images import EventSet, ImageSet, TimedSpikes, prepare
 from paper.common.settings import PaperConfig
-from spikesam import Checkpoint, InputError, Network, RasterReader, load, save, simulate
-from spikesam.backends.available import make_backend
+from spikesam import Checkpoint, InputError, Network, RasterReader, load, quantise, save, simulate
 from spikesam.commands import Tracker, progress_bar
 from spikesam.data import DatasetSamples, EventSamples, RasterHeader, choose_samples, open_dataset
 from spikesam.errors import at
 from spikesam.figures import told_apart
 from spikesam.maps import mapped_layers
-from spikesam.pipeline.networks.precisions import in_precision
 from spikesam.settings import (
     Config,
     ConversionSection,
@@ -28,7 +27,10 @@ from spikesam.settings import (
     NetworkSection,
     TrainingSection,
 )
-from spikesam.training import check_fit
+from spikesam.simulators import make_backend
+
+if TYPE_CHECKING:
+    from lightning import Callback
 
 
 class Setup:
@@ -92,7 +94,7 @@ class Setup:
         """The raster file of `images` through `network`, encoded with `seed`, by default the
         settings'; cached.
         """
-        network = in_precision(network, precision)
+        network = quantise(network) if precision == "fixed" else network
         seed = self.settings.seed if seed is None else seed
         device = "auto" if backend in ("event", "lava") else self.settings.device
         simulator = make_backend(backend, device)
@@ -219,6 +221,8 @@ class Networks:
         training seed each.
         """
         described = Config(data=self.config.data, network=self.config.network)
+        from spikesam.training import check_fit  # here, because Lightning takes seconds to import
+
         check_fit(self.surrogate, described, str(self.settings.checkpoint))
         network, training = (
             self.config.network.model_copy(update={"leak": leak}),
@@ -230,13 +234,10 @@ class Networks:
 
     def trained(self, network: NetworkSection, training: TrainingSection) -> Checkpoint:
         """A network trained as described."""
-        from spikesam.pipeline.training.epochs import finished_epochs
-        from spikesam.pipeline.training.fit import train_checkpoint
-
         config = Config(data=self.config.data, network=network, training=training)
 
         def build(folder: Path) -> None:
-            train_checkpoint(config, folder, bool(finished_epochs(folder)), self.console)
+            train_in(folder, config, self.console)
             remove_leftovers(folder)
 
         inputs = described(config, self._training_data)
@@ -251,6 +252,18 @@ def described(config: Config, data: dict[str, Any]) -> dict[str, Any]:
     """Settings that a trained network depends on."""
     training = config.training.model_dump(mode="json", exclude={"workers"})
     return {"data": data, "network": config.network.model_dump(mode="json"), "training": training}
+
+
+def train_in(
+    folder: Path, config: Config, console: Console, callbacks: Sequence[Callback] = ()
+) -> Checkpoint:
+    """Train in the folder of a stage, from the last epoch that an interrupted build finished there."""
+    from spikesam import train  # here, because Lightning takes seconds to import
+
+    resume = any((folder / "epochs").glob("*.ckpt"))
+    if not resume:
+        (folder / "checkpoint.safetensors").unlink(missing_ok=True)  # of a build that ended here
+    return train(config, folder, resume=resume, console=console, callbacks=callbacks)
 
 
 def remove_leftovers(folder: Path) -> None:

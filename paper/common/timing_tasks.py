@@ -35,7 +35,6 @@ from torch.nn import functional
 from paper.common.images import TimedSpikes
 from paper.common.setup import Setup
 from spikesam import InputError, Network
-from spikesam.common.progress import Advance
 from spikesam.data import SampleTable, handwriting
 from spikesam.settings import NetworkSection, TrainingSection
 from spikesam.training import (
@@ -241,7 +240,10 @@ def timing_network(setup: Setup, task: str, seed: int) -> Network:
 
 
 def train(
-    samples: TimedSpikes, network: NetworkSection, training: TrainingSection, advance: Advance
+    samples: TimedSpikes,
+    network: NetworkSection,
+    training: TrainingSection,
+    advance: Callable[[int], None],
 ) -> SpikingNetwork:
     """A network after the last epoch: AdamW, one cycle of the rate, cross-entropy of each
     question's logits, added.
