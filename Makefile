@@ -11,17 +11,20 @@ SIDE_BY_SIDE := -n 3 --dist loadfile
 ALONE = -m alone $$(grep -rl --include=*.py mark.alone tests)
 # What is tested on the oldest and the newest Python, too: Lava, what every backend owes, other releases of libraries.
 ON_OTHERS := tests/backends tests/pipeline/maps/test_method.py tests/pipeline/record tests/pipeline/imports
+# Tests of what uses the package by its public names alone.
+USERS := tests/paper tests/benchmarks
+NO_USERS := $(USERS:%=--ignore=%)
 PACKAGES := recordings backends pipeline spikesam paper benchmarks
 
 # What was compiled once is kept, whatever the shell says: tests start some hundred processes.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long fuzz docs bench check format setup dist lock audit clean
+.PHONY: help demo test test-long test-users fuzz docs bench check format setup dist lock audit clean
 
 help: ## Show this help
 	@echo "make <target>, where <target> is one of"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: setup ## See what three small networks look at: digits, a photo of a cat, and events, simulated on Lava (a minute; the first time some minutes more, to install)
 	@rm -rf runs/demo-digits runs/demo-cat runs/demo-events
@@ -34,11 +37,11 @@ demo: setup ## See what three small networks look at: digits, a photo of a cat, 
 	@$(VENV_PYTHON) -m spikesam run --backend $(BACKEND) --checkpoint saccade-digits --out runs/demo-events
 	@echo "Open runs/demo-digits/report.html, runs/demo-cat/report.html or runs/demo-events/report.html in a browser."
 
-test: setup ## Run the tests that take less than five minutes together; says so where node is missing for those of the page
-	@$(VENV_PYTHON) -m pytest -q --no-header $(SIDE_BY_SIDE) -m "not long"
+test: setup ## Run the package's tests that take less than five minutes together; says so where node is missing for those of the page
+	@$(VENV_PYTHON) -m pytest -q --no-header $(SIDE_BY_SIDE) $(NO_USERS) -m "not long"
 
-test-long: setup ## Run the others: Lava, kills, Dask, Chromium, hostile files, experiments; all backends on the oldest and newest Python
-	@$(VENV_PYTHON) -m pytest -q --no-header $(SIDE_BY_SIDE) -m "long and not alone"
+test-long: setup ## Run the package's others: Lava, kills, Dask, Chromium, hostile files; all backends on the oldest and newest Python
+	@$(VENV_PYTHON) -m pytest -q --no-header $(SIDE_BY_SIDE) $(NO_USERS) -m "long and not alone"
 	@$(VENV_PYTHON) -m pytest -q --no-header $(ALONE)
 	@used=$$($(VENV_PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
 	others=$$(scripts/setup.sh --list | sort -V | sed -n '1p;$$p' | uniq | grep -vxF "$$used"); \
@@ -47,6 +50,9 @@ test-long: setup ## Run the others: Lava, kills, Dask, Chromium, hostile files, 
 		VENV=.venv-$$python PYTHON=$$python scripts/setup.sh && \
 		.venv-$$python/bin/python -m pytest -q --no-header $(SIDE_BY_SIDE) $(ON_OTHERS) || exit 1; \
 	done
+
+test-users: setup ## Run the tests of the experiments and benchmarks, which use the package as others do
+	@$(VENV_PYTHON) -m pytest -q --no-header $(SIDE_BY_SIDE) $(USERS)
 
 fuzz: setup ## Attack every entry point with new random cases for MINUTES=2, and say how they ended
 	@$(VENV_PYTHON) -m pytest $(ATTACKS) -q --no-header --hypothesis-profile=fuzz --minutes=$(MINUTES) \
@@ -79,8 +85,8 @@ setup: ## Create .venv with the newest of Python 3.13 to 3.11, else 3.14, and th
 dist: setup ## Build the source distribution and the wheel into dist/
 	@rm -rf dist && $(VENV_PYTHON) -m hatchling build
 
-lock: ## Resolve pyproject.toml into requirements.lock anew, and the other locks beside it (needs uv)
-	$(RESOLVE) --upgrade --extra dev pyproject.toml --output-file requirements.lock
+lock: ## Resolve pyproject.toml and those of paper and benchmarks into requirements.lock anew, and the other locks beside it (needs uv)
+	$(RESOLVE) --upgrade --extra dev --no-emit-package spikesam pyproject.toml */pyproject.toml --output-file requirements.lock
 	$(RESOLVE) --no-deps requirements-nodeps.in --output-file requirements-nodeps.lock
 	echo pip-audit | $(RESOLVE) --upgrade - --output-file scripts/audit.lock
 	echo uv | $(RESOLVE) --upgrade - --output-file .ci/requirements.lock

@@ -37,7 +37,6 @@ LONG = (  # for `make test-long`
     "backends/lava",
     "benchmarks",
     "campaign",
-    "paper/test_",
     "pipeline/cli/test_errors",
     "pipeline/engine/test_first_run",
     "pipeline/engine/test_graph",

@@ -12,7 +12,7 @@ import spikesam
 from spikesam.pipeline.cli.main import COMMANDS
 
 HEAVY = ("torch", "torchvision", "lightning", "snntorch", "captum", "lava")
-MODULES = (*(f"spikesam.pipeline.{name}" for name in COMMANDS), "paper", "benchmarks")
+MODULES = (*(f"spikesam.pipeline.{name}" for name in COMMANDS), "benchmarks")
 
 
 def run_python(script: str) -> subprocess.CompletedProcess[str]:
@@ -28,7 +28,6 @@ def test_recordings_and_explanations_import_where_torch_and_lava_cannot_be():
         "from spikesam.recordings.raster import arrays, reader\n"
         "import spikesam.pipeline.maps.sam, spikesam.pipeline.explain\n"
         "import spikesam.pipeline.measures.localisation, spikesam.pipeline.measures.statistics\n"
-        "import paper.measures.maps, paper.measures.deletion\n"
         f"print([name for name in {HEAVY} if sys.modules[name]])"
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")

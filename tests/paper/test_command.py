@@ -1,6 +1,8 @@
 """python -m paper, as it is typed."""
 
 import importlib
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,6 +53,17 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     assert "python -m paper fig6 fig8 --config configs/paper/digits.toml" in text
     assert all(name in text for name in EXPERIMENTS)
+
+
+def test_help_does_not_wait_for_torch() -> None:
+    code = (
+        "import sys\n"
+        "from paper.__main__ import main\n"
+        "try:\n    main(['--help'])\n"
+        "finally:\n    assert 'torch' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("usage: python -m paper")
 
 
 def small_command(path: Path, *words: str) -> list[str]:

@@ -1,5 +1,8 @@
-"""The modules of parts for research: what each lists is there, documented, and named by its docstring."""
+"""The modules of parts for research: what each lists is there, documented, and named by its docstring;
+and the experiments of the repository import nothing else.
+"""
 
+import ast
 import inspect
 import re
 import subprocess
@@ -15,6 +18,7 @@ from spikesam.common.extras import EXTRAS
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/reference/api/research.rst").read_text(encoding="utf-8")
 MODULES = re.findall(r"^\.\. automodule:: spikesam\.(\w+)$", PAGE, re.MULTILINE)
+USERS = ["paper"]  # of the repository, which are to do with the package what others can
 NEEDING = {"figures": "tables", "gradients": "torch", "training": "train"}  # -> an extra
 
 
@@ -36,6 +40,20 @@ def test_what_a_module_lists_is_documented(name: str) -> None:
     }
     assert [entry for entry, value in documented.items() if not inspect.getdoc(value)] == []
     assert not set(listed) & set(spikesam.__all__)  # what stands at the top is imported from there
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_a_user_of_the_package_imports_listed_names_alone(user: str) -> None:
+    imports = [
+        (path.name, statement.module, alias.name)
+        for path in (ROOT / user).rglob("*.py")
+        for statement in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(statement, ast.ImportFrom) and (statement.module or "").startswith("spikesam")
+        for alias in statement.names
+    ]
+    assert imports
+    for file, module, name in imports:
+        assert name in import_module(str(module)).__all__, f"{file}: {module}.{name}"
 
 
 def test_without_extras_a_module_is_there_or_says_what_to_install() -> None:

@@ -3,7 +3,6 @@
 from pathlib import Path
 from random import Random
 
-from paper.common.settings import load_paper_config
 from spikesam.pipeline.config import CONFIGS as FOLDER
 from spikesam.pipeline.config import load_config, resolved
 from tests.campaign.formats.base import Content, Format
@@ -12,15 +11,14 @@ from tests.campaign.hostile import TEXTS
 
 def configs(base: Path) -> list[Path]:
     """Three that come with the project."""
-    for name in ("cluttered_digits.toml", "vgg11.toml", "paper/digits.toml"):
-        (base / Path(name).name).write_bytes((FOLDER / name).read_bytes())
+    for name in ("cluttered_digits.toml", "saccade_digits.toml", "vgg11.toml"):
+        (base / name).write_bytes((FOLDER / name).read_bytes())
     return sorted(base.glob("*.toml"))
 
 
 def read(path: Path) -> Content:
     """What a configuration says, with what it leaves out."""
-    config = load_paper_config(path) if b"[paper]" in path.read_bytes() else load_config(path)
-    return {"config": repr(resolved(config))}
+    return {"config": repr(resolved(load_config(path)))}
 
 
 def edit(random: Random, path: Path) -> tuple[str, bool]:

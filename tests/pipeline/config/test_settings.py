@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from paper.common.settings import load_paper_config
 from spikesam.common.errors import InputError
 from spikesam.pipeline.cli.command_line import parse_with_config
 from spikesam.pipeline.config import CONFIGS, Config, load_config, save_config
@@ -14,21 +13,12 @@ from spikesam.pipeline.networks.layer_list import count_inputs, plan_layers
 from spikesam.pipeline.train import TrainCommand
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("**/*.toml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
 def test_committed_configurations(path):
-    of_paper = path.parent.name == "paper"
-    config = load_paper_config(path) if of_paper else load_config(path)
-    assert plan_layers(config.network.layers)
-    text = path.read_text(encoding="utf-8")
-    header = text.partition("[")[0]
-    assert ("python -m paper " if of_paper else "spikesam ") in header  # the command
+    assert plan_layers(load_config(path).network.layers)
+    header = path.read_text(encoding="utf-8").partition("[")[0]
+    assert "spikesam " in header  # the command
     assert "expected" in header  # time and accuracy
-    if of_paper and path.stem not in (
-        "timing",
-        "saccade_digits",
-    ):  # which are for one experiment alone
-        assert len(config.paper.layers) == 3
-        assert "python -m paper all" in text and f"--config configs/paper/{path.name}" in text
 
 
 def test_the_default_needs_no_file():

@@ -12,7 +12,6 @@ from hypothesis import given
 from numpy.typing import NDArray
 
 import spikesam
-from paper.measures.tables import summary_of_shares
 from spikesam.backends.network import Conv, Input
 from spikesam.common.errors import InputError
 from spikesam.pipeline.images.preprocessing import box_mask
@@ -25,6 +24,7 @@ from spikesam.pipeline.maps.localisation import (
     score_sample,
 )
 from spikesam.pipeline.measures.localisation import MEASURES
+from spikesam.pipeline.measures.statistics import Estimate, mean_with_interval
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.reader import RasterReader
 from tests.backends.graphs import synapses
@@ -45,6 +45,13 @@ def table(scores: list[Score]) -> pd.DataFrame:
     return pd.DataFrame(scores, columns=Score._fields)
 
 
+def summary(scores: list[Score]) -> pd.DataFrame:
+    """Means over images with their intervals, by layer, method and measure."""
+    by_measure = table(scores).groupby(["layer", "method", "measure"], sort=False)["value"]
+    rows = [(*names, *mean_with_interval(values)) for names, values in by_measure]
+    return pd.DataFrame(rows, columns=["layer", "method", "measure", *Estimate._fields])
+
+
 def test_scores_are_of_the_map_and_the_count_of_the_layer(raster: Path) -> None:
     """Of one image of four; the others have no object, or are one, in which everything lies."""
     mask, none, everything = (
@@ -53,10 +60,8 @@ def test_scores_are_of_the_map_and_the_count_of_the_layer(raster: Path) -> None:
         np.ones((16, 20), bool),
     )
     with RasterReader(raster / "raster.h5") as reader, MapReader(raster / "sam.h5") as maps:
-        rows = summary_of_shares(table(localisation_scores(reader, maps, [mask, None, None, none])))
-        whole = summary_of_shares(
-            table(localisation_scores(reader, maps, [everything, None, everything, none]))
-        )
+        rows = summary(localisation_scores(reader, maps, [mask, None, None, none]))
+        whole = summary(localisation_scores(reader, maps, [everything, None, everything, none]))
         in_time = reader.timesteps - (
             reader.layers[-1].number - 1
         )  # later spikes of conv1 cannot reach the readout
@@ -105,7 +110,7 @@ def test_gathered_scores_are_those_of_every_sample_and_their_summary() -> None:
         everything += scores
     assert list(gathered.of_samples()) == everything
     found = [(*condition, *estimate) for condition, estimate in gathered.summary().items()]
-    assert found == list(summary_of_shares(table(everything)).itertuples(index=False, name=None))
+    assert found == list(summary(everything).itertuples(index=False, name=None))
     assert GatheredScores().summary() == {}
     assert list(GatheredScores().of_samples()) == []
 
