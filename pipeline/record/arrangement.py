@@ -26,6 +26,7 @@ from spikesam.pipeline.record.layouts import (
 )
 from spikesam.pipeline.record.token_layers import known_axes
 
+INPUT = "input"  # names the model's input among axes, where no module has this name
 Sides = tuple[int, int]
 Value = TypeVar("Value")
 
@@ -56,6 +57,7 @@ class Arrangement:
         grids: object = {} if grid is None else grid if isinstance(grid, Mapping) else {"*": grid}
         self._grids = {pattern: _sides(sides) for pattern, sides in _table(grids).items()}
         modules = [name for name, _ in model.named_modules() if name]
+        self.input_axes = None if INPUT in modules else self._axes.pop(INPUT, None)
         for where, pattern in (
             *(("axes", each) for each in self._axes),
             *(("grid", each) for each in self._grids),

@@ -87,7 +87,8 @@ def record(
         others are channels: several become one, the first of them changing slowest. "(T B)" is one
         axis that holds both. Recognised automatically: Spikformer, QKFormer and Spike-driven
         Transformer, of SpikingJelly and of their authors. Steps of three or four axes that no
-        convolution made are refused
+        convolution made are refused. "input" names the axes of the model's input, which gets a map of
+        relevance with `why`, where as many steps as samples leave them open: {"input": "T B C H W"}
     grid : rows and columns of the tokens, or pattern of names of modules -> theirs; if not given,
         those of the last recorded map with as many places as there are tokens, or one row, which is
         said, where there is no map before them
@@ -196,7 +197,7 @@ def record(
             known = named_network(known, class_names)
         watch.keeps_inputs = known is not None
         seen = SeenImages(class_names, input_normalisation)
-        followed = None if why is None else Why(model, why, class_names)
+        followed = None if why is None else Why(model, why, class_names, arrangement.input_axes)
         counter = OperationCounter(model, lambda: watch.progress) if operations else None
         described = Description(dataset, layer_delay, outputs, layout)
         recording = Recording(path, watch, described, seen, known, overwrite, followed, counter)

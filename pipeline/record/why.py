@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from spikesam.backends.network import Shape
 from spikesam.common.disk import writing
 from spikesam.common.errors import InputError
 from spikesam.common.text import LONGEST_NAME, printable
@@ -30,13 +29,8 @@ from spikesam.pipeline.networks.recorded import find_class
 from spikesam.pipeline.record.batch import LayerBits
 from spikesam.pipeline.record.constants import ConstantTracker, unseen
 from spikesam.pipeline.record.followed import GRADIENTS, FollowedNeurons
-from spikesam.pipeline.record.layouts import (
-    Layout,
-    batch_first,
-    one_step,
-    shape_of_step,
-    time_first,
-)
+from spikesam.pipeline.record.input_axes import InputAxes, Pixels
+from spikesam.pipeline.record.layouts import Axes
 from spikesam.pipeline.record.passages import Graph, Node, Passage, operation_of
 from spikesam.pipeline.record.watch import find_known
 from spikesam.recordings.maps.schema import MapHeader, MapLayer, Parameter
@@ -80,19 +74,18 @@ def _name(target: object) -> str:
     return "target" if name == "<lambda>" else name
 
 
-class Pixels(NamedTuple):
-    """The input of a model, whose numbers no raster holds."""
-
-    layout: Layout
-    shape: Shape  # (C, H, W)
-    steps: int
-
-
 class Why:
     """The neurons of a model, followed through a batch, and what its output rests on."""
 
-    def __init__(self, model: nn.Module, why: object, class_names: Sequence[str]) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        why: object,
+        class_names: Sequence[str],
+        input_axes: Axes | None = None,
+    ) -> None:
         self.targets = named_targets(why)
+        self._axes = InputAxes(input_axes)
         self._model, self._class_names = model, class_names
         self._anchor = torch.zeros((), requires_grad=True)  # makes spikes functions of something
         self._tracker = ConstantTracker(model)
@@ -155,9 +148,10 @@ class Why:
         """
         sources = {layer: self._sources_of(layer, modules, taps) for layer in map(_name_of, layers)}
         bits: dict[str, LayerBits | Pixels] = {layer.name: layer for layer in layers}
-        if INPUT not in bits and (pixels := self._pixels(layers[0])):
+        followed_inputs = [followed for _, followed in self._inputs]
+        if INPUT not in bits and (pixels := self._axes.pixels(followed_inputs, layers[0])):
             bits = {INPUT: pixels, **bits}
-            sources[INPUT] = [(followed, followed.shape) for _, followed in self._inputs]
+            sources[INPUT] = [(followed, followed.shape) for followed in followed_inputs]
         values = {
             name: self._values(name, target, output, scores, layers[0].samples)
             for name, target in self.targets.items()
@@ -172,14 +166,6 @@ class Why:
                 }
             bits = {name: layer for name, layer in bits.items() if sources.get(name)}
             return self._gradients(values, bits, sources)
-
-    def _pixels(self, first: LayerBits) -> Pixels | None:
-        """The model's input where no spikes of it are recorded; None if its axes are not known."""
-        layouts = [input_layout(followed, len(self._inputs), first) for _, followed in self._inputs]
-        if not layouts or layouts[0] is None or len(set(layouts)) > 1:
-            return None
-        steps = [layouts[0](followed) for _, followed in self._inputs]
-        return Pixels(layouts[0], shape_of_step(steps[0][0]), first.steps)
 
     def _gradients(
         self,
@@ -413,26 +399,6 @@ def _is_view(model_input: Tensor, tapped: Tensor) -> bool:
     same = model_input.data_ptr() == tapped.data_ptr() and model_input.numel() == tapped.numel()
     contiguous = model_input.is_contiguous() and tapped.is_contiguous()
     return model_input is tapped or (same and contiguous)
-
-
-def input_layout(x: Tensor, calls: int, first: LayerBits) -> Layout | None:
-    """The layout of what a model is given in each of its calls; None if shapes leave it open.
-
-    `first` is a recorded layer. In one call with no axis of steps, an image enters at step 0.
-    """
-    steps, samples = first.steps, first.samples
-    if x.ndim in (2, 4) and len(x) == samples and calls in (1, steps):
-        times = calls == 1 < steps and x.ndim == 4 and x.shape[1] == samples == steps
-        return None if times else one_step  # (T, B, H, W) or (B, C, H, W)
-    if calls != 1:
-        return None
-    if x.ndim in (2, 4) and len(x) == samples * steps and len(first.layout(x)) == steps:
-        return first.layout  # (B·T, …)
-    if x.ndim == 5 and steps != samples:
-        for layout in (time_first, batch_first):
-            if layout(x).shape[:2] == (steps, samples):
-                return layout
-    return None
 
 
 def _by_step(layer: LayerBits | Pixels, shares: Sequence[Tensor]) -> NDArray[np.float32]:

@@ -20,8 +20,8 @@ from spikesam.pipeline.maps.layers import laid_out
 from spikesam.pipeline.maps.relevance import relevance
 from spikesam.pipeline.networks.recorded import with_network
 from spikesam.pipeline.record.batch import LayerBits
+from spikesam.pipeline.record.input_axes import input_layout
 from spikesam.pipeline.record.layouts import merged, time_first
-from spikesam.pipeline.record.why import input_layout
 from tests.pipeline.imports.random_models import SAMPLES, STEPS, model_of
 from tests.pipeline.imports.transformers import TRANSFORMERS, calibrated
 
@@ -241,6 +241,53 @@ def test_as_many_steps_as_samples_leave_the_axes_open(shape: tuple[int, ...]) ->
     layer = LayerBits("lif", None)
     layer.add(torch.zeros(B, B, 4), time_first)
     assert input_layout(torch.zeros(shape), 1, layer) is None
+
+
+class AllSteps(nn.Module):
+    """Neurons on images of all steps, (T, B, C, H, W)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        neuron = pytest.importorskip("spikingjelly.activation_based.neuron")
+        self.lif = neuron.IFNode(step_mode="m", v_threshold=0.5)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        spikes: Tensor = self.lif(frames.float())
+        return spikes
+
+
+def recorded_frames(frames: list[Tensor], out: Path, **options: Any) -> Any:
+    """Maps of the input, of batches of frames."""
+    model = AllSteps().eval()
+    with spikesam.record(model, out, why=whole, layout="TB...", **options) as recording:
+        for batch in frames:
+            reset(model)
+            recording.finish(model(batch), answers=None)
+    return spikesam.explain(out, method="relevance", steps="all")
+
+
+def test_an_input_without_a_map_is_said(tmp_path: Path) -> None:
+    """2 steps of 2 samples: names of axes tell them apart, and so does an earlier batch."""
+    frames = torch.rand(2, 3, 1, 3, 4)
+    square = frames[:, :2]
+    expected = recorded_frames([frames], tmp_path / "3 samples")["input"]
+    assert expected[0].any() and not np.allclose(expected[0], expected[1])
+    open_axes = r"input \(2, 2, 1, 3, 4\) are not known.*; name them, such as axes={'input'"
+    with pytest.warns(UserWarning, match=open_axes):
+        assert "input" not in recorded_frames([square], tmp_path / "2 samples")
+    axes = {"axes": {"input": "T B C H W"}}
+    named = recorded_frames([square], tmp_path / "named", **axes)["input"]
+    assert np.array_equal(named[:2], expected[:2])
+    later = recorded_frames([frames, square], tmp_path / "later")["input"]
+    assert np.array_equal(later[3:], expected[:2])
+    message = "'input': 'B T C H W' says 3 steps of 2 samples.*expected 2 steps of 3 samples"
+    with pytest.raises(InputError, match=message):
+        recorded_frames([frames], tmp_path / "wrong", axes={"input": "B T C H W"})
+
+
+def test_an_input_of_other_numbers_gets_no_map(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="first argument is no tensor of floating-point numbers"):
+        assert "input" not in recorded_frames([torch.ones(2, 3, 1, 3, 4).int()], tmp_path)
 
 
 class Branches(nn.Module):
