@@ -1,8 +1,8 @@
 """Check everything in rasters and in files of maps: structure, types and sizes, the checksum of
 every chunk, digests.
 
-In rasters also spike counts, pad bits, and predictions against the readout; in files of maps that
-every number is finite and not negative. Nothing is changed. Prints what each file holds, then
+In rasters also spike counts, pad bits, and predictions against the readout, and the operations that
+were counted beside them; in files of maps that every number is finite and not negative. Nothing is changed. Prints what each file holds, then
 "valid"; stops at the first that is not, with one line saying where and why.
 
 examples:
@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 from pydantic import Field
 from rich.text import Text
 
@@ -33,6 +34,7 @@ from spikesam.pipeline.maps.method import method_of
 from spikesam.recordings.file_format import open_recording
 from spikesam.recordings.files import raster_file
 from spikesam.recordings.maps.reader import MapReader
+from spikesam.recordings.operations import operations_beside
 from spikesam.recordings.raster.reader import RasterReader
 
 
@@ -56,6 +58,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                 f"checking {path}", len(reader.layers) * reader.n_samples
             ) as advance:
                 reader.verify(partial(advance, 1))
+            if isinstance(reader, RasterReader):
+                lines += _of_operations(reader)
             console.print(f"{path}  {readable(reader.size)}", style="bold")
             console.print(*lines, Text("valid\n", style="green"), sep="\n")
 
@@ -90,6 +94,22 @@ def _of_raster(raster: RasterReader) -> list[str]:
         f"raster digest {raster.raster_digest}",
     )
     return [*lines, in_columns(rows), *digests]
+
+
+def _of_operations(raster: RasterReader) -> list[str]:
+    """Of those beside a raster, all of which are read; nothing if none were counted."""
+    with operations_beside(raster) as operations:
+        if operations is None:
+            return []
+        totals = sum(
+            (operations.sample(sample).sum((0, 2)) for sample in range(raster.n_samples)),
+            np.zeros(2, np.int64),
+        )
+    additions, multiplications = totals.tolist()
+    return [
+        f"operations    {additions:,} additions and {multiplications:,} multiplications in "
+        f"{len(operations.modules)} modules ({operations.path.name})"
+    ]
 
 
 def _of_maps(maps: MapReader) -> list[str]:

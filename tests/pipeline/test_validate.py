@@ -9,6 +9,8 @@ import pytest
 
 import spikesam
 from spikesam.pipeline.validate import main
+from spikesam.recordings.operations import NAME as OPERATIONS
+from spikesam.recordings.operations import CountedModule, OperationsSpool
 from spikesam.recordings.raster.reader import RasterReader
 from tests.recordings import maps, rasters
 
@@ -89,3 +91,35 @@ def test_it_stops_at_the_first_file_that_is_not_valid(
     cut = tmp_path / "cut.h5"
     cut.write_bytes(rasters.GOLDEN.read_bytes()[:5000])
     assert refused(main, cut).startswith(f"error: {cut}: cannot be read as HDF5")
+
+
+def counted(folder: Path) -> Path:
+    """A run of 2 samples, of whose 3 steps the operations of a module were counted."""
+    spikesam.write_raster(folder / "raster.h5", {"lif": np.ones((2, 3, 1), bool)})
+    module = CountedModule(name="fc", layer="lif", dense=30, macs=10)
+    spool = OperationsSpool(folder)
+    spool.add([module], np.arange(12).reshape(2, 1, 2, 3))  # 0 … 2, then 3 … 5; 6 … 8, then 9 … 11
+    with RasterReader(folder / "raster.h5") as raster:
+        spool.write(raster)
+    spool.discard()
+    return folder / OPERATIONS
+
+
+def test_operations_beside_a_raster_are_checked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], refused: Callable[..., str]
+) -> None:
+    path = counted(tmp_path)
+    main([str(tmp_path)])
+    expected = "operations    24 additions and 42 multiplications in 1 modules"
+    assert f"{expected} (operations.safetensors)\nvalid\n" in capsys.readouterr().out
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + b"\x01")
+    changed = f"error: {path}: was changed or damaged after it was written"
+    assert refused(main, tmp_path).strip() == changed
+    path.write_bytes(content[:-8])
+    assert refused(main, tmp_path).startswith(f"error: {path}: not a readable safetensors file")
+    path.write_bytes(content)
+    spikesam.write_raster(
+        tmp_path / "raster.h5", {"lif": np.zeros((2, 3, 1), bool)}, overwrite=True
+    )
+    assert "counts operations of another raster" in refused(main, tmp_path)
