@@ -1,9 +1,10 @@
 """Check everything in rasters and in files of maps: structure, types and sizes, the checksum of
 every chunk, digests.
 
-In rasters also spike counts, pad bits, and predictions against the readout, and the operations that
-were counted beside them; in files of maps that every number is finite and not negative. Nothing is changed. Prints what each file holds, then
-"valid"; stops at the first that is not, with one line saying where and why.
+In rasters also spike counts, pad bits, and predictions against the readout, and the operations
+that were counted beside them; in files of maps that every number is finite and not negative.
+Nothing is changed. Prints what each file holds, then "valid"; stops at the first that is not, with
+one line saying where and why.
 
 examples:
   spikesam validate out/raster.h5 out/sam.h5

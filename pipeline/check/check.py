@@ -93,7 +93,7 @@ def check(
         base = runs.run(example, backends, neurons, operations)
         example = sized(example, takes, _first(base, neurons_by_name))
         again = runs.run(example)
-    findings = [*modes(model, base), *neurons.findings()]
+    findings = [*modes(model, base), *neurons.findings(operations.others_behind)]
     findings += [*backends.findings(), *operations.findings()]
     findings += ignored_modules(model, base)
     unchecked = operations.unchecked

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -92,13 +92,15 @@ class Neurons:
             summary.rule.step(current, fired)
         summary.returned = outputs
 
-    def findings(self) -> Iterator[Finding]:
-        """Findings of all neurons that ran."""
+    def findings(self, others_behind: Callable[[str], Mapping[str, int]]) -> Iterator[Finding]:
+        """Findings of all neurons that ran; `others_behind` gives modules -> numbers but 0 and 1
+        that their weights get of some neurons.
+        """
         for name, summary in self._seen.items():
             if not summary.values:
                 continue
             if summary.others:
-                yield _not_spikes(name, summary)
+                yield _not_spikes(name, summary, others_behind(name))
             if summary.rule is not None and summary.rule.wrong is not None:
                 yield _another_rule(name, summary.rule)
             elif summary.rule is not None and summary.rule.steps == 1:
@@ -140,12 +142,15 @@ def _extremes(name: str, summary: Seen) -> Iterator[Finding]:
         )
 
 
-def _not_spikes(name: str, summary: Seen) -> Finding:
+def _not_spikes(name: str, summary: Seen, others_by_module: Mapping[str, int]) -> Finding:
+    reach = ", ".join(
+        f"{others:,} of {module or 'the model'}" for module, others in others_by_module.items()
+    )
     return Finding(
         "not spikes",
         name,
         f"{summary.others / summary.values:.2%} of what it puts out is neither 0 nor 1, such as "
-        f"{summary.example:.4g}",
+        f"{summary.example:.4g}; such numbers that reach weights: {reach or 'none'}",
         "behind it, weights multiply numbers; graded spikes need counts= in a recording",
     )
 

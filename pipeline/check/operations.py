@@ -17,7 +17,7 @@ class Multiplications:
     """Counts what weights do with what arrives in one run: a number other than 0 and ±1 multiplies."""
 
     def __init__(self, model: nn.Module) -> None:
-        self._counter = OperationCounter(model)
+        self._counter = OperationCounter(model, counts_others=True)
 
     def attached(self) -> AbstractContextManager[None]:
         """Count within the block."""
@@ -27,6 +27,20 @@ class Multiplications:
     def unchecked(self) -> list[str]:
         """The products that could not be counted."""
         return list(dict.fromkeys(map(str, self._counter.refused)))
+
+    def others_behind(self, neurons: str) -> dict[str, int]:
+        """Modules whose weights get numbers but 0 and 1 of what neurons put out -> how many."""
+        calls = {
+            call.node: (place.module, call.counted.others)
+            for place, calls in self._counter.by_place.items()
+            for call in calls
+        }
+        others_by_module: dict[str, int] = {}
+        for node in self._counter.flow.behind(neurons, calls):
+            module, others = calls[node]
+            if others:
+                others_by_module[module] = others_by_module.get(module, 0) + others
+        return dict(sorted(others_by_module.items()))
 
     def findings(self) -> Iterator[Finding]:
         """One finding, at the module that multiplies most often."""

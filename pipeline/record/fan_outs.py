@@ -78,6 +78,11 @@ class FanOut:
         self._parts = blocks(flat, EXACT) if short else [slice(0, len(flat))]
         self._reached = flat.to(device, torch.float32 if short else torch.float64)
 
+    @property
+    def meets(self) -> Tensor:
+        """(length,) bool: the numbers that meet a weight but 0."""
+        return self._reached > 0
+
     def met_by(self, rows: Tensor) -> Tensor:
         """(rows,) float64: the weights that the numbers of each row meet, of rows of 0 and 1."""
         kind = self._reached.dtype

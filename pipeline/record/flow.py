@@ -1,6 +1,6 @@
 """Which layers, products and exchanges of axes the tensors of a batch run through.
 
-A graph whose nodes are neighbours where a tensor goes from one to the other by functions that keep
+A graph in which nodes are next to each other where a tensor goes from one to the other by functions that keep
 steps and samples where they are. So a product that is connected to a layer lays them out as the
 layer does.
 """
@@ -22,18 +22,19 @@ Nodes = tuple["Node", ...]
 class Node:
     """A place that tensors run through."""
 
-    __slots__ = ("exchange", "neighbours", "running")
+    __slots__ = ("children", "exchange", "parents", "running")
 
     def __init__(
         self,
-        neighbours: Nodes,
+        parents: Nodes,
         exchange: Exchange | None = None,
         running: frozenset[str] = frozenset(),
     ) -> None:
-        self.neighbours = [*neighbours]
+        self.parents = parents
+        self.children: list[Node] = []
         self.exchange, self.running = exchange, running  # of axes, in these modules
-        for node in neighbours:
-            node.neighbours.append(self)
+        for node in parents:
+            node.children.append(self)
 
 
 class Flow:
@@ -116,11 +117,24 @@ class Flow:
         reached = {*starts} - misleading
         waiting = [*reached]
         while waiting:
-            for node in waiting.pop().neighbours:
+            here = waiting.pop()
+            for node in (*here.parents, *here.children):
                 if node not in reached and not _misleads(node, sides):
                     reached.add(node)
                     waiting.append(node)
         return lambda node: node not in reached
+
+    def behind(self, module: str, ends: Collection[Node]) -> set[Node]:
+        """The nearest of some nodes that what a module gave runs to."""
+        waiting = [node for name, node in self.left if name == module]
+        reached = {*waiting}
+        while waiting:
+            node = waiting.pop()
+            if node not in ends:
+                further = {*node.children} - reached
+                reached |= further
+                waiting += further
+        return reached.intersection(ends)
 
 
 def _misleads(node: Node, sides: Sides) -> bool:

@@ -49,25 +49,32 @@ class OperationCounter(TorchFunctionMode):
     """Counts the products in the modules of a model; `progress` gives the steps of its layers.
 
     Nothing is raised while the model runs: `refused` says what could not be counted.
+    `counts_others` counts the numbers at weights, too, see :class:`.products.Counted`.
     """
 
-    def __init__(self, model: nn.Module, progress: Callable[[], Progress] = dict) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        progress: Callable[[], Progress] = dict,
+        *,
+        counts_others: bool = False,
+    ) -> None:
         super().__init__()
         self._model, self._progress = model, progress
         self._running: list[_Running] = []
-        self._products = Products(self._is_weight)
+        self._products = Products(self._is_weight, counts_others=counts_others)
         self._firing = {
             name: module for name, module in model.named_modules() if library_that_fires(module)
         }
         self._readings: Readings = {}
-        self._flow = Flow()
+        self.flow = Flow()
         self.begin_batch()
 
     def begin_batch(self) -> None:
         """Forget all calls."""
         self.by_place: dict[Place, list[Call]] = {}
         self.refused: list[InputError] = []
-        self._flow.begin_batch()
+        self.flow.begin_batch()
         self.model_calls = 0
         self.model_input: tuple[int, ...] = ()
         self._begin_pass()
@@ -86,7 +93,7 @@ class OperationCounter(TorchFunctionMode):
             model_calls=self.model_calls,
             model_input=self.model_input,
             firing=frozenset(self._firing),
-            flow=self._flow,
+            flow=self.flow,
         )
         return counted_batch(self.by_place, batch, self._readings)
 
@@ -114,15 +121,15 @@ class OperationCounter(TorchFunctionMode):
             given = list(tensors(inputs))
             if given and not self.model_input:
                 self.model_input = tuple(given[0].shape)
-            self._flow.begin(given)
-        self._flow.enter(name, tensors(inputs))
+            self.flow.begin(given)
+        self.flow.enter(name, tensors(inputs))
         self._running.append(_Running(name))
 
     def _leave(self, name: str, module: nn.Module, inputs: Any, output: Any) -> None:
         if not self._running:
             return
         running = self._running.pop()
-        self._flow.leave(name, tensors(output))
+        self.flow.leave(name, tensors(output))
         if self._running:
             self._running[-1].products += running.products
         if isinstance(module, nn.Linear | _ConvNd) and not running.products:
@@ -176,7 +183,7 @@ class OperationCounter(TorchFunctionMode):
         if counted is None:
             return None
         place = Place(running.name, "" if function.__name__ in WEIGHING else "product")
-        node = self._flow.product(tensors((arguments, keywords)))
+        node = self.flow.product(tensors((arguments, keywords)))
         call = Call(counted, self.model_calls, dict(self._progress()), node)
         self.by_place.setdefault(place, []).append(call)
         return node
@@ -202,9 +209,9 @@ class OperationCounter(TorchFunctionMode):
                 return result
             exchange = exchange_of(function, arguments, keywords, result)
             running = exchange and frozenset(module.name for module in self._running)
-            self._flow.follow(given, results, product, exchange, running or frozenset())
+            self.flow.follow(given, results, product, exchange, running or frozenset())
             if len(given) > 1 and name[-1] == "_" and _writes(name):
-                self._flow.write(given[0])
+                self.flow.write(given[0])
         return result
 
 

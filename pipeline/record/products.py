@@ -37,12 +37,14 @@ class Counted:
 
     `operations` are additions and multiplications, (2, …) float64, in which whole numbers below 2⁵³
     are exact. `dense` are the operations at one place of these axes if no number and no weight were
-    0. `length` numbers arrive at weights there; it is 0 of products.
+    0. `length` numbers arrive at weights there; it is 0 of products. `others` are the numbers but 0
+    and 1 that arrive at a weight that is not 0, where these were counted.
     """
 
     operations: Tensor
     dense: int
     length: int = 0
+    others: int = 0
 
 
 class Products:
@@ -50,8 +52,8 @@ class Products:
     which fan-outs are kept until they are forgotten.
     """
 
-    def __init__(self, is_weight: Callable[[Tensor], bool]) -> None:
-        self._is_weight = is_weight
+    def __init__(self, is_weight: Callable[[Tensor], bool], *, counts_others: bool = False) -> None:
+        self._is_weight, self._counts_others = is_weight, counts_others
         self._fan_outs = FanOuts(is_weight)
 
     def forget(self) -> None:
@@ -98,7 +100,8 @@ class Products:
         parts = rows.split(max(1, BLOCK // fan_out.length))
         totals = torch.cat([_operations(part, fan_out) for part in parts], dim=1)
         by_axes = totals.reshape(2, *values.shape[:leading])
-        return Counted(by_axes, fan_out.dense, fan_out.length)
+        others = _others(rows, fan_out) if self._counts_others else 0
+        return Counted(by_axes, fan_out.dense, fan_out.length, others)
 
     def _product(self, left: Tensor, right: Tensor) -> Counted:
         if self._is_weight(right) and right.ndim < 3:
@@ -180,6 +183,11 @@ def _operations(rows: Tensor, fan_out: FanOut) -> Tensor:
     additions = fan_out.met_by(spikes)
     multiplications = fan_out.met_by(numbers) if numbers is not None else additions * 0
     return torch.stack([additions, multiplications])
+
+
+def _others(rows: Tensor, fan_out: FanOut) -> int:
+    """Numbers but 0 and 1 that meet a weight."""
+    return int(((rows != 0) & (rows != 1) & fan_out.meets).sum())
 
 
 def _summed(indicator: Tensor, axis: int) -> Tensor:

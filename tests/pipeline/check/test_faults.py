@@ -149,13 +149,39 @@ def test_a_step_that_acts_on_earlier_ones() -> None:
 
 
 def test_spikes_of_other_sizes() -> None:
-    model = net(right)
+    """Currents of 1 fire at each of 2 steps: 3 neurons of 2 samples, 0.5 in place of 1. Those of
+    neuron 0 meet only weights of 0; the others make 4 numbers a step at fc2. What pooling makes of
+    them, at fc3, is 0.5, too.
+    """
+
+    def forward(m: Any, x: Tensor) -> Tensor:
+        fired = m.lif1(m.fc1(x))
+        pooled = fired[:, :2].mean(1, keepdim=True)
+        return m.lif2(m.fc2(fired) + m.fc3(pooled))
+
+    linears = {"fc1": nn.Linear(1, 3), "fc2": nn.Linear(3, 2), "fc3": nn.Linear(1, 2)}
+    for linear in linears.values():
+        nn.init.ones_(linear.weight)
+        nn.init.zeros_(linear.bias)
+    nn.init.zeros_(linears["fc2"].weight[:, 0])
+    model = Written(forward, **linears, lif1=fires(0.2), lif2=fires(0.2)).eval()
     model.lif1.graded_spikes_factor = torch.nn.Parameter(torch.tensor(0.5))
-    found = spikesam.check(model, list(batch()))
+    found = spikesam.check(model, [torch.ones(2, 1)] * 2)
     assert ("not spikes", "lif1") in named(found)
-    assert (
-        "such as 0.5" in next(each for each in found.findings if each.name == "not spikes").sentence
+    (finding,) = (each for each in found.findings if each.name == "not spikes")
+    assert finding.sentence == (
+        "100.00% of what it puts out is neither 0 nor 1, such as 0.5; such numbers that reach "
+        "weights: 8 of fc2, 4 of fc3"
     )
+
+
+def test_other_numbers_that_reach_no_weight() -> None:
+    model = net(right)
+    model.lif2.graded_spikes_factor = torch.nn.Parameter(torch.tensor(0.5))
+    found = spikesam.check(model, list(batch()))
+    (finding,) = (each for each in found.findings if each.name == "not spikes")
+    assert finding.module == "lif2"
+    assert finding.sentence.endswith("; such numbers that reach weights: none")
 
 
 def test_the_model_is_as_it_was() -> None:
