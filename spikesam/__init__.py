@@ -1,4 +1,4 @@
-"""spikesam: see what a spiking neural network looks at.
+"""spikesam: spike activation maps, which show what a spiking neural network looks at.
 
     import spikesam
 
