@@ -3,7 +3,7 @@ own models.
 
 Bytes that leave the graph are counted, not measured: a bit for each neuron and step, 16 bits for
 each place of a map, 32 for each place of a sum, and 32 for each class. Spikes are written by
-`spikesam.simulate`, maps as arrays of an HDF5 file.
+`spikesam.simulate`, maps as deflated arrays of an HDF5 file.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Literal
 
 import h5py
 import numpy as np
+from isal import isal_zlib
 from numpy.typing import NDArray
 
 from benchmarks.common.environment import missing_lava
@@ -40,7 +41,6 @@ PEERS = (missing_lava,)
 STOCK_RATE = 0.2
 GAMMA = 0.5
 FEWER_BYTES = 6  # maps than spikes, at least
-DEFLATED = {"compression": "gzip", "compression_opts": 1}  # as files of maps are
 SLOWER = 1.0  # maps than spikes, at most
 TARGETS = {0.05: 10.0, 0.2: 20.0}  # firing rate -> milliseconds that a step may take
 
@@ -152,8 +152,16 @@ def write_maps(
         for sample, maps in enumerate(formed):
             for kind, arrays in (("sum", maps.sums), ("maps", maps.maps)):
                 for layer, array in arrays.items():
-                    file.create_dataset(f"{sample}/{layer}/{kind}", data=array, **DEFLATED)
+                    write_deflated(file, f"{sample}/{layer}/{kind}", array)
             finished.append(time.perf_counter())
+
+
+def write_deflated(file: h5py.File, name: str, array: NDArray[np.float32]) -> None:
+    """Write an array as one deflated chunk, by ISA-L, which is as fast as files of maps are."""
+    dataset = file.create_dataset(
+        name, array.shape, array.dtype, chunks=array.shape, compression="gzip"
+    )
+    dataset.id.write_direct_chunk((0,) * array.ndim, isal_zlib.compress(array.tobytes(), 1))
 
 
 class TimedBackend(Backend):
@@ -162,6 +170,10 @@ class TimedBackend(Backend):
     def __init__(self, backend: Backend, finished: list[float]) -> None:
         self.backend, self.finished = backend, finished
         self.name, self.device = backend.name, backend.device
+
+    def prepare(self, network: Network) -> None:
+        """See :class:`spikesam.simulators.Backend`."""
+        self.backend.prepare(network)
 
     def run(
         self, network: Network, inputs: Iterable[InputBatch], n_samples: int
