@@ -35,7 +35,6 @@ LONG = (  # for `make test-long`
     "backends/event/test_cache",
     "backends/event/test_compiled",
     "backends/lava",
-    "benchmarks",
     "campaign",
     "pipeline/cli/test_errors",
     "pipeline/engine/test_first_run",

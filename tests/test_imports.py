@@ -12,7 +12,7 @@ import spikesam
 from spikesam.pipeline.cli.main import COMMANDS
 
 HEAVY = ("torch", "torchvision", "lightning", "snntorch", "captum", "lava")
-MODULES = (*(f"spikesam.pipeline.{name}" for name in COMMANDS), "benchmarks")
+MODULES = tuple(f"spikesam.pipeline.{name}" for name in COMMANDS)
 
 
 def run_python(script: str) -> subprocess.CompletedProcess[str]:

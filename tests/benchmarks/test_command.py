@@ -2,6 +2,8 @@
 
 import importlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -253,6 +255,17 @@ def test_all_takes_every_benchmark_and_says_what_is_left_out(tmp_path, monkeypat
     line = next(line for line in printed if "SpikingJelly:" in line)
     assert line == "left out: SpikingJelly: spikingjelly not installed; pip install spikingjelly"
     assert line[10:] in json.loads((tmp_path / "benchmarks.json").read_text())["left_out"]
+
+
+def test_help_does_not_wait_for_torch() -> None:
+    code = (
+        "import sys\n"
+        "from benchmarks.__main__ import main\n"
+        "try:\n    main(['--help'])\n"
+        "finally:\n    assert 'torch' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("usage: python -m benchmarks")
 
 
 @pytest.mark.parametrize(

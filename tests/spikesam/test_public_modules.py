@@ -18,7 +18,10 @@ from spikesam.common.extras import EXTRAS
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/reference/api/research.rst").read_text(encoding="utf-8")
 MODULES = re.findall(r"^\.\. automodule:: spikesam\.(\w+)$", PAGE, re.MULTILINE)
-USERS = ["paper"]  # of the repository, which are to do with the package what others can
+USERS = [
+    "paper",
+    "benchmarks",
+]  # of the repository, which are to do with the package what others can
 NEEDING = {"figures": "tables", "gradients": "torch", "training": "train"}  # -> an extra
 
 
