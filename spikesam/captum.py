@@ -1,4 +1,4 @@
-"""Spike Activation Maps by the conventions of captum, for code that compares its methods."""
+"""Spike activation maps by the conventions of captum, for code that compares its methods."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ try:
     from spikesam.pipeline.record.record import record
 except ImportError as error:
     raise ImportError(f"spikesam.captum {missing(error) or error}", name=error.name) from None
+
+__all__ = ["SAM"]
 
 
 class SAM(LayerAttribution):

@@ -21,6 +21,8 @@ except ImportError as error:
         f"spikesam.testing {missing(error, 'diff') or error}", name=error.name
     ) from None
 
+__all__ = ["assert_same_spikes"]
+
 SPIKES = "spikes"  # the layer of an array without a name
 
 
