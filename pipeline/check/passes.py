@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -220,13 +220,18 @@ def _guessed(shape: Sequence[int], neurons: FirstNeurons | None) -> Takes:
 
 
 def run(model: nn.Module, inputs: Inputs) -> list[Any]:
-    """The outputs of a model, call by call; a state, where its forward takes one, is handed on."""
+    """The outputs of a model, call by call; see :func:`calls_of`."""
+    return list(calls_of(model, inputs))
+
+
+def calls_of(model: nn.Module, inputs: Inputs) -> Iterator[Any]:
+    """Call a model, and give its output, for each of its inputs; a state, where its forward takes
+    one, is handed on.
+    """
     stateful = len(inputs.calls) > 1 and "state" in inspect.signature(model.forward).parameters
     states: list[Any] = [None] if stateful else []
-    outputs = []
     for tensor in inputs.calls:
         output = model(tensor.clone(), *states)
         if stateful:
             output, *states = output
-        outputs.append(output)
-    return outputs
+        yield output

@@ -214,20 +214,24 @@ def _of_model(
     if data is None:
         raise InputError("explain: data is missing, expected what the model is called with")
     inputs = _tensors(data, model)
-    run = _first_run(model, inputs, timesteps, takes)
+    if isinstance(inputs, list) and timesteps is not None:
+        raise InputError("explain: timesteps belongs to one tensor, got a list, a call a step")
     recorded_relevance = kind.name == "relevance"
     if issubclass(kind, RasterMethod) and (recorded_relevance or not _needs_network(kind)):
         why = options.pop("target", None) if recorded_relevance else None
         with TemporaryDirectory() as folder, ExitStack() as resources:
             why = ("answer" if why is None else why) if recorded_relevance else None
-            _record(model, inputs, Path(folder), run.calls, takes, why)
+            _record(model, inputs, Path(folder), timesteps, takes, why)
             raster = resources.enter_context(RasterReader(Path(folder) / "raster.h5"))
+            if not isinstance(inputs, list):
+                _check_steps(raster.timesteps, timesteps)
             maps = explain_source(raster, BytesIO() if out is None else out, **choices, **options)
             return _with_origin(maps, RECORDED)
     import torch
 
     from spikesam.pipeline.imports.torch.from_torch import from_torch
 
+    run = _first_run(model, inputs, timesteps, takes)
     if isinstance(inputs, list):
         example, by_step = torch.stack(inputs), True
     else:
@@ -242,11 +246,8 @@ def _of_model(
 
 
 class ModelRun(NamedTuple):
-    """A run of a model: how often it is called with one tensor, None if once or with a list; its
-    steps in all; and its samples, of one tensor.
-    """
+    """Steps of a run of a model, and its samples, of one tensor."""
 
-    calls: int | None
     steps: int
     samples: int = 0
 
@@ -256,27 +257,30 @@ def _first_run(
 ) -> ModelRun:
     """How a model runs: it may loop over its steps, so it is recorded once to see."""
     if isinstance(inputs, list):
-        if timesteps is not None:
-            raise InputError("explain: timesteps belongs to one tensor, got a list, a call a step")
-        return ModelRun(None, len(inputs))
+        return ModelRun(len(inputs))
     with TemporaryDirectory() as folder:
         with warnings.catch_warnings(action="ignore"):  # of one step, perhaps, in which few fire
             _record(model, inputs, Path(folder), None, takes, None, answered=False)
         with RasterReader(Path(folder) / "raster.h5") as raster:
             steps, samples = raster.timesteps, raster.n_samples
-    if steps == timesteps or (timesteps is None and steps > 1):
-        return ModelRun(None, steps, samples)
-    if timesteps is None:
+    if steps == 1 and timesteps is not None:  # as many calls
+        return ModelRun(timesteps, samples)
+    _check_steps(steps, timesteps)
+    return ModelRun(steps, samples)
+
+
+def _check_steps(steps: int, timesteps: int | None) -> None:
+    """Refuse steps of a model that `timesteps` contradicts, or lacks."""
+    if timesteps is None and steps == 1:
         raise InputError(
             "explain: timesteps is missing, as one call of the model makes one step; say how often "
             "it is called, timesteps=1 if once"
         )
-    if steps > 1:
+    if timesteps not in (None, steps):
         raise InputError(
             f"explain: timesteps is {timesteps}, but one call of the model makes {steps} steps; "
             "leave it out"
         )
-    return ModelRun(timesteps, timesteps, samples)
 
 
 def _record(
@@ -289,24 +293,33 @@ def _record(
     *,
     answered: bool = True,
 ) -> None:
-    """Record a model that runs on inputs from rest; it is afterwards as it was before."""
+    """Record a model that runs on inputs from rest; it is afterwards as it was before.
+
+    It is called once, if it makes all steps of one tensor itself.
+    """
     import torch
 
-    from spikesam.pipeline.check.passes import read_inputs, run
+    from spikesam.pipeline.check.passes import calls_of, read_inputs
     from spikesam.pipeline.imports.torch.calling import preserved
     from spikesam.pipeline.imports.torch.modules import reset
     from spikesam.pipeline.record.record import record
 
     called_with = read_inputs(inputs, timesteps, takes)
     has_classes = answered and not callable(why)
+    outputs = []
     with (
         preserved(model),
+        warnings.catch_warnings(),
         torch.set_grad_enabled(why is not None),
         record(model, folder, why=why) as recording,
     ):
+        warnings.filterwarnings("ignore", "record: nothing fires")  # explain says so itself
         reset(model)
         try:
-            outputs = run(model, called_with)
+            for output_of_call in calls_of(model, called_with):
+                outputs.append(output_of_call)
+                if len(outputs) == 1 < recording.steps and not isinstance(inputs, list):
+                    break
         except InputError:
             raise
         except Exception as error:

@@ -252,6 +252,11 @@ class Recording:
             self._why.end_batch()
             self._taps.clear()
 
+    @property
+    def steps(self) -> int:
+        """The steps that all layers fired so far in the batch at hand."""
+        return self._watch.steps
+
     @cached_property
     def raster(self) -> RasterReader:
         """A reader of the recorded raster, once the block has ended.

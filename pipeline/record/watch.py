@@ -91,6 +91,11 @@ class Watch:
         }
 
     @property
+    def steps(self) -> int:
+        """The fewest steps that a layer fired so far in the batch."""
+        return self._batch.steps
+
+    @property
     def progress(self) -> dict[Key, int]:
         """The steps that each layer fired so far in the batch."""
         return {key: layer.steps for key, layer in self._batch.layers.items()}

@@ -1,6 +1,7 @@
 """`explain` of networks and of torch models: what it records, imports and simulates first."""
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,24 @@ def test_a_model_that_makes_one_step_a_call_is_called_at_every_step() -> None:
     assert called.timesteps == looped.timesteps == STEPS
     for one, other in zip(looped, called, strict=True):
         assert np.array_equal(looped[one].sum[:], called[other].sum[:])
+
+
+def _count(calls: list[nn.Module], module: nn.Module, inputs: Any) -> None:
+    calls.append(module)
+
+
+def test_a_model_is_recorded_once_and_its_silence_said_once() -> None:
+    """Without weights, nothing fires."""
+    calls: list[nn.Module] = []
+    for model, timesteps, expected in ((looping(), None, 1), (by_step(), STEPS, STEPS)):
+        for parameter in model.parameters():
+            nn.init.zeros_(parameter)
+        model.register_forward_pre_hook(partial(_count, calls))
+        with pytest.warns(UserWarning, match="explain: nothing") as said:
+            spikesam.explain(model, IMAGES, timesteps=timesteps)
+        assert len(calls) == expected
+        assert [str(line.message) for line in said] == ["explain: nothing fires in any layer"]
+        calls.clear()
 
 
 def test_calls_of_a_list_and_arrays_are_as_those_of_a_tensor() -> None:
