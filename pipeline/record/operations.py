@@ -6,7 +6,7 @@ sample of each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -49,7 +49,8 @@ class OperationCounter(TorchFunctionMode):
     """Counts the products in the modules of a model; `progress` gives the steps of its layers.
 
     Nothing is raised while the model runs: `refused` says what could not be counted.
-    `counts_others` counts the numbers at weights, too, see :class:`.products.Counted`.
+    `counts_others` counts the numbers at weights, too, see :class:`.products.Counted`. `checked` gives
+    the modules whose outputs are refused in the end if they are other numbers than 0 and 1.
     """
 
     def __init__(
@@ -58,9 +59,10 @@ class OperationCounter(TorchFunctionMode):
         progress: Callable[[], Progress] = dict,
         *,
         counts_others: bool = False,
+        checked: Callable[[], Collection[str]] = tuple,
     ) -> None:
         super().__init__()
-        self._model, self._progress = model, progress
+        self._model, self._progress, self._checked = model, progress, checked
         self._running: list[_Running] = []
         self._products = Products(self._is_weight, counts_others=counts_others)
         self._firing = {
@@ -83,6 +85,7 @@ class OperationCounter(TorchFunctionMode):
         """Look at the weights anew: all may be others, and lie elsewhere."""
         self._storages: dict[int, UntypedStorage] = {}
         self._products.forget()
+        self._products.known_spikes.forget()
 
     def counted(self, sizes: BatchSizes) -> tuple[list[CountedModule], Counts]:
         """The modules of the batch, and their operations (B, M, 2, T); refuses what is not known."""
@@ -130,6 +133,8 @@ class OperationCounter(TorchFunctionMode):
             return
         running = self._running.pop()
         self.flow.leave(name, tensors(output))
+        if name in self._checked() and (spikes := next(tensors(output), None)) is not None:
+            self._products.known_spikes.add(spikes)
         if self._running:
             self._running[-1].products += running.products
         if isinstance(module, nn.Linear | _ConvNd) and not running.products:
@@ -157,9 +162,11 @@ class OperationCounter(TorchFunctionMode):
         if self._running and name not in SHAPED_ALIKE:
             result = self._follow(function, arguments, keywords, result, node)
         if (name[-1] == "_" and _writes(name)) or "out" in keywords:
-            written = [*arguments[:1], keywords.get("out")]
-            if any(isinstance(value, Tensor) and self._is_weight(value) for value in written):
-                self._products.forget()
+            for written in (*arguments[:1], keywords.get("out")):
+                if isinstance(written, Tensor):
+                    self._products.known_spikes.discard(written)
+                    if self._is_weight(written):
+                        self._products.forget()
             if name == "__set__":  # of .data: a weight lies elsewhere
                 self._begin_pass()
         return result

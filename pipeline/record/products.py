@@ -26,6 +26,7 @@ from spikesam.pipeline.record.fan_outs import (
     FanOuts,
     Form,
 )
+from spikesam.pipeline.record.known_spikes import KnownSpikes
 
 BLOCK = 1 << 18  # numbers that are looked at together, 1 MB
 Function = Callable[..., Any]
@@ -55,6 +56,7 @@ class Products:
     def __init__(self, is_weight: Callable[[Tensor], bool], *, counts_others: bool = False) -> None:
         self._is_weight, self._counts_others = is_weight, counts_others
         self._fan_outs = FanOuts(is_weight)
+        self.known_spikes = KnownSpikes()
 
     def forget(self) -> None:
         """Look at all weights again: they may be others."""
@@ -97,9 +99,15 @@ class Products:
         """Operations by the leading axes of what arrives."""
         fan_out = self._fan_outs.of(weight, form)
         rows = values.flatten(leading).reshape(-1, fan_out.length)
-        parts = rows.split(max(1, BLOCK // fan_out.length))
-        totals = torch.cat([_operations(part, fan_out) for part in parts], dim=1)
-        by_axes = totals.reshape(2, *values.shape[:leading])
+        totals, spikes_alone = [], True
+        known = self.known_spikes.holds(values)
+        for part in rows.split(max(1, BLOCK // fan_out.length)):
+            spikes, numbers = (part.to(torch.float32), None) if known else told_apart(part)
+            totals.append(_operations(spikes, numbers, fan_out))
+            spikes_alone = spikes_alone and numbers is None
+        if spikes_alone and not known:
+            self.known_spikes.add(values)
+        by_axes = torch.cat(totals, dim=1).reshape(2, *values.shape[:leading])
         others = _others(rows, fan_out) if self._counts_others else 0
         return Counted(by_axes, fan_out.dense, fan_out.length, others)
 
@@ -168,6 +176,8 @@ class Products:
         if self._is_weight(values):
             present = (values != 0).to(torch.float32)
             return torch.zeros_like(present), present
+        if self.known_spikes.holds(values):
+            return values.to(torch.float32), None
         return told_apart(values)
 
 
@@ -177,9 +187,8 @@ def _beginning_of(terms: Sequence[str]) -> str:
     return "".join(letters[0] for letters in takewhile(lambda column: len({*column}) == 1, columns))
 
 
-def _operations(rows: Tensor, fan_out: FanOut) -> Tensor:
-    """Additions and multiplications of each row, (2, rows) float64."""
-    spikes, numbers = told_apart(rows)
+def _operations(spikes: Tensor, numbers: Tensor | None, fan_out: FanOut) -> Tensor:
+    """Additions and multiplications of each row, (2, rows) float64, of rows of 0 and 1."""
     additions = fan_out.met_by(spikes)
     multiplications = fan_out.met_by(numbers) if numbers is not None else additions * 0
     return torch.stack([additions, multiplications])

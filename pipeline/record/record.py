@@ -198,7 +198,15 @@ def record(
         watch.keeps_inputs = known is not None
         seen = SeenImages(class_names, input_normalisation)
         followed = None if why is None else Why(model, why, class_names, arrangement.input_axes)
-        counter = OperationCounter(model, lambda: watch.progress) if operations else None
+        counter = (
+            OperationCounter(
+                model,
+                lambda: watch.progress,
+                checked=lambda: watch.names or () if counts is None else (),
+            )
+            if operations
+            else None
+        )
         described = Description(dataset, layer_delay, outputs, layout)
         recording = Recording(path, watch, described, seen, known, overwrite, followed, counter)
         watchers = [watcher for watcher in (followed, watch, counter) if watcher is not None]

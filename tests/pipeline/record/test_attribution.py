@@ -218,6 +218,21 @@ def test_weights_that_are_written_within_a_batch(tmp_path: Path) -> None:
     assert counts == {"fc": [[[1], [0]]]}
 
 
+@pytest.mark.parametrize("write", [lambda x: x.mul_(2), lambda x: x.data.mul_(2)])
+def test_spikes_that_become_other_numbers_multiply(write: Any, tmp_path: Path) -> None:
+    """They were known as spikes, as neurons gave them."""
+
+    def changed(model: Any, x: Tensor) -> Tensor:
+        spikes = model.fires(x)
+        currents = model.fc(spikes)
+        write(spikes)
+        result: Tensor = currents + model.fc(spikes)
+        return result
+
+    counts = recorded(Weighs(changed), list(inputs()[:1]), tmp_path, layout="B...")
+    assert counts == {"fc": [[[0], [0]], [[5], [5]]]}
+
+
 def test_half_precision_of_a_model_rounds_no_counts(tmp_path: Path) -> None:
     """2050 is no number of bfloat16."""
     model = Weighs(all_steps, nn.Linear(2050, 1, bias=False))
