@@ -14,8 +14,8 @@ from rich.console import Console
 from paper.common.images import ImageSet
 from paper.common.settings import PaperConfig, PaperSection
 from paper.common.setup import Setup
-from spikesam.pipeline.config import DataSection
-from spikesam.pipeline.images.preprocessing import Preprocessing
+from spikesam import Preprocessing
+from spikesam.settings import DataSection
 from tests.pipeline.small_networks import SMALL, class_folders, small_ann, small_checkpoint
 
 

@@ -10,13 +10,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from paper.common.attacks import fgsm, pgd, random_signs
-from spikesam.backends.network import LIF, Layer, Network, Readout, ReLU
-from spikesam.common.errors import InputError
-from spikesam.pipeline.images.datasets import open_dataset
+from spikesam import LIF, InputError, Layer, Network, Preprocessing, Readout, load
+from spikesam.backends.network import ReLU
+from spikesam.data import open_dataset
+from spikesam.gradients import DifferentiableNetwork, encode_straight_through
 from spikesam.pipeline.images.encoding import mean_spikes, poisson_batch
-from spikesam.pipeline.images.preprocessing import Preprocessing
-from spikesam.pipeline.networks.checkpoint import load
-from spikesam.pipeline.networks.differentiable import DifferentiableNetwork, encode_straight_through
 
 Images = NDArray[np.float32]
 PREPARE = Preprocessing(1, 2, (0.5, 0.4, 0.3), (0.25, 0.2, 0.3))

@@ -11,10 +11,8 @@ import pytest
 
 from paper import __main__ as command
 from paper.__main__ import EXPERIMENTS, main
-from spikesam.common.errors import InputError
-from spikesam.pipeline.cli.command_line import some_or_all
-from spikesam.pipeline.networks.checkpoint import load, save
-from spikesam.recordings.raster.reader import RasterReader
+from spikesam import InputError, RasterReader, load, save
+from spikesam.commands import some_or_all
 from tests.paper.setups import small_setup
 from tests.pipeline.small_networks import class_folders, small_ann, small_checkpoint
 

@@ -13,11 +13,11 @@ from paper.common.settings import DosesSection
 from paper.common.setup import Setup
 from paper.doses import TreatGains, Treatment, decay_of, dosed, sum_of_rates
 from paper.measures.tables import rows, values
-from spikesam.common.errors import InputError
-from spikesam.pipeline.config import Config, DataSection, NetworkSection, TrainingSection
+from spikesam import InputError
 from spikesam.pipeline.training.fit import TrainingModule
 from spikesam.pipeline.training.inputs import training_inputs
-from spikesam.pipeline.training.trainable import SpikingNetwork
+from spikesam.settings import Config, DataSection, NetworkSection, TrainingSection
+from spikesam.training import SpikingNetwork
 from tests.paper.setups import small_setup
 
 SGD = {"optimizer": "sgd", "schedule": "step", "learning_rate": 0.1, "clip": 0.0}

@@ -10,8 +10,8 @@ from paper.common.heatmaps import COUNT, SAM
 from paper.common.scenes import energy_on, shares, side_by_side, taken_for_one
 from paper.fig10 import judge
 from paper.measures.tables import measured, rows
-from spikesam.common.errors import InputError
-from spikesam.pipeline.config import DataSection
+from spikesam import InputError
+from spikesam.settings import DataSection
 from tests.paper.setups import small_setup
 
 

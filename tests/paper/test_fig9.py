@@ -21,8 +21,7 @@ from paper.fig9 import (
     survived,
 )
 from paper.measures.tables import groups, measured, rows, summary, values
-from spikesam.common.errors import InputError
-from spikesam.recordings.raster.reader import RasterReader
+from spikesam import InputError, RasterReader
 from tests.paper.setups import small_setup
 
 EPSILONS = (0.0, 0.01, 0.03)

@@ -9,7 +9,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from paper.common.intervals import draw_intervals
-from spikesam.pipeline.drawing.canvas import PALETTE
+from spikesam.figures import PALETTE
 
 pytestmark = pytest.mark.filterwarnings("error")  # of the plotting library: a fault of the picture
 

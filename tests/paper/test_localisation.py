@@ -25,7 +25,7 @@ from paper.localisation import (
 )
 from paper.measures.tables import measured, rows, values
 from spikesam.pipeline.measures import statistics
-from spikesam.pipeline.measures.statistics import Estimate
+from spikesam.statistics import Estimate
 from tests.paper.setups import image_set, small_setup
 
 BETTER, WORSE, NEITHER = (

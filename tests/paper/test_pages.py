@@ -13,7 +13,7 @@ from paper.__main__ import main
 from paper.common.result import VALUES
 from paper.pages.fill import number, pages, percent, signed
 from paper.pages.folder import Folder, Rows
-from spikesam.common.errors import InputError
+from spikesam import InputError
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 TEMPLATES = sorted((DOCS / "_filled").glob("*.md"))

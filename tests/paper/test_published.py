@@ -16,8 +16,7 @@ from torch.nn import functional
 import spikesam
 from paper.__main__ import main
 from paper.common.published import POOLED, published_model
-from spikesam.common.errors import InputError
-from spikesam.pipeline.networks.checkpoint import load
+from spikesam import InputError, load
 from tests.pipeline.small_networks import class_folders
 
 WIDTHS, STEPS, CLASSES = (3, 4, 4, 5, 5, 6, 6, 7), 20, 3

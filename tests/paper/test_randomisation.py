@@ -7,10 +7,8 @@ import pytest
 import torch
 
 from paper.randomisation import current_moments, learnt_scales, randomise_from_top, renormalised
-from spikesam.backends.network import Layer, Network
-from spikesam.backends.network.quantise import quantise
-from spikesam.common.errors import InputError
-from spikesam.pipeline.training.trainable import export_network
+from spikesam import InputError, Layer, Network, quantise
+from spikesam.training import export_network
 from tests.layers import with_first
 from tests.pipeline.small_networks import small_model
 

@@ -19,7 +19,7 @@ from paper.common.result import (
 from paper.measures.inference import p_value
 from paper.measures.tables import measured
 from paper.pages.fill import experiments_page
-from spikesam.pipeline.measures.statistics import Estimate
+from spikesam.statistics import Estimate
 
 ABOUT = {
     "images": "digits/val",

@@ -11,9 +11,9 @@ from paper import same_weights
 from paper.common.settings import SameWeightsSection
 from paper.common.setup import Setup
 from paper.measures.tables import rows, values
-from spikesam.backends.network import Layer, Network, Readout, ReLU
-from spikesam.pipeline.images.preprocessing import Preprocessing
-from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
+from spikesam import Layer, Network, Preprocessing, Readout
+from spikesam.backends.network import ReLU
+from spikesam.gradients import DifferentiableNetwork
 from tests.paper.setups import small_setup
 
 NAMES = [same_weights.ANN, same_weights.LEVELS, same_weights.CURRENT, same_weights.POISSON]

@@ -19,15 +19,24 @@ from paper.common.scenes import (
     widen,
     with_decoys,
 )
-from spikesam.backends.network import LIF, Conv, Dense, Layer, Network, Readout, ReLU
-from spikesam.backends.network.quantise import quantise
+from spikesam import (
+    LIF,
+    Checkpoint,
+    Conv,
+    Dense,
+    InputError,
+    Layer,
+    Network,
+    Preprocessing,
+    Readout,
+    load,
+    quantise,
+)
+from spikesam.backends.network import ReLU
 from spikesam.backends.torch.backend import TorchBackend
-from spikesam.common.errors import InputError
-from spikesam.pipeline.images.preprocessing import Preprocessing
-from spikesam.pipeline.networks.checkpoint import Checkpoint, load
-from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
-from spikesam.pipeline.networks.samples import choose_samples
-from spikesam.recordings.raster.batch import unpack
+from spikesam.data import choose_samples
+from spikesam.gradients import DifferentiableNetwork
+from spikesam.simulators import unpack
 from tests.paper.setups import image_set
 from tests.pipeline.small_networks import small_checkpoint
 

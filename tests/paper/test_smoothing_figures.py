@@ -23,9 +23,10 @@ from paper.common.heatmaps import (
     swept,
 )
 from paper.measures.maps import heatmap_variance
-from spikesam.pipeline.maps.sam import spike_activation_map, spike_activation_maps
+from spikesam import RasterReader
+from spikesam.maps import spike_activation_maps
+from spikesam.pipeline.maps.sam import spike_activation_map
 from spikesam.recordings import reader as reading
-from spikesam.recordings.raster.reader import RasterReader
 from tests.paper.setups import small_setup
 
 

@@ -16,17 +16,25 @@ from paper.measures.deletion import nearest
 from paper.measures.deletion import spike_deletion as curve_of
 from paper.measures.tables import rows
 from paper.spike_deletion import LRP, PAIRS, PARTS, Recorded, maps_of, outgoing_weights, stabilised
+from spikesam import (
+    LIF,
+    Conv,
+    Input,
+    InputError,
+    Layer,
+    Network,
+    RasterReader,
+    Readout,
+    load,
+    quantise,
+)
 from spikesam.backends.event.backend import EventBackend
-from spikesam.backends.network import LIF, Conv, Input, Layer, Network, Readout
-from spikesam.backends.network.quantise import quantise
-from spikesam.common.errors import InputError
-from spikesam.pipeline.config import CONFIGS
+from spikesam.maps import relevance
 from spikesam.pipeline.maps.explain import explain_source
-from spikesam.pipeline.maps.relevance import relevance
-from spikesam.pipeline.networks.checkpoint import load
-from spikesam.pipeline.training.trainable import export_network
-from spikesam.recordings.raster.batch import PackedSpikes, RasterBatch, joined
-from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.raster.batch import joined
+from spikesam.settings import CONFIGS
+from spikesam.simulators import PackedSpikes, RasterBatch
+from spikesam.training import export_network
 from tests.paper.setups import small_setup
 from tests.pipeline.small_networks import constant_current_checkpoint, small_model
 from tests.reference import simulate_reference

@@ -26,11 +26,9 @@ from paper.common.setup import Setup
 from paper.measures.maps import AUTHORS_FLOOR, is_flat, localisation_errors, lowest_errors
 from paper.measures.over_time import activity
 from paper.measures.tables import measured, rows, summary, values
-from spikesam.backends.base import BackendError
-from spikesam.backends.network import Layer
-from spikesam.pipeline.config import ConversionRule
-from spikesam.pipeline.drawing.grid import Cell
-from spikesam.pipeline.networks.checkpoint import Checkpoint
+from spikesam import BackendError, Checkpoint, Layer
+from spikesam.figures import Cell
+from spikesam.settings import ConversionRule
 from tests.paper.setups import small_setup
 
 

@@ -8,10 +8,9 @@ import pytest
 from paper import table1
 from paper.measures.tables import measured
 from paper.table1 import judge, note_on_trainings, over_trainings
-from spikesam.common.errors import InputError
-from spikesam.pipeline.config import NetworkSection, TrainingSection
-from spikesam.pipeline.networks.checkpoint import Checkpoint
-from spikesam.pipeline.training.trainable import export_network
+from spikesam import Checkpoint, InputError
+from spikesam.settings import NetworkSection, TrainingSection
+from spikesam.training import export_network
 from tests.paper.setups import small_setup
 from tests.pipeline.small_networks import small_model
 

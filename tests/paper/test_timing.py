@@ -37,11 +37,12 @@ from paper.common.timing_tasks import BINS, PER_NEURON, SHAPES, SIDE, TASKS, sam
 from paper.measures.deletion import spike_deletion
 from paper.measures.inference import bootstrap_over_networks, equivalence_p_value, holm
 from paper.measures.tables import rows
-from spikesam.common.errors import InputError
-from spikesam.pipeline.config import TrainingSection
-from spikesam.pipeline.images.datasets.handwriting import handwriting
-from spikesam.pipeline.maps.sam import spike_activation_map, spike_activation_maps, spike_count_map
-from spikesam.pipeline.measures.statistics import Estimate
+from spikesam import InputError
+from spikesam.data import handwriting
+from spikesam.maps import spike_activation_maps, spike_count_map
+from spikesam.pipeline.maps.sam import spike_activation_map
+from spikesam.settings import TrainingSection
+from spikesam.statistics import Estimate
 from tests.paper.setups import small_setup
 
 PER_PLACE = {"manifold": {3}, "latency": {1}, "bursts": {0, 6}, "regular": {0, 6}}

@@ -10,7 +10,7 @@ from paper import faithfulness, randomisation
 from paper.common.result import Claim, Verdict
 from paper.common.setup import Setup
 from paper.measures.tables import rows, values
-from spikesam.recordings.raster.reader import RasterReader
+from spikesam import RasterReader
 from tests.paper.setups import small_setup
 
 

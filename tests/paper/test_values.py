@@ -21,7 +21,7 @@ from paper.measures.inference import (
 )
 from paper.measures.tables import groups, rows
 from paper.pages.folder import Folder
-from spikesam.pipeline.measures.statistics import Estimate, mean_with_interval
+from spikesam.statistics import Estimate, mean_with_interval
 
 FILES = sorted((Path(__file__).resolve().parents[2] / "docs" / "results").glob(f"*/*{VALUES}"))
 

@@ -12,7 +12,7 @@ from scipy.integrate import trapezoid
 
 from paper.measures.deletion import faithfulness, pixel_order, random_orders, spike_deletion
 from paper.measures.maps import average_map
-from spikesam.common.errors import InputError
+from spikesam import InputError
 
 Images = NDArray[np.float32]
 

@@ -19,8 +19,8 @@ from paper.measures.inference import (
     shares_over_networks,
 )
 from paper.measures.tables import difference, measured
-from spikesam.common.errors import InputError
-from spikesam.pipeline.measures.statistics import Estimate
+from spikesam import InputError
+from spikesam.statistics import Estimate
 
 
 @given(st.lists(st.floats(-5, 5), min_size=2, max_size=6))

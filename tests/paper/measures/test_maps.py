@@ -27,9 +27,8 @@ from paper.measures.maps import (
     pearson,
     total_variation,
 )
-from spikesam.common.errors import InputError
-from spikesam.pipeline.measures.localisation import energy_in_object, iou, pointing_game
-from spikesam.pipeline.measures.maps import resize_map
+from spikesam import InputError
+from spikesam.measures import energy_in_object, iou, pointing_game, resize_map
 
 Maps = NDArray[np.float64]
 

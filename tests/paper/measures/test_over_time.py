@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from paper.measures.over_time import activity, likeness, peak, spike_rate, variation
-from spikesam.common.errors import InputError
+from spikesam import InputError
 
 
 def test_spike_rate_by_hand() -> None:

@@ -16,8 +16,8 @@ from paper.measures.tables import (
     summary_of_shares,
     values,
 )
-from spikesam.common.errors import InputError
-from spikesam.pipeline.measures.statistics import mean_with_interval
+from spikesam import InputError
+from spikesam.statistics import mean_with_interval
 
 SAM = measured([0.2, 0.4, 0.9], layer="conv2", map="SAM")
 COUNT = measured([0.1, 0.4, 0.6], layer="conv2", map="spike count")
