@@ -8,6 +8,14 @@ digits come from :func:`handwriting`; :data:`CLUTTERED_DIGITS` is the set's name
 images, :class:`EventSamples`, :class:`PreparedImages` and :class:`InputSteps` of arrays.
 :class:`SampleTable` has their numbers and labels. :func:`encode` makes a network's input of prepared
 images. :class:`RasterHeader` is what a raster file says of itself.
+
+Examples
+--------
+>>> import spikesam
+>>> from spikesam.data import choose_samples
+>>> samples = choose_samples("cluttered-digits", spikesam.load("cluttered-digits"), 4, seed=0)
+>>> samples.images().shape, samples.table.label.tolist()
+((4, 3, 80, 80), [1, 8, 9, 7])
 """
 
 from __future__ import annotations

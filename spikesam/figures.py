@@ -11,6 +11,14 @@ Others: :func:`drawing` gives a canvas in inches with title and explanation, on 
 matplotlib, in the colours and sizes of all pictures (:data:`PALETTE`, :data:`GREY`,
 :data:`MARGIN`), with :func:`grid_lines`, :func:`reach` of intervals and :func:`text_width`.
 :func:`told_apart` makes names of classes unique. Needs the extra `tables`.
+
+Examples
+--------
+>>> from pathlib import Path
+>>> import pandas as pd
+>>> from spikesam.figures import draw_curves
+>>> points = pd.DataFrame({"curve": "SAM", "x": [0, 1, 2], "mean": [0.2, 0.5, 0.6]})
+>>> draw_curves(Path("curve.png"), "How certain?", "20 images", points, "step", "probability")
 """
 
 from __future__ import annotations

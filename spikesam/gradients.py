@@ -8,6 +8,16 @@ to spikes with the surrogate's gradient, whose slope is :data:`SURROGATE_SLOPE`.
 stands for the answer.
 
 :func:`grad_cam` explains an ANN, :func:`snn_grad_cam` a spiking network. Needs the extra `torch`.
+
+Examples
+--------
+>>> import spikesam, torch
+>>> from spikesam.gradients import DifferentiableNetwork
+>>> network = spikesam.load("cluttered-digits").network
+>>> spikes = torch.zeros(network.timesteps, 1, *network.input_shape, requires_grad=True)
+>>> logits, fired = DifferentiableNetwork(network)(spikes)
+>>> logits.shape, fired[1].shape
+(torch.Size([1, 10]), torch.Size([16, 1, 48, 20, 20]))
 """
 
 from __future__ import annotations

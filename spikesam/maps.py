@@ -12,6 +12,15 @@ rule of your own extends :class:`RelevanceLayer`. :func:`variance_relevance` div
 type. :func:`mapped_layers` chooses layers by their names, as `spikesam explain --layers` does.
 
 Nothing here needs torch to be imported; methods by gradients do when they are called.
+
+Examples
+--------
+>>> import spikesam
+>>> from spikesam.maps import spike_activation_maps
+>>> raster = spikesam.simulate("cluttered-digits", samples=1)
+>>> layer = raster.layer("conv2")
+>>> spike_activation_maps(raster.packed(layer, 0), layer.shape, [0.5, 1.0]).shape  # γ, T, H, W
+(2, 16, 20, 20)
 """
 
 from __future__ import annotations

@@ -7,6 +7,17 @@
 For measures of your own: :func:`checked_maps` refuses what is no map, :func:`resize_map` brings maps
 to the size of an image, :func:`overlaps` says which cells of two grids lie on each other, and values
 that differ by less than :data:`TIE` (relative) are equal. :data:`Map` and :data:`Mask` are the types.
+
+Examples
+--------
+>>> import numpy as np
+>>> from spikesam.measures import energy_in_object, resize_map
+>>> heatmap = resize_map(np.array([[3.0, 1.0]]), (2, 4))
+>>> heatmap[0]
+array([3. , 2.5, 1.5, 1. ])
+>>> left_half = np.array([[True, True, False, False]] * 2)
+>>> float(energy_in_object(heatmap, left_half))
+0.6875
 """
 
 from __future__ import annotations

@@ -13,6 +13,14 @@ in one line that says what would be right::
 :class:`ConversionSection`. :data:`ConversionRule`, :data:`Device`, :data:`Seed` and :data:`Unit` (a
 number from 0 to 1) are types of fields. :func:`read_toml`, :func:`validated` and
 :func:`save_config` read and write. :data:`CONFIGS` is the folder of the bundled files.
+
+Examples
+--------
+>>> from spikesam.settings import Section, validated
+>>> class AttackSection(Section):
+...     epsilon: float = 0.1
+>>> validated(AttackSection, {"epsilon": 0.2})
+AttackSection(epsilon=0.2)
 """
 
 from __future__ import annotations

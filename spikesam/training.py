@@ -13,6 +13,15 @@ the learning rate changes, :func:`network_of_epoch` gives the network of a kept 
 Of a conversion: :func:`calibration_of` reads the images, :func:`converted` gives the network alone,
 of which nothing is measured. :func:`write_network` and :func:`read_network` keep a network without
 classes. Needs the extra `train`.
+
+Examples
+--------
+>>> from spikesam.settings import NetworkSection
+>>> from spikesam.training import SpikingNetwork, export_network
+>>> settings = NetworkSection(layers=(4, "P4", "D8"), timesteps=6)
+>>> model = SpikingNetwork(settings, (3, 16, 16), classes=10)
+>>> export_network(model.eval()).shapes
+((6, 16, 16), (4, 16, 16), (8, 1, 1))
 """
 
 from __future__ import annotations

@@ -166,13 +166,8 @@ def start_from(model: nn.Module, path: Path) -> None:
     another training.
     """
     if not path.is_file():
-        raise InputError(
-            f"training.start: {path}: no such file; give epochs/best.ckpt of a training's folder"
-        )
-    try:
-        state = read_epoch(path)["state_dict"].items()
-    except InputError as error:
-        raise InputError(f"training.start: {finding(error)}") from None
+        raise InputError(f"{path}: no such file; give epochs/best.ckpt of a training's folder")
+    state = read_epoch(path)["state_dict"].items()
     parameters = {
         name.removeprefix(PREFIX): value for name, value in state if name.startswith(PREFIX)
     }
@@ -184,8 +179,7 @@ def start_from(model: nn.Module, path: Path) -> None:
         )
         if expected_shape != loaded_shape:
             raise InputError(
-                f"training.start: {path}: {name} has shape {loaded_shape}, the network to train "
-                "has "
+                f"{path}: {name} has shape {loaded_shape}, the network to train has "
                 f"{expected_shape}; "
                 "layers, timesteps and classes must be the same"
             )

@@ -27,7 +27,7 @@ from spikesam.backends.network import Network
 from spikesam.common.arguments import checked_arguments
 from spikesam.common.child import isolated_spawning
 from spikesam.common.console import PlainConsole
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, at
 from spikesam.common.files import refuse_links
 from spikesam.common.lock import out_lock
 from spikesam.common.progress import progress_bar
@@ -174,7 +174,8 @@ def train_checkpoint(
     dataset = open_split(config, "train")
     model = build_model(config, inputs, len(dataset.classes)).to(memory_format=torch.channels_last)
     if settings.start is not None and not resume:
-        start_from(model, settings.start)
+        with at("training.start"):
+            start_from(model, settings.start)
     module = TrainingModule(model, settings, inputs)
     fitting, selecting = loaders(config, inputs, console)
     images = images_sha256(fitting, selecting)

@@ -79,8 +79,16 @@ def test_where_parameters_are_listed_none_is_missing() -> None:
     [
         "spikesam",
         "spikesam.captum",
+        "spikesam.data",
+        "spikesam.figures",
+        "spikesam.gradients",
+        "spikesam.maps",
+        "spikesam.measures",
+        "spikesam.settings",
         "spikesam.simulators",
+        "spikesam.statistics",
         "spikesam.testing",
+        "spikesam.training",
         *spikesam.__all__,
     ],
 )

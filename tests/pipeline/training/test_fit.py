@@ -20,6 +20,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import lightning
 import pytest
 import torch
 from rich.console import Console
@@ -28,6 +29,7 @@ import spikesam
 from spikesam.common.errors import InputError
 from spikesam.pipeline import train
 from spikesam.pipeline.config import Config, DataSection, NetworkSection, TrainingSection
+from spikesam.pipeline.images.datasets.base import SIZES
 from spikesam.pipeline.images.encoding import encode
 from spikesam.pipeline.networks.checkpoint import load
 from spikesam.pipeline.networks.differentiable import predictions
@@ -661,3 +663,37 @@ def test_a_file_of_a_terabyte_is_refused_at_once(killed):
         file.truncate(1 << 40)  # zeros, which take no place on the disk
     with pytest.raises(InputError, match="damaged"):
         read_epoch(path)
+
+
+class Counting(lightning.Callback):
+    """Counts the epochs that it is told of."""
+
+    epochs = 0
+
+    def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
+        self.epochs += 1
+
+
+@pytest.mark.long
+def test_callbacks_are_called_and_the_network_of_a_kept_epoch_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SIZES, "selection", 20)
+    config = Config(
+        data=DataSection(height=16, width=16, train_scenes=32),
+        network=NetworkSection(layers=(4, "P4", "D8"), timesteps=6),
+        training=TrainingSection(epochs=2, batch_size=8, precision="float32"),
+    )
+    counting = Counting()
+    checkpoint = spikesam.train(config, tmp_path / "a", callbacks=[counting])
+    assert counting.epochs == 2
+    best = tmp_path / "a" / "epochs" / "best.ckpt"
+    assert fit.network_of_epoch(config, best).sha256 == checkpoint.network.sha256
+    wider = NetworkSection(layers=(5, "P4", "D8"), timesteps=6)
+    with pytest.raises(InputError, match=f"^{best}: .* has shape"):
+        fit.network_of_epoch(config.model_copy(update={"network": wider}), best)
+    missing = tmp_path / "none.ckpt"
+    with pytest.raises(InputError, match=f"^{missing}: no such file"):
+        fit.network_of_epoch(config, missing)
+    with pytest.raises(InputError, match="callbacks has the member 5"):
+        spikesam.train(config, tmp_path / "b", callbacks=[5])
