@@ -7,8 +7,7 @@ examples:
   spikesam convert cluttered-digits-ann --out runs/converted
   spikesam convert tiny-imagenet-10-ann --data tiny-imagenet-200.zip --samples 200
   spikesam convert --conversion.rule balanced --conversion.encoder constant-current
-  --conversion.timesteps 64 spikesam convert --conversion.rule all --conversion.encoder
-  constant-current --conversion.timesteps 64
+  spikesam convert --conversion.rule all --conversion.timesteps 64
 
 --out receives checkpoint.safetensors for spikesam run, accuracy.csv, accuracy.png, summary.json and
 config.toml.
@@ -18,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -56,18 +56,22 @@ def main(argv: Sequence[str] | None = None) -> None:
         ConvertCommand, load_config, argv, prog="spikesam convert", description=__doc__
     )
     from spikesam.pipeline.conversion.conversion import print_conversion
-    from spikesam.pipeline.conversion.convert import (
-        convert,
+    from spikesam.pipeline.conversion.convert_checkpoint import (
+        convert_checkpoint,
     )  # torch is slow to import, --help need not wait
 
-    chosen = {"download": command.download} if "download" in command.model_fields_set else {}
-    data = config.data.model_copy(update=chosen)
-    config = config.model_copy(update={"conversion": command.conversion, "data": data})
-    conversion = convert(
-        command.ann or None,
+    chosen: dict[str, Any] = {"source": command.data} if command.data else {}
+    if "download" in command.model_fields_set:
+        chosen["download"] = command.download
+    named = {"ann": command.ann} if command.ann else {}
+    conversion = convert_checkpoint(
+        config.model_copy(
+            update={
+                "conversion": command.conversion.model_copy(update=named),
+                "data": config.data.model_copy(update=chosen),
+            }
+        ),
         out=command.out,
-        config=config,
-        data=command.data or None,
         samples=command.samples,
         seed=command.seed,
         device=command.device,

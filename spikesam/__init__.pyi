@@ -24,6 +24,7 @@ from .pipeline.comparison.compare import Comparison, compare
 from .pipeline.comparison.diff import Diff, diff
 from .pipeline.conversion.conversion import Conversion
 from .pipeline.conversion.convert import convert
+from .pipeline.conversion.convert_checkpoint import convert_checkpoint
 from .pipeline.cost.energy import Energy, energy
 from .pipeline.cost.prices import Prices
 from .pipeline.drawing.network import draw_network
@@ -93,6 +94,7 @@ __all__ = [
     "compact",
     "compare",
     "convert",
+    "convert_checkpoint",
     "diff",
     "draw_network",
     "edit",

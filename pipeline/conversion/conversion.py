@@ -43,7 +43,7 @@ from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.images.samples import PreparedImages, Samples
 from spikesam.pipeline.maps.plot import figure_of
 from spikesam.pipeline.measures.operations import products
-from spikesam.pipeline.networks.checkpoint import Checkpoint
+from spikesam.pipeline.networks.checkpoint import Checkpoint, save
 from spikesam.pipeline.networks.differentiable import predictions
 from spikesam.recordings.raster.batch import unpack
 
@@ -394,6 +394,14 @@ def thresholds(
         name: values_of_layer[:1] if len(set(values_of_layer)) == 1 else values_of_layer
         for name, values_of_layer in values.items()
     }
+
+
+def written(conversion: Conversion) -> Conversion:
+    """A conversion, whose files are written if it has some."""
+    if conversion.files:
+        save(conversion.checkpoint, conversion.files[0])
+        write_conversion(conversion.summary, conversion.accuracy, conversion.files[0].parent)
+    return conversion
 
 
 def write_conversion(

@@ -4,9 +4,9 @@ every step.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -15,34 +15,27 @@ from numpy.typing import NDArray
 from torch import nn
 
 from spikesam.backends.available import make_backend
-from spikesam.backends.event.kernels.layer import compile_kernels
 from spikesam.backends.network import Network
 from spikesam.common.arguments import checked_arguments
-from spikesam.common.errors import OTHER_OUT, OVERWRITE, InputError, at
+from spikesam.common.errors import OVERWRITE, InputError, at
 from spikesam.common.lock import out_lock
 from spikesam.common.progress import Tracker
-from spikesam.pipeline.config import Config, ConversionSection, read_config, save_config
+from spikesam.pipeline.config import ConversionSection, read_config
 from spikesam.pipeline.conversion.algorithm import (
-    calibration_samples,
     convert_graph,
-    converted,
     evenly_spaced,
-    matching_configuration,
 )
 from spikesam.pipeline.conversion.conversion import (
     UNPREPARED,
     WRITTEN,
     Conversion,
-    write_conversion,
+    written,
 )
 from spikesam.pipeline.conversion.read_ann import read_ann
 from spikesam.pipeline.images.calibration import MOST, calibration_images
 from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.images.samples import PreparedImages
-from spikesam.pipeline.networks.checkpoint import load, save
-from spikesam.pipeline.networks.checkpoint_files import find_checkpoint
 from spikesam.pipeline.networks.differentiable import predictions
-from spikesam.pipeline.networks.samples import choose_samples
 from spikesam.recordings.schema import SampleTable
 
 USUAL = {"rule": "ftbc", "timesteps": 64, "encoder": "constant-current"}  # of a model
@@ -50,8 +43,8 @@ USUAL = {"rule": "ftbc", "timesteps": 64, "encoder": "constant-current"}  # of a
 
 @checked_arguments
 def convert(
-    ann: Any = None,
-    images: Any = None,
+    ann: Any,
+    images: Any,
     labels: Any = None,
     *,
     timesteps: int | None = None,
@@ -65,15 +58,13 @@ def convert(
     preprocessing: Preprocessing | None = None,
     class_names: Sequence[str] = (),
     out: str | PathLike[str] | None = None,
-    config: Config | Mapping[str, Any] | str | PathLike[str] | None = None,
-    data: str | PathLike[str] | None = None,
     samples: int = 100,
     seed: int = 0,
     device: str = "auto",
     overwrite: bool = False,
 ) -> Conversion:
     """Convert an ANN to a network of integrate-and-fire neurons, and measure its accuracy after
-    every step.
+    every step; of an ANN in a checkpoint, see :func:`spikesam.convert_checkpoint`.
 
     Of a torch model in evaluation, neurons are its ReLU, clipped or not, wherever they are called;
     between them may be what :func:`spikesam.from_torch` knows: convolutions, linear layers, batch
@@ -81,28 +72,23 @@ def convert(
     equal to the model on the images. Nothing is written without `out`, and accuracy is measured
     when it is first asked for.
 
-    Of a checkpoint, `conversion` of the configuration says how to convert; thresholds come from
-    training images of `data`, accuracy from its validation images, and all is written to `out`.
-
     Parameters
     ----------
-    ann : a `torch.nn.Module`; or a bundled ANN's name, or a checkpoint file, `conversion.ann` if
-        not given
-    images : of a model, to calibrate on: a tensor or array (N, C, H, W) or (N, F) as the model
-        takes it, batches of such, or a DataLoader of images or (images, labels), whose first 1,024
-        images count. 64 are enough, training images do
+    ann : a `torch.nn.Module`, or a network of ReLU neurons
+    images : to calibrate on: a tensor or array (N, C, H, W) or (N, F) as the model takes it,
+        batches of such, or a DataLoader of images or (images, labels), whose first 1,024 images
+        count. 64 are enough, training images do
     labels : (N,) int, their classes; without any, agreement with the ANN counts
-    timesteps : T, steps that every layer works; 64 for a model
+    timesteps : T, steps that every layer works; 64 if not given
     rule : how thresholds are chosen, see :mod:`spikesam.pipeline.conversion.algorithm`: "max",
         "percentile", "scaled", "balanced", or "ftbc", those of the least error after T steps with
-        biases that correct the mean of each channel step by step (Wu et al. 2024), the default for
-        a model. Of several, or "all", the first one converts, and a table compares them:
+        biases that correct the mean of each channel step by step (Wu et al. 2024), the
+        default. Of several, or "all", the first one converts, and a table compares them:
         :attr:`Conversion.rules`
     percentile : of the activations above 0: the threshold by "percentile", the highest by "ftbc";
         99.9 if not given
-    per : "layer" or "channel", each with a threshold of its own; by "balanced" each channel, and in
-        a checkpoint's chain without biases by "max", "percentile" and "scaled" each layer, whatever
-        this says
+    per : "layer" or "channel", each with a threshold of its own; by "balanced" each channel,
+        whatever this says
     encoder : "constant-current", the image itself at every step, in 8 bits; or "poisson"
     initial : membranes to begin with, in thresholds; 0.5 if not given, which rounds counts where 0
         cuts them
@@ -114,13 +100,7 @@ def convert(
     preprocessing : of images, which a checkpoint of a model says, so needed with `out`
     class_names : of every class, in the order of the model's outputs; "0", "1", … if not given
     out : folder, made if missing: `checkpoint.safetensors`, `accuracy.csv`, `accuracy.png`,
-        `summary.json`, and of a checkpoint `config.toml`; "runs/convert" for a checkpoint if not
-        given
-    config : a TOML file as those in `configs/`, or its tables as a dictionary, of which
-        `conversion` and `data` count; of a model, what `conversion` says beside `ann` and
-        `calibration`, where arguments say nothing else
-    data : of a checkpoint, data set with training and validation parts, by name or path;
-        `data.source` if not given
+        `summary.json`
     samples : how many of these images to measure on, evenly spaced
     seed : of their order and of the Poisson spikes
     device : of the torch backend: "auto", "cpu", "cuda", "cuda:1"
@@ -150,64 +130,33 @@ def convert(
     >>> conversion.network.window, conversion.accuracy.shape
     (16, (16, 2))
     """
-    named = ann is None or isinstance(ann, (str, PathLike))
-    if named and (images is not None or labels is not None):
-        raise InputError(
-            "images, labels: got some beside a checkpoint, expected a data set: data='…'"
+    if not isinstance(ann, (nn.Module, Network)):
+        advice = (
+            "; spikesam.convert_checkpoint converts a checkpoint, with a data set"
+            if isinstance(ann, (str, PathLike))
+            else ""
         )
-    if named and validation is not None:
-        raise InputError("validation: got some beside a checkpoint, expected a data set: data='…'")
-    if named and (preprocessing is not None or len(class_names)):
-        raise InputError(
-            "preprocessing, class_names: got some beside a checkpoint, which has its own"
-        )
+        raise InputError(f"ann: got {type(ann).__name__}, expected a torch.nn.Module{advice}")
     if samples < 1:
         raise InputError(f"samples: got {samples}, expected a whole number, at least 1")
     make_backend("auto", device)  # which refuses a device that is none before anything is written
-    configuration = read_config(config)
+    if out is not None and preprocessing is None:
+        raise InputError(f"out: {UNPREPARED}")
     arguments = {"timesteps": timesteps, "rule": rule, "percentile": percentile, "per": per}
     arguments |= {"encoder": encoder, "initial": initial, "spikes": spikes}
-    given_settings = {name: value for name, value in arguments.items() if value is not None}
-    advice = "" if overwrite else OVERWRITE
-    folder = Path("runs/convert" if out is None and named else out or "")
-    files = () if out is None and not named else tuple(folder / name for name in WRITTEN)
+    chosen = {name: value for name, value in arguments.items() if value is not None}
+    settings = read_config(
+        {"conversion": {"seed": seed} | USUAL | chosen | {"ann": type(ann).__name__}}
+    ).conversion
+    folder = Path(out or "")
+    files = () if out is None else tuple(folder / name for name in WRITTEN)
     options: dict[str, Any] = {"seed": seed, "device": device, "tracker": Tracker(), "files": files}
-    if isinstance(ann, (nn.Module, Network)):
-        if data is not None:
-            raise InputError("data: got some beside a model, expected images")
-        if out is not None and preprocessing is None:
-            raise InputError(f"out: {UNPREPARED}")
-        configured = (
-            {} if config is None else configuration.conversion.model_dump(exclude_unset=True)
-        )
-        settings = _section(
-            {"seed": seed} | USUAL | configured | given_settings | {"ann": type(ann).__name__}
-        )
-        options |= {"preprocessing": preprocessing, "classes": tuple(class_names)}
-        with out_lock(folder, advice) if files else nullcontext():
-            return _of_model(ann, images, labels, settings, validation, samples, options)
-    if not named:
-        raise InputError(
-            f"convert: got {type(ann).__name__}, expected a torch.nn.Module, or the name or file "
-            "of an ANN's checkpoint"
-        )
-    of_ann = {} if ann is None else {"ann": fspath(ann)}
-    conversion = _section(configuration.conversion.model_dump() | of_ann | given_settings)
-    source = (
-        configuration.data
-        if data is None
-        else configuration.data.model_copy(update={"source": fspath(data)})
-    )
-    config = configuration.model_copy(update={"conversion": conversion, "data": source})
-    with out_lock(folder, advice):
-        return _of_checkpoint(config, samples, options)
+    options |= {"preprocessing": preprocessing, "classes": tuple(class_names)}
+    with out_lock(folder, "" if overwrite else OVERWRITE) if files else nullcontext():
+        return _converted(ann, images, labels, settings, validation, samples, options)
 
 
-def _section(settings: Mapping[str, Any]) -> ConversionSection:
-    return read_config({"conversion": settings}).conversion
-
-
-def _of_model(
+def _converted(
     model: Any,
     images: Any,
     labels: Any,
@@ -250,16 +199,9 @@ def _of_model(
         f"{'calibration' if validation is None else 'validation'} images", table, shown
     )
     options |= {"calibration": calibration, "n_images": len(of_all)}
-    return _written(
+    return written(
         Conversion(ann, network, settings, thresholds, measured, of_shown is not None, **options)
     )
-
-
-def _written(conversion: Conversion) -> Conversion:
-    if conversion.files:
-        save(conversion.checkpoint, conversion.files[0])
-        write_conversion(conversion.summary, conversion.accuracy, conversion.files[0].parent)
-    return conversion
 
 
 def _shaped(images: NDArray[np.float32], ann: Network) -> NDArray[np.float32]:
@@ -295,44 +237,3 @@ def _labels(labels: NDArray[np.int64], ann: Network) -> NDArray[np.int64]:
             "outputs of the model"
         )
     return labels
-
-
-def _of_checkpoint(config: Config, count: int, options: dict[str, Any]) -> Conversion:
-    """Do everything; the folder of the files exists and is locked."""
-    settings, target, tracker = config.conversion, options["files"][0], options["tracker"]
-    source = find_checkpoint(settings.ann, "ann")
-    if target.exists() and source.samefile(target):
-        raise InputError(
-            f"{source}: is the ANN to be converted, and would be overwritten", OTHER_OUT
-        )
-    ann = load(settings.ann, "ann")
-    samples = choose_samples(config.data.source, ann, count, options["seed"], config.data.download)
-    samples.known_labels()
-    for note in samples.notes(count):
-        tracker.say(note)
-    with tracker.show("preparing"):
-        compile_kernels("float32")
-        compile_kernels("fixed")
-    of_training = calibration_samples(ann, config)
-    if again := sum(map(set(filter(None, of_training.contents)).__contains__, samples.contents)):
-        tracker.say(
-            f"accuracy is measured on {len(samples)} images, {again} of which thresholds are "
-            "chosen on; "
-            "a folder with the parts train/ and val/ keeps them apart"
-        )
-    calibration = of_training.images()
-    shown = None if settings.first.rule == "ftbc" else len(calibration) * len(ann.network.layers)
-    with tracker.time("convert"), tracker.show("calibrating", shown) as advance:
-        network, thresholds = converted(ann.network, calibration, settings, advance)
-    measured = PreparedImages(samples.name, samples.table, samples.images())
-    options |= {
-        "calibration": calibration,
-        "convert": converted,
-        "preprocessing": ann.image_preprocessing,
-    }
-    options |= {"classes": ann.classes, "class_names": ann.class_names}
-    conversion = _written(
-        Conversion(ann.network, network, settings, thresholds, measured, True, **options)
-    )
-    save_config(matching_configuration(config, ann, target), target.with_name("config.toml"))
-    return conversion

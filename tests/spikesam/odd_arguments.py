@@ -317,7 +317,8 @@ def right_calls(folder: Path) -> Iterator[Call]:
     compared = {"model": model, "network": spikesam.from_torch(model, steps), "data": steps}
     layer = spikesam.Layer("a", spikesam.Input(np.eye(3), "input"), spikesam.LIF(0.0, 1.0))
     nir_data = spikesam.from_nir_data
-    # A training takes too long: its images are missing, which is seen once all arguments are read.
+    # A training, and a conversion of a checkpoint, take too long: their images are missing, which
+    # is seen once all arguments are read.
     missing = {"source": str(folder / "missing")}
     yield from (
         Call(name, function, arguments)
@@ -429,6 +430,11 @@ def right_calls(folder: Path) -> Iterator[Call]:
                 "convert",
                 spikesam.convert,
                 {"ann": ann(), "images": images, "labels": np.arange(6) % 3, "timesteps": 8},
+            ),
+            (
+                "convert_checkpoint",
+                spikesam.convert_checkpoint,
+                {"config": {"data": missing}, "out": folder / "c", "overwrite": True},
             ),
             ("Conversion.plot", converted.plot, {}),
             ("diff", spikesam.diff, {"first": raster, "second": differing, "network": net}),

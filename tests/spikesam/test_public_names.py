@@ -15,7 +15,8 @@ from spikesam.common.extras import EXTRAS
 from spikesam.pipeline.images.datasets import base
 
 HEAVY = ("torch", "lava", "numba", "h5py", "numpy", "matplotlib", "pandas", "rich")
-FIRST = """load train convert compact simulate explain record report open_raster open_maps write_raster sam measure
+FIRST = """load train convert convert_checkpoint compact simulate explain record report open_raster open_maps
+write_raster sam measure
 from_torch compare Network quantise"""
 
 
@@ -153,6 +154,7 @@ def test_without_extras_every_name_is_there_or_says_what_to_install() -> None:
         "check",
         "compare",
         "convert",
+        "convert_checkpoint",
         "from_torch",
         "record",
         "to_torch",
