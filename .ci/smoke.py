@@ -2,7 +2,8 @@
 
     python smoke.py    in an empty folder
 
-A name without an example is looked up. What needs a package that is not installed must say so. Ends with
+A name without an example is looked up. What needs a package that is not installed must say so. Ends
+with
 1, after the faults, where one is found.
 """
 
@@ -31,7 +32,9 @@ ADVICE = re.compile("pip install '?(spikesam|lava|nir)")  # the end of a line on
 
 
 def lacks_package(error: BaseException) -> bool:
-    """True if a package of an extra is missing, and the error is of that alone, or names its command."""
+    """True if a package of an extra is missing, and the error is of that alone, or names its
+    command.
+    """
     if isinstance(error, (ImportError, spikesam.InputError)) and ADVICE.search(str(error)):
         return True
     package = str(getattr(error, "name", "")).partition(".")[0]

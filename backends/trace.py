@@ -38,8 +38,8 @@ STEP_TYPE, SUM_TYPE = (
 class SpikeTrace:
     """The constants of integer SAM in one layer, made by :func:`spike_trace`.
 
-    `decay_factor` is 4096 - κ. Bits behind the point: n of the trace, k ≤ n of what a spike carries. The
-    lowest m bits of a step's map are not stored.
+    `decay_factor` is 4096 - κ. Bits behind the point: n of the trace, k ≤ n of what a spike
+    carries. The lowest m bits of a step's map are not stored.
     """
 
     decay_factor: int
@@ -100,8 +100,7 @@ def spike_trace(gamma: float, channels: int, timesteps: int) -> SpikeTrace:
         break
     raise InputError(
         f"gamma: with {gamma:g}, integer maps of {channels} channels over {timesteps} steps could "
-        "overflow; "
-        "use a larger γ or fewer steps"
+        "overflow; use a larger γ or fewer steps"
     )
 
 

@@ -114,7 +114,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         MapReader(out, trusted=True) as maps,
     ):
         console = PlainConsole(soft_wrap=True)
-        written = f"{readable(maps.size)}, {explainer.description}, layers {', '.join(maps)} ({maps.header.kept})"
+        written = (
+            f"{readable(maps.size)}, {explainer.description}, layers {', '.join(maps)} "
+            f"({maps.header.kept})"
+        )
         console.print(*explainer.notes, f"{out}  {written}", sep="\n")
         if command.figures is not None:
             from spikesam.pipeline.drawing.figures import (

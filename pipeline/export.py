@@ -61,7 +61,8 @@ class ExportCommand(Section):
     )
     samples: str | None = Field(
         None,
-        description=f"how many: of a checkpoint images, classes in turn (if not given {CHECKPOINT_SAMPLES}); "
+        description="how many: of a checkpoint images, classes in turn (if not given "
+        f"{CHECKPOINT_SAMPLES}); "
         "of a recording its first samples (if not given all), or from : to, such as 8:16",
     )
     layers: tuple[str, ...] = Field(

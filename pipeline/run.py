@@ -56,8 +56,8 @@ class RunCommand(Section):
     )
     dask: str | None = Field(
         None,
-        description="compute on a dask cluster: tls://HOST:PORT, tcp://HOST:PORT (not protected), or local:N for N "
-        "processes on this machine",
+        description="compute on a dask cluster: tls://HOST:PORT, tcp://HOST:PORT (not protected), "
+        "or local:N for N processes on this machine",
     )
 
 

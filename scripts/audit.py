@@ -83,7 +83,10 @@ def summary(report: Mapping[str, Any]) -> Iterator[str]:
             fixed = ", ".join(found["fix_versions"]) or "no release"
             yield f"{package['name']} {package['version']}: {found['id']}, fixed in {fixed}"
     count = sum(len(package["vulns"]) for package in known)
-    yield f"{count} known vulnerabilities in {len(known)} packages; {len(packages) - len(known)} could not be audited"
+    yield (
+        f"{count} known vulnerabilities in {len(known)} packages; {len(packages) - len(known)} "
+        "could not be audited"
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""Figures of pages that no command draws: `python scripts/page_figures.py convert|sounds|attention`.
+"""Figures of pages that no command draws: `python scripts/page_figures.py
+convert|sounds|attention`.
 
 `convert` needs docs/performance/convert.json, the other two bundled networks and their data, which
 are made on the fly.
@@ -75,7 +76,9 @@ def draw_convert() -> None:
 
 
 def spread(ends: dict[str, float]) -> dict[str, float]:
-    """Heights of labels, in the order of the curves' ends and so far apart that none covers another."""
+    """Heights of labels, in the order of the curves' ends and so far apart that none covers
+    another.
+    """
     names = sorted(ends, key=lambda name: ends[name])
     heights, lowest = {}, -np.inf
     for name in names:

@@ -2,9 +2,10 @@
 
 :func:`make_backend` makes the backend of a name. :meth:`Backend.run` takes a network and batches of
 its input, each an :data:`InputBatch`, such as :class:`PackedSpikes`, and yields a
-:class:`RasterBatch` at a time, whose spikes are packed as :func:`pack` packs them and :func:`unpack`
-unpacks. Where `Backend.forms_maps` is True, :meth:`Backend.run_maps` takes a :class:`MapRequest`, and
-yields :class:`FormedMaps`. A backend that cannot run raises :class:`spikesam.BackendError`.
+:class:`RasterBatch` at a time, whose spikes are packed as :func:`pack` packs them and
+:func:`unpack` unpacks. Where `Backend.forms_maps` is True, :meth:`Backend.run_maps` takes a
+:class:`MapRequest`, and yields :class:`FormedMaps`. A backend that cannot run raises
+:class:`spikesam.BackendError`.
 
 A simulator of your own extends :class:`Backend`. :func:`spikesam.simulate` takes such an object as
 `backend`; the entry points `spikesam.backends` give it a name.

@@ -6,8 +6,14 @@ from functools import lru_cache
 from pathlib import Path
 from shutil import which
 
-LIBRARIES = "h5py json numpy socket pickle subprocess runpy select signal ctypes struct multiprocessing encodings"
-OTHERS = "sitecustomize usercustomize torch numba matplotlib PIL safetensors lightning snntorch captum dask distributed"
+LIBRARIES = (
+    "h5py json numpy socket pickle subprocess runpy select signal ctypes struct "
+    "multiprocessing encodings"
+)
+OTHERS = (
+    "sitecustomize usercustomize torch numba matplotlib PIL safetensors lightning snntorch "
+    "captum dask distributed"
+)
 PACKAGES = "recordings backends pipeline spikesam paper lava faery nir"
 SETTINGS = {  # of libraries that look for them in the current folder
     "matplotlibrc": (

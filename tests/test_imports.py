@@ -44,7 +44,10 @@ def test_help_does_not_wait_for_torch():
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("usage: ") == len(MODULES)
-    script = "import sys; from spikesam.pipeline.cli.main import main; main(['--help']); print('torch' in sys.modules)"
+    script = (
+        "import sys; from spikesam.pipeline.cli.main import main; main(['--help']); "
+        "print('torch' in sys.modules)"
+    )
     assert run_python(script).stdout.endswith("\nFalse\n")
 
 

@@ -76,7 +76,10 @@ InputError : if it does not fit"""
 
 
 def test_links_of_the_repository_become_links_of_the_site() -> None:
-    written = "[format](../recordings/FORMAT.md#digests), [scripts](../examples), [more](guide.md), ![](../x.png)"
+    written = (
+        "[format](../recordings/FORMAT.md#digests), [scripts](../examples), "
+        "[more](guide.md), ![](../x.png)"
+    )
     expected = (
         "[format](/reference/raster-file.md#digests), scripts, [more](guide.md), ![](../x.png)"
     )

@@ -1,5 +1,5 @@
-"""Repairs that let lava-nc 0.10.0, written for Python 3.10 and NumPy 1, run on newer ones, and leave
-nothing when killed.
+"""Repairs that let lava-nc 0.10.0, written for Python 3.10 and NumPy 1, run on newer ones, and
+leave nothing when killed.
 """
 
 from __future__ import annotations

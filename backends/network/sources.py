@@ -55,8 +55,8 @@ class Source:
         return replace(self, delay=later(self.delay, steps))
 
     def arriving(self, spikes_before: Callable[[int], Any], axis: int = -3) -> Any:
-        """The arriving spikes, an array or tensor: `spikes_before(d)` is all that fired d steps before,
-        channels on an `axis` < 0.
+        """The arriving spikes, an array or tensor: `spikes_before(d)` is all that fired d steps
+        before, channels on an `axis` < 0.
         """
         (shortest, _), *further_delays = self.delays.items()
         arriving_spikes = spikes_before(shortest)

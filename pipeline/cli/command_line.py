@@ -266,7 +266,10 @@ def _unknown(arguments: Sequence[str], options: Sequence[str]) -> str:
         return f"unexpected argument {arguments[0]!r}{hint}"
     close = nearest(flag, options)
     if flag == "--timesteps" and not (close or "").endswith(".timesteps"):
-        return f"{flag}: T belongs to the network; take another --checkpoint, or train one with --network.timesteps"
+        return (
+            f"{flag}: T belongs to the network; take another --checkpoint, or train one with "
+            "--network.timesteps"
+        )
     return f"unknown option {flag}" + (f"; did you mean {close}?" if close else "")
 
 

@@ -110,8 +110,8 @@ def _was_finished(out: Path, spec: JobSpec, settings: RunSection, console: Conso
     )
     if drawn < requested and not spec.keep.spikes:
         notes.append(
-            f"{drawn} of {requested} pictures are there: more need the spikes, which were dropped; use "
-            "another --out"
+            f"{drawn} of {requested} pictures are there: more need the spikes, which were dropped; "
+            "use another --out"
         )
     print_run(finished_summary, out, pictures, notes, console)
     return True
@@ -144,7 +144,10 @@ def print_run(
     simulated = f"{summary.timesteps} steps on {summary.backend} ({summary.precision})"
     accuracy = ""
     if interval := summary.accuracy_interval:
-        accuracy = f": accuracy {interval.mean:.1%} (95 % interval {interval.low:.0%} to {interval.high:.0%})"
+        accuracy = (
+            f": accuracy {interval.mean:.1%} (95 % interval {interval.low:.0%} to "
+            f"{interval.high:.0%})"
+        )
     say(f"{count} of {summary.dataset}, {simulated}{accuracy}")
     for answer in summary.answers[:SHOWN_ANSWERS]:
         say(f"  {_answer_text(answer, summary.class_names)}")

@@ -53,7 +53,8 @@ class DataSection(Section):
 
     source: str = Field(
         "cluttered-digits",
-        description='"cluttered-digits", "contrast-digits", "saccade-digits", "chirps", "cifar10", "fashion-mnist", or '
+        description='"cluttered-digits", "contrast-digits", "saccade-digits", "chirps", "cifar10", '
+        '"fashion-mnist", or '
         "a path: Tiny-ImageNet (folder or zip), or a folder of class folders, of images or of "
         "events",
     )
@@ -99,12 +100,15 @@ class NetworkSection(Section):
 
     layers: tuple[ChannelsOrName, ...] = Field(
         (16, "P", 32, "P", 64, "P", "D128"),
-        description='numbers: 3×3 convolutions with that many channels; "P" or "P4": average pooling by 2 or 4; '
-        '"A4": a transformer block with 4 heads; "D256": 256 dense neurons, "R256": that read themselves',
+        description='numbers: 3×3 convolutions with that many channels; "P" or "P4": average '
+        "pooling by 2 or 4; "
+        '"A4": a transformer block with 4 heads; "D256": 256 dense neurons, "R256": that read '
+        "themselves",
     )
     neuron: Literal["lif", "relu"] = Field(
         "lif",
-        description='"lif": neurons that spike; "relu": an ANN for spikesam convert, which needs only layers',
+        description='"lif": neurons that spike; "relu": an ANN for spikesam convert, which needs '
+        "only layers",
     )
     encoder: Literal["poisson", "spikes"] = Field(
         "poisson",
@@ -143,8 +147,9 @@ class TrainingSection(Section):
     )
     schedule: Literal["step", "one-cycle"] = Field(
         "one-cycle",
-        description="step: divide the rate by 10 after 50, 70 and 90 %, rounded to epochs: three steps need 6; "
-        "one-cycle: raise it, then lower it; β1 of adamw goes from 0.95 to 0.85 and back",
+        description="step: divide the rate by 10 after 50, 70 and 90 %, rounded to epochs: three "
+        "steps need 6; one-cycle: raise it, then lower it; β1 of adamw goes from 0.95 to 0.85 and "
+        "back",
     )
     flip: bool = Field(True, description="mirror training images at random")
     shift: int = Field(
@@ -176,14 +181,16 @@ class TrainingSection(Section):
     precision: TrainingPrecision = Field(
         "auto",
         description=(
-            "type of the convolutions; auto: on a CPU with instructions for bfloat16 the faster one, "
-            "measured when the training begins, which config.toml in its folder names; on others float32; on a GPU "
+            "type of the convolutions; auto: on a CPU with instructions for bfloat16 the faster "
+            "one, measured when the training begins, which config.toml in its folder names; on "
+            "others float32; on a GPU "
             "bfloat16 if it has instructions for it"
         ),
     )
     fused: bool = Field(
         True,
-        description="on a CPU, compute BNTT and neurons in one operation and, in float32, add weights of spikes where "
+        description="on a CPU, compute BNTT and neurons in one operation and, in float32, add "
+        "weights of spikes where "
         "few fire: faster, with the same results but for rounding; for lif",
     )
     workers: int = Field(0, ge=0, le=128, description="processes that load data")
@@ -226,12 +233,12 @@ class ConversionSection(Section):
     timesteps: int = Field(500, ge=1, le=LONGEST, description="T, steps per image")
     rule: Annotated[str, BeforeValidator(_rules)] = Field(
         "max",
-        description="a layer's threshold: its largest input current (max, the paper's rule), a percentile, the "
-        "largest times a scale (scaled), what local threshold balancing gives (balanced), or that "
-        "of the least error "
+        description="a layer's threshold: its largest input current (max, the paper's rule), a "
+        "percentile, the largest times a scale (scaled), what local threshold balancing gives "
+        "(balanced), or that of the least error "
         "after so many steps, with biases that are corrected step by step (ftbc: forward temporal "
-        "bias correction), "
-        "the most accurate after few steps. all, or several with commas, compares them; the first "
+        "bias correction), the most accurate after few steps. all, or several with commas, "
+        "compares them; the first "
         "one converts",
     )
     percentile: float = Field(
@@ -333,8 +340,8 @@ class RunSection(Section):
     )
     variant: Literal["auto", "paper", "fixed"] = Field(
         "auto",
-        description="SAM's kernel. paper: in real numbers; fixed: in integers, the bits that Lava's graph gives; "
-        "auto: fixed on lava with --keep maps, else paper",
+        description="SAM's kernel. paper: in real numbers; fixed: in integers, the bits that "
+        "Lava's graph gives; auto: fixed on lava with --keep maps, else paper",
     )
     outputs: Literal["classes", "values"] = Field(
         "classes",
@@ -357,8 +364,8 @@ class RunSection(Section):
         return {name: getattr(self, f"{self.backend}_{name}") for name in named}
 
     def refuse_foreign_options(self, run_before: RunSection) -> None:
-        """Refuse options that changed from `run_before` and belong to a backend other than the one that
-        is chosen.
+        """Refuse options that changed from `run_before` and belong to a backend other than the one
+        that is chosen.
         """
         for backend, make in BACKENDS.built_in.items():
             for name in options_of(make) if backend != self.backend else ():

@@ -29,8 +29,8 @@ BackendName = Annotated[
     str,
     AfterValidator(_known_backend),
     Field(
-        description=f"the simulator: {', '.join(BACKENDS.built_in)}, or one of another package; auto is torch where "
-        "there is a CUDA device, and event otherwise"
+        description=f"the simulator: {', '.join(BACKENDS.built_in)}, or one of another package; "
+        "auto is torch where there is a CUDA device, and event otherwise"
     ),
 ]
 CheckpointName = Annotated[
@@ -42,7 +42,8 @@ Download = Annotated[bool, Field(description=DOWNLOAD)]
 KeptSteps = Annotated[
     str,
     Field(
-        description='which maps are kept step by step, beside the sums: "pictured" (all steps of the samples that are '
+        description='which maps are kept step by step, beside the sums: "pictured" (all steps of '
+        "the samples that are "
         'pictured), "all", "none", or of all samples first:last:every, such as 0:100 or ::10'
     ),
 ]

@@ -44,7 +44,10 @@ def explanation(
             ("greater", "less")
         )  # an option's text, too, if it was read as a number
         value = str(first["input"]) if is_number else reprlib.repr(first["input"])
-        line = f"{name} is {value}, expected {'a table' if first['type'] == 'model_type' else expected}"
+        line = (
+            f"{name} is {value}, expected "
+            f"{'a table' if first['type'] == 'model_type' else expected}"
+        )
         if first["type"] == "literal_error" and isinstance(first["input"], str):
             close = nearest(
                 first["input"],

@@ -274,8 +274,8 @@ class Conversion(Shown):
         return f"<Conversion by the rule {self.rule}, {self.timesteps} steps: {self.network!r}>"
 
     def _parts(self) -> Iterator[Any]:
-        """A report: what it keeps of the ANN, after how many steps, what that costs, and where errors arise;
-        measures it.
+        """A report: what it keeps of the ANN, after how many steps, what that costs, and where
+        errors arise; measures it.
         """
         table, curves = self.table, self.accuracy
         macs = sum(products(self.ann).values())

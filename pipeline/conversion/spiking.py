@@ -143,7 +143,8 @@ def layer_depths(network: Network) -> dict[str, int]:
 def images_seen(
     ann: Network, images: NDArray[np.float32], encoder: Encoder, steps: int, seed: int
 ) -> Iterator[torch.Tensor]:
-    """The numbers that a spiking network of an ANN sees of images in each step, (N, C, H, W), in units of the
+    """The numbers that a spiking network of an ANN sees of images in each step, (N, C, H, W), in
+    units of the
     ANN.
     """
     if encoder == "constant-current":

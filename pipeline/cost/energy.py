@@ -147,7 +147,10 @@ class Energy(Shown):
         """One line: what a sample costs."""
         if np.isnan(self.operations):
             return f"<Energy: sparsity {self.sparsity:.4f}; {self.note}>"
-        cost = f"{self.operations:,.0f} synaptic operations, {in_joules(self.joules)} ({self.prices.name})"
+        cost = (
+            f"{self.operations:,.0f} synaptic operations, {in_joules(self.joules)} "
+            f"({self.prices.name})"
+        )
         return (
             f"<Energy of a sample: {cost}, sparsity "
             f"{self.sparsity:.4f}{'; ' * bool(self.note)}{self.note}>"

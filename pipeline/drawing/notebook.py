@@ -52,7 +52,8 @@ def html(parts: Iterable[Any], picture: Callable[[], bytes]) -> str:
     blocks.append(_text(lines))
     with suppress(InputError):
         blocks.append(
-            f'<img alt="" style="max-width: 100%" src="data:image/png;base64,{b64encode(picture()).decode()}">'
+            '<img alt="" style="max-width: 100%" '
+            f'src="data:image/png;base64,{b64encode(picture()).decode()}">'
         )
     return f'<div style="overflow-x: auto">{"".join(blocks)}</div>'
 

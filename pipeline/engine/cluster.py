@@ -108,7 +108,8 @@ def distribute(
         )
         further_ranges = f"; and {len(failed) - SHOWN} more" if len(failed) > SHOWN else ""
         raise InputError(
-            f"{len(failed)} of {count} ranges failed {1 + RETRIES} times each ({named}{further_ranges}); "
+            f"{len(failed)} of {count} ranges failed {1 + RETRIES} times each "
+            f"({named}{further_ranges}); "
             f"all others are kept in {folder}",
             ", and {resume=True} computes the missing ones again",
         )
@@ -171,8 +172,7 @@ def connected(
     if not address.startswith(("tls", "wss")):
         say(
             f"{address}: the connection is not protected, and whoever reaches the cluster can run "
-            "code as its user; "
-            "with certificates in dask's configuration, use tls://"
+            "code as its user; with certificates in dask's configuration, use tls://"
         )
     try:
         client = Client(address, timeout=10, set_as_default=False)

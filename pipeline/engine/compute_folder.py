@@ -70,7 +70,8 @@ def compute_ranges(folder: Path, job: Job, numbers: range, tracker: Tracker, par
     claimed come last.
 
     A claim is an empty file, and nothing depends on it but time: a range that two processes compute
-    is written once. The claim on a finished range, perhaps of a process that was killed, is removed.
+    is written once. The claim on a finished range, perhaps of a process that was killed, is
+    removed.
     """
     prepare_kernels(job, tracker)
     ranges, claimed = job.spec.ranges, dict[int, Path]()

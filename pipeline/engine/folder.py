@@ -222,8 +222,8 @@ class FolderStore:
         positions: range | None = None,
         whole_raster: WholeRaster | None = None,
     ) -> None:
-        """Of whole ranges, or all samples if no other process works here; `whole_raster` takes the spikes
-        from memory, too.
+        """Of whole ranges, or all samples if no other process works here; `whole_raster` takes the
+        spikes from memory, too.
         """
         self.timer = StageTimer()
         self.dropped = 0  # damaged files that were removed; their samples are missing

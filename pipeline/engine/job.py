@@ -75,8 +75,8 @@ class Keep:
     def __post_init__(self) -> None:
         if not self.sections or (self.spikes and self.by_backend):
             raise InputError(
-                f"spikes are {'' if self.spikes else 'not '}kept and maps are {self.maps!r}, expected "
-                "spikes, maps of spikes, both, or maps of the backend alone"
+                f"spikes are {'' if self.spikes else 'not '}kept and maps are {self.maps!r}, "
+                "expected spikes, maps of spikes, both, or maps of the backend alone"
             )
 
     @property
@@ -413,7 +413,8 @@ def differences_of_runs(
             if (differ := np.flatnonzero(old_values != new_values)).size:
                 sample = int(differ[0])
                 differences.append(
-                    f"sample {sample} has {name} {old_values[sample]} there, {new_values[sample]} here"
+                    f"sample {sample} has {name} {old_values[sample]} there, {new_values[sample]} "
+                    "here"
                 )
     return differences
 

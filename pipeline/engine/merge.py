@@ -92,8 +92,7 @@ class Totals:
             )
             raise InputError(
                 f"{folder}: {len(missing)} of {len(self.spec.ranges)} ranges are not finished "
-                f"({named}); "
-                "run the processes that compute them again, then merge"
+                f"({named}); run the processes that compute them again, then merge"
             )
 
     @property
@@ -120,8 +119,8 @@ def merge(
 
     Hold :func:`spikesam.common.lock.out_lock` on the folder meanwhile. :func:`.remove_parts`
     removes the ranges. `advance` gets the number of files of ranges just checked, then merged.
-    `whole_raster` may have most of the spikes already. `checked` has the digests, by first position, of
-    files that this process has written or checked.
+    `whole_raster` may have most of the spikes already. `checked` has the digests, by first
+    position, of files that this process has written or checked.
     """
     totals, recorded = Totals(spec), (folder / MADE["raster"]).exists()
 

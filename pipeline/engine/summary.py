@@ -129,8 +129,8 @@ class Summary(Record):
         description="identity of all that decides these results, 64 hexadecimal digits"
     )
     seconds: dict[str, float] = Field(
-        description="stage -> seconds, of all threads together: encoding, simulating, recording, explaining and "
-        "measuring overlap"
+        description="stage -> seconds, of all threads together: encoding, simulating, recording, "
+        "explaining and measuring overlap"
     )
 
     @model_validator(mode="after")

@@ -2,7 +2,8 @@
 
 DATA = (
     'images: "cluttered-digits", "cifar10", "fashion-mnist", a data set (folder or zip), or files; '
-    'events: "saccade-digits", "chirps", a folder of class folders, or files; if not given, data that fit the network'
+    'events: "saccade-digits", "chirps", a folder of class folders, or files; if not given, data '
+    "that fit the network"
 )
 DOWNLOAD = "fetch cifar10 or fashion-mnist if it is not here"
 SAMPLES = "how many images or recordings, in a random order in which classes take turns"

@@ -210,7 +210,10 @@ def export_recording(
         if isinstance(recording, MapReader) and not exporter.takes_maps:
             raise InputError(f"{source}: is a file of maps, expected a raster; .zarr takes maps")
         chosen, count = exporter.selection, len(exporter.selection.samples)
-        contents = f"{count} sample{'s' * (count > 1)}, {recording.timesteps} steps, layers {', '.join(chosen.names)}"
+        contents = (
+            f"{count} sample{'s' * (count > 1)}, {recording.timesteps} steps, layers "
+            f"{', '.join(chosen.names)}"
+        )
         say(f"{source} -> {target}: {contents}, about {readable(exporter.size)}")
         folder = next(parent for parent in target.absolute().parents if parent.is_dir())
         check_free(

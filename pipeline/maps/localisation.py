@@ -48,13 +48,13 @@ def localisation_scores(
     """
     if maps.header.source not in raster.known_as:
         raise InputError(
-            f"{maps.file_name}: maps of another raster than {raster.file_name}; run spikesam explain "
-            "on that one"
+            f"{maps.file_name}: maps of another raster than {raster.file_name}; run spikesam "
+            "explain on that one"
         )
     if len(masks) != raster.n_samples:
         raise InputError(
-            f"{len(masks)} masks for the {raster.n_samples} samples of {raster.file_name}, expected "
-            "as many"
+            f"{len(masks)} masks for the {raster.n_samples} samples of {raster.file_name}, "
+            "expected as many"
         )
     scores: list[Score] = []
     for sample, mask in enumerate(masks):

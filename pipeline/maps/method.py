@@ -274,7 +274,10 @@ class RasterMethod(MapMethod):
             return path / "raster.h5" if path.is_dir() else path
         instead = "sam() maps an array, write_raster() makes a raster of it"
         if isinstance(source, Network):
-            instead = "record the model, or simulate the network, and give the network as an option of relevance"
+            instead = (
+                "record the model, or simulate the network, and give the network as an "
+                "option of relevance"
+            )
         raise InputError(
             f"explain: got {type(source).__name__}, expected a raster or its path; {instead}"
         )

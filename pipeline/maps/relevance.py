@@ -154,9 +154,9 @@ def _warn_of_numbers(network: Network, fired: Mapping[str, Spikes]) -> None:
         recorded = [source.layer in fired for source in layer.sources]
         if any(recorded) and not all(recorded):
             warnings.warn(
-                f"relevance: layer {layer.name!r} is driven by numbers that a raster does not hold, "
-                "so nothing is passed back to the spikes that it reads beside them; record with "
-                "why= for these",
+                f"relevance: layer {layer.name!r} is driven by numbers that a raster does not "
+                "hold, so nothing is passed back to the spikes that it reads beside them; record "
+                "with why= for these",
                 stacklevel=2,
             )
 

@@ -196,11 +196,14 @@ class Monitor:
         return pd.DataFrame(index=pd.Index([], name="layer"))
 
     def __repr__(self) -> str:
-        return f"<Monitor of {type(self.model).__name__}, every {self.every} epochs: {len(self.maps)} recorded>"
+        return (
+            f"<Monitor of {type(self.model).__name__}, every {self.every} epochs: "
+            f"{len(self.maps)} recorded>"
+        )
 
     def _repr_html_(self) -> str:
-        """The HTML that a notebook shows: the last recorded epoch, and the maps of the deepest layer by
-        epoch.
+        """The HTML that a notebook shows: the last recorded epoch, and the maps of the deepest
+        layer by epoch.
         """
         last = self.history[self.history["epoch"] == self.history["epoch"].max()]
         names = [name for maps in self.maps.values() for name in maps] or [""]

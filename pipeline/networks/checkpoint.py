@@ -71,8 +71,7 @@ class Checkpoint(Shown):
         if not len(self.classes) == len(self.class_names) == self.network.classes:
             raise InputError(
                 f"checkpoint: {len(self.classes)} classes with {len(self.class_names)} names, but "
-                "the network has "
-                f"{self.network.classes} outputs"
+                f"the network has {self.network.classes} outputs"
             )
 
     def __repr__(self) -> str:
@@ -120,8 +119,7 @@ class Checkpoint(Shown):
             saved *= self.network.takes_images
             raise InputError(
                 f"data: the network takes {value_kind} that the caller brings; give an array "
-                f"{axes} of "
-                f"{value_range}{saved}"
+                f"{axes} of {value_range}{saved}"
             )
         return self.preprocessing
 
@@ -207,7 +205,8 @@ def load(name_or_path: str | PathLike[str], kind: Kind | None = None) -> Checkpo
         )
     if kind == "ann" and network.kind == "snn":
         raise InputError(
-            f'{path}: a spiking network, expected an ANN; train one with network.neuron = "relu", or take a bundled one'
+            f'{path}: a spiking network, expected an ANN; train one with network.neuron = "relu", '
+            "or take a bundled one"
         )
     if "checkpoint" not in metadata:
         raise InputError(
@@ -265,8 +264,8 @@ def check_fit(checkpoint: Checkpoint, config: Config, name: str) -> None:
         if in_checkpoint != configured:
             raise InputError(
                 f"checkpoint {name!r} does not fit the configuration: {key} is {configured}, the "
-                "checkpoint has "
-                f"{in_checkpoint}; choose the checkpoint or the configuration that belongs to it"
+                f"checkpoint has {in_checkpoint}; choose the checkpoint or the configuration that "
+                "belongs to it"
             )
 
 
@@ -300,8 +299,7 @@ def _check_preparation(network: Network, prepare: Preparation | None) -> None:
         )
         raise InputError(
             f"checkpoint: the network's input is {input_sides}, but its data are prepared as "
-            f"{data_kind}, "
-            f"{prepared_sides}"
+            f"{data_kind}, {prepared_sides}"
         )
 
 

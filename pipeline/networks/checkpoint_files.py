@@ -21,7 +21,8 @@ FOREIGN = {  # files of networks that others wrote, by their ending, and what to
     ".pth": PYTORCH,
     ".pt2": PYTORCH,
     ".nir": "a NIR file: spikesam.from_nir makes a network of it, which spikesam.simulate runs",
-    ".net": "a lava-dl file: spikesam.from_netx makes a network of it, which spikesam.simulate runs",
+    ".net": "a lava-dl file: spikesam.from_netx makes a network of it, which spikesam.simulate "
+    "runs",
 }
 
 

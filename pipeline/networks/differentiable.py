@@ -356,8 +356,8 @@ class SpikingLayer(nn.Module):
 
 
 def _later(spikes: Steps, start: int, stop: int, delay: int) -> Tensor:
-    """The values that arrive at steps start + 1 … stop, `delay` steps after it was fired or given; silence at
-    first. `spikes[t]` are those of step t, and step 0 is the first.
+    """The values that arrive at steps start + 1 … stop, `delay` steps after it was fired or given;
+    silence at first. `spikes[t]` are those of step t, and step 0 is the first.
     """
     silent, among = arriving(range(start + 1, stop + 1), delay)
     if isinstance(spikes, list):

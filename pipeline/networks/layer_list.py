@@ -180,8 +180,10 @@ def plan_layers(description: Sequence[int | str]) -> tuple[LayerPlan, ...]:
             plans.extend(block)
         else:
             raise InputError(
-                f'network.layers, entry {position}: got {entry!r}, expected channels of a 3×3 convolution (64), "P" or '
-                '"P4" for average pooling, "A4" for a transformer block, or "D256" or "R256" for 256 dense neurons'
+                f"network.layers, entry {position}: got {entry!r}, expected channels of a 3×3 "
+                'convolution (64), "P" or '
+                '"P4" for average pooling, "A4" for a transformer block, or "D256" or "R256" for '
+                "256 dense neurons"
             )
         if pool < 1 or (plans and not 1 <= plans[-1].outputs <= MOST_OUTPUTS):
             raise InputError(
@@ -213,8 +215,7 @@ def count_inputs(plans: Sequence[LayerPlan], shape: Shape) -> tuple[int, ...]:
         if height % plan.pool or width % plan.pool:
             raise InputError(
                 f"network.layers: pooling {plan.pool} in front of {plan.name} does not divide its "
-                f"{height}×{width} "
-                "input; change data.height, data.width or the pooling"
+                f"{height}×{width} input; change data.height, data.width or the pooling"
             )
         height, width = height // plan.pool, width // plan.pool
         if plan.flattens:

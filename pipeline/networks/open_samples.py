@@ -26,7 +26,10 @@ from spikesam.recordings.raster.batch import as_bits, on_cpu, whole_numbers
 from spikesam.recordings.schema import SampleTable
 
 DEFAULT_SAMPLES = 8
-EXPECTED = "images (N, H, W, 3) uint8, prepared images (N, C, H, W) float32, or input spikes (T, N, C, H, W) of 0 and 1"
+EXPECTED = (
+    "images (N, H, W, 3) uint8, prepared images (N, C, H, W) float32, or input spikes (T, "
+    "N, C, H, W) of 0 and 1"
+)
 
 
 def open_samples(
@@ -63,8 +66,7 @@ def open_samples(
         if checkpoint is None:
             raise InputError(
                 "data: a plain network does not know how events are binned; give a checkpoint, or "
-                "spikes "
-                "(T, N, C, H, W), such as EventBinning(…).binned(events).bits[:, None]"
+                "spikes (T, N, C, H, W), such as EventBinning(…).binned(events).bits[:, None]"
             )
         known_labels = _table(labels, len(data), samples).label.tolist()
         dataset = InMemory(data[:samples], known_labels, checkpoint.class_names)
@@ -77,8 +79,7 @@ def open_samples(
     if checkpoint is None:
         raise InputError(
             "data: a plain network does not know how its images are prepared; give a checkpoint, "
-            "or arrays: "
-            "(N, C, H, W) floating point or (T, N, C, H, W) of 0 and 1"
+            "or arrays: (N, C, H, W) floating point or (T, N, C, H, W) of 0 and 1"
         )
     if labels is not None:
         raise InputError("labels: got some beside a data set, which has its own; leave them out")
@@ -115,7 +116,8 @@ def _of_array(
         raise InputError(what_was_given)
     if checkpoint is None:
         raise InputError(
-            f"{what_was_given}; a plain network does not know how images are prepared, so prepare them first"
+            f"{what_was_given}; a plain network does not know how images are prepared, so prepare "
+            "them first"
         )
     dataset = InMemory(array, table.label.tolist(), checkpoint.class_names)
     return read_samples(dataset, checkpoint.preparation, advance=advance)
@@ -140,7 +142,8 @@ def _check_prepared(
     if not network.takes_images:
         number_kind = "of 0 and 1" if network.spiking_input else "floating point"
         raise InputError(
-            f"data: got images, but the network takes {network.encoder}: (T, N, C, H, W) {number_kind}"
+            f"data: got images, but the network takes {network.encoder}: (T, N, C, H, W) "
+            f"{number_kind}"
         )
     channels, *size = network.input_shape
     expected = (channels // 2 if network.encoder == "poisson" else channels, *size)
@@ -156,8 +159,8 @@ def _check_prepared(
     ):
         raise InputError(
             f"data: got prepared images with values in {images.min():g} … {images.max():g}, "
-            f"expected {low:.3g} … "
-            f"{high:.3g}; prepare them as (p/255 - mean)/std, or give the pixels as uint8"
+            f"expected {low:.3g} … {high:.3g}; prepare them as (p/255 - mean)/std, or give the "
+            "pixels as uint8"
         )
 
 

@@ -216,8 +216,8 @@ def graphs(
     """One to four layers; each reads an earlier one, and up to two others; up to four sources are
     summed each time.
 
-    Maps have odd sides, kernels 1 … 5, strides, paddings, poolings of spikes, and maxima of currents
-    in windows that overlap, leave something out or reach past a border.
+    Maps have odd sides, kernels 1 … 5, strides, paddings, poolings of spikes, and maxima of
+    currents in windows that overlap, leave something out or reach past a border.
 
     With `products` some sources are spread, rows and columns are taken in any order, some sources
     are multiplied (attention), and some layers have no weights; without `loops` no layer reads a

@@ -5,7 +5,8 @@ from random import Random
 
 SIGNATURES = (  # of the structures of HDF5, and of zip, PNG, JPEG and safetensors
     *(
-        b"GCOL OHDR OCHK FRHP FHDB FHIB BTHD BTLF BTIN FAHD FADB EAHD EAIB TREE SNOD HEAP FSHD FSSE SMTB SMLI".split()
+        b"GCOL OHDR OCHK FRHP FHDB FHIB BTHD BTLF BTIN FAHD FADB EAHD EAIB TREE SNOD HEAP FSHD "
+        b"FSSE SMTB SMLI".split()
     ),
     *(b"\x89HDF", b"PK\x01\x02", b"PK\x03\x04", b"PK\x05\x06", b"IHDR", b"IDAT", b"PLTE", b"IEND"),
     *(b"\xff\xc0", b"\xff\xc4", b"\xff\xda", b"\xff\xe1", b'{"', b'":'),

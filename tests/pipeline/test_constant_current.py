@@ -158,7 +158,10 @@ def test_numbers_that_are_clipped_are_said_once(encoder):
     with pytest.warns(UserWarning, match="clipped") as found:
         simulate(network, data)
     (said,) = found
-    expected = "simulate: input: 25 % of the numbers are beyond ±1.5, the network's range, and are clipped to it"
+    expected = (
+        "simulate: input: 25 % of the numbers are beyond ±1.5, the network's range, and "
+        "are clipped to it"
+    )
     assert (str(said.message), said.filename) == (expected, __file__)
 
 

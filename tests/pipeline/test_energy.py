@@ -57,8 +57,8 @@ def test_tables_and_pictures(
     assert min((out / name).stat().st_size for name in names) > 100
     said = refused(main, finished, "--out", out)
     assert (
-        said
-        == f"error: {out}: holds files already; choose another --out, or replace it with --overwrite"
+        said == f"error: {out}: holds files already; choose another --out, or replace it with "
+        "--overwrite"
     )
     run(finished, "--out", out, "--overwrite")
 

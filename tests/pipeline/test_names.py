@@ -155,7 +155,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("merge", "{}/none"),
         ("explain", "{}/run/raster.h5 --out {}/sam.h5 --figures {}/figures"),
         ("explain", "{}/snn.safetensors --method rise --out {}/sam.h5"),
-        ("explain", "{}/snn.safetensors --data {}/images --samples 1 --out {}/cam.h5 --figures {}/cams"),
+        ("explain", "{}/snn.safetensors --data {}/images --samples 1 --out {}/cam.h5 --figures "
+                    "{}/cams"),
         ("report", "{}/run --out {}/page.html"),
         ("report", "{}/none --out {}/page.html"),
         ("export", "{}/run/raster.h5 {}/a.nwb"),

@@ -258,7 +258,10 @@ def test_the_neuron_is_counted_over_channel_row_and_column_and_a_layer_may_be_si
 
 def test_a_neuron_that_fires_twice_in_a_step_is_refused_or_merged(tmp_path: Path) -> None:
     events = SpikeEvents([0, 18, 18, 18], [1, 3, 3, 3], [0, 9, 9, 8], (20, 6, 10))
-    message = "'a', sample 18: neuron 9 fires more than once in step 3, expected at most once; pass counts='fired'"
+    message = (
+        "'a', sample 18: neuron 9 fires more than once in step 3, expected at most once; "
+        "pass counts='fired'"
+    )
     with pytest.raises(InputError, match=message):
         write_raster(tmp_path / "c.h5", {"a": events})
     assert not any(tmp_path.iterdir())

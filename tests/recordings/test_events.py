@@ -138,7 +138,8 @@ def test_a_raster_has_the_seconds_of_its_spikes(tmp_path: Path) -> None:
     [
         (
             {"time": [-1e-4]},
-            r"time: got -0\.0001 s for spike 0, expected one in steps 0 to 299 of 0\.0001 s, rounded",
+            r"time: got -0\.0001 s for spike 0, expected one in steps 0 to 299 of 0\.0001 s, "
+            r"rounded",
         ),
         (
             {"time": [0.03]},

@@ -121,7 +121,10 @@ def test_threads_that_end_at_once_share_one_child(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the memory of processes as Linux does")
 def test_a_hard_limit_on_memory_is_kept() -> None:
     """It is lower than what the child would allow itself."""
-    code = f"from spikesam.recordings.raster.reader import RasterReader; print(RasterReader({str(GOLDEN)!r}).n_samples)"
+    code = (
+        "from spikesam.recordings.raster.reader import RasterReader; "
+        f"print(RasterReader({str(GOLDEN)!r}).n_samples)"
+    )
     limits = "import resource; resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))"
     done = subprocess.run(
         [sys.executable, "-c", f"{limits}; {code}"], capture_output=True, text=True, check=False

@@ -217,7 +217,10 @@ def test_a_failure_changes_nothing_there(
 @pytest.mark.parametrize("kilobytes", [0, 2, 6, 8])
 def test_full_disk(tmp_path: Path, kilobytes: int) -> None:
     """HDF5 itself would crash the process; the limit on file sizes stands in for the disk."""
-    code = "import sys; from pathlib import Path; from tests.recordings.maps import write; write(Path(sys.argv[1]))"
+    code = (
+        "import sys; from pathlib import Path; from tests.recordings.maps import write; "
+        "write(Path(sys.argv[1]))"
+    )
     done = subprocess.run(
         [sys.executable, "-B", "-c", code, str(tmp_path / "sam.h5")],
         capture_output=True,
@@ -227,8 +230,7 @@ def test_full_disk(tmp_path: Path, kilobytes: int) -> None:
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
         f"spikesam.common.errors.InputError: {tmp_path}/sam.h5: cannot be written (File too "
-        "large); "
-        "free space or choose another out"
+        "large); free space or choose another out"
     )
     assert not list(tmp_path.iterdir())
 

@@ -3,8 +3,8 @@
     python -m tests.spikesam.odd_arguments                         # all calls, some minutes
     python -m tests.spikesam.odd_arguments --pairs 5000 --seed 1   # by chance
 
-A call that is right stands in `right_calls`, for each public name and its methods. Of each, one parameter
-after the other gets each of `odd_values`; or two parameters at once, drawn by chance, do.
+A call that is right stands in `right_calls`, for each public name and its methods. Of each, one
+parameter after the other gets each of `odd_values`; or two parameters at once, drawn by chance, do.
 """
 
 from __future__ import annotations
@@ -599,7 +599,10 @@ def outcome(call: Call, names: Mapping[str, str]) -> str | None:
             if "/.venv/" not in frame.filename and "odd_arguments" not in frame.filename
         ]
         at = ours[-1] if ours else last
-        return f"{type(error).__name__}: {str(error)[:100]!r} at {at.filename.rpartition('/spikesam/')[2]}:{at.lineno}"
+        return (
+            f"{type(error).__name__}: {str(error)[:100]!r} at "
+            f"{at.filename.rpartition('/spikesam/')[2]}:{at.lineno}"
+        )
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
 

@@ -135,7 +135,10 @@ def test_events_and_images_are_not_confused(
 ) -> None:
     for_images = checkpoint(6, "poisson", spikesam.Preprocessing(8, 6, (0.5,) * 3, (0.25,) * 3))
     folder = class_folders(tmp_path / "images", classes=("left", "right"))
-    image = "data: got an image, but the network takes events; give saccade-digits or recordings of events"
+    image = (
+        "data: got an image, but the network takes events; give saccade-digits or recordings "
+        "of events"
+    )
     for data in (folder, sorted(folder.rglob("*.png"))[0], np.zeros((1, 8, 6, 3), np.uint8)):
         with pytest.raises(spikesam.InputError, match=image):
             spikesam.simulate(for_events, data)

@@ -30,7 +30,10 @@ OPTIONAL = {
 
 def test_importing_it_imports_nothing_heavy_and_explaining_neither_torch_nor_lava() -> None:
     code = f"import sys, spikesam\nprint([name for name in {HEAVY} if name in sys.modules])\n"
-    code += "spikesam.open_raster, spikesam.open_maps, spikesam.write_raster, spikesam.explain, spikesam.sam\n"
+    code += (
+        "spikesam.open_raster, spikesam.open_maps, spikesam.write_raster, spikesam.explain, "
+        "spikesam.sam\n"
+    )
     code += "print([name for name in ('torch', 'lava') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n[]\n"

@@ -267,7 +267,9 @@ class Synapse(ABC):
 
     @property
     def beyond_sums(self) -> str:
-        """The operation that is more than to weigh and to add spikes, as a verb and its object; or none."""
+        """The operation that is more than to weigh and to add spikes, as a verb and its object; or
+        none.
+        """
         if self.spread != WHOLE:
             return "repeats spikes"
         if self.copies:

@@ -35,7 +35,10 @@ NAMED: Registry[NamedSet] = Registry(
     lambda thing: isinstance(thing, NamedSet),
     {name: named_set for file in _FILES for name, named_set in getattr(file, "NAMED", {}).items()},
 )
-FILES = "a Tiny-ImageNet folder or zip, a folder of class folders, files of images or events, or SHD's or SSC's .h5"
+FILES = (
+    "a Tiny-ImageNet folder or zip, a folder of class folders, files of images or events, or "
+    "SHD's or SSC's .h5"
+)
 
 
 def is_generated(source: str | Sequence[str]) -> bool:

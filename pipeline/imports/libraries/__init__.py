@@ -1,3 +1,3 @@
-"""The modules of other libraries that are neurons, and their equations: a library a file, for imports and
-for recordings.
+"""The modules of other libraries that are neurons, and their equations: a library a file, for
+imports and for recordings.
 """

@@ -64,7 +64,10 @@ def header_lines(
     graph, arrays = numbers.graph, numbers.arrays
     nodes = graph["layers"]
     number_of = {node["name"]: number for number, node in enumerate(nodes)}
-    yield "/* Golden vectors: a spiking network in integers, and what it fires. README.md says how. */\n"
+    yield (
+        "/* Golden vectors: a spiking network in integers, and what it fires. README.md says "
+        "how. */\n"
+    )
     yield "#ifndef VECTORS_H\n#define VECTORS_H\n#include <stddef.h>\n#include <stdint.h>\n\n"
     yield f"#define SAMPLES {len(sums)}\n#define TIMESTEPS {graph['timesteps']}\n"
     yield f"#define LAYERS {len(nodes)} /* with the input */\n"

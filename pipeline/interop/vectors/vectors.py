@@ -51,8 +51,8 @@ class GoldenVectors(Exporter):
         self.size = self.most = NUMBER_BYTES * (weights + spikes)
         if self.size > MOST_BYTES:
             raise InputError(
-                f"{raster.file_name}: the header of C would have {readable(self.size)}, expected at "
-                f"most {readable(MOST_BYTES)}; take fewer {{samples}}, or a smaller network"
+                f"{raster.file_name}: the header of C would have {readable(self.size)}, expected "
+                f"at most {readable(MOST_BYTES)}; take fewer {{samples}}, or a smaller network"
             )
         self.steps = len(selection.samples)
 

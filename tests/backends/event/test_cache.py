@@ -97,7 +97,10 @@ def test_of_processes_that_start_together_one_compiles(setting: Setting) -> None
 
 def test_a_fork_compiles_what_is_new_to_it(setting: Setting) -> None:
     """Lava's processes are forks of one that has compiled."""
-    fork = "import os\nif not os.fork():\n    print(successor(1.5), flush=True)\n    os._exit(0)\nos.wait()\n"
+    fork = (
+        "import os\nif not os.fork():\n    print(successor(1.5), flush=True)\n    "
+        "os._exit(0)\nos.wait()\n"
+    )
     (setting.source / "kernels.py").write_text(MODULE + fork)
     assert setting.run(PYTHONUNBUFFERED="1").stdout == "2 0 0\n2.5\n"
 

@@ -151,7 +151,8 @@ def test_shapes_and_names():
             lambda: network(
                 layers=(conv1(current_pool=(8, 2), current_padding=(1, 0)),), input_shape=(2, 7, 8)
             ),
-            r"layer 'conv1': current_pool \(8, 2\) does not fit its 5×6 currents with current_padding \(1, 0\)",
+            r"layer 'conv1': current_pool \(8, 2\) does not fit its 5×6 currents with "
+            r"current_padding \(1, 0\)",
         ),
         (
             lambda: network(layers=(conv1(current_pool=10**9, current_padding=10**8 * 5),)),

@@ -182,7 +182,10 @@ def test_a_full_disk_behind_standard_output_is_one_line(words):
 
 @pytest.mark.parametrize("words", WORDS.values(), ids=WORDS)
 def test_a_command_whose_standard_output_is_closed_does_its_work(words):
-    closing = f"import os, sys; os.close(1); os.execv(sys.executable, [sys.executable, '-c', {COMMAND!r}, *{words!r}])"
+    closing = (
+        "import os, sys; os.close(1); os.execv(sys.executable, [sys.executable, '-c', "
+        f"{COMMAND!r}, *{words!r}])"
+    )
     done = subprocess.run(
         [sys.executable, "-c", closing], capture_output=True, cwd=ROOT, check=False
     )

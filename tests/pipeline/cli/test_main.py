@@ -40,8 +40,7 @@ def test_version(capsys):
         (
             "--samples",
             ", expected one of run, merge, train, convert, export, explain, energy, edit, diff, "
-            "verify, "
-            "report, validate; see spikesam --help",
+            "verify, report, validate; see spikesam --help",
         ),
     ],
 )
@@ -68,5 +67,8 @@ def test_mistakes_of_a_command_are_its_own(tmp_path, capsys):
     assert ending("validate", str(tmp_path / "x.h5")) == 2
     assert "no such file" in capsys.readouterr().err
     assert ending("validate") == 2
-    error = "error: missing FILES (rasters, also by the folders of their runs, or maps); see spikesam validate --help\n"
+    error = (
+        "error: missing FILES (rasters, also by the folders of their runs, or maps); see "
+        "spikesam validate --help\n"
+    )
     assert capsys.readouterr().err == error

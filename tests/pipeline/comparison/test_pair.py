@@ -130,7 +130,8 @@ def test_rasters_that_cannot_be_compared(tmp_path: Path) -> None:
         ),
         (r"b\.h5: layer 'conv1' is 1×2×1, expected 1×2×2, as in", {"conv1": zeros()[..., :1]}),
         (
-            r"b\.h5: passes spikes on a step later in each layer and has 4 steps, .*a\.h5 in the same step and has 4; "
+            r"b\.h5: passes spikes on a step later in each layer and has 4 steps, .*a\.h5 in the "
+            r"same step and has 4; "
             "expected so many more as the last layer is deep.*layer_delay",
             {"conv1": zeros(), "layer_delay": 1},
         ),

@@ -548,7 +548,8 @@ def test_an_ann_of_many_levels_answers_as_the_ann(conversion):
         ({"ann": 7}, "ann: got int, expected a torch.nn.Module$"),
         (
             {"ann": "cluttered-digits-ann"},
-            "ann: got str, expected a torch.nn.Module; spikesam.convert_checkpoint converts a check",
+            "ann: got str, expected a torch.nn.Module; spikesam.convert_checkpoint converts a "
+            "check",
         ),
         ({"out": "new"}, "out: how images are prepared is not known"),
         (

@@ -431,11 +431,13 @@ def test_models_that_are_refused(model: str) -> None:
         (images() * 0, "images: are all 0, expected images as the model takes them"),
         (
             images(2, 3, 9, 9),
-            r"images: of one batch of \(2, 3, 9, 9\), the model fails with RuntimeError: mat1 and mat2",
+            r"images: of one batch of \(2, 3, 9, 9\), the model fails with RuntimeError: mat1 and "
+            r"mat2",
         ),
         (
             images(2, 1, 8, 8),
-            r"images: of one batch of \(2, 1, 8, 8\), the model fails with RuntimeError: Given groups=1",
+            r"images: of one batch of \(2, 1, 8, 8\), the model fails with RuntimeError: Given "
+            r"groups=1",
         ),
     ],
 )

@@ -46,7 +46,10 @@ def test_a_first_run_is_on_torch_and_has_the_same_bits(options: list[str], tmp_p
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
     )
-    said = r"this first run is on torch; process (\d+) compiles the faster kernels .*\n(spikesam compiles .*\n)?"
+    said = (
+        r"this first run is on torch; process (\d+) compiles the faster kernels .*\n(spikesam "
+        r"compiles .*\n)?"
+    )
     found = re.fullmatch(said, done.stderr)
     assert found, done.stderr
     with suppress(ProcessLookupError):

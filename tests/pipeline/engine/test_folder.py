@@ -67,7 +67,8 @@ CHANGES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "shape": (
         {"layers": (*HEADER.layers[:2], replace(HEADER.layers[2], shape=(8, 1, 1)))},
-        r"layers are LayerSpec\(name='fc1', number=2, shape=\(7, 1, 1\).* there, .*shape=\(8, 1, 1\).* here",
+        r"layers are LayerSpec\(name='fc1', number=2, shape=\(7, 1, 1\).* there, .*shape=\(8, 1, "
+        r"1\).* here",
     ),
 }
 
@@ -248,7 +249,10 @@ def test_files_that_no_run_wrote_are_not_replaced(tmp_path: Path, name: str) -> 
 )
 def test_unfinished_work_needs_resume_and_a_readable_job(tmp_path: Path, content: bytes) -> None:
     interrupted(tmp_path)
-    says = r"raster\.parts: a run that has not finished left this; continue that run with resume=True, or choose"
+    says = (
+        r"raster\.parts: a run that has not finished left this; continue that run with "
+        r"resume=True, or choose"
+    )
     with pytest.raises(InputError, match=says):
         begun(tmp_path, resume=False)
     (tmp_path / "raster.parts" / "job.json").write_bytes(content)

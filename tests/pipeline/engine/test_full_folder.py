@@ -94,7 +94,10 @@ def test_a_disk_that_fills_up_keeps_ranges(
         broken.setattr("os.fsync", Mock(side_effect=OSError(number, os.strerror(number))))
         with pytest.raises(InputError) as caught:
             add(store, range(16, 32))
-    kept = f"16 of 40 samples are kept in {tmp_path / 'raster.parts'}; free space, then use resume=True"
+    kept = (
+        f"16 of 40 samples are kept in {tmp_path / 'raster.parts'}; free space, then use "
+        "resume=True"
+    )
     assert str(caught.value) == f"{tmp_path}: cannot write there ({os.strerror(number)}); {kept}"
     assert files(tmp_path) == ["00000000.range"]
     assert finished_digest(tmp_path) == whole_digest(tmp_path / "whole")

@@ -153,7 +153,10 @@ def test_an_answer_that_is_dropped_is_named() -> None:
         fired = model.lif1(model.conv(x)).flatten(1)
         return {"spikes": model.lif2(model.fc(fired)), "currents": model.fc(fired)}
 
-    message = "several answers; kept that of module 'lif2', dropped that of module 'fc' (Linear); to import another"
+    message = (
+        "several answers; kept that of module 'lif2', dropped that of module 'fc' (Linear); "
+        "to import another"
+    )
     with pytest.warns(UserWarning, match=re.escape(message)):
         spikesam.from_torch(net(two), example())
 

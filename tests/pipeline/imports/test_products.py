@@ -75,9 +75,8 @@ ORDERS: dict[str, Callable[[Tensor, Tensor, Tensor, Any], Tensor]] = {
     "transposed": lambda q, k, v, _: 0.125 * (v.mT @ (q @ k.mT).mT).mT,
 }
 REFUSED: dict[str, Callable[[Tensor, Tensor, Tensor, Any], Tensor]] = {
-    "module 'v_lif' and torch.Tensor.softmax, behind a product of spikes of module 'q_lif' and module 'k_lif', ": (
-        lambda q, k, v, _: (q @ k.mT).softmax(-1) @ v
-    ),
+    "module 'v_lif' and torch.Tensor.softmax, behind a product of spikes of module 'q_lif' and "
+    "module 'k_lif', ": (lambda q, k, v, _: (q @ k.mT).softmax(-1) @ v),
     "and module 'k_lif': a mask or a relative position, expected one": lambda q, k, v, m: (
         (q @ k.mT * m.position) @ v
     ),
@@ -93,9 +92,8 @@ REFUSED: dict[str, Callable[[Tensor, Tensor, Tensor, Any], Tensor]] = {
     "a product with 1 · s + 0.5 of module 'v_lif', expected spikes": lambda q, k, v, m: (
         q @ k.mT @ (v + m.numbers[0])
     ),
-    "mul, behind module 'q_lif' and module 'k_lif' and module 'v_lif', a product with a sum of module 'q_lif' and": (
-        lambda q, k, v, _: (q + k) * v
-    ),
+    "mul, behind module 'q_lif' and module 'k_lif' and module 'v_lif', a product with a sum of "
+    "module 'q_lif' and": (lambda q, k, v, _: (q + k) * v),
     "a product with a sum of module 'v_lif' and module 'q_lif'": lambda q, k, v, _: (
         q @ k.mT @ (v - q)
     ),
@@ -186,7 +184,10 @@ def test_what_is_not_linear_in_spikes(message: str) -> None:
 
 
 def test_sums_of_unlike_counts_are_refused() -> None:
-    named = "sums of 1 and 1 and 2 layers, which are module 'q_lif' and module 'k_lif' and module 'v_lif' and"
+    named = (
+        "sums of 1 and 1 and 2 layers, which are module 'q_lif' and module 'k_lif' and module "
+        "'v_lif' and"
+    )
     with pytest.raises(NetworkError, match=named):
         spikesam.from_torch(*attending(lambda q, k, v, _: q @ k.mT @ (v + q)))
 

@@ -74,8 +74,8 @@ def test_the_right_equation_is_proven() -> None:
         (
             LIF(0.5, 1.2, reset_by=0.5),
             "module '1' (Neurons): at step 1 of sample 1, neuron (1, 0, 0) fires in the model, not "
-            "in the network; its "
-            "membrane is 1.125 in the network, 1.125 with the model's own currents, its threshold "
+            "in the network; its membrane is 1.125 in the network, 1.125 with the model's own "
+            "currents, its threshold "
             "1.2",
         ),
     ],
@@ -95,7 +95,10 @@ class Doubled(nn.BatchNorm1d):
 
 def test_wrong_synapses_are_told_from_wrong_neurons() -> None:
     doubled = nn.Sequential(Identity(), Doubled(2, eps=0), Neurons()).eval()
-    message = "step 0 .* fires in the model, .* its membrane is 0.75 in the network, 1.5 with the model's own currents"
+    message = (
+        "step 0 .* fires in the model, .* its membrane is 0.75 in the network, 1.5 with the "
+        "model's own currents"
+    )
     with pytest.raises(spikesam.NetworkError, match=message):
         spikesam.from_torch(doubled, given(), neurons={Neurons: RIGHT})
 
@@ -144,7 +147,8 @@ def test_lava_dls_rounding_is_accepted_where_it_decides() -> None:
     )
     with pytest.raises(
         spikesam.NetworkError,
-        match="lava-dl rounds what leaks to 0.000244 at every step, and this .* rounding=True, which",
+        match="lava-dl rounds what leaks to 0.000244 at every step, and this .* rounding=True, "
+        "which",
     ):
         spikesam.from_torch(leaky, loud)
     network = spikesam.from_torch(leaky, loud, rounding=True)
@@ -210,7 +214,10 @@ EXITS: dict[str, Callable[[Any, Tensor], Any]] = {
 
 @pytest.mark.parametrize("exit_", EXITS)
 def test_a_number_that_leaves_the_graph_is_refused_where_it_does(exit_: str) -> None:
-    message = rf"from_torch: {re.escape(str(Path(__file__)))}:\d+: torch.Tensor.{exit_} makes a number of Python"
+    message = (
+        rf"from_torch: {re.escape(str(Path(__file__)))}:\d+: torch.Tensor.{exit_} makes a "
+        rf"number of Python"
+    )
     with pytest.raises(spikesam.NetworkError, match=message) as caught:
         spikesam.from_torch(around(EXITS[exit_]), spikes(6, 3, 10))
     line = int(re.findall(r":(\d+): ", str(caught.value))[0])
@@ -291,7 +298,10 @@ def doubled(m: Any, x: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("forward", [clamped, doubled])
 def test_what_is_changed_through_a_view_is_refused(forward: Any) -> None:
-    message = r"'lif' \(Leaky\): its input comes from a tensor that was changed in place, behind module 'fc' \(Linear\)"
+    message = (
+        r"'lif' \(Leaky\): its input comes from a tensor that was changed in place, behind "
+        r"module 'fc' \(Linear\)"
+    )
     with pytest.raises(spikesam.NetworkError, match=message):
         spikesam.from_torch(around(forward), spikes(6, 3, 10))
 

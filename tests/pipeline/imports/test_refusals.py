@@ -111,11 +111,11 @@ REFUSED: dict[str, Callable[[], nn.Module]] = {
     "'2' (Leaky): its leak has shape (8,), expected one number, or one for each channel": lambda: (
         currents(nn.Identity(), fires(beta=torch.rand(8)), nn.Conv2d(4, 4, 1))
     ),
-    "'1' (Synaptic): has reset_mechanism='zero', which drops the next step's current, too, expected": lambda: (
-        dense(snn.Synaptic(0.5, 0.5, init_hidden=True, reset_mechanism="zero"))
-    ),
-    "'1' (RLeaky): has reset_mechanism='zero', which drops the next step's current, too, expected 'sub": lambda: (
-        dense(snn.RLeaky(0.5, linear_features=10, init_hidden=True, reset_mechanism="zero"))
+    "'1' (Synaptic): has reset_mechanism='zero', which drops the next step's current, too, "
+    "expected": lambda: dense(snn.Synaptic(0.5, 0.5, init_hidden=True, reset_mechanism="zero")),
+    "'1' (RLeaky): has reset_mechanism='zero', which drops the next step's current, too, expected "
+    "'sub": lambda: dense(
+        snn.RLeaky(0.5, linear_features=10, init_hidden=True, reset_mechanism="zero")
     ),
     "'1' (RSynaptic): has reset_delay=False, which snnTorch loses here, expected True": lambda: (
         dense(snn.RSynaptic(0.5, 0.5, linear_features=10, init_hidden=True, reset_delay=False))
@@ -127,9 +127,8 @@ REFUSED: dict[str, Callable[[], nn.Module]] = {
         Jelly("neuron").IzhikevichNode()
     ),
     # Releases without ILIFNode have this one, and cannot make it.
-    "'1' (LIAFNode): has an equation that is not known here; IFNode, HalfThresholdIFNode, LIFNode, ": lambda: (
-        dense((Jelly("neuron").ILIFNode, Jelly("neuron").LIAFNode)[1](torch.relu, True))
-    ),
+    "'1' (LIAFNode): has an equation that is not known here; IFNode, HalfThresholdIFNode, LIFNode, "
+    "": lambda: dense((Jelly("neuron").ILIFNode, Jelly("neuron").LIAFNode)[1](torch.relu, True)),
     "'1' (PSN): has membranes that are weighted sums over many steps": lambda: dense(
         Jelly("neuron").PSN(T=6)
     ),
@@ -150,9 +149,8 @@ REFUSED: dict[str, Callable[[], nn.Module]] = {
         "LIFBoxCell",
         p=pytest.importorskip("norse.torch").LIFBoxParameters(v_reset=torch.as_tensor(0.5)),
     ),
-    "(LSNNRecurrentCell): has an equation that is not known here; LIFRecurrentCell and LIFRecurrent": lambda: (
-        norse("LSNNRecurrentCell", input_size=10, hidden_size=10)
-    ),
+    "(LSNNRecurrentCell): has an equation that is not known here; LIFRecurrentCell and "
+    "LIFRecurrent": lambda: norse("LSNNRecurrentCell", input_size=10, hidden_size=10),
     "'1' (IAFSqueeze): has spike_fn=MultiSpike, several spikes per step": lambda: sinabs(
         "IAFSqueeze", batch_size=3
     ),
@@ -185,20 +183,18 @@ REFUSED: dict[str, Callable[[], nn.Module]] = {
     "'4' (MaxPool2d): pools a sum by maximum, expected one layer": lambda: maps(
         shifted(), nn.Conv2d(4, 4, 3, padding=1), nn.MaxPool2d(2)
     ),
-    "'2' (Leaky): its input comes from module '1' (Tanh), behind module '0' (Linear), which is not linear": lambda: (
-        nn.Sequential(nn.Linear(10, 10), nn.Tanh(), fires())
-    ),
+    "'2' (Leaky): its input comes from module '1' (Tanh), behind module '0' (Linear), which is not "
+    "linear": lambda: nn.Sequential(nn.Linear(10, 10), nn.Tanh(), fires()),
     "'0' (ConvTranspose2d): has stride=(2, 2), expected 1: maps are not made larger here": lambda: (
         alone(nn.ConvTranspose2d(2, 4, 3, stride=2))
     ),
-    "module '3' (Conv2d): is behind padding of a map that has a bias, expected no bias or no padding": lambda: (
-        nn.Sequential(
-            nn.Conv2d(2, 4, 1),
-            fires(),
-            nn.Conv2d(4, 4, 1),
-            nn.Conv2d(4, 4, 3, padding=1),
-            nn.Flatten(),
-        )
+    "module '3' (Conv2d): is behind padding of a map that has a bias, expected no bias or no "
+    "padding": lambda: nn.Sequential(
+        nn.Conv2d(2, 4, 1),
+        fires(),
+        nn.Conv2d(4, 4, 1),
+        nn.Conv2d(4, 4, 3, padding=1),
+        nn.Flatten(),
     ),
     "module '1.1' (Conv2d): is behind a maximum of currents, which is not linear, expected neurons": lambda: (
         currents(nn.Sequential(nn.MaxPool2d(3, 2, padding=1), nn.Conv2d(4, 4, 1)))
@@ -209,18 +205,15 @@ REFUSED: dict[str, Callable[[], nn.Module]] = {
     "'2' (MaxPool2d): pools a maximum again, expected": lambda: currents(
         nn.MaxPool2d(2), nn.MaxPool2d(2, padding=1)
     ),
-    "'2' (AvgPool2d), behind module '1', which has padding and count_include_pad=False, expected True": lambda: (
-        maps(nn.AvgPool2d(3, padding=1, count_include_pad=False))
-    ),
+    "'2' (AvgPool2d), behind module '1', which has padding and count_include_pad=False, expected "
+    "True": lambda: maps(nn.AvgPool2d(3, padding=1, count_include_pad=False)),
     "averages what was pooled by maximum, expected one": lambda: maps(
         nn.MaxPool2d(2), nn.AvgPool2d(2)
     ),
-    "'0' (ConstantPad2d), behind the input, which pads with mode='constant', value=1.0, expected zeros": lambda: (
-        alone(nn.ConstantPad2d(1, 1.0), nn.Conv2d(2, 2, 3))
-    ),
-    "'0' (ConstantPad3d), behind the input, which pads channels or crops, expected a border around a map": lambda: (
-        alone(nn.ConstantPad3d((0, 0, 0, 0, 1, 1), 0.0), nn.Conv2d(4, 2, 3))
-    ),
+    "'0' (ConstantPad2d), behind the input, which pads with mode='constant', value=1.0, expected "
+    "zeros": lambda: alone(nn.ConstantPad2d(1, 1.0), nn.Conv2d(2, 2, 3)),
+    "'0' (ConstantPad3d), behind the input, which pads channels or crops, expected a border around "
+    "a map": lambda: alone(nn.ConstantPad3d((0, 0, 0, 0, 1, 1), 0.0), nn.Conv2d(4, 2, 3)),
     "the map before it of module '2' (AdaptiveAvgPool2d), whose windows are uneven": lambda: maps(
         nn.AdaptiveAvgPool2d(5), nn.Conv2d(4, 4, 3)
     ),
@@ -244,7 +237,8 @@ REFUSED: dict[str, Callable[[], nn.Module]] = {
 }
 # What a forward does between two layers of neurons, and what the refusal says of it.
 WRITTEN: dict[str, Callable[[Any, Tensor], Any]] = {
-    "'lif2' (Leaky) → module 'lif1' (Leaky): form a loop of 2 layers, whose spikes are back sooner than 2 st": feedback,
+    "'lif2' (Leaky) → module 'lif1' (Leaky): form a loop of 2 layers, whose spikes are back sooner "
+    "than 2 st": feedback,
     "a sum of unequal shapes, (3, 10) and (3, 1); expected": lambda m, x: m.lif2(
         m.b(y := m.lif1(m.a(x))) + y[:, :1]
     ),

@@ -273,17 +273,15 @@ def each_its_own(m: Any, x: Tensor) -> Tensor:
 
 
 REFUSED: dict[str, Callable[[], nn.Module]] = {
-    "'lif1' (Leaky): is driven through module 'convs.0' (Conv2d) at one step, and through module 'convs.1'": lambda: (
-        stepwise(
-            lambda m, x, t, _: m.lif1(m.bn[t](m.convs[t](x))), convs=unlike(3, 1, 1), bn=bntt(4)
-        )
+    "'lif1' (Leaky): is driven through module 'convs.0' (Conv2d) at one step, and through module "
+    "'convs.1'": lambda: stepwise(
+        lambda m, x, t, _: m.lif1(m.bn[t](m.convs[t](x))), convs=unlike(3, 1, 1), bn=bntt(4)
     ),
     "and module 'convs.6' (Conv2d), whose weights differ from step to step; expected Conv2d": lambda: (
         at_once(each_its_own, convs=unlike(1))
     ),
-    "module 'c' (Conv2d): sees channels whose gains differ from step to step, each in its own way, expected": lambda: (
-        stepwise(lambda m, x, t, _: m.lif2(m.c(m.lif1(m.a(x)) * m.each[t])))
-    ),
+    "module 'c' (Conv2d): sees channels whose gains differ from step to step, each in its own way, "
+    "expected": lambda: stepwise(lambda m, x, t, _: m.lif2(m.c(m.lif1(m.a(x)) * m.each[t]))),
     "max_pool2d: pools what is scaled by a negative number at some steps alone, expected one sign": lambda: (
         stepwise(lambda m, x, t, _: m.lif1(nn.functional.max_pool2d(m.a(x) * (0.5 - t), 2)))
     ),

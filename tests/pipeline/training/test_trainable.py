@@ -72,7 +72,8 @@ def test_an_outline_becomes_a_list_again(layers):
         ((), r"the last entry must be dense neurons"),
         (
             (8, "A3", "D8"),
-            r"entry 2: A3 is a block with 3 heads, expected a convolution in front of it, .* they divid",
+            r"entry 2: A3 is a block with 3 heads, expected a convolution in front of it, .* they "
+            r"divid",
         ),
         (("A4", "D8"), r"entry 1: A4 is a block"),
         ((8, "P", "A4", "D8"), r"entry 3: A4 is a block"),

@@ -15,7 +15,10 @@ from spikesam.common.child import python
 from tests.hostile import hostile_folder
 from tests.recordings.rasters import GOLDEN
 
-VALIDATE = "import sys; from spikesam.pipeline.cli.main import main; sys.argv[0] = ''; main(['validate', {raster!r}])"
+VALIDATE = (
+    "import sys; from spikesam.pipeline.cli.main import main; sys.argv[0] = ''; "
+    "main(['validate', {raster!r}])"
+)
 OPEN = "import spikesam; spikesam.open_raster({raster!r}).close()"
 SPAWN = """
 if __name__ == "__main__":
@@ -44,7 +47,10 @@ def test_a_script_runs_nothing_of_the_current_folder(
     """
     script, root = hostile.parent / "scripts" / "script.py", str(Path(spikesam.__file__).parents[1])
     script.parent.mkdir()
-    entering = f"import os, sys\nsys.path += {['', root] if enters else [root]!r}\nos.chdir({str(hostile)!r})\n"
+    entering = (
+        "import os, sys\nsys.path += "
+        f"{['', root] if enters else [root]!r}\nos.chdir({str(hostile)!r})\n"
+    )
     script.write_text(entering + code.format(raster=str(GOLDEN)))
     ask = {
         "args": [sys.executable, script],
@@ -68,7 +74,10 @@ def test_the_path_of_a_child(first: str, hostile: Path, monkeypatch: pytest.Monk
     monkeypatch.chdir(hostile)
     monkeypatch.setattr(sys, "path", [first and str(hostile), str(added), *sys.path])
     monkeypatch.setenv("PYTHONPATH", str(hostile))
-    code = "import json, fractions, spikesam; print(json.dumps([fractions.__file__, spikesam.__file__, *sys.argv]))"
+    code = (
+        "import json, fractions, spikesam; print(json.dumps([fractions.__file__, "
+        "spikesam.__file__, *sys.argv]))"
+    )
     done = subprocess.run(python(code, "--one", "two"), capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == [
         str(added / "fractions.py"),
@@ -137,7 +146,10 @@ def test_libraries_take_no_settings_from_the_current_folder(broken: str, hostile
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only the kernel of Linux ends children")
 def test_a_parent_that_has_ended_already() -> None:
-    code = "from spikesam.common.child import *; die_with_parent(os.getppid()); die_with_parent(-1); print('here')"
+    code = (
+        "from spikesam.common.child import *; die_with_parent(os.getppid()); "
+        "die_with_parent(-1); print('here')"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert (done.returncode, done.stdout) == (1, b"")
 

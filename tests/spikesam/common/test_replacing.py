@@ -243,7 +243,10 @@ def test_a_second_process_is_refused_at_once(tmp_path: Path) -> None:
     }
     with out_lock(tmp_path):
         second = subprocess.run(**ask, check=False)
-    last = f"spikesam.common.errors.InputError: {tmp_path}: another run is writing here, expected one run"
+    last = (
+        f"spikesam.common.errors.InputError: {tmp_path}: another run is writing here, expected "
+        "one run"
+    )
     assert second.returncode == 1 and second.stderr.splitlines()[-1].startswith(last)
     assert subprocess.run(**ask, check=True).stdout == "held\n"
 

@@ -254,9 +254,8 @@ REFUSED: dict[str, list[dict[str, Any]]] = {
     "delays are -1 … -1, expected 0 … 62 steps": [dense([[1]], delay=np.float32([-1]))],
     "delay holds other numbers than integers": [dense([[1]], delay=np.float32([0.5]))],
     "reads 'fc1' 10 steps later, expected less than T = 6": [dense([[1], [1]], delay=[0, 9])],
-    r"delay has shape \(1, 2\), expected \(1,\), one for each neuron, or \(2,\), for each that it reads": [
-        dense([[1, 2]], delay=np.ones((1, 2)))
-    ],
+    r"delay has shape \(1, 2\), expected \(1,\), one for each neuron, or \(2,\), for each that it "
+    r"reads": [dense([[1, 2]], delay=np.ones((1, 2)))],
     r"its delay has shape \(3,\), expected one number, or one for each channel": [
         {"type": "input", "shape": [1, 1, 3]},
         dense([[1, 2, 3]], delay=[1, 2, 3]),

@@ -107,7 +107,8 @@ def test_the_method_maps_keys_that_are_known_by_name(recorded: Path) -> None:
         ({"key": ["last", "no"]}, "layer 'no'"),
         (
             {"key": "qkv"},
-            r"attention of 'b_attn_q_lif' of \(6, 2, 3\) and 'qkv' of \(18, 2, 3\), expected one shape",
+            r"attention of 'b_attn_q_lif' of \(6, 2, 3\) and 'qkv' of \(18, 2, 3\), expected one "
+            r"shape",
         ),
         ({"key": "k"}, "layer 'k'"),
     ],

@@ -199,7 +199,8 @@ def test_a_network_that_was_not_recorded_is_refused(folder: Path, tmp_path: Path
         (
             alone,
             None,
-            r"raster.h5: no network.safetensors lies beside it; give network, what the recorded model became",
+            r"raster.h5: no network.safetensors lies beside it; give network, what the recorded "
+            r"model became",
         ),
         (
             unknown,
