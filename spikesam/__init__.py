@@ -68,7 +68,8 @@ register_needs(
         ),
         **dict.fromkeys(("check", "from_torch", "record", "to_torch"), ("torch",)),
         **dict.fromkeys(
-            ("Comparison", "Conversion", "Monitor", "compare", "convert"), ("pandas", "torch")
+            ("Comparison", "Conversion", "Monitor", "compare", "convert", "convert_checkpoint"),
+            ("pandas", "torch"),
         ),
         **dict.fromkeys(("MonitorCallback", "train"), ("lightning", "pandas", "torch")),
     }

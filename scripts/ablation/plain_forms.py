@@ -256,15 +256,6 @@ def _one_block() -> None:
 
 
 @special_path(
-    "a row of a large kernel at a time",
-    "synapses.py (NEAREST, apart)",
-    "all rows of a kernel at once, as where weights are few",
-)
-def _all_kernel_rows() -> None:
-    kernel("synapses").NEAREST = 1 << 40
-
-
-@special_path(
     "silent neurons subtracted",
     "synapses.py (everything, mostly)",
     "spikes are added, however many fire",

@@ -143,10 +143,10 @@ def test_parts_of_a_folder_that_share_no_image_are_measured_without_a_note(
 
 
 def test_no_download_overrules_the_configuration(tmp_path, monkeypatch, refused):
-    def end(*_: object, config: Config, **__: object) -> None:
+    def end(config: Config, **__: object) -> None:
         raise InputError(f"download is {config.data.download}")
 
-    monkeypatch.setattr("spikesam.pipeline.conversion.convert.convert", end)
+    monkeypatch.setattr("spikesam.pipeline.conversion.convert_checkpoint.convert_checkpoint", end)
     (tmp_path / "c.toml").write_text("data.download = true\n")
     given = convert.main, "--config", tmp_path / "c.toml"
     assert (refused(*given), refused(*given, "--no-download")) == tuple(

@@ -82,7 +82,7 @@ def costs_of(
     seconds = measured(weights.shape[-1], make)
     blocks = len(weights)
     spike = (
-        seconds.row * math.prod(weights.shape[:4]) * math.prod(positions) / math.prod(seen_sides)
+        seconds.row * math.prod(weights.shape[:3]) * math.prod(positions) / math.prod(seen_sides)
     )
     return Costs(
         (seconds.pixel * blocks * math.prod(positions) - seconds.neuron * size) / spike,

@@ -94,7 +94,23 @@ class LayerKernel:
 
     Attributes
     ----------
-    packs : whether it writes bits; not so a part whose first bit may lie amid a byte
+    shapes : (C, H, W) of the spikes that arrive at each input, its sources joined
+    heads : of each input, of attention on bits how many heads; 0 of others
+    counted : number of an input -> the input, where spikes of several layers are multiplied: its
+        current is computed in NumPy
+    summed : of each input, True if the currents of all places are summed to one for each channel
+    copied : of each source, its input if the synapse reads copies of some of its places; else None
+    signs : of each input, the signs of its sources, 1 or -1; [1] of one that has none
+    relays : of each input, its weights if none adds anything up: the identity, or 1×1 weights of
+        which each output has one; None of others
+    joined : the gains of all inputs as one input, where all are relays to different outputs; None
+        elsewhere
+    synapses : of each input, its weights and geometry; None without weights, or where joined
+    output_shape : (H', W', C') of the currents, of a part of its rows
+    rows, height : which rows of the layer's map these are, of how many
+    packs : True if it writes bits; not so a part whose first bit may lie amid a byte
+    dynamics : what neurons do in a step: decays, thresholds, biases
+    dtype : of currents and membranes, int32 in fixed point, else float32
     """
 
     def __init__(
@@ -166,7 +182,7 @@ class LayerKernel:
         if height % rows:
             rows = 1
         taps = sum(
-            math.prod(kernel_synapses.weights.weights.shape[1:5])
+            math.prod(kernel_synapses.weights.weights.shape[1:4])
             for kernel_synapses in self.synapses
             if kernel_synapses
         )

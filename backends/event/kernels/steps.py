@@ -73,9 +73,7 @@ class KernelSynapses(NamedTuple):
         (window, _), (step, _), (above, beside_windows) = self.windows
         start, end = first * step - above, (last - 1) * step - above + window
         first, last = max(0, start), min(end, self.positions[0])
-        last_row = (
-            (last - 1) * stride - padding + weights.weights.shape[1] * weights.weights.shape[3]
-        )
+        last_row = (last - 1) * stride - padding + weights.weights.shape[2]
         top, bottom = (
             min(max(0, pools * row), self.rows[1]) for row in (first * stride - padding, last_row)
         )

@@ -71,7 +71,6 @@ FLOAT_ADDITIONS = (
     258  # in float32, by which sums are rounded: another number is another network's digest
 )
 FARTHEST = 1 << 32  # bytes that an event's row lies from its base, fewer
-NEAREST = 48 << 10  # bytes of weights, at most, of which enough stay in the nearest cache
 
 
 class WeightLayout(NamedTuple):
@@ -79,9 +78,8 @@ class WeightLayout(NamedTuple):
 
     Parameters
     ----------
-    weights : (⌈O/64⌉, KH/n, KW, n, C, 64) uint8, 128 more, or float32 — rows, aligned; of few
-        outputs the 16 or 32 that hold them all; n is KH, or 1 where weights are many. Bytes are of
-        outputs 0, 32, 1, 33, …
+    weights : (⌈O/64⌉, KW, KH, C, 64) uint8, 128 more, or float32 — rows, aligned; of few outputs
+        the 16 or 32 that hold them all. Bytes are of outputs 0, 32, 1, 33, …
     pool, stride, padding : (y, x), as of a layer
     everything : (OH, OW, O) int32 — the current if all neurons fired; empty in float32
     products : the same weights for :func:`spikesam.backends.event.kernels.products.multiply_spikes`
@@ -117,12 +115,12 @@ class Room(NamedTuple):
 def room_for(synapses: WeightLayout, shape: tuple[int, int, int]) -> Room:
     """Room to work in for maps of (C, H, W); every thread needs its own."""
     channels, height, width = shape
-    (rows, columns), (_, apart, _, together, _, lanes) = synapses.pool, synapses.weights.shape
+    (rows, columns), (_, _, kernel_rows, _, lanes) = synapses.pool, synapses.weights.shape
     positions = synapses.everything.shape[:2]  # where there are products
     return Room(
         np.empty(channels * height * width + WORD, np.int32),
         np.empty((height // rows, width // columns + 1), np.int32),
-        np.empty(channels * width * (height if apart > 1 else rows * together) + COPIED, np.int32),
+        np.empty(channels * width * rows * kernel_rows + COPIED, np.int32),
         np.empty(width // columns + 1, np.int32),
         np.zeros(lanes, np.int32 if synapses.weights.dtype == np.uint8 else np.float32),
         product_room(
@@ -156,16 +154,13 @@ def lay_out(
     blocks = -(-outputs // size)
     padded = np.zeros((blocks * size, channels, kernel_rows, kernel_columns), kernel.dtype)
     padded[:outputs] = kernel
-    together = kernel_rows
-    if kernel.dtype == np.int8 and size * kernel[0].size > NEAREST:
-        together = 1
-    if (reach := shape[2] // pool[1] * together * channels * size * kernel.itemsize) > FARTHEST:
+    if (reach := shape[2] // pool[1] * kernel_rows * channels * size * kernel.itemsize) > FARTHEST:
         raise InputError(
             f"event: weights for a row of {channels}×{shape[2]} neurons span {reach:,} bytes, at "
             "most 2³²"
         )
-    rows = padded.reshape(blocks, size, channels, kernel_rows // together, together, kernel_columns)
-    rows = rows.transpose(0, 3, 5, 4, 2, 1)
+    rows = padded.reshape(blocks, size, channels, kernel_rows, kernel_columns)
+    rows = rows.transpose(0, 4, 3, 2, 1)
     seen_sides, summed = (shape[1] // pool[0], shape[2] // pool[1]), pool[0] * pool[1]
     positions = positions_of(seen_sides, (kernel_rows, kernel_columns), stride, padding)
     products = lay_out_products(kernel, summed * sources)
@@ -424,8 +419,8 @@ def add_spikes(
     """
     weights, pool, stride, padding, everything, _ = synapses
     events, ends, window, starts, block_current, _ = room
-    blocks, apart, kernel_columns, together, channels, size = weights.shape
-    height, width = len(ends), ends.shape[1] - 1
+    blocks, kernel_columns, kernel_rows, channels, size = weights.shape
+    width = ends.shape[1] - 1
     rows, columns, outputs = current.shape
     row_size, max_additions = (
         size * weights.itemsize,
@@ -435,62 +430,31 @@ def add_spikes(
     mostly = 2 * list_events(spikes, True, pool, events, ends) > spikes.size and everything.size > 0
     if mostly:
         list_events(spikes, False, pool, events, ends)
-    if apart > 1:
-        for row in range(height):
-            list_window(
-                events, ends, row, 1, channels, row_size, window, np.int64(ends[row, 0]), starts
-            )
-    bounds = ends.reshape(-1) if apart > 1 else starts
-    for outer_row in range(apart if apart > 1 else rows):
-        if apart == 1:
-            top = outer_row * stride[0] - padding[0]
-            list_window(
-                events, ends, top, together, channels, row_size, window, np.int64(0), starts
-            )
+    for i in range(rows):
+        top = i * stride[0] - padding[0]
+        list_window(events, ends, top, kernel_rows, channels, row_size, window, np.int64(0), starts)
         for block in range(blocks):
             whole_block = outputs - block * size >= size
             sums = flat if whole_block else block_current
-            for inner_row in range(rows if apart > 1 else 1):
-                i, kernel_row = (inner_row, outer_row) if apart > 1 else (outer_row, 0)
-                row = i * stride[0] - padding[0] + kernel_row if apart > 1 else 0
-                inside = 0 <= row < height
-                if kernel_row > 0 and not inside:
-                    continue
-                for j in range(columns):
-                    left = j * stride[1] - padding[1]
-                    start = min(max(0, left), width)
-                    end = max(start, min(width, left + kernel_columns)) if inside else start
-                    bound = row * (width + 1) if inside else 0
-                    event, last = np.int64(bounds[bound + start]), np.int64(bounds[bound + end])
-                    base = (
-                        ((block * apart + kernel_row) * kernel_columns - left) * together * channels
+            for j in range(columns):
+                left = j * stride[1] - padding[1]
+                start = min(max(0, left), width)
+                end = max(start, min(width, left + kernel_columns))
+                event, last = np.int64(starts[start]), np.int64(starts[end])
+                base = (block * kernel_columns - left) * kernel_rows * channels
+                target = (i * columns + j) * outputs + block * size
+                place = target if whole_block else 0
+                add_to_current = begun = False
+                while not begun or event < last:  # without events the current is set, to 0
+                    upto = min(last, event + max_additions)
+                    add_rows(
+                        size, weight_rows, base, window, event, upto, sums, place, add_to_current
                     )
-                    target = (i * columns + j) * outputs + block * size
-                    place = target if whole_block else 0
-                    add_to_current = kernel_row > 0 and whole_block
-                    begun = add_to_current  # otherwise even no row is to be set
-                    while not begun or event < last:
-                        upto = min(last, event + max_additions)
-                        add_rows(
-                            size,
-                            weight_rows,
-                            base,
-                            window,
-                            event,
-                            upto,
-                            sums,
-                            place,
-                            add_to_current,
-                        )
-                        event, add_to_current, begun = upto, True, True
-                    if not whole_block:
-                        for output in range(
-                            outputs - block * size
-                        ):  # a slice would compile how to tell of its shape
-                            if kernel_row > 0:
-                                flat[target + output] += sums[output]
-                            else:
-                                flat[target + output] = sums[output]
+                    event, add_to_current, begun = upto, True, True
+                if not whole_block:
+                    # a slice would compile how to tell of its shape
+                    for output in range(outputs - block * size):
+                        flat[target + output] = sums[output]
     if mostly:
         total = everything.reshape(-1)
         for neuron in range(len(flat)):
