@@ -67,6 +67,8 @@ NotebookClient.__init__ = partialmethod(
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"spikesam {version}"
+html_last_updated_fmt = "%Y-%m-%d"
+templates_path = ["_templates"]
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_extra_path = ["report-example.html"]
@@ -78,7 +80,7 @@ html_theme_options = {
     "navbar_end": ["theme-switcher"],
     "secondary_sidebar_items": ["page-toc"],
     "show_toc_level": 2,
-    "footer_start": ["copyright"],
+    "footer_start": ["copyright", "version_and_date"],
     "footer_end": [],
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
