@@ -20,7 +20,7 @@ PACKAGES := recordings backends pipeline spikesam paper benchmarks
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long test-users fuzz docs bench check format setup dist lock audit clean
+.PHONY: help demo test test-long test-users fuzz docs bench check format setup dist lock audit release clean
 
 help: ## Show this help
 	@echo "make <target>, where <target> is one of"
@@ -93,6 +93,9 @@ lock: ## Resolve pyproject.toml and those of paper and benchmarks into requireme
 
 audit: setup ## Report known vulnerabilities of the locked packages; nothing depends on the answer
 	@$(VENV_PYTHON) scripts/audit.py
+
+release: setup ## Check and build VERSION=0.1.0 into dist/, with digests, bill of materials and listings; CHECKS=skip leaves .ci/run out (needs uv)
+	@$(VENV_PYTHON) -m scripts.release "$(VERSION)" --checks $(or $(CHECKS),run)
 
 clean: ## Remove .venv, dist, caches and the results of the demo
 	rm -rf .venv dist docs/_build node_modules runs/demo-digits runs/demo-cat runs/demo-events .pytest_cache .coverage .hypothesis .ruff_cache .mypy_cache .import_linter_cache
