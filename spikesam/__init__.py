@@ -49,6 +49,7 @@ Lava, nor time.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import lazy_loader
@@ -60,6 +61,12 @@ from spikesam.common.pictures import register_drawing
 if TYPE_CHECKING:
     from types import ModuleType
 
+# Links to the folders become text files where git cannot make links, as on Windows by default.
+if os.path.isfile(_link := os.path.join(os.path.dirname(__file__), "pipeline")):
+    raise ImportError(
+        f"{_link}: expected a symbolic link, got a file; git config core.symlinks true, then "
+        "git checkout -- spikesam (Windows allows it in developer mode), or install the wheel"
+    )
 ignore_foreign_settings()  # before anything imports numba, matplotlib or torch
 register_needs(
     {
