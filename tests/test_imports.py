@@ -98,13 +98,15 @@ def test_the_page_on_architecture_lists_the_layers_in_the_order_that_is_checked(
 
 
 MISSING = """
-import os, signal, sys, types
+import multiprocessing, os, signal, sys, types
+multiprocessing.set_start_method("spawn")
+multiprocessing.get_all_start_methods = lambda: ["spawn"]
 sys.modules.update(dict.fromkeys(("fcntl", "resource", "grp", "pwd")))
 import filelock  # goes on with this system's functions: Windows has its own way to lock
 for name, module in list(sys.modules.items()):
     if name.startswith("filelock") and getattr(module, "os", None) is os:
         module.os = types.SimpleNamespace(**vars(os))
-for name in ("O_NOFOLLOW", "O_CLOEXEC", "pwrite", "fchmod", "posix_fallocate"):
+for name in ("O_NOFOLLOW", "O_CLOEXEC", "pwrite", "fchmod", "posix_fallocate", "fork"):
     delattr(os, name)
 for name in ("SIGPROF", "ITIMER_PROF", "setitimer", "getitimer"):
     delattr(signal, name)
@@ -167,6 +169,14 @@ print(list(spikesam.open_raster("recorded/raster.h5")))
 """
 
 
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with marks in its name that a command line or a pattern might take for its own."""
+    path = tmp_path / "My Files (1) \\ [é]"
+    path.mkdir()
+    return path
+
+
 def run(missing: str, script: str, folder: Path) -> str:
     code = missing + IN_CHILDREN.format(missing=missing) + script
     done = subprocess.run(
@@ -177,23 +187,21 @@ def run(missing: str, script: str, folder: Path) -> str:
 
 
 @pytest.mark.parametrize("missing", [WINDOWS, MISSING], ids=["Windows", "a system without locks"])
-def test_spikes_are_written_read_simulated_explained_and_shown(
-    missing: str, tmp_path: Path
-) -> None:
-    page, digest = run(missing, SCRIPT, tmp_path).split()
-    assert (tmp_path / page).read_text(encoding="utf-8").startswith("<!doctype html>")
+def test_spikes_are_written_read_simulated_explained_and_shown(missing: str, folder: Path) -> None:
+    page, digest = run(missing, SCRIPT, folder).split()
+    assert (folder / page).read_text(encoding="utf-8").startswith("<!doctype html>")
     assert (
         spikesam.simulate("cluttered-digits", samples=2, seed=1, backend="event").raster_digest
         == digest
     )
     left = {
         path.name
-        for path in tmp_path.rglob("*")
+        for path in folder.rglob("*")
         if path.name.startswith(".") or path.name.endswith(".tmp")
     }
     assert left == set()
 
 
-def test_a_torch_network_is_recorded(tmp_path: Path) -> None:
+def test_a_torch_network_is_recorded(folder: Path) -> None:
     pytest.importorskip("torch")
-    assert run(WINDOWS, RECORDING, tmp_path) == "['neuron_1']\n"
+    assert run(WINDOWS, RECORDING, folder) == "['neuron_1']\n"
