@@ -274,7 +274,7 @@ def test_help_does_not_wait_for_torch() -> None:
         (
             ["simlate"],
             "NAME: got 'simlate', expected one of agreement, convert, graphs, lava, "
-            "leaderboard, quick, raster, record, road, sam, simulate, train, transformer, why or "
+            "leaderboard, operations, quick, raster, record, road, sam, simulate, train, transformer, why or "
             "all; did you mean 'simulate'?",
         ),
         (["sam", "--repeats", "0"], "--repeats is 0, expected greater than or equal to 1"),
