@@ -96,16 +96,14 @@ def find_firing_beside(probes: Mapping[str, Probe], known: Iterable[str]) -> lis
     lie in none.
     """
     firing = [name for name, probe in _makers(probes).items() if probe.left.unit]
-    related = {
-        name
-        for name in probes
-        for each in known
-        if f"{name}.".startswith(f"{each}.") or name in _above(each)
-    }
+    known = {*known}
+    holders = set[str]().union(*map(_above, known))
     return [
         name
         for name in firing
-        if name not in related and not set(_parts(name, probes)) & set(firing)
+        if name not in known | holders
+        and known.isdisjoint(_above(name))
+        and not set(_parts(name, probes)) & set(firing)
     ]
 
 

@@ -6,7 +6,6 @@ import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -93,12 +92,11 @@ class SeenImages:
         if len(self._shown) < MOST:
             self._shown = Pictures.first([*self._shown.seen, *seen], self._class_names)
 
-    def write(self, raster: Path) -> None:
+    def write(self, folder: Path, raster: RasterReader) -> None:
         """Put them beside a finished raster, in place of those of an earlier one."""
-        (raster.parent / NAME).unlink(missing_ok=True)
+        (folder / NAME).unlink(missing_ok=True)
         if self._class_names or any(each.picture is not None for each in self._shown.seen):
-            with RasterReader(raster, trusted=True) as reader:
-                write_pictures(raster.parent, reader.raster_digest, self._shown)
+            write_pictures(folder, raster.raster_digest, self._shown)
 
 
 @dataclass(frozen=True)
@@ -138,6 +136,7 @@ class Recording:
         self._counter, self._operations = counter, OperationsSpool(path.parent)
         self._taps: dict[str, list[Tensor]] = {}  # of the batch at hand, for relevance
         self._writer: GrowingWriter | None = None
+        self._raster: RasterReader | None = None  # once it is whole
         self._open, self._whole = True, False
 
     def __repr__(self) -> str:
@@ -257,7 +256,7 @@ class Recording:
         """The steps that all layers fired so far in the batch at hand."""
         return self._watch.steps
 
-    @cached_property
+    @property
     def raster(self) -> RasterReader:
         """A reader of the recorded raster, once the block has ended.
 
@@ -265,11 +264,11 @@ class Recording:
         ------
         InputError : if it has not ended, or not well
         """
-        if not self._whole:
+        if self._raster is None or not self._whole:
             raise InputError(
                 f"{self.path}: is not finished; read it when the block of record() has ended"
             )
-        return RasterReader(self.path, trusted=True)
+        return self._raster
 
     def close(self) -> None:
         """Make the file of what was recorded; refuses if nothing was, or the last batch was not
@@ -285,23 +284,22 @@ class Recording:
                 "record: nothing was recorded; run the model, then call recording.finish(...)"
             )
         self._writer.finalize()
-        self._seen.write(self.path)
+        self._raster = raster = RasterReader(self.path, trusted=True)
+        self._seen.write(self.path.parent, raster)
         remove_recorded_relevance(self.path.parent)
         self.path.with_name(OPERATIONS).unlink(missing_ok=True)
         if self._counter is not None:
-            with RasterReader(self.path, trusted=True) as raster:
-                self._operations.write(raster)
+            self._operations.write(raster)
             self._operations.discard()
         if self._why is not None:
-            with RasterReader(self.path, trusted=True) as raster:
-                self._relevance.write(raster, self._why)
+            self._relevance.write(raster, self._why)
             self._relevance.discard()
         if isinstance(self._network, Network):
             write_network(self._network, self.path.with_name(BESIDE))
         elif self._network is not None:
             save(self._network, self.path.with_name(BESIDE))
         self._whole = True
-        if silence := self.raster.silence:
+        if silence := raster.silence:
             warnings.warn(f"record: {silence}", stacklevel=4)  # where the block of record() ends
 
     def discard(self) -> None:
@@ -309,6 +307,8 @@ class Recording:
         self._open = False
         self._relevance.discard()
         self._operations.discard()
+        if self._raster is not None:
+            self._raster.close()
         if self._writer:
             self._writer.discard()
 
