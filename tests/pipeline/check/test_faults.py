@@ -184,6 +184,15 @@ def test_other_numbers_that_reach_no_weight() -> None:
     assert finding.sentence.endswith("; such numbers that reach weights: none")
 
 
+def test_neurons_without_a_known_equation() -> None:
+    """All but their rule is checked."""
+    alpha = pytest.importorskip("snntorch").Alpha(0.9, 0.8, threshold=0.1, init_hidden=True)
+    model = nn.Sequential(nn.Linear(8, 12), Centred(), alpha).eval()
+    found = spikesam.check(model, list(batch()))
+    assert ("samples mixed", "1") in named(found)
+    assert "the rule of '2', whose equation is not known here" in found.unchecked
+
+
 def test_the_model_is_as_it_was() -> None:
     model = net(right)
     model(batch()[0])

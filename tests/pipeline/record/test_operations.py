@@ -1,5 +1,7 @@
 """Operations that are counted while a model runs: numbers worked by hand, and those of others."""
 
+import gc
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -144,6 +146,25 @@ def test_a_recording_without_counts_removes_earlier_ones(tmp_path: Path) -> None
         model(torch.ones(2, 1, 3))
         recording.finish()
     assert not (tmp_path / NAME).exists()
+
+
+def test_nothing_of_a_batch_is_kept(tmp_path: Path) -> None:
+    """So memory does not grow with their number."""
+    model = nn.Sequential(nn.Linear(3, 2), Fires(), nn.Linear(2, 2)).eval()
+    tensors: list[weakref.ref[Tensor]] = []
+
+    def keep(module: nn.Module, inputs: Any, output: Tensor) -> None:
+        tensors.append(weakref.ref(output))
+
+    for module in model:
+        module.register_forward_hook(keep)
+    options: dict[str, Any] = {"layers": ["1"], "layout": "TB...", "operations": True}
+    with spikesam.record(model, tmp_path, **options) as recording:
+        for _ in range(2):
+            model(torch.ones(2, 1, 3))
+            recording.finish()
+            gc.collect()
+            assert tensors and not any(tensor() is not None for tensor in tensors)
 
 
 class Twice(nn.Module):
