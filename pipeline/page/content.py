@@ -74,20 +74,18 @@ def run_content(run: ShownRun, limit: int) -> Content:
     answers, values = shown_answers(run)
     computed = explains(run)
     content = partial(_sample, run, scores, ledger, values, computed)
-    shown = excerpt(content, raster.n_samples, raster.timesteps, limit)
+    shown = excerpt(content, raster.n_samples, run.steps, limit)
     unsilenced = unsimulated(run, shown.steps)
     labelled = (raster.labels >= 0) & (
         (raster.predictions >= 0) | header.has_classes
     )  # silence is wrong
     right = f"{(raster.labels == raster.predictions)[labelled].sum()} of {labelled.sum()} right"
     samples = f"{raster.n_samples} sample{'s' * (raster.n_samples > 1)}"
+    steps = f"{header.window or raster.timesteps} steps"
     delayed = header.window not in (None, raster.timesteps)
     with_delays = f", {raster.timesteps} with the delays of layers" * delayed
-    facts = [
-        run.network_name or header.dataset,
-        samples,
-        f"{header.window or raster.timesteps} steps" + with_delays,
-    ]
+    all_steps_shown = shown.steps == run.steps
+    facts = [run.network_name or header.dataset, samples, steps]
     facts += [
         f"{header.backend}, {'integers' if header.precision == 'fixed' else header.precision}"
     ]
@@ -95,11 +93,8 @@ def run_content(run: ShownRun, limit: int) -> Content:
         "name": run.name,
         "about": " · ".join(text for text in (*facts, right if labelled.any() else "") if text),
         "dataset": header.dataset,
-        "timesteps": raster.timesteps,
         "steps": shown.steps,
-        "rated": min(
-            header.window or shown.steps, shown.steps
-        ),  # steps of the model, which rates are by
+        "rated": min(header.window or shown.steps, shown.steps),  # those that rates are by
         "gamma": run.gamma,
         "events": bool(run.pictures and run.pictures.events),
         "facts": [
@@ -113,6 +108,7 @@ def run_content(run: ShownRun, limit: int) -> Content:
                 or "unknown",
             ],
             ["data", header.dataset or "unknown"],
+            ["steps", steps + with_delays],
             ["simulated on", f"{header.backend} ({header.precision})"],
             ["spikes' digest", raster.raster_digest[:12]],
         ],
@@ -126,15 +122,13 @@ def run_content(run: ShownRun, limit: int) -> Content:
         if run.whole_network
         else None,
         "unsilenced": unsilenced,
-        "explains": computed and shown.steps == raster.timesteps,
+        "explains": computed and all_steps_shown,
         "notes": [
             note
             for note in (
                 shown.note,
                 raster.silence,
-                None
-                if computed and shown.steps == raster.timesteps
-                else unexplained(run, len(shown.samples)),
+                None if computed and all_steps_shown else unexplained(run, len(shown.samples)),
                 *run.notes,
             )
             if note
@@ -160,7 +154,8 @@ def _graph(run: ShownRun) -> str | None:
 
 
 def _layer(run: ShownRun, scores: Scores, layer: LayerSpec) -> Content:
-    rates = run.raster.counts(layer).mean(axis=0) / layer.neurons
+    window = run.window_of(layer)
+    rates = run.raster.counts(layer)[:, window].mean(axis=0) / layer.neurons
     return {
         "name": layer.name,
         "kind": layer.kind,
@@ -168,7 +163,8 @@ def _layer(run: ShownRun, scores: Scores, layer: LayerSpec) -> Content:
         if is_band(layer)
         else layer.shape,  # each neuron of a band is a place
         "band": is_band(layer),
-        "matter": run.raster.steps_that_matter(layer),
+        "start": window.start,  # where the network has its first step
+        "matter": min(run.steps, run.raster.steps_that_matter(layer) - window.start),
         "padded": _padded(run, layer),
         "rates": [round(float(rate), 5) for rate in rates],
         "rate": run.raster.rate(layer),
@@ -200,7 +196,7 @@ def _sample(
 ) -> Content:
     raster = run.raster
     label, predicted = int(raster.labels[sample]), int(raster.predictions[sample])
-    computed = computed and steps == raster.timesteps
+    computed = computed and steps == run.steps
     classes = classes_of(run, sample, computed)
     index, (energy, energy_map) = (
         int(raster.samples.index[sample]),
@@ -217,7 +213,11 @@ def _sample(
         "classes": classes,
         **_picture(run, sample),
         "spikes": [
-            blob(spike_trains(raster.packed(layer, sample)[:steps], layer.neurons))
+            blob(
+                spike_trains(
+                    raster.packed(layer, sample)[run.window_of(layer)][:steps], layer.neurons
+                )
+            )
             for layer in raster.layers
         ],
         "maps": {
@@ -317,10 +317,14 @@ def attention_of(run: ShownRun) -> list[dict[str, Any]]:
                 continue
             query, key = layer_input.sources[0], layer_input.sources[len(layer_input.sources) // 2]
             names = dict.fromkeys(source.layer for source in layer_input.sources)
-            later = key.longest - query.longest
+            starts = [run.window_of(raster.layer(source.layer)).start for source in (query, key)]
+            later = key.longest - query.longest + starts[1] - starts[0]
             pairs.append((query.layer, key.layer, later, attention.heads, [*names, layer.name]))
     else:
-        starts = {layer.name: raster.header.window_of(layer).start or 0 for layer in raster.layers}
+        starts = {
+            layer.name: raster.header.window_of(layer).start - run.window_of(layer).start
+            for layer in raster.layers
+        }
         shapes = {layer.name: layer.shape for layer in raster.layers}
         for query_layer, key_layer in pairs_of(raster):
             if (

@@ -50,7 +50,10 @@ def energy_of_sample(
     if isinstance(ledger, CountedLedger):
         return layers, {}
     bands = [layer for layer in run.raster.layers if is_band(layer)]
-    maps = {layer.name: band_map(ledger.of_neurons(sample, layer), steps) for layer in bands}
+    maps = {
+        layer.name: band_map(ledger.of_neurons(sample, layer)[run.window_of(layer)], steps)
+        for layer in bands
+    }
     shown = next((layer for layer in run.raster.layers if not is_band(layer)), None)
     if shown is not None and spent.map is not None:
         maps[shown.name] = heat_map(spread_evenly(spent.map, shown.shape[1:]))

@@ -51,7 +51,7 @@ def unsimulated(run: ShownRun, steps: int) -> str | None:
     driven = [network.layers[place].name for place, _ in network.driven]
     counting = multiplying_counts(network)
     again = {name for layer in network.layers for name in network.dependents(layer.name)}
-    if steps < network.timesteps:
+    if steps < run.steps:
         reason = "the page does not hold all steps"
     elif weights > MOST:
         reason = f"the network has weights of {weights:,} bytes, and a page holds at most {MOST:,}"

@@ -31,11 +31,7 @@ OTHERS = 1  # second for other classes than the answer's
 def explains(run: ShownRun) -> bool:
     """True if a page that holds all steps of a run computes relevance itself, for any class."""
     network = run.whole_network
-    return (
-        network is not None
-        and not _refused(network)
-        and unsimulated(run, run.raster.timesteps) is None
-    )
+    return network is not None and not _refused(network) and unsimulated(run, run.steps) is None
 
 
 def explained_in_time(run: ShownRun) -> tuple[int, int]:
@@ -125,7 +121,7 @@ def relevance_of(
     contents, numbers = [], [int(number) for number in classes]
     for target, layer_relevances in zip(numbers, relevances(network, spikes, numbers), strict=True):
         packed = {
-            layer.name: _packed(layer_relevance, layer, steps)
+            layer.name: _packed(layer_relevance[run.window_of(layer)], layer, steps)
             for layer, layer_relevance in zip(raster.layers, layer_relevances, strict=True)
         }
         contents.append({"of": target, "layers": packed})
@@ -142,7 +138,7 @@ def _recorded(run: ShownRun, maps: MapReader, sample: int, steps: int) -> dict[s
             continue
         layer = run.raster.layer(mapped.name)
         if not is_band(layer) or by_step[0].size == layer.neurons:
-            packed[layer.name] = _packed(by_step[:, None], layer, steps)
+            packed[layer.name] = _packed(by_step[run.window_of(layer), None], layer, steps)
     return packed
 
 

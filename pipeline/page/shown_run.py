@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.operations import NAME as OPERATIONS
 from spikesam.recordings.operations import Operations, operations_beside
 from spikesam.recordings.raster.reader import RasterReader
+from spikesam.recordings.raster.schema import LayerSpec
 
 OWN = ("raster.h5", "sam.h5")
 MOST_FILES = 16  # files of maps in a folder that are read
@@ -58,6 +59,36 @@ class ShownRun:
             if self.network and tuple(self.raster) == self.network.raster_names
             else None
         )
+
+    @cached_property
+    def _in_model_steps(self) -> bool:
+        """True where each layer is shown in the steps of the model: no spike that can change the
+        answer lies outside of its window.
+        """
+        raster = self.raster
+        if raster.header.window is None:
+            return False
+        for layer in raster.layers:
+            window, counts = raster.header.window_of(layer), raster.counts(layer)
+            late = counts[:, window.stop : raster.steps_that_matter(layer)]
+            if counts[:, : window.start].any() or late.any():
+                return False
+        return True
+
+    @property
+    def steps(self) -> int:
+        """The steps of each layer that are shown."""
+        return (self.raster.header.window if self._in_model_steps else None) or (
+            self.raster.timesteps
+        )
+
+    def window_of(self, layer: LayerSpec) -> slice:
+        """The steps of the raster that are shown of a layer: those of the model, whose first step
+        stands later in it by the delays of the layers in front.
+        """
+        if not self._in_model_steps:
+            return slice(0, self.raster.timesteps)
+        return self.raster.header.window_of(layer)
 
     @property
     def network_name(self) -> str:

@@ -14,23 +14,26 @@ import {
   waits,
   winnersOf,
 } from "./simulate.js";
-import { spikesOfSteps } from "./spikes.js";
+import { inModel, inNetwork } from "./whatif.js";
 
 // The relevance of each layer of a sample, see tasks.js, for a class, as heats of heat.js.
 export function explainedLayers(run, network, sample, which) {
   const { spikes } = sample;
-  const fired = network.shapes.map(
-    (_, place) => spikes[place - network.first] && spikesOfSteps(spikes[place - network.first]),
-  );
+  const fired = network.shapes.map((_, place) => {
+    const at = place - network.first;
+    return spikes[at] && inNetwork(spikes[at], run.layers[at], network.timesteps);
+  });
   sample.relevance ??= makeRelevance(network, fired);
   const found = sample.relevance(which);
-  return run.layers.map(({ band, shape }, at) => {
+  return run.layers.map((layer, at) => {
+    const { band, shape } = layer;
     const { neurons, pixels, steps } = spikes[at];
     const map = new Float64Array(band ? neurons * steps : pixels);
-    const moments = fired[at + network.first].map((firing, step) => {
+    const ofSteps = inModel(found[at + network.first], layer, steps);
+    const moments = inModel(fired[at + network.first], layer, steps).map((firing, step) => {
       const now = new Float64Array(pixels); // of a band, all neurons
       firing.forEach((neuron, k) => {
-        const value = found[at + network.first][step][k];
+        const value = ofSteps[step][k];
         now[neuron % pixels] += value;
         map[band ? neuron * steps + step : neuron % pixels] += value;
       });

@@ -3,6 +3,16 @@ import { inflate } from "./inflate.js";
 import { placesBehind, scoresOf, simulateFrom, sumsOf } from "./simulate.js";
 import { encodeSpikes, spikesOfSteps } from "./spikes.js";
 
+// What a layer fires at each step of the network, and back: its first step is there at `start`, by the delays in front of it.
+export function inNetwork(spikes, { start }, timesteps) {
+  const steps = spikesOfSteps(spikes);
+  return Array.from({ length: timesteps }, (_, step) => steps[step - start] ?? []);
+}
+
+export function inModel(fired, { start }, steps) {
+  return fired.slice(start, start + steps);
+}
+
 const SAME = 1e-3; // scores that differ by less; a share is rounded to five digits
 
 // What a sample would be, see tasks.js, without the spikes that are silenced, see state.js: the trains of the layers that change,
@@ -11,7 +21,7 @@ const SAME = 1e-3; // scores that differ by less; a share is rounded to five dig
 export function spikesWithout(run, network, sample, { layer, cells, channels }) {
   const at = run.layers.findIndex(({ name }) => name === layer);
   const [first, place] = [network.first, at + network.first];
-  const before = sample.spikes.map(spikesOfSteps);
+  const before = sample.spikes.map((spikes, which) => inNetwork(spikes, run.layers[which], network.timesteps));
   const pixels = sample.spikes[at].pixels;
   const [places, planes] = [new Set(cells), new Set(channels)];
   const stays = (neuron) => !places.has(neuron % pixels) && !planes.has(Math.floor(neuron / pixels));
@@ -30,7 +40,7 @@ export function spikesWithout(run, network, sample, { layer, cells, channels }) 
   const { fired, close } = from(before[at].map((neurons) => neurons.filter(stays)));
   const sums = sumsOf(network, fired.at(-1));
   const trains = sample.spikes.map((known, which) =>
-    which === at || behind.has(which + first) ? encodeSpikes(fired[which + first], known) : null,
+    which === at || behind.has(which + first) ? trainsOf(run, fired[which + first], which, known) : null,
   );
   return { trains, sums, close, scores: scoresOf(network, sums, run.answers) };
 }
@@ -41,9 +51,13 @@ function isRecorded(run, network, fired, { spikes, scores: recorded }) {
   return (
     scores.every((score, which) => Math.abs(score - recorded[which]) < SAME) &&
     spikes.every((known, at) =>
-      encodeSpikes(fired[at + network.first], known).every((byte, which) => byte === known.trains[which]),
+      trainsOf(run, fired[at + network.first], at, known).every((byte, which) => byte === known.trains[which]),
     )
   );
+}
+
+function trainsOf(run, fired, at, known) {
+  return encodeSpikes(inModel(fired, run.layers[at], run.steps), known);
 }
 
 // The numbers of integers.py, as simulate.js takes them.

@@ -2,6 +2,7 @@
 accessible.
 """
 
+import importlib
 import time
 from pathlib import Path
 from typing import Any
@@ -497,6 +498,57 @@ def test_only_wrong_answers_are_shown_when_asked(tmp_path: Path, open_page: Any)
 def test_curves_have_a_legend_where_there_is_room(page_of_run: Path, open_page: Any) -> None:
     assert open_page(page_of_run).get_by_text("Coloured curves: how often each").is_visible()
     assert open_page(page_of_run, 400).get_by_text("Coloured curves").is_hidden()
+
+
+def test_layers_of_a_model_are_in_its_own_steps_with_its_network_and_without(
+    tmp_path: Path, open_page: Any
+) -> None:
+    """The network has a step of delay between layers, and the model none."""
+    torch, snntorch = pytest.importorskip("torch"), pytest.importorskip("snntorch")
+    torch.manual_seed(0)
+    neuron = {"beta": 0.9, "threshold": 0.3, "init_hidden": True}
+    model = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 4, 3, padding=1),
+        snntorch.Leaky(**neuron),
+        torch.nn.Flatten(),
+        torch.nn.Linear(100, 3),
+        snntorch.Leaky(**neuron),
+    ).eval()
+    images = (torch.rand(6, 2, 1, 5, 5) < 0.5).float()
+    network = spikesam.from_torch(model, images)
+    importlib.import_module("snntorch.utils").reset(model)
+    with torch.no_grad(), spikesam.record(model, tmp_path / "run", network=network) as recording:
+        recording.finish(torch.stack([model(step) for step in images]))
+    raster = recording.raster
+    windows = {layer.name: raster.header.window_of(layer) for layer in raster.layers}
+    alone = {name: raster[name][:][window].swapaxes(0, 1) for name, window in windows.items()}
+    path = write_raster(tmp_path / "alone.h5", alone)
+    page = open_page(report([tmp_path / "run", path], tmp_path / "page.html"))
+    assert page.evaluate("report.runs.map(({ steps }) => steps)") == [6, 6]
+    for name in alone:
+        for step in range(6):
+            maps = [
+                shown_map(page, run, name, 1, "count", view="step", step=step) for run in (0, 1)
+            ]
+            assert maps[0].ravel().tolist() == maps[1].ravel().tolist()
+    spikes = [raster[name][1] for name in raster]
+    predicted = int(raster.predictions[1])
+    for name, of_layer in zip(alone, relevance(network, spikes, predicted), strict=True):
+        found = shown_map(page, 0, name, 1, "relevance")
+        expected = of_layer.sum(axis=(0, 1))
+        if of_layer.shape[-1] == 1:
+            expected = of_layer[windows[name]].reshape(6, -1).T
+        assert np.allclose(found, expected, rtol=1e-5, atol=1e-6)
+    first = next(iter(alone))
+    mask = np.zeros((1, 5, 5), np.bool_)
+    mask[0, 1, 2] = True
+    edited = spikesam.edit(raster, network, first, mask, samples=[1])
+    fired, sums, _ = page.evaluate(WHAT_IF, [1, {"layer": first, "cells": [7], "channels": []}])
+    assert np.allclose(sums, edited.after.readout[0], rtol=1e-5, atol=1e-5)
+    for layer, trains in zip(edited.raster.layers, fired, strict=True):
+        window = edited.raster.header.window_of(layer)
+        packed = edited.raster.packed(layer, 0)[window]
+        assert trains == spike_trains(packed, layer.neurons).ravel().tolist()
 
 
 def test_nothing_is_silenced_without_the_network(page_of_spikes: Path, open_page: Any) -> None:

@@ -172,7 +172,10 @@ def what_if(
         }}
         console.log(JSON.stringify(found));
     """
-    layers = [{"name": layer.name, "shape": layer.shape, "band": True} for layer in raster.layers]
+    layers = [
+        {"name": layer.name, "shape": layer.shape, "band": True, "start": 0}
+        for layer in raster.layers
+    ]
     run = {
         "integers": integers_of(network),
         "answers": {"unit": "share"},

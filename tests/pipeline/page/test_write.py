@@ -197,7 +197,8 @@ def test_steps_with_the_delays_of_layers_are_told(tmp_path: Path) -> None:
     images = np.zeros((1, 1, 6, 6), np.float32)
     spikesam.simulate(network, images, out=tmp_path, backend="event").close()
     (content,) = runs_of(report(tmp_path))
-    assert " · 20 steps, 40 with the delays of layers · " in content["about"]
+    assert " · 20 steps · " in content["about"]
+    assert ["steps", "20 steps, 40 with the delays of layers"] in content["facts"]
 
 
 def small_network() -> Network:
