@@ -9,7 +9,7 @@ import sys
 from codecs import lookup
 from collections.abc import Callable, Sequence
 
-from spikesam.common.errors import InputError, finding, lacks_memory
+from spikesam.common.errors import DEBUG_VARIABLE, InputError, debugging, finding, lacks_memory
 from spikesam.common.extras import missing
 from spikesam.common.text import printable
 
@@ -20,7 +20,6 @@ DIFFERENT, BAD_INPUT, INTERNAL_FAILURE, INTERRUPTED, BROKEN_PIPE = (
     130,
     141,
 )  # as diff(1), sysexits.h
-DEBUG_VARIABLE = "SPIKESAM_DEBUG"
 
 # How an argument is typed on the command line, where it is not simply --NAME.
 TYPED = {
@@ -62,7 +61,7 @@ def exit_codes(main: Main) -> Callable[..., None]:
                 )
                 print(f"interrupted; {printable(kept_note)}", file=sys.stderr)
                 sys.exit(INTERRUPTED)
-            if os.environ.get(DEBUG_VARIABLE, "0") not in ("", "0"):
+            if debugging():
                 raise
             if isinstance(error, BrokenPipeError):
                 sys.exit(BROKEN_PIPE)

@@ -146,6 +146,8 @@ def _of_class(
     """
     if name := _target_function(parameters):
         return f" for the target “{name}”"
+    if "targets" in parameters:
+        return " for a class of each sample"
     if "target" in parameters:
         return f" for the class {parameters.get('target_name', parameters['target'])}"
     target = method.speaks_for

@@ -23,6 +23,7 @@ from spikesam.pipeline.maps.explain import explain_source, method_called, usual_
 from spikesam.pipeline.maps.layers import PICTURED
 from spikesam.pipeline.maps.method import MapMethod, RasterMethod
 from spikesam.pipeline.networks.checkpoint_files import is_checkpoint
+from spikesam.pipeline.networks.recorded import listed_classes, one_class
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.reader import RasterReader
 
@@ -106,9 +107,9 @@ def explain(
     network : the recorded network: a network, a checkpoint, its name or its file;
         `network.safetensors` beside the raster if not given. Of a recorded model, its import, see
         :func:`spikesam.record`
-    target : the class that is explained, by name or number; if not given each sample's predicted
-        one, or for Grad-CAM the true one where it is known. For relevance of a model a function of
-        its output, too, that gives a number for each sample
+    target : the class that is explained, by name or number, or a list of them, one for each sample;
+        if not given each sample's predicted one, or for Grad-CAM the true one where it is known.
+        For relevance of a model a function of its output, too, that gives a number for each sample
     rule : "signed", exact shares of the membrane, or "positive", those of what raised it (SLTRP)
     samples, seed, download : how many images of a data set, 8 if not given, in which order, and
         whether it may be fetched
@@ -221,6 +222,9 @@ def _of_model(
         why = options.pop("target", None) if recorded_relevance else None
         with TemporaryDirectory() as folder, ExitStack() as resources:
             why = ("answer" if why is None else why) if recorded_relevance else None
+            if why is not None and not (one_class(why) or callable(why)):
+                options["target"] = listed_classes(why)
+                why = {str(number): number for number in options["target"]}
             _record(model, inputs, Path(folder), timesteps, takes, why)
             raster = resources.enter_context(RasterReader(Path(folder) / "raster.h5"))
             if not isinstance(inputs, list):

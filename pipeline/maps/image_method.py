@@ -23,7 +23,7 @@ from spikesam.pipeline.images import DATA, DOWNLOAD, SAMPLES, SEED
 from spikesam.pipeline.images.samples import DatasetSamples, Samples
 from spikesam.pipeline.maps.layers import kept_steps, mapped_layers, network_layers
 from spikesam.pipeline.maps.method import Explained, Explainer, MapMethod, summed
-from spikesam.pipeline.networks.recorded import find_class
+from spikesam.pipeline.networks.recorded import classes_of_samples, explained_classes
 from spikesam.recordings.files import RASTER
 from spikesam.recordings.maps.schema import MapHeader, MapLayer, SourceName
 
@@ -44,7 +44,7 @@ class ImageMethod(MapMethod):
     """
 
     source: ClassVar[SourceName] = "network_sha256"
-    optional: ClassVar[dict[str, type]] = {"target": int}
+    optional: ClassVar[dict[str, type]] = {"target": int, "targets": str}
     kind: ClassVar[Kind | None] = "snn"
 
     data: Annotated[tuple[str, ...] | None, Option(DATA, python="object")] = None
@@ -58,7 +58,7 @@ class ImageMethod(MapMethod):
         Option(
             "class that is explained, by name or number; if not given the true one by Grad-CAM, "
             "where it is known, and else each sample's predicted one",
-            python="str | int | None",
+            python="object",
         ),
     ] = None
 
@@ -93,8 +93,8 @@ class ImageMethod(MapMethod):
     ) -> NDArray[np.integer[Any]]:
         """The class of each sample that is explained, (N,), -1 for the predicted one."""
         if self.target is not None:
-            number = find_class(self.target, network.classes, class_names)
-            return np.full(len(labels), number, np.int32)
+            chosen = classes_of_samples(self.target, len(labels), network.classes, class_names)
+            return np.array(chosen, np.int32)
         return labels if self.speaks_for == "label" else np.full(len(labels), -1, np.int32)
 
     def inputs(self, images: Samples, sample: int, network: Network) -> InputBatch:
@@ -174,7 +174,7 @@ class ImageMethod(MapMethod):
         classes = self.classes(samples.label, network, class_names)
         parameters = {name: getattr(self, name) for name in self.parameters}
         if self.target is not None:
-            parameters["target"] = int(classes[0])
+            parameters |= explained_classes(self.target, classes.tolist())
         header = MapHeader(
             self.name, network.sha256, parameters, timesteps, mapped, *step_choice, self.source
         )

@@ -9,6 +9,7 @@ import os
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -162,6 +163,43 @@ def find_class(chosen: str | int, classes: int, names: Sequence[str]) -> int:
         f"{classes - 1}{near}",
         argument="target",
     )
+
+
+def classes_of_samples(target: Any, samples: int, classes: int, names: Sequence[str]) -> list[int]:
+    """The number of the class of each sample: of one class, by name or number, or of a list of
+    them.
+    """
+    if one_class(target):
+        return [find_class(target, classes, names)] * samples
+    chosen = listed_classes(target)
+    if len(chosen) != samples:
+        raise InputError(
+            f"target: got {len(chosen)} classes, expected {samples}, one for each sample"
+        )
+    return [find_class(of_sample, classes, names) for of_sample in chosen]
+
+
+def explained_classes(target: Any, numbers: Sequence[int]) -> dict[str, Any]:
+    """Parameters of a file of maps that say the classes of its samples: of all, or of each."""
+    if one_class(target):
+        return {"target": numbers[0]}
+    return {"targets": " ".join(map(str, numbers))}
+
+
+def listed_classes(target: Any) -> list[str | int]:
+    """The classes of a list or an array, a name or a number for each sample."""
+    chosen = target.tolist() if hasattr(target, "tolist") else target
+    if not isinstance(chosen, (list, tuple)) or not all(map(one_class, chosen)):
+        raise InputError(
+            f"target: got {printable(repr(target), LONGEST_NAME)}, expected a class by name or "
+            "number, or a list of them, one for each sample"
+        )
+    return list(chosen)
+
+
+def one_class(target: object) -> bool:
+    """True of a name or a number of a class, which other values are not."""
+    return isinstance(target, (str, Integral)) and not isinstance(target, bool)
 
 
 def network_specs(network: Network) -> tuple[LayerSpec, ...]:

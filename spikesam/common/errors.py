@@ -7,7 +7,9 @@ flags in their place.
 from __future__ import annotations
 
 import difflib
+import os
 import re
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -20,6 +22,14 @@ NO_MEMORY = (
     "can't allocate memory",
     "bad_alloc",
 )
+
+DEBUG_VARIABLE = "SPIKESAM_DEBUG"  # a variable of the environment, for those who look for a bug
+
+
+def debugging() -> bool:
+    """True where whole tracebacks are wanted."""
+    return os.environ.get(DEBUG_VARIABLE, "0") not in ("", "0")
+
 
 # Ends of messages that several parts use: how a file that is in the way can be avoided.
 OTHER_OUT = "; choose another {out}"
@@ -60,6 +70,12 @@ class InputError(ValueError):
 
     def __str__(self) -> str:
         return self.worded(lambda argument: argument)
+
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: the line alone, or the whole traceback where that is wanted."""
+        if debugging():
+            return traceback.format_exception(self)
+        return [f"{type(self).__name__}: {self}"]
 
     def worded(self, spell: Callable[[str], str]) -> str:
         """The whole line; `spell` says how the user writes an argument, such as "out" or

@@ -34,7 +34,10 @@ from spikesam.pipeline.maps.methods.signed_relevance import recorded_relevance
 from spikesam.pipeline.maps.relevance import Signs, Spikes, relevance, variance_relevance
 from spikesam.pipeline.networks.recorded import (
     class_names_of,
-    find_class,
+    classes_of_samples,
+    explained_classes,
+    listed_classes,
+    one_class,
     recorded_network,
     with_network,
 )
@@ -91,6 +94,9 @@ class RelevanceMethod(RasterMethod):
         }
         chosen = self.chosen(raster)
         parameters = {"network_sha256": network.sha256, **options, **chosen}
+        targets = str(chosen.get("targets", "")).split() or (
+            [chosen["target"]] * raster.n_samples if "target" in chosen else []
+        )
         if recorded := raster.known_as - {raster.raster_digest}:
             parameters[MADE_OF] = min(recorded)
         spatial = map_layers(raster.header, layers)
@@ -101,7 +107,7 @@ class RelevanceMethod(RasterMethod):
         def explain(sample: int) -> Explained:
             spikes = [raster[layer.name][sample] for layer in layers_from_first]
             prediction = int(raster.predictions[sample])
-            target = int(chosen.get("target", prediction))
+            target = int(targets[sample]) if targets else prediction
             relevance = (
                 self.relevance_of(network, spikes, target)
                 if target >= 0
@@ -115,6 +121,20 @@ class RelevanceMethod(RasterMethod):
             return _explained(prediction, by_step, steps if sample < stepped else None)
 
         return raster_explainer(raster, header, explain)
+
+
+def _of_target(
+    raster: RasterReader, targets: Mapping[str, MapReader], target: str | int
+) -> MapReader:
+    """The relevance that was recorded of a target, by its name or the number of its class."""
+    for name, maps in targets.items():
+        if str(target) in (name, str(maps.header.parameters.get("target"))):
+            return maps
+    raise InputError(
+        f"{raster.file_name}: target {printable(repr(target), LONGEST_NAME)} was not "
+        f"recorded, expected {shorten(list(targets))}; record it again with why=",
+        argument="target",
+    )
 
 
 def _explained(
@@ -154,7 +174,12 @@ class Relevance(RelevanceMethod):
     on_page = "network"
     signed = True
     parameters: ClassVar[dict[str, type]] = {"rule": str}
-    optional: ClassVar[dict[str, type]] = {"network_sha256": str, "target": int, "target_name": str}
+    optional: ClassVar[dict[str, type]] = {
+        "network_sha256": str,
+        "target": int,
+        "targets": str,
+        "target_name": str,
+    }
 
     rule: Annotated[
         Signs, Option("exact shares of the membrane, or those of exciting spikes alone (SLTRP)")
@@ -164,7 +189,7 @@ class Relevance(RelevanceMethod):
         Option(
             "class whose relevance is shown, by name or number; each sample's predicted one if not "
             "given",
-            python="str | int | None",
+            python="object",
         ),
     ] = None
 
@@ -173,6 +198,8 @@ class Relevance(RelevanceMethod):
         """See :class:`MapMethod`; a file for each target, so that they stand side by side."""
         if self.target is None:
             return self.name
+        if not one_class(self.target):
+            return f"{self.name}-of-each"
         return f"{self.name}-of-{re.sub(r'[^0-9A-Za-z_-]', '_', str(self.target))[:LONGEST_FILE]}"
 
     @contextmanager
@@ -181,53 +208,58 @@ class Relevance(RelevanceMethod):
     ) -> Iterator[Explainer]:
         """See :class:`RasterMethod`; without a network, recorded relevance counts."""
         with opened_raster(source) as raster, ExitStack() as resources:
-            recorded = None
+            recorded = []
             if self.network is None and not raster.header.network_sha256:
                 recorded = self._recorded(raster, resources)
-            if recorded is None:
+            if not recorded:
                 yield resources.enter_context(super().prepare(raster, layers, steps, pictured))
                 return
             shapes = {
-                name: raster.layer(name).shape if name in raster else _pixels(recorded, name)
-                for name in recorded
+                name: raster.layer(name).shape if name in raster else _pixels(recorded[0], name)
+                for name in recorded[0]
             }
-            with at(recorded.file_name):
+            with at(recorded[0].file_name):
                 names = mapped_layers(shapes, layers, bands=True)
             step_choice = kept_steps(steps, raster.timesteps, raster.n_samples, pictured)
             yield self._of_recorded(raster, recorded, names, step_choice)
 
-    def _recorded(self, raster: RasterReader, resources: ExitStack) -> MapReader | None:
-        """The target's relevance that was recorded beside a raster; None if none was."""
+    def _recorded(self, raster: RasterReader, resources: ExitStack) -> list[MapReader]:
+        """The target's relevance of each sample that was recorded beside a raster; [] if none was."""
         targets = {
             str(maps.header.parameters["target_name"]): maps
             for maps in recorded_relevance(raster, resources)
         }
         if not targets:
-            return None
+            return []
         if self.rule != "signed":
             raise InputError(f"explain: rule is {self.rule!r}, but 'signed' was recorded", RULE)
         if self.target is None:
-            return next(iter(targets.values()))
-        for name, maps in targets.items():
-            if str(self.target) in (name, str(maps.header.parameters.get("target"))):
-                return maps
-        raise InputError(
-            f"{raster.file_name}: target {printable(repr(self.target), LONGEST_NAME)} was not "
-            f"recorded, expected {shorten(list(targets))}; record it again with why=",
-            argument="target",
-        )
+            return [next(iter(targets.values()))] * raster.n_samples
+        if one_class(self.target):
+            return [_of_target(raster, targets, self.target)] * raster.n_samples
+        chosen = listed_classes(self.target)
+        if len(chosen) != raster.n_samples:
+            raise InputError(
+                f"target: got {len(chosen)} classes, expected {raster.n_samples}, one for each "
+                "sample"
+            )
+        return [_of_target(raster, targets, of_sample) for of_sample in chosen]
 
     def _of_recorded(
         self,
         raster: RasterReader,
-        recorded: MapReader,
+        recorded: Sequence[MapReader],
         names: Sequence[str],
         step_choice: StepChoice,
     ) -> Explainer:
-        """The explainer of relevance that was recorded."""
-        about = recorded.header.parameters
+        """The explainer of relevance that was recorded, of each sample."""
+        about = recorded[0].header.parameters
         target = {name: about[name] for name in ("target", "target_name") if name in about}
-        spatial = tuple(recorded.layer(name) for name in names)
+        if len(set(map(id, recorded))) > 1:
+            parameters_of_samples = [maps.header.parameters for maps in recorded]
+            numbers = [about.get("target", about["target_name"]) for about in parameters_of_samples]
+            target = {"targets": " ".join(map(str, numbers))}
+        spatial = tuple(recorded[0].layer(name) for name in names)
         parameters = {"rule": self.rule, **target}
         header = MapHeader(
             self.name, raster.raster_digest, parameters, raster.timesteps, spatial, *step_choice
@@ -235,7 +267,8 @@ class Relevance(RelevanceMethod):
         steps, stepped = step_choice
 
         def explain(sample: int) -> Explained:
-            by_step = {name: recorded.read(recorded.layer(name), sample) for name in names}
+            maps = recorded[sample]
+            by_step = {name: maps.read(maps.layer(name), sample) for name in names}
             prediction = int(raster.predictions[sample])
             return _explained(prediction, by_step, steps if sample < stepped else None)
 
@@ -250,9 +283,11 @@ class Relevance(RelevanceMethod):
         if self.target is None:
             return {}
         names = class_names_of(raster, self.network)
-        number = find_class(self.target, raster.header.classes, names)
-        parameters: dict[str, Parameter] = {"target": number}
-        return parameters | ({"target_name": names[number]} if number < len(names) else {})
+        classes = raster.header.classes
+        numbers = classes_of_samples(self.target, raster.n_samples, classes, names)
+        parameters = explained_classes(self.target, numbers)
+        named = "target" in parameters and numbers[0] < len(names)
+        return parameters | ({"target_name": names[numbers[0]]} if named else {})
 
 
 @dataclass(frozen=True)

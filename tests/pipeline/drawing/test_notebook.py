@@ -105,3 +105,16 @@ def test_names_are_data() -> None:
     )
     assert str(Result()).count(HOSTILE) == 2
     assert "<script" not in html([HOSTILE], lambda: b"")
+
+
+def test_a_refusal_is_one_line_and_a_bug_has_its_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shell = pytest.importorskip("IPython.core.interactiveshell").InteractiveShell()
+    cell = "import spikesam; spikesam.load('no-such-network')"
+    shell.run_cell(cell)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("InputError: checkpoint 'no-such-network'")
+    monkeypatch.setenv("SPIKESAM_DEBUG", "1")
+    shell.run_cell(cell)
+    assert "Traceback" in capsys.readouterr().out

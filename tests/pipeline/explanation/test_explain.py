@@ -77,6 +77,29 @@ def test_a_target_may_be_a_function_of_the_models_output() -> None:
     assert np.array_equal(of_class["lif1"].sum[:], of_function["lif1"].sum[:])
 
 
+@pytest.mark.parametrize("method", ["relevance", "integrated-gradients"])
+@pytest.mark.parametrize("source", ["model", "network"])
+def test_a_target_for_each_sample(method: str, source: str) -> None:
+    """As if each sample had been explained alone."""
+    explained: Any = looping()
+    if source == "network":
+        explained = spikesam.from_torch(explained, IMAGES, timesteps=STEPS)
+    classes = [2, 0, 1, 1]
+    maps = spikesam.explain(explained, IMAGES, method=method, target=torch.tensor(classes))
+    assert maps.header.parameters["targets"] == " ".join(map(str, classes))
+    layer = maps.layers[-1].name
+    for sample, number in enumerate(classes):
+        alone = spikesam.explain(explained, IMAGES, method=method, target=number)
+        assert np.array_equal(maps[layer].sum[sample], alone[layer].sum[sample])
+    for target, told in (
+        (classes[1:], f"got {len(classes) - 1} classes, expected {len(classes)}, one for each"),
+        ([1.5] * len(classes), "expected a class by name or number, or a list of them"),
+        ([9] * len(classes), "9"),
+    ):
+        with pytest.raises(InputError, match=told):
+            spikesam.explain(explained, IMAGES, method=method, target=target)
+
+
 @pytest.mark.parametrize("method", ["integrated-gradients", "grad-cam", "occlusion"])
 def test_other_methods_explain_the_models_import(method: str) -> None:
     model = looping()
