@@ -317,8 +317,10 @@ def attention_of(run: ShownRun) -> list[dict[str, Any]]:
                 continue
             query, key = layer_input.sources[0], layer_input.sources[len(layer_input.sources) // 2]
             names = dict.fromkeys(source.layer for source in layer_input.sources)
-            starts = [run.window_of(raster.layer(source.layer)).start for source in (query, key)]
-            later = key.longest - query.longest + starts[1] - starts[0]
+            query_start, key_start = (
+                run.window_of(raster.layer(source.layer)).start for source in (query, key)
+            )
+            later = key.longest - query.longest + key_start - query_start
             pairs.append((query.layer, key.layer, later, attention.heads, [*names, layer.name]))
     else:
         starts = {

@@ -94,9 +94,9 @@ class RelevanceMethod(RasterMethod):
         }
         chosen = self.chosen(raster)
         parameters = {"network_sha256": network.sha256, **options, **chosen}
-        targets = str(chosen.get("targets", "")).split() or (
-            [chosen["target"]] * raster.n_samples if "target" in chosen else []
-        )
+        targets = str(chosen.get("targets", "")).split()
+        if "target" in chosen:
+            targets = [str(chosen["target"])] * raster.n_samples
         if recorded := raster.known_as - {raster.raster_digest}:
             parameters[MADE_OF] = min(recorded)
         spatial = map_layers(raster.header, layers)

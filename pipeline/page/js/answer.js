@@ -60,7 +60,8 @@ export function makeAnswer(run, change, titled) {
       edit.hidden = !whatIf && !loaded.refused;
       if (edit.hidden) return;
       const layer = run.layers.find(({ name }) => name === state.silenced.layer);
-      const said = `${silencedText(state.silenced, layer)}${whatIf?.close ? CLOSE : ""}`;
+      const everywhere = run.samples.length > 1 ? ", in every sample" : "";
+      const said = `${silencedText(state.silenced, layer)}${everywhere}${whatIf?.close ? CLOSE : ""}`;
       say(silent, loaded.refused ? REFUSED : said);
       undoAll.hidden = state.silenced.before === null;
     },
