@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -230,6 +231,18 @@ def try_wheel(wheel: Path, python: str, resolution: str, sbom: Path) -> None:
         bill = ["uv", "tool", "run", "--from", "cyclonedx-bom", "cyclonedx-py", "environment"]
         options = ["--output-reproducible", "--output-format", "JSON", "--output-file", sbom]
         run([*bill, *options, programs / "python"], folder)
+        forget_local_files(sbom)
+
+
+def forget_local_files(sbom: Path) -> None:
+    """Drop where the wheel lay on this machine from the bill of materials."""
+    content = json.loads(sbom.read_text(encoding="utf-8"))
+    for component in content["components"]:
+        references = component.get("externalReferences", [])
+        component["externalReferences"] = [
+            reference for reference in references if not reference["url"].startswith("file:")
+        ]
+    sbom.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def write_digests(dist: Path) -> None:

@@ -1,5 +1,6 @@
 """A release is refused in one line where something does not fit."""
 
+import json
 import shutil
 import subprocess
 import zipfile
@@ -121,6 +122,15 @@ def test_a_command_that_fails_or_is_not_here_is_one_line(tmp_path: Path) -> None
         release.run(["sh", "-c", "echo no; exit 3"], tmp_path)
     with pytest.raises(ReleaseError, match="^no-such-program: this program is needed"):
         release.run(["no-such-program"], tmp_path)
+
+
+def test_the_bill_of_materials_names_no_file_of_this_machine(tmp_path: Path) -> None:
+    wheel, site = {"url": "file:///home/me/x.whl"}, {"url": "https://numpy.org"}
+    components = [{"name": "x", "externalReferences": [wheel, site]}, {"name": "y"}]
+    (tmp_path / "sbom.json").write_text(json.dumps({"components": components}))
+    release.forget_local_files(tmp_path / "sbom.json")
+    left = json.loads((tmp_path / "sbom.json").read_text())["components"]
+    assert [component["externalReferences"] for component in left] == [[site], []]
 
 
 def test_digests_are_those_of_sha256sum(tmp_path: Path) -> None:
