@@ -36,6 +36,8 @@ rows, labels = ROWS[:, TRAINING : TRAINING + 8], LABELS[TRAINING : TRAINING + 8]
 with torch.no_grad(), spikesam.record(model, "runs/recurrent", overwrite=True) as recording:
     recording.finish(run(rows), labels=labels)
 print(recording.raster)
+maps = spikesam.explain(recording.raster, overwrite=True)
+maps.plot().savefig("runs/recurrent/maps.png", dpi=110)
 
 network = spikesam.from_torch(model, rows)
 print(network)

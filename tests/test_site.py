@@ -94,3 +94,10 @@ def test_a_cell_that_shows_nothing_of_an_object_is_found(tmp_path: Path) -> None
     )
     found = ["bad.html: &lt;Figure size 9x6 with 1 Axes&gt;", "bad.html: a.B object at 0x7f12"]
     assert shown_outputs.bare_outputs(tmp_path) == found
+
+
+def test_links_to_files_of_a_cell_become_their_names(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text('<p><a href="runs/a/report.html" target="_blank">runs/a/report.html</a></p>')
+    shown_outputs.unlink_own_files(tmp_path)
+    assert page.read_text() == "<p>runs/a/report.html</p>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -97,6 +98,16 @@ class ShownRun:
         """
         path = Path(self.summary.checkpoint if self.summary else "")
         return path.parent.name if path.stem == "checkpoint" and path.parent.name else path.stem
+
+    @property
+    def title(self) -> str:
+        """The name of the folder, if a person chose it; "Cluttered digits" of
+        `cluttered-digits-auto`, which `spikesam run` made of network and backend.
+        """
+        if not self.network_name or not self.name.startswith(f"{self.network_name}-"):
+            return self.name
+        words = re.sub(r"[-_]+", " ", self.network_name)
+        return words[0].upper() + words[1:]
 
     def class_name(self, number: int) -> str | None:
         """A class as people see it; None of -1, which is unknown."""

@@ -147,9 +147,8 @@ def write_page(
     """Write the page of runs that are open; see :func:`report`."""
     contents = [run_content(run, limit // len(runs)) for run in runs]
     try:
-        page = page_html(
-            " beside ".join(run.name for run in runs), {"kinds": kinds_of(runs), "runs": contents}
-        )
+        titles = [run.title for run in runs] if len(runs) == 1 else [run.name for run in runs]
+        page = page_html(" beside ".join(titles), {"kinds": kinds_of(runs), "runs": contents})
         write_file(target, page.encode(), overwrite=overwrite)
     except OSError as error:
         raise InputError(f"{target}: cannot be written ({error.strerror})", OTHER_OUT) from None

@@ -201,6 +201,19 @@ def test_steps_with_the_delays_of_layers_are_told(tmp_path: Path) -> None:
     assert ["steps", "20 steps, 40 with the delays of layers"] in content["facts"]
 
 
+@pytest.mark.parametrize(
+    ("folder", "title"),
+    [("small-nets-auto", "Small nets"), ("small-nets", "small-nets"), ("a", "a")],
+)
+def test_a_page_has_a_title_that_people_write(folder: str, title: str, finished: Path) -> None:
+    """Of a folder that `spikesam run` named, the network."""
+    with ExitStack() as files:
+        run = open_run(finished, files)
+        assert run.summary
+        summary = run.summary.model_copy(update={"checkpoint": "small-nets"})
+        assert replace(run, name=folder, summary=summary).title == title
+
+
 def small_network() -> Network:
     """One convolution, of 4·2·3·3 weights, and a readout of 2·144."""
     weight = np.random.default_rng(1).normal(size=(4, 2, 3, 3)).astype(np.float32)
