@@ -75,6 +75,11 @@ InputError : if it does not fit"""
     ]
 
 
+def test_a_block_that_the_text_announces_is_announced_once() -> None:
+    written = ["A command::", "", "    run(1)", "", "    run(2)", "", "More."]
+    assert docstrings.rewrite(written) == written
+
+
 def test_links_of_the_repository_become_links_of_the_site() -> None:
     written = (
         "[format](../recordings/FORMAT.md#digests), [scripts](../examples), "

@@ -41,7 +41,8 @@ def rewrite(lines: list[str]) -> list[str]:
             done.append(entry["name"])
             line = f"    {entry['text']}"
         elif not section and indented and not literal and done and not done[-1]:
-            done += ["::", ""]
+            if not done[-2:][0].endswith("::"):  # the text may announce the block by itself
+                done += ["::", ""]
             literal = True
         elif line and not indented:
             literal = False
