@@ -78,7 +78,9 @@ def release(version: str, date: str, checks: str) -> None:
     shutil.rmtree(dist, ignore_errors=True)
     wheel, archive = build_twice(ROOT, dist)
     refuse_missing_licences(ROOT, wheel)
-    run([sys.executable, "scripts/audit.py"], ROOT)
+    print(
+        run([sys.executable, "scripts/audit.py"], ROOT), end=""
+    )  # it reports, and refuses nothing
     for python, resolution in ((OLDEST, "lowest-direct"), (NEWEST, "highest")):
         try_wheel(wheel, python, resolution, dist / "sbom.json")
         print(f"the wheel works on Python {python} with the {resolution} versions")
