@@ -1,6 +1,6 @@
 """A command of your own, in the way of `spikesam run`: options, one line for bad input, whole files.
 
-The options are fields of a section (:class:`spikesam.settings.Section`)::
+The options are fields of a section (:class:`spikesam.settings.Section`):
 
     class Command(Section):
         raster: Positional[Path] = Field(description="raster file")  # RASTER

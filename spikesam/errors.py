@@ -1,7 +1,7 @@
 """One line for bad input: the place, what was found, what would be right.
 
 Functions raise :class:`spikesam.InputError` with such a line, and :func:`at` adds the place on the
-way up::
+way up:
 
     with at("layer 'conv1'"):
         raise InputError("got 3 gains, expected one or 16")
