@@ -146,7 +146,10 @@ def compared(
     note = ""
     if bit := found.first:
         step = bit.step - known.later[bit.layer]
-        note = f"{bit.layer}, step {step}, sample {bit.sample}, neuron {bit.neuron}: {cause(found, most)}"
+        note = (
+            f"{bit.layer}, step {step}, sample {bit.sample}, neuron {bit.neuron}: "
+            f"{cause(found, most)}"
+        )
     return MeasuredRow(example.name, way, "bits", (float(found.bits),), at_most=0, note=note)
 
 

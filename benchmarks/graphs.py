@@ -182,7 +182,10 @@ def on_lava(size: int, options: Options, scratch: Path) -> Iterator[MeasuredRow]
     )
     timed = timed_spikes(network, "event", spikes, scratch)
     case = f"SEW-ResNet-18, {size}×{size}"
-    about = f"{len(network.layers)} layers, input at {RATE:.0%} at each of {network.timesteps} steps; {cores()} cores"
+    about = (
+        f"{len(network.layers)} layers, input at {RATE:.0%} at each of {network.timesteps} "
+        f"steps; {cores()} cores"
+    )
     yield MeasuredRow(case, "Lava", "ms/step", 1000 * timed.seconds, at_most=50.0, note=about)
 
 

@@ -1,5 +1,5 @@
-"""Three bundled networks and the spikes that their answers rest on: a transformer, sound, and an event
-camera.
+"""Three bundled networks and the spikes that their answers rest on: a transformer, sound, and an
+event camera.
 
     python examples/bundled_networks.py [transformer|sound|events] …
 

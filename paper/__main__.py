@@ -69,8 +69,10 @@ What is trained, converted or recorded for one experiment serves the others, and
         | {
             "all": "every one of them",
             PAGES: "no experiment: write the pages of docs/ from docs/results/*/*.csv",
-            FIGURES: "no experiment: draw those figures of docs/ again that need no more than these tables",
-            PUBLISHED: "the VGG11 that the paper's authors publish, a FILE: its gains, and with --data Fig. 5 and 6b",
+            FIGURES: "no experiment: draw those figures of docs/ again that need no more than "
+            "these tables",
+            PUBLISHED: "the VGG11 that the paper's authors publish, a FILE: its gains, and with "
+            "--data Fig. 5 and 6b",
         }
     )
 )

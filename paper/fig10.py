@@ -59,8 +59,7 @@ def run(setup: Setup) -> Result:
         if not len(chosen):
             raise InputError(
                 f"{scenes.images.name}: none of {len(scenes)} images with two objects is taken for "
-                "one of the two; "
-                "use a better network, or raise paper.images and paper.two_objects"
+                "one of the two; use a better network, or raise paper.images and paper.two_objects"
             )
         found = attention(setup, raster, scenes, chosen, predicted)
         draw_shown(setup, raster, scenes, chosen, predicted)
@@ -141,7 +140,10 @@ def note_on_silence(found: pd.DataFrame, images: int) -> str:
         )
         for layer, each in found.groupby("layer", sort=False)
     ]
-    return f"Of {images} images, so many have a map with energy on one of the objects: {', '.join(counts)}."
+    return (
+        f"Of {images} images, so many have a map with energy on one of the objects: "
+        f"{', '.join(counts)}."
+    )
 
 
 def exchange(
@@ -216,7 +218,10 @@ def draw(setup: Setup, table: pd.DataFrame) -> None:
     title, y = "Two objects: when does the predicted one win?", "share on the predicted object"
     counts = points["n"].min(), points["n"].max()
     n = f"{counts[1]} images" if counts[0] == counts[1] else f"{counts[0]} to {counts[1]} images"
-    subtitle = f"energy on the predicted object, as a share of that on both; {n} with a share, mean and 95 % interval"
+    subtitle = (
+        f"energy on the predicted object, as a share of that on both; {n} with a share, "
+        "mean and 95 % interval"
+    )
     draw_curves(
         setup.out / "fig10.png",
         title,

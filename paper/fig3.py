@@ -72,7 +72,10 @@ def run(setup: Setup) -> Result:
     if len(layers) > 1:
         claims += claims_of_depth(variances, layers[0], layers[-1], seed)
     curves = rows(table, measure=LARGEST).rename(columns={"map": "curve", "layer": "x"})
-    about = f"largest over steps, min-max normalised maps; mean of {len(setup.images)} images, 95 % interval"
+    about = (
+        f"largest over steps, min-max normalised maps; mean of {len(setup.images)} images, 95 "
+        "% interval"
+    )
     draw_curves(
         setup.out / "fig3.png",
         "Variance of heatmaps",
@@ -133,8 +136,7 @@ def notes_on_means(table: pd.DataFrame) -> list[str]:
 
 NOTES = (
     "The variance is taken over the pixels of the min-max normalised map, at the step where it is "
-    "largest. Only steps "
-    "count whose spikes can still change the answer. The variance says how far a map is from an "
-    "even grey. It does not "
+    "largest. Only steps count whose spikes can still change the answer. The variance says how far "
+    "a map is from an even grey. It does not "
     "say that the map is right: noise varies too.",
 )

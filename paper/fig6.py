@@ -206,7 +206,10 @@ def note_on_epsilon(errors: pd.DataFrame) -> str:
         )
         parts.append(f"at ε = {epsilon:g}: {told}")
     told = "; ".join(parts)
-    return f"Error of the converted network minus error of the surrogate's, {told}. Claims are at ε = {EPSILON:g}."
+    return (
+        f"Error of the converted network minus error of the surrogate's, {told}. Claims are at "
+        f"ε = {EPSILON:g}."
+    )
 
 
 def notes_on_cases(errors: pd.DataFrame) -> list[str]:
@@ -302,7 +305,10 @@ def draw_rates(setup: Setup, paths: dict[str, Path]) -> None:
                 last = raster.steps_that_matter(layer)
                 parts += [points[:last].assign(style="-"), points[last - 1 :].assign(style=":")]
         panels += without_burst(pd.concat(parts))
-    subtitle = f"mean over {len(setup.images)} images and 95 % interval; dotted: too late to change the answer"
+    subtitle = (
+        f"mean over {len(setup.images)} images and 95 % interval; dotted: too late to "
+        "change the answer"
+    )
     x, y = "time (share of the steps)", "share of neurons that fire"
     draw_curves(
         setup.out / "fig6_rate.png", "Spike rate over time", subtitle, pd.concat(panels), x, y

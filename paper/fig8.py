@@ -155,8 +155,7 @@ def judge(where: str, errors: pd.DataFrame) -> list[Claim]:
             f"{where}: error between {small} and {large}",
             "lowest of all γ",
             f"the lowest mean is {means.min():.3g}, at γ = {means.idxmin():g}; error at {small} − "
-            "lowest error "
-            f"between: {with_interval(fall)}",
+            f"lowest error between: {with_interval(fall)}",
             both(fall, rise),
             fall.n,
             fall,
@@ -258,8 +257,7 @@ def note_on_verdicts(errors: pd.DataFrame) -> list[str]:
         about = f"{against}, floor {floor:g}" if floor else against
         told.append(
             "Layers in which γ = 0 is worst / the best lies between / the error rises again, "
-            f"against {about}: "
-            f"{'; '.join(parts)}."
+            f"against {about}: {'; '.join(parts)}."
         )
     return told
 

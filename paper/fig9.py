@@ -82,9 +82,8 @@ BRIEFLY = {
 }
 NOTES = (
     "Each network is attacked through its own gradient. Grad-CAM is for the true class before and "
-    "after. Where images "
-    "are drawn, they are those attacked through the SNN; the ANN's differ from them by at most 2ε "
-    "a pixel.",
+    "after. Where images are drawn, they are those attacked through the SNN; the ANN's differ from "
+    "them by at most 2ε a pixel.",
 )
 
 
@@ -112,9 +111,8 @@ def run(setup: Setup) -> Result:
         ),
         note_on_gradients(accuracies),
         f"The clean accuracy is {ann:.0%} (ANN) and {snn:.0%} (SNN). The fall is compared on the "
-        "images that both "
-        "networks get right when clean. The share of the range of ε survived is the area under the "
-        "curve of right "
+        "images that both networks get right when clean. The share of the range of ε survived is "
+        "the area under the curve of right "
         "answers. The table has all images at every ε.",
         f"Pixels changed at ε = {epsilon:g}: {share_changed(setup, 'ann'):.0%} through the ANN, "
         f"{share_changed(setup, 'snn'):.0%} through the SNN. Where an input saturates there is no "
@@ -264,15 +262,13 @@ def note_on_gradients(accuracies: pd.DataFrame) -> str:
     through_ann, through_snn = OWN["ANN"], OWN["SNN"]
     return (
         f"At ε = {accuracies['epsilon'].max():g} the ANN is right on {last['ANN', through_ann]} of "
-        "the images attacked "
-        f"through itself and on {last['ANN', through_snn]} of those attacked through the SNN. The "
-        "SNN is right on "
+        f"the images attacked through itself and on {last['ANN', through_snn]} of those attacked "
+        "through the SNN. The SNN is right on "
         f"{last['SNN', through_snn]} attacked through itself and on {last['SNN', through_ann]} "
-        "attacked through the "
-        f"ANN. Iterated attacks through itself leave {last['ANN', ITERATED['ANN']]} of the ANN's "
-        "answers and "
-        f"{last['SNN', ITERATED['SNN']]} of the SNN's. If the other network's attack were the "
-        "stronger one, a network "
+        "attacked through the ANN. Iterated attacks through itself leave "
+        f"{last['ANN', ITERATED['ANN']]} of the ANN's "
+        f"answers and {last['SNN', ITERATED['SNN']]} of the SNN's. If the other network's attack "
+        "were the stronger one, a network "
         "would look robust only because its own gradient is misleading."
     )
 
@@ -409,10 +405,9 @@ def note_on_noise(table: pd.DataFrame, measure: str, epsilon: float) -> str:
     }
     return (
         f"Noise floor, {measure}, ε = {epsilon:g}: when only the Poisson seed changes, and not the "
-        f"image, SAM {layer} "
-        f"moves by {by_change['SAM'][RESEEDED]:.4f}. With the seed kept it moves by {told['SAM']}. "
-        "Grad-CAM, which has "
-        f"no seed, moves by {told['Grad-CAM']}."
+        f"image, SAM {layer} moves by {by_change['SAM'][RESEEDED]:.4f}. With the seed kept it "
+        f"moves by {told['SAM']}. "
+        f"Grad-CAM, which has no seed, moves by {told['Grad-CAM']}."
     )
 
 
@@ -475,7 +470,10 @@ def seen(setup: Setup, shifts: pd.DataFrame) -> Result:
         [row for both in zip(*shown, strict=True) for row in both],
     )
     moved = own_shifts(rows(shifts, measure=SHIFT, epsilon=epsilon), layer, ITERATED)
-    what = f"normalised L1 shift, iterated attack, ε = {epsilon:g}, Grad-CAM of the ANN against SAM at {layer}"
+    what = (
+        f"normalised L1 shift, iterated attack, ε = {epsilon:g}, Grad-CAM of the ANN against "
+        f"SAM at {layer}"
+    )
     paper = "Grad-CAM changes much, SAM hardly (seen, not measured)"
     claim = compared(what, paper, moved, setup.settings.seed)
     every = pd.concat(moved.values())[["image", "map", "epsilon", "value"]]

@@ -117,8 +117,8 @@ def notes(setup: Setup) -> list[str]:
         designed.length_trainings,
     )
     unfinished = [
-        f"Not complete: the design has trainings of {', '.join(map(str, designed.lengths))} epochs, "
-        f"{designed.length_trainings} of each. `python -m paper length --config "
+        f"Not complete: the design has trainings of {', '.join(map(str, designed.lengths))} "
+        f"epochs, {designed.length_trainings} of each. `python -m paper length --config "
         "configs/paper/digits.toml` goes on, from what is in its cache. With fewer than three "
         "trainings nothing is tested."
     ]

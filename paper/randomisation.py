@@ -88,8 +88,7 @@ def run(setup: Setup) -> Result:
     ]
     notes = [
         "SAM of a layer cannot depend on the layers above it, the readout least of all. It shows "
-        "what the layer "
-        "attends to, not what the answer rests on.",
+        "what the layer attends to, not what the answer rests on.",
         note_on_rates(rows(table, measure=RATE)),
         note_on_shuffles(rows(every, measure=CORRELATION)),
     ]
@@ -225,7 +224,10 @@ def draw(setup: Setup, table: pd.DataFrame) -> None:
     """A panel per kind of map and of BNTT, a colour per layer; dashed: the noise floor. And the
     spike rates.
     """
-    about = f"weights shuffled from the readout down; {table['n'].max()} images, {setup.settings.shuffles} shuffles"
+    about = (
+        f"weights shuffled from the readout down; {table['n'].max()} images, "
+        f"{setup.settings.shuffles} shuffles"
+    )
     points = table.rename(columns={"layer": "curve", DOWN_TO: "x"})
     maps = rows(points, measure=CORRELATION)
     everything = [name for name in maps["x"].unique() if name not in (TRAINED, FLOOR)][-1]

@@ -113,7 +113,10 @@ def judge(found: pd.DataFrame) -> list[Claim]:
         trainings = len(by_leak[0])
         means = " / ".join(format(each.mean(), digits) for each in by_leak)
         named_measure = "error" if layer else ACCURACY
-        ours = f"{means}; {named_measure} at {ends[larger]} − {named_measure} at {ends[smaller]}: {with_interval(gain)}"
+        ours = (
+            f"{means}; {named_measure} at {ends[larger]} − {named_measure} at {ends[smaller]}: "
+            f"{with_interval(gain)}"
+        )
         what = f"{layer}{ERRORS[measure]}: error at {named}" if layer else f"{ACCURACY} at {named}"
         p = p_value(gain, trainings if trainings > 1 else None)
         claims.append(judged(what, paper, ours, gain, p))
@@ -124,14 +127,16 @@ def note_on_trainings(table: pd.DataFrame) -> str:
     """How far trainings of one leak are apart."""
     spread = rows(table, training=RANGE)
     if spread.empty:
-        return "There is one training for each leak: intervals show how much images differ, not how much trainings do."
+        return (
+            "There is one training for each leak: intervals show how much images differ, not "
+            "how much trainings do."
+        )
     told = ", ".join(
         f"λ = {row.leak:g} {row.layer or ACCURACY} {row.mean:.3g}" for row in spread.itertuples()
     )
     return (
         "Intervals are over trainings and images. The largest minus the smallest mean of the "
-        "trainings of one λ: "
-        f"{told}."
+        f"trainings of one λ: {told}."
     )
 
 

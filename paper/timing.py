@@ -105,14 +105,14 @@ def run(setup: Setup) -> Result:
     gains, claims = compared_maps(setup, every)
     draw(setup, gains)
     notes = (
-        f"Trainings: {', '.join(f'{task} {settings.tasks[task].trainings}' for task in settings.tasks)}. n is samples: "
-        f"{settings.accuracy_samples} unseen ones for the accuracy, {settings.samples} for the "
-        "maps. Intervals and "
+        "Trainings: "
+        f"{', '.join(f'{task} {settings.tasks[task].trainings}' for task in settings.tasks)}. n is "
+        f"samples: {settings.accuracy_samples} unseen ones for the accuracy, {settings.samples} "
+        "for the maps. Intervals and "
         "p-values are over trainings and samples.",
         f"γ = {setup.settings.gamma:g} unless said otherwise. Leaving out: Spearman's correlation "
-        "of a map with what "
-        "each place does by itself; higher is better. Deletion: the area under the probability of "
-        "the answer; lower is "
+        "of a map with what each place does by itself; higher is better. Deletion: the area under "
+        "the probability of the answer; lower is "
         f"better; {settings.parts} parts of equal spikes, what is equal in a map in "
         f"{settings.ties} random orders. “"
         f"{HIDDEN}”: the mean of both.",
@@ -179,7 +179,10 @@ def compared_maps(setup: Setup, found: pd.DataFrame) -> tuple[pd.DataFrame, list
             if not asked:
                 shown.append(row)
                 continue
-            ours = f"{first} {one.mean():.3g}, {second} {other.mean():.3g}; better by {with_interval(gain)}"
+            ours = (
+                f"{first} {one.mean():.3g}, {second} {other.mean():.3g}; better by "
+                f"{with_interval(gain)}"
+            )
             what = f"{task}, {layer}, {measure}: {first} is better than {second}"
             claim = judged(
                 what,

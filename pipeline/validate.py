@@ -32,10 +32,10 @@ from spikesam.pipeline.cli.command_line import Positional, parse_command
 from spikesam.pipeline.cli.errors import exit_codes
 from spikesam.pipeline.config import Section
 from spikesam.pipeline.maps.method import method_of
+from spikesam.recordings.counted_operations import operations_beside
 from spikesam.recordings.file_format import open_recording
 from spikesam.recordings.files import raster_file
 from spikesam.recordings.maps.reader import MapReader
-from spikesam.recordings.operations import operations_beside
 from spikesam.recordings.raster.reader import RasterReader
 
 

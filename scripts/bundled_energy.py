@@ -16,7 +16,7 @@ import spikesam
 from spikesam.backends.base import unpacked
 from spikesam.backends.network import Input, Network, Readout, Weighted
 from spikesam.pipeline.cost.energy import in_short
-from spikesam.pipeline.measures.operations import Connection, connections, passes_on
+from spikesam.pipeline.measures.synaptic_operations import Connection, connections, passes_on
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 from spikesam.pipeline.networks.samples import choose_samples
 

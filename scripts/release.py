@@ -2,9 +2,9 @@
 
 Refuses, in one line, a version that is not named everywhere, a changed working tree, placeholders,
 pages that are not of these results, builds that differ, and a wheel that does not work with the
-oldest or the newest versions of what it needs. Leaves in `dist/` the source distribution, the wheel,
-a bill of materials (CycloneDX) and digests, and in `dist/listings/` a recipe for conda-forge and an
-entry for Open Neuromorphic's list.
+oldest or the newest versions of what it needs. Leaves in `dist/` the source distribution, the
+wheel, a bill of materials (CycloneDX) and digests, and in `dist/listings/` a recipe for conda-forge
+and an entry for Open Neuromorphic's list.
 
 `CHECKS=skip` leaves `.ci/run` out, for who has just run it; the last line says so.
 """

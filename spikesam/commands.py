@@ -1,4 +1,5 @@
-"""A command of your own, in the way of `spikesam run`: options, one line for bad input, whole files.
+"""A command of your own, in the way of `spikesam run`: options, one line for bad input, whole
+files.
 
 The options are fields of a section (:class:`spikesam.settings.Section`):
 

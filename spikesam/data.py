@@ -1,13 +1,13 @@
 """Data sets and samples as networks get them, for samples of your own and for measuring on many.
 
 :func:`open_dataset` opens a set by name or path; :func:`choose_samples` reads the first of a seeded
-class-balanced order, prepared for a checkpoint. :class:`ClutteredDigits` are generated scenes, whose
-digits come from :func:`handwriting`; :data:`CLUTTERED_DIGITS` is the set's name.
+class-balanced order, prepared for a checkpoint. :class:`ClutteredDigits` are generated scenes,
+whose digits come from :func:`handwriting`; :data:`CLUTTERED_DIGITS` is the set's name.
 
 :func:`spikesam.simulate` takes anything that extends :class:`Samples`: :class:`DatasetSamples` of
 images, :class:`EventSamples`, :class:`PreparedImages` and :class:`InputSteps` of arrays.
-:class:`SampleTable` has their numbers and labels. :func:`encode` makes a network's input of prepared
-images. :class:`RasterHeader` is what a raster file says of itself.
+:class:`SampleTable` has their numbers and labels. :func:`encode` makes a network's input of
+prepared images. :class:`RasterHeader` is what a raster file says of itself.
 
 Examples
 --------

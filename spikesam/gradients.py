@@ -1,8 +1,8 @@
 """A network as a torch module that stands open: its spikes, currents and gradients, layer by layer.
 
 :func:`spikesam.to_torch` gives a module from images to scores. :class:`DifferentiableNetwork` takes
-encoded input and also gives every layer's spikes; :func:`fire` is one layer's neurons, from currents
-to spikes with the surrogate's gradient, whose slope is :data:`SURROGATE_SLOPE`.
+encoded input and also gives every layer's spikes; :func:`fire` is one layer's neurons, from
+currents to spikes with the surrogate's gradient, whose slope is :data:`SURROGATE_SLOPE`.
 :func:`encode_straight_through` encodes images and lets the gradient through, as attacks need it.
 :func:`predictions` are the answers, :func:`classes_meant` the classes that labels mean, where -1
 stands for the answer.

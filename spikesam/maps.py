@@ -4,8 +4,8 @@ Spikes of one sample and layer come packed, as :meth:`RasterReader.packed` gives
 :func:`spike_activation_maps` are SAM of every step and γ, :func:`spike_activation_sum` its sum over
 steps, :func:`spike_count_map` the spikes of each place; :data:`Variant` names SAM's kernel.
 
-:func:`relevance` passes a class's logit back to recorded spikes; :data:`Signs` names its rules, and a
-rule of your own extends :class:`RelevanceLayer`. :func:`variance_relevance` divides a variance.
+:func:`relevance` passes a class's logit back to recorded spikes; :data:`Signs` names its rules, and
+a rule of your own extends :class:`RelevanceLayer`. :func:`variance_relevance` divides a variance.
 
 :func:`methods` gives every map method by its name; those that explain an input extend
 :class:`InputMethod`. :func:`answers_of` gives the logits of any input, :data:`Answering` is its

@@ -4,9 +4,10 @@
 (H, W), and give a number in 0 … 1 for each map; :data:`MEASURES` has them by name.
 :func:`centred_box` and :func:`centred_gaussian` are guesses at the object that see no image.
 
-For measures of your own: :func:`checked_maps` refuses what is no map, :func:`resize_map` brings maps
-to the size of an image, :func:`overlaps` says which cells of two grids lie on each other, and values
-that differ by less than :data:`TIE` (relative) are equal. :data:`Map` and :data:`Mask` are the types.
+For measures of your own: :func:`checked_maps` refuses what is no map, :func:`resize_map` brings
+maps to the size of an image, :func:`overlaps` says which cells of two grids lie on each other, and
+values that differ by less than :data:`TIE` (relative) are equal. :data:`Map` and :data:`Mask` are
+the types.
 
 Examples
 --------

@@ -1,7 +1,7 @@
 """Settings as tables of TOML: those of spikesam, and sections of your own beside them.
 
-A section is a frozen group of fields with limits and a line of help; a wrong key or value is refused
-in one line that says what would be right:
+A section is a frozen group of fields with limits and a line of help; a wrong key or value is
+refused in one line that says what would be right:
 
     class Mine(Config):
         attack: AttackSection = AttackSection()

@@ -1,10 +1,10 @@
 """Means over images with their 95 % intervals, as the tables of :func:`spikesam.measure` have them.
 
-:class:`Estimate` is a mean, its interval and the number of images. :func:`mean_with_interval` is for
-measures in 0 … 1, :func:`means_with_intervals` for several of the same images, and
+:class:`Estimate` is a mean, its interval and the number of images. :func:`mean_with_interval` is
+for measures in 0 … 1, :func:`means_with_intervals` for several of the same images, and
 :func:`bootstrap_means` for any measures. :data:`RESAMPLES` is how many resamples the bootstrap
-takes, :data:`Z` the normal distribution's 97.5th percentile. :func:`checked_values` refuses what has
-no mean.
+takes, :data:`Z` the normal distribution's 97.5th percentile. :func:`checked_values` refuses what
+has no mean.
 
 Examples
 --------

@@ -1,4 +1,5 @@
-"""Training and conversion in parts, for experiments on them: what :func:`spikesam.train` is made of.
+"""Training and conversion in parts, for experiments on them: what :func:`spikesam.train` is made
+of.
 
 :class:`SpikingNetwork` is the torch module that is trained, with BNTT, for a training loop of your
 own; :func:`export_network` makes a :class:`spikesam.Network` of it. :func:`plan_layers` reads the
@@ -6,8 +7,8 @@ list of layers of the settings into :class:`LayerPlan`, :func:`count_inputs` say
 layer then has. :data:`BNTT_EPSILON` is BNTT's ε. :func:`native_type` is the type in which this
 machine computes fast, and :func:`keep_freed_memory` spares it page faults.
 
-Of a training by :func:`spikesam.train`: :func:`steps_per_epoch` and :func:`step_milestones` say when
-the learning rate changes, :func:`network_of_epoch` gives the network of a kept epoch,
+Of a training by :func:`spikesam.train`: :func:`steps_per_epoch` and :func:`step_milestones` say
+when the learning rate changes, :func:`network_of_epoch` gives the network of a kept epoch,
 :func:`check_fit` refuses a checkpoint that is not what settings describe.
 
 Of a conversion: :func:`calibration_of` reads the images, :func:`converted` gives the network alone,

@@ -1,9 +1,12 @@
 """What works where torch, Lava, or the modules of POSIX that Windows lacks, cannot be imported."""
 
+import ast
 import re
 import subprocess
 import sys
 import tomllib
+from collections import defaultdict
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -205,3 +208,36 @@ def test_spikes_are_written_read_simulated_explained_and_shown(missing: str, fol
 def test_a_torch_network_is_recorded(folder: Path) -> None:
     pytest.importorskip("torch")
     assert run(WINDOWS, RECORDING, folder) == "['neuron_1']\n"
+
+
+def test_a_module_that_its_folder_alone_imports_says_so_by_its_name():
+    root = Path(__file__).parents[1]
+    # Modules of these folders are found by being there, or are for other packages.
+    found = ("images/datasets", "maps/methods", "imports/libraries")
+    modules = {
+        f"spikesam.{'.'.join(path.relative_to(root).with_suffix('').parts)}": path
+        for folder in ("backends", "pipeline", "recordings")
+        for path in (root / folder).rglob("*.py")
+        if not path.name.startswith("__") and path.parent.parent != root
+    }
+    importers = defaultdict[str, set[Path]](set)
+    outside = (root / "spikesam").glob("*.py*"), root.glob("*/*.py"), root.glob("scripts/*/*.py")
+    sources = [*modules.values(), *chain.from_iterable(outside)]
+    for source in sources:
+        tree = ast.parse(source.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom):
+                package = f"{'spikesam.' * node.level}{node.module}"
+                for name in (package, *(f"{package}.{alias.name}" for alias in node.names)):
+                    importers[name].add(source)
+    private = {
+        name
+        for name, path in modules.items()
+        if importers[name] and all(path.parent in user.parents for user in importers[name])
+    }
+    assert not [
+        name
+        for name in private
+        if not name.rpartition(".")[2].startswith("_")
+        and not any(f in str(modules[name]) for f in found)
+    ]

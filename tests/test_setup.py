@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from spikesam.backends.lava.backend import INSTALL
+from spikesam.backends.lava._backend import INSTALL
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCKS = ("requirements.lock", "requirements-nodeps.lock")

@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.base import Backend, BackendError, InputBatch
+from spikesam.backends.event._spikes import ChainSpikes, GraphSpikes, unpacked_steps
 from spikesam.backends.event.kernels.chain import Chain, alike
 from spikesam.backends.event.kernels.events import unpack
-from spikesam.backends.event.kernels.layer import Call, LayerKernel, State, compile_kernels
-from spikesam.backends.event.spikes import ChainSpikes, GraphSpikes, unpacked_steps
+from spikesam.backends.event.kernels.layer import Call, LayerKernel, LayerState, compile_kernels
 from spikesam.backends.input_currents import backend_input, by_input
 from spikesam.backends.network import Network
 from spikesam.backends.network.acting import ActingSteps
@@ -155,7 +155,7 @@ class _Room(NamedTuple):
     chain of them.
     """
 
-    parts: list[list[tuple[LayerKernel, State]]]
+    parts: list[list[tuple[LayerKernel, LayerState]]]
     chain: Chain | None
     spikes: ChainSpikes | GraphSpikes
     calls: dict[
@@ -285,7 +285,7 @@ class _PreparedNetwork:
             ]
             return _Room(parts, self._chain(parts), self.new_spikes(), {})
 
-    def _chain(self, parts: list[list[tuple[LayerKernel, State]]]) -> Chain | None:
+    def _chain(self, parts: list[list[tuple[LayerKernel, LayerState]]]) -> Chain | None:
         layer_inputs = [state.inputs.first for of_layer in parts for _, state in of_layer]
         if (
             not self.network.is_chain

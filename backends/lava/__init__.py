@@ -23,10 +23,10 @@ def make(
         ),
     ] = None,
 ) -> Backend:
-    """The backend, see :class:`spikesam.backends.lava.backend.LavaBackend`; Lava has processes of
+    """The backend, see :class:`spikesam.backends.lava._backend.LavaBackend`; Lava has processes of
     its own.
     """
     refuse_other_devices("lava", device)
-    from spikesam.backends.lava.backend import LavaBackend
+    from spikesam.backends.lava._backend import LavaBackend
 
     return LavaBackend(models, deadline)

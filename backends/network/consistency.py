@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesam.backends.network._layers import PIXEL_LIMIT
 from spikesam.backends.network.checks import NetworkError, pair
-from spikesam.backends.network.layers import PIXEL_LIMIT
 from spikesam.backends.network.synapses.linear import largest_row
 from spikesam.backends.network.synapses.synapse import CURRENT_LIMIT
 from spikesam.backends.network.table import by_sides
@@ -92,8 +92,7 @@ def _check_maps(network: Network) -> None:
     if neurons > MOST_NEURONS or neurons * network.timesteps > MOST_BITS:
         raise NetworkError(
             f"network: has {neurons:,} neurons with the input, over {network.timesteps:,} steps; "
-            "expected at most "
-            f"{MOST_NEURONS:,}, and neurons times steps at most {MOST_BITS:,}"
+            f"expected at most {MOST_NEURONS:,}, and neurons times steps at most {MOST_BITS:,}"
         )
 
 
@@ -104,8 +103,7 @@ def _check_sources(network: Network) -> None:
             if source.longest > max(1, network.timesteps - 1):
                 raise NetworkError(
                     f"layer {layer.name!r}: reads {source.layer!r} {source.longest} steps later, "
-                    "expected less than "
-                    f"T = {network.timesteps}"
+                    f"expected less than T = {network.timesteps}"
                 )
     for place, number in network.driven:
         layer = network.layers[place]
@@ -173,8 +171,8 @@ def _check_neurons(network: Network) -> None:
             if source.delay != 1 or network.place(source.layer) >= number:
                 raise NetworkError(
                     f"layer {layer.name!r}: reads {source.layer!r} with delay {source.longest}, "
-                    "expected a layer "
-                    "before it, and delay 1, of a network with neurons ReLU, which has no steps"
+                    "expected a layer before it, and delay 1, of a network with neurons ReLU, "
+                    "which has no steps"
                 )
     if network.kind == "ann":
         with at("neurons ReLU"):
@@ -204,18 +202,17 @@ def _check_sums(network: Network) -> None:
     if worst >= CURRENT_LIMIT or (worst + biases) * network.timesteps >= 1 << 31:
         raise NetworkError(
             f"readout: the int8 weights of one class sum to {worst:,}, its bias is up to "
-            f"{biases:,}; over "
-            f"{network.timesteps} steps that could overflow; use fewer inputs or steps"
+            f"{biases:,}; over {network.timesteps} steps that could overflow; use fewer inputs or "
+            "steps"
         )
     for place, number in network.driven:
         largest = network.layers[place].inputs[number].largest_current
         if largest * PIXEL_LIMIT >= CURRENT_LIMIT:
             raise NetworkError(
                 f"layer {network.layers[place].name!r}: the int8 weights of one neuron sum to "
-                f"{largest:,} in "
-                f"magnitude, which a current of pixels up to {PIXEL_LIMIT} could take past "
-                f"2²³ = {CURRENT_LIMIT:,}; use fewer inputs per neuron, less pooling, or the "
-                "encoder 'poisson'"
+                f"{largest:,} in magnitude, which a current of pixels up to {PIXEL_LIMIT} could "
+                f"take past 2²³ = {CURRENT_LIMIT:,}; use fewer inputs per neuron, less pooling, or "
+                "the encoder 'poisson'"
             )
 
 
@@ -242,8 +239,8 @@ def _check_float_range(network: Network) -> None:
         if not bound < FLOAT_LIMIT:
             raise NetworkError(
                 f"{where}: what its numbers sum to over {steps} steps could reach {bound:.0e}, "
-                "expected less than "
-                f"{FLOAT_LIMIT:.0e} in float32; use smaller weights, gains, biases and thresholds"
+                f"expected less than {FLOAT_LIMIT:.0e} in float32; use smaller weights, gains, "
+                "biases and thresholds"
             )
 
 

@@ -45,10 +45,10 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesam.backends.network._layers import Layer, Readout
 from spikesam.backends.network.checks import NetworkError, Sides, chosen, real, whole
 from spikesam.backends.network.consistency import LONGEST, check_network_size, check_parts
 from spikesam.backends.network.inputs import Input
-from spikesam.backends.network.layers import Layer, Readout
 from spikesam.backends.network.synapses.synapse import Kind as SynapseKind
 from spikesam.backends.network.synapses.synapse import Shape
 from spikesam.backends.network.table import by_sides, in_columns, sources_of, weights_of

@@ -9,7 +9,7 @@ or left out.
 
 ⊛ is correlation (torch's conv2d) or a matrix product on the C-order flattened map, and may be
 followed by a maximum pooling of the currents, and that by their sum over all places. What
-multiplies spikes has its equation in synapses/attention.py.
+multiplies spikes has its equation in synapses/_attention.py.
 
 The neurons add up gain · a over their inputs (see neurons.py).
 """

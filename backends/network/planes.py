@@ -27,9 +27,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from spikesam.backends.network._layers import Layer
 from spikesam.backends.network.checks import NetworkError, array
 from spikesam.backends.network.inputs import Input
-from spikesam.backends.network.layers import Layer
 from spikesam.backends.network.neurons import LIF
 from spikesam.backends.network.synapses import Identity
 from spikesam.common.arguments import checked_arguments

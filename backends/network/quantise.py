@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesam.backends.network._layers import PIXEL_LIMIT, Layer, Readout
 from spikesam.backends.network.checks import NetworkError
 from spikesam.backends.network.graph import DEFAULT_RANGE, Network
 from spikesam.backends.network.inputs import GAIN_LIMIT, LARGEST_SHIFT, Input
-from spikesam.backends.network.layers import PIXEL_LIMIT, Layer, Readout
 from spikesam.backends.network.neurons import (
     BIAS_LIMIT,
     LIF,

@@ -10,9 +10,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from spikesam.backends.network._layers import Layer
 from spikesam.backends.network.checks import NetworkError
 from spikesam.backends.network.inputs import Input
-from spikesam.backends.network.layers import Layer
 from spikesam.backends.network.sources import Source
 from spikesam.backends.network.synapses.synapse import Shape
 from spikesam.backends.network.table import by_sides
@@ -34,8 +34,7 @@ def with_named_sources(layers: Sequence[Layer]) -> tuple[Layer, ...]:
                 ]
                 raise NetworkError(
                     f"layer {layer.name!r}: reads {printable(source.layer, LONGEST_NAME)!r}, which "
-                    "is not there; "
-                    f"expected {near[0]}"
+                    f"is not there; expected {near[0]}"
                 )
     return wired
 

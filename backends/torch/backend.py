@@ -20,7 +20,7 @@ from spikesam.backends.input_currents import arriving, backend_input, by_input
 from spikesam.backends.network import Network, Readout, Shape
 from spikesam.backends.network.acting import ActingSteps
 from spikesam.backends.readout import integrate, rounded, summed_bias
-from spikesam.backends.torch.history import History
+from spikesam.backends.torch._history import History
 from spikesam.backends.torch.neurons import TorchNeurons
 from spikesam.backends.torch.synapses import Workspace, exact_sums, make_synapses, repeat_spikes
 from spikesam.common.errors import at

@@ -106,8 +106,7 @@ def _ours(path: Path, name: str) -> str:
     if found is None:
         raise InputError(
             f"{path}: got {printable(name, 60)!r}, expected names of the authors' model.py: "
-            "conv1.weight, "
-            "bn1_list.0.weight, bnfc_list.0.weight, fc1.weight, …"
+            "conv1.weight, bn1_list.0.weight, bnfc_list.0.weight, fc1.weight, …"
         )
     conv, _, norm, step, part, dense, _ = found.groups()
     if dense == "2":
@@ -132,7 +131,9 @@ def gains(model: SpikingNetwork) -> Iterator[str]:
             gain = float(layer.bntt[step].weight.detach().mean())  # type: ignore[index, union-attr]
             cells.append(f"{gain:7.3f}" + (LATE if step > last + number else " "))
         yield f"{step:4}  " + " ".join(cells).rstrip()
-    yield f"mean of the channels' gains; {LATE}: too late to change the answer, so without a gradient"
+    yield (
+        f"mean of the channels' gains; {LATE}: too late to change the answer, so without a gradient"
+    )
 
 
 def imported(model: SpikingNetwork, source: str) -> Checkpoint:

@@ -109,8 +109,7 @@ def side_by_side(images: ImageSet, count: int, seed: int) -> Scenes:
     if not chosen:
         raise InputError(
             f"{images.name}: no two of {len(images)} images are of different classes, which fig10 "
-            "needs; "
-            "raise paper.images or use data with more classes"
+            "needs; raise paper.images or use data with more classes"
         )
     whole = replace(images, masks=(np.ones(images.size, np.bool_),) * len(images))
     pixels, halves = _tiled(whole, chosen, [(0, 1)] * len(chosen), 1, 2)
@@ -131,8 +130,7 @@ def two_digit_scenes(checkpoint: Checkpoint, count: int) -> Scenes:
     if not items:
         raise InputError(
             f"{dataset.name}: no scene of {count} has two digits that the checkpoint knows; raise "
-            "paper.two_objects "
-            "or use a checkpoint with more classes"
+            "paper.two_objects or use a checkpoint with more classes"
         )
     masks = tuple(
         tuple(prepare.mask(mask) for mask in (item.mask, item.others[0].mask) if mask is not None)
@@ -238,8 +236,7 @@ def with_decoys(images: ImageSet, count: int, side: int, seed: int) -> ImageSet:
     if len(sources) < 2 or not 1 <= side <= min(height, width):
         raise InputError(
             f"decoys: got {len(sources)} images with an object, decoys of {side} and images of "
-            f"{height}×{width}; "
-            "expected at least 2 objects, and decoys that fit"
+            f"{height}×{width}; expected at least 2 objects, and decoys that fit"
         )
     pixels = images.pixels.copy()
     for number, own in enumerate(images.masks):

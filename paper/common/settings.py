@@ -235,6 +235,7 @@ def load_paper_config(path: Path | None = None) -> PaperConfig:
         config = validated(PaperConfig, values)
     if config.network.neuron != "lif":
         raise InputError(
-            f'{path}: network.neuron is {config.network.neuron!r}, expected "lif"; its ANN twin is implied'
+            f'{path}: network.neuron is {config.network.neuron!r}, expected "lif"; its ANN twin is '
+            "implied"
         )
     return config

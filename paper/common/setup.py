@@ -294,7 +294,6 @@ def _check_twins(ann: Checkpoint, snn: Checkpoint, name: str) -> None:
         if of_ann != of_snn:
             raise InputError(
                 f"ANN {name!r} is no twin of the spiking network: its {what} are {of_ann}, the "
-                f"other's {of_snn}; "
-                "choose an ANN with the layers, classes and image preparation of the spiking "
-                "network"
+                f"other's {of_snn}; choose an ANN with the layers, classes and image preparation "
+                "of the spiking network"
             )

@@ -46,7 +46,9 @@ class Rows:
                 )
             values = value if isinstance(value, tuple) else (value,)
             chosen = [row for row in chosen if any(_equal(row[column], one) for one in values)]
-        where = f"{self.where} {', '.join(f'{column} = {value}' for column, value in wanted.items())}".strip()
+        where = (
+            f"{self.where} {', '.join(f'{column} = {value}' for column, value in wanted.items())}"
+        ).strip()
         if not chosen:
             raise InputError(f"{where}: no such row")
         return Rows(where, chosen)

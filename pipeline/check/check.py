@@ -11,16 +11,16 @@ from torch import Tensor, nn
 
 from spikesam.common.arguments import checked_arguments
 from spikesam.common.errors import InputError
-from spikesam.pipeline.check.backend import Backends
-from spikesam.pipeline.check.changes import first_that_differs, later_steps, samples_mixed
+from spikesam.pipeline.check._backend import Backends
+from spikesam.pipeline.check._changes import first_that_differs, later_steps, samples_mixed
+from spikesam.pipeline.check._ignored import ignored_input, ignored_modules
+from spikesam.pipeline.check._modes import modes
+from spikesam.pipeline.check._multiplications import Multiplications
+from spikesam.pipeline.check._neurons import CheckedNeurons
+from spikesam.pipeline.check._state import left_over, states
+from spikesam.pipeline.check._trace import Trace
 from spikesam.pipeline.check.findings import SEVERITIES, Check, Finding
-from spikesam.pipeline.check.ignored import ignored_input, ignored_modules
-from spikesam.pipeline.check.modes import modes
-from spikesam.pipeline.check.neurons import Neurons
-from spikesam.pipeline.check.operations import Multiplications
-from spikesam.pipeline.check.passes import FirstNeurons, Inputs, read_inputs, run, sized
-from spikesam.pipeline.check.state import left_over, states
-from spikesam.pipeline.check.trace import Trace
+from spikesam.pipeline.check.passes import FirstNeurons, PassInputs, read_inputs, run, sized
 from spikesam.pipeline.imports.libraries.known import library_that_fires
 from spikesam.pipeline.imports.torch.calling import preserved
 from spikesam.pipeline.imports.torch.modules import reset as reset_known
@@ -39,9 +39,9 @@ def check(
 ) -> Check:
     """Check that a network is the one that its author thinks it is, in at most four runs.
 
-    Hooks look at what every module takes and gives; nothing is imported, and the model is afterwards
-    as it was before. One run is compared with another of the same input, with one in which a sample
-    is replaced, and with one in which the last step is replaced.
+    Hooks look at what every module takes and gives; nothing is imported, and the model is
+    afterwards as it was before. One run is compared with another of the same input, with one in
+    which a sample is replaced, and with one in which the last step is replaced.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def check(
     }
     runs = _Runs(model, reset)
     neurons, backends, operations = (
-        Neurons(neurons_by_name),
+        CheckedNeurons(neurons_by_name),
         Backends(neurons_by_name),
         Multiplications(model),
     )
@@ -128,7 +128,9 @@ class _Runs:
         self.count, self.by_chance = 0, False
         self.at_rest: list[dict[tuple[str, str], Any]] = []
 
-    def run(self, inputs: Inputs, *watchers: Neurons | Backends | Multiplications) -> Trace:
+    def run(
+        self, inputs: PassInputs, *watchers: CheckedNeurons | Backends | Multiplications
+    ) -> Trace:
         """The trace of a run."""
         model, trace = self._model, Trace()
         reset_known(model)
@@ -191,7 +193,7 @@ def _repeated(runs: _Runs, base: Trace, again: Trace) -> list[Finding]:
 def _replaced(
     runs: _Runs,
     base: Trace,
-    example: Inputs,
+    example: PassInputs,
     neurons_by_name: dict[str, nn.Module],
     unchecked: list[str],
 ) -> list[Finding]:

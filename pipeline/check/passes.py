@@ -18,7 +18,7 @@ EXPECTED = "a tensor that the model is called with once, or a list of tensors, o
 
 
 @dataclass(frozen=True, eq=False)
-class Inputs:
+class PassInputs:
     """Inputs of a model, call by call; `takes` are the axes of a tensor."""
 
     calls: tuple[Tensor, ...]
@@ -26,7 +26,7 @@ class Inputs:
     samples: int = 0
     steps: int = 1
 
-    def with_sample_replaced(self, sample: int) -> Inputs | None:
+    def with_sample_replaced(self, sample: int) -> PassInputs | None:
         """Another sample in the place of one; None if there is nothing else to put there."""
         calls = []
         for tensor in self.calls:
@@ -40,7 +40,7 @@ class Inputs:
             calls.append(self._back(values, tensor))
         return self._changed(calls)
 
-    def with_last_step_replaced(self) -> Inputs | None:
+    def with_last_step_replaced(self) -> PassInputs | None:
         """Another input at the last step; None if there is one step, or the steps are the model's."""
         if self.steps < 2:
             return None
@@ -53,9 +53,9 @@ class Inputs:
         values[-1] = _another(values[-1])
         return self._changed([self._back(values, tensor)])
 
-    def _changed(self, calls: Sequence[Tensor]) -> Inputs | None:
+    def _changed(self, calls: Sequence[Tensor]) -> PassInputs | None:
         same = all(map(torch.equal, calls, self.calls))
-        return None if same else Inputs(tuple(calls), self.takes, self.samples, self.steps)
+        return None if same else PassInputs(tuple(calls), self.takes, self.samples, self.steps)
 
     def _arranged(self, tensor: Tensor) -> Tensor:
         """(T, B, …)."""
@@ -86,7 +86,7 @@ def _another(values: Tensor) -> Tensor:
     return torch.zeros_like(values) if values.any() else torch.ones_like(values)
 
 
-def read_inputs(inputs: Any, timesteps: int | None, takes: str | None) -> Inputs:
+def read_inputs(inputs: Any, timesteps: int | None, takes: str | None) -> PassInputs:
     """Inputs as they are given; samples and steps are known after :func:`sized`."""
     if takes is not None and takes not in get_args(Takes):
         raise InputError(f"takes: got {takes!r}, expected one of {', '.join(get_args(Takes))}")
@@ -110,7 +110,7 @@ def read_inputs(inputs: Any, timesteps: int | None, takes: str | None) -> Inputs
                 f"inputs: got shapes {tuple(calls[0].shape)} and {tuple(tensor.shape)}, expected "
                 "one shape at all steps"
             )
-    return Inputs(calls, _takes(takes) if takes else "B...")
+    return PassInputs(calls, _takes(takes) if takes else "B...")
 
 
 def _takes(takes: Any) -> Takes:
@@ -159,17 +159,17 @@ def sizes_of(module: nn.Module, shape: Sequence[int], calls: int) -> tuple[int, 
     return (shape[1] if axes == "BT..." else shape[-1]), shape[0]
 
 
-def sized(inputs: Inputs, takes: str | None, neurons: FirstNeurons | None) -> Inputs:
+def sized(inputs: PassInputs, takes: str | None, neurons: FirstNeurons | None) -> PassInputs:
     """Inputs with their samples and steps, as `takes` says, or as the neurons were called."""
     shape, calls = inputs.calls[0].shape, inputs.calls
     axes: Takes = inputs.takes
     if len(calls) > 1:
-        return Inputs(calls, "B...", shape[0], len(calls))
+        return PassInputs(calls, "B...", shape[0], len(calls))
     if takes is None:
         axes = _guessed(shape, neurons)
     if axes == "B...":
         steps = 1 if neurons is None else neurons.sizes[0]
-        return Inputs(calls, axes, shape[0], steps)
+        return PassInputs(calls, axes, shape[0], steps)
     if axes == "(BT)...":
         steps, samples = neurons.sizes if neurons else (1, shape[0])
         if samples < 1 or shape[0] != steps * samples:
@@ -177,11 +177,11 @@ def sized(inputs: Inputs, takes: str | None, neurons: FirstNeurons | None) -> In
                 f"takes: got '(BT)...' of {shape[0]} rows, but the neurons say {steps} steps of "
                 f"{samples} samples"
             )
-        return Inputs(calls, axes, samples, steps)
+        return PassInputs(calls, axes, samples, steps)
     if len(shape) < 2:
         raise InputError(f"inputs: got shape {tuple(shape)}, expected axes as takes={axes!r} says")
     place = {"TB...": (0, 1), "BT...": (1, 0), "B...T": (-1, 0)}[axes]
-    return Inputs(calls, axes, shape[place[1]], shape[place[0]])
+    return PassInputs(calls, axes, shape[place[1]], shape[place[0]])
 
 
 def _guessed(shape: Sequence[int], neurons: FirstNeurons | None) -> Takes:
@@ -219,12 +219,12 @@ def _guessed(shape: Sequence[int], neurons: FirstNeurons | None) -> Takes:
     )
 
 
-def run(model: nn.Module, inputs: Inputs) -> list[Any]:
+def run(model: nn.Module, inputs: PassInputs) -> list[Any]:
     """The outputs of a model, call by call; see :func:`calls_of`."""
     return list(calls_of(model, inputs))
 
 
-def calls_of(model: nn.Module, inputs: Inputs) -> Iterator[Any]:
+def calls_of(model: nn.Module, inputs: PassInputs) -> Iterator[Any]:
     """Call a model, and give its output, for each of its inputs; a state, where its forward takes
     one, is handed on.
     """

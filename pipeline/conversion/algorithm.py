@@ -3,7 +3,7 @@ every layer.
 
 Of any graph, thresholds θ are those of the ANN's activations x: a spike of a neuron stands for θ in
 one of T steps, so that its rate approaches x / θ, clipped at 1; a sum of branches gives each its
-own scale (see spiking.py). `per` says whether a layer or a channel has a threshold.
+own scale (see _spiking.py). `per` says whether a layer or a channel has a threshold.
 
 ============  =====================================================================================================
 rule          threshold
@@ -14,7 +14,7 @@ rule          threshold
 "balanced"    local threshold balancing, one per channel (Bu, Li & Yu 2025)
 "ftbc"        where clipping and counting in T steps cost the least squares, at most that of "percentile"; and biases
               corrected by channel and step: forward temporal bias correction (Wu et al. 2024; see
-              thresholds.py)
+              _thresholds.py)
 ============  =====================================================================================================
 
 Membranes start at `initial` thresholds, by default a half, which rounds counts where 0 cuts them
@@ -63,8 +63,8 @@ from spikesam.backends.network import LIF, Encoder, Layer, Network, Readout, ReL
 from spikesam.backends.torch.synapses import apply_synapses, arrange
 from spikesam.common.errors import InputError
 from spikesam.pipeline.config import Config, ConversionSection
-from spikesam.pipeline.conversion.spiking import Floats, images_seen, spiking_network
-from spikesam.pipeline.conversion.thresholds import (
+from spikesam.pipeline.conversion._spiking import Floats, images_seen, spiking_network
+from spikesam.pipeline.conversion._thresholds import (
     Rectifiers,
     activation_thresholds,
     balanced_thresholds,
@@ -142,8 +142,8 @@ def converted(
     if settings.timesteps <= len(ann.layers):
         raise InputError(
             f"conversion.timesteps is {settings.timesteps}, but {len(ann.layers)} layers delay the "
-            "image by as many "
-            f"steps; expected at least {len(ann.layers) + 1}, better several hundred"
+            f"image by as many steps; expected at least {len(ann.layers) + 1}, better several "
+            "hundred"
         )
     shape, layers, readout = ann.input_shape, list(ann.layers), ann.readout
     if settings.rule == "balanced":
@@ -344,6 +344,5 @@ def _refuse_dead(threshold: float, name: str, images: int) -> None:
     if threshold <= 0:
         raise InputError(
             f"layer {name!r}: nothing drives it on {images} calibration images (its input currents "
-            "never exceed "
-            "0), so it has no threshold; use more images, or train the ANN again"
+            "never exceed 0), so it has no threshold; use more images, or train the ANN again"
         )

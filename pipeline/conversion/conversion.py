@@ -30,9 +30,9 @@ from spikesam.common.errors import InputError
 from spikesam.common.progress import Tracker
 from spikesam.common.text import printable
 from spikesam.pipeline.config import ConversionSection, Section
+from spikesam.pipeline.conversion._layer_errors import CAUSES, answers_in_levels, layer_errors
+from spikesam.pipeline.conversion._spiking import Floats
 from spikesam.pipeline.conversion.algorithm import convert_graph
-from spikesam.pipeline.conversion.layer_errors import CAUSES, answers_in_levels, layer_errors
-from spikesam.pipeline.conversion.spiking import Floats
 from spikesam.pipeline.cost.energy import energy, in_joules
 from spikesam.pipeline.cost.prices import prices_of
 from spikesam.pipeline.drawing.conversion import draw_conversion
@@ -42,7 +42,7 @@ from spikesam.pipeline.engine.simulate import simulate
 from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.images.samples import PreparedImages, Samples
 from spikesam.pipeline.maps.plot import figure_of
-from spikesam.pipeline.measures.operations import products
+from spikesam.pipeline.measures.synaptic_operations import products
 from spikesam.pipeline.networks.checkpoint import Checkpoint, save
 from spikesam.pipeline.networks.differentiable import predictions
 from spikesam.recordings.raster.batch import unpack
@@ -190,7 +190,7 @@ class Conversion(Shown):
 
         Columns are layer, error (in fixed point, all in all), and arriving, maximum, clipped,
         steps, unevenness and integers, see
-        :func:`spikesam.pipeline.conversion.layer_errors.layer_errors`.
+        :func:`spikesam.pipeline.conversion._layer_errors.layer_errors`.
         """
         initial = self.settings.initial if self.network.window else 0.0
         with self._shown("looking for errors", None):

@@ -21,6 +21,7 @@ from spikesam.common.errors import OVERWRITE, InputError, at
 from spikesam.common.lock import out_lock
 from spikesam.common.progress import Tracker
 from spikesam.pipeline.config import ConversionSection, read_config
+from spikesam.pipeline.conversion._read_ann import read_ann
 from spikesam.pipeline.conversion.algorithm import (
     convert_graph,
     evenly_spaced,
@@ -31,7 +32,6 @@ from spikesam.pipeline.conversion.conversion import (
     Conversion,
     written,
 )
-from spikesam.pipeline.conversion.read_ann import read_ann
 from spikesam.pipeline.images.calibration import MOST, calibration_images
 from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.images.samples import PreparedImages

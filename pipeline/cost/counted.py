@@ -14,7 +14,7 @@ import numpy as np
 
 from spikesam.pipeline.cost.ledger import PICO, Floats, Spent
 from spikesam.pipeline.cost.prices import Prices
-from spikesam.recordings.operations import Operations
+from spikesam.recordings.counted_operations import Operations
 from spikesam.recordings.raster.reader import RasterReader
 
 COUNTED = "operations were counted while the model ran; bytes and mean rates need the network"

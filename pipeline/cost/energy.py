@@ -27,7 +27,7 @@ from spikesam.pipeline.drawing.subject import recorded_subjects
 from spikesam.pipeline.maps.layers import has_places
 from spikesam.pipeline.maps.sam import spike_activation_sum
 from spikesam.pipeline.networks.recorded import class_names_of
-from spikesam.recordings.operations import operations_beside
+from spikesam.recordings.counted_operations import operations_beside
 from spikesam.recordings.raster.reader import RasterReader, opened_raster
 
 if TYPE_CHECKING:

@@ -40,7 +40,7 @@ from spikesam.common.errors import InputError
 from spikesam.common.text import shorten
 from spikesam.pipeline.cost.prices import Prices
 from spikesam.pipeline.measures.maps import overlaps
-from spikesam.pipeline.measures.operations import (
+from spikesam.pipeline.measures.synaptic_operations import (
     Counts,
     attentions,
     connections,

@@ -23,7 +23,7 @@ from spikesam.common.text import LONGEST_NAME, brief, printable
 from spikesam.pipeline.drawing.notebook import Shown
 from spikesam.pipeline.measures.statistics import softmax
 from spikesam.recordings.digests import spike_counts
-from spikesam.recordings.raster.batch import NO_ANSWER, Counted, RasterBatch
+from spikesam.recordings.raster.batch import NO_ANSWER, CountedSpikes, RasterBatch
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.schema import RasterHeader
 from spikesam.recordings.raster.writer import encode_samples, raster_image, refuse_existing
@@ -42,7 +42,9 @@ class Answers:
     predictions: NDArray[
         np.int32
     ]  # (B,), argmax of the readout, ties to the lowest class; -1 where all of it is 0, or no class
-    counted: Counted | None = None  # the counts of spikes that the answers are, where they are that
+    counted: CountedSpikes | None = (
+        None  # the counts of spikes that the answers are, where they are that
+    )
     values: NDArray[np.float64] | None = None  # (B, K) of outputs that are numbers and no classes
 
     __repr__ = brief
@@ -56,7 +58,7 @@ class Answers:
         shares, chosen = softmax(real / header.timesteps), header.predictions(readout)
         if not header.has_classes:
             return cls(readout, shares, chosen, values=header.values(readout))
-        counted = Counted.of(real, fired, header.layers[-1].neurons, steps)
+        counted = CountedSpikes.of(real, fired, header.layers[-1].neurons, steps)
         return cls(readout, shares, chosen, counted)
 
 

@@ -202,7 +202,7 @@ def _local(count: int, folder: Path) -> Iterator[Client]:
     import dask
     from distributed import Client
 
-    from spikesam.pipeline.engine.local_cluster import local_cluster
+    from spikesam.pipeline.engine._local_cluster import local_cluster
 
     for logger in ("distributed", "tornado.application"):  # they print what they try again
         logging.getLogger(logger).setLevel(logging.CRITICAL)

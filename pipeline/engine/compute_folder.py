@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from spikesam.common.errors import InputError
 from spikesam.common.progress import Tracker
-from spikesam.pipeline.engine.compute import compile_for_job, compute
+from spikesam.pipeline.engine._compute import compile_for_job, compute
 from spikesam.pipeline.engine.folder import FolderStore, compute_range
 from spikesam.pipeline.engine.job import Job, JobSpec, read_spec
 from spikesam.pipeline.engine.merge import Totals, WholeRaster, merge

@@ -19,7 +19,7 @@ from spikesam.backends.event.kernels.chain import run_layers
 from spikesam.backends.event.kernels.layer import compile_kernels
 from spikesam.common.child import python
 from spikesam.pipeline.engine.job import BackendChoice, Job
-from spikesam.pipeline.measures.operations import products
+from spikesam.pipeline.measures.synaptic_operations import products
 
 # products of weights and spikes that torch computes sooner than the kernels are compiled: 4 s on
 # two cores

@@ -22,7 +22,7 @@ from spikesam.common.files import refuse_links
 from spikesam.common.lock import holds_files
 from spikesam.common.text import printable
 from spikesam.pipeline.config import Config, save_config
-from spikesam.pipeline.engine.compute import SampleResult, StageTimer, compute
+from spikesam.pipeline.engine._compute import SampleResult, StageTimer, compute
 from spikesam.pipeline.engine.job import (
     CONTINUE,
     FREE_SPACE,
@@ -207,7 +207,7 @@ def undone_if_refused(folder: Path) -> Iterator[None]:
 
 
 class FolderStore:
-    """Files of the ranges of a run; see :class:`spikesam.pipeline.engine.compute.Store`.
+    """Files of the ranges of a run; see :class:`spikesam.pipeline.engine._compute.Store`.
 
     Finished samples are safe on disk after 16 of them, 64 MB, or ten seconds of work, whichever
     comes first. So a kill loses at most 15 finished samples, which took less than ten seconds in

@@ -18,7 +18,7 @@ from spikesam.common.errors import InputError, at
 from spikesam.common.lock import file_lock, out_lock
 from spikesam.common.progress import Tracker
 from spikesam.common.text import told_apart
-from spikesam.pipeline.engine.compute import SampleResult, StageTimer, compute
+from spikesam.pipeline.engine._compute import SampleResult, StageTimer, compute
 from spikesam.pipeline.engine.compute_folder import compute_all, prepare_kernels
 from spikesam.pipeline.engine.folder import begin, undone_if_refused
 from spikesam.pipeline.engine.job import RASTER, BackendChoice, Job, JobSpec, raster_header
@@ -184,8 +184,7 @@ def _loaded(network: Any) -> Checkpoint | Network:
         return load(network, "snn")
     raise InputError(
         f"network: got {type(network).__name__}, expected a Network, a Checkpoint, or its name or "
-        "file; "
-        "spikesam.from_torch makes a Network of a torch model"
+        "file; spikesam.from_torch makes a Network of a torch model"
     )
 
 

@@ -25,7 +25,7 @@ from spikesam.common.files import read_file
 from spikesam.common.models import Many, parse_model
 from spikesam.common.text import printable, told_apart
 from spikesam.pipeline.measures.statistics import mean_with_interval, softmax
-from spikesam.recordings.raster.batch import Counted, chosen_classes
+from spikesam.recordings.raster.batch import CountedSpikes, chosen_classes
 from spikesam.recordings.raster.schema import RasterHeader
 
 LIKELIEST = 3  # classes named per image
@@ -205,10 +205,10 @@ def accuracy(labels: NDArray[np.int32], predictions: NDArray[np.int32]) -> Inter
     return Interval(**mean_with_interval(right)._asdict())
 
 
-def _counted(totals: Totals) -> Counted | None:
+def _counted(totals: Totals) -> CountedSpikes | None:
     header = totals.spec.header
     last, steps = header.layers[-1], header.window or header.timesteps
-    return Counted.of(
+    return CountedSpikes.of(
         totals.readout * header.readout_scale, totals.spikes.get(last.name, -1), last.neurons, steps
     )
 
@@ -217,7 +217,7 @@ def answers(
     logits: NDArray[np.floating[Any]],
     labels: NDArray[np.int32],
     images: Sequence[str],
-    counted: Counted | None = None,
+    counted: CountedSpikes | None = None,
 ) -> list[ImageAnswer]:
     """The likeliest classes of every image by its name, of logits (N, K), with labels (N,), -1
     where unknown.

@@ -80,8 +80,8 @@ def explain(
 
     Parameters
     ----------
-    source : an open raster, or the path of a raster file or of a run's folder; a network: an import,
-        a checkpoint, its bundled name or its file; or a torch model in evaluation mode
+    source : an open raster, or the path of a raster file or of a run's folder; a network: an
+        import, a checkpoint, its bundled name or its file; or a torch model in evaluation mode
     data : the input of a network or a model; nothing of a raster. Of a network what
         :func:`spikesam.simulate` takes, 8 samples of the set that needs no download if not given.
         Of a model what it is called with: a tensor or an array, or a list of tensors, one call a

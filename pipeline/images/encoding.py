@@ -66,7 +66,7 @@ def poisson_batch(
     """The :func:`poisson_spikes` of images (B, C, H, W) float32 and B dataset indices, packed;
     threads may do this.
     """
-    from spikesam.pipeline.images.poisson_kernel import (
+    from spikesam.pipeline.images._poisson_kernel import (
         draw_spikes,
         plane_limits,
     )  # numba is slow to import

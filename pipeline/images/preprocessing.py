@@ -19,7 +19,7 @@ from spikesam.common.arguments import Option, checked_fields
 from spikesam.common.errors import InputError, at
 from spikesam.common.files import read_file
 from spikesam.common.text import LONGEST_NAME, printable
-from spikesam.pipeline.images.quiet_libraries import silent_libraries, silent_warnings
+from spikesam.pipeline.images._quiet_libraries import silent_libraries, silent_warnings
 
 if TYPE_CHECKING:
     from spikesam.pipeline.images.events.events import Events

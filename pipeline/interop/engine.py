@@ -25,8 +25,8 @@ class SpikesamBackend(BackendEntrypoint):
     def open_dataset(
         self, filename_or_obj: Any, *, drop_variables: str | Iterable[str] | None = None
     ) -> xr.Dataset:
-        """See :func:`spikesam.pipeline.interop.dataset.open_xarray`."""
-        from spikesam.pipeline.interop.dataset import open_xarray
+        """See :func:`spikesam.pipeline.interop._dataset.open_xarray`."""
+        from spikesam.pipeline.interop._dataset import open_xarray
 
         dropped = [drop_variables] if isinstance(drop_variables, str) else drop_variables or ()
         return open_xarray(filename_or_obj, [*dropped])

@@ -138,16 +138,16 @@ FORMATS: Registry[Format] = Registry(
     {
         ".nwb": Format(
             "NWB, for neuroscience: spike times by neuron, one trial per sample",
-            "spikesam.pipeline.interop.nwb:Nwb",
+            "spikesam.pipeline.interop._nwb:Nwb",
         ),
         ".zarr": Format(
             "Zarr 3, which xarray opens: arrays by layer; of maps, too",
-            "spikesam.pipeline.interop.zarr_store:ZarrStore",
+            "spikesam.pipeline.interop._zarr_store:ZarrStore",
             "zarr.json",
         ),
         ".nir": Format(
             "data of NIR, beside the graph: arrays by node",
-            "spikesam.pipeline.interop.nir_data:NirData",
+            "spikesam.pipeline.interop._nir_data:NirData",
         ),
         ".vectors": Format(
             "golden vectors for hardware: a folder with integers and spikes, as NPZ and for C",

@@ -75,7 +75,7 @@ from spikesam.backends.network.step import (
 )
 from spikesam.backends.network.synapses.synapse import Floats
 from spikesam.common.errors import at
-from spikesam.pipeline.maps.correlation import (
+from spikesam.pipeline.maps._correlation import (
     shared_by_three,
     to_winners,
     unpooled,

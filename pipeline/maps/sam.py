@@ -13,8 +13,8 @@ Two forms of the same thing: :func:`spike_activation_map` is the definition, to 
 against. One pass over packed bits gives the maps of every step, for any number of γ
 (:func:`spike_activation_maps`), or their sum over steps without anything of size T
 (:func:`spike_activation_sum`): pictures, measures and files of maps show these sums. All agree to
-float32 rounding. γ enters the kernels as e^{-γΔ} or e^{-γ}; see sam_kernel.py and
-sam_sum_kernel.py.
+float32 rounding. γ enters the kernels as e^{-γΔ} or e^{-γ}; see _sam_kernel.py and
+_sam_sum_kernel.py.
 
 References
 ----------
@@ -167,7 +167,7 @@ def spike_activation_sum(
     check_parameters(gamma, include_current, variant, Variant)
     count = _checked_steps(packed, shape, steps)
     if variant == "paper":
-        from spikesam.pipeline.maps.sam_sum_kernel import sum_trains
+        from spikesam.pipeline.maps._sam_sum_kernel import sum_trains
 
         exact, current = np.empty(shape[1:]), True if include_current else None
         sum_trains(
@@ -190,7 +190,7 @@ def spike_count_sum(
     """Spikes per pixel over the first steps, Σ_t Σ_c S[t], (H, W) float32: the baseline that SAM's
     kernel must beat.
     """
-    from spikesam.pipeline.maps.sam_sum_kernel import count_trains
+    from spikesam.pipeline.maps._sam_sum_kernel import count_trains
 
     count = _checked_steps(packed, shape, steps)
     counts = np.empty(shape[1:], np.float32)
@@ -261,7 +261,7 @@ def _sum_scores(
     maps: NDArray[Any],
 ) -> None:
     """Σ_c S·N for every γ, ∞ allowed, into (G, T, pixels): the pixels from `begin` on."""
-    from spikesam.pipeline.maps.sam_kernel import (
+    from spikesam.pipeline.maps._sam_kernel import (
         sum_scores,
     )  # here, because numba takes half a second to import
 

@@ -26,7 +26,7 @@ from spikesam.common.errors import InputError, at, did_you_mean
 from spikesam.common.files import refuse_links
 from spikesam.common.parsing import parse_json
 from spikesam.common.text import LONGEST_NAME, printable, shorten, told_apart
-from spikesam.pipeline.measures.operations import only_repeats
+from spikesam.pipeline.measures.synaptic_operations import only_repeats
 from spikesam.recordings.raster.batch import RasterBatch, joined, pack, unpack
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.schema import LayerSpec, RasterHeader
@@ -98,8 +98,7 @@ def fired_by(raster: RasterReader, source: Any = None) -> Network:
     if recorded and network.sha256 != recorded:
         raise InputError(
             f"{place}: network {network.sha256[:12]}, but {raster.file_name} was recorded from "
-            f"{recorded[:12]}; "
-            f"give the {BESIDE} of that run as network"
+            f"{recorded[:12]}; give the {BESIDE} of that run as network"
         )
     return network
 

@@ -68,7 +68,7 @@ def write_run_results(
                     maps, method_of(maps.header), subjects, folder / "figures", raster, network
                 )
         if with_page and raster is not None:
-            from spikesam.pipeline.page.shown_run import ShownRun, maps_beside
+            from spikesam.pipeline.page._shown_run import ShownRun, maps_beside
             from spikesam.pipeline.page.write import write_page
 
             with tracker.time("page"), tracker.show("writing the page"):
@@ -83,7 +83,8 @@ def write_run_results(
         if missing := [name for name in expected if not (folder / name).is_file()]:
             missing_names = ", ".join(missing)
             raise InputError(
-                f"{folder}: {missing_names} vanished while the run went on; did something else remove it?"
+                f"{folder}: {missing_names} vanished while the run went on; did something else "
+                "remove it?"
             )
         remove_parts(folder / PARTS)
     return summary, figures
@@ -99,7 +100,10 @@ def _saying_what_is_kept(folder: Path, totals: Totals) -> Iterator[None]:
     except (InputError, OSError) as error:
         if not (folder / "raster.h5").is_file():
             raise
-        kept_note = f"the spikes of all {len(totals.spec.samples)} samples are kept in {folder / 'raster.h5'}"
+        kept_note = (
+            f"the spikes of all {len(totals.spec.samples)} samples are kept in "
+            f"{folder / 'raster.h5'}"
+        )
         raise InputError(
             f"{finding(error)}; {kept_note}", ", and {resume=True} goes on from there"
         ) from error

@@ -25,8 +25,8 @@ from spikesam.common.arguments import checked_arguments
 from spikesam.common.disk import readable, write_file
 from spikesam.common.errors import OTHER_OUT, InputError
 from spikesam.common.files import open_file, refuse_replacing
-from spikesam.pipeline.page.content import kinds_of, run_content
-from spikesam.pipeline.page.shown_run import ShownRun, open_run
+from spikesam.pipeline.page._content import kinds_of, run_content
+from spikesam.pipeline.page._shown_run import ShownRun, open_run
 from spikesam.recordings.files import RASTER
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def write_page(
 
 
 def page_html(title: str, data: dict[str, Any]) -> str:
-    """The page of the data that its script reads, see :mod:`spikesam.pipeline.page.content`."""
+    """The page of the data that its script reads, see :mod:`spikesam.pipeline.page._content`."""
     script, style = script_of("main"), (HERE / "page.css").read_text(encoding="utf-8")
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined

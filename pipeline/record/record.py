@@ -23,13 +23,13 @@ from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.imports.libraries.known import layer_name
 from spikesam.pipeline.networks.checkpoint import Checkpoint, named_network
 from spikesam.pipeline.networks.recorded import BESIDE, loaded_network
-from spikesam.pipeline.record.arrangement import Arrangement
-from spikesam.pipeline.record.batch import Counts
-from spikesam.pipeline.record.layouts import named_layout
-from spikesam.pipeline.record.operations import OperationCounter
-from spikesam.pipeline.record.recording import Description, Recording, SeenImages
-from spikesam.pipeline.record.watch import Watch, check_names, find_known, named_modules
-from spikesam.pipeline.record.why import Why
+from spikesam.pipeline.record._arrangement import Arrangement
+from spikesam.pipeline.record._batch import Counts
+from spikesam.pipeline.record._layouts import named_layout
+from spikesam.pipeline.record._recording import Description, Recording, SeenImages
+from spikesam.pipeline.record._watch import Watch, check_names, find_known, named_modules
+from spikesam.pipeline.record._why import RecordedRelevance
+from spikesam.pipeline.record.counting import OperationCounter
 from spikesam.recordings.raster.schema import check_outputs
 from spikesam.recordings.raster.writer import refuse_existing
 
@@ -79,16 +79,17 @@ def record(
         out spikes in the first batch though what goes in is none. Layers are numbered in the order
         in which they fire
     layout : how modules of none of these libraries lay out what they return, and the model its
-        output: "B..." for one step a call, "TB...", "BT..." or "B...T" for all steps at once; if not
-        given, one step of (B, K) or (B, C, H, W)
+        output: "B..." for one step a call, "TB...", "BT..." or "B...T" for all steps at once; if
+        not given, one step of (B, K) or (B, C, H, W)
     axes : names of modules, or patterns of them -> a name for each axis of what one call returns,
         where that is no map of channels, rows and columns: {"block.*.attn_lif": "T B heads N d"}. T
         are steps, B samples, N tokens, which are laid out as a map, H and W rows and columns;
         others are channels: several become one, the first of them changing slowest. "(T B)" is one
         axis that holds both. Recognised automatically: Spikformer, QKFormer and Spike-driven
         Transformer, of SpikingJelly and of their authors. Steps of three or four axes that no
-        convolution made are refused. "input" names the axes of the model's input, which gets a map of
-        relevance with `why`, where as many steps as samples leave them open: {"input": "T B C H W"}
+        convolution made are refused. "input" names the axes of the model's input, which gets a map
+        of relevance with `why`, where as many steps as samples leave them open: {"input": "T B C H
+        W"}
     grid : rows and columns of the tokens, or pattern of names of modules -> theirs; if not given,
         those of the last recorded map with as many places as there are tokens, or one row, which is
         said, where there is no map before them
@@ -121,7 +122,8 @@ def record(
         :func:`energy` and the command need no network: an addition where a spike, 1 or -1, meets a
         weight that is not 0, a multiplication where any other number does. Products whose steps are
         not known are refused by name
-    overwrite : replace an earlier `raster.h5`, and what lies beside it, when the new one is whole; a
+    overwrite : replace an earlier `raster.h5`, and what lies beside it, when the new one is whole;
+        a
         `pictures.zip` that spikesam did not write is refused
 
     Yields
@@ -197,7 +199,11 @@ def record(
             known = named_network(known, class_names)
         watch.keeps_inputs = known is not None
         seen = SeenImages(class_names, input_normalisation)
-        followed = None if why is None else Why(model, why, class_names, arrangement.input_axes)
+        followed = (
+            None
+            if why is None
+            else RecordedRelevance(model, why, class_names, arrangement.input_axes)
+        )
         counter = (
             OperationCounter(
                 model,
@@ -251,8 +257,7 @@ def _check_model(model: object) -> None:
         if module.training:
             raise InputError(
                 f"{where} is in training mode, in which dropout and batch normalisation change "
-                "what fires; "
-                "call model.eval() before"
+                "what fires; call model.eval() before"
             )
     _check_numbers(model)
 

@@ -39,7 +39,7 @@ from spikesam.pipeline.config import (
 )
 from spikesam.pipeline.networks.checkpoint import Checkpoint, save
 from spikesam.pipeline.networks.defaults import keep_freed_memory, usual_defaults
-from spikesam.pipeline.training.epochs import (
+from spikesam.pipeline.training._epochs import (
     PRECISION,
     EpochFiles,
     EpochLog,
@@ -182,8 +182,7 @@ def train_checkpoint(
     if epoch is not None and epoch["images"] != images:
         raise InputError(
             f"{last}: the training had other images than there are now; resume with those, or "
-            "remove "
-            f"{out / 'epochs'} and train from the start"
+            f"remove {out / 'epochs'} and train from the start"
         )
     fused = settings.fused and config.network.normalise and isinstance(model, SpikingNetwork)
     compiled = fused and not torch.cuda.is_available()
@@ -343,8 +342,7 @@ class TrainingModule(lightning.LightningModule):
         if not torch.isfinite(loss):
             raise InputError(
                 f"training: the loss is {float(loss)} in epoch {self.current_epoch + 1}, step "
-                f"{number + 1}; "
-                "lower training.learning_rate, or check the data for extreme values"
+                f"{number + 1}; lower training.learning_rate, or check the data for extreme values"
             )
         accuracy = (logits.argmax(1) == labels).float().mean()
         self.log_dict({"loss": loss, "accuracy": accuracy}, on_step=False, on_epoch=True)

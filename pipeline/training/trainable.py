@@ -39,8 +39,8 @@ from spikesam.pipeline.networks.layer_list import (
     plan_depths,
     plan_layers,
 )
-from spikesam.pipeline.training.fused import bntt_lif, compile_bntt_lif, pooling
-from spikesam.pipeline.training.spike_convolution import (
+from spikesam.pipeline.training._fused import bntt_lif, compile_bntt_lif, pooling
+from spikesam.pipeline.training._spike_convolution import (
     compile_spike_convolution,
     convolve_spikes,
     pays,
@@ -83,7 +83,7 @@ class Matrix(nn.Linear):
         return self(maps.flatten(1))
 
 
-class Products(nn.Module):
+class ProductModule(nn.Module):
     """Attention to the channels of q, k and v, which has no weights and no BNTT."""
 
     normalise = weight = None
@@ -107,7 +107,7 @@ class Products(nn.Module):
         return torch.cat(list(sources), 2)
 
 
-def untrained(plan: LayerPlan, inputs: int) -> Convolution | Matrix | Products:
+def untrained(plan: LayerPlan, inputs: int) -> Convolution | Matrix | ProductModule:
     """The synapses of a planned layer of so many input channels or features."""
     match plan:
         case ConvPlan():
@@ -116,7 +116,7 @@ def untrained(plan: LayerPlan, inputs: int) -> Convolution | Matrix | Products:
         case DensePlan():
             return Matrix(inputs, plan.outputs, bias=False)
         case AttentionPlan():
-            return Products(plan.heads)
+            return ProductModule(plan.heads)
     raise TypeError(f"{plan.name} is a {type(plan).__name__}, expected a plan of a known kind")
 
 

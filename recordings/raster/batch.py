@@ -108,14 +108,16 @@ def chosen_classes(readout: NDArray[Any]) -> NDArray[np.int32]:
 
 
 @dataclass(frozen=True, eq=False)
-class Counted:
+class CountedSpikes:
     """Answers that are counts of spikes: (B, K) of each class, at most `most`."""
 
     counts: NDArray[np.int64]
     most: int
 
     @classmethod
-    def of(cls, sums: NDArray[Any], fired: int, neurons: int, timesteps: int) -> Counted | None:
+    def of(
+        cls, sums: NDArray[Any], fired: int, neurons: int, timesteps: int
+    ) -> CountedSpikes | None:
         """The counts that raw sums (B, K) in real numbers are, or their means over steps or over
         neurons of a class.
 
@@ -160,8 +162,7 @@ class PackedSpikes:
         if self.bits.ndim != 3 or self.bits.shape[2] != size or self.bits.dtype != np.uint8:
             raise InputError(
                 f"packed spikes: got {self.bits.shape} {self.bits.dtype}, expected (B, T, {size}) "
-                "uint8 for maps of "
-                f"(C, H, W) = {self.map_shape}"
+                f"uint8 for maps of (C, H, W) = {self.map_shape}"
             )
         if neurons % 8 and (self.bits[..., -1] & (255 >> neurons % 8)).any():
             raise InputError(

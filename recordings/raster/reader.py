@@ -20,7 +20,7 @@ from spikesam.common.text import shorten
 from spikesam.recordings.digests import About, pad_bits_clear, raster_digest, spike_counts
 from spikesam.recordings.files import RASTER, raster_file
 from spikesam.recordings.hdf5 import FileSource
-from spikesam.recordings.raster.batch import Counted, unpack
+from spikesam.recordings.raster.batch import CountedSpikes, unpack
 from spikesam.recordings.raster.schema import (
     FIELDS,
     GRAPH_ATTRIBUTES,
@@ -178,13 +178,13 @@ class RasterReader(Reader[LayerSpec]):
         )
 
     @cached_property
-    def counted(self) -> Counted | None:
+    def counted(self) -> CountedSpikes | None:
         """The answers as counts of spikes; None where they are something else, or unknown."""
         header, last = self.header, self.layers[-1]
         fired = int(self.counts(last).sum(dtype=np.int64))
         steps = header.window or header.timesteps
         sums = self.readout * header.readout_scale
-        return Counted.of(sums, fired, last.neurons, steps) if header.has_classes else None
+        return CountedSpikes.of(sums, fired, last.neurons, steps) if header.has_classes else None
 
     def verify(self, advance: Callable[[], object] = lambda: None) -> None:
         """Check every bit and everything derived from it; calls `advance` after each layer of each

@@ -102,7 +102,7 @@ def replace(module: Any, name: str, plain: Any) -> None:
 
 def _without_products() -> None:
     """Blocks of weights stay as large as they are with the instruction."""
-    tiles = kernel("tiles")
+    tiles = kernel("_tiles")
     lanes = tiles.HOW.lanes if tiles.HOW else 0
     tiles.HOW = None
     synapses = kernel("synapses")
@@ -129,7 +129,7 @@ special_path(
     "one block of 16 outputs, as with AVX2",
 )
 def _one_block_of_products() -> None:
-    tiles = kernel("tiles")
+    tiles = kernel("_tiles")
     if tiles.HOW is tiles.VNNI:
         tiles.HOW = tiles.VNNI = tiles.VNNI._replace(tiles={16: tiles.VNNI.tiles[16]})
 
@@ -140,7 +140,7 @@ def _one_block_of_products() -> None:
     "eight channels at a time, as where channels are no multiple of 16",
 )
 def _count_bytes() -> None:
-    products = kernel("products")
+    products = kernel("_products")
 
     @kernel("compiled").internal
     def count_pooled(spikes: Any, pool: Any, padding: Any, counts: Any, further: bool) -> None:
@@ -160,7 +160,7 @@ def _count_bytes() -> None:
     "constants, measured once on an AMD EPYC with VNNI",
 )
 def _constant_costs() -> None:
-    costs = kernel("costs")
+    costs = kernel("_costs")
     replace(costs, "measured", lambda outputs, make: costs.Seconds(*CONSTANT_SECONDS[outputs]))
 
 
@@ -614,7 +614,7 @@ def _dispatched_calls() -> None:
     commands=False,
 )
 def _new_calls() -> None:
-    spikes = importlib.import_module("spikesam.backends.event.spikes")
+    spikes = importlib.import_module("spikesam.backends.event._spikes")
     spikes.GraphSpikes.keeps = lambda self, arrays: False
 
 
@@ -690,7 +690,7 @@ class _CollectingGarbage:
 
 @special_path(
     "fused neurons of training",
-    "pipeline/training/fused.py",
+    "pipeline/training/_fused.py",
     "operations of PyTorch",
     workloads=TRAINING,
     commands=False,
@@ -708,7 +708,7 @@ def _unfused() -> None:
 
 @special_path(
     "rows added for spikes in training",
-    "pipeline/training/spike_convolution.py",
+    "pipeline/training/_spike_convolution.py",
     "dense convolutions of PyTorch",
     workloads=TRAINING,
     commands=False,
@@ -716,6 +716,6 @@ def _unfused() -> None:
 )
 def _dense_convolutions() -> None:
     trainable = importlib.import_module("spikesam.pipeline.training.trainable")
-    sparse = importlib.import_module("spikesam.pipeline.training.spike_convolution")
+    sparse = importlib.import_module("spikesam.pipeline.training._spike_convolution")
     assert trainable
     replace(sparse, "pays", lambda spikes, weight: False)

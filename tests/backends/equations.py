@@ -29,7 +29,7 @@ def make_backend(name: str) -> Backend:
         from tests.backends.lava.in_process import InProcessBackend
 
         return InProcessBackend(models)
-    from spikesam.backends.lava.backend import LavaBackend
+    from spikesam.backends.lava._backend import LavaBackend
 
     return LavaBackend(models)
 

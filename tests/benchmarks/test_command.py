@@ -274,8 +274,8 @@ def test_help_does_not_wait_for_torch() -> None:
         (
             ["simlate"],
             "NAME: got 'simlate', expected one of agreement, convert, graphs, lava, "
-            "leaderboard, operations, quick, raster, record, road, sam, simulate, train, transformer, why or "
-            "all; did you mean 'simulate'?",
+            "leaderboard, operations, quick, raster, record, road, sam, simulate, train, "
+            "transformer, why or all; did you mean 'simulate'?",
         ),
         (["sam", "--repeats", "0"], "--repeats is 0, expected greater than or equal to 1"),
         (["sam", "--tinny"], "unknown option --tinny; did you mean --tiny?"),

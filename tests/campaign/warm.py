@@ -13,7 +13,7 @@ MODULES = """
 spikesam.pipeline.run spikesam.pipeline.train spikesam.pipeline.convert spikesam.pipeline.export
 spikesam.pipeline.explain paper.__main__ spikesam.pipeline.validate spikesam.pipeline.training.fit
 paper.common.setup spikesam.backends.available spikesam.backends.event spikesam.backends.torch.backend
-spikesam.pipeline.maps.sam_kernel spikesam.pipeline.engine.summary spikesam.pipeline.drawing.figures
+spikesam.pipeline.maps._sam_kernel spikesam.pipeline.engine.summary spikesam.pipeline.drawing.figures
 spikesam.pipeline.engine.simulate spikesam.pipeline.maps.methods.grad_cam spikesam.pipeline.maps.localisation
 spikesam.pipeline.drawing.subject spikesam.pipeline.cli.running matplotlib.backends.backend_agg PIL.PngImagePlugin
 spikesam.pipeline.energy spikesam.pipeline.cost.energy spikesam.pipeline.cost.energy

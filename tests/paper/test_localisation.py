@@ -122,7 +122,8 @@ def test_layers_are_compared_image_by_image():
     assert len(claims) == 6 and {claim.same for claim in claims} == {"yes"}
     assert (
         claims[-1].what
-        == "surrogate: SAM of conv2 finds the object better than that of conv1: IoU at the object's area"
+        == "surrogate: SAM of conv2 finds the object better than that of conv1: IoU at the "
+        "object's area"
     )
     assert claims[-1].gain.mean == pytest.approx(0.2 + noise.mean())
     (alone,) = {claim.what.partition(":")[0] for claim in claims_on_layers(sam, ("conv2",))[:2]}

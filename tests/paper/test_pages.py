@@ -111,7 +111,10 @@ def small_docs(path: Path, template: str) -> Path:
 def test_the_command_fills_templates(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    template = '{{ digits.config.paper.images }} images: {{ digits("fig3", layer="conv1").mean | number(2) }}\n'
+    template = (
+        '{{ digits.config.paper.images }} images: {{ digits("fig3", layer="conv1").mean | '
+        "number(2) }}\n"
+    )
     docs = small_docs(tmp_path, '{% set digits = results["digits"] %}\n' + template)
     monkeypatch.chdir(tmp_path)
     main(["pages"])

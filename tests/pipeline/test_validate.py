@@ -9,8 +9,8 @@ import pytest
 
 import spikesam
 from spikesam.pipeline.validate import main
-from spikesam.recordings.operations import NAME as OPERATIONS
-from spikesam.recordings.operations import CountedModule, OperationsSpool
+from spikesam.recordings.counted_operations import NAME as OPERATIONS
+from spikesam.recordings.counted_operations import CountedModule, OperationsSpool
 from spikesam.recordings.raster.reader import RasterReader
 from tests.recordings import maps, rasters
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spikesam.recordings.raster import schema
-from spikesam.recordings.raster.batch import NO_ANSWER, Counted, chosen_classes
+from spikesam.recordings.raster.batch import NO_ANSWER, CountedSpikes, chosen_classes
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.writer import GrowingWriter
 from tests.recordings.rasters import HEADER, batch, samples
@@ -48,7 +48,7 @@ def test_counts_of_spikes_are_known_from_their_sum(factor: float) -> None:
         np.array([[5, 3, 2], [4, 4, 0], [0, 0, 0]]),
         6 if factor in (1 / 2, 1 / 24) else 3,
     )
-    found = Counted.of((counts * factor).astype(np.float32), 18, neurons, 12)
+    found = CountedSpikes.of((counts * factor).astype(np.float32), 18, neurons, 12)
     assert found is not None and found.counts.tolist() == counts.tolist()
     most = 12 * neurons // 3
     words = [f"a 5 of {most} spikes, next b 3", f"a 4 of {most} spikes, tied with b", NO_ANSWER]
@@ -59,4 +59,4 @@ def test_counts_of_spikes_are_known_from_their_sum(factor: float) -> None:
     ("sums", "neurons"), [([5, 3, 3], 3), ([6, 5, -1], 3), ([5.5, 3.5, 1], 3), ([5, 3, 2], 4)]
 )
 def test_other_sums_are_no_counts(sums: list[float], neurons: int) -> None:
-    assert Counted.of(np.array([sums]), 10, neurons, 12) is None
+    assert CountedSpikes.of(np.array([sums]), 10, neurons, 12) is None

@@ -1,5 +1,5 @@
-"""The modules of parts for research: what each lists is there, documented, and named by its docstring;
-and the experiments of the repository import nothing else.
+"""The modules of parts for research: what each lists is there, documented, and named by its
+docstring; and the experiments of the repository import nothing else.
 """
 
 import ast

@@ -18,6 +18,7 @@ from numba import typeof, types
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
+from spikesam.backends.event.kernels._relay import add_relayed
 from spikesam.backends.event.kernels.attention import attend
 from spikesam.backends.event.kernels.compiled import LEAN, PART, compiled, internal
 from spikesam.backends.event.kernels.events import (
@@ -29,7 +30,6 @@ from spikesam.backends.event.kernels.events import (
 )
 from spikesam.backends.event.kernels.pooling import pool_currents
 from spikesam.backends.event.kernels.private_numba import stored_size
-from spikesam.backends.event.kernels.relay import add_relayed
 from spikesam.backends.event.kernels.steps import LayerInput, add, addresses_of, advance, run_steps
 
 PLAIN, ADVANCE, ADD = (

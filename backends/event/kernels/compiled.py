@@ -11,9 +11,9 @@ from typing import Any
 
 from numba import njit
 
+from spikesam.backends.event.kernels._tiles import HOW
 from spikesam.backends.event.kernels.cache import cached
 from spikesam.backends.event.kernels.private_numba import Compiler, JITCodeLibrary
-from spikesam.backends.event.kernels.tiles import HOW
 
 HERE = Path(__file__).parent
 

@@ -17,6 +17,7 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from spikesam.backends.event.kernels._tiles import FEATURES
 from spikesam.backends.event.kernels.compiled import (
     entry,
     inlined,
@@ -24,7 +25,6 @@ from spikesam.backends.event.kernels.compiled import (
     internal_making_arrays,
 )
 from spikesam.backends.event.kernels.private_numba import cgutils, populate_array
-from spikesam.backends.event.kernels.tiles import FEATURES
 
 WORD = 64
 ALL = np.uint64(0xFFFFFFFFFFFFFFFF)

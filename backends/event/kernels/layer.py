@@ -14,6 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesam.backends.event.kernels._costs import costs_of
+from spikesam.backends.event.kernels._products import Costs, ProductWeights
+from spikesam.backends.event.kernels._relay import joined_gains, relay_of
 from spikesam.backends.event.kernels.attention import attention_room
 from spikesam.backends.event.kernels.chain import (
     ADD,
@@ -27,11 +30,8 @@ from spikesam.backends.event.kernels.chain import (
     Arrival,
     Inputs,
 )
-from spikesam.backends.event.kernels.costs import costs_of
 from spikesam.backends.event.kernels.events import unpack
 from spikesam.backends.event.kernels.neurons import dynamics_of
-from spikesam.backends.event.kernels.products import Costs, Products
-from spikesam.backends.event.kernels.relay import joined_gains, relay_of
 from spikesam.backends.event.kernels.steps import KernelSynapses, LayerInput, Scratch, addresses_of
 from spikesam.backends.event.kernels.synapses import lay_out, room_for
 from spikesam.backends.network import (
@@ -59,7 +59,7 @@ LEAST = 5_000_000
 Call = Callable[[NDArray[np.uint8] | None], None]  # is given room for packed bits
 
 
-class State(NamedTuple):
+class LayerState(NamedTuple):
     """The memory that one sample changes in a layer, and scratch memory; made by
     :meth:`LayerKernel.rest`.
 
@@ -166,7 +166,7 @@ class LayerKernel:
         )  # of currents, membranes
 
     @property
-    def products(self) -> Products:
+    def products(self) -> ProductWeights:
         """The weights that multiply the spikes of the first input, which has synapses."""
         assert self.synapses[0] is not None
         return self.synapses[0].weights.products
@@ -207,7 +207,7 @@ class LayerKernel:
         """
         packed[:] = np.packbits(np.moveaxis(fired, -1, 1).reshape(len(fired), -1), axis=-1)
 
-    def rest(self) -> State:
+    def rest(self) -> LayerState:
         """The state before a sample begins."""
         count = len(self.synapses) if self.joined is None else 1
         current = np.zeros((count, *self.output_shape), self.dtype)
@@ -219,7 +219,7 @@ class LayerKernel:
             LayerInput(kernel_synapses, *shared, self._scratch(number))
             for number, kernel_synapses in enumerate(synapses)
         ]
-        return State(current, membrane, Inputs(inputs))
+        return LayerState(current, membrane, Inputs(inputs))
 
     def _scratch(self, number: int) -> Scratch:
         """The room for an input."""
@@ -249,7 +249,7 @@ class LayerKernel:
     def advance(
         self,
         t: int,
-        state: State,
+        state: LayerState,
         fired: NDArray[np.bool_],
         packed: NDArray[np.uint8],
         rest_step: int = 0,
@@ -264,7 +264,7 @@ class LayerKernel:
         """
         self._call(t, rest_step, ADVANCE, [], state, fired[None])(packed[None])
 
-    def add(self, arrived: Sequence[NDArray[Any] | None], state: State) -> None:
+    def add(self, arrived: Sequence[NDArray[Any] | None], state: LayerState) -> None:
         """Set `state.current` to the currents that spikes cause in the next step.
 
         Parameters
@@ -322,7 +322,7 @@ class LayerKernel:
         self,
         start: int,
         arrived: Sequence[NDArray[Any] | None],
-        state: State,
+        state: LayerState,
         fired: NDArray[np.bool_],
         packed: NDArray[np.uint8],
         rest_step: int = 0,
@@ -345,7 +345,7 @@ class LayerKernel:
         self,
         start: int,
         arrived: Sequence[NDArray[Any] | None],
-        state: State,
+        state: LayerState,
         fired: NDArray[np.bool_],
         rest_step: int = 0,
     ) -> Call:
@@ -385,7 +385,7 @@ class LayerKernel:
         rest_step: int,
         todo: int,
         arrived: Sequence[NDArray[Any] | None],
-        state: State,
+        state: LayerState,
         fired: NDArray[np.bool_],
     ) -> Call:
         """:func:`~.chain.run_layers` of this layer, of the bits to be written; spikes that arrive

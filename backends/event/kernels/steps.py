@@ -13,12 +13,7 @@ from numba import types
 from numba.extending import overload
 from numpy.typing import NDArray
 
-from spikesam.backends.event.kernels.attention import AttentionRoom
-from spikesam.backends.event.kernels.compiled import LEAN, PART, internal
-from spikesam.backends.event.kernels.events import any_fired, count_spikes, maps_at, pack_spikes
-from spikesam.backends.event.kernels.neurons import Dynamics, decay, drive, hold, step
-from spikesam.backends.event.kernels.pooling import pool_currents, pool_spikes
-from spikesam.backends.event.kernels.products import (
+from spikesam.backends.event.kernels._products import (
     STEPS,
     Costs,
     count_pooled,
@@ -26,8 +21,13 @@ from spikesam.backends.event.kernels.products import (
     multiply_step,
     rows_at_once,
 )
+from spikesam.backends.event.kernels._tiles import AMX, HOW
+from spikesam.backends.event.kernels.attention import AttentionRoom
+from spikesam.backends.event.kernels.compiled import LEAN, PART, internal
+from spikesam.backends.event.kernels.events import any_fired, count_spikes, maps_at, pack_spikes
+from spikesam.backends.event.kernels.neurons import Dynamics, decay, drive, hold, step
+from spikesam.backends.event.kernels.pooling import pool_currents, pool_spikes
 from spikesam.backends.event.kernels.synapses import Room, WeightLayout, correlate
-from spikesam.backends.event.kernels.tiles import AMX, HOW
 from spikesam.backends.network import Windows
 
 
@@ -94,7 +94,7 @@ class KernelSynapses(NamedTuple):
 
 class LayerInput(NamedTuple):
     """An input of a layer and its neurons: their constants, and the memory of
-    :class:`.layer.State`.
+    :class:`.layer.LayerState`.
     """
 
     synapses: KernelSynapses
@@ -388,7 +388,7 @@ def _sources_multiplied(
 
 
 def steps_multiplied(*_: Any) -> int:
-    """:func:`run_steps` of a few steps by :func:`~.products.multiply_rows_of_steps` if that is
+    """:func:`run_steps` of a few steps by :func:`~._products.multiply_rows_of_steps` if that is
     cheaper: of how many.
 
     A few rows of currents are computed for all steps, and their neurons go through all steps,

@@ -21,7 +21,7 @@ Why it is fast:
   cause, so that half is the worst case. In float32, where that would round differently, it is not
   done.
 * Between few and nearly all, where multiplying is cheaper,
-  :mod:`spikesam.backends.event.kernels.products` does that.
+  :mod:`spikesam.backends.event.kernels._products` does that.
 """
 
 from __future__ import annotations
@@ -35,6 +35,16 @@ from numba import njit, types
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
+from spikesam.backends.event.kernels._products import (
+    Pair,
+    ProductRoom,
+    ProductWeights,
+    block_size,
+    lay_out_products,
+    multiply_spikes,
+    product_room,
+)
+from spikesam.backends.event.kernels._tiles import HOW
 from spikesam.backends.event.kernels.aligned import LINE, aligned
 from spikesam.backends.event.kernels.compiled import LEAN, PART, inlined, internal
 from spikesam.backends.event.kernels.events import (
@@ -45,16 +55,6 @@ from spikesam.backends.event.kernels.events import (
     list_window,
 )
 from spikesam.backends.event.kernels.private_numba import cgutils
-from spikesam.backends.event.kernels.products import (
-    Pair,
-    ProductRoom,
-    Products,
-    block_size,
-    lay_out_products,
-    multiply_spikes,
-    product_room,
-)
-from spikesam.backends.event.kernels.tiles import HOW
 from spikesam.common.errors import InputError
 
 BLOCKS = (
@@ -82,7 +82,8 @@ class WeightLayout(NamedTuple):
         the 16 or 32 that hold them all. Bytes are of outputs 0, 32, 1, 33, …
     pool, stride, padding : (y, x), as of a layer
     everything : (OH, OW, O) int32 — the current if all neurons fired; empty in float32
-    products : the same weights for :func:`spikesam.backends.event.kernels.products.multiply_spikes`
+    products : the same weights for
+        :func:`spikesam.backends.event.kernels._products.multiply_spikes`
     """
 
     weights: NDArray[Any]
@@ -90,7 +91,7 @@ class WeightLayout(NamedTuple):
     stride: Pair
     padding: Pair
     everything: NDArray[np.int32]
-    products: Products
+    products: ProductWeights
 
 
 class Room(NamedTuple):
@@ -101,7 +102,7 @@ class Room(NamedTuple):
     events, ends : see :func:`spikesam.backends.event.kernels.events.list_events`
     window, starts : see :func:`spikesam.backends.event.kernels.events.list_window`
     block_current : (outputs of a block,) as the current
-    products : see :func:`spikesam.backends.event.kernels.products.multiply_spikes`
+    products : see :func:`spikesam.backends.event.kernels._products.multiply_spikes`
     """
 
     events: NDArray[np.int32]
@@ -462,7 +463,7 @@ def add_spikes(
 
 
 def _multiplied(spikes: Any, synapses: WeightLayout, room: Room, current: Any) -> bool:
-    """Set `current` by :func:`~.products.multiply_spikes` if that is cheaper; whether it was."""
+    """Set `current` by :func:`~._products.multiply_spikes` if that is cheaper; whether it was."""
     raise NotImplementedError  # compiled only
 
 
@@ -500,7 +501,7 @@ def _multiplied_overload(spikes: Any, synapses: Any, room: Any, current: Any) ->
 def correlate(
     spikes: NDArray[np.bool_], synapses: WeightLayout, room: Room, current: NDArray[Any]
 ) -> None:
-    """:func:`add_spikes`, or where that takes longer :func:`~.products.multiply_spikes`, with the
+    """:func:`add_spikes`, or where that takes longer :func:`~._products.multiply_spikes`, with the
     same result.
     """
     if not _multiplied(spikes, synapses, room, current):

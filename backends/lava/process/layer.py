@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.event.kernels.layer import LayerKernel
-from spikesam.backends.lava.magma import (
+from spikesam.backends.lava._magma import (
     AbstractProcess,
     InPort,
     Ports,
@@ -20,8 +20,8 @@ from spikesam.backends.lava.magma import (
     add_ports,
     model_of,
 )
+from spikesam.backends.lava._transfer import LayerMapRequest
 from spikesam.backends.lava.process.recorder import MESSAGE_STEPS, due, ends_message
-from spikesam.backends.lava.transfer import LayerMapRequest
 from spikesam.backends.network import Input, Layer, Shape, Source
 from spikesam.backends.trace import STEP_TYPE, SUM_TYPE, StepMaps, StoredMaps
 from spikesam.recordings.raster.batch import packed_bytes

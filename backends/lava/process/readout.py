@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.lava.magma import (
+from spikesam.backends.lava._magma import (
     AbstractProcess,
     AbstractSubProcessModel,
     PyLoihiProcessModel,

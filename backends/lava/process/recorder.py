@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from spikesam.backends.lava.magma import AbstractProcess, PyLoihiProcessModel, add_ports, model_of
-from spikesam.backends.lava.transfer import MessageLayout
+from spikesam.backends.lava._magma import AbstractProcess, PyLoihiProcessModel, add_ports, model_of
+from spikesam.backends.lava._transfer import MessageLayout
 
 MESSAGE_STEPS = (
     16  # of packed spikes in one message: Lava takes longer to pass a message on than to fill it
@@ -42,7 +42,7 @@ class RecorderProcess(AbstractProcess):
     """Collects the arrays of each sample, and sends them over a socket when it is complete.
 
     `layout` has the arrays of a first sample, in order; see
-    :func:`spikesam.backends.lava.transfer.sent_arrays`. Ports: `in_0`, `in_1`, …, one for each
+    :func:`spikesam.backends.lava._transfer.sent_arrays`. Ports: `in_0`, `in_1`, …, one for each
     array. Bits and maps come as messages of (MESSAGE_STEPS, bytes or H·W) where
     :func:`ends_message` and :func:`due`; sums (H·W,) where :func:`due`; and the readout (classes,)
     of a sample at the first step of the next.

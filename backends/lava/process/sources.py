@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.input_currents import by_input
-from spikesam.backends.lava.magma import AbstractProcess, PyLoihiProcessModel, add_ports, model_of
+from spikesam.backends.lava._magma import AbstractProcess, PyLoihiProcessModel, add_ports, model_of
 from spikesam.backends.lava.process.layer import spike_ports
 from spikesam.backends.lava.process.recorder import MESSAGE_STEPS, ends_message
 from spikesam.backends.network import Network

@@ -11,9 +11,14 @@ from lava.proc.conv.process import Conv as LavaConv
 from lava.proc.dense.process import Dense as LavaDense
 from numpy.typing import NDArray
 
-from spikesam.backends.lava.magma import AbstractProcess, AbstractSubProcessModel, OutPort, model_of
+from spikesam.backends.lava._magma import (
+    AbstractProcess,
+    AbstractSubProcessModel,
+    OutPort,
+    model_of,
+)
+from spikesam.backends.lava.process._parts import Arriving, LIFNeurons, MapGatherer, MaximumPooling
 from spikesam.backends.lava.process.layer import LayerProcess, channels_last
-from spikesam.backends.lava.process.parts import Arriving, LIFNeurons, MapGatherer, MaximumPooling
 from spikesam.backends.network import NO_POOLING, Conv, Input, Shape, Weighted, pair
 
 SUM_MESSAGE_BITS = 8  # of spikes that are summed before they are sent
@@ -122,7 +127,7 @@ class StockLayer(AbstractSubProcessModel):
         return pooling.a_out
 
     def _summed(self, layer_input: Input, name: str, ahead: int) -> OutPort:
-        """The spikes that arrive at an input, summed; see :class:`~.parts.Arriving`."""
+        """The spikes that arrive at an input, summed; see :class:`~._parts.Arriving`."""
         shapes = [channels_last(self.shapes[source.layer]) for source in layer_input.sources]
         sums = self._with(
             Arriving(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from spikesam.backends.network.checks import NetworkError
-from spikesam.backends.network.synapses.attention import Attention
+from spikesam.backends.network.synapses._attention import Attention
 from spikesam.backends.network.synapses.linear import (
     Conv,
     Dense,

@@ -21,8 +21,8 @@ from spikesam.common.arguments import checked_arguments
 from spikesam.common.errors import InputError
 from spikesam.common.files import open_file, read_file, similar_file
 from spikesam.common.text import printable
+from spikesam.pipeline.images._quiet_libraries import silent_libraries
 from spikesam.pipeline.images.events.events import MOST, Events, check_count
-from spikesam.pipeline.images.quiet_libraries import silent_libraries
 from spikesam.recordings.inspection import inspect
 
 FORMATS = {
@@ -125,8 +125,7 @@ def _decoded(path: Path) -> Events:
     if find_spec("faery") is None:
         raise InputError(
             f"{path}: {FORMATS[path.suffix.lower()]} is read by the package faery, which is not "
-            "installed; "
-            "pip install 'spikesam[events]'"
+            "installed; pip install 'spikesam[events]'"
         )
     inspect(path, f"{__name__}:{check.__name__}", str(path))
     events, sensor = decode_events(path)

@@ -28,7 +28,7 @@ from spikesam.backends.network.consistency import LONGEST
 from spikesam.backends.network.inputs import GAIN_LIMIT
 from spikesam.common.arguments import checked_arguments
 from spikesam.common.errors import InputError, at
-from spikesam.pipeline.imports.netx.files import Node, read_nodes
+from spikesam.pipeline.imports.netx._files import Node, read_nodes
 from spikesam.pipeline.imports.road.build import build
 from spikesam.pipeline.imports.road.constants import lag_of
 from spikesam.pipeline.imports.road.kernels import around

@@ -12,7 +12,7 @@ import numpy as np
 from spikesam.common.arguments import checked_arguments
 from spikesam.common.errors import InputError, at
 from spikesam.pipeline.imports.nir import nir_library
-from spikesam.pipeline.imports.nir.files import MOST_OBJECTS, Walk
+from spikesam.pipeline.imports.nir._files import MOST_OBJECTS, Walk
 from spikesam.recordings.hdf5 import CheckedFile
 from spikesam.recordings.raster.arrays import write_raster
 from spikesam.recordings.raster.events import CLOSE, Rounding, SpikeEvents

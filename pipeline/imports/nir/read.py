@@ -17,11 +17,11 @@ from spikesam.backends.network.consistency import LONGEST
 from spikesam.backends.network.neurons import Reset
 from spikesam.common.arguments import checked_arguments
 from spikesam.common.errors import InputError, at
-from spikesam.pipeline.imports.nir import DT, KEY, nir_library, operations
-from spikesam.pipeline.imports.nir.files import read_graph
-from spikesam.pipeline.imports.nir.graph import (
-    Graph,
+from spikesam.pipeline.imports.nir import DT, KEY, _nodes, nir_library
+from spikesam.pipeline.imports.nir._files import read_graph
+from spikesam.pipeline.imports.nir._graph import (
     Named,
+    NirGraph,
     arrows,
     divided,
     metadata,
@@ -29,8 +29,8 @@ from spikesam.pipeline.imports.nir.graph import (
     opened_graph,
     shape_of,
 )
-from spikesam.pipeline.imports.nir.operations import SAID, Rules, from_metadata, read_neurons
-from spikesam.pipeline.imports.nir.proof import prove, says_all
+from spikesam.pipeline.imports.nir._nodes import SAID, Rules, from_metadata, read_neurons
+from spikesam.pipeline.imports.nir._proof import prove, says_all
 from spikesam.pipeline.imports.road.build import Built, build, depths
 from spikesam.pipeline.imports.road.operations import (
     INPUT,
@@ -146,7 +146,7 @@ def read_nir(
 
 
 def _network(
-    graph: Graph, timesteps: int | None, graph_metadata: dict[str, Any], rules: Rules
+    graph: NirGraph, timesteps: int | None, graph_metadata: dict[str, Any], rules: Rules
 ) -> tuple[Network, dict[str, str]]:
     """The network of an opened graph, and of what its metadata say; and the nodes that its layers
     are.
@@ -226,7 +226,7 @@ class Paths:
     drive.
     """
 
-    def __init__(self, graph: Graph, rules: Rules) -> None:
+    def __init__(self, graph: NirGraph, rules: Rules) -> None:
         self.graph, self.rules = graph, rules
         self.known: dict[tuple[str, bool], Path] = {}
         self.told: dict[str, list[Told]] = {}
@@ -265,7 +265,7 @@ class Paths:
         last = self.graph.fires(nodes_behind[0]) or nodes_behind[0] == self.graph.last
         if (name, last) not in self.known:
             path = self.arriving(name, *nodes_behind)
-            self.known[name, last] = operations.path_behind(
+            self.known[name, last] = _nodes.path_behind(
                 path, self.graph.named(name), self.rules, last
             )
         return self.known[name, last]

@@ -34,7 +34,7 @@ from spikesam.common.arguments import checked_arguments
 from spikesam.common.disk import write_file
 from spikesam.common.errors import at
 from spikesam.pipeline.imports.nir import DT, KEY, nir_library
-from spikesam.pipeline.imports.nir.graph import divided
+from spikesam.pipeline.imports.nir._graph import divided
 from spikesam.pipeline.imports.nir.read import from_nir
 from spikesam.pipeline.imports.road.build import delayed
 from spikesam.pipeline.imports.road.operations import expect
@@ -329,7 +329,7 @@ def _flatten(shape: Shape) -> Any:
 
 def _neurons(neuron: LIF, size: Size, dt: float, neuron_metadata: dict[str, Any]) -> Any:
     """A node CubaLIF where currents outlast a step, IF where nothing leaks, else LIF: equations in
-    operations.py.
+    _nodes.py.
     """
     nir = nir_library()
     everywhere = partial(_everywhere, size=size)

@@ -34,9 +34,9 @@ from spikesam.backends.network import (
 )
 from spikesam.backends.network.synapses.synapse import WHOLE
 from spikesam.common.errors import InputError, at
+from spikesam.pipeline.imports.road._fold import Folded, beginning, fold, fold_one, together
+from spikesam.pipeline.imports.road._inputs import FoldedDense, FoldedInput, Weights, refused
 from spikesam.pipeline.imports.road.constants import per_channel
-from spikesam.pipeline.imports.road.fold import Folded, beginning, fold, fold_one, together
-from spikesam.pipeline.imports.road.inputs import FoldedDense, FoldedInput, Weights, refused
 from spikesam.pipeline.imports.road.kernels import MOST_WEIGHTS, weights_of_windows
 from spikesam.pipeline.imports.road.operations import (
     INPUT,

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 from torch.overrides import resolve_name
 
-from spikesam.pipeline.imports.torch.stream import Followed, Lost, Stream, zeros
+from spikesam.pipeline.imports.torch._stream import Followed, Lost, Stream, zeros
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from spikesam.common.errors import at
 from spikesam.pipeline.images.encoding import in_eight_bits, mean_spikes
 from spikesam.pipeline.imports.libraries.library import Takes
 from spikesam.pipeline.imports.road.operations import Path, expect
+from spikesam.pipeline.imports.torch._stream import Stream
 from spikesam.pipeline.imports.torch.call import tensors
 from spikesam.pipeline.imports.torch.follower import (
     FollowedLayer,
@@ -31,12 +32,10 @@ from spikesam.pipeline.imports.torch.follower import (
     NotTakenError,
 )
 from spikesam.pipeline.imports.torch.modules import NeuronModules, reset
-from spikesam.pipeline.imports.torch.stream import Stream
 
 FORMS = (
     "one batch as the model takes it at every step, (B, C, H, W) or (B, N), or a sequence of them, "
-    "(T, B, …); of a "
-    "model with Conv1d alone, a sequence (T, B, C, L)"
+    "(T, B, …); of a model with Conv1d alone, a sequence (T, B, C, L)"
 )
 
 
@@ -278,8 +277,7 @@ class NoNeuronsError(NetworkError):
             f"found no neurons in {self.kinds}; expected those of snnTorch, SpikingJelly, Norse, "
             "sinabs or lava-dl, or "
             "equations of your own: neurons={'name of the module': LIF(…)}; an ANN, whose neurons "
-            "are ReLU, becomes a "
-            "spiking network by spikesam.convert(model, images)"
+            "are ReLU, becomes a spiking network by spikesam.convert(model, images)"
         )
 
 

@@ -48,8 +48,7 @@ from spikesam.pipeline.imports.road.operations import (
     Shift,
     expect,
 )
-from spikesam.pipeline.imports.torch.call import Call, tensors
-from spikesam.pipeline.imports.torch.functions import (
+from spikesam.pipeline.imports.torch._functions import (
     fired_alone,
     followed,
     may_rectify,
@@ -57,15 +56,8 @@ from spikesam.pipeline.imports.torch.functions import (
     rectifier,
     rounding,
 )
-from spikesam.pipeline.imports.torch.modules import (
-    NeuronModules,
-    axes_of,
-    behind_synapse,
-    label,
-    stream_behind,
-)
-from spikesam.pipeline.imports.torch.products import Gate, Gates
-from spikesam.pipeline.imports.torch.stream import (
+from spikesam.pipeline.imports.torch._products import Gate, Gates
+from spikesam.pipeline.imports.torch._stream import (
     RELAYED,
     Followed,
     JumbledError,
@@ -80,6 +72,14 @@ from spikesam.pipeline.imports.torch.stream import (
     steps_present,
     unchanging,
     zeros,
+)
+from spikesam.pipeline.imports.torch.call import Call, tensors
+from spikesam.pipeline.imports.torch.modules import (
+    NeuronModules,
+    axes_of,
+    behind_synapse,
+    label,
+    stream_behind,
 )
 
 EXITS = (
@@ -795,8 +795,7 @@ class Raster:
         if not self.rectified and ((fired != 0) & (fired != 1)).any():
             raise NetworkError(
                 f"{self.label}: gave values in {fired.min():g} … {fired.max():g}, expected spikes "
-                "of 0 and 1; graded "
-                "spikes and counts cannot be imported"
+                "of 0 and 1; graded spikes and counts cannot be imported"
             )
         self.spikes[places.flatten()] = fired.flatten().to(self.spikes.dtype)
         if current is None:

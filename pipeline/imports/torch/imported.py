@@ -31,10 +31,10 @@ from spikesam.pipeline.imports.road.operations import (
     Shift,
     Unit,
 )
+from spikesam.pipeline.imports.torch._stream import RELAYED, bare
 from spikesam.pipeline.imports.torch.calling import Example, FollowedModel
 from spikesam.pipeline.imports.torch.follower import MAXIMUM, FollowedLayer, relay
 from spikesam.pipeline.imports.torch.modules import emitted, emitted_answer
-from spikesam.pipeline.imports.torch.stream import RELAYED, bare
 
 
 @dataclass(frozen=True, eq=False)

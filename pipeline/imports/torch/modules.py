@@ -42,8 +42,8 @@ from spikesam.pipeline.imports.road.operations import (
     TimeSum,
     expect,
 )
-from spikesam.pipeline.imports.torch.functions import of_rows, through
-from spikesam.pipeline.imports.torch.stream import Followed, JumbledError, Lost, Stream, mapped
+from spikesam.pipeline.imports.torch._functions import of_rows, through
+from spikesam.pipeline.imports.torch._stream import Followed, JumbledError, Lost, Stream, mapped
 
 OwnNeurons = (
     LIF | tuple[LIF, Any]

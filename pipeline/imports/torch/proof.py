@@ -23,11 +23,11 @@ from spikesam.backends.torch.synapses import Workspace, exact_sums, make_synapse
 from spikesam.common.errors import at
 from spikesam.pipeline.imports.libraries.library import SpikingModule
 from spikesam.pipeline.imports.road.operations import INPUT, Scale, TimeSum, expect
+from spikesam.pipeline.imports.torch._stream import agreed
 from spikesam.pipeline.imports.torch.calling import Example, FollowedModel, follow_model
 from spikesam.pipeline.imports.torch.follower import ModelOutput
 from spikesam.pipeline.imports.torch.imported import Imported, assemble, model_bits
 from spikesam.pipeline.imports.torch.modules import NeuronModules
-from spikesam.pipeline.imports.torch.stream import agreed
 from spikesam.recordings.raster.batch import unpack
 
 ONE_STEP = frozenset([0])  # of which two answers must agree
@@ -157,8 +157,8 @@ def check_answer(imported: Imported, answer: ModelOutput) -> None:
     if error > SCORES * max(1.0, float(expected.abs().max())):
         raise NetworkError(
             "the model's output: all spikes are the same, but its scores differ by up to "
-            f"{error:.3g} from the "
-            "network's; expected the sum or mean over steps of spikes or currents, or the last "
+            f"{error:.3g} from the network's; expected the sum or mean over steps of spikes or "
+            "currents, or the last "
             "membrane"
         )
 

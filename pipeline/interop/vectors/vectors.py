@@ -16,8 +16,8 @@ from spikesam.backends.event.backend import EventBackend
 from spikesam.common.disk import readable, replacing_folder, write_file, writing
 from spikesam.common.errors import InputError, at
 from spikesam.pipeline.interop.exporter import Advance, Exporter, Selection
-from spikesam.pipeline.interop.vectors.header import header_lines
-from spikesam.pipeline.interop.vectors.numbers import numbers_of
+from spikesam.pipeline.interop.vectors._header import header_lines
+from spikesam.pipeline.interop.vectors._numbers import numbers_of
 from spikesam.pipeline.networks.recorded import recorded_network
 from spikesam.recordings.raster.batch import unpack
 

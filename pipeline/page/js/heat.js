@@ -3,7 +3,7 @@ import { attendedTo } from "./attention.js";
 import { bandOf, mapOfStep, momentsOf, sumOfMaps } from "./sam.js";
 import { cellAt } from "./state.js";
 
-// What maps there are, in order: name -> { label, says, live, signed, unit }, as pipeline/page/content.py says it.
+// What maps there are, in order: name -> { label, says, live, signed, unit }, as pipeline/page/_content.py says it.
 export const KINDS = {};
 
 // { map, most, shape: [H, W] }, and of what has signs { signed }; { late: true } where spikes of this step come too

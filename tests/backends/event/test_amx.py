@@ -11,10 +11,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from spikesam.backends.event.kernels import tiles
-from spikesam.backends.event.kernels.costs import ALWAYS, NEVER
+from spikesam.backends.event.kernels import _tiles as tiles
+from spikesam.backends.event.kernels._costs import ALWAYS, NEVER
+from spikesam.backends.event.kernels._tiles import AMX, AVX2, HOW, VNNI, instruction
 from spikesam.backends.event.kernels.layer import LayerKernel
-from spikesam.backends.event.kernels.tiles import AMX, AVX2, HOW, VNNI, instruction
 from spikesam.backends.network import WEIGHT_LIMIT, FixedLIF, Layer
 from spikesam.backends.network.step import current_of
 from tests.backends.graphs import windows

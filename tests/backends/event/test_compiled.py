@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from spikesam.backends.event.kernels import products
-from spikesam.backends.event.kernels.tiles import VNNI
+from spikesam.backends.event.kernels import _products as products
+from spikesam.backends.event.kernels._tiles import VNNI
 
 ROOT = Path(__file__).parents[3]
 RUN = """

@@ -5,9 +5,9 @@ machine.
 import numpy as np
 import pytest
 
-from spikesam.backends.event.kernels.costs import Seconds, measured
+from spikesam.backends.event.kernels._costs import Seconds, measured
+from spikesam.backends.event.kernels._tiles import AMX, AVX2, HOW, VNNI, Instruction
 from spikesam.backends.event.kernels.layer import LayerKernel
-from spikesam.backends.event.kernels.tiles import AMX, AVX2, HOW, VNNI, Instruction
 from spikesam.backends.network import Conv, FixedLIF, Input, Layer
 
 
@@ -40,9 +40,9 @@ def test_the_rule_by_hand(
 ) -> None:
     for module in ("products", "costs"):
         monkeypatch.setattr(f"spikesam.backends.event.kernels.{module}.HOW", how)
-    monkeypatch.setattr("spikesam.backends.event.kernels.costs.STEPS", 16)
+    monkeypatch.setattr("spikesam.backends.event.kernels._costs.STEPS", 16)
     monkeypatch.setattr(
-        "spikesam.backends.event.kernels.costs.measured", lambda *_: Seconds(1, 2, 0.5, 10)
+        "spikesam.backends.event.kernels._costs.measured", lambda *_: Seconds(1, 2, 0.5, 10)
     )
     costs = kernel_of(layer_of(64)).products.costs
     # A spike adds 9 rows; adding takes 2 for each of 320 positions, and counting half for each of

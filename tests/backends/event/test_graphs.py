@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from spikesam.backends.event.backend import EventBackend
-from spikesam.backends.event.kernels.costs import ALWAYS, NEVER
+from spikesam.backends.event.kernels._costs import ALWAYS, NEVER
+from spikesam.backends.event.kernels._products import Costs
 from spikesam.backends.event.kernels.layer import LayerKernel
-from spikesam.backends.event.kernels.products import Costs
 from spikesam.backends.network import LIF, Conv, FixedLIF, Input, Layer, Network, Readout, Source
 from spikesam.backends.network.quantise import quantise
 from spikesam.recordings.raster.batch import joined

@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from spikesam.backends.event.kernels import attention, neurons, products, steps, synapses
+from spikesam.backends.event.kernels import _products as products
+from spikesam.backends.event.kernels import attention, neurons, steps, synapses
+from spikesam.backends.event.kernels._tiles import HOW
 from spikesam.backends.event.kernels.attention import attention_room
 from spikesam.backends.event.kernels.compiled import entry
 from spikesam.backends.event.kernels.layer import LayerKernel
@@ -20,7 +22,6 @@ from spikesam.backends.event.kernels.synapses import (
     lay_out,
     room_for,
 )
-from spikesam.backends.event.kernels.tiles import HOW
 from spikesam.backends.network import LIF, Attention, Conv, FixedLIF, Identity, Input, Layer, pair
 from spikesam.backends.network.step import current_of
 from spikesam.common.errors import InputError

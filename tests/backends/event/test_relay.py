@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spikesam.backends.event.kernels.relay import joined_gains, relay_of
+from spikesam.backends.event.kernels._relay import joined_gains, relay_of
 from spikesam.backends.network import MEMBRANE_LIMIT, Conv, FixedLIF, Input
 
 SHAPE = 3, 4, 6

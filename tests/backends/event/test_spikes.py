@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from spikesam.backends.event import spikes as event_spikes
-from spikesam.backends.event.spikes import ChainSpikes, GraphSpikes
+from spikesam.backends.event import _spikes as event_spikes
+from spikesam.backends.event._spikes import ChainSpikes, GraphSpikes
 from spikesam.backends.network import LIF, Encoder, Input, Layer, Network, Readout, Source
 
 ONE = np.ones((1, 1), np.float32)

@@ -6,8 +6,8 @@ import time
 from multiprocessing.connection import Connection
 from typing import NoReturn
 
+from spikesam.backends.lava._worker import Worker
 from spikesam.backends.lava.repairs import repair_lava
-from spikesam.backends.lava.worker import Worker
 
 STEP = 7  # of Lava's, within the second sample of the network under test
 
@@ -37,8 +37,8 @@ def break_something(fault: str) -> None:
     repair_lava()
     from lava.proc.dense.models import PyDenseModelBitAcc
 
+    from spikesam.backends.lava.process._parts import LIFNeuronsModel
     from spikesam.backends.lava.process.layer import EventLayer
-    from spikesam.backends.lava.process.parts import LIFNeuronsModel
     from spikesam.backends.lava.process.readout import AccumulatorModel, EventReadout
     from spikesam.backends.lava.process.recorder import RecorderModel
     from spikesam.backends.lava.process.sources import SpikeSourceModel

@@ -13,7 +13,7 @@ from unittest import mock
 import numpy as np
 
 from spikesam.backends.base import BackendError
-from spikesam.backends.lava.backend import LavaBackend
+from spikesam.backends.lava._backend import LavaBackend
 from spikesam.backends.lava.repairs import repair_convolutions, repair_lava
 from spikesam.backends.network import Network
 
@@ -25,8 +25,8 @@ with mock.patch("multiprocessing.set_start_method"):
     import lava.proc.conv.models
     import lava.proc.dense.models  # noqa: F401
 
-    from spikesam.backends.lava.graph import build_graph, run_config
-    from spikesam.backends.lava.magma import AbstractSubProcessModel, PyLoihiProcessModel
+    from spikesam.backends.lava._graph import build_graph, run_config
+    from spikesam.backends.lava._magma import AbstractSubProcessModel, PyLoihiProcessModel
 
 Queues = list[SimpleQueue[Any]]
 
@@ -55,7 +55,7 @@ class OutPort:
 
 
 class InProcess:
-    """In place of :class:`spikesam.backends.lava.child.Child`."""
+    """In place of :class:`spikesam.backends.lava._child.Child`."""
 
     def __init__(self, module: str, deadline: float) -> None:
         self.data, self.graph_data = socket.socketpair()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from spikesam.backends.lava.backend import LavaBackend
+from spikesam.backends.lava._backend import LavaBackend
 from spikesam.backends.network import LIF, Encoder, Layer, Network, Readout
 from spikesam.backends.network.quantise import quantise
 

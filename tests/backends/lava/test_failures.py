@@ -19,8 +19,8 @@ from tests.backends.lava.simulate import TIMESTEPS, inputs, network
 from tests.pipeline.small_networks import class_folders, small_checkpoint
 
 pytest.importorskip("lava", reason="lava-nc is not installed")
-from spikesam.backends.lava.backend import LavaBackend
-from spikesam.backends.lava.child import Child
+from spikesam.backends.lava._backend import LavaBackend
+from spikesam.backends.lava._child import Child
 
 ROOT = Path(__file__).parents[3]
 
@@ -111,7 +111,7 @@ def test_an_error_is_one_line(
 
 COMMAND = """
 import sys
-from spikesam.backends.lava.backend import LavaBackend
+from spikesam.backends.lava._backend import LavaBackend
 from spikesam.pipeline import run
 
 LavaBackend.worker_module = "tests.backends.lava.faulty_worker"
@@ -282,7 +282,7 @@ def test_unknown_models_are_refused() -> None:
     sys.platform != "linux", reason="Linux alone tells whether a process is stopped"
 )
 def test_a_worker_stopped_while_it_starts_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spikesam.backends.lava.child.STOPPED", 1.0)
+    monkeypatch.setattr("spikesam.backends.lava._child.STOPPED", 1.0)
     with closing(Child(LavaBackend.worker_module, 300.0)) as child:
         os.kill(child.process.pid, signal.SIGSTOP)
         with pytest.raises(BackendError, match="the worker process was stopped for 1 s"):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from spikesam.backends.base import FormedMaps, MapRequest
 from spikesam.backends.event.backend import EventBackend
-from spikesam.backends.lava.backend import LavaBackend
+from spikesam.backends.lava._backend import LavaBackend
 from spikesam.backends.network import LIF, Layer, Network, Readout
 from spikesam.backends.network.quantise import quantise
 from spikesam.backends.trace import GradedSpikes, StepMaps, maps_of_packed, spike_trace

@@ -7,7 +7,12 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 import spikesam
-from spikesam.recordings.operations import NAME, CountedModule, OperationsSpool, operations_beside
+from spikesam.recordings.counted_operations import (
+    NAME,
+    CountedModule,
+    OperationsSpool,
+    operations_beside,
+)
 from tests.campaign.formats.base import Content, Format, sha
 
 SPIKES = {"conv1": np.random.default_rng(0).random((2, 3, 2, 2, 2)) < 0.4}

@@ -336,9 +336,9 @@ def test_weights_that_multiply_numbers() -> None:
 
 
 def test_the_share_of_multiplications_at_borders() -> None:
-    """A kernel of 3 with weights at its ends, over 4 places: the outer ones meet 1 weight, the inner
-    ones 2. A spike at the first place and a number at the second one, of each of two samples: 2 of 3
-    operations multiply.
+    """A kernel of 3 with weights at its ends, over 4 places: the outer ones meet 1 weight, the
+    inner ones 2. A spike at the first place and a number at the second one, of each of two samples:
+    2 of 3 operations multiply.
     """
     model = nn.Sequential(nn.Conv1d(1, 1, 3, padding=1, bias=False), fires(0.1)).eval()
     with torch.no_grad():

@@ -16,9 +16,9 @@ import spikesam
 from spikesam.backends.network import LIF, Input, Layer, Network, Readout, Source
 from spikesam.backends.network.storage import write_network
 from spikesam.common.errors import InputError
-from spikesam.pipeline.comparison.membranes import Rule, Traced
-from spikesam.pipeline.comparison.pair import Bit, Differences, line_up
-from spikesam.pipeline.comparison.why import explain_bit
+from spikesam.pipeline.comparison._membranes import Rule, Traced
+from spikesam.pipeline.comparison._pair import Bit, Differences, line_up
+from spikesam.pipeline.comparison._why import explain_bit
 from spikesam.pipeline.diff import main
 from spikesam.pipeline.networks.open_samples import open_samples
 from tests.backends.graphs import graphs, some_inputs
@@ -168,8 +168,7 @@ def test_membranes_and_ancestors_by_hand(shown: Shown, tmp_path: Path) -> None:
         "A: its network, in float32, has a membrane of 1 there, 200.00% of the threshold 0.5: it "
         "fires, as A has it",
         "B: its network, in float32, has a membrane of 1 there, 200.00% of the threshold 0.5: it "
-        "fires, but B has no "
-        "spike",
+        "fires, but B has no spike",
         "so B was changed after it was recorded, or what simulated it has an error: the network "
         "explains all but 1 of "
         "the 8 bits of relay",
@@ -356,8 +355,7 @@ def test_a_current_is_known_from_its_data(tmp_path: Path) -> None:
     assert (unknown.first, unknown.why) == (found.first, None)
     assert unknown.notes == (
         "why it differs is not known: conv1: a current drives it, which neither raster holds; give "
-        "the data that it is "
-        "made of",
+        "the data that it is made of",
     )
     with pytest.raises(
         InputError,
@@ -376,8 +374,7 @@ def test_a_network_that_is_not_the_rasters(shown: Shown, tmp_path: Path) -> None
     assert (found.bits, found.why) == (1, None)
     assert found.notes[0].startswith(
         f"A's membranes are not known: network: network {other.sha256[:12]}, but {a.path} was "
-        "recorded from "
-        f"{network.sha256[:12]}"
+        f"recorded from {network.sha256[:12]}"
     )
     assert len(found.notes) == 2
     write_network(network, tmp_path / "network.safetensors")  # beside the rasters: now it is known

@@ -22,15 +22,15 @@ from spikesam.backends.network.quantise import quantise
 from spikesam.backends.torch.backend import TorchBackend
 from spikesam.common.errors import InputError
 from spikesam.pipeline.config import ConversionSection
-from spikesam.pipeline.conversion.algorithm import convert_graph, converted
-from spikesam.pipeline.conversion.conversion import answers_over_time, milestones, settles_at
-from spikesam.pipeline.conversion.layer_errors import CAUSES, answers_in_levels
-from spikesam.pipeline.conversion.spiking import spiking_network
-from spikesam.pipeline.conversion.thresholds import (
+from spikesam.pipeline.conversion._layer_errors import CAUSES, answers_in_levels
+from spikesam.pipeline.conversion._spiking import spiking_network
+from spikesam.pipeline.conversion._thresholds import (
     Rectifiers,
     balanced_thresholds,
     percentile_current,
 )
+from spikesam.pipeline.conversion.algorithm import convert_graph, converted
+from spikesam.pipeline.conversion.conversion import answers_over_time, milestones, settles_at
 from spikesam.pipeline.images.encoding import encode, mean_spikes
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork
 from spikesam.pipeline.training.trainable import ReluNetwork, export_network

@@ -19,8 +19,8 @@ from torch.utils.data import DataLoader
 from spikesam import InputError, from_torch
 from spikesam.backends.network import Network
 from spikesam.backends.network.storage import read_network, write_network
-from spikesam.pipeline.conversion import read_ann as reader
-from spikesam.pipeline.conversion.read_ann import read_ann
+from spikesam.pipeline.conversion import _read_ann as reader
+from spikesam.pipeline.conversion._read_ann import read_ann
 from spikesam.pipeline.images.encoding import encode
 from spikesam.pipeline.maps.methods.grad_cam import grad_cam
 from spikesam.pipeline.networks.differentiable import DifferentiableNetwork, to_torch

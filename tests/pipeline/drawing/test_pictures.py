@@ -55,9 +55,8 @@ def test_over_time(tmp_path: Path, saved: list[Figure]) -> None:
     assert title == "Spike Activation Map: photo 3, predicted lion"
     assert " ".join(about) == (
         "γ = 0.5. First: summed over the steps that can still change the answer. Sums are relative "
-        "to "
-        "their own largest value, steps to their layer's. Moments: what the maps of each layer sum "
-        "to, a row for each, "
+        "to their own largest value, steps to their layer's. Moments: what the maps of each layer "
+        "sum to, a row for each, "
         "steps from left to right. Blank: too late to change the answer."
     )
     assert [sums, first, second, third, size, small, moments, top, half, zero] == [

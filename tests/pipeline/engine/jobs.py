@@ -14,7 +14,7 @@ import numpy as np
 import spikesam
 from spikesam.backends.base import Backend
 from spikesam.backends.network import Network
-from spikesam.pipeline.engine.compute import SampleResult, compute
+from spikesam.pipeline.engine._compute import SampleResult, compute
 from spikesam.pipeline.engine.folder import FolderStore, begin
 from spikesam.pipeline.engine.job import RASTER, Job, JobSpec
 from spikesam.pipeline.engine.merge import WholeRaster, merge

@@ -27,7 +27,7 @@ import resource, sys
 from pathlib import Path
 from spikesam.common.progress import Tracker
 from spikesam.pipeline.engine.folder import FolderStore, begin
-from spikesam.pipeline.engine.compute import compute
+from spikesam.pipeline.engine._compute import compute
 from spikesam.pipeline.engine.merge import merge
 from spikesam.pipeline.engine.compute_folder import compute_all
 from spikesam.common.errors import InputError

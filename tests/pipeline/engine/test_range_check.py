@@ -13,7 +13,7 @@ from typing import Any
 import h5py
 import pytest
 
-from spikesam.pipeline.engine.compute import compute
+from spikesam.pipeline.engine._compute import compute
 from spikesam.pipeline.engine.folder import FolderStore, begin
 from spikesam.pipeline.engine.job import Job, Keep
 from spikesam.pipeline.engine.merge import merge

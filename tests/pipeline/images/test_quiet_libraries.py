@@ -5,7 +5,7 @@ import warnings
 
 import pytest
 
-from spikesam.pipeline.images.quiet_libraries import silent_libraries, silent_warnings
+from spikesam.pipeline.images._quiet_libraries import silent_libraries, silent_warnings
 
 
 def fail():

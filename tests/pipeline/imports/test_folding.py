@@ -12,7 +12,7 @@ from torch.nn import functional
 
 import spikesam
 from spikesam.backends.network import LIF, Layer, Network, NetworkError, Sides
-from spikesam.pipeline.imports.road.fold import fold
+from spikesam.pipeline.imports.road._fold import fold
 from spikesam.pipeline.imports.road.operations import (
     ByStep,
     Conv,

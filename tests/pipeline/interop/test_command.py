@@ -200,7 +200,7 @@ def test_it_is_laid_out_as_the_library_does(raster, tmp_path):
 
 def test_nodes_are_those_of_the_graph(tmp_path, raster):
     spikesam = pytest.importorskip("spikesam")
-    from spikesam.pipeline.interop.nir_data import node_name
+    from spikesam.pipeline.interop._nir_data import node_name
 
     network = spikesam.load("cluttered-digits").network
     with spikesam.open_raster(raster) as opened:

@@ -11,7 +11,7 @@ from tests.recordings.rasters import HEADER, readout, samples, spikes
 
 pynwb = pytest.importorskip("pynwb", reason="pynwb is not installed; pip install 'spikesam[nwb]'")
 
-from spikesam.pipeline.interop import nwb  # noqa: E402 - it needs it
+from spikesam.pipeline.interop import _nwb as nwb  # noqa: E402 - it needs it
 
 DT = 0.002
 

@@ -10,7 +10,7 @@ from tests.recordings.rasters import HEADER, spikes
 xr = pytest.importorskip("xarray", reason="xarray is not installed; pip install 'spikesam[zarr]'")
 zarr = pytest.importorskip("zarr", reason="zarr is not installed; pip install 'spikesam[zarr]'")
 
-from spikesam.pipeline.interop import zarr_store  # noqa: E402 - it needs them
+from spikesam.pipeline.interop import _zarr_store as zarr_store  # noqa: E402 - it needs them
 from spikesam.pipeline.interop.engine import SpikesamBackend  # noqa: E402
 
 

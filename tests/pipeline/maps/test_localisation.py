@@ -15,7 +15,7 @@ import spikesam
 from spikesam.backends.network import Conv, Input
 from spikesam.common.errors import InputError
 from spikesam.pipeline.images.preprocessing import box_mask
-from spikesam.pipeline.maps.correlation import to_winners, unpooled, winners, won
+from spikesam.pipeline.maps._correlation import to_winners, unpooled, winners, won
 from spikesam.pipeline.maps.explain import explain_source
 from spikesam.pipeline.maps.localisation import (
     GatheredScores,

@@ -22,7 +22,7 @@ from spikesam.backends.network import (
     Source,
     pair,
 )
-from spikesam.pipeline.measures.operations import (
+from spikesam.pipeline.measures.synaptic_operations import (
     Attending,
     Connection,
     attentions,

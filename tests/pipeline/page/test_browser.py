@@ -16,7 +16,7 @@ from spikesam.backends.network.storage import read_network
 from spikesam.pipeline.images.pictures import Pictures, Seen, write_pictures
 from spikesam.pipeline.maps.relevance import relevance
 from spikesam.pipeline.maps.sam import spike_activation_maps, spike_count_map
-from spikesam.pipeline.page.content import spike_trains
+from spikesam.pipeline.page._content import spike_trains
 from spikesam.pipeline.page.write import report
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.arrays import write_raster

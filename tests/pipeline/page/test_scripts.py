@@ -21,8 +21,8 @@ from spikesam.backends.network.quantise import quantise
 from spikesam.pipeline.maps.methods.sam import sam
 from spikesam.pipeline.maps.relevance import relevance
 from spikesam.pipeline.measures.statistics import softmax
-from spikesam.pipeline.page.content import spike_trains
-from spikesam.pipeline.page.integers import integers_of, multiplying_counts
+from spikesam.pipeline.page._content import spike_trains
+from spikesam.pipeline.page._integers import integers_of, multiplying_counts
 from spikesam.pipeline.page.write import HERE
 from spikesam.recordings.raster.reader import RasterReader
 from tests.backends.graphs import graphs

@@ -31,10 +31,10 @@ from spikesam.pipeline.maps.explain import explain_source
 from spikesam.pipeline.maps.relevance import relevance
 from spikesam.pipeline.measures.localisation import MEASURES
 from spikesam.pipeline.measures.maps import resize_map
-from spikesam.pipeline.page.content import attention_of, spike_trains
-from spikesam.pipeline.page.packing import blob, excerpt
-from spikesam.pipeline.page.relevance import A_SECOND, LEAST, explained_in_time, unexplained
-from spikesam.pipeline.page.shown_run import open_run
+from spikesam.pipeline.page._content import attention_of, spike_trains
+from spikesam.pipeline.page._packing import blob, excerpt
+from spikesam.pipeline.page._relevance import A_SECOND, LEAST, explained_in_time, unexplained
+from spikesam.pipeline.page._shown_run import open_run
 from spikesam.pipeline.page.write import json_in_page, report, script_of
 from spikesam.pipeline.report import main
 from spikesam.recordings.maps.reader import MapReader
@@ -91,7 +91,7 @@ def test_what_a_sample_holds(finished: Path, shown: dict[str, Any]) -> None:
 def test_relevance_is_that_of_the_spikes_where_the_page_does_not_compute_it(
     finished: Path, shown: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spikesam.pipeline.page.integers.MOST", 0)
+    monkeypatch.setattr("spikesam.pipeline.page._integers.MOST", 0)
     network = read_network(finished / "network.safetensors")[0]
     (written,) = runs_of(report(finished, tmp_path / "page.html"))
     assert shown["explains"] and not written["explains"]
@@ -125,9 +125,9 @@ def test_relevance_of_many_large_samples_is_left_out_and_that_is_said(
     with RasterReader(finished / "raster.h5") as raster:
         neurons = sum(layer.neurons for layer in raster.layers)
     for count, said in (3, "shown for the first 3 of 4 samples"), (0, "not shown"):
-        monkeypatch.setattr("spikesam.pipeline.page.integers.MOST", 0)
+        monkeypatch.setattr("spikesam.pipeline.page._integers.MOST", 0)
         monkeypatch.setattr(
-            "spikesam.pipeline.page.relevance.ASKED", (count * 8 * neurons + 1) / A_SECOND
+            "spikesam.pipeline.page._relevance.ASKED", (count * 8 * neurons + 1) / A_SECOND
         )
         (content,) = runs_of(report(finished, tmp_path / f"{count}.html"))
         assert content["notes"] == [
@@ -162,9 +162,9 @@ def test_why_nothing_can_be_silenced(
         images = np.ones((network.timesteps, 1, *network.input_shape), np.bool_)
     spikesam.simulate(network, images, out=tmp_path, backend="event")
     if change == "most":
-        monkeypatch.setattr("spikesam.pipeline.page.integers.MOST", 359)
+        monkeypatch.setattr("spikesam.pipeline.page._integers.MOST", 359)
     if change == "operations":
-        monkeypatch.setattr("spikesam.pipeline.page.integers.MOST_OPERATIONS", 1000)
+        monkeypatch.setattr("spikesam.pipeline.page._integers.MOST_OPERATIONS", 1000)
         with spikesam.open_raster(tmp_path / "raster.h5") as raster:
             fired = {name: int(raster[name].counts.sum()) for name in raster}
         # A spike of the input reaches 4·(6·3-2)²/36 neurons in the mean, one of conv1 the 2 of the
@@ -236,7 +236,7 @@ def test_the_page_of_a_run_takes_a_tenth_of_its_time(
                 given * A_SECOND // a_map // 3,
                 3,
             )
-        monkeypatch.setattr("spikesam.pipeline.page.relevance.A_SECOND", 0)
+        monkeypatch.setattr("spikesam.pipeline.page._relevance.A_SECOND", 0)
         said = unexplained(replace(shown, name="it's $(id)"), 4)
     adding = "Relevance was skipped to save time. Add it: "
     assert said
@@ -350,7 +350,10 @@ def test_a_number_of_the_summary_that_is_none_is_named(
     group[last] = number
     (copy / "summary.json").write_text(json.dumps(summary))
     (content,) = runs_of(report(copy, tmp_path / "page.html"))
-    expected = f"summary.json is not shown. summary.json: {place} is {number}: Input should be a finite number"
+    expected = (
+        f"summary.json is not shown. summary.json: {place} is {number}: Input should be a "
+        "finite number"
+    )
     assert expected in content["notes"]
 
 
@@ -401,7 +404,7 @@ def test_relevance_of_other_classes_takes_no_more_than_a_second(
         a_map = shown.raster.timesteps * sum(layer.neurons for layer in shown.raster.layers)
         for maps_in_a_second, classes in (3, 1), (4, 1), (8, 2), (1000, 3):  # of four samples
             monkeypatch.setattr(
-                "spikesam.pipeline.page.relevance.A_SECOND", maps_in_a_second * a_map
+                "spikesam.pipeline.page._relevance.A_SECOND", maps_in_a_second * a_map
             )
             assert explained_in_time(shown)[1] == classes
 
@@ -586,7 +589,10 @@ def test_a_network_whose_image_drives_several_layers_has_a_page(tmp_path: Path) 
     )
     (content,) = runs_of(report(tmp_path))
     assert all(sample["maps"]["relevance"] == [] for sample in content["samples"])
-    said = "Relevance is not shown: numbers of the input drive layer conv2, too, and a raster does not hold them."
+    said = (
+        "Relevance is not shown: numbers of the input drive layer conv2, too, and a raster "
+        "does not hold them."
+    )
     assert said in content["notes"]
 
 
@@ -610,7 +616,7 @@ def test_a_raster_that_only_says_that_it_is_of_the_network_beside_it(
     other = replace(known, input_shape=(2, *sides), timesteps=timesteps, readout=readout)
     with spikesam.open_raster(tmp_path / "raster.h5") as raster:
         vars(other)["sha256"] = raster.header.network_sha256
-    monkeypatch.setattr("spikesam.pipeline.page.shown_run.read_network", lambda path: (other, {}))
+    monkeypatch.setattr("spikesam.pipeline.page._shown_run.read_network", lambda path: (other, {}))
     with ExitStack() as resources:
         run = open_run(tmp_path, resources)
     assert run.network is None

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import spikesam
-from spikesam.recordings.operations import operations_beside
+from spikesam.recordings.counted_operations import operations_beside
 
 Counts = dict[str, list[list[list[int]]]]  # module -> sample -> additions and multiplications
 

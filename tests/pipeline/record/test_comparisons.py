@@ -2,7 +2,7 @@
 
 import torch
 
-from spikesam.pipeline.record.comparisons import are_zero, silent
+from spikesam.pipeline.record._comparisons import are_zero, silent
 
 
 def test_zeros_alone_are_zero() -> None:

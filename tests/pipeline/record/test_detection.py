@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import spikesam
-from spikesam.pipeline.record.detection import Grid
+from spikesam.pipeline.record._detection import Grid
 from tests.pipeline.record.hand_written import AllSteps, Fire, Net, Neuron, run
 
 T, B = 6, 3
@@ -93,8 +93,10 @@ def test_modules_that_return_no_tensor_are_passed_over(tmp_path: Path) -> None:
 def test_a_model_without_spikes_lists_what_was_looked_at(tmp_path: Path) -> None:
     model = nn.Sequential(nn.Linear(8, 5), nn.ReLU(), nn.Linear(5, 2)).eval()
     message = (
-        r"record: found no spiking layer in Sequential, neither of snnTorch, .* nor by the values of 0 \(Linear\), "
-        r"1 \(ReLU\), 2 \(Linear\); name modules with layers=, or hand spikes over with recording.tap\(\)"
+        r"record: found no spiking layer in Sequential, neither of snnTorch, .* nor by the values "
+        r"of 0 \(Linear\), "
+        r"1 \(ReLU\), 2 \(Linear\); name modules with layers=, or hand spikes over with "
+        r"recording.tap\(\)"
     )
     with pytest.raises(spikesam.InputError, match=message):
         run(model, tmp_path, torch.randn(B, 8))
@@ -105,7 +107,10 @@ def test_a_layer_that_was_silent_in_detection_is_named(tmp_path: Path) -> None:
     model = nn.Sequential(nn.Linear(8, 5), Neuron(), nn.Linear(5, 2), Neuron()).eval()
     model[2].weight *= 0.01
     model[2].bias += 0.01
-    message = "record: '3' put out nothing but zeros in the first batch, .* name the layers to record with layers="
+    message = (
+        "record: '3' put out nothing but zeros in the first batch, .* name the layers to "
+        "record with layers="
+    )
     with pytest.raises(spikesam.InputError, match=message):
         run(model, tmp_path, torch.rand(B, 8) * 9)
     raster = run(model, tmp_path, torch.rand(B, 8) * 9, layers=["1", "3"])
@@ -119,7 +124,10 @@ def test_counts_of_hand_written_neurons_are_refused_or_recorded_as_fired(tmp_pat
 
     model = nn.Sequential(nn.Linear(8, 5), Count()).eval()
     currents = torch.rand(B, 8) * 9
-    message = r"'count_1': got values in 0 … [.\d]+ that are neither 0 nor 1, expected spikes; pass counts='fired'"
+    message = (
+        r"'count_1': got values in 0 … [.\d]+ that are neither 0 nor 1, expected spikes; "
+        r"pass counts='fired'"
+    )
     with pytest.raises(spikesam.InputError, match=message):
         run(model, tmp_path, currents)
     spikes = model(currents)

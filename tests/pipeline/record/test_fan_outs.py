@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from spikesam.pipeline.record.fan_outs import FanOuts, Form, blocks
+from spikesam.pipeline.record._fan_outs import FanOuts, Form, blocks
 
 
 @st.composite

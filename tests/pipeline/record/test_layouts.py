@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 import spikesam
 from spikesam.common.errors import InputError
-from spikesam.pipeline.record.batch import LayerBits, pack_maps
-from spikesam.pipeline.record.layouts import batch_first, one_step, parse, time_first, time_last
-from spikesam.pipeline.record.outputs import OutputLayout
+from spikesam.pipeline.record._batch import LayerBits, pack_maps
+from spikesam.pipeline.record._layouts import batch_first, one_step, parse, time_first, time_last
+from spikesam.pipeline.record._outputs import OutputLayout
 
 
 def no_grid(tokens: int | None) -> tuple[int, int]:
@@ -165,7 +165,10 @@ def test_a_value_that_is_no_bit_is_found_wherever_it_is(wrong: float, last: bool
     if wrong > 0:
         assert np.array_equal(layer.packed()[1, 5], np.packbits(spikes[5, 1].numpy() > 0))
     else:
-        advice = "; pass counts='ternary' to record -1, 0 and 1 as two planes of channels, positive spikes first"
+        advice = (
+            "; pass counts='ternary' to record -1, 0 and 1 as two planes of channels, "
+            "positive spikes first"
+        )
         with pytest.raises(
             InputError, match=rf"in (-1|nan) … (1|nan), expected counts of 0 or more{advice}"
         ):
@@ -229,7 +232,11 @@ def test_steps_are_summed_in_any_layout(output: Tensor, layout: str, said: bool)
 @pytest.mark.parametrize("layer", [one_step, batch_first])
 def test_as_many_steps_as_samples_are_asked_about(layer: Any) -> None:
     steps = torch.arange(12.0).reshape(2, 2, 3)
-    message = r"^output: got shape \(2, 2, 3\) of 2 steps and 2 samples, which may be \(T, B, K\), .* layout='TB...', "
+    message = (
+        r"^output: got shape \(2, 2, 3\) of 2 steps and 2 samples, which may be \(T, B, "
+        r"K\), "
+        r".* layout='TB...', "
+    )
     with pytest.raises(spikesam.InputError, match=message):
         OutputLayout().scores(steps, 2, 2, layer)
     assert OutputLayout().scores(steps, 2, 2, layer, "TB...").tolist() == [[6, 8, 10], [12, 14, 16]]
@@ -262,7 +269,8 @@ def test_finish_takes_the_layout(tmp_path: Path) -> None:
         ("TBK", "layout: got 'TBK', expected one of B"),
         (
             "BT...",
-            r"output: got shape \(3, 2, 4\), expected 3 steps and 2 samples, laid out as layout='BT...' says",
+            r"output: got shape \(3, 2, 4\), expected 3 steps and 2 samples, laid out as "
+            r"layout='BT...' says",
         ),
         (
             "B...",

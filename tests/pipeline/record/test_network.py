@@ -139,7 +139,10 @@ def test_a_recording_is_lined_up_later(network: Network, tmp_path: Path) -> None
 def test_another_model_is_refused_by_its_first_spike(
     change: Callable[[Steps], object], message: str, network: Network, tmp_path: Path
 ) -> None:
-    said = f"{message}.* but the network's membrane is .*% of the threshold there; expected a recording of the model"
+    said = (
+        f"{message}.* but the network's membrane is .*% of the threshold there; expected a "
+        "recording of the model"
+    )
     with pytest.raises(spikesam.InputError, match=f"record: network: layer {said}"):
         recorded(tmp_path / "a", change=change, network=network)
     recorded(tmp_path / "b", change=change)
@@ -155,7 +158,8 @@ def test_what_does_not_fit_is_refused(network: Network, tmp_path: Path) -> None:
     for given, message in (
         (
             network,
-            r"a\.h5: does not hold the spikes of its input; record it again with spikesam\.record\(…, network=…\)",
+            r"a\.h5: does not hold the spikes of its input; record it again with "
+            r"spikesam\.record\(…, network=…\)",
         ),
         (
             spikesam.quantise(network),
@@ -164,7 +168,8 @@ def test_what_does_not_fit_is_refused(network: Network, tmp_path: Path) -> None:
         (3, "network: got int, expected a Network, a checkpoint, its name or its file"),
         (
             None,
-            r"a\.h5: does not say which network fired it; give network, what the recorded model became",
+            r"a\.h5: does not say which network fired it; give network, what the recorded model "
+            r"became",
         ),
     ):
         with pytest.raises(spikesam.InputError, match=message):

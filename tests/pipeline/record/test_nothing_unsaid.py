@@ -32,7 +32,8 @@ def twice(m: Any, spikes: Tensor) -> Tensor:
 
 def test_all_steps_twice_in_a_call_of_the_model_are_refused(tmp_path: Path) -> None:
     message = (
-        r"layer 'lif': called twice in one call of the model, each time with 5 steps, so these would be two layers; "
+        r"layer 'lif': called twice in one call of the model, each time with 5 steps, so these "
+        r"would be two layers; "
         r"give each use a module of its own, or hand the spikes of each over with recording.tap\(\)"
     )
     model = Written(
@@ -71,7 +72,10 @@ def tied(kind: str, uses: int, steps: int) -> nn.Module:
 @pytest.mark.parametrize("kind", ["weights", "tied", "behind a stem"])
 @pytest.mark.parametrize("uses", [2, 3])
 def test_neurons_that_are_tied_over_depth_are_refused(kind: str, uses: int, tmp_path: Path) -> None:
-    message = r"layer 'lif': called several times in one call .* several layers, not several steps; give each use a mod"
+    message = (
+        r"layer 'lif': called several times in one call .* several layers, not several "
+        r"steps; give each use a mod"
+    )
     for steps in (T, 1) if kind == "weights" else (T,):  # tied ones in one step are steps
         with pytest.raises(spikesam.InputError, match=message):
             run(tied(kind, uses, steps), tmp_path, torch.rand(B, 6))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import spikesam
-from spikesam.recordings.operations import NAME
+from spikesam.recordings.counted_operations import NAME
 from tests.pipeline.record import transformers
 from tests.pipeline.record.counting import Fires, recorded
 
@@ -80,8 +80,8 @@ class Multiplies(nn.Module):
     ids=["matmul", "@", "einsum", "bmm"],
 )
 def test_a_product_of_spikes(way: Any, tmp_path: Path) -> None:
-    """Channel 0 has two numbers but 0 in rows and columns, 4 pairs; channel 1 one, 1 pair. At step 1
-    a number meets itself.
+    """Channel 0 has two numbers but 0 in rows and columns, 4 pairs; channel 1 one, 1 pair. At step
+    1 a number meets itself.
     """
     inputs = torch.tensor([[[[1.0, 0.0], [1.0, 1.0]]], [[[0.5, 0.0], [0.0, 1.0]]]])
     axes = {"fires": "T B n m"}

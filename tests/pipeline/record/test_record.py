@@ -221,7 +221,8 @@ FAULTS: list[tuple[Callable[[Any, Any], Any], str]] = [
     ),
     (
         lambda model, recording: (in_one_call(model)(images()), model(images())),
-        r"record: the model was called again before recording.finish\(\): call finish\(\) after each batch",
+        r"record: the model was called again before recording.finish\(\): call finish\(\) after "
+        r"each batch",
     ),
     (
         twice_a_step,

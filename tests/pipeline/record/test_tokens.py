@@ -158,17 +158,24 @@ def test_grids_by_layer_and_taps(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, r"layer 'tokens': got a step of shape \(1, 24, 4\), which no convolution made; name its axes, such as "
+        ({}, r"layer 'tokens': got a step of shape \(1, 24, 4\), which no convolution made; name "
+             r"its axes, such as "
              r"axes=\{'tokens': 'B N C'\}: T steps, .*, N tokens of a grid"),
-        ({"axes": {"tokens": "B N C"}}, r"layer 'heads': got a step of shape \(1, 2, 24, 2\), .*, such as axes="
+        ({"axes": {"tokens": "B N C"}}, r"layer 'heads': got a step of shape \(1, 2, 24, 2\), .*, "
+                                        r"such as axes="
              r"\{'heads': 'B heads N d'\}, or 'B C H W' if it is a map"),
-        ({"axes": AXES, "grid": (5, 5)}, "layer 'tokens': got 24 tokens, expected 5 × 5 = 25 of grid=; say how many"),
-        ({"axes": {**AXES, "tokens": "B C N"}}, "layer 'tokens': got 4 tokens, expected as many as places in a map"),
-        ({"axes": {**AXES, "tokens": "T B N C"}}, r"layer 'tokens': got shape \(1, 24, 4\), expected 4 axes, 'T B N"),
+        ({"axes": AXES, "grid": (5, 5)}, "layer 'tokens': got 24 tokens, expected 5 × 5 = 25 of "
+                                         "grid=; say how many"),
+        ({"axes": {**AXES, "tokens": "B C N"}}, "layer 'tokens': got 4 tokens, expected as many as "
+                                                "places in a map"),
+        ({"axes": {**AXES, "tokens": "T B N C"}}, r"layer 'tokens': got shape \(1, 24, 4\), "
+                                                  r"expected 4 axes, 'T B N"),
         ({"axes": {"tokn": "B N C"}}, "axes: no module 'tokn' in Bright; did you mean tokens"),
-        ({"grid": {"blocks.*": (2, 2)}}, r"grid: no module 'blocks\.\*' in Bright; did you mean conv or"),
+        ({"grid": {"blocks.*": (2, 2)}}, r"grid: no module 'blocks\.\*' in Bright; did you mean "
+                                         r"conv or"),
         ({"axes": {"tokens": "N C"}}, "axes: got 'N C', expected a name for each axis"),
-        ({"axes": ["B N C"]}, "record: axes is of type list, expected names of modules, or patterns"),
+        ({"axes": ["B N C"]}, "record: axes is of type list, expected names of modules, or "
+                              "patterns"),
         ({"grid": (4, 0)}, r"grid: got \(4, 0\), expected rows and columns, such as \(8, 8\)"),
         ({"grid": 8}, "record: grid is 8, expected rows and columns"),
         ({"grid": {"tokens": "44"}}, "grid: got '44', expected rows and columns"),
@@ -195,7 +202,10 @@ def rows(m: Any, image: Tensor) -> Tensor:
 
 
 def test_a_row_that_may_be_tokens_of_a_map_is_asked_for(tmp_path: Path) -> None:
-    message = r"layer 'fire2': got a step of shape \(1, 4, 6\), which may be 2 × 3 tokens; .*'fire2': 'B C N'"
+    message = (
+        r"layer 'fire2': got a step of shape \(1, 4, 6\), which may be 2 × 3 tokens; "
+        r".*'fire2': 'B C N'"
+    )
     layers, image = ["fire1", "fire2"], torch.rand(1, 1, 2, 3)
     fire, synapses = (
         {name: Fire() for name in layers},

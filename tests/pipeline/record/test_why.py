@@ -19,9 +19,9 @@ from spikesam.pipeline.imports.torch.modules import reset
 from spikesam.pipeline.maps.layers import laid_out
 from spikesam.pipeline.maps.relevance import relevance
 from spikesam.pipeline.networks.recorded import with_network
-from spikesam.pipeline.record.batch import LayerBits
-from spikesam.pipeline.record.input_axes import input_layout
-from spikesam.pipeline.record.layouts import merged, time_first
+from spikesam.pipeline.record._batch import LayerBits
+from spikesam.pipeline.record._input_axes import input_layout
+from spikesam.pipeline.record._layouts import merged, time_first
 from tests.pipeline.imports.random_models import SAMPLES, STEPS, model_of
 from tests.pipeline.imports.transformers import TRANSFORMERS, calibrated
 

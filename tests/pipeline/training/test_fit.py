@@ -34,7 +34,7 @@ from spikesam.pipeline.images.encoding import encode
 from spikesam.pipeline.networks.checkpoint import load
 from spikesam.pipeline.networks.differentiable import predictions
 from spikesam.pipeline.training import fit, precision
-from spikesam.pipeline.training.epochs import read_epoch, start_from, write_epoch
+from spikesam.pipeline.training._epochs import read_epoch, start_from, write_epoch
 from spikesam.pipeline.training.fit import TrainingModule
 from spikesam.pipeline.training.inputs import augment, loaders, training_inputs
 from spikesam.pipeline.training.precision import seconds_of_a_step
@@ -433,7 +433,7 @@ def test_scenes_are_drawn_once_for_trainings_in_a_row_and_others_anew():
 KILLED = """
 import os, signal, sys
 from spikesam.pipeline import train
-from spikesam.pipeline.training.epochs import EpochLog
+from spikesam.pipeline.training._epochs import EpochLog
 
 def die(self, trainer, module):
     if trainer.current_epoch == 2:

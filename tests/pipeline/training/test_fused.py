@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional
 
 from spikesam.pipeline.config import NetworkSection
-from spikesam.pipeline.training.fused import bntt_lif
+from spikesam.pipeline.training._fused import bntt_lif
 from tests.pipeline.surrogate import Surrogate
 from tests.pipeline.training.trained import trained_once
 

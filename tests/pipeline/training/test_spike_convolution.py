@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from spikesam.pipeline.config import NetworkSection
-from spikesam.pipeline.training import spike_convolution
-from spikesam.pipeline.training.spike_convolution import convolve_spikes, pays
+from spikesam.pipeline.training import _spike_convolution as spike_convolution
+from spikesam.pipeline.training._spike_convolution import convolve_spikes, pays
 from spikesam.pipeline.training.trainable import SpikingNetwork
 
 

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 import spikesam
 from spikesam.backends.network import Network
-from spikesam.pipeline.imports.nir.equations import Equations
-from spikesam.pipeline.imports.nir.graph import opened_graph
-from spikesam.pipeline.imports.nir.operations import Rules
+from spikesam.pipeline.imports.nir._equations import Equations
+from spikesam.pipeline.imports.nir._graph import opened_graph
+from spikesam.pipeline.imports.nir._nodes import Rules
 
 nir = pytest.importorskip("nir")
 

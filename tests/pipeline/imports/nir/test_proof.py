@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 import spikesam
 from spikesam.backends.network import LIF, Layer, Source
-from spikesam.pipeline.imports.nir import proof, read
+from spikesam.pipeline.imports.nir import _proof as proof
+from spikesam.pipeline.imports.nir import read
 from tests.pipeline.imports.nir.graphs import DT, conv, graph, interpret, lif, nir, pool, weights
 
 

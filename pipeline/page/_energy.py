@@ -1,0 +1,91 @@
+"""The cost of the samples of a page: a table by layer, one map of all layers, and a band of each
+without places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from spikesam.pipeline.cost.counted import CountedLedger
+from spikesam.pipeline.cost.ledger import Ledger, spread_evenly
+from spikesam.pipeline.cost.prices import PRICES
+from spikesam.pipeline.page._packing import Content, band_map, heat_map, is_band
+from spikesam.pipeline.page._shown_run import ShownRun
+
+COUNTED_ROWS = (
+    "Operations were counted while the model ran, module by module; layers have updates and spikes "
+    "alone. Numbers that are no spikes multiply: they are in the energy, and no operations."
+)
+
+
+def ledger_of(run: ShownRun) -> Ledger | CountedLedger | None:
+    """The ledger of a run, by its network, or by what was counted when its model was recorded; None
+    without both.
+    """
+    prices = PRICES["45nm"]
+    if run.whole_network:
+        return Ledger(run.raster, run.whole_network, prices)
+    return CountedLedger(run.raster, run.operations, prices) if run.operations else None
+
+
+def energy_of_sample(
+    run: ShownRun, ledger: Ledger | CountedLedger | None, sample: int, steps: int
+) -> tuple[Content | None, Content]:
+    """Operations and joules of each layer; and layer -> map of all, on the first layer's grid, or
+    of a band its own; no maps without the network.
+    """
+    if ledger is None:
+        return None, {}
+    spent = ledger.sample(sample)
+    layers = {
+        name: {
+            "operations": int(spent.operations[name].sum()),
+            "joules": float(spent.joules[name].sum()),
+        }
+        for name in ledger.updates
+    }
+    if isinstance(ledger, CountedLedger):
+        return layers, {}
+    bands = [layer for layer in run.raster.layers if is_band(layer)]
+    maps = {
+        layer.name: band_map(ledger.of_neurons(sample, layer)[run.window_of(layer)], steps)
+        for layer in bands
+    }
+    shown = next((layer for layer in run.raster.layers if not is_band(layer)), None)
+    if shown is not None and spent.map is not None:
+        maps[shown.name] = heat_map(spread_evenly(spent.map, shown.shape[1:]))
+    return layers, maps
+
+
+def energy_of_run(
+    ledger: Ledger | CountedLedger | None, samples: Sequence[Content]
+) -> Content | None:
+    """A row for each layer and the readout: means of the samples that the page holds, and what an
+    ANN's layer costs.
+    """
+    if ledger is None:
+        return None
+
+    def mean(name: str, quantity: str) -> Any:
+        return float(np.mean([sample["energy"][name][quantity] for sample in samples]))
+
+    rows = [
+        {
+            "layer": name,
+            "operations": mean(name, "operations"),
+            "joules": mean(name, "joules"),
+            "macs": ledger.ann_macs[name],
+            "annJoules": ledger.ann_joules(name),
+        }
+        for name in ledger.updates
+    ]
+    counted = isinstance(ledger, CountedLedger)
+    return {
+        "prices": ledger.prices.name,
+        "source": ledger.prices.source,
+        "counted": COUNTED_ROWS if counted else "",
+        "rows": rows,
+    }

@@ -1,0 +1,260 @@
+"""Numbers that a model makes of spikes outside of the gradient: `.detach()`, comparisons, integers,
+`torch.no_grad()`, writing to `.data`.
+
+Relevance takes them for constants, so it would be wrong without a word wherever a target depends
+on them. A function mode sees each call in the model, and marks such numbers and all that is
+computed with them. A choice by index (argmax, topk, sort, NMS) passes no mark on: it counts as the
+winner of a maximum does.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial, wraps
+from typing import Any, ParamSpec, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import get_gradient_edge
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.overrides import TorchFunctionMode
+from torch.utils.hooks import RemovableHandle
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from spikesam.pipeline.imports.torch.call import tensors
+from spikesam.pipeline.imports.torch.follower import EXITS, version_of
+from spikesam.pipeline.record._passages import Node, Passage, operation_of
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+SHAPED_ALIKE = frozenset(  # functions that read shapes, and no values
+    """empty_like full_like grad new_empty new_empty_strided new_full new_ones new_zeros ones_like
+    rand_like randint_like randn_like zeros_like""".split()  # noqa: SIM905
+)
+CHOICES = frozenset("__getitem__ gather index_select take take_along_dim".split())  # noqa: SIM905
+
+
+def unseen(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """The function, whose own calls of torch no function mode sees."""
+
+    @wraps(function)
+    def hidden(*arguments: Arguments.args, **keywords: Arguments.kwargs) -> Result:
+        with torch._C.DisableTorchFunction():
+            return function(*arguments, **keywords)
+
+    return hidden
+
+
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """Numbers without a gradient that were made of numbers with one."""
+
+    function: str  # that made them, such as "gt"
+    module: str | None  # in which it was called; "" is the model, None what calls the model
+    node: Node  # of autograd's graph, that had made what they were made of
+    number: int  # in the order of calls
+
+    def __str__(self) -> str:
+        if self.module is None:
+            return f"{self.function!r} outside of the model"
+        return f"{self.function!r} in {f'module {self.module!r}' if self.module else 'the model'}"
+
+    def behind(self, sources: Callable[[Node, int], Passage | None]) -> str:
+        """The nearest neurons in front, or the model's input; "" of neither."""
+        waiting, entered = deque([self.node]), set[Node]()
+        while waiting:
+            node = waiting.popleft()
+            if node is None or node in entered:
+                continue
+            passage = sources(node, 0)
+            if passage is not None and passage.behind:
+                return passage.behind
+            entered.add(node)
+            waiting.extend(earlier for earlier, _ in node.next_functions)
+        return ""
+
+
+Constants = frozenset[Constant]
+Origin = tuple[Node, Tensor]  # a tensor with a gradient, and the node that made it; None of a leaf
+NONE: Constants = frozenset()
+
+
+class ConstantTracker(TorchFunctionMode):
+    """Marks the tensors of a model that depend on constants made of spikes, within a batch."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self._model = model
+        self._running: list[str] = []  # modules whose forward runs
+        self._paused = self._made = 0
+        self._makes = True  # False where constants are passed on, and none are made
+        self.begin_batch()
+
+    def begin_batch(self) -> None:
+        """Forget all tensors."""
+        self._by_tensor: Any = WeakTensorKeyDictionary()
+        self._by_storage: dict[int, tuple[StorageWeakRef, Constants]] = {}
+        self.exits: list[Constant] = []  # numbers that left torch, while a module ran
+        self.in_place: dict[Node, str] = {}  # node of a changed part -> the function that did it
+
+    @contextmanager
+    def attached(self) -> Iterator[None]:
+        """Track within the block, in which only what depends on spikes or inputs has gradients."""
+        handles: list[RemovableHandle] = []
+        parameters = list(self._model.parameters())
+        frozen = [parameter for parameter in parameters if parameter.requires_grad]
+        try:
+            for parameter in frozen:
+                parameter.requires_grad_(False)
+            for name, module in self._model.named_modules():
+                enter, leave = partial(self._enter, name), self._leave
+                handles.append(module.register_forward_pre_hook(enter))
+                handles.append(module.register_forward_hook(leave, always_call=True))
+            with self:
+                yield
+        finally:
+            for handle in handles:
+                handle.remove()
+            for parameter in frozen:
+                parameter.requires_grad_(True)
+
+    def _enter(self, name: str, module: nn.Module, inputs: Any) -> None:
+        self._running.append(name)
+
+    def _leave(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        if self._running:
+            self._running.pop()
+
+    def pause(self) -> None:
+        """See nothing until `resume` is called as often."""
+        self._paused += 1
+
+    def resume(self) -> None:
+        """End a pause."""
+        self._paused -= 1
+
+    @contextmanager
+    def passing_on(self) -> Iterator[None]:
+        """Pass constants on in the block, and make none."""
+        self._makes = False
+        try:
+            yield
+        finally:
+            self._makes = True
+
+    def in_order(self, values: Any) -> list[Constant]:
+        """The constants on which tensors depend, in the order in which they were made."""
+        return sorted(self.of(values), key=lambda constant: constant.number)
+
+    def of(self, values: Any) -> Constants:
+        """The constants on which tensors depend."""
+        if not self._by_tensor and not self._by_storage:
+            return NONE
+        marks = NONE
+        for tensor in tensors(values):
+            marks |= self._by_tensor.get(tensor, NONE)
+            if self._by_storage and (storage := _storage(tensor)) is not None:
+                marks |= self._by_storage.get(storage._cdata, (None, NONE))[1]
+        return marks
+
+    def mark(self, values: Any, constants: Constants) -> None:
+        """Note that tensors depend on constants."""
+        for tensor in tensors(values) if constants else ():
+            self._by_tensor[tensor] = self._by_tensor.get(tensor, NONE) | constants
+
+    def __torch_function__(
+        self, function: Any, types: Any, arguments: Any = (), keywords: Any = None
+    ) -> Any:
+        keywords = keywords or {}
+        if self._paused:
+            return function(*arguments, **keywords)
+        given = list(tensors((arguments, keywords)))
+        versions = [version_of(tensor) for tensor in given]
+        moving = next((tensor for tensor in given if tensor.requires_grad), None)
+        node = None if moving is None else moving.grad_fn
+        result = function(*arguments, **keywords)
+        if moving is not None or (given and (self._by_tensor or self._by_storage)):
+            name = _name(function)
+            if name not in SHAPED_ALIKE:
+                replaced = function.__name__ == "__set__"
+                pairs = zip(given, versions, strict=True)
+                written = [tensor for tensor, version in pairs if version_of(tensor) != version]
+                origin = None if moving is None else (node, moving)
+                self._see(name, given, origin, given[:1] if replaced else written, result)
+        return result
+
+    def _see(
+        self,
+        name: str,
+        given: Sequence[Tensor],
+        origin: Origin | None,
+        written: Sequence[Tensor],
+        result: Any,
+    ) -> None:
+        """Take a call: what it was given, the first of it with a gradient, and what it changed."""
+        passed = self.of(_read(name, given))
+        if name in EXITS:
+            if self._running:
+                self.exits += passed if origin is None else [self._constant(name, origin)]
+            return
+        for tensor in written:
+            self._note_change(name, tensor)
+        if origin is None and not passed:
+            return
+        changed = {id(tensor) for tensor in written}
+        for tensor in (*tensors(result), *written):
+            in_graph = tensor.requires_grad and (
+                torch.is_grad_enabled() or id(tensor) not in changed
+            )
+            constants = passed
+            if origin is not None and not in_graph and self._makes:
+                constants = passed | {self._constant(name, origin)}
+            self.mark(tensor, constants)
+            if constants and id(tensor) in changed:
+                self._mark_storage(tensor, constants)
+
+    def _constant(self, name: str, origin: Origin) -> Constant:
+        module = self._running[-1] if self._running else None
+        node, tensor = origin
+        if node is None and tensor.requires_grad:
+            node = get_gradient_edge(tensor).node
+        self._made += 1
+        return Constant(name, module, node, self._made)
+
+    def _note_change(self, name: str, tensor: Tensor) -> None:
+        """Keep the name of a function that changed a part of a tensor: autograd does not tell it."""
+        node = (tensor if tensor._base is None else tensor._base).grad_fn
+        if node is not None and operation_of(node) == "CopySlices":
+            self.in_place[node] = name
+
+    def _mark_storage(self, tensor: Tensor, constants: Constants) -> None:
+        """Mark all tensors that share memory with one that was changed."""
+        if (storage := _storage(tensor)) is None:
+            return
+        key = storage._cdata
+        reference, marks = self._by_storage.get(key, (None, NONE))
+        self._by_storage[key] = reference or StorageWeakRef(storage), marks | constants
+
+
+def _storage(tensor: Tensor) -> Any:
+    """The memory of a tensor; None if it has none of its own kind."""
+    return tensor.untyped_storage() if tensor.layout == torch.strided else None
+
+
+def _name(function: Any) -> str:
+    """The name of a function of torch, or of an attribute."""
+    name: str = function.__name__
+    if name in ("__get__", "__set__"):
+        name = getattr(function.__self__, "__name__", name)
+    return name
+
+
+def _read(name: str, given: Sequence[Tensor]) -> Iterable[Tensor]:
+    """The tensors whose numbers a function passes on: all but indices by which it chooses."""
+    if name not in CHOICES or not given or not given[0].requires_grad:
+        return given
+    return [given[0], *(index for index in given[1:] if index.dtype == torch.bool)]
