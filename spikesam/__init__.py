@@ -14,6 +14,7 @@
 :func:`explain`           maps of recorded spikes, or of a network and images; a reader of the maps
 :func:`measure`           how well maps find objects whose masks are known: a table
 :func:`energy`            what a recording costs: operations, and joules by :class:`Prices`; an :class:`Energy`
+:func:`chip`              a recording on a model of Loihi: its spikes, time and energy; a :class:`Chip`
 :func:`edit`              what if these spikes were silent? the answer then, simulated from there: an :class:`Edit`
 :func:`report`            one HTML file to explore a run in, or two side by side
 :func:`record`            every spike of a torch network of any library, while you run it
@@ -71,7 +72,8 @@ ignore_foreign_settings()  # before anything imports numba, matplotlib or torch
 register_needs(
     {
         **dict.fromkeys(
-            ("Diff", "Edit", "Energy", "diff", "edit", "energy", "measure"), ("pandas",)
+            ("Chip", "Diff", "Edit", "Energy", "chip", "diff", "edit", "energy", "measure"),
+            ("pandas",),
         ),
         **dict.fromkeys(("check", "from_torch", "record", "to_torch"), ("torch",)),
         **dict.fromkeys(

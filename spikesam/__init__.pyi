@@ -20,6 +20,7 @@ from .backends.network.quantise import quantise
 from .common.errors import InputError
 from .pipeline.check.check import check
 from .pipeline.check.findings import Check, Finding
+from .pipeline.chips.chip import Chip, chip
 from .pipeline.comparison.compare import Comparison, compare
 from .pipeline.comparison.diff import Diff, diff
 from .pipeline.conversion.conversion import Conversion
@@ -63,6 +64,7 @@ __all__ = [
     "BackendError",
     "Check",
     "Checkpoint",
+    "Chip",
     "Comparison",
     "Conv",
     "Conversion",
@@ -91,6 +93,7 @@ __all__ = [
     "SpikeEvents",
     "attention_map",
     "check",
+    "chip",
     "compact",
     "compare",
     "convert",

@@ -1,0 +1,86 @@
+"""Simulate a recording on a model of Loihi: the same spikes, and the time and energy they take.
+
+The network is built from its float32 weights on SANA-FE's model of the chip, the recorded input is
+played in, and the spikes of every layer are compared with the recording. It is a model of a chip;
+nothing has run on silicon. Needs SANA-FE (GPL-3), which runs in a process of its own:
+pip install 'spikesam[chip]'
+
+examples:
+  spikesam run --checkpoint residual-digits --precision float32 --samples 2 --out runs/digits
+  spikesam chip runs/digits
+  spikesam chip runs/digits --out runs/digits/chip
+  spikesam chip runs/digits --mapping runs/digits/chip/mapping.csv
+
+--out receives layers.csv, steps.csv, samples.csv, cores.csv, chip.png, and mapping.csv: a line
+`layer,core` for each core, to be changed and given again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from spikesam.common.console import PlainConsole
+from spikesam.common.disk import write_file
+from spikesam.common.errors import OVERWRITE
+from spikesam.common.lock import out_lock
+from spikesam.common.progress import Tracker
+from spikesam.pipeline.chips.description import CHIPS
+from spikesam.pipeline.cli.command_line import Positional, parse_command
+from spikesam.pipeline.cli.errors import exit_codes
+from spikesam.pipeline.cli.options import FiredBy, Overwrite
+from spikesam.pipeline.config import Section
+
+TABLES = ("layers", "steps", "samples", "cores")
+
+
+class ChipCommand(Section):
+    """Options of the command."""
+
+    raster: Positional[Path] = Field(description="folder of a run in float32, or a raster file")
+    network: FiredBy = None
+    chip: Literal[CHIPS] = Field("loihi", description="model of a chip")  # type: ignore[valid-type]
+    mapping: Path | None = Field(
+        None, description="CSV of lines `layer,core`; other layers get the first free cores"
+    )
+    out: Path | None = Field(None, description="new folder for tables and a picture")
+    overwrite: Overwrite = False
+
+
+@exit_codes
+def main(argv: Sequence[str] | None = None) -> None:
+    """Simulate, print, and write what is asked for."""
+    command = parse_command(ChipCommand, argv, prog="spikesam chip", description=__doc__)
+    # pandas takes a second to import
+    from spikesam.pipeline.chips.chip import chip, draw_chip
+    from spikesam.pipeline.chips.mapping import mapping_lines
+
+    holding = (
+        nullcontext()
+        if command.out is None
+        else out_lock(command.out, "" if command.overwrite else OVERWRITE)
+    )
+    console = PlainConsole(soft_wrap=True)
+    with holding:
+        with Tracker().show("simulating the chip"):
+            result = chip(
+                command.raster, command.network, chip=command.chip, mapping=command.mapping
+            )
+        console.print(str(result))
+        if command.out is not None:
+            for name in TABLES:
+                path = command.out / f"{name}.csv"
+                write_file(path, getattr(result, name).to_csv(index=False).encode())
+                console.print(str(path))
+            write_file(command.out / "mapping.csv", mapping_lines(result.mapping).encode())
+            draw_chip(result, command.out / "chip.png")
+            for name in ("mapping.csv", "chip.png"):
+                console.print(str(command.out / name))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,386 @@
+"""A recording on the model of a chip: its spikes compared, its time and energy as tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from spikesam.common.arguments import checked_arguments
+from spikesam.common.errors import InputError
+from spikesam.common.text import printable, shorten
+from spikesam.pipeline.chips.circuit import BIAS, Circuit, circuit_of, refuse_too_large
+from spikesam.pipeline.chips.description import Description, description_of
+from spikesam.pipeline.chips.ledger import PARTS, ChipLedger, Spent
+from spikesam.pipeline.chips.mapping import Placed, placed
+from spikesam.pipeline.chips.process import Simulated, simulate
+from spikesam.pipeline.cost.energy import LONGEST, in_joules, in_short
+from spikesam.pipeline.drawing.notebook import Shown, png_of
+from spikesam.pipeline.networks.recorded import with_network
+from spikesam.recordings.raster.reader import RasterReader, opened_raster
+
+if TYPE_CHECKING:
+    from spikesam.backends.network import Network
+    from spikesam.pipeline.networks.checkpoint import Checkpoint
+
+# SANA-FE 2.2.9 takes 0.8 kB of memory and 3 µs for each, beside 1.7 GB for the chip.
+MOST_SYNAPSES = 10_000_000
+AGREED = 1e-6  # relative difference of our sum and SANA-FE's, which adds in another order
+SECONDS = ("ns", "µs", "ms", "s")
+
+
+@dataclass(frozen=True)
+class FirstDifference:
+    """The first spike that differs between the model of the chip and the recording.
+
+    Parameters
+    ----------
+    layer, sample, step : where; step of the network, sample by its position
+    neuron : (channel, row, column)
+    fired : whether the neuron fires on the model of the chip
+    bits : how many bits differ in all
+    """
+
+    layer: str
+    sample: int
+    step: int
+    neuron: tuple[int, int, int]
+    fired: bool
+    bits: int
+
+
+@dataclass(frozen=True, eq=False)
+class Chip(Shown):
+    """A recording on the model of a chip, which `print` shows. Numbers are means of the samples.
+
+    Parameters
+    ----------
+    layers : a row for each group of neurons, in order of depth, with the columns
+
+        - layer: its name; "bias" of the sources of biases, "readout", or relays of delayed spikes
+        - cores, neurons, synapses: on which so many; synapses are those that drive it
+        - spikes, differing: of a sample; bits that differ from the recording, NaN if it has none
+        - synapse, soma, network, joules: J of its synapses, its neurons, its messages, and of all
+        - busiest, busy: its core with the most work, and the seconds that takes in a step
+
+    steps : step, seconds, joules
+    samples : sample, seconds, joules
+    cores : core, x, y (of its tile), layers, neurons, sent, received (messages), busy (seconds of a
+        step)
+    mapping : layer, core, neurons
+    first : the first spike that differs from the recording; None if none does
+    compared : bits that were compared
+    chip, version : name of the chip, and version of SANA-FE
+    """
+
+    layers: pd.DataFrame
+    steps: pd.DataFrame
+    samples: pd.DataFrame
+    cores: pd.DataFrame
+    mapping: pd.DataFrame
+    first: FirstDifference | None
+    compared: int
+    chip: str
+    version: str
+
+    @property
+    def joules(self) -> float:
+        """J of a sample."""
+        return float(self.samples["joules"].mean())
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of a sample."""
+        return float(self.samples["seconds"].mean())
+
+    def __repr__(self) -> str:
+        """One line: what a sample takes."""
+        return (
+            f"<Chip: a model of {self.chip}; a sample takes {in_seconds(self.seconds)} and "
+            f"{in_joules(self.joules)}; {self._agreement()}>"
+        )
+
+    def _agreement(self) -> str:
+        if self.first is None:
+            return f"0 of {self.compared:,} bits differ from the recording"
+        first = self.first
+        has = "fires on the model alone" if first.fired else "fires in the recording alone"
+        return (
+            f"{first.bits:,} of {self.compared:,} bits differ from the recording, the first in layer "
+            f"{first.layer!r}, sample {first.sample}, step {first.step}: neuron {first.neuron} {has}"
+        )
+
+    def _parts(self) -> list[Any]:
+        busiest = self.cores.loc[self.cores["busy"].idxmax()]
+        return [
+            chip_table(self),
+            "",
+            f"On a model of {self.chip} (SANA-FE {self.version}), not on silicon: a sample takes "
+            f"{in_seconds(self.seconds)} and {in_joules(self.joules)}.",
+            f"{self._agreement()[0].upper()}{self._agreement()[1:]}.",
+            f"Slowest: core {busiest['core']} ({busiest['layers']}), busy for "
+            f"{in_seconds(busiest['busy'])} of a step of {in_seconds(self.steps['seconds'].mean())}.",
+            "The readout only adds up; its bias is left to whoever reads it.",
+        ]
+
+    def _picture(self) -> bytes:
+        return png_of(lambda path: draw_chip(self, path))
+
+
+@checked_arguments
+def chip(
+    raster: RasterReader | str | PathLike[str],
+    network: Network | Checkpoint | str | PathLike[str] | None = None,
+    *,
+    chip: str = "loihi",
+    mapping: Any = None,
+) -> Chip:
+    """Simulate a recording on a model of a chip: the same spikes, and the time and energy they take.
+
+    The network is built from its own float32 weights on SANA-FE's model of Loihi, its recorded input
+    is played in, and the spikes of every layer are compared with the recording. SANA-FE runs in a
+    process of its own; nothing here has run on silicon.
+
+    Parameters
+    ----------
+    raster : an open raster, or the path of a raster file or of a run's folder, in float32
+    network : the network that fired the spikes: a network, a checkpoint, a bundled name or a file;
+        if not given, the `network.safetensors` beside the raster
+    chip : "loihi"
+    mapping : layer -> numbers of the cores that hold it, or a CSV file of lines `layer,core`;
+        layers that it does not name get the first free cores, as few as hold them
+
+    Returns
+    -------
+    Chip
+
+    Raises
+    ------
+    InputError : if a part of the network does not fit on the chip, the mapping names no layer, the
+        raster is not of this network, SANA-FE is not installed or ends without an answer, or its
+        energies are not those of the recorded operations
+
+    References
+    ----------
+    Boyle et al. 2025, SANA-FE, IEEE TCAD, doi:10.1109/TCAD.2025.3537971; energies and times of
+    Davies et al. 2018, Loihi, IEEE Micro 38(1), doi:10.1109/MM.2018.112130359.
+    """
+    description = description_of(chip)
+    with opened_raster(raster) as opened:
+        reader, known_network = with_network(opened, network)
+        circuit = circuit_of(known_network)
+        refuse_too_large(circuit, MOST_SYNAPSES)
+        cores = placed(circuit, description, mapping)
+        recorded = {
+            layer.name: _all_samples(reader, layer.name)
+            for layer in reader.layers
+            if layer.name in circuit.groups
+        }
+        bias = np.broadcast_to(circuit.bias_spikes, (reader.n_samples, *circuit.bias_spikes.shape))
+        played = {
+            name: bias if name == BIAS else recorded[name]
+            for name, group in circuit.groups.items()
+            if group.played
+        }
+        if not played:
+            raise InputError("network: has no input that could be played in")
+        simulated = simulate(circuit, cores, played)
+        ledger = ChipLedger(circuit, description, cores)
+        spent = [
+            ledger.sample({name: spikes[sample] for name, spikes in simulated.spikes.items()})
+            for sample in range(reader.n_samples)
+        ]
+        _check_sums(simulated, spent)
+        shapes = {layer.name: layer.shape for layer in reader.layers}
+        return _tables(circuit, description, cores, simulated, spent, recorded, shapes, chip)
+
+
+def _all_samples(raster: RasterReader, layer: str) -> NDArray[np.bool_]:
+    """The spikes (N, T, neurons) of a layer."""
+    samples = [raster[layer][sample] for sample in range(raster.n_samples)]
+    return np.stack([spikes.reshape(len(spikes), -1) for spikes in samples])
+
+
+def _check_sums(simulated: Simulated, spent: list[Spent]) -> None:
+    """Refuse joules of SANA-FE that are not those of the spikes, at any step."""
+    for part in PARTS:
+        ours = np.array([of_sample.total(part) for of_sample in spent])
+        theirs = simulated.joules[part]
+        wrong = np.argwhere(~np.isclose(ours, theirs, rtol=AGREED, atol=1e-15))
+        if len(wrong):
+            sample, step = map(int, wrong[0])
+            raise InputError(
+                f"chip: SANA-FE counts {in_joules(theirs[sample, step])} of {part} in sample "
+                f"{sample}, step {step}, expected {in_joules(ours[sample, step])} of its spikes; "
+                "install the version that was tested, 2.2.9"
+            )
+
+
+def _tables(
+    circuit: Circuit,
+    description: Description,
+    cores: Placed,
+    simulated: Simulated,
+    spent: list[Spent],
+    recorded: dict[str, NDArray[np.bool_]],
+    shapes: dict[str, tuple[int, int, int]],
+    chip_name: str,
+) -> Chip:
+    """Gather what was simulated into tables."""
+    busy = np.mean([of_sample.busy.mean(axis=0) for of_sample in spent], axis=0)
+    rows = []
+    for name, group in circuit.groups.items():
+        joules = {
+            part: float(np.mean([of_sample.joules[name][part].sum() for of_sample in spent]))
+            for part in PARTS
+        }
+        on_cores = np.unique(cores[name])
+        busiest = int(on_cores[busy[on_cores].argmax()])
+        differing = np.nan
+        if name in recorded and not group.played:
+            differing = float((simulated.spikes[name] != recorded[name]).sum()) / len(spent)
+        rows.append(
+            {
+                "layer": name,
+                "cores": len(on_cores),
+                "neurons": group.size,
+                "synapses": sum(
+                    len(part.weights) for part in circuit.synapses if part.target == name
+                ),
+                "spikes": float(simulated.spikes[name].sum()) / len(spent),
+                "differing": differing,
+                **joules,
+                "joules": sum(joules.values()),
+                "busiest": busiest,
+                "busy": float(busy[busiest]),
+            }
+        )
+    first, compared = _first_difference(circuit, simulated, recorded, shapes)
+    steps, total = simulated.seconds.shape[1], simulated.joules["total"]
+    mapped = [
+        {"layer": name, "core": int(core), "neurons": int(neurons)}
+        for name, of_group in cores.items()
+        for core, neurons in zip(*np.unique(of_group, return_counts=True), strict=True)
+    ]
+    return Chip(
+        layers=pd.DataFrame(rows),
+        steps=pd.DataFrame(
+            {
+                "step": range(steps),
+                "seconds": simulated.seconds.mean(axis=0),
+                "joules": total.mean(axis=0),
+            }
+        ),
+        samples=pd.DataFrame(
+            {
+                "sample": range(len(spent)),
+                "seconds": simulated.seconds.sum(axis=1),
+                "joules": total.sum(axis=1),
+            }
+        ),
+        cores=_core_table(description, cores, spent, busy),
+        mapping=pd.DataFrame(mapped),
+        first=first,
+        compared=compared,
+        chip=chip_name,
+        version=description.version,
+    )
+
+
+def _core_table(
+    description: Description, cores: Placed, spent: list[Spent], busy: NDArray[np.float64]
+) -> pd.DataFrame:
+    """A row for each core that holds neurons."""
+    sent, received = (
+        np.mean([getattr(of_sample, way).sum(axis=0) for of_sample in spent], axis=0)
+        for way in ("sent", "received")
+    )
+    holds = {core: list[str]() for core in range(description.cores)}
+    neurons = np.zeros(description.cores, np.int64)
+    for name, of_group in cores.items():
+        for core, count in zip(*np.unique(of_group, return_counts=True), strict=True):
+            holds[int(core)].append(name)
+            neurons[core] += count
+    return pd.DataFrame(
+        [
+            {
+                "core": core,
+                **dict(zip("xy", description.place(core), strict=True)),
+                "layers": shorten(names),
+                "neurons": int(neurons[core]),
+                "sent": float(sent[core]),
+                "received": float(received[core]),
+                "busy": float(busy[core]),
+            }
+            for core, names in holds.items()
+            if names
+        ]
+    )
+
+
+def _first_difference(
+    circuit: Circuit,
+    simulated: Simulated,
+    recorded: dict[str, NDArray[np.bool_]],
+    shapes: dict[str, tuple[int, int, int]],
+) -> tuple[FirstDifference | None, int]:
+    """The first spike that differs, by sample, step and depth; and how many bits were compared."""
+    compared, bits = 0, 0
+    places = []
+    for depth, (name, spikes) in enumerate(recorded.items()):
+        if circuit.groups[name].played:
+            continue
+        compared += spikes.size
+        wrong = simulated.spikes[name] != spikes
+        bits += int(wrong.sum())
+        if wrong.any():
+            sample, step, number = map(int, np.argwhere(wrong)[0])
+            places.append((sample, step, depth, number, name))
+    if not places:
+        return None, compared
+    sample, step, _, number, name = min(places)
+    channel, row, column = map(int, np.unravel_index(number, shapes[name]))
+    fired = bool(simulated.spikes[name][sample, step, number])
+    return FirstDifference(name, sample, step, (channel, row, column), fired, bits), compared
+
+
+def chip_table(result: Chip) -> pd.DataFrame:
+    """A row for each group, and one for all, as people read them."""
+    numbers = ["cores", "neurons", "synapses", "spikes"]
+    rows = result.layers.to_dict("records")
+    sums = {"layer": "all", **result.layers.drop(columns="layer").sum()}
+    sums["cores"] = len(result.cores)
+    table = [
+        [printable(row["layer"], LONGEST), str(int(row["cores"]))]
+        + [in_short(row[name]) for name in numbers[1:]]
+        + [in_joules(row[part]) for part in (*PARTS, "joules")]
+        + [in_seconds(row["busy"]) if row["layer"] != "all" else ""]
+        for row in (*rows, sums)
+    ]
+    heads = ["layer", *numbers, *PARTS, "energy", "busy"]
+    return pd.DataFrame(table, columns=heads)
+
+
+def in_seconds(seconds: float) -> str:
+    """Such as "196 µs"."""
+    power = 0
+    while seconds * 1e9 / 1000.0**power >= 999.5 and power < len(SECONDS) - 1:
+        power += 1
+    return f"{seconds * 1e9 / 1000.0**power:.3g} {SECONDS[power]}"
+
+
+def draw_chip(result: Chip, path: Path) -> None:
+    """Draw the mesh of cores: how long each works in a step, and how many messages reach it."""
+    from spikesam.pipeline.drawing.chip import draw_mesh  # matplotlib takes a second
+
+    draw_mesh(
+        path,
+        f"A sample takes {in_seconds(result.seconds)} and {in_joules(result.joules)}",
+        f"On a model of {result.chip} (SANA-FE {result.version}), not on silicon.",
+        result.cores,
+    )

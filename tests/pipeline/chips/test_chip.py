@@ -1,0 +1,140 @@
+"""Recordings on the model of Loihi: synapses against the equations, spikes, sums, and refusals."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import spikesam
+from spikesam.backends.network import (
+    LIF,
+    Attention,
+    Conv,
+    Dense,
+    Identity,
+    Input,
+    Layer,
+    Network,
+    Readout,
+    Source,
+)
+from spikesam.backends.network.step import current_of
+from spikesam.common.errors import InputError
+from spikesam.pipeline.chips.circuit import _synapses, circuit_of
+from spikesam.pipeline.chips.description import description_of
+from spikesam.pipeline.chips.mapping import placed
+
+STEPS = 12
+CHANGING = np.arange(1.0, STEPS + 1).repeat(2).reshape(STEPS, 2)  # gains, by step
+
+
+def network(**neuron: Any) -> Network:
+    """Convolutions with pooling, stride and padding, a shortcut with a delay, a dense layer."""
+    random = np.random.default_rng(0)
+
+    def weights(*shape: int) -> Any:
+        return random.normal(0, 0.5, shape).astype(np.float32)
+
+    conv1 = Conv(weights(4, 2, 3, 3), padding=1, pool=2)
+    conv2 = Conv(weights(4, 4, 3, 3), padding=1)
+    shortcut = Input(Identity(), Source("conv1", 2), 0.5)
+    layers = (
+        Layer("conv1", conv1, LIF(0.9, bias=[0.1, -0.1, 0, 0.2], **neuron)),
+        Layer("conv2", (Input(conv2), shortcut), LIF(1.0)),
+        Layer("fc1", Dense(weights(6, 64)), LIF(0.5, reset="zero", fires_at_threshold=True)),
+    )
+    return Network((2, 8, 8), STEPS, layers, Readout(weights(3, 6)), encoder="spikes")
+
+
+def test_synapses_carry_the_currents_of_the_equations() -> None:
+    random = np.random.default_rng(1)
+    for channels, synapse in (
+        (3, Conv(random.normal(size=(3, 2, 3, 2)).astype(np.float32), 2, stride=(2, 1), padding=1)),
+        (5, Dense(random.normal(size=(5, 24)).astype(np.float32), 2, rows=(0, 1, -1, 7, 2, 2))),
+        (2, Identity(spread=(1, 2, 1))),
+    ):
+        layer = Layer("a", Input(synapse, "input", np.full(channels, 1.0)), LIF(0.5))
+        layer_input, shape = layer.inputs[0], (2, 8, 8)
+        part = _synapses("input", "a", layer_input.sources[0], layer_input, shape)
+        spikes = random.random(shape) < 0.4
+        currents = current_of(layer_input, layer_input.synapse.arranged(spikes.astype(np.int8)))
+        sums = np.bincount(part.targets, part.weights * spikes.ravel()[part.origins], currents.size)
+        np.testing.assert_allclose(sums, currents.ravel(), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("layer", "named"),
+    [
+        (Layer("a", Input(Identity(), "input", CHANGING), LIF(0.5)), "BNTT"),
+        (Layer("a", Identity(), LIF(0.5, synaptic_leak=0.5)), "synaptic_leak"),
+        (Layer("a", Identity(), LIF(0.5, min_v_mem=0.0)), "min_v_mem"),
+        (
+            Layer("a", Conv(np.ones((1, 2, 1, 1), np.float32), 2, pooling="max"), LIF(0.5)),
+            "maximum",
+        ),
+        (Layer("a", Input(Attention(heads=1), ("input",) * 3), LIF(0.5)), "attention"),
+    ],
+)
+def test_what_the_chip_has_no_part_for_is_refused_by_name(layer: Layer, named: str) -> None:
+    size = 16 if named == "maximum" else 128
+    refused = Network(
+        (2, 8, 8), STEPS, (layer,), Readout(np.ones((2, size), np.float32)), encoder="spikes"
+    )
+    with pytest.raises(InputError, match=f"layer 'a': has .*{named}"):
+        circuit_of(refused)
+
+
+def test_fixed_point_is_refused() -> None:
+    with pytest.raises(InputError, match="fixed point"):
+        circuit_of(spikesam.quantise(network()))
+
+
+def test_mappings_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    pytest.importorskip("sanafe")
+    circuit, loihi = circuit_of(network()), description_of("loihi")
+    assert (loihi.cores, loihi.capacity, loihi.place(5)) == (128, 1024, (0, 1))
+    (tmp_path / "wrong.csv").write_text("layer;core\n")
+    for mapping, message in (
+        ({"conv9": [1]}, "names no layer 'conv9'"),
+        ({"conv1": [128]}, "whole numbers from 0 to 127"),
+        (tmp_path / "wrong.csv", "is no mapping"),
+    ):
+        with pytest.raises(InputError, match=message):
+            placed(circuit, loihi, mapping)
+    with pytest.raises(InputError, match="core 3 would hold"):
+        placed(circuit, replace(loihi, capacity=100), {"conv1": [3], "conv2": [3]})
+    (tmp_path / "right.csv").write_text("layer,core\nconv1,7\nconv1,8\n")
+    cores = placed(circuit, loihi, tmp_path / "right.csv")
+    assert np.bincount(cores["conv1"])[7:].tolist() == [32, 32]
+    assert {7, 8}.isdisjoint(cores["input"])
+
+
+def test_a_chip_that_is_not_known_and_an_extra_that_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(InputError, match="expected one of loihi"):
+        description_of("other")
+    monkeypatch.setattr("spikesam.pipeline.chips.description.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"pip install 'spikesam\[chip\]'"):
+        description_of("loihi")
+
+
+@pytest.mark.long
+def test_every_layer_fires_what_was_recorded_and_a_changed_bit_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("sanafe")
+    events = np.random.default_rng(2).random((STEPS, 2, 2, 8, 8)) < 0.3
+    raster = spikesam.simulate(network(), events, precision="float32")
+    result = spikesam.chip(raster, network(), mapping={"conv1": [5, 90]})
+    assert (result.first, result.compared) == (None, 2 * STEPS * (64 + 64 + 6))
+    assert result.layers["spikes"][1:4].min() > 0
+    assert result.layers["joules"].sum() == pytest.approx(result.joules, rel=1e-6)
+    assert result.mapping.query("layer == 'conv1'")["core"].tolist() == [5, 90]
+    assert "a model of" in str(result)
+
+    spikes = {name: np.stack([raster[name][n] for n in range(2)]) for name in raster}
+    spikes["conv2"][1, 4, 2, 1, 3] ^= True
+    changed = spikesam.write_raster(tmp_path / "changed.h5", spikes)
+    with pytest.raises(InputError):
+        spikesam.chip(changed, spikesam.quantise(network()))
