@@ -234,8 +234,8 @@ def _triples(layer_input: Input, shape: Shape) -> Iterator[tuple[NDArray[Any], .
     channels_out, _, kernel_rows, kernel_columns = kernel.shape
     rows = (pooled_rows + 2 * top - kernel_rows) // down + 1
     columns = (pooled_columns + 2 * left - kernel_columns) // right + 1
-    targets = np.arange(channels_out * rows * columns).reshape(channels_out, 1, rows, columns)
-    channels = np.arange(channels_out).reshape(-1, 1, 1, 1)
+    all_targets = np.arange(channels_out * rows * columns).reshape(channels_out, 1, rows, columns)
+    channels_of_targets = np.arange(channels_out).reshape(-1, 1, 1, 1)
     for row in range(kernel_rows):
         read_rows = np.arange(rows) * down + row - top
         inside_rows = np.flatnonzero((read_rows >= 0) & (read_rows < pooled_rows))
@@ -243,7 +243,7 @@ def _triples(layer_input: Input, shape: Shape) -> Iterator[tuple[NDArray[Any], .
             read_columns = np.arange(columns) * right + column - left
             inside_columns = np.flatnonzero((read_columns >= 0) & (read_columns < pooled_columns))
             weights = kernel[:, :, row, column][:, :, None, None]
-            of_targets = targets[:, :, inside_rows][:, :, :, inside_columns]
+            of_targets = all_targets[:, :, inside_rows][:, :, :, inside_columns]
             for place in range(y * x):
                 at_rows = read_rows[inside_rows] * y + place // x
                 at_columns = read_columns[inside_columns] * x + place % x
@@ -253,7 +253,7 @@ def _triples(layer_input: Input, shape: Shape) -> Iterator[tuple[NDArray[Any], .
                 present = np.broadcast_to(present, sides)
                 yield tuple(
                     np.broadcast_to(values, sides)[present]
-                    for values in (origins, of_targets, weights, channels)
+                    for values in (origins, of_targets, weights, channels_of_targets)
                 )
 
 

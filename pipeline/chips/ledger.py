@@ -94,7 +94,7 @@ class ChipLedger:
                 busy += on_core.sum(axis=0) * (chip.access.seconds + chip.update.seconds)
                 busy += chip.fire.seconds * (fired @ on_core)
             reached = self._reached[name]
-            messages = (sum(reached.values()) > 0).astype(np.float32)
+            messages = (np.sum([*reached.values()], axis=0) > 0).astype(np.float32)
             per_neuron = messages.sum(axis=1, dtype=np.float64)
             ways = (messages * self._hop_joules[cores]).sum(axis=1, dtype=np.float64)
             each_message = chip.send.joules + chip.receive.joules

@@ -151,8 +151,12 @@ def simulate_in_child(folder: str) -> None:
         for part, of_samples in joules.items():
             of_samples.append(results["perf_trace"][f"{part}_energy"])
         chip.reset()
-    packed = {f"spikes.{name}": np.packbits(bits, axis=2) for name, bits in spikes.items()}
-    priced = {f"joules.{part}": np.array(of_samples) for part, of_samples in joules.items()}
+    packed: dict[str, Any] = {
+        f"spikes.{name}": np.packbits(bits, axis=2) for name, bits in spikes.items()
+    }
+    priced: dict[str, Any] = {
+        f"joules.{part}": np.array(of_samples) for part, of_samples in joules.items()
+    }
     np.savez(Path(folder, ANSWER), seconds=np.array(seconds), **packed, **priced)
 
 
