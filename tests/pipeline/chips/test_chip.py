@@ -22,9 +22,12 @@ from spikesam.backends.network import (
 )
 from spikesam.backends.network.step import current_of
 from spikesam.common.errors import InputError
+from spikesam.pipeline.chips import process
+from spikesam.pipeline.chips.chip import FirstDifference, _first_difference
 from spikesam.pipeline.chips.circuit import _synapses, circuit_of
 from spikesam.pipeline.chips.description import description_of
 from spikesam.pipeline.chips.mapping import placed
+from spikesam.pipeline.chips.process import Simulated
 
 STEPS = 12
 CHANGING = np.arange(1.0, STEPS + 1).repeat(2).reshape(STEPS, 2)  # gains, by step
@@ -122,7 +125,7 @@ def test_a_chip_that_is_not_known_and_an_extra_that_is_missing(
 
 
 @pytest.mark.long
-def test_every_layer_fires_what_was_recorded_and_a_changed_bit_is_named(tmp_path: Path) -> None:
+def test_every_layer_fires_what_was_recorded() -> None:
     pytest.importorskip("sanafe")
     events = np.random.default_rng(2).random((STEPS, 2, 2, 8, 8)) < 0.3
     raster = spikesam.simulate(network(), events, precision="float32")
@@ -133,8 +136,26 @@ def test_every_layer_fires_what_was_recorded_and_a_changed_bit_is_named(tmp_path
     assert result.mapping.query("layer == 'conv1'")["core"].tolist() == [5, 90]
     assert "a model of" in str(result)
 
-    spikes = {name: np.stack([raster[name][n] for n in range(2)]) for name in raster}
-    spikes["conv2"][1, 4, 2, 1, 3] ^= True
-    changed = spikesam.write_raster(tmp_path / "changed.h5", spikes)
-    with pytest.raises(InputError):
-        spikesam.chip(changed, spikesam.quantise(network()))
+
+def test_the_first_difference_is_the_earliest_then_the_least_deep() -> None:
+    circuit, shapes = circuit_of(network()), {"conv1": (4, 4, 4), "conv2": (4, 4, 4)}
+    recorded = {name: np.zeros((2, STEPS, 64), np.bool_) for name in shapes}
+    fired = {name: spikes.copy() for name, spikes in recorded.items()}
+    fired["conv1"][1, 3, 0] = fired["conv2"][0, 9, 5] = True
+    recorded["conv2"][0, 4, 2 * 16 + 1 * 4 + 3] = True
+    simulated = Simulated(fired, np.zeros((2, STEPS)), {})
+    first, compared = _first_difference(circuit, simulated, recorded, shapes)
+    assert first == FirstDifference("conv2", 0, 4, (2, 1, 3), fired=False, bits=3)
+    assert compared == 2 * 2 * STEPS * 64
+
+
+def test_a_process_that_dies_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "CODE", "import os; os.kill(os.getpid(), 9)")
+    circuit = circuit_of(network())
+    cores = {name: np.zeros(group.size, np.int64) for name, group in circuit.groups.items()}
+    played = {
+        name: np.zeros((1, STEPS, circuit.groups[name].size), np.bool_)
+        for name in ("input", "bias")
+    }
+    with pytest.raises(InputError, match=r"^chip: SANA-FE was ended by SIGKILL .*$"):
+        process.simulate(circuit, cores, played)
