@@ -3,7 +3,6 @@ in modules beside.
 """
 
 from spikesam.backends.network._layers import PIXEL_LIMIT, Layer, Readout
-from spikesam.backends.network._windows import NO_POOLING, Windows
 from spikesam.backends.network.checks import NetworkError, Sides, pair
 from spikesam.backends.network.graph import DEFAULT_RANGE, Encoder, Kind, Network
 from spikesam.backends.network.inputs import Input
@@ -29,6 +28,7 @@ from spikesam.backends.network.synapses import (
 )
 from spikesam.backends.network.synapses.linear import WEIGHT_LIMIT
 from spikesam.backends.network.synapses.synapse import CURRENT_LIMIT, Shape
+from spikesam.backends.network.windows import NO_POOLING, Windows
 
 __all__ = [
     "CURRENT_LIMIT",

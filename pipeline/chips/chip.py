@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from spikesam.common.arguments import checked_arguments
 from spikesam.common.errors import InputError
 from spikesam.common.text import printable, shorten
-from spikesam.pipeline.chips.circuit import BIAS, Circuit, circuit_of, refuse_too_large
+from spikesam.pipeline.chips._circuit import BIAS, Circuit, circuit_of, refuse_too_large
+from spikesam.pipeline.chips._ledger import PARTS, ChipLedger, Spent
+from spikesam.pipeline.chips._process import Simulated, simulate
 from spikesam.pipeline.chips.description import Description, description_of
-from spikesam.pipeline.chips.ledger import PARTS, ChipLedger, Spent
 from spikesam.pipeline.chips.mapping import Placed, placed
-from spikesam.pipeline.chips.process import Simulated, simulate
 from spikesam.pipeline.cost.energy import LONGEST, in_joules, in_short
 from spikesam.pipeline.drawing.notebook import Shown, png_of
 from spikesam.pipeline.networks.recorded import with_network

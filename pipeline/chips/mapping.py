@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from spikesam.common.errors import InputError, did_you_mean
 from spikesam.common.files import read_file
 from spikesam.common.text import LONGEST_NAME, printable, shorten
-from spikesam.pipeline.chips.circuit import Circuit
+from spikesam.pipeline.chips._circuit import Circuit
 from spikesam.pipeline.chips.description import Description
 
 Cores = Mapping[str, Sequence[int]] | str | PathLike[str]

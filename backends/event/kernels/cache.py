@@ -104,7 +104,12 @@ class _PrivateFiles(caching.IndexDataCacheFile):
     """
 
     def _load_index(self) -> Any:
-        return super()._load_index() if _intact(self._index_path) else {}
+        if not _intact(self._index_path):
+            return {}
+        try:
+            return super()._load_index()
+        except (ImportError, AttributeError):  # of a release whose modules had other names
+            return {}
 
     def _load_data(self, name: str) -> Any:
         if not _intact(self._data_path(name)):

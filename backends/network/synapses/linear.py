@@ -18,7 +18,6 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from spikesam.backends.network._windows import NO_POOLING, Windows
 from spikesam.backends.network.checks import (
     NetworkError,
     Sides,
@@ -37,6 +36,7 @@ from spikesam.backends.network.synapses.synapse import (
     Shape,
     Synapse,
 )
+from spikesam.backends.network.windows import NO_POOLING, Windows
 from spikesam.common.arguments import unreadable
 from spikesam.common.text import LONGEST_NAME, printable
 

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.network._windows import NO_POOLING, Windows
 from spikesam.backends.network.checks import NetworkError, Sides, pair
 from spikesam.backends.network.sources import Source
+from spikesam.backends.network.windows import NO_POOLING, Windows
 from spikesam.common.text import LONGEST_NAME, brief, printable
 
 if TYPE_CHECKING:

@@ -8,13 +8,14 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 ROOT = Path(__file__).parents[3]
 NOBODY = 65534
 MODULE = """
-from spikesam.backends.event.kernels.cache import cached
+from spikesam.backends.event.kernels.cache import _PrivateFiles, cached
 
 @cached()
 def successor(number):
@@ -197,3 +198,16 @@ def test_without_any_private_folder_it_is_compiled_each_time_and_said_once(
         assert done.stdout == "2 0 0\n"
         assert done.stderr.count("no folder for compiled kernels that you alone can write") == 1
     assert not setting.files(setting.source) + setting.files(setting.home)
+
+
+def test_code_of_a_release_with_other_modules_counts_as_missing(tmp_path, monkeypatch):
+    module = ModuleType("of_another_release")
+    exec("class Weights: pass", module.__dict__)
+    monkeypatch.setitem(sys.modules, "of_another_release", module)
+    files = _PrivateFiles(cache_path=str(tmp_path), filename_base="kernel", source_stamp=0)
+    files._save_index({"signature": module.Weights()})
+    assert files._load_index().keys() == {"signature"}
+    del module.Weights
+    assert files._load_index() == {}
+    monkeypatch.delitem(sys.modules, "of_another_release")
+    assert files._load_index() == {}

@@ -22,12 +22,12 @@ from spikesam.backends.network import (
 )
 from spikesam.backends.network.step import current_of
 from spikesam.common.errors import InputError
-from spikesam.pipeline.chips import process
+from spikesam.pipeline.chips import _process as process
+from spikesam.pipeline.chips._circuit import _synapses, circuit_of
+from spikesam.pipeline.chips._process import Simulated
 from spikesam.pipeline.chips.chip import FirstDifference, _first_difference
-from spikesam.pipeline.chips.circuit import _synapses, circuit_of
 from spikesam.pipeline.chips.description import description_of
 from spikesam.pipeline.chips.mapping import placed
-from spikesam.pipeline.chips.process import Simulated
 
 STEPS = 12
 CHANGING = np.arange(1.0, STEPS + 1).repeat(2).reshape(STEPS, 2)  # gains, by step

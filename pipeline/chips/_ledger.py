@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.pipeline.chips.circuit import Circuit
+from spikesam.pipeline.chips._circuit import Circuit
 from spikesam.pipeline.chips.description import Description
 from spikesam.pipeline.chips.mapping import Placed
 

@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 from spikesam.common.child import python
 from spikesam.common.errors import InputError
 from spikesam.common.text import printable
-from spikesam.pipeline.chips.circuit import Circuit
+from spikesam.pipeline.chips._circuit import Circuit
 from spikesam.pipeline.chips.mapping import Placed
 
 CODE = """
 from spikesam.common.child import die_with_parent
 die_with_parent()
-from spikesam.pipeline.chips.process import simulate_in_child
+from spikesam.pipeline.chips._process import simulate_in_child
 simulate_in_child(*sys.argv[1:])
 """
 CHUNK = 1 << 16  # synapses that are handed over at once
