@@ -12,10 +12,12 @@ from types import ModuleType
 
 import pytest
 
+from spikesam.backends.event.kernels.cache import _PrivateFiles
+
 ROOT = Path(__file__).parents[3]
 NOBODY = 65534
 MODULE = """
-from spikesam.backends.event.kernels.cache import _PrivateFiles, cached
+from spikesam.backends.event.kernels.cache import cached
 
 @cached()
 def successor(number):
