@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.network import Network
+from spikesam.backends.network import Network, Weighted
 from spikesam.common.text import shell_command
 from spikesam.pipeline.images.pictures import MOST
 from spikesam.pipeline.maps.relevance import relevances
@@ -22,7 +22,9 @@ from spikesam.pipeline.page._shown_run import ShownRun
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.schema import LayerSpec
 
-A_SECOND = 12_000_000  # neurons × steps × classes that one idle core explains in it, or more
+# Of one class at one step, in a second of one idle core: neurons, and weights, which bound large
+# networks, since each is read at each step.
+NEURONS, WEIGHTS = 12_000_000, 100_000_000
 ASKED = 60  # seconds that `spikesam report` may take;
 LEAST, SHARE = 10, 10  # and those of a run: a tenth of its own, or ten if that is less
 OTHERS = 1  # second for other classes than the answer's
@@ -43,11 +45,22 @@ def explained_in_time(run: ShownRun) -> tuple[int, int]:
         return 0, 0
     run_seconds = sum(run.summary.seconds.values()) if run.summary else 0
     seconds = max(LEAST, run_seconds / SHARE) if run.brief else ASKED
-    map_size = run.raster.timesteps * _neurons(run)
+    of_class = _seconds_of_class(network, run)
     samples = min(run.raster.n_samples, MOST)
-    quick = int(min(OTHERS, seconds) * A_SECOND) // (map_size * samples)
+    quick = int(min(OTHERS, seconds) / (of_class * samples))
     classes = min(network.classes, max(1, quick))
-    return int(seconds * A_SECOND) // (map_size * classes), classes
+    return int(seconds / (of_class * classes)), classes
+
+
+def _seconds_of_class(network: Network, run: ShownRun) -> float:
+    """About how long the relevance of one class of one sample takes."""
+    weights = sum(
+        layer_input.synapse.weight.size
+        for layer in network.layers
+        for layer_input in layer.inputs
+        if isinstance(layer_input.synapse, Weighted)
+    )
+    return run.raster.timesteps * (_neurons(run) / NEURONS + weights / WEIGHTS)
 
 
 def unexplained(run: ShownRun, shown: int) -> str | None:

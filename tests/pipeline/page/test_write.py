@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from spikesam.pipeline.measures.localisation import MEASURES
 from spikesam.pipeline.measures.maps import resize_map
 from spikesam.pipeline.page._content import attention_of, spike_trains
 from spikesam.pipeline.page._packing import blob, excerpt
-from spikesam.pipeline.page._relevance import A_SECOND, LEAST, explained_in_time, unexplained
+from spikesam.pipeline.page._relevance import LEAST, NEURONS, explained_in_time, unexplained
 from spikesam.pipeline.page._shown_run import open_run
 from spikesam.pipeline.page.write import json_in_page, report, script_of
 from spikesam.pipeline.report import main
@@ -126,8 +127,9 @@ def test_relevance_of_many_large_samples_is_left_out_and_that_is_said(
         neurons = sum(layer.neurons for layer in raster.layers)
     for count, said in (3, "shown for the first 3 of 4 samples"), (0, "not shown"):
         monkeypatch.setattr("spikesam.pipeline.page._integers.MOST", 0)
+        monkeypatch.setattr("spikesam.pipeline.page._relevance.WEIGHTS", inf)
         monkeypatch.setattr(
-            "spikesam.pipeline.page._relevance.ASKED", (count * 8 * neurons + 1) / A_SECOND
+            "spikesam.pipeline.page._relevance.ASKED", (count * 8 * neurons + 1) / NEURONS
         )
         (content,) = runs_of(report(finished, tmp_path / f"{count}.html"))
         assert content["notes"] == [
@@ -226,6 +228,7 @@ def test_the_page_of_a_run_takes_a_tenth_of_its_time(
 ) -> None:
     with ExitStack() as files:
         shown = replace(open_run(finished, files), brief=True)
+        monkeypatch.setattr("spikesam.pipeline.page._relevance.WEIGHTS", inf)
         a_map = shown.raster.timesteps * sum(layer.neurons for layer in shown.raster.layers)
         assert shown.summary
         for took, given in ((1.0, LEAST), (1000.0, 100)):
@@ -233,10 +236,10 @@ def test_the_page_of_a_run_takes_a_tenth_of_its_time(
                 update={"seconds": {"simulating": 0.9 * took, "recording": 0.1 * took}}
             )
             assert explained_in_time(replace(shown, summary=summary)) == (
-                given * A_SECOND // a_map // 3,
+                given * NEURONS // a_map // 3,
                 3,
             )
-        monkeypatch.setattr("spikesam.pipeline.page._relevance.A_SECOND", 0)
+        monkeypatch.setattr("spikesam.pipeline.page._relevance.NEURONS", 1)
         said = unexplained(replace(shown, name="it's $(id)"), 4)
     adding = "Relevance was skipped to save time. Add it: "
     assert said
@@ -401,10 +404,29 @@ def test_relevance_of_other_classes_takes_no_more_than_a_second(
 ) -> None:
     with ExitStack() as files:
         shown = open_run(finished, files)
+        monkeypatch.setattr("spikesam.pipeline.page._relevance.WEIGHTS", inf)
         a_map = shown.raster.timesteps * sum(layer.neurons for layer in shown.raster.layers)
         for maps_in_a_second, classes in (3, 1), (4, 1), (8, 2), (1000, 3):  # of four samples
             monkeypatch.setattr(
-                "spikesam.pipeline.page._relevance.A_SECOND", maps_in_a_second * a_map
+                "spikesam.pipeline.page._relevance.NEURONS", maps_in_a_second * a_map + 0.5
+            )
+            assert explained_in_time(shown)[1] == classes
+
+
+def test_weights_count_in_the_time_that_relevance_takes(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ExitStack() as files:
+        shown = open_run(finished, files)
+        network = shown.whole_network
+        assert network
+        weights = sum(layer.inputs[0].synapse.weight.size for layer in network.layers)
+        monkeypatch.setattr("spikesam.pipeline.page._relevance.NEURONS", inf)
+        # of four samples; one class of one sample takes a second, half of it, an eighth
+        for classes_in_a_second, classes in (1, 1), (2, 1), (8, 2):
+            monkeypatch.setattr(
+                "spikesam.pipeline.page._relevance.WEIGHTS",
+                classes_in_a_second * weights * shown.raster.timesteps + 0.5,
             )
             assert explained_in_time(shown)[1] == classes
 
