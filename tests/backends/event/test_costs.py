@@ -38,7 +38,7 @@ def layer_of(outputs: int) -> Layer:
 def test_the_rule_by_hand(
     how: Instruction, step: int, steps: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("products", "costs"):
+    for module in ("_products", "_costs"):
         monkeypatch.setattr(f"spikesam.backends.event.kernels.{module}.HOW", how)
     monkeypatch.setattr("spikesam.backends.event.kernels._costs.STEPS", 16)
     monkeypatch.setattr(
