@@ -36,7 +36,7 @@ from spikesam.backends.network.step import (
 from spikesam.backends.network.synapses.synapse import Pooling
 from spikesam.backends.network.table import by_sides
 from spikesam.common.errors import InputError
-from spikesam.pipeline.comparison._pair import Bit, RasterPair
+from spikesam.pipeline.comparison.pair import Bit, RasterPair
 
 LEAKS = (0, 0.25, 0.5, 0.75, 0.8, 0.9, 0.95, 0.99, 1)  # that networks often have
 

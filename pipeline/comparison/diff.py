@@ -17,8 +17,7 @@ from spikesam.common.arguments import checked_arguments
 from spikesam.common.errors import InputError, at, finding
 from spikesam.common.text import brief, printable
 from spikesam.pipeline.comparison._membranes import FiringRule, Rule, Traced
-from spikesam.pipeline.comparison._pair import Bit, Differences, RasterPair, line_up
-from spikesam.pipeline.comparison._why import Why, explain_bit, number_text
+from spikesam.pipeline.comparison.pair import Bit, Differences, RasterPair, line_up
 from spikesam.pipeline.comparison.sides import (
     WHAT,
     Driven,
@@ -30,6 +29,7 @@ from spikesam.pipeline.comparison.sides import (
     simulated,
     what_drives,
 )
+from spikesam.pipeline.comparison.why import Why, explain_bit, number_text
 from spikesam.pipeline.drawing.notebook import Shown, png_of
 from spikesam.pipeline.networks.recorded import fired_by, loaded_network, recorded_network
 from spikesam.recordings.raster.reader import RasterReader

@@ -17,8 +17,8 @@ from spikesam.backends.network import LIF, Input, Layer, Network, Readout, Sourc
 from spikesam.backends.network.storage import write_network
 from spikesam.common.errors import InputError
 from spikesam.pipeline.comparison._membranes import Rule, Traced
-from spikesam.pipeline.comparison._pair import Bit, Differences, line_up
-from spikesam.pipeline.comparison._why import explain_bit
+from spikesam.pipeline.comparison.pair import Bit, Differences, line_up
+from spikesam.pipeline.comparison.why import explain_bit
 from spikesam.pipeline.diff import main
 from spikesam.pipeline.networks.open_samples import open_samples
 from tests.backends.graphs import graphs, some_inputs

@@ -14,7 +14,7 @@ import pytest
 import spikesam
 from spikesam.backends.network import LIF, Conv, Dense, Input, Layer, Network, Readout, Source
 from spikesam.backends.network.storage import write_network
-from spikesam.pipeline.comparison._pair import Bit
+from spikesam.pipeline.comparison.pair import Bit
 from tests.backends.graphs import quarters
 from tests.layers import with_first
 from tests.pipeline.comparison.rasters import Spikes, fired, of_network

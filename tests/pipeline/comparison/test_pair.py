@@ -26,8 +26,8 @@ from spikesam.backends.network import (
 from spikesam.backends.network.quantise import quantise
 from spikesam.common.errors import InputError
 from spikesam.pipeline.comparison._membranes import Currents, DrivenLayer, Membranes, rules_of
-from spikesam.pipeline.comparison._pair import Bit, Differences, line_up
-from spikesam.pipeline.comparison._why import differing_numbers
+from spikesam.pipeline.comparison.pair import Bit, Differences, line_up
+from spikesam.pipeline.comparison.why import differing_numbers
 from tests.backends.graphs import FIXED, FLOAT, graphs, some_inputs
 from tests.reference import simulate_reference
 

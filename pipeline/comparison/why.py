@@ -27,7 +27,7 @@ from spikesam.pipeline.comparison._membranes import (
     leaks_of,
     rules_of,
 )
-from spikesam.pipeline.comparison._pair import Bit
+from spikesam.pipeline.comparison.pair import Bit
 
 SAMPLES = 4  # in which a rule must explain a layer; more would take longer, and tell little
 EVIDENCE = 8  # bits that a cause must explain: fewer are explained by rules that are not the cause
