@@ -40,8 +40,12 @@ from tests.pipeline.small_net import small_net
 LIMIT = 5  # seconds of a call, of the processor
 # Parameters that take a function, whose own errors reach the caller.
 FUNCTIONS = {("Monitor()", "run"), ("Monitor()", "network"), ("record", "why")}
-# A training of minutes, by the default configuration.
-RIGHT = {("train", "config", "None"), ("train", "config", "empty dict")}
+# A training, or a conversion, of minutes, by the default configuration.
+RIGHT = {
+    (name, "config", value)
+    for name in ("train", "convert_checkpoint")
+    for value in ("None", "empty dict")
+}
 TIMESTEPS, SAMPLES = 4, 2
 SHAPE = (1, 4, 4)
 
@@ -423,6 +427,8 @@ def right_calls(folder: Path) -> Iterator[Call]:
                 spikesam.attention_map,
                 {"raster": raster, "query": "fc1", "key": "fc1"},
             ),
+            # A recording that is there takes twenty seconds on the model of a chip.
+            ("chip", spikesam.chip, {"raster": folder / "missing"}),
             ("compact", spikesam.compact, {"network": net}),
             ("compare", spikesam.compare, compared),
             ("Comparison.drifts_from", lambda: spikesam.compare(**compared).drifts_from, {}),
