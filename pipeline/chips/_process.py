@@ -49,7 +49,7 @@ class Simulated:
     joules: dict[str, NDArray[np.float64]]
 
 
-def simulate(circuit: Circuit, cores: Placed, played: dict[str, Spikes]) -> Simulated:
+def simulate_on_chip(circuit: Circuit, cores: Placed, played: dict[str, Spikes]) -> Simulated:
     """Simulate samples, each from rest.
 
     Parameters

@@ -16,9 +16,10 @@ from spikesam.common.errors import InputError
 from spikesam.common.text import printable, shorten
 from spikesam.pipeline.chips._circuit import BIAS, Circuit, circuit_of, refuse_too_large
 from spikesam.pipeline.chips._ledger import PARTS, ChipLedger, Spent
-from spikesam.pipeline.chips._process import Simulated, simulate
+from spikesam.pipeline.chips._process import Simulated, simulate_on_chip
 from spikesam.pipeline.chips.description import Description, description_of
 from spikesam.pipeline.chips.mapping import Placed, placed
+from spikesam.pipeline.comparison.pair import Bit
 from spikesam.pipeline.cost.energy import LONGEST, in_joules, in_short
 from spikesam.pipeline.drawing.notebook import Shown, png_of
 from spikesam.pipeline.networks.recorded import with_network
@@ -32,26 +33,6 @@ if TYPE_CHECKING:
 MOST_SYNAPSES = 10_000_000
 AGREED = 1e-6  # relative difference of our sum and SANA-FE's, which adds in another order
 SECONDS = ("ns", "µs", "ms", "s")
-
-
-@dataclass(frozen=True)
-class FirstDifference:
-    """The first spike that differs between the model of the chip and the recording.
-
-    Parameters
-    ----------
-    layer, sample, step : where; step of the network, sample by its position
-    neuron : (channel, row, column)
-    fired : whether the neuron fires on the model of the chip
-    bits : how many bits differ in all
-    """
-
-    layer: str
-    sample: int
-    step: int
-    neuron: tuple[int, int, int]
-    fired: bool
-    bits: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +54,9 @@ class Chip(Shown):
     cores : core, x, y (of its tile), layers, neurons, sent, received (messages), busy (seconds of a
         step)
     mapping : layer, core, neurons
-    first : the first spike that differs from the recording; None if none does
-    compared : bits that were compared
+    first : the first spike that differs, which fires on the model of the chip or in the recording;
+        None if none does
+    bits, compared : how many bits differ, of how many
     chip, version : name of the chip, and version of SANA-FE
     """
 
@@ -83,7 +65,8 @@ class Chip(Shown):
     samples: pd.DataFrame
     cores: pd.DataFrame
     mapping: pd.DataFrame
-    first: FirstDifference | None
+    first: Bit | None
+    bits: int
     compared: int
     chip: str
     version: str
@@ -111,7 +94,7 @@ class Chip(Shown):
         first = self.first
         has = "fires on the model alone" if first.fired else "fires in the recording alone"
         return (
-            f"{first.bits:,} of {self.compared:,} bits differ from the recording, the first in layer "
+            f"{self.bits:,} of {self.compared:,} bits differ from the recording, the first in layer "
             f"{first.layer!r}, sample {first.sample}, step {first.step}: neuron {first.neuron} {has}"
         )
 
@@ -189,7 +172,7 @@ def chip(
         }
         if not played:
             raise InputError("network: has no input that could be played in")
-        simulated = simulate(circuit, cores, played)
+        simulated = simulate_on_chip(circuit, cores, played)
         ledger = ChipLedger(circuit, description, cores)
         spent = [
             ledger.sample({name: spikes[sample] for name, spikes in simulated.spikes.items()})
@@ -260,7 +243,7 @@ def _tables(
                 "busy": float(busy[busiest]),
             }
         )
-    first, compared = _first_difference(circuit, simulated, recorded, shapes)
+    first, bits, compared = _first_difference(circuit, simulated, recorded, shapes)
     steps, total = simulated.seconds.shape[1], simulated.joules["total"]
     mapped = [
         {"layer": name, "core": int(core), "neurons": int(neurons)}
@@ -286,6 +269,7 @@ def _tables(
         cores=_core_table(description, cores, spent, busy),
         mapping=pd.DataFrame(mapped),
         first=first,
+        bits=bits,
         compared=compared,
         chip=chip_name,
         version=description.version,
@@ -328,8 +312,8 @@ def _first_difference(
     simulated: Simulated,
     recorded: dict[str, NDArray[np.bool_]],
     shapes: dict[str, tuple[int, int, int]],
-) -> tuple[FirstDifference | None, int]:
-    """The first spike that differs, by sample, step and depth; and how many bits were compared."""
+) -> tuple[Bit | None, int, int]:
+    """The first spike that differs, by sample, step and depth; how many do, of how many compared."""
     compared, bits = 0, 0
     places = []
     for depth, (name, spikes) in enumerate(recorded.items()):
@@ -342,11 +326,11 @@ def _first_difference(
             sample, step, number = map(int, np.argwhere(wrong)[0])
             places.append((sample, step, depth, number, name))
     if not places:
-        return None, compared
+        return None, bits, compared
     sample, step, _, number, name = min(places)
     channel, row, column = map(int, np.unravel_index(number, shapes[name]))
     fired = bool(simulated.spikes[name][sample, step, number])
-    return FirstDifference(name, sample, step, (channel, row, column), fired, bits), compared
+    return Bit(name, sample, step, (channel, row, column), fired), bits, compared
 
 
 def chip_table(result: Chip) -> pd.DataFrame:

@@ -25,9 +25,10 @@ from spikesam.common.errors import InputError
 from spikesam.pipeline.chips import _process as process
 from spikesam.pipeline.chips._circuit import _synapses, circuit_of
 from spikesam.pipeline.chips._process import Simulated
-from spikesam.pipeline.chips.chip import FirstDifference, _first_difference
+from spikesam.pipeline.chips.chip import _first_difference
 from spikesam.pipeline.chips.description import description_of
 from spikesam.pipeline.chips.mapping import placed
+from spikesam.pipeline.comparison.pair import Bit
 
 STEPS = 12
 CHANGING = np.arange(1.0, STEPS + 1).repeat(2).reshape(STEPS, 2)  # gains, by step
@@ -144,8 +145,8 @@ def test_the_first_difference_is_the_earliest_then_the_least_deep() -> None:
     fired["conv1"][1, 3, 0] = fired["conv2"][0, 9, 5] = True
     recorded["conv2"][0, 4, 2 * 16 + 1 * 4 + 3] = True
     simulated = Simulated(fired, np.zeros((2, STEPS)), {})
-    first, compared = _first_difference(circuit, simulated, recorded, shapes)
-    assert first == FirstDifference("conv2", 0, 4, (2, 1, 3), fired=False, bits=3)
+    first, bits, compared = _first_difference(circuit, simulated, recorded, shapes)
+    assert (first, bits) == (Bit("conv2", 0, 4, (2, 1, 3), fired=False), 3)
     assert compared == 2 * 2 * STEPS * 64
 
 
@@ -158,4 +159,4 @@ def test_a_process_that_dies_is_one_line(monkeypatch: pytest.MonkeyPatch) -> Non
         for name in ("input", "bias")
     }
     with pytest.raises(InputError, match=r"^chip: SANA-FE was ended by SIGKILL .*$"):
-        process.simulate(circuit, cores, played)
+        process.simulate_on_chip(circuit, cores, played)
