@@ -118,8 +118,3 @@ def _dense(value: Any) -> Iterator[Tensor]:
     for tensor in tensors(value):
         if not (tensor.is_sparse or tensor.is_quantized or tensor.is_meta) and tensor.numel():
             yield tensor
-
-
-def calls_alike(first: Trace, second: Trace) -> bool:
-    """True if two runs called the same modules in the same order."""
-    return [call.module for call in first.calls] == [call.module for call in second.calls]

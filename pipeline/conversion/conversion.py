@@ -396,6 +396,13 @@ def thresholds(
     }
 
 
+def refuse_bad_measure(samples: int, device: str) -> None:
+    """Refuse a number of samples or a device that is none, before anything is written."""
+    if samples < 1:
+        raise InputError(f"samples: got {samples}, expected a whole number, at least 1")
+    make_backend("auto", device)
+
+
 def written(conversion: Conversion) -> Conversion:
     """A conversion, whose files are written if it has some."""
     if conversion.files:

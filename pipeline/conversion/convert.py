@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from spikesam.backends.available import make_backend
 from spikesam.backends.network import Network
 from spikesam.common.arguments import checked_arguments
 from spikesam.common.errors import OVERWRITE, InputError, at
@@ -30,6 +29,7 @@ from spikesam.pipeline.conversion.conversion import (
     UNPREPARED,
     WRITTEN,
     Conversion,
+    refuse_bad_measure,
     written,
 )
 from spikesam.pipeline.images.calibration import MOST, calibration_images
@@ -137,9 +137,7 @@ def convert(
             else ""
         )
         raise InputError(f"ann: got {type(ann).__name__}, expected a torch.nn.Module{advice}")
-    if samples < 1:
-        raise InputError(f"samples: got {samples}, expected a whole number, at least 1")
-    make_backend("auto", device)  # which refuses a device that is none before anything is written
+    refuse_bad_measure(samples, device)
     if out is not None and preprocessing is None:
         raise InputError(f"out: {UNPREPARED}")
     arguments = {"timesteps": timesteps, "rule": rule, "percentile": percentile, "per": per}

@@ -7,7 +7,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from spikesam.backends.available import make_backend
 from spikesam.backends.event.kernels.layer import compile_kernels
 from spikesam.common.arguments import checked_arguments
 from spikesam.common.errors import OTHER_OUT, OVERWRITE, InputError
@@ -19,7 +18,12 @@ from spikesam.pipeline.conversion.algorithm import (
     converted,
     matching_configuration,
 )
-from spikesam.pipeline.conversion.conversion import WRITTEN, Conversion, written
+from spikesam.pipeline.conversion.conversion import (
+    WRITTEN,
+    Conversion,
+    refuse_bad_measure,
+    written,
+)
 from spikesam.pipeline.images.samples import PreparedImages
 from spikesam.pipeline.networks.checkpoint import load
 from spikesam.pipeline.networks.checkpoint_files import find_checkpoint
@@ -66,9 +70,7 @@ def convert_checkpoint(
     >>> settings = {"conversion": {"ann": "cluttered-digits-ann", "timesteps": 32}}
     >>> conversion = spikesam.convert_checkpoint(settings, samples=10)  # doctest: +SKIP
     """
-    if samples < 1:
-        raise InputError(f"samples: got {samples}, expected a whole number, at least 1")
-    make_backend("auto", device)  # which refuses a device that is none before anything is written
+    refuse_bad_measure(samples, device)
     configuration, folder = read_config(config), Path(out)
     with out_lock(folder, "" if overwrite else OVERWRITE):
         return _converted(configuration, folder, samples, seed, device)

@@ -112,12 +112,12 @@ def _without_products() -> None:
 
 special_path(
     "products of bytes",
-    "tiles.py, products.py, costs.py",
+    "_tiles.py, _products.py, _costs.py",
     "weights are always added, spike by spike",
 )(_without_products)
 special_path(
     "products of bytes (AVX2)",
-    "tiles.py, products.py, costs.py",
+    "_tiles.py, _products.py, _costs.py",
     "weights are always added, spike by spike",
     instructions=AVX2,
 )(_without_products)
@@ -125,7 +125,7 @@ special_path(
 
 @special_path(
     "blocks of 32 and 64 outputs in products",
-    "products.py (multiply_row)",
+    "_products.py (multiply_row)",
     "one block of 16 outputs, as with AVX2",
 )
 def _one_block_of_products() -> None:
@@ -136,7 +136,7 @@ def _one_block_of_products() -> None:
 
 @special_path(
     "spikes counted as vectors",
-    "products.py (count_words_of)",
+    "_products.py (count_words_of)",
     "eight channels at a time, as where channels are no multiple of 16",
 )
 def _count_bytes() -> None:
@@ -156,7 +156,7 @@ def _count_bytes() -> None:
 
 @special_path(
     "costs measured at first use",
-    "costs.py (measured, shortest)",
+    "_costs.py (measured, shortest)",
     "constants, measured once on an AMD EPYC with VNNI",
 )
 def _constant_costs() -> None:
@@ -536,7 +536,7 @@ def _attention_in_numpy() -> None:
 
 @special_path(
     "relays",
-    "relay.py",
+    "_relay.py",
     "the identity as a convolution of 1×1",
     workloads=("transformer", "residual", "recurrent"),
     commands=False,
@@ -559,7 +559,7 @@ def _identity_as_convolution() -> None:
 
 @special_path(
     "relays to different outputs joined",
-    "relay.py (joined_gains)",
+    "_relay.py (joined_gains)",
     "each of them an input by itself",
     workloads=("transformer", "residual", "recurrent"),
     commands=False,
