@@ -2,7 +2,8 @@
 is simulated.
 
     float32       a[t] = W ⊛ pool(x_q[t-d]) · ρ/127     t ≥ d, pooling averages
-    fixed point   a[t] = W ⊛ pool(x_q[t-d])             t ≥ d, pooling sums; the gain holds ρ/127 and 1/n of pooling
+    fixed point   a[t] = W ⊛ pool(x_q[t-d])             t ≥ d, pooling sums of n; the gain holds
+                                                        ρ/127 and 1/n
 
 a is that of each input that reads them, mostly of layer 1 alone, and d its delay; before step d it
 is 0. x_q[t] is a map in int8: of a constant current the same image at every step, of a changing

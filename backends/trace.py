@@ -4,7 +4,8 @@ Lava's graph and the maps of a recorded raster (variant "fixed") use this arithm
 
 For a neuron with spikes S[t] ∈ {0, 1}, and rz the rounding toward zero of all fixed point here:
 
-    N[t]     = rz(N[t-1] · (4096 - κ), 12) + 2ⁿ · S[t]      its trace, κ = rint(4096 · (1 - e^-γ)); N[-1] = 0
+    κ        = rint(4096 · (1 - e^-γ))
+    N[t]     = rz(N[t-1] · (4096 - κ), 12) + 2ⁿ · S[t]      its trace; N[-1] = 0
     P[t]     = S[t] · rz(N[t], n - k)                       what its spike carries
     M[t,h,w] = Σ_c P[t]                                     the map; M / 2ᵏ is SAM, but for rounding
 

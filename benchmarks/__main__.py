@@ -26,7 +26,7 @@ from spikesam.settings import Section
 PROG = "python -m benchmarks"
 BENCHMARKS = all_benchmarks()
 APART = "leaderboard", "quick"  # of which simulate measures more
-DESCRIPTION = """Time this project and its peers side by side: a table, JSON, and plots of cost against size.
+DESCRIPTION = """Time this project and its peers side by side: a table, JSON, and plots.
 
 {names}
 
@@ -37,8 +37,8 @@ examples:
   python -m benchmarks road raster --repeats 1
   python -m benchmarks all --tiny
 
-Medians of repeats, on a machine that should be idle otherwise; how busy it was is noted. Weights and inputs are random,
-and layers fire as often as is said. Compiling is timed by itself.""".format(
+Medians of repeats, on a machine that should be idle otherwise; how busy it was is noted. Weights
+and inputs are random, and layers fire as often as is said. Compiling is timed by itself.""".format(
     names=listing({**BENCHMARKS, "all": f"every one of them but {' and '.join(APART)}"})
 )
 

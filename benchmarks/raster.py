@@ -171,7 +171,9 @@ def read_ours(path: Path) -> Arrays:
 
 
 def write_plain(content: Arrays, path: Path, level: int) -> None:
-    """One dataset per array, in chunks of whole steps of a sample, at most 1 MiB if more than one."""
+    """One dataset per array, in chunks of whole steps of a sample,
+    at most 1 MiB if more than one.
+    """
     with h5py.File(path, "w") as file:
         for name, array in content.items():
             chunks = (1, max(1, min(array.shape[1], CHUNK // array[0, 0].nbytes)), array.shape[2])

@@ -149,7 +149,9 @@ def name(shape: Shape, timesteps: int) -> str:
 def event_driven(
     packed: Packed, shape: Shape, gammas: tuple[float, ...] = (GAMMA,), **options: Any
 ) -> Maps:
-    """This project's kernel, one γ or several at once; the maps of the one that the others compute."""
+    """This project's kernel, one γ or several at once; the maps of the one that the others
+    compute.
+    """
     return spike_activation_maps(packed, shape, gammas, **options)[gammas.index(GAMMA)]
 
 

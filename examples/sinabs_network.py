@@ -1,4 +1,6 @@
-"""sinabs, batch and steps in one axis: record a network, see what it looks at, and run it on Lava."""
+"""sinabs, batch and steps in one axis: record a network, see what it looks at,
+and run it on Lava.
+"""
 
 import sinabs.layers
 import torch

@@ -41,7 +41,9 @@ if TYPE_CHECKING:
 
 
 def all_experiments() -> dict[str, str]:
-    """Modules of the package with a function run(setup) -> Result: name, summary of its docstring."""
+    """Modules of the package with a function run(setup) -> Result: name,
+    summary of its docstring.
+    """
     files = {path.stem: path for path in Path(__file__).parent.glob("[a-z]*.py")}
     return {
         name: summary_of(files[name].read_text().split('"""')[1])
@@ -53,7 +55,7 @@ PROG = "python -m paper"
 EXPERIMENTS = all_experiments()
 PAGES, DOCS = "pages", Path("docs")
 FIGURES, PUBLISHED = "figures", "checkpoint"
-DESCRIPTION = """Reproduce experiments of Kim & Panda 2021: a table, a figure, and the paper beside what was found.
+DESCRIPTION = """Reproduce experiments of Kim & Panda 2021: a table, a figure, and what was found.
 
 {names}
 
@@ -63,7 +65,8 @@ examples:
   python -m paper all --out docs/results/digits --cache runs/paper/digits && python -m paper pages
   python -m paper checkpoint MODEL.pth.tar --data tiny-imagenet-200.zip
 
-What is trained, converted or recorded for one experiment serves the others, and is kept for later runs.""".format(
+What is trained, converted or recorded for one experiment serves the others, and is kept for later
+runs.""".format(
     names=listing(
         EXPERIMENTS
         | {
@@ -143,9 +146,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             console.print(f"{number}/{len(names)} {name}: {EXPERIMENTS[name]}")
             try:
                 result = run_experiment(name, setup, typed)
-            except InputError as error:  # what these data or settings do not allow; the others may still be possible
+            except InputError as error:
                 if len(names) == 1:
                     raise
+                # These data or settings do not allow it; the others may still be possible.
                 console.print(f"  not done: {error}")
                 impossible.append(name)
                 continue

@@ -255,7 +255,8 @@ def rate_claims(found: pd.DataFrame) -> list[Claim]:
     ):
         if rate != usual and dose > 0:
             own = rows(measures, rate=usual, dose=dose, measure=measure, layer=layer)
-            what = f"{layer} {measure} at dose {dose:g}, gains' rate {usual:g} against {rate:g}".strip()
+            rates = f"gains' rate {usual:g} against {rate:g}"
+            what = f"{layer} {measure} at dose {dose:g}, {rates}".strip()
             both = {f"rate {usual:g}": own, f"rate {rate:g}": other}
             claims.append(compared_over_trainings(what, "–", both))
     return claims
@@ -404,7 +405,9 @@ class Treatment:
 
 
 def sum_of_rates(training: TrainingSection, steps: int) -> float:
-    """Σ η_n, the learning rate summed over all steps of a training by SGD with the schedule "step"."""
+    """Σ η_n, the learning rate summed over all steps of a training by SGD with the schedule
+    "step".
+    """
     if (training.optimizer, training.schedule) != ("sgd", "step"):
         raise InputError(
             f"dose: got optimizer {training.optimizer!r} with schedule {training.schedule!r}, "
@@ -416,7 +419,9 @@ def sum_of_rates(training: TrainingSection, steps: int) -> float:
 
 
 def decay_of(dose: float, training: TrainingSection, steps: int, rate: float = 1.0) -> float:
-    """λ, the weight decay by which gains get this dose in a training with so many steps per epoch."""
+    """λ, the weight decay by which gains get this dose in a training with so many steps per
+    epoch.
+    """
     return dose * PAPER_SUM / (rate * sum_of_rates(training, steps))
 
 
@@ -429,7 +434,9 @@ class TreatGains(lightning.Callback):
         self.treatment = treatment
 
     def on_train_start(self, trainer: Any, module: Any) -> None:
-        """Set the rate, which the schedule goes on from; a training that is resumed has it already."""
+        """Set the rate, which the schedule goes on from; a training that is resumed has it
+        already.
+        """
         if trainer.global_step == 0:
             _, gains = trainer.optimizers[0].param_groups
             gains["lr"] *= self.treatment.rate

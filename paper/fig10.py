@@ -207,7 +207,9 @@ def above(level: float, share: Estimate) -> Estimate:
 
 
 def draw(setup: Setup, table: pd.DataFrame) -> None:
-    """A panel per kind of map, a curve per layer, at the steps at which enough images have a share."""
+    """A panel per kind of map, a curve per layer, at the steps at which enough images have a
+    share.
+    """
     points = table[
         table["when"].str.startswith("step ") & (table["n"] >= min(FEWEST, table["n"].max()))
     ]

@@ -114,7 +114,9 @@ def errors_of(setup: Setup, path: Path, gammas: Sequence[float]) -> pd.DataFrame
 
 
 def mean_errors(errors: NDArray[np.float64], flat: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Mean of errors (G, T) over the steps that are not flat, (G,); the zero map's where all are."""
+    """Mean of errors (G, T) over the steps that are not flat, (G,);
+    the zero map's where all are.
+    """
     return errors.mean(axis=1, where=~flat | flat.all(axis=1, keepdims=True))
 
 

@@ -490,7 +490,9 @@ def rows_of(
     layer: str,
     steps: list[int],
 ) -> list[Row]:
-    """One row per shown image: Grad-CAM, then SAM at some steps, over the image that the SNN gets."""
+    """One row per shown image: Grad-CAM, then SAM at some steps,
+    over the image that the SNN gets.
+    """
     names, grad_cams = setup.class_names, min_max(reference_maps(setup, for_ann))
     answers: dict[str, NDArray[Any]] = {
         "ANN": ann_predictions(setup, for_ann),

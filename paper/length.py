@@ -146,7 +146,9 @@ def decays(setup: Setup) -> str:
 
 
 def draw(setup: Setup, table: pd.DataFrame) -> None:
-    """Late silence by layer, burst, spikes and accuracy over the length, a curve per layer or arm."""
+    """Late silence by layer, burst, spikes and accuracy over the length,
+    a curve per layer or arm.
+    """
     points = table.assign(x=table["epochs"].map(str))
     bounded = points["measure"].isin(SHARES)
     points = points.assign(

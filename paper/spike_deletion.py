@@ -102,7 +102,9 @@ def spike_count(sample: Recorded) -> Iterator[Floats]:
 
 
 def weighted_count(sample: Recorded) -> Iterator[Floats]:
-    """The same, each spike by the magnitudes of the weights that it reaches, at its step's gains."""
+    """The same, each spike by the magnitudes of the weights that it reaches,
+    at its step's gains.
+    """
     for number, (fired, matter) in enumerate(zip(sample.fired, sample.matter, strict=True)):
         outgoing = outgoing_weights(sample.network, number, fired.shape[1:])
         yield sum(fired[step] * outgoing[step % len(outgoing)] for step in range(matter)).sum(

@@ -315,7 +315,9 @@ def draw_maps_of(setup: Setup, task: str, network: Network, samples: TimedSpikes
 
 
 def draw(setup: Setup, table: pd.DataFrame) -> None:
-    """Gains of SAM within the margin: a row of panels per measure, a column per task; and over γ."""
+    """Gains of SAM within the margin: a row of panels per measure, a column per task;
+    and over γ.
+    """
     margin, judged = setup.config.timing.margin, table[table["outcome"].notna()]
     names = {
         BETTER.format(SAM, COUNT): f"SAM, than {COUNT}",
@@ -347,7 +349,9 @@ def draw(setup: Setup, table: pd.DataFrame) -> None:
 
 
 def draw_gammas(setup: Setup, gains: pd.DataFrame) -> None:
-    """Gain of SAM's kernel over the spike count at every γ, at the convolutions: a panel per task."""
+    """Gain of SAM's kernel over the spike count at every γ, at the convolutions:
+    a panel per task.
+    """
     shown = rows(gains, map=BETTER.format(SAM, COUNT), layer=HIDDEN).sort_values(
         "gamma", kind="stable"
     )

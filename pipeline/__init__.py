@@ -1,1 +1,3 @@
-"""From images to spikes to pictures: training, conversion, encoding, explanation and the commands."""
+"""From images to spikes to pictures: training, conversion, encoding,
+explanation and the commands.
+"""

@@ -14,10 +14,11 @@ Stopped? The same command with --out and --resume continues; in fixed point even
 A kill costs at most 16 finished samples of each process, workers of --dask included, and those at
 hand.
 
-On several machines that share a folder, each computes some ranges of 16 samples:
+On several machines that share a folder, each computes some ranges of 16 samples; by Dask, or as the
+third of 64 processes, say, which are merged when all are done:
   spikesam run --data shared/images --samples 50000 --out shared/big --dask tcp://scheduler:8786
-  spikesam run --data shared/images --samples 50000 --out shared/big --range 3/64      the third of 64 processes
-  spikesam merge shared/big                                                            when all 64 are done
+  spikesam run --data shared/images --samples 50000 --out shared/big --range 3/64
+  spikesam merge shared/big
 """
 
 from __future__ import annotations

@@ -302,10 +302,10 @@ source: {project["urls"]["Source"]}
 docs: {project["urls"]["Documentation"]}
 ---
 
-{project["name"]} records every spike of a network of snnTorch, SpikingJelly, Norse, sinabs or lava-dl, and
-computes spike activation maps, which show where each layer looks. It says on which spikes an answer
-rests, runs the network in integers on torch, on a CPU and in Lava with the same bits, and finds the
-first spike that differs between two runs.
+{project["name"]} records every spike of a network of snnTorch, SpikingJelly, Norse, sinabs or
+lava-dl, and computes spike activation maps, which show where each layer looks. It says on which
+spikes an answer rests, runs the network in integers on torch, on a CPU and in Lava with the same
+bits, and finds the first spike that differs between two runs.
 """
 
 

@@ -44,10 +44,12 @@ class SAM(LayerAttribution):
     >>> class Small(torch.nn.Module):
     ...     def __init__(self):
     ...         super().__init__()
-    ...         self.conv, self.lif = torch.nn.Conv2d(1, 4, 3), snntorch.Leaky(0.9, init_hidden=True)
+    ...         self.conv = torch.nn.Conv2d(1, 4, 3)
+    ...         self.lif = snntorch.Leaky(0.9, init_hidden=True)
     ...     def forward(self, images):
     ...         snntorch.utils.reset(self)
-    ...         return torch.stack([self.lif(self.conv(images)) for step in range(10)]).sum((0, 3, 4))
+    ...         spikes = torch.stack([self.lif(self.conv(images)) for step in range(10)])
+    ...         return spikes.sum((0, 3, 4))
     >>> model, images = Small().eval(), torch.rand(2, 1, 8, 8)
     >>> attribution = SAM(model, model.lif).attribute(images)
     >>> attribution.shape, SAM.interpolate(attribution, (8, 8)).shape

@@ -1,4 +1,6 @@
-"""Equality of spikes as a test: a failure names the layer, step and neuron, and the likely cause."""
+"""Equality of spikes as a test: a failure names the layer, step and neuron,
+and the likely cause.
+"""
 
 from __future__ import annotations
 

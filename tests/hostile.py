@@ -26,7 +26,9 @@ LIBRARY = f"""
 #include <fcntl.h>
 #include <unistd.h>
 static volatile char mark[{ROOM}] = "MARK";
-__attribute__((constructor)) static void leave(void) {{ close(open((const char *)mark, O_CREAT | O_WRONLY, 0600)); }}
+__attribute__((constructor)) static void leave(void) {{
+    close(open((const char *)mark, O_CREAT | O_WRONLY, 0600));
+}}
 """
 
 

@@ -150,7 +150,9 @@ else:
     raise AssertionError("a damaged file was opened")
 
 for seed in (0, 1):
-    raster = spikesam.simulate("cluttered-digits", samples=2, seed=seed, backend="event", out=f"run{seed}")
+    raster = spikesam.simulate(
+        "cluttered-digits", samples=2, seed=seed, backend="event", out=f"run{seed}"
+    )
 in_memory = spikesam.simulate("cluttered-digits", samples=2, seed=1, backend="event")
 assert raster.raster_digest == in_memory.raster_digest
 maps = spikesam.explain(raster)
@@ -165,7 +167,9 @@ class Neuron(torch.nn.Module):
     def forward(self, x):
         return (x > 0.5).float()
 
-model = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), Neuron(), torch.nn.Flatten(), torch.nn.Linear(72, 2)).eval()
+model = torch.nn.Sequential(
+    torch.nn.Conv2d(1, 2, 3), Neuron(), torch.nn.Flatten(), torch.nn.Linear(72, 2)
+).eval()
 with torch.no_grad(), spikesam.record(model, "recorded", layers=["1"]) as recording:
     recording.finish(model(torch.rand(2, 1, 8, 8)))
 print(list(spikesam.open_raster("recorded/raster.h5")))

@@ -145,7 +145,8 @@ from snntorch import Leaky
 class Twice(torch.nn.Module):
     def __init__(self):
         super().__init__()
-        self.layer, self.neuron, self.out = torch.nn.Conv2d(1, 2, 3), Leaky(0.9), torch.nn.Linear(72, 3)
+        self.layer, self.neuron = torch.nn.Conv2d(1, 2, 3), Leaky(0.9)
+        self.out = torch.nn.Linear(72, 3)
 
     def forward(self, x):
         membrane, answer = self.neuron.init_leaky(), 0
@@ -214,7 +215,8 @@ import spikesam
 from spikesam.pipeline.config import CONFIGS
 raster = spikesam.simulate("cluttered-digits", samples=1)
 maps = spikesam.explain(raster)
-print(spikesam.__version__, spikesam.__file__, CONFIGS, raster["conv1"][0].shape, maps["conv2"].sum.shape)
+shapes = raster["conv1"][0].shape, maps["conv2"].sum.shape
+print(spikesam.__version__, spikesam.__file__, CONFIGS, *shapes)
 """
     version, file, configs, shapes = run(programs / "python", "-c", script, cwd=tmp_path).split(
         maxsplit=3

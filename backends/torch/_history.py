@@ -64,7 +64,9 @@ class History:
         ]
 
     def begin(self, place: int, steps: int) -> Tensor:
-        """Room for the spikes of a layer in a chunk of S steps: (S, B, P, C) int8, to be written."""
+        """Room for the spikes of a layer in a chunk of S steps: (S, B, P, C) int8,
+        to be written.
+        """
         previous_spikes, kept_steps = self.spikes[place], self.kept[place]
         spikes = previous_spikes.new_empty((kept_steps + steps, *previous_spikes.shape[1:]))
         spikes[:kept_steps] = previous_spikes

@@ -18,7 +18,7 @@ class TorchNeurons:
     """The neurons of a layer in some samples, of `shape` (B, P, C), and the gains of its inputs;
     first at rest.
 
-    v ← leak·v + (g·a + b) - ρ·s                       in float32, operation by operation as snnTorch's Leaky
+    v ← leak·v + (g·a + b) - ρ·s                       in float32, in the order of snnTorch's Leaky
     v ← sat24( rz(v·(4096 - decay), 12) + i - ρ·s )    exactly, in float64: products stay below 2³⁹
     """
 

@@ -186,7 +186,9 @@ MISSING_PEERS = tuple(partial(missing_peer, name) for name in NEEDS)
 
 
 def measure(name: str, make_cases: CaseMaker, options: Options, folder: Path) -> list[MeasuredRow]:
-    """All rows of a benchmark; files that are made on the way lie under `folder`, and are removed."""
+    """All rows of a benchmark; files that are made on the way lie under `folder`,
+    and are removed.
+    """
     rows: list[MeasuredRow] = []
     with (
         tempfile.TemporaryDirectory(dir=folder) as scratch,

@@ -345,7 +345,9 @@ def onnx_synapses(layer: Layer) -> Callable[[Tensor], Tensor]:
 
 
 def jax_network(network: Network) -> Peer:
-    """XLA compiles all of it: convolutions of all steps, then a scan over the steps of the neurons."""
+    """XLA compiles all of it: convolutions of all steps, then a scan over the steps of the
+    neurons.
+    """
     import jax
     from jax import lax
     from jax import numpy as jnp

@@ -1,5 +1,5 @@
-"""Outputs of executed cells: a page with an object that shows nothing of itself ends the build; links
-to files of a cell's own folder, which the site has not, become their names.
+"""Outputs of executed cells: a page with an object that shows nothing of itself ends the build;
+links to files of a cell's own folder, which the site has not, become their names.
 """
 
 from __future__ import annotations

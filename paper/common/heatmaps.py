@@ -43,7 +43,9 @@ def sam_maps(raster: RasterReader, layer: str, sample: int, gamma: float) -> Map
 
 
 def count_maps(raster: RasterReader, layer: str, sample: int) -> Maps:
-    """Spikes per pixel of one sample, SAM without its kernel, at the steps that matter: (T', H, W)."""
+    """Spikes per pixel of one sample, SAM without its kernel, at the steps that matter: (T', H,
+    W).
+    """
     spec = raster.layer(layer)
     return spike_count_map(
         raster.packed(spec, sample)[: raster.steps_that_matter(layer)], spec.shape

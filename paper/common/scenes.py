@@ -385,7 +385,9 @@ def _over_blocks(
     pool: int | tuple[int, int],
     block: tuple[int, int],
 ) -> NDArray[np.float32]:
-    """(out, C·h·w) weights on an h×w map -> (out, C·rh·cw) on one (r, c) = `block` times as large."""
+    """(out, C·h·w) weights on an h×w map -> (out, C·rh·cw) on one (r,
+    c) = `block` times as large.
+    """
     channels, height, width = shape
     y, x = np.broadcast_to(pool, 2).tolist()
     cells = weight.reshape(len(weight), channels, height // y, width // x)

@@ -257,7 +257,9 @@ def described(config: Config, data: dict[str, Any]) -> dict[str, Any]:
 def train_in(
     folder: Path, config: Config, console: Console, callbacks: Sequence[Callback] = ()
 ) -> Checkpoint:
-    """Train in the folder of a stage, from the last epoch that an interrupted build finished there."""
+    """Train in the folder of a stage, from the last epoch that an interrupted build finished
+    there.
+    """
     from spikesam import train  # here, because Lightning takes seconds to import
 
     resume = any((folder / "epochs").glob("*.ckpt"))

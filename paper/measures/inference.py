@@ -29,7 +29,9 @@ from spikesam.statistics import (
 
 
 def bootstrap_mean(values: ArrayLike, seed: int = 0) -> Estimate:
-    """The mean of (n,) values, see :func:`spikesam.pipeline.measures.statistics.bootstrap_means`."""
+    """The mean of (n,) values, see
+    :func:`spikesam.pipeline.measures.statistics.bootstrap_means`.
+    """
     return bootstrap_means([values], seed)[0]
 
 

@@ -46,7 +46,9 @@ def variation(rates: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def peak(rates: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The step at which most neurons fire, 0 at the first step and 1 at the last: (N, T) -> (N,)."""
+    """The step at which most neurons fire, 0 at the first step and 1 at the last: (N,
+    T) -> (N,).
+    """
     return rates.argmax(axis=1) / max(1, rates.shape[1] - 1)
 
 

@@ -14,7 +14,9 @@ LISTED = 4  # modules named in a finding
 
 
 class Multiplications:
-    """Counts what weights do with what arrives in one run: a number other than 0 and ±1 multiplies."""
+    """Counts what weights do with what arrives in one run: a number other than 0 and ±1
+    multiplies.
+    """
 
     def __init__(self, model: nn.Module) -> None:
         self._counter = OperationCounter(model, counts_others=True)

@@ -74,7 +74,8 @@ def check(
     ...     torch.nn.Linear(20, 30), Mixing(), snntorch.Leaky(0.9, threshold=0.2, init_hidden=True)
     ... ).eval()
     >>> checked = spikesam.check(model, torch.rand(4, 20), timesteps=5)
-    >>> [(finding.name, finding.module) for finding in checked.findings if finding.severity == "fault"]
+    >>> faults = [finding for finding in checked.findings if finding.severity == "fault"]
+    >>> [(fault.name, fault.module) for fault in faults]
     [('samples mixed', '1')]
     """
     if not isinstance(model, nn.Module):

@@ -41,7 +41,9 @@ class PassInputs:
         return self._changed(calls)
 
     def with_last_step_replaced(self) -> PassInputs | None:
-        """Another input at the last step; None if there is one step, or the steps are the model's."""
+        """Another input at the last step; None if there is one step,
+        or the steps are the model's.
+        """
         if self.steps < 2:
             return None
         if len(self.calls) > 1:

@@ -1,5 +1,5 @@
-"""The circuit that a network is on a chip of leaky integrate-and-fire neurons: groups of neurons, and
-synapses between them.
+"""The circuit that a network is on a chip of leaky integrate-and-fire neurons: groups of neurons,
+and synapses between them.
 
 The chip has fewer parts than a network, so that some are made of others:
 
@@ -73,7 +73,9 @@ class Synapses:
 
 @dataclass(frozen=True, eq=False)
 class Circuit:
-    """A network as groups and synapses; `bias_spikes` (T, sources) are those of the group "bias"."""
+    """A network as groups and synapses; `bias_spikes` (T, sources) are those of the group
+    "bias".
+    """
 
     groups: dict[str, Group]
     synapses: tuple[Synapses, ...]

@@ -3,11 +3,12 @@
     synapses   E_syn = Σ over spikes and the synapses they reach:     e of that kind of synapse
     neurons    E_som = Σ over steps and neurons that are simulated:   e_access + e_update
                        + Σ over their spikes:                         e_fire
-    network    E_net = Σ over spikes and the cores they reach:        e_send + e_receive + Σ over tiles on the way e_hop
+    network    E_net = Σ over spikes and the cores they reach:        e_send + e_receive
+                       + Σ over tiles on the way:                     e_hop
 
-A spike is one message to each core that holds a target of it. Synapses count for the layer that they
-drive, neurons and messages for the layer that fires. SANA-FE adds up the same operations as it
-simulates; both sums must agree at every step, or the circuit was not the one that is described here.
+A spike is one message to each core that holds a target of it. Synapses count for the layer that
+they drive, neurons and messages for the layer that fires. SANA-FE adds up the same operations as it
+simulates; both sums must agree at every step, or the circuit was not the one described here.
 
 A core works for the sum of the times of all that it does, one thing after another, in a step:
 

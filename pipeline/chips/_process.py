@@ -1,7 +1,7 @@
 """The process in which SANA-FE simulates: no other one imports it.
 
-It is a program of its own, under another licence (GPL-3). It takes a circuit and the spikes that are
-played in, and gives spikes, time and energy, as arrays in a file.
+It is a program of its own, under another licence (GPL-3). It takes a circuit and the spikes that
+are played in, and gives spikes, time and energy, as arrays in a file.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ Spikes = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class Simulated:
-    """What SANA-FE says: of each group the spikes (N, T, size), of each step the seconds (N, T), and
-    the joules (N, T) by part.
+    """What SANA-FE says: of each group the spikes (N, T, size), of each step the seconds (N, T),
+    and the joules (N, T) by part.
     """
 
     spikes: dict[str, Spikes]

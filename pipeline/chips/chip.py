@@ -94,12 +94,14 @@ class Chip(Shown):
         first = self.first
         has = "fires on the model alone" if first.fired else "fires in the recording alone"
         return (
-            f"{self.bits:,} of {self.compared:,} bits differ from the recording, the first in layer "
-            f"{first.layer!r}, sample {first.sample}, step {first.step}: neuron {first.neuron} {has}"
+            f"{self.bits:,} of {self.compared:,} bits differ from the recording, the first in "
+            f"layer {first.layer!r}, sample {first.sample}, step {first.step}: "
+            f"neuron {first.neuron} {has}"
         )
 
     def _parts(self) -> list[Any]:
         busiest = self.cores.loc[self.cores["busy"].idxmax()]
+        step = in_seconds(self.steps["seconds"].mean())
         return [
             chip_table(self),
             "",
@@ -107,7 +109,7 @@ class Chip(Shown):
             f"{in_seconds(self.seconds)} and {in_joules(self.joules)}.",
             f"{self._agreement()[0].upper()}{self._agreement()[1:]}.",
             f"Slowest: core {busiest['core']} ({busiest['layers']}), busy for "
-            f"{in_seconds(busiest['busy'])} of a step of {in_seconds(self.steps['seconds'].mean())}.",
+            f"{in_seconds(busiest['busy'])} of a step of {step}.",
             "The readout only adds up; its bias is left to whoever reads it.",
         ]
 
@@ -123,11 +125,11 @@ def chip(
     chip: str = "loihi",
     mapping: Any = None,
 ) -> Chip:
-    """Simulate a recording on a model of a chip: the same spikes, and the time and energy they take.
+    """Simulate a recording on a model of a chip: the same spikes, and what they cost.
 
-    The network is built from its own float32 weights on SANA-FE's model of Loihi, its recorded input
-    is played in, and the spikes of every layer are compared with the recording. SANA-FE runs in a
-    process of its own; nothing here has run on silicon.
+    The network is built from its own float32 weights on SANA-FE's model of Loihi, its recorded
+    input is played in, and the spikes of every layer are compared with the recording. SANA-FE runs
+    in a process of its own; nothing here has run on silicon.
 
     Parameters
     ----------
@@ -313,7 +315,9 @@ def _first_difference(
     recorded: dict[str, NDArray[np.bool_]],
     shapes: dict[str, tuple[int, int, int]],
 ) -> tuple[Bit | None, int, int]:
-    """The first spike that differs, by sample, step and depth; how many do, of how many compared."""
+    """The first spike that differs, by sample, step and depth; how many do,
+    of how many compared.
+    """
     compared, bits = 0, 0
     places = []
     for depth, (name, spikes) in enumerate(recorded.items()):

@@ -1,4 +1,4 @@
-"""The description of a chip that SANA-FE brings: its mesh, and the energy and time of each operation.
+"""The description of a chip that SANA-FE brings: its mesh, energy and time of each operation.
 
 The file is read as data; SANA-FE is not imported.
 """

@@ -2,13 +2,14 @@
 one line.
 
 class Train(Section):
-    raster: Positional[Path] = Field(description="raster file")        # RASTER, without an option's name
+    raster: Positional[Path] = Field(description="raster file")        # RASTER, no option
     more: Positional[tuple[Path, ...]] = Field(description="files")    # MORE ...
     out: Path = Field(Path("runs/train"), description="folder")        # --out there
-    training: TrainingSection = TrainingSection()                      # --training.epochs 3 --training.no-flip
-    run: Annotated[RunSection, Flat] = RunSection()                    # --samples 5, without its section's name
+    training: TrainingSection = TrainingSection()                      # --training.epochs 3
+    run: Annotated[RunSection, Flat] = RunSection()                    # --samples 5
 
-argparse splits the words, pydantic converts and checks them.
+An option of a section has the section's name in front, unless it is :data:`Flat`. argparse splits
+the words, pydantic converts and checks them.
 """
 
 from __future__ import annotations
@@ -62,7 +63,9 @@ def parse_with_config(
     prog: str,
     description: str | None,
 ) -> tuple[CommandT, ConfigT]:
-    """The command, and the configuration of ``--config``, whose sections its options have changed."""
+    """The command, and the configuration of ``--config``, whose sections its options have
+    changed.
+    """
     arguments = sys.argv[1:] if argv is None else argv
     _check(arguments)
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -280,7 +283,9 @@ def listing(summaries: Mapping[str, str]) -> str:
 
 
 def some_or_all(names: Iterable[str], all_names: Iterable[str]) -> tuple[str, ...]:
-    """The known names that these stand for, each once, in the order in which they were asked for."""
+    """The known names that these stand for, each once, in the order in which they were asked
+    for.
+    """
     choices = tuple(all_names)
     chosen: list[str] = []
     for name in names:

@@ -32,7 +32,8 @@ COMMANDS = {  # each is a module of spikesam.pipeline
 }
 HELP = f"""usage: spikesam COMMAND [options]
 
-See what a spiking neural network looks at: simulate it, record every spike, and map the spikes to the image.
+See what a spiking neural network looks at: simulate it, record every spike, and map the spikes to
+the image.
 
 commands:
 {listing(COMMANDS)}

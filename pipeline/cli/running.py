@@ -31,7 +31,9 @@ SHOWN_ANSWERS = 8  # images whose classes are printed
 def run(
     config: Config, out: Path, *, resume: bool, part: str | None = None, cluster: str | None = None
 ) -> None:
-    """Compute all of it, or "K/N" of it beside others, and print what was found; `out` is locked."""
+    """Compute all of it, or "K/N" of it beside others, and print what was found;
+    `out` is locked.
+    """
     from spikesam.pipeline.engine.compute_folder import (
         compute_all,
         compute_ranges,
@@ -133,7 +135,9 @@ def part_of(text: str, ranges: int) -> range:
 def print_run(
     summary: Summary, out: Path, figures: Sequence[Path], notes: Sequence[str], console: Console
 ) -> None:
-    """Print the results of a run in `out`, the pictures that were drawn, and before them the notes."""
+    """Print the results of a run in `out`, the pictures that were drawn,
+    and before them the notes.
+    """
 
     def say(text: str) -> None:
         console.print(printable(text))

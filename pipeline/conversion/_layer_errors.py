@@ -41,14 +41,17 @@ def layer_errors(
     x̂ is what the ANN's layer makes of what really arrives, the mean over the T steps of what the
     float32 network fires.
 
-    ==========  =====================================================================================================
-    arriving    x̂ - x, x being the ANN's activation: errors of the layers before, and of the image in 8 bits
-    maximum     the mean over the steps of the largest current of each window, instead of the largest mean
+    ==========  ===================================================================================
+    arriving    x̂ - x, x being the ANN's activation: errors of the layers before, and of the image
+                in 8 bits
+    maximum     the mean over the steps of the largest current of each window, instead of the
+                largest mean
     clipped     min(x̂, θ) - x̂: more than a spike a step, or than n
     steps       counts are whole numbers: θ/nT · ⌊nT·min(x̂, θ)/θ + initial⌋ instead of min(x̂, θ)
-    unevenness  what is really fired instead: more or less, since spikes arrive unevenly; and corrected biases
+    unevenness  what is really fired instead: more or less, since spikes arrive unevenly; and
+                corrected biases
     integers    what the fixed-point layer fires instead, of what arrives in fixed point
-    ==========  =====================================================================================================
+    ==========  ===================================================================================
 
     `networks` are "float32" and "fixed"; `worths` θ (C,), the activation that a spike in every step
     stands for, or n.

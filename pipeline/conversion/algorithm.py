@@ -5,41 +5,41 @@ Of any graph, thresholds θ are those of the ANN's activations x: a spike of a n
 one of T steps, so that its rate approaches x / θ, clipped at 1; a sum of branches gives each its
 own scale (see _spiking.py). `per` says whether a layer or a channel has a threshold.
 
-============  =====================================================================================================
+============  =====================================================================================
 rule          threshold
-============  =====================================================================================================
+============  =====================================================================================
 "max"         largest activation, over all calibration images (Diehl et al. 2015)
-"scaled"      `scale` times that: RMP-SNN's soft reset keeps what exceeds the threshold (Han et al. 2020)
+"scaled"      `scale` times that: RMP-SNN's soft reset keeps what exceeds the threshold (Han et al.
+              2020)
 "percentile"  `percentile` of the positive activations (Rueckauer et al. 2017)
 "balanced"    local threshold balancing, one per channel (Bu, Li & Yu 2025)
-"ftbc"        where clipping and counting in T steps cost the least squares, at most that of "percentile"; and biases
-              corrected by channel and step: forward temporal bias correction (Wu et al. 2024; see
-              _thresholds.py)
-============  =====================================================================================================
+"ftbc"        where clipping and counting in T steps cost the least squares, at most that of
+              "percentile"; and biases corrected by channel and step: forward temporal bias
+              correction (Wu et al. 2024; see _thresholds.py)
+============  =====================================================================================
 
 Membranes start at `initial` thresholds, by default a half, which rounds counts where 0 cuts them
 (Bu et al. 2022). Right answers by "max", "scaled", "percentile" and "ftbc", this with the
 thresholds of "percentile", of 200 images: a ResNet-18 on Tiny-ImageNet (ANN 87.0 %) 74.0, 78.0,
-80.5 and 85.5 % after 8 steps, 87.5, 87.0, 87.5 and 87.5 % after
-128. A VGG with maximum pooling (ANN 98.0 %) 83.0, 83.0, 83.5 and 97.0 %, then 23.5, 38.0, 42.0 and
-     99.5 %: the largest
-of uneven currents is more than the largest mean, which "ftbc" alone corrects. Logits of the ResNet,
-on 96 other images, are off by 28 % of their RMS after 8 steps with thresholds for these, and by 34
-% with those of "percentile"; after 128 steps by 4 % with biases corrected for 64 steps, and by 6 %
-with those of 16.
+80.5 and 85.5 % after 8 steps, 87.5, 87.0, 87.5 and 87.5 % after 128. A VGG with maximum pooling
+(ANN 98.0 %) 83.0, 83.0, 83.5 and 97.0 %, then 23.5, 38.0, 42.0 and 99.5 %: the largest of uneven
+currents is more than the largest mean, which "ftbc" alone corrects. Logits of the ResNet, on 96
+other images, are off by 28 % of their RMS after 8 steps with thresholds for these, and by 34 % with
+those of "percentile"; after 128 steps by 4 % with biases corrected for 64 steps, and by 6 % with
+those of 16.
 
 Of a chain without biases, the first three rules are as the paper has them, since everything is
 homogeneous there: the rate approaches the activation in units of θ_1 ⋯ θ_l, and the readout's sum
 is proportional to the ANN's logits.
 
-============  =====================================================================================================
+============  =====================================================================================
 rule          threshold of layer l of such a chain
-============  =====================================================================================================
-"max"         largest input current, over all calibration images, neurons and steps, with the layers before already
-              converted (Kim & Panda 2021, Algorithm 1)
+============  =====================================================================================
+"max"         largest input current, over all calibration images, neurons and steps, with the layers
+              before already converted (Kim & Panda 2021, Algorithm 1)
 "scaled"      `scale` times that
 "percentile"  `percentile` of the positive input currents
-============  =====================================================================================================
+============  =====================================================================================
 
 Its neurons start at membrane 0, and all steps count.
 """

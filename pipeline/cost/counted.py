@@ -1,7 +1,9 @@
 """The cost of one sample of a recording whose operations were counted while its model ran.
 
-    energy   of a module    E_m[t] = e_op A_m[t] + e_mac M_m[t]               A additions, M multiplications
-             of a layer     E_l[t] = e_up (U_l[t] - S_l[t]) + e_fire S_l[t]   U updates, S spikes
+    energy   of a module    E_m[t] = e_op A_m[t] + e_mac M_m[t]
+             of a layer     E_l[t] = e_up (U_l[t] - S_l[t]) + e_fire S_l[t]
+
+A are additions, M multiplications, U updates, S spikes.
 
 Modules and layers have rows of their own. Without the network it is not known how many states a
 neuron has, nor where an operation lies: bytes, maps and operations at mean rates are not known,

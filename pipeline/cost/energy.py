@@ -222,7 +222,9 @@ def energy(
 def ledger_of(
     raster: RasterReader, network: Network | None, prices: Prices
 ) -> Iterator[Ledger | CountedLedger | None]:
-    """What counts samples: with the network, or what was counted at the recording; None of neither."""
+    """What counts samples: with the network, or what was counted at the recording;
+    None of neither.
+    """
     if network is not None:
         yield Ledger(raster, network, prices)
         return

@@ -1,16 +1,17 @@
 """The cost of one sample of a recording, by layer, step and pixel; and the network that fired it,
 if it is at hand.
 
-    operations   O_l[t] = Σ over inputs of l, their sources j, and spikes of j at step t:  fan-out at the spike's place
-    updates      U_l[t] = C·H·W                                                            every neuron at every step
+    operations   O_l[t] = Σ over inputs of l, their sources j, and spikes of j at step t:  fan-out
+    updates      U_l[t] = C·H·W
     bytes        B_l[t] = (O_l[t] + M_l[t]) · (b_w + 8) + U_l[t] · 8 · n_l
-    energy       E_l[t] = e_op O_l[t] + e_mac M_l[t] + e_up (U_l[t] - S_l[t]) + e_fire S_l[t] + e_byte B_l[t]
+    energy       E_l[t] = e_op O_l[t] + e_mac M_l[t] + e_up (U_l[t] - S_l[t]) + e_fire S_l[t]
+                          + e_byte B_l[t]
 
-S are spikes. M are the products of a graded input, which is multiplied: once of an image that stays
-a current, every step of a changing one. A synaptic operation reads a weight of b_w bytes (4 of
-float32, 1 of int8, none of the identity), and reads and writes a sum of 4 bytes; so does a product.
-An update reads and writes n state variables of 4 bytes: the membrane, and the current where it
-outlasts a step.
+The fan-out is that at the spike's place; every neuron is updated at every step. S are spikes. M are
+the products of a graded input, which is multiplied: once of an image that stays a current, every
+step of a changing one. A synaptic operation reads a weight of b_w bytes (4 of float32, 1 of int8,
+none of the identity), and reads and writes a sum of 4 bytes; so does a product. An update reads and
+writes n state variables of 4 bytes: the membrane, and the current where it outlasts a step.
 
 Steps are those of the model: a network that was imported from one without delay between layers
 takes more steps, in which its layers stand one behind the other, and are silent otherwise.
@@ -19,7 +20,7 @@ Beside it, as papers on spiking transformers estimate it: every synapse at the m
 reads, borders and weights of 0 like others, and attention as its dense twin has it, at the mean
 rate of q, k and v.
 
-    rated        A_l[t] = Σ over inputs of l, their sources j:  rate_j[t] · operations if all of j fire
+    rated        A_l[t] = Σ over inputs of l, their sources j:  rate_j[t] · O_l[t] if all of j fire
 
 In space, an operation or a product lies where the spike or number came from, and an update where
 its neuron is. What dense layers and the readout spend has no place.

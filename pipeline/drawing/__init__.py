@@ -1,1 +1,3 @@
-"""Pictures: `figures` says which a run gets; `grid`, `curves`, `rates`, `raster` draw a kind each."""
+"""Pictures: `figures` says which a run gets; `grid`, `curves`, `rates`,
+`raster` draw a kind each.
+"""

@@ -16,8 +16,8 @@ NANO = 1e9
 
 
 def draw_mesh(path: Path, title: str, subtitle: str, cores: pd.DataFrame) -> None:
-    """Draw the tiles that hold neurons, with their cores in squares: `cores` has core, x, y, layers,
-    busy and received. The core with the most work has a red edge.
+    """Draw the tiles that hold neurons, with their cores in squares: `cores` has core, x, y,
+    layers, busy and received. The core with the most work has a red edge.
     """
     width, height = int(cores["x"].max()) + 1, int(cores["y"].max()) + 1
     wide, high = SIDE * width, SIDE * height

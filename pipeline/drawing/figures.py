@@ -133,7 +133,9 @@ def _delays(maps: MapReader) -> dict[str, int]:
 
 
 def _target_function(parameters: Mapping[str, Parameter]) -> str | None:
-    """The name of a function of the output that the maps explain; None of a class, or the answer."""
+    """The name of a function of the output that the maps explain; None of a class,
+    or the answer.
+    """
     name = printable(str(parameters.get("target_name", ANSWER)), LONGEST_NAME)
     return None if "target" in parameters or name == ANSWER else name
 

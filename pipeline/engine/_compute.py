@@ -328,7 +328,9 @@ class _Computation:
             yield from samples.encoded(rows, job.network, self._spec.header.seed, job.batch_size)
 
     def _range_of(self, position: int) -> Samples:
-        """The samples of the range in which one lies; refuses any that changed since the run began."""
+        """The samples of the range in which one lies; refuses any that changed since the run
+        began.
+        """
         number, spec = position // RANGE, self._spec
         with self._lock:
             if number in self._ranges:

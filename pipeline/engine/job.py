@@ -128,7 +128,9 @@ class JobSpec:
 
     @cached_property
     def identity(self) -> str:
-        """SHA-256, hexadecimal, of all that decides the bits of a range; not of who computes them."""
+        """SHA-256, hexadecimal, of all that decides the bits of a range;
+        not of who computes them.
+        """
         return self._identity(self.keep.name, self.contents)
 
     @property
@@ -160,7 +162,9 @@ class JobSpec:
 
     @property
     def recorded(self) -> tuple[LayerSpec, ...]:
-        """The layers whose spikes are known to whoever computes: none where the backend forms maps."""
+        """The layers whose spikes are known to whoever computes:
+        none where the backend forms maps.
+        """
         return () if self.keep.by_backend else self.header.layers
 
     @cached_property
@@ -223,7 +227,9 @@ class Job:
     batch_size: int = 8  # samples that are encoded together
 
     def __getstate__(self) -> dict[str, Any]:
-        """The state that travels to other processes: all but the backend, for each makes its own."""
+        """The state that travels to other processes: all but the backend,
+        for each makes its own.
+        """
         return vars(self) | {"backend": None}
 
 
@@ -370,7 +376,9 @@ def refuse_other_origin(path: Path, of_backend: bool, spec: JobSpec) -> None:
 
 
 def refuse_differences(path: Path, differences: list[str]) -> None:
-    """Refuse to go on with another run, naming each difference as "field is OLD there, NEW here"."""
+    """Refuse to go on with another run, naming each difference as "field is OLD there,
+    NEW here".
+    """
     if differences:
         raise InputError(f"{path}: cannot resume: {'; '.join(differences)}", SAME_SETTINGS)
 

@@ -3,7 +3,8 @@ and their maps.
 
 Line 1   SHA-256 of line 2, hexadecimal
 Line 2   a :class:`RangeRecord` as JSON, which has the seal of each section
-then     the sections one after the other: a whole raster file, and a whole file of maps, where the run keeps them
+then     the sections one after the other: a whole raster file, and a whole file of maps, where the
+         run keeps them
 
 A file never holds samples of two ranges. It is called after the position of its first sample:
 `00000016.range`.

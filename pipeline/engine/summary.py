@@ -152,7 +152,9 @@ class Summary(Record):
 
 
 def read_summary(path: Path, n_samples: int) -> Summary:
-    """Read `summary.json` of a run of so many samples; refuses what is none, naming file and place."""
+    """Read `summary.json` of a run of so many samples; refuses what is none,
+    naming file and place.
+    """
     text = read_file(path, LARGEST + n_samples * PER_SAMPLE)
     with at(path):
         return parse_model(Summary, text, MOST_MARKS + n_samples * MARKS_PER_SAMPLE)

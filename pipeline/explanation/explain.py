@@ -1,4 +1,6 @@
-"""Explain: maps of rasters, of networks and of torch models, which are recorded or imported first."""
+"""Explain: maps of rasters, of networks and of torch models,
+which are recorded or imported first.
+"""
 
 from __future__ import annotations
 
@@ -57,26 +59,27 @@ def explain(
 
     A raster has all that "sam" and "relevance" need. A torch model is recorded for these two, while
     it runs on `data`; for all other methods it is imported, see :func:`spikesam.from_torch`. A
-    network is simulated for "sam" and "relevance". `maps.origin` says what was done.
+    network is simulated for "sam" and "relevance". `maps.origin` says what was done. How
+    relevance is shared out: :mod:`spikesam.pipeline.maps.relevance`.
 
-    ========================  ==============================================  ======================================
-    `method`                  its maps show                                   `source`; options
-    ========================  ==============================================  ======================================
-    "sam"                     where a layer is busy, whatever the answer      a raster; `gamma`, `variant`,
-                                                                              `include_current`
-    "relevance"               which spikes the predicted class rests on, see  a raster; `network`, `rule`, `target`
-                              :mod:`spikesam.pipeline.maps.relevance`
-    "variance-relevance"      which spikes set the logits apart, whichever    a raster; `network`
-                              class wins
-    "grad-cam"                what speaks for the class in a layer, by        a network; `target`, `samples`,
-                              gradients: Grad-CAM of an ANN,                  `seed`, `download`
-                              "snn-grad-cam" of a spiking network
-    "gradient-x-input",       what speaks for the predicted class in the      a spiking network; `target`,
-    "integrated-gradients",   input                                           `samples`, `seed`, `download`
+    =======================  ========================================  =============================
+    `method`                 its maps show                             `source`; options
+    =======================  ========================================  =============================
+    "sam"                    where a layer is busy, whatever the       a raster; `gamma`,
+                             answer                                    `variant`, `include_current`
+    "relevance"              which spikes the answer rests on          a raster; `network`, `rule`,
+                                                                       `target`
+    "variance-relevance"     which spikes set the logits apart,        a raster; `network`
+                             whichever class wins
+    "grad-cam"               what speaks for the class in a layer, by  a network; `target`,
+                             gradients: Grad-CAM of an ANN,            `samples`, `seed`, `download`
+                             "snn-grad-cam" of a spiking network
+    "gradient-x-input",      what speaks for the predicted class in    a spiking network; `target`,
+    "integrated-gradients",  the input                                 `samples`, `seed`, `download`
     "occlusion", "rise",
-    "captum:Saliency" and                                                     `attribution`, the name behind the
-    other names                                                               colon
-    ========================  ==============================================  ======================================
+    "captum:Saliency" and                                              `attribution`, the name
+    other names                                                        behind the colon
+    =======================  ========================================  =============================
 
     Parameters
     ----------
@@ -146,8 +149,8 @@ def explain(
     ...     torch.nn.Linear(144, 3),
     ...     snntorch.Leaky(beta=0.9, threshold=0.2, init_hidden=True),
     ... ).eval()
-    >>> images = torch.rand(2, 1, 8, 8)
-    >>> maps = spikesam.explain(model, images, method="integrated-gradients", target=1, timesteps=10)
+    >>> images, method = torch.rand(2, 1, 8, 8), "integrated-gradients"
+    >>> maps = spikesam.explain(model, images, method=method, target=1, timesteps=10)
     >>> maps["input"].sum.shape, maps.origin
     ((2, 8, 8), 'the model was imported')
     """

@@ -268,7 +268,9 @@ class _Times(AbstractDataChunkIterator):
 
 
 class SpikeTimes:
-    """The spikes of a layer by neuron, then step; step t of the p-th chosen sample is step p·T + t."""
+    """The spikes of a layer by neuron, then step; step t of the p-th chosen sample is step p·T +
+    t.
+    """
 
     def __init__(self, selection: Selection, layer: LayerSpec) -> None:
         self.layer = layer

@@ -10,13 +10,14 @@ Two rules divide it.
 v > θ, so the divisor is never small. With leak λ, synaptic leak κ, gain g, weights w, and ρ what a
 spike subtracts:
 
-    c[t]       = (R[t] + O[t]) / v[t] + λ c[t+1]           relevance per unit of membrane; the quotient where it fired
-    d[t]       = c[t] + κ d[t+1]                           and per unit of current
-    O[t-1]     = -ρ c[t]                                   to the neuron's own spike that the membrane was reset by
-    R_i[t-1]   = d[t] g w_i x_i[t-1]                       to a spike x_i that arrived, summed over what it reaches
+    c[t]       = (R[t] + O[t]) / v[t] + λ c[t+1]     relevance per unit of membrane
+    d[t]       = c[t] + κ d[t+1]                     and per unit of current
+    O[t-1]     = -ρ c[t]                             to the neuron's own spike that reset it
+    R_i[t-1]   = d[t] g w_i x_i[t-1]                 to a spike x_i that arrived
 
-O stays in the neuron: R, which maps show, is what passes through the layer's output. A layer's R
-sums to what it gives to the spikes that it reads, and to its biases.
+The quotient is there where the neuron fired; R_i is summed over all that the spike reaches. O stays
+in the neuron: R, which maps show, is what passes through the layer's output. A layer's R sums to
+what it gives to the spikes that it reads, and to its biases.
 
 "positive" divides among what raised the membrane alone, as SLTRP does: over time between what was
 kept and the current I, where they are above 0; then the current's share among the spikes that

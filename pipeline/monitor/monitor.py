@@ -191,7 +191,8 @@ class Monitor:
                 with evaluating(self.model):
                     costs = energy(raster, self._network(self.model))
                 return costs.layers.set_index("layer")[["operations", "joules"]]
-            except InputError as error:  # a layer that never fires cannot be imported, for instance; training goes on
+            except InputError as error:
+                # A layer that never fires cannot be imported, for instance; training goes on.
                 warnings.warn(f"monitor: no energy in this epoch: {error}", stacklevel=3)
         return pd.DataFrame(index=pd.Index([], name="layer"))
 

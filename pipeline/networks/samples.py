@@ -1,4 +1,6 @@
-"""Samples for a checkpoint: items of a data set, of classes that it knows, prepared as it asks for."""
+"""Samples for a checkpoint: items of a data set, of classes that it knows,
+prepared as it asks for.
+"""
 
 from __future__ import annotations
 

@@ -173,14 +173,18 @@ def page_html(title: str, data: dict[str, Any]) -> str:
 
 
 def json_in_page(data: Any) -> Markup:
-    """JSON that a `<script>` can hold: no character in it can begin a tag, a comment or an entity."""
+    """JSON that a `<script>` can hold: no character in it can begin a tag,
+    a comment or an entity.
+    """
     text = json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 
 @cache
 def script_of(module: str) -> str:
-    """One script of a module and of what it imports: a page that stands alone cannot load modules."""
+    """One script of a module and of what it imports: a page that stands alone cannot load
+    modules.
+    """
     joined = "".join(_IMPORT.sub("", _source(name)) for name in _in_order(module, []))
     return re.sub(r"^export ", "", joined, flags=re.MULTILINE)
 

@@ -226,7 +226,9 @@ class ConstantTracker(TorchFunctionMode):
         return Constant(name, module, node, self._made)
 
     def _note_change(self, name: str, tensor: Tensor) -> None:
-        """Keep the name of a function that changed a part of a tensor: autograd does not tell it."""
+        """Keep the name of a function that changed a part of a tensor:
+        autograd does not tell it.
+        """
         node = (tensor if tensor._base is None else tensor._base).grad_fn
         if node is not None and operation_of(node) == "CopySlices":
             self.in_place[node] = name

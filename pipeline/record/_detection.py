@@ -73,7 +73,9 @@ class Probe:
 
 
 def find_firing(probes: Mapping[str, Probe]) -> list[str]:
-    """Names of the modules that fire, the model left out; refuses silent ones that may be neurons."""
+    """Names of the modules that fire, the model left out; refuses silent ones that may be
+    neurons.
+    """
     makers = _makers(probes)
     firing = [name for name, probe in makers.items() if probe.left.unit]
     silent = [name for name in makers if name not in firing]

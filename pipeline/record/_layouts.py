@@ -113,7 +113,8 @@ class Axes:
     N       tokens, row by row of a grid H × W
     H W     rows and columns, in place of N
     others  channels: several make one axis, the first of them changing slowest (heads · d)
-    (T B)   one axis that holds two; at the end, such as (N C), it may go over several axes of the tensor
+    (T B)   one axis that holds two; at the end, such as (N C), it may go over several axes of the
+            tensor
     """
 
     pattern: str

@@ -25,11 +25,11 @@ Node = Any  # of autograd's graph; PyTorch's type has none of the attributes tha
 # Names of operations: those that only move numbers, sums, and maxima with one winner.
 MOVES = frozenset(
     """_AsGiven Alias AsStrided Cat Clone ConstantPadNd CopyBackwards Diagonal Expand
-    Flip Gather Im2Col Index IndexSelect MaskedSelect Permute PixelShuffle PixelUnshuffle ReflectionPad1D
-    ReflectionPad2D Repeat RepeatInterleave ReplicationPad1D ReplicationPad2D ReplicationPad3D
-    ReshapeAlias Roll Select Slice Split SplitWithSizes Squeeze Stack T Take ToCopy Transpose Unbind
-    Unfold UnsafeSplit UnsafeSplitWithSizes UnsafeView Unsqueeze UpsampleNearest1D UpsampleNearest2D
-    UpsampleNearest3D View""".split()  # noqa: SIM905
+    Flip Gather Im2Col Index IndexSelect MaskedSelect Permute PixelShuffle PixelUnshuffle
+    ReflectionPad1D ReflectionPad2D Repeat RepeatInterleave ReplicationPad1D ReplicationPad2D
+    ReplicationPad3D ReshapeAlias Roll Select Slice Split SplitWithSizes Squeeze Stack T Take ToCopy
+    Transpose Unbind Unfold UnsafeSplit UnsafeSplitWithSizes UnsafeView Unsqueeze UpsampleNearest1D
+    UpsampleNearest2D UpsampleNearest3D View""".split()  # noqa: SIM905
 )
 SUMS = frozenset(
     """AdaptiveAvgPool1D AdaptiveAvgPool2D AdaptiveAvgPool3D Add Amax AvgPool2D AvgPool3D Col2Im
@@ -53,7 +53,9 @@ Kind = Literal["constant", "spikes", "complement", "currents"]
 
 @dataclass(frozen=True)
 class Passage:
-    """The result of an operation: its kind, of how many spikes each term is a product, and whence."""
+    """The result of an operation: its kind, of how many spikes each term is a product,
+    and whence.
+    """
 
     kind: Kind
     degree: int | None = 0  # None where terms differ

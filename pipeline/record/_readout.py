@@ -1,4 +1,6 @@
-"""The neurons whose membrane is a model's answer: they never fire, and are its readout, no layer."""
+"""The neurons whose membrane is a model's answer: they never fire, and are its readout,
+no layer.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ class ReadoutMembranes:
 
     @unseen
     def see(self, name: str, library: Library, module: nn.Module, inputs: Any, output: Any) -> None:
-        """A hook on a module that takes one step a call; of those that take all, nothing is kept."""
+        """A hook on a module that takes one step a call; of those that take all,
+        nothing is kept.
+        """
         if name in self._others:
             return
         spikes = output[0] if isinstance(output, tuple) and output else output
@@ -61,7 +65,9 @@ class ReadoutMembranes:
 
 
 def membrane_of(module: nn.Module, library: Library, output: Any) -> Tensor | None:
-    """The membrane after a call of a module of neurons, as its library hands it over or keeps it."""
+    """The membrane after a call of a module of neurons, as its library hands it over or keeps
+    it.
+    """
     if library.gives_membranes and isinstance(output, tuple) and len(output) > 1:
         membrane = output[-1]
     else:

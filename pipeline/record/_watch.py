@@ -1,4 +1,6 @@
-"""The hooks on a model: they see the spikes of the batch at hand, change nothing, and leave again."""
+"""The hooks on a model: they see the spikes of the batch at hand, change nothing,
+and leave again.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +85,9 @@ class Watch:
 
     @property
     def axes(self) -> dict[str, str]:
-        """Names of layers -> the axes by which they were read, of those that are not as they come."""
+        """Names of layers -> the axes by which they were read,
+        of those that are not as they come.
+        """
         return {
             layer: self._arrangement.used[of]
             for of, layer in self._sources()
@@ -221,7 +225,9 @@ class Watch:
 
     @unseen
     def _take(self, name: str, layer: str, module: nn.Module, inputs: Any, output: Any) -> None:
-        """Take what a call of a module gave, all steps at once at most once in a call of the model."""
+        """Take what a call of a module gave, all steps at once at most once in a call of the
+        model.
+        """
         key, spikes = (MODULE, name), first_tensor(output, f"layer {layer!r}")
         steps = self._batch.add(
             key, layer, spikes, self._arrangement.layout_of(name, module, self._batch, key)

@@ -89,7 +89,9 @@ class OperationCounter(TorchFunctionMode):
         self._products.known_spikes.forget()
 
     def counted(self, sizes: BatchSizes) -> tuple[list[CountedModule], Counts]:
-        """The modules of the batch, and their operations (B, M, 2, T); refuses what is not known."""
+        """The modules of the batch, and their operations (B, M, 2, T);
+        refuses what is not known.
+        """
         if self.refused:
             raise self.refused[0]
         batch = replace(

@@ -40,7 +40,9 @@ def layer(
     leak: float = 0.9,
     **about: Any,
 ) -> Layer:
-    """Random weights, gains and biases, one row for all steps or one per step, and further inputs."""
+    """Random weights, gains and biases, one row for all steps or one per step,
+    and further inputs.
+    """
     rows = steps, shape[0]
     weight, threshold, gain = weights(rng, *shape), rng.uniform(0.5, 2), rng.uniform(0.5, 2, rows)
     neuron = LIF(leak, threshold, bias=rng.normal(0, 0.1, rows))

@@ -94,7 +94,9 @@ def test_sums_that_could_overflow_without_decay(channels: int, timesteps: int) -
 
 
 def test_a_sample_leaves_nothing_to_the_next() -> None:
-    """One neuron that fires at every step, e^-γ = 1/2: 1, 3/2, 7/4, of which two steps are summed."""
+    """One neuron that fires at every step, e^-γ = 1/2: 1, 3/2, 7/4,
+    of which two steps are summed.
+    """
     trace = spike_trace(LOG_2, 1, 3)
     steps, leaving = StepMaps(trace, (1, 1, 1)), StoredMaps(trace, 1, steps_that_matter=2, room=2)
     for _ in range(2):

@@ -1,4 +1,6 @@
-"""Public functions of Python as commands, so that they are tried, watched and judged as these are."""
+"""Public functions of Python as commands, so that they are tried,
+watched and judged as these are.
+"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

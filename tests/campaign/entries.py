@@ -122,7 +122,9 @@ def build_entries(base: Path, folder: Path) -> None:
 
 
 def examine(name: str, case: Path, done: Done) -> str:
-    """Run a command in `case / "work"`, where something was done to what it reads; see how it ends."""
+    """Run a command in `case / "work"`, where something was done to what it reads;
+    see how it ends.
+    """
     adopt_orphans()
     entry, work, alone = ENTRIES[name], case / "work", own_mounts()
     make_hostile(work, case / "mark")

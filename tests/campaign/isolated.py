@@ -1,4 +1,6 @@
-"""A call in a child process, under limits on time and memory: whatever it does, the test goes on."""
+"""A call in a child process, under limits on time and memory: whatever it does,
+the test goes on.
+"""
 
 import faulthandler
 import multiprocessing

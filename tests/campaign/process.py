@@ -256,7 +256,9 @@ def describe(pid: int) -> str:
 
 
 def nothing_runs() -> None:
-    """All that this process started must have ended, after some grace; needs :func:`adopt_orphans`."""
+    """All that this process started must have ended, after some grace;
+    needs :func:`adopt_orphans`.
+    """
     end = time.monotonic() + GRACE
     while found := _alive():
         names = ", ".join(map(describe, found))

@@ -241,7 +241,9 @@ def dataset_type(random: Random, file: h5py.File) -> str:
 
 
 def dataset_shape(random: Random, file: h5py.File) -> str:
-    """Another shape: longer, shorter, of more or fewer axes, or so large that it could not be held."""
+    """Another shape: longer, shorter, of more or fewer axes,
+    or so large that it could not be held.
+    """
     path = _dataset(random, file)
     shape, chunks = list(file[path].shape), file[path].chunks
     axis = random.randrange(len(shape))
@@ -387,7 +389,9 @@ def renamed(random: Random, file: h5py.File) -> str:
 
 
 def linked(random: Random, file: h5py.File) -> str:
-    """A soft or external link, or a hard link to another object: a neighbour, or what it lies in."""
+    """A soft or external link, or a hard link to another object: a neighbour,
+    or what it lies in.
+    """
     path, target = random.choice(paths(file)), random.choice((*paths(file), "/"))
     held = {
         "soft": h5py.SoftLink("/" + target),

@@ -371,7 +371,9 @@ def dask_fault(
 
 
 def dask_workers(pid: int) -> list[int]:
-    """Those that a command has started; not the process that watches over Python's shared memory."""
+    """Those that a command has started; not the process that watches over Python's shared
+    memory.
+    """
     return [each for each in started(pid) if "spawn_main" in describe(each)]
 
 

@@ -165,7 +165,9 @@ def test_random_signs_depend_on_seed_and_index_alone() -> None:
 def digits(
     count: int,
 ) -> tuple[Preprocessing, DifferentiableNetwork, Images, NDArray[np.int64], list[int]]:
-    """The bundled network and its preprocessing, and prepared images with their labels and indices."""
+    """The bundled network and its preprocessing, and prepared images with their labels and
+    indices.
+    """
     checkpoint, dataset = (
         load("cluttered-digits"),
         open_dataset("cluttered-digits", "val"),

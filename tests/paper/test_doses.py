@@ -178,7 +178,9 @@ def test_spikes_are_deleted_over_trainings(setup: Setup) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_one_sum_by_trainings_of_several_lengths(setup: Setup) -> None:
-    """Each epoch has three steps; the second of two has a tenth of the rate. One sum: 0.25 · 7.34."""
+    """Each epoch has three steps; the second of two has a tenth of the rate. One sum:
+    0.25 · 7.34.
+    """
     result = length.run(setup)
     assert "1 epochs, 3 steps with a decay of 6.1; 2 epochs, 6 steps with a decay of " in " ".join(
         result.notes

@@ -37,7 +37,9 @@ def test_share_of_the_range_survived_is_an_area() -> None:
 
 
 def answered(right: dict[tuple[str, Through], list[list[bool]]]) -> pd.DataFrame:
-    """Right answers as a table, from (network, attack) -> a row per image, a column per strength."""
+    """Right answers as a table, from (network, attack) -> a row per image,
+    a column per strength.
+    """
     parts = [
         measured(column, network=network, change=ABOUT[through], epsilon=epsilon)
         for (network, through), hits in right.items()

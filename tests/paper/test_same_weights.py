@@ -1,4 +1,6 @@
-"""same_weights: the converted network against its own ANN, tiny and whole, and worst cases by hand."""
+"""same_weights: the converted network against its own ANN, tiny and whole,
+and worst cases by hand.
+"""
 
 from dataclasses import replace
 from pathlib import Path

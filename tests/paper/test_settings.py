@@ -1,4 +1,6 @@
-"""The configuration files of the experiments: every committed one is valid, and says its command."""
+"""The configuration files of the experiments: every committed one is valid,
+and says its command.
+"""
 
 from pathlib import Path
 

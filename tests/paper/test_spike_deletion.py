@@ -1,4 +1,6 @@
-"""Spike deletion by relevance, its rivals and SAM, on small untrained networks and few recordings."""
+"""Spike deletion by relevance, its rivals and SAM, on small untrained networks and few
+recordings.
+"""
 
 from pathlib import Path
 from typing import Any

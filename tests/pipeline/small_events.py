@@ -63,7 +63,9 @@ UNITS = [[699, 3, 0], [7]]
 
 
 def spoken_words(path: Path, **changes: Any) -> Path:
-    """A file in the format of SHD; `changes` replace datasets, or leave them out if they are None."""
+    """A file in the format of SHD; `changes` replace datasets,
+    or leave them out if they are None.
+    """
     number = {"spikes/times": h5py.vlen_dtype("float32"), "spikes/units": h5py.vlen_dtype("uint16")}
     given = {"spikes/times": TIMES, "spikes/units": UNITS, "labels": np.array([1, 0], "u2")}
     given |= {"extra/keys": np.array([b"zero", b"eins"])} | changes

@@ -347,7 +347,9 @@ def main_of(name):
 
 
 def checkpoint_saying(path, key, change):
-    """A network's file in which one of the texts was changed, with the digest that then is right."""
+    """A network's file in which one of the texts was changed,
+    with the digest that then is right.
+    """
     with safe_open(path, "numpy") as file:
         metadata, tensors = (
             dict(file.metadata()),

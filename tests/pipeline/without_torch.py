@@ -2,7 +2,8 @@
 
 EXPLAIN_WITHOUT_TORCH = """
 import sys
-sys.modules.update(dict.fromkeys(("torch", "torchvision", "lightning", "snntorch", "lava")))  # imports of these fail
+# Imports of these fail.
+sys.modules.update(dict.fromkeys(("torch", "torchvision", "lightning", "snntorch", "lava")))
 from spikesam.pipeline.cli.options import summary_of
 from spikesam.pipeline.explain import main
 main(sys.argv[1:])

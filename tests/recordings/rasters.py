@@ -93,7 +93,9 @@ def record(directory: Path, count: int, header: RasterHeader = HEADER, size: int
 def record_silence(
     path: Path, samples: SampleTable, timesteps: int, shape: tuple[int, int, int]
 ) -> None:
-    """Write a raster of any size in which nothing fires; it takes a thousandth of what it declares."""
+    """Write a raster of any size in which nothing fires; it takes a thousandth of what it
+    declares.
+    """
     layer = LayerSpec("conv1", 1, shape, "conv", 0.0, 0.0)
     header = replace(HEADER, timesteps=timesteps, layers=(layer,), classes=0, readout_scale=1.0)
     dataset = header.one_sample[layer.path("spikes")]

@@ -1,4 +1,6 @@
-"""Chunks and their checksum, against HDF5's own filters; packed spikes, and how they are counted."""
+"""Chunks and their checksum, against HDF5's own filters; packed spikes,
+and how they are counted.
+"""
 
 import zlib
 

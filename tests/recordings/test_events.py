@@ -23,7 +23,9 @@ STEPS = np.arange(T)
 
 
 class Quantity(np.ndarray):
-    """Times as `neo.SpikeTrain` holds them: magnitudes in a unit, of which `rescale` makes another."""
+    """Times as `neo.SpikeTrain` holds them: magnitudes in a unit,
+    of which `rescale` makes another.
+    """
 
     unit = "s"
 

@@ -25,7 +25,9 @@ HANGS = "opening it took more than 2 s of processor time, expected an intact fil
 
 @pytest.fixture
 def endless(tmp_path: Path) -> Path:
-    """A raster over which HDF5 2.0 loops for ever: the first object of its global heap has no size."""
+    """A raster over which HDF5 2.0 loops for ever: the first object of its global heap has no
+    size.
+    """
     content = bytearray(GOLDEN.read_bytes())
     heap = content.index(b"GCOL") + 16
     content[heap : heap + 16] = bytes(16)

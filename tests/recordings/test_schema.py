@@ -55,7 +55,9 @@ def test_a_layer_is_found_by_name_or_number() -> None:
 
 
 def test_steps_that_matter_by_hand() -> None:
-    """The readout sums up to step 15; a spike that needs six more steps must come before step 10."""
+    """The readout sums up to step 15; a spike that needs six more steps must come before step
+    10.
+    """
     assert [steps_before(*case) for case in ((16, 6), (16, 0), (2, 7))] == [10, 16, 1]
 
 

@@ -77,7 +77,9 @@ def test_equal_parameters_of_other_types_are_kept_apart() -> None:
 
 
 def test_the_samples_of_parts_are_copied_as_they_are_stored(kind: Kind, tmp_path: Path) -> None:
-    """What is copied of a file whose bytes are those that were written is what its reader verifies."""
+    """What is copied of a file whose bytes are those that were written is what its reader
+    verifies.
+    """
     content, more = (
         kind.golden.read_bytes(),
         {"run_uuid": "a run"} if kind == RASTER else {"raster_digest": "cd" * 32},

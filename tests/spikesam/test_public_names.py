@@ -1,4 +1,6 @@
-"""The public names: each is there, documented by an example that runs, and imported only when used."""
+"""The public names: each is there, documented by an example that runs,
+and imported only when used.
+"""
 
 import doctest
 import inspect
@@ -15,8 +17,8 @@ from spikesam.common.extras import EXTRAS
 from spikesam.pipeline.images.datasets import base
 
 HEAVY = ("torch", "lava", "numba", "h5py", "numpy", "matplotlib", "pandas", "rich")
-FIRST = """load train convert convert_checkpoint compact simulate explain record report open_raster open_maps
-write_raster sam measure
+FIRST = """load train convert convert_checkpoint compact simulate explain record report
+open_raster open_maps write_raster sam measure
 from_torch compare Network quantise"""
 
 

@@ -59,7 +59,9 @@ class _Whole(JITCodeLibrary):
                 self.add_linking_library(part)
 
     def _optimize_final_module(self) -> None:
-        """Once, where numba does it twice for the sake of references that it counts: here are few."""
+        """Once, where numba does it twice for the sake of references that it counts:
+        here are few.
+        """
         passes, builder = self._codegen._module_pass_manager()  # type: ignore[no-untyped-call]
         passes.run(self._final_module, builder)
 

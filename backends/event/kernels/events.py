@@ -212,7 +212,7 @@ def count_spikes(spikes: NDArray[np.bool_]) -> int:
 def any_fired(spikes: NDArray[np.bool_]) -> bool:
     """True if a neuron of a C-contiguous map fired; found at the first of them."""
     flat = spikes.reshape(-1)
-    for first in range(0, len(flat), WORD):  # noqa: SIM110  # Numba compiles no generators
+    for first in range(0, len(flat), WORD):  # Numba compiles no generators
         if word_of(flat, first, min(WORD, len(flat) - first)):
             return True
     return False

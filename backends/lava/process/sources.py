@@ -1,4 +1,6 @@
-"""Sources, which read samples from a socket and send them into the graph, as spikes or as currents."""
+"""Sources, which read samples from a socket and send them into the graph,
+as spikes or as currents.
+"""
 
 from __future__ import annotations
 

@@ -58,7 +58,9 @@ class Synapse(ABC):
 
     @property
     def spread(self) -> Shape:
-        """Factors by which each channel, row and column of the sources is repeated, beside itself."""
+        """Factors by which each channel, row and column of the sources is repeated,
+        beside itself.
+        """
         return WHOLE
 
     @property

@@ -1,9 +1,9 @@
 """Tiny-ImageNet in its official layout, as a folder or zip, whole or any part of it.
 
-    wnids.txt                                     classes, a WordNet id per line, in order (optional)
-    words.txt                                     id, tab, synonyms (optional)
-    train/<wnid>/images/<wnid>_<number>.JPEG      train/<wnid>/<wnid>_boxes.txt: name x0 y0 x1 y1
-    val/images/val_<number>.JPEG                  val/val_annotations.txt: name wnid x0 y0 x1 y1
+    wnids.txt                                 classes, a WordNet id per line, in order (optional)
+    words.txt                                 id, tab, synonyms (optional)
+    train/<wnid>/images/<wnid>_<number>.JPEG  train/<wnid>/<wnid>_boxes.txt: name x0 y0 x1 y1
+    val/images/val_<number>.JPEG              val/val_annotations.txt: name wnid x0 y0 x1 y1
 
 The files' boxes lie in 0 … 63 for 64-pixel images (a whole image is 0 0 63 63), so their ends are
 inclusive.

@@ -75,7 +75,9 @@ class Equations:
         return np.asarray(NODES[kind_of(node)](node, self._arriving(name, t, neurons), self.rules))
 
     def _delayed(self, name: str, node: Any, t: int, neurons: str) -> Floats:
-        """The values that came to a node Delay so many steps ago, of each neuron where they differ."""
+        """The values that came to a node Delay so many steps ago,
+        of each neuron where they differ.
+        """
         steps = np.round(np.asarray(node.delay, np.float64) / self.rules.dt).astype(int)
         current: Any = 0.0
         for delay in np.unique(steps):

@@ -97,7 +97,9 @@ class FoldedInput(ABC):
 
     @property
     def nonlinearity(self) -> tuple[str, str] | None:
-        """The operation on spikes that weights cannot do, and what is expected instead; else None."""
+        """The operation on spikes that weights cannot do, and what is expected instead;
+        else None.
+        """
         return POOLS_SPIKES if self.pooling == "max" else None
 
     @property

@@ -1,4 +1,6 @@
-"""Rows of maps, and likewise columns, as the numbers of those that they are made of; -1 of zeros."""
+"""Rows of maps, and likewise columns, as the numbers of those that they are made of;
+-1 of zeros.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Golden vectors as a header of C: constant tables, and an array of the layers that points to them."""
+"""Golden vectors as a header of C: constant tables, and an array of the layers that points to
+them.
+"""
 
 from __future__ import annotations
 

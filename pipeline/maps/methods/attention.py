@@ -1,9 +1,10 @@
 """Attention of a recording: which token attends to which, of the spikes of queries and keys alone,
 without a network.
 
-    A[n, m] = Σ_t Σ_h Σ_c q[t, h, c, n] · k[t, h, c, m]          whole numbers; h heads, c channels of a head
+    A[n, m] = Σ_t Σ_h Σ_c q[t, h, c, n] · k[t, h, c, m]
 
-A row is a map of whom token n attends to; the sum of all rows is a map of who is attended to. Where
+These are whole numbers; h are heads, c channels of a head. A row is a map of whom token n attends
+to; the sum of all rows is a map of who is attended to. Where
 a recorded network takes steps that its model does not have, q and k are compared at the model's
 steps. A q that fires several spikes a step is recorded as layers q_1, q_2, …, and is their sum;
 names do not tell them from the queries of several blocks.
@@ -129,7 +130,8 @@ def attention_map(
 
     >>> import numpy as np
     >>> import spikesam
-    >>> q, k = np.zeros((2, 1, 1, 2, 1, 2), bool)  # two layers of one sample, one step, two channels, 1 × 2 tokens
+    >>> # two layers of one sample, one step, two channels, 1 × 2 tokens
+    >>> q, k = np.zeros((2, 1, 1, 2, 1, 2), bool)
     >>> q[0, 0, 0, 0, 1] = k[0, 0, 0, 0, :] = k[0, 0, 1, 0, 0] = True
     >>> raster = spikesam.write_raster("q_and_k.h5", {"q": q, "k": k}, overwrite=True)
     >>> spikesam.attention_map(raster, query="q", key="k", token=(0, 1)).tolist()

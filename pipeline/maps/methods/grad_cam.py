@@ -1,8 +1,8 @@
 """Grad-CAM: where a layer speaks for one class; of an ANN, or step by step, by surrogate gradients,
 of an SNN.
 
-    ANN     α_k = 1/(H·W) Σ_{i,j} ∂y_c/∂A^k_{ij}                  G_{ij}   = max(0, Σ_k α_k A^k_{ij})
-    SNN     α_k = 1/(H·W·T) Σ_{i,j,t} ∂y_c/∂A^k_{ij,t}            G_{ij,t} = max(0, Σ_k α_k A^k_{ij,t})
+    ANN     α_k = 1/(H·W) Σ_{i,j} ∂y_c/∂A^k_{ij}          G_{ij}   = max(0, Σ_k α_k A^k_{ij})
+    SNN     α_k = 1/(H·W·T) Σ_{i,j,t} ∂y_c/∂A^k_{ij,t}    G_{ij,t} = max(0, Σ_k α_k A^k_{ij,t})
 
 A are the activations behind a layer's ReLU, or its spikes. c is the true class, or where that is
 unknown (label -1) the predicted one.
@@ -115,7 +115,9 @@ def grad_cam(
 
 @dataclass(frozen=True)
 class GradCam(ImageMethod):
-    """Evidence for the class in an ANN's layer; of a spiking network, snn-grad-cam takes its place."""
+    """Evidence for the class in an ANN's layer; of a spiking network,
+    snn-grad-cam takes its place.
+    """
 
     name = "grad-cam"
     title = "Grad-CAM of the ANN"

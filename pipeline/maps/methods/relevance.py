@@ -224,7 +224,9 @@ class Relevance(RelevanceMethod):
             yield self._of_recorded(raster, recorded, names, step_choice)
 
     def _recorded(self, raster: RasterReader, resources: ExitStack) -> list[MapReader]:
-        """The target's relevance of each sample that was recorded beside a raster; [] if none was."""
+        """The target's relevance of each sample that was recorded beside a raster;
+        [] if none was.
+        """
         targets = {
             str(maps.header.parameters["target_name"]): maps
             for maps in recorded_relevance(raster, resources)

@@ -16,7 +16,8 @@ import numpy as np
 from spikesam.backends.event.kernels.layer import LayerKernel
 from spikesam.backends.network import FixedLIF, Input, Layer
 
-kernel = LayerKernel(Layer("fc1", Input(np.ones((1, 1), np.int8), gain=4097), FixedLIF(0)), (1, 1, 1))
+layer = Layer("fc1", Input(np.ones((1, 1), np.int8), gain=4097), FixedLIF(0))
+kernel = LayerKernel(layer, (1, 1, 1))
 spikes, fired = np.ones((2, 4, 1, 1, 1), np.bool_)
 kernel.run(0, [spikes], kernel.rest(), fired, np.zeros((4, 1), np.uint8))
 print(fired.ravel().tolist())

@@ -99,7 +99,9 @@ def test_rows_farther_apart_than_their_numbers_reach_are_refused() -> None:
 
 @st.composite
 def convolutions(draw: st.DrawFn) -> tuple[Input, NDArray[np.bool_]]:
-    """Float synapses of integer weights, so that its currents are exact, and the spikes before it."""
+    """Float synapses of integer weights, so that its currents are exact,
+    and the spikes before it.
+    """
     pool, stride, padding = (
         draw(st.tuples(st.integers(*limits), st.integers(*limits)))
         for limits in ((1, 4), (1, 3), (0, 3))

@@ -102,7 +102,9 @@ class InProcess:
 
 
 def models_of(source: Any, config: Any) -> list[Any]:
-    """A model, ready to run, of each process that the source leads to, or of those it is made of."""
+    """A model, ready to run, of each process that the source leads to,
+    or of those it is made of.
+    """
     processes, models = [source], dict[Any, Any]()
     for process in processes:  # which grows
         for port in process.out_ports:

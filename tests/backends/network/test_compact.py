@@ -1,4 +1,6 @@
-"""Compact networks: int8 weights before and after, the same bits from disk, a quarter of the size."""
+"""Compact networks: int8 weights before and after, the same bits from disk,
+a quarter of the size.
+"""
 
 import json
 

@@ -28,7 +28,9 @@ SPIKES = np.random.default_rng(2).random((STEPS, 1, 3, 1, 1)) < 0.6
 
 
 def numbers(fires: Any, weight: NDArray[np.float64] = WEIGHT) -> NDArray[np.int64]:
-    """(T, 4): what neurons of leak 1/2 fire whose spikes, `fires` of the membrane, each subtract 1."""
+    """(T, 4): what neurons of leak 1/2 fire whose spikes, `fires` of the membrane,
+    each subtract 1.
+    """
     membrane, fired = np.zeros(4), np.zeros((STEPS, 4), np.int64)
     for t in range(1, STEPS):
         membrane = 0.5 * membrane + weight @ SPIKES[t - 1, 0, :, 0, 0] + 0.25 - fired[t - 1]

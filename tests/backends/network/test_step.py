@@ -80,7 +80,9 @@ def test_currents_are_those_of_torch(case: tuple[Input, NDArray[np.bool_]]) -> N
 
 
 def test_currents_in_fixed_point_by_hand() -> None:
-    """Sums of 2×2 spikes, 2 and 1, times 3; and -1 times the number 2 is the larger of -2 and -6."""
+    """Sums of 2×2 spikes, 2 and 1, times 3; and -1 times the number 2 is the larger of -2 and
+    -6.
+    """
     spikes = np.array([[[1, 0, 0, 1], [0, 1, 0, 0]]], np.bool_)
     sums = current_of(Input(Conv(np.array([[[[3]]]], np.int8), pool=2)), spikes)
     assert (sums.dtype, sums.tolist()) == (np.int64, [[[6, 3]]])

@@ -63,7 +63,9 @@ def test_paired_p_value_by_hand() -> None:
 
 
 def test_shares_that_are_all_alike_have_no_empty_interval() -> None:
-    """Wilson's upper end for 0 of n is z² / (n + z²): 0.4345 for 5 networks, 0.0370 for 100 images."""
+    """Wilson's upper end for 0 of n is z² / (n + z²): 0.4345 for 5 networks,
+    0.0370 for 100 images.
+    """
     assert shares_over_networks(np.zeros((5, 100))) == pytest.approx((100, 0, 0, 0.4345), abs=1e-4)
     assert shares_over_networks(np.ones((5, 100))) == pytest.approx((100, 1, 0.5655, 1), abs=1e-4)
     mixed = np.eye(4)

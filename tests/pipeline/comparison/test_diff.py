@@ -104,7 +104,9 @@ def test_a_bit_that_somebody_changed_is_found(network: Network, seed: int, place
 
 
 def chain() -> Network:
-    """relay repeats the input's first pixel, sum adds relay and what it fired itself two steps ago."""
+    """relay repeats the input's first pixel, sum adds relay and what it fired itself two steps
+    ago.
+    """
     relay = Layer("relay", np.array([[1.0, 0.0]], np.float32), LIF(0.0, 0.5, reset="zero"))
     own = Input(np.array([[0.5]], np.float32), Source("sum", delay=2))
     total = Layer("sum", (np.array([[0.75]], np.float32), own), LIF(0.5, 1.0, reset="zero"))
@@ -118,7 +120,9 @@ Shown = tuple[Network, dict[str, Spikes]]
 
 @pytest.fixture
 def shown() -> Shown:
-    """That network, of input spikes at 0, 1, 3 and 4, and what it fires: sum fires at 3 and at 5."""
+    """That network, of input spikes at 0, 1, 3 and 4, and what it fires:
+    sum fires at 3 and at 5.
+    """
     network, inputs = chain(), np.zeros((8, 1, 2, 1, 1), np.bool_)
     inputs[[0, 1, 3, 4], 0, 0] = True
     spikes = fired(network, inputs)
@@ -134,8 +138,10 @@ def test_membranes_and_ancestors_by_hand(shown: Shown, tmp_path: Path) -> None:
     """In B relay does not fire at 2, and sum fires of the rest what it should: at 6.
 
     sum, t    0  1  2     3      4       5        6         7
-    v in A    0  0  0.75  1.125  0       1.25     0.75      0.875      at 5: 0.75, and half of its own spike at 3
+    v in A    0  0  0.75  1.125  0       1.25     0.75      0.875
     v in B    0  0  0.75  0.375  0.1875  0.84375  1.171875  0
+
+    What arrives at 5 in A is 0.75, and half of its own spike at 3.
     """
     network, spikes = shown
     a = of_network(tmp_path / "a.h5", network, spikes)

@@ -210,7 +210,7 @@ def test_a_membrane_by_hand() -> None:
     t                                0     1     2     3
     spikes in rows 0 and 1           1 1   1 0   0 0   0 0       of the pooled pixel
     a = 2 · mean of four                   1     0.5   0
-    shortcut = 0.5 · s[t-2]                            0.5       of the neuron's own, which fires at 1 and 3
+    shortcut = 0.5 · s[t-2]                            0.5       of its own, at 1 and 3
     """
     weight = np.zeros((1, 1, 2, 2), np.float32)
     weight[0, 0, 1, 1] = 2

@@ -1,4 +1,6 @@
-"""Pictures of maps: what stands in which row and column, relative to what, and what is said of it."""
+"""Pictures of maps: what stands in which row and column, relative to what,
+and what is said of it.
+"""
 
 import subprocess
 import sys

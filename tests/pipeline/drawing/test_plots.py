@@ -1,4 +1,6 @@
-"""Curves, rates and networks: what the table says stands where it should, in one colour per curve."""
+"""Curves, rates and networks: what the table says stands where it should,
+in one colour per curve.
+"""
 
 from pathlib import Path
 from typing import Any

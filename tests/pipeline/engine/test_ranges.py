@@ -1,4 +1,6 @@
-"""Ranges computed apart, in any order and number of processes, are the run that one process makes."""
+"""Ranges computed apart, in any order and number of processes,
+are the run that one process makes.
+"""
 
 import json
 import re

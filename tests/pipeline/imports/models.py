@@ -138,7 +138,9 @@ def hand_written(steps: int | None = None) -> nn.Module:
 
 
 def snntorch_synaptic() -> Made:
-    """Synaptic currents, reset to zero, and a leaky integrator whose last membrane is the answer."""
+    """Synaptic currents, reset to zero, and a leaky integrator whose last membrane is the
+    answer.
+    """
     snn = pytest.importorskip("snntorch")
 
     def forward(m: Any, x: Tensor) -> Tensor:

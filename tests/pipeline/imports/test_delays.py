@@ -33,7 +33,9 @@ def in_model_time(network: Network, spikes: NDArray[np.bool_]) -> dict[str, NDAr
 
 
 def test_a_bias_in_front_of_a_delay_begins_later() -> None:
-    """An IF of θ = 0.9 driven by 1 fires at every step; behind a delay of 2 at four steps of six."""
+    """An IF of θ = 0.9 driven by 1 fires at every step; behind a delay of 2 at four steps of
+    six.
+    """
     one = np.ones(1)
     nodes = {
         "input": nir.Input(one.astype(int)),
@@ -53,7 +55,9 @@ def test_a_bias_in_front_of_a_delay_begins_later() -> None:
 
 
 def test_a_delay_of_each_channel_behind_weights() -> None:
-    """IFs of θ = 1.9 driven by 1 and a spike of 1 meet it where both arrive, 0 and 2 steps later."""
+    """IFs of θ = 1.9 driven by 1 and a spike of 1 meet it where both arrive,
+    0 and 2 steps later.
+    """
     one = np.ones(2)
     nodes = {
         "input": nir.Input(np.array([2])),
@@ -72,7 +76,9 @@ def test_a_delay_of_each_channel_behind_weights() -> None:
 
 
 def test_the_last_steps_of_a_model_are_not_cut() -> None:
-    """Spikes at steps 0 … 5 arrive behind a delay of 2 at steps 2 … 5: the last two are not heard."""
+    """Spikes at steps 0 … 5 arrive behind a delay of 2 at steps 2 … 5:
+    the last two are not heard.
+    """
     one = np.ones(1)
     nodes = {
         "input": nir.Input(one.astype(int)),

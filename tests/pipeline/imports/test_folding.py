@@ -499,7 +499,9 @@ def test_snntorchs_resets() -> None:
 
 
 def test_snntorchs_reset_at_once_needs_2_thresholds_of_a_membrane_above_one() -> None:
-    """w is 2.5, which fires and leaves 1.5; 1.5, which is no more than 2; 2.25, which fires; 1.25."""
+    """w is 2.5, which fires and leaves 1.5; 1.5, which is no more than 2; 2.25, which fires;
+    1.25.
+    """
     lif = fires(1.0, 1.0, reset_delay=False)
     model = nn.Sequential(nn.Linear(2, 1, bias=False), lif).eval()
     model[0].weight.data = torch.tensor([[2.5, 0.75]])

@@ -314,7 +314,9 @@ CHANNELS, NEURONS = [2, 0, 3, 1], [3, 5, 1, 0, 2, 4, 11, 10, 9, 8, 7, 6]
 
 
 def ordered(step: Callable[[Any, Tensor], Tensor]) -> nn.Module:
-    """Two convolutions and a dense layer, each with neurons, around which a test writes the rest."""
+    """Two convolutions and a dense layer, each with neurons,
+    around which a test writes the rest.
+    """
 
     def forward(m: Any, x: Tensor) -> Tensor:
         for lif in (m.lif1, m.lif2, m.lif3):

@@ -1,4 +1,6 @@
-"""Places that are moved, repeated or lost between neurons: by hand, and as a law on fresh inputs."""
+"""Places that are moved, repeated or lost between neurons: by hand,
+and as a law on fresh inputs.
+"""
 
 import re
 from collections.abc import Callable

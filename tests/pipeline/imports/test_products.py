@@ -100,10 +100,10 @@ REFUSED: dict[str, Callable[[Tensor, Tensor, Tensor, Any], Tensor]] = {
     "torch.Tensor.__getitem__, behind a product of spikes of": lambda q, k, v, _: (
         (q @ k.mT)[..., :4] + v
     ),
-    "a product with 1 · s + 0.5 of module 'q_lif', expected spikes of 0 and 1, or 1 less them": lambda q, k, v, m: (
+    "a product with 1 · s + 0.5 of module 'q_lif', expected spikes of 0 and 1": lambda q, k, v, m: (
         (q + m.numbers[0]) * (k + m.numbers[0]) * (v + m.numbers[0])
     ),
-    "attention in which the channels of module 'k_lif' are in another order, expected": lambda q, k, v, _: (
+    "the channels of module 'k_lif' are in another order, expected": lambda q, k, v, _: (
         q @ k[..., ::2, :].mT @ v[..., ::2, :]
     ),
     "module 'v_lif', attention of different samples or steps": lambda q, k, v, _: (

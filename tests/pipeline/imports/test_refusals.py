@@ -154,15 +154,17 @@ REFUSED: dict[str, Callable[[], nn.Module]] = {
     "'1' (IAFSqueeze): has spike_fn=MultiSpike, several spikes per step": lambda: sinabs(
         "IAFSqueeze", batch_size=3
     ),
-    "'1' (IAF): subtracts 2.5, after which a membrane can lie below min_v_mem=-1.0, expected": held_after_the_reset,
-    "'1' (IAFRecurrent): has rec_connect=Linear, expected one Linear or Conv2d without a bias": lambda: (
+    "'1' (IAF): subtracts 2.5, after which a membrane can lie below min_v_mem=-1.0": (
+        held_after_the_reset
+    ),
+    "'1' (IAFRecurrent): has rec_connect=Linear, expected one Linear or Conv2d without": lambda: (
         sinabs("IAFRecurrent", rec_connect=nn.Linear(10, 10))
     ),
     "'4' (Leaky): its input comes from module '2' (SynapseFilter)": lambda: nn.Sequential(
         *dense(fires()), Jelly("layer").SynapseFilter(), *dense(fires())
     ),
-    "'1' (IAF): has min_v_mem=-100.0, in whose size sinabs rounds every membrane, expected at most": lambda: (
-        sinabs("IAF", spike_fn=single_spike(), min_v_mem=-100.0)
+    "'1' (IAF): has min_v_mem=-100.0, in whose size sinabs rounds every membrane": lambda: sinabs(
+        "IAF", spike_fn=single_spike(), min_v_mem=-100.0
     ),
     "'0' (Dense): lava-dl rounds what leaks to 0.000244 at every step, and this": lambda: blocks(
         voltage_decay=0.5
@@ -196,8 +198,8 @@ REFUSED: dict[str, Callable[[], nn.Module]] = {
         nn.Conv2d(4, 4, 3, padding=1),
         nn.Flatten(),
     ),
-    "module '1.1' (Conv2d): is behind a maximum of currents, which is not linear, expected neurons": lambda: (
-        currents(nn.Sequential(nn.MaxPool2d(3, 2, padding=1), nn.Conv2d(4, 4, 1)))
+    "module '1.1' (Conv2d): is behind a maximum of currents, which is not linear": lambda: currents(
+        nn.Sequential(nn.MaxPool2d(3, 2, padding=1), nn.Conv2d(4, 4, 1))
     ),
     "behind module '0' (Conv2d), which has ceil_mode=True or dilation, expec": lambda: currents(
         nn.AvgPool2d(3, 2, ceil_mode=True)
@@ -223,10 +225,8 @@ REFUSED: dict[str, Callable[[], nn.Module]] = {
     "'1' (BatchNorm2d): has track_running_stats=False, expected running statistics": lambda: (
         currents(nn.BatchNorm2d(4, track_running_stats=False))
     ),
-    "'lif2' (Leaky): answers with membranes that are reset, expected spikes, or membranes without": lambda: (
-        Written(
-            lambda m, x: m.lif2(m.b(m.lif1(m.a(x))))[1], **layers() | {"lif2": fires(output=True)}
-        )
+    "'lif2' (Leaky): answers with membranes that are reset, expected spikes, or": lambda: Written(
+        lambda m, x: m.lif2(m.b(m.lif1(m.a(x))))[1], **layers() | {"lif2": fires(output=True)}
     ),
     "no neurons in Sequential, Linear, ReLU; expected those of": lambda: nn.Sequential(
         nn.Linear(10, 10), nn.ReLU()
@@ -245,7 +245,7 @@ WRITTEN: dict[str, Callable[[Any, Tensor], Any]] = {
     "a sum of different neurons or steps; expected": lambda m, x: m.lif2(
         m.b(y := m.lif1(m.a(x))) + y.flip(0)
     ),
-    "behind the sum over steps and module 'lif1', a sum of different neurons or steps": lambda m, x: (
+    "behind the sum over steps and module 'lif1', a sum of different neurons": lambda m, x: (
         sum(fired := [m.lif1(m.a(step)) for step in x]) + fired[0]
     ),
     "a product with a current of module 'b' (Linear), expected spikes": lambda m, x: m.lif2(

@@ -277,25 +277,25 @@ REFUSED: dict[str, Callable[[], nn.Module]] = {
     "'convs.1'": lambda: stepwise(
         lambda m, x, t, _: m.lif1(m.bn[t](m.convs[t](x))), convs=unlike(3, 1, 1), bn=bntt(4)
     ),
-    "and module 'convs.6' (Conv2d), whose weights differ from step to step; expected Conv2d": lambda: (
+    "and module 'convs.6' (Conv2d), whose weights differ from step to step; expected": lambda: (
         at_once(each_its_own, convs=unlike(1))
     ),
     "module 'c' (Conv2d): sees channels whose gains differ from step to step, each in its own way, "
     "expected": lambda: stepwise(lambda m, x, t, _: m.lif2(m.c(m.lif1(m.a(x)) * m.each[t]))),
-    "max_pool2d: pools what is scaled by a negative number at some steps alone, expected one sign": lambda: (
-        stepwise(lambda m, x, t, _: m.lif1(nn.functional.max_pool2d(m.a(x) * (0.5 - t), 2)))
+    "max_pool2d: pools what is scaled by a negative number at some steps alone": lambda: stepwise(
+        lambda m, x, t, _: m.lif1(nn.functional.max_pool2d(m.a(x) * (0.5 - t), 2))
     ),
-    "Tensor.mul: has other numbers at every step in front of the answer, expected the same numbers": lambda: (
+    "Tensor.mul: has other numbers at every step in front of the answer, expected": lambda: (
         stepwise(lambda m, x, t, _: m.lif1(m.a(x)).mean((2, 3)) * m.p[t])
     ),
-    "torch.Tensor.mul: its scale has shape (64,), expected one number, or one for each channel": lambda: (
-        stepwise(lambda m, x, t, _: m.lif1(m.a(x) * torch.arange(4.0)))
+    "torch.Tensor.mul: its scale has shape (64,), expected one number, or one": lambda: stepwise(
+        lambda m, x, t, _: m.lif1(m.a(x) * torch.arange(4.0))
     ),
-    "Tensor.add, behind module 'a' (Conv2d), with numbers that differ between samples; expected": lambda: (
+    "Tensor.add, behind module 'a' (Conv2d), with numbers that differ between samples": lambda: (
         stepwise(lambda m, x, t, _: m.lif1(m.a(x) + torch.ones(3, 1, 1, 1).cumsum(0)))
     ),
-    "Tensor.mul, behind module 'a' (Conv2d) and rand, which draws random numbers; expected Conv2d": lambda: (
-        stepwise(lambda m, x, t, _: m.lif1(m.a(x) * (torch.rand(4, 1, 1) < 0.5)))
+    "Tensor.mul, behind module 'a' (Conv2d) and rand, which draws random numbers": lambda: stepwise(
+        lambda m, x, t, _: m.lif1(m.a(x) * (torch.rand(4, 1, 1) < 0.5))
     ),
     "torch.Tensor.div, behind module 'a' (Conv2d), a quotient by it; expected Conv2d": lambda: (
         stepwise(lambda m, x, t, _: m.lif1(torch.ones(1) / m.a(x)))

@@ -9,7 +9,9 @@ from tests.pipeline.imports.models import Jelly
 
 
 def calibrated(model: nn.Module, example: Tensor, seed: int = 0) -> nn.Module:
-    """With normalisation after the example, and gains with which about a fifth of all neurons fire."""
+    """With normalisation after the example, and gains with which about a fifth of all neurons
+    fire.
+    """
     torch.manual_seed(seed)
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):

@@ -1,4 +1,6 @@
-"""Localisation and statistics: numbers worked by hand, and baselines that cannot win by accident."""
+"""Localisation and statistics: numbers worked by hand, and baselines that cannot win by
+accident.
+"""
 
 import numpy as np
 import pytest

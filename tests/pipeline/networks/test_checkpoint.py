@@ -87,7 +87,9 @@ def test_something_that_is_no_checkpoint(tmp_path, path):
 
 
 def rewrite(path, change, digest=True, **more):
-    """Change the metadata of a network's file, and add tensors, with the digest of what it is then."""
+    """Change the metadata of a network's file, and add tensors,
+    with the digest of what it is then.
+    """
     with safe_open(path, "numpy") as file:
         metadata, tensors = (
             dict(file.metadata()),

@@ -103,7 +103,8 @@ def test_one_neuron_by_hand() -> None:
     """Worked out on paper.
 
     Current 2·1.5·s + 0.1, one step late. With input spikes at t = 0 and 2:
-        v = 0, 3.1, 0.5·3.1 + 0.1 - 2 = -0.35, 0.5·(-0.35) + 3.1 = 2.925;  s = 0, 1, 0, 1;  logit = 3·2/4 = 1.5.
+        v = 0, 3.1, 0.5·3.1 + 0.1 - 2 = -0.35, 0.5·(-0.35) + 3.1 = 2.925;
+        s = 0, 1, 0, 1;  logit = 3·2/4 = 1.5.
     Surrogate 0.3·max(0, 1 - |v/2 - 1|)/2 at t = 1, 2, 3: 0.0675, 0 (v/2 - 1 = -1.175), 0.080625.
     A spike of the neuron adds 3/4 to the logit. An input spike at t reaches v[t+1] with 3 and
     v[t+1+k] with 3·0.5ᵏ, and nothing passes through the reset:

@@ -1,4 +1,6 @@
-"""Runs to be shown: one with images, masks and Grad-CAM, whose names are hostile; and spikes alone."""
+"""Runs to be shown: one with images, masks and Grad-CAM, whose names are hostile;
+and spikes alone.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace

@@ -24,7 +24,8 @@ from spikesam.recordings.raster.reader import RasterReader
 from tests.pipeline.page.conftest import HOSTILE
 
 FRAMES = """new Promise((done) => {  // what was asked for is computed, and shown
-    const look = () => "busy" in document.documentElement.dataset ? requestAnimationFrame(look) : setTimeout(done, 60);
+    const busy = () => "busy" in document.documentElement.dataset;
+    const look = () => busy() ? requestAnimationFrame(look) : setTimeout(done, 60);
     requestAnimationFrame(() => requestAnimationFrame(look));
 })"""
 

@@ -21,7 +21,9 @@ class Fires(nn.Module):
 
 @pytest.fixture
 def counted(tmp_path: Path) -> Path:
-    """2 samples and 2 steps of a linear layer with one weight of 0, which takes spikes and numbers."""
+    """2 samples and 2 steps of a linear layer with one weight of 0,
+    which takes spikes and numbers.
+    """
     model = nn.Sequential(nn.Linear(3, 2, bias=False), Fires()).eval()
     with torch.no_grad():
         model[0].weight.copy_(torch.tensor([[1.0, 2.0, 3.0], [1.0, 0.0, 1.0]]))

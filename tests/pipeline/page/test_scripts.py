@@ -53,12 +53,14 @@ def test_sam_is_that_of_python(timesteps: int, gamma: float) -> None:
     script = f"""
         import {{ readFileSync }} from "node:fs";
         import {{ decodeSpikes }} from "{(HERE / "js" / "spikes.js").as_uri()}";
-        import {{ bandOf, mapOfStep, momentsOf, sumOfMaps }} from "{(HERE / "js" / "sam.js").as_uri()}";
+        import {{ bandOf, mapOfStep, momentsOf, sumOfMaps }}
+            from "{(HERE / "js" / "sam.js").as_uri()}";
         const {{ trains, steps, gamma }} = JSON.parse(readFileSync(0, "utf8"));
         const spikes = decodeSpikes(Uint8Array.from(trains), [3, 4, 5], steps);
-        const each = Array.from({{ length: steps }}, (_, step) => [...mapOfStep(spikes, gamma, step, steps).map]);
+        const ofStep = (_, step) => [...mapOfStep(spikes, gamma, step, steps).map];
+        const maps = Array.from({{ length: steps }}, ofStep);
         const whole = [sumOfMaps, bandOf].map((of) => [...of(spikes, gamma, steps).map]);
-        console.log(JSON.stringify([each, ...whole, [...momentsOf(spikes, gamma, steps)]]));
+        console.log(JSON.stringify([maps, ...whole, [...momentsOf(spikes, gamma, steps)]]));
     """
     given = json.dumps({"trains": trains.ravel().tolist(), "steps": timesteps, "gamma": gamma})
     each, total, band, moments = json.loads(
@@ -158,19 +160,28 @@ def what_if(
         import {{ makeTasks }} from "{(HERE / "js" / "tasks.js").as_uri()}";
         const {{ run, samples, silenced }} = JSON.parse(readFileSync(0, "utf8"));
         const compute = makeTasks([run]);
-        const requestOf = ({{ number, spikes, sample }}) =>
-            ({{ run: 0, sample: number, trains: spikes.map(({{ trains }}) => trains), scores: sample.scores }});
-        const found = [];
+        const requestOf = ({{ number, spikes, sample }}) => {{
+            const trains = spikes.map((layer) => layer.trains);
+            return {{ run: 0, sample: number, trains, scores: sample.scores }};
+        }};
+        const answers = [];
         for (const [position, {{ trains, scores }}] of samples.entries()) {{
-            const of = ({{ shape }}, at) => decodeSpikes(Uint8Array.from(trains[at]), shape, run.steps);
-            const loaded = {{ number: `sample ${{position}}`, spikes: run.layers.map(of), sample: {{ scores }} }};
-            const then = editedSample(run, loaded, await compute({{ ...requestOf(loaded), silenced }}));
-            const heats = then.refused ? [] : await compute({{ ...requestOf(then), which: scores.length - 1 }});
-            const fired = then.spikes.map((each) => [...each.trains]);
+            const spikes = run.layers.map(({{ shape }}, layer) =>
+                decodeSpikes(Uint8Array.from(trains[layer]), shape, run.steps));
+            const loaded = {{ number: `sample ${{position}}`, spikes, sample: {{ scores }} }};
+            const edit = await compute({{ ...requestOf(loaded), silenced }});
+            const edited = editedSample(run, loaded, edit);
+            if (edited.refused) {{
+                answers.push(null);
+                continue;
+            }}
+            const heats = await compute({{ ...requestOf(edited), which: scores.length - 1 }});
+            const fired = edited.spikes.map((layer) => [...layer.trains]);
             const relevance = heats.map((heat) => [...heat.map]);
-            found.push(then.refused ? null : {{ ...then.whatIf, sums: [...then.whatIf.sums], fired, relevance }});
+            const sums = [...edited.whatIf.sums];
+            answers.push({{ ...edited.whatIf, sums, fired, relevance }});
         }}
-        console.log(JSON.stringify(found));
+        console.log(JSON.stringify(answers));
     """
     layers = [
         {"name": layer.name, "shape": layer.shape, "band": True, "start": 0}

@@ -1,4 +1,6 @@
-"""What every test of recording needs: random numbers that are the same each time, and no gradients."""
+"""What every test of recording needs: random numbers that are the same each time,
+and no gradients.
+"""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,6 @@
-"""Spikes that a model takes out of the gradient: named and refused where a target depends on them."""
+"""Spikes that a model takes out of the gradient: named and refused where a target depends on
+them.
+"""
 
 from __future__ import annotations
 

@@ -257,9 +257,8 @@ def test_names_and_preparation_reach_files_and_commands(
     model.reset()
     with torch.no_grad(), spikesam.record(model, tmp_path / "run") as recording:
         recording.finish(torch.stack([model(images) for _ in range(7)]))
-    explain.main(
-        f"{tmp_path}/run --method relevance --target owl --network {tmp_path}/mine.safetensors".split()
-    )
+    options = f"--method relevance --target owl --network {tmp_path}/mine.safetensors"
+    explain.main([f"{tmp_path}/run", *options.split()])
     assert "relevance-of-owl.h5  " in capsys.readouterr().out
     with spikesam.open_maps(tmp_path / "run" / "relevance-of-owl.h5") as maps:
         assert maps.header.parameters["target_name"] == "owl"

@@ -214,7 +214,8 @@ def test_the_relevance_of_an_image_is_shown(tmp_path: Path) -> None:
 
 
 T, B = 5, 3
-SHAPES: Any = [  # what a call is given, calls, and its steps and samples; None where shapes leave it open
+# The shape that a call gets, how many calls, their steps and samples; None where it is left open.
+SHAPES: Any = [
     ((B, 2, 6, 6), T, (1, B)),
     ((B, 7), T, (1, B)),
     ((B, 2, 6, 6), 1, (1, B)),

@@ -26,7 +26,8 @@ if __name__ == "__main__":
     from spikesam.common.child import isolated_spawning
     with isolated_spawning():
         context = get_context("spawn")
-        lock, process = context.Lock(), context.Process(target=print, args=("spawned",))  # a lock has a process, too
+        lock = context.Lock()  # it has a process, too
+        process = context.Process(target=print, args=("spawned",))
         process.start()
         process.join()
 """

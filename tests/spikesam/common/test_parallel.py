@@ -131,7 +131,8 @@ from spikesam.common.parallel import results_behind, in_order
 from tests.interrupting import interrupt_at
 
 interrupt_at(int(sys.argv[2]))
-results = in_order(abs, range(1000), 2) if sys.argv[1] == "in_order" else results_behind(abs, range(1000), 2)
+compute = {"in_order": in_order, "behind": results_behind}[sys.argv[1]]
+results = compute(abs, range(1000), 2)
 try:
     with closing(results):
         for _ in results:

@@ -1,4 +1,6 @@
-"""What other packages add: one of each kind, made and installed here; and what is refused of them."""
+"""What other packages add: one of each kind, made and installed here;
+and what is refused of them.
+"""
 
 import subprocess
 import sys
@@ -50,7 +52,11 @@ class Counts(Exporter):
         path.write_text(str(self.selection.recording.counts("conv1").sum()))
 
 
-DIGITS = NamedSet(lambda split, size: open_dataset("cluttered-digits", split, size=size), generated=True)
+def digits(split, size):
+    return open_dataset("cluttered-digits", split, size=size)
+
+
+DIGITS = NamedSet(digits, generated=True)
 COUNTS = Format("a number", "stranger:Counts")
 """
 LIBRARY = """
@@ -64,18 +70,21 @@ class Spiker(nn.Module):
     pass
 
 
-LIBRARY = Library("stranger", {"Spiker": lambda module: SpikingModule(LIF(0.5))}, lambda module: "B...")
+SPIKERS = {"Spiker": lambda module: SpikingModule(LIF(0.5))}
+LIBRARY = Library("stranger", SPIKERS, lambda module: "B...")
 """
 USE = """
 import spikesam
 assert "importlib.metadata" not in __import__("sys").modules
 from spikesam.pipeline import explain, export, run
 
-run.main("--backend stranger --data strange-digits --samples 1 --out run --figures 0 --no-report".split())
+DATA = "--data strange-digits --samples 1"
+run.main(f"--backend stranger {DATA} --out run --figures 0 --no-report".split())
 explain.main("run --method twice --gamma 0.1".split())
 export.main("run/raster.h5 one.counts".split())
 with spikesam.open_maps("run/twice.h5") as maps, spikesam.open_raster("run/raster.h5") as raster:
-    print(maps.header.method, raster.header.backend, raster.counts("conv1").sum() == int(open("one.counts").read()))
+    counted = int(open("one.counts").read())
+    print(maps.header.method, raster.header.backend, raster.counts("conv1").sum() == counted)
 from spikesam.pipeline.imports.libraries.known import library_that_fires
 from stranger.library import LIBRARY, Spiker
 

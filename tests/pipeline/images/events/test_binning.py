@@ -1,4 +1,6 @@
-"""Events, what they refuse, and events in bins: worked by hand, and what holds of all recordings."""
+"""Events, what they refuse, and events in bins: worked by hand,
+and what holds of all recordings.
+"""
 
 from typing import Any
 

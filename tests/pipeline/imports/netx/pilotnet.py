@@ -15,7 +15,9 @@ NAMES = (
 
 
 def recorded(folder: Path, name: str) -> NDArray[np.bool_]:
-    """(T, C, H, W) of a layer of PilotNet, whose files are (x, y, channel, step) or (neuron, step)."""
+    """(T, C, H, W) of a layer of PilotNet, whose files are (x, y, channel, step) or (neuron,
+    step).
+    """
     bits = np.load(folder / f"pilotnet_lif/{name}.npy")
     return bits.transpose(3, 2, 1, 0) if bits.ndim == 4 else bits.T[..., None, None]
 

@@ -293,7 +293,7 @@ REFUSED: dict[str, list[dict[str, Any]]] = {
         IN_3X3,
         conv(np.ones((1, 1, 2, 2)), [1, 3, 3]),
     ],
-    r"weight has shape \(1, 1, 2, 2\) in 1 groups, expected one for \(2, 3, 3\), the map before it": [
+    r"weight has shape \(1, 1, 2, 2\) in 1 groups, expected one for \(2, 3, 3\), the map before": [
         {"type": "input", "shape": [2, 3, 3]},
         conv(np.ones((1, 1, 2, 2)), [1, 2, 2]),
     ],

@@ -79,7 +79,9 @@ def test_integrated_gradients_by_hand() -> None:
 
 
 def test_occlusion_by_hand() -> None:
-    """Squares of 1 pixel: without pixel 0 or 1 the logit is 1/3 lower; the others do not change it."""
+    """Squares of 1 pixel: without pixel 0 or 1 the logit is 1/3 lower;
+    the others do not change it.
+    """
     predictions, maps = occlusion(DifferentiableNetwork(pixelwise()), one_step([[1, 1, 0, 1]]))
     assert predictions.tolist() == [0]
     np.testing.assert_allclose(maps[0], [[1 / 3, 1 / 3, 0, 0]], rtol=1e-6)

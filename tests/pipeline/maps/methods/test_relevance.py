@@ -149,9 +149,10 @@ def test_an_imported_network_that_takes_the_maximum_of_its_currents(tmp_path: Pa
     torch.manual_seed(0)
     fires = lambda: snntorch.Leaky(0.9, threshold=0.3, init_hidden=True)  # noqa: E731
     model = nn.Sequential(
-        nn.Conv2d(1, 4, 3), nn.MaxPool2d(2), fires(), nn.Conv2d(4, 6, 2), nn.MaxPool2d(2), fires(), nn.Flatten(),
-        nn.Linear(6 * 4, 3), fires(),
-    ).eval()  # fmt: skip
+        *(nn.Conv2d(1, 4, 3), nn.MaxPool2d(2), fires()),
+        *(nn.Conv2d(4, 6, 2), nn.MaxPool2d(2), fires()),
+        *(nn.Flatten(), nn.Linear(6 * 4, 3), fires()),
+    ).eval()
     spikes = (np.random.default_rng(0).random((8, 2, 1, 12, 12)) < 0.5).astype(np.uint8)
     network = spikesam.from_torch(model, torch.tensor(spikes, dtype=torch.float32))
     assert [layer.inputs[0].synapse.current_pool for layer in network.layers[:2]] == [2, 2]
