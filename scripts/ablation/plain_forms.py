@@ -468,22 +468,6 @@ def _positions_apart() -> None:
     kernel("neurons").TOGETHER = 1
 
 
-@special_path(
-    "steps in which membranes only decay",
-    "neurons.py (decay, quiet), steps.py (run_steps)",
-    "each step is computed",
-)
-def _never_quiet() -> None:
-    neurons = kernel("neurons")
-    dynamics_of = neurons.dynamics_of
-
-    def never(*arguments: Any, **options: Any) -> Any:
-        dynamics = dynamics_of(*arguments, **options)
-        return dynamics._replace(quiet=np.zeros_like(dynamics.quiet))
-
-    replace(neurons, "dynamics_of", never)
-
-
 # --- inputs of other kinds ---
 
 
@@ -661,28 +645,6 @@ def _counted_references() -> None:
 def _cache_of_numba() -> None:
     numba = importlib.import_module("numba")
     kernel("cache").cached = lambda **options: numba.njit(cache=True, **options)
-
-
-@special_path(
-    "no collection of garbage while compiling",
-    "layer.py (compile_kernels)",
-    "Python's own",
-    workloads=(),
-    commands=False,
-)
-def _collected_garbage() -> None:
-    kernel("layer").gc = _CollectingGarbage()
-
-
-class _CollectingGarbage:
-    """The part of :mod:`gc` that compiling uses, without effect."""
-
-    def isenabled(self) -> bool:
-        """Nothing needs to be enabled again."""
-        return False
-
-    def disable(self) -> None:
-        """Nothing is disabled."""
 
 
 # --- training ---

@@ -4,7 +4,6 @@ parts for threads.
 
 from __future__ import annotations
 
-import gc
 import math
 from collections.abc import Callable, Collection, Sequence
 from copy import copy
@@ -556,12 +555,5 @@ def compile_kernels(precision: str) -> None:
     layer = Layer("compiled", inputs, FixedLIF(0) if fixed else LIF(1.0))
     kernel = LayerKernel(layer, (1, 1, 1), costs=Costs(0.0, 0.0, 0.0))
     spikes, packed = np.zeros((1, 1, 1, 1), np.bool_), np.zeros((1, 1), np.uint8)
-    collected = gc.isenabled()
-    # among the objects that numba makes by the million it finds nothing, in a fifteenth of the time
-    gc.disable()
-    try:
-        kernel.run(0, [spikes], kernel.rest(), spikes, packed)
-        unpack(packed, spikes)
-    finally:
-        if collected:
-            gc.enable()
+    kernel.run(0, [spikes], kernel.rest(), spikes, packed)
+    unpack(packed, spikes)

@@ -62,15 +62,13 @@ class Dynamics(NamedTuple):
 
     Where currents outlast a step, or come through several inputs, `i[t]` is computed `apart`, and
     drives neurons without gain and bias. Membranes do not fall below `lowest`, (1,) or (C,), if
-    that is not empty. In `quiet` steps t, at [t-1], nobody fires where no current arrives and
-    nobody fired before.
+    that is not empty.
     """
 
     currents: Currents
     neurons: NeuronConstants
     apart: bool
     lowest: NDArray[Any]
-    quiet: NDArray[np.bool_]
 
 
 def dynamics_of(
@@ -97,7 +95,7 @@ def dynamics_of(
         )
     else:
         driven = constants_of(neuron, gains[0], largest)
-    return Dynamics(currents, driven, apart, held, ~(apart | driven.bias.any(axis=1)))
+    return Dynamics(currents, driven, apart, held)
 
 
 def constants_of(
@@ -358,35 +356,6 @@ def step(
                     spikes[i, first + position, channel] = v > above[channel]
     if neurons.narrow:
         set_rounding(TO_NEAREST)
-
-
-def decay(*_: Any) -> None:
-    """Let membranes, (P, C), decay by some steps at once, of which :attr:`NeuronConstants.leak` is
-    left.
-    """
-    raise NotImplementedError  # compiled only
-
-
-@overload(decay, jit_options=LEAN | PART)
-def _decay(times: Any, leak: Any, membrane: Any) -> Any:
-    def fixed(times: Any, leak: Any, membrane: Any) -> None:
-        use_wide_vectors()  # type: ignore[call-arg]
-        set_rounding(TOWARD_ZERO)  # as in narrow_membrane
-        for position in range(membrane.shape[0] if times else 0):
-            for _ in range(times):  # the membranes of a position stay in the nearest cache
-                for channel in range(membrane.shape[1]):
-                    membrane[position, channel] = np.int32(
-                        np.float32(membrane[position, channel]) * leak[channel]
-                    )
-        set_rounding(TO_NEAREST)
-
-    def real(times: Any, leak: Any, membrane: Any) -> None:
-        for position in range(membrane.shape[0] if times else 0):
-            for _ in range(times):
-                for channel in range(membrane.shape[1]):
-                    membrane[position, channel] *= leak[channel]
-
-    return fixed if membrane.dtype == types.int32 else real
 
 
 @internal

@@ -25,7 +25,7 @@ from spikesam.backends.event.kernels._tiles import AMX, HOW
 from spikesam.backends.event.kernels.attention import AttentionRoom
 from spikesam.backends.event.kernels.compiled import LEAN, PART, internal
 from spikesam.backends.event.kernels.events import any_fired, count_spikes, maps_at, pack_spikes
-from spikesam.backends.event.kernels.neurons import Dynamics, decay, drive, hold, step
+from spikesam.backends.event.kernels.neurons import Dynamics, drive, hold, step
 from spikesam.backends.event.kernels.pooling import pool_currents, pool_spikes
 from spikesam.backends.event.kernels.synapses import Room, WeightLayout, correlate
 from spikesam.backends.network import Windows
@@ -238,18 +238,14 @@ def run_steps(
     constant current stays as it is; for `place` see :func:`~.events.pack_spikes`.
     """
     synapses, dynamics, current, membrane, synaptic, scratch = layer
-    membranes, quiet = membrane.reshape(-1, membrane.shape[2]), dynamics.quiet
     top, bottom = place[0], place[0] + len(membrane)
     first: Any = np.int64(0)  # 0 would be a type
     plus = np.int64(1)
-    decays = 0  # steps in which membranes did nothing but decay, which is still to be computed
-    no_current = nobody_fired = False
+    no_current = False
     while first < len(fired):
         arrives = len(sources) > 0 and any_arrived(sources, shape, first, synapses.rows)
         last = min(first + STEPS, len(fired)) if arrives else first + 1
         if arrives:
-            decay(decays, dynamics.neurons.leak, membranes)
-            decays = 0
             now = slice(first, last)
             multiplied = steps_multiplied(
                 start + first,
@@ -264,37 +260,22 @@ def run_steps(
             )
             if multiplied:
                 first += multiplied
-                no_current = nobody_fired = False
+                no_current = False
                 continue
         for i in range(first, last):
             if i > first:
                 arrives = any_arrived(sources, shape, i, synapses.rows)
-            mine = fired[i, top:bottom]
-            if no_current and quiet[(start + i - 1) % len(quiet)]:  # not in the first of them
-                nobody_fired = nobody_fired or not any_fired(fired[i - 1, top:bottom])
-            else:
-                nobody_fired = False
-            if nobody_fired:
-                mine[:] = False
-                if len(membrane) == place[1]:
-                    packed[i] = 0
-                else:
-                    pack_spikes(mine, place, packed[i])
-                decays += 1
-            else:
-                decay(decays, dynamics.neurons.leak, membranes)
-                decays = 0
-                advance(
-                    start + i,
-                    rest_step,
-                    dynamics,
-                    current,
-                    membrane,
-                    synaptic,
-                    mine,
-                    place,
-                    packed[i],
-                )
+            advance(
+                start + i,
+                rest_step,
+                dynamics,
+                current,
+                membrane,
+                synaptic,
+                fired[i, top:bottom],
+                place,
+                packed[i],
+            )
             if arrives:
                 if len(sources) == 1 or not sources_multiplied(
                     sources, shape, i, synapses, scratch, current[0]
@@ -309,7 +290,6 @@ def run_steps(
                 current[0] = 0
                 no_current = True
         first = last
-    decay(decays, dynamics.neurons.leak, membranes)
 
 
 def addresses_of(arrays: Iterable[NDArray[Any]]) -> NDArray[np.int64]:
