@@ -43,15 +43,15 @@ class Windows(NamedTuple):
         return Windows(*zip(*axes, strict=True))
 
     def cells(self, currents: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The currents of each window: (C, H, W) -> (C, H', W', y·x), row by row; -inf outside the
+        """The currents of each window: (…, H, W) -> (…, H', W', y·x), row by row; -inf outside the
         map.
         """
         (y, x), (down, across), (above, beside) = self
-        border = ((0, 0), (above, above), (beside, beside))
+        border = *[(0, 0)] * (currents.ndim - 2), (above, above), (beside, beside)
         padded = np.pad(currents, border, constant_values=-np.inf)
-        windows: NDArray[Any] = sliding_window_view(padded, (y, x), axis=(1, 2))
-        windows = windows[:, ::down, ::across]
-        return windows.reshape(*windows.shape[:3], y * x)
+        windows: NDArray[Any] = sliding_window_view(padded, (y, x), axis=(-2, -1))
+        windows = windows[..., ::down, ::across, :, :]
+        return windows.reshape(*windows.shape[:-2], y * x)
 
 
 NO_POOLING = Windows()

@@ -54,6 +54,7 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import prod
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -88,6 +89,8 @@ Signs = Literal["signed", "positive"]
 Target = int | NDArray[np.float64]
 Spikes = NDArray[np.bool_]
 Part = tuple[Floats, Floats]  # weights, and the gain of every step: (1, C, 1, 1) or (T, C, 1, 1)
+
+MOST_AT_ONCE = 1 << 22  # neurons, of all steps whose relevance is passed back at once: 32 MB a copy
 
 
 def relevance(
@@ -141,11 +144,15 @@ def relevances(
         for layer in layers:
             layer.begin()
         # What reads a layer comes after it, so its own relevance is complete; in a loop, that of
-        # each step is. No spike arrives before step 1: step 0 passes nothing back.
-        for together in [layers] if network.has_loops else [[layer] for layer in reversed(layers)]:
+        # each step is.
+        if network.has_loops:
             for t in range(network.timesteps - 1, 0, -1):
-                for layer in together:
-                    layer.pass_back(t, relevance)
+                for layer in layers:
+                    layer.pass_back(range(t, t + 1), relevance)
+        else:
+            for layer in reversed(layers):
+                for steps in reversed(layer.pieces):
+                    layer.pass_back(steps, relevance)
         yield list(relevance.values())
 
 
@@ -202,11 +209,11 @@ def _counted(network: Network) -> Floats:
 
 
 class RelevanceLayer(ABC):
-    """A layer whose relevance is passed back to what it reads, a step at a time, from the last one
-    on.
+    """A layer whose relevance is passed back to what it reads, from the last step on.
 
-    Of the step after, `per_membrane` is relevance per unit of the membrane, `own` what its reset
-    gives to spikes.
+    Of the step after, `per_membrane` is relevance per unit of the membrane, `per_current` of the
+    current, `own` what its reset gives to spikes. `pieces` are the steps in which spikes can
+    arrive, 1 … T - 1, as many at a time as memory allows: weights are read once for all of them.
     """
 
     exciting: ClassVar[bool] = False
@@ -218,26 +225,45 @@ class RelevanceLayer(ABC):
             _Input(layer_input, fired, self.fired.shape, self.exciting)
             for layer_input in layer.inputs
         ]
+        self.pieces = self._pieces(any(source.layer == self.name for source in layer.sources))
         neurons = Neurons(self.neuron, layer.inputs, self.fired.shape[1:], np.float64)
         self.membrane = np.zeros(self.fired.shape)
-        for t in range(1, len(self.fired)):
-            self.membrane[t] = neurons.step(
-                t, [layer_input.current(t) for layer_input in self.inputs], self.fired[t - 1]
-            )
+        for steps in self.pieces:
+            currents = [layer_input.currents(steps) for layer_input in self.inputs]
+            for t, *currents_of_step in zip(steps, *currents, strict=True):
+                self.membrane[t] = neurons.step(t, currents_of_step, self.fired[t - 1])
         self.begin()
+
+    def _pieces(self, reads_itself: bool) -> list[range]:
+        """See :class:`RelevanceLayer`; a layer gives back to its own spikes of the step before."""
+        largest = max(self.fired[0].size, *(layer_input.size for layer_input in self.inputs))
+        at_once = 1 if reads_itself else max(1, MOST_AT_ONCE // largest)
+        timesteps = len(self.fired)
+        return [
+            range(first, min(first + at_once, timesteps)) for first in range(1, timesteps, at_once)
+        ]
 
     def begin(self) -> None:
         """Know of no relevance yet."""
         self.per_current = self.per_membrane = self.own = np.zeros(self.fired.shape[1:])
 
-    def pass_back(self, t: int, relevance_by_layer: Mapping[str, Floats]) -> None:
-        """Add to the relevance of the spikes that drove step t, from that of the spikes it
-        fired.
+    def pass_back(self, steps: range, relevance_by_layer: Mapping[str, Floats]) -> None:
+        """Add to the relevance of the spikes that drove some steps, from that of the spikes that
+        were fired in them; :meth:`begin`, and all later steps, come before.
         """
-        share = self.share(t, relevance_by_layer[self.name][t] + self.own)
-        self.per_current = share + on_maps(self.neuron.synaptic_leak) * self.per_current
+        per_current = np.empty((len(steps), *self.fired.shape[1:]))
+        for t in reversed(steps):
+            per_current[t - steps.start] = self.of_current(t, relevance_by_layer[self.name][t])
         for layer_input in self.inputs:
-            layer_input.pass_back(t, self.per_current, relevance_by_layer)
+            layer_input.pass_back(steps, per_current, relevance_by_layer)
+
+    def of_current(self, t: int, relevance: Floats) -> Floats:
+        """d[t], relevance per unit of the current of step t, for that of the spikes that others
+        read.
+        """
+        share = self.share(t, relevance + self.own)
+        self.per_current = share + on_maps(self.neuron.synaptic_leak) * self.per_current
+        return self.per_current
 
     @abstractmethod
     def share(self, t: int, relevance: Floats) -> Floats:
@@ -282,9 +308,11 @@ class PositiveShares(RelevanceLayer):
     def __init__(self, layer: Layer, fired: Mapping[str, Spikes]) -> None:
         super().__init__(layer, fired)
         excited = np.zeros(self.fired.shape)
-        for t in range(1, len(excited)):
-            excited[t] = sum(layer_input.excitation(t) for layer_input in self.inputs)
-            excited[t] += on_maps(self.neuron.synaptic_leak) * excited[t - 1]
+        for steps in self.pieces:
+            now = slice(steps.start, steps.stop)
+            excited[now] = sum(layer_input.excitation(steps) for layer_input in self.inputs)
+            for t in steps:
+                excited[t] += on_maps(self.neuron.synaptic_leak) * excited[t - 1]
         self.excited = excited
 
     def share(self, t: int, relevance: Floats) -> Floats:
@@ -333,94 +361,115 @@ class _Input:
                 for sign in (1, -1)
             }
         self.shape = shape[1:]
-        sides = layer_input.unpooled_shape(fired[layer_input.sources[0].layer].shape[1:])[1:]
-        # Which currents of a maximum pooling were the largest.
-        self.places = np.zeros((*shape[:2], *layer_input.synapse.windows.fit(sides)), np.intp)
+        shapes = [fired[source.layer].shape[1:] for source in layer_input.sources]
+        self.unpooled = layer_input.unpooled_shape(shapes[0])
+        self.size = max(
+            prod(side) for side in (*shapes, layer_input.arriving(shapes[0]), self.unpooled)
+        )
+        # Of each step, which currents of a maximum pooling were the largest; no array of maps where
+        # each current is its own.
+        windows = layer_input.synapse.windows
+        self.picks = windows != NO_POOLING or layer_input.synapse.current_sum
+        maps = (self.unpooled[0], *windows.fit(self.unpooled[1:])) if self.picks else ()
+        self.places = np.zeros((shape[0], *maps), np.intp)
 
-    def current(self, t: int) -> Floats:
-        """max(W ⊛ pool(x[t])), (C', H', W')."""
-        if not self._arrived(t):
-            return np.zeros(self.shape)
-        maps = arrived(self.input, self.fired, t)
+    def currents(self, steps: range) -> Floats:
+        """max(W ⊛ pool(x[t])) of some steps, (S, C', H', W')."""
+        maps = np.array([arrived(self.input, self.fired, t) for t in steps])
         if not self.linear:
-            return self.input.synapse.currents(self.input, maps)
-        sums = self.linear.correlated(self.weight, self.linear.pooled(maps))
-        if self.input.synapse.windows != NO_POOLING:
-            self.places[t] = winners(self.input, sums)
-        return won(self.input, sums, self.places[t])
+            return np.array([self.input.synapse.currents(self.input, x) for x in maps])
+        sums = np.zeros((len(steps), *self.unpooled))
+        some = np.flatnonzero(_any(maps))
+        sums[some] = self.linear.correlated(self.weight, self.linear.pooled(maps[some]))
+        if self.picks:
+            self.places[steps.start : steps.stop] = winners(self.input, sums)
+        return won(self.input, sums, self.places[steps.start : steps.stop])
 
-    def excitation(self, t: int) -> Floats:
-        """Σ gain · (W ⊛ pool(x[t])) over what excites, where the maxima are."""
-        excitation = np.zeros(self.shape)
+    def excitation(self, steps: range) -> Floats:
+        """Σ gain · (W ⊛ pool(x[t])) over what excites, where the maxima are: (S, C', H', W')."""
+        excitation = np.zeros((len(steps), *self.shape))
         if not self.linear:
-            maps = arrived(self.input, self.fired, t)
-            products = self.input.synapse.currents(self.input, maps)
+            products = self.currents(steps)
             return sum(
-                (_at(gain, t) * weight * products for weight, gain in self.parts[1]), excitation
+                (_at(gain, steps) * weight * products for weight, gain in self.parts[1]), excitation
             )
-        for source, spikes in self._arrived(t):
+        for source in self.input.sources:
+            some, spikes = self._arrived(source, steps)
             pooled = self.linear.pooled(self.linear.arranged(spikes))
             for weight, gain in self.parts[source.sign]:
-                excitation += _at(gain, t) * won(
-                    self.input, self.linear.correlated(weight, pooled), self.places[t]
+                sums = self.linear.correlated(weight, pooled)
+                excitation[some - steps.start] += _at(gain, some) * won(
+                    self.input, sums, self.places[some]
                 )
         return excitation
 
     def pass_back(
-        self, t: int, per_current: Floats, relevance_by_layer: Mapping[str, Floats]
+        self, steps: range, per_current: Floats, relevance_by_layer: Mapping[str, Floats]
     ) -> None:
-        """Add to each spike that arrived at step t its share, for d[t] = `per_current`."""
+        """Add to each spike that arrived in some steps its share, for d[t], (S, C', H', W')."""
         if not self.linear:
-            maps = arrived(self.input, self.fired, t)
-            handed = sum(per_current * _at(gain, t) * weight for weight, gain in self.parts[1])
-            shares, source_groups = (
-                shared_by_three(self.input, maps, np.asarray(handed)),
-                self.input.summands(self.input.sources),
-            )
-            for share, sources in zip(
-                shares if len(source_groups) > 1 else [np.concatenate(shares)],
-                source_groups,
-                strict=True,
-            ):
-                for source in sources:
-                    _hand_back(
-                        source,
-                        t,
-                        share * arrived_from(source, self.fired[source.layer], t),
-                        relevance_by_layer,
-                    )
+            self._pass_back_products(steps, per_current, relevance_by_layer)
             return
-        for source, spikes in self._arrived(t):
-            sides = self.input.unpooled_shape(spikes.shape)[1:]
-            sources_shape, spikes = spikes.shape, self.linear.arranged(spikes)
-            shape = self.linear.pooled(spikes).shape
+        for source in self.input.sources:
+            some, spikes = self._arrived(source, steps)
+            fired_shape, spikes = spikes.shape, self.linear.arranged(spikes)
+            shape = self.linear.pooled(spikes[:1]).shape
             for weight, gain in self.parts[source.sign]:
-                won_by = to_winners(self.input, per_current * _at(gain, t), self.places[t], sides)
+                handed = per_current[some - steps.start] * _at(gain, some)
+                won_by = to_winners(self.input, handed, self.places[some], self.unpooled[1:])
                 share = unpooled(self.input, spikes, self.linear.transposed(weight, won_by, shape))
-                gathered = self.linear.gathered(share, sources_shape)
-                _hand_back(source, t, gathered, relevance_by_layer)
+                gathered = self.linear.gathered(share, fired_shape)
+                _hand_back(source, some, gathered, relevance_by_layer)
 
-    def _arrived(self, t: int) -> list[tuple[Source, Spikes]]:
-        """The sources whose spikes arrive at step t, and these spikes."""
-        sources = [source for source in self.input.sources if source.shortest <= t]
-        return [(source, arrived_from(source, self.fired[source.layer], t)) for source in sources]
+    def _pass_back_products(
+        self, steps: range, per_current: Floats, relevance_by_layer: Mapping[str, Floats]
+    ) -> None:
+        """:meth:`pass_back` where spikes are multiplied."""
+        maps = np.array([arrived(self.input, self.fired, t) for t in steps])
+        handed = sum(per_current * _at(gain, steps) * weight for weight, gain in self.parts[1])
+        shares = shared_by_three(self.input, maps, np.asarray(handed))
+        source_groups = self.input.summands(self.input.sources)
+        if len(source_groups) == 1:
+            shares = [np.concatenate(shares, axis=1)]
+        for share, sources in zip(shares, source_groups, strict=True):
+            for source in sources:
+                some, spikes = self._arrived(source, steps)
+                handed_back = share[some - steps.start] * spikes
+                _hand_back(source, some, handed_back, relevance_by_layer)
+
+    def _arrived(self, source: Source, steps: range) -> tuple[NDArray[np.intp], Spikes]:
+        """Of some steps those in which spikes of a source arrive, and these, (S', C, H, W)."""
+        spikes = np.array([arrived_from(source, self.fired[source.layer], t) for t in steps])
+        some = np.flatnonzero(_any(spikes))
+        return some + steps.start, spikes[some]
 
 
 def _hand_back(
-    source: Source, t: int, shares: Floats, relevance_by_layer: Mapping[str, Floats]
+    source: Source,
+    steps: NDArray[np.intp],
+    shares: Floats,
+    relevance_by_layer: Mapping[str, Floats],
 ) -> None:
-    """Add the shares of what arrived at step t, (C, H, W), to those of the steps at which it was
-    fired.
+    """Add the shares of what arrived at some steps, (S, C, H, W), to those of the steps at which it
+    was fired.
     """
-    for delay, channels in source.delays.items():
-        if delay <= t:
-            relevance_by_layer[source.layer][t - delay, channels] += shares[channels]
+    relevance = relevance_by_layer[source.layer]
+    for t, share in zip(steps, shares, strict=True):
+        for delay, channels in source.delays.items():
+            if delay <= t:
+                relevance[t - delay, channels] += share[channels]
 
 
-def _at(rows: NDArray[Any], t: int) -> NDArray[Any]:
-    """The value at step t of a constant of the neurons: row t - 1, or the only one."""
-    row: NDArray[Any] = rows[(t - 1) % len(rows)]
-    return row
+def _any(maps: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which maps, (S, C, H, W), are not empty: (S,)."""
+    not_empty: NDArray[np.bool_] = maps.reshape(len(maps), -1).any(axis=1)
+    return not_empty
+
+
+def _at(rows: NDArray[Any], steps: Sequence[int] | NDArray[np.intp]) -> NDArray[Any]:
+    """The values at some steps of a constant of the neurons: rows t - 1, or the only one."""
+    values: NDArray[Any] = rows[np.subtract(steps, 1) % len(rows)]
+    return values
 
 
 def _divided(values: Floats, by: Floats) -> Floats:

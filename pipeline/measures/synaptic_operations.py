@@ -55,7 +55,7 @@ def fan_out(synapses: Synapses, shape: Shape, *, dense: bool = False) -> Counts:
     Of a convolution it is Σ_{y, x} n[c, y, x] · rows[h, y] · columns[w, x], where n counts the
     outputs whose weight is not 0 at place (y, x) of the kernel, and rows[h, y] is 1 if some place
     of the kernel has its row y on row h, else 0. `dense` counts weights of 0, too, but those that
-    only fill a kernel, see :func:`_present`.
+    only fill a kernel, see :func:`_all_outputs`.
     """
     y, x = pool_of(synapses)
     pooled = shape[0], shape[1] // y, shape[2] // x
@@ -63,9 +63,10 @@ def fan_out(synapses: Synapses, shape: Shape, *, dense: bool = False) -> Counts:
     if not weights:
         return np.ones(pooled, np.int64)
     (weight,) = weights
-    present = _present(weight) if dense and not passes_on(weight) else weight != 0
+    count_all = dense and not passes_on(weight)
+    outputs = _all_outputs(weight) if count_all else np.count_nonzero(weight, axis=0)
     kernel_sides = weight.shape[2:] or pooled[1:]  # a matrix sees the whole map
-    reached = present.sum(axis=0, dtype=np.int64).reshape(-1, *kernel_sides)
+    reached = outputs.reshape(-1, *kernel_sides)
     geometry = zip(
         pooled[1:], kernel_sides, pair(synapse.stride), pair(synapse.padding), strict=True
     )
@@ -99,7 +100,7 @@ class Connection:
             self.shape if isinstance(self.synapses, Readout) else self.synapses.arriving(self.shape)
         )
 
-    @property
+    @cached_property
     def dense(self) -> int:
         """Operations of one step at which every neuron of the source fires, weights of 0
         included.
@@ -286,10 +287,10 @@ def passes_on(weight: NDArray[Any]) -> bool:
     same factor.
     """
     taken = weight.reshape(len(weight), -1)
-    used = weight[weight != 0]
-    if taken.shape[1] == 1 or not used.size:
+    if taken.shape[1] == 1 or (np.count_nonzero(taken, axis=1) > 1).any():
         return False
-    return bool((np.count_nonzero(taken, axis=1) <= 1).all() and (used == used[0]).all())
+    used = weight[weight != 0]
+    return used.size > 0 and bool((used == used[0]).all())
 
 
 def only_repeats(layer: Layer) -> bool:
@@ -315,22 +316,23 @@ def _takes_maximum(layer: Layer) -> bool:
     return used.size > 0 and bool((used == used[0]).all())
 
 
-def _present(weight: NDArray[Any]) -> NDArray[np.bool_]:
-    """The weights of a layer, of 0 or not, without the zeros by which a kernel of groups or with
-    gaps was filled up.
+def _all_outputs(weight: NDArray[Any]) -> Counts:
+    """The outputs that see each place of the kernel, whatever their weight: (C, y, x), or (C,) of a
+    matrix; without the zeros by which a kernel of groups or with gaps was filled up.
 
     Channels are in one group if weights lead from one to the other. A gap is a row or column of the
     kernel without any.
     """
     if weight.ndim == 2 or not weight.any():
-        return np.ones(weight.shape, np.bool_)
+        return np.full(weight.shape[1:], len(weight))
     taken = weight != 0
     together, n_pairs = taken.any(axis=(2, 3)), -1
-    while n_pairs != (n_pairs := int(together.sum())):
+    while not together.all() and n_pairs != (n_pairs := int(together.sum())):
         pairs = together.astype(np.float32)
         together = pairs @ pairs.T @ pairs > 0
     rows, columns = taken.any(axis=(0, 1, 3)), taken.any(axis=(0, 1, 2))
-    return together[:, :, None, None] & rows[:, None] & columns
+    outputs: Counts = np.count_nonzero(together, axis=0)[:, None, None] * rows[:, None] * columns
+    return outputs
 
 
 def pool_of(synapses: Synapses) -> tuple[int, int]:

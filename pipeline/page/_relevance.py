@@ -23,8 +23,8 @@ from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.schema import LayerSpec
 
 # Of one class at one step, in a second of one idle core: neurons, and weights, which bound large
-# networks, since each is read at each step.
-NEURONS, WEIGHTS = 12_000_000, 100_000_000
+# networks.
+NEURONS, WEIGHTS = 12_000_000, 1_000_000_000
 ASKED = 60  # seconds that `spikesam report` may take;
 LEAST, SHARE = 10, 10  # and those of a run: a tenth of its own, or ten if that is less
 OTHERS = 1  # second for other classes than the answer's

@@ -45,9 +45,9 @@ if TYPE_CHECKING:
 
 WEIGHT_LIMIT = 127  # the largest magnitude of an int8 weight: Lava's Dense clips -128
 MOST_PLACES = 1 << 16  # rows or columns that synapses take
-ALONE = (
-    1 << 18
-)  # products that BLAS leaves to one thread: several wait for each other where all cores simulate
+# Products that BLAS leaves to one thread: several wait for each other where all cores simulate.
+ALONE = 1 << 18
+MOST_PATCHES = 1 << 21  # numbers of all patches that are multiplied at once: 16 MB
 
 Kind = TypeVar("Kind", bound="Weighted")
 
@@ -82,11 +82,13 @@ class Linear(Synapse):
 
     @abstractmethod
     def correlated(self, weight: NDArray[Any], maps: Floats) -> Floats:
-        """Any weights of the synapse's shape ⊛ a pooled map: (C, H, W) -> (C', OH, OW)."""
+        """Any weights of the synapse's shape ⊛ pooled maps: (…, C, H, W) -> (…, C', OH, OW)."""
 
     @abstractmethod
     def transposed(self, weight: NDArray[Any], values: Floats, shape: Sequence[int]) -> Floats:
-        """The transpose of :meth:`correlated`: (C', OH, OW) -> (C, H, W) = `shape`."""
+        """The transpose of :meth:`correlated`: (…, C', OH, OW) -> (…, C, H, W), the last three of
+        `shape`.
+        """
 
     @property
     @abstractmethod
@@ -227,34 +229,51 @@ class Weighted(Linear):
         """See :meth:`Synapse.currents`."""
         currents = self.correlated(self.weight, self.pooled(x))
         if self.windows != NO_POOLING:
-            currents = self.windows.cells(currents).max(axis=3)
+            currents = self.windows.cells(currents).max(axis=-1)
         return currents.sum(axis=(1, 2), keepdims=True) if self.current_sum else currents
 
     def correlated(self, weight: NDArray[Any], maps: Floats) -> Floats:
         """See :meth:`Linear.correlated`."""
-        kernel = self.kernel(weight, (len(maps), *maps.shape[1:]))
+        *several, channels, height, width = maps.shape
+        kernel = self.kernel(weight, (channels, height, width))
         (top, left), (down, right) = pair(self.padding), pair(self.stride)
-        padded = np.pad(maps, ((0, 0), (top, top), (left, left))) if top or left else maps
-        patches = sliding_window_view(padded, kernel.shape[1:])[0, ::down, ::right]
-        rows, columns = patches.shape[:2]
-        matrix = kernel.reshape(len(kernel), -1).astype(np.float64)
-        places = patches.reshape(rows * columns, -1)
-        chunk = ALONE // matrix.size if 64 * matrix.size < ALONE else len(places)
-        parts = [matrix @ part.T for part in np.split(places, range(chunk, len(places), chunk))]
-        return np.concatenate(parts, axis=1).reshape(-1, rows, columns)
+        border = *[(0, 0)] * (maps.ndim - 2), (top, top), (left, left)
+        padded = np.pad(maps, border) if top or left else maps
+        padded = padded.reshape(-1, *padded.shape[-3:])
+        patches = sliding_window_view(padded, kernel.shape[1:], axis=(1, 2, 3))
+        patches = patches[:, 0, ::down, ::right]
+        rows, columns = patches.shape[1:3]
+        matrix = kernel.reshape(len(kernel), -1).astype(np.float64, copy=False)
+        at_once = max(1, MOST_PATCHES // (rows * columns * matrix.shape[1]))
+        currents = np.empty((len(padded), len(kernel), rows, columns))
+        for first in range(0, len(padded), at_once):
+            places = patches[first : first + at_once].reshape(-1, matrix.shape[1])
+            chunk = ALONE // matrix.size if 64 * matrix.size < ALONE else len(places)
+            parts = [matrix @ part.T for part in np.split(places, range(chunk, len(places), chunk))]
+            products = np.concatenate(parts, axis=1).reshape(len(kernel), -1, rows, columns)
+            currents[first : first + at_once] = products.swapaxes(0, 1)
+        return currents.reshape(*several, len(kernel), rows, columns)
 
     def transposed(self, weight: NDArray[Any], values: Floats, shape: Sequence[int]) -> Floats:
         """See :meth:`Linear.transposed`."""
-        channels, height, width = shape
+        *several, outputs, out_rows, out_columns = values.shape
+        channels, height, width = shape[-3:]
         kernel = self.kernel(weight, (channels, height, width))
         (top, left), (down, right) = pair(self.padding), pair(self.stride)
-        parts = np.tensordot(kernel, values, axes=((0,), (0,)))  # (C, y, x, H', W')
-        padded = np.zeros((channels, height + 2 * top, width + 2 * left))
-        rows, columns = down * (values.shape[1] - 1) + 1, right * (values.shape[2] - 1) + 1
-        for y in range(kernel.shape[2]):
-            for x in range(kernel.shape[3]):
-                padded[:, y : y + rows : down, x : x + columns : right] += parts[:, y, x]
-        return padded[:, top : top + height, left : left + width]
+        values = values.reshape(-1, outputs, out_rows, out_columns)
+        padded = np.zeros((len(values), channels, height + 2 * top, width + 2 * left))
+        rows, columns = down * (out_rows - 1) + 1, right * (out_columns - 1) + 1
+        at_once = max(1, MOST_PATCHES // (out_rows * out_columns * kernel[0].size))
+        for first in range(0, len(values), at_once):
+            now = slice(first, first + at_once)
+            parts = np.tensordot(kernel, values[now], axes=((0,), (1,)))  # (C, y, x, S, H', W')
+            for y in range(kernel.shape[2]):
+                for x in range(kernel.shape[3]):
+                    padded[now, :, y : y + rows : down, x : x + columns : right] += parts[
+                        :, y, x
+                    ].swapaxes(0, 1)
+        inside = padded[:, :, top : top + height, left : left + width]
+        return inside.reshape(*several, channels, height, width)
 
     def reach(self, layer_input: Input, place: Shape, shape: Shape) -> list[NDArray[np.bool_]]:
         """See :meth:`Synapse.reach`; a weight of 0 leads nowhere."""
@@ -308,7 +327,8 @@ class Dense(Weighted):
 
     def transposed(self, weight: NDArray[Any], values: Floats, shape: Sequence[int]) -> Floats:
         """See :meth:`Linear.transposed`."""
-        return (weight.T @ values.ravel()).reshape(shape)
+        outputs = values.reshape(-1, len(weight))
+        return (outputs @ weight).reshape(*values.shape[:-3], *shape[-3:])
 
 
 @dataclass(frozen=True, eq=False, repr=False)

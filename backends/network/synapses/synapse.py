@@ -260,11 +260,11 @@ class Synapse(ABC):
         return sums.reshape(*sums.shape[:-3], *apart).sum(axis=(-5, -3, -1))
 
     def pooled(self, values: NDArray[Any]) -> Floats:
-        """The sum of each window of a map, or its maximum: (C, H, W) -> (C, H / y, W / x)."""
-        (channels, height, width), (y, x) = values.shape, pair(self.pool)
-        windows = values.reshape(channels, height // y, y, width // x, x).astype(np.float64)
+        """The sum of each window of maps, or its maximum: (…, H, W) -> (…, H / y, W / x)."""
+        (*maps, height, width), (y, x) = values.shape, pair(self.pool)
+        windows = values.reshape(*maps, height // y, y, width // x, x).astype(np.float64)
         largest = self.pooling == "max"
-        pooled: Floats = windows.max(axis=(2, 4)) if largest else windows.sum(axis=(2, 4))
+        pooled: Floats = windows.max(axis=(-3, -1)) if largest else windows.sum(axis=(-3, -1))
         return pooled
 
     @property

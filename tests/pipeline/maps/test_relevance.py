@@ -25,6 +25,7 @@ from spikesam.backends.network.quantise import quantise
 from spikesam.backends.network.step import on_maps
 from spikesam.pipeline.maps.relevance import (
     SignedShares,
+    Signs,
     logits_of,
     readout_relevance,
     relevance,
@@ -273,6 +274,21 @@ def test_recurrence_of_a_layer_that_numbers_drive_is_warned_of() -> None:
     assert of_spikes.ravel().tolist() == [0.25] * 4
 
 
+@settings(max_examples=30)
+@given(random_graphs, st.integers(0, 99), st.sampled_from(["signed", "positive"]))
+def test_as_many_steps_at_once_as_memory_allows_give_what_single_steps_give(
+    network: Network, seed: int, rule: Signs
+) -> None:
+    spikes = np.random.default_rng(seed).random((network.timesteps, 1, *network.input_shape)) < 0.3
+    rasters, _ = simulate_reference(network, spikes)
+    fired = [raster[:, 0] for raster in rasters]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("spikesam.pipeline.maps.relevance.MOST_AT_ONCE", 1)
+        of_single_steps = relevance(network, fired, 1, rule)
+    for layer, expected in zip(relevance(network, fired, 1, rule), of_single_steps, strict=True):
+        np.testing.assert_allclose(layer, expected, rtol=1e-9, atol=1e-9)
+
+
 class Accounting(SignedShares):
     """The rule "signed", which counts what leaves: to biases, and at membranes that stood at their
     `min_v_mem`.
@@ -282,16 +298,21 @@ class Accounting(SignedShares):
     divisors: list[float]
     passed_on: Counter[str]  # by the name of the layer, to spikes that arrived and all else
 
-    def pass_back(self, t: int, found: Any) -> None:
-        spiked = self.fired[t] & (found[self.name][t] != 0)
-        Accounting.divisors += (self.membrane[t] / on_maps(self.neuron.threshold))[spiked].tolist()
+    def pass_back(self, steps: range, found: Any) -> None:
         before = sum(relevance.sum() for relevance in found.values())
-        super().pass_back(t, found)
-        bias = self.neuron.bias[(t - 1) % len(self.neuron.bias)][:, None, None]
-        to_biases = float((bias * self.per_current).sum())
-        Accounting.to_biases += to_biases
+        super().pass_back(steps, found)
         given = sum(relevance.sum() for relevance in found.values()) - before
-        Accounting.passed_on[self.name] += given + to_biases
+        Accounting.passed_on[self.name] += given
+
+    def of_current(self, t: int, relevance: Any) -> Any:
+        spiked = self.fired[t] & (relevance != 0)
+        Accounting.divisors += (self.membrane[t] / on_maps(self.neuron.threshold))[spiked].tolist()
+        per_current = super().of_current(t, relevance)
+        bias = self.neuron.bias[(t - 1) % len(self.neuron.bias)][:, None, None]
+        to_biases = float((bias * per_current).sum())
+        Accounting.to_biases += to_biases
+        Accounting.passed_on[self.name] += to_biases
+        return per_current
 
     def note(self, t: int, per_membrane: Any) -> Any:
         if self.neuron.min_v_mem is not None:
