@@ -61,9 +61,9 @@ def attention(options: Options) -> Iterator[MeasuredRow]:
         torch.tensor(each).view(-1, HEADS, DEPTH).transpose(0, 1).float().contiguous()
         for each in maps
     )
-    room, current = attention.attention_room(DEPTH), np.zeros(shape, np.int32)
+    pairs, current = np.zeros((DEPTH, DEPTH), np.int32), np.zeros(shape, np.int32)
     ways: dict[str, Callable[[], Any]] = {
-        "event": lambda: attend(*maps, (0, 0, 0), room, current),
+        "event": lambda: attend(*maps, (0, 0, 0), pairs, current),
         "torch, (q kᵀ) v": lambda: (q @ k.mT) @ v,
         "torch, q (kᵀ v)": lambda: q @ (k.mT @ v),
     }

@@ -472,42 +472,6 @@ def _positions_apart() -> None:
 
 
 @special_path(
-    "attention as LLVM code",
-    "attention.py",
-    "loops of numba",
-    workloads=("transformer",),
-    commands=False,
-)
-def _attention_in_loops() -> None:
-    attention, internal = kernel("attention"), kernel("compiled").internal
-
-    @internal
-    def add_values(flat: Any, begins: Any, sizes: Any, span: Any, room: Any) -> None:
-        (key, value), (_, depth, _) = flat, room.pairs.shape
-        for token in range(span[0], span[1]):
-            for channel in range(depth):
-                if key[np.uint64(token * sizes[0] + begins[0] + channel)]:
-                    for output in range(depth):
-                        block, lane = np.uint64(output // 64), np.uint64(output % 64)
-                        fired = value[np.uint64(token * sizes[1] + begins[1] + output)]
-                        room.pairs[block, np.uint64(channel), lane] += np.uint16(fired)
-
-    @internal
-    def add_pairs(query: Any, begins: Any, sizes: Any, room: Any, current: Any) -> None:
-        _, depth, _ = room.pairs.shape
-        for token in range(len(current) // sizes[1]):
-            target = token * sizes[1] + begins[1]
-            for channel in range(depth):
-                if query[np.uint64(token * sizes[0] + begins[0] + channel)]:
-                    for output in range(depth):
-                        block, lane = np.uint64(output // 64), np.uint64(output % 64)
-                        pairs = room.pairs[block, np.uint64(channel), lane]
-                        current[np.uint64(target + output)] += pairs
-
-    attention._add_values, attention._add_pairs = add_values, add_pairs
-
-
-@special_path(
     "attention in kernels",
     "attention.py",
     "products of matrices in NumPy, as other products of spikes",

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from spikesam.backends.event.kernels._costs import costs_of
 from spikesam.backends.event.kernels._products import Costs, ProductWeights
 from spikesam.backends.event.kernels._relay import joined_gains, relay_of
-from spikesam.backends.event.kernels.attention import attention_room
 from spikesam.backends.event.kernels.chain import (
     ADD,
     ADVANCE,
@@ -235,6 +234,7 @@ class LayerKernel:
             or self.summed[number]
             or unpooled[2] < self.output_shape[2]
         )
+        depth = self.shapes[number][0] // 3 // heads if heads else 0
         return Scratch(
             room_for(synapses.weights, (channels, height, width)),
             np.zeros(
@@ -242,7 +242,7 @@ class LayerKernel:
             ),
             np.zeros(unpooled if self.synapses[number] and apart else nothing, self.dtype),
             np.zeros(unpooled if several_sources else nothing, self.dtype),
-            attention_room(self.shapes[number][0] // 3 // heads if heads else 0),
+            np.zeros((depth, depth), self.dtype),
         )
 
     def advance(

@@ -22,7 +22,6 @@ from spikesam.backends.event.kernels._products import (
     rows_at_once,
 )
 from spikesam.backends.event.kernels._tiles import AMX, HOW
-from spikesam.backends.event.kernels.attention import AttentionRoom
 from spikesam.backends.event.kernels.compiled import LEAN, PART, internal
 from spikesam.backends.event.kernels.events import any_fired, count_spikes, maps_at, pack_spikes
 from spikesam.backends.event.kernels.neurons import Dynamics, drive, hold, step
@@ -44,7 +43,7 @@ class Scratch(NamedTuple):
     pooled: NDArray[np.bool_]
     unpooled: NDArray[Any]
     further: NDArray[Any]
-    attention: AttentionRoom
+    attention: NDArray[Any]
 
 
 class KernelSynapses(NamedTuple):

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from spikesam.backends.event.kernels import _products as products
 from spikesam.backends.event.kernels import attention, neurons, steps, synapses
 from spikesam.backends.event.kernels._tiles import HOW
-from spikesam.backends.event.kernels.attention import attention_room
 from spikesam.backends.event.kernels.compiled import entry
 from spikesam.backends.event.kernels.layer import LayerKernel
 from spikesam.backends.event.kernels.neurons import dynamics_of
@@ -210,8 +209,8 @@ def test_attention_is_that_of_numpy(
     given = Input(Attention(heads=heads))
     expected = given.synapse.currents(given, joined.transpose(2, 0, 1)).transpose(1, 2, 0)
     for dtype in (np.int32, np.float32):
-        room, found = attention_room(depth), np.ones((*sides, channels), dtype)
-        attend(*each, (0, 0, 0), room, found)
+        pairs, found = np.ones((depth, depth), dtype), np.ones((*sides, channels), dtype)
+        attend(*each, (0, 0, 0), pairs, found)
         assert np.array_equal(found, expected)
-        attend(joined[-1:], joined, joined, (0, channels, 2 * channels), room, found[-1:])
+        attend(joined[-1:], joined, joined, (0, channels, 2 * channels), pairs, found[-1:])
         assert np.array_equal(found, expected)
