@@ -124,17 +124,6 @@ special_path(
 
 
 @special_path(
-    "blocks of 32 and 64 outputs in products",
-    "_products.py (multiply_row)",
-    "one block of 16 outputs, as with AVX2",
-)
-def _one_block_of_products() -> None:
-    tiles = kernel("_tiles")
-    if tiles.HOW is tiles.VNNI:
-        tiles.HOW = tiles.VNNI = tiles.VNNI._replace(tiles={16: tiles.VNNI.tiles[16]})
-
-
-@special_path(
     "spikes counted as vectors",
     "_products.py (count_words_of)",
     "eight channels at a time, as where channels are no multiple of 16",
@@ -271,43 +260,6 @@ def _never_silent() -> None:
 
 
 # --- lists and bits ---
-
-
-@special_path(
-    "spikes listed by AVX-512 VBMI2",
-    "events.py (compress_word)",
-    "bit by bit, eight at a time",
-)
-def _visit_words() -> None:
-    events = kernel("events")
-    events.list_word = events.visit_word
-
-
-@special_path(
-    "lists of few channels",
-    "events.py (list_narrow)",
-    "a word of bits for each pixel, as where channels are many",
-)
-def _words_of_pixels() -> None:
-    events = kernel("events")
-
-    @kernel("compiled").internal
-    def list_narrow(flat: Any, flip: Any, shape: Any, pool: Any, listed: Any, ends: Any) -> int:
-        height, width, channels = shape
-        rows, columns = pool
-        count: Any = np.uint64(0)
-        for row in range(height // rows):
-            for column in range(width // columns):
-                ends[row, column] = count
-                for y in range(row * rows, (row + 1) * rows):
-                    for x in range(column * columns, (column + 1) * columns):
-                        word = events.word_of(flat, (y * width + x) * channels, channels)
-                        word ^= flip >> np.uint64(events.WORD - channels)
-                        count = events.list_word(word, None, 0, listed, count)
-            ends[row, width // columns] = count
-        return int(count)
-
-    events.list_narrow = list_narrow
 
 
 @special_path(

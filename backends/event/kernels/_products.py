@@ -5,7 +5,7 @@ What it costs does not depend on the spikes: an instruction multiplies a vector 
 :mod:`._tiles`) in a fraction of the time that :mod:`.synapses` needs to add one row of 64 weights.
 Sums of products are exact, as sums of rows are, so the currents are the same bits.
 
-The sums of a tile, such as four pixels by 64 outputs, stay in registers, so that weights and counts
+The sums of a tile, such as eight pixels by 16 outputs, stay in registers, so weights and counts
 are loaded for several products each. With AMX the rows of a tile are also steps at one pixel, since
 layers that see small maps have few pixels, and weights then are loaded once for all steps. CPUs
 without such an instruction, and float32, do without.
@@ -57,9 +57,9 @@ class Costs(NamedTuple):
 class ProductWeights(NamedTuple):
     """A layer's weights as :func:`multiply_spikes` reads them; made by :func:`lay_out_products`.
 
-    (blocks, KH, KW·⌈C/4⌉, outputs, 4) int8, 64-byte aligned, in blocks of 16, 32 or 64 outputs, and
-    for AMX of groups up to a multiple of 16; no blocks where this cannot be used. A register sums
-    the products of `groups_at_once` four counts.
+    (blocks, KH, KW·⌈C/4⌉, outputs, 4) int8, 64-byte aligned, in blocks of 16 outputs, with AMX
+    also of 32, and there of groups up to a multiple of 16; no blocks where this cannot be used. A
+    register sums the products of `groups_at_once` four counts.
     """
 
     weights: NDArray[np.int8]
@@ -159,13 +159,14 @@ class ProductSizes(NamedTuple):
     stride: Pair
 
 
-def multiply_row_of(how: Instruction, outputs: int) -> Any:
-    """A function that sets one row of currents for one block of so many outputs.
+def multiply_row_of(how: Instruction) -> Any:
+    """A function that sets one row of currents for one block of outputs.
 
     Its arrays are flat, and it makes no others: numba counts the references to an array, and
     threads that use the same weights would wait for each other at that count.
     """
-    pixels, vectors = how.tiles[outputs], outputs // how.lanes
+    ((outputs, pixels),) = how.tiles.items()
+    vectors = outputs // how.lanes
     add_tile, add_pixel = tile_of(how, pixels, vectors), tile_of(how, 1, vectors)
 
     @internal
@@ -222,38 +223,8 @@ def multiply_row_of(how: Instruction, outputs: int) -> Any:
     return multiply_row
 
 
-def _multiply_row() -> Any:
-    """:func:`multiply_row_of` for whatever blocks this CPU has."""
-    kernels = (
-        [multiply_row_of(HOW, outputs) for outputs in HOW.tiles] if HOW and HOW is not AMX else []
-    )
-    if not kernels:  # nothing calls it
-        return None
-    if len(kernels) == 1:
-        return kernels[0]
-    of_16, of_32, of_64 = kernels
-
-    @internal
-    def multiply_row(
-        block: int,
-        row: int,
-        sizes: ProductSizes,
-        weights: Any,
-        counts: Any,
-        tile: Any,
-        current: Any,
-    ) -> None:
-        if sizes.outputs == 16:
-            of_16(block, row, sizes, weights, counts, tile, current)
-        elif sizes.outputs == 32:
-            of_32(block, row, sizes, weights, counts, tile, current)
-        else:
-            of_64(block, row, sizes, weights, counts, tile, current)
-
-    return multiply_row
-
-
-multiply_row = _multiply_row()
+# With AMX, and where there are no products, nothing calls it.
+multiply_row = None if HOW is None or HOW is AMX else multiply_row_of(HOW)
 
 
 def count_words_of(size: int) -> Any:

@@ -54,7 +54,7 @@ class Instruction(NamedTuple):
 
 
 AMX = Instruction(16, True, tiles={16: 16, 32: 16}, groups=16)
-VNNI = Instruction(16, True, tiles={16: 8, 32: 8, 64: 4})
+VNNI = Instruction(16, True, tiles={16: 8})
 AVX2 = Instruction(8, False, tiles={16: 4})
 
 

@@ -17,7 +17,6 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from spikesam.backends.event.kernels._tiles import FEATURES
 from spikesam.backends.event.kernels.compiled import (
     entry,
     inlined,
@@ -226,75 +225,19 @@ def _everywhere(builder: Any, number: Any, vector: Any) -> Any:
     return vectors
 
 
-@intrinsic
-def compress_word(
-    _: Any, word: Any, channels: Any, first: Any, events: Any, count: Any
-) -> tuple[Any, Callable[..., Any]]:
-    """:func:`list_word`, with an instruction that moves those of 64 bytes together whose bits are
-    set.
-    """
-    bytes_, integers = ir.VectorType(ir.IntType(8), WORD), ir.VectorType(ir.IntType(32), COPIED)
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        word, channels_argument, first, _, count = arguments
-        fired = builder.bitcast(word, ir.VectorType(ir.IntType(1), WORD))
-        channels: Any = ir.Constant(bytes_, list(range(WORD)))
-        if signature.args[1] != types.none:
-            data = context.make_array(signature.args[1])(context, builder, channels_argument).data
-            channels = builder.load(builder.bitcast(data, bytes_.as_pointer()), align=1)
-        kind: Any = ir.FunctionType(bytes_, [bytes_, bytes_, fired.type])
-        compress = builder.module.declare_intrinsic(
-            "llvm.x86.avx512.mask.compress.v64i8", fnty=kind
-        )
-        listed = builder.call(compress, [channels, ir.Constant(bytes_, None), fired])
-        data, added = (
-            context.make_array(signature.args[3])(context, builder, arguments[3]).data,
-            None,
-        )
-
-        def store(part: int) -> None:
-            places = ir.Constant(
-                ir.VectorType(ir.IntType(32), COPIED), list(range(part, part + COPIED))
-            )
-            sixteen = builder.zext(builder.shuffle_vector(listed, listed, places), integers)
-            place = builder.gep(data, [builder.add(count, ir.Constant(ir.IntType(WORD), part))])
-            builder.store(
-                builder.add(sixteen, added), builder.bitcast(place, integers.as_pointer()), align=4
-            )
-
-        number, added = builder.ctpop(word), _everywhere(builder, first, integers)
-        store(0)
-        with builder.if_then(builder.icmp_unsigned(">", number, ir.Constant(number.type, COPIED))):
-            for part in range(COPIED, WORD, COPIED):
-                store(part)
-        return builder.add(count, number)
-
-    return types.uint64(word, channels, types.int64, events, types.uint64), generate
-
-
 @inlined
-def visit_word(word: Any, channels: Any, first: int, events: NDArray[np.int32], count: Any) -> Any:
-    """:func:`list_word`, bit by bit."""
+def list_word(word: Any, first: int, events: NDArray[np.int32], count: Any) -> Any:
+    """Write, from events[count] on, the channels of a word's set bits, of which the first has
+    `first`: how many there are. Some more events are written, whatever they hold.
+    """
     after: Any = count + popcount(word)  # type: ignore[call-arg]
     while count < after:
         for i in range(LISTED):
             place: Any = trailing_zeros(word)
-            if channels is None:
-                events[count + np.uint64(i)] = np.uint64(first) + place
-            else:
-                events[count + np.uint64(i)] = channels[place & np.uint64(WORD - 1)]
+            events[count + np.uint64(i)] = np.uint64(first) + place
             word &= word - np.uint64(1)
         count += np.uint64(LISTED)
     return after
-
-
-list_word: Any = compress_word if "+avx512vbmi2" in FEATURES else visit_word
-"""Write, from events[count] on, the channels of a word's set bits, of which the first has `first`:
-how many there are.
-
-The bits are of neighbouring channels, None, or of those that 64 bytes say. Up to 64 events are
-written, whatever they hold.
-"""
 
 
 @internal
@@ -315,8 +258,6 @@ def list_events(
     height, width, channels = spikes.shape
     flat = spikes.reshape(-1)
     flip = np.uint64(0) if fired else ALL
-    if pool[1] * channels <= WORD and channels < WORD:
-        return list_narrow(flat, flip, (height, width, channels), pool, events, ends)
     rows, columns = pool
     count = np.uint64(0)
     for row in range(height // rows):
@@ -328,53 +269,8 @@ def list_events(
                     for first in range(0, channels, WORD):
                         span = min(WORD, channels - first)
                         word = word_of(flat, pixel + first, span) ^ (flip >> np.uint64(WORD - span))
-                        count = list_word(word, None, first, events, count)
+                        count = list_word(word, first, events, count)
         ends[row, width // columns] = count
-    return int(count)
-
-
-@internal_making_arrays
-def list_narrow(
-    flat: NDArray[np.bool_],
-    flip: Any,
-    shape: tuple[int, int, int],
-    pool: tuple[int, int],
-    events: NDArray[np.int32],
-    ends: NDArray[np.int32],
-) -> int:
-    """:func:`list_events` where pixels have few channels: a word of bits holds those of as many
-    pixels as fit.
-
-    `flip` are all bits where silent neurons are listed.
-    """
-    height, width, channels = shape
-    channel_of = np.empty(WORD, np.uint8)
-    channel = 0
-    for bit in range(WORD):
-        channel_of[bit] = channel
-        channel = channel + 1 if channel + 1 < channels else 0
-    rows, columns = pool
-    run = columns * channels  # bits of a pooled pixel that lie side by side
-    mine, together, across = ALL >> np.uint64(WORD - run), WORD // run, width // columns
-    words = np.empty(rows, np.uint64)  # of pooled pixels that lie side by side
-    count = np.uint64(0)
-    for row in range(height // rows):
-        word, filled = np.uint64(0), 0
-        for first in range(0, across, together):
-            n_pixels = min(together, across - first)
-            for y in range(rows):
-                place = ((row * rows + y) * width + first * columns) * channels
-                words[y] = word_of(flat, place, n_pixels * run) ^ flip
-            for pixel in range(n_pixels):
-                ends[row, first + pixel] = count + popcount(word)  # type: ignore[call-arg]
-                for y in range(rows):
-                    word |= (words[y] >> np.uint64(pixel * run) & mine) << np.uint64(filled)
-                    filled += run
-                    if filled + run > WORD:
-                        count = list_word(word, channel_of, 0, events, count)
-                        word, filled = np.uint64(0), 0
-        count = list_word(word, channel_of, 0, events, count)
-        ends[row, across] = count
     return int(count)
 
 
