@@ -263,6 +263,16 @@ def _never_silent() -> None:
 
 
 @special_path(
+    "spikes listed by AVX-512 VBMI2",
+    "events.py (compress_word)",
+    "bit by bit, eight at a time",
+)
+def _visit_words() -> None:
+    events = kernel("events")
+    events.list_word = events.visit_word
+
+
+@special_path(
     "events copied 16 at a time",
     "events.py (copy_events, list_window)",
     "one by one, in a loop of numba",
@@ -539,18 +549,6 @@ def _single_samples() -> None:
 def _compiler_of_numba() -> None:
     compiled = kernel("compiled")
     compiled.PART, compiled.WHOLE = {}, {}
-
-
-@special_path(
-    "no counted references",
-    "compiled.py (LEAN)",
-    "numba counts the references to arrays",
-)
-def _counted_references() -> None:
-    compiled = kernel("compiled")
-    compiled.LEAN, compiled.MAKING_ARRAYS = {"nogil": True}, {"nogil": True}
-    compiled.internal = compiled.internal_making_arrays = compiled._part(compiled.LEAN)
-    compiled.inlined = compiled._part(compiled.LEAN | {"forceinline": True})
 
 
 @special_path(

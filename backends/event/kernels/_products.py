@@ -224,7 +224,7 @@ def multiply_row_of(how: Instruction) -> Any:
 
 
 # With AMX, and where there are no products, nothing calls it.
-multiply_row = None if HOW is None or HOW is AMX else multiply_row_of(HOW)
+multiply_row: Any = None if HOW is None or HOW is AMX else multiply_row_of(HOW)
 
 
 def count_words_of(size: int) -> Any:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.backends.event.kernels.compiled import internal
+from spikesam.backends.event.kernels.events import WORD, trailing_zeros, word_of
 
 
 @internal
@@ -43,16 +44,22 @@ def attend(
             from_key = token * key.shape[2] + firsts[1] + head
             from_value = token * value.shape[2] + firsts[2] + head
             fired = values[from_value : from_value + depth]
-            for channel in range(depth):
-                if keys[from_key + channel]:
-                    _add(fired, rows[channel * depth : (channel + 1) * depth])
+            for first in range(0, depth, WORD):
+                word = word_of(keys, from_key + first, min(WORD, depth - first))
+                while word:
+                    row = (first + np.int64(trailing_zeros(word))) * depth  # type: ignore[call-arg]
+                    _add(fired, rows[row : row + depth])
+                    word &= word - np.uint64(1)
         for token in range(query.shape[0] * query.shape[1]):
             from_query = token * query.shape[2] + firsts[0] + head
             target = token * channels + head
-            for channel in range(depth):
-                if queries[from_query + channel]:
-                    row = rows[channel * depth : (channel + 1) * depth]
-                    _add(row, wanted[target : target + depth])
+            sums = wanted[target : target + depth]
+            for first in range(0, depth, WORD):
+                word = word_of(queries, from_query + first, min(WORD, depth - first))
+                while word:
+                    row = (first + np.int64(trailing_zeros(word))) * depth  # type: ignore[call-arg]
+                    _add(rows[row : row + depth], sums)
+                    word &= word - np.uint64(1)
 
 
 @internal

@@ -17,6 +17,7 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from spikesam.backends.event.kernels._tiles import FEATURES
 from spikesam.backends.event.kernels.compiled import (
     entry,
     inlined,
@@ -225,11 +226,51 @@ def _everywhere(builder: Any, number: Any, vector: Any) -> Any:
     return vectors
 
 
-@inlined
-def list_word(word: Any, first: int, events: NDArray[np.int32], count: Any) -> Any:
-    """Write, from events[count] on, the channels of a word's set bits, of which the first has
-    `first`: how many there are. Some more events are written, whatever they hold.
+@intrinsic
+def compress_word(
+    _: Any, word: Any, first: Any, events: Any, count: Any
+) -> tuple[Any, Callable[..., Any]]:
+    """:func:`list_word`, with an instruction that moves those of 64 bytes together whose bits are
+    set.
     """
+    bytes_, integers = ir.VectorType(ir.IntType(8), WORD), ir.VectorType(ir.IntType(32), COPIED)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        word, first, _, count = arguments
+        fired = builder.bitcast(word, ir.VectorType(ir.IntType(1), WORD))
+        channels: Any = ir.Constant(bytes_, list(range(WORD)))
+        kind: Any = ir.FunctionType(bytes_, [bytes_, bytes_, fired.type])
+        compress = builder.module.declare_intrinsic(
+            "llvm.x86.avx512.mask.compress.v64i8", fnty=kind
+        )
+        listed = builder.call(compress, [channels, ir.Constant(bytes_, None), fired])
+        data = context.make_array(signature.args[2])(context, builder, arguments[2]).data
+
+        added = _everywhere(builder, first, integers)
+
+        def store(part: int) -> None:
+            places = ir.Constant(
+                ir.VectorType(ir.IntType(32), COPIED), list(range(part, part + COPIED))
+            )
+            sixteen = builder.zext(builder.shuffle_vector(listed, listed, places), integers)
+            place = builder.gep(data, [builder.add(count, ir.Constant(ir.IntType(WORD), part))])
+            builder.store(
+                builder.add(sixteen, added), builder.bitcast(place, integers.as_pointer()), align=4
+            )
+
+        number = builder.ctpop(word)
+        store(0)
+        with builder.if_then(builder.icmp_unsigned(">", number, ir.Constant(number.type, COPIED))):
+            for part in range(COPIED, WORD, COPIED):
+                store(part)
+        return builder.add(count, number)
+
+    return types.uint64(word, types.int64, events, types.uint64), generate
+
+
+@inlined
+def visit_word(word: Any, first: int, events: NDArray[np.int32], count: Any) -> Any:
+    """:func:`list_word`, bit by bit."""
     after: Any = count + popcount(word)  # type: ignore[call-arg]
     while count < after:
         for i in range(LISTED):
@@ -238,6 +279,14 @@ def list_word(word: Any, first: int, events: NDArray[np.int32], count: Any) -> A
             word &= word - np.uint64(1)
         count += np.uint64(LISTED)
     return after
+
+
+list_word: Any = compress_word if "+avx512vbmi2" in FEATURES else visit_word
+"""Write, from events[count] on, the channels of a word's set bits, of which the first has `first`:
+how many there are.
+
+Up to 64 events are written, whatever they hold.
+"""
 
 
 @internal
