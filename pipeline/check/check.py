@@ -28,7 +28,7 @@ from spikesam.pipeline.imports.torch.modules import reset as reset_known
 SEED = 0
 
 
-@checked_arguments
+@checked_arguments(model="a torch.nn.Module")
 def check(
     model: nn.Module,
     inputs: Tensor | Sequence[Tensor],

@@ -30,7 +30,7 @@ from spikesam.pipeline.imports.torch.calling import (
     follow_model,
     read_example,
 )
-from spikesam.pipeline.imports.torch.follower import FollowedLayer
+from spikesam.pipeline.imports.torch.follower import FollowedLayer, ModelOutput
 from spikesam.pipeline.imports.torch.imported import assemble, model_bits
 from spikesam.pipeline.imports.torch.modules import NeuronModules, OwnNeurons
 from spikesam.pipeline.imports.torch.proof import LayerAlone, by_position
@@ -74,7 +74,7 @@ def compare(
         layer by layer
     outputs : "classes" if the highest output is the answer, "values" if outputs are numbers, such
         as of a regression: then errors are told, in the outputs' units. One output alone always is
-        a value
+        a value, and so are those of a model that gives maps, such as pixels or boxes
     takes, neurons : as of :func:`from_torch`
 
     Returns
@@ -125,8 +125,9 @@ def compare(
             _read_data(data, network, model, neuron_modules, rounded=rounded)
             for rounded in (True, False)
         )
-        layers, shifts, scores = _followed(model, example, neuron_modules, network)
-        numbers = outputs == "values" or scores.shape[1] == 1
+        layers, shifts, output = _followed(model, example, neuron_modules, network)
+        scores = output.scores
+        numbers = outputs == "values" or scores.shape[1] == 1 or not output.by_class
         targets = _targets(labels, scores) if numbers else None
         answers = {"model": scores}
         if network.current_input:
@@ -247,9 +248,9 @@ def _read_data(
 
 def _followed(
     model: Any, example: Example, neurons: NeuronModules, network: Network
-) -> tuple[list[FollowedLayer], tuple[int, ...], Tensor]:
-    """The model's layers, one for each of the network's, their shifts, and its scores (B, K),
-    samples by samples.
+) -> tuple[list[FollowedLayer], tuple[int, ...], ModelOutput]:
+    """The model's layers, one for each of the network's, their shifts, and its output for all
+    samples.
     """
     parts = [follow_model(model, part, neurons) for part in example.parts(BATCH)]
     orders = [assemble(model, part, example) for part in parts]
@@ -270,7 +271,8 @@ def _followed(
             f"data: has {example.timesteps} steps, expected {steps}, as the network was imported "
             "with" + f"; steps come first, and {steps} stand on the second axis" * swapped
         )
-    return layers, orders[0].shifts, torch.cat([part.answer.scores for part in parts])
+    scores = torch.cat([part.answer.scores for part in parts])
+    return layers, orders[0].shifts, replace(parts[0].answer, scores=scores)
 
 
 def _simulated_samples(example: Example, network: Network) -> NDArray[Any]:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from spikesam.pipeline.networks.checkpoint import Checkpoint
 
+MOST_AXES = 3  # of class scores: steps, samples and classes
 RECORDED, IMPORTED = "the model was recorded", "the model was imported"
 SIMULATED = "the network was simulated"
 AXES = {"TB...": (0, 1), "BT...": (1, 0), "B...T": (-1, 0)}  # takes -> those of steps and samples
@@ -336,6 +337,14 @@ def _record(
                 f"{reason}"
             ) from error
         output = outputs[0] if len(outputs) == 1 else [_first_of(part) for part in outputs]
+        shape = tuple(getattr(_first_of(outputs[0]), "shape", ()))
+        if has_classes and len(shape) > MOST_AXES:
+            if why is not None:
+                raise InputError(
+                    f"explain: the model's output has shape {shape}, which is no score for each "
+                    "class; give as target a function of it, a number for each sample"
+                )
+            has_classes = False
         of_all_steps = has_classes and takes in AXES and getattr(output, "ndim", 0) == 3
         recording.finish(
             output,

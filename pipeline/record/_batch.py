@@ -186,11 +186,8 @@ class LayerBits:
                 f"more{TERNARY_ADVICE}"
             )
         if _overall(self._excess) != (0, 0):
-            wanted = (
-                "-1, 0 and 1"
-                if self.counts
-                else f"spikes{TERNARY_ADVICE if low < 0 else FIRED_ADVICE}"
-            )
+            advice = FIRED_ADVICE if low >= 0 else TERNARY_ADVICE if (low, high) == (-1, 1) else ""
+            wanted = "-1, 0 and 1" if self.counts else f"spikes{advice}"
             neither = "" if self.counts else " that are neither 0 nor 1"
             raise InputError(f"got values in {low:.4g} … {high:.4g}{neither}, expected {wanted}")
         return torch.cat(self._packed).cpu().numpy().swapaxes(0, 1)

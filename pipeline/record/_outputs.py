@@ -102,7 +102,8 @@ class OutputLayout:
             raise InputError(
                 f"output: got shape {tuple(scores.shape)}, expected class scores of ({samples}, "
                 "K), or of every step, "
-                f"({timesteps}, {samples}, K)"
+                f"({timesteps}, {samples}, K)",
+                "" if scores.ndim < 4 else "; for boxes or pixels pass {answers=None}",
             )
         if scores.ndim < 3:  # steps and samples in one axis, which only the layers tell apart
             return next(iter(readings.values()))

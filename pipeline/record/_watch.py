@@ -67,6 +67,7 @@ class Watch:
         self.inputs: list[Tensor] = []  # what they were given first, where that is kept
         self._called: set[Key] = set()  # in the pass at hand
         self._calls = Calls()
+        self._not_numbers: list[Tensor] = []  # for each input, True if it holds NaN
         self._arrangement.convolutions.begin(())
 
     @property
@@ -136,6 +137,8 @@ class Watch:
                 raise InputError(
                     f"layer {name!r}: module {module!r} was not called; leave it out with layers="
                 )
+        if any(map(bool, self._not_numbers)):
+            raise InputError("finish: the model's input holds NaN, expected numbers")
         layers = self._batch.agreed()
         check_names(layer.name for layer in layers)
         if self._passes not in (0, 1, layers[0].steps):
@@ -205,6 +208,11 @@ class Watch:
         self._passes += 1
         if self.keeps_inputs and inputs and isinstance(inputs[0], Tensor):
             self.inputs.append(inputs[0].detach().to("cpu", copy=True))
+        self._not_numbers += [
+            tensor.detach().isnan().any()
+            for tensor in inputs
+            if isinstance(tensor, Tensor) and tensor.is_floating_point()
+        ]
         self._called.clear()
         self._calls = Calls()
         self._arrangement.convolutions.begin(inputs)

@@ -169,7 +169,7 @@ class Recording:
         if self._why is not None:
             self._taps.setdefault(name, []).append(tapped)
 
-    @checked_arguments
+    @checked_arguments(labels="whole numbers, one for each sample")
     def finish(
         self,
         output: Any = None,
@@ -190,7 +190,7 @@ class Recording:
             such as (spikes, membrane), counts as its first member; of a dictionary or an object
             with `logits`, these count. Of functions as targets of `why`, whatever they take
         answers : class scores as above, where the output is something else, such as boxes; None
-            where there are no classes
+            where there are no classes: then those of `network` are numbers, too
         labels : (B,) int — classes, -1 where unknown
         index : (B,) int — positions in the data set; if not given, samples are counted
         images : as shown to the network, (B, C, H, W), (B, H, W, 3) or (B, H, W), for page and
@@ -228,7 +228,10 @@ class Recording:
         for layer in layers:
             with about(layer.name):
                 spikes[layer.name] = layer.packed()
-        header, batch = self._header(layers, scores.shape[1]), RasterBatch(spikes, scores)
+        # Without classes the outputs of a network are numbers, such as those of boxes.
+        outputs = self._described.outputs if answers is not None else "values"
+        header = self._header(layers, scores.shape[1], outputs)
+        batch = RasterBatch(spikes, scores)
         if self._network is not None:
             network = self._network if isinstance(self._network, Network) else self._network.network
             header, batch = match_network(network, header, batch, self._watch.inputs, done)
@@ -318,7 +321,7 @@ class Recording:
                 f"{function}: the recording has ended, expected a call within the block of record()"
             )
 
-    def _header(self, layers: Sequence[LayerBits], classes: int) -> RasterHeader:
+    def _header(self, layers: Sequence[LayerBits], classes: int, outputs: str) -> RasterHeader:
         modules = {layer: module for module, layer in (self._watch.names or {}).items()}
         return RasterHeader(
             backend=BACKEND,
@@ -333,7 +336,7 @@ class Recording:
             layers=layer_specs({layer.name: layer.shape for layer in layers}),
             classes=classes,
             layer_delay=self._described.layer_delay,
-            outputs=self._described.outputs,
+            outputs=outputs,
         )
 
 

@@ -126,6 +126,9 @@ def lacks_memory(error: BaseException) -> bool:
 
 
 def did_you_mean(name: str, valid: Sequence[str]) -> str:
-    """ "; did you mean 'x'?" with the nearest valid name, or nothing if none is near."""
-    near = difflib.get_close_matches(name, valid, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    """ "; did you mean 'x'?" with the nearest valid name, whatever its case, or nothing if none is
+    near.
+    """
+    by_lower_case = {option.lower(): option for option in valid}
+    near = difflib.get_close_matches(name.lower(), by_lower_case, n=1)
+    return f"; did you mean {by_lower_case[near[0]]!r}?" if near else ""

@@ -117,6 +117,8 @@ class ModelOutput:
     path: Path  # what led to it
     # (B, K) float64 — the sum over all steps; of an integrator, what it holds at the last one
     scores: Tensor
+    # True of a score for each class; False of maps, such as the pixels of (B, C, H, W)
+    by_class: bool
 
 
 class Follower:
@@ -210,7 +212,8 @@ class Follower:
                 f"the model's output {steps_of}; expected all steps, their sum or their mean"
             )
         scores = torch.zeros(self.samples * size, dtype=torch.float64, device=within.device)
-        return ModelOutput(path, scores.index_add_(0, within, values).view(self.samples, size))
+        scores = scores.index_add_(0, within, values).view(self.samples, size)
+        return ModelOutput(path, scores, by_class=size in outputs[0].shape)
 
     def lose_changed(self, values: Any) -> None:
         """Lose tensors that were changed in place through others that share their memory."""
