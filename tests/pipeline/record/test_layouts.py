@@ -155,10 +155,9 @@ def test_a_value_that_is_no_bit_is_found_wherever_it_is(wrong: float, last: bool
     spikes[(-1,) * 5 if last else (0,) * 5] = wrong
     layer = LayerBits("a", counts=None)
     layer.add(spikes, time_first)
-    advised = "ternary" if wrong == -1 else "fired"
-    with pytest.raises(
-        InputError, match=f"that are neither 0 nor 1, expected spikes; pass counts='{advised}'"
-    ):
+    counts = "ternary" if wrong == -1 else "fired"
+    advice = "" if math.isnan(wrong) else f"; pass counts='{counts}'"
+    with pytest.raises(InputError, match=f"that are neither 0 nor 1, expected spikes{advice}"):
         layer.packed()
     layer = LayerBits("a", counts="fired")
     layer.add(spikes, time_first)
