@@ -73,7 +73,7 @@ def read_ann(model: Any, images: Any) -> tuple[Network, NDArray[np.int64]]:
             f"on a second input, which is made from the images: {error}"
         ) from error.__cause__
     answers = _check_all(model, imported, calibration, device)
-    warn_of_dropped(followed, imported, "images", 2)
+    warn_of_dropped(followed, imported, "images")
     return network, answers
 
 

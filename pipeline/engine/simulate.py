@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
@@ -18,6 +17,7 @@ from spikesam.common.errors import InputError, at
 from spikesam.common.lock import file_lock, out_lock
 from spikesam.common.progress import Tracker
 from spikesam.common.text import told_apart
+from spikesam.common.warning import warn
 from spikesam.pipeline.engine._compute import SampleResult, StageTimer, compute
 from spikesam.pipeline.engine.compute_folder import compute_all, prepare_kernels
 from spikesam.pipeline.engine.folder import begin, undone_if_refused
@@ -146,7 +146,7 @@ def simulate(
         count = f"{len(source)} sample{'s' * (len(source) != 1)}"
         notes = [f"data has {count}, fewer than {samples}"]
     for note in filter(None, [*notes, source.doubtful(graph), source.clipped(graph)]):
-        warnings.warn(f"simulate: {note}", stacklevel=3)  # behind what checks the arguments
+        warn(f"simulate: {note}")
     spec = JobSpec(
         raster_header(graph, simulator, source.name, seed, outputs=outputs),
         source.table,

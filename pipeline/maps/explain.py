@@ -4,7 +4,6 @@ of maps.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
@@ -20,6 +19,7 @@ from spikesam.common.lock import taking_turns
 from spikesam.common.parallel import in_order
 from spikesam.common.progress import Tracker
 from spikesam.common.text import printable
+from spikesam.common.warning import warn
 from spikesam.pipeline.maps.layers import PICTURED
 from spikesam.pipeline.maps.method import (
     Explainer,
@@ -66,7 +66,7 @@ def explain_source(
         explainer,
     ):
         for note in explainer.notes:
-            warnings.warn(printable(f"explain: {note}"), stacklevel=4)
+            warn(printable(f"explain: {note}"))
         maps = MapReader(target, trusted=True)
         maps.beside = explainer.raster and explainer.raster.beside
         return maps

@@ -51,7 +51,6 @@ Sun et al. 2024, EventRPG, ICLR, arXiv:2403.09274: spiking layer-time-wise relev
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import prod
@@ -77,6 +76,7 @@ from spikesam.backends.network.step import (
 )
 from spikesam.backends.network.synapses.synapse import Floats
 from spikesam.common.errors import at
+from spikesam.common.warning import warn
 from spikesam.pipeline.maps._correlation import (
     shared_by_three,
     to_winners,
@@ -161,11 +161,10 @@ def _warn_of_numbers(network: Network, fired: Mapping[str, Spikes]) -> None:
     for layer in network.layers:
         recorded = [source.layer in fired for source in layer.sources]
         if any(recorded) and not all(recorded):
-            warnings.warn(
+            warn(
                 f"relevance: layer {layer.name!r} is driven by numbers that a raster does not "
                 "hold, so nothing is passed back to the spikes that it reads beside them; record "
                 "with why= for these",
-                stacklevel=2,
             )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import zip_longest
@@ -22,6 +21,7 @@ from spikesam.common.arguments import checked_arguments, listed
 from spikesam.common.constraints import shown
 from spikesam.common.errors import InputError
 from spikesam.common.text import LONGEST_NAME, printable
+from spikesam.common.warning import warn
 from spikesam.pipeline.cost.energy import energy
 from spikesam.pipeline.drawing.canvas import ShownFigure
 from spikesam.pipeline.drawing.grid import HEAT, Cell, Row, draw_maps
@@ -193,7 +193,7 @@ class Monitor:
                 return costs.layers.set_index("layer")[["operations", "joules"]]
             except InputError as error:
                 # A layer that never fires cannot be imported, for instance; training goes on.
-                warnings.warn(f"monitor: no energy in this epoch: {error}", stacklevel=3)
+                warn(f"monitor: no energy in this epoch: {error}")
         return pd.DataFrame(index=pd.Index([], name="layer"))
 
     def __repr__(self) -> str:

@@ -8,7 +8,6 @@ import base64
 import hashlib
 import json
 import re
-import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import cache
@@ -25,6 +24,7 @@ from spikesam.common.arguments import checked_arguments
 from spikesam.common.disk import readable, write_file
 from spikesam.common.errors import OTHER_OUT, InputError
 from spikesam.common.files import open_file, refuse_replacing
+from spikesam.common.warning import warn
 from spikesam.pipeline.page._content import kinds_of, run_content
 from spikesam.pipeline.page._shown_run import ShownRun, open_run
 from spikesam.recordings.files import RASTER
@@ -120,7 +120,7 @@ def report(
         opened = [open_run(path, resources, network) for path in paths]
         for run in opened:
             if run.raster.silence:
-                warnings.warn(f"report: {run.name}: {run.raster.silence}", stacklevel=3)
+                warn(f"report: {run.name}: {run.raster.silence}")
         return write_page(opened, target, limit, overwrite)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
@@ -13,6 +12,7 @@ from typing import Any, TypeVar
 from torch import Tensor, nn
 
 from spikesam.common.errors import InputError
+from spikesam.common.warning import warn
 from spikesam.pipeline.imports.libraries.known import library_that_fires
 from spikesam.pipeline.record._batch import Batch, Key
 from spikesam.pipeline.record._layouts import (
@@ -126,10 +126,9 @@ class Arrangement:
         if not (fitting or given or maps or tokens is None):
             if name not in self._rows:
                 self._rows.add(name)
-                warnings.warn(
+                warn(
                     f"record: {name!r} has {tokens} tokens, and no map before says how they lie, "
                     "so they are one row; grid=(rows, columns) says otherwise",
-                    stacklevel=2,
                 )
             return 1, tokens
         if not fitting:

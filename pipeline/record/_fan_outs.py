@@ -172,8 +172,10 @@ def blocks(reached: Tensor, limit: int) -> list[slice]:
     total = reached.cumsum(0)
     if float(total[-1]) < limit:
         return [slice(0, len(reached))]
-    number = (total - 1).clamp(min=0) // (limit // 2)
-    ends = (torch.nonzero(number.diff()).flatten() + 1).tolist()
+    half = limit // 2  # that each range may add, but for the number that begins it
+    passed = torch.arange(half + 1, float(total[-1]) + 1, half, dtype=total.dtype)
+    ends = torch.searchsorted(total, passed).unique()
+    ends = ends[ends > 0].tolist()
     return [
         slice(first, last) for first, last in zip([0, *ends], [*ends, len(reached)], strict=True)
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from spikesam.backends.network import Shape
 from spikesam.common.errors import InputError
+from spikesam.common.warning import warn
 from spikesam.pipeline.record._batch import LayerBits
 from spikesam.pipeline.record._layouts import (
     Axes,
@@ -87,10 +87,7 @@ class InputAxes:
 
 
 def _say_without_map(reason: str, advice: str = "") -> None:
-    warnings.warn(
-        f"why: {reason}, so the input gets no map{advice}",
-        stacklevel=7,  # where finish() is called
-    )
+    warn(f"why: {reason}, so the input gets no map{advice}")
 
 
 def _refuse_tokens(tokens: int | None) -> NoReturn:

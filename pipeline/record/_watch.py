@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import difflib
 import math
-import warnings
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from torch.utils.hooks import RemovableHandle
 
 from spikesam.common.arguments import listed
 from spikesam.common.errors import InputError
+from spikesam.common.warning import warn
 from spikesam.pipeline.imports.libraries.known import layer_name, library_that_fires
 from spikesam.pipeline.record._arrangement import Arrangement, is_convolution
 from spikesam.pipeline.record._attribution import BatchSizes
@@ -224,11 +224,10 @@ class Watch:
     def _warn_of_state(self, name: str, layer: str, module: nn.Module, inputs: Any) -> None:
         library = library_that_fires(module)
         if library and (MODULE, name) not in self._batch.layers and library.keeps_state(module):
-            warnings.warn(
+            warn(
                 f"layer {layer!r}: begins a batch with the membrane that an earlier one left; "
                 "reset the model before "
                 "each batch",
-                stacklevel=2,
             )
 
     @unseen
@@ -392,7 +391,7 @@ def _listed(modules: Sequence[str]) -> str:
 
 def _say(text: str) -> None:
     """Warn of something that does not end the recording."""
-    warnings.warn(f"record: {text}", stacklevel=5)  # where finish() is called
+    warn(f"record: {text}")
 
 
 Call = tuple[

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from torch.utils.hooks import RemovableHandle
 from spikesam.common.disk import writing
 from spikesam.common.errors import InputError
 from spikesam.common.text import LONGEST_NAME, printable
+from spikesam.common.warning import warn
 from spikesam.pipeline.maps.layers import laid_out, map_layers
 from spikesam.pipeline.maps.methods.signed_relevance import (
     MOST_TARGETS,
@@ -212,10 +212,9 @@ class RecordedRelevance:
             if (source := constant.behind(self._passage)) not in ("", THE_INPUT)
         }
         for function, source in sorted(exits):
-            warnings.warn(
+            warn(
                 f"why: {function} makes a number of Python or NumPy of the spikes of "
                 f"{source!r}; whatever is made of it counts as a constant",
-                stacklevel=4,  # where finish() is called
             )
         reaches_input = True
         for name, numbers in values.items():
@@ -231,11 +230,10 @@ class RecordedRelevance:
                     )
                 if reaches_input:
                     reaches_input = False
-                    warnings.warn(
+                    warn(
                         f"why: {constant} takes the model's input "
                         "out of the gradient, so relevance does not reach the input, which gets "
                         "no map",
-                        stacklevel=4,  # where finish() is called
                     )
         return reaches_input
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from spikesam.backends.network.storage import write_network
 from spikesam.common.arguments import checked_arguments
 from spikesam.common.errors import InputError, at
 from spikesam.common.text import told_apart
+from spikesam.common.warning import warn
 from spikesam.pipeline.images.pictures import (
     MOST,
     NAME,
@@ -303,7 +303,7 @@ class Recording:
             save(self._network, self.path.with_name(BESIDE))
         self._whole = True
         if silence := raster.silence:
-            warnings.warn(f"record: {silence}", stacklevel=4)  # where the block of record() ends
+            warn(f"record: {silence}")
 
     def discard(self) -> None:
         """Leave nothing of what was recorded."""

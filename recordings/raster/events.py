@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -13,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from spikesam.common.arguments import checked_arguments, checked_fields
 from spikesam.common.errors import InputError, finding
 from spikesam.common.text import brief
+from spikesam.common.warning import warn
 from spikesam.recordings.raster.batch import FIRED_ADVICE, on_cpu, packed_bytes
 
 Rounding = Literal["down", "nearest", "up"]
@@ -220,11 +220,10 @@ class SpikeEvents:
         first_ones = np.delete(np.arange(len(order)), order[1:][again])
         merged = len(order) - len(first_ones)
         if merged:
-            warnings.warn(
+            warn(
                 f"SpikeEvents: {merged:,} of {len(order):,} spikes are in a step in which their "
                 "neuron fired already, "
                 "and a raster has one there; a shorter dt tells them apart",
-                stacklevel=3,
             )
         neuron, step, sample = (column[first_ones] for column in columns)
         return replace(self, sample=sample, step=step, neuron=neuron, merged=merged)

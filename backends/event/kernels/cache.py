@@ -15,7 +15,6 @@ import os
 import sys
 import tempfile
 import threading
-import warnings
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -26,6 +25,7 @@ from numba import njit
 
 from spikesam.backends.event.kernels.private_numba import caching, processor
 from spikesam.common.files import is_private
+from spikesam.common.warning import warn
 
 DIGEST = 32  # bytes of a SHA-256
 MOMENT, LONGEST = (
@@ -71,11 +71,10 @@ def is_cached(dispatcher: Any, kind: str) -> bool:
 
 @lru_cache(maxsize=1)
 def _warn() -> None:
-    warnings.warn(
+    warn(
         "no folder for compiled kernels that you alone can write, so they are compiled anew each "
         "time; "
         "set NUMBA_CACHE_DIR to such a folder",
-        stacklevel=4,
     )
 
 

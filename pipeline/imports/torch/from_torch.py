@@ -136,7 +136,7 @@ def from_torch(
         prove_on_others(model, known_neurons, imported.network, tried)
     except NetworkError as error:
         raise NetworkError(f"from_torch: {error}") from error.__cause__
-    warn_of_dropped(followed, imported, "from_torch", 2)
+    warn_of_dropped(followed, imported, "from_torch")
     named = len(class_names) > 0 or preprocessing is not None
     return (
         named_network(imported.network, class_names, preprocessing) if named else imported.network

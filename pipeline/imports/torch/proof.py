@@ -4,7 +4,6 @@ dense input and on silence; or why not.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -21,6 +20,7 @@ from spikesam.backends.torch.backend import TorchBackend
 from spikesam.backends.torch.neurons import TorchNeurons
 from spikesam.backends.torch.synapses import Workspace, exact_sums, make_synapses, repeat_spikes
 from spikesam.common.errors import at
+from spikesam.common.warning import warn
 from spikesam.pipeline.imports.libraries.library import SpikingModule
 from spikesam.pipeline.imports.road.operations import INPUT, Scale, TimeSum, expect
 from spikesam.pipeline.imports.torch._stream import agreed
@@ -163,9 +163,7 @@ def check_answer(imported: Imported, answer: ModelOutput) -> None:
         )
 
 
-def warn_of_dropped(
-    followed: FollowedModel, imported: Imported, caller: str, stacklevel: int
-) -> None:
+def warn_of_dropped(followed: FollowedModel, imported: Imported, caller: str) -> None:
     """Warn of answers of a model that the network does not give: no membranes, nor spikes of its
     layers.
     """
@@ -180,10 +178,9 @@ def warn_of_dropped(
             names[path.last] = None
     if names:
         answer_layer = followed.answer.path.last
-        warnings.warn(
+        warn(
             f"{caller}: the model gives several answers; kept that of {answer_layer}, dropped that "
             f"of {' and '.join(names)}; to import another, let the model return it first",
-            stacklevel=stacklevel + 1,
         )
 
 
