@@ -23,6 +23,8 @@
 :func:`edit`              what if these spikes were silent? the answer then, simulated from there:
                           an :class:`Edit`
 :func:`report`            one HTML file to explore a run in, or two side by side
+:func:`view`              the page in a notebook: its place, layer, step and edit are values of
+                          Python
 :func:`record`            every spike of a torch network of any library, while you run it
 :func:`check`             is a torch network what you think it is? a :class:`Check` of each
                           :class:`Finding`
@@ -98,6 +100,7 @@ register_needs(
             ("pandas", "torch"),
         ),
         **dict.fromkeys(("MonitorCallback", "train"), ("lightning", "pandas", "torch")),
+        "view": ("anywidget",),
     }
 )
 _import, _, __all__ = lazy_loader.attach_stub(__name__, __file__)

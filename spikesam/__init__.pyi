@@ -49,6 +49,7 @@ from .pipeline.monitor.callback import MonitorCallback
 from .pipeline.monitor.monitor import Monitor
 from .pipeline.networks.checkpoint import Checkpoint, load, save
 from .pipeline.networks.differentiable import to_torch
+from .pipeline.page.view import view
 from .pipeline.page.write import report
 from .pipeline.record.record import record
 from .pipeline.training.fit import train
@@ -123,6 +124,7 @@ __all__ = [
     "to_nir",
     "to_torch",
     "train",
+    "view",
     "write_raster",
 ]
 

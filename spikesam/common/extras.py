@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 EXTRAS = {  # package -> extra of this project
+    "anywidget": "notebook",
     "pandas": "tables",
     "captum": "torch",
     "torch": "torch",
@@ -13,7 +14,8 @@ EXTRAS = {  # package -> extra of this project
     "tensorboard": "train",
     "torchvision": "train",
 }
-ORDER = ("tables", "torch", "train")  # each brings those before it
+# The last one that is needed is named: from "tables" on, each brings those before it.
+ORDER = ("notebook", "tables", "torch", "train")
 NEEDS = dict[
     str, tuple[str, ...]
 ]()  # public name, or command -> packages that it cannot do without

@@ -511,6 +511,7 @@ def right_calls(folder: Path) -> Iterator[Call]:
             ("to_nir", spikesam.to_nir, {"network": net}),
             ("to_torch", spikesam.to_torch, {"network": converted.network}),
             ("train", spikesam.train, {"config": {"data": missing}, "out": folder / "t"}),
+            ("view", spikesam.view, {"run": folder / "run"}),
             (
                 "write_raster",
                 spikesam.write_raster,

@@ -165,7 +165,8 @@ def test_without_extras_every_name_is_there_or_says_what_to_install() -> None:
         "to_torch",
     )
     train = dict.fromkeys(("MonitorCallback", "train"), "'spikesam[train]'")
-    assert said == tables | dict.fromkeys(torch, "'spikesam[torch]'") | train
+    notebook = {"view": "'spikesam[notebook]'"}
+    assert said == tables | dict.fromkeys(torch, "'spikesam[torch]'") | train | notebook
     assert (
         explained == "explain: needs torch, which is not installed; pip install 'spikesam[torch]'"
     )

@@ -4,6 +4,7 @@ import { makeMenu, makeTabs, makeTime, makeWaiting } from "./controls.js";
 import { element } from "./dom.js";
 import { makeGallery } from "./gallery.js";
 import { classOf, heatOf, KINDS, momentsOfHeat } from "./heat.js";
+import { makeHost } from "./host.js";
 import { largestOf, makeLayers, shownKinds } from "./layers.js";
 import { aboutRuns, dataOf, editedSample, partner, sampleLoader } from "./model.js";
 import { makePlace } from "./place.js";
@@ -19,6 +20,7 @@ export function showPage() {
   const about = aboutRuns(runs);
   const two = runs.length > 1;
   const work = makeWork(runs, document.querySelector("script[type=module]").textContent);
+  const host = makeHost(runs[0], change);
   const gallery = makeGallery(runs, about.wrong, change);
   const menu = makeMenu(about, change);
   const shared = [makeTabs(runs, about, change), makeTime(runs, about, change), makePlace(runs, change)];
@@ -117,6 +119,7 @@ export function showPage() {
     });
     shared[0].show(state, samples);
     shared[1].show(state, samples);
+    host.show(state);
     const isLate = (job) => job !== null && !job.over;
     const late = edits.some(isLate) ? "edit" : explained.some(isLate) ? "relevance" : null;
     waiting.show(late);
