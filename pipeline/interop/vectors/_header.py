@@ -4,7 +4,8 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from math import prod
 from textwrap import wrap
 from typing import Any
 
@@ -20,18 +21,21 @@ typedef struct {            /* spikes of one layer, some steps later */
   const int16_t *delay;     /* steps, by channel of that layer */
 } source_t;
 
+typedef struct {            /* windows of a map of rows × columns */
+  int rows, columns, height, width, stride_y, stride_x, padding_y, padding_x;
+  int rows_out, columns_out;            /* number of windows */
+} window_t;
+
 typedef struct {            /* an input of a layer */
   int sources;
   const source_t *source;
-  int channels, height, width;                          /* of x */
+  int channels;             /* of x, whose rows and columns are those of the pool */
   const int32_t *channel_of, *row_of, *column_of;       /* places of the sources; -1: nothing */
-  int pool_height, pool_width, pools_maximum;           /* else the window is summed */
-  const int8_t *weight;     /* [out_channels][channels][kernel_height][kernel_width], or NULL */
-  int out_channels, kernel_height, kernel_width;
-  int stride_y, stride_x, padding_y, padding_x;
-  int rows, columns;        /* of the currents */
-  int window_height, window_width;                      /* of their maximum */
-  int window_stride_y, window_stride_x, window_padding_y, window_padding_x;
+  window_t pool;
+  int pools_maximum;        /* else the window is summed */
+  const int8_t *weight;     /* [out_channels][channels][kernel height][kernel width], or NULL */
+  int out_channels;
+  window_t kernel, window;  /* the largest current of a window counts */
   int sums_places;          /* the maxima of all places are summed */
   int gain_rows;
   const int16_t *gain;      /* [gain_rows][out_channels] */
@@ -74,7 +78,8 @@ def header_lines(
     yield f"#define SAMPLES {len(sums)}\n#define TIMESTEPS {graph['timesteps']}\n"
     yield f"#define LAYERS {len(nodes)} /* with the input */\n"
     yield f"#define CLASSES {graph['readout']['classes']}\n"
-    yield f"#define READOUT_LEAK {graph['readout']['leak']}\n\n"
+    yield f"#define READOUT_LEAK {graph['readout']['leak']}\n"
+    yield f"#define NUMBERS {_largest_map(graph)} /* of the largest map */\n\n"
     yield TYPES
     for name, spikes in packed.items():
         yield from _table(f"spikes_{number_of[name]}", spikes)
@@ -129,32 +134,50 @@ def _input(
 ) -> list[str]:
     """The members of an `input_t`, in order."""
     path = f"{node['name']}/input{place}"
-    channels, rows, columns = layer_input["currents"]
     weighted = layer_input["weighted"]
+    channels, *x_sides = layer_input["shape"]
+    out_channels, *current_sides = layer_input["currents"]
+    pool = layer_input["pool"]
+    pooled_sides = [side // width for side, width in zip(x_sides, pool, strict=True)]
     kernel = arrays[f"{path}/weight"].shape[2:] if weighted else (1, 1)
+    windows = [layer_input[name] for name in ("window", "window_stride", "window_padding")]
     members = [
         len(layer_input["sources"]),
         f"{begin}_sources",
-        *layer_input["shape"],
+        channels,
         *(f"{begin}_{axis}_of" for axis in ("channel", "row", "column")),
-        *layer_input["pool"],
+        _window(x_sides, pool, pool, (0, 0)),
         int(layer_input["pools_maximum"]),
         f"{begin}_weight" if weighted else "NULL",
-        channels,
-        *kernel,
-        *layer_input["stride"],
-        *layer_input["padding"],
-        rows,
-        columns,
-        *layer_input["window"],
-        *layer_input["window_stride"],
-        *layer_input["window_padding"],
+        out_channels,
+        _window(pooled_sides, kernel, layer_input["stride"], layer_input["padding"]),
+        _window(current_sides, *windows),
         int(layer_input["sums_places"]),
         len(arrays[f"{path}/gain"]),
         f"{begin}_gain",
         layer_input["shift"],
     ]
     return [str(member) for member in members]
+
+
+def _window(
+    map_sides: Sequence[int], sides: Sequence[int], stride: Sequence[int], padding: Sequence[int]
+) -> str:
+    """A `window_t`; each argument has a number for rows and one for columns."""
+    windows = [
+        (map_side + 2 * border - side) // step + 1
+        for map_side, side, step, border in zip(map_sides, sides, stride, padding, strict=True)
+    ]
+    return f"{{{', '.join(map(str, (*map_sides, *sides, *stride, *padding, *windows)))}}}"
+
+
+def _largest_map(graph: Mapping[str, Any]) -> int:
+    """Numbers of the largest map of spikes, of x or of currents."""
+    nodes = graph["layers"]
+    maps = [node["shape"] for node in nodes]
+    for node in nodes[1:]:
+        maps += [part[name] for part in node["inputs"] for name in ("shape", "currents")]
+    return max(map(prod, maps))
 
 
 def _layer(

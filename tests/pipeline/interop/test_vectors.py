@@ -31,6 +31,7 @@ from tests.backends.graphs import FIXED, graphs, quarters, some_inputs
 from tests.backends.networks import NETWORKS, everything, samples
 
 CC = shutil.which("cc")
+EXAMPLES = Path(__file__).parents[3] / "examples"
 needs_cc = pytest.mark.skipif(CC is None, reason="there is no C compiler")
 OF_SPIKES = ("odd_sizes", "limits", "summed_limits", "resets", "rectangles", "overlaps", "one_step")
 MOVED = ("staggered", "moved")
@@ -53,7 +54,8 @@ def vectors(
 def checked(folder: Path) -> tuple[int, str]:
     """Exit code and output of the program."""
     warnings = ["-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined"]
-    compiler = [str(CC), "-std=c99", "-O1", *warnings, "-o", "check", "check.c"]
+    example = EXAMPLES / "golden_vectors.c"
+    compiler = [str(CC), "-std=c11", "-O1", *warnings, "-I.", "-o", "check", str(example)]
     subprocess.run(compiler, cwd=folder, check=True, capture_output=True, text=True)
     done = subprocess.run(["./check"], cwd=folder, check=False, capture_output=True, text=True)
     return done.returncode, done.stdout
@@ -61,7 +63,7 @@ def checked(folder: Path) -> tuple[int, str]:
 
 @needs_cc
 @pytest.mark.parametrize("name", [*OF_SPIKES, *MOVED, "everything"])
-def test_plain_c_fires_every_bit(name: str, tmp_path: Path) -> None:
+def test_the_example_in_c_fires_every_bit(name: str, tmp_path: Path) -> None:
     network = network_named(name)
     inputs = samples(np.random.default_rng(1), network)
     _, folder = vectors(network, inputs, tmp_path)
@@ -74,7 +76,7 @@ def test_plain_c_fires_every_bit(name: str, tmp_path: Path) -> None:
 @pytest.mark.long
 @settings(max_examples=60)
 @given(network=graphs(FIXED))
-def test_plain_c_fires_every_bit_of_any_graph(
+def test_the_example_in_c_fires_every_bit_of_any_graph(
     network: Network, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("graph")

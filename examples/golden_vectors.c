@@ -1,0 +1,1 @@
+../pipeline/interop/vectors/check.c
