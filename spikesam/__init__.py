@@ -18,6 +18,7 @@
 :func:`measure`           how well maps find objects whose masks are known: a table
 :func:`energy`            what a recording costs: operations, and joules by :class:`Prices`; an
                           :class:`Energy`
+:func:`fits`              which layers of a network fit on a model of Loihi: a :class:`Fit`
 :func:`chip`              a recording on a model of Loihi: its spikes, time and energy; a
                           :class:`Chip`
 :func:`edit`              what if these spikes were silent? the answer then, simulated from there:
@@ -91,7 +92,10 @@ ignore_foreign_settings()  # before anything imports numba, matplotlib or torch
 register_needs(
     {
         **dict.fromkeys(
-            ("Chip", "Diff", "Edit", "Energy", "chip", "diff", "edit", "energy", "measure"),
+            (
+                *("Chip", "Diff", "Edit", "Energy", "Fit"),
+                *("chip", "diff", "edit", "energy", "fits", "measure"),
+            ),
             ("pandas",),
         ),
         **dict.fromkeys(("check", "from_torch", "record", "to_torch"), ("torch",)),

@@ -21,6 +21,7 @@ from .common.errors import InputError
 from .pipeline.check.check import check
 from .pipeline.check.findings import Check, Finding
 from .pipeline.chips.chip import Chip, chip
+from .pipeline.chips.fits import Fit, fits
 from .pipeline.comparison.compare import Comparison, compare
 from .pipeline.comparison.diff import Diff, diff
 from .pipeline.conversion.conversion import Conversion
@@ -76,6 +77,7 @@ __all__ = [
     "EventBinning",
     "Events",
     "Finding",
+    "Fit",
     "Identity",
     "Input",
     "InputError",
@@ -104,6 +106,7 @@ __all__ = [
     "edit",
     "energy",
     "explain",
+    "fits",
     "from_netx",
     "from_nir",
     "from_nir_data",

@@ -15,25 +15,26 @@ The chip has fewer parts than a network, so that some are made of others:
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.network import Conv, Identity, Input, Layer, Network, Shape, Source, pair
+from spikesam.backends.network import Identity, Layer, Network, Source
 from spikesam.backends.network.synapses.linear import Weighted
 from spikesam.backends.network.windows import NO_POOLING
 from spikesam.common.errors import InputError
 from spikesam.common.text import shorten
+from spikesam.pipeline.chips._synapses import Connection, Floats, Synapses
 
 BIAS, READOUT = "bias", "readout"
 # The chip cuts membranes off to 1/64 toward zero at every step, as 32-bit integers.
 STEP, LARGEST = 64, 1 << 31
 FINEST = 20  # weights are multiplied by at most 2 to this
 NEVER = 1e30  # a threshold
-
-Floats = NDArray[np.float64]
+# SANA-FE 2.2.9 takes 0.8 kB of memory and 3 µs for each, beside 1.7 GB for the chip.
+MOST_SYNAPSES = 10_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,20 +59,6 @@ class Group:
 
 
 @dataclass(frozen=True, eq=False)
-class Synapses:
-    """Synapses between two groups, `source` and `target`; each of `origins`, `targets` and
-    `weights` has an entry a synapse. `kind` is "conv", "dense" or "sparse".
-    """
-
-    source: str
-    target: str
-    kind: str
-    origins: NDArray[np.int64]
-    targets: NDArray[np.int64]
-    weights: Floats
-
-
-@dataclass(frozen=True, eq=False)
 class Circuit:
     """A network as groups and synapses; `bias_spikes` (T, sources) are those of the group
     "bias".
@@ -81,30 +68,47 @@ class Circuit:
     synapses: tuple[Synapses, ...]
     bias_spikes: NDArray[np.bool_]
 
-    @property
-    def size(self) -> int:
-        """Number of synapses."""
-        return sum(len(part.weights) for part in self.synapses)
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """The groups of a network, and what connects them, of which most is not written out yet."""
+
+    groups: dict[str, Group]
+    connections: tuple[Synapses | Connection, ...]
+    bias_spikes: NDArray[np.bool_]
+
+    def count(self, group: Group) -> NDArray[np.int64]:
+        """How many synapses reach each neuron of a group."""
+        counts = np.zeros(group.size, np.int64)
+        for part in self.connections:
+            if part.target == group.name:
+                counts += part.count(group.size)
+        return counts
+
+    def scale(self, group: Group, steps: int) -> float:
+        """The largest power of two by which weights and threshold of a group can be multiplied so
+        that no membrane leaves the chip's integers; an InputError if none can.
+        """
+        reached = np.zeros(group.size)
+        for part in self.connections:
+            if part.target == group.name:
+                reached += part.reach(group.size)
+        with np.errstate(divide="ignore"):
+            remembered = np.minimum(steps, 1 / (1 - group.leak))
+        largest = float((reached * remembered).max(initial=1e-6))
+        if largest * STEP >= LARGEST:
+            raise InputError(
+                f"layer {group.name!r}: its membranes can reach {largest:.3g}, expected less than "
+                f"{LARGEST // STEP:,}, the largest of the model of the chip"
+            )
+        return 2.0 ** min(FINEST, int(np.floor(np.log2(LARGEST / STEP / largest))))
 
 
-def circuit_of(network: Network) -> Circuit:
-    """The circuit of a network in float32.
-
-    Raises
-    ------
-    InputError : if a part of the network has none on the chip; the message names it
-    """
-    if network.precision != "float32":
-        raise InputError(
-            "a model of a chip plays networks in float32, this one is in fixed point, where gain × "
-            "current is rounded and a chip has no such step"
-        )
+def plan_of(network: Network) -> Plan:
+    """The plan of a network, also of one with parts that the chip has not."""
     driven = {network.layers[place].name for place, _ in network.driven}
-    for layer in network.layers:
-        if layer.name not in driven:
-            _refuse(layer)
     groups: dict[str, Group] = {}
-    parts: list[Synapses] = []
+    parts: list[Synapses | Connection] = []
     bias_rows: list[NDArray[np.bool_]] = []
     for name, shape in zip(network.names, network.shapes, strict=True):
         if name in driven or (name == "input" and network.spiking_input):
@@ -116,41 +120,86 @@ def circuit_of(network: Network) -> Circuit:
     if bias_rows:
         groups[BIAS] = Group(BIAS, len(bias_rows), played=True)
     spikes = np.array(bias_rows, np.bool_).reshape(len(bias_rows), network.timesteps).T
-    return _scaled(Circuit(groups, tuple(parts), spikes), network.timesteps)
+    return Plan(groups, tuple(parts), spikes)
 
 
-def _refuse(layer: Layer) -> None:
-    """Refuse what the chip has no part for."""
+def circuit_of(network: Network, most: int = MOST_SYNAPSES) -> Circuit:
+    """The circuit of a network in float32, of at most so many synapses.
+
+    Raises
+    ------
+    InputError : if a part of the network has none on the chip; the message names it
+    """
+    refuse_precision(network)
+    driven = {network.layers[place].name for place, _ in network.driven}
+    for layer in network.layers:
+        for part in parts_without(layer) if layer.name not in driven else ():
+            raise InputError(
+                f"layer {layer.name!r}: has {part}, which the model of the chip has not"
+            )
+    plan = plan_of(network)
+    refuse_too_many(plan, most)
+    scale = {
+        name: 1.0 if group.played else plan.scale(group, network.timesteps)
+        for name, group in plan.groups.items()
+    }
+    groups = {
+        name: replace(group, threshold=group.threshold * scale[name])
+        for name, group in plan.groups.items()
+    }
+    made = [part.made() for part in plan.connections]
+    parts = tuple(replace(part, weights=part.weights * scale[part.target]) for part in made)
+    return Circuit(groups, parts, plan.bias_spikes)
+
+
+def refuse_precision(network: Network) -> None:
+    """Refuse a network in fixed point."""
+    if network.precision != "float32":
+        raise InputError(
+            "a model of a chip plays networks in float32, this one is in fixed point, where gain × "
+            "current is rounded and a chip has no such step"
+        )
+
+
+def refuse_too_many(plan: Plan, most: int = MOST_SYNAPSES) -> None:
+    """Refuse more synapses than can be simulated."""
+    counts = {name: int(plan.count(group).sum()) for name, group in plan.groups.items()}
+    if (total := sum(counts.values())) > most:
+        largest = sorted(counts, key=lambda name: -counts[name])[:3]
+        raise InputError(
+            f"network: has {total:,} synapses on the chip (most drive {shorten(largest)}), "
+            f"expected at most {most:,}, which SANA-FE holds in memory"
+        )
+
+
+def parts_without(layer: Layer) -> Iterator[str]:
+    """Parts of a layer that the chip has none for."""
     neuron = layer.spiking_neuron
     for layer_input in layer.inputs:
         synapse = layer_input.synapse
         if not isinstance(synapse, (Weighted, Identity)):
-            raise _unfit(layer, "products of spikes (attention)")
+            yield "products of spikes (attention)"
         if (layer_input.gain != layer_input.gain[:1]).any():
-            raise _unfit(layer, "gains that change from step to step (BNTT)")
+            yield "gains that change from step to step (BNTT)"
         if isinstance(synapse, Weighted) and (
             synapse.pooling == "max" or synapse.windows != NO_POOLING
         ):
-            raise _unfit(layer, "maximum pooling")
+            yield "maximum pooling"
         if synapse.current_sum:
-            raise _unfit(layer, "sums of currents over all places")
+            yield "sums of currents over all places"
         if any(isinstance(source.delay, tuple) for source in layer_input.sources):
-            raise _unfit(layer, "delays that differ by channel")
+            yield "delays that differ by channel"
     if np.any(np.asarray(neuron.synaptic_leak) > 0):
-        raise _unfit(layer, "a current that outlasts a step (synaptic_leak)")
+        yield "a current that outlasts a step (synaptic_leak)"
     if neuron.min_v_mem is not None:
-        raise _unfit(layer, "a lowest membrane (min_v_mem)")
-
-
-def _unfit(layer: Layer, part: str) -> InputError:
-    return InputError(f"layer {layer.name!r}: has {part}, which the model of the chip has not")
+        yield "a lowest membrane (min_v_mem)"
 
 
 def _add_layer(
     network: Network,
     layer: Layer,
     groups: dict[str, Group],
-    parts: list[Synapses],
+    parts: list[Synapses | Connection],
     bias_rows: list[NDArray[np.bool_]],
 ) -> None:
     neuron, shape = layer.spiking_neuron, network.shapes[network.place(layer.name)]
@@ -170,7 +219,7 @@ def _add_layer(
         for source in layer_input.sources:
             origin = _relayed(network, source, groups, parts)
             source_shape = network.shapes[network.place(source.layer)]
-            parts.append(_synapses(origin, layer.name, source, layer_input, source_shape))
+            parts.append(Connection(origin, layer.name, source, layer_input, source_shape))
     everyone = np.arange(size)
     if reset == "none" and subtracted.any():
         parts.append(Synapses(layer.name, layer.name, "sparse", everyone, everyone, -subtracted))
@@ -186,7 +235,7 @@ def _add_layer(
 
 
 def _relayed(
-    network: Network, source: Source, groups: dict[str, Group], parts: list[Synapses]
+    network: Network, source: Source, groups: dict[str, Group], parts: list[Synapses | Connection]
 ) -> str:
     """The name of the group that fires the spikes of a source one step before they act."""
     size = int(np.prod(network.shapes[network.place(source.layer)]))
@@ -201,65 +250,9 @@ def _relayed(
     return previous
 
 
-def _synapses(
-    origin: str, target: str, source: Source, layer_input: Input, shape: Shape
-) -> Synapses:
-    """The synapses of one source of an input, of a layer (C, H, W) = `shape`."""
-    triples = list(_triples(layer_input, shape))
-    origins, targets, weights, channels = (
-        np.concatenate([triple[part] for triple in triples]) for part in range(4)
-    )
-    weights = source.sign * layer_input.gain[0][channels] * weights
-    kind = "sparse"
-    if isinstance(layer_input.synapse, Weighted):
-        kind = "conv" if isinstance(layer_input.synapse, Conv) else "dense"
-    kept = weights != 0
-    return Synapses(origin, target, kind, origins[kept], targets[kept], weights[kept])
-
-
-def _triples(layer_input: Input, shape: Shape) -> Iterator[tuple[NDArray[Any], ...]]:
-    """Origins, targets, weights and channels of targets of all synapses."""
-    synapse, size = layer_input.synapse, int(np.prod(shape))
-    # x of the numbers of the neurons, from 1; 0 where zeros are read.
-    numbers = synapse.arranged(np.arange(1, size + 1).reshape(shape))
-    if not isinstance(synapse, Weighted):
-        origins = numbers.ravel() - 1
-        targets = np.flatnonzero(origins >= 0)
-        channels = targets // (numbers.shape[1] * numbers.shape[2])
-        yield origins[targets], targets, np.ones(len(targets)), channels
-        return
-    (y, x), (down, right), (top, left) = (
-        pair(getattr(synapse, name)) for name in ("pool", "stride", "padding")
-    )
-    channels_in, pooled_rows, pooled_columns = synapse.pooled_shape(numbers.shape)
-    kernel = synapse.kernel(synapse.averaged_weight, (channels_in, pooled_rows, pooled_columns))
-    channels_out, _, kernel_rows, kernel_columns = kernel.shape
-    rows = (pooled_rows + 2 * top - kernel_rows) // down + 1
-    columns = (pooled_columns + 2 * left - kernel_columns) // right + 1
-    all_targets = np.arange(channels_out * rows * columns).reshape(channels_out, 1, rows, columns)
-    channels_of_targets = np.arange(channels_out).reshape(-1, 1, 1, 1)
-    for row in range(kernel_rows):
-        read_rows = np.arange(rows) * down + row - top
-        inside_rows = np.flatnonzero((read_rows >= 0) & (read_rows < pooled_rows))
-        for column in range(kernel_columns):
-            read_columns = np.arange(columns) * right + column - left
-            inside_columns = np.flatnonzero((read_columns >= 0) & (read_columns < pooled_columns))
-            weights = kernel[:, :, row, column][:, :, None, None]
-            of_targets = all_targets[:, :, inside_rows][:, :, :, inside_columns]
-            for place in range(y * x):
-                at_rows = read_rows[inside_rows] * y + place // x
-                at_columns = read_columns[inside_columns] * x + place % x
-                origins = numbers[:, at_rows][:, :, at_columns] - 1
-                present = (origins >= 0) & (weights != 0)
-                sides = np.broadcast_shapes(present.shape, of_targets.shape)
-                present = np.broadcast_to(present, sides)
-                yield tuple(
-                    np.broadcast_to(values, sides)[present]
-                    for values in (origins, of_targets, weights, channels_of_targets)
-                )
-
-
-def _add_readout(network: Network, groups: dict[str, Group], parts: list[Synapses]) -> None:
+def _add_readout(
+    network: Network, groups: dict[str, Group], parts: list[Synapses | Connection]
+) -> None:
     """The readout as neurons that never fire; its bias is left to whoever reads the membranes."""
     weight = network.readout.weight.astype(np.float64)
     classes = len(weight)
@@ -268,55 +261,3 @@ def _add_readout(network: Network, groups: dict[str, Group], parts: list[Synapse
     targets, origins = np.nonzero(weight)
     last = network.layers[-1].name
     parts.append(Synapses(last, READOUT, "dense", origins, targets, weight[targets, origins]))
-
-
-def _scaled(circuit: Circuit, steps: int) -> Circuit:
-    """The circuit with weights and thresholds times a power of two for each group, the largest at
-    which no membrane can leave the chip's integers.
-    """
-    scale = {}
-    for group in circuit.groups.values():
-        reached = np.zeros(group.size)
-        for part in circuit.synapses:
-            if part.target == group.name:
-                reached += np.bincount(part.targets, np.abs(part.weights), group.size)
-        if group.played:
-            continue
-        with np.errstate(divide="ignore"):
-            remembered = np.minimum(steps, 1 / (1 - group.leak))
-        largest = float((reached * remembered).max(initial=1e-6))
-        if largest * STEP >= LARGEST:
-            raise InputError(
-                f"layer {group.name!r}: its membranes can reach {largest:.3g}, expected less than "
-                f"{LARGEST // STEP:,}, the largest of the model of the chip"
-            )
-        scale[group.name] = 2.0 ** min(FINEST, int(np.floor(np.log2(LARGEST / STEP / largest))))
-    groups = {
-        name: group
-        if group.played
-        else Group(name, group.size, False, group.threshold * scale[name], group.leak, group.reset)
-        for name, group in circuit.groups.items()
-    }
-    parts = tuple(
-        Synapses(
-            part.source,
-            part.target,
-            part.kind,
-            part.origins,
-            part.targets,
-            part.weights * scale[part.target],
-        )
-        for part in circuit.synapses
-    )
-    return Circuit(groups, parts, circuit.bias_spikes)
-
-
-def refuse_too_large(circuit: Circuit, most: int) -> None:
-    """Refuse more synapses than can be simulated."""
-    if circuit.size > most:
-        largest = sorted(circuit.synapses, key=lambda part: -len(part.weights))[:3]
-        names = shorten([f"{part.source} → {part.target}" for part in largest])
-        raise InputError(
-            f"network: has {circuit.size:,} synapses on the chip (most at {names}), expected at "
-            f"most {most:,}, which SANA-FE holds in memory"
-        )

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from spikesam.common.arguments import checked_arguments
 from spikesam.common.errors import InputError
 from spikesam.common.text import printable, shorten
-from spikesam.pipeline.chips._circuit import BIAS, Circuit, circuit_of, refuse_too_large
+from spikesam.pipeline.chips._circuit import BIAS, Circuit, circuit_of
 from spikesam.pipeline.chips._ledger import PARTS, ChipLedger, Spent
 from spikesam.pipeline.chips._process import Simulated, simulate_on_chip
 from spikesam.pipeline.chips.description import Description, description_of
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from spikesam.backends.network import Network
     from spikesam.pipeline.networks.checkpoint import Checkpoint
 
-# SANA-FE 2.2.9 takes 0.8 kB of memory and 3 µs for each, beside 1.7 GB for the chip.
-MOST_SYNAPSES = 10_000_000
 AGREED = 1e-6  # relative difference of our sum and SANA-FE's, which adds in another order
 SECONDS = ("ns", "µs", "ms", "s")
 
@@ -58,6 +56,7 @@ class Chip(Shown):
         None if none does
     bits, compared : how many bits differ, of how many
     chip, version : name of the chip, and version of SANA-FE
+    cores_per_tile : of the chip
     """
 
     layers: pd.DataFrame
@@ -70,6 +69,7 @@ class Chip(Shown):
     compared: int
     chip: str
     version: str
+    cores_per_tile: int
 
     @property
     def joules(self) -> float:
@@ -159,8 +159,7 @@ def chip(
     with opened_raster(raster) as opened:
         reader, known_network = with_network(opened, network)
         circuit = circuit_of(known_network)
-        refuse_too_large(circuit, MOST_SYNAPSES)
-        cores = placed(circuit, description, mapping)
+        cores = placed(circuit.groups, description, mapping)
         recorded = {
             layer.name: _all_samples(reader, layer.name)
             for layer in reader.layers
@@ -275,6 +274,7 @@ def _tables(
         compared=compared,
         chip=chip_name,
         version=description.version,
+        cores_per_tile=description.cores_per_tile,
     )
 
 
@@ -371,4 +371,5 @@ def draw_chip(result: Chip, path: Path) -> None:
         f"A sample takes {in_seconds(result.seconds)} and {in_joules(result.joules)}",
         f"On a model of {result.chip} (SANA-FE {result.version}), not on silicon.",
         result.cores,
+        result.cores_per_tile,
     )

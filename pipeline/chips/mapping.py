@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from spikesam.common.errors import InputError, did_you_mean
 from spikesam.common.files import read_file
 from spikesam.common.text import LONGEST_NAME, printable, shorten
-from spikesam.pipeline.chips._circuit import Circuit
+from spikesam.pipeline.chips._circuit import Group
 from spikesam.pipeline.chips.description import Description
 
 Cores = Mapping[str, Sequence[int]] | str | PathLike[str]
@@ -25,7 +25,10 @@ HEADER = "layer,core"
 MOST_BYTES = 1 << 20
 
 
-def placed(circuit: Circuit, chip: Description, mapping: Cores | None = None) -> Placed:
+Groups = Mapping[str, Group]
+
+
+def placed(groups: Groups, chip: Description, mapping: Cores | None = None) -> Placed:
     """The core of each neuron of each group.
 
     A layer's neurons are spread evenly over its cores, in order. A group that the mapping does not
@@ -33,26 +36,26 @@ def placed(circuit: Circuit, chip: Description, mapping: Cores | None = None) ->
 
     Raises
     ------
-    InputError : if the mapping names no layer of the circuit or no core of the chip, or a core
+    InputError : if the mapping names none of the groups or no core of the chip, or a core
         holds too many neurons
     """
-    cores_of = dict[str, Sequence[int]]() if mapping is None else _named(mapping, circuit, chip)
+    cores_of = dict[str, Sequence[int]]() if mapping is None else _named(mapping, groups, chip)
     free = iter(
         sorted({*range(chip.cores)} - {core for cores in cores_of.values() for core in cores})
     )
-    for name, group in circuit.groups.items():
+    for name, group in groups.items():
         if name not in cores_of:
             needed = -(-group.size // chip.capacity)
             cores_of[name] = list(islice(free, needed))
             if len(cores_of[name]) < needed:
-                sizes = [f"{name}: {group.size:,}" for name, group in circuit.groups.items()]
+                sizes = [f"{name}: {group.size:,}" for name, group in groups.items()]
                 raise InputError(
                     f"network: {name!r} finds no free core; the chip has {chip.cores} cores of "
                     f"{chip.capacity:,} neurons, and the network has neurons {shorten(sizes)}"
                 )
     cores_by_group = {
         name: np.asarray(cores_of[name])[_spread(group.size, len(cores_of[name]))]
-        for name, group in circuit.groups.items()
+        for name, group in groups.items()
     }
     loads = np.bincount(np.concatenate(list(cores_by_group.values())), minlength=chip.cores)
     full = int(loads.argmax())
@@ -77,7 +80,7 @@ def _spread(size: int, cores: int) -> NDArray[np.int64]:
     return np.arange(size) * cores // max(size, 1)
 
 
-def _named(mapping: Cores, circuit: Circuit, chip: Description) -> dict[str, Sequence[int]]:
+def _named(mapping: Cores, groups: Groups, chip: Description) -> dict[str, Sequence[int]]:
     """The cores of each layer that a mapping names, checked."""
     if isinstance(mapping, (str, PathLike)):
         place, mapping = str(mapping), _read(Path(mapping))
@@ -85,11 +88,11 @@ def _named(mapping: Cores, circuit: Circuit, chip: Description) -> dict[str, Seq
         place = "mapping"
     cores_of = dict[str, Sequence[int]]()
     for name, cores in mapping.items():
-        if name not in circuit.groups:
-            near = did_you_mean(str(name), [*circuit.groups])
+        if name not in groups:
+            near = did_you_mean(str(name), [*groups])
             raise InputError(
                 f"{place}: names no layer {printable(repr(name), LONGEST_NAME)}, expected some of "
-                f"{shorten([*circuit.groups], 20)}{near}"
+                f"{shorten([*groups], 20)}{near}"
             )
         numbers = list(cores) if isinstance(cores, Sequence) and not isinstance(cores, str) else []
         valid = [

@@ -23,6 +23,7 @@ COMMANDS = {  # each is a module of spikesam.pipeline
     "export": "a checkpoint in float32, in fixed point or as NIR, or a raster as NWB, Zarr or NIR",
     "explain": "map a raster, or a network and images, by any method",
     "energy": "count what a recording costs: operations and joules, by layer, class and pixel",
+    "fits": "which layers of a network fit on a model of Loihi, before anything runs",
     "chip": "simulate a recording on a model of Loihi: the same spikes, their time and energy",
     "edit": "silence recorded spikes, and see what the answer becomes",
     "diff": "find the first spike that differs between two rasters, and why",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil, sqrt
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ SHORT = 6  # characters of a layer's name on a tile
 NANO = 1e9
 
 
-def draw_mesh(path: Path, title: str, subtitle: str, cores: pd.DataFrame) -> None:
+def draw_mesh(
+    path: Path, title: str, subtitle: str, cores: pd.DataFrame, cores_per_tile: int
+) -> None:
     """Draw the tiles that hold neurons, with their cores in squares: `cores` has core, x, y,
     layers, busy and received. The core with the most work has a red edge.
     """
@@ -29,39 +32,49 @@ def draw_mesh(path: Path, title: str, subtitle: str, cores: pd.DataFrame) -> Non
     with drawing(path, title, subtitle, 0.5 + step * len(panels), high + 1.7) as canvas:
         for number, (column, factor, label, colours) in enumerate(panels):
             axes = canvas.axes(0.5 + step * number, 0.9, wide, high)
-            _draw_cores(axes, cores, cores[column] * factor, colours, (width, height))
+            _draw_cores(axes, cores, cores[column] * factor, colours, cores_per_tile)
+            axes.set(xlim=(0, width), ylim=(height, 0), aspect="equal")
+            axes.set(xticks=np.arange(width) + 0.5, yticks=np.arange(height) + 0.5)
+            axes.set(xticklabels=range(width), yticklabels=range(height))
             bar = canvas.axes(0.5 + step * number + wide + 0.15, 0.9, 0.15, high)
             axes.figure.colorbar(axes.collections[0], cax=bar, label=label)
 
 
 def _draw_cores(
-    axes: Any, cores: pd.DataFrame, amounts: pd.Series[float], colours: str, size: tuple[int, int]
+    axes: Any, cores: pd.DataFrame, amounts: pd.Series[float], colours: str, cores_per_tile: int
 ) -> None:
-    """A square for each core: the four of a tile beside and above each other."""
+    """A square for each core: those of a tile in rows, as many as there are in a row."""
     from matplotlib.collections import PatchCollection
     from matplotlib.patches import Rectangle
 
-    places = cores["core"] % 4
-    x, y = cores["x"] + (places % 2) / 2, cores["y"] + (places // 2) / 2
-    squares = [Rectangle((left, top), 0.5, 0.5) for left, top in zip(x, y, strict=True)]
+    corners, side = core_corners(cores, cores_per_tile), 1 / _cores_in_a_row(cores_per_tile)
+    squares = [Rectangle(corner, side, side) for corner in corners]
     shades = PatchCollection(squares, cmap=colours, edgecolor="white", linewidth=0.8)
     shades.set_array(np.asarray(amounts))
     shades.set_clim(0, max(float(amounts.max()), 1e-12))
     axes.add_collection(shades)
     hottest = int(np.asarray(amounts).argmax())
-    axes.add_patch(
-        Rectangle((x.iloc[hottest], y.iloc[hottest]), 0.5, 0.5, fill=False, edgecolor="red", lw=2)
-    )
+    axes.add_patch(Rectangle(corners[hottest], side, side, fill=False, edgecolor="red", lw=2))
     middle = float(amounts.max()) / 2
-    for left, top, name, amount in zip(x, y, cores["layers"], amounts, strict=True):
+    for (left, top), name, amount in zip(corners, cores["layers"], amounts, strict=True):
         axes.text(
-            *(left + 0.25, top + 0.25, drawable(name[:SHORT])),
+            *(left + side / 2, top + side / 2, drawable(name[:SHORT])),
             color="white" if amount < middle else "black",
             ha="center",
             va="center",
             fontsize=5.5,
         )
-    axes.set(xlim=(0, size[0]), ylim=(size[1], 0), aspect="equal")
-    axes.set(xticks=np.arange(size[0]) + 0.5, yticks=np.arange(size[1]) + 0.5)
-    axes.set(xticklabels=range(size[0]), yticklabels=range(size[1]))
     axes.set(xlabel="tile x", ylabel="tile y")
+
+
+def core_corners(cores: pd.DataFrame, cores_per_tile: int) -> list[tuple[float, float]]:
+    """The upper left corner (x, y) of each core, where a tile is 1 wide and 1 high."""
+    places, cores_in_a_row = cores["core"] % cores_per_tile, _cores_in_a_row(cores_per_tile)
+    x = cores["x"] + places % cores_in_a_row / cores_in_a_row
+    y = cores["y"] + places // cores_in_a_row / cores_in_a_row
+    return [*zip(x.tolist(), y.tolist(), strict=True)]
+
+
+def _cores_in_a_row(cores_per_tile: int) -> int:
+    """In rows of how many the cores of a tile are drawn."""
+    return ceil(sqrt(cores_per_tile))

@@ -472,6 +472,7 @@ def right_calls(folder: Path) -> Iterator[Call]:
                 spikesam.explain,
                 {"source": model, "data": steps, "method": "rise", "target": 0, "takes": None},
             ),
+            ("fits", spikesam.fits, {"network": net}),
             ("from_netx", spikesam.from_netx, {"path": folder / "net.net"}),
             ("from_nir", spikesam.from_nir, {"graph": folder / "net.nir", "timesteps": 4}),
             (

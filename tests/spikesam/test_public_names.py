@@ -150,7 +150,11 @@ def test_without_extras_every_name_is_there_or_says_what_to_install() -> None:
     *lines, explained = done.stdout.splitlines()
     said = dict(line.split(" ", 1) for line in lines)
     tables = dict.fromkeys(
-        ("Chip", "Diff", "Edit", "Energy", "chip", "diff", "edit", "energy"), "'spikesam[tables]'"
+        (
+            *("Chip", "Diff", "Edit", "Energy", "Fit"),
+            *("chip", "diff", "edit", "energy", "fits"),
+        ),
+        "'spikesam[tables]'",
     )
     torch = (
         "Comparison",

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import spikesam
@@ -23,12 +24,14 @@ from spikesam.backends.network import (
 from spikesam.backends.network.step import current_of
 from spikesam.common.errors import InputError
 from spikesam.pipeline.chips import _process as process
-from spikesam.pipeline.chips._circuit import _synapses, circuit_of
+from spikesam.pipeline.chips._circuit import circuit_of
 from spikesam.pipeline.chips._process import Simulated
+from spikesam.pipeline.chips._synapses import Connection
 from spikesam.pipeline.chips.chip import _first_difference
 from spikesam.pipeline.chips.description import description_of
 from spikesam.pipeline.chips.mapping import placed
 from spikesam.pipeline.comparison.pair import Bit
+from spikesam.pipeline.drawing.chip import core_corners, draw_mesh
 
 STEPS = 12
 CHANGING = np.arange(1.0, STEPS + 1).repeat(2).reshape(STEPS, 2)  # gains, by step
@@ -61,11 +64,16 @@ def test_synapses_carry_the_currents_of_the_equations() -> None:
     ):
         layer = Layer("a", Input(synapse, "input", np.full(channels, 1.0)), LIF(0.5))
         layer_input, shape = layer.inputs[0], (2, 8, 8)
-        part = _synapses("input", "a", layer_input.sources[0], layer_input, shape)
+        connection = Connection("input", "a", layer_input.sources[0], layer_input, shape)
+        part = connection.made()
         spikes = random.random(shape) < 0.4
         currents = current_of(layer_input, layer_input.synapse.arranged(spikes.astype(np.int8)))
         sums = np.bincount(part.targets, part.weights * spikes.ravel()[part.origins], currents.size)
         np.testing.assert_allclose(sums, currents.ravel(), atol=1e-5)
+        assert np.array_equal(connection.count(currents.size), part.count(currents.size))
+        np.testing.assert_allclose(
+            connection.reach(currents.size), part.reach(currents.size), rtol=1e-5
+        )
 
 
 @pytest.mark.parametrize(
@@ -97,7 +105,7 @@ def test_fixed_point_is_refused() -> None:
 
 def test_mappings_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     pytest.importorskip("sanafe")
-    circuit, loihi = circuit_of(network()), description_of("loihi")
+    groups, loihi = circuit_of(network()).groups, description_of("loihi")
     assert (loihi.cores, loihi.capacity, loihi.place(5)) == (128, 1024, (0, 1))
     (tmp_path / "wrong.csv").write_text("layer;core\n")
     for mapping, message in (
@@ -106,11 +114,11 @@ def test_mappings_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         (tmp_path / "wrong.csv", "is no mapping"),
     ):
         with pytest.raises(InputError, match=message):
-            placed(circuit, loihi, mapping)
+            placed(groups, loihi, mapping)
     with pytest.raises(InputError, match="core 3 would hold"):
-        placed(circuit, replace(loihi, capacity=100), {"conv1": [3], "conv2": [3]})
+        placed(groups, replace(loihi, capacity=100), {"conv1": [3], "conv2": [3]})
     (tmp_path / "right.csv").write_text("layer,core\nconv1,7\nconv1,8\n")
-    cores = placed(circuit, loihi, tmp_path / "right.csv")
+    cores = placed(groups, loihi, tmp_path / "right.csv")
     assert np.bincount(cores["conv1"])[7:].tolist() == [32, 32]
     assert {7, 8}.isdisjoint(cores["input"])
 
@@ -160,3 +168,13 @@ def test_a_process_that_dies_is_one_line(monkeypatch: pytest.MonkeyPatch) -> Non
     }
     with pytest.raises(InputError, match=r"^chip: SANA-FE was ended by SIGKILL .*$"):
         process.simulate_on_chip(circuit, cores, played)
+
+
+def test_the_mesh_is_drawn_with_the_cores_that_a_tile_has(tmp_path: Path) -> None:
+    columns = {"core": [0, 8], "x": [0, 0], "y": [0, 0], "layers": ["conv1", "fc1"]}
+    cores = pd.DataFrame({**columns, "busy": [1e-9, 2e-9], "received": [3.0, 4.0]})
+    draw_mesh(tmp_path / "chip.png", "A sample takes 1 ns", "On a model.", cores, cores_per_tile=9)
+    first, last = core_corners(cores, cores_per_tile=9)
+    assert first == (0, 0)
+    assert last == pytest.approx((2 / 3, 2 / 3))
+    assert (tmp_path / "chip.png").stat().st_size > 1000

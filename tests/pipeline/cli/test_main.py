@@ -39,8 +39,8 @@ def test_version(capsys):
         ("rnu", "; did you mean run? See spikesam --help"),
         (
             "--samples",
-            ", expected one of run, merge, train, convert, export, explain, energy, chip, edit, "
-            "diff, verify, report, validate; see spikesam --help",
+            ", expected one of run, merge, train, convert, export, explain, energy, fits, chip, "
+            "edit, diff, verify, report, validate; see spikesam --help",
         ),
     ],
 )
