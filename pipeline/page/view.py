@@ -155,7 +155,7 @@ def view(
     network: Network | Checkpoint | str | PathLike[str] | None = None,
     limit: int = LIMIT,
 ) -> View:
-    """The page of a run as a widget of Jupyter, VS Code or Colab: its choices are Python's.
+    """The page of a run as a widget of Jupyter: its choices are values of Python.
 
     The page is that of :func:`report`. It runs in a frame that reaches nothing outside of itself,
     and what comes from there is checked: a layer, a place, a step and an edit of this run.
