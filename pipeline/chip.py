@@ -11,8 +11,8 @@ examples:
   spikesam chip runs/digits --out runs/digits/chip
   spikesam chip runs/digits --mapping runs/digits/chip/mapping.csv
 
---out receives layers.csv, steps.csv, samples.csv, cores.csv, chip.png, and mapping.csv: a line
-`layer,core` for each core, to be changed and given again.
+--out receives layers.csv, steps.csv, samples.csv, layer_steps.csv, layer_samples.csv, cores.csv,
+chip.png, and mapping.csv: a line `layer,core` for each core, to be changed and given again.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from spikesam.pipeline.cli.errors import exit_codes
 from spikesam.pipeline.cli.options import FiredBy, Overwrite
 from spikesam.pipeline.config import Section
 
-TABLES = ("layers", "steps", "samples", "cores")
+TABLES = ("layers", "steps", "samples", "layer_steps", "layer_samples", "cores")
 
 
 class ChipCommand(Section):

@@ -49,6 +49,7 @@ class Chip(Shown):
 
     steps : step, seconds, joules
     samples : sample, seconds, joules
+    layer_steps, layer_samples : layer, step or sample, spikes, synapse, soma, network, joules
     cores : core, x, y (of its tile), layers, neurons, sent, received (messages), busy (seconds of a
         step)
     mapping : layer, core, neurons
@@ -62,6 +63,8 @@ class Chip(Shown):
     layers: pd.DataFrame
     steps: pd.DataFrame
     samples: pd.DataFrame
+    layer_steps: pd.DataFrame
+    layer_samples: pd.DataFrame
     cores: pd.DataFrame
     mapping: pd.DataFrame
     first: Bit | None
@@ -267,6 +270,8 @@ def _tables(
                 "joules": total.sum(axis=1),
             }
         ),
+        layer_steps=_by_layer("step", simulated, spent),
+        layer_samples=_by_layer("sample", simulated, spent),
         cores=_core_table(description, cores, spent, busy),
         mapping=pd.DataFrame(mapped),
         first=first,
@@ -276,6 +281,25 @@ def _tables(
         version=description.version,
         cores_per_tile=description.cores_per_tile,
     )
+
+
+def _by_layer(axis: str, simulated: Simulated, spent: list[Spent]) -> pd.DataFrame:
+    """Spikes and J of each group by "step", the mean of the samples, or by "sample"."""
+
+    def along(numbers: NDArray[Any]) -> NDArray[Any]:
+        """Of numbers (N, T)."""
+        return numbers.mean(axis=0) if axis == "step" else numbers.sum(axis=1)
+
+    tables = []
+    for name, spikes in simulated.spikes.items():
+        parts = {
+            part: along(np.array([of_sample.joules[name][part] for of_sample in spent]))
+            for part in PARTS
+        }
+        fired = along(spikes.sum(axis=2))
+        columns = {"layer": name, axis: range(len(fired)), "spikes": fired, **parts}
+        tables.append(pd.DataFrame({**columns, "joules": np.sum([*parts.values()], axis=0)}))
+    return pd.concat(tables, ignore_index=True)
 
 
 def _core_table(

@@ -144,6 +144,15 @@ def test_every_layer_fires_what_was_recorded() -> None:
     assert result.layers["joules"].sum() == pytest.approx(result.joules, rel=1e-6)
     assert result.mapping.query("layer == 'conv1'")["core"].tolist() == [5, 90]
     assert "a model of" in str(result)
+    for axis, table in (("step", result.layer_steps), ("sample", result.layer_samples)):
+        whole = result.steps if axis == "step" else result.samples
+        sums = table.groupby(axis)["joules"].sum()
+        np.testing.assert_allclose(sums, whole["joules"], rtol=1e-6)
+    by_layer = result.layer_steps.groupby("layer", sort=False)
+    np.testing.assert_allclose(by_layer["joules"].sum(), result.layers["joules"])
+    np.testing.assert_allclose(by_layer["spikes"].sum(), result.layers["spikes"])
+    of_conv1 = result.layer_samples.query("layer == 'conv1'")["spikes"]
+    assert of_conv1.tolist() == [raster["conv1"][sample].sum() for sample in range(2)]
 
 
 def test_the_first_difference_is_the_earliest_then_the_least_deep() -> None:
