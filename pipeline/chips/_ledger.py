@@ -10,12 +10,15 @@ A spike is one message to each core that holds a target of it. Synapses count fo
 they drive, neurons and messages for the layer that fires. SANA-FE adds up the same operations as it
 simulates; both sums must agree at every step, or the circuit was not the one described here.
 
-A core works for the sum of the times of all that it does, one thing after another, in a step:
+A core has a part for its neurons and a part for the messages that reach it. Both work at once, each
+on one thing after another, and the core is busy in a step for as long as the slower one:
 
-    busy = Σ over its neurons t_access + t_update + Σ over spikes t_fire + messages t_send
-         + Σ over messages that reach it t_receive + Σ over synapses there t of that kind
+    neurons  = Σ over its neurons t_access + t_update + Σ over spikes t_fire + messages t_send
+    messages = Σ over messages that reach it t_receive + Σ over synapses there t of that kind
+    busy     = max(neurons, messages)
 
-The time of a step also has waiting and the ways through the mesh in it, which SANA-FE alone knows.
+The time of a step is never shorter. It also has waiting and the ways through the mesh in it, which
+SANA-FE alone knows.
 """
 
 from __future__ import annotations
@@ -81,7 +84,7 @@ class ChipLedger:
         """Add up a sample, of the spikes (T, size) of each group."""
         chip, steps = self.chip, len(next(iter(spikes.values())))
         joules = {name: {part: np.zeros(steps) for part in PARTS} for name in self.circuit.groups}
-        busy, sent, received = (np.zeros((steps, chip.cores)) for _ in range(3))
+        neurons, arriving, sent, received = (np.zeros((steps, chip.cores)) for _ in range(4))
         for (source, target, kind), fan_out in self._driven.items():
             joules[target]["synapse"] += chip.synapse[kind].joules * (spikes[source] @ fan_out)
         for name, group in self.circuit.groups.items():
@@ -92,8 +95,8 @@ class ChipLedger:
                 each_step = chip.access.joules + chip.update.joules
                 joules[name]["soma"] += group.size * each_step
                 joules[name]["soma"] += chip.fire.joules * fired.sum(axis=1, dtype=np.float64)
-                busy += on_core.sum(axis=0) * (chip.access.seconds + chip.update.seconds)
-                busy += chip.fire.seconds * (fired @ on_core)
+                neurons += on_core.sum(axis=0) * (chip.access.seconds + chip.update.seconds)
+                neurons += chip.fire.seconds * (fired @ on_core)
             reached = self._reached[name]
             messages = (np.sum([*reached.values()], axis=0) > 0).astype(np.float32)
             per_neuron = messages.sum(axis=1, dtype=np.float64)
@@ -104,7 +107,8 @@ class ChipLedger:
             to_cores = fired @ messages
             sent += from_cores
             received += to_cores
-            busy += chip.send.seconds * from_cores + chip.receive.seconds * to_cores
+            neurons += chip.send.seconds * from_cores
+            arriving += chip.receive.seconds * to_cores
             for kind, counts in reached.items():
-                busy += chip.synapse[kind].seconds * (fired @ counts.astype(np.float32))
-        return Spent(joules, busy, sent, received)
+                arriving += chip.synapse[kind].seconds * (fired @ counts.astype(np.float32))
+        return Spent(joules, np.maximum(neurons, arriving), sent, received)

@@ -24,11 +24,12 @@ from spikesam.backends.network import (
 from spikesam.backends.network.step import current_of
 from spikesam.common.errors import InputError
 from spikesam.pipeline.chips import _process as process
-from spikesam.pipeline.chips._circuit import circuit_of
+from spikesam.pipeline.chips._circuit import Circuit, Group, circuit_of
+from spikesam.pipeline.chips._ledger import ChipLedger
 from spikesam.pipeline.chips._process import Simulated
-from spikesam.pipeline.chips._synapses import Connection
+from spikesam.pipeline.chips._synapses import Connection, Synapses
 from spikesam.pipeline.chips.chip import _first_difference
-from spikesam.pipeline.chips.description import description_of
+from spikesam.pipeline.chips.description import Description, Price, description_of
 from spikesam.pipeline.chips.mapping import placed
 from spikesam.pipeline.comparison.pair import Bit
 from spikesam.pipeline.drawing.chip import core_corners, draw_mesh
@@ -144,6 +145,7 @@ def test_every_layer_fires_what_was_recorded() -> None:
     assert result.layers["joules"].sum() == pytest.approx(result.joules, rel=1e-6)
     assert result.mapping.query("layer == 'conv1'")["core"].tolist() == [5, 90]
     assert "a model of" in str(result)
+    assert result.cores["busy"].max() <= result.steps["seconds"].mean()
     for axis, table in (("step", result.layer_steps), ("sample", result.layer_samples)):
         whole = result.steps if axis == "step" else result.samples
         sums = table.groupby(axis)["joules"].sum()
@@ -153,6 +155,29 @@ def test_every_layer_fires_what_was_recorded() -> None:
     np.testing.assert_allclose(by_layer["spikes"].sum(), result.layers["spikes"])
     of_conv1 = result.layer_samples.query("layer == 'conv1'")["spikes"]
     assert of_conv1.tolist() == [raster["conv1"][sample].sum() for sample in range(2)]
+
+
+def test_a_core_is_busy_for_as_long_as_the_slower_of_its_two_parts() -> None:
+    free, second = Price(0.0, 0.0), Price(1.0, 1.0)
+    chip = Description(
+        *(2, 1, 1, 8),
+        access=second,
+        update=free,
+        fire=Price(0.0, 4.0),
+        synapse=dict.fromkeys(("conv", "dense", "sparse"), Price(0.0, 3.0)),
+        send=free,
+        receive=second,
+        hops=dict.fromkeys(("east", "west", "north", "south"), free),
+        version="",
+    )
+    ends = np.zeros(2, np.int64), np.arange(2)
+    part = Synapses("a", "b", "dense", *ends, np.ones(2))
+    groups = {"a": Group("a", 1, played=True), "b": Group("b", 2)}
+    cores = {"a": np.zeros(1, np.int64), "b": np.ones(2, np.int64)}
+    ledger = ChipLedger(Circuit(groups, (part,), np.zeros((2, 0), np.bool_)), chip, cores)
+    spikes = {"a": np.array([[1], [0]], np.bool_), "b": np.array([[0, 0], [1, 1]], np.bool_)}
+    # A message and two synapses: 1 + 2 · 3 s. Two neurons: 2 · 1 s, and at step 1 two spikes.
+    assert ledger.sample(spikes).busy[:, 1].tolist() == [7, 2 + 2 * 4]
 
 
 def test_the_first_difference_is_the_earliest_then_the_least_deep() -> None:
