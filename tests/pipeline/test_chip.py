@@ -1,0 +1,53 @@
+"""The command on a model of Loihi: its files, and refusals that leave none."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import spikesam
+from spikesam.backends.network import LIF, Dense, Layer, Network, Readout
+from spikesam.pipeline import chip
+from spikesam.pipeline.chips import _process as process
+
+pytest.importorskip("sanafe")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    layer = Layer("fc1", Dense(np.ones((2, 4), np.float32)), LIF(0.5))
+    network = Network((4, 1, 1), 5, (layer,), Readout(np.eye(2, dtype=np.float32)), "spikes")
+    spikes = np.ones((5, 1, 4, 1, 1), np.bool_)
+    spikesam.simulate(network, spikes, precision="float32", out=tmp_path / "run")
+    return tmp_path / "run"
+
+
+@pytest.mark.long
+def test_the_files_are_written_and_the_mapping_can_be_given_again(run: Path, capsys: Any) -> None:
+    out = run.parent / "chip"
+    chip.main([str(run), "--out", str(out)])
+    tables = {f"{name}.csv" for name in chip.TABLES}
+    assert {path.name for path in out.iterdir()} == {*tables, "mapping.csv", "chip.png"}
+    assert "0 of 10 bits differ from the recording" in capsys.readouterr().out
+    chip.main([str(run), "--mapping", str(out / "mapping.csv")])
+    assert "not on silicon" in capsys.readouterr().out
+
+
+def test_a_process_that_dies_leaves_no_file(
+    run: Path, monkeypatch: pytest.MonkeyPatch, refused: Any
+) -> None:
+    monkeypatch.setattr(process, "CODE", "import os; os.kill(os.getpid(), 9)")
+    assert "chip: SANA-FE was ended by SIGKILL" in refused(
+        chip.main, run, "--out", run.parent / "chip"
+    )
+    assert [path.name for path in run.parent.iterdir()] == ["run"]
+
+
+def test_a_mapping_of_no_layer_leaves_no_file(run: Path, refused: Any) -> None:
+    (run.parent / "mapping.csv").write_text("layer,core\nconv9,1\n")
+    line = refused(
+        chip.main, run, "--mapping", run.parent / "mapping.csv", "--out", run.parent / "chip"
+    )
+    assert "names no layer 'conv9'" in line
+    assert not (run.parent / "chip").exists()
