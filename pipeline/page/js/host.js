@@ -4,21 +4,20 @@
 import { cellOf } from "./heat.js";
 
 // layer: the chosen one, or null. place: [row, column] in it, of a layer without places [neuron], or null. step: a number, or
-// null for the sum. edit: { layer, places, channels } that are silent, or null.
+// null for the sum. edit: { layer, places, channels } that are silent, or null. What is chosen in another run is null, too.
 export function valuesOf(run, { pixel, large, view, step, silenced }) {
-  const placeIn = (layer) => (cell) => {
-    const { band, shape } = layerOf(run, layer);
-    return band ? [cell] : [Math.floor(cell / shape[2]), cell % shape[2]];
-  };
+  const placeIn = (layer) => (cell) =>
+    layer.band ? [cell] : [Math.floor(cell / layer.shape[2]), cell % layer.shape[2]];
+  const ofRun = (choice) => (choice?.run === 0 ? layerOf(run, choice.layer) : undefined);
+  const [chosen, enlarged] = [ofRun(pixel), ofRun(large)];
+  const silent = silenced ? layerOf(run, silenced.layer) : undefined; // an edit is of every run that has its layer
   return {
-    layer: (pixel ?? large)?.layer ?? null,
-    place: pixel && placeIn(pixel.layer)(cellOf(pixel, layerOf(run, pixel.layer).shape.slice(1)).cell),
+    layer: (chosen ?? enlarged)?.name ?? null,
+    place: chosen ? placeIn(chosen)(cellOf(pixel, chosen.shape.slice(1)).cell) : null,
     step: view === "step" ? step : null,
-    edit: silenced && {
-      layer: silenced.layer,
-      places: silenced.cells.map(placeIn(silenced.layer)),
-      channels: [...silenced.channels],
-    },
+    edit: silent
+      ? { layer: silent.name, places: silenced.cells.map(placeIn(silent)), channels: [...silenced.channels] }
+      : null,
   };
 }
 
