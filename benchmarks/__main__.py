@@ -51,13 +51,26 @@ class BenchmarkCommand(Section):
     out: Path = Field(Path("runs/benchmarks"), description="folder for benchmarks.json and plots")
 
 
+def command_line(arguments: Sequence[str]) -> str:
+    """The command as it is noted beside results: without the folder for them, since results are
+    published and a folder is known to one machine alone.
+    """
+    kept, remaining = [], iter(arguments)
+    for argument in remaining:
+        if argument == "--out":
+            next(remaining)
+        elif not argument.startswith("--out="):
+            kept.append(argument)
+    return shell_command(*PROG.split(), *kept)
+
+
 @exit_codes
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, measure, report."""
     command = parse_command(BenchmarkCommand, argv, prog=PROG, description=DESCRIPTION)
     asked = some_or_all(command.name, BENCHMARKS)
     names = [name for name in asked if name not in APART or name in command.name]
-    line = shell_command(*PROG.split(), *(sys.argv[1:] if argv is None else argv))
+    line = command_line(sys.argv[1:] if argv is None else argv)
     chosen = {name: Benchmark(BENCHMARKS[name], case_maker(name)) for name in names}
     measure_all(line, chosen, command.options, command.out, missing(names))
 
