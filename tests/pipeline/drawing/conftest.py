@@ -19,6 +19,8 @@ def _no_warnings() -> Iterator[None]:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        # What an earlier test left open is of no picture, and may be collected at any time.
+        warnings.simplefilter("default", ResourceWarning)
         yield
 
 
