@@ -8,15 +8,20 @@ import { cellOf } from "./heat.js";
 export function valuesOf(run, { pixel, large, view, step, silenced }) {
   const placeIn = (layer) => (cell) =>
     layer.band ? [cell] : [Math.floor(cell / layer.shape[2]), cell % layer.shape[2]];
-  const ofRun = (choice) => (choice?.run === 0 ? layerOf(run, choice.layer) : undefined);
-  const [chosen, enlarged] = [ofRun(pixel), ofRun(large)];
-  const silent = silenced ? layerOf(run, silenced.layer) : undefined; // an edit is of every run that has its layer
+  const [chosen, enlarged] = [pixel, large].map((choice) =>
+    choice?.run === 0 ? layerOf(run, choice.layer) : undefined,
+  );
+  const silencedLayer = silenced ? layerOf(run, silenced.layer) : undefined; // an edit is of every run that has its layer
   return {
     layer: (chosen ?? enlarged)?.name ?? null,
     place: chosen ? placeIn(chosen)(cellOf(pixel, chosen.shape.slice(1)).cell) : null,
     step: view === "step" ? step : null,
-    edit: silent
-      ? { layer: silent.name, places: silenced.cells.map(placeIn(silent)), channels: [...silenced.channels] }
+    edit: silencedLayer
+      ? {
+          layer: silencedLayer.name,
+          places: silenced.cells.map(placeIn(silencedLayer)),
+          channels: [...silenced.channels],
+        }
       : null,
   };
 }
@@ -33,7 +38,8 @@ export function changeTo(run, state, wanted) {
   const change = {};
   if (differs("layer", "place")) {
     change.pixel = place && pixelOf(layerOf(run, layer), place);
-    if (!place && state.large?.layer !== layer) change.large = layer && { run: 0, layer };
+    const enlarged = state.large?.run === 0 ? state.large.layer : null;
+    if (!place && enlarged !== layer) change.large = layer && { run: 0, layer };
   }
   if (differs("step"))
     Object.assign(change, { playing: false }, step === null ? { view: "sum" } : { view: "step", step });
@@ -58,9 +64,10 @@ export function makeHost(run, change) {
   addEventListener("message", hear);
   return {
     show: (state) => {
+      if (host === null) return;
       const values = valuesOf(run, state);
       const text = JSON.stringify(values);
-      if (host === null || text === told) return;
+      if (text === told) return;
       told = text;
       host.postMessage({ spikesam: "state", ...values }, "*"); // a notebook's frame has no origin to name
     },

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { blocksOf } from "../../../../pipeline/page/js/blocks.js";
 import { cover, VIRIDIS } from "../../../../pipeline/page/js/colours.js";
+import { changeTo, valuesOf } from "../../../../pipeline/page/js/host.js";
 import { mapOfStep, scoreOverTime, sumOfMaps } from "../../../../pipeline/page/js/sam.js";
 import { decodeSpikes, fires, spikesPerStep } from "../../../../pipeline/page/js/spikes.js";
 import { cellAt, changeOfKey, initialState, nextState } from "../../../../pipeline/page/js/state.js";
@@ -176,4 +177,29 @@ test("a block opens and closes, and a layer is enlarged until it is named again"
   assert.equal(nextState(large, { large: { run: 0, layer: "b" } }, ABOUT).large.layer, "b");
   assert.equal(nextState(large, { large: { run: 0, layer: "a" } }, ABOUT).large, null);
   assert.equal(nextState(large, { gamma: 1 }, ABOUT).large.layer, "a");
+});
+
+test("a notebook hears of the first run alone, and what it sets is the first run's", () => {
+  const first = { layers: [{ name: "conv1", shape: [2, 2, 4] }] };
+  const state = { ...initialState(ABOUT), view: "sum" };
+  const nothing = { layer: null, place: null, step: null, edit: null };
+  const silenced = { cells: [5], channels: [], before: null };
+  const inSecond = {
+    ...state,
+    pixel: { run: 1, layer: "other", x: 0.5, y: 0.5 },
+    large: { run: 1, layer: "conv1" },
+    silenced: { layer: "other", ...silenced },
+  };
+  assert.deepEqual(valuesOf(first, inSecond), nothing);
+  // Three quarters to the right of four columns is column 3, the lower half of two rows is row 1; cell 5 is row 1, column 1.
+  const inFirst = {
+    ...state,
+    pixel: { run: 0, layer: "conv1", x: 0.75, y: 0.5 },
+    silenced: { layer: "conv1", ...silenced },
+  };
+  const edit = { layer: "conv1", places: [[1, 1]], channels: [] };
+  assert.deepEqual(valuesOf(first, inFirst), { layer: "conv1", place: [1, 3], step: null, edit });
+  // The layer of that name is enlarged in the second run: the first run's still has to be.
+  assert.deepEqual(changeTo(first, inSecond, { layer: "conv1" }), { pixel: null, large: { run: 0, layer: "conv1" } });
+  assert.deepEqual(changeTo(first, inSecond, {}), {});
 });
