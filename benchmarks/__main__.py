@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -11,14 +10,13 @@ from pydantic import Field
 
 from benchmarks.common.environment import all_benchmarks, case_maker, missing
 from benchmarks.common.measurement import Options
-from benchmarks.common.results import Benchmark, measure_all
+from benchmarks.common.results import Benchmark, measure_all, noted_command
 from spikesam.commands import (
     Flat,
     Positional,
     exit_codes,
     listing,
     parse_command,
-    shell_command,
     some_or_all,
 )
 from spikesam.settings import Section
@@ -51,26 +49,13 @@ class BenchmarkCommand(Section):
     out: Path = Field(Path("runs/benchmarks"), description="folder for benchmarks.json and plots")
 
 
-def command_line(arguments: Sequence[str]) -> str:
-    """The command as it is noted beside results: without the folder for them, since results are
-    published and a folder is known to one machine alone.
-    """
-    kept, remaining = [], iter(arguments)
-    for argument in remaining:
-        if argument == "--out":
-            next(remaining)
-        elif not argument.startswith("--out="):
-            kept.append(argument)
-    return shell_command(*PROG.split(), *kept)
-
-
 @exit_codes
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, measure, report."""
     command = parse_command(BenchmarkCommand, argv, prog=PROG, description=DESCRIPTION)
     asked = some_or_all(command.name, BENCHMARKS)
     names = [name for name in asked if name not in APART or name in command.name]
-    line = command_line(sys.argv[1:] if argv is None else argv)
+    line = noted_command(PROG, argv)
     chosen = {name: Benchmark(BENCHMARKS[name], case_maker(name)) for name in names}
     measure_all(line, chosen, command.options, command.out, missing(names))
 

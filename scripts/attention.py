@@ -6,7 +6,6 @@ One step of one sample, on one core. The kernel is called by itself, which no pu
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -24,8 +23,8 @@ from benchmarks.common.measurement import (
     ratio,
     timings,
 )
-from benchmarks.common.results import Benchmark, measure_all
-from spikesam.commands import Flat, exit_codes, parse_command, shell_command
+from benchmarks.common.results import Benchmark, measure_all, noted_command
+from spikesam.commands import Flat, exit_codes, parse_command
 from spikesam.settings import Section
 
 PROG = "python -m scripts.attention"
@@ -87,7 +86,7 @@ def _again(way: Callable[[], Any]) -> Any:
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse, measure, report."""
     command = parse_command(AttentionCommand, argv, prog=PROG, description=__doc__)
-    line = shell_command(*PROG.split(), *(sys.argv[1:] if argv is None else argv))
+    line = noted_command(PROG, argv)
     benchmark = Benchmark("the kernel beside products of matrices", cases)
     measure_all(line, {"attention": benchmark}, command.options, command.out, [])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 from benchmarks.common.environment import commit, machine, measure, versions
 from benchmarks.common.measurement import CaseMaker, Options
 from benchmarks.common.report import as_json, as_tables, draw_sweeps
-from spikesam.commands import PlainConsole, write_file
+from spikesam.commands import PlainConsole, shell_command, write_file
 
 
 class Benchmark(NamedTuple):
@@ -19,6 +20,24 @@ class Benchmark(NamedTuple):
 
     title: str
     make_cases: CaseMaker
+
+
+def noted_command(prog: str, argv: Sequence[str] | None) -> str:
+    """The command line as it is noted beside results: without `--out`, since results are published
+    and the folder for them is known to one machine alone.
+
+    Parameters
+    ----------
+    prog : how the program is called
+    argv : its arguments, which it understood; None: those of this process
+    """
+    words, arguments = prog.split(), iter(sys.argv[1:] if argv is None else argv)
+    for argument in arguments:
+        if argument == "--out":
+            next(arguments)  # its folder
+        elif not argument.startswith("--out="):
+            words.append(argument)
+    return shell_command(*words)
 
 
 def measure_all(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -12,9 +11,8 @@ from pydantic import Field
 
 from benchmarks.common.environment import missing_spikingjelly
 from benchmarks.common.measurement import Options
-from benchmarks.common.results import Benchmark, measure_all
+from benchmarks.common.results import Benchmark, measure_all, noted_command
 from scripts.ablation.comparison import cases
-from spikesam.common.text import shell_command
 from spikesam.pipeline.cli.command_line import Flat, parse_command
 from spikesam.pipeline.cli.errors import exit_codes
 from spikesam.pipeline.config import Section
@@ -44,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Parse, measure, report."""
     command = parse_command(AblationCommand, argv, prog=PROG, description=DESCRIPTION)
     ablation = Benchmark("special paths beside plain forms", partial(cases, command.paths))
-    line = shell_command(*PROG.split(), *(sys.argv[1:] if argv is None else argv))
+    line = noted_command(PROG, argv)
     left_out = [reason] if (reason := missing_spikingjelly()) else []
     measure_all(line, {"ablation": ablation}, command.options, command.out, left_out)
 
