@@ -1,15 +1,19 @@
-"""Simulate a recording on a model of Loihi: the same spikes, and the time and energy they take.
+"""Simulate a recording, or a network and its input, on a model of Loihi: the same spikes, and the
+time and energy they take.
 
 The network is built from its float32 weights on SANA-FE's model of the chip, the recorded input is
-played in, and the spikes of every layer are compared with the recording. It is a model of a chip;
-nothing has run on silicon. Needs SANA-FE (GPL-3), which runs in a process of its own:
-pip install 'spikesam[chip]'
+played in, and the spikes of every layer are compared with the recording. A network is simulated
+here first. It is a model of a chip; nothing has run on silicon. Needs SANA-FE (GPL-3), which runs
+in a process of its own: pip install 'spikesam[chip]'
 
 examples:
+  spikesam chip residual-digits --samples 2
+  spikesam chip residual-digits --samples 2 --timesteps 20
   spikesam run --checkpoint residual-digits --precision float32 --samples 2 --out runs/digits
   spikesam chip runs/digits
   spikesam chip runs/digits --out runs/digits/chip
   spikesam chip runs/digits --mapping runs/digits/chip/mapping.csv
+  spikesam chip edited.h5 --network residual-digits
 
 --out receives layers.csv, steps.csv, samples.csv, layer_steps.csv, layer_samples.csv, cores.csv,
 chip.png, and mapping.csv: a line `layer,core` for each core, to be changed and given again.
@@ -34,6 +38,7 @@ from spikesam.pipeline.cli.command_line import Positional, parse_command
 from spikesam.pipeline.cli.errors import exit_codes
 from spikesam.pipeline.cli.options import FiredBy, Overwrite
 from spikesam.pipeline.config import Section
+from spikesam.pipeline.config.fields import Data, Seed
 
 TABLES = ("layers", "steps", "samples", "layer_steps", "layer_samples", "cores")
 
@@ -41,8 +46,14 @@ TABLES = ("layers", "steps", "samples", "layer_steps", "layer_samples", "cores")
 class ChipCommand(Section):
     """Options of the command."""
 
-    raster: Positional[Path] = Field(description="folder of a run in float32, or a raster file")
+    source: Positional[str] = Field(
+        description="folder of a run in float32, or a raster file; or a network, by name or file"
+    )
     network: FiredBy = None
+    data: Data = None
+    samples: int | None = Field(None, ge=1, description="of a network, how many; 8 if not given")
+    seed: Seed = 0
+    timesteps: int | None = Field(None, ge=1, description="of a network, other steps than its own")
     chip: Literal[CHIPS] = Field("loihi", description="model of a chip")  # type: ignore[valid-type]
     mapping: Path | None = Field(
         None, description="CSV of lines `layer,core`; other layers get the first free cores"
@@ -67,8 +78,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     console = PlainConsole(soft_wrap=True)
     with holding:
         with Tracker().show("simulating the chip"):
+            paths = command.data
             result = chip(
-                command.raster, command.network, chip=command.chip, mapping=command.mapping
+                command.source,
+                paths[0] if paths is not None and len(paths) == 1 else paths,
+                network=command.network,
+                samples=command.samples,
+                seed=command.seed,
+                timesteps=command.timesteps,
+                chip=command.chip,
+                mapping=command.mapping,
             )
         console.print(str(result))
         if command.out is not None:

@@ -10,11 +10,14 @@ The chip has fewer parts than a network, so that some are made of others:
   fires one step before, so that step 0 has no bias, as in a network.
 * A delay of d steps is d - 1 relays, neurons that repeat each spike a step later.
 * Layers that read numbers are computed outside; their recorded spikes are played in.
+* An edited layer fires what the edit says: a neuron of it forgets all at each step, and fires if
+  and only if a played neuron drove it one step before, by more than all other synapses together.
+  So its synapses and neurons take energy as they would otherwise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -28,7 +31,7 @@ from spikesam.common.errors import InputError
 from spikesam.common.text import shorten
 from spikesam.pipeline.chips._synapses import Connection, Floats, Synapses
 
-BIAS, READOUT = "bias", "readout"
+BIAS, READOUT, EDITED = "bias", "readout", "{}, as edited"
 # The chip cuts membranes off to 1/64 toward zero at every step, as 32-bit integers.
 STEP, LARGEST = 64, 1 << 31
 FINEST = 20  # weights are multiplied by at most 2 to this
@@ -43,7 +46,8 @@ class Group:
 
     Parameters
     ----------
-    name : of the layer; "bias", "readout", or "conv1, 1 step later" of relays
+    name : of the layer; "bias", "readout", "conv1, 1 step later" of relays, or "conv1, as edited"
+        of what drives an edited layer
     size : number of neurons
     played : whether its spikes are given
     threshold, leak : of each neuron, (size,)
@@ -85,17 +89,21 @@ class Plan:
                 counts += part.count(group.size)
         return counts
 
-    def scale(self, group: Group, steps: int) -> float:
-        """The largest power of two by which weights and threshold of a group can be multiplied so
-        that no membrane leaves the chip's integers; an InputError if none can.
-        """
+    def reach(self, group: Group) -> Floats:
+        """Σ|weights| of the synapses of each neuron of a group."""
         reached = np.zeros(group.size)
         for part in self.connections:
             if part.target == group.name:
                 reached += part.reach(group.size)
+        return reached
+
+    def scale(self, group: Group, steps: int) -> float:
+        """The largest power of two by which weights and threshold of a group can be multiplied so
+        that no membrane leaves the chip's integers; an InputError if none can.
+        """
         with np.errstate(divide="ignore"):
             remembered = np.minimum(steps, 1 / (1 - group.leak))
-        largest = float((reached * remembered).max(initial=1e-6))
+        largest = float((self.reach(group) * remembered).max(initial=1e-6))
         if largest * STEP >= LARGEST:
             raise InputError(
                 f"layer {group.name!r}: its membranes can reach {largest:.3g}, expected less than "
@@ -123,8 +131,11 @@ def plan_of(network: Network) -> Plan:
     return Plan(groups, tuple(parts), spikes)
 
 
-def circuit_of(network: Network, most: int = MOST_SYNAPSES) -> Circuit:
-    """The circuit of a network in float32, of at most so many synapses.
+def circuit_of(
+    network: Network, most: int = MOST_SYNAPSES, edited: Collection[str] = ()
+) -> Circuit:
+    """The circuit of a network in float32, of at most so many synapses, some layers of which fire
+    what an edit says.
 
     Raises
     ------
@@ -138,6 +149,9 @@ def circuit_of(network: Network, most: int = MOST_SYNAPSES) -> Circuit:
                 f"layer {layer.name!r}: has {part}, which the model of the chip has not"
             )
     plan = plan_of(network)
+    for name in edited:
+        if not plan.groups[name].played:
+            plan = _edited(plan, name)
     refuse_too_many(plan, most)
     scale = {
         name: 1.0 if group.played else plan.scale(group, network.timesteps)
@@ -150,6 +164,23 @@ def circuit_of(network: Network, most: int = MOST_SYNAPSES) -> Circuit:
     made = [part.made() for part in plan.connections]
     parts = tuple(replace(part, weights=part.weights * scale[part.target]) for part in made)
     return Circuit(groups, parts, plan.bias_spikes)
+
+
+def _edited(plan: Plan, name: str) -> Plan:
+    """A plan in which a layer fires what a group of its own says one step before."""
+    layer = plan.groups[name]
+    reached = float(plan.reach(layer).max(initial=1.0))
+    fires = replace(
+        layer,
+        threshold=np.full(layer.size, 2 * reached),
+        leak=np.zeros(layer.size),
+        reset="hard",
+    )
+    player = Group(EDITED.format(name), layer.size, played=True)
+    everyone, weights = np.arange(layer.size), np.full(layer.size, 4 * reached)
+    part = Synapses(player.name, name, "sparse", everyone, everyone, weights)
+    groups = {**plan.groups, name: fires, player.name: player}
+    return replace(plan, groups=groups, connections=(*plan.connections, part))
 
 
 def refuse_precision(network: Network) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,10 +12,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from spikesam.backends.network import Network
 from spikesam.common.arguments import checked_arguments
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, at
 from spikesam.common.text import printable, shorten
-from spikesam.pipeline.chips._circuit import BIAS, Circuit, circuit_of
+from spikesam.pipeline.chips._circuit import BIAS, EDITED, Circuit, circuit_of
 from spikesam.pipeline.chips._ledger import PARTS, ChipLedger, Spent
 from spikesam.pipeline.chips._process import Simulated, simulate_on_chip
 from spikesam.pipeline.chips.description import Description, description_of
@@ -22,11 +24,12 @@ from spikesam.pipeline.chips.mapping import Placed, placed
 from spikesam.pipeline.comparison.pair import Bit
 from spikesam.pipeline.cost.energy import LONGEST, in_joules, in_short
 from spikesam.pipeline.drawing.notebook import Shown, png_of
-from spikesam.pipeline.networks.recorded import with_network
+from spikesam.pipeline.edits.edit import edited_layers
+from spikesam.pipeline.engine.simulate import simulate
+from spikesam.pipeline.networks.recorded import is_network, loaded_network, with_network
 from spikesam.recordings.raster.reader import RasterReader, opened_raster
 
 if TYPE_CHECKING:
-    from spikesam.backends.network import Network
     from spikesam.pipeline.networks.checkpoint import Checkpoint
 
 AGREED = 1e-6  # relative difference of our sum and SANA-FE's, which adds in another order
@@ -41,7 +44,8 @@ class Chip(Shown):
     ----------
     layers : a row for each group of neurons, in order of depth, with the columns
 
-        - layer: its name; "bias" of the sources of biases, "readout", or relays of delayed spikes
+        - layer: its name; "bias" of the sources of biases, "readout", relays of delayed spikes, or
+          what drives an edited layer
         - cores, neurons, synapses: on which so many; synapses are those that drive it
         - spikes, differing: of a sample; bits that differ from the recording, NaN if it has none
         - synapse, soma, network, joules: J of its synapses, its neurons, its messages, and of all
@@ -122,23 +126,34 @@ class Chip(Shown):
 
 @checked_arguments
 def chip(
-    raster: RasterReader | str | PathLike[str],
-    network: Network | Checkpoint | str | PathLike[str] | None = None,
+    source: RasterReader | Network | Checkpoint | str | PathLike[str],
+    data: Any = None,
     *,
+    network: Network | Checkpoint | str | PathLike[str] | None = None,
+    samples: int | None = None,
+    seed: int = 0,
+    timesteps: int | None = None,
     chip: str = "loihi",
     mapping: Any = None,
 ) -> Chip:
-    """Simulate a recording on a model of a chip: the same spikes, and what they cost.
+    """Simulate a recording, or a network and its input, on a model of a chip: the same spikes, and
+    what they cost.
 
     The network is built from its own float32 weights on SANA-FE's model of Loihi, its recorded
-    input is played in, and the spikes of every layer are compared with the recording. SANA-FE runs
-    in a process of its own; nothing here has run on silicon.
+    input is played in, and the spikes of every layer are compared with the recording. Without a
+    recording, the network is first simulated here. SANA-FE runs in a process of its own; nothing
+    here has run on silicon.
 
     Parameters
     ----------
-    raster : an open raster, or the path of a raster file or of a run's folder, in float32
-    network : the network that fired the spikes: a network, a checkpoint, a bundled name or a file;
-        if not given, the `network.safetensors` beside the raster
+    source : an open raster, or the path of a raster file or of a run's folder, in float32, perhaps
+        of :func:`edit`; or a network: an import, a checkpoint, its bundled name or its file
+    data : of a network what :func:`simulate` takes, 8 samples of the set that needs no download if
+        not given, or an open raster that it fired; nothing of a raster
+    network : of a raster, the network that fired the spikes; if not given, the
+        `network.safetensors` beside the raster
+    samples, seed : of a network, as :func:`simulate` takes them
+    timesteps : of a network, other steps than its own; T ≥ 1
     chip : "loihi"
     mapping : layer -> numbers of the cores that hold it, or a CSV file of lines `layer,core`;
         layers that it does not name get the first free cores, as few as hold them
@@ -150,8 +165,8 @@ def chip(
     Raises
     ------
     InputError : if a part of the network does not fit on the chip, the mapping names no layer, the
-        raster is not of this network, SANA-FE is not installed or ends without an answer, or its
-        energies are not those of the recorded operations
+        raster is not of this network, an edit lets a layer fire at step 0, SANA-FE is not installed
+        or ends without an answer, or its energies are not those of the recorded operations
 
     References
     ----------
@@ -159,23 +174,47 @@ def chip(
     Davies et al. 2018, Loihi, IEEE Micro 38(1), doi:10.1109/MM.2018.112130359.
     """
     description = description_of(chip)
-    with opened_raster(raster) as opened:
-        reader, known_network = with_network(opened, network)
-        circuit = circuit_of(known_network)
-        cores = placed(circuit.groups, description, mapping)
+    if isinstance(data, RasterReader) and is_network(source):
+        fired_by: Any = source
+        source, data, network = data, None, fired_by
+    with ExitStack() as resources:
+        if is_network(source):
+            if network is not None:
+                raise InputError("network: belongs to a raster, got a network as the source")
+            loaded = _with_steps(source, timesteps)
+            known_network = loaded if isinstance(loaded, Network) else loaded.network
+            circuit = circuit_of(known_network)  # what does not fit is refused at once
+            cores = placed(circuit.groups, description, mapping)
+            reader = resources.enter_context(
+                simulate(
+                    loaded,
+                    data,
+                    samples=samples,
+                    seed=seed,
+                    precision="float32",
+                    backend="event",
+                )
+            )
+        else:
+            of_network = {"data": data, "samples": samples, "seed": seed or None}
+            of_network["timesteps"] = timesteps
+            for argument, value in of_network.items():
+                if value is not None:
+                    raise InputError(
+                        "belongs to a network, got a raster, whose spikes are recorded",
+                        "; give its network by {network}",
+                        argument=argument,
+                    )
+            opened = resources.enter_context(opened_raster(source))
+            reader, known_network = with_network(opened, network)
+            circuit = circuit_of(known_network, edited=edited_layers(reader))
+            cores = placed(circuit.groups, description, mapping)
         recorded = {
             layer.name: _all_samples(reader, layer.name)
             for layer in reader.layers
             if layer.name in circuit.groups
         }
-        bias = np.broadcast_to(circuit.bias_spikes, (reader.n_samples, *circuit.bias_spikes.shape))
-        played = {
-            name: bias if name == BIAS else recorded[name]
-            for name, group in circuit.groups.items()
-            if group.played
-        }
-        if not played:
-            raise InputError("network: has no input that could be played in")
+        played = _played(circuit, recorded)
         simulated = simulate_on_chip(circuit, cores, played)
         ledger = ChipLedger(circuit, description, cores)
         spent = [
@@ -185,6 +224,48 @@ def chip(
         _check_sums(simulated, spent)
         shapes = {layer.name: layer.shape for layer in reader.layers}
         return _tables(circuit, description, cores, simulated, spent, recorded, shapes, chip)
+
+
+def _with_steps(source: Any, timesteps: int | None) -> Network | Checkpoint:
+    """A network or a checkpoint, with other steps than its own if there are some."""
+    loaded = loaded_network(
+        source, "source: got {}, expected a raster, a network, a checkpoint, its name or its file"
+    )
+    if timesteps is None:
+        return loaded
+    with at("timesteps"):
+        if isinstance(loaded, Network):
+            return replace(loaded, timesteps=timesteps)
+        return replace(loaded, network=replace(loaded.network, timesteps=timesteps))
+
+
+def _played(
+    circuit: Circuit, recorded: dict[str, NDArray[np.bool_]]
+) -> dict[str, NDArray[np.bool_]]:
+    """The spikes (N, T, neurons) of each group that is played in, of those of the layers."""
+    of_edits = {EDITED.format(name): name for name in recorded}
+    played = dict[str, NDArray[np.bool_]]()
+    for name, group in circuit.groups.items():
+        if not group.played:
+            continue
+        if name == BIAS:
+            samples = len(next(iter(recorded.values())))
+            played[name] = np.broadcast_to(
+                circuit.bias_spikes, (samples, *circuit.bias_spikes.shape)
+            )
+        elif name in of_edits:
+            spikes = recorded[of_edits[name]]
+            if spikes[:, 0].any():
+                raise InputError(
+                    f"layer {of_edits[name]!r}: the edit lets it fire at step 0, when nothing has "
+                    "reached it on the chip; leave step 0 out of the edit"
+                )
+            played[name] = np.concatenate([spikes[:, 1:], np.zeros_like(spikes[:, :1])], axis=1)
+        else:
+            played[name] = recorded[name]
+    if not played:
+        raise InputError("network: has no input that could be played in")
+    return played
 
 
 def _all_samples(raster: RasterReader, layer: str) -> NDArray[np.bool_]:

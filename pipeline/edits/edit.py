@@ -131,7 +131,7 @@ def edit(
         spec = opened.layer(layer)
         again = tuple(name for name in graph.dependents(spec.name) if name != spec.name)
         _refuse_unknown_currents(graph, again, spec.name)
-        forced = _edited_before(opened)
+        forced = edited_layers(opened)
         if lost := [name for name in forced if name in again]:
             raise InputError(
                 f"{WHERE}: {opened.file_name}: {lost[0]!r} was edited before, and would be "
@@ -230,7 +230,7 @@ def _config(raster: RasterReader) -> dict[str, Any]:
     return config if isinstance(config, dict) else {}
 
 
-def _edited_before(raster: RasterReader) -> list[str]:
+def edited_layers(raster: RasterReader) -> list[str]:
     """The layers of a raster that an edit forced."""
     names = _config(raster).get(EDITED)
     return [name for name in raster if name in names] if isinstance(names, list) else []

@@ -24,8 +24,7 @@ from spikesam.common.progress import Tracker
 from spikesam.pipeline.maps.explain import explain_source, method_called, usual_method
 from spikesam.pipeline.maps.layers import PICTURED
 from spikesam.pipeline.maps.method import MapMethod, RasterMethod
-from spikesam.pipeline.networks.checkpoint_files import is_checkpoint
-from spikesam.pipeline.networks.recorded import listed_classes, one_class
+from spikesam.pipeline.networks.recorded import is_network, listed_classes, one_class
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.reader import RasterReader
 
@@ -172,7 +171,7 @@ def explain(
         if value is not None:
             raise InputError(f"explain: {argument} belongs to a torch model, got {_kind(source)}")
     known: Any = source
-    if not _is_network(known):
+    if not is_network(known):
         if data is not None:
             raise InputError(
                 "explain: data belongs to a network or a torch model, got a raster, whose spikes "
@@ -443,18 +442,8 @@ def _as_model(source: Any) -> nn.Module | None:
     return source if is_module else None
 
 
-def _is_network(source: Any) -> bool:
-    if isinstance(source, (str, PathLike)):
-        return is_checkpoint(source)
-    if isinstance(source, Network):
-        return True
-    from spikesam.pipeline.networks.checkpoint import Checkpoint  # pydantic takes a while
-
-    return isinstance(source, Checkpoint)
-
-
 def _kind(source: Any) -> str:
-    return "a network" if _is_network(source) else "a raster"
+    return "a network" if is_network(source) else "a raster"
 
 
 def _with_origin(maps: MapReader, origin: str) -> MapReader:

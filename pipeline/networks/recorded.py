@@ -103,6 +103,17 @@ def fired_by(raster: RasterReader, source: Any = None) -> Network:
     return network
 
 
+def is_network(source: Any) -> bool:
+    """True of a network, a checkpoint, its bundled name or its file; else it may be a raster."""
+    # Here, because pydantic takes a while.
+    from spikesam.pipeline.networks.checkpoint import Checkpoint
+    from spikesam.pipeline.networks.checkpoint_files import is_checkpoint
+
+    if isinstance(source, (str, PathLike)):
+        return is_checkpoint(source)
+    return isinstance(source, (Network, Checkpoint))
+
+
 def loaded_network(source: Any, refusal: str) -> Network | Checkpoint:
     """A network by name or file, or as it is; `refusal` is said of what does not spike, {} being
     its type.

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import spikesam
-from spikesam.backends.network import LIF, Dense, Layer, Network, Readout
+from spikesam.backends.network import LIF, Conv, Dense, Layer, Network, Readout
 from spikesam.pipeline import chip
 from spikesam.pipeline.chips import _process as process
 
@@ -32,6 +33,24 @@ def test_the_files_are_written_and_the_mapping_can_be_given_again(run: Path, cap
     assert "0 of 10 bits differ from the recording" in capsys.readouterr().out
     chip.main([str(run), "--mapping", str(out / "mapping.csv")])
     assert "not on silicon" in capsys.readouterr().out
+
+
+@pytest.mark.long
+def test_a_network_and_the_names_of_its_samples_are_simulated_first(run: Path, capsys: Any) -> None:
+    kernel = np.full((1, 2, 1, 1), 0.5, np.float32)
+    layer = Layer("conv1", Conv(kernel), LIF(0.5))
+    readout = Readout(np.ones((2, 64), np.float32))
+    network = Network((2, 8, 8), 5, (layer,), readout, "poisson")
+    preparation = spikesam.Preprocessing(8, 8, 0.5, 0.25)
+    names = ("a", "b")
+    checkpoint = spikesam.Checkpoint(network, preparation, names, names)
+    spikesam.save(checkpoint, run / "small.safetensors")
+    Image.new("RGB", (8, 8), "white").save(run / "white.png")
+    chip.main([str(run / "small.safetensors"), "--data", str(run / "white.png")])
+    assert "0 of 320 bits differ" in capsys.readouterr().out
+    words = [str(run / "small.safetensors"), "--data", str(run / "white.png"), "--timesteps", "3"]
+    chip.main(words)
+    assert "0 of 192 bits differ" in capsys.readouterr().out
 
 
 def test_a_process_that_dies_leaves_no_file(

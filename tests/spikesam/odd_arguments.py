@@ -428,7 +428,7 @@ def right_calls(folder: Path) -> Iterator[Call]:
                 {"raster": raster, "query": "fc1", "key": "fc1"},
             ),
             # A recording that is there takes twenty seconds on the model of a chip.
-            ("chip", spikesam.chip, {"raster": folder / "missing"}),
+            ("chip", spikesam.chip, {"source": folder / "missing"}),
             ("compact", spikesam.compact, {"network": net}),
             ("compare", spikesam.compare, compared),
             ("Comparison.drifts_from", lambda: spikesam.compare(**compared).drifts_from, {}),

@@ -1,5 +1,6 @@
 """Recordings on the model of Loihi: synapses against the equations, spikes, sums, and refusals."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -134,12 +135,24 @@ def test_a_chip_that_is_not_known_and_an_extra_that_is_missing(
         description_of("loihi")
 
 
+def test_no_operation_has_a_price_in_sanafes_description_of_truenorth() -> None:
+    """So docs/deploy.md does not offer it: a newer SANA-FE may change that."""
+    sanafe, yaml = pytest.importorskip("sanafe"), pytest.importorskip("yaml")
+    path = Path(sanafe.__file__).parent / "examples" / "truenorth.yaml"
+    text = path.read_text(encoding="utf-8")
+    prices = re.findall(r"(?:energy|latency)_\w+: (.*)", text)
+    assert len(prices) > 10
+    assert {float(price) for price in prices} == {0.0}
+    core = yaml.safe_load(text)["architecture"]["tile"][0]["core"][0]
+    assert [soma["attributes"]["model"] for soma in core["soma"]] == ["truenorth"]
+
+
 @pytest.mark.long
 def test_every_layer_fires_what_was_recorded() -> None:
     pytest.importorskip("sanafe")
     events = np.random.default_rng(2).random((STEPS, 2, 2, 8, 8)) < 0.3
     raster = spikesam.simulate(network(), events, precision="float32")
-    result = spikesam.chip(raster, network(), mapping={"conv1": [5, 90]})
+    result = spikesam.chip(raster, network=network(), mapping={"conv1": [5, 90]})
     assert (result.first, result.compared) == (None, 2 * STEPS * (64 + 64 + 6))
     assert result.layers["spikes"][1:4].min() > 0
     assert result.layers["joules"].sum() == pytest.approx(result.joules, rel=1e-6)
@@ -155,6 +168,80 @@ def test_every_layer_fires_what_was_recorded() -> None:
     np.testing.assert_allclose(by_layer["spikes"].sum(), result.layers["spikes"])
     of_conv1 = result.layer_samples.query("layer == 'conv1'")["spikes"]
     assert of_conv1.tolist() == [raster["conv1"][sample].sum() for sample in range(2)]
+
+
+@pytest.mark.long
+def test_samples_are_simulated_first_in_as_many_steps_as_are_asked_for() -> None:
+    pytest.importorskip("sanafe")
+    events = np.random.default_rng(3).random((STEPS, 1, 2, 8, 8)) < 0.3
+    by_samples = spikesam.chip(network(), events)
+    raster = spikesam.simulate(network(), events, precision="float32")
+    for by_raster in (spikesam.chip(raster, network=network()), spikesam.chip(network(), raster)):
+        pd.testing.assert_frame_equal(by_samples.layer_steps, by_raster.layer_steps)
+        pd.testing.assert_frame_equal(by_samples.samples, by_raster.samples)
+    of_shorter = spikesam.chip(network(), events[:5], timesteps=5)
+    assert of_shorter.first is None
+    assert len(of_shorter.steps) == 5
+    first_steps = by_samples.layer_steps.query("step < 5").reset_index(drop=True)
+    pd.testing.assert_series_equal(of_shorter.layer_steps["spikes"], first_steps["spikes"])
+
+
+@pytest.mark.long
+def test_an_edited_layer_fires_what_the_edit_says_and_takes_its_own_energy() -> None:
+    pytest.importorskip("sanafe")
+    events = np.random.default_rng(4).random((STEPS, 1, 2, 8, 8)) < 0.3
+    raster = spikesam.simulate(network(), events, precision="float32")
+    edited = spikesam.edit(raster, network(), "conv1", channels=[0, 1]).raster
+    edited = spikesam.edit(edited, network(), "fc1", channels=[2], steps=[4], fires=True).raster
+    before, after = (spikesam.chip(network(), fired) for fired in (raster, edited))
+    assert after.first is None
+    assert after.bits == 0
+    rows = after.layers.set_index("layer")
+    for name in ("conv1", "fc1"):
+        assert rows.loc[name, "spikes"] == edited[name][0].sum()
+        assert rows.loc[f"{name}, as edited", "spikes"] == edited[name][0].sum()
+    recorded = before.layers.set_index("layer")
+    # Neurons take what they took, less what the silenced spikes took to fire, 69.3 pJ for each.
+    fewer = recorded.loc["conv1", "spikes"] - rows.loc["conv1", "spikes"]
+    assert fewer > 0
+    saved = recorded.loc["conv1", "soma"] - rows.loc["conv1", "soma"]
+    assert saved == pytest.approx(fewer * 69.3e-12)
+    # Synapses of the same input; beside them, those that drive the edited neurons.
+    driven = rows.loc["conv1", "synapse"] - recorded.loc["conv1", "synapse"]
+    forced, resets = rows.loc["conv1", "spikes"], fewer
+    assert rows.loc["conv1", "synapses"] == recorded.loc["conv1", "synapses"] + 64
+    assert driven == pytest.approx((forced - resets) * 33.6e-12)
+
+
+@pytest.mark.long
+def test_the_lines_of_the_page_run() -> None:
+    pytest.importorskip("sanafe")
+    page = (Path(spikesam.__file__).parents[1] / "docs" / "deploy.md").read_text(encoding="utf-8")
+    (lines,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    images = np.random.default_rng(5).normal(size=(1, 1, 8, 8)).astype(np.float32)
+    taken = replace(network(), encoder="poisson")
+    raster = spikesam.simulate(taken, images, precision="float32")
+    names = {"spikesam": spikesam, "network": taken, "samples": images, "raster": raster}
+    exec(lines, names)  # noqa: S102: they are of this repository
+    assert names["edited"].layer == "conv1"
+
+
+def test_a_layer_that_an_edit_lets_fire_at_once_and_arguments_of_networks_are_refused() -> None:
+    pytest.importorskip("sanafe")
+    events = np.zeros((STEPS, 1, 2, 8, 8), np.bool_)
+    raster = spikesam.simulate(network(), events, precision="float32")
+    edited = spikesam.edit(raster, network(), "conv2", steps=[0], fires=True).raster
+    with pytest.raises(InputError, match=r"layer 'conv2': the edit lets it fire at step 0"):
+        spikesam.chip(edited, network=network())
+    for options in ({"data": events}, {"samples": 1}, {"seed": 1}, {"timesteps": 5}):
+        with pytest.raises(
+            InputError, match=f"^{min(options)}: belongs to a network, got a raster"
+        ):
+            spikesam.chip(raster, network=network(), **options)
+    with pytest.raises(InputError, match=r"^network: belongs to a raster"):
+        spikesam.chip(network(), events, network=network())
+    with pytest.raises(InputError, match=r"^timesteps: "):
+        spikesam.chip(network(), events, timesteps=0)
 
 
 def test_a_core_is_busy_for_as_long_as_the_slower_of_its_two_parts() -> None:
