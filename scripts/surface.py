@@ -55,8 +55,8 @@ def surface() -> str:
 
 
 def public_modules() -> list[ModuleType]:
-    """The modules beside the folders of the package."""
-    stems = sorted(path.stem for path in (ROOT / "spikesam").glob("[a-z]*.py"))
+    """The modules beside the folders of the package, and the suite for readers of NIR."""
+    stems = ["conformance", *sorted(path.stem for path in (ROOT / "spikesam").glob("[a-z]*.py"))]
     return [import_module(f"spikesam.{stem}") for stem in stems]
 
 

@@ -27,6 +27,7 @@ OPTIONAL = {
     "from_nir_data": "nir",
     "to_nir": "nir",
     "spikesam.captum": "snntorch",
+    "spikesam.conformance": "nir",
 }  # what an example needs beside this project
 
 
@@ -85,6 +86,7 @@ def test_where_parameters_are_listed_none_is_missing() -> None:
     [
         "spikesam",
         "spikesam.captum",
+        "spikesam.conformance",
         "spikesam.data",
         "spikesam.figures",
         "spikesam.gradients",

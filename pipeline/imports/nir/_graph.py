@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from spikesam.backends.network import NetworkError, Shape, checks, pair
 from spikesam.backends.network.checks import array, one_or_pair
 from spikesam.common.errors import at
+from spikesam.conformance._graph import SPIKING, FlatGraph, kind_of
 from spikesam.pipeline.imports.nir import KEY
 from spikesam.pipeline.imports.road.operations import expect
 
 MOST_NAMED = 8  # names of nodes in a message
 POOLS = ("AvgPool2d", "SumPool2d")
-SPIKING = ("IF", "LIF", "CubaLIF", "Threshold")
 
 
 class Named(NamedTuple):
@@ -40,21 +40,9 @@ class Named(NamedTuple):
         return f"node {self.name!r}"
 
 
-def kind_of(node: Any) -> str:
-    """The type of a node, by its NIR name."""
-    return type(node).__name__
-
-
 @dataclass(frozen=True)
-class NirGraph:
-    """Nodes by name, inner graphs opened, and the nodes that lead to each; inner Inputs and Outputs
-    are passed by.
-    """
-
-    nodes: dict[str, Any]
-    sources: dict[str, list[str]]
-    first: str
-    last: str
+class NirGraph(FlatGraph):
+    """A checked graph, and which of its nodes give spikes to others."""
 
     def named(self, name: str) -> Named:
         """A node with its name."""
@@ -68,20 +56,6 @@ class NirGraph:
         return name == self.first or (
             kind in SPIKING and not (kind == "Threshold" and self._is_or(name))
         )
-
-    def leading_to(self, name: str) -> list[str]:
-        """The nodes whose output comes to a node, in the order of the edges; Input and Output
-        inside are passed by.
-        """
-        leading, waiting, visited = [], list(reversed(self.sources[name])), {name}
-        while waiting:
-            source = waiting.pop()
-            if source == self.first or kind_of(self.nodes[source]) not in ("Input", "Output"):
-                leading.append(source)
-            elif source not in visited:
-                visited.add(source)
-                waiting += reversed(self.sources[source])
-        return leading
 
     def _is_or(self, name: str) -> bool:
         """True if a Threshold is behind the pooling of spikes, and behind nothing else."""

@@ -26,10 +26,11 @@ from spikesam.backends.network import NetworkError, Shape, Windows
 from spikesam.backends.network.neurons import LIF, Reset
 from spikesam.backends.network.sources import LONGEST_DELAY
 from spikesam.common.errors import at
+from spikesam.conformance._equations import Reading
+from spikesam.conformance._graph import LEAKY, SPIKING
 from spikesam.pipeline.imports.nir import KEY
 from spikesam.pipeline.imports.nir._graph import (
     POOLS,
-    SPIKING,
     Named,
     metadata,
     numbers,
@@ -57,7 +58,6 @@ from spikesam.pipeline.imports.road.operations import (
 )
 
 SYNAPSES = ("Affine", "Linear", "Conv1d", "Conv2d")
-LEAKY = ("I", "LI", "CubaLI")
 SUPPORTED = ", ".join(
     ("Input", "Output", "Delay", "Flatten", "Scale", *POOLS, *SYNAPSES, *SPIKING, *LEAKY)
 )
@@ -294,6 +294,12 @@ class Rules:
     dt_known: bool
     reset: Reset | None
     fires_at_threshold: bool | None
+
+    @property
+    def reading(self) -> Reading:
+        """How NIR's equations are read, where no metadata say more."""
+        reset: Any = "value" if self.reset in (None, "zero") else self.reset
+        return Reading(self.dt, self.fires({}), reset)
 
     def fires(self, own_metadata: dict[str, Any]) -> bool:
         """True if a value that equals the threshold fires."""

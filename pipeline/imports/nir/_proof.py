@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from spikesam.backends.network import Input, Network, NetworkError, Shape
 from spikesam.backends.network.step import ROUNDING, Neurons, arrived, current_of
+from spikesam.conformance._equations import TIE, Equations
+from spikesam.conformance._graph import LEAKY, kind_of
 from spikesam.pipeline.imports.nir import KEY
-from spikesam.pipeline.imports.nir._equations import TIE, Equations
-from spikesam.pipeline.imports.nir._graph import NirGraph, kind_of, shape_of
-from spikesam.pipeline.imports.nir._nodes import LEAKY, Rules
+from spikesam.pipeline.imports.nir._graph import NirGraph, shape_of
+from spikesam.pipeline.imports.nir._nodes import Rules
 from spikesam.pipeline.imports.road.build import Built
 from spikesam.pipeline.imports.road.operations import INPUT
 
@@ -52,7 +53,7 @@ def prove(
     steps = min(timesteps, held + int(np.clip(affordable, FEWEST, STEPS)))
     declared = np.ravel(graph.nodes[graph.first].input_type["input"]).tolist()
     spikes = proof_inputs(steps, declared)
-    equations = Equations(graph, rules, spikes)
+    equations = Equations(graph, rules.reading, spikes)
     late = max(built.shifts)  # behind a Delay the last layer need not stand last
     shape = shape_of(declared)
     fired = {INPUT: _later(spikes.reshape(*spikes.shape[:2], *shape), 0, late)}

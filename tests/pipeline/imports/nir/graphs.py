@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 import spikesam
 from spikesam.backends.network import Network
-from spikesam.pipeline.imports.nir._equations import Equations
+from spikesam.conformance._equations import Equations
 from spikesam.pipeline.imports.nir._graph import opened_graph
 from spikesam.pipeline.imports.nir._nodes import Rules
 
@@ -60,7 +60,7 @@ def interpret(
     graph: Any, spikes: NDArray[np.bool_], dt: float = DT, reset: Any = None, at: bool = False
 ) -> tuple[dict[str, NDArray[np.bool_]], NDArray[Any]]:
     """Spikes (T, …) of every node of neurons, and values (T, K) of the last, by NIR's equations."""
-    equations = Equations(opened_graph(graph), Rules(dt, True, reset, at), spikes[:, None])
+    equations = Equations(opened_graph(graph), Rules(dt, True, reset, at).reading, spikes[:, None])
     fired = {name: equations.spikes(name)[:, 0] for name in equations.neurons}
     return fired, np.array(equations.output)[:, 0]
 

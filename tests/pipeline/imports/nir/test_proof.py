@@ -174,6 +174,7 @@ def test_the_dense_input_passes_twice_the_threshold() -> None:
     found = small()
     spikes = proof.proof_inputs(16, [2, 6, 6])[:, :1]
     assert spikes[:8].mean() > 0.6
-    equations = proof.Equations(read.opened_graph(found), read.Rules(DT, True, None, None), spikes)
+    reading = read.Rules(DT, True, None, None).reading
+    equations = proof.Equations(read.opened_graph(found), reading, spikes)
     for name in ("first", "second"):
         assert np.max(equations.neurons[name].membranes) > 2

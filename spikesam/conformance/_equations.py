@@ -8,34 +8,52 @@ for the neurons that fired: their own spikes come back at the next step.
     LI, LIF       v ← v + dt/tau · (v_leak - v + r·x)
     CubaLI(F)     i ← i + dt/tau_syn · (w_in·x - i), then as LI, LIF with x = i
     Threshold     v ← x
-    reset         before a step that follows a spike, v ← v_reset; or after it v ← v - v_threshold,
-                  where the caller says that spikes subtract
+    reset         before a step that follows a spike, v ← v_reset
+
+Where other programs read an equation in another way, a :class:`Reading` says so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from spikesam.pipeline.imports.nir._graph import SPIKING, NirGraph, kind_of, sides
-from spikesam.pipeline.imports.nir._nodes import LEAKY, Rules
+from spikesam.conformance._graph import LEAKY, SPIKING, FlatGraph, kind_of, two
 
 Floats = NDArray[np.float64]
 TIE = 1e-7  # of a threshold: files hold float32, so that a membrane that meets it may miss it
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How the equations are read; the defaults are NIR's own words where it has some."""
+
+    dt: float  # seconds in a step
+    fires_at_threshold: bool = False
+    # what follows a spike: v_reset; or v loses its threshold behind the leak of the next step, or
+    # before it; or the next step gives v_reset, whatever it adds; or nothing
+    reset: Literal["value", "subtract", "subtract first", "lose a step", "none"] = "value"
+    exponential: bool = False  # 1 - exp(-dt/tau) in place of dt/tau
+    synapse_first: bool = True  # a membrane gets the current of its step, not of the step before
+    start: Literal["v_reset", "0", "v_leak"] = "v_reset"  # membranes before the first step
+    loop_steps: int = 1  # until a neuron's own spikes come back
+    layer_steps: int = 0  # until a neuron's spikes reach others
+    several: bool = False  # several spikes in a step
+
+
 class Equations:
     """A graph that runs on spikes, (T, S, …) of S samples; values of nodes are (S, …)."""
 
-    def __init__(self, graph: NirGraph, rules: Rules, spikes: NDArray[np.bool_]) -> None:
-        self.graph, self.rules = graph, rules
+    def __init__(self, graph: FlatGraph, reading: Reading, spikes: NDArray[np.bool_]) -> None:
+        self.graph, self.reading = graph, reading
         self.steps, self.samples = spikes.shape[:2]
         self.neurons = {
-            name: NeuronsOfNode(node, rules)
+            name: NeuronsOfNode(node, reading)
             for name, node in graph.nodes.items()
             if name != graph.first and kind_of(node) in (*SPIKING, *LEAKY)
         }
@@ -63,7 +81,11 @@ class Equations:
         """
         if name in self.given:
             outputs = self.given[name]
-            step = t - (name == neurons and len(outputs) == t)
+            step = t
+            if name == neurons:
+                step -= self.reading.loop_steps * (len(outputs) == t)
+            elif neurons and name in self.neurons and neurons != self.graph.last:
+                step -= self.reading.layer_steps
             if step < 0:
                 return self._nothing(name)
             if step == len(outputs):
@@ -72,13 +94,13 @@ class Equations:
         node = self.graph.nodes[name]
         if kind_of(node) == "Delay":
             return self._delayed(name, node, t, neurons)
-        return np.asarray(NODES[kind_of(node)](node, self._arriving(name, t, neurons), self.rules))
+        return np.asarray(NODES[kind_of(node)](node, self._arriving(name, t, neurons)))
 
     def _delayed(self, name: str, node: Any, t: int, neurons: str) -> Floats:
         """The values that came to a node Delay so many steps ago,
         of each neuron where they differ.
         """
-        steps = np.round(np.asarray(node.delay, np.float64) / self.rules.dt).astype(int)
+        steps = np.round(np.asarray(node.delay, np.float64) / self.reading.dt).astype(int)
         current: Any = 0.0
         for delay in np.unique(steps):
             if t >= delay:
@@ -110,26 +132,27 @@ class Equations:
         node = self.graph.nodes[name]
         if shape is None or kind_of(node) not in NODES:
             return shape
-        return NODES[kind_of(node)](node, np.zeros((1, *shape)), self.rules).shape[1:]
+        return NODES[kind_of(node)](node, np.zeros((1, *shape))).shape[1:]
 
 
 class NeuronsOfNode:
     """Neurons of one node: their state, and `membranes` of all steps."""
 
-    def __init__(self, node: Any, rules: Rules) -> None:
-        self.node, self.kind, self.rules = node, kind_of(node), rules
-        self.subtracts = rules.reset == "subtract"
+    def __init__(self, node: Any, reading: Reading) -> None:
+        self.kind, self.reading = kind_of(node), reading
+        self.fires = self.kind in SPIKING
         fields = ("threshold", "v_threshold", "r", "tau", "tau_mem", "tau_syn", "w_in", "v_leak")
         named = {name: getattr(node, name, None) for name in (*fields, "v_reset")}
         parameters = {name: np.asarray(v, np.float64) for name, v in named.items() if v is not None}
         self.of = {"v_reset": np.asarray(0.0), **parameters}
         self.of = {name: v if v.size > 1 else v.reshape(()) for name, v in self.of.items()}
         self.shape = max((value.shape for value in self.of.values()), key=len)
-        rests = self.kind.endswith("IF") and not self.subtracts
-        self.rest: Any = self.of["v_reset"] if rests else 0.0
+        rests = self.kind.endswith("IF") and reading.reset in ("value", "lose a step", "none")
+        starts: dict[str, Any] = {"0": 0.0, "v_leak": self.of.get("v_leak", 0.0)}
+        self.rest: Any = starts.get(reading.start, self.of["v_reset"] if rests else 0.0)
         self.v: Any = self.rest
         self.i: Any = 0.0
-        self.fired: Any = np.False_
+        self.spikes: Any = 0.0  # of the step before; several where a reading says so
         self.membranes: list[Floats] = []
 
     @property
@@ -145,37 +168,50 @@ class NeuronsOfNode:
 
     def step(self, x: Floats) -> Floats:
         """The output of neurons that x drives: spikes, or membranes of those that do not fire."""
-        self.v = np.asarray(self._membrane(self._shaped(x)))
+        x = self._shaped(x)
+        self.v = np.asarray(x if self.kind == "Threshold" else self._membrane(x), np.float64)
         self.membranes.append(self.v)
-        if self.kind not in SPIKING:
+        if not self.fires:
             return self.v
         tie = np.abs(self.v - self.threshold) <= TIE * np.abs(self.threshold)
-        self.fired = np.where(tie, self.rules.fires({}), self.v > self.threshold)
-        return np.asarray(self.fired, np.float64)
+        fired = np.where(tie, self.reading.fires_at_threshold, self.v > self.threshold)
+        self.spikes = np.asarray(fired, np.float64)
+        if self.reading.several and self.kind != "Threshold":
+            with np.errstate(divide="ignore", invalid="ignore"):
+                thresholds_passed = np.floor(self.v / self.threshold + TIE)
+            self.spikes = np.where(fired, np.maximum(1.0, thresholds_passed), 0.0)
+        return np.asarray(self.spikes)
 
     def _membrane(self, x: Floats) -> Any:
-        dt, parameters = self.rules.dt, self.of
-        if self.kind == "Threshold":
-            return x
-        spikes = self.fired if self.kind in SPIKING else np.False_
-        v = self.v if self.subtracts else np.where(spikes, parameters["v_reset"], self.v)
+        v, reset, of = self.v, self.reading.reset, self.of
+        if reset == "value":
+            v = np.where(self.spikes > 0, of["v_reset"], v) if self.fires else v
+        elif reset == "subtract first" and self.fires:
+            v = v - self.threshold * self.spikes
         if self.kind in ("I", "IF"):
-            v = v + dt * parameters["r"] * x
+            v = v + self.reading.dt * of["r"] * x
         else:
             if self.kind.startswith("Cuba"):
-                self.i = x = self.i + dt / parameters["tau_syn"] * (parameters["w_in"] * x - self.i)
-            tau = parameters["tau_mem" if self.kind.startswith("Cuba") else "tau"]
-            v = v + dt / tau * (parameters["v_leak"] - v + parameters["r"] * x)
-        return (
-            v - parameters["v_threshold"] * spikes if self.subtracts and self.kind in SPIKING else v
-        )
+                current = self.i + self._part("tau_syn") * (of["w_in"] * x - self.i)
+                late = self.i + np.zeros_like(current)
+                x, self.i = current if self.reading.synapse_first else late, current
+            part = self._part("tau_mem" if self.kind.startswith("Cuba") else "tau")
+            v = v + part * (of["v_leak"] - v + of["r"] * x)
+        if reset == "lose a step" and self.fires:
+            return np.where(self.spikes > 0, of["v_reset"], v)
+        return v - self.threshold * self.spikes if reset == "subtract" and self.fires else v
+
+    def _part(self, time_constant: str) -> Any:
+        """The part of the way to its rest that a state goes in a step."""
+        steps = self.reading.dt / self.of[time_constant]
+        return -np.expm1(-steps) if self.reading.exponential else steps
 
     def _shaped(self, x: Floats) -> Floats:
         """The arriving values as a map of the neurons, where their constants are one."""
         return x.reshape(len(x), *self.shape) if self.shape and x.ndim != 1 + len(self.shape) else x
 
 
-def _linear(node: Any, x: Floats, rules: Rules) -> Floats:
+def _linear(node: Any, x: Floats) -> Floats:
     return x.reshape(len(x), -1) @ np.asarray(node.weight, np.float64).T + _bias(node)
 
 
@@ -184,13 +220,13 @@ def _bias(node: Any) -> Floats:
     return np.asarray(0.0 if bias is None else bias, np.float64)
 
 
-def _conv(node: Any, x: Floats, rules: Rules) -> Floats:
+def _conv(node: Any, x: Floats) -> Floats:
     """Correlation of maps (S, C, H, W), or of rows (S, C, L) as maps of height 1."""
     weight, rows = np.asarray(node.weight, np.float64), kind_of(node) == "Conv1d"
 
     def pair(name: str, least: int) -> tuple[int, int]:
         value = getattr(node, name)
-        return (least, int(np.ravel(value)[0])) if rows else sides(value, name, least)
+        return (least, int(np.ravel(value)[0])) if rows else two(value)
 
     maps, kernel = (x[:, :, None], weight[:, :, None]) if rows else (x, weight)
     (down, right), (y, x_apart) = pair("stride", 1), pair("dilation", 1)
@@ -217,29 +253,32 @@ def _conv(node: Any, x: Floats, rules: Rules) -> Floats:
     return currents[:, :, 0] if rows else currents
 
 
-def _pool(node: Any, x: Floats, rules: Rules) -> Floats:
+def _pool(node: Any, x: Floats) -> Floats:
     window, (down, right), padding = (
-        sides(getattr(node, name), name, 0) for name in ("kernel_size", "stride", "padding")
+        two(getattr(node, name)) for name in ("kernel_size", "stride", "padding")
     )
     padded = np.pad(x, ((0, 0), (0, 0), *((side, side) for side in padding)))
     windows = sliding_window_view(padded, window, (2, 3))[:, :, ::down, ::right]
     total: Floats = windows.sum((-2, -1))
-    return total / (window[0] * window[1]) if kind_of(node) == "AvgPool2d" else total
+    divisor = window[0] * window[1] if kind_of(node) == "AvgPool2d" else 1
+    return total / getattr(node, "divisor", divisor)  # of a reading that is not NIR's
 
 
-def _flatten(node: Any, x: Floats, rules: Rules) -> Floats:
+def _flatten(node: Any, x: Floats) -> Floats:
     axes = x.ndim - 1
     first, last = (int(np.ravel(end)[0]) % axes for end in (node.start_dim, node.end_dim))
+    if getattr(node, "first_axis_fastest", False):  # of a reading that is not NIR's
+        x = np.moveaxis(x, range(first + 1, last + 2), range(last + 1, first, -1))
     return x.reshape(len(x), *x.shape[1 : first + 1], -1, *x.shape[last + 2 :])
 
 
-NODES: dict[str, Callable[[Any, Floats, Rules], Floats]] = {
+NODES: dict[str, Callable[[Any, Floats], Floats]] = {
     "Affine": _linear,
     "AvgPool2d": _pool,
     "Conv1d": _conv,
     "Conv2d": _conv,
     "Flatten": _flatten,
     "Linear": _linear,
-    "Scale": lambda node, x, rules: x * np.asarray(node.scale, np.float64),
+    "Scale": lambda node, x: x * np.asarray(node.scale, np.float64),
     "SumPool2d": _pool,
 }
