@@ -15,6 +15,7 @@ examples:
   spikesam chip runs/digits --mapping runs/digits/chip/mapping.csv
   spikesam chip edited.h5 --network residual-digits
 
+A run's folder receives chip.json, which its page shows: spikesam report RUN.
 --out receives layers.csv, steps.csv, samples.csv, layer_steps.csv, layer_samples.csv, cores.csv,
 chip.png, and mapping.csv: a line `layer,core` for each core, to be changed and given again.
 """
@@ -34,6 +35,7 @@ from spikesam.common.errors import OVERWRITE
 from spikesam.common.lock import out_lock
 from spikesam.common.progress import Tracker
 from spikesam.pipeline.chips.description import CHIPS
+from spikesam.pipeline.chips.result_file import NAME
 from spikesam.pipeline.cli.command_line import Positional, parse_command
 from spikesam.pipeline.cli.errors import exit_codes
 from spikesam.pipeline.cli.options import FiredBy, Overwrite
@@ -90,6 +92,9 @@ def main(argv: Sequence[str] | None = None) -> None:
                 mapping=command.mapping,
             )
         console.print(str(result))
+        beside = Path(command.source, NAME)
+        if beside.is_file():
+            console.print(str(beside))
         if command.out is not None:
             for name in TABLES:
                 path = command.out / f"{name}.csv"

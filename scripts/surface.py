@@ -25,6 +25,7 @@ from unittest import mock
 from pydantic import BaseModel
 
 import spikesam
+from spikesam.pipeline.chips import result_file
 from spikesam.pipeline.cli import errors
 from spikesam.pipeline.cli.main import COMMANDS
 from spikesam.pipeline.config import Config
@@ -33,6 +34,7 @@ from spikesam.pipeline.engine.range_file import NAMES
 from spikesam.pipeline.engine.summary import Summary
 from spikesam.pipeline.images import pictures
 
+OF_RUNS = {*NAMES, *OF_COMMANDS, pictures.NAME, result_file.NAME}
 ROOT = Path(__file__).resolve().parents[1]
 SURFACE = ROOT / "tests" / "surface.txt"
 HEAD = "# Everything that is public. Written by: python -m scripts.surface\n"
@@ -46,7 +48,7 @@ def surface() -> str:
         *(line for module in public_modules() for line in module_lines(module)),
         *(line for command in COMMANDS for line in command_lines(command)),
         *exit_code_lines(),
-        *(f"file of a run: {name}" for name in {*NAMES, *OF_COMMANDS, pictures.NAME}),
+        *(f"file of a run: {name}" for name in OF_RUNS),
         *schema_lines("summary.json", Summary),
         *schema_lines("settings", Config),
         *project_lines(),

@@ -16,11 +16,13 @@ from spikesam.backends.network import Network
 from spikesam.common.arguments import checked_arguments
 from spikesam.common.errors import InputError, at
 from spikesam.common.text import printable, shorten
+from spikesam.common.warning import warn
 from spikesam.pipeline.chips._circuit import BIAS, EDITED, Circuit, circuit_of
 from spikesam.pipeline.chips._ledger import PARTS, ChipLedger, Spent
 from spikesam.pipeline.chips._process import Simulated, simulate_on_chip
 from spikesam.pipeline.chips.description import Description, description_of
 from spikesam.pipeline.chips.mapping import Placed, placed
+from spikesam.pipeline.chips.result_file import NAME, refuse_other, write_result
 from spikesam.pipeline.comparison.pair import Bit
 from spikesam.pipeline.cost.energy import LONGEST, in_joules, in_short
 from spikesam.pipeline.drawing.notebook import Shown, png_of
@@ -142,7 +144,7 @@ def chip(
     The network is built from its own float32 weights on SANA-FE's model of Loihi, its recorded
     input is played in, and the spikes of every layer are compared with the recording. Without a
     recording, the network is first simulated here. SANA-FE runs in a process of its own; nothing
-    here has run on silicon.
+    here has run on silicon. The folder of a run receives `chip.json`, which :func:`report` shows.
 
     Parameters
     ----------
@@ -174,6 +176,7 @@ def chip(
     Davies et al. 2018, Loihi, IEEE Micro 38(1), doi:10.1109/MM.2018.112130359.
     """
     description = description_of(chip)
+    folder, recording = None, ""
     if isinstance(data, RasterReader) and is_network(source):
         fired_by: Any = source
         source, data, network = data, None, fired_by
@@ -205,7 +208,11 @@ def chip(
                         "; give its network by {network}",
                         argument=argument,
                     )
+            if isinstance(source, (str, PathLike)) and Path(source).is_dir():
+                folder = Path(source)
+                refuse_other(folder)
             opened = resources.enter_context(opened_raster(source))
+            recording = opened.raster_digest
             reader, known_network = with_network(opened, network)
             circuit = circuit_of(known_network, edited=edited_layers(reader))
             cores = placed(circuit.groups, description, mapping)
@@ -223,7 +230,13 @@ def chip(
         ]
         _check_sums(simulated, spent)
         shapes = {layer.name: layer.shape for layer in reader.layers}
-        return _tables(circuit, description, cores, simulated, spent, recorded, shapes, chip)
+        result = _tables(circuit, description, cores, simulated, spent, recorded, shapes, chip)
+        if folder is not None:
+            try:
+                write_result(folder, recording, result)
+            except OSError as error:  # such as of somebody else's folder
+                warn(f"chip: {folder / NAME} is not written ({printable(error)})")
+        return result
 
 
 def _with_steps(source: Any, timesteps: int | None) -> Network | Checkpoint:

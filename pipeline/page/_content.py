@@ -21,7 +21,12 @@ from spikesam.pipeline.drawing.subject import is_right
 from spikesam.pipeline.maps.method import methods
 from spikesam.pipeline.maps.methods.attention import pairs_of
 from spikesam.pipeline.measures.statistics import softmax
-from spikesam.pipeline.page._energy import energy_of_run, energy_of_sample, ledger_of
+from spikesam.pipeline.page._energy import (
+    chip_of_run,
+    energy_of_run,
+    energy_of_sample,
+    ledger_of,
+)
 from spikesam.pipeline.page._integers import integers_of, unsimulated
 from spikesam.pipeline.page._packing import Content, blob, excerpt, heat_map, is_band
 from spikesam.pipeline.page._relevance import classes_of, explains, relevance_of, unexplained
@@ -116,6 +121,7 @@ def run_content(run: ShownRun, limit: int) -> Content:
         "attention": attention_of(run),
         "graph": _graph(run),
         "energy": energy_of_run(ledger, shown.samples),
+        "chip": chip_of_run(run),
         "integers": None
         if unsilenced
         else integers_of(run.whole_network)

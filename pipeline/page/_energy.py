@@ -89,3 +89,24 @@ def energy_of_run(
         "counted": COUNTED_ROWS if counted else "",
         "rows": rows,
     }
+
+
+def chip_of_run(run: ShownRun) -> Content | None:
+    """What a sample takes on the model of a chip, and a row for each group of neurons; None if the
+    run was not simulated on one.
+    """
+    if run.on_chip is None:
+        return None
+    record = run.on_chip
+    return {
+        "name": record.chip.capitalize(),
+        "version": record.version,
+        "samples": record.samples,
+        "cores": record.cores,
+        "bits": record.bits,
+        "compared": record.compared,
+        "joules": record.joules,
+        "seconds": record.seconds,
+        "stepSeconds": record.step_seconds,
+        "rows": [row.model_dump() for row in record.layers],
+    }

@@ -18,6 +18,8 @@ from spikesam.backends.trace import GAMMA
 from spikesam.common.errors import InputError, at
 from spikesam.common.files import refuse_links
 from spikesam.common.text import printable, shell_command
+from spikesam.pipeline.chips.result_file import NAME as CHIP
+from spikesam.pipeline.chips.result_file import RunOnChip, read_result
 from spikesam.pipeline.engine.range_file import FILES
 from spikesam.pipeline.engine.summary import Summary, read_summary
 from spikesam.pipeline.images.pictures import NAME, Pictures, read_pictures
@@ -50,6 +52,7 @@ class ShownRun:
     targets: tuple[MapReader, ...] = ()  # recorded relevance of each, open
     notes: tuple[str, ...] = ()  # what could not be shown, and why
     operations: Operations | None = None  # counted when the model was recorded, open
+    on_chip: RunOnChip | None = None  # what it takes on the model of a chip
     brief: bool = False  # somebody waits for the run that the page is of
 
     @property
@@ -125,7 +128,7 @@ def open_run(path: Path, resources: ExitStack, network: Any = None) -> ShownRun:
     """
     if not path.is_dir():
         return _opened(path, printable(path.name), resources, network)
-    refuse_links(path, (*FILES, NAME))
+    refuse_links(path, (*FILES, NAME, CHIP))
     if not (path / "raster.h5").is_file():
         if (path / "sam.h5").is_file():
             raise InputError(
@@ -152,6 +155,7 @@ def open_run(path: Path, resources: ExitStack, network: Any = None) -> ShownRun:
         (NAME, _with_pictures),
         ("sam.h5", _with_scores),
         (OPERATIONS, partial(_with_operations, resources)),
+        (CHIP, _with_chip),
     ):
         if (path / file).is_file() and not (run.network and add is _with_network):
             try:
@@ -212,6 +216,14 @@ def _with_summary(run: ShownRun, path: Path) -> ShownRun:
 
 def _with_operations(resources: ExitStack, run: ShownRun, path: Path) -> ShownRun:
     return replace(run, operations=resources.enter_context(operations_beside(run.raster)))
+
+
+def _with_chip(run: ShownRun, path: Path) -> ShownRun:
+    on_chip = read_result(path)
+    if on_chip.raster_digest not in run.raster.known_as:
+        again = shell_command("spikesam", "chip", run.name)
+        raise InputError(f"It is of an earlier raster than raster.h5; make it again: {again}")
+    return replace(run, on_chip=on_chip)
 
 
 def _with_network(run: ShownRun, path: Path) -> ShownRun:

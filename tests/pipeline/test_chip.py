@@ -4,13 +4,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 import spikesam
 from spikesam.backends.network import LIF, Conv, Dense, Layer, Network, Readout
+from spikesam.common.errors import InputError
 from spikesam.pipeline import chip
 from spikesam.pipeline.chips import _process as process
+from spikesam.pipeline.chips import chip as chip_module
+from spikesam.pipeline.chips.result_file import NAME
+from spikesam.pipeline.page.write import report
+from tests.pipeline.page.pages import runs_of
 
 pytest.importorskip("sanafe")
 
@@ -32,7 +38,31 @@ def test_the_files_are_written_and_the_mapping_can_be_given_again(run: Path, cap
     assert {path.name for path in out.iterdir()} == {*tables, "mapping.csv", "chip.png"}
     assert "0 of 10 bits differ from the recording" in capsys.readouterr().out
     chip.main([str(run), "--mapping", str(out / "mapping.csv")])
-    assert "not on silicon" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "not on silicon" in printed and printed.endswith(f"\n{run / NAME}\n")
+    (content,) = runs_of(report(run))
+    layers = pd.read_csv(out / "layers.csv")
+    assert [row["layer"] for row in content["chip"]["rows"]] == [*layers["layer"]]
+    np.testing.assert_allclose([row["soma"] for row in content["chip"]["rows"]], layers["soma"])
+
+
+def test_a_file_of_somebody_else_is_not_replaced(run: Path) -> None:
+    (run / NAME).write_text("mine")
+    with pytest.raises(InputError, match=r"chip\.json: is not of spikesam, and would be replaced"):
+        spikesam.chip(run)
+    assert (run / NAME).read_text() == "mine"
+
+
+@pytest.mark.long
+def test_a_folder_that_takes_no_file_costs_no_result(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device", str(run / NAME))
+
+    monkeypatch.setattr(chip_module, "write_result", full)
+    with pytest.warns(UserWarning, match=r"chip\.json is not written .*No space left"):
+        assert spikesam.chip(run).bits == 0
 
 
 @pytest.mark.long
@@ -60,7 +90,7 @@ def test_a_process_that_dies_leaves_no_file(
     assert "chip: SANA-FE was ended by SIGKILL" in refused(
         chip.main, run, "--out", run.parent / "chip"
     )
-    assert [path.name for path in run.parent.iterdir()] == ["run"]
+    assert [path.name for path in run.parent.iterdir()] == ["run"] and not (run / NAME).exists()
 
 
 def test_a_mapping_of_no_layer_leaves_no_file(run: Path, refused: Any) -> None:

@@ -1,10 +1,11 @@
 // What is folded below the maps: numbers of a run, and what it is.
 import { changes, element, named, say } from "./dom.js";
-import { joules, number, percent } from "./words.js";
+import { joules, number, percent, seconds } from "./words.js";
 
 // Returns { node, show(state, loaded) }.
 export function makeTables(run, titled) {
-  const parts = [rates(run), energy(run), localisation(run), facts(run)].filter((part) => part !== null);
+  const all = [rates(run), energy(run), chip(run), localisation(run), facts(run)];
+  const parts = all.filter((part) => part !== null);
   const title = titled ? element("h2", {}, named(run.name)) : null;
   return {
     node: element("div", { class: "tables" }, title, ...parts.map((part) => part.node)),
@@ -51,6 +52,38 @@ function energy(run) {
       say(cells[1], `${joules(own.joules)} (${joules(layer.joules)})`);
     }
   });
+}
+
+// The rows of a run on the model of a chip, and one for all: [name, cores, J of synapses, neurons, messages and all, slowest core].
+export function chipRows(chip) {
+  const parts = ["synapse", "soma", "network"];
+  const sum = (numbers) => numbers.reduce((total, value) => total + value, 0);
+  const energies = (rows) => {
+    const byPart = parts.map((part) => sum(rows.map((row) => row[part])));
+    return [...byPart, sum(byPart)].map(joules);
+  };
+  const slowest = (row) => `core ${row.busiest}, ${seconds(row.busy)}`;
+  const busiest = chip.rows.reduce((most, row) => (row.busy > most.busy ? row : most));
+  const rows = chip.rows.map((row) => [row.layer, `${row.cores}`, ...energies([row]), slowest(row)]);
+  return [...rows, ["all", `${chip.cores}`, ...energies(chip.rows), slowest(busiest)]];
+}
+
+// What stands below them.
+export function chipNote(chip) {
+  const { name, version, samples, bits, compared, stepSeconds } = chip;
+  const takes = `A sample takes ${seconds(chip.seconds)} and ${joules(chip.joules)}, a step ${seconds(stepSeconds)}`;
+  const differ = `${bits} of ${compared} bits differ from the recording`;
+  return `A model of ${name} (SANA-FE ${version}), not silicon. ${takes}: means of ${samples} sample${samples === 1 ? "" : "s"}. Synapses count for the layer that they drive, messages for the layer that fires. A core is busy for so long in a step. ${differ}.`;
+}
+
+function chip(run) {
+  if (!run.chip) return null;
+  const rows = chipRows(run.chip).map(([name, ...texts]) => ({
+    layer: { name },
+    cells: texts.map((text) => element("td", {}, text)),
+  }));
+  const heads = ["layer", "cores", "synapses", "neurons", "messages", "energy", "slowest core"];
+  return table(`What it takes on a model of ${run.chip.name}`, heads, rows, chipNote(run.chip), () => {});
 }
 
 function localisation(run) {

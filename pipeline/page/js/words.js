@@ -20,6 +20,13 @@ export function joules(value) {
   return `${scaled.toFixed(digits)} ${["pJ", "nJ", "µJ", "mJ", "J"][power + 4]}`;
 }
 
+// "196 µs"
+export function seconds(value) {
+  if (value === 0) return "0";
+  const power = Math.min(0, Math.max(-3, Math.floor(Math.log10(value) / 3)));
+  return `${Number((value / 1000 ** power).toPrecision(3))} ${["ns", "µs", "ms", "s"][power + 3]}`;
+}
+
 export function percent(share) {
   return `${(100 * share).toFixed(share > 0 && share < 0.1 ? 1 : 0)} %`;
 }

@@ -7,7 +7,8 @@ import { changeTo, valuesOf } from "../../../../pipeline/page/js/host.js";
 import { mapOfStep, scoreOverTime, sumOfMaps } from "../../../../pipeline/page/js/sam.js";
 import { decodeSpikes, fires, spikesPerStep } from "../../../../pipeline/page/js/spikes.js";
 import { cellAt, changeOfKey, initialState, nextState } from "../../../../pipeline/page/js/state.js";
-import { answerOf, joules, marginOf, verdictOf } from "../../../../pipeline/page/js/words.js";
+import { chipNote, chipRows } from "../../../../pipeline/page/js/tables.js";
+import { answerOf, joules, marginOf, seconds, verdictOf } from "../../../../pipeline/page/js/words.js";
 
 // Two channels of one row with two pixels, 3 steps. Neurons: channel 0 left fires at 0 and 1, channel 1 right at 1.
 const SPIKES = decodeSpikes(Uint8Array.of(0b11000000, 0, 0, 0b01000000), [2, 1, 2], 3);
@@ -202,4 +203,25 @@ test("a notebook hears of the first run alone, and what it sets is the first run
   // The layer of that name is enlarged in the second run: the first run's still has to be.
   assert.deepEqual(changeTo(first, inSecond, { layer: "conv1" }), { pixel: null, large: { run: 0, layer: "conv1" } });
   assert.deepEqual(changeTo(first, inSecond, {}), {});
+});
+
+test("a run on the model of a chip has a row for each layer and one for all, and is said to be a model", () => {
+  const rows = [
+    { layer: "conv1", cores: 2, synapse: 2e-6, soma: 4e-7, network: 0, busiest: 3, busy: 1.5e-6 },
+    { layer: "fc1", cores: 1, synapse: 1e-6, soma: 1e-7, network: 5e-7, busiest: 3, busy: 2e-6 },
+  ];
+  const [, fc1, all] = chipRows({ cores: 2, rows });
+  assert.deepEqual(fc1, ["fc1", "1", "1.00 µJ", "100 nJ", "500 nJ", "1.60 µJ", "core 3, 2 µs"]);
+  assert.deepEqual(all, ["all", "2", "3.00 µJ", "500 nJ", "500 nJ", "4.00 µJ", "core 3, 2 µs"]);
+  const whole = { name: "Loihi", version: "2.2.9", samples: 1, bits: 0, compared: 10, joules: 4e-6, seconds: 1.96e-4 };
+  const note = chipNote({ ...whole, stepSeconds: 4e-6 });
+  assert.match(
+    note,
+    /^A model of Loihi \(SANA-FE 2.2.9\), not silicon\. A sample takes 196 µs and 4.00 µJ, a step 4 µs/,
+  );
+  assert.match(note, /means of 1 sample\..* 0 of 10 bits differ from the recording\.$/);
+});
+
+test("seconds have three digits", () => {
+  assert.deepEqual([0, 4.2e-9, 0.0123, 2].map(seconds), ["0", "4.2 ns", "12.3 ms", "2 s"]);
 });
