@@ -14,6 +14,11 @@ def are_zero(values: Tensor) -> bool:
     return not (low or high)
 
 
+def are_bits(values: Tensor) -> bool:
+    """True if all values are 0 or 1."""
+    return are_zero(values * (1 - values))
+
+
 def silent(spikes: Tensor) -> Tensor:
     """1 where neurons did not fire, 0 where they did."""
     return torch.eq(spikes, 0, out=torch.empty_like(spikes))

@@ -4,7 +4,8 @@
 Relevance takes them for constants, so it would be wrong without a word wherever a target depends
 on them. A function mode sees each call in the model, and marks such numbers and all that is
 computed with them. A choice by index (argmax, topk, sort, NMS) passes no mark on: it counts as the
-winner of a maximum does.
+winner of a maximum does. Arrays of NumPy and lists that are made of spikes may come back as
+tensors: all that are made of arrays afterwards are marked.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from spikesam.pipeline.imports.torch.call import tensors
 from spikesam.pipeline.imports.torch.follower import EXITS, version_of
-from spikesam.pipeline.record._passages import Node, Passage, operation_of
+from spikesam.pipeline.record._passages import Node, Passage
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -35,6 +36,10 @@ SHAPED_ALIKE = frozenset(  # functions that read shapes, and no values
     """empty_like full_like grad new_empty new_empty_strided new_full new_ones new_zeros ones_like
     rand_like randint_like randn_like zeros_like""".split()  # noqa: SIM905
 )
+LIKE_ANOTHER = frozenset("expand_as reshape_as to type_as view_as".split())  # noqa: SIM905
+ARRAYS = frozenset("__array__ __dlpack__ numpy tolist".split())  # noqa: SIM905
+FROM_ARRAYS = frozenset("as_tensor asarray new_tensor tensor".split())  # noqa: SIM905
+HIDING = ("CopySlices", "NotImplemented")  # nodes of autograd's graph
 CHOICES = frozenset("__getitem__ gather index_select take take_along_dim".split())  # noqa: SIM905
 
 
@@ -92,6 +97,7 @@ class ConstantTracker(TorchFunctionMode):
         self._running: list[str] = []  # modules whose forward runs
         self._paused = self._made = 0
         self._makes = True  # False where constants are passed on, and none are made
+        self._explains = False
         self.begin_batch()
 
     def begin_batch(self) -> None:
@@ -99,7 +105,8 @@ class ConstantTracker(TorchFunctionMode):
         self._by_tensor: Any = WeakTensorKeyDictionary()
         self._by_storage: dict[int, tuple[StorageWeakRef, Constants]] = {}
         self.exits: list[Constant] = []  # numbers that left torch, while a module ran
-        self.in_place: dict[Node, str] = {}  # node of a changed part -> the function that did it
+        self._arrays = NONE  # those that left as arrays, which may come back
+        self.hidden: dict[Node, str] = {}  # a node whose function autograd hides -> its name
 
     @contextmanager
     def attached(self) -> Iterator[None]:
@@ -146,6 +153,19 @@ class ConstantTracker(TorchFunctionMode):
         finally:
             self._makes = True
 
+    @contextmanager
+    def explaining(self) -> Iterator[None]:
+        """Call no hooks of the model's tensors in the block: what passes is no gradient."""
+        self._explains = True
+        try:
+            yield
+        finally:
+            self._explains = False
+
+    def _hook_of_gradients(self, hook: Callable[[Tensor], Any]) -> Callable[[Tensor], Any]:
+        """A hook that a model puts on a tensor, but for relevance."""
+        return lambda gradient: None if self._explains else hook(gradient)
+
     def in_order(self, values: Any) -> list[Constant]:
         """The constants on which tensors depend, in the order in which they were made."""
         return sorted(self.of(values), key=lambda constant: constant.number)
@@ -173,13 +193,25 @@ class ConstantTracker(TorchFunctionMode):
         if self._paused:
             return function(*arguments, **keywords)
         given = list(tensors((arguments, keywords)))
+        if function.__name__ in LIKE_ANOTHER:
+            given = given[:1]  # the other one gives its shape or type alone
+        for tensor in given if self._arrays else ():
+            if not tensor.requires_grad and _lies_in_an_array(tensor):
+                self.mark(tensor, self._arrays)
         versions = [version_of(tensor) for tensor in given]
         moving = next((tensor for tensor in given if tensor.requires_grad), None)
         node = None if moving is None else moving.grad_fn
+        if function is Tensor.register_hook:
+            hook = self._hook_of_gradients(*arguments[1:], **keywords)
+            arguments, keywords = (arguments[0], hook), {}
         result = function(*arguments, **keywords)
+        if self._arrays and function.__name__ in FROM_ARRAYS:
+            self.mark(result, self._arrays)
         if moving is not None or (given and (self._by_tensor or self._by_storage)):
             name = _name(function)
-            if name not in SHAPED_ALIKE:
+            if keywords.get("rounding_mode"):
+                name += " with rounding"
+            if name not in SHAPED_ALIKE or function is torch.autograd.grad:
                 replaced = function.__name__ == "__set__"
                 pairs = zip(given, versions, strict=True)
                 written = [tensor for tensor, version in pairs if version_of(tensor) != version]
@@ -199,10 +231,12 @@ class ConstantTracker(TorchFunctionMode):
         passed = self.of(_read(name, given))
         if name in EXITS:
             if self._running:
-                self.exits += passed if origin is None else [self._constant(name, origin)]
+                left = passed if origin is None else {self._constant(name, origin)}
+                self.exits += left
+                self._arrays |= left if name in ARRAYS else NONE
             return
-        for tensor in written:
-            self._note_change(name, tensor)
+        for tensor in (*written, *tensors(result)):
+            self._note_hidden(name, tensor)
         if origin is None and not passed:
             return
         changed = {id(tensor) for tensor in written}
@@ -225,13 +259,15 @@ class ConstantTracker(TorchFunctionMode):
         self._made += 1
         return Constant(name, module, node, self._made)
 
-    def _note_change(self, name: str, tensor: Tensor) -> None:
-        """Keep the name of a function that changed a part of a tensor:
-        autograd does not tell it.
+    def _note_hidden(self, name: str, tensor: Tensor) -> None:
+        """Keep the name of a function that autograd does not tell: one that changed a part of a
+        tensor, or has no gradient.
         """
         node = (tensor if tensor._base is None else tensor._base).grad_fn
-        if node is not None and operation_of(node) == "CopySlices":
-            self.in_place[node] = name
+        while type(node).__name__ in HIDING and node not in self.hidden:
+            assert node is not None
+            self.hidden[node] = name
+            node = node.next_functions[0][0]  # a function may change several parts
 
     def _mark_storage(self, tensor: Tensor, constants: Constants) -> None:
         """Mark all tensors that share memory with one that was changed."""
@@ -245,6 +281,12 @@ class ConstantTracker(TorchFunctionMode):
 def _storage(tensor: Tensor) -> Any:
     """The memory of a tensor; None if it has none of its own kind."""
     return tensor.untyped_storage() if tensor.layout == torch.strided else None
+
+
+def _lies_in_an_array(tensor: Tensor) -> bool:
+    """True if a tensor shares its memory with an array of NumPy."""
+    storage = _storage(tensor)
+    return storage is not None and not storage.resizable()
 
 
 def _name(function: Any) -> str:

@@ -198,6 +198,8 @@ class FollowedNeurons:
 class _AsGiven(torch.autograd.Function):
     """The numbers of a module, with the graph of those that were computed again."""
 
+    passes_relevance = True
+
     @staticmethod
     def forward(ctx: Any, graph: Tensor, numbers: list[Tensor]) -> Tensor:
         return numbers[0].detach()

@@ -4,7 +4,8 @@ products of spikes share it, and everything else is refused by name.
 An operation's input x gets x times its gradient, and the shares of all inputs must sum to what the
 operation gets. That is so where it is linear. A product of degrees p and q gives its factors
 p / (p + q) and q / (p + q) of the gradient, so that each factor of spikes has an equal share. A
-maximum of spikes shares equally among those that fired; of currents, the winner takes all.
+maximum of spikes shares equally among those that fired; of currents, and of spikes that count, the
+winner takes all.
 """
 
 from __future__ import annotations
@@ -16,35 +17,45 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.autograd.function import BackwardCFunction
 from torch.nn import functional
 
 from spikesam.common.errors import InputError
+from spikesam.pipeline.record._comparisons import are_bits
 
 Node = Any  # of autograd's graph; PyTorch's type has none of the attributes that are read here
 
 # Names of operations: those that only move numbers, sums, and maxima with one winner.
 MOVES = frozenset(
-    """_AsGiven Alias AsStrided Cat Clone ConstantPadNd CopyBackwards Diagonal Expand
-    Flip Gather Im2Col Index IndexSelect MaskedSelect Permute PixelShuffle PixelUnshuffle
+    """Alias AsStrided BlockDiag Cat ChannelShuffle Clone ConstantPadNd CopyBackwards Diagonal
+    DiagonalScatter Expand Flip Gather Im2Col Index IndexCopy IndexFill IndexPut IndexSelect
+    MaskedFill MaskedScatter MaskedSelect NativeChannelShuffle Permute PixelShuffle PixelUnshuffle
     ReflectionPad1D ReflectionPad2D Repeat RepeatInterleave ReplicationPad1D ReplicationPad2D
-    ReplicationPad3D ReshapeAlias Roll Select Slice Split SplitWithSizes Squeeze Stack T Take ToCopy
-    Transpose Unbind Unfold UnsafeSplit UnsafeSplitWithSizes UnsafeView Unsqueeze UpsampleNearest1D
-    UpsampleNearest2D UpsampleNearest3D View""".split()  # noqa: SIM905
+    ReplicationPad3D ReshapeAlias Roll Rot90 Scatter Select SelectScatter Slice SliceScatter Split
+    SplitWithSizes Squeeze Stack T Take ToCopy Transpose Tril Triu Unbind Unfold UnsafeSplit
+    UnsafeSplitWithSizes UnsafeView Unsqueeze UpsampleNearest1D UpsampleNearest2D UpsampleNearest3D
+    UpsampleNearestExact1D UpsampleNearestExact2D UpsampleNearestExact3D View
+    Where""".split()  # noqa: SIM905
 )
 SUMS = frozenset(
     """AdaptiveAvgPool1D AdaptiveAvgPool2D AdaptiveAvgPool3D Add Amax AvgPool2D AvgPool3D Col2Im
-    Cumsum Maximum Mean MkldnnAdaptiveAvgPool2D Neg Rsub Sub Sum Trace UpsampleBicubic2D
-    UpsampleBilinear2D UpsampleLinear1D UpsampleTrilinear3D""".split()  # noqa: SIM905
+    Cumsum IndexAdd Maximum Mean MkldnnAdaptiveAvgPool2D Neg Rsub ScatterAdd Sub Sum Trace
+    UpsampleBicubic2D UpsampleBicubic2DAa UpsampleBilinear2D UpsampleBilinear2DAa UpsampleLinear1D
+    UpsampleTrilinear3D""".split()  # noqa: SIM905
 )
 WINNERS = frozenset(
     "AdaptiveMaxPool2D AdaptiveMaxPool3D Max MaxPool3DWithIndices Sort Topk".split()  # noqa: SIM905
 )
 PRODUCTS = frozenset("Addbmm Addmm Addmv Baddbmm Bmm Dot Mm Mul Mv".split())  # noqa: SIM905
 CONVOLUTIONS = ("Convolution", "ConvolutionOverrideable", "CudnnConvolution", "MkldnnConvolution")
+# Operations that are linear in so many of their inputs, of which the last says where.
+INTERPOLATIONS = {"GridSampler2D": 1, "GridSampler3D": 1, "Lerp": 2}
 NORMS = ("NativeBatchNorm", "CudnnBatchNorm", "MiopenBatchNorm")
 
 # Functions that change a part of a tensor in place: linear in all that moves, but for factors.
-WRITES = frozenset("__setitem__ copy_ zero_".split())  # noqa: SIM905
+WRITES = frozenset(
+    "__setitem__ copy_ index_copy_ index_fill_ masked_fill_ pad zero_".split()  # noqa: SIM905
+)
 ADDS = frozenset("__iadd__ __isub__ add_ fill_ neg_ sub_".split())  # noqa: SIM905
 SCALES = frozenset("__imul__ __itruediv__ div_ mul_".split())  # noqa: SIM905
 
@@ -68,13 +79,14 @@ CONSTANT = Passage("constant")
 class PassageGraph:
     """The operations that led to targets; `sources` says what neurons and leaves give.
 
-    `in_place` names the functions that changed parts of tensors, which autograd hides.
+    `hidden` names the functions that autograd hides: those that changed parts of tensors, and those
+    that have no gradient.
     """
 
     def __init__(
-        self, sources: Callable[[Node, int], Passage | None], in_place: Mapping[Node, str]
+        self, sources: Callable[[Node, int], Passage | None], hidden: Mapping[Node, str]
     ) -> None:
-        self._sources, self._in_place = sources, in_place
+        self._sources, self._hidden = sources, hidden
         self._passages: dict[Node, Passage] = {}
 
     def share(self, target: Tensor, name: str) -> None:
@@ -124,16 +136,21 @@ class PassageGraph:
                 "a target in front of any other function"
             )
 
+        written_in_python = isinstance(node, BackwardCFunction)
+        if written_in_python:
+            if not getattr(node._forward_cls, "passes_relevance", False):
+                raise refuse(f"{operation} is an autograd function with a backward of its own")
+            return Passage(inputs[0].kind, degree, behind)
         if operation == "Rsub" and kinds == {"spikes"}:  # 1 - s
             return Passage("complement", 0, behind)
         if operation == "MaxPool2DWithIndices":
-            if kinds == {"spikes"}:
+            if kinds == {"spikes"} and are_bits(node._saved_self):
                 share_among_fired(node, refuse)
                 kind = "spikes"
         elif operation in WINNERS and kinds == {"spikes"}:
             raise refuse(f"{operation.lower()} takes one winner among spikes")
         elif operation == "CopySlices":
-            function = self._in_place.get(node, "a change")
+            function = self._hidden.get(node, "a change")
             if function in SCALES:
                 if any(factor.kind != "constant" for factor in inputs[1:]):
                     raise refuse(f"{function} of a part of a tensor by numbers that spikes made")
@@ -142,7 +159,8 @@ class PassageGraph:
             elif function not in ADDS:
                 raise refuse(f"{function} of a part of a tensor is not linear")
         elif operation in MOVES:
-            kind = kinds.pop() if len(kinds) == 1 else "currents"
+            summed = getattr(node, "_saved_accumulate", False)  # of index_put
+            kind = kinds.pop() if len(kinds) == 1 and not summed else "currents"
         elif operation in PRODUCTS:
             factors = inputs[-2:]
             if len([factor for factor in factors if factor.kind != "constant"]) == 2:
@@ -160,11 +178,17 @@ class PassageGraph:
         elif operation == "Div":
             if inputs[1].kind != "constant":
                 raise refuse("division by numbers that spikes made")
+            if rounding := getattr(node, "_saved_rounding_mode", None):
+                raise refuse(f"div with rounding_mode={rounding!r} is not linear")
+        elif operation in INTERPOLATIONS:
+            places = inputs[INTERPOLATIONS[operation] :]
+            if any(place.kind != "constant" for place in places):
+                raise refuse(f"{operation.lower()} at places that spikes made")
         elif operation in CONVOLUTIONS:
             if any(factor.kind != "constant" for factor in inputs[1:]):
                 raise refuse("weights that spikes made")
         elif operation not in SUMS | WINNERS:
-            raise refuse(f"{operation.lower()} is not linear")
+            raise refuse(f"{self._hidden.get(node, operation.lower())} is not linear")
         return Passage(kind, degree, behind)
 
 

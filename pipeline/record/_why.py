@@ -40,6 +40,7 @@ from spikesam.recordings.raster.reader import RasterReader
 
 ANSWER, INPUT = "answer", "input"
 THE_INPUT = "the input"
+MIXED = 1e-4  # a share of the largest relevance of a layer, above rounding
 Target = str | int | Callable[[Any], Tensor]  # "answer", a class, or a function of the output
 Sources = Sequence[tuple[Tensor, torch.Size]]  # tensors of spikes, and their shapes as taken
 Maps = dict[str, NDArray[np.float32]]  # layer -> (B, T, H, W) as maps see it, with signs
@@ -99,6 +100,7 @@ class RecordedRelevance:
                 "expected modules of snnTorch, SpikingJelly, Norse or sinabs"
             )
         self._inputs: list[tuple[Tensor, Tensor]] = []  # what the model got, and what goes on
+        self._kept_apart = False  # whether a batch has shown that the model keeps samples apart
 
     @contextmanager
     def attached(self) -> Iterator[None]:
@@ -157,7 +159,7 @@ class RecordedRelevance:
             for name, target in self.targets.items()
         }
         with torch._C.DisableTorchFunction():
-            graph = PassageGraph(self._passage, self._tracker.in_place)
+            graph = PassageGraph(self._passage, self._tracker.hidden)
             for name, numbers in values.items():
                 graph.share(numbers, name)
             if not self._reaches_input(values):
@@ -165,7 +167,8 @@ class RecordedRelevance:
                     layer: spikes for layer, spikes in sources.items() if not _leaves(spikes)
                 }
             bits = {name: layer for name, layer in bits.items() if sources.get(name)}
-            return self._gradients(values, bits, sources)
+            with self._tracker.explaining():
+                return self._gradients(values, bits, sources)
 
     def _gradients(
         self,
@@ -178,13 +181,12 @@ class RecordedRelevance:
         relevance_by_target = dict[str, Maps]()
         last = list(values)[-1]
         for name, numbers in values.items():
-            gradients = torch.autograd.grad(
-                numbers.sum(), tensors, retain_graph=name != last, allow_unused=True
-            )
-            shares = iter(
-                torch.zeros_like(tensor) if gradient is None else tensor.detach() * gradient
-                for tensor, gradient in zip(tensors, gradients, strict=True)
-            )
+            weights = None if self._kept_apart else torch.linspace(1, 2, len(numbers)).to(numbers)
+            weighted = () if weights is None else _shares((numbers * weights).sum(), tensors)
+            shared = _shares(numbers.sum(), tensors, retain_graph=name != last)
+            if weights is not None:
+                _refuse_mixed_samples(name, weights, bits, sources, shared, weighted)
+            shares = iter(shared)
             relevance_by_target[name] = {
                 layer: _by_step(
                     bits[layer], [next(shares).reshape(shape) for _, shape in sources[layer]]
@@ -196,6 +198,7 @@ class RecordedRelevance:
                     raise InputError(
                         f"why: target {name!r}: relevance of layer {layer!r} is NaN or infinite"
                     )
+        self._kept_apart = True
         return relevance_by_target
 
     def _reaches_input(self, values: Mapping[str, Tensor]) -> bool:
@@ -381,6 +384,44 @@ class RelevanceSpool:
         """Nothing is left of it."""
         if self._file is not None:
             self._file.close()
+
+
+def _shares(value: Tensor, tensors: Sequence[Tensor], retain_graph: bool = True) -> list[Tensor]:
+    """Of each tensor, its relevance for a value."""
+    gradients = torch.autograd.grad(value, tensors, retain_graph=retain_graph, allow_unused=True)
+    return [
+        torch.zeros_like(tensor) if gradient is None else tensor.detach() * gradient
+        for tensor, gradient in zip(tensors, gradients, strict=True)
+    ]
+
+
+def _refuse_mixed_samples(
+    target: str,
+    weights: Tensor,
+    layers: Mapping[str, LayerBits | Pixels],
+    sources: Mapping[str, Sources],
+    shares: Sequence[Tensor],
+    weighted: Sequence[Tensor],
+) -> None:
+    """Refuse a target whose value for a sample has relevance in the rows of another one.
+
+    `weights` (B,) multiplied the values of the samples, and so must multiply the rows of all.
+    """
+    pairs = iter(zip(shares, weighted, strict=True))
+    mixed = ""
+    for name, layer in layers.items():
+        for _, shape in sources[name]:
+            share, of_weighted = (layer.layout(part.reshape(shape)) for part in next(pairs))
+            by_sample = weights.view(1, -1, *[1] * (share.ndim - 2))
+            difference = (of_weighted - share * by_sample).abs().max()
+            if difference > MIXED * share.abs().max():
+                mixed = name  # the last one is nearest to where they are mixed
+    if mixed:
+        raise InputError(
+            f"why: target {target!r}: samples are mixed behind {mixed!r}, so that the relevance of "
+            "one lies in another; expected rows that belong to the samples in the order in which "
+            "they come, see spikesam.check()"
+        )
 
 
 def _name_of(layer: LayerBits) -> str:

@@ -83,8 +83,8 @@ from spikesam.pipeline.imports.torch.modules import (
 )
 
 EXITS = (
-    *("item", "tolist", "numpy", "__array__", "is_nonzero", "equal", "allclose", "__contains__"),
-    *("__bool__", "__float__", "__int__", "__index__", "__complex__"),
+    *("item", "tolist", "numpy", "__array__", "__dlpack__", "is_nonzero", "equal", "allclose"),
+    *("__contains__", "__bool__", "__float__", "__int__", "__index__", "__complex__"),
 )
 KNOWN = (
     "expected Conv2d or Conv1d, Linear, batch normalisation, pooling, flattening, dropout, sums, "
