@@ -181,7 +181,7 @@ class RecordedRelevance:
         relevance_by_target = dict[str, Maps]()
         last = list(values)[-1]
         for name, numbers in values.items():
-            weights = None if self._kept_apart else torch.linspace(1, 2, len(numbers)).to(numbers)
+            weights = None if self._kept_apart else _powers_of_2(numbers)
             weighted = () if weights is None else _shares((numbers * weights).sum(), tensors)
             shared = _shares(numbers.sum(), tensors, retain_graph=name != last)
             if weights is not None:
@@ -395,6 +395,12 @@ def _shares(value: Tensor, tensors: Sequence[Tensor], retain_graph: bool = True)
     ]
 
 
+def _powers_of_2(numbers: Tensor) -> Tensor:
+    """(B,) from 2⁻⁸ to 2⁷, other ones for neighbours, and for rows that are 16 apart."""
+    rows = torch.arange(len(numbers), device=numbers.device)
+    return torch.ldexp(torch.ones_like(numbers), (7 * rows + rows // 16) % 16 - 8).detach()
+
+
 def _refuse_mixed_samples(
     target: str,
     weights: Tensor,
@@ -406,6 +412,7 @@ def _refuse_mixed_samples(
     """Refuse a target whose value for a sample has relevance in the rows of another one.
 
     `weights` (B,) multiplied the values of the samples, and so must multiply the rows of all.
+    They are powers of 2, so that nothing is rounded otherwise.
     """
     pairs = iter(zip(shares, weighted, strict=True))
     mixed = ""
@@ -413,7 +420,7 @@ def _refuse_mixed_samples(
         for _, shape in sources[name]:
             share, of_weighted = (layer.layout(part.reshape(shape)) for part in next(pairs))
             by_sample = weights.view(1, -1, *[1] * (share.ndim - 2))
-            difference = (of_weighted - share * by_sample).abs().max()
+            difference = (of_weighted / by_sample - share).abs().max()
             if difference > MIXED * share.abs().max():
                 mixed = name  # the last one is nearest to where they are mixed
     if mixed:
