@@ -13,7 +13,7 @@ from spikesam.common.arguments import checked_arguments
 from spikesam.common.errors import InputError
 from spikesam.pipeline.check._backend import Backends
 from spikesam.pipeline.check._changes import first_that_differs, later_steps, samples_mixed
-from spikesam.pipeline.check._ignored import ignored_input, ignored_modules
+from spikesam.pipeline.check._ignored import ParameterReads, ignored_input, ignored_parameters
 from spikesam.pipeline.check._modes import modes
 from spikesam.pipeline.check._multiplications import Multiplications
 from spikesam.pipeline.check._neurons import CheckedNeurons
@@ -90,13 +90,14 @@ def check(
         Backends(neurons_by_name),
         Multiplications(model),
     )
+    reads = ParameterReads(model)
     with preserved(model):
-        base = runs.run(example, backends, neurons, operations)
+        base = runs.run(example, backends, neurons, operations, reads)
         example = sized(example, takes, _first(base, neurons_by_name))
         again = runs.run(example)
     findings = [*modes(model, base), *neurons.findings(operations.others_behind)]
     findings += [*backends.findings(), *operations.findings()]
-    findings += ignored_modules(model, base)
+    findings += ignored_parameters(model, base, reads)
     unchecked = operations.unchecked
     findings += _repeated(runs, base, again)
     findings += _replaced(runs, base, example, neurons_by_name, unchecked)
@@ -130,7 +131,9 @@ class _Runs:
         self.at_rest: list[dict[tuple[str, str], Any]] = []
 
     def run(
-        self, inputs: PassInputs, *watchers: CheckedNeurons | Backends | Multiplications
+        self,
+        inputs: PassInputs,
+        *watchers: CheckedNeurons | Backends | Multiplications | ParameterReads,
     ) -> Trace:
         """The trace of a run."""
         model, trace = self._model, Trace()

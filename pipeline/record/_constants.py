@@ -208,7 +208,7 @@ class ConstantTracker(TorchFunctionMode):
         if self._arrays and function.__name__ in FROM_ARRAYS:
             self.mark(result, self._arrays)
         if moving is not None or (given and (self._by_tensor or self._by_storage)):
-            name = _name(function)
+            name = name_of(function)
             if keywords.get("rounding_mode"):
                 name += " with rounding"
             if name not in SHAPED_ALIKE or function is torch.autograd.grad:
@@ -289,7 +289,7 @@ def _lies_in_an_array(tensor: Tensor) -> bool:
     return storage is not None and not storage.resizable()
 
 
-def _name(function: Any) -> str:
+def name_of(function: Any) -> str:
     """The name of a function of torch, or of an attribute."""
     name: str = function.__name__
     if name in ("__get__", "__set__"):

@@ -364,6 +364,7 @@ def test_products_that_are_not_counted_are_not_checked() -> None:
 
 
 def ignored(model: nn.Module, inputs: Any) -> list[tuple[str, str]]:
+    """Modules, "" of an input, and what is said."""
     findings = spikesam.check(model, inputs).findings
     return [(each.module, each.sentence) for each in findings if each.name == "ignored"]
 
@@ -380,3 +381,43 @@ def test_what_has_no_influence() -> None:
         ("extra", "it has 8 parameters, and its forward never ran"),
     ]
     assert ignored(net(right), list(batch())) == []
+
+
+class Scaled(nn.Module):
+    """Uses one of its parameters, and the shape of another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale, self.shift = nn.Parameter(torch.ones(12)), nn.Parameter(torch.zeros(12))
+        self.gate = nn.Parameter(torch.ones(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.scale + torch.zeros(self.shift.shape)
+
+
+def test_single_parameters_without_influence() -> None:
+    """Named with the module that has them; a shape that is read is no influence."""
+    found = ignored(net(with_module, module=Scaled()), list(batch()))
+    assert [finding for finding in found if finding[0]] == [
+        ("module", "it never reads parameters 'shift', 'gate', 13 numbers")
+    ]
+
+
+def with_weights(m: Any, x: Tensor) -> Tensor:
+    weights = torch.stack([m.rows[0], m.rows[1]])
+    current = nn.functional.linear(m.fc1(x), m.direct.weight) + torch.cat([weights.flatten()])
+    return m.lif2(m.fc2(m.lif1(m.attend(*[current[None]] * 3)[0][0])))
+
+
+def test_parameters_that_forward_uses_directly() -> None:
+    """Of a layer that is not called, in a list, and by attention."""
+    layers: dict[str, Any] = {
+        "direct": nn.Linear(12, 12),
+        "attend": nn.MultiheadAttention(12, 2),
+        "rows": nn.ParameterList([torch.zeros(6)] * 3),
+    }
+    found = ignored(net(with_weights, **layers), list(batch()))
+    assert [finding for finding in found if finding[0]] == [
+        ("direct", "it never reads parameter 'bias', 12 numbers"),
+        ("rows", "it never reads parameter '2', 6 numbers"),
+    ]
