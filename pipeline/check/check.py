@@ -24,6 +24,7 @@ from spikesam.pipeline.check.passes import FirstNeurons, PassInputs, read_inputs
 from spikesam.pipeline.imports.libraries.known import library_that_fires
 from spikesam.pipeline.imports.torch.calling import preserved
 from spikesam.pipeline.imports.torch.modules import reset as reset_known
+from spikesam.pipeline.record._weights import refuse_missing_numbers
 
 SEED = 0
 
@@ -60,7 +61,8 @@ def check(
 
     Raises
     ------
-    InputError : if the model cannot be called with `inputs`, or its axes cannot be told
+    InputError : if the model cannot be called with `inputs`, or its axes cannot be told, or its
+        weights hold NaN
 
     Examples
     --------
@@ -80,6 +82,7 @@ def check(
     """
     if not isinstance(model, nn.Module):
         raise InputError(f"check: got {type(model).__name__}, expected a torch.nn.Module")
+    refuse_missing_numbers(model, "check")
     example = read_inputs(inputs, timesteps, takes)
     neurons_by_name = {
         name: module for name, module in model.named_modules() if library_that_fires(module)

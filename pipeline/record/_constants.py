@@ -195,7 +195,8 @@ class ConstantTracker(TorchFunctionMode):
         given = list(tensors((arguments, keywords)))
         if function.__name__ in LIKE_ANOTHER:
             given = given[:1]  # the other one gives its shape or type alone
-        for tensor in given if self._arrays else ():
+        comes_back = bool(self._arrays and self._running)
+        for tensor in given if comes_back else ():
             if not tensor.requires_grad and _lies_in_an_array(tensor):
                 self.mark(tensor, self._arrays)
         versions = [version_of(tensor) for tensor in given]
@@ -205,7 +206,7 @@ class ConstantTracker(TorchFunctionMode):
             hook = self._hook_of_gradients(*arguments[1:], **keywords)
             arguments, keywords = (arguments[0], hook), {}
         result = function(*arguments, **keywords)
-        if self._arrays and function.__name__ in FROM_ARRAYS:
+        if comes_back and function.__name__ in FROM_ARRAYS:
             self.mark(result, self._arrays)
         if moving is not None or (given and (self._by_tensor or self._by_storage)):
             name = name_of(function)

@@ -89,14 +89,17 @@ class PassageGraph:
         self._sources, self._hidden = sources, hidden
         self._passages: dict[Node, Passage] = {}
 
-    def share(self, target: Tensor, name: str) -> None:
-        """Make every operation that led to a target share its relevance; refuses what cannot."""
+    def share(self, target: Tensor, name: str) -> Passage:
+        """Make every operation that led to a target share its relevance; refuses what cannot.
+        Returns the passage of the target.
+        """
         if target.grad_fn is None:
-            return
+            return CONSTANT
         for node in self._in_order(target.grad_fn):
             if self._sources(node, 0) is None:
                 inputs = [self._passage(*edge) for edge in node.next_functions]
                 self._passages[node] = self._shared(node, inputs, name)
+        return self._passage(target.grad_fn, target.output_nr)
 
     def _in_order(self, last: Node) -> Iterable[Node]:
         """Each operation behind those that it reads."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -17,11 +17,9 @@ from torch.utils.hooks import RemovableHandle
 
 from spikesam.common.disk import writing
 from spikesam.common.errors import InputError
-from spikesam.common.text import LONGEST_NAME, printable
 from spikesam.common.warning import warn
 from spikesam.pipeline.maps.layers import laid_out, map_layers
 from spikesam.pipeline.maps.methods.signed_relevance import (
-    MOST_TARGETS,
     SignedRelevance,
     file_of_target,
 )
@@ -32,47 +30,18 @@ from spikesam.pipeline.record._followed import GRADIENTS, FollowedNeurons
 from spikesam.pipeline.record._input_axes import InputAxes, Pixels
 from spikesam.pipeline.record._layouts import Axes
 from spikesam.pipeline.record._passages import Node, Passage, PassageGraph, operation_of
+from spikesam.pipeline.record._targets import ANSWER, UNFOLLOWED, Answered, named_targets
 from spikesam.pipeline.record._watch import find_known
 from spikesam.recordings.maps.schema import MapHeader, MapLayer, Parameter
 from spikesam.recordings.maps.writer import make_map_record, writing_maps
-from spikesam.recordings.raster.batch import chosen_classes
 from spikesam.recordings.raster.reader import RasterReader
 
-ANSWER, INPUT = "answer", "input"
+INPUT = "input"
 THE_INPUT = "the input"
+LISTED = 8  # modules named in an error
 MIXED = 1e-4  # a share of the largest relevance of a layer, above rounding
-Target = str | int | Callable[[Any], Tensor]  # "answer", a class, or a function of the output
 Sources = Sequence[tuple[Tensor, torch.Size]]  # tensors of spikes, and their shapes as taken
 Maps = dict[str, NDArray[np.float32]]  # layer -> (B, T, H, W) as maps see it, with signs
-
-
-def named_targets(why: object) -> dict[str, Target]:
-    """Name -> target, of what a caller gives as one target or as several."""
-    targets = why if isinstance(why, Mapping) else {_name(why): why}
-    if not targets:
-        raise InputError("why: got no target, expected one at least")
-    if len(targets) > MOST_TARGETS:
-        raise InputError(f"why: got {len(targets)} targets, expected at most {MOST_TARGETS}")
-    for name, target in targets.items():
-        if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
-            raise InputError(
-                f"why: got a target named {printable(repr(name), 80)}, expected a name"
-            )
-        number = isinstance(target, int) and not isinstance(target, bool)
-        if not (callable(target) or isinstance(target, str) or number):
-            raise InputError(
-                f"why: target {name!r} is {type(target).__name__}, expected 'answer', a class by "
-                "name or number, a function of the model's output, or a mapping of names to these"
-            )
-    return dict(targets)
-
-
-def _name(target: object) -> str:
-    """The name of a target that has no other."""
-    if not callable(target):
-        return str(target)
-    name = getattr(target, "__name__", "target")
-    return "target" if name == "<lambda>" else name
 
 
 class RecordedRelevance:
@@ -96,8 +65,9 @@ class RecordedRelevance:
         }
         if not self.neurons:
             raise InputError(
-                f"why: found no neurons in {type(model).__name__} whose equation is known, "
-                "expected modules of snnTorch, SpikingJelly, Norse or sinabs"
+                f"why: found no neurons in {type(model).__name__} whose equation is known"
+                f"{_own_modules(model)}, expected modules of snnTorch, SpikingJelly, Norse or "
+                "sinabs"
             )
         self._inputs: list[tuple[Tensor, Tensor]] = []  # what the model got, and what goes on
         self._kept_apart = False  # whether a batch has shown that the model keeps samples apart
@@ -154,14 +124,14 @@ class RecordedRelevance:
         if INPUT not in bits and (pixels := self._axes.pixels(followed_inputs, layers[0])):
             bits = {INPUT: pixels, **bits}
             sources[INPUT] = [(followed, followed.shape) for followed in followed_inputs]
-        values = {
-            name: self._values(name, target, output, scores, layers[0].samples)
-            for name, target in self.targets.items()
-        }
+        answered = Answered(output, scores, layers[0].samples, self._class_names)
+        with self._tracker.passing_on():
+            values = {name: answered.values(name, each) for name, each in self.targets.items()}
         with torch._C.DisableTorchFunction():
             graph = PassageGraph(self._passage, self._tracker.hidden)
             for name, numbers in values.items():
-                graph.share(numbers, name)
+                if graph.share(numbers, name).kind == "constant":
+                    raise InputError(f"why: target {name!r}: {UNFOLLOWED}")
             if not self._reaches_input(values):
                 sources = {
                     layer: spikes for layer, spikes in sources.items() if not _leaves(spikes)
@@ -280,40 +250,6 @@ class RecordedRelevance:
                 )
         return Passage("constant")
 
-    def _values(
-        self, name: str, target: Target, output: Any, scores: Tensor | None, samples: int
-    ) -> Tensor:
-        """(B,) numbers whose relevance is asked for."""
-        where = f"why: target {name!r}"
-        if callable(target):
-            with self._tracker.passing_on():
-                values = target(output)
-            if not isinstance(values, Tensor) or tuple(values.shape) != (samples,):
-                shape = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
-                raise InputError(
-                    f"{where}: gives {shape}, expected a number for each sample, ({samples},)"
-                )
-        else:
-            values = self._scores_of(where, target, scores)
-        if not values.requires_grad:
-            raise InputError(
-                f"{where}: depends on no spike that was followed; hand over what the model gave, "
-                "without .detach(), .item() or torch.no_grad()"
-            )
-        if not bool(values.isfinite().all()):
-            raise InputError(f"{where}: gives NaN or infinity, expected numbers")
-        return values
-
-    def _scores_of(self, where: str, target: str | int, scores: Tensor | None) -> Tensor:
-        if scores is None:
-            raise InputError(f"{where}: needs class scores; hand the model's output to finish()")
-        if target != ANSWER:
-            return scores[:, find_class(target, scores.shape[1], self._class_names)]
-        chosen = torch.from_numpy(chosen_classes(scores.detach().cpu().numpy()).astype(np.int64))
-        chosen = chosen.to(scores.device)
-        scores_of_answers = scores.gather(1, chosen.clamp(min=0)[:, None])[:, 0]
-        return scores_of_answers * (chosen >= 0)
-
     def parameters(self, name: str, classes: int) -> dict[str, Parameter]:
         """Parameters of a target in its file of maps."""
         target = self.targets[name]
@@ -384,6 +320,17 @@ class RelevanceSpool:
         """Nothing is left of it."""
         if self._file is not None:
             self._file.close()
+
+
+def _own_modules(model: nn.Module) -> str:
+    """The modules without parts that are none of PyTorch's, in words; "" if there are none."""
+    own = [
+        f"{name!r} ({type(module).__name__})"
+        for name, module in model.named_modules()
+        if name and not any(module.children()) and not type(module).__module__.startswith("torch.")
+    ]
+    listed = ", ".join(own[:LISTED]) + ", …" * (len(own) > LISTED)
+    return f", not in {listed}" if own else ""
 
 
 def _shares(value: Tensor, tensors: Sequence[Tensor], retain_graph: bool = True) -> list[Tensor]:

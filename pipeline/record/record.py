@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.parameter import is_lazy
 
 from spikesam.backends.network import Network
 from spikesam.backends.network.storage import read_network
@@ -27,6 +26,7 @@ from spikesam.pipeline.record._arrangement import Arrangement
 from spikesam.pipeline.record._batch import Counts
 from spikesam.pipeline.record._layouts import named_layout
 from spikesam.pipeline.record._watch import Watch, check_names, find_known, named_modules
+from spikesam.pipeline.record._weights import refuse_missing_numbers
 from spikesam.pipeline.record._why import RecordedRelevance
 from spikesam.pipeline.record.counting import OperationCounter
 from spikesam.pipeline.record.recording import Description, Recording, SeenImages
@@ -259,16 +259,4 @@ def _check_model(model: object) -> None:
                 f"{where} is in training mode, in which dropout and batch normalisation change "
                 "what fires; call model.eval() before"
             )
-    _check_numbers(model)
-
-
-def _check_numbers(model: nn.Module) -> None:
-    """Refuse weights that are no numbers: what they reach never fires."""
-    for name, weights in model.state_dict().items():
-        if not isinstance(weights, torch.Tensor) or is_lazy(weights):
-            continue
-        if weights.is_floating_point() and weights.isnan().any():
-            raise InputError(
-                f"record: {name!r} holds NaN, expected numbers; load weights of before the "
-                "training lost them"
-            )
+    refuse_missing_numbers(model, "record")

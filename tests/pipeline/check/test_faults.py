@@ -363,6 +363,13 @@ def test_products_that_are_not_counted_are_not_checked() -> None:
     assert any("multi_head_attention_forward" in line for line in unchecked)
 
 
+def test_weights_that_are_no_numbers_are_refused() -> None:
+    model = net(right)
+    model.fc1.weight.data[0, 0] = torch.nan
+    with pytest.raises(InputError, match="check: 'fc1.weight' holds NaN, expected numbers"):
+        spikesam.check(model, list(batch()))
+
+
 def ignored(model: nn.Module, inputs: Any) -> list[tuple[str, str]]:
     """Modules, "" of an input, and what is said."""
     findings = spikesam.check(model, inputs).findings

@@ -189,6 +189,33 @@ def test_hooks_of_gradients_do_not_see_relevance(tmp_path: Path) -> None:
     assert torch.allclose(weights[0], 3 * weights[1])
 
 
+@pytest.mark.parametrize("why", [0, "answer", "a mask of NumPy"])
+def test_arrays_that_do_not_come_back_are_warned_of_alone(why: Any, tmp_path: Path) -> None:
+    """A model that looks at its spikes by NumPy, and a target that chooses by NumPy."""
+
+    def watched(m: Any, s: Tensor, c: Tensor) -> Tensor:
+        m.rate = torch.from_numpy(s.detach().numpy().mean((0, 1)))
+        return c
+
+    mask = np.arange(NEURONS) < 4
+    targets = {
+        "a mask of NumPy": lambda output: (output * torch.from_numpy(1.0 * mask)).sum((0, 2))
+    }
+    model, x = Model(watched).eval(), inputs()
+    with (
+        torch.enable_grad(),
+        spikesam.record(
+            model, tmp_path, why={"it": targets.get(why, why)}, layout="TB..."
+        ) as recording,
+    ):
+        recording.tap("input", x, "TB...")
+        output = model(x)
+        with pytest.warns(UserWarning, match="'detach' in the model makes a number"):
+            recording.finish(output)
+    with spikesam.open_maps(tmp_path / "why.h5") as maps:
+        assert maps["lif1"].sum.any()
+
+
 class Add(torch.autograd.Function):
     """Named as a function of PyTorch's own, whose gradient is another."""
 

@@ -452,6 +452,16 @@ def classifier(behind: nn.Module | None = None, **options: Any) -> nn.Module:
         (lambda output: output[:, 0] / 0, "gives NaN or infinity"),
         (lambda output: output.softmax(1)[:, 0], "softmax is not linear behind '1'"),
         (lambda output: output[:, 0].detach(), "depends on no spike that was followed"),
+        (lambda output: torch.ones(2, requires_grad=True) * 2, "depends on no spike that was"),
+        (lambda output: output[:, 0] > 0, "gives torch.bool, torch.strided, expected floating"),
+        (lambda output: output[:, 0].to(torch.complex64), "gives torch.complex64"),
+        (lambda output: output[:, 0].to_sparse(), "gives torch.float32, torch.sparse_coo"),
+        (lambda output: [1.0, 2.0], r"gives list, expected a number for each sample, \(2,\)"),
+        (lambda output: output.boxes, "fails with AttributeError: 'Tensor' object has no"),
+        (lambda output: output[:, 99], "fails with IndexError: index 99 is out of bounds"),
+        (lambda output: output[[1, 0]].sum(1), "samples are mixed behind 'leaky_1'"),
+        ({"a\nb": 0}, r"got a target named 'a.*b', expected a name of 1 to 80 printable"),
+        ({1: 0}, "got a target named 1, expected a name of 1 to 80 printable"),
         ({}, "got no target"),
         ({str(number): number for number in range(65)}, "got 65 targets, expected at most 64"),
         ({"box": None}, "target 'box' is NoneType"),
@@ -467,6 +477,30 @@ def test_targets_that_cannot_be_explained(why: Any, message: str, tmp_path: Path
     assert not list(tmp_path.glob("*.h5"))
 
 
+class Threshold(nn.Module):
+    """Neurons of nobody's library."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x > 0.1).float()
+
+
+def test_a_class_may_be_a_number_of_numpy(tmp_path: Path) -> None:
+    model = classifier()
+    with spikesam.record(model, tmp_path, why=np.int64(1)) as recording:
+        recording.finish(model(bits(2, 6)))
+    with spikesam.open_maps(tmp_path / "why.h5") as maps:
+        assert maps.header.parameters["target"] == 1
+
+
+def test_a_function_of_an_output_that_was_not_handed_over(tmp_path: Path) -> None:
+    model = classifier()
+    with (
+        pytest.raises(InputError, match="fails with AttributeError: .*finish.. got no output"),
+        spikesam.record(model, tmp_path, why=lambda output: output.sum(1)) as recording,
+    ):
+        recording.finish(answers=model(bits(2, 6)))
+
+
 @pytest.mark.parametrize(
     ("model", "message"),
     [
@@ -474,6 +508,10 @@ def test_targets_that_cannot_be_explained(why: Any, message: str, tmp_path: Path
         (lambda: classifier(nn.GELU()), "gelu is not linear"),
         (lambda: classifier(reset_delay=False), "module '1': has reset_delay=False"),
         (lambda: nn.Sequential(nn.Linear(6, 5)).eval(), "no neurons in Sequential whose equation"),
+        (
+            lambda: nn.Sequential(nn.Linear(6, 5), Threshold()).eval(),
+            r"no neurons in Sequential whose equation is known, not in '1' \(Threshold\), expected",
+        ),
     ],
 )
 def test_models_that_cannot_be_followed(model: Any, message: str, tmp_path: Path) -> None:
