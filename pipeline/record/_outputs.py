@@ -103,7 +103,7 @@ class OutputLayout:
                 f"output: got shape {tuple(scores.shape)}, expected class scores of ({samples}, "
                 "K), or of every step, "
                 f"({timesteps}, {samples}, K)",
-                "" if scores.ndim < 4 else "; for boxes or pixels pass {answers=None}",
+                "; for boxes, pixels or other numbers than scores pass {answers=None}",
             )
         if scores.ndim < 3:  # steps and samples in one axis, which only the layers tell apart
             return next(iter(readings.values()))
