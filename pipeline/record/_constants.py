@@ -25,6 +25,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from spikesam.common.errors import InputError
 from spikesam.pipeline.imports.torch.call import tensors
 from spikesam.pipeline.imports.torch.follower import EXITS, version_of
 from spikesam.pipeline.record._passages import Node, Passage
@@ -205,6 +206,11 @@ class ConstantTracker(TorchFunctionMode):
         if function is Tensor.register_hook:
             hook = self._hook_of_gradients(*arguments[1:], **keywords)
             arguments, keywords = (arguments[0], hook), {}
+        if moving is not None and keywords.get("out") is not None and torch.is_grad_enabled():
+            raise InputError(
+                f"why: {self._constant(name_of(function), (node, moving))} writes spikes, or what "
+                "they make, to out=, which has no gradient; expected its result in place of out="
+            )
         result = function(*arguments, **keywords)
         if comes_back and function.__name__ in FROM_ARRAYS:
             self.mark(result, self._arrays)

@@ -323,6 +323,12 @@ def test_what_is_not_followed_is_named(name: str, tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.h5"))
 
 
+def test_results_that_are_written_to_a_tensor_are_refused(tmp_path: Path) -> None:
+    """PyTorch itself refuses them, as soon as there are gradients."""
+    with pytest.raises(InputError, match="'mul' in the model writes spikes, .* to out=, which has"):
+        recorded(lambda m, s, c: torch.mul(c, 2, out=torch.empty_like(c)), tmp_path)
+
+
 ROWS = torch.tensor([2, 0, 1])
 MIXED: dict[str, Between] = {
     "permuted": lambda m, s, c: c[:, ROWS],
