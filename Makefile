@@ -94,8 +94,8 @@ lock: ## Resolve pyproject.toml and those of paper and benchmarks into requireme
 audit: setup ## Report known vulnerabilities of the locked packages; nothing depends on the answer
 	@$(VENV_PYTHON) scripts/audit.py
 
-release: setup ## Check and build VERSION=0.1.0 into dist/, with digests, bill of materials and listings; CHECKS=skip leaves .ci/run out (needs uv)
-	@$(VENV_PYTHON) -m scripts.release "$(VERSION)" --checks $(or $(CHECKS),run)
+release: setup ## Check and build VERSION=0.1.0 into dist/, with digests, bill of materials and listings; CHECKS=skip leaves .ci/run out, NEWEST=3.13 takes another Python than 3.14 (needs uv)
+	@$(VENV_PYTHON) -m scripts.release "$(VERSION)" --checks $(or $(CHECKS),run) $(if $(NEWEST),--newest $(NEWEST))
 
 clean: ## Remove .venv, dist, caches and the results of the demo
 	rm -rf .venv dist docs/_build node_modules runs/demo-digits runs/demo-cat runs/demo-events .pytest_cache .coverage .hypothesis .ruff_cache .mypy_cache .import_linter_cache

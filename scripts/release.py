@@ -1,32 +1,35 @@
 """Check and build a release: make release VERSION=0.1.0
 
 Refuses, in one line, a version that is not named everywhere, a changed working tree, placeholders,
-pages that are not of these results, builds that differ, and a wheel that does not work with the
-oldest or the newest versions of what it needs. Leaves in `dist/` the source distribution, the
-wheel, a bill of materials (CycloneDX) and digests, and in `dist/listings/` a recipe for conda-forge
-and an entry for Open Neuromorphic's list.
+pages that are not of these results, builds that differ, a recipe that rattler-build cannot read,
+and a wheel that does not work, alone or with an extra, with the oldest or the newest versions of
+what it needs. Leaves in `dist/` the source distribution, the wheel, a bill of materials (CycloneDX)
+and digests, and in `dist/listings/` a recipe for conda-forge and an entry for Open Neuromorphic's
+list.
 
-`CHECKS=skip` leaves `.ci/run` out, for who has just run it; the last line says so.
+`NEWEST=3.13` tries the newest packages on another Python than 3.14. `CHECKS=skip` leaves `.ci/run`
+out, for who has just run it. The last lines say so.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import json
-import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import tomllib
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 from packaging.requirements import Requirement
+
+from scripts.commands import CommandError, ReleaseError, run
+from scripts.release_environments import TRIES, refuse_untried_extras, try_wheel
 
 ROOT = Path(__file__).resolve().parents[1]
 OLDEST, NEWEST = "3.11", "3.14"  # versions of Python in which the wheel is tried
@@ -39,16 +42,15 @@ CHECKED_FOR_PLACEHOLDERS = (
     "README.md",
 )
 CONDA_NAMES = {"isal": "python-isal", "matplotlib": "matplotlib-base"}  # where they differ
-TRIED = (  # commands that a light install can do, in an empty folder
-    ("spikesam", "run", "--backend", "event", "--samples", "2", "--out", "run"),
-    ("spikesam", "explain", "run", "--method", "relevance", "--figures", "pictures"),
-    ("spikesam", "report", "run"),
-    ("spikesam", "validate", "run/raster.h5", "run/sam.h5", "run/relevance.h5"),
-)
-
-
-class ReleaseError(Exception):
-    """Why there is no release."""
+# conda-forge's own check of a recipe, in a process of its own: the path of the recipe follows.
+CHECK_RECIPE = """
+import sys
+from rattler_build import RattlerBuildError, Stage0Recipe
+try:
+    Stage0Recipe.from_file(sys.argv[1]).render()
+except RattlerBuildError as error:
+    sys.exit(" ".join(str(error).split()))
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -57,20 +59,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("version")
     parser.add_argument("--checks", choices=("run", "skip"), default="run", help=".ci/run")
     parser.add_argument("--versions-only", action="store_true", help="compare versions, end then")
+    parser.add_argument(
+        "--newest",
+        default=NEWEST,
+        help=f"Python in which the newest packages are tried, if not {NEWEST}",
+    )
     options = parser.parse_args(arguments)
     try:
         date = release_date(ROOT, options.version)
         print(f"version {options.version} of {date}: pyproject.toml, CITATION.cff, CHANGELOG.md")
         if not options.versions_only:
-            release(options.version, date, options.checks)
+            release(options.version, options.checks, options.newest)
     except ReleaseError as error:
         sys.exit(f"error: {error}")
 
 
-def release(version: str, date: str, checks: str) -> None:
+def release(version: str, checks: str, newest: str) -> None:
     """All steps after the comparison of versions, the quick ones first."""
+    project = project_of(ROOT)
     refuse_changes(ROOT)
     refuse_placeholders(ROOT)
+    refuse_untried_extras(project)
+    refuse_missing_pythons((OLDEST, newest))
     refuse_other_pages(ROOT)
     if checks == "run":
         run([".ci/run"], ROOT)
@@ -78,46 +88,31 @@ def release(version: str, date: str, checks: str) -> None:
     shutil.rmtree(dist, ignore_errors=True)
     wheel, archive = build_twice(ROOT, dist)
     refuse_missing_licences(ROOT, wheel)
-    print(
-        run([sys.executable, "scripts/audit.py"], ROOT), end=""
-    )  # it reports, and refuses nothing
-    for python, resolution in ((OLDEST, "lowest-direct"), (NEWEST, "highest")):
-        try_wheel(wheel, python, resolution, dist / "sbom.json")
-        print(f"the wheel works on Python {python} with the {resolution} versions")
+    # The audit reports, and refuses nothing.
+    print(run([sys.executable, "scripts/audit.py"], ROOT), end="")
     listings = dist / "listings"
     listings.mkdir()
     (listings / "recipe.yaml").write_text(conda_recipe(ROOT, version, archive), encoding="utf-8")
+    refuse_faulty_recipe(listings / "recipe.yaml")
     (listings / "open-neuromorphic.md").write_text(list_entry(ROOT), encoding="utf-8")
+    for python, resolution in ((OLDEST, "lowest-direct"), (newest, "highest")):
+        for extra in TRIES:
+            try_wheel(wheel, project, extra, python, resolution, dist / "sbom.json")
+            wheel_and_extra = f"the wheel with {extra!r}" if extra else "the wheel alone"
+            print(f"Python {python}, the {resolution} packages: {wheel_and_extra} works")
     write_digests(dist)
     print(f"dist/ is ready: {', '.join(sorted(path.name for path in dist.iterdir()))}")
-    print("not done here: the recipe is generated, not linted; nothing was published")
+    print("not done here: nothing was published")
+    if newest != NEWEST:
+        print(f"not done here: the wheel was not tried on Python {NEWEST}")
     if checks == "skip":
         print("not done here: .ci/run was skipped")
 
 
-def run(command: Sequence[str | Path], folder: Path, **environment: str) -> str:
-    """The output of a command that must succeed.
-
-    Raises
-    ------
-    ReleaseError : with the last line of what it said
-    """
-    try:
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            env=os.environ | environment,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-    except FileNotFoundError:
-        raise ReleaseError(f"{command[0]}: this program is needed, and is not here") from None
-    if done.returncode:
-        last = (done.stdout.strip() or "it said nothing").splitlines()[-1]
-        raise ReleaseError(f"{' '.join(map(str, command))} ended with {done.returncode}: {last}")
-    return done.stdout
+def project_of(root: Path) -> dict[str, Any]:
+    """The table `project` of pyproject.toml."""
+    table: dict[str, Any] = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    return table["project"]
 
 
 def release_date(root: Path, version: str) -> str:
@@ -129,7 +124,7 @@ def release_date(root: Path, version: str) -> str:
     """
     if not re.fullmatch(r"\d+\.\d+\.\d+", version):
         raise ReleaseError(f"got version {version!r}, expected one such as 0.1.0")
-    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = project_of(root)
     if project["version"] != version:
         raise ReleaseError(f"pyproject.toml has version {project['version']}, expected {version}")
     changelog = (root / "CHANGELOG.md").read_text(encoding="utf-8")
@@ -160,6 +155,19 @@ def refuse_placeholders(root: Path) -> None:
                 raise ReleaseError(
                     f"{name}, line {number}: {PLACEHOLDER} stands for an address; give one"
                 )
+
+
+def refuse_missing_pythons(versions: Sequence[str]) -> None:
+    """Refuse to begin where uv has no Python in which to try the wheel."""
+    with tempfile.TemporaryDirectory() as name:
+        for version in versions:
+            try:
+                run(["uv", "venv", "--quiet", "--python", version, version], Path(name))
+            except CommandError:
+                raise ReleaseError(
+                    f"uv finds no Python {version}; install it, or name another newest one: "
+                    "make release NEWEST=3.13"
+                ) from None
 
 
 def refuse_other_pages(root: Path) -> None:
@@ -206,7 +214,7 @@ def refuse_other_builds(first: Path, second: Path) -> None:
 
 def refuse_missing_licences(root: Path, wheel: Path) -> None:
     """Refuse a wheel without a licence that the project names, or without one that it bundles."""
-    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = project_of(root)
     bundled = run(["git", "ls-files", "*LICENSE*"], root).splitlines()
     if missing := sorted({*bundled} - {*project["license-files"]}):
         raise ReleaseError(f"{missing[0]}: license-files in pyproject.toml does not name it")
@@ -214,37 +222,6 @@ def refuse_missing_licences(root: Path, wheel: Path) -> None:
     for licence in project["license-files"]:
         if not any(name.endswith(f".dist-info/licenses/{licence}") for name in names):
             raise ReleaseError(f"{wheel.name} lacks {licence}")
-
-
-def try_wheel(wheel: Path, python: str, resolution: str, sbom: Path) -> None:
-    """Install the wheel into an environment of its own, run what a light install can do, and write
-    the bill of materials of that environment.
-    """
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        programs = folder / "venv" / "bin"
-        run(["uv", "venv", "--quiet", "--python", python, "venv"], folder)
-        install = ["uv", "pip", "install", "--quiet", "--python", programs / "python"]
-        # Named directly, the requirements themselves are the oldest, not only those of the wheel.
-        requirements = ["--requirement", ROOT / "pyproject.toml"]
-        run([*install, "--resolution", resolution, *requirements, wheel], folder)
-        for program, *words in TRIED:
-            run([programs / program, *words], folder)
-        bill = ["uv", "tool", "run", "--from", "cyclonedx-bom", "cyclonedx-py", "environment"]
-        options = ["--output-reproducible", "--output-format", "JSON", "--output-file", sbom]
-        run([*bill, *options, programs / "python"], folder)
-        forget_local_files(sbom)
-
-
-def forget_local_files(sbom: Path) -> None:
-    """Drop where the wheel lay on this machine from the bill of materials."""
-    content = json.loads(sbom.read_text(encoding="utf-8"))
-    for component in content["components"]:
-        references = component.get("externalReferences", [])
-        component["externalReferences"] = [
-            reference for reference in references if not reference["url"].startswith("file:")
-        ]
-    sbom.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def write_digests(dist: Path) -> None:
@@ -256,7 +233,7 @@ def write_digests(dist: Path) -> None:
 
 def conda_recipe(root: Path, version: str, archive: Path) -> str:
     """A recipe for conda-forge, in rattler-build's format (v1), of the source distribution."""
-    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = project_of(root)
     needs = [Requirement(text) for text in project["dependencies"]]
     python = project["requires-python"].removeprefix(">=")
     recipe = {
@@ -291,9 +268,18 @@ def conda_recipe(root: Path, version: str, archive: Path) -> str:
     return yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=100)
 
 
+def refuse_faulty_recipe(recipe: Path) -> None:
+    """Refuse a recipe that rattler-build cannot read: fields, requirements, licence, digest."""
+    environment = ["uv", "run", "--quiet", "--no-project", "--with", "py-rattler-build"]
+    try:
+        run([*environment, "python", "-I", "-c", CHECK_RECIPE, recipe], recipe.parent)
+    except CommandError as error:
+        raise ReleaseError(f"{recipe.name}: {error.said}") from None
+
+
 def list_entry(root: Path) -> str:
     """An entry for Open Neuromorphic's list of software."""
-    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = project_of(root)
     return f"""---
 title: {project["name"]}
 description: {project["description"]}

@@ -1,6 +1,7 @@
 """A release is refused in one line where something does not fit."""
 
 import json
+import re
 import shutil
 import subprocess
 import zipfile
@@ -9,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from scripts import release
-from scripts.release import ReleaseError
+from scripts import release, release_environments
+from scripts.commands import ReleaseError, run
 
 PROJECT = """[project]
 name = "spikesam"
@@ -119,16 +120,16 @@ def test_licences_must_be_named_and_in_the_wheel(clone: Path, tmp_path: Path) ->
 
 def test_a_command_that_fails_or_is_not_here_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ReleaseError, match="^sh -c echo no; exit 3 ended with 3: no$"):
-        release.run(["sh", "-c", "echo no; exit 3"], tmp_path)
+        run(["sh", "-c", "echo no; exit 3"], tmp_path)
     with pytest.raises(ReleaseError, match="^no-such-program: this program is needed"):
-        release.run(["no-such-program"], tmp_path)
+        run(["no-such-program"], tmp_path)
 
 
 def test_the_bill_of_materials_names_no_file_of_this_machine(tmp_path: Path) -> None:
     wheel, site = {"url": "file:///home/me/x.whl"}, {"url": "https://numpy.org"}
     components = [{"name": "x", "externalReferences": [wheel, site]}, {"name": "y"}]
     (tmp_path / "sbom.json").write_text(json.dumps({"components": components}))
-    release.forget_local_files(tmp_path / "sbom.json")
+    release_environments.forget_local_files(tmp_path / "sbom.json")
     left = json.loads((tmp_path / "sbom.json").read_text())["components"]
     assert [component["externalReferences"] for component in left] == [[site], []]
 
@@ -151,6 +152,65 @@ def test_the_recipe_has_version_digest_and_requirements(clone: Path, tmp_path: P
         "python-isal >=1.7",
         "numba <0.69,>=0.62",
     ]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("", "", ""),
+        ("noarch: python", "noarchh: python", "unknown field 'noarchh'"),
+        ("isal >=1.7", "isal >=>1.7", "unable to parse version spec: >=>1.7"),
+        ("BSD-3-Clause", "BSD3", "BSD3"),
+        ("${{ version }}", "${{ release }}", "release"),
+    ],
+)
+def test_a_recipe_is_read_by_rattler_build(
+    clone: Path, tmp_path: Path, old: str, new: str, expected: str
+) -> None:
+    if not shutil.which("uv"):
+        pytest.skip("needs uv, which brings rattler-build")
+    (tmp_path / "a.tar.gz").write_bytes(b"abc")
+    recipe = tmp_path / "recipe.yaml"
+    text = release.conda_recipe(clone, "1.2.3", tmp_path / "a.tar.gz")
+    recipe.write_text(text.replace(old, new))
+    if not expected:
+        release.refuse_faulty_recipe(recipe)
+        return
+    with pytest.raises(ReleaseError, match=f"^recipe.yaml: .*{re.escape(expected)}"):
+        release.refuse_faulty_recipe(recipe)
+
+
+def test_each_extra_is_tried() -> None:
+    project = release.project_of(release.ROOT)
+    release_environments.refuse_untried_extras(project)
+    project["optional-dependencies"]["new"] = ["numpy"]
+    with pytest.raises(ReleaseError, match="^extra 'new': .* does not try it$"):
+        release_environments.refuse_untried_extras(project)
+
+
+def test_an_extra_brings_what_those_it_names_need() -> None:
+    project = {
+        "name": "spikesam",
+        "dependencies": ["numpy>=1.26"],
+        "optional-dependencies": {
+            "tables": ["pandas>=2.2"],
+            "torch": ["spikesam[tables]", "torch>=2.6"],
+            "train": ["spikesam[torch]", "lightning>=2.4"],
+        },
+    }
+    assert release_environments.requirements_of(project, "") == ["numpy>=1.26"]
+    assert sorted(release_environments.requirements_of(project, "train")) == [
+        *("lightning>=2.4", "numpy>=1.26", "pandas>=2.2", "torch>=2.6"),
+    ]
+
+
+def test_a_python_that_is_not_here_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not shutil.which("uv"):
+        pytest.skip("needs uv")
+    monkeypatch.setenv("UV_PYTHON_DOWNLOADS", "never")
+    with pytest.raises(ReleaseError, match=r"^uv finds no Python 3\.99; .* NEWEST=3\.13$"):
+        release.refuse_missing_pythons(("3.99",))
 
 
 def test_the_command_ends_with_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,6 +29,7 @@ OPTIONAL = {
     "spikesam.captum": "snntorch",
     "spikesam.conformance": "nir",
 }  # what an example needs beside this project
+SLOW = ("train",)  # 39 s where nothing is compiled yet
 
 
 def test_importing_it_imports_nothing_heavy_and_explaining_neither_torch_nor_lava() -> None:
@@ -97,7 +98,8 @@ def test_where_parameters_are_listed_none_is_missing() -> None:
         "spikesam.statistics",
         "spikesam.testing",
         "spikesam.training",
-        *spikesam.__all__,
+        *(name for name in spikesam.__all__ if name not in SLOW),
+        *(pytest.param(name, marks=pytest.mark.long) for name in SLOW),
     ],
 )
 def test_examples_print_what_they_say(
