@@ -44,6 +44,7 @@ class Entry:
     )  # result -> a good file, unless another valid input was made
     follows: bool = False  # goes by design where a configuration says
     tells: bool = False  # exit code 1 is an answer, if no error was written
+    memory: int = 1 << 30  # bytes, at most; SANA-FE takes 1.7 GB for the chip alone
 
 
 def _same(folder: str) -> dict[str, str]:
@@ -59,6 +60,16 @@ ENTRIES = {
     "diff": Entry("diff run raster.h5 --out out.png", "run raster.h5", tells=True),
     "diff network": Entry(f"diff run {SNN} --backend event", f"run {SNN}", tells=True),
     "energy": Entry("energy run --out out", "run"),
+    "fits": Entry(f"fits {SNN}", SNN, tells=True),
+    "chip": Entry("chip played --out out", "played", memory=3 << 30),
+    "chip --network": Entry(
+        "chip played.h5 --network steady.safetensors --out out",
+        "played.h5 steady.safetensors",
+        memory=3 << 30,
+    ),
+    "chip --mapping": Entry(
+        "chip played --mapping mapping.csv --out out", "mapping.csv", memory=3 << 30
+    ),
     "report": Entry("report run --out page.html", "run"),
     "merge": Entry("merge parts", "parts", _same("parts"), follows=True),
     "run --resume": Entry(
@@ -102,6 +113,7 @@ def build_entries(base: Path, folder: Path) -> None:
     nmnist_file(work / "a.bin", events)
     spikesam.to_nir(spikesam.load(work / "snn.safetensors").network, work / "a.nir")
     small_net(work / "a.net")
+    _play(work)
     (work / "run.toml").write_text(
         f'[run]\ncheckpoint = "{SNN}"\ndata = ["images"]\nsamples = 20\nbackend = "event"\n'
     )
@@ -119,6 +131,27 @@ def build_entries(base: Path, folder: Path) -> None:
             max((work / "stopped" / "raster.parts").glob("*.range")).unlink()
         assert (ended := run(line, work)).code == 0, ended
     make_outside(folder / "outside", work)
+
+
+def _play(work: Path) -> None:
+    """Make a network whose gains are those of its first step, since a chip has no others, and what
+    it fires.
+    """
+    checkpoint = spikesam.load(work / SNN)
+    layers = [
+        replace(
+            layer,
+            inputs=tuple(replace(each, gain=each.gain[:1]) for each in layer.inputs),
+        )
+        for layer in checkpoint.network.layers
+    ]
+    network = replace(checkpoint.network, layers=tuple(layers))
+    spikesam.save(replace(checkpoint, network=network), work / "steady.safetensors")
+    line = "run --checkpoint steady.safetensors --samples 2 --figures 1 --data images --out played"
+    ended = run(f"{line} --backend event --precision float32", work)
+    assert ended.code == 0, ended
+    shutil.copy(work / "played" / "raster.h5", work / "played.h5")
+    (work / "mapping.csv").write_text("layer,core\nconv1,5\nconv1,9\n")
 
 
 def examine(name: str, case: Path, done: Done) -> str:

@@ -55,7 +55,7 @@ def test_a_hostile_input(folders: Path, name: str, seed: int) -> None:
         Random(f"{name} {seed}"), case / "work", ENTRIES[name].reads.split(), case / "outside"
     )
     note(f"{ENTRIES[name].line}: {done.text}; in {case / 'work'}")
-    tried(examine, name, case, done, seconds=30)
+    tried(examine, name, case, done, seconds=60, memory=ENTRIES[name].memory)
     shutil.rmtree(case)
 
 
