@@ -6,7 +6,8 @@ const MANY = 20; // layers, from which on they are listed by block
 export function blocksOf(layers) {
   if (layers.length < MANY) return [];
   const byModule = inARow(layers, ({ name, ...layer }) => moduleOf(name) ?? sizeOf(layer));
-  return byModule.length > 1 ? byModule : inARow(layers, sizeOf);
+  const holdsSeveral = byModule.some((block) => block.layers.length > 1 && moduleOf(layers[block.layers[0]].name));
+  return byModule.length > 1 && holdsSeveral ? byModule : inARow(layers, sizeOf);
 }
 
 function inARow(layers, nameOf) {
@@ -19,11 +20,12 @@ function inARow(layers, nameOf) {
   return blocks;
 }
 
-// The module that a layer is in, "layer2_0" of "layer2_0_downsample_sn": the innermost whose name has a number; null without.
+// The module that a layer is in, "layer2_0" of "layer2_0_downsample_sn": the innermost whose name has a number, or if none has,
+// "encoder" of "encoder_down_sn", the outermost; null of a layer in no module.
 function moduleOf(name) {
-  const parts = name.split("_");
-  const innermost = parts.slice(0, -1).findLastIndex((part) => /\d/.test(part));
-  return innermost < 0 ? null : parts.slice(0, innermost + 1).join("_");
+  const parts = name.split("_").slice(0, -1);
+  const innermost = parts.findLastIndex((part) => /\d/.test(part));
+  return parts.slice(0, Math.max(innermost, 0) + 1).join("_") || null;
 }
 
 function sizeOf({ band, shape: [, height, width] }) {

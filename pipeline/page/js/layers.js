@@ -101,9 +101,7 @@ function cardOf(run, index, layer, at, change) {
   const title = element(
     "h3",
     { title: layer.name },
-    named(layer.name),
-    " ",
-    element("small", {}, shapeOf(layer)),
+    element("span", {}, named(layer.name), " ", element("small", {}, shapeOf(layer))),
     size,
   );
   const changed = changes();
@@ -156,6 +154,8 @@ function bandFigure(run, index, layer, at, slot, change) {
       canvas.dataset.band = kind;
       if (heat.waiting) {
         paintNothing(canvas, heat.shape);
+        paintRows(rows, []); // not those of the map before
+        drawn(null); // the next map is drawn, even if it is the one before
         say(caption, WAITING);
         return;
       }

@@ -374,18 +374,26 @@ def test_a_recording_of_a_model_is_simulated_or_refused_in_a_line(
 
 @pytest.fixture(scope="module")
 def page_of_long_computations(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of a network that a browser simulates and explains in seconds."""
+    """The page of a network that a browser simulates and explains in seconds; its last layer has no
+    places.
+    """
     folder, random = tmp_path_factory.mktemp("long"), np.random.default_rng(0)
     convolutions = [
         Conv(random.normal(size=(64, channels, 3, 3)), padding=1) for channels in (2, 64, 64)
     ]
     layers = [Layer(f"conv{n}", Input(conv), LIF(0.9, 4.0)) for n, conv in enumerate(convolutions)]
-    network = Network(
-        (2, 32, 32), 60, layers, Readout(random.normal(size=(3, 64 * 1024))), "spikes"
-    )
+    layers.append(Layer("fc", Input(random.normal(size=(9, 64 * 1024))), LIF(0.9, 4.0)))
+    network = Network((2, 32, 32), 60, layers, Readout(random.normal(size=(3, 9))), "spikes")
     spikes = random.random((60, 1, 2, 32, 32)) < 0.4
     spikesam.simulate(network, spikes, out=folder / "run", backend="event").close()
     return report(folder / "run", folder / "page.html")
+
+
+BLANK = """(canvas) => {
+    const { width, height } = canvas;
+    const blank = Object.assign(document.createElement("canvas"), { width, height });
+    return canvas.toDataURL() === blank.toDataURL();
+}"""
 
 
 @pytest.mark.parametrize("what", ["edit", "relevance"])
@@ -393,6 +401,8 @@ def test_a_long_computation_is_told_of_and_can_be_stopped(
     what: str, page_of_long_computations: Path, open_page: Any
 ) -> None:
     page = open_page(page_of_long_computations)
+    bars = page.locator("canvas.rows:visible")
+    assert not bars.evaluate(BLANK)
     silenced = {"layer": "conv0", "cells": [5], "channels": [], "before": None}
     asked = {"silenced": silenced} if what == "edit" else {"kind": "relevance"}
     stop = page.get_by_role("button", name="stop", exact=True)
@@ -403,9 +413,12 @@ def test_a_long_computation_is_told_of_and_can_be_stopped(
     assert time.monotonic() - begun < 1
     if what == "relevance":
         assert page.locator("figcaption:visible").first.inner_text() == "being computed …"
+        assert bars.evaluate(BLANK)  # those of the map before
     stop.click()
     stop.wait_for(state="hidden")
+    page.evaluate(FRAMES)
     assert page.evaluate("[report.state().kind, report.state().silenced]") == ["sam", None]
+    assert not bars.evaluate(BLANK)
     change(page, **asked)  # again, to its end
     assert stop.is_hidden()
     if what == "edit":
@@ -698,6 +711,22 @@ def test_many_layers_are_a_list_of_blocks_and_a_band_is_as_high_as_a_map(
     page.get_by_role("button", name="enlarge fc").wait_for()
     page.get_by_role("button", name="fold all blocks").click()
     page.locator(".block.folded").nth(7).wait_for()
+
+
+def test_a_layer_is_enlarged_at_the_right_of_the_first_line_of_its_name(
+    tmp_path: Path, open_page: Any
+) -> None:
+    names = ("lif", "encoder_stages_1_blocks_2_attention_projection_lif")
+    spikes = np.random.default_rng(0).random((1, 6, 2, 5, 5)) < 0.2
+    page = open_page(report(write_raster(tmp_path / "raster.h5", dict.fromkeys(names, spikes))))
+    for name, lines in zip(names, (1, 2), strict=True):
+        card = page.locator(".card").filter(has=canvas_of_any(page, name))
+        button = card.get_by_role("button").bounding_box()
+        title, text = (card.locator(part).bounding_box() for part in ("h3", "h3 span"))
+        assert (text["height"] > 25) == (lines > 1)
+        assert text["x"] + text["width"] <= button["x"]
+        assert abs(button["x"] + button["width"] - title["x"] - title["width"]) < 1
+        assert abs(button["y"] + button["height"] / 2 - text["y"] - 8.5) < 3
 
 
 def canvas_of_any(page: Any, layer: str) -> Any:

@@ -152,14 +152,14 @@ test("joules are told with the unit that fits", () => {
   ]);
 });
 
-test("many layers are in the innermost module that has a number, or together with those of their size", () => {
+test("many layers are in the innermost module that has a number, else in the outermost, or together with those of their size", () => {
   const layersOf = (names, shape = [8, 4, 4]) => names.map((name) => ({ name, shape, band: shape[1] === 1 }));
   const residual = [1, 2, 3, 4].flatMap((stage) =>
     [0, 1].flatMap((block) => ["sn1", "sn2", "downsample_sn"].map((name) => `net_layer${stage}_${block}_${name}`)),
   );
   assert.deepEqual(blocksOf(layersOf(residual.slice(0, 19))), []); // few
   const [first, second, ...others] = blocksOf(layersOf(["net_sn1", ...residual]));
-  assert.deepEqual(first, { name: "maps of 4 × 4", layers: [0] });
+  assert.deepEqual(first, { name: "net", layers: [0] });
   assert.deepEqual(second, { name: "net_layer1_0", layers: [1, 2, 3] });
   assert.equal(others.length, 7);
   const flat = [...layersOf(Array(18).fill("net1_lif")), ...layersOf(["net1_a", "net1_b"], [10, 1, 1])];
@@ -168,6 +168,23 @@ test("many layers are in the innermost module that has a number, or together wit
     ["maps of 4 × 4", 18],
     ["neurons", 2],
   ]);
+});
+
+test("modules without numbers are blocks, too, and modules of one layer each are not", () => {
+  const blocksOfNames = (names) =>
+    blocksOf(names.map((name) => ({ name, shape: [8, 4, 4], band: false }))).map(({ name, layers }) => [
+      name,
+      layers.length,
+    ]);
+  const numbers = Array.from({ length: 12 }, (_, number) => number);
+  const autoencoder = ["encoder", "decoder"].flatMap((part) => numbers.map((number) => `${part}_${number}`));
+  assert.deepEqual(blocksOfNames(["lif", ...autoencoder]), [
+    ["maps of 4 × 4", 1],
+    ["encoder", 12],
+    ["decoder", 12],
+  ]);
+  const alone = [...numbers, ...numbers].map((_, number) => `block${number}_lif`);
+  assert.deepEqual(blocksOfNames(alone), [["maps of 4 × 4", 24]]);
 });
 
 test("a block opens and closes, and a layer is enlarged until it is named again", () => {
