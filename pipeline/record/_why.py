@@ -104,7 +104,6 @@ class RecordedRelevance:
             return None
         followed = inputs[0].detach().requires_grad_()
         self._inputs.append((inputs[0], followed))
-        self._tracker.hold_input(followed)
         return (followed, *inputs[1:])
 
     def maps(
@@ -129,7 +128,7 @@ class RecordedRelevance:
         with self._tracker.passing_on():
             values = {name: answered.values(name, each) for name, each in self.targets.items()}
         with torch._C.DisableTorchFunction():
-            graph = PassageGraph(self._passage, self._tracker.hidden, self._tracker.exposed)
+            graph = PassageGraph(self._passage, self._tracker.hidden)
             for name, numbers in values.items():
                 if graph.share(numbers, name).kind == "constant":
                     raise InputError(f"why: target {name!r}: {UNFOLLOWED}")
@@ -188,8 +187,7 @@ class RecordedRelevance:
         for function, source in sorted(exits):
             warn(
                 f"why: {function} makes a number of Python or NumPy of the spikes of "
-                f"{source!r}; where it chooses what the model does, such as by if, relevance "
-                "counts the choice as a constant",
+                f"{source!r}; whatever is made of it counts as a constant",
             )
         reaches_input = True
         for name, numbers in values.items():
@@ -200,8 +198,8 @@ class RecordedRelevance:
                         f"why: target {name!r}: {constant} takes "
                         f"what depends on the spikes of {source!r} out of the gradient, so their "
                         "relevance would be wrong; expected the spikes themselves, times weights "
-                        "or other spikes, in place of .detach(), .data, .item(), NumPy, "
-                        "nn.Parameter, torch.no_grad(), comparisons and integers made of them"
+                        "or other spikes, in place of .detach(), .data, torch.no_grad(), "
+                        "comparisons and integers made of them"
                     )
                 if reaches_input:
                     reaches_input = False

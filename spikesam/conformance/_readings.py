@@ -39,7 +39,12 @@ class OtherReading(NamedTuple):
 
 
 def _constant(name: str, value: float) -> Callable[[Any, float], Mapping[str, Any]]:
-    return lambda node, dt: {name: np.full_like(np.asarray(getattr(node, name), float), value)}
+    def changed(node: Any, dt: float) -> Mapping[str, Any]:
+        if not hasattr(node, name):
+            return {}  # nir before 1.0.6 has no v_reset
+        return {name: np.full_like(np.asarray(getattr(node, name), float), value)}
+
+    return changed
 
 
 def _unscaled(node: Any, dt: float) -> Mapping[str, Any]:
