@@ -5,7 +5,10 @@ Relevance takes them for constants, so it would be wrong without a word wherever
 on them. A function mode sees each call in the model, and marks such numbers and all that is
 computed with them. A choice by index (argmax, topk, sort, NMS) passes no mark on: it counts as the
 winner of a maximum does. Arrays of NumPy and lists that are made of spikes may come back as
-tensors: all that are made of arrays afterwards are marked.
+tensors: all that are made of arrays afterwards are marked. Tensors that share the memory of
+spikes, as `nn.Parameter(spikes)` does, memory into which NumPy writes, and results of functions
+that no mode sees, such as those of `torch.jit.script`, are marked when a function or neurons read
+them. Numbers of Python are marked where they may come back.
 """
 
 from __future__ import annotations
@@ -28,6 +31,8 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from spikesam.common.errors import InputError
 from spikesam.pipeline.imports.torch.call import tensors
 from spikesam.pipeline.imports.torch.follower import EXITS, version_of
+from spikesam.pipeline.record._memory import SharedMemory, has_gradient, is_wrapped, storage_of
+from spikesam.pipeline.record._numbers import PythonNumbers
 from spikesam.pipeline.record._passages import Node, Passage
 
 Arguments = ParamSpec("Arguments")
@@ -39,7 +44,10 @@ SHAPED_ALIKE = frozenset(  # functions that read shapes, and no values
 )
 LIKE_ANOTHER = frozenset("expand_as reshape_as to type_as view_as".split())  # noqa: SIM905
 ARRAYS = frozenset("__array__ __dlpack__ numpy tolist".split())  # noqa: SIM905
+MEMORY = frozenset("data_ptr storage untyped_storage".split())  # noqa: SIM905
+CHOOSING = frozenset("is_nonzero equal allclose __contains__ __bool__".split())  # noqa: SIM905
 FROM_ARRAYS = frozenset("as_tensor asarray new_tensor tensor".split())  # noqa: SIM905
+KEEPING_HOOKS = ("torch.autograd.graph", "torch.utils.checkpoint")  # they change no numbers
 HIDING = ("CopySlices", "NotImplemented")  # nodes of autograd's graph
 CHOICES = frozenset("__getitem__ gather index_select take take_along_dim".split())  # noqa: SIM905
 
@@ -99,6 +107,7 @@ class ConstantTracker(TorchFunctionMode):
         self._paused = self._made = 0
         self._makes = True  # False where constants are passed on, and none are made
         self._explains = False
+        self._memory, self._numbers = SharedMemory(), PythonNumbers(model)
         self.begin_batch()
 
     def begin_batch(self) -> None:
@@ -107,7 +116,14 @@ class ConstantTracker(TorchFunctionMode):
         self._by_storage: dict[int, tuple[StorageWeakRef, Constants]] = {}
         self.exits: list[Constant] = []  # numbers that left torch, while a module ran
         self._arrays = NONE  # those that left as arrays, which may come back
+        self._left = NONE  # those that left as arrays or numbers
+        self._numbers.forget()
         self.hidden: dict[Node, str] = {}  # a node whose function autograd hides -> its name
+        self.exposed: set[Node] = set()  # nodes that the model read
+        self._memory.forget()
+        self._inputs: list[Tensor] = []  # what the model is given, as it goes on
+        self.narrow = False  # whether numbers with a gradient are float16
+        self._transforms = False  # whether torch.vmap or torch.func ran, whose results are not seen
 
     @contextmanager
     def attached(self) -> Iterator[None]:
@@ -178,9 +194,58 @@ class ConstantTracker(TorchFunctionMode):
         marks = NONE
         for tensor in tensors(values):
             marks |= self._by_tensor.get(tensor, NONE)
-            if self._by_storage and (storage := _storage(tensor)) is not None:
+            if self._by_storage and (storage := storage_of(tensor)) is not None:
                 marks |= self._by_storage.get(storage._cdata, (None, NONE))[1]
         return marks
+
+    def read(self, values: Any) -> Constants:
+        """The constants on which tensors depend that neurons read."""
+        for tensor in tensors(values):
+            self._look_at_memory(tensor)
+        return self.of(values)
+
+    def hold(self, followed: Iterable[Tensor]) -> None:
+        """Note what neurons give, whose memory others may share."""
+        for tensor in followed:
+            self.refuse_hooks(tensor)
+            self._memory.hold(tensor)
+
+    def hold_input(self, followed: Tensor) -> None:
+        """Note what the model is given, whose memory others may share."""
+        self._inputs.append(followed)
+        self._memory.hold(followed)
+
+    def refuse_hooks(self, moving: Tensor) -> None:
+        """Refuse hooks that may change the numbers from which gradients are computed."""
+        hooks = torch._C._autograd._top_saved_tensors_default_hooks(True)
+        if hooks is None or getattr(hooks[0], "__module__", "") in KEEPING_HOOKS:
+            return
+        where = self._made_of("saved_tensors_hooks", moving.grad_fn)
+        raise InputError(
+            f"why: {where} may change the numbers of which relevance is computed; expected none, "
+            "or those of torch.autograd.graph.save_on_cpu and torch.utils.checkpoint"
+        )
+
+    def _look_at_memory(self, tensor: Tensor) -> None:
+        """Mark a tensor that shares the memory of one with a gradient and has none itself, and
+        memory into which others wrote.
+        """
+        if (written := self._memory.written(tensor)) is not None:
+            if self._makes:
+                self._mark_storage(tensor, frozenset({self._made_of("NumPy", written.node)}))
+            self._memory.look_again(tensor)
+        self._transforms = self._transforms or is_wrapped(tensor)
+        if not self._makes or tensor in self._by_tensor:
+            return
+        if any(tensor is followed for followed in self._inputs):
+            return
+        holder = self._memory.holder(tensor)
+        if tensor.grad_fn is not None:
+            if holder is None and not self._transforms:
+                self.mark(tensor, frozenset({self._made_of("a hidden function", tensor.grad_fn)}))
+        elif holder is not None and (self._running or not holder.of_input):
+            name = "Parameter" if isinstance(tensor, nn.Parameter) else "a copy of memory"
+            self.mark(tensor, frozenset({self._made_of(name, holder.node)}))
 
     def mark(self, values: Any, constants: Constants) -> None:
         """Note that tensors depend on constants."""
@@ -200,22 +265,33 @@ class ConstantTracker(TorchFunctionMode):
         for tensor in given if comes_back else ():
             if not tensor.requires_grad and _lies_in_an_array(tensor):
                 self.mark(tensor, self._arrays)
+        for tensor in given:
+            self._look_at_memory(tensor)
         versions = [version_of(tensor) for tensor in given]
-        moving = next((tensor for tensor in given if tensor.requires_grad), None)
+        moving = next((tensor for tensor in given if has_gradient(tensor)), None)
         node = None if moving is None else moving.grad_fn
         if function is Tensor.register_hook:
             hook = self._hook_of_gradients(*arguments[1:], **keywords)
             arguments, keywords = (arguments[0], hook), {}
+        if moving is not None and torch.is_grad_enabled():
+            self.refuse_hooks(moving)
         if moving is not None and keywords.get("out") is not None and torch.is_grad_enabled():
             raise InputError(
                 f"why: {self._constant(name_of(function), (node, moving))} writes spikes, or what "
                 "they make, to out=, which has no gradient; expected its result in place of out="
             )
+        name = name_of(function)
+        by_numbers = NONE  # constants that may be among the numbers
+        watched = self._left and self._running
+        if watched and self._numbers.may_be_among(name, arguments, keywords, given):
+            by_numbers = self._left
         result = function(*arguments, **keywords)
+        if self._running and name == "grad_fn":
+            self.exposed.add(result)
         if comes_back and function.__name__ in FROM_ARRAYS:
             self.mark(result, self._arrays)
-        if moving is not None or (given and (self._by_tensor or self._by_storage)):
-            name = name_of(function)
+        self.mark(result, by_numbers)
+        if moving is not None or by_numbers or (given and (self._by_tensor or self._by_storage)):
             if keywords.get("rounding_mode"):
                 name += " with rounding"
             if name not in SHAPED_ALIKE or function is torch.autograd.grad:
@@ -223,7 +299,8 @@ class ConstantTracker(TorchFunctionMode):
                 pairs = zip(given, versions, strict=True)
                 written = [tensor for tensor, version in pairs if version_of(tensor) != version]
                 origin = None if moving is None else (node, moving)
-                self._see(name, given, origin, given[:1] if replaced else written, result)
+                written = given[:1] if replaced else written
+                self._see(name, given, origin, written, result, by_numbers)
         return result
 
     def _see(
@@ -233,36 +310,57 @@ class ConstantTracker(TorchFunctionMode):
         origin: Origin | None,
         written: Sequence[Tensor],
         result: Any,
+        by_numbers: Constants,
     ) -> None:
         """Take a call: what it was given, the first of it with a gradient, and what it changed."""
-        passed = self.of(_read(name, given))
-        if name in EXITS:
-            if self._running:
-                left = passed if origin is None else {self._constant(name, origin)}
+        passed = self.of(_read(name, given)) | by_numbers
+        if name in EXITS or name in MEMORY:
+            left = passed if origin is None else frozenset({self._constant(name, origin)})
+            if self._running and left:
                 self.exits += left
-                self._arrays |= left if name in ARRAYS else NONE
+                if name not in CHOOSING:
+                    self._left |= left
+                    self._numbers.leave(result)
+                if name in ARRAYS | MEMORY:
+                    self._arrays |= left if name in ARRAYS else NONE
+                    self._memory.hand(given[0], next(iter(left)).node)
             return
+        for tensor in written:
+            self._memory.look_again(tensor)
         for tensor in (*written, *tensors(result)):
             self._note_hidden(name, tensor)
         if origin is None and not passed:
             return
         changed = {id(tensor) for tensor in written}
         for tensor in (*tensors(result), *written):
-            in_graph = tensor.requires_grad and (
+            in_graph = has_gradient(tensor) and (
                 torch.is_grad_enabled() or id(tensor) not in changed
             )
             constants = passed
-            if origin is not None and not in_graph and self._makes:
+            if in_graph:
+                if not tensor.is_leaf:
+                    self._memory.hold(tensor)
+                self.narrow = self.narrow or tensor.dtype is torch.float16
+            elif origin is not None and self._makes:
                 constants = passed | {self._constant(name, origin)}
+                if is_wrapped(tensor):
+                    raise InputError(
+                        f"why: {self._constant(name, origin)} takes what depends on spikes out of "
+                        "the gradient within torch.vmap or torch.func, where it is not followed; "
+                        "expected it outside of them"
+                    )
             self.mark(tensor, constants)
             if constants and id(tensor) in changed:
                 self._mark_storage(tensor, constants)
 
     def _constant(self, name: str, origin: Origin) -> Constant:
-        module = self._running[-1] if self._running else None
         node, tensor = origin
         if node is None and tensor.requires_grad:
             node = get_gradient_edge(tensor).node
+        return self._made_of(name, node)
+
+    def _made_of(self, name: str, node: Node) -> Constant:
+        module = self._running[-1] if self._running else None
         self._made += 1
         return Constant(name, module, node, self._made)
 
@@ -278,21 +376,16 @@ class ConstantTracker(TorchFunctionMode):
 
     def _mark_storage(self, tensor: Tensor, constants: Constants) -> None:
         """Mark all tensors that share memory with one that was changed."""
-        if (storage := _storage(tensor)) is None:
+        if (storage := storage_of(tensor)) is None:
             return
         key = storage._cdata
         reference, marks = self._by_storage.get(key, (None, NONE))
         self._by_storage[key] = reference or StorageWeakRef(storage), marks | constants
 
 
-def _storage(tensor: Tensor) -> Any:
-    """The memory of a tensor; None if it has none of its own kind."""
-    return tensor.untyped_storage() if tensor.layout == torch.strided else None
-
-
 def _lies_in_an_array(tensor: Tensor) -> bool:
     """True if a tensor shares its memory with an array of NumPy."""
-    storage = _storage(tensor)
+    storage = storage_of(tensor)
     return storage is not None and not storage.resizable()
 
 

@@ -107,7 +107,7 @@ class FollowedNeurons:
         if not (x.is_floating_point() and x.dtype in (torch.float32, torch.float64)):
             raise InputError(f"{self.where}: got {x.dtype}, expected float32 or float64")
         followed = self._run(self._neurons, x, spikes)
-        self._constants |= self._tracker.of([arguments, keywords])
+        self._constants |= self._tracker.read([arguments, keywords])
         self.spikes.append(followed)
         tensors_beside = list(_tensors([output]))[1:]
         replacements = {id(spikes): followed}
@@ -115,6 +115,7 @@ class FollowedNeurons:
             of_state = (self._state.current, self._state.membrane)[-len(tensors_beside) :]
             for part, graph in zip(tensors_beside, of_state, strict=True):
                 replacements[id(part)] = as_given(part, graph)
+        self._tracker.hold(replacements.values())
         self._given = [replacements.get(id(part), part) for part in tensors_beside]
         self._kept = self._own_state()
         for part in self.states:

@@ -11,7 +11,7 @@ winner takes all.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -80,13 +80,16 @@ class PassageGraph:
     """The operations that led to targets; `sources` says what neurons and leaves give.
 
     `hidden` names the functions that autograd hides: those that changed parts of tensors, and those
-    that have no gradient.
+    that have no gradient. `exposed` are nodes that the model read, on which it may have put hooks.
     """
 
     def __init__(
-        self, sources: Callable[[Node, int], Passage | None], hidden: Mapping[Node, str]
+        self,
+        sources: Callable[[Node, int], Passage | None],
+        hidden: Mapping[Node, str],
+        exposed: Collection[Node] = (),
     ) -> None:
-        self._sources, self._hidden = sources, hidden
+        self._sources, self._hidden, self._exposed = sources, hidden, exposed
         self._passages: dict[Node, Passage] = {}
 
     def share(self, target: Tensor, name: str) -> Passage:
@@ -144,6 +147,8 @@ class PassageGraph:
             if not getattr(node._forward_cls, "passes_relevance", False):
                 raise refuse(f"{operation} is an autograd function with a backward of its own")
             return Passage(inputs[0].kind, degree, behind)
+        if node in self._exposed:
+            raise refuse(f"the model reads grad_fn of {operation}, and may put hooks there,")
         if operation == "Rsub" and kinds == {"spikes"}:  # 1 - s
             return Passage("complement", 0, behind)
         if operation == "MaxPool2DWithIndices":

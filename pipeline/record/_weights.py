@@ -14,8 +14,15 @@ def refuse_missing_numbers(model: nn.Module, where: str) -> None:
     for name, weights in model.state_dict().items():
         if not isinstance(weights, torch.Tensor) or is_lazy(weights):
             continue
-        if weights.is_floating_point() and weights.isnan().any():
+        if weights.is_floating_point() and _may_hold_nan(weights) and weights.isnan().any():
             raise InputError(
                 f"{where}: {name!r} holds NaN, expected numbers; load weights of before the "
                 "training lost them"
             )
+
+
+def _may_hold_nan(weights: torch.Tensor) -> bool:
+    """False if the sum is a number: that reads weights in a fifth of the time of isnan()."""
+    if weights.element_size() == 1 or weights.layout != torch.strided:
+        return True  # sums of float8 are not there
+    return bool(weights.sum().isnan())  # of NaN, and of infinities of both signs

@@ -30,6 +30,12 @@ from spikesam.pipeline.record._followed import GRADIENTS, FollowedNeurons
 from spikesam.pipeline.record._input_axes import InputAxes, Pixels
 from spikesam.pipeline.record._layouts import Axes
 from spikesam.pipeline.record._passages import Node, Passage, PassageGraph, operation_of
+from spikesam.pipeline.record._rows import (
+    CheckedRows,
+    at_one_level,
+    mixed_samples,
+    powers_of_2,
+)
 from spikesam.pipeline.record._targets import ANSWER, UNFOLLOWED, Answered, named_targets
 from spikesam.pipeline.record._watch import find_known
 from spikesam.recordings.maps.schema import MapHeader, MapLayer, Parameter
@@ -70,7 +76,7 @@ class RecordedRelevance:
                 "sinabs"
             )
         self._inputs: list[tuple[Tensor, Tensor]] = []  # what the model got, and what goes on
-        self._kept_apart = False  # whether a batch has shown that the model keeps samples apart
+        self._rows = CheckedRows()
 
     @contextmanager
     def attached(self) -> Iterator[None]:
@@ -104,6 +110,7 @@ class RecordedRelevance:
             return None
         followed = inputs[0].detach().requires_grad_()
         self._inputs.append((inputs[0], followed))
+        self._tracker.hold_input(followed)
         return (followed, *inputs[1:])
 
     def maps(
@@ -128,7 +135,7 @@ class RecordedRelevance:
         with self._tracker.passing_on():
             values = {name: answered.values(name, each) for name, each in self.targets.items()}
         with torch._C.DisableTorchFunction():
-            graph = PassageGraph(self._passage, self._tracker.hidden)
+            graph = PassageGraph(self._passage, self._tracker.hidden, self._tracker.exposed)
             for name, numbers in values.items():
                 if graph.share(numbers, name).kind == "constant":
                     raise InputError(f"why: target {name!r}: {UNFOLLOWED}")
@@ -150,12 +157,17 @@ class RecordedRelevance:
         tensors = [tensor for name in bits for tensor, _ in sources[name]]
         relevance_by_target = dict[str, Maps]()
         last = list(values)[-1]
+        twice = self._rows.begin_batch(len(values[last]))
         for name, numbers in values.items():
-            weights = None if self._kept_apart else _powers_of_2(numbers)
-            weighted = () if weights is None else _shares((numbers * weights).sum(), tensors)
-            shared = _shares(numbers.sum(), tensors, retain_graph=name != last)
-            if weights is not None:
+            if twice:
+                weights = powers_of_2(numbers)
+                weighted = _shares((numbers * weights).sum(), tensors)
+                shared = _shares(numbers.sum(), tensors, retain_graph=name != last)
                 _refuse_mixed_samples(name, weights, bits, sources, shared, weighted)
+                levels = torch.ones_like(numbers)
+            else:
+                levels = self._rows.levels(numbers, exact=not self._tracker.narrow)
+                shared = _shares((numbers * levels).sum(), tensors, retain_graph=name != last)
             shares = iter(shared)
             relevance_by_target[name] = {
                 layer: _by_step(
@@ -163,12 +175,17 @@ class RecordedRelevance:
                 )
                 for layer in bits
             }
+            mixed = at_one_level(
+                relevance_by_target[name], levels.cpu().numpy(), numbers.detach().cpu().numpy()
+            )
+            if mixed:
+                raise mixed_samples(name, mixed)
             for layer, values_of_layer in relevance_by_target[name].items():
                 if not np.isfinite(values_of_layer).all():
                     raise InputError(
                         f"why: target {name!r}: relevance of layer {layer!r} is NaN or infinite"
                     )
-        self._kept_apart = True
+        self._rows.end_batch()
         return relevance_by_target
 
     def _reaches_input(self, values: Mapping[str, Tensor]) -> bool:
@@ -187,7 +204,8 @@ class RecordedRelevance:
         for function, source in sorted(exits):
             warn(
                 f"why: {function} makes a number of Python or NumPy of the spikes of "
-                f"{source!r}; whatever is made of it counts as a constant",
+                f"{source!r}; where it chooses what the model does, such as by if, relevance "
+                "counts the choice as a constant",
             )
         reaches_input = True
         for name, numbers in values.items():
@@ -198,8 +216,8 @@ class RecordedRelevance:
                         f"why: target {name!r}: {constant} takes "
                         f"what depends on the spikes of {source!r} out of the gradient, so their "
                         "relevance would be wrong; expected the spikes themselves, times weights "
-                        "or other spikes, in place of .detach(), .data, torch.no_grad(), "
-                        "comparisons and integers made of them"
+                        "or other spikes, in place of .detach(), .data, .item(), NumPy, "
+                        "nn.Parameter, torch.no_grad(), comparisons and integers made of them"
                     )
                 if reaches_input:
                     reaches_input = False
@@ -342,12 +360,6 @@ def _shares(value: Tensor, tensors: Sequence[Tensor], retain_graph: bool = True)
     ]
 
 
-def _powers_of_2(numbers: Tensor) -> Tensor:
-    """(B,) from 2⁻⁸ to 2⁷, other ones for neighbours, and for rows that are 16 apart."""
-    rows = torch.arange(len(numbers), device=numbers.device)
-    return torch.ldexp(torch.ones_like(numbers), (7 * rows + rows // 16) % 16 - 8).detach()
-
-
 def _refuse_mixed_samples(
     target: str,
     weights: Tensor,
@@ -371,11 +383,7 @@ def _refuse_mixed_samples(
             if difference > MIXED * share.abs().max():
                 mixed = name  # the last one is nearest to where they are mixed
     if mixed:
-        raise InputError(
-            f"why: target {target!r}: samples are mixed behind {mixed!r}, so that the relevance of "
-            "one lies in another; expected rows that belong to the samples in the order in which "
-            "they come, see spikesam.check()"
-        )
+        raise mixed_samples(target, mixed)
 
 
 def _name_of(layer: LayerBits) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import save_on_cpu, saved_tensors_hooks
 from torch.nn import functional
+from torch.utils.dlpack import from_dlpack, to_dlpack
 
 import spikesam
 from spikesam.common.errors import InputError
@@ -28,7 +31,7 @@ class Model(nn.Module):
         super().__init__()
         torch.manual_seed(0)
         neuron = pytest.importorskip("spikingjelly.activation_based.neuron")
-        self.between, self.rate = between, torch.zeros(())
+        self.between, self.rate, self.scale = between, torch.zeros(()), 9.75
         self.fc1, self.fc2 = nn.Linear(6, 8, bias=False), nn.Linear(8, 8, bias=False)
         self.lif1, self.lif2 = (
             neuron.LIFNode(v_threshold=0.1, step_mode="m", v_reset=None) for _ in range(2)
@@ -81,6 +84,33 @@ def looked_up(m: Any, s: Tensor, c: Tensor) -> Tensor:
     return c + m.fc1.weight[:, 0][s.long()]
 
 
+def hooked_when_saved(m: Any, s: Tensor, c: Tensor) -> Tensor:
+    with saved_tensors_hooks(lambda tensor: 2 * tensor, lambda tensor: tensor):
+        found: Tensor = m.fc2(s)
+    return found
+
+
+def hooked_at_a_node(m: Any, s: Tensor, c: Tensor) -> Tensor:
+    assert c.grad_fn is not None
+    c.grad_fn.register_hook(lambda gradients, _: (2 * gradients[0], *gradients[1:]))
+    return c
+
+
+def written_by_numpy(m: Any, s: Tensor, c: Tensor) -> Tensor:
+    c.detach().numpy()[:] *= 2
+    return c
+
+
+def kept_as_an_attribute(m: Any, s: Tensor, c: Tensor) -> Tensor:
+    m.mean = s.mean().item()
+    return c * m.mean
+
+
+@torch.jit.script
+def scripted(currents: Tensor) -> Tensor:
+    return currents * (currents > 0.1).float()
+
+
 @pytest.mark.parametrize(
     ("between", "message"),
     [
@@ -96,14 +126,34 @@ def looked_up(m: Any, s: Tensor, c: Tensor) -> Tensor:
         (data_changed, "'data' in the model"),
         (looked_up, "'long' in the model"),
         (lambda m, s, c: c + s.add_(1), "changes the spikes of 'lif1' in place"),
+        (lambda m, s, c: c + nn.Parameter(s), "'Parameter' in the model takes"),
+        (lambda m, s, c: nn.Parameter(c), "'Parameter' in module 'lif2' takes"),
+        (lambda m, s, c: c + nn.Parameter(s, requires_grad=False), "'Parameter' in the model"),
+        (lambda m, s, c: c + copy(s), "'a copy of memory' in the model"),
+        (lambda m, s, c: c + from_dlpack(to_dlpack(s)), "'a copy of memory' in the model"),
+        (lambda m, s, c: c + torch.stack(list(s.detach())), "'detach' in the model"),
+        (lambda m, s, c: scripted(c), "'a hidden function' in module 'lif2'"),
+        (lambda m, s, c: torch.vmap(lambda row: m.fc2(row.detach()))(s), "'detach' .* torch.vmap"),
+        (hooked_when_saved, "'saved_tensors_hooks' in module 'fc2' may change the numbers"),
+        (hooked_at_a_node, "the model reads grad_fn of .* behind 'lif1'"),
+        (written_by_numpy, "'NumPy' in module 'lif2' takes"),
+        (lambda m, s, c: written_by_numpy(m, s, s) + c, "'NumPy' in the model takes"),
+        (lambda m, s, c: c * (1 + s.mean().item()), "'item' in the model takes"),
+        (lambda m, s, c: c.clone().mul_(float(s.mean())), "'__float__' in the model takes"),
+        (lambda m, s, c: c * int(s.sum()), "'__int__' in the model takes"),
+        (lambda m, s, c: c + torch.full_like(c, s.sum().item() / 100), "'item' in the model"),
+        (lambda m, s, c: c * float(s.detach().numpy().mean()), "'detach' in the model takes"),
+        (kept_as_an_attribute, "'item' in the model takes"),
     ],
 )
 def test_spikes_out_of_the_gradient_are_refused(
     between: Between, message: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match=message):
-        recorded(between, tmp_path)
-    assert not list(tmp_path.glob("*.h5"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of numbers that leave PyTorch
+        with pytest.raises(InputError, match=message) as raised:
+            recorded(between, tmp_path)
+    assert "\n" not in str(raised.value) and not list(tmp_path.glob("*.h5"))
 
 
 def part_written(m: Any, s: Tensor, c: Tensor) -> Tensor:
@@ -135,9 +185,64 @@ def test_what_no_target_depends_on_is_passed_over(between: Between, tmp_path: Pa
     assert np.allclose(sums, sums[2], rtol=1e-5) and (sums[2] > 1).all()
 
 
-def test_numbers_of_python_are_warned_of(tmp_path: Path) -> None:
+def written_down(m: Any, s: Tensor, c: Tensor) -> Tensor:
+    """What fires, by Python and NumPy; numbers in the code and attributes are none of it."""
+    m.rate, m.array = s.mean().item(), s.detach().numpy()
+    if s.isnan().any():
+        return c
+    c = functional.dropout(m.scale * c * 0.5 / len(c), 0.5, training=False)
+    return c.view(5, int(s.shape[1]), 8)
+
+
+def test_numbers_of_python_that_do_not_come_back_are_warned_of(tmp_path: Path) -> None:
+    def scaled(m: Any, s: Tensor, c: Tensor) -> Tensor:
+        return m.scale * c * 0.5 / len(c)
+
     with pytest.warns(UserWarning, match="'item' in the model makes a number of Python .*'lif1'"):
-        recorded(lambda m, s, c: c * (1 + s.mean().item()), tmp_path)
+        maps = recorded(written_down, tmp_path / "written down")
+    expected = recorded(scaled, tmp_path / "not")
+    assert all(np.array_equal(maps[name], expected[name]) for name in expected)
+    assert expected["lif1"].any()
+
+
+def on_the_processor(m: Any, s: Tensor, c: Tensor) -> Tensor:
+    with save_on_cpu():
+        found: Tensor = m.fc2(s)
+    return found
+
+
+def changed_by_torch(m: Any, s: Tensor, c: Tensor) -> Tensor:
+    """An array that shares memory sees what PyTorch writes."""
+    c = c.clone()
+    m.array = c.detach().numpy()
+    c *= 1
+    return c
+
+
+@pytest.mark.parametrize("between", [on_the_processor, changed_by_torch])
+def test_memory_that_nobody_else_changes_is_followed(between: Between, tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of numbers that leave PyTorch
+        maps = recorded(between, tmp_path / "memory")
+    expected = recorded(lambda m, s, c: c, tmp_path / "expected")
+    assert all(np.array_equal(maps[name], expected[name]) for name in expected)
+
+
+def test_a_parameter_of_the_input_takes_its_map(tmp_path: Path) -> None:
+    class Wrapped(Model):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(nn.Parameter(x))
+
+    model = Wrapped(lambda m, s, c: c).eval()
+    with (
+        torch.enable_grad(),
+        spikesam.record(model, tmp_path, why=1, layout="TB...") as recording,
+    ):
+        output = model((torch.rand(5, 2, 6) < 0.5).float())
+        with pytest.warns(UserWarning, match="'Parameter' in .* takes the model's input out"):
+            recording.finish(output)
+    with spikesam.open_maps(tmp_path / "why.h5") as maps:
+        assert list(maps) == ["lif1", "lif2"]
 
 
 def test_the_input_has_no_map_where_it_leaves_the_gradient(tmp_path: Path) -> None:

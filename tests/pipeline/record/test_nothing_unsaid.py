@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 import spikesam
 from spikesam.common.errors import InputError
+from spikesam.pipeline.record._weights import refuse_missing_numbers
 from tests.pipeline.imports.models import Written, fires
 from tests.pipeline.record.hand_written import Net, Neuron, run
 
@@ -267,6 +268,17 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="record: 'conv.weight' holds NaN, expected numbers"):
         run(model.eval(), tmp_path / "new", torch.rand(B, 2, 6, 6))
     assert not (tmp_path / "new").exists()
+
+
+def test_infinite_and_small_weights_are_numbers() -> None:
+    """Their sum is NaN, or cannot be taken."""
+    model = Net()
+    model.conv.weight.data[1, 0, 0, :2] = torch.tensor([torch.inf, -torch.inf])
+    model.register_buffer("small", torch.ones(2).to(torch.float8_e5m2))
+    refuse_missing_numbers(model, "record")
+    model.small = torch.full((2,), torch.nan).to(torch.float8_e5m2)
+    with pytest.raises(InputError, match="record: 'small' holds NaN"):
+        refuse_missing_numbers(model, "record")
 
 
 READINGS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch.nn import functional
 
 import spikesam
 from spikesam.common.errors import InputError
+from spikesam.pipeline.imports.torch.modules import reset
 from tests.pipeline.record.test_constants import Between, Model
 
 ORDER = torch.tensor([3, 1, 0, 2, 7, 6, 5, 4])
@@ -370,6 +372,60 @@ def test_rows_that_answers_permute_are_refused(place: str, tmp_path: Path) -> No
         ) as recording,
     ):
         recording.finish(model(x), answers=None)
+
+
+def batches(between: Between, out: Path, sizes: Sequence[int], why: Any = None) -> dict[str, Any]:
+    """Layer -> relevance (B, H, W) of several batches of so many samples."""
+    why = why or (lambda output: output.sum((0, 2)))
+    model, x = Model(between).eval(), torch.cat([inputs()] * 4, 1)
+    with (
+        torch.enable_grad(),
+        spikesam.record(model, out, why=why, layout="TB...", overwrite=True) as recording,
+    ):
+        for size in sizes:
+            reset(model)
+            recording.tap("input", part := x[:, :size], "TB...")
+            recording.finish(model(part), answers=None)
+    with spikesam.open_maps(out / "why.h5") as maps:
+        return {name: maps[name].sum for name in maps}
+
+
+def test_later_batches_are_bit_for_bit_the_first_one(tmp_path: Path) -> None:
+    """A half of their targets is 2⁸⁰ times as large in the backward pass."""
+    maps = batches(lambda m, s, c: c, tmp_path, [3] * 5)
+    for values in maps.values():
+        assert values.any()
+        assert all(np.array_equal(values[:3], part) for part in np.split(values, 5))
+
+
+@pytest.mark.parametrize("name", MIXED)
+@pytest.mark.parametrize("first", [1, 3])
+def test_samples_that_are_mixed_in_a_later_batch_are_refused(
+    name: str, first: int, tmp_path: Path
+) -> None:
+    """The first batch has one sample, or the model keeps those of two batches apart."""
+    calls = []
+
+    def between(m: Any, s: Tensor, c: Tensor) -> Tensor:
+        calls.append(c)
+        return MIXED[name](m, s, c) if len(calls) > (1 if first == 1 else 2) else c
+
+    with pytest.raises(InputError, match="samples are mixed behind 'lif1'"):
+        batches(between, tmp_path, [first, 3, 3, 3, 3, 3])
+
+
+@pytest.mark.parametrize("rows", [[1, 0], [0, 0], [1, 1]])
+def test_rows_that_a_target_takes_otherwise_later(rows: list[int], tmp_path: Path) -> None:
+    """Two batches of two samples, behind the first one, see both ways."""
+    asked = []
+
+    def why(output: Tensor) -> Tensor:
+        asked.append(output)
+        order = rows if len(asked) > 1 else [0, 1]
+        return output.sum((0, 2))[order]
+
+    with pytest.raises(InputError, match="samples are mixed behind 'lif2'"):
+        batches(lambda m, s, c: c, tmp_path, [2] * 3, why)
 
 
 def test_spikes_beside_numbers_have_one_winner(tmp_path: Path) -> None:
