@@ -212,9 +212,7 @@ def parts_without(layer: Layer) -> Iterator[str]:
             yield "products of spikes (attention)"
         if (layer_input.gain != layer_input.gain[:1]).any():
             yield "gains that change from step to step (BNTT)"
-        if isinstance(synapse, Weighted) and (
-            synapse.pooling == "max" or synapse.windows != NO_POOLING
-        ):
+        if synapse.pooling == "max" or synapse.windows != NO_POOLING:
             yield "maximum pooling"
         if synapse.current_sum:
             yield "sums of currents over all places"

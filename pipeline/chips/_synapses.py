@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.network import Conv, Input, Shape, Source, pair
+from spikesam.backends.network import Input, Shape, Source, pair
 from spikesam.backends.network.synapses.linear import Weighted
 
 Floats = NDArray[np.float64]
@@ -74,9 +74,7 @@ class Connection:
         """The currents (C, H, W) where all sources spike, of weights that a function makes."""
         synapse = self.layer_input.synapse
         spikes = synapse.arranged(np.ones(self.shape, np.int8))
-        if isinstance(synapse, Weighted):
-            synapse = synapse.weighed(weights)
-        return synapse.currents(self.layer_input, spikes)
+        return synapse.weighed(weights).currents(self.layer_input, spikes)
 
     def made(self) -> Synapses:
         """All of them."""
@@ -85,11 +83,11 @@ class Connection:
             np.concatenate([triple[part] for triple in triples]) for part in range(4)
         )
         weights = self.fired.sign * self.layer_input.gain[0][channels] * weights
-        kind = "sparse"
-        if isinstance(self.layer_input.synapse, Weighted):
-            kind = "conv" if isinstance(self.layer_input.synapse, Conv) else "dense"
-        kept = weights != 0
-        return Synapses(self.source, self.target, kind, origins[kept], targets[kept], weights[kept])
+        synapse = self.layer_input.synapse
+        kind = synapse.kind if isinstance(synapse, Weighted) else "sparse"
+        present = weights != 0
+        ends_and_weights = (values[present] for values in (origins, targets, weights))
+        return Synapses(self.source, self.target, kind, *ends_and_weights)
 
 
 def _triples(layer_input: Input, shape: Shape) -> Iterator[tuple[NDArray[Any], ...]]:

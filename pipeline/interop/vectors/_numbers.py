@@ -99,9 +99,9 @@ def _input(
 ) -> tuple[dict[str, Any], Arrays]:
     synapse = layer_input.synapse
     if not isinstance(synapse, Linear):
-        kind = "attention" if isinstance(synapse, Attention) else synapse.kind
         raise InputError(
-            f"layer {layer.name!r} has {kind}, expected convolutions, dense layers and identities"
+            f"layer {layer.name!r} has {synapse.kind}, expected convolutions, dense layers and "
+            "identities"
         )
     source_shape = shapes[layer_input.sources[0].layer]
     arriving = layer_input.arriving(source_shape)
@@ -110,7 +110,7 @@ def _input(
         f"{axis}_of": places
         for axis, places in zip(axes, _places(synapse, source_shape), strict=True)
     }
-    (pool_height, pool_width), weighted = pair(synapse.pool), isinstance(synapse, Weighted)
+    pool_height, pool_width = pair(synapse.pool)
     if isinstance(synapse, Weighted):
         pooled = arriving[0], arriving[1] // pool_height, arriving[2] // pool_width
         arrays["weight"] = synapse.kernel(synapse.weight, pooled)
@@ -126,7 +126,7 @@ def _input(
         "shape": list(arriving),
         "pool": [pool_height, pool_width],
         "pools_maximum": synapse.pooling == "max",
-        "weighted": weighted,
+        "weighted": bool(synapse.tensor_names),
         "stride": list(pair(synapse.stride)),
         "padding": list(pair(synapse.padding)),
         "currents": list(layer_input.unpooled_shape(source_shape)),
