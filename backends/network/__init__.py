@@ -22,7 +22,7 @@ from spikesam.backends.network.synapses import (
     Conv,
     Dense,
     Identity,
-    Linear,
+    LinearSynapse,
     Synapse,
     Weighted,
 )
@@ -49,7 +49,7 @@ __all__ = [
     "Input",
     "Kind",
     "Layer",
-    "Linear",
+    "LinearSynapse",
     "Network",
     "NetworkError",
     "Neuron",

@@ -20,7 +20,13 @@ from spikesam.pipeline.check._neurons import CheckedNeurons
 from spikesam.pipeline.check._state import left_over, states
 from spikesam.pipeline.check._trace import Trace
 from spikesam.pipeline.check.findings import SEVERITIES, Check, Finding
-from spikesam.pipeline.check.passes import FirstNeurons, PassInputs, read_inputs, run, sized
+from spikesam.pipeline.check.passes import (
+    FirstNeurons,
+    PassInputs,
+    outputs_of_model,
+    read_inputs,
+    sized,
+)
 from spikesam.pipeline.imports.libraries.known import library_that_fires
 from spikesam.pipeline.imports.torch.calling import preserved
 from spikesam.pipeline.imports.torch.modules import reset as reset_known
@@ -157,7 +163,7 @@ class _Runs:
                 with ExitStack() as watching:
                     for watcher in watchers:
                         watching.enter_context(watcher.attached())
-                    run(model, inputs)
+                    outputs_of_model(model, inputs)
             except Exception as error:
                 shape = tuple(inputs.calls[0].shape)
                 raise InputError(

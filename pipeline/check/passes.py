@@ -221,7 +221,7 @@ def _guessed(shape: Sequence[int], neurons: FirstNeurons | None) -> Takes:
     )
 
 
-def run(model: nn.Module, inputs: PassInputs) -> list[Any]:
+def outputs_of_model(model: nn.Module, inputs: PassInputs) -> list[Any]:
     """The outputs of a model, call by call; see :func:`calls_of`."""
     return list(calls_of(model, inputs))
 

@@ -29,7 +29,7 @@ from spikesam.backends.network.synapses.linear import Weighted
 from spikesam.backends.network.windows import NO_POOLING
 from spikesam.common.errors import InputError
 from spikesam.common.text import shorten
-from spikesam.pipeline.chips._synapses import Connection, Floats, Synapses
+from spikesam.pipeline.chips._synapses import Floats, SourceSynapses, Synapses
 
 BIAS, READOUT, EDITED = "bias", "readout", "{}, as edited"
 # The chip cuts membranes off to 1/64 toward zero at every step, as 32-bit integers.
@@ -78,7 +78,7 @@ class Plan:
     """The groups of a network, and what connects them, of which most is not written out yet."""
 
     groups: dict[str, Group]
-    connections: tuple[Synapses | Connection, ...]
+    connections: tuple[Synapses | SourceSynapses, ...]
     bias_spikes: NDArray[np.bool_]
 
     def count(self, group: Group) -> NDArray[np.int64]:
@@ -116,7 +116,7 @@ def plan_of(network: Network) -> Plan:
     """The plan of a network, also of one with parts that the chip has not."""
     driven = {network.layers[place].name for place, _ in network.driven}
     groups: dict[str, Group] = {}
-    parts: list[Synapses | Connection] = []
+    parts: list[Synapses | SourceSynapses] = []
     bias_rows: list[NDArray[np.bool_]] = []
     for name, shape in zip(network.names, network.shapes, strict=True):
         if name in driven or (name == "input" and network.spiking_input):
@@ -228,7 +228,7 @@ def _add_layer(
     network: Network,
     layer: Layer,
     groups: dict[str, Group],
-    parts: list[Synapses | Connection],
+    parts: list[Synapses | SourceSynapses],
     bias_rows: list[NDArray[np.bool_]],
 ) -> None:
     neuron, shape = layer.spiking_neuron, network.shapes[network.place(layer.name)]
@@ -248,7 +248,7 @@ def _add_layer(
         for source in layer_input.sources:
             origin = _relayed(network, source, groups, parts)
             source_shape = network.shapes[network.place(source.layer)]
-            parts.append(Connection(origin, layer.name, source, layer_input, source_shape))
+            parts.append(SourceSynapses(origin, layer.name, source, layer_input, source_shape))
     everyone = np.arange(size)
     if reset == "none" and subtracted.any():
         parts.append(Synapses(layer.name, layer.name, "sparse", everyone, everyone, -subtracted))
@@ -264,7 +264,10 @@ def _add_layer(
 
 
 def _relayed(
-    network: Network, source: Source, groups: dict[str, Group], parts: list[Synapses | Connection]
+    network: Network,
+    source: Source,
+    groups: dict[str, Group],
+    parts: list[Synapses | SourceSynapses],
 ) -> str:
     """The name of the group that fires the spikes of a source one step before they act."""
     size = int(np.prod(network.shapes[network.place(source.layer)]))
@@ -280,7 +283,7 @@ def _relayed(
 
 
 def _add_readout(
-    network: Network, groups: dict[str, Group], parts: list[Synapses | Connection]
+    network: Network, groups: dict[str, Group], parts: list[Synapses | SourceSynapses]
 ) -> None:
     """The readout as neurons that never fire; its bias is left to whoever reads the membranes."""
     weight = network.readout.weight.astype(np.float64)

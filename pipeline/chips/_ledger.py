@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikesam.pipeline.chips._circuit import Circuit
-from spikesam.pipeline.chips.description import Description
+from spikesam.pipeline.chips.description import ChipDescription
 from spikesam.pipeline.chips.mapping import Placed
 
 Floats = NDArray[np.float64]
@@ -38,7 +38,7 @@ PARTS = ("synapse", "soma", "network")
 
 
 @dataclass(frozen=True, eq=False)
-class Spent:
+class ChipCost:
     """What a sample takes: joules (T,) of each part of each group; busy seconds, and messages sent
     and received, (T, cores).
     """
@@ -56,7 +56,7 @@ class Spent:
 class ChipLedger:
     """Adds up samples of a circuit on the cores of a chip."""
 
-    def __init__(self, circuit: Circuit, chip: Description, cores: Placed) -> None:
+    def __init__(self, circuit: Circuit, chip: ChipDescription, cores: Placed) -> None:
         self.circuit, self.chip, self.cores = circuit, chip, cores
         # Of each group, synapses from each neuron to each core: those of each kind.
         self._reached = {
@@ -80,7 +80,7 @@ class ChipLedger:
         along_x = hops["east" if to_x > x else "west"].joules * abs(to_x - x)
         return along_x + hops["north" if to_y > y else "south"].joules * abs(to_y - y)
 
-    def sample(self, spikes: Mapping[str, NDArray[np.bool_]]) -> Spent:
+    def sample(self, spikes: Mapping[str, NDArray[np.bool_]]) -> ChipCost:
         """Add up a sample, of the spikes (T, size) of each group."""
         chip, steps = self.chip, len(next(iter(spikes.values())))
         joules = {name: {part: np.zeros(steps) for part in PARTS} for name in self.circuit.groups}
@@ -111,4 +111,4 @@ class ChipLedger:
             arriving += chip.receive.seconds * to_cores
             for kind, counts in reached.items():
                 arriving += chip.synapse[kind].seconds * (fired @ counts.astype(np.float32))
-        return Spent(joules, np.maximum(neurons, arriving), sent, received)
+        return ChipCost(joules, np.maximum(neurons, arriving), sent, received)

@@ -42,7 +42,7 @@ class Synapses:
 
 
 @dataclass(frozen=True, eq=False)
-class Connection:
+class SourceSynapses:
     """The synapses of one source of an input, written out only when asked for: they can be many.
 
     Parameters

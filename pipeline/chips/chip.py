@@ -18,9 +18,9 @@ from spikesam.common.errors import InputError, at
 from spikesam.common.text import printable, shorten
 from spikesam.common.warning import warn
 from spikesam.pipeline.chips._circuit import BIAS, EDITED, Circuit, circuit_of
-from spikesam.pipeline.chips._ledger import PARTS, ChipLedger, Spent
+from spikesam.pipeline.chips._ledger import PARTS, ChipCost, ChipLedger
 from spikesam.pipeline.chips._process import Simulated, simulate_on_chip
-from spikesam.pipeline.chips.description import Description, description_of
+from spikesam.pipeline.chips.description import ChipDescription, description_of
 from spikesam.pipeline.chips.mapping import Placed, placed
 from spikesam.pipeline.chips.result_file import NAME, refuse_other, write_result
 from spikesam.pipeline.comparison.pair import Bit
@@ -287,7 +287,7 @@ def _all_samples(raster: RasterReader, layer: str) -> NDArray[np.bool_]:
     return np.stack([spikes.reshape(len(spikes), -1) for spikes in samples])
 
 
-def _check_sums(simulated: Simulated, spent: list[Spent]) -> None:
+def _check_sums(simulated: Simulated, spent: list[ChipCost]) -> None:
     """Refuse joules of SANA-FE that are not those of the spikes, at any step."""
     for part in PARTS:
         ours = np.array([of_sample.total(part) for of_sample in spent])
@@ -304,10 +304,10 @@ def _check_sums(simulated: Simulated, spent: list[Spent]) -> None:
 
 def _tables(
     circuit: Circuit,
-    description: Description,
+    description: ChipDescription,
     cores: Placed,
     simulated: Simulated,
-    spent: list[Spent],
+    spent: list[ChipCost],
     recorded: dict[str, NDArray[np.bool_]],
     shapes: dict[str, tuple[int, int, int]],
     chip_name: str,
@@ -377,7 +377,7 @@ def _tables(
     )
 
 
-def _by_layer(axis: str, simulated: Simulated, spent: list[Spent]) -> pd.DataFrame:
+def _by_layer(axis: str, simulated: Simulated, spent: list[ChipCost]) -> pd.DataFrame:
     """Spikes and J of each group by "step", the mean of the samples, or by "sample"."""
 
     def along(numbers: NDArray[Any]) -> NDArray[Any]:
@@ -397,7 +397,7 @@ def _by_layer(axis: str, simulated: Simulated, spent: list[Spent]) -> pd.DataFra
 
 
 def _core_table(
-    description: Description, cores: Placed, spent: list[Spent], busy: NDArray[np.float64]
+    description: ChipDescription, cores: Placed, spent: list[ChipCost], busy: NDArray[np.float64]
 ) -> pd.DataFrame:
     """A row for each core that holds neurons."""
     sent, received = (

@@ -29,7 +29,7 @@ class Price:
 
 
 @dataclass(frozen=True)
-class Description:
+class ChipDescription:
     """A chip of equal cores on a mesh of tiles.
 
     Parameters
@@ -67,7 +67,7 @@ class Description:
         return divmod(core // self.cores_per_tile, self.height)
 
 
-def description_of(chip: str) -> Description:
+def description_of(chip: str) -> ChipDescription:
     """The description of a chip; an InputError if there is none of that name, or no SANA-FE."""
     if chip not in CHIPS:
         raise InputError(f"got {chip!r}, expected one of {', '.join(CHIPS)}", argument="chip")
@@ -89,7 +89,7 @@ def description_of(chip: str) -> Description:
         ) from None
 
 
-def _description(described: dict[str, Any], installed: str) -> Description:
+def _description(described: dict[str, Any], installed: str) -> ChipDescription:
     mesh, tile = described["attributes"], described["tile"][0]
     core = tile["core"][0]
 
@@ -102,7 +102,7 @@ def _description(described: dict[str, Any], installed: str) -> Description:
         )
 
     soma = unit("soma", "loihi_lif")
-    return Description(
+    return ChipDescription(
         width=int(mesh["width"]),
         height=int(mesh["height"]),
         cores_per_tile=_count(core["name"]),

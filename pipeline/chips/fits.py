@@ -22,7 +22,7 @@ from spikesam.pipeline.chips._circuit import (
     refuse_precision,
     refuse_too_many,
 )
-from spikesam.pipeline.chips.description import Description, description_of
+from spikesam.pipeline.chips.description import ChipDescription, description_of
 from spikesam.pipeline.chips.mapping import placed
 from spikesam.pipeline.cost.energy import LONGEST, in_short
 from spikesam.pipeline.drawing.notebook import Shown
@@ -125,7 +125,7 @@ def fits(network: Network | Checkpoint | str | PathLike[str], *, chip: str = "lo
 
 
 def _row(
-    network: Network, plan: Plan, group: Group, layer: Layer | None, chip: Description
+    network: Network, plan: Plan, group: Group, layer: Layer | None, chip: ChipDescription
 ) -> dict[str, Any]:
     """The row of a group; `layer` is that of the network, if there is one."""
     problems = [] if layer is None or group.played else [*dict.fromkeys(parts_without(layer))]
@@ -148,7 +148,7 @@ def _row(
 
 
 def _problems(
-    network: Network, plan: Plan, chip: Description, rows: list[dict[str, Any]]
+    network: Network, plan: Plan, chip: ChipDescription, rows: list[dict[str, Any]]
 ) -> Iterator[str]:
     """Limits that the network as a whole does not keep."""
 

@@ -17,7 +17,7 @@ from spikesam.common.errors import InputError, did_you_mean
 from spikesam.common.files import read_file
 from spikesam.common.text import LONGEST_NAME, printable, shorten
 from spikesam.pipeline.chips._circuit import Group
-from spikesam.pipeline.chips.description import Description
+from spikesam.pipeline.chips.description import ChipDescription
 
 Cores = Mapping[str, Sequence[int]] | str | PathLike[str]
 Placed = dict[str, NDArray[np.int64]]
@@ -28,7 +28,7 @@ MOST_BYTES = 1 << 20
 Groups = Mapping[str, Group]
 
 
-def placed(groups: Groups, chip: Description, mapping: Cores | None = None) -> Placed:
+def placed(groups: Groups, chip: ChipDescription, mapping: Cores | None = None) -> Placed:
     """The core of each neuron of each group.
 
     A layer's neurons are spread evenly over its cores, in order. A group that the mapping does not
@@ -80,7 +80,7 @@ def _spread(size: int, cores: int) -> NDArray[np.int64]:
     return np.arange(size) * cores // max(size, 1)
 
 
-def _named(mapping: Cores, groups: Groups, chip: Description) -> dict[str, Sequence[int]]:
+def _named(mapping: Cores, groups: Groups, chip: ChipDescription) -> dict[str, Sequence[int]]:
     """The cores of each layer that a mapping names, checked."""
     if isinstance(mapping, (str, PathLike)):
         place, mapping = str(mapping), _read(Path(mapping))

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spikesam.pipeline.cost.ledger import PICO, Floats, Spent
+from spikesam.pipeline.cost.ledger import PICO, Floats, SampleCost
 from spikesam.pipeline.cost.prices import Prices
 from spikesam.recordings.counted_operations import Operations
 from spikesam.recordings.raster.reader import RasterReader
@@ -44,7 +44,7 @@ class CountedLedger:
         unpriced = "; multiplications have no price and are not among the joules"
         self.note = COUNTED + unpriced * (prices.mac is None)
 
-    def sample(self, number: int) -> Spent:
+    def sample(self, number: int) -> SampleCost:
         """Count one sample."""
         prices, by_module = self.prices, self._operations.sample(number)
         zeros = {name: np.zeros(self.steps, np.int64) for name in self.names}
@@ -66,7 +66,7 @@ class CountedLedger:
                 )
         if prices.byte:
             joules = unknown
-        return Spent(spikes, operations, macs, unknown, unknown, joules, None)
+        return SampleCost(spikes, operations, macs, unknown, unknown, joules, None)
 
     def ann_joules(self, name: str) -> float:
         """J of the products of an ANN; NaN where products or bytes have no known price."""

@@ -19,7 +19,7 @@ from spikesam.common.disk import readable
 from spikesam.common.errors import InputError
 from spikesam.common.text import LONGEST_NAME, printable
 from spikesam.pipeline.cost.counted import COUNTED, CountedLedger
-from spikesam.pipeline.cost.ledger import AWAY, PICO, UNSAID, Floats, Ledger, Spent, network_of
+from spikesam.pipeline.cost.ledger import AWAY, PICO, UNSAID, Floats, Ledger, SampleCost, network_of
 from spikesam.pipeline.cost.prices import Prices, prices_of
 from spikesam.pipeline.drawing.notebook import Shown, png_of
 from spikesam.pipeline.drawing.padding import Outside, outside
@@ -235,7 +235,7 @@ def ledger_of(
 def _tables(
     raster: RasterReader,
     ledger: Ledger | CountedLedger | None,
-    samples: Iterable[Spent],
+    samples: Iterable[SampleCost],
     prices: Prices,
     note: str,
     class_names: tuple[str, ...],

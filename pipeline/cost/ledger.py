@@ -132,7 +132,7 @@ WORD = 4  # bytes of a state variable, or of a sum
 
 
 @dataclass(frozen=True, eq=False)
-class Spent:
+class SampleCost:
     """The cost of one sample, by the name of a layer or of the readout: (T,) of each."""
 
     spikes: dict[str, Counts]
@@ -205,7 +205,7 @@ class Ledger:
             )
         self.note = "; ".join(notes)
 
-    def sample(self, number: int) -> Spent:
+    def sample(self, number: int) -> SampleCost:
         """Count one sample."""
         steps, prices, fired = self.steps, self.prices, self._fired(number)
         names = list(self.updates)
@@ -256,7 +256,7 @@ class Ledger:
             _add(heat, cost * by_place * (1 if driven_steps.stop else steps), way.shape)
         in_joules = {name: PICO * spent for name, spent in joules.items()}
         counts = {name: spikes.sum(axis=(1, 2, 3)) for name, spikes in fired.items()}
-        return Spent(
+        return SampleCost(
             counts, operations, macs, rated, moved, in_joules, None if heat is None else PICO * heat
         )
 

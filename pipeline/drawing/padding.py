@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from spikesam.backends.network import Conv, Dense, Input, Linear, Network, pair
+from spikesam.backends.network import Conv, Dense, Input, LinearSynapse, Network, pair
 
 MOSTLY_IMAGE = (
     2 / 3
@@ -79,7 +79,7 @@ def _after(fractions: NDArray[np.float64], layer_input: Input, axis: int) -> NDA
     if numbers := (synapse.rows, synapse.columns)[axis]:
         fractions = np.where(np.less(numbers, 0), 0, fractions.take(numbers))
     pooled = fractions.reshape(-1, pool).mean(axis=1)
-    if not isinstance(synapse, Linear):  # every place reads all places
+    if not isinstance(synapse, LinearSynapse):  # every place reads all places
         return np.full_like(pooled, pooled.mean())
     if not isinstance(synapse, Conv):
         return pooled

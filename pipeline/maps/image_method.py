@@ -254,10 +254,10 @@ def prepared(
 
     x = x.movedim(1, 0) if x.ndim == 5 else x
     with torch.no_grad():
-        return x, logits, *classes_of(logits(x), classes)
+        return x, logits, *predicted_and_explained(logits(x), classes)
 
 
-def classes_of(logits: Tensor, classes: Classes) -> tuple[Tensor, Tensor]:
+def predicted_and_explained(logits: Tensor, classes: Classes) -> tuple[Tensor, Tensor]:
     """The predicted classes (B,), and those that are explained."""
     import torch
 

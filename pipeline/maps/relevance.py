@@ -63,7 +63,7 @@ from spikesam.backends.network import (
     NO_POOLING,
     Input,
     Layer,
-    Linear,
+    LinearSynapse,
     Network,
     NetworkError,
     Source,
@@ -345,7 +345,9 @@ class _Input:
     ) -> None:
         self.input, self.fired = layer_input, fired
         # None where spikes are multiplied
-        self.linear = layer_input.synapse if isinstance(layer_input.synapse, Linear) else None
+        self.linear = (
+            layer_input.synapse if isinstance(layer_input.synapse, LinearSynapse) else None
+        )
         weight = self.linear.averaged_weight.astype(np.float64) if self.linear else np.ones(1)
         gain = np.asarray(layer_input.gain * 2.0**-layer_input.shift, np.float64)[..., None, None]
         self.weight = weight

@@ -30,7 +30,7 @@ from spikesam.backends.network import (
     Dense,
     Input,
     Layer,
-    Linear,
+    LinearSynapse,
     Network,
     Readout,
     Shape,
@@ -160,7 +160,7 @@ def connections(network: Network) -> list[Connection]:
         for layer in network.layers
         for layer_input in layer.inputs
         for source in layer_input.sources
-        if isinstance(layer_input.synapse, Linear)
+        if isinstance(layer_input.synapse, LinearSynapse)
     ]
     return [
         *from_sources,

@@ -25,7 +25,7 @@ from spikesam.pipeline.page._energy import (
     chip_of_run,
     energy_of_run,
     energy_of_sample,
-    ledger_of,
+    ledger_of_run,
 )
 from spikesam.pipeline.page._integers import integers_of, unsimulated
 from spikesam.pipeline.page._packing import Content, blob, excerpt, heat_map, is_band
@@ -75,7 +75,7 @@ def run_content(run: ShownRun, limit: int) -> Content:
     """Everything of one run, in at most `limit` bytes of samples."""
     raster, header = run.raster, run.raster.header
     scores = _scores(run)
-    ledger = ledger_of(run)
+    ledger = ledger_of_run(run)
     answers, values = shown_answers(run)
     computed = explains(run)
     content = partial(_sample, run, scores, ledger, values, computed)

@@ -21,7 +21,7 @@ COUNTED_ROWS = (
 )
 
 
-def ledger_of(run: ShownRun) -> Ledger | CountedLedger | None:
+def ledger_of_run(run: ShownRun) -> Ledger | CountedLedger | None:
     """The ledger of a run, by its network, or by what was counted when its model was recorded; None
     without both.
     """

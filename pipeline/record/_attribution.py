@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from spikesam.common.errors import InputError
 from spikesam.common.text import told_apart
 from spikesam.pipeline.record._batch import Key
-from spikesam.pipeline.record._exchanges import Reading, Sides
+from spikesam.pipeline.record._exchanges import ProductReading, Sides
 from spikesam.pipeline.record._flow import Flow, Node
 from spikesam.pipeline.record._layouts import BATCH_FIRST, ONE_STEP, TIME_FIRST, TIME_LAST
 from spikesam.pipeline.record._products import CountedProduct
@@ -82,14 +82,14 @@ class BatchSizes:
 
     def in_doubt(self, call: AttributedCall, order: str, calls: int) -> bool:
         """True if the axes of one of several calls may be exchanged against those of all layers."""
-        reading = Reading.ALL_STEPS
+        reading = ProductReading.ALL_STEPS
         if order == ONE_STEP:
             once = calls == 1 < self.steps and self.model_calls != self.steps
-            reading = Reading.ONCE if once else Reading.A_STEP
+            reading = ProductReading.ONCE if once else ProductReading.A_STEP
         return self._doubtful[reading](call.node)
 
     @cached_property
-    def _doubtful(self) -> dict[Reading, Callable[[Node], bool]]:
+    def _doubtful(self) -> dict[ProductReading, Callable[[Node], bool]]:
         assert self.flow is not None
         layers = [module for _, module in self.layers]
         neurons = self.firing.intersection(layers)
@@ -97,7 +97,7 @@ class BatchSizes:
             reading: self.flow.doubtful(
                 Sides(self.steps, self.samples, self.orders, reading), layers, neurons
             )
-            for reading in Reading
+            for reading in ProductReading
         }
 
 

@@ -22,7 +22,7 @@ Shape = tuple[int, ...]
 Pairs = tuple[tuple[int, int], ...]
 
 
-class Reading(Enum):
+class ProductReading(Enum):
     """How a product is read."""
 
     ALL_STEPS = "its leading axes are steps and samples"
@@ -37,16 +37,16 @@ class Sides:
     steps: int
     samples: int
     orders: frozenset[str]
-    reading: Reading
+    reading: ProductReading
 
     def exchanged(self, front: int, behind: int) -> bool:
         """True if axes of such lengths, of which the first was in front, may both be read."""
         both = self.steps * self.samples
         pair = {front, behind}
-        if self.reading is Reading.ONCE and not pair.isdisjoint({self.steps, both} - {1}):
+        if self.reading is ProductReading.ONCE and not pair.isdisjoint({self.steps, both} - {1}):
             return True  # the steps may lie behind
         lengths = {self.steps, self.samples, both} - {1}
-        if self.reading is not Reading.ALL_STEPS and self.steps != self.samples:
+        if self.reading is not ProductReading.ALL_STEPS and self.steps != self.samples:
             lengths -= {self.steps}  # the samples alone are read
         return pair <= lengths
 
@@ -59,7 +59,7 @@ class Sides:
         if front[:1] == [self.steps * self.samples]:
             return True
         apart = self.orders <= {ONE_STEP} and self.steps != self.samples
-        return self.reading is Reading.A_STEP and apart and leading[:1] == (self.samples,)
+        return self.reading is ProductReading.A_STEP and apart and leading[:1] == (self.samples,)
 
 
 class Exchange(Protocol):
@@ -114,7 +114,7 @@ class Taken:
     def misleads(self, sides: Sides) -> bool:
         """True if samples are taken, or steps of what layers of all steps lay out."""
         both = sides.steps * sides.samples
-        if sides.reading is Reading.ALL_STEPS:
+        if sides.reading is ProductReading.ALL_STEPS:
             lengths = sides.steps, sides.samples, both
             return not sides.orders <= {ONE_STEP} and 1 < self.length in lengths
         of_samples = sides.steps != sides.samples or BATCH_FIRST in sides.orders

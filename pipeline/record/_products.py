@@ -102,7 +102,7 @@ class WatchedProducts:
         totals, spikes_alone = [], True
         known = self.known_spikes.holds(values)
         for part in rows.split(max(1, BLOCK // fan_out.length)):
-            spikes, numbers = (part.to(torch.float32), None) if known else told_apart(part)
+            spikes, numbers = (part.to(torch.float32), None) if known else spikes_and_numbers(part)
             totals.append(_operations(spikes, numbers, fan_out))
             spikes_alone = spikes_alone and numbers is None
         if spikes_alone and not known:
@@ -172,13 +172,13 @@ class WatchedProducts:
         return n_spikes, n_spikes * 0 if numbers is None else _summed(numbers, axis)
 
     def _indicators(self, values: Tensor) -> tuple[Tensor, Tensor | None]:
-        """See :func:`told_apart`; all weights are other numbers."""
+        """See :func:`spikes_and_numbers`; all weights are other numbers."""
         if self._is_weight(values):
             present = (values != 0).to(torch.float32)
             return torch.zeros_like(present), present
         if self.known_spikes.holds(values):
             return values.to(torch.float32), None
-        return told_apart(values)
+        return spikes_and_numbers(values)
 
 
 def _beginning_of(terms: Sequence[str]) -> str:
@@ -205,7 +205,7 @@ def _summed(indicator: Tensor, axis: int) -> Tensor:
     return exact.sum(axis).to(torch.float64)
 
 
-def told_apart(values: Tensor) -> tuple[Tensor, Tensor | None]:
+def spikes_and_numbers(values: Tensor) -> tuple[Tensor, Tensor | None]:
     """1 where a spike is, and 1 where another number is, float32; None if there is no other."""
     if values.dtype == torch.bool or (values.device.type == "cpu" and _only_spikes(values)):
         return values.to(torch.float32), None

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from spikesam.backends.event.kernels.aligned import aligned
+from spikesam.backends.event.kernels.aligned import at_cache_line
 from spikesam.backends.event.kernels.compiled import (
     compiled_in_parallel,
     compiled_making_arrays,
@@ -79,7 +79,7 @@ class _SpikeConvolution(torch.autograd.Function):
         rows = weight.detach().numpy().reshape(-1, size, *weight.shape[1:]).transpose(0, 4, 3, 2, 1)
         positions = positions_of((maps.shape[1], maps.shape[2]), taps, (1, 1), (padding, padding))
         currents = spikes.new_empty(len(maps), *positions, outputs)
-        convolve_maps(maps, aligned(rows), padding, currents.numpy(), numba.get_num_threads())
+        convolve_maps(maps, at_cache_line(rows), padding, currents.numpy(), numba.get_num_threads())
         return currents.movedim(-1, 1)
 
     @staticmethod
@@ -113,7 +113,7 @@ def _weight_gradient(spikes: Tensor, gradient: Tensor, shape: torch.Size, paddin
         -numba.get_num_threads() // blocks
     )  # of the maps: sums of all weights for each would take much memory
     sums = np.zeros((parts, blocks, channels, down, across, size), np.float32)
-    padded_gradients = aligned(
+    padded_gradients = at_cache_line(
         np.zeros((parts * blocks, height + down - 1, width + across - 1, size), np.float32)
     )
     add_gradients(maps, _channels_last(gradient), padding, padded_gradients, sums)

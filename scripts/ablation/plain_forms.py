@@ -188,7 +188,7 @@ def _rows_one_by_one() -> None:
         rows = laid_out.weights
         if rows.dtype == np.uint8:
             pairs = rows.reshape(*rows.shape[:-1], rows.shape[-1] // 2, 2)
-            rows = kernel("aligned").aligned(pairs.swapaxes(-2, -1).reshape(rows.shape))
+            rows = kernel("aligned").at_cache_line(pairs.swapaxes(-2, -1).reshape(rows.shape))
         return laid_out._replace(weights=rows)
 
     @kernel("compiled").internal

@@ -24,7 +24,9 @@ DENSE, ROWS, MAP = (6,), (2, 16), (2, 8, 8)
 NEW = hasattr(nir, "NIRGraphData")  # nir 1.0.8, or an older one
 
 
-def weights(*shape: int, most: int = 16, least: int = -8, seed: int = 0) -> NDArray[np.float32]:
+def random_weights(
+    *shape: int, most: int = 16, least: int = -8, seed: int = 0
+) -> NDArray[np.float32]:
     """Multiples of 1/16."""
     sixteenths = np.random.default_rng(seed).integers(least, most, shape, endpoint=True)
     return (sixteenths / 16).astype(np.float32)
@@ -58,7 +60,7 @@ def resets(size: Any, to: Any = 0) -> dict[str, Any]:
     return {"v_reset": full(to, size)} if np.any(to) or NEW else {}
 
 
-def integrate(size: Any, threshold: Any = ABOVE_ONE, r: Any = 1 / DT, reset: Any = 0) -> Any:
+def if_neurons(size: Any, threshold: Any = ABOVE_ONE, r: Any = 1 / DT, reset: Any = 0) -> Any:
     """IF; r = 1/dt adds its input as it is."""
     return nir.IF(r=full(r, size), v_threshold=full(threshold, size), **resets(size, reset))
 
@@ -121,7 +123,7 @@ def synaptic(
 
 def affine(outputs: int, inputs: int, bias: Any = 0, **options: int) -> Any:
     """Weights on the grid, and a bias."""
-    return nir.Affine(weights(outputs, inputs, **options), full(bias, outputs))
+    return nir.Affine(random_weights(outputs, inputs, **options), full(bias, outputs))
 
 
 def one(node: Any, inputs: int = 6, **options: Any) -> Any:
@@ -153,14 +155,14 @@ def conv(
 ) -> Any:
     """Conv2d of a map of these sides."""
     settings = {"stride": 1, "padding": 1, "dilation": 1, "groups": 1} | options
-    weight = weights(outputs, inputs // settings["groups"], *kernel, most=12)
+    weight = random_weights(outputs, inputs // settings["groups"], *kernel, most=12)
     return nir.Conv2d(input_shape=sides, weight=weight, bias=full(bias, outputs), **settings)
 
 
 def conv1d(outputs: int, kernel: int = 3, bias: Any = 0, **options: Any) -> Any:
     """Conv1d of rows (2, 16)."""
     settings = {"stride": 1, "padding": 1, "dilation": 1, "groups": 1} | options
-    weight = weights(outputs, ROWS[0] // settings["groups"], kernel, most=12)
+    weight = random_weights(outputs, ROWS[0] // settings["groups"], kernel, most=12)
     return nir.Conv1d(input_shape=ROWS[1], weight=weight, bias=full(bias, outputs), **settings)
 
 
@@ -175,13 +177,13 @@ def answer(*shape: int, neurons: Callable[[Any], Any] = lif) -> dict[str, Any]:
     return {"flatten": flatten(*shape), "fc1": fc1, "fc1_n": neurons(5)}
 
 
-def of_maps(node: Any, *shape: int, neurons: Callable[[Any], Any] = lif) -> Any:
+def network_of_maps(node: Any, *shape: int, neurons: Callable[[Any], Any] = lif) -> Any:
     """A convolution of maps (2, 8, 8) to maps of a shape, and a dense layer."""
     ends = {"conv1": node, "conv1_n": neurons(shape)}
     return chain(MAP, 5, **ends, **answer(*shape, neurons=neurons))
 
 
-def of_rows(node: Any, *shape: int, neurons: Callable[[Any], Any] = lif) -> Any:
+def network_of_rows(node: Any, *shape: int, neurons: Callable[[Any], Any] = lif) -> Any:
     """A convolution of rows (2, 16) to rows of a shape, and a dense layer."""
     ends = {"conv1": node, "conv1_n": neurons(shape)}
     return chain(ROWS, 5, **ends, **answer(*shape, neurons=neurons))
@@ -203,7 +205,7 @@ def pooled(
     return chain(MAP, 5, **ends, pool=pool, flatten=flatten(*shape), fc1=fc1, fc1_n=neurons(5))
 
 
-def recurrent(node: Any, *back: Any, **options: int) -> Any:
+def recurrent_layer(node: Any, *back: Any, **options: int) -> Any:
     """Neurons whose spikes come back through nodes; named as snnTorch asks."""
     nodes = back or (affine(5, 5, seed=3, **{"most": 4} | options),)
     loop = {

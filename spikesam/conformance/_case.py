@@ -108,10 +108,10 @@ class Case:
     @cached_property
     def expected(self) -> Expected:
         """What NIR's equations say, in float64."""
-        return run(flat(self.graph()), Reading(self.dt), self.input)
+        return evaluate(flat(self.graph()), Reading(self.dt), self.input)
 
 
-def run(graph: FlatGraph, reading: Reading, spikes: NDArray[Any]) -> Expected:
+def evaluate(graph: FlatGraph, reading: Reading, spikes: NDArray[Any]) -> Expected:
     """What the equations say in a reading of them, of an input (T, …)."""
     with np.errstate(all="ignore"):  # a reading may let membranes grow without end
         equations = Equations(graph, reading, np.asarray(spikes)[:, None])

@@ -25,18 +25,18 @@ from spikesam.conformance._build import (
     flatten,
     full,
     graph,
-    integrate,
+    if_neurons,
     lif,
-    of_maps,
-    of_rows,
+    network_of_maps,
+    network_of_rows,
     one,
     pooled,
-    recurrent,
-    weights,
+    random_weights,
+    recurrent_layer,
 )
 from spikesam.conformance._case import Case
 
-UNIT = partial(integrate, r=1)
+UNIT = partial(if_neurons, r=1)
 BY_NEURON = np.arange(5)
 
 
@@ -60,9 +60,9 @@ def weight_cases() -> Iterator[Case]:
     yield Case(
         "Linear",
         "before LIF",
-        lambda: chain(DENSE, 5, fc1=nir.Linear(weights(5, 6)), fc1_n=lif(5)),
+        lambda: chain(DENSE, 5, fc1=nir.Linear(random_weights(5, 6)), fc1_n=lif(5)),
     )
-    linear = {"fc1": nir.Linear(weights(5, 6)), "fc1_n": UNIT(5)}
+    linear = {"fc1": nir.Linear(random_weights(5, 6)), "fc1_n": UNIT(5)}
     yield Case("Linear", "before IF, dt = 1", lambda: chain(DENSE, 5, **linear), 1)
     yield Case("Scale", "1/2 of spikes", lambda: between(nir.Scale(full(0.5, 5))))
     yield Case("Scale", "by neuron", lambda: between(nir.Scale(full(BY_NEURON / 2, 5))))
@@ -185,14 +185,18 @@ def loop_cases() -> Iterator[Case]:
     def case(name: str, build: Any, dt: float = DT) -> Case:
         return Case("graph", f"recurrent {name}", build, dt)
 
-    yield case("LIF", lambda: recurrent(lif(5)))
-    yield case("CubaLIF", lambda: recurrent(cuba(5)))
-    yield case("IF, dt = 1", lambda: recurrent(UNIT(5)), 1)
-    yield case("LIF, inhibition", lambda: recurrent(lif(5), most=-4, least=-12))
+    yield case("LIF", lambda: recurrent_layer(lif(5)))
+    yield case("CubaLIF", lambda: recurrent_layer(cuba(5)))
+    yield case("IF, dt = 1", lambda: recurrent_layer(UNIT(5)), 1)
+    yield case("LIF, inhibition", lambda: recurrent_layer(lif(5), most=-4, least=-12))
     yield case("LIF without weights", lambda: _self_edge(lif(5, threshold=1.51)))
     delayed = nir.Delay(full(2 * DT, 5))
-    yield case("LIF through a Delay", lambda: recurrent(lif(5), affine(5, 5, seed=3), delayed))
-    yield case("LIF with a bias", lambda: recurrent(lif(5), affine(5, 5, 0.125, seed=3, most=4)))
+    yield case(
+        "LIF through a Delay", lambda: recurrent_layer(lif(5), affine(5, 5, seed=3), delayed)
+    )
+    yield case(
+        "LIF with a bias", lambda: recurrent_layer(lif(5), affine(5, 5, 0.125, seed=3, most=4))
+    )
 
 
 def graph_cases() -> Iterator[Case]:
@@ -208,7 +212,7 @@ def graph_cases() -> Iterator[Case]:
     inside = {"fc": affine(5, 6), "n": lif(5)}
     yield Case("graph", "a graph inside", lambda: _nested(chain(DENSE, 5, **inside)))
     yield Case("graph", "a graph inside a graph inside", _nested_twice)
-    yield Case("graph", "a recurrent graph inside", lambda: _nested(recurrent(lif(5))))
+    yield Case("graph", "a recurrent graph inside", lambda: _nested(recurrent_layer(lif(5))))
     for label, names in {
         "names with dots": ("layer.0.weight", "layer.0.neuron", "layer.1.weight", "layer.1.neuron"),
         "names of digits": ("0", "1", "2", "3"),
@@ -228,11 +232,11 @@ def _second() -> dict[str, Any]:
 
 
 def _of_rows(node: Any, shape: tuple[int, ...], neurons: Any) -> Any:
-    return of_rows(node(), *shape, neurons=neurons)
+    return network_of_rows(node(), *shape, neurons=neurons)
 
 
 def _of_maps(node: Any, shape: tuple[int, ...], neurons: Any) -> Any:
-    return of_maps(node(), *shape, neurons=neurons)
+    return network_of_maps(node(), *shape, neurons=neurons)
 
 
 def _two_affine() -> Any:

@@ -18,7 +18,7 @@ from spikesam.conformance._build import (
     chain,
     cuba,
     full,
-    integrate,
+    if_neurons,
     lif,
     one,
     read_out,
@@ -54,14 +54,14 @@ def if_cases() -> Iterator[Case]:
         build = partial(_one, node, options)
         return Case("IF", name, build, dt, equation=equation, full_first_step=first)
 
-    unit = partial(integrate, 5, r=1)
-    yield case("r = 1/dt", partial(integrate, 5), DT)
+    unit = partial(if_neurons, 5, r=1)
+    yield case("r = 1/dt", partial(if_neurons, 5), DT)
     yield case("r = 1, dt = 1", unit)
-    yield case("r = 2, dt = 1", partial(integrate, 5, 2.51, 2))
-    yield case("r = 1/2, dt = 1", partial(integrate, 5, r=0.5))
-    yield case("r by neuron", partial(integrate, 5, 2.01, ONE_TO_FIVE / 2))
+    yield case("r = 2, dt = 1", partial(if_neurons, 5, 2.51, 2))
+    yield case("r = 1/2, dt = 1", partial(if_neurons, 5, r=0.5))
+    yield case("r by neuron", partial(if_neurons, 5, 2.01, ONE_TO_FIVE / 2))
     yield case("dt = 1/2, r = 1", unit, 0.5)
-    yield case("dt = 1e-3, r = 1000", partial(integrate, 5, r=1000), MILLISECOND)
+    yield case("dt = 1e-3, r = 1000", partial(if_neurons, 5, r=1000), MILLISECOND)
     yield case("integrates small inputs", unit, equation="dv/dt = R·I: nothing leaks", **SMALL)
     yield case("meets its threshold", partial(unit, 0.5), equation=AT, most=4, least=4)
     yield case("threshold by neuron", partial(unit, THRESHOLDS / 2))

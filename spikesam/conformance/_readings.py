@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.conformance._case import Case, Expected, run
+from spikesam.conformance._case import Case, Expected, evaluate
 from spikesam.conformance._equations import Reading
 from spikesam.conformance._graph import FlatGraph, flat, kind_of
 
@@ -154,7 +154,7 @@ def read_otherwise(case: Case, others: tuple[OtherReading, ...], steps: int) -> 
             if other.node is not None and kind_of(node) in other.kinds:
                 vars(node).update(other.node(node, reading.dt))
     flat_graph = FlatGraph(nodes, graph.sources, graph.first, graph.last)
-    return run(flat_graph, reading, case.input[:steps])
+    return evaluate(flat_graph, reading, case.input[:steps])
 
 
 def different(values: Values, expected: Expected, steps: int) -> dict[str, NDArray[np.bool_]]:

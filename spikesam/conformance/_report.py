@@ -155,10 +155,10 @@ def check(run: Run, cases_to_run: Iterable[Case] | None = None) -> Report:
     what comes out, step 0, neuron (1,): 0, expected 1
     """
     chosen = cases() if cases_to_run is None else cases_to_run
-    return Report(tuple(result_of(case, run) for case in chosen))
+    return Report(tuple(result_of_case(case, run) for case in chosen))
 
 
-def result_of(case: Case, run: Run) -> Result:
+def result_of_case(case: Case, run: Run) -> Result:
     """What a program makes of a case."""
     try:
         given = run(case.graph(), case.input.copy())

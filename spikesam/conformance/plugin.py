@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from spikesam.conformance._report import Result, Run, cases, result_of, table
+from spikesam.conformance._report import Result, Run, cases, result_of_case, table
 
 PROPERTY = "spikesam.conformance"  # of a report, which may come from another process
 VERDICTS = pytest.StashKey[list[tuple[str, str]]]()
@@ -39,7 +39,7 @@ def nir_check(
     """
 
     def checked(run: Run) -> Result:
-        result = result_of(request.param, run)
+        result = result_of_case(request.param, run)
         record_property(PROPERTY, [result.case.node, result.verdict])
         if result.verdict == "not read":
             pytest.skip(result.message)

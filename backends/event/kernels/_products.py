@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from spikesam.backends.event.kernels._amx import ROWS, multiply_tiles
 from spikesam.backends.event.kernels._tiles import AMX, GROUP, HOW, Instruction, tile_of
-from spikesam.backends.event.kernels.aligned import aligned
+from spikesam.backends.event.kernels.aligned import at_cache_line
 from spikesam.backends.event.kernels.compiled import internal
 from spikesam.backends.event.kernels.events import ALL, WORD, bytes_of, store_word
 from spikesam.backends.event.kernels.private_numba import cgutils
@@ -97,7 +97,9 @@ def lay_out_products(kernel: NDArray[Any], summed: int) -> ProductWeights:
     weights = parts.reshape(blocks, kernel_rows, kernel_columns * groups, lanes, GROUP)
     missing = -weights.shape[2] % HOW.groups
     return ProductWeights(
-        aligned(np.pad(weights, [(0, 0), (0, 0), (0, missing), (0, 0), (0, 0)])), at_once, costs
+        at_cache_line(np.pad(weights, [(0, 0), (0, 0), (0, missing), (0, 0), (0, 0)])),
+        at_once,
+        costs,
     )
 
 
@@ -131,16 +133,16 @@ def product_room(
     rows = max(padding[0] + height // pool[0], (positions[0] - 1) * stride[0] + kernel_rows)
     sides = STEPS, rows, width // pool[1] + 2 * padding[1]
     inputs = -(-channels // GROUP) * GROUP
-    counts = aligned(np.zeros(math.prod(sides) * inputs + BEYOND, np.uint8))[:-BEYOND].reshape(
-        *sides, inputs
-    )
+    counts = at_cache_line(np.zeros(math.prod(sides) * inputs + BEYOND, np.uint8))[
+        :-BEYOND
+    ].reshape(*sides, inputs)
     row = positions[1] * blocks * lanes  # of sums
     held = max(
         steps * (rows_at_once(steps, row, positions[0]) * row + max(SPARE, blocks * lanes))
         for steps in (1, STEPS)
     )
     sums = held if HOW is AMX else HOW.tiles[lanes] * lanes
-    return ProductRoom(counts, aligned(np.zeros(sums, np.int32)))
+    return ProductRoom(counts, at_cache_line(np.zeros(sums, np.int32)))
 
 
 class ProductSizes(NamedTuple):

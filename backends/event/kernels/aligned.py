@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 LINE = 64  # bytes
 
 
-def aligned(array: NDArray[Any]) -> NDArray[Any]:
+def at_cache_line(array: NDArray[Any]) -> NDArray[Any]:
     """A C-contiguous copy that begins at a cache line."""
     memory = np.empty(array.nbytes + LINE, np.uint8)
     start = -memory.ctypes.data % LINE

@@ -41,7 +41,7 @@ from spikesam.backends.network import (
     Identity,
     Input,
     Layer,
-    Linear,
+    LinearSynapse,
     Shape,
     Sides,
     Weighted,
@@ -126,7 +126,7 @@ class LayerKernel:
         self.counted = {
             number: layer_input
             for number, layer_input in enumerate(inputs)
-            if not isinstance(layer_input.synapse, Linear) and not self.heads[number]
+            if not isinstance(layer_input.synapse, LinearSynapse) and not self.heads[number]
         }
         self.summed = [layer_input.synapse.current_sum for layer_input in inputs]
         self.copied = [

@@ -45,7 +45,7 @@ from spikesam.backends.event.kernels._products import (
     product_room,
 )
 from spikesam.backends.event.kernels._tiles import HOW
-from spikesam.backends.event.kernels.aligned import LINE, aligned
+from spikesam.backends.event.kernels.aligned import LINE, at_cache_line
 from spikesam.backends.event.kernels.compiled import LEAN, PART, inlined, internal
 from spikesam.backends.event.kernels.events import (
     COPIED,
@@ -171,7 +171,7 @@ def lay_out(
         everything = _everything(kernel, seen_sides, positions, stride, padding) * np.int32(summed)
     else:
         everything = np.zeros((0, 0, 0), np.int32)
-    return WeightLayout(aligned(rows), pool, stride, padding, everything, products)
+    return WeightLayout(at_cache_line(rows), pool, stride, padding, everything, products)
 
 
 def positions_of(seen_sides: Pair, kernel: Sequence[int], stride: Pair, padding: Pair) -> Pair:

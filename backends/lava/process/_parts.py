@@ -16,7 +16,7 @@ from spikesam.backends.lava._magma import AbstractProcess, PyLoihiProcessModel, 
 from spikesam.backends.lava._transfer import LayerMapRequest
 from spikesam.backends.lava.process.layer import LateSpikes, MapMessages, map_ports, spike_ports
 from spikesam.backends.lava.process.recorder import MESSAGE_STEPS, ends_message
-from spikesam.backends.network import FixedLIF, Input, Linear, SpikingNeuron, Windows
+from spikesam.backends.network import FixedLIF, Input, LinearSynapse, SpikingNeuron, Windows
 from spikesam.backends.trace import GradedSpikes, SpikeTrace
 from spikesam.recordings.raster.batch import packed_bytes
 
@@ -48,7 +48,7 @@ class Arriving(AbstractProcess):
             layer_input=layer_input, shapes=shapes, timesteps=timesteps, ahead=ahead, name=name
         )
         height, width, channels = shapes[0]
-        shape, adds = (channels, height, width), isinstance(layer_input.synapse, Linear)
+        shape, adds = (channels, height, width), isinstance(layer_input.synapse, LinearSynapse)
         channels, *sides = (
             layer_input.arriving(shape) if adds else layer_input.unpooled_shape(shape)
         )
@@ -91,7 +91,7 @@ class ArrivingModel(PyLoihiProcessModel):
             [sum(further, first) for first, *further in layer_input.summands(maps)]
         )
         sent = layer_input.synapse.arranged(sums)
-        if not isinstance(layer_input.synapse, Linear):
+        if not isinstance(layer_input.synapse, LinearSynapse):
             sent = layer_input.synapse.currents(layer_input, sent).astype(np.float32)
         self.x_out.send(np.ascontiguousarray(np.moveaxis(sent, 0, -1)))
 

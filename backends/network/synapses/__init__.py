@@ -11,7 +11,7 @@ from spikesam.backends.network.synapses.linear import (
     Conv,
     Dense,
     Identity,
-    Linear,
+    LinearSynapse,
     Weighted,
     weights_as_synapse,
 )
@@ -26,7 +26,7 @@ __all__ = [
     "Conv",
     "Dense",
     "Identity",
-    "Linear",
+    "LinearSynapse",
     "Synapse",
     "Weighted",
     "synapse_of",

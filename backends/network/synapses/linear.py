@@ -53,7 +53,7 @@ Kind = TypeVar("Kind", bound="Weighted")
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Linear(Synapse):
+class LinearSynapse(Synapse):
     """Synapses that may read copies of what fires.
 
     Parameters
@@ -99,7 +99,7 @@ class Linear(Synapse):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Identity(Linear):
+class Identity(LinearSynapse):
     """The spikes themselves as currents: shortcuts, gates, parts of a concatenation.
 
     a[t] = x[t]
@@ -136,7 +136,7 @@ class Identity(Linear):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Weighted(Linear):
+class Weighted(LinearSynapse):
     """Weights behind a pooling; see :class:`Conv` and :class:`Dense`."""
 
     weight: Any

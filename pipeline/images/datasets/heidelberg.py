@@ -63,7 +63,10 @@ class _Opened:
 
     def __init__(self, path: Path, *, inspected: bool) -> None:
         self._file = CheckedFile(
-            path, "recordings", WHAT, f"{__name__}:{check.__name__}" if inspected else None
+            path,
+            "recordings",
+            WHAT,
+            f"{__name__}:{check_heidelberg_file.__name__}" if inspected else None,
         )
         root, names = self._file.root, self._file.children(self._file.root, 64)
         for name in ("spikes", "labels"):
@@ -160,7 +163,7 @@ class _Opened:
             ]
 
 
-def check(path: Path) -> None:
+def check_heidelberg_file(path: Path) -> None:
     """Read all of a file for the errors that it may raise."""
     with closing(_Opened(path, inspected=False)) as opened:
         for position in range(len(opened.labels)):

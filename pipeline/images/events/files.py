@@ -127,13 +127,13 @@ def _decoded(path: Path) -> Events:
             f"{path}: {FORMATS[path.suffix.lower()]} is read by the package faery, which is not "
             "installed; pip install 'spikesam[events]'"
         )
-    inspect(path, f"{__name__}:{check.__name__}", str(path))
+    inspect(path, f"{__name__}:{check_event_file.__name__}", str(path))
     events, sensor = decode_events(path)
     t = events["t"].astype(np.int64)
     return Events(t - t[:1], events["x"], events["y"], events["on"], sensor)
 
 
-def check(path: Path) -> None:
+def check_event_file(path: Path) -> None:
     """Read a file for the errors that it may raise."""
     suffix = path.suffix.lower()
     if suffix in (".raw", ".dat"):

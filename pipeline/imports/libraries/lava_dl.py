@@ -14,7 +14,12 @@ from __future__ import annotations
 from typing import Any
 
 from spikesam.backends.network import LIF
-from spikesam.pipeline.imports.libraries.library import Library, SpikingModule, number, refused
+from spikesam.pipeline.imports.libraries.library import (
+    Library,
+    SpikingModule,
+    number,
+    refusing_description,
+)
 from spikesam.pipeline.imports.road.operations import expect
 
 UNIT = 4096  # of lava-dl's decays
@@ -58,18 +63,20 @@ EQUATIONS = {
     "AbstractConv": block,
     "AbstractDense": block,
     "AbstractPool": block,
-    "AbstractRecurrent": refused(
+    "AbstractRecurrent": refusing_description(
         "recurrent connections", "layers here go one way; cuba.Dense can be imported"
     ),
-    "AbstractConvT": refused("a transposed convolution", "cuba.Conv can be imported"),
-    "AbstractUnpool": refused(
+    "AbstractConvT": refusing_description("a transposed convolution", "cuba.Conv can be imported"),
+    "AbstractUnpool": refusing_description(
         "an unpooling", "cuba.Conv, cuba.Dense and cuba.Pool can be imported"
     ),
-    "AbstractKWTA": refused("neurons that compete", "cuba.Dense can be imported"),
-    "AbstractAffine": refused(
+    "AbstractKWTA": refusing_description("neurons that compete", "cuba.Dense can be imported"),
+    "AbstractAffine": refusing_description(
         "a readout with a current of its own",
         "cuba.Dense, whose spikes are counted, can be imported",
     ),
-    "Neuron": refused("no block around it", "cuba.Conv, cuba.Dense and cuba.Pool can be imported"),
+    "Neuron": refusing_description(
+        "no block around it", "cuba.Conv, cuba.Dense and cuba.Pool can be imported"
+    ),
 }
 LIBRARY = Library("lava", EQUATIONS, lambda module: "B...T", silent="Abstract.*")

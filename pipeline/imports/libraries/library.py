@@ -178,7 +178,7 @@ def _classes(module: nn.Module, package: str) -> Iterator[type]:
     return (kind for kind in type(module).__mro__ if kind.__module__.partition(".")[0] == package)
 
 
-def refused(finding: str, possible: str) -> Describe:
+def refusing_description(finding: str, possible: str) -> Describe:
     """A description that refuses: what the module has, and what would be possible."""
 
     def refuse(module: nn.Module) -> SpikingModule:

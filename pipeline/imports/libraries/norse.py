@@ -25,7 +25,7 @@ from spikesam.pipeline.imports.libraries.library import (
     SpikingModule,
     Takes,
     number,
-    refused,
+    refusing_description,
 )
 from spikesam.pipeline.imports.road.operations import expect
 
@@ -86,12 +86,14 @@ def axes(module: Any) -> Takes:
     return "TB..." if all_steps else "B..."
 
 
-OTHER = refused(
+OTHER = refusing_description(
     "an equation that is not known here",
     "IAFCell, IAF, LIFCell, LIF, LIFBoxCell and, for a readout, LIBoxCell can be imported",
 )
-CURRENT = refused("a synaptic current, which a readout here has not", "LIBoxCell can be imported")
-RECURRENT = refused(
+CURRENT = refusing_description(
+    "a synaptic current, which a readout here has not", "LIBoxCell can be imported"
+)
+RECURRENT = refusing_description(
     "an equation that is not known here", "LIFRecurrentCell and LIFRecurrent can be imported"
 )
 EQUATIONS = {

@@ -32,7 +32,7 @@ from spikesam.pipeline.imports.libraries.library import (
     SpikingModule,
     Takes,
     number,
-    refused,
+    refusing_description,
 )
 from spikesam.pipeline.imports.road.operations import expect
 
@@ -148,7 +148,7 @@ EQUATIONS = {
     "ExpLeak": integrator,
     "LIFRecurrent": recurrent,
     "LIF": spiking,
-    "StatefulLayer": refused(
+    "StatefulLayer": refusing_description(
         "an equation that is not known here", "IAF, LIF and ExpLeak can be imported"
     ),
 }

@@ -36,7 +36,7 @@ from spikesam.pipeline.imports.libraries.library import (
     SpikingModule,
     Takes,
     number,
-    refused,
+    refusing_description,
 )
 from spikesam.pipeline.imports.road.operations import expect
 
@@ -102,14 +102,16 @@ EQUATIONS: dict[str, Describe] = {
     "RLeaky": partial(described, recurrent=True),
     "RSynaptic": partial(described, synaptic=True, recurrent=True),
     "Alpha": alpha,
-    "DeltaLeaky": refused("a threshold for changes of the membrane", "Leaky can be imported"),
-    "Lapicque": refused(
+    "DeltaLeaky": refusing_description(
+        "a threshold for changes of the membrane", "Leaky can be imported"
+    ),
+    "Lapicque": refusing_description(
         "a membrane with R, C and dt", "Leaky with beta = 1 - dt/(RC) can be imported"
     ),
-    "LeakyParallel": refused(
+    "LeakyParallel": refusing_description(
         "synapses inside", "Linear and Leaky with reset_mechanism='none' can be imported"
     ),
-    "SpikingNeuron": refused(
+    "SpikingNeuron": refusing_description(
         "an equation that is not known here", "Leaky and Synaptic can be imported"
     ),
 }

@@ -28,7 +28,7 @@ from spikesam.pipeline.imports.libraries.library import (
     SpikingModule,
     Takes,
     number,
-    refused,
+    refusing_description,
 )
 from spikesam.pipeline.imports.road.operations import expect
 
@@ -52,7 +52,7 @@ def current_based(module: Any) -> SpikingModule:
     )
 
 
-def silent(module: Any) -> SpikingModule:
+def without_spikes(module: Any) -> SpikingModule:
     """`NonSpikingIFNode` and `NonSpikingLIFNode`; always multi-step."""
     expect(
         module.decode in (None, "last_mem"),
@@ -93,11 +93,11 @@ def axes(module: Any) -> Takes:
 
 
 POSSIBLE = "IFNode, HalfThresholdIFNode, LIFNode, ParametricLIFNode and CUBALIFNode can be imported"
-UNKNOWN = refused("an equation that is not known here", POSSIBLE)
-PARALLEL = refused(
+UNKNOWN = refusing_description("an equation that is not known here", POSSIBLE)
+PARALLEL = refusing_description(
     "membranes that are weighted sums over many steps, not made from one step to the next", POSSIBLE
 )
-GATED = refused(
+GATED = refusing_description(
     "learned gates between kinds of leak, integration and reset in one neuron", POSSIBLE
 )
 EQUATIONS = {
@@ -108,8 +108,8 @@ EQUATIONS = {
     "LIFNode": lambda module: _leaky(module, 1 / number(module.tau)),
     "ParametricLIFNode": lambda module: _leaky(module, number(module.w.sigmoid())),  # of 1/τ
     "CUBALIFNode": current_based,
-    "NonSpikingIFNode": silent,
-    "NonSpikingLIFNode": silent,
+    "NonSpikingIFNode": without_spikes,
+    "NonSpikingLIFNode": without_spikes,
     "LIAFNode": UNKNOWN,
     "ILIFNode": integer_lif,
     "PSN": PARALLEL,

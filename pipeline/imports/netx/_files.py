@@ -42,7 +42,7 @@ Numbers = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, eq=False)
-class Node:
+class FileLayer:
     """A layer as a file has it."""
 
     number: int  # in the file, from 0
@@ -56,9 +56,9 @@ class Node:
         return f"layer {self.number} ({self.kind})"
 
 
-def read_nodes(path: str | PathLike[str]) -> tuple[list[Node], int | None]:
+def read_layers(path: str | PathLike[str]) -> tuple[list[FileLayer], int | None]:
     """The layers of a file in order, and the steps of a sample, if the file says them."""
-    opener = f"{__name__}:{read_nodes.__name__}"
+    opener = f"{__name__}:{read_layers.__name__}"
     checked = CheckedFile(path, "network", "a lava-dl .net file", opener)  # type: ignore[arg-type]
     with checked.file:
         return _Reader(checked).file()
@@ -68,7 +68,7 @@ class _Reader:
     def __init__(self, checked: CheckedFile) -> None:
         self.checked = checked
 
-    def file(self) -> tuple[list[Node], int | None]:
+    def file(self) -> tuple[list[FileLayer], int | None]:
         root = self.checked.root
         names = self.names(root, "/", frozenset(("layer", "simulation")))
         if "layer" not in names:
@@ -82,8 +82,8 @@ class _Reader:
                 ", ".join(layer_names) or "nothing",
                 "groups 0, 1, 2 …, one for each layer",
             )
-        nodes = [self.node(layers, name) for name in expected]
-        return nodes, self.steps(root) if "simulation" in names else None
+        file_layers = [self.layer(layers, name) for name in expected]
+        return file_layers, self.steps(root) if "simulation" in names else None
 
     def names(
         self, group: h5py.h5g.GroupID, group_path: str, known_names: frozenset[str]
@@ -97,7 +97,7 @@ class _Reader:
             )
         return children
 
-    def node(self, layers: h5py.h5g.GroupID, name: str) -> Node:
+    def layer(self, layers: h5py.h5g.GroupID, name: str) -> FileLayer:
         group_path = f"/layer/{name}"
         group = self.checked.group(layers, name)
         kind = self.kind(group, group_path, "layer", KINDS)
@@ -108,12 +108,12 @@ class _Reader:
             if name not in ("type", "neuron")
         }
         if "neuron" not in names:
-            return Node(int(name), kind, values, None)
+            return FileLayer(int(name), kind, values, None)
         neuron_path = f"{group_path}/neuron"
         neuron = self.checked.group(group, "neuron")
         self.kind(neuron, neuron_path, "neurons", NEURONS)
         constants = self.names(neuron, neuron_path, CONSTANTS)
-        return Node(
+        return FileLayer(
             int(name),
             kind,
             values,

@@ -28,14 +28,14 @@ from spikesam.backends.network.consistency import LONGEST
 from spikesam.backends.network.inputs import GAIN_LIMIT
 from spikesam.common.arguments import checked_arguments
 from spikesam.common.errors import InputError, at
-from spikesam.pipeline.imports.netx._files import Node, read_nodes
+from spikesam.pipeline.imports.netx._files import FileLayer, read_layers
 from spikesam.pipeline.imports.road.build import build
 from spikesam.pipeline.imports.road.constants import lag_of
 from spikesam.pipeline.imports.road.kernels import around
 from spikesam.pipeline.imports.road.operations import (
     INPUT,
     Answer,
-    Conv,
+    Convolve,
     DeclaredShape,
     Linear,
     Operation,
@@ -117,7 +117,7 @@ def from_netx(
     >>> network.precision, network.layers[0].neuron.threshold
     ('fixed', 1600)
     """
-    nodes, steps = read_nodes(path)
+    layers, steps = read_layers(path)
     try:
         with at("from_netx"):
             at_threshold = yes_or_no(fires_at_threshold, "fires_at_threshold")
@@ -128,48 +128,48 @@ def from_netx(
             )
         with at("from_netx"):
             asked_steps = whole(steps if timesteps is None else timesteps, "timesteps", 1, LONGEST)
-        return _network(nodes, asked_steps, at_threshold)
+        return _network(layers, asked_steps, at_threshold)
     except InputError as error:
         raise NetworkError(f"{path}: {' '.join(str(error).split())}") from None
 
 
-def _network(nodes: list[Node], timesteps: int, at_threshold: bool) -> Network:
-    first = nodes[0]
+def _network(layers: list[FileLayer], timesteps: int, at_threshold: bool) -> Network:
+    first = layers[0]
     encoder: Encoder = (
         "constant-current" if first.kind == "input" and first.neuron is not None else "spikes"
     )
-    *body, last = nodes[first.kind == "input" :] or [first]
+    *body, last = layers[first.kind == "input" :] or [first]
     membranes = last.kind == "dense" and _never_fires(last)
     firing = [
-        node
-        for node in (body if membranes or last.kind == "average" else [*body, last])
-        if node.kind in NAMES
+        layer
+        for layer in (body if membranes or last.kind == "average" else [*body, last])
+        if layer.kind in NAMES
     ]
-    for node in nodes:
-        ends = node is first if node.kind == "input" else node is last or node.kind != "average"
-        with at(node.label):
+    for layer in layers:
+        ends = layer is first if layer.kind == "input" else layer is last or layer.kind != "average"
+        with at(layer.label):
             expect(ends, "stands inside the network", "an input first, an average last")
     with at(first.label):
         shape = _input_shape(first)
         units = [_pixels(first, at_threshold)] if encoder == "constant-current" else []
     path, shape_read = Path(units[-1].name if units else INPUT), shape
     lags = [0] * len(units)  # of the first spikes that each layer reads
-    for node in firing:
-        earlier_nodes = firing[: firing.index(node)]
-        count = 1 + sum(earlier_node.kind == node.kind for earlier_node in earlier_nodes)
-        name = f"{NAMES[node.kind]}{count}"
-        with at(node.label):
-            lag_in, lag_out = delays(node, shape_read)
+    for layer in firing:
+        earlier_layers = firing[: firing.index(layer)]
+        count = 1 + sum(earlier_layer.kind == layer.kind for earlier_layer in earlier_layers)
+        name = f"{NAMES[layer.kind]}{count}"
+        with at(layer.label):
+            lag_in, lag_out = delays(layer, shape_read)
             path = path.later(lag_in)
-            units.append(_unit(node, name, path, at_threshold))
+            units.append(_unit(layer, name, path, at_threshold))
             lags.append(int(np.min(path.lag or 0)))
-            path, shape_read = Path(name).later(lag_out), declared(node)
+            path, shape_read = Path(name).later(lag_out), declared(layer)
     if not units:
         raise NetworkError("expected neurons that spike, got none")
-    for node in nodes:  # of all others
-        if node not in firing:
-            with at(node.label):
-                lag_in, lag_out = delays(node, shape_read)
+    for layer in layers:  # of all others
+        if layer not in firing:
+            with at(layer.label):
+                lag_in, lag_out = delays(layer, shape_read)
                 expect(not np.any(lag_out), "has delays of axons that nothing fires", "none there")
             path = path.later(lag_in)
     if np.any(path.lag):
@@ -192,7 +192,7 @@ def _network(nodes: list[Node], timesteps: int, at_threshold: bool) -> Network:
     ).network
 
 
-def _input_shape(first: Node) -> Shape:
+def _input_shape(first: FileLayer) -> Shape:
     if first.kind == "input":
         return declared(first)
     if first.kind == "dense" and "inFeatures" in first.values:
@@ -200,24 +200,24 @@ def _input_shape(first: Node) -> Shape:
     raise NetworkError("stands first, expected a layer input, which says the shape, or dense")
 
 
-def _never_fires(node: Node) -> bool:
-    return node.neuron is None or bool(np.all(node.neuron.get("vThMant", 0) >= NEVER))
+def _never_fires(layer: FileLayer) -> bool:
+    return layer.neuron is None or bool(np.all(layer.neuron.get("vThMant", 0) >= NEVER))
 
 
-def _pixels(node: Node, at_threshold: bool) -> Unit:
+def _pixels(layer: FileLayer, at_threshold: bool) -> Unit:
     """The neurons of an input layer, each driven by its own pixel at every step."""
-    neuron = neurons(node, at_threshold)
+    neuron = neurons(layer, at_threshold)
     expect(
         np.all(neuron.synaptic_decay == 4096),
         f"iDecay is {neuron.synaptic_decay}",
         "4096 of an input",
     )
-    return _one_to_one("image", node.label, neuron, Path(INPUT))
+    return _one_to_one("image", layer.label, neuron, Path(INPUT))
 
 
 def _one_to_one(name: str, label: str, neuron: FixedLIF, path: Path) -> Unit:
     """Neurons that are driven each by one of those in front."""
-    kinds = Conv(np.ones((1, 1, 1, 1), np.int8), groups=0), Scale(UNIT)
+    kinds = Convolve(np.ones((1, 1, 1, 1), np.int8), groups=0), Scale(UNIT)
     return Unit(
         name,
         label,
@@ -227,72 +227,72 @@ def _one_to_one(name: str, label: str, neuron: FixedLIF, path: Path) -> Unit:
     )
 
 
-def _unit(node: Node, name: str, path_in: Path, at_threshold: bool) -> Unit:
-    (weight, *further_weights), unit = eight_bits(node, weights(node))
-    bias, neuron = biases(node), neurons(node, at_threshold)
+def _unit(layer: FileLayer, name: str, path_in: Path, at_threshold: bool) -> Unit:
+    (weight, *further_weights), unit = eight_bits(layer, weights(layer))
+    bias, neuron = biases(layer), neurons(layer, at_threshold)
     lasts = bias.any() and np.any(neuron.synaptic_decay != 4096)
     expect(not lasts, "has a bias and a current that outlasts its step", "either")
-    declared_shape = DeclaredShape(declared(node), flat=node.kind == "dense")
+    declared_shape = DeclaredShape(declared(layer), flat=layer.kind == "dense")
     driven: list[Any] = [
-        operation_of(node, weight),
+        weighted_operation(layer, weight),
         Scale(UNIT * unit),
         Shift(UNIT * bias),
         declared_shape,
     ]
     further_paths = [
-        [operation_of(node, further_weight), Scale(UNIT * unit)]
+        [weighted_operation(layer, further_weight), Scale(UNIT * unit)]
         for further_weight in further_weights
     ]
     paths = (
-        replace(path_in, operations=tuple(Operation(node.label, kind) for kind in path))
+        replace(path_in, operations=tuple(Operation(layer.label, kind) for kind in path))
         for path in (driven, *further_paths)
     )
-    return Unit(name, node.label, name, neuron, tuple(paths))
+    return Unit(name, layer.label, name, neuron, tuple(paths))
 
 
-def _membranes(node: Node, path: Path) -> Answer:
+def _membranes(layer: FileLayer, path: Path) -> Answer:
     """An output that does not fire: the sum of what arrives, in units of the weights; T times the
     logits.
     """
-    (weight, *further_weights), unit = eight_bits(node, weights(node))
+    (weight, *further_weights), unit = eight_bits(layer, weights(layer))
     expect(not further_weights, "weights take more than 8 bits", "at most 8 of an output")
-    bias = biases(node)
+    bias = biases(layer)
     expect(
         not (bias % unit).any(),
         f"bias is no multiple of {unit}",
         "one, as of the weights",
     )
     # a sum that does not leak: in other units, leaks would round otherwise
-    _expect(node, iDecay=4096, vDecay=0)
-    declared_shape = DeclaredShape(declared(node), flat=True)
+    _expect(layer, iDecay=4096, vDecay=0)
+    declared_shape = DeclaredShape(declared(layer), flat=True)
     operations = (
-        Operation(node.label, kind)
-        for kind in (operation_of(node, weight), Shift(bias // unit), declared_shape)
+        Operation(layer.label, kind)
+        for kind in (weighted_operation(layer, weight), Shift(bias // unit), declared_shape)
     )
     return Answer(Path(path.source, tuple(operations)), float(unit))
 
 
-def _mean(node: Node, neurons: int, path: Path) -> Answer:
+def _mean(layer: FileLayer, neurons: int, path: Path) -> Answer:
     """The mean of the spikes of as many groups of neurons as there are classes."""
-    classes = math.prod(declared(node))
+    classes = math.prod(declared(layer))
     expect(
         neurons % classes == 0,
         f"{classes} means of {neurons} neurons",
         "a number that divides them",
     )
     groups = Linear(np.eye(classes, dtype=np.int8).repeat(neurons // classes, axis=1))
-    return Answer(path + Operation(node.label, groups), classes / neurons)
+    return Answer(path + Operation(layer.label, groups), classes / neurons)
 
 
-def integers(node: Node, name: str) -> NDArray[np.int64]:
+def integers(layer: FileLayer, name: str) -> NDArray[np.int64]:
     """An array of whole numbers, however they are stored."""
-    expect(name in node.values, f"has no {name}", "one")
-    return _whole(node.values[name], name)
+    expect(name in layer.values, f"has no {name}", "one")
+    return _whole(layer.values[name], name)
 
 
-def declared(node: Node) -> Shape:
+def declared(layer: FileLayer) -> Shape:
     """(C, H, W) as the file says it, (N, 1, 1) where that is one number."""
-    stored_shape = integers(node, "shape").ravel().tolist()
+    stored_shape = integers(layer, "shape").ravel().tolist()
     expect(
         len(stored_shape) in (1, 3),
         f"shape is {tuple(stored_shape)}",
@@ -304,11 +304,11 @@ def declared(node: Node) -> Shape:
     return channels, height, width
 
 
-def weights(node: Node) -> NDArray[np.int64]:
+def weights(layer: FileLayer) -> NDArray[np.int64]:
     """(out, in) weights of a dense layer, or (out, in/groups, y, x)."""
-    weight = integers(node, "weight")
-    if node.kind == "dense":
-        outputs = math.prod(declared(node))
+    weight = integers(layer, "weight")
+    if layer.kind == "dense":
+        outputs = math.prod(declared(layer))
         fits = weight.size and not weight.size % outputs
         expect(fits, f"weight has shape {weight.shape}", f"({outputs}, inputs)")
         return weight.reshape(outputs, -1)
@@ -317,21 +317,21 @@ def weights(node: Node) -> NDArray[np.int64]:
     return weight.reshape(weight.shape[:4])
 
 
-def operation_of(node: Node, weight: NDArray[np.int8]) -> Linear | Conv:
+def weighted_operation(layer: FileLayer, weight: NDArray[np.int8]) -> Linear | Convolve:
     """The operation of a layer; one kernel of a pool is for every channel."""
-    if node.kind == "dense":
+    if layer.kind == "dense":
         return Linear(weight)
-    pool = node.kind == "pool" and weight.shape[:2] == (1, 1)
+    pool = layer.kind == "pool" and weight.shape[:2] == (1, 1)
     stride, dilation, padding = (
-        _sides(node, name, least)
+        _sides(layer, name, least)
         for name, least in (("stride", 1), ("dilation", 1), ("padding", 0))
     )
-    return Conv(
-        weight, None, stride, around(padding, ()), dilation, 0 if pool else _one(node, "groups")
+    return Convolve(
+        weight, None, stride, around(padding, ()), dilation, 0 if pool else _one(layer, "groups")
     )
 
 
-def eight_bits(node: Node, weight: NDArray[np.int64]) -> tuple[list[NDArray[np.int8]], int]:
+def eight_bits(layer: FileLayer, weight: NDArray[np.int64]) -> tuple[list[NDArray[np.int8]], int]:
     """Weights as a sum of such in 8 bits, and how much a unit is: one such and 1, unless they are
     too large for it.
     """
@@ -352,23 +352,23 @@ def eight_bits(node: Node, weight: NDArray[np.int64]) -> tuple[list[NDArray[np.i
     return parts, unit
 
 
-def biases(node: Node) -> NDArray[np.int64]:
+def biases(layer: FileLayer) -> NDArray[np.int64]:
     """One, or (C,) — 0 where there are none."""
-    return integers(node, "bias").ravel() if "bias" in node.values else np.zeros(1, np.int64)
+    return integers(layer, "bias").ravel() if "bias" in layer.values else np.zeros(1, np.int64)
 
 
-def delays(node: Node, shape_read: Shape) -> tuple[Lag, Lag]:
+def delays(layer: FileLayer, shape_read: Shape) -> tuple[Lag, Lag]:
     """Steps by which what a layer reads, of a map of `shape_read`, and what it fires, arrives later
     than else.
 
     lava-dl has a delay for each neuron that fires, or that is read. netx lets the currents of a
     neuron wait, which then fires so much later: without a bias that is all.
     """
-    steps = integers(node, "delay") if "delay" in node.values else np.zeros((), np.int64)
+    steps = integers(layer, "delay") if "delay" in layer.values else np.zeros((), np.int64)
     if not steps.any():
         return 0, 0
     expect(
-        node.kind == "dense",
+        layer.kind == "dense",
         "has delays of its axons",
         "them in dense layers, where netx reads them",
     )
@@ -378,7 +378,7 @@ def delays(node: Node, shape_read: Shape) -> tuple[Lag, Lag]:
         f"delays are {least} … {longest}",
         f"0 … {LONGEST_AXON} steps",
     )
-    outputs, inputs = weights(node).shape
+    outputs, inputs = weights(layer).shape
     expected = f"({outputs},), one for each neuron, or ({inputs},), for each that it reads"
     expect(
         steps.shape in ((), (outputs,), (inputs,)),
@@ -387,24 +387,24 @@ def delays(node: Node, shape_read: Shape) -> tuple[Lag, Lag]:
     )
     if steps.shape == (inputs,) != (outputs,):
         return lag_of(steps, shape_read), 0
-    expect(not biases(node).any(), "has a bias and delays of its axons", "either")
-    return 0, lag_of(steps, declared(node))
+    expect(not biases(layer).any(), "has a bias and delays of its axons", "either")
+    return 0, lag_of(steps, declared(layer))
 
 
-def neurons(node: Node, fires_at_threshold: bool) -> FixedLIF:
+def neurons(layer: FileLayer, fires_at_threshold: bool) -> FixedLIF:
     """The neurons of a layer, still without their bias."""
     decay, synaptic_decay, threshold = (
-        _constant(node, name) for name in ("vDecay", "iDecay", "vThMant")
+        _constant(layer, name) for name in ("vDecay", "iDecay", "vThMant")
     )
-    _expect(node, refDelay=1, wgtExp=0, gradedSpike=0, messageBits=0)
+    _expect(layer, refDelay=1, wgtExp=0, gradedSpike=0, messageBits=0)
     constants = {"fires_at_threshold": fires_at_threshold, "threshold": UNIT * threshold}
     return FixedLIF(decay, reset="zero", synaptic_decay=synaptic_decay, **constants)
 
 
-def _constant(node: Node, name: str) -> Any:
-    if node.neuron is None or name not in node.neuron:
+def _constant(layer: FileLayer, name: str) -> Any:
+    if layer.neuron is None or name not in layer.neuron:
         raise NetworkError(f"its neurons have no {name}, expected one")
-    numbers = _whole(node.neuron[name], name).ravel()
+    numbers = _whole(layer.neuron[name], name).ravel()
     return numbers.item() if numbers.size == 1 else numbers
 
 
@@ -418,10 +418,10 @@ def _whole(numbers: NDArray[Any], quantity: str) -> NDArray[np.int64]:
     return integral.astype(np.int64)
 
 
-def _expect(node: Node, **constants: int) -> None:
+def _expect(layer: FileLayer, **constants: int) -> None:
     """Refuse neurons whose constants, where the file says them, are others."""
     for name, expected in constants.items():
-        stored = (node.neuron or {}).get(name, np.array(expected))
+        stored = (layer.neuron or {}).get(name, np.array(expected))
         shown = stored.item() if stored.size == 1 else f"an array of {stored.shape}"
         expect(
             (stored == expected).all(),
@@ -430,14 +430,14 @@ def _expect(node: Node, **constants: int) -> None:
         )
 
 
-def _one(node: Node, name: str) -> int:
-    numbers = integers(node, name)
+def _one(layer: FileLayer, name: str) -> int:
+    numbers = integers(layer, name)
     return whole(numbers.item() if numbers.size == 1 else numbers.tolist(), name, 1)
 
 
-def _sides(node: Node, name: str, least: int) -> tuple[int, int]:
+def _sides(layer: FileLayer, name: str, least: int) -> tuple[int, int]:
     """(y, x) of a setting of a convolution, which may be one number."""
-    numbers = integers(node, name).ravel().tolist()
+    numbers = integers(layer, name).ravel().tolist()
     expect(
         len(numbers) in (1, 2),
         f"{name} has {len(numbers)} numbers",

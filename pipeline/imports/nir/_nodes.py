@@ -42,7 +42,7 @@ from spikesam.pipeline.imports.nir._graph import (
 from spikesam.pipeline.imports.road.constants import lag_of
 from spikesam.pipeline.imports.road.kernels import around, extent
 from spikesam.pipeline.imports.road.operations import (
-    Conv,
+    Convolve,
     DeclaredShape,
     Flatten,
     Integral,
@@ -142,7 +142,9 @@ def _convolution(
         expected = "a number, 'valid', or 'same' with stride 1 and a kernel of odd sides"
         odd = node.padding == "same" and stride == (1, 1) and kernel[0] % 2 and kernel[1] % 2
         expect(odd, finding, expected)
-    conv = Conv(weight, bias, stride, around(padding, weight.shape[2:], dilation), dilation, groups)
+    conv = Convolve(
+        weight, bias, stride, around(padding, weight.shape[2:], dilation), dilation, groups
+    )
     if node.input_shape is None:
         return [conv]
     sides_seen = np.ravel(node.input_shape).tolist()

@@ -35,7 +35,7 @@ from spikesam.pipeline.imports.road.build import Built, build, depths
 from spikesam.pipeline.imports.road.operations import (
     INPUT,
     Answer,
-    Conv,
+    Convolve,
     DeclaredShape,
     Integral,
     Junction,
@@ -395,7 +395,7 @@ class Paths:
     def carrier(self, path: Path) -> Named | None:
         """The last node of weights on a path, or of neurons that answer with their membranes."""
         for operation in reversed(path.operations):
-            if isinstance(operation.what, (Conv, Linear, Integral)):
+            if isinstance(operation.what, (Convolve, Linear, Integral)):
                 return self.nodes[operation.label]
         return self.carrier(path.source.branches[0]) if isinstance(path.source, Junction) else None
 
@@ -436,7 +436,7 @@ def _with_weights(path: Path, stated: Told) -> Path:
     places = [
         place
         for place, operation in enumerate(path.operations)
-        if isinstance(operation.what, (Conv, Linear))
+        if isinstance(operation.what, (Convolve, Linear))
     ]
     if not places or not stated.entries.keys() & {"gain", "weight"}:
         return path

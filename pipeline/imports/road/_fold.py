@@ -39,7 +39,7 @@ from spikesam.pipeline.imports.road.kernels import MOST_WEIGHTS
 from spikesam.pipeline.imports.road.operations import (
     NOTHING,
     ByStep,
-    Conv,
+    Convolve,
     DeclaredShape,
     Flatten,
     Junction,
@@ -61,7 +61,7 @@ from spikesam.pipeline.imports.road.operations import (
 )
 
 MOST_BIASES_IN_TIME = 16  # of a map that is padded, which differ from step to step
-MAKERS = Conv, Linear, Mix, Pool, Total  # operations that give a map of their own
+MAKERS = Convolve, Linear, Mix, Pool, Total  # operations that give a map of their own
 CONSTANTS = Scale, Shift, Silent  # operations that change gains and biases alone
 ONE_EACH = np.ones((1, 1, 1, 1), np.float32)
 
@@ -292,7 +292,7 @@ def _taken(folded: Folded, rows: Sequence[int], columns: Sequence[int]) -> Folde
 def _padded(folded: Folded, pad: Pad) -> Folded:
     """A border of zeros as a convolution of single places; or one that repeats places."""
     if pad.mode == "zeros":
-        return _conv(folded, Conv(ONE_EACH, padding=pad.padding, groups=0))
+        return _conv(folded, Convolve(ONE_EACH, padding=pad.padding, groups=0))
     sides = zip(folded.shape[1:], pad.padding, strict=True)
     rows, columns = (border(side, padding, pad.mode) for side, padding in sides)
     return _taken(folded, rows, columns)
@@ -327,7 +327,7 @@ def _mix(folded: Folded, mix: Mix) -> Folded:
     """A convolution of single places; without places, as many small linear layers."""
     weight = np.asarray(mix.weight, np.float32)
     if prod(folded.shape[1:]) == mix.places:
-        return _conv(folded, Conv(weight[:, :, None, None], mix.bias))
+        return _conv(folded, Convolve(weight[:, :, None, None], mix.bias))
     bias = None if mix.bias is None else np.repeat(mix.bias, mix.places)
     return _linear(folded, Linear(np.kron(weight, np.eye(mix.places, dtype=np.float32)), bias))
 
@@ -484,7 +484,7 @@ def _chosen(folded: Folded, numbers: NDArray[Any], by_channel: bool) -> Folded:
     return folded.changed(chosen, shape=(len(numbers), *sides), bias=choose(folded.bias))
 
 
-def _conv(folded: Folded, conv: Conv) -> Folded:
+def _conv(folded: Folded, conv: Convolve) -> Folded:
     """A convolution behind spikes; or behind another one, if it does not pad, or the other sees
     single places.
     """
@@ -518,7 +518,7 @@ def _conv(folded: Folded, conv: Conv) -> Folded:
     )
 
 
-def _expect_fitting_conv(folded: Folded, conv: Conv) -> None:
+def _expect_fitting_conv(folded: Folded, conv: Convolve) -> None:
     """Refuse a convolution whose kernels do not fit the map in front, or are too many."""
     for folded_input in folded.inputs:
         if isinstance(folded_input, FoldedSpikes):
@@ -613,7 +613,9 @@ def _pool(folded: Folded, pool: Pool) -> Folded:
     side_by_side = window == stride and not any(np.mod(folded.shape[1:], window))
     if any(padding) or (folded.of_spikes and not side_by_side):
         uniform = np.full((1, 1, *window), factor / prod(window), np.float32)
-        return _conv(folded, Conv(uniform, None, stride, kernels.around(padding, window), groups=0))
+        return _conv(
+            folded, Convolve(uniform, None, stride, kernels.around(padding, window), groups=0)
+        )
     averaged = _averaged(folded, pool.windows)
     if factor == 1:
         return averaged
@@ -653,7 +655,7 @@ def _apart(folded: Folded) -> bool:
 
 
 FOLDS: dict[type, Callable[[Folded, Any], Folded]] = {
-    Conv: _conv,
+    Convolve: _conv,
     DeclaredShape: _declared,
     Flatten: _flatten,
     Linear: _linear,

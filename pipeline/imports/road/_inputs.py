@@ -51,7 +51,7 @@ Kind = TypeVar("Kind", bound="FoldedInput")
 
 
 @dataclass(frozen=True, eq=False)
-class Reordered:
+class ReorderedNeurons:
     """Channels of a map in another order, or some of them; or neurons: numbers (M,), of `among`."""
 
     numbers: NDArray[np.int64]
@@ -238,7 +238,7 @@ class FoldedSpikes(FoldedInput):
     not all of them in order.
     """
 
-    order: Reordered | None = None
+    order: ReorderedNeurons | None = None
 
     @property
     def pointwise(self) -> bool:
@@ -307,11 +307,11 @@ class FoldedSpikes(FoldedInput):
         channels, height, width = shape
         neurons = 1 if by_channel else height * width  # of a channel, of which each has a number
         if self.order is None:
-            return replace(self, order=Reordered(numbers, channels * neurons, by_channel))
+            return replace(self, order=ReorderedNeurons(numbers, channels * neurons, by_channel))
         earlier = self.order
         chosen_before = (earlier.numbers[:, None] * neurons + np.arange(neurons)).flatten()
         channels_alone = by_channel and earlier.channels
-        order = Reordered(chosen_before[numbers], earlier.among * neurons, channels_alone)
+        order = ReorderedNeurons(chosen_before[numbers], earlier.among * neurons, channels_alone)
         return replace(self, order=order)
 
     def taken(self, rows: Sequence[int], columns: Sequence[int], shape: Shape) -> FoldedSpikes:

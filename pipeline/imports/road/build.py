@@ -42,7 +42,7 @@ from spikesam.pipeline.imports.road.operations import (
     INPUT,
     Answer,
     ByStep,
-    Conv,
+    Convolve,
     Integral,
     Junction,
     Operation,
@@ -280,7 +280,7 @@ def _with_ones(unit: Unit, drives: Folded, shapes: dict[str, Shape]) -> tuple[Fo
             kinds = (
                 Spread(folded_input.spread),
                 Pool("average", Windows(folded_input.pool, folded_input.pool)),
-                Conv(zeros),
+                Convolve(zeros),
             )
             operations = tuple(Operation(unit.label, kind) for kind in kinds)
             path = Path(source.layer, operations, source.later(1).delay, source.sign)

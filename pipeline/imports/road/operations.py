@@ -58,7 +58,7 @@ class Linear(_Compared):
 
 
 @dataclass(frozen=True, eq=False)
-class Conv(_Compared):
+class Convolve(_Compared):
     """(out, in/groups, y, x) kernels, of 0 groups one for all, (out,) biases; padding (above,
     below), (left, right).
     """

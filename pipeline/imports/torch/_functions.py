@@ -25,7 +25,7 @@ from spikesam.pipeline.imports.road.operations import (
     INPUT,
     NOTHING,
     ByStep,
-    Conv,
+    Convolve,
     Junction,
     Linear,
     Mix,
@@ -390,12 +390,14 @@ def _pooled(call: Call) -> Stream:
         window, stride, padding = (
             call.argument(place, name) for place, name in enumerate(SIDES, 1)
         )
-        window = of_rows(window, axes, 1)
+        window = pair_of_setting(window, axes, 1)
         windows = Windows(
-            window, of_rows(stride, axes, 1) if stride else window, of_rows(padding or 0, axes, 0)
+            window,
+            pair_of_setting(stride, axes, 1) if stride else window,
+            pair_of_setting(padding or 0, axes, 0),
         )
         if kind == "max":
-            dilation = of_rows(call.argument(4, "dilation", default=1), axes, 1)
+            dilation = pair_of_setting(call.argument(4, "dilation", default=1), axes, 1)
         else:
             divisor, counted = (
                 call.argument(6, "divisor_override"),
@@ -476,7 +478,7 @@ def _averaged_unevenly(
     return through(stream, Operation(label, linear), pooled_map, call.result, axes + 1)
 
 
-def of_rows(setting: Any, axes: int, height: int) -> Pair:
+def pair_of_setting(setting: Any, axes: int, height: int) -> Pair:
     """(y, x) of what torch takes, a number or one for each axis; of rows with a height."""
     numbers = tuple(setting) if isinstance(setting, (tuple, list)) else (setting,) * axes
     return (height, *numbers)[-2:] if axes == 1 else (numbers[0], numbers[-1])
@@ -518,12 +520,12 @@ def _weighted(call: Call) -> Stream:
             return tokens
         return mapped(call.streams[0], 1, linear, call.result.shape[-1], tuple(call.result.shape))
     axes = weight.ndim - 2
-    stride = of_rows(call.argument(3, "stride", default=1), axes, 1)
-    dilation = of_rows(call.argument(5, "dilation", default=1), axes, 1)
+    stride = pair_of_setting(call.argument(3, "stride", default=1), axes, 1)
+    dilation = pair_of_setting(call.argument(5, "dilation", default=1), axes, 1)
     padding = call.argument(4, "padding", default=0)
-    padding = padding if isinstance(padding, str) else of_rows(padding, axes, 0)
+    padding = padding if isinstance(padding, str) else pair_of_setting(padding, axes, 0)
     borders = kernels.around(padding, (1, *weight.shape[2:])[-2:], dilation)
-    conv = Conv(weight, bias, stride, borders, dilation, call.argument(6, "groups", default=1))
+    conv = Convolve(weight, bias, stride, borders, dilation, call.argument(6, "groups", default=1))
     return through(call.streams[0], Operation(call.label, conv), operand, call.result, axes + 1)
 
 

@@ -38,7 +38,7 @@ from spikesam.pipeline.imports.road.kernels import around
 from spikesam.pipeline.imports.road.operations import (
     INPUT,
     NOTHING,
-    Conv,
+    Convolve,
     Junction,
     Operation,
     Pad,
@@ -465,7 +465,7 @@ class Follower:
         ):
             return stream
         single_places = Operation(
-            stream.path.last, Conv(np.ones((1, 1, 1, 1), np.float32), groups=0)
+            stream.path.last, Convolve(np.ones((1, 1, 1, 1), np.float32), groups=0)
         )
         return self._made(
             call,
@@ -587,10 +587,10 @@ def stands_in_front(pool: Pool, sides: Iterable[int]) -> bool:
     return divides and window == stride and padding == (0, 0) and pool.dilation == (1, 1)
 
 
-def relay(pool: Pool) -> Conv:
+def relay(pool: Pool) -> Convolve:
     """A maximum pooling of spikes that is neurons of its own: the spikes of a window, summed."""
     window, stride, padding = pool.windows
-    return Conv(
+    return Convolve(
         np.ones((1, 1, *window), np.float32),
         None,
         stride,

@@ -22,7 +22,7 @@ from spikesam.pipeline.imports.road.constants import per_channel
 from spikesam.pipeline.imports.road.operations import (
     INPUT,
     Answer,
-    Conv,
+    Convolve,
     Junction,
     Operation,
     Path,
@@ -165,7 +165,7 @@ def _convolved(unit: Unit) -> bool:
     *_, last = [
         number
         for number, operation in enumerate(path.operations)
-        if isinstance(operation.what, Conv)
+        if isinstance(operation.what, Convolve)
     ] or [-1]
     operations_behind = path.operations[last + 1 :]
     single = last >= 0 and not isinstance(path.source, Junction)

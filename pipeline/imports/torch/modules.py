@@ -29,7 +29,7 @@ from spikesam.pipeline.imports.libraries.library import (
 from spikesam.pipeline.imports.road import kernels
 from spikesam.pipeline.imports.road.operations import (
     ByStep,
-    Conv,
+    Convolve,
     Integral,
     Junction,
     Linear,
@@ -42,7 +42,7 @@ from spikesam.pipeline.imports.road.operations import (
     TimeSum,
     expect,
 )
-from spikesam.pipeline.imports.torch._functions import of_rows, through
+from spikesam.pipeline.imports.torch._functions import pair_of_setting, through
 from spikesam.pipeline.imports.torch._stream import Followed, JumbledError, Lost, Stream, mapped
 
 OwnNeurons = (
@@ -301,7 +301,7 @@ def _linear(module: Any) -> list[Any]:
     return [Linear(_array(module.weight), _bias(module))]
 
 
-def _conv(conv: Conv) -> list[Any]:
+def _conv(conv: Convolve) -> list[Any]:
     """`Conv`, whose weights are torch's; of rows as one of height 1."""
     weight = _array(conv.weight)
     return [
@@ -311,9 +311,13 @@ def _conv(conv: Conv) -> list[Any]:
 
 def _recurrent_conv(module: Any) -> list[Any]:
     """`Conv2d` as the recurrent weights of neurons."""
-    stride, dilation = (of_rows(setting, 2, 1) for setting in (module.stride, module.dilation))
+    stride, dilation = (
+        pair_of_setting(setting, 2, 1) for setting in (module.stride, module.dilation)
+    )
     padding = kernels.around(module.padding, module.weight.shape[2:], dilation)
-    return [Conv(_array(module.weight), _bias(module), stride, padding, dilation, module.groups)]
+    return [
+        Convolve(_array(module.weight), _bias(module), stride, padding, dilation, module.groups)
+    ]
 
 
 def _transposed(module: Any) -> list[Any]:
@@ -331,7 +335,7 @@ def _transposed(module: Any) -> list[Any]:
     expect(min(rows, columns) >= 0, f"has padding={module.padding}", "less than its kernel")
     down, right = module.output_padding
     padding = (rows, rows + down), (columns, columns + right)
-    return [Conv(turned, _bias(module), (1, 1), padding, module.dilation, module.groups)]
+    return [Convolve(turned, _bias(module), (1, 1), padding, module.dilation, module.groups)]
 
 
 def _total(module: Any) -> list[Any]:
@@ -340,8 +344,8 @@ def _total(module: Any) -> list[Any]:
     """
     expect(module.norm_type == 1, f"has norm_type={module.norm_type}", "1: a sum")
     expect(not module.ceil_mode, "has ceil_mode=True", "False")
-    window = of_rows(module.kernel_size, 2, 1)
-    windows = Windows(window, of_rows(module.stride or module.kernel_size, 2, 1))
+    window = pair_of_setting(module.kernel_size, 2, 1)
+    windows = Windows(window, pair_of_setting(module.stride or module.kernel_size, 2, 1))
     return [Pool("average", windows), Scale(window[0] * window[1])]
 
 
@@ -389,7 +393,7 @@ def _lava_conv(module: Any, pool: bool = False) -> list[Any]:
     """lava-dl's `synapse.Conv`, and `Pool`, a sum: a convolution of each channel with itself."""
     weight, padding = _lava_weight(module), kernels.around(module.padding[:2], ())
     return [
-        Conv(
+        Convolve(
             weight,
             None,
             module.stride[:2],
@@ -469,7 +473,7 @@ MEMBRANES = (
     "its membranes drive other layers, expected its spikes; membranes can only be the answer"
 )
 OPERATIONS: dict[type, Emit] = {  # whose weights are torch's; others are as they are
-    Conv: _conv,
+    Convolve: _conv,
     Linear: _linear,
     Mix: lambda mix: [replace(mix, weight=_array(mix.weight), bias=_bias(mix))],
     SpikingModule: _refused(MEMBRANES),

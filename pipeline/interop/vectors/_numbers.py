@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikesam.backends.network import Attention, FixedLIF, Input, Layer, Network, Shape, pair
+from spikesam.backends.network import FixedLIF, Input, Layer, Network, Shape, pair
 from spikesam.backends.network.neurons import MEMBRANE_LIMIT, THETA
-from spikesam.backends.network.synapses.linear import Linear, Weighted
+from spikesam.backends.network.synapses.linear import LinearSynapse, Weighted
 from spikesam.common.errors import InputError
 
 Arrays = dict[str, NDArray[Any]]
@@ -98,7 +98,7 @@ def _input(
     layer: Layer, layer_input: Input, shapes: Mapping[str, Shape]
 ) -> tuple[dict[str, Any], Arrays]:
     synapse = layer_input.synapse
-    if not isinstance(synapse, Linear):
+    if not isinstance(synapse, LinearSynapse):
         raise InputError(
             f"layer {layer.name!r} has {synapse.kind}, expected convolutions, dense layers and "
             "identities"
@@ -126,7 +126,7 @@ def _input(
         "shape": list(arriving),
         "pool": [pool_height, pool_width],
         "pools_maximum": synapse.pooling == "max",
-        "weighted": bool(synapse.tensor_names),
+        "weighted": "weight" in arrays,
         "stride": list(pair(synapse.stride)),
         "padding": list(pair(synapse.padding)),
         "currents": list(layer_input.unpooled_shape(source_shape)),
@@ -139,7 +139,7 @@ def _input(
     return node, arrays
 
 
-def _places(synapse: Linear, source_shape: Shape) -> Iterator[NDArray[np.int32]]:
+def _places(synapse: LinearSynapse, source_shape: Shape) -> Iterator[NDArray[np.int32]]:
     """Of each channel, row and column of x, which one of the sources it is, -1 for zeros."""
     for side, times, chosen in zip(
         source_shape, synapse.spread, ((), synapse.rows, synapse.columns), strict=True

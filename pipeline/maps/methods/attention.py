@@ -45,7 +45,7 @@ NUMBER = re.compile(r"_\d+$")  # of neurons that fire several spikes a step, or 
 
 
 @dataclass(frozen=True)
-class Attention(RasterMethod):
+class AttentionMaps(RasterMethod):
     """Who is attended to: the keys of every block, weighed by all queries."""
 
     name = "attention"

@@ -21,8 +21,8 @@ from spikesam.pipeline.maps.image_method import (
     Attributed,
     Classes,
     InputMethod,
-    classes_of,
     positive,
+    predicted_and_explained,
 )
 from spikesam.pipeline.maps.methods.perturbation import SIDES
 
@@ -73,7 +73,7 @@ class CaptumMaps(InputMethod):
 
         model, x = to_torch(network.network, self.seed), torch.from_numpy(unpacked(inputs))
         with torch.no_grad():
-            predictions, target = classes_of(model(x), classes)
+            predictions, target = predicted_and_explained(model(x), classes)
         rows, columns = (
             torch.arange(size) // max(1, min(x.shape[-2:]) // SIDES) for size in x.shape[-2:]
         )

@@ -29,7 +29,12 @@ from numpy.typing import NDArray
 
 from spikesam.backends.base import Backend, InputBatch, unpacked
 from spikesam.backends.network import Network
-from spikesam.pipeline.maps.image_method import Attributed, Classes, InputMethod, classes_of
+from spikesam.pipeline.maps.image_method import (
+    Attributed,
+    Classes,
+    InputMethod,
+    predicted_and_explained,
+)
 from spikesam.pipeline.measures.maps import resize_map
 from spikesam.pipeline.measures.statistics import softmax
 
@@ -84,7 +89,9 @@ class OcclusionMaps(InputMethod):
         from captum.attr import Occlusion
 
         answers, encoded = answers_of(network.network), unpacked(inputs)
-        predictions, explained = classes_of(torch.from_numpy(answers(encoded)), classes)
+        predictions, explained = predicted_and_explained(
+            torch.from_numpy(answers(encoded)), classes
+        )
         height, width = encoded.shape[-2:]
         side = max(1, min(height, width) // SIDES)
         window, strides = (1, side, side), (1, *[max(1, side // OVERLAP)] * 2)
@@ -132,7 +139,7 @@ def rise(
     import torch
 
     answers, encoded = answers_of(network), unpacked(inputs)
-    predictions, explained = classes_of(torch.from_numpy(answers(encoded)), classes)
+    predictions, explained = predicted_and_explained(torch.from_numpy(answers(encoded)), classes)
     visible = random_masks(masks, encoded.shape[-2:], seed)
     maps = np.zeros((len(predictions), *encoded.shape[-2:]))
     for image, target in enumerate(explained.tolist()):

@@ -28,9 +28,9 @@ from spikesam.pipeline.chips import _process as process
 from spikesam.pipeline.chips._circuit import Circuit, Group, circuit_of
 from spikesam.pipeline.chips._ledger import ChipLedger
 from spikesam.pipeline.chips._process import Simulated
-from spikesam.pipeline.chips._synapses import Connection, Synapses
+from spikesam.pipeline.chips._synapses import SourceSynapses, Synapses
 from spikesam.pipeline.chips.chip import _first_difference
-from spikesam.pipeline.chips.description import Description, Price, description_of
+from spikesam.pipeline.chips.description import ChipDescription, Price, description_of
 from spikesam.pipeline.chips.mapping import placed
 from spikesam.pipeline.comparison.pair import Bit
 from spikesam.pipeline.drawing.chip import core_corners, draw_mesh
@@ -66,7 +66,7 @@ def test_synapses_carry_the_currents_of_the_equations() -> None:
     ):
         layer = Layer("a", Input(synapse, "input", np.full(channels, 1.0)), LIF(0.5))
         layer_input, shape = layer.inputs[0], (2, 8, 8)
-        connection = Connection("input", "a", layer_input.sources[0], layer_input, shape)
+        connection = SourceSynapses("input", "a", layer_input.sources[0], layer_input, shape)
         part = connection.made()
         spikes = random.random(shape) < 0.4
         currents = current_of(layer_input, layer_input.synapse.arranged(spikes.astype(np.int8)))
@@ -246,7 +246,7 @@ def test_a_layer_that_an_edit_lets_fire_at_once_and_arguments_of_networks_are_re
 
 def test_a_core_is_busy_for_as_long_as_the_slower_of_its_two_parts() -> None:
     free, second = Price(0.0, 0.0), Price(1.0, 1.0)
-    chip = Description(
+    chip = ChipDescription(
         *(2, 1, 1, 8),
         access=second,
         update=free,

@@ -15,7 +15,7 @@ from spikesam.backends.network import LIF, Layer, Network, NetworkError, Sides
 from spikesam.pipeline.imports.road._fold import fold
 from spikesam.pipeline.imports.road.operations import (
     ByStep,
-    Conv,
+    Convolve,
     Junction,
     Linear,
     Operation,
@@ -647,7 +647,7 @@ def test_a_leaky_integrator_is_a_leaky_readout() -> None:
 
 def test_a_kernel_of_every_channel_alone_is_one() -> None:
     weight = np.ones((2, 1, 2, 2), np.float32)
-    path = Path("lif1", (Operation("the pool", Conv(weight, groups=0)),))
+    path = Path("lif1", (Operation("the pool", Convolve(weight, groups=0)),))
     with pytest.raises(spikesam.NetworkError, match="the pool: has 2 kernels for every channel"):
         fold(path, {"lif1": (3, 4, 4)})
 

@@ -18,7 +18,7 @@ nir = pytest.importorskip("nir")
 
 from spikesam import conformance  # noqa: E402
 from spikesam.conformance import Case, __main__  # noqa: E402
-from spikesam.conformance._case import run as equations  # noqa: E402
+from spikesam.conformance._case import evaluate as equations  # noqa: E402
 from spikesam.conformance._equations import Reading  # noqa: E402
 from spikesam.conformance._graph import flat, kind_of  # noqa: E402
 from spikesam.conformance._readings import OTHERS, OtherReading, read_otherwise  # noqa: E402
