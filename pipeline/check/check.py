@@ -13,6 +13,7 @@ from spikesam.common.arguments import checked_arguments
 from spikesam.common.errors import InputError
 from spikesam.pipeline.check._backend import Backends
 from spikesam.pipeline.check._changes import first_that_differs, later_steps, samples_mixed
+from spikesam.pipeline.check._dropped import ResultUses
 from spikesam.pipeline.check._ignored import ParameterReads, ignored_input, ignored_parameters
 from spikesam.pipeline.check._modes import modes
 from spikesam.pipeline.check._multiplications import Multiplications
@@ -99,14 +100,14 @@ def check(
         Backends(neurons_by_name),
         Multiplications(model),
     )
-    reads = ParameterReads(model)
+    reads, uses = ParameterReads(model), ResultUses(model)
     with preserved(model):
-        base = runs.run(example, backends, neurons, operations, reads)
+        base = runs.run(example, uses, backends, neurons, operations, reads)
         example = sized(example, takes, _first(base, neurons_by_name))
         again = runs.run(example)
     findings = [*modes(model, base), *neurons.findings(operations.others_behind)]
     findings += [*backends.findings(), *operations.findings()]
-    findings += ignored_parameters(model, base, reads)
+    findings += [*ignored_parameters(model, base, reads), *uses.findings()]
     unchecked = operations.unchecked
     findings += _repeated(runs, base, again)
     findings += _replaced(runs, base, example, neurons_by_name, unchecked)
@@ -142,7 +143,7 @@ class _Runs:
     def run(
         self,
         inputs: PassInputs,
-        *watchers: CheckedNeurons | Backends | Multiplications | ParameterReads,
+        *watchers: CheckedNeurons | Backends | Multiplications | ParameterReads | ResultUses,
     ) -> Trace:
         """The trace of a run."""
         model, trace = self._model, Trace()

@@ -428,3 +428,77 @@ def test_parameters_that_forward_uses_directly() -> None:
         ("direct", "it never reads parameter 'bias', 12 numbers"),
         ("rows", "it never reads parameter '2', 6 numbers"),
     ]
+
+
+class Beside(nn.Module):
+    """Two layers, and a head beside them, which the first one drives."""
+
+    def __init__(self, use: Callable[[Any, Tensor, Tensor], Any]) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        neuron = pytest.importorskip("spikingjelly.activation_based.neuron")
+        options: dict[str, Any] = {"v_threshold": 0.2, "step_mode": "m"}
+        self.use, self.noted = use, []
+        self.fc1, self.lif1 = nn.Linear(6, 8), neuron.LIFNode(**options)
+        self.head = nn.Sequential(nn.Linear(8, 8), neuron.LIFNode(**options))
+        self.fc2, self.lif2 = nn.Linear(8, 4), neuron.LIFNode(**options)
+
+    def forward(self, x: Tensor) -> Any:
+        spikes = self.lif1(self.fc1(x))
+        beside = self.use(self, spikes, self.head(spikes))
+        return self.lif2(self.fc2(spikes if beside is None else beside))
+
+
+class Doubled(torch.autograd.Function):
+    """A function that no mode sees."""
+
+    @staticmethod
+    def forward(ctx: Any, numbers: Tensor) -> Tensor:
+        return 2 * numbers
+
+
+def added(m: Any, s: Tensor, h: Tensor) -> Any:
+    return s + 0 * h
+
+
+def averaged(m: Any, s: Tensor, h: Tensor) -> Any:
+    _ = h.mean() * 2
+
+
+def noted(m: Any, s: Tensor, h: Tensor) -> Any:
+    m.noted.append(h.mean())
+
+
+def as_a_number(m: Any, s: Tensor, h: Tensor) -> Any:
+    m.rate = h.mean().item()
+
+
+def written(m: Any, s: Tensor, h: Tensor) -> Any:
+    buffer = torch.zeros_like(s)
+    buffer[0].add_(h[0])
+    return buffer
+
+
+def unseen(m: Any, s: Tensor, h: Tensor) -> Any:
+    return Doubled.apply(h)
+
+
+def by_numpy(m: Any, s: Tensor, h: Tensor) -> Any:
+    return torch.from_numpy(2 * h.numpy())
+
+
+def dropped(use: Any) -> list[str]:
+    """The modules whose results go nowhere."""
+    x = (torch.rand(5, 4, 6) < 0.5).float()
+    checked = spikesam.check(Beside(use).eval(), x, takes="TB...")
+    return [finding.module for finding in checked.findings if "goes nowhere" in finding.sentence]
+
+
+@pytest.mark.parametrize("use", [lambda m, s, h: None, averaged])
+def test_a_module_whose_result_is_dropped(use: Any) -> None:
+    assert dropped(use) == ["head"]
+
+
+@pytest.mark.parametrize("use", [added, noted, as_a_number, written, unseen, by_numpy])
+def test_a_module_whose_result_is_used(use: Any) -> None:
+    assert dropped(use) == []
