@@ -21,13 +21,14 @@ def _pairs(base: Trace, changed_run: Trace) -> Iterator[Pair]:
 
 
 def samples_mixed(base: Trace, changed_run: Trace, sample: int, samples: int) -> Finding | None:
-    """The first module that gives other samples another result where `sample` was replaced."""
+    """The first module that gives other samples another result where `sample` was replaced, or gets
+    other numbers there, which need not change what its neurons fire.
+    """
     for first, second in _pairs(base, changed_run):
         strict = first.module == ""
-        leaked = _others(first.left, second.left, sample, samples, strict)
-        if not leaked:
-            continue
         mixed_in_front = _others(first.arrived, second.arrived, sample, samples, False)
+        if not (mixed_in_front or _others(first.left, second.left, sample, samples, strict)):
+            continue
         shape = "×".join(map(str, first.left[0].shape))
         sentence = f"sample {sample} of {samples} was replaced, and others changed in its {shape}"
         if mixed_in_front:

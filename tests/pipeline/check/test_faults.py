@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -118,6 +121,42 @@ def test_a_fault_put_in_is_named(
     if module is not None and expected[0] in ("train mode", "batch statistics"):
         module.train("mode" in expected[0] or getattr(module, "running_mean", None) is not None)
     assert expected in named(spikesam.check(model, list(batch())))
+
+
+def test_samples_mixed_in_what_arrives_at_neurons_that_always_fire() -> None:
+    """What they put out says nothing."""
+
+    def forward(m: Any, x: Tensor) -> Tensor:
+        return m.lif2(m.fc2(m.lif1(m.fc1(x))).softmax(0) + 9)
+
+    assert ("samples mixed", "lif2") in named(checked(forward))
+
+
+class Draws(nn.Module):
+    """Adds numbers that a function draws."""
+
+    def __init__(self, draw: Callable[[], Any]) -> None:
+        super().__init__()
+        self._draw = draw
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + float(self._draw())
+
+
+@pytest.mark.parametrize("draw", [random.random, np.random.rand, itertools.count(1).__next__])
+def test_chance_outside_of_torch_mixes_no_samples(draw: Callable[[], Any]) -> None:
+    """Random numbers of Python and NumPy have a seed, too; where equal runs differ nevertheless,
+    others are not compared.
+    """
+
+    def states() -> Any:
+        return random.getstate(), np.random.get_state()[1].tobytes()  # noqa: NPY002
+
+    before = states()
+    found = checked(with_module, module=Draws(draw))
+    assert named(found) == [("not deterministic", "module")]
+    assert any("equal runs differ" in line for line in found.unchecked) == (found.passes == 2)
+    assert states() == before
 
 
 def test_neurons_that_get_samples_for_steps() -> None:
