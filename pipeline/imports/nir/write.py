@@ -33,6 +33,7 @@ from spikesam.backends.network.wiring import least_steps
 from spikesam.common.arguments import checked_arguments
 from spikesam.common.disk import write_file
 from spikesam.common.errors import at
+from spikesam.common.warning import warn
 from spikesam.pipeline.imports.nir import DT, KEY, nir_library
 from spikesam.pipeline.imports.nir._graph import divided
 from spikesam.pipeline.imports.nir.read import from_nir
@@ -57,7 +58,8 @@ def to_nir(
     weights, pooling, leaks, thresholds, biases. What it cannot say is in the metadata of nodes,
     which they ignore: reset by subtraction, firing at the threshold, gains and biases that differ
     from step to step, maximum pooling of currents. Chains without these, whose neurons leak, are
-    exact in snnTorch and SpikingJelly.
+    exact in snnTorch and SpikingJelly. A warning says where a readout's bias acts at other
+    steps in them, since their answers are then others.
 
     Parameters
     ----------
@@ -155,6 +157,17 @@ def to_nir(
         )
     if path is not None:
         _write(nir, graph, Path(path), overwrite)
+    if any("bias" in node.metadata.get(KEY, {}) for node in readout.values()):
+        bias, steps_before = network.readout.bias, level_of[names[-1]]
+        here = (
+            f"it acts in {steps_before} step{'s' * (steps_before > 1)} before the first spike, too"
+            if (bias == bias[-1]).all()
+            else "it differs from step to step"
+        )
+        warn(
+            "to_nir: other programs add the readout's last bias at each of their steps; "
+            f"here {here}"
+        )
     return graph
 
 

@@ -130,6 +130,28 @@ def test_a_network_of_a_model_without_delay_keeps_its_window() -> None:
     assert from_nir(again).sha256 == network.sha256
 
 
+@pytest.mark.parametrize(
+    ("bias", "said"),
+    [
+        ([[0.5] * 3, [0.5] * 3, [0.25] * 3, [0.5] * 3], "it differs from step to step"),
+        (0.5, "it acts in 1 step before the first spike, too"),
+        ([[0.0] * 3] + [[0.5] * 3] * 3, ""),
+        (0.0, ""),
+    ],
+)
+@pytest.mark.parametrize("leak", [1.0, 0.5])
+def test_a_bias_that_acts_at_other_steps_in_other_programs_is_said(
+    bias: Any, said: str, leak: float, recwarn: pytest.WarningsRecorder
+) -> None:
+    readout = Readout(np.ones((3, 3)), leak=leak, bias=np.array(bias))
+    graph = to_nir(dense(LIF(0.5), readout))
+    line = "to_nir: other programs add the readout's last bias at each of their steps; here "
+    assert [str(warning.message) for warning in recwarn] == ([line + said] if said else [])
+    assert all(warning.filename == __file__ for warning in recwarn)
+    bias_of_others = graph.nodes["readout"].bias
+    assert bias_of_others.tolist() == np.atleast_2d(np.broadcast_to(bias, (4, 3)))[-1].tolist()
+
+
 def test_constants_travel_in_the_file_that_double_precision_cannot_compute() -> None:
     """1 - dt/τ is not 0.99 but close to it; a channel may have no gain."""
     leak = np.nextafter(0.99, 1)
