@@ -20,6 +20,7 @@ from spikesam.pipeline.imports.torch.call import tensors
 from spikesam.pipeline.imports.torch.modules import NeuronModules
 
 FAR = 0.5  # of the threshold, which no membrane reached
+MANY = 0.5  # of the neurons of a layer; a smaller share that never fires is common
 
 
 @dataclass(eq=False)
@@ -31,6 +32,8 @@ class NeuronCounts:
     fired: int = 0  # of them, other than 0
     others: int = 0  # of them, neither 0 nor 1
     example: float = 0.0  # one of these
+    ever: Tensor | None = None  # (N,) of each neuron of a sample, True if it fired at all
+    always: Tensor | None = None  # (N,), True if it fired at every step of every sample
     returned: list[Tensor] = field(default_factory=list)  # by the last call
 
 
@@ -73,6 +76,10 @@ class CheckedNeurons:
         if not outputs or not outputs[0].numel():
             return
         spikes = outputs[0].detach()
+        fired = (_steps(module, spikes) != 0).flatten(2).flatten(0, 1)
+        ever, always = fired.any(0), fired.all(0)
+        summary.ever = ever if summary.ever is None else summary.ever | ever
+        summary.always = always if summary.always is None else summary.always & always
         neither = (spikes != 0) & (spikes != 1)
         summary.values += spikes.numel()
         summary.fired += int((spikes != 0).sum())
@@ -125,6 +132,7 @@ def _extremes(name: str, summary: NeuronCounts) -> Iterator[Finding]:
             "see whether its threshold is too low, or its currents too strong",
         )
     if summary.fired:
+        yield from _shares(name, summary)
         return
     highest = summary.rule.highest if summary.rule is not None else torch.inf
     if highest < FAR:
@@ -141,6 +149,32 @@ def _extremes(name: str, summary: NeuronCounts) -> Iterator[Finding]:
             name,
             f"none of {summary.values:,} values is a spike",
             "give stronger inputs or more steps, or see whether it is meant to be silent",
+        )
+
+
+def _shares(name: str, summary: NeuronCounts) -> Iterator[Finding]:
+    """Many neurons of a layer that are silent, or fire always, where others do not."""
+    assert summary.ever is not None
+    assert summary.always is not None
+    neurons, silent = len(summary.ever), int((~summary.ever).sum())
+    always = int(summary.always.sum())
+    if silent >= MANY * neurons:
+        near = ""
+        if summary.rule is not None and summary.rule.highest_by_neuron is not None:
+            far = int((summary.rule.highest_by_neuron < FAR).sum())
+            near = f", and {far:,} never come above {FAR} of the threshold"
+        yield Finding(
+            "silent",
+            name,
+            f"{silent:,} of {neurons:,} neurons ({silent / neurons:.0%}) never fire{near}",
+            "give more samples or steps, or see whether so many neurons are of use",
+        )
+    if MANY * neurons <= always < neurons:
+        yield Finding(
+            "always firing",
+            name,
+            f"{always:,} of {neurons:,} neurons ({always / neurons:.0%}) fire at every step",
+            "see whether their thresholds are too low, or their currents too strong",
         )
 
 

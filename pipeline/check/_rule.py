@@ -47,8 +47,14 @@ class CheckedRule:
         self.steps = 0
         self.wrong: Bit | None = None  # the first bit that does not follow, and its membrane
         self.reached = 0.0  # the membrane there, of its threshold
-        self.highest = -torch.inf  # membrane of all, of its threshold
+        self.highest_by_neuron: Tensor | None = None  # membrane, of its threshold, (N,)
         self._watched: list[tuple[Tensor, Tensor]] = []
+
+    @property
+    def highest(self) -> float:
+        """The highest membrane of all, of its threshold."""
+        of_neurons = self.highest_by_neuron
+        return -torch.inf if of_neurons is None else float(of_neurons.max())
 
     def step(self, arrived: Tensor, fired: Tensor) -> None:
         """Take what arrived at a step, and what fired: (B, …)."""
@@ -92,7 +98,8 @@ class CheckedRule:
         doubtful = TIE * (threshold + self._current.abs() + left.abs())
         wrong = (follows != (spikes != 0)) & ((membrane - threshold).abs() > doubtful)
         relative = membrane / threshold
-        self.highest = max(self.highest, float(relative.max()))
+        highest, before = relative.amax(0), self.highest_by_neuron
+        self.highest_by_neuron = highest if before is None else torch.maximum(before, highest)
         if self.wrong is None and bool(wrong.any()):
             sample, place = torch.nonzero(wrong)[0].tolist()
             self.wrong = self.steps, sample, place

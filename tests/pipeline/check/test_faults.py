@@ -338,6 +338,28 @@ def test_silence_and_neurons_that_fire_always() -> None:
     assert ("always firing", "lif1") in [(each.name, each.module) for each in found]
 
 
+def test_shares_of_a_layer_that_are_silent_or_fire_always() -> None:
+    """Currents of 9 fire at each step, of 0.05 and leak 0.8 reach 0.147 of a threshold of 0.2 after
+    4 steps, of 0.01 never half of it.
+    """
+    currents = torch.tensor([9.0, 9, 9, 0.05, 0.05, 0.01, 0.01, 0.01])
+    model = nn.Sequential(fires(0.2)).eval()
+
+    def notes(inputs: Tensor) -> list[tuple[str, str]]:
+        found = spikesam.check(model, [inputs] * 4).findings
+        return [(each.name, each.sentence) for each in found if each.name != "ignored"]
+
+    assert notes(currents.expand(2, -1)) == [
+        (
+            "silent",
+            "5 of 8 neurons (62%) never fire, and 3 never come above 0.5 of the threshold",
+        )
+    ]
+    assert notes(currents[:5].expand(2, -1)) == [
+        ("always firing", "3 of 5 neurons (60%) fire at every step")
+    ]
+
+
 @torch.library.custom_op("spikesam_tests::fire", mutates_args=())
 def kernel(currents: Tensor) -> Tensor:
     return torch.from_numpy((currents.numpy() >= 1).astype("float32"))
