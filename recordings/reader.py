@@ -105,7 +105,7 @@ class Reader(ABC, Generic[Layer]):
 
     @property
     def path(self) -> Path | None:
-        """Where the file lies; None if it is in memory."""
+        """The path of the file; None if it is in memory."""
         return self._checked.path
 
     @property
@@ -243,7 +243,7 @@ class Reader(ABC, Generic[Layer]):
         return self._length("/samples/index", "number of samples", "N")
 
     def _length(self, path: str, name: str, symbol: str) -> int:
-        """How long an opened dataset declares to be, which has one axis."""
+        """The declared length of an opened dataset, which has one axis."""
         with self._checked.reading(path):
             shape = self._opened[path].shape
             if len(shape) != 1:

@@ -95,7 +95,7 @@ class NamedLayer:
         return f"{self.number:03d}_{self.name}"
 
     def path(self, dataset: str) -> str:
-        """Where one of its datasets lies in the file: "/layers/001_conv1/spikes"."""
+        """The path of one of its datasets in the file: "/layers/001_conv1/spikes"."""
         return f"/layers/{self.group}/{dataset}"
 
 
@@ -220,7 +220,7 @@ def find_layer(name_or_number: str | int, numbers: Mapping[str, int]) -> str:
 
 
 def steps_that_matter(timesteps: int, to_readout: int) -> int:
-    """How many of the first steps of a layer can still change the answer, at least 1.
+    """The number of first steps of a layer that can still change the answer, at least 1.
 
     The readout sums up to step T - 1. A spike after step T - 1 - `to_readout` arrives too late, and
     says nothing of the answer. A spike needs `to_readout` steps at least to get there: where each

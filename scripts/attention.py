@@ -76,7 +76,7 @@ def attention(options: Options) -> Iterator[MeasuredRow]:
 
 
 def _again(way: Callable[[], Any]) -> Any:
-    """What a way gives at the last of some calls."""
+    """The result of a way at the last of some calls."""
     for _ in range(CALLS - 1):
         way()
     return way()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class ReleaseError(Exception):
-    """Why there is no release."""
+    """The reason why there is no release."""
 
 
 class CommandError(ReleaseError):

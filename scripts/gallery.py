@@ -21,7 +21,7 @@ WIDTH = 900  # pixels, at most
 
 
 class Entry(NamedTuple):
-    """What makes a picture of the gallery."""
+    """The parts that make a picture of the gallery."""
 
     example: str  # a script of examples/, with its arguments
     picture: str  # that it leaves under runs/

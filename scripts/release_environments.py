@@ -91,7 +91,9 @@ def refuse_untried_extras(project: Mapping[str, Any]) -> None:
 
 
 def requirements_of(project: Mapping[str, Any], extra: str) -> list[str]:
-    """What the project and one of its extras need, those of the extras that it names included."""
+    """The requirements of the project and one of its extras, those of the extras that it names
+    included.
+    """
     requirements = list(project["dependencies"])
     extras = [extra] if extra else []
     for name in extras:

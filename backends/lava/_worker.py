@@ -113,8 +113,8 @@ class Worker:
 
 
 def _post_mortem(name: str, actor: Any) -> tuple[str, str] | None:
-    """Why one of Lava's processes failed, with its traceback if it left one; None if it was merely
-    told to stop.
+    """The reason why one of Lava's processes failed, with its traceback if it left one; None if it
+    was merely told to stop.
     """
     try:
         failure = actor.exception

@@ -198,5 +198,5 @@ def _plain(value: Any) -> Any:
 
 
 def columns(constant: Any) -> int:
-    """How many channels a constant is given for: C of (C,) or (T, C), 1 of one number."""
+    """The number of channels that a constant is given for: C of (C,) or (T, C), 1 of one number."""
     return int(np.shape(constant)[-1]) if np.ndim(constant) else 1

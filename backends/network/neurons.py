@@ -181,7 +181,7 @@ class FixedLIF:
 
 
 def _firing(neuron: LIF | FixedLIF, threshold: Any, channels: int, dtype: Any) -> dict[str, Any]:
-    """Where a neuron fires, and what it is reset to and held at, all checked."""
+    """The threshold of a neuron, and the values it is reset to and held at, all checked."""
     chosen(neuron.reset, get_args(Reset), "reset")
     if neuron.reset == "zero" and neuron.reset_by is not None:
         raise NetworkError(f"reset_by is {neuron.reset_by!r}, expected none beside reset 'zero'")

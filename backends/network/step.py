@@ -92,8 +92,8 @@ class Neurons:
 
     @property
     def near(self) -> NDArray[np.bool_]:
-        """Where v[t] lies so near the threshold, or at it, that the order of float32 additions may
-        decide.
+        """True where v[t] lies so near the threshold, or at it, that the order of float32 additions
+        may decide.
         """
         threshold = self.of(self.neuron.threshold)
         close: NDArray[np.bool_] = np.abs(self.v - threshold) <= ROUNDING * threshold

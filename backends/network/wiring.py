@@ -1,4 +1,4 @@
-"""How the layers of a network are connected: what each reads, the shapes that follow, and the ways
+"""Connections of the layers of a network: what each reads, the shapes that follow, and the ways
 to the readout.
 """
 

@@ -1,4 +1,4 @@
-"""How a model is called with its inputs, and with inputs of which a part is replaced."""
+"""Calls of a model with its inputs, and with inputs of which a part is replaced."""
 
 from __future__ import annotations
 

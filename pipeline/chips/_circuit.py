@@ -82,7 +82,7 @@ class Plan:
     bias_spikes: NDArray[np.bool_]
 
     def count(self, group: Group) -> NDArray[np.int64]:
-        """How many synapses reach each neuron of a group."""
+        """The number of synapses that reach each neuron of a group."""
         counts = np.zeros(group.size, np.int64)
         for part in self.connections:
             if part.target == group.name:

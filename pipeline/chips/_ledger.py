@@ -39,7 +39,7 @@ PARTS = ("synapse", "soma", "network")
 
 @dataclass(frozen=True, eq=False)
 class ChipCost:
-    """What a sample takes: joules (T,) of each part of each group; busy seconds, and messages sent
+    """The cost of a sample: joules (T,) of each part of each group; busy seconds, and messages sent
     and received, (T, cores).
     """
 

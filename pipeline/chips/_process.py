@@ -40,8 +40,8 @@ Spikes = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class Simulated:
-    """What SANA-FE says: of each group the spikes (N, T, size), of each step the seconds (N, T),
-    and the joules (N, T) by part.
+    """The answer of SANA-FE: of each group the spikes (N, T, size), of each step the seconds (N,
+    T), and the joules (N, T) by part.
     """
 
     spikes: dict[str, Spikes]
@@ -95,7 +95,7 @@ def _folder() -> Iterator[Path]:
 
 
 def _ending(code: int, output: bytes) -> str:
-    """How the process ended, with the last line that it wrote."""
+    """A sentence on how the process ended, with the last line that it wrote."""
     lines = [line.strip() for line in output.decode(errors="replace").splitlines()]
     last = next((f": {printable(line)}" for line in reversed(lines) if line), "")
     if code < 0:

@@ -29,7 +29,7 @@ class Synapses:
     weights: Floats
 
     def count(self, size: int) -> NDArray[np.int64]:
-        """How many synapses reach each neuron of a target of so many."""
+        """The number of synapses that reach each neuron of a target of so many."""
         return np.bincount(self.targets, minlength=size)
 
     def reach(self, size: int) -> Floats:

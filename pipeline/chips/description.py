@@ -125,6 +125,6 @@ def _description(described: dict[str, Any], installed: str) -> ChipDescription:
 
 
 def _count(name: str) -> int:
-    """How many parts "loihi_core[0..3]" stands for: 4."""
+    """The number of parts that "loihi_core[0..3]" stands for: 4."""
     first, last = name.partition("[")[2].rstrip("]").split("..")
     return int(last) - int(first) + 1

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Fit(Shown):
-    """What of a network fits on the model of a chip, which `print` shows.
+    """The parts of a network that fit on the model of a chip, which `print` shows.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class Fit(Shown):
 
     @property
     def fits(self) -> bool:
-        """Whether all of it fits."""
+        """True if all of it fits."""
         return not self.problems and not self.layers["problem"].any()
 
     def __repr__(self) -> str:

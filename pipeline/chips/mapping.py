@@ -1,4 +1,4 @@
-"""Which cores of a chip hold which neurons: a table that a person can change, or as few cores as
+"""The cores of a chip that hold each neuron: a table that a person can change, or as few cores as
 hold them.
 """
 

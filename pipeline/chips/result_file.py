@@ -48,7 +48,7 @@ class LayerOnChip(_Strict):
 
 
 class RunOnChip(_Strict):
-    """What a run takes on the model of a chip: J and s of a sample, and s of a step."""
+    """The cost of a run on the model of a chip: J and s of a sample, and s of a step."""
 
     raster_digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     chip: Literal[CHIPS]  # type: ignore[valid-type]
@@ -104,7 +104,7 @@ def write_result(folder: Path, raster_digest: str, result: Chip) -> None:
 
 
 def read_result(path: Path) -> RunOnChip:
-    """What a file says, with names that can be shown; an InputError says what is wrong."""
+    """Read a file, with names that can be shown; an InputError says what is wrong."""
     record = parse_model(RunOnChip, read_file(path, LARGEST), MOST_MARKS, STAMP)
     layers = [
         row.model_copy(update={"layer": printable(row.layer, LONGEST_NAME)})

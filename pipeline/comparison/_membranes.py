@@ -320,7 +320,7 @@ class Membranes(Neurons):
 
     @property
     def at_threshold(self) -> NDArray[np.bool_]:
-        """Where v[t] equals the threshold."""
+        """True where v[t] equals the threshold."""
         equal: NDArray[np.bool_] = self.v == self.of(self.neuron.threshold)
         return equal
 

@@ -1,5 +1,5 @@
-"""Why a bit differs between two rasters: what its neuron reads, both membranes, and the first
-ancestor that differs.
+"""The reason why a bit differs between two rasters: what its neuron reads, both membranes, and the
+first ancestor that differs.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ CONSTANTS = {
 
 @dataclass(frozen=True, eq=False)
 class Why:
-    """Why a bit differs.
+    """The reason why a bit differs.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def _parent(bit: Bit, traced: Traced) -> Bit | None:
 
 
 def _cause(bit: Bit, traced: Traced) -> tuple[str, ...]:
-    """Why a bit differs before which all is the same."""
+    """The reason why a bit differs before which all is the same."""
     if bit.layer == "input":
         a, b = (raster.header for raster in traced.pair.rasters)
         if a.dataset != b.dataset:
@@ -229,7 +229,7 @@ class Contradiction:
         self.misses = self._misses(exact_at_threshold=True) if near else self.beyond_rounding
 
     def _misses(self, *, exact_at_threshold: bool) -> NDArray[np.int64]:
-        """How often the network's rule fires otherwise, at each neuron: (C, H, W)."""
+        """The count of bits that the rule fires otherwise, at each neuron: (C, H, W)."""
         rules = {"": FiringRule(self.layer.spiking_neuron, exact_at_threshold=exact_at_threshold)}
         return sum(
             (
@@ -241,12 +241,12 @@ class Contradiction:
 
     @property
     def bits(self) -> int:
-        """How many bits of the raster the network's rule does not explain."""
+        """The number of bits of the raster that the network's rule does not explain."""
         return int(self.misses.sum())
 
     @property
     def explained(self) -> str:
-        """How much the network's rule explains."""
+        """A sentence on how much the network's rule explains."""
         total = self.misses.size * self.traced.pair.steps * len(self.samples)
         in_samples = f" in {len(self.samples)} samples" if len(self.samples) > 1 else ""
         layer = self.layer_name
@@ -377,8 +377,8 @@ def number_text(value: float) -> str:
 
 
 def differing_numbers(first: Network, second: Network, name: str) -> str:
-    """How two networks, A's and B's, whose layers are connected alike, differ in the layer of a
-    name.
+    """The numbers in which two networks, A's and B's, whose layers are connected alike, differ in
+    the layer of a name.
     """
     rounded = first.precision != second.precision
     with suppress(InputError):  # what cannot be rounded was rounded neither

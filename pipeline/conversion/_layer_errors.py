@@ -1,4 +1,4 @@
-"""Where a converted network's activations depart from its ANN's: how much each layer adds, and by
+"""Departures of a converted network's activations from its ANN's: how much each layer adds, and by
 what.
 """
 

@@ -304,8 +304,8 @@ def temporal_corrections(
 
 
 def _fired(membranes: Tensor, thresholds: Tensor, added: Tensor | float, spikes: int) -> Tensor:
-    """How often membranes, with something added, are above their threshold, at most `spikes`: (n,
-    C) float32.
+    """The number of times that membranes, with something added, exceed their threshold, at most
+    `spikes`: (n, C) float32.
     """
     if spikes == 1:  # float32 numbers of 0 and 1, which torch makes faster than bool
         return torch.gt(membranes, thresholds - added, out=torch.empty_like(membranes))
@@ -313,7 +313,7 @@ def _fired(membranes: Tensor, thresholds: Tensor, added: Tensor | float, spikes:
 
 
 def corrected_on(ann: Network, images: int, timesteps: int) -> tuple[int, int]:
-    """How many images and steps corrections are computed of, so that it takes seconds."""
+    """Numbers of images and steps to compute corrections of, so that it takes seconds."""
     max_products = BUDGET // max(1, sum(products(ann).values()))
     steps = min(timesteps, STEPS)
     return min(images, IMAGES, max(FEWEST, max_products // steps)), steps

@@ -222,7 +222,7 @@ def energy(
 def ledger_of(
     raster: RasterReader, network: Network | None, prices: Prices
 ) -> Iterator[Ledger | CountedLedger | None]:
-    """What counts samples: with the network, or what was counted at the recording;
+    """The ledger that counts samples: with the network, or by the recording's own counts;
     None of neither.
     """
     if network is not None:

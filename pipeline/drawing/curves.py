@@ -37,7 +37,7 @@ OPTIONAL = {"low": np.nan, "high": np.nan, "panel": "", "style": "-", "faint": "
 
 @dataclass(frozen=True)
 class CurveOptions:
-    """How axes of curves are drawn."""
+    """Options of the axes of curves."""
 
     joined: bool = False  # join categories by lines and bands, too
     level: tuple[float, str] | None = (
@@ -140,8 +140,8 @@ def draw_curves(
 
 
 def reach(estimates: pd.DataFrame) -> NDArray[np.float64]:
-    """How far an interval goes below and above its mean: (2, n), NaN where that is infinite or
-    unknown.
+    """The distance that an interval goes below and above its mean: (2, n), NaN where that is
+    infinite or unknown.
     """
     mean, low, high = estimates[["mean", "low", "high"]].to_numpy(float).T
     distance = np.array([mean - low, high - mean])

@@ -1,5 +1,5 @@
-"""Where spikes of two rasters differ, by layer and step, and both membranes of a neuron that
-differs.
+"""Picture of the spikes in which two rasters differ, by layer and step, and both membranes of a
+neuron that differs.
 """
 
 from __future__ import annotations

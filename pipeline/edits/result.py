@@ -129,7 +129,7 @@ class Edit(Shown):
         return target
 
     def _parts(self) -> Iterator[Any]:
-        """How many answers changed, those of the first samples, and the layers."""
+        """The number of answers that changed, those of the first samples, and the layers."""
         yield from (*self._answers(), "", self.layers)
 
     def _answers(self) -> Iterator[str]:

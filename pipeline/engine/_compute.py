@@ -106,7 +106,7 @@ class StageTimer:
 
 
 class Store(Protocol):
-    """Where results go: memory, or the folder of a run."""
+    """The place that results go to: memory, or the folder of a run."""
 
     @property
     def timer(self) -> StageTimer:

@@ -112,7 +112,7 @@ def merge_all(
 
 
 def samples_kept(folder: Path) -> int:
-    """How many samples lie in the ranges of a run."""
+    """The number of samples in the ranges of a run."""
     n_kept = 0
     with suppress(InputError):  # of a run that has not begun
         spec = read_spec(folder / PARTS / SPEC)

@@ -85,7 +85,7 @@ class RangeRecord(BaseModel):
 
 
 def range_path(folder: Path, first: int) -> Path:
-    """Where the samples from this position on lie, in the folder of a run."""
+    """The path of the samples from this position on, in the folder of a run."""
     return folder / PARTS / f"{first:08d}{SUFFIX}"
 
 

@@ -83,7 +83,7 @@ class ImageAnswer(Record):
 
 
 class LocalisationScore(Interval):
-    """How well one kind of map finds the object, by one measure (docs/measures.md)."""
+    """The score with which one kind of map finds the object, by one measure (docs/measures.md)."""
 
     layer: str | None = Field(description="name of the layer; null for a guess that needs none")
     method: str = Field(description="SAM, spike count, centred box or centred Gaussian")

@@ -377,8 +377,8 @@ def input_of_network(network: Network, tensor: Tensor, by_step: bool) -> NDArray
 def steps_first(
     tensor: Tensor, model: nn.Module, run: ModelRun, takes: str | None
 ) -> tuple[Tensor, bool]:
-    """What a model is called with, as (T, B, …) and True, or as (B, …) and False where it has no
-    steps.
+    """The inputs that a model is called with, as (T, B, …) and True, or as (B, …) and False where
+    it has no steps.
 
     Raises
     ------

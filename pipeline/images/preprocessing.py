@@ -224,8 +224,8 @@ class Preprocessing:
         return self.normalised(self.picture(image)[None])[0]
 
     def box(self, box: Box, original_size: tuple[int, int]) -> Box | None:
-        """Where a box of an image of `original_size` (width, height) comes to lie; None if it is
-        cropped away.
+        """The place in pictures of a box of an image of `original_size` (width, height) comes to
+        lie; None if it is cropped away.
         """
         (width, height), (left, top) = self._geometry(*original_size)
         x_scale, y_scale = width / original_size[0], height / original_size[1]
@@ -234,8 +234,8 @@ class Preprocessing:
         return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
 
     def mask(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Where a mask comes to lie: (h, w) bool of the original -> (H, W) bool; a pixel counts if
-        half covered.
+        """The mask as it comes to lie: (h, w) bool of the original -> (H, W) bool; a pixel counts
+        if half covered.
         """
         resized, (left, top) = self._geometry(*mask.shape[::-1])
         image = Image.fromarray(mask.astype(np.uint8) * 255).resize(

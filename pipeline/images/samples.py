@@ -273,7 +273,7 @@ class DatasetSamples(Samples):
 
     @property
     def image_preprocessing(self) -> Preprocessing:
-        """How images were prepared; events are refused."""
+        """The preparation of images; events are refused."""
         if isinstance(self.preparation, EventBinning):
             raise InputError(f"{self.name}: holds events, expected images")
         return self.preparation

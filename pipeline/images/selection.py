@@ -83,7 +83,7 @@ def _matched(
 
 
 def _numbers(names: Iterable[str]) -> dict[str, list[int]]:
-    """Where each name stands."""
+    """The positions at which each name stands."""
     places: dict[str, list[int]] = {}
     for number, name in enumerate(names):
         places.setdefault(name, []).append(number)

@@ -462,7 +462,7 @@ def _hand_back(
 
 
 def _any(maps: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which maps, (S, C, H, W), are not empty: (S,)."""
+    """True for each map of (S, C, H, W) that is not empty: (S,)."""
     not_empty: NDArray[np.bool_] = maps.reshape(len(maps), -1).any(axis=1)
     return not_empty
 

@@ -1,5 +1,5 @@
-"""How well a map finds the object, beside baselines: centred guesses, and spikes counted without
-SAM's kernel.
+"""Measures of how well a map finds the object, beside baselines: centred guesses, and spikes
+counted without SAM's kernel.
 
 A map is first summed over the steps whose spikes can still change the answer, then resized to the
 image. The object is a mask of the image. The measures lie between 0 (the map misses the object) and

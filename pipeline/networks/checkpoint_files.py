@@ -1,4 +1,4 @@
-"""Where checkpoints lie: those that come with the program, by name, and any file."""
+"""The places of checkpoints: those that come with the program, by name, and any file."""
 
 from __future__ import annotations
 

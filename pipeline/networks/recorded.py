@@ -242,7 +242,7 @@ def _constant(constant: Any) -> float:
 
 
 def unlike(raster: RasterReader, network: Network) -> str:
-    """How a raster is unlike what the network fires; "" if it holds all layers."""
+    """The difference of a raster from what the network fires; "" if it holds all layers."""
     if layer := unlike_layer(raster, network):
         return (
             f"layer {layer.name!r} is {layer.shape}, {network.shape_of[layer.name]} in the network"

@@ -92,7 +92,7 @@ def energy_of_run(
 
 
 def chip_of_run(run: ShownRun) -> Content | None:
-    """What a sample takes on the model of a chip, and a row for each group of neurons; None if the
+    """The cost of a sample on the model of a chip, and a row for each group of neurons; None if the
     run was not simulated on one.
     """
     if run.on_chip is None:

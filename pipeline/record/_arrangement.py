@@ -1,4 +1,4 @@
-"""How each layer of a model lays out its spikes, and on which grid its tokens lie."""
+"""The layout of the spikes of each layer of a model, and on which grid its tokens lie."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many weights other than 0 each number that arrives at a module meets."""
+"""The number of weights other than 0 that each number arriving at a module meets."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Form:
 
 
 class FanOut:
-    """How many weights but 0 each number of a row meets, and how many there are with those of 0.
+    """The weights but 0 that each number of a row meets, and how many there are with those of 0.
 
     Sums are taken in float32, which reads a row once, in parts of it that stay below 2²⁴.
     """

@@ -1,4 +1,4 @@
-"""Which layers, products and exchanges of axes the tensors of a batch run through.
+"""A graph of the layers, products and exchanges of axes that the tensors of a batch run through.
 
 A graph in which nodes are next to each other where a tensor goes from one to the other by functions
 that keep steps and samples where they are. So a product that is connected to a layer lays them out

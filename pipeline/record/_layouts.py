@@ -1,4 +1,4 @@
-"""How a tensor of spikes is laid out: one step, or all steps at once; each layout is a function to
+"""Layouts of a tensor of spikes: one step, or all steps at once; each layout is a function to
 (S, B, …).
 """
 

@@ -65,7 +65,7 @@ def _checked(name: str, target: Any) -> Target:
 
 @dataclass(frozen=True)
 class Answered:
-    """What a model gave for a batch: its output, and its class scores (B, K), if there are any."""
+    """A model on a batch: its output, and its class scores (B, K), if there are any."""
 
     output: Any
     scores: Tensor | None

@@ -240,7 +240,7 @@ def _writes(name: str) -> bool:
 
 
 def _storages_of(model: nn.Module, firing: Sequence[nn.Module]) -> dict[int, UntypedStorage]:
-    """Where the weights of a model lie in memory, without the states of neurons that fire."""
+    """Addresses of the weights of a model in memory, without the states of neurons that fire."""
     states = {id(buffer) for module in firing for buffer in module.buffers()}
     buffers = [buffer for buffer in model.buffers() if id(buffer) not in states]
     storages = [

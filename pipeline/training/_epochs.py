@@ -95,8 +95,8 @@ class Epochs(Checkpoint):
 
 
 class EpochFiles(TorchCheckpointIO):
-    """How Lightning writes an epoch, and gets the one to resume from, which has been read
-    already.
+    """The files by which Lightning writes an epoch, and gets the one to resume from, which has been
+    read already.
     """
 
     def __init__(self, resumed: dict[str, Any] | None) -> None:

@@ -55,7 +55,7 @@ def split(config: Config) -> tuple[Dataset, Dataset]:
 
 
 def steps_per_epoch(config: Config) -> int:
-    """How many batches a training with these settings takes in an epoch."""
+    """The number of batches that a training with these settings takes in an epoch."""
     return len(split(config)[0]) // config.training.batch_size
 
 

@@ -217,7 +217,7 @@ class LayerMaps(LayerView[np.float32]):
 
     @property
     def steps_that_matter(self) -> int:
-        """How many of the first steps can still change the answer."""
+        """The number of first steps that can still change the answer."""
         return self.spec.steps_that_matter
 
     @property

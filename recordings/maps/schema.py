@@ -208,5 +208,5 @@ def is_parameter_name(name: str) -> bool:
 
 
 def digest_path(maps: str) -> str:
-    """Where the digests of a dataset of sums or maps lie."""
+    """The path of the digests of a dataset of sums or maps."""
     return f"{maps}_digest"

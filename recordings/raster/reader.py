@@ -107,7 +107,7 @@ class RasterReader(Reader[LayerSpec]):
         return figure
 
     def steps_that_matter(self, layer: str | int | LayerSpec) -> int:
-        """How many of the first steps of a layer can still change the answer."""
+        """The number of first steps of a layer that can still change the answer."""
         return self.header.steps_that_matter(self.layer(layer))
 
     def counts(self, layer: str | int | LayerSpec) -> NDArray[np.uint32]:
@@ -285,7 +285,7 @@ class RecordedLayer(LayerView[np.bool_]):
 
     @property
     def steps_that_matter(self) -> int:
-        """How many of the first steps can still change the answer."""
+        """The number of first steps that can still change the answer."""
         return self._raster.steps_that_matter(self.spec)
 
     def _read(self, sample: int) -> NDArray[np.bool_]:

@@ -301,7 +301,7 @@ class RasterHeader(Header):
         return readout.astype(np.float64) * self.readout_scale
 
     def steps_that_matter(self, layer: LayerSpec) -> int:
-        """How many of the first steps of a layer can still change the answer."""
+        """The number of first steps of a layer that can still change the answer."""
         return steps_that_matter(self.timesteps, self._to_readout(layer))
 
     def window_of(self, layer: LayerSpec) -> slice:

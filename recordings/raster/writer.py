@@ -111,7 +111,7 @@ def check_batch(header: RasterHeader, batch: RasterBatch) -> None:
 
 
 def parts_of(path: Path) -> Path:
-    """Where the ranges of an unfinished run lie: `raster.h5` -> `raster.parts`."""
+    """The folder of the ranges of an unfinished run: `raster.h5` -> `raster.parts`."""
     return path.with_name(path.name.removesuffix(".h5") + ".parts")
 
 

@@ -151,7 +151,7 @@ def check_same(name: str, workload: str, turns: Turns, path: SpecialPath) -> Non
 
 
 def ratios(name: str, workload: str, turns: Turns) -> Iterator[MeasuredRow]:
-    """What the plain form takes, in units of what the special path takes in the same turn."""
+    """The time of the plain form, in units of what the special path takes in the same turn."""
     for unit, field in (("× processor", "processor"), ("× clock", "clock")):
         special, plain = (
             np.array([getattr(turn, field) for turn in turns[arm]]) for arm in (SPECIAL, PLAIN)

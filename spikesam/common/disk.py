@@ -175,7 +175,9 @@ def check_free(directory: Path, needed: int, advice: str, kept_note: str = "") -
 
 
 def reason(error: Exception) -> str:
-    """Why writing failed, in the system's words; HDF5 hides the error number in a longer text."""
+    """The reason why writing failed, in the system's words; HDF5 hides the error number in a longer
+    text.
+    """
     number = getattr(error, "errno", None) or next(
         iter(re.findall(r"errno = (\d+)", str(error))), None
     )

@@ -72,7 +72,9 @@ class InputError(ValueError):
         return self.worded(lambda argument: argument)
 
     def _render_traceback_(self) -> list[str]:
-        """What a notebook shows: the line alone, or the whole traceback where that is wanted."""
+        """The text that a notebook shows: the line alone, or the whole traceback where that is
+        wanted.
+        """
         if debugging():
             return traceback.format_exception(self)
         return [f"{type(self).__name__}: {self}"]

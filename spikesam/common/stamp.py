@@ -22,7 +22,7 @@ class StampError(InputError):
 
 @dataclass(frozen=True)
 class Stamp:
-    """What all files of one kind say of themselves."""
+    """The statements that all files of one kind make of themselves."""
 
     format: str
     version: int
@@ -30,7 +30,7 @@ class Stamp:
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """What is written into the file."""
+        """The attributes that are written into the file."""
         return {"format": self.format, "schema_version": self.version}
 
     def check(self, read: Callable[[str], Any]) -> None:

@@ -43,7 +43,7 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Expected:
-    """What NIR's equations say, step by step.
+    """The values that NIR's equations give, step by step.
 
     Attributes
     ----------
@@ -107,12 +107,12 @@ class Case:
 
     @cached_property
     def expected(self) -> Expected:
-        """What NIR's equations say, in float64."""
+        """The values that NIR's equations give, in float64."""
         return evaluate(flat(self.graph()), Reading(self.dt), self.input)
 
 
 def evaluate(graph: FlatGraph, reading: Reading, spikes: NDArray[Any]) -> Expected:
-    """What the equations say in a reading of them, of an input (T, …)."""
+    """The values that the equations give in a reading of them, of an input (T, …)."""
     with np.errstate(all="ignore"):  # a reading may let membranes grow without end
         equations = Equations(graph, reading, np.asarray(spikes)[:, None])
     fires = [name for name in equations.neurons if kind_of(graph.nodes[name]) in SPIKING]

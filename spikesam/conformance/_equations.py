@@ -31,7 +31,7 @@ TIE = 1e-7  # of a threshold: files hold float32, so that a membrane that meets 
 
 @dataclass(frozen=True)
 class Reading:
-    """How the equations are read; the defaults are NIR's own words where it has some."""
+    """A reading of the equations; the defaults are NIR's own words where it has some."""
 
     dt: float  # seconds in a step
     fires_at_threshold: bool = False

@@ -145,7 +145,7 @@ OTHERS = (
 
 
 def read_otherwise(case: Case, others: tuple[OtherReading, ...], steps: int) -> Expected:
-    """What a graph gives in other readings of the equations, of the first steps of its input."""
+    """The output of a graph in other readings of the equations, of the first steps of its input."""
     graph, reading = flat(case.graph()), Reading(case.dt)
     nodes = {name: copy(node) for name, node in graph.nodes.items()}
     for other in others:

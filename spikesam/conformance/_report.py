@@ -1,4 +1,4 @@
-"""What a program gives for each case, beside what NIR's equations say."""
+"""The values that a program gives for each case, beside those of NIR's equations."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class FirstBit(NamedTuple):
 
 @dataclass(frozen=True)
 class Result:
-    """What a program made of a case.
+    """The verdict on a program for a case.
 
     Attributes
     ----------
@@ -159,7 +159,7 @@ def check(run: Run, cases_to_run: Iterable[Case] | None = None) -> Report:
 
 
 def result_of_case(case: Case, run: Run) -> Result:
-    """What a program makes of a case."""
+    """Run a program on a case, and compare its values."""
     try:
         given = run(case.graph(), case.input.copy())
         values: Values = given if isinstance(given, Mapping) else {OUTPUT: given}

@@ -92,7 +92,7 @@ def costs_of(
 
 
 def instructions(products: ProductWeights, positions: Pair, across: int) -> int:
-    """How many instructions the products of a step take; or those of several steps, with AMX and
+    """The instructions that the products of a step take; or those of several steps, with AMX and
     tiles of one pixel.
 
     Parameters

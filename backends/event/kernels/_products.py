@@ -111,7 +111,7 @@ def block_size(sizes: Collection[int], outputs: int) -> int:
 # Python calls it, too: in every process, numba would compile it for that alone, 0.2 s
 @register_jitable
 def rows_at_once(steps: int, row: int, rows: int) -> int:
-    """How many rows of positions, with so many sums a row and step, are computed at a time."""
+    """The number of rows of positions, of so many sums a row and step, computed at a time."""
     return max(1, min(rows, MANY // (steps * row)))
 
 

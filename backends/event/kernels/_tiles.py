@@ -30,7 +30,7 @@ FEATURES = processor()[2].split(",")  # of the CPU that kernels are compiled for
 
 
 class Instruction(NamedTuple):
-    """How bytes are multiplied: `lanes` int32 sums in a register or in a row of a tile, `exact` or
+    """A way to multiply bytes: `lanes` int32 sums in a register or in a row of a tile, `exact` or
     pairs of int16.
 
     `tiles` are outputs of a block of weights -> pixels whose sums stay in registers; a row of a

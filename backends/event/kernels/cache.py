@@ -54,7 +54,7 @@ def cached(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 
 
 def cache_folder(dispatcher: Any) -> Path | None:
-    """Where the code of a function is kept; None where no private folder is found."""
+    """The folder that keeps the code of a function; None where no private folder is found."""
     cache = dispatcher._cache
     return Path(cache._cache_path) if isinstance(cache, _PrivateCache) else None
 

@@ -159,7 +159,7 @@ def _load(_: Any, address: Any, like: Any) -> tuple[Any, Callable[..., Any]]:
 
 
 def frozen_bytes(layer: LayerInput) -> int:
-    """How many bytes :func:`freeze` writes."""
+    """The number of bytes that :func:`freeze` writes."""
     return stored_size(typeof(layer))  # type: ignore[no-untyped-call]
 
 

@@ -1,4 +1,4 @@
-"""How kernels are compiled: once, and again when any of their sources changes."""
+"""Compilation of kernels: once, and again when any of their sources changes."""
 
 from __future__ import annotations
 

@@ -200,7 +200,7 @@ def load_bits(packed: NDArray[np.uint8], first: int) -> Any:
 
 @internal
 def count_spikes(spikes: NDArray[np.bool_]) -> int:
-    """How many neurons of a C-contiguous map fired."""
+    """The number of neurons of a C-contiguous map that fired."""
     flat = spikes.reshape(-1)
     count = np.uint64(0)
     for first in range(0, len(flat), WORD):

@@ -46,7 +46,7 @@ class NeuronConstants(NamedTuple):
 
 
 class Currents(NamedTuple):
-    """How the currents of a layer's K inputs become `i[t]`: float32, or float64 for integers.
+    """The way from the currents of a layer's K inputs to `i[t]`: float32, or float64 for integers.
 
     `gain` is (K, 1 or T, C), divided by 2^shift; `bias` (1 or T, C); `leak` (C,) what is left of
     `i[t-1]`.
@@ -124,7 +124,7 @@ def constants_of(
 
 
 def repeats(channels: int) -> int:
-    """How many positions, at most, are computed as one, a power of two: a loop over few channels
+    """The most positions that are computed as one, a power of two: a loop over few channels
     hardly pays.
     """
     return 1 << max(0, (TOGETHER // channels).bit_length() - 1)

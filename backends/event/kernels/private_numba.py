@@ -34,12 +34,12 @@ __all__ = [
 
 
 def processor() -> Any:
-    """What code is compiled for: triple, name and features, "+avx2,…"."""
+    """The processor that code is compiled for: triple, name and features, "+avx2,…"."""
     return cpu_target.target_context.codegen().magic_tuple()
 
 
 def stored_size(kind: Any) -> int:
-    """How many bytes a value of one of numba's types takes."""
+    """The number of bytes that a value of one of numba's types takes."""
     context = cpu_target.target_context
     size: int = context.get_abi_sizeof(context.get_value_type(kind))
     return size

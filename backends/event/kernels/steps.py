@@ -292,7 +292,7 @@ def run_steps(
 
 
 def addresses_of(arrays: Iterable[NDArray[Any]]) -> NDArray[np.int64]:
-    """Where arrays lie in memory, as compiled functions take any number of them: see
+    """Addresses of arrays in memory, as compiled functions take any number of them: see
     :func:`~.events.maps_at`.
     """
     return np.array([array.__array_interface__["data"][0] for array in arrays], np.int64)

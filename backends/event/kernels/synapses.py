@@ -175,7 +175,7 @@ def lay_out(
 
 
 def positions_of(seen_sides: Pair, kernel: Sequence[int], stride: Pair, padding: Pair) -> Pair:
-    """How many positions a kernel has on the pooled map that it sees, down and across."""
+    """The numbers of positions of a kernel on the pooled map that it sees, down and across."""
     down, across = (
         (side + 2 * padded_by - taps) // step + 1
         for side, taps, step, padded_by in zip(seen_sides, kernel, stride, padding, strict=True)

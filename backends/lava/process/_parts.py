@@ -1,4 +1,4 @@
-"""What stands between Lava's own Processes in a layer that is made of them: sums, poolings, neurons
+"""Parts between Lava's own Processes in a layer that is made of them: sums, poolings, neurons
 and maps.
 """
 
@@ -25,7 +25,7 @@ pool_currents, pool_spikes = entry(pooling.pool_currents), entry(pooling.pool_sp
 
 
 class Arriving(AbstractProcess):
-    """What arrives at an input at a step: the spikes of its sources, added or subtracted, then
+    """The spikes that arrive at an input at a step: those of its sources, added or subtracted, then
     spread; or multiplied.
 
     `ahead` is 1 in front of synapses, which take a step themselves, so that it sends what arrives

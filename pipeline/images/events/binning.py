@@ -45,7 +45,7 @@ class BinnedEvents:
 @checked_fields
 @dataclass(frozen=True)
 class EventBinning:
-    """How events become spikes: the preparation of a network whose input is events.
+    """The way from events to spikes: the preparation of a network whose input is events.
 
     Several events of one pixel, polarity and bin become one bit. A sensor larger than the input is
     cut to its middle and made smaller by a whole number: the middle `f·height` × `f·width` pixels,
@@ -142,8 +142,8 @@ class EventBinning:
         return picture_of(self.binned(events).bits)
 
     def box(self, box: Box, original_size: tuple[int, int]) -> Box | None:
-        """Where a box of a sensor of `original_size` (width, height) lies in pictures; None if it
-        is cropped away.
+        """The place in pictures of a box of a sensor of `original_size` (width, height) lies in
+        pictures; None if it is cropped away.
         """
         factor, left, top = self._geometry(*original_size)
         x0, x1 = (min(max((x - left) / factor, 0.0), float(self.width)) for x in box[::2])
@@ -152,7 +152,7 @@ class EventBinning:
         return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
 
     def mask(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Where a mask comes to lie: (h, w) bool of the sensor -> (H, W) bool; a pixel counts if
+        """The mask as it comes to lie: (h, w) bool of the sensor -> (H, W) bool; a pixel counts if
         half covered.
         """
         factor, left, top = self._geometry(*mask.shape[::-1])

@@ -241,8 +241,8 @@ def _aedat(file: IO[bytes], path: Path) -> bool:
 
 
 def _table(header: bytes) -> int:
-    """Where the table of packets begins, -1 if there is none: the second field of a table of
-    FlatBuffers.
+    """The position at which the table of packets begins, -1 if there is none: the second field of a
+    table of FlatBuffers.
     """
     (root,) = struct.unpack_from("<I", header)
     fields = root - struct.unpack_from("<i", header, root)[0]

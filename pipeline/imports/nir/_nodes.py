@@ -299,7 +299,7 @@ class Rules:
 
     @property
     def reading(self) -> Reading:
-        """How NIR's equations are read, where no metadata say more."""
+        """The reading of NIR's equations, where no metadata say more."""
         reset: Any = "value" if self.reset in (None, "zero") else self.reset
         return Reading(self.dt, self.fires({}), reset)
 

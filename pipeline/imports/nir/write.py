@@ -172,8 +172,8 @@ def to_nir(
 
 
 def levels(network: Network) -> dict[str, int]:
-    """How many steps earlier NIR's neurons fire, where an edge takes no time: the least that its
-    spikes need.
+    """The steps by which NIR's neurons fire earlier, where an edge takes no time: the least that
+    its spikes need.
 
     1 where no layer on the way from the input reads the one before a step later; all its edges have
     a Delay.
@@ -200,7 +200,7 @@ def _graph_type(nir: Any) -> Any:
 
 
 def _as_plain(graph: Any, protocol: int) -> tuple[Any, ...]:
-    """How a graph is copied and pickled: as NIR's own."""
+    """The plain form by which a graph is copied and pickled: as NIR's own."""
     return object.__new__, (type(graph).__base__,), vars(graph)
 
 

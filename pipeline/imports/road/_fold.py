@@ -263,8 +263,8 @@ def gated(branches: Sequence[Folded], junction: Junction) -> Folded:
 
 
 def _factors(repeat: Repeat, small: Shape, shape: Shape) -> tuple[int, int, int]:
-    """How often channels, rows and columns of a map are repeated, so that its neurons stand at
-    those of another.
+    """The numbers of times that channels, rows and columns of a map are repeated, so that its
+    neurons stand at those of another.
     """
     channel, row, column = (
         side // small_side for side, small_side in zip(shape, small, strict=True)

@@ -92,7 +92,7 @@ class FoldedInput(ABC):
 
     @property
     def refusal(self) -> tuple[str, str] | None:
-        """Why nothing but gains and biases behind it is folded, and what is expected; else None."""
+        """The reason why only gains and biases behind it fold, and what is expected; or None."""
         return None
 
     @property

@@ -226,8 +226,8 @@ class Operation:
 
 @dataclass(frozen=True)
 class Junction:
-    """Where paths meet: sums, channels one behind the other, or products; attention has the paths
-    of q, k and v.
+    """A place where paths meet: sums, channels one behind the other, or products; attention has the
+    paths of q, k and v.
     """
 
     label: str  # for messages
@@ -252,7 +252,7 @@ class Path:
 
     @property
     def last(self) -> str:
-        """Where it has come, for messages."""
+        """The label of the place that it has reached, for messages."""
         if self.operations:
             return self.operations[-1].label
         if isinstance(self.source, Junction):

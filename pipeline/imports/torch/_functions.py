@@ -441,7 +441,7 @@ def _adaptive_windows(side: int, windows: int) -> list[range]:
 
 
 def _stride(windows: list[range]) -> int:
-    """How far each window begins after the one before it; 0 where this, or their size, differs."""
+    """The distance from each window to the one before it; 0 where this, or their size, differs."""
     strides = {second.start - first.start for first, second in pairwise(windows)}
     stride, *further_strides = strides or {len(windows[0])}
     return 0 if further_strides or len(set(map(len, windows))) > 1 else stride

@@ -163,7 +163,9 @@ def _operations_agreed(
 
 
 def differing_weights(first_path: Path, second_path: Path) -> tuple[str, str] | None:
-    """Where two calls of a source pass through other weights; None if they differ in other ways."""
+    """The place where two calls of a source pass through other weights; None if they differ in
+    other ways.
+    """
     (first, _), (second, _) = _silences(first_path), _silences(second_path)
     alike = first_path.source == second_path.source and len(first) == len(second)
     pairs = [pair for pair in zip(first, second, strict=False) if alike and pair[0] != pair[1]]
@@ -418,7 +420,7 @@ def added(first: Stream, second: Stream, samples: int, label: str) -> Stream:
 
 
 def aligned(first: Stream, second: Stream, samples: int) -> tuple[Tensor, tuple[Path, ...]]:
-    """Where the numbers of two streams stand that meet neuron by neuron, and the paths of both
+    """The places of the numbers of two streams that meet neuron by neuron, and the paths of both
     then; else a LostError.
     """
     if first.size != second.size or not torch.equal(first.within(samples), second.within(samples)):

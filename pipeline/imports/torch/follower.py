@@ -492,7 +492,7 @@ class Follower:
         return neurons
 
     def _place(self, call: Call) -> tuple[str, str]:
-        """Where a function is called: a name, and one for messages.
+        """The place where a function is called: a name, and one for messages.
 
         It is the module that calls it, with the name of the function where it calls others, too.
         """
@@ -637,12 +637,12 @@ class WatchedCalls(TorchFunctionMode):
 
 
 def version_of(tensor: Tensor) -> int:
-    """How often a tensor, or another that shares its memory, was changed in place."""
+    """The count of times a tensor, or another that shares its memory, was changed in place."""
     return 0 if tensor.is_inference() else tensor._version
 
 
 def _line_of_model() -> str:
-    """Where the model is, in its author's code."""
+    """The line that the model has reached, in its author's code."""
     frame: FrameType | None = sys._getframe()
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in (
         "spikesam",

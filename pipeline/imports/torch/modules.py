@@ -160,7 +160,7 @@ def reset(model: nn.Module) -> None:
 
 
 def axes_of(module: nn.Module) -> int | None:
-    """How many axes a module works on that is followed as a whole; None of others."""
+    """The number of axes that a module works on, if it is followed as a whole; None of others."""
     row = _row(module)
     return row[0] if row else None
 
