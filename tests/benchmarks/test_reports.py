@@ -17,7 +17,7 @@ def test_a_report_has_all_parts(path: Path) -> None:
     assert [part for part in PARTS if part not in text] == []
 
 
-@pytest.mark.parametrize("library", ["norse"])
+@pytest.mark.parametrize("library", ["norse", "snntorch"])
 def test_the_code_of_a_report_gives_what_it_says(library: str) -> None:
     pytest.importorskip(library)
     (path,) = REPORTS.glob(f"{library}-*.md")
