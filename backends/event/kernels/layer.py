@@ -348,8 +348,8 @@ class LayerKernel:
         fired: NDArray[np.bool_],
         rest_step: int = 0,
     ) -> Call:
-        """What :meth:`run` does, of `packed`; it may be called again as long as `arrived` are the
-        same arrays.
+        """A function of `packed` that does what :meth:`run` does; it may be called again as long as
+        `arrived` are the same arrays.
         """
         plain = self.plain and (arrived[0] is None or arrived[0].dtype == np.bool_)
         todo = PLAIN if plain else ADVANCE | ADD
