@@ -43,6 +43,8 @@ class Reading:
     start: Literal["v_reset", "0", "v_leak"] = "v_reset"  # membranes before the first step
     loop_steps: int = 1  # until a neuron's own spikes come back
     layer_steps: int = 0  # until a neuron's spikes reach others
+    output_steps: int = 0  # until a neuron's spikes come out of the graph
+    bounded: bool = False  # v of an IF is at least -v_threshold
     several: bool = False  # several spikes in a step
 
 
@@ -84,8 +86,9 @@ class Equations:
             step = t
             if name == neurons:
                 step -= self.reading.loop_steps * (len(outputs) == t)
-            elif neurons and name in self.neurons and neurons != self.graph.last:
-                step -= self.reading.layer_steps
+            elif neurons and name in self.neurons:
+                to_output = neurons == self.graph.last
+                step -= self.reading.output_steps if to_output else self.reading.layer_steps
             if step < 0:
                 return self._nothing(name)
             if step == len(outputs):
@@ -141,7 +144,11 @@ class NeuronsOfNode:
     def __init__(self, node: Any, reading: Reading) -> None:
         self.kind, self.reading = kind_of(node), reading
         self.fires = self.kind in SPIKING
-        fields = ("threshold", "v_threshold", "r", "tau", "tau_mem", "tau_syn", "w_in", "v_leak")
+        # no node has a leak_of_step: it is of a reading that is not NIR's
+        fields = (
+            *("threshold", "v_threshold", "r", "tau", "tau_mem", "tau_syn", "w_in", "v_leak"),
+            "leak_of_step",
+        )
         named = {name: getattr(node, name, None) for name in (*fields, "v_reset")}
         parameters = {name: np.asarray(v, np.float64) for name, v in named.items() if v is not None}
         self.of = {"v_reset": np.asarray(0.0), **parameters}
@@ -189,7 +196,9 @@ class NeuronsOfNode:
         elif reset == "subtract first" and self.fires:
             v = v - self.threshold * self.spikes
         if self.kind in ("I", "IF"):
-            v = v + self.reading.dt * of["r"] * x
+            v = v * (1 - of.get("leak_of_step", 0.0)) + self.reading.dt * of["r"] * x
+            if self.reading.bounded and self.fires:
+                v = np.maximum(v, -self.threshold)
         else:
             if self.kind.startswith("Cuba"):
                 current = self.i + self._part("tau_syn") * (of["w_in"] * x - self.i)

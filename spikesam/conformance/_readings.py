@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
+import nir
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,7 +16,7 @@ from spikesam.conformance._case import Case, Expected, evaluate
 from spikesam.conformance._equations import Reading
 from spikesam.conformance._graph import FlatGraph, flat, kind_of
 
-MOST = 4  # readings that together explain a program
+MOST = 6  # readings that together explain a program
 FIRES = ("IF", "LIF", "CubaLIF")
 LEAKS = ("LI", "LIF", "CubaLI", "CubaLIF")
 CURRENTS = ("CubaLI", "CubaLIF")
@@ -36,6 +37,7 @@ class OtherReading(NamedTuple):
     rules: Mapping[str, Any]  # of a Reading
     node: Callable[[Any, float], Mapping[str, Any]] | None = None  # what it has other constants of
     nir_decides: bool = True
+    left_out: bool = False  # nodes of these kinds are not there: what comes to them goes on
 
 
 def _constant(name: str, value: float) -> Callable[[Any, float], Mapping[str, Any]]:
@@ -55,6 +57,11 @@ def _unscaled(node: Any, dt: float) -> Mapping[str, Any]:
     return {"r": node.r * np.asarray(node.tau_mem if "Cuba" in kind else node.tau, float) / dt}
 
 
+def _as_it_is(node: Any, dt: float) -> Mapping[str, Any]:
+    """r such that the input is added as it is."""
+    return {"r": _unscaled(node, dt)["r"] / node.r}
+
+
 def _later(steps: int) -> Callable[[Any, float], Mapping[str, Any]]:
     return lambda node, dt: {"delay": np.maximum(np.asarray(node.delay, float) + steps * dt, 0)}
 
@@ -65,7 +72,7 @@ def _scaled(name: str, factor: Callable[[Any, float], Any]) -> Callable[..., Map
 
 OTHERS = (
     OtherReading("v = threshold fires, too", (*FIRES, "Threshold"), {"fires_at_threshold": True}),
-    OtherReading("a spike subtracts the threshold", ("IF",), {"reset": "subtract"}),
+    OtherReading("a spike subtracts the threshold", ("IF",), {"reset": "subtract first"}),
     OtherReading(
         "a spike subtracts the threshold, behind the leak of the next step",
         ("LIF", "CubaLIF"),
@@ -100,6 +107,13 @@ OTHERS = (
     OtherReading("a step is 1e-4 s", (), {"dt": 1e-4}, nir_decides=False),
     OtherReading("a step is 1e-3 s", (), {"dt": 1e-3}, nir_decides=False),
     OtherReading("a step is 1 s", (), {"dt": 1.0}, nir_decides=False),
+    OtherReading(
+        "spikes come out of neurons a step later",
+        FIRES,
+        {"layer_steps": 1, "output_steps": 1, "loop_steps": 2},
+        nir_decides=False,
+    ),
+    OtherReading("the input is added as x, without r·dt/τ", (*FIRES, *LEAKS, "I"), {}, _as_it_is),
     OtherReading("r is 1, whatever it says", (*FIRES, *LEAKS, "I"), {}, _constant("r", 1)),
     OtherReading(
         "1/r in place of r",
@@ -116,6 +130,22 @@ OTHERS = (
         CURRENTS,
         {},
         _scaled("w_in", lambda node, dt: np.asarray(node.tau_syn, float) / dt),
+    ),
+    OtherReading(
+        "currents get x, without w_in·dt/τ_syn",
+        CURRENTS,
+        {},
+        lambda node, dt: {"w_in": np.asarray(node.tau_syn, float) / dt},
+    ),
+    OtherReading(
+        "v of an IF leaks by a tenth in each step", ("IF",), {}, lambda *_: {"leak_of_step": 0.1}
+    ),
+    OtherReading("v is at least -v_threshold", ("IF",), {"bounded": True}),
+    OtherReading(
+        "the node is left out: what comes to it goes on",
+        ("Threshold", "I", "LI", "CubaLI"),
+        {},
+        left_out=True,
     ),
     OtherReading("no bias", ("Affine", *CONVS), {}, _constant("bias", 0)),
     OtherReading(
@@ -143,6 +173,8 @@ OTHERS = (
     OtherReading("delays are a step shorter", ("Delay",), {}, _later(-1)),
 )
 
+NOTHING = OtherReading("nothing comes out, whatever comes in", (), {})
+
 
 def read_otherwise(case: Case, others: tuple[OtherReading, ...], steps: int) -> Expected:
     """The output of a graph in other readings of the equations, of the first steps of its input."""
@@ -150,8 +182,10 @@ def read_otherwise(case: Case, others: tuple[OtherReading, ...], steps: int) -> 
     nodes = {name: copy(node) for name, node in graph.nodes.items()}
     for other in others:
         reading = replace(reading, **other.rules)
-        for node in nodes.values():
-            if other.node is not None and kind_of(node) in other.kinds:
+        for name, node in nodes.items():
+            if kind_of(node) in other.kinds and other.left_out:
+                nodes[name] = nir.Scale(np.ones(()))
+            elif kind_of(node) in other.kinds and other.node is not None:
                 vars(node).update(other.node(node, reading.dt))
     flat_graph = FlatGraph(nodes, graph.sources, graph.first, graph.last)
     return evaluate(flat_graph, reading, case.input[:steps])
@@ -183,26 +217,44 @@ def different(values: Values, expected: Expected, steps: int) -> dict[str, NDArr
     return differences
 
 
-def fitting(case: Case, values: Values, first: int) -> tuple[OtherReading, ...]:
-    """The fewest readings, found greedily, in which the equations give all that a program gives;
-    none if nothing fits. `first` is the first step that differs.
+def fitting(
+    case: Case, values: Values, known: Iterable[tuple[OtherReading, ...]] = ()
+) -> tuple[OtherReading, ...]:
+    """The readings, found greedily, in which the equations give all that a program gives; none if
+    nothing fits. Where nothing is found from the equations on, it is from readings `known` of other
+    cases.
     """
-    steps = len(case.input)
+    if not any(np.any(value) for value in values.values()):
+        return (NOTHING,)
     graph_kinds = {kind_of(node) for node in flat(case.graph()).nodes.values()}
-    left = [
+    possible = [
         other
         for other in OTHERS
         if (graph_kinds & {*other.kinds} if other.kinds else other.rules["dt"] != case.dt)
     ]
-    chosen: tuple[OtherReading, ...] = ()
-    while len(chosen) < MOST:
+    starts = [()] + [tuple(other for other in others if other in possible) for others in known]
+    for number, start in enumerate(starts):
+        if start in starts[:number]:
+            continue
+        if others := _greedily(case, values, possible, start):
+            return others
+    return ()
+
+
+def _greedily(
+    case: Case, values: Values, possible: list[OtherReading], chosen: tuple[OtherReading, ...]
+) -> tuple[OtherReading, ...]:
+    """Add to readings, one by one, the one that fits longest; nothing if they never give all."""
+    steps = len(case.input)
+    first = _first_step(case, chosen, values, steps)
+    while first < steps and len(chosen) < MOST:
         best, reached = None, first
-        for other in left:
+        for other in possible:
             if any({*other.rules} & {*earlier.rules} for earlier in chosen):
                 continue
             differs = partial(_first_step, case, (*chosen, other), values)
             if differs(first + 1) <= first:
-                continue  # it does not mend the first bit that differs
+                continue  # it does not mend the first value that differs
             if (step := differs(steps)) > reached:
                 best, reached = other, step
             if step == steps:
@@ -210,9 +262,7 @@ def fitting(case: Case, values: Values, first: int) -> tuple[OtherReading, ...]:
         if best is None:
             return ()
         chosen, first = (*chosen, best), reached
-        if reached == steps:
-            return chosen
-    return ()
+    return chosen if first == steps else ()
 
 
 def _first_step(case: Case, others: tuple[OtherReading, ...], values: Values, steps: int) -> int:
@@ -221,7 +271,7 @@ def _first_step(case: Case, others: tuple[OtherReading, ...], values: Values, st
         expected = read_otherwise(case, others, steps)
         early = {name: np.asarray(value)[:steps] for name, value in values.items()}
         differences = different(early, expected, steps)
-    except (ArithmeticError, ValueError):
+    except (ArithmeticError, RecursionError, ValueError):
         return 0  # the graph has no such reading: shapes do not fit
     wrong = [np.flatnonzero(each.reshape(steps, -1).any(1)) for each in differences.values()]
     return min((int(where[0]) for where in wrong if where.size), default=steps)

@@ -12,7 +12,7 @@ import numpy as np
 from spikesam.conformance._case import Case
 from spikesam.conformance._networks import network_cases
 from spikesam.conformance._neurons import neuron_cases
-from spikesam.conformance._readings import OUTPUT, Values, different, fitting
+from spikesam.conformance._readings import OUTPUT, OtherReading, Values, different, fitting
 
 Run = Callable[[Any, Any], Any]
 Verdict = Literal["agrees", "differs", "not read"]
@@ -155,11 +155,12 @@ def check(run: Run, cases_to_run: Iterable[Case] | None = None) -> Report:
     what comes out, step 0, neuron (1,): 0, expected 1
     """
     chosen = cases() if cases_to_run is None else cases_to_run
-    return Report(tuple(result_of_case(case, run) for case in chosen))
+    known: list[tuple[OtherReading, ...]] = []
+    return Report(tuple(result_of_case(case, run, known) for case in chosen))
 
 
-def result_of_case(case: Case, run: Run) -> Result:
-    """Run a program on a case, and compare its values."""
+def result_of_case(case: Case, run: Run, known: list[tuple[OtherReading, ...]]) -> Result:
+    """Run a program on a case, and compare its values; its readings become known."""
     try:
         given = run(case.graph(), case.input.copy())
         values: Values = given if isinstance(given, Mapping) else {OUTPUT: given}
@@ -181,7 +182,9 @@ def result_of_case(case: Case, run: Run) -> Result:
     place = int(step), *map(int, neuron)
     value = float(np.reshape(values[name], expected.shape)[place])
     first = FirstBit(name, place[0], place[1:], value, float(expected[place]))
-    others = fitting(case, values, first.step)
+    others = fitting(case, values, known)
+    if others and others not in known:
+        known.append(others)
     return Result(
         case,
         "differs",

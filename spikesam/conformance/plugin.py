@@ -39,7 +39,7 @@ def nir_check(
     """
 
     def checked(run: Run) -> Result:
-        result = result_of_case(request.param, run)
+        result = result_of_case(request.param, run, [])
         record_property(PROPERTY, [result.case.node, result.verdict])
         if result.verdict == "not read":
             pytest.skip(result.message)

@@ -125,6 +125,12 @@ def test_two_readings_together_are_named() -> None:
     assert {*result.readings} == {*both}
 
 
+def test_a_program_that_never_fires_has_no_other_reading() -> None:
+    """A small enough gain is silent, too: of that nothing is known."""
+    (result,) = conformance.check(lambda _, spikes: spikes[:, :5] * 0, CASES[:1]).results
+    assert result.readings == ("nothing comes out, whatever comes in",)
+
+
 def test_what_no_reading_gives_is_said() -> None:
     def noise(graph: Any, spikes: Any) -> Any:
         return np.random.default_rng(0).random((len(spikes), 5)) < 0.5
@@ -183,7 +189,7 @@ def test_not_a_number_differs() -> None:
 def test_the_page_counts_cases_and_readings_as_they_are() -> None:
     page = (ROOT / "docs/conformance.md").read_text(encoding="utf-8")
     assert f"has {len(CASES)} small graphs" in page
-    assert f"four of {len(OTHERS)} together" in page
+    assert f"six of {len(OTHERS)} together" in page
     grouped = [
         case
         for case in CASES
