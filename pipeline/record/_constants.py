@@ -226,6 +226,14 @@ class ConstantTracker(TorchFunctionMode):
             "or those of torch.autograd.graph.save_on_cpu and torch.utils.checkpoint"
         )
 
+    def refuse_late_writes(self) -> None:
+        """Refuse memory into which others wrote after it was read: gradients are made of it."""
+        if (written := self._memory.written_last()) is not None:
+            raise InputError(
+                f"why: {self._made_of('NumPy', written.node)} writes into numbers of which "
+                "relevance is computed; expected a copy, such as .numpy().copy()"
+            )
+
     def _look_at_memory(self, tensor: Tensor) -> None:
         """Mark a tensor that shares the memory of one with a gradient and has none itself, and
         memory into which others wrote.

@@ -81,6 +81,11 @@ class SharedMemory:
             None,
         )
 
+    def written_last(self) -> Handed | None:
+        """What others have of any tensor, if they wrote there since it was read last."""
+        handed = (entry for entries in self._handed.values() for entry in entries)
+        return next((entry for entry in handed if not _same(entry.tensor, entry.numbers)), None)
+
     def look_again(self, tensor: Tensor) -> None:
         """A function of torch wrote into a tensor, which others may have, too."""
         if self._handed and (storage := storage_of(tensor)) is not None:

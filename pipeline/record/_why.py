@@ -135,6 +135,7 @@ class RecordedRelevance:
         with self._tracker.passing_on():
             values = {name: answered.values(name, each) for name, each in self.targets.items()}
         with torch._C.DisableTorchFunction():
+            self._tracker.refuse_late_writes()
             graph = PassageGraph(self._passage, self._tracker.hidden, self._tracker.exposed)
             for name, numbers in values.items():
                 if graph.share(numbers, name).kind == "constant":

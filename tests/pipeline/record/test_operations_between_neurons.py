@@ -331,6 +331,19 @@ def test_results_that_are_written_to_a_tensor_are_refused(tmp_path: Path) -> Non
         recorded(lambda m, s, c: torch.mul(c, 2, out=torch.empty_like(c)), tmp_path)
 
 
+def test_arrays_written_after_the_last_use_are_refused(tmp_path: Path) -> None:
+    """No function reads them again, but the product's gradient is made of them."""
+
+    def late(m: Any, s: Tensor, c: Tensor) -> Tensor:
+        copied = c.clone()
+        product = s * copied
+        copied.detach().numpy()[:] = 5
+        return product
+
+    with pytest.raises(InputError, match="'NumPy' outside of the model writes into numbers of"):
+        recorded(late, tmp_path)
+
+
 ROWS = torch.tensor([2, 0, 1])
 MIXED: dict[str, Between] = {
     "permuted": lambda m, s, c: c[:, ROWS],
