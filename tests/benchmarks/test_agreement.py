@@ -33,7 +33,7 @@ def test_a_file_says_what_its_library_needs() -> None:
         ("lava", {"IF: r = 1/dt": "", "IF: r = 1, dt = 1": ""}),
         ("snntorch", {"IF: r = 1/dt": "AssertionError: r != 1 not supported"}),
         ("spikingjelly", {"IF: r = 2, dt = 1": "ValueError: nir.IF.r must equal 1 / dt."}),
-        ("norse", {"IF: r = 1/dt": "", "IF: r = 2, dt = 1": " | r is 1, whatever it says | dv/dt"}),
+        ("norse", {"IF: r = 1/dt": "", "IF: r = 2, dt = 1": " | the input is added as x, "}),
     ],
 )
 def test_a_library_is_compared(library: str, said: dict[str, str], tmp_path: Path) -> None:
