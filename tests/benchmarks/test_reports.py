@@ -17,11 +17,12 @@ def test_a_report_has_all_parts(path: Path) -> None:
     assert [part for part in PARTS if part not in text] == []
 
 
-@pytest.mark.parametrize("library", ["norse", "snntorch"])
-def test_the_code_of_a_report_gives_what_it_says(library: str) -> None:
-    pytest.importorskip(library)
-    (path,) = REPORTS.glob(f"{library}-*.md")
-    text = path.read_text(encoding="utf-8")
+@pytest.mark.parametrize(
+    "name", ["norse-cubalif-v-leak", "norse-unknown-nodes", "norse-v-reset", "snntorch-v-reset"]
+)
+def test_the_code_of_a_report_gives_what_it_says(name: str) -> None:
+    pytest.importorskip(name.partition("-")[0])
+    text = (REPORTS / f"{name}.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     (output,) = re.findall(r"\*\*Got\*\*: `(.*?)`", text)
     done = subprocess.run(
