@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from snntorch import Leaky
 from torch import Tensor, nn
 
 import spikesam
@@ -42,9 +43,9 @@ class Desk:
         """With another model."""
         return replace(self, model=StepByStep(*layers).eval())
 
-    def with_nan(self) -> Desk:
+    def with_weights_of(self, value: float) -> Desk:
         changed = self.of(*one_layer(nn.Linear(144, 5), leaky()))
-        nn.init.constant_(next(changed.model.parameters())[0], torch.nan)
+        nn.init.constant_(next(changed.model.parameters())[0], value)
         return changed
 
     def of_one_sample_without_numbers(self) -> Desk:
@@ -101,8 +102,12 @@ MISTAKES: dict[str, tuple[Callable[[Desk], object], str]] = {
         "what fires; call model.eval() before",
     ),
     "NaN in weights": (
-        lambda desk: desk.with_nan().record(),
-        "record: 'layers.0.weight' holds NaN, expected numbers",
+        lambda desk: desk.with_weights_of(torch.nan).record(),
+        "record: 'layers.0.weight' holds NaN, expected finite numbers",
+    ),
+    "infinity in weights": (
+        lambda desk: desk.with_weights_of(-torch.inf).record(),
+        "record: 'layers.0.weight' holds infinity, expected finite numbers",
     ),
     "NaN in one sample": (
         lambda desk: desk.of_one_sample_without_numbers().record(),
@@ -403,6 +408,14 @@ def test_a_reset_that_was_forgotten_is_told(desk: Desk, tmp_path: Path) -> None:
         recording.finish(torch.stack([layers(step) for step in desk.spikes]))
         with pytest.warns(UserWarning, match="reset the model before each batch"):
             recording.finish(torch.stack([layers(step) for step in desk.spikes]))
+
+
+def test_a_threshold_of_infinity_is_a_readout(desk: Desk, tmp_path: Path) -> None:
+    """A buffer, and no weight."""
+    never = Leaky(beta=0.9, threshold=torch.inf, init_hidden=True)
+    changed = desk.of(*one_layer(nn.Linear(144, 5), leaky(), never))
+    with pytest.warns(UserWarning, match="nothing fires in layers_5"):
+        changed.record(str(tmp_path))
 
 
 def test_there_are_sixty_mistakes() -> None:

@@ -427,7 +427,7 @@ def test_products_that_are_not_counted_are_not_checked() -> None:
 def test_weights_that_are_no_numbers_are_refused() -> None:
     model = net(right)
     model.fc1.weight.data[0, 0] = torch.nan
-    with pytest.raises(InputError, match="check: 'fc1.weight' holds NaN, expected numbers"):
+    with pytest.raises(InputError, match="check: 'fc1.weight' holds NaN, expected finite numbers"):
         spikesam.check(model, list(batch()))
 
 

@@ -265,7 +265,7 @@ def test_samples_that_are_mixed_are_the_cause_that_is_told(tmp_path: Path) -> No
 def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     model = Net()
     model.conv.weight.data[1] = torch.nan
-    with pytest.raises(InputError, match="record: 'conv.weight' holds NaN, expected numbers"):
+    with pytest.raises(InputError, match="record: 'conv.weight' holds NaN, expected finite"):
         run(model.eval(), tmp_path / "new", torch.rand(B, 2, 6, 6))
     assert not (tmp_path / "new").exists()
 
