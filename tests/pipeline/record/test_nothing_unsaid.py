@@ -270,11 +270,20 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
 
 
-def test_infinite_and_small_weights_are_numbers() -> None:
-    """Their sum is NaN, or cannot be taken."""
+def test_infinity_is_refused_in_weights_and_taken_in_buffers() -> None:
+    """A buffer may be the mask of an attention, or a threshold that nothing reaches."""
     model = Net()
+    model.register_buffer("mask", torch.tensor([0, -torch.inf]))
+    refuse_missing_numbers(model, "record")
     model.conv.weight.data[1, 0, 0, :2] = torch.tensor([torch.inf, -torch.inf])
+    with pytest.raises(InputError, match=r"record: 'conv\.weight' holds infinity"):
+        refuse_missing_numbers(model, "record")
+
+
+def test_weights_of_eight_bits_are_looked_at() -> None:
+    model = Net()
     model.register_buffer("small", torch.ones(2).to(torch.float8_e5m2))
+    model.narrow = nn.Parameter(torch.ones(2).to(torch.float8_e5m2), requires_grad=False)
     refuse_missing_numbers(model, "record")
     model.small = torch.full((2,), torch.nan).to(torch.float8_e5m2)
     with pytest.raises(InputError, match="record: 'small' holds NaN"):
