@@ -162,6 +162,8 @@ def explain(
         "tracker": tracker,
     }
     model = _as_model(source)
+    if model is None and not isinstance(source, (str, PathLike)):
+        source = _network_held(source)
     name = method or ("sam" if model is not None else usual_method(source))
     kind, _ = method_called(name)
     choices["method"] = name
@@ -176,6 +178,11 @@ def explain(
             raise InputError(
                 "explain: data belongs to a network or a torch model, got a raster, whose spikes "
                 "are recorded; name a file for the maps by out="
+            )
+        if "network" in options and not issubclass(kind, RasterMethod):
+            raise InputError(
+                f"explain: method {kind.name} explains a network and images, got a recording; "
+                f"call explain(network, images, method={name!r})"
             )
         return explain_source(known, out, **choices, **options)
     if not issubclass(kind, RasterMethod):
@@ -440,6 +447,13 @@ def _as_model(source: Any) -> nn.Module | None:
     torch: Any = sys.modules.get("torch")
     is_module = torch is not None and isinstance(source, torch.nn.Module)
     return source if is_module else None
+
+
+def _network_held(source: Any) -> Any:
+    """The network of a conversion, with the preparation of its images where that is known."""
+    if is_network(source) or not isinstance(network := getattr(source, "network", None), Network):
+        return source
+    return network if source.preprocessing is None else source.checkpoint
 
 
 def _kind(source: Any) -> str:

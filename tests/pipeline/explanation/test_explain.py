@@ -166,6 +166,22 @@ def test_a_network_is_simulated_for_maps_of_spikes() -> None:
         assert maps.origin == "the network was simulated"
 
 
+@pytest.mark.parametrize("method", ["sam", "grad-cam"])
+@pytest.mark.parametrize("prepared", [False, True])
+def test_a_conversion_stands_for_its_network(method: str, prepared: bool) -> None:
+    torch.manual_seed(0)
+    ann = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3)).eval()
+    known = {"preprocessing": spikesam.Preprocessing(8, 8, (0.5,) * 3, (0.5,) * 3)}
+    conversion = spikesam.convert(ann, torch.rand(4, 3, 8, 8), **(known if prepared else {}))
+    images = np.random.default_rng(0).random((2, 3, 8, 8), np.float32)
+    of_conversion, of_network = (
+        spikesam.explain(source, images, method=method)
+        for source in (conversion, conversion.network)
+    )
+    assert of_conversion["relu_1"].sum[:].any()
+    assert np.array_equal(of_conversion["relu_1"].sum[:], of_network["relu_1"].sum[:])
+
+
 @pytest.mark.parametrize("axes", ["TB...", "BT..."])
 def test_steps_of_the_input_stand_where_the_model_takes_them(axes: str) -> None:
     """The network gets the steps first, wherever the model has them."""
