@@ -13,7 +13,7 @@ import traitlets
 
 from spikesam.common.arguments import checked_arguments
 from spikesam.common.constraints import is_whole, shown
-from spikesam.common.errors import InputError
+from spikesam.common.errors import InputError, did_you_mean
 from spikesam.pipeline.page._content import kinds_of, run_content
 from spikesam.pipeline.page._shown_run import open_run
 from spikesam.pipeline.page.write import HERE, LIMIT, page_html
@@ -61,6 +61,15 @@ class View(anywidget.AnyWidget):
     def set_state(self, sync_data: dict[str, Any]) -> None:
         """Take what a front end sends: these four values alone."""
         super().set_state({name: sync_data[name] for name in VALUES if name in sync_data})
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Refuse an attribute that a view does not have: a value set there changes nothing."""
+        if not name.startswith("_") and not hasattr(type(self), name):
+            near = did_you_mean(name, VALUES)
+            raise RefusedValueError(
+                f"view: has no {name}, expected one of {', '.join(VALUES)}{near}"
+            )
+        super().__setattr__(name, value)
 
     def __repr__(self) -> str:
         """One line: what is chosen."""
@@ -138,7 +147,8 @@ def _place(layer: Mapping[str, Any], place: Any, value: str) -> tuple[int, ...]:
     _, height, width = layer["shape"]
     names, sides = ("(neuron,)", (height,)) if layer["band"] else ("(row, column)", (height, width))
     if not isinstance(place, (list, tuple)) or len(place) != len(sides):
-        raise RefusedValueError(f"view.{value}: got {shown(place)}, expected {names}")
+        wrong = f"{len(place)} of them" if isinstance(place, (list, tuple)) else shown(place)
+        raise RefusedValueError(f"view.{value}: got {wrong}, expected {names}")
     return tuple(_number(at, side, value) for at, side in zip(place, sides, strict=True))
 
 

@@ -102,6 +102,16 @@ def test_other_values_are_refused_in_one_line(name: str, value: Any, line: str, 
     assert values_of(view) == before
 
 
+def test_a_place_of_one_number_and_values_that_a_view_lacks_are_refused(view: View) -> None:
+    view.layer = "conv1"
+    with pytest.raises(spikesam.InputError, match=r"view\.place: got 1 of them, expected \(row, c"):
+        view.place = (1,)
+    with pytest.raises(spikesam.InputError, match="view: has no stp, .* did you mean 'step'"):
+        view.stp = 3
+    with pytest.raises(spikesam.InputError, match="view: has no sample, expected one of layer, pl"):
+        view.sample = 0
+
+
 def test_a_place_needs_a_layer(view: View) -> None:
     with pytest.raises(spikesam.InputError, match="no layer is chosen; set view.layer before"):
         view.place = (0, 0)
