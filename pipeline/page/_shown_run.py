@@ -107,7 +107,10 @@ class ShownRun:
         """The name of the folder, if a person chose it; "Cluttered digits" of
         `cluttered-digits-auto`, which `spikesam run` made of network and backend.
         """
-        if not self.network_name or not self.name.startswith(f"{self.network_name}-"):
+        if not self.summary or not self.network_name:
+            return self.name
+        network, backend = re.escape(self.network_name), re.escape(self.summary.backend)
+        if not re.fullmatch(rf"{network}-(auto|{backend})(-\d+)?", self.name):
             return self.name
         words = re.sub(r"[-_]+", " ", self.network_name)
         return words[0].upper() + words[1:]

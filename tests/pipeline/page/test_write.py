@@ -205,7 +205,13 @@ def test_steps_with_the_delays_of_layers_are_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("folder", "title"),
-    [("small-nets-auto", "Small nets"), ("small-nets", "small-nets"), ("a", "a")],
+    [
+        ("small-nets-auto", "Small nets"),
+        ("small-nets-event-2", "Small nets"),
+        ("small-nets-without-noise", "small-nets-without-noise"),
+        ("small-nets", "small-nets"),
+        ("a", "a"),
+    ],
 )
 def test_a_page_has_a_title_that_people_write(folder: str, title: str, finished: Path) -> None:
     """Of a folder that `spikesam run` named, the network."""
