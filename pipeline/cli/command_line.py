@@ -155,7 +155,7 @@ def _parse(
         allow_abbrev=False,
     )
     groups: dict[str, Any] = {"": parser}  # by section
-    usage, options = [parser.prog], list[str]()
+    usage, options, unnamed = [parser.prog], list[str](), dict[str, str]()
     for path, field in leaves(model).items():
         name = option(path, model)
         names = [name, _negated(name)] if field.annotation in SWITCHES else [name]
@@ -164,6 +164,7 @@ def _parse(
         else:
             ellipsis = " ..." if _shape(field.annotation)[1] else ""
             usage.append(name + ellipsis if field.is_required() else f"[{name}{ellipsis}]")
+            unnamed[f"--{name.lower().replace('_', '-')}"] = name
         section = name.lstrip("-").rpartition(".")[0]
         if section not in groups:
             groups[section] = parser.add_argument_group(section)
@@ -174,7 +175,7 @@ def _parse(
         [_with_hyphens(argument) for argument in arguments]
     )
     if unknown:
-        parser.error(_unknown(unknown, options))
+        parser.error(_unknown(unknown, options, unnamed, " ".join(usage)))
     for key, value in vars(namespace).items():
         section, _, name = key.rpartition(".")
         table = values[section] if section else values
@@ -256,7 +257,9 @@ def _with_hyphens(argument: str) -> str:
     return name.replace("_", "-") + equals + value if name.startswith("--") else argument
 
 
-def _unknown(arguments: Sequence[str], options: Sequence[str]) -> str:
+def _unknown(
+    arguments: Sequence[str], options: Sequence[str], unnamed: Mapping[str, str], usage: str
+) -> str:
     flag = next((argument for argument in arguments if argument.startswith("-")), "").partition(
         "="
     )[0]
@@ -267,6 +270,8 @@ def _unknown(arguments: Sequence[str], options: Sequence[str]) -> str:
             else ""
         )
         return f"unexpected argument {arguments[0]!r}{hint}"
+    if flag in unnamed:
+        return f"unknown option {flag}; {unnamed[flag]} is written without it: {usage}"
     close = nearest(flag, options)
     if flag == "--timesteps" and not (close or "").endswith(".timesteps"):
         return (

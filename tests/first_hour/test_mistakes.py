@@ -286,6 +286,11 @@ MISTAKES: dict[str, tuple[Callable[[Desk], object], str]] = {
         lambda desk: spikesam.explain("mine", method="grad-cam"),
         "mine: is a recording, but method grad-cam explains a network and images",
     ),
+    "Grad-CAM of spikes and their network": (
+        lambda desk: spikesam.explain("mine", method="grad-cam", network=desk.network),
+        "explain: method grad-cam explains a network and images, got a recording; call "
+        "explain(network, images, method='grad-cam')",
+    ),
     "a folder misspelt": (
         lambda desk: spikesam.explain("mien"),
         "mien: no such file, expected a raster file (raster.h5) that a run has finished; did you "
@@ -377,7 +382,8 @@ COMMANDS: dict[str, str] = {
     "explain mine --gama 1": "unknown option --gama; did you mean --gamma?",
     "explain mine --method gradcam": "did you mean 'grad-cam'?",
     "report empty": "empty: has no raster.h5, expected the folder of a finished run",
-    "edit mine layers_1": "--all",
+    "edit mine layers_1": "give --rows, --columns, --channels or --steps, or --all for the whole",
+    "edit mine --layer layers_1": "LAYER is written without it: spikesam edit RASTER LAYER",
     "diff mine mien": "did you mean mine?",
 }
 
