@@ -30,16 +30,19 @@ class Windows(NamedTuple):
         return down, across
 
     def within(self, map_sides: Iterable[int]) -> Windows:
-        """Windows that see the same of a map of (H, W); in a border wider than the map, each sees
-        all of it.
+        """Windows with the same maxima over a map of (H, W), whose padding is as small as can be
+        where it is wider than the map.
+
+        A padding is at most half a window, rounded up. If it is wider than the map, each window
+        sees all of the map; as many windows, one place apart, see all of it with less padding.
         """
         map_sides = tuple(map_sides)
         axes = []
         for side, count, window, stride, padding in zip(
             map_sides, self.fit(map_sides), *self, strict=True
         ):
-            sees_all = padding > side
-            axes.append((side + count - 1, 1, count - 1) if sees_all else (window, stride, padding))
+            windows_that_see_all = side + count - 1, 1, count - 1
+            axes.append(windows_that_see_all if padding > side else (window, stride, padding))
         return Windows(*zip(*axes, strict=True))
 
     def cells(self, currents: NDArray[np.float64]) -> NDArray[np.float64]:

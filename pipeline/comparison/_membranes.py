@@ -418,9 +418,10 @@ class Traced:
         for name, rule in rules.items():
             spikes, currents = fired.copy(), recorded_currents
             if reads_itself or rule.inputs:
-                currents = self._driven(
+                # where the layer reads itself, it reads what the rule fires, not what was recorded
+                _, currents, _, _ = self._driven(
                     side, layer, sample, spikes, exact=exact, inputs=rule.inputs
-                )[1]
+                )
             running[name] = RunningRule(rule, driven, currents, spikes)
         names_left = [*running]
         for t in range(window.stop):
@@ -429,6 +430,12 @@ class Traced:
                 if not all_of_them and running[name].misses.any():
                     names_left.remove(name)
         return {name: rule.misses for name, rule in running.items()}
+
+    def misses_of(
+        self, side: int, layer: str, sample: int, rule: FiringRule, *, exact: bool = False
+    ) -> NDArray[np.int64]:
+        """The count of bits that one rule fires otherwise, (C, H, W); see :meth:`misses`."""
+        return self.misses(side, layer, sample, {"rule": rule}, exact=exact)["rule"]
 
     def fitting(
         self, side: int, layer: str, samples: Sequence[int], variants: Mapping[str, FiringRule]

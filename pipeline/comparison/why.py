@@ -169,6 +169,14 @@ def _cause(bit: Bit, traced: Traced) -> tuple[str, ...]:
 
 
 def _sentences(bit: Bit, traced: Traced, membranes: list[Membrane | None]) -> Iterator[str]:
+    """Say of each raster whether its bit is what its network computes, and explain it if not.
+
+    Parameters
+    ----------
+    bit : the first bit that differs between rasters A and B
+    traced : both rasters, and the network of each, where it is known
+    membranes : of the bit's neuron, computed by A's network and by B's; None where it is not known
+    """
     wrong = []
     for side, (name, rule, membrane) in enumerate(zip("AB", traced.rules, membranes, strict=True)):
         if membrane is None or rule is None:
@@ -230,14 +238,11 @@ class Contradiction:
 
     def _misses(self, *, exact_at_threshold: bool) -> NDArray[np.int64]:
         """The count of bits that the rule fires otherwise, at each neuron: (C, H, W)."""
-        rules = {"": FiringRule(self.layer.spiking_neuron, exact_at_threshold=exact_at_threshold)}
-        return sum(
-            (
-                self.traced.misses(self.side, self.layer_name, sample, rules)[""]
-                for sample in self.samples
-            ),
-            start=np.zeros(self.traced.network.shape_of[self.layer_name], np.int64),
-        )
+        rule = FiringRule(self.layer.spiking_neuron, exact_at_threshold=exact_at_threshold)
+        misses = np.zeros(self.traced.network.shape_of[self.layer_name], np.int64)
+        for sample in self.samples:
+            misses += self.traced.misses_of(self.side, self.layer_name, sample, rule)
+        return misses
 
     @property
     def bits(self) -> int:
@@ -299,13 +304,12 @@ def unrounded_input(case: Contradiction) -> str | None:
     """Numbers of the input that the raster's simulator has not rounded to 8 bits, as the network's
     rule does.
     """
-    network, rules = case.rule.network, {"": FiringRule(case.layer.spiking_neuron)}
+    network, rule = case.rule.network, FiringRule(case.layer.spiking_neuron)
     number = network.place(case.layer_name) - 1
     if network.precision != "float32" or all(driven != number for driven, _ in network.driven):
         return None
     for sample in case.samples:
-        misses = case.traced.misses(case.side, case.layer_name, sample, rules, exact=True)[""]
-        if misses.any():
+        if case.traced.misses_of(case.side, case.layer_name, sample, rule, exact=True).any():
             return None
     return (
         f"{case.name} has the numbers of the input as they are, which the network has in 8 bits: "

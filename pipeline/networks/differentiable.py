@@ -356,16 +356,24 @@ class SpikingLayer(nn.Module):
 
 
 def _later(spikes: Steps, start: int, stop: int, delay: int) -> Tensor:
-    """The values that arrive at steps start + 1 … stop, `delay` steps after it was fired or given;
-    silence at first. `spikes[t]` are those of step t, and step 0 is the first.
+    """The spikes that arrive at steps start + 1 … stop, each `delay` steps after it was fired.
+
+    Parameters
+    ----------
+    spikes : of all steps from 0 on; `spikes[t]` are those of step t, in a list or a tensor
+
+    Returns
+    -------
+    (stop - start, …): row 0 is what arrives at step start + 1; zeros before the first spikes arrive
     """
-    silent, among = arriving(range(start + 1, stop + 1), delay)
+    silent_steps, fired_steps = arriving(range(start + 1, stop + 1), delay)
     if isinstance(spikes, list):
-        return torch.stack([*silent * [torch.zeros_like(spikes[0])], *spikes[among]])
-    arrived = spikes[among]
-    return (
-        torch.cat([spikes.new_zeros((silent, *spikes.shape[1:])), arrived]) if silent else arrived
-    )
+        silence = [torch.zeros_like(spikes[0])] * silent_steps
+        return torch.stack([*silence, *spikes[fired_steps]])
+    arrived = spikes[fired_steps]
+    if not silent_steps:
+        return arrived
+    return torch.cat([spikes.new_zeros((silent_steps, *spikes.shape[1:])), arrived])
 
 
 def constant_parameter(weight: object) -> nn.Parameter:

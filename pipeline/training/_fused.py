@@ -182,7 +182,7 @@ def backward_through_time(
                         + bias[t, c]
                         - reset
                     )
-        later = np.zeros((last - first, channels), np.float32)
+        through_next_membrane = np.zeros((last - first, channels), np.float32)
         for t in range(steps - 1, -1, -1):
             total = np.zeros(channels, np.float32)
             product = np.zeros(channels, np.float32)
@@ -191,11 +191,16 @@ def backward_through_time(
                 for c in range(channels):
                     distance = abs(v[t, row, c] * inverse_threshold - np.float32(1))
                     surrogate = steepness * max(np.float32(0), np.float32(1) - distance)
-                    now = leak * later[row, c] + _load(through_spikes[t, window, c]) * surrogate
-                    later[row, c] = now
-                    through_membrane[t, first + row, c] = now
-                    total[c] += now
-                    product[c] += now * (_load(a[t, first + row, c]) - mean[t, c]) * inverse[t, c]
+                    gradient = (
+                        leak * through_next_membrane[row, c]
+                        + _load(through_spikes[t, window, c]) * surrogate
+                    )
+                    through_next_membrane[row, c] = gradient
+                    through_membrane[t, first + row, c] = gradient
+                    total[c] += gradient
+                    product[c] += (
+                        gradient * (_load(a[t, first + row, c]) - mean[t, c]) * inverse[t, c]
+                    )
             sums[block, t] = total
             products[block, t] = product
     return sums, products

@@ -98,7 +98,7 @@ class LayerKernel:
         current is computed in NumPy
     summed : of each input, True if the currents of all places are summed to one for each channel
     copied : of each source, its input if the synapse reads copies of some of its places; else None
-    signs : of each input, the signs of its sources, 1 or -1; [1] of one that has none
+    signs : of each input, the signs of its sources, 1 or -1; [1] of one without sources, or counted
     relays : of each input, its weights if none adds anything up: the identity, or 1×1 weights of
         which each output has one; None of others
     joined : the gains of all inputs as one input, where all are relays to different outputs; None
@@ -135,10 +135,10 @@ class LayerKernel:
             for _ in layer_input.sources or [None]
         ]
         self.signs = [
-            [source.sign for source in layer_input.sources] or [1] for layer_input in inputs
-        ]
-        self.signs = [
-            [1] if number in self.counted else signs for number, signs in enumerate(self.signs)
+            [1]
+            if number in self.counted or not layer_input.sources
+            else [source.sign for source in layer_input.sources]
+            for number, layer_input in enumerate(inputs)
         ]
         self.relays = [
             relay_of(layer_input, shape)
@@ -154,14 +154,10 @@ class LayerKernel:
         self.output_shape, self.rows, self.height = (rows, columns, outputs), slice(0, rows), rows
         largest = int(inputs[0].most(shapes[0], inputs[0].synapse.largest_current))
         if self.joined is not None:
-            inputs, largest = (
-                (Input(Identity(), gain=self.joined),),
-                max(layer_input.largest_current for layer_input in inputs),
-            )
+            largest = max(layer_input.largest_current for layer_input in inputs)
+            inputs = (Input(Identity(), gain=self.joined),)
         self.dynamics = dynamics_of(neuron, inputs, largest * (PIXEL_LIMIT if driven else 1))
-        self.dtype = (
-            np.int32 if isinstance(neuron, FixedLIF) else np.float32
-        )  # of currents, membranes
+        self.dtype = np.int32 if isinstance(neuron, FixedLIF) else np.float32
 
     @property
     def products(self) -> ProductWeights:

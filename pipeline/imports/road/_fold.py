@@ -485,8 +485,18 @@ def _chosen(folded: Folded, numbers: NDArray[Any], by_channel: bool) -> Folded:
 
 
 def _conv(folded: Folded, conv: Convolve) -> Folded:
-    """A convolution behind spikes; or behind another one, if it does not pad, or the other sees
-    single places.
+    """Fold a convolution into the synapses in front of it, so that both are one.
+
+    Parameters
+    ----------
+    folded : the inputs, bias and shape (C, H, W) that the path has in front of it
+    conv : its kernels, biases and geometry as torch has them; of 0 groups one kernel for every
+        channel
+
+    Returns
+    -------
+    The path's inputs, bias and shape behind it. Zeros around a map are padding where the synapses
+    in front see single places; elsewhere rows and columns are taken that hold them.
     """
     _expect_fitting_conv(folded, conv)
     channels = folded.shape[0]

@@ -366,7 +366,18 @@ class FoldedAnswer:
 
 
 def fold_answer(path: Path, shapes: Mapping[str, Shape], steps: int) -> FoldedAnswer:
-    """The sum of a path behind the last units, after so many steps."""
+    """The answer of a network as one readout, of the path from the last units to it.
+
+    Parameters
+    ----------
+    path : operations behind those units; one of them may sum or integrate over steps
+    shapes : (C, H, W) of each unit by name
+    steps : T, after which the answer is read
+
+    Raises
+    ------
+    NetworkError : if the answer is not linear in spikes, or has too many weights
+    """
     currents = _answer_currents(path, shapes, steps)
     folded = currents.folded
     with at(path.last):
@@ -384,26 +395,27 @@ def fold_answer(path: Path, shapes: Mapping[str, Shape], steps: int) -> FoldedAn
     with at(path.last):
         fewer = "fewer, such as the mean of each channel over its map"
         expect(numbers * neurons <= MOST_WEIGHTS, finding, fewer)
-    weights: dict[Source, NDArray[np.float64]] = {}
+    weights: dict[Source, NDArray[np.float64]] = {}  # by source; those of its inputs are added up
     for folded_input in folded.inputs:
         weight = _weights_of_spikes(folded_input.dense(folded.shape), shapes)
         for source in folded_input.sources:
-            key = replace(source, sign=1)
-            weights[key] = weights.get(key, 0.0) + source.sign * weight
+            positive_source = replace(source, sign=1)
+            weights[positive_source] = weights.get(positive_source, 0.0) + source.sign * weight
     sources = tuple(weights)
-    readout_weights = np.concatenate(
+    readout_weights = np.concatenate(  # each is dropped once it is copied: they can be large
         [weights.pop(source).astype(np.float32) for source in sources], axis=1
     )
 
-    def of_numbers(bias: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.broadcast_to(bias, (*bias.shape[:-1], channels)).repeat(places, axis=-1)
+    def at_every_place(of_channels: NDArray[np.float64]) -> NDArray[np.float64]:
+        rows_of_channels = np.broadcast_to(of_channels, (*of_channels.shape[:-1], channels))
+        return rows_of_channels.repeat(places, axis=-1)
 
     return FoldedAnswer(
-        sources,
-        readout_weights,
-        of_numbers(folded.bias - currents.last) / currents.over_steps,
-        currents.leak,
-        of_numbers(currents.last),
+        sources=sources,
+        weight=readout_weights,
+        bias=at_every_place(folded.bias - currents.last) / currents.over_steps,
+        leak=currents.leak,
+        last=at_every_place(currents.last),
     )
 
 

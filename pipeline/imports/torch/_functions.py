@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from math import gcd, prod
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -71,45 +71,64 @@ from spikesam.pipeline.imports.torch.call import Call, tensors
 
 
 def followed(call: Call) -> Sequence[Followed | Gates] | None:
-    """The streams of a call's result, one for each tensor; None if they do not depend on the
-    example.
+    """Follow streams of spikes, currents or numbers through one call of a torch function.
+
+    Parameters
+    ----------
+    call : the function, its arguments and its result, and what is known of each tensor
+
+    Returns
+    -------
+    The stream of each tensor of the result, or :class:`Lost` with a reason where the function
+    cannot be followed; None if the result does not depend on the example.
     """
     name = call.name
     if name in INDEPENDENT or (name in COPIES and call.args and call.known(call.args[0]) is None):
         return None  # zeros.to(x) has the dtype of x, and none of its numbers
     arguments = [call.known(tensor) for tensor in tensors((call.args, call.kwargs))]
-    product = next((stream for stream in arguments if isinstance(stream, Product)), None)
-    lost: Followed | None = next((stream for stream in arguments if isinstance(stream, Lost)), None)
-    handle = next((handler for names, handler in HANDLERS.items() if name in names), None)
-    if isinstance(lost, Lost) and (
-        path_names := list(dict.fromkeys(stream.path.last for stream in call.streams))
-    ):
-        lost = Lost(f"{call.label}, behind {' and '.join(path_names)} and {lost.reason}")
-    if isinstance(lost, Limited) and _adds_a_half(call, lost):
-        return [replace(lost, half=True)]
-    if isinstance(lost, Limited) and name not in COPIES:
-        lost = Lost(lost.reason)  # other numbers than those that were limited
+    lost_argument = next((argument for argument in arguments if isinstance(argument, Lost)), None)
+    product = next((argument for argument in arguments if isinstance(argument, Product)), None)
+    handler = next((handler for names, handler in HANDLERS.items() if name in names), None)
     elementwise = is_elementwise(call)
+    tensors_of_result = list(tensors(call.result))
     try:
-        if isinstance(lost, Bordered):
-            if name == "__setitem__":
-                return [_border(call, lost.stream)]
-            lost = Lost(lost.reason)
-        if lost is None and product is not None and name not in MULTIPLICATIONS:
-            lost = _behind_product(call, product)
-        elif lost is None and elementwise and (operands := spike_operands(call)):
+        if lost_argument is not None:
+            if _fills_border(lost_argument, call):
+                return [_border(call, lost_argument.stream)]  # __setitem__ has no result
+            return [_behind_lost(call, lost_argument) for _ in tensors_of_result]
+        if product is not None and name not in MULTIPLICATIONS:
+            return [_behind_product(call, product) for _ in tensors_of_result]
+        if elementwise and (operands := spike_operands(call)):
             spike_stream = function_of_spikes(call, operands)
             return None if spike_stream is None else [spike_stream]
-        elif lost is None and handle is not None and (name in LIMITS or not elementwise):
-            handled = handle(call)
+        if handler is not None and (name in LIMITS or not elementwise):
+            handled = handler(call)
             return handled if isinstance(handled, list) else [handled]
+        reason = NOT_LINEAR if elementwise or name in NONLINEAR else ""
     except JumbledError:
-        lost = call.lost("on a map that is not the last axes, (C, H, W)")
+        reason = "on a map that is not the last axes, (C, H, W)"
     except LostError as error:
-        lost = call.lost(str(error))
-    return [lost or call.lost(NOT_LINEAR if elementwise or name in NONLINEAR else "")] * len(
-        list(tensors(call.result))
-    )
+        reason = str(error)
+    return [call.lost(reason) for _ in tensors_of_result]
+
+
+def _fills_border(lost: Lost, call: Call) -> TypeGuard[Bordered]:
+    """True if a call writes into a map with a border, and takes nothing else of the example."""
+    return isinstance(lost, Bordered) and call.name == "__setitem__" and not call.streams
+
+
+def _behind_lost(call: Call, lost: Lost) -> Lost:
+    """The result of a call with a lost argument: lost, too, for the reason of the argument; limited
+    numbers stay limited where they are copied, or 1/2 is added to them.
+    """
+    if path_names := list(dict.fromkeys(stream.path.last for stream in call.streams)):
+        return Lost(f"{call.label}, behind {' and '.join(path_names)} and {lost.reason}")
+    if isinstance(lost, Limited):
+        if _adds_a_half(call, lost):
+            return replace(lost, half=True)
+        if call.name in COPIES:
+            return lost
+    return Lost(lost.reason)
 
 
 def _adds_a_half(call: Call, limited: Limited) -> bool:
