@@ -32,7 +32,7 @@ from spikesam.common.errors import InputError
 from spikesam.pipeline.imports.torch.call import tensors
 from spikesam.pipeline.imports.torch.follower import EXITS, version_of
 from spikesam.pipeline.record._memory import SharedMemory, has_gradient, is_wrapped, storage_of
-from spikesam.pipeline.record._numbers import PythonNumbers
+from spikesam.pipeline.record._numbers import PythonNumbers, called_by_spikesam
 from spikesam.pipeline.record._passages import Node, Passage
 
 Arguments = ParamSpec("Arguments")
@@ -322,7 +322,7 @@ class ConstantTracker(TorchFunctionMode):
     ) -> None:
         """Take a call: what it was given, the first of it with a gradient, and what it changed."""
         passed = self.of(_read(name, given)) | by_numbers
-        if name in EXITS or name in MEMORY:
+        if name in EXITS or (name in MEMORY and not called_by_spikesam()):
             left = passed if origin is None else frozenset({self._constant(name, origin)})
             if self._running and left:
                 self.exits += left

@@ -73,7 +73,7 @@ class FollowedNeurons:
 
     @unseen
     def _enter(self, module: nn.Module, arguments: Any, keywords: Mapping[str, Any]) -> None:
-        if not torch.is_grad_enabled():
+        if not torch.is_grad_enabled() or torch.is_inference_mode_enabled():
             raise InputError(GRADIENTS)
         handed = list(_tensors([*arguments, *keywords.values()]))[1:]
         state, state_before = (handed, self._given) if handed else (self._own_state(), self._kept)

@@ -77,6 +77,19 @@ def _numbers(values: Any) -> Iterator[Any]:
             yield value
 
 
+def called_by_spikesam() -> bool:
+    """True if the nearest function that is not torch's, nor of the function mode, is ours."""
+    frame: FrameType | None = sys._getframe(1)
+    mode = frame.f_globals.get("__name__") if frame else None
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "")
+        package = name.partition(".")[0]
+        if name != mode and package != "torch":
+            return bool(package == "spikesam")
+        frame = frame.f_back
+    return False
+
+
 def _literals() -> set[Any]:
     """The numbers in the code of the nearest function that is neither torch's nor ours."""
     frame: FrameType | None = sys._getframe()

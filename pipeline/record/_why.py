@@ -104,7 +104,7 @@ class RecordedRelevance:
     @unseen
     def _enter(self, model: nn.Module, inputs: tuple[Any, ...]) -> Any:
         """Give the model its input as something that relevance can reach."""
-        if not torch.is_grad_enabled():
+        if not torch.is_grad_enabled() or torch.is_inference_mode_enabled():
             raise InputError(GRADIENTS)
         if not (inputs and isinstance(inputs[0], Tensor) and inputs[0].is_floating_point()):
             return None

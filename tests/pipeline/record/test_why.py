@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -531,6 +532,27 @@ def test_without_gradients_it_is_refused(tmp_path: Path) -> None:
         spikesam.record(model, tmp_path, why="answer"),
     ):
         model(bits(2, 6))
+
+
+def test_inference_mode_is_refused(tmp_path: Path) -> None:
+    model = classifier()
+    with (
+        pytest.raises(InputError, match="leave out torch.no_grad"),
+        torch.inference_mode(),
+        torch.enable_grad(),
+        spikesam.record(model, tmp_path, why="answer"),
+    ):
+        model(bits(2, 6))
+
+
+def test_operations_are_counted_beside_it_without_a_warning(tmp_path: Path) -> None:
+    """The counter looks at memory, which a model that hands it to others is warned of."""
+    model = classifier()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="why: .* makes a number")
+        with spikesam.record(model, tmp_path, why="answer", operations=True) as recording:
+            recording.finish(sum(model(bits(2, 6)) for _ in range(3)))
+    assert spikesam.energy(tmp_path).operations > 0
 
 
 def test_a_state_left_over_is_refused(tmp_path: Path) -> None:
