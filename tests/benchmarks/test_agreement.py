@@ -2,6 +2,8 @@
 
 import json
 import subprocess
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -57,12 +59,28 @@ def test_ours_differs_on_no_graph(backend: str) -> None:
     assert all(message.startswith("NetworkError: node '") for message in refusals)
 
 
+@pytest.fixture(scope="module")
+def verdicts_of_lava(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Verdicts by case, of a process of its own: Lava sets how processes start when it is imported,
+    which fails where another test has started one.
+    """
+    if find_spec("lava") is None:
+        pytest.skip("needs Lava")
+    path = tmp_path_factory.mktemp("lava") / "lava.json"
+    command = [sys.executable, "-m", "benchmarks.readers", "lava", str(path)]
+    subprocess.run(command, cwd=agreement.ROOT, check=True, capture_output=True)
+    results = json.loads(path.read_text(encoding="utf-8"))["results"]
+    return {result["case"]: result["verdict"] for result in results}
+
+
 @pytest.mark.parametrize("kind", ["Conv1d", "Conv2d", "Scale", "Flatten"])
-def test_what_stands_in_for_a_reader_sums_as_nodes_do(kind: str) -> None:
+def test_what_stands_in_for_a_reader_sums_as_nodes_do(
+    kind: str, verdicts_of_lava: dict[str, str]
+) -> None:
     """Lava has none: its float model fires as NIR's equations say."""
-    pytest.importorskip("lava")
-    report = conformance.check(readers.runner("lava").run, conformance.cases(kind))
-    assert {result.verdict for result in report.results} == {"agrees"}
+    of_kind = [str(case) for case in conformance.cases(kind)]
+    assert of_kind
+    assert {verdicts_of_lava[case] for case in of_kind} == {"agrees"}
 
 
 def test_a_library_that_fails_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
