@@ -280,7 +280,7 @@ def test_help_does_not_wait_for_torch() -> None:
     [
         (
             ["simlate"],
-            "NAME: got 'simlate', expected one of agreement, convert, graphs, lava, "
+            "NAME: got 'simlate', expected one of agreement, chip, convert, graphs, lava, "
             "leaderboard, operations, quick, raster, record, road, sam, simulate, train, "
             "transformer, why or all; did you mean 'simulate'?",
         ),
