@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikesam.simulators import repair_lava
+
 SPIKING = ("IF", "LIF", "CubaLIF")
 Step = Callable[[Any], Any]  # what comes to a node at a step -> what it gives
 
@@ -20,6 +22,7 @@ def by_steps(
     graph: Any, spikes: NDArray[np.float32], neurons: Callable[[Any, float], Step]
 ) -> NDArray[Any]:
     """What comes out of a graph, (T, …), whose neurons a function makes of a node and dt."""
+    repair_lava()
     dt = graph.metadata["dt"]
     parts: dict[str, Step] = {}
     for name, node in graph.nodes.items():

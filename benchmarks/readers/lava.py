@@ -10,24 +10,19 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.readers._by_steps import by_steps, constants
+
 NAME, DISTRIBUTION = "Lava", "lava-nc"
 
 
 def run(graph: Any, spikes: Any) -> Any:
     """What comes out."""
-    from spikesam.simulators import repair_lava
-
-    repair_lava()
-    from benchmarks.readers._by_steps import by_steps
-
     return by_steps(graph, spikes, neurons)
 
 
 def neurons(node: Any, dt: float) -> Callable[[Any], Any]:
     """The model of LIF in floats, called as its runtime calls it."""
     from lava.proc.lif.models import PyLifModelFloat as Model
-
-    from benchmarks.readers._by_steps import constants
 
     gain, du, dv, bias, threshold = constants(node, dt)
     zeros = np.zeros(np.shape(threshold))

@@ -9,16 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.readers._by_steps import by_steps, constants
+
 NAME, DISTRIBUTION = "lava-dl", "lava-dl"
 
 
 def run(graph: Any, spikes: Any) -> Any:
     """What comes out."""
-    from spikesam.simulators import repair_lava
-
-    repair_lava()
-    from benchmarks.readers._by_steps import by_steps
-
     return by_steps(graph, spikes, neurons)
 
 
@@ -26,8 +23,6 @@ def neurons(node: Any, dt: float) -> Callable[[Any], Any]:
     """The CUBA neuron, which has one threshold and one decay for all neurons, and no bias."""
     import torch
     from lava.lib.dl.slayer.neuron.cuba import Neuron
-
-    from benchmarks.readers._by_steps import constants
 
     gain, du, dv, bias, threshold = constants(node, dt)
     if np.any(bias):
