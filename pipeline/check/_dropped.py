@@ -21,8 +21,8 @@ from spikesam.pipeline.check.findings import Finding
 from spikesam.pipeline.imports.libraries.known import library_that_fires
 from spikesam.pipeline.imports.torch.call import tensors
 from spikesam.pipeline.imports.torch.follower import EXITS, version_of
-from spikesam.pipeline.record._constants import name_of, unseen
-from spikesam.pipeline.record._memory import is_wrapped, storage_of
+from spikesam.pipeline.record.constants import name_of, unseen
+from spikesam.pipeline.record.memory import is_wrapped, storage_of
 
 Names = frozenset[str]
 NONE: Names = frozenset()

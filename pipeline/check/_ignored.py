@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 from spikesam.pipeline.check._trace import Trace
 from spikesam.pipeline.check.findings import Finding
 from spikesam.pipeline.imports.torch.call import tensors
-from spikesam.pipeline.record._constants import SHAPED_ALIKE, name_of
+from spikesam.pipeline.record.constants import SHAPED_ALIKE, name_of
 
 ATTRIBUTES = frozenset(  # and methods, which read no values
     """device dim dtype is_complex is_contiguous is_cuda is_floating_point is_leaf layout ndim

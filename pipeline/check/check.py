@@ -33,7 +33,7 @@ from spikesam.pipeline.check.passes import (
 from spikesam.pipeline.imports.libraries.known import library_that_fires
 from spikesam.pipeline.imports.torch.calling import preserved
 from spikesam.pipeline.imports.torch.modules import reset as reset_known
-from spikesam.pipeline.record._weights import refuse_missing_numbers
+from spikesam.pipeline.record.weights import refuse_missing_numbers
 
 SEED = 0
 

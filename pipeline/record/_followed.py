@@ -15,10 +15,10 @@ from spikesam.pipeline.imports.libraries.known import library_that_fires
 from spikesam.pipeline.imports.libraries.library import SpikingModule, Takes
 from spikesam.pipeline.record._arrangement import known_layout
 from spikesam.pipeline.record._comparisons import are_zero
-from spikesam.pipeline.record._constants import NONE, ConstantTracker, unseen
 from spikesam.pipeline.record._layouts import one_step
 from spikesam.pipeline.record._outputs import first_tensor
 from spikesam.pipeline.record._shares import NeuronCall, ShareRule, ShareState
+from spikesam.pipeline.record.constants import NONE, ConstantTracker, unseen
 
 GRADIENTS = (
     "why: got a model that runs without gradients, expected it to run with them: leave out "

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from spikesam.pipeline.imports.libraries.library import Library
-from spikesam.pipeline.record._constants import unseen
+from spikesam.pipeline.record.constants import unseen
 
 
 class ReadoutMembranes:

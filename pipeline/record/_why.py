@@ -25,7 +25,6 @@ from spikesam.pipeline.maps.methods.signed_relevance import (
 )
 from spikesam.pipeline.networks.recorded import find_class
 from spikesam.pipeline.record._batch import LayerBits
-from spikesam.pipeline.record._constants import ConstantTracker, unseen
 from spikesam.pipeline.record._followed import GRADIENTS, FollowedNeurons
 from spikesam.pipeline.record._input_axes import InputAxes, Pixels
 from spikesam.pipeline.record._layouts import Axes
@@ -38,6 +37,7 @@ from spikesam.pipeline.record._rows import (
 )
 from spikesam.pipeline.record._targets import ANSWER, UNFOLLOWED, Answered, named_targets
 from spikesam.pipeline.record._watch import find_known
+from spikesam.pipeline.record.constants import ConstantTracker, unseen
 from spikesam.recordings.maps.schema import MapHeader, MapLayer, Parameter
 from spikesam.recordings.maps.writer import make_map_record, writing_maps
 from spikesam.recordings.raster.reader import RasterReader

@@ -31,9 +31,9 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from spikesam.common.errors import InputError
 from spikesam.pipeline.imports.torch.call import tensors
 from spikesam.pipeline.imports.torch.follower import EXITS, version_of
-from spikesam.pipeline.record._memory import SharedMemory, has_gradient, is_wrapped, storage_of
 from spikesam.pipeline.record._numbers import PythonNumbers, called_by_spikesam
 from spikesam.pipeline.record._passages import Node, Passage
+from spikesam.pipeline.record.memory import SharedMemory, has_gradient, is_wrapped, storage_of
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")

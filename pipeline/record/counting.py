@@ -30,10 +30,10 @@ from spikesam.pipeline.record._attribution import (
     counted_batch,
     named,
 )
-from spikesam.pipeline.record._constants import SHAPED_ALIKE
 from spikesam.pipeline.record._exchanges import exchange_of
 from spikesam.pipeline.record._flow import Flow, Node
 from spikesam.pipeline.record._products import FACTORS, UNCOUNTED, WEIGHING, WatchedProducts
+from spikesam.pipeline.record.constants import SHAPED_ALIKE
 from spikesam.recordings.counted_operations import CountedModule, Counts
 
 

@@ -26,10 +26,10 @@ from spikesam.pipeline.record._arrangement import Arrangement
 from spikesam.pipeline.record._batch import Counts
 from spikesam.pipeline.record._layouts import named_layout
 from spikesam.pipeline.record._watch import Watch, check_names, find_known, named_modules
-from spikesam.pipeline.record._weights import refuse_missing_numbers
 from spikesam.pipeline.record._why import RecordedRelevance
 from spikesam.pipeline.record.counting import OperationCounter
 from spikesam.pipeline.record.recording import Description, Recording, SeenImages
+from spikesam.pipeline.record.weights import refuse_missing_numbers
 from spikesam.recordings.raster.schema import check_outputs
 from spikesam.recordings.raster.writer import refuse_existing
 

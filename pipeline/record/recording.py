@@ -32,10 +32,10 @@ from spikesam.pipeline.networks.checkpoint import Checkpoint, save
 from spikesam.pipeline.networks.recorded import BESIDE
 from spikesam.pipeline.record._alignment import match_network
 from spikesam.pipeline.record._batch import LayerBits, about
-from spikesam.pipeline.record._constants import unseen
 from spikesam.pipeline.record._outputs import OutputLayout, as_tensor
 from spikesam.pipeline.record._watch import Watch
 from spikesam.pipeline.record._why import RecordedRelevance, RelevanceSpool
+from spikesam.pipeline.record.constants import unseen
 from spikesam.pipeline.record.counting import OperationCounter
 from spikesam.recordings.counted_operations import NAME as OPERATIONS
 from spikesam.recordings.counted_operations import CountedModule, OperationsSpool

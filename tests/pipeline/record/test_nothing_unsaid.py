@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import spikesam
 from spikesam.common.errors import InputError
-from spikesam.pipeline.record._weights import refuse_missing_numbers
+from spikesam.pipeline.record.weights import refuse_missing_numbers
 from tests.pipeline.imports.models import Written, fires
 from tests.pipeline.record.hand_written import Net, Neuron, run
 
