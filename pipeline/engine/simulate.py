@@ -26,9 +26,10 @@ from spikesam.pipeline.engine.range_file import PARTS
 from spikesam.pipeline.images.pictures import MOST, Pictures, Seen, as_pictures, write_pictures
 from spikesam.pipeline.images.preprocessing import Preprocessing
 from spikesam.pipeline.images.samples import DatasetSamples, PreparedImages, Samples
-from spikesam.pipeline.networks.checkpoint import Checkpoint, checkpoint_held, load
+from spikesam.pipeline.networks.checkpoint import Checkpoint, load
 from spikesam.pipeline.networks.open_samples import open_samples
 from spikesam.pipeline.networks.precisions import in_precision
+from spikesam.pipeline.networks.recorded import network_held
 from spikesam.recordings.raster.reader import RasterReader
 from spikesam.recordings.raster.schema import check_outputs
 from spikesam.recordings.raster.writer import raster_image, remove_parts
@@ -178,7 +179,7 @@ def simulate(
 
 
 def _loaded(network: Any) -> Checkpoint | Network:
-    if isinstance(network := checkpoint_held(network), (Checkpoint, Network)):
+    if isinstance(network := network_held(network), (Checkpoint, Network)):
         return network
     if isinstance(network, (str, PathLike)):
         return load(network, "snn")

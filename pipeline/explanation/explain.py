@@ -24,7 +24,12 @@ from spikesam.common.progress import Tracker
 from spikesam.pipeline.maps.explain import explain_source, method_called, usual_method
 from spikesam.pipeline.maps.layers import PICTURED
 from spikesam.pipeline.maps.method import MapMethod, RasterMethod
-from spikesam.pipeline.networks.recorded import is_network, listed_classes, one_class
+from spikesam.pipeline.networks.recorded import (
+    is_network,
+    listed_classes,
+    network_held,
+    one_class,
+)
 from spikesam.recordings.maps.reader import MapReader
 from spikesam.recordings.raster.reader import RasterReader
 
@@ -163,7 +168,7 @@ def explain(
     }
     model = _as_model(source)
     if model is None and not isinstance(source, (str, PathLike)):
-        source = _network_held(source)
+        source = network_held(source)
     name = method or ("sam" if model is not None else usual_method(source))
     kind, _ = method_called(name)
     choices["method"] = name
@@ -447,13 +452,6 @@ def _as_model(source: Any) -> nn.Module | None:
     torch: Any = sys.modules.get("torch")
     is_module = torch is not None and isinstance(source, torch.nn.Module)
     return source if is_module else None
-
-
-def _network_held(source: Any) -> Any:
-    """The network of a conversion, with the preparation of its images where that is known."""
-    if is_network(source) or not isinstance(network := getattr(source, "network", None), Network):
-        return source
-    return network if source.preprocessing is None else source.checkpoint
 
 
 def _kind(source: Any) -> str:

@@ -104,14 +104,26 @@ def fired_by(raster: RasterReader, source: Any = None) -> Network:
 
 
 def is_network(source: Any) -> bool:
-    """True of a network, a checkpoint, its bundled name or its file; else it may be a raster."""
+    """True of a network, a checkpoint, its bundled name or its file, and a conversion; else it may
+    be a raster.
+    """
     # Here, because pydantic takes a while.
     from spikesam.pipeline.networks.checkpoint import Checkpoint
     from spikesam.pipeline.networks.checkpoint_files import is_checkpoint
 
     if isinstance(source, (str, PathLike)):
         return is_checkpoint(source)
-    return isinstance(source, (Network, Checkpoint))
+    return isinstance(network_held(source), (Network, Checkpoint))
+
+
+def network_held(source: Any) -> Any:
+    """The checkpoint of a conversion, or its network where nobody said how its images are prepared;
+    anything else as it is.
+    """
+    network = getattr(source, "network", None)
+    if not isinstance(network, Network) or not hasattr(type(source), "checkpoint"):
+        return source
+    return network if source.preprocessing is None else source.checkpoint
 
 
 def loaded_network(source: Any, refusal: str) -> Network | Checkpoint:
@@ -122,6 +134,7 @@ def loaded_network(source: Any, refusal: str) -> Network | Checkpoint:
     from spikesam.pipeline.networks.checkpoint import Checkpoint, load
     from spikesam.pipeline.networks.checkpoint_files import find_checkpoint
 
+    source = network_held(source)
     if not isinstance(source, (str, PathLike)):
         if not isinstance(source, (Network, Checkpoint)):
             raise InputError(refusal.format(type(source).__name__))
@@ -153,7 +166,7 @@ def class_names_of(raster: RasterReader, source: Any = None) -> tuple[str, ...]:
         with at("checkpoint metadata"):
             metadata = parse_json(text)
         return tuple(told_apart(map(str, metadata.get("class_names", ()))))
-    return tuple(told_apart(getattr(source, "class_names", ())))
+    return tuple(told_apart(getattr(network_held(source), "class_names", ())))
 
 
 def find_class(chosen: str | int, classes: int, names: Sequence[str]) -> int:

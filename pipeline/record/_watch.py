@@ -67,7 +67,7 @@ class Watch:
         self.inputs: list[Tensor] = []  # what they were given first, where that is kept
         self._called: set[Key] = set()  # in the pass at hand
         self._calls = Calls()
-        self._not_numbers: list[Tensor] = []  # for each input, True if it holds NaN
+        self._holds: dict[str, list[Tensor]] = {"NaN": [], "infinity": []}  # True by input
         self._arrangement.convolutions.begin(())
 
     @property
@@ -137,8 +137,9 @@ class Watch:
                 raise InputError(
                     f"layer {name!r}: module {module!r} was not called; leave it out with layers="
                 )
-        if any(map(bool, self._not_numbers)):
-            raise InputError("finish: the model's input holds NaN, expected numbers")
+        for what, by_input in self._holds.items():
+            if any(map(bool, by_input)):
+                raise InputError(f"finish: the model's input holds {what}, expected finite numbers")
         layers = self._batch.agreed()
         check_names(layer.name for layer in layers)
         if self._passes not in (0, 1, layers[0].steps):
@@ -172,7 +173,7 @@ class Watch:
 
     def _attach(self) -> None:
         hold = self._handles.append
-        hold(self._model.register_forward_pre_hook(self._pass_begins))
+        hold(self._model.register_forward_pre_hook(self._pass_begins, with_kwargs=True))
         for name, module in self._model.named_modules():
             if module is not self._model:
                 hold(module.register_forward_hook(partial(self._see_call, name)))
@@ -198,7 +199,7 @@ class Watch:
             handle.remove()
         self._handles.clear()
 
-    def _pass_begins(self, model: nn.Module, inputs: Any) -> None:
+    def _pass_begins(self, model: nn.Module, inputs: Any, keywords: Mapping[str, Any]) -> None:
         if self.names is not None and self._passes and self._batch.steps > self._passes:
             raise InputError(
                 "record: the model was called again before recording.finish(): call finish() after "
@@ -208,11 +209,14 @@ class Watch:
         self._passes += 1
         if self.keeps_inputs and inputs and isinstance(inputs[0], Tensor):
             self.inputs.append(inputs[0].detach().to("cpu", copy=True))
-        self._not_numbers += [
-            tensor.detach().isnan().any()
-            for tensor in inputs
+        numbers = [
+            tensor.detach()
+            for tensor in (*inputs, *keywords.values())
             if isinstance(tensor, Tensor) and tensor.is_floating_point()
         ]
+        self._holds["NaN"] += [tensor.isnan().any() for tensor in numbers]
+        # Inputs behind the first may be masks, in which infinity means "not this one".
+        self._holds["infinity"] += [tensor.isinf().any() for tensor in numbers[:1]]
         self._called.clear()
         self._calls = Calls()
         self._arrangement.convolutions.begin(inputs)

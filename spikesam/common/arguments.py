@@ -105,15 +105,28 @@ def _checked(function: Callable[P, R], expected: Mapping[str, str]) -> Callable[
         if parameter.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
     ]
     bound = by_position[:1] in (["self"], ["cls"])
-    any_option = Parameter.VAR_KEYWORD in [parameter.kind for parameter in parameters.values()]
+    kinds = {parameter.kind for parameter in parameters.values()}
+    any_option, any_number = Parameter.VAR_KEYWORD in kinds, Parameter.VAR_POSITIONAL in kinds
+    variable = {Parameter.VAR_KEYWORD, Parameter.VAR_POSITIONAL}
+    needed = [
+        parameter.name
+        for parameter in parameters.values()
+        if parameter.default is Parameter.empty and parameter.kind not in variable
+    ][bound:]
     constraints = cache(lambda: constraints_of(function, expected))
 
     @wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
         if not any_option:
             _refuse_unknown(name, parameters, kwargs)
-        # Where arguments are missing or too many, the function says so itself.
+        if len(args) > len(by_position) and not any_number:
+            raise InputError(_too_many(name, by_position[bound:], len(args) - bound))
         positional = dict(zip(by_position[bound:], args[bound:], strict=False))
+        for parameter in needed:
+            if parameter not in positional and parameter not in kwargs:
+                constraint = constraints().get(parameter)
+                expected_values = f", expected {constraint.one}" if constraint else ""
+                raise InputError(f"{name}: {parameter} is missing{expected_values}")
         with at(name):
             refuse_other_types(constraints(), {**positional, **kwargs})
         try:
@@ -153,6 +166,16 @@ def _refuse_unknown(
                 f"{function_name}: got the option {name!r}, expected some of "
                 f"help(spikesam.{function_name}){near}"
             )
+
+
+def _too_many(function_name: str, by_position: Sequence[str], count: int) -> str:
+    """The refusal of so many arguments without names."""
+    names = ", ".join(by_position)
+    most = f"at most {len(by_position)}, {names}" if by_position else "none"
+    return (
+        f"{function_name}: got {count} arguments without a name, expected {most}; name the others, "
+        f"see help(spikesam.{function_name})"
+    )
 
 
 class _Unknown(type):

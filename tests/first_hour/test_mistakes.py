@@ -48,9 +48,9 @@ class Desk:
         nn.init.constant_(next(changed.model.parameters())[0], value)
         return changed
 
-    def of_one_sample_without_numbers(self) -> Desk:
+    def with_a_sample_of(self, value: float) -> Desk:
         spikes = self.spikes.clone()
-        spikes[:, 1] = torch.nan
+        spikes[:, 1] = value
         return replace(self, spikes=spikes)
 
 
@@ -83,6 +83,20 @@ def files() -> dict[Path, bytes | None]:
 
 
 MISTAKES: dict[str, tuple[Callable[[Desk], object], str]] = {
+    # arguments
+    "nothing to view": (
+        lambda desk: spikesam.view(),  # type: ignore[call-arg]
+        "view: run is missing, expected a text or a path",
+    ),
+    "nothing to record into": (
+        lambda desk: spikesam.record(desk.model),  # type: ignore[call-arg]
+        "record: out is missing, expected a text or a path",
+    ),
+    "more arguments than there are": (
+        lambda desk: spikesam.view("mine", "alone"),  # type: ignore[call-arg]
+        "view: got 2 arguments without a name, expected at most 1, run; name the others, see "
+        "help(spikesam.view)",
+    ),
     # a model that is none, or not ready
     "an array in place of the model": (
         lambda desk: spikesam.record(np.ones(3), "new").__enter__(),
@@ -110,8 +124,12 @@ MISTAKES: dict[str, tuple[Callable[[Desk], object], str]] = {
         "record: 'layers.0.weight' holds infinity, expected finite numbers",
     ),
     "NaN in one sample": (
-        lambda desk: desk.of_one_sample_without_numbers().record(),
-        "finish: the model's input holds NaN, expected numbers",
+        lambda desk: desk.with_a_sample_of(torch.nan).record(),
+        "finish: the model's input holds NaN, expected finite numbers",
+    ),
+    "infinity in one sample": (
+        lambda desk: desk.with_a_sample_of(-torch.inf).record(),
+        "finish: the model's input holds infinity, expected finite numbers",
     ),
     "no spiking layer": (
         lambda desk: desk.of(nn.Flatten(), nn.Linear(64, 5)).record(),

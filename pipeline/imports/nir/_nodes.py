@@ -14,7 +14,7 @@ Where v_reset is not 0, membranes are counted from there, where they begin: it m
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
@@ -27,7 +27,7 @@ from spikesam.backends.network.neurons import LIF, Reset
 from spikesam.backends.network.sources import LONGEST_DELAY
 from spikesam.common.errors import at
 from spikesam.conformance._equations import Reading
-from spikesam.conformance._graph import LEAKY, SPIKING
+from spikesam.conformance._graph import LEAKY, SPIKING, kind_of
 from spikesam.pipeline.imports.nir import KEY
 from spikesam.pipeline.imports.nir._graph import (
     POOLS,
@@ -279,6 +279,7 @@ CONSTANTS = (
     "v_reset",
     "threshold",
 )
+TIMED = {"Delay", *SPIKING, *LEAKY} - {"Threshold"}  # whose equations have a time
 LONGEST = 1.0  # seconds that a neuron may remember where nothing says how long a step is
 # relative: NIR files hold float32, from which a leak or a factor 1 cannot be had any better
 CLOSE = 1e-6
@@ -338,6 +339,20 @@ class NirMembrane:
     offset: Any = 0.0
     synaptic_leak: Any = 0.0
     rest: Any = 0.0
+
+
+def step_is_unsaid(nodes: Iterable[Any], dt: float) -> bool:
+    """True if how long a step is changes what nodes do, and no constants show that it is `dt`: an
+    input that is added as it is, r·dt/τ = 1, or r·dt = 1 without τ.
+    """
+    by_kind = [(kind_of(node), node) for node in nodes]
+    timed = [node for kind, node in by_kind if kind in TIMED]
+    for node in timed:
+        time_constant = getattr(node, "tau", getattr(node, "tau_mem", 1.0))
+        drive = np.asarray(getattr(node, "r", np.nan)) * dt / np.asarray(time_constant)
+        if np.allclose(drive, 1, CLOSE, 0):
+            return False
+    return bool(timed)
 
 
 def read_membrane(neuron: Named, rules: Rules) -> tuple[NirMembrane, dict[str, Any], Shape | None]:

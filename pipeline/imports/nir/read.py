@@ -17,6 +17,7 @@ from spikesam.backends.network.consistency import LONGEST
 from spikesam.backends.network.neurons import Reset
 from spikesam.common.arguments import checked_arguments
 from spikesam.common.errors import InputError, at
+from spikesam.common.warning import warn
 from spikesam.pipeline.imports.nir import DT, KEY, _nodes, nir_library
 from spikesam.pipeline.imports.nir._files import read_graph
 from spikesam.pipeline.imports.nir._graph import (
@@ -29,7 +30,13 @@ from spikesam.pipeline.imports.nir._graph import (
     opened_graph,
     shape_of,
 )
-from spikesam.pipeline.imports.nir._nodes import SAID, Rules, from_metadata, read_neurons
+from spikesam.pipeline.imports.nir._nodes import (
+    SAID,
+    Rules,
+    from_metadata,
+    read_neurons,
+    step_is_unsaid,
+)
 from spikesam.pipeline.imports.nir._proof import prove, says_all
 from spikesam.pipeline.imports.road.build import Built, build, depths
 from spikesam.pipeline.imports.road.operations import (
@@ -85,8 +92,9 @@ def from_nir(
     ----------
     graph : a `nir.NIRGraph`, or the path of a file that `nir.write` made
     timesteps : steps of the input; needed unless :func:`to_nir` made the graph
-    dt : seconds in a step; 1e-4 if not given, as in files of snnTorch and SpikingJelly. 1 where one
-        step is one unit of time, as in files of sinabs
+    dt : seconds in a step; 1e-4 if not given, as in files of snnTorch and SpikingJelly. 1e-3 in
+        files of Norse; 1 where one step is one unit of time, as in files of sinabs. A warning says
+        so where the graph's constants do not show a step of 1e-4
     reset : "zero", which is what NIR's equations say; or "subtract", which they cannot say, for a
         network of snnTorch or sinabs that subtracts its threshold (after the leak, see
         :class:`LIF`)
@@ -139,10 +147,17 @@ def read_nir(
             seconds = real(graph_metadata.get("dt", DT) if dt is None else dt, "dt")
             expect(seconds > 0, f"dt is {seconds}", "more than 0 seconds")
         rules = Rules(seconds, dt is not None or "dt" in graph_metadata, reset, fires_at_threshold)
-        return _network(opened_graph(nir_graph), timesteps, graph_metadata, rules)
+        opened = opened_graph(nir_graph)
+        network = _network(opened, timesteps, graph_metadata, rules)
     except InputError as error:
         line = " ".join(str(error).split())  # an array in a message has several
         raise NetworkError(f"{path}: {line}" if path else line) from None
+    if not rules.dt_known and step_is_unsaid(opened.nodes.values(), DT):
+        warn(
+            f"from_nir: {path or 'the graph'} does not say how long a step is, taken as dt=1e-4 s; "
+            "files of snnTorch and SpikingJelly have 1e-4, of Norse 1e-3, of sinabs 1; give dt"
+        )
+    return network
 
 
 def _network(

@@ -581,11 +581,22 @@ def test_compare_says_of_a_conversion_that_its_model_has_no_spikes(trained):
         spikesam.compare(model, conversion, images[:2])
 
 
-def test_an_unprepared_conversion_is_not_simulated(trained):
+def test_an_unprepared_conversion_stands_for_its_network(trained):
     model, images, _ = trained
     conversion = spikesam.convert(model, images[:20], timesteps=8)
+    assert spikesam.fits(conversion).layers.equals(spikesam.fits(conversion.network).layers)
+    arrays = images[:2].numpy()
+    raster = spikesam.simulate(conversion, arrays)
+    assert raster.raster_digest == spikesam.simulate(conversion.network, arrays).raster_digest
+    costs = (spikesam.energy(raster, network=n) for n in (conversion, conversion.network))
+    assert len({*map(str, costs)}) == 1
+    layer = conversion.network.layers[0].name
+    edit = spikesam.edit(raster, network=conversion, layer=layer, all=True)
+    assert not edit.raster[layer].counts[:].any()
+    with pytest.raises(InputError, match="a plain network does not know how its images are"):
+        spikesam.simulate(conversion, ["image.png"])
     with pytest.raises(InputError, match="how images are prepared is not known; say it: convert"):
-        spikesam.simulate(conversion, images[:2].numpy())
+        spikesam.save(conversion, "not_written.safetensors")
 
 
 def test_a_checkpoint_of_it_is_written_when_asked(trained, tmp_path):

@@ -280,6 +280,40 @@ def test_infinity_is_refused_in_weights_and_taken_in_buffers() -> None:
         refuse_missing_numbers(model, "record")
 
 
+class Masked(nn.Module):
+    """Adds a mask behind its first input, where infinity means "not this one"."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lif = snntorch.Leaky(0.9, init_hidden=True)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        self.lif.reset_mem()
+        return torch.stack([self.lif((step + mask).clamp(min=0)) for step in x])
+
+
+def test_infinity_is_refused_in_the_first_input_and_nan_in_all(tmp_path: Path) -> None:
+    model, inputs = Masked().eval(), 3 * torch.rand(4, 2, 6)
+    mask = torch.tensor([0, 0, 0, -torch.inf, 0, 0])
+
+    def recorded(out: str, *args: Tensor, **named: Tensor) -> None:
+        with torch.no_grad(), spikesam.record(model, tmp_path / out) as recording:
+            recording.finish(model(*args, **named))
+
+    recorded("masked", inputs, mask)
+    recorded("named", x=inputs, mask=mask)
+    for wrong, what in ((torch.inf, "infinity"), (-torch.inf, "infinity"), (torch.nan, "NaN")):
+        broken = inputs.clone()
+        broken[2, 1, 3] = wrong
+        refusal = f"finish: the model's input holds {what}, expected finite numbers"
+        with pytest.raises(InputError, match=refusal):
+            recorded("new", broken, mask)
+        with pytest.raises(InputError, match=refusal):
+            recorded("new", x=broken, mask=mask)
+    with pytest.raises(InputError, match="the model's input holds NaN"):
+        recorded("new", inputs, mask * torch.nan)
+
+
 def test_weights_of_eight_bits_are_looked_at() -> None:
     model = Net()
     model.register_buffer("small", torch.ones(2).to(torch.float8_e5m2))

@@ -1,5 +1,6 @@
 """Graphs of every supported kind fire here as NIR's equations say, to the bit."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,10 @@ from tests.pipeline.imports.nir.graphs import (
 )
 
 T = 12
+TAKEN = (
+    "from_nir: the graph does not say how long a step is, taken as dt=1e-4 s; files of snnTorch "
+    "and SpikingJelly have 1e-4, of Norse 1e-3, of sinabs 1; give dt"
+)
 
 
 def spikes(shape: tuple[int, ...] = (2, 8, 8), density: float = 0.4) -> NDArray[np.bool_]:
@@ -210,6 +215,29 @@ def test_numbers_for_all_neurons_at_once() -> None:
     one = np.ones(())
     network = from_nir(small(neurons1=nir.LIF(4 * DT * one, 4 * one, 0 * one, one)), T)
     assert network.sha256 == from_nir(small(), T).sha256
+
+
+@pytest.mark.parametrize(
+    ("resistance", "steps", "options", "told"),
+    [
+        (4, 4, {}, False),  # r·dt/τ = 1 at a step of 1e-4 s
+        (1, 4, {}, True),
+        (1, 4, {"dt": DT}, False),
+        (1, 4 * 1e-3 / DT, {}, True),  # as Norse writes it, with a step of 1e-3 s
+    ],
+)
+def test_a_step_that_nothing_says_is_told(
+    resistance: float, steps: float, options: Any, told: bool
+) -> None:
+    def neurons(shape: tuple[int, ...]) -> Any:
+        one = np.ones(shape)
+        return nir.LIF(steps * DT * one, resistance * one, 0 * one, one)
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        from_nir(small(neurons), T, **options)
+    texts = [str(warning.message) for warning in caught]
+    assert texts == [TAKEN] * told
 
 
 def test_what_a_resistance_and_a_leak_voltage_do() -> None:
