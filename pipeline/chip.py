@@ -91,19 +91,19 @@ def main(argv: Sequence[str] | None = None) -> None:
                 chip=command.chip,
                 mapping=command.mapping,
             )
-        console.print(str(result))
-        beside = Path(command.source, NAME)
-        if beside.is_file():
-            console.print(str(beside))
+        written = [beside] if (beside := Path(command.source, NAME)).is_file() else []
         if command.out is not None:
+            simulated_on = f"a model of {result.chip.capitalize()} (SANA-FE {result.version})"
             for name in TABLES:
                 path = command.out / f"{name}.csv"
-                write_file(path, getattr(result, name).to_csv(index=False).encode())
-                console.print(str(path))
+                table = getattr(result, name).assign(simulated_on=simulated_on)
+                write_file(path, table.to_csv(index=False).encode())
+                written.append(path)
             write_file(command.out / "mapping.csv", mapping_lines(result.mapping).encode())
             draw_chip(result, command.out / "chip.png")
-            for name in ("mapping.csv", "chip.png"):
-                console.print(str(command.out / name))
+            written += [command.out / "mapping.csv", command.out / "chip.png"]
+        # Last: where nobody reads on, the files are whole.
+        console.print("\n".join([str(result), *map(str, written)]))
 
 
 if __name__ == "__main__":

@@ -93,11 +93,12 @@ register_needs(
     {
         **dict.fromkeys(
             (
-                *("Chip", "Diff", "Edit", "Energy", "Fit"),
-                *("chip", "diff", "edit", "energy", "fits", "measure"),
+                *("Diff", "Edit", "Energy"),
+                *("diff", "edit", "energy", "measure"),
             ),
             ("pandas",),
         ),
+        **dict.fromkeys(("Chip", "Fit", "chip", "fits"), ("pandas", "sanafe")),
         **dict.fromkeys(("check", "from_torch", "record", "to_torch"), ("torch",)),
         **dict.fromkeys(
             ("Comparison", "Conversion", "Monitor", "compare", "convert", "convert_checkpoint"),

@@ -142,12 +142,7 @@ def circuit_of(
     InputError : if a part of the network has none on the chip; the message names it
     """
     refuse_precision(network)
-    driven = {network.layers[place].name for place, _ in network.driven}
-    for layer in network.layers:
-        for part in parts_without(layer) if layer.name not in driven else ():
-            raise InputError(
-                f"layer {layer.name!r}: has {part}, which the model of the chip has not"
-            )
+    refuse_missing_parts(network)
     plan = plan_of(network)
     for name in edited:
         if not plan.groups[name].played:
@@ -190,6 +185,16 @@ def refuse_precision(network: Network) -> None:
             "a model of a chip plays networks in float32, this one is in fixed point, where gain × "
             "current is rounded and a chip has no such step"
         )
+
+
+def refuse_missing_parts(network: Network) -> None:
+    """Refuse a network with a part that the chip has none for."""
+    driven = {network.layers[place].name for place, _ in network.driven}
+    for layer in network.layers:
+        for part in parts_without(layer) if layer.name not in driven else ():
+            raise InputError(
+                f"layer {layer.name!r}: has {part}, which the model of the chip has not"
+            )
 
 
 def refuse_too_many(plan: Plan, most: int = MOST_SYNAPSES) -> None:

@@ -17,14 +17,20 @@ from spikesam.common.arguments import checked_arguments
 from spikesam.common.errors import InputError, at
 from spikesam.common.text import printable, shorten
 from spikesam.common.warning import warn
-from spikesam.pipeline.chips._circuit import BIAS, EDITED, Circuit, circuit_of
+from spikesam.pipeline.chips._circuit import (
+    BIAS,
+    EDITED,
+    Circuit,
+    circuit_of,
+    refuse_missing_parts,
+)
 from spikesam.pipeline.chips._ledger import PARTS, ChipCost, ChipLedger
 from spikesam.pipeline.chips._process import Simulated, simulate_on_chip
 from spikesam.pipeline.chips.description import ChipDescription, description_of
-from spikesam.pipeline.chips.mapping import Placed, placed
+from spikesam.pipeline.chips.mapping import LONGEST_GROUP, Placed, placed
 from spikesam.pipeline.chips.result_file import NAME, refuse_other, write_result
 from spikesam.pipeline.comparison.pair import Bit
-from spikesam.pipeline.cost.energy import LONGEST, in_joules, in_short
+from spikesam.pipeline.cost.energy import in_joules, in_short
 from spikesam.pipeline.drawing.notebook import Shown, png_of
 from spikesam.pipeline.edits.edit import edited_layers
 from spikesam.pipeline.engine.simulate import simulate
@@ -93,8 +99,8 @@ class Chip(Shown):
     def __repr__(self) -> str:
         """One line: what a sample takes."""
         return (
-            f"<Chip: a model of {self.chip}; a sample takes {in_seconds(self.seconds)} and "
-            f"{in_joules(self.joules)}; {self._agreement()}>"
+            f"<Chip: a model of {self.chip.capitalize()}; a sample takes "
+            f"{in_seconds(self.seconds)} and {in_joules(self.joules)}; {self._agreement()}>"
         )
 
     def _agreement(self) -> str:
@@ -114,8 +120,8 @@ class Chip(Shown):
         return [
             chip_table(self),
             "",
-            f"On a model of {self.chip} (SANA-FE {self.version}), not on silicon: a sample takes "
-            f"{in_seconds(self.seconds)} and {in_joules(self.joules)}.",
+            f"On a model of {self.chip.capitalize()} (SANA-FE {self.version}), not on silicon: "
+            f"a sample takes {in_seconds(self.seconds)} and {in_joules(self.joules)}.",
             f"{self._agreement()[0].upper()}{self._agreement()[1:]}.",
             f"Slowest: core {busiest['core']} ({busiest['layers']}), busy for "
             f"{in_seconds(busiest['busy'])} of a step of {step}.",
@@ -246,10 +252,57 @@ def _with_steps(source: Any, timesteps: int | None) -> Network | Checkpoint:
     )
     if timesteps is None:
         return loaded
+    if isinstance(loaded, Network):
+        return network_of_steps(loaded, timesteps)
+    return replace(loaded, network=network_of_steps(loaded.network, timesteps))
+
+
+def network_of_steps(network: Network, timesteps: int) -> Network:
+    """A network with other steps than its own. Its biases and gains go on as they end; an
+    InputError if they have not settled by then.
+    """
+    refuse_missing_parts(network)  # named before steps that would not help
+    layers = []
+    for layer in network.layers:
+        at_layer = f"layer {layer.name!r}"
+        inputs = tuple(
+            replace(layer_input, gain=_rows(layer_input.gain, at_layer, timesteps))
+            for layer_input in layer.inputs
+        )
+        neuron = layer.spiking_neuron
+        neuron = replace(neuron, bias=_rows(neuron.bias, at_layer, timesteps))
+        layers.append(replace(layer, inputs=inputs, neuron=neuron))
+    readout = network.readout
+    if readout.bias is not None:
+        readout = replace(readout, bias=_rows(readout.bias, "the readout", timesteps))
+    window = network.window
+    if window is not None:
+        window += timesteps - network.timesteps
     with at("timesteps"):
-        if isinstance(loaded, Network):
-            return replace(loaded, timesteps=timesteps)
-        return replace(loaded, network=replace(loaded.network, timesteps=timesteps))
+        return replace(
+            network, layers=tuple(layers), readout=readout, timesteps=timesteps, window=window
+        )
+
+
+def _rows(values: NDArray[Any], part: str, timesteps: int) -> NDArray[Any]:
+    """The bias or gain (T or 1, C) of a part of a network, for other steps than its own."""
+    if len(values) == 1:
+        return values
+    changes = np.flatnonzero((values[1:] != values[:-1]).any(axis=1))
+    settled = int(changes.max(initial=-1)) + 1  # the first step from which it is always the same
+    if settled == len(values) - 1:
+        raise InputError(
+            f"{part} has a bias or a gain that changes until its last step: nothing says how it "
+            "goes on",
+            argument="timesteps",
+        )
+    if timesteps <= settled:
+        raise InputError(
+            f"got {timesteps}, expected at least {settled + 1}: {part} has a bias or a gain that "
+            f"changes until step {settled}",
+            argument="timesteps",
+        )
+    return values[np.minimum(np.arange(timesteps), settled)]
 
 
 def _played(
@@ -462,7 +515,7 @@ def chip_table(result: Chip) -> pd.DataFrame:
     sums = {"layer": "all", **result.layers.drop(columns="layer").sum()}
     sums["cores"] = len(result.cores)
     table = [
-        [printable(row["layer"], LONGEST), str(int(row["cores"]))]
+        [printable(row["layer"], LONGEST_GROUP), str(int(row["cores"]))]
         + [in_short(row[name]) for name in numbers[1:]]
         + [in_joules(row[part]) for part in (*PARTS, "joules")]
         + [in_seconds(row["busy"]) if row["layer"] != "all" else ""]
@@ -487,7 +540,7 @@ def draw_chip(result: Chip, path: Path) -> None:
     draw_mesh(
         path,
         f"A sample takes {in_seconds(result.seconds)} and {in_joules(result.joules)}",
-        f"On a model of {result.chip} (SANA-FE {result.version}), not on silicon.",
+        f"On a model of {result.chip.capitalize()} (SANA-FE {result.version}), not on silicon.",
         result.cores,
         result.cores_per_tile,
     )

@@ -23,8 +23,8 @@ from spikesam.pipeline.chips._circuit import (
     refuse_too_many,
 )
 from spikesam.pipeline.chips.description import ChipDescription, description_of
-from spikesam.pipeline.chips.mapping import placed
-from spikesam.pipeline.cost.energy import LONGEST, in_short
+from spikesam.pipeline.chips.mapping import LONGEST_GROUP, placed
+from spikesam.pipeline.cost.energy import in_short
 from spikesam.pipeline.drawing.notebook import Shown
 from spikesam.pipeline.networks.recorded import loaded_network
 
@@ -67,13 +67,14 @@ class Fit(Shown):
         return f"<Fit: {self._verdict()}>"
 
     def _verdict(self) -> str:
+        model = f"a model of {self.chip.capitalize()}"
         if self.fits:
-            return f"all {len(self.layers)} groups of neurons fit on a model of {self.chip}"
+            return f"all {len(self.layers)} groups of neurons fit on {model}"
         unfit = int((self.layers["problem"] != "").sum())
         return (
-            f"{unfit} of {len(self.layers)} groups of neurons do not fit on a model of {self.chip}"
+            f"{unfit} of {len(self.layers)} groups of neurons do not fit on {model}"
             if unfit
-            else f"the network as a whole does not fit on a model of {self.chip}"
+            else f"the network as a whole does not fit on {model}"
         )
 
     def _parts(self) -> list[Any]:
@@ -167,7 +168,7 @@ def _problems(
 def fit_table(result: Fit) -> pd.DataFrame:
     """A row for each group, as people read them."""
     rows = [
-        [printable(row["layer"], LONGEST), in_short(row["neurons"]), str(row["cores"])]
+        [printable(row["layer"], LONGEST_GROUP), in_short(row["neurons"]), str(row["cores"])]
         + ["" if np.isnan(row[name]) else in_short(row[name]) for name in ("synapses", "fan_in")]
         + [str(row["delay"]), "no: " + row["problem"] if row["problem"] else "yes"]
         for row in result.layers.to_dict("records")

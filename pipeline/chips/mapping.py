@@ -22,6 +22,7 @@ from spikesam.pipeline.chips.description import ChipDescription
 Cores = Mapping[str, Sequence[int]] | str | PathLike[str]
 Placed = dict[str, NDArray[np.int64]]
 HEADER = "layer,core"
+LONGEST_GROUP = 32  # characters of a name in a table: "block2_shortcut, 3 steps later"
 MOST_BYTES = 1 << 20
 
 

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from spikesam.pipeline.chips.chip import Chip
 
 NAME = "chip.json"
-STAMP = Stamp("spikesam-chip", 1, "what a run takes on the model of a chip")
+STAMP = Stamp("spikesam-chip", 2, "what a run takes on the model of a chip")
 LARGEST, MOST_MARKS, MOST_LAYERS = 1 << 22, 1 << 17, 1 << 12  # bytes, marks of JSON, rows
+MOST_CORES, MOST_TILES = 1 << 10, 1 << 6  # of a mesh that is drawn; tiles along a side
 BEGINNING = f'{{\n "format": "{STAMP.format}"'.encode()
 
 Count = Annotated[int, Field(ge=0, le=1 << 53)]
@@ -47,6 +48,17 @@ class LayerOnChip(_Strict):
     busy: Amount
 
 
+class CoreOnChip(_Strict):
+    """A row of :attr:`Chip.cores` that a picture of the mesh needs."""
+
+    core: Annotated[int, Field(ge=0, lt=MOST_CORES)]
+    x: Annotated[int, Field(ge=0, lt=MOST_TILES)]
+    y: Annotated[int, Field(ge=0, lt=MOST_TILES)]
+    layers: Annotated[str, Field(max_length=LONGEST_NAME)]
+    received: Amount
+    busy: Amount
+
+
 class RunOnChip(_Strict):
     """The cost of a run on the model of a chip: J and s of a sample, and s of a step."""
 
@@ -54,7 +66,8 @@ class RunOnChip(_Strict):
     chip: Literal[CHIPS]  # type: ignore[valid-type]
     version: Annotated[str, Field(max_length=LONGEST_NAME)]
     samples: Count
-    cores: Count
+    cores: Annotated[Many[CoreOnChip], Field(min_length=1, max_length=MOST_CORES)]
+    cores_per_tile: Annotated[int, Field(ge=1, le=MOST_CORES)]
     bits: Count
     compared: Count
     joules: Amount
@@ -85,7 +98,14 @@ def write_result(folder: Path, raster_digest: str, result: Chip) -> None:
         chip=result.chip,
         version=result.version,
         samples=len(result.samples),
-        cores=len(result.cores),
+        cores=[
+            CoreOnChip(
+                layers=printable(row["layers"], LONGEST_NAME),
+                **{name: row[name] for name in CoreOnChip.model_fields if name != "layers"},
+            )
+            for row in result.cores.to_dict("records")
+        ],
+        cores_per_tile=result.cores_per_tile,
         bits=result.bits,
         compared=result.compared,
         joules=result.joules,
@@ -110,4 +130,10 @@ def read_result(path: Path) -> RunOnChip:
         row.model_copy(update={"layer": printable(row.layer, LONGEST_NAME)})
         for row in record.layers
     ]
-    return record.model_copy(update={"layers": layers, "version": printable(record.version)})
+    cores = [
+        core.model_copy(update={"layers": printable(core.layers, LONGEST_NAME)})
+        for core in record.cores
+    ]
+    return record.model_copy(
+        update={"layers": layers, "cores": cores, "version": printable(record.version)}
+    )

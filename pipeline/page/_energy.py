@@ -4,11 +4,13 @@ without places.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from spikesam.pipeline.chips.result_file import RunOnChip
 from spikesam.pipeline.cost.counted import CountedLedger
 from spikesam.pipeline.cost.ledger import Ledger, spread_evenly
 from spikesam.pipeline.cost.prices import PRICES
@@ -18,6 +20,11 @@ from spikesam.pipeline.page._shown_run import ShownRun
 COUNTED_ROWS = (
     "Operations were counted while the model ran, module by module; layers have updates and spikes "
     "alone. Numbers that are no spikes multiply: they are in the energy, and no operations."
+)
+
+MESH = (
+    "Squares are cores; their numbers are in the list of layers. A red edge marks the core with "
+    "the most work, and the core that receives the most messages."
 )
 
 
@@ -102,7 +109,8 @@ def chip_of_run(run: ShownRun) -> Content | None:
         "name": record.chip.capitalize(),
         "version": record.version,
         "samples": record.samples,
-        "cores": record.cores,
+        "cores": len(record.cores),
+        "mesh": _mesh(record),
         "bits": record.bits,
         "compared": record.compared,
         "joules": record.joules,
@@ -110,3 +118,16 @@ def chip_of_run(run: ShownRun) -> Content | None:
         "stepSeconds": record.step_seconds,
         "rows": [row.model_dump() for row in record.layers],
     }
+
+
+def _mesh(record: RunOnChip) -> str:
+    """The picture of the mesh of a chip as PNG in a `data:` address."""
+    import pandas as pd  # takes a second to import, as matplotlib does
+
+    from spikesam.pipeline.drawing.chip import draw_mesh
+    from spikesam.pipeline.drawing.notebook import png_of
+
+    cores = pd.DataFrame([core.model_dump() for core in record.cores])
+    title, subtitle = f"The mesh of a model of {record.chip.capitalize()}", MESH
+    drawn = png_of(lambda path: draw_mesh(path, title, subtitle, cores, record.cores_per_tile))
+    return "data:image/png;base64," + base64.b64encode(drawn).decode()

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 EXTRAS = {  # package -> extra of this project
     "anywidget": "notebook",
     "pandas": "tables",
+    "sanafe": "chip",
     "captum": "torch",
     "torch": "torch",
     "lightning": "train",
@@ -14,8 +15,8 @@ EXTRAS = {  # package -> extra of this project
     "tensorboard": "train",
     "torchvision": "train",
 }
-# The last one that is needed is named: from "tables" on, each brings those before it.
-ORDER = ("notebook", "tables", "torch", "train")
+# The last one that is needed is named: it brings those before it, of those that anything needs.
+ORDER = ("notebook", "tables", "chip", "torch", "train")
 NEEDS = dict[
     str, tuple[str, ...]
 ]()  # public name, or command -> packages that it cannot do without

@@ -42,6 +42,8 @@ def test_the_files_are_written_and_the_mapping_can_be_given_again(run: Path, cap
     assert "not on silicon" in printed and printed.endswith(f"\n{run / NAME}\n")
     (content,) = runs_of(report(run))
     layers = pd.read_csv(out / "layers.csv")
+    assert {*layers["simulated_on"]} == {"a model of Loihi (SANA-FE 2.2.9)"}
+    assert content["chip"]["cores"] == len(pd.read_csv(out / "cores.csv"))
     assert [row["layer"] for row in content["chip"]["rows"]] == [*layers["layer"]]
     np.testing.assert_allclose([row["soma"] for row in content["chip"]["rows"]], layers["soma"])
 

@@ -154,12 +154,9 @@ def test_without_extras_every_name_is_there_or_says_what_to_install() -> None:
     *lines, explained = done.stdout.splitlines()
     said = dict(line.split(" ", 1) for line in lines)
     tables = dict.fromkeys(
-        (
-            *("Chip", "Diff", "Edit", "Energy", "Fit"),
-            *("chip", "diff", "edit", "energy", "fits"),
-        ),
-        "'spikesam[tables]'",
+        ("Diff", "Edit", "Energy", "diff", "edit", "energy"), "'spikesam[tables]'"
     )
+    chip = dict.fromkeys(("Chip", "Fit", "chip", "fits"), "'spikesam[chip]'")
     torch = (
         "Comparison",
         "Conversion",
@@ -174,14 +171,15 @@ def test_without_extras_every_name_is_there_or_says_what_to_install() -> None:
     )
     train = dict.fromkeys(("MonitorCallback", "train"), "'spikesam[train]'")
     notebook = {"view": "'spikesam[notebook]'"}
-    assert said == tables | dict.fromkeys(torch, "'spikesam[torch]'") | train | notebook
+    assert said == tables | chip | dict.fromkeys(torch, "'spikesam[torch]'") | train | notebook
     assert (
         explained == "explain: needs torch, which is not installed; pip install 'spikesam[torch]'"
     )
 
 
 @pytest.mark.parametrize(
-    ("command", "extra"), [("train", "train"), ("convert", "torch"), ("energy", "tables")]
+    ("command", "extra"),
+    [("train", "train"), ("convert", "torch"), ("energy", "tables"), ("chip", "chip")],
 )
 def test_without_extras_a_command_names_all_that_it_needs(
     command: str, extra: str, tmp_path: Path
@@ -189,7 +187,7 @@ def test_without_extras_a_command_names_all_that_it_needs(
     code = (
         f"import sys; sys.modules.update(dict.fromkeys({[*EXTRAS]}))\n"
         "from spikesam.pipeline.cli.main import main\n"
-        f"main([{command!r}, {'run'!r}] if {command!r} == 'energy' else [{command!r}])"
+        f"main([{command!r}, {'run'!r}] if {command!r} in ('chip', 'energy') else [{command!r}])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False

@@ -83,7 +83,11 @@ function chip(run) {
     cells: texts.map((text) => element("td", {}, text)),
   }));
   const heads = ["layer", "cores", "synapses", "neurons", "messages", "energy", "slowest core"];
-  return table(`What it takes on a model of ${run.chip.name}`, heads, rows, chipNote(run.chip), () => {});
+  const title = `What it takes on a model of ${run.chip.name}`;
+  const whole = table(title, heads, rows, chipNote(run.chip), () => {});
+  const alt = `The cores of a model of ${run.chip.name}: how long each works in a step, and how many messages reach it.`;
+  whole.node.append(element("img", { class: "graph", src: run.chip.mesh, alt }));
+  return whole;
 }
 
 function localisation(run) {

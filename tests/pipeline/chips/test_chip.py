@@ -29,7 +29,7 @@ from spikesam.pipeline.chips._circuit import Circuit, Group, circuit_of
 from spikesam.pipeline.chips._ledger import ChipLedger
 from spikesam.pipeline.chips._process import Simulated
 from spikesam.pipeline.chips._synapses import SourceSynapses, Synapses
-from spikesam.pipeline.chips.chip import _first_difference
+from spikesam.pipeline.chips.chip import _first_difference, network_of_steps
 from spikesam.pipeline.chips.description import ChipDescription, Price, description_of
 from spikesam.pipeline.chips.mapping import placed
 from spikesam.pipeline.comparison.pair import Bit
@@ -299,3 +299,29 @@ def test_the_mesh_is_drawn_with_the_cores_that_a_tile_has(tmp_path: Path) -> Non
     assert first == (0, 0)
     assert last == pytest.approx((2 / 3, 2 / 3))
     assert (tmp_path / "chip.png").stat().st_size > 1000
+
+
+def test_a_network_of_other_steps_keeps_its_settled_biases_and_refuses_others() -> None:
+    settled = np.array([[0.0], [0.0], [0.5], [0.5]], np.float32)
+    layer = Layer("fc1", Dense(np.ones((1, 2), np.float32)), LIF(0.5, bias=settled))
+    readout = Readout(np.ones((1, 1), np.float32), bias=settled)
+    whole = Network((2, 1, 1), 4, (layer,), readout, "spikes")
+    for timesteps, expected in ((3, [0, 0, 0.5]), (6, [0, 0, 0.5, 0.5, 0.5, 0.5])):
+        other = network_of_steps(whole, timesteps)
+        assert other.timesteps == timesteps
+        for bias in (other.layers[0].spiking_neuron.bias, other.readout.bias):
+            assert bias is not None and bias.ravel().tolist() == expected
+    assert network_of_steps(whole, 4).sha256 == whole.sha256
+    with pytest.raises(
+        InputError, match=r"^timesteps: got 2, expected at least 3: layer 'fc1' has"
+    ):
+        network_of_steps(whole, 2)
+    restless = replace(
+        layer, neuron=LIF(0.5, bias=settled * np.arange(4, dtype=np.float32)[:, None])
+    )
+    with pytest.raises(InputError, match=r"^timesteps: layer 'fc1' has .* until its last step"):
+        network_of_steps(replace(whole, layers=(restless,)), 6)
+    of_steps = np.array([[1.0], [2.0], [3.0], [4.0]], np.float32)
+    of_bntt = replace(layer, inputs=(replace(layer.inputs[0], gain=of_steps),))
+    with pytest.raises(InputError, match=r"^layer 'fc1': has gains that change from step to step"):
+        network_of_steps(replace(whole, layers=(of_bntt,)), 6)

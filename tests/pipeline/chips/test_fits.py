@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import spikesam
@@ -22,6 +23,7 @@ from spikesam.common.errors import InputError
 from spikesam.pipeline import fits as command
 from spikesam.pipeline.chips import fits as module
 from spikesam.pipeline.chips._circuit import circuit_of
+from spikesam.pipeline.chips.fits import Fit, fit_table
 
 pytest.importorskip("sanafe")
 
@@ -60,8 +62,15 @@ def test_sizes_are_those_worked_by_hand() -> None:
     assert sum(row[2] for row in sizes.values()) == sum(
         len(part.weights) for part in circuit_of(network()).synapses
     )
-    assert "a model of loihi" in repr(result)
+    assert "a model of Loihi" in repr(result)
     assert "not of silicon" in str(result)
+
+
+def test_the_table_has_whole_names_of_relays() -> None:
+    names = ["block2_shortcut, 2 steps later", "block2_shortcut, 3 steps later"]
+    counts = {"neurons": 1, "cores": 1, "synapses": 1, "fan_in": 1, "delay": 1, "problem": ""}
+    layers = pd.DataFrame([{"layer": name, **counts} for name in names])
+    assert fit_table(Fit(layers, (), "loihi", "2.2.9", 128))["layer"].tolist() == names
 
 
 def test_what_does_not_fit_is_named() -> None:
@@ -91,7 +100,7 @@ def test_limits_of_the_whole_network_are_named(monkeypatch: pytest.MonkeyPatch) 
 def test_the_command_prints_the_table(tmp_path: Any, capsys: Any) -> None:
     spikesam.save(network(), tmp_path / "small.safetensors")
     command.main([str(tmp_path / "small.safetensors")])
-    assert "All 8 groups of neurons fit on a model of loihi" in capsys.readouterr().out
+    assert "All 8 groups of neurons fit on a model of Loihi" in capsys.readouterr().out
     spikesam.save(network(1e9), tmp_path / "large.safetensors")
     with pytest.raises(SystemExit, match="1"):
         command.main([str(tmp_path / "large.safetensors")])

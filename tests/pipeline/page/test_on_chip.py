@@ -1,12 +1,15 @@
 """The page of a run that was simulated on the model of a chip, by a file that anybody may write."""
 
+import base64
 import json
 import shutil
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import spikesam
 from spikesam.common.errors import InputError
@@ -15,6 +18,7 @@ from spikesam.pipeline.page.write import report
 from tests.pipeline.page.pages import runs_of
 
 HOSTILE = "</script><script>alert(1)</script>"
+CORE = {"core": 5, "x": 0, "y": 1, "layers": HOSTILE, "received": 3.0, "busy": 1e-7}
 
 
 @pytest.fixture
@@ -31,7 +35,7 @@ def write(folder: Path, **changes: Any) -> None:
     parts = {"synapse": 1e-6, "soma": 2e-6, "network": 0.0}
     row = {"layer": HOSTILE, "cores": 2, **parts, "busiest": 1, "busy": 1e-7}
     amounts = {"joules": 3e-6, "seconds": 2e-6, "step_seconds": 1e-6}
-    counts = {"samples": 1, "cores": 2, "bits": 0, "compared": 6}
+    counts = {"samples": 1, "cores": [CORE], "cores_per_tile": 4, "bits": 0, "compared": 6}
     about = {"raster_digest": digest, "chip": "loihi", "version": "2.2.9"}
     content = STAMP.attributes | about | counts | amounts | {"layers": [row]} | changes
     (folder / NAME).write_text(json.dumps(content))
@@ -48,6 +52,9 @@ def test_the_result_is_on_the_page_by_layer(folder: Path) -> None:
     content, notes = shown(folder)
     assert notes == [] and (content["name"], content["stepSeconds"]) == ("Loihi", 1e-6)
     assert content["rows"][0]["layer"] == HOSTILE and content["rows"][0]["soma"] == 2e-6
+    assert content["cores"] == 1
+    picture = Image.open(BytesIO(base64.b64decode(content["mesh"].partition(",")[2])))
+    assert picture.format == "PNG" and picture.width > 400
     assert HOSTILE not in (folder.parent / "page.html").read_text()
 
 
@@ -57,11 +64,15 @@ def test_the_result_is_on_the_page_by_layer(folder: Path) -> None:
         ({"raster_digest": "0" * 64}, "It is of an earlier raster than raster.h5"),
         ({"raster_digest": 7}, "raster_digest is 7"),
         ({"format": "spikesam-raster"}, "is not what a run takes on the model of a chip"),
-        ({"schema_version": 2}, "schema_version is 2, expected 1"),
+        ({"schema_version": 1}, "schema_version is 1, expected 2"),
         ({"chip": "brain"}, "chip is 'brain'"),
         ({"joules": float("nan")}, "joules is nan"),
         ({"seconds": -1}, "seconds is -1"),
-        ({"cores": 1e300}, "cores is 1e+300"),
+        ({"samples": 1e300}, "samples is 1e+300"),
+        ({"cores": 2}, "cores is 2"),
+        ({"cores": [CORE | {"x": 1 << 20}]}, "x is 1048576"),
+        ({"cores": [CORE] * 2000}, "cores"),
+        ({"cores_per_tile": 0}, "cores_per_tile is 0"),
         ({"layers": []}, "layers is []"),
         ({"layers": [{}] * 5000}, "layers"),
         ({"layers": {"fc1": 1}}, "layers is {'fc1': 1}"),
