@@ -39,9 +39,9 @@ def draw_mesh(
         path, title, subtitle, key_left + KEY * ceil(len(names) / of_key), high + 1.7
     ) as canvas:
         for number, name in enumerate(names):
-            column, line = divmod(number, of_key)
+            key_column, line = divmod(number, of_key)
             text = f"{number + 1}  {printable(name, LONGEST_KEY)}"
-            left, above = key_left + KEY * column, 0.9 + KEY_LINE * line
+            left, above = key_left + KEY * key_column, 0.9 + KEY_LINE * line
             canvas.text(left, above, text, fontsize=7, va="top")
         for number, (column, factor, label, colours) in enumerate(panels):
             axes = canvas.axes(0.5 + step * number, 0.9, wide, high)
