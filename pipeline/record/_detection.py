@@ -37,7 +37,11 @@ class Grid:
         if not self.fits or not values.numel():
             return
         try:
-            self._see(values.detach().float())
+            numbers = values.detach().float()
+            row = numbers[(0,) * (numbers.ndim - 1)]  # enough for most that lie on no grid
+            for part in (row, numbers) if row.numel() < numbers.numel() else (numbers,):
+                if self.fits:
+                    self._see(part)
         except RuntimeError:  # quantised or sparse, on no device, or otherwise not to be looked at
             self.fits = False
 
@@ -93,20 +97,19 @@ def find_firing(probes: Mapping[str, Probe]) -> list[str]:
     return [name for name in firing if not set(_parts(name, probes)) & set(firing)]
 
 
-def find_firing_beside(probes: Mapping[str, Probe], known: Iterable[str]) -> list[str]:
-    """The names of the modules that fire though they are not among the known ones, hold none, and
-    lie in none.
-    """
+def find_firing_beside(probes: Mapping[str, Probe]) -> list[str]:
+    """The names of the modules that fire, but for those that hold others that do."""
     firing = [name for name, probe in _makers(probes).items() if probe.left.unit]
+    return [name for name in firing if not set(_parts(name, probes)) & set(firing)]
+
+
+def beside(names: Iterable[str], known: Iterable[str]) -> set[str]:
+    """The names of the modules that are not among the known ones, hold none, and lie in none."""
     known = {*known}
     holders = set[str]().union(*map(_above, known))
-    return [
-        name
-        for name in firing
-        if name not in known | holders
-        and known.isdisjoint(_above(name))
-        and not set(_parts(name, probes)) & set(firing)
-    ]
+    return {
+        name for name in names if name not in known | holders and known.isdisjoint(_above(name))
+    }
 
 
 def _makers(probes: Mapping[str, Probe]) -> dict[str, Probe]:

@@ -62,21 +62,27 @@ class ShareRule:
         self.lowest = None if neuron.min_v_mem is None else constant(neuron.min_v_mem)
 
     @cached_property
+    def gains(self) -> bool:
+        """True if a current is not what arrives."""
+        return bool((self.gain != 1).any())
+
+    @cached_property
     def outlasts(self) -> bool:
         """True if a current acts in later steps, too."""
         return bool(self.synaptic_leak.any())
 
     def step(self, x: Tensor, before: ShareState | None) -> tuple[Tensor, Tensor]:
         """v[t] and i[t], of x[t] (B, …) and the state before; None is rest."""
-        current = x * self.gain
+        current = x * self.gain if self.gains else x
         if before is None:
             return self._held(current + self.begins), current
         if self.outlasts:
             current = torch.addcmul(current, before.current, self.synaptic_leak)
-        left = before.membrane * self.leak
         if self.to_zero:
+            left = before.membrane * self.leak
             return self._held(torch.addcmul(current, left, silent(before.spikes))), current
-        return self._held(left + current - before.spikes * self.subtracted), current
+        membrane = torch.addcmul(current, before.membrane, self.leak)
+        return self._held(membrane.addcmul_(before.spikes, self.subtracted, value=-1)), current
 
     def _held(self, membrane: Tensor) -> Tensor:
         return membrane if self.lowest is None else torch.maximum(membrane, self.lowest)
@@ -168,7 +174,10 @@ class _Neurons(torch.autograd.Function):
             if held:
                 per_membrane = torch.where(held[t], 0, per_membrane)
             per_current = per_membrane if per_current is None else per_current + per_membrane
-            torch.mul(per_current, rule.gain, out=to_x[t])
+            if rule.gains:
+                torch.mul(per_current, rule.gain, out=to_x[t])
+            else:
+                to_x[t].copy_(per_current)
             if t == 0 and not ctx.continues:
                 return None, None, gradient
             per_current = per_current * rule.synaptic_leak if rule.outlasts else None
@@ -176,5 +185,6 @@ class _Neurons(torch.autograd.Function):
             if rule.to_zero:
                 per_membrane = per_membrane * rule.leak * silent(before)
             else:
-                per_membrane = per_membrane * (rule.leak - before * rule.subtracted)
+                kept = torch.addcmul(rule.leak, before, rule.subtracted, value=-1)
+                per_membrane = per_membrane * kept
         return None, None, gradient, per_membrane, per_current

@@ -22,7 +22,7 @@ from spikesam.pipeline.imports.libraries.known import layer_name, library_that_f
 from spikesam.pipeline.record._arrangement import Arrangement, is_convolution
 from spikesam.pipeline.record._attribution import BatchSizes
 from spikesam.pipeline.record._batch import Batch, Counts, Key, LayerBits
-from spikesam.pipeline.record._detection import Probe, find_firing, find_firing_beside
+from spikesam.pipeline.record._detection import Probe, beside, find_firing, find_firing_beside
 from spikesam.pipeline.record._outputs import first_tensor
 from spikesam.pipeline.record._readout import ReadoutMembranes
 from spikesam.pipeline.record.constants import unseen
@@ -174,12 +174,14 @@ class Watch:
     def _attach(self) -> None:
         hold = self._handles.append
         hold(self._model.register_forward_pre_hook(self._pass_begins, with_kwargs=True))
+        modules = (name for name, module in self._model.named_modules() if name)
+        probed = beside(modules, self.names or ()) if self._looking else set()
         for name, module in self._model.named_modules():
             if module is not self._model:
                 hold(module.register_forward_hook(partial(self._see_call, name)))
             if is_convolution(module):
                 hold(module.register_forward_hook(self._arrangement.convolutions.see))
-            if self._looking and module is not self._model:
+            if name in probed:
                 hold(
                     module.register_forward_pre_hook(
                         partial(self._probe_input, name), with_kwargs=True
@@ -293,10 +295,10 @@ class Watch:
         idle = [name for name in names if name not in called]
         if idle and self._passes and called:
             _say(f"{_listed(idle)} not called by the model, and left out")
-        beside = find_firing_beside(self._probes, names)
-        if beside:
+        firing = find_firing_beside(self._probes)
+        if firing:
             _say(
-                f"{_listed(beside)} not recorded, but seem to fire, too; to record them, name all "
+                f"{_listed(firing)} not recorded, but seem to fire, too; to record them, name all "
                 "layers with layers="
             )
         return called if self._passes and called else dict(names)

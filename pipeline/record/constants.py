@@ -243,15 +243,18 @@ class ConstantTracker(TorchFunctionMode):
                 self._mark_storage(tensor, frozenset({self._made_of("NumPy", written.node)}))
             self._memory.look_again(tensor)
         self._transforms = self._transforms or is_wrapped(tensor)
-        if not self._makes or tensor in self._by_tensor:
+        holder = self._memory.holder(tensor)
+        if tensor.grad_fn is not None:
+            unknown = holder is None and not self._transforms
+        else:
+            unknown = holder is not None and (bool(self._running) or not holder.of_input)
+        if not unknown or not self._makes or tensor in self._by_tensor:
             return
         if any(tensor is followed for followed in self._inputs):
             return
-        holder = self._memory.holder(tensor)
         if tensor.grad_fn is not None:
-            if holder is None and not self._transforms:
-                self.mark(tensor, frozenset({self._made_of("a hidden function", tensor.grad_fn)}))
-        elif holder is not None and (self._running or not holder.of_input):
+            self.mark(tensor, frozenset({self._made_of("a hidden function", tensor.grad_fn)}))
+        elif holder is not None:
             name = "Parameter" if isinstance(tensor, nn.Parameter) else "a copy of memory"
             self.mark(tensor, frozenset({self._made_of(name, holder.node)}))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
@@ -18,7 +20,7 @@ def refuse_missing_numbers(model: nn.Module, where: str) -> None:
     for name, weights in model.state_dict().items():
         if not isinstance(weights, torch.Tensor) or is_lazy(weights):
             continue
-        if not weights.is_floating_point():
+        if not weights.is_floating_point() or _is_finite(weights):
             continue
         if weights.isnan().any():
             wrong = "NaN"
@@ -30,3 +32,10 @@ def refuse_missing_numbers(model: nn.Module, where: str) -> None:
             f"{where}: {name!r} holds {wrong}, expected finite numbers; load weights of before "
             "the training lost them"
         )
+
+
+def _is_finite(weights: torch.Tensor) -> bool:
+    """True of numbers that are all finite; False where one is not, or one pass does not tell."""
+    if weights.layout != torch.strided or weights.element_size() == 1 or not weights.numel():
+        return False
+    return all(math.isfinite(float(end)) for end in weights.detach().aminmax())  # NaN is both ends
