@@ -20,7 +20,6 @@ from pydantic import Field
 
 from spikesam.common.console import PlainConsole
 from spikesam.common.disk import readable
-from spikesam.common.progress import Tracker
 from spikesam.pipeline.cli.command_line import Positional, parse_command
 from spikesam.pipeline.cli.errors import exit_codes
 from spikesam.pipeline.cli.options import Overwrite
@@ -53,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from spikesam.pipeline.page.write import report
 
     runs = [options.run] + ([options.second] if options.second is not None else [])
-    with Tracker().show("writing the page"), warnings.catch_warnings(record=True) as warned:
+    with warnings.catch_warnings(record=True) as warned:
         path = report(
             runs,
             options.out,

@@ -323,7 +323,8 @@ def _all_outputs(weight: NDArray[Any]) -> Counts:
     Channels are in one group if weights lead from one to the other. A gap is a row or column of the
     kernel without any.
     """
-    if weight.ndim == 2 or not weight.any():
+    n_used = np.count_nonzero(weight)
+    if weight.ndim == 2 or n_used in (0, weight.size):
         return np.full(weight.shape[1:], len(weight))
     taken = weight != 0
     together, n_pairs = taken.any(axis=(2, 3)), -1

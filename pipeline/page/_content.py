@@ -90,6 +90,7 @@ def run_content(run: ShownRun, limit: int) -> Content:
     delayed = header.window not in (None, raster.timesteps)
     with_delays = f", {raster.timesteps} with the delays of layers" * delayed
     all_steps_shown = shown.steps == run.steps
+    mostly_padding = outside(run.network) if run.network else {}
     facts = [run.network_name or header.dataset, samples, steps]
     facts += [
         f"{header.backend}, {'integers' if header.precision == 'fixed' else header.precision}"
@@ -139,7 +140,10 @@ def run_content(run: ShownRun, limit: int) -> Content:
             )
             if note
         ],
-        "layers": [_layer(run, scores, layer) for layer in raster.layers],
+        "layers": [
+            _layer(run, scores, layer, _padded(mostly_padding.get(layer.name)))
+            for layer in raster.layers
+        ],
         "samples": shown.samples,
     }
 
@@ -159,7 +163,9 @@ def _graph(run: ShownRun) -> str | None:
     return "data:image/svg+xml;base64," + base64.b64encode(drawn.getvalue()).decode()
 
 
-def _layer(run: ShownRun, scores: Scores, layer: LayerSpec) -> Content:
+def _layer(
+    run: ShownRun, scores: Scores, layer: LayerSpec, padded: dict[str, list[int]] | None
+) -> Content:
     window = run.window_of(layer)
     rates = run.raster.counts(layer)[:, window].mean(axis=0) / layer.neurons
     return {
@@ -171,18 +177,17 @@ def _layer(run: ShownRun, scores: Scores, layer: LayerSpec) -> Content:
         "band": is_band(layer),
         "start": window.start,  # where the network has its first step
         "matter": min(run.steps, run.raster.steps_that_matter(layer) - window.start),
-        "padded": _padded(run, layer),
+        "padded": padded,
         "rates": [round(float(rate), 5) for rate in rates],
         "rate": run.raster.rate(layer),
         "localisation": scores.get((layer.name, None), {}),
     }
 
 
-def _padded(run: ShownRun, layer: LayerSpec) -> dict[str, list[int]] | None:
+def _padded(cells: NDArray[np.bool_] | None) -> dict[str, list[int]] | None:
     """The rows and columns whose cells see much zero padding; None where there are none, or all are
     so.
     """
-    cells = outside(run.network).get(layer.name) if run.network else None
     if cells is None or not cells.any() or cells.all():
         return None
     return {

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +16,11 @@ import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
 
+from spikesam.common.progress import Advance, Tracker
 from spikesam.pipeline.maps.layers import has_places
 from spikesam.recordings.raster.schema import LayerSpec
 
+WAIT = 2  # seconds that people wait without a bar
 LEVEL = 1  # a hundred times as fast as zlib's 9, for 5 % more bytes
 
 
@@ -74,15 +78,24 @@ def excerpt(
     """As many of the first samples as fit into `limit` bytes; if not even one does, its first
     steps.
     """
+    begun = time.perf_counter()
     first = content(0, steps)
-    size = _size(first)
+    size, seconds = _size(first), time.perf_counter() - begun
     shown = steps if size <= limit else max(1, steps * limit // size)
     by_step = {0: first} if shown == steps else {}
-    contents = list(
-        _while_they_fit(
-            lambda sample: by_step.pop(sample, None) or content(sample, shown), samples, limit
-        )
-    )
+    others = min(samples, limit // size) - 1
+    with ExitStack() as stack:
+        advance: Advance | None = None
+        if others * seconds > WAIT:
+            advance = stack.enter_context(Tracker().show("samples of the page", others + 1))
+
+        def advanced(sample: int) -> Content:
+            sample_content = by_step.pop(sample, None) or content(sample, shown)
+            if advance:
+                advance(1)
+            return sample_content
+
+        contents = list(_while_they_fit(advanced, samples, limit))
     left_out = []
     if len(contents) < samples:
         left_out.append(f"the first {len(contents)} of {samples} samples")

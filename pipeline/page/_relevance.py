@@ -27,7 +27,8 @@ from spikesam.recordings.raster.schema import LayerSpec
 NEURONS, WEIGHTS = 12_000_000, 1_000_000_000
 ASKED = 60  # seconds that `spikesam report` may take;
 LEAST, SHARE = 10, 10  # and those of a run: a tenth of its own, or ten if that is less
-OTHERS = 1  # second for other classes than the answer's
+OTHERS = 1  # second for other classes than the answer's,
+MOST_CLASSES = 20  # and so many of a sample: each takes its maps, and of 1,000 nobody looks at all
 
 
 def explains(run: ShownRun) -> bool:
@@ -48,7 +49,7 @@ def explained_in_time(run: ShownRun) -> tuple[int, int]:
     of_class = _seconds_of_class(network, run)
     samples = min(run.raster.n_samples, MOST)
     quick = int(min(OTHERS, seconds) / (of_class * samples))
-    classes = min(network.classes, max(1, quick))
+    classes = min(network.classes, MOST_CLASSES, max(1, quick))
     return int(seconds / (of_class * classes)), classes
 
 

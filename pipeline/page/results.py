@@ -71,7 +71,7 @@ def write_run_results(
             from spikesam.pipeline.page._shown_run import ShownRun, maps_beside
             from spikesam.pipeline.page.write import write_page
 
-            with tracker.time("page"), tracker.show("writing the page"):
+            with tracker.time("page"):
                 beside = tuple(maps_beside(folder, raster, stack))
                 scores = list(totals.scores.of_samples())
                 run_fields = (spec.gamma, summary, pictures, network, scores, beside)

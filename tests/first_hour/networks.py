@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from snntorch import Leaky, RLeaky, utils
 from spikingjelly.activation_based import functional, layer, neuron, surrogate
-from spikingjelly.activation_based.model.sew_resnet import BasicBlock, SEWResNet
 from torch import Tensor, nn
 
 STEPS, SAMPLES, CLASSES = 4, 3, 5
@@ -118,6 +117,9 @@ def cnn() -> OwnNetwork:
 
 def sew_resnet() -> OwnNetwork:
     """One block in each of the four stages of a SEW-ResNet."""
+    # Here, because it imports torchvision, which takes as long as torch.
+    from spikingjelly.activation_based.model.sew_resnet import BasicBlock, SEWResNet
+
     options = {"v_threshold": THRESHOLD, "surrogate_function": surrogate.ATan()}
     layers = SEWResNet(
         BasicBlock,

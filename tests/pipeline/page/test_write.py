@@ -9,8 +9,8 @@ import re
 import shlex
 import shutil
 import zlib
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from dataclasses import replace
 from math import inf
@@ -25,16 +25,23 @@ import spikesam
 from spikesam.backends.network import LIF, Conv, Input, Layer, Network, Readout
 from spikesam.backends.network.storage import read_network
 from spikesam.common.errors import InputError
+from spikesam.common.progress import Advance, Tracker
 from spikesam.pipeline.drawing.padding import outside
 from spikesam.pipeline.images.pictures import read_pictures, write_pictures
 from spikesam.pipeline.images.preprocessing import box_mask
 from spikesam.pipeline.maps.explain import explain_source
-from spikesam.pipeline.maps.relevance import relevance
+from spikesam.pipeline.maps.relevance import relevance, relevances
 from spikesam.pipeline.measures.localisation import MEASURES
 from spikesam.pipeline.measures.maps import resize_map
 from spikesam.pipeline.page._content import attention_of, spike_trains
 from spikesam.pipeline.page._packing import blob, excerpt
-from spikesam.pipeline.page._relevance import LEAST, NEURONS, explained_in_time, unexplained
+from spikesam.pipeline.page._relevance import (
+    LEAST,
+    MOST_CLASSES,
+    NEURONS,
+    explained_in_time,
+    unexplained,
+)
 from spikesam.pipeline.page._shown_run import open_run
 from spikesam.pipeline.page.write import json_in_page, report, script_of
 from spikesam.pipeline.report import main
@@ -419,6 +426,31 @@ def test_relevance_of_other_classes_takes_no_more_than_a_second(
             assert explained_in_time(shown)[1] == classes
 
 
+@pytest.mark.parametrize("by_the_page", [True, False])
+def test_of_a_thousand_classes_few_are_computed(
+    by_the_page: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weight = np.random.default_rng(1).normal(size=(1000, 36)).astype(np.float32)
+    layer = Layer("conv1", Input(Conv(np.ones((1, 1, 3, 3), np.float32), padding=1)), LIF(0.9))
+    network = Network((1, 6, 6), 9, (layer,), Readout(weight), encoder="spikes")
+    inputs = np.random.default_rng(0).random((9, 1, 1, 6, 6)) < 0.5
+    spikesam.simulate(network, inputs, out=tmp_path, backend="event")
+    if not by_the_page:
+        monkeypatch.setattr("spikesam.pipeline.page._integers.MOST", 1)
+    computed: list[int] = []
+
+    def counted(network: Network, spikes: Any, targets: list[int]) -> Any:
+        computed.extend(targets)
+        return relevances(network, spikes, targets)
+
+    monkeypatch.setattr("spikesam.pipeline.page._relevance.relevances", counted)
+    (content,) = runs_of(report(tmp_path))
+    (sample,) = content["samples"]
+    assert content["explains"] is by_the_page
+    assert len(sample["classes"]) == (1000 if by_the_page else MOST_CLASSES)
+    assert computed == ([] if by_the_page else sample["classes"])  # the page computes what is asked
+
+
 def test_weights_count_in_the_time_that_relevance_takes(
     finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -480,6 +512,25 @@ def test_an_excerpt_cuts_steps_where_not_one_sample_fits() -> None:
     assert (len(shown.samples), shown.steps) == (1, 24)  # of 1,009 bytes 250 are 24 steps of 100
     assert shown.note and "the first 24 of 100 steps" in shown.note
     assert excerpt(content, 2, 10, 1000).note is None
+
+
+@pytest.mark.parametrize(("seconds", "counted"), [(0.4, []), (0.6, [("samples of the page", 5)])])
+def test_a_bar_is_shown_where_more_than_two_seconds_remain(
+    seconds: float, counted: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, bars, done = iter((0.0, seconds)), [], []
+
+    class Bars(Tracker):
+        @contextmanager
+        def show(self, text: str, total: int | None = None) -> Iterator[Advance]:
+            bars.append((text, total))
+            yield done.append
+
+    monkeypatch.setattr("spikesam.pipeline.page._packing.Tracker", Bars)
+    monkeypatch.setattr("spikesam.pipeline.page._packing.time.perf_counter", clock.__next__)
+    shown = excerpt(lambda sample, steps: {"x": sample}, 5, 10, 1000)
+    assert len(shown.samples) == 5
+    assert bars == counted and done == [1] * 5 * len(bars)
 
 
 def test_ten_images_of_six_layers_and_sixteen_steps_stay_below_two_megabytes(
