@@ -59,7 +59,7 @@ MOST_NODES = 100  # one behind the other without neurons
 
 
 GRAPH_KEYS = "timesteps", "window", "encoder", "dt", "input_range", "layers"
-READOUT_KEYS = "scale", "leak", "bias"
+READOUT_KEYS = "scale", "leak", "bias", "weight"
 
 
 @checked_arguments
@@ -370,6 +370,13 @@ class Paths:
             neuron = replace(layer.neuron, bias=bias)
             layers.append(replace(layer, inputs=inputs, neuron=neuron))
         readout = built.network.readout
+        if "weight" in readout_metadata:
+            weight = np.asarray(readout_metadata["weight"])
+            with at("readout"):
+                same = np.array_equal(weight, readout.weight)
+                expect(same, "its metadata have other weights", "those of its node")
+            # sums of currents lose the sign of a zero, which the network's hash tells
+            readout = replace(readout, weight=weight.astype(readout.weight.dtype))
         last_row = np.atleast_2d(built.answer.bias)[-1]
         bias = Told(readout_metadata, "readout").bias(readout.bias, last_row)
         return replace(built.network, layers=tuple(layers), readout=replace(readout, bias=bias))

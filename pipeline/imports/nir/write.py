@@ -33,6 +33,7 @@ from spikesam.backends.network.wiring import least_steps
 from spikesam.common.arguments import checked_arguments
 from spikesam.common.disk import write_file
 from spikesam.common.errors import at
+from spikesam.common.text import shorten
 from spikesam.common.warning import warn
 from spikesam.pipeline.imports.nir import DT, KEY, nir_library
 from spikesam.pipeline.imports.nir._graph import divided
@@ -100,7 +101,7 @@ def to_nir(
                 f"layer {bare[0]!r} has no weights, as gates, expected some in its first input"
             )
     names, steps = [layer.name for layer in network.layers], (network.timesteps, network.window)
-    level_of = levels(network) if network.late is None else network.starts
+    level_of = levels(network)
     shapes = zip(network.layers, network.shapes[1:], strict=True)
     sizes = {"input": nir_size(network.layers[0], network.input_shape)}
     sizes |= {layer.name: nir_size(layer, shape) for layer, shape in shapes}
@@ -150,10 +151,11 @@ def to_nir(
     if not network.is_chain:
         graph_metadata["layers"] = " ".join(f"{name}.neuron" for name in names)
     graph = _graph_type(nir)(nodes, edges, metadata={KEY: graph_metadata}, type_check=False)
-    if from_nir(graph).sha256 != network.sha256:
+    read_again = from_nir(graph)
+    if read_again.sha256 != network.sha256:
         raise NetworkError(
-            "to_nir: the graph does not hold this network exactly, expected numbers that NIR can "
-            "hold"
+            f"to_nir: the graph does not hold {_lost(network, read_again)} of this network "
+            "exactly, expected numbers that NIR can hold"
         )
     if path is not None:
         _write(nir, graph, Path(path), overwrite)
@@ -172,8 +174,9 @@ def to_nir(
 
 
 def levels(network: Network) -> dict[str, int]:
-    """The steps by which NIR's neurons fire earlier, where an edge takes no time: the least that
-    its spikes need.
+    """The steps by which NIR's neurons fire earlier, where an edge takes no time: those of the
+    model without delay between layers, if the network is of one; else the least that its spikes
+    need.
 
     1 where no layer on the way from the input reads the one before a step later; all its edges have
     a Delay.
@@ -183,6 +186,10 @@ def levels(network: Network) -> dict[str, int]:
         for layer in network.layers
         for source in layer.sources
     ]
+    starts = network.starts
+    late = network.late is not None
+    if late or (network.window is not None and starts["input"] == 0 and min(starts.values()) >= 0):
+        return starts
     plain = least_steps({"input": 0}, (way for way in ways if way[1] == 1))
     return least_steps(
         {"input": 0} | {name: 1 for name in network.names if name not in plain}, ways
@@ -237,7 +244,7 @@ def layer_nodes(
     assert isinstance(neuron, LIF)
     bias = neuron.bias[-1]
     first, weight_metadata = _input_nodes(name, layer.inputs[0], sizes[0], bias)
-    if not np.array_equal(neuron.bias, delayed(bias, level - 1, *steps, neuron.threshold)):
+    if not _same(neuron.bias, delayed(bias, level - 1, *steps, neuron.threshold) + 0.0):
         weight_metadata["bias"] = neuron.bias
     shape = layer.inputs[0].output_shape(_map(sizes[0]))
     nodes = [first]
@@ -305,8 +312,10 @@ def readout_nodes(
     nir, classes = nir_library(), len(readout.weight)
     readout_metadata: dict[str, Any] = {} if readout.scale == 1 else {"scale": readout.scale}
     bias = readout.bias[-1]
-    if not np.array_equal(readout.bias, delayed(bias, number, timesteps)):
+    if not _same(readout.bias, delayed(bias, number, timesteps) + 0.0):
         readout_metadata["bias"] = readout.bias
+    if not _same(readout.weight, readout.weight + 0.0):
+        readout_metadata["weight"] = readout.weight
     counted = _map(size) == (classes, 1, 1) and np.array_equal(readout.weight, np.eye(classes))
     if counted and readout.leak == 1 and not readout_metadata and not bias.any():
         return {}
@@ -398,10 +407,27 @@ def _weights(
         return weight.copy(), {}
     product = weight * gain.reshape(-1, *(1,) * (weight.ndim - 1))
     gain_metadata = {"gain": gain[0]}
-    return product, gain_metadata if np.array_equal(divided(product, gain[0]), weight) else {
+    return product, gain_metadata if _same(divided(product, gain[0]), weight) else {
         **gain_metadata,
         "weight": weight,
     }
+
+
+def _lost(network: Network, read_again: Network) -> str:
+    """The names of the parts of a network that are others after it was read again."""
+    (graph, tensors), (graph_again, tensors_again) = network.to_graph(), read_again.to_graph()
+    parts = [name for name in graph if graph[name] != graph_again.get(name)]
+    for name, numbers in tensors.items():
+        other = tensors_again.get(name)
+        if other is None or numbers.shape != other.shape or not _same(numbers, other):
+            parts.append(name)
+    return shorten(parts)
+
+
+def _same(numbers: NDArray[Any], others: NDArray[Any]) -> bool:
+    """True of the same bits: -0 is another number than 0 in a network's hash."""
+    signs = np.array_equal(np.signbit(numbers), np.signbit(others))
+    return signs and np.array_equal(numbers, others)
 
 
 def _pool(

@@ -1,6 +1,7 @@
 """A network that goes through a NIR file is the same network, whatever it holds."""
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import spikesam
+from spikesam import conformance
 from spikesam.backends.network import (
     LIF,
     Attention,
@@ -25,6 +27,8 @@ from spikesam.backends.network import (
     Source,
 )
 from spikesam.backends.network.quantise import quantise
+from spikesam.common.errors import InputError
+from spikesam.pipeline.imports.nir import write
 from spikesam.pipeline.imports.nir.read import from_nir
 from spikesam.pipeline.imports.nir.write import to_nir
 from tests.backends.graphs import FLOAT, graphs
@@ -303,3 +307,58 @@ def test_where_layers_stand_is_said_where_a_delay_hides_it() -> None:
     raster = spikesam.simulate(network, np.ones((4, 2, 3, 1, 1), bool))
     starts = [raster.header.window_of(spec).start for spec in raster.layers]
     assert starts == [0, 1, 2, 2]
+
+
+def test_networks_of_all_graphs_of_the_suite_go_back() -> None:
+    went_back = 0
+    for case in conformance.cases():
+        try:
+            network = from_nir(case.graph(), 20, dt=case.dt)
+        except InputError:  # in another test
+            continue
+        for dt in (case.dt, 0.7 * case.dt):  # with constants that are no multiples of 1/16
+            assert from_nir(to_nir(network, dt=dt)).sha256 == network.sha256, case
+        went_back += 1
+    assert went_back > 150
+
+
+def test_layers_that_read_a_delayed_input_first_keep_their_window() -> None:
+    """No layer reads what the one before fired a step ago, and yet each stands a step later."""
+    one = np.ones((1, 1), np.float32)
+    neurons = [nir.IF(np.full(1, 1e4), np.ones(1)) for _ in range(3)]
+    nodes = {
+        "input": nir.Input(np.array([1])),
+        "wait": nir.Delay(np.full(1, 1e-4)),
+        **{f"fc{number}": nir.Linear(one) for number in range(3)},
+        **{f"neurons{number}": node for number, node in enumerate(neurons)},
+        "output": nir.Output(np.array([1])),
+    }
+    chain = ["input", "wait"]
+    for number in range(3):
+        chain += [f"fc{number}", f"neurons{number}"]
+    graph = nir.NIRGraph(nodes, [*pairwise([*chain, "output"])], type_check=False)
+    network = from_nir(graph, 20, dt=1e-4)
+    assert network.window == 20
+    assert from_nir(to_nir(network)).sha256 == network.sha256
+
+
+@pytest.mark.parametrize("gain", [1.0, -0.5])
+def test_zeros_keep_their_signs(gain: float) -> None:
+    """A hash tells -0 from 0, which come from products with negative numbers."""
+    weight = np.array([[-0.0, 0.5], [0.0, 1], [0.3, -0.0]], np.float32)
+    layer = Layer("fc1", Input(weight, gain=gain), LIF(0.5, bias=[-0.0, 0.0, 0.25]))
+    readout = Readout(weight.T.copy(), bias=[-0.0, 0.0])
+    network = Network((2, 1, 1), 4, (layer,), readout, "spikes")
+    graph = to_nir(network)
+    assert from_nir(graph).sha256 == network.sha256
+    graph.nodes["readout"].metadata["spikesam"]["weight"] = np.ones((2, 3))
+    with pytest.raises(NetworkError, match="metadata have other weights, expected those of"):
+        from_nir(graph)
+
+
+def test_what_a_graph_does_not_hold_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = dense(LIF(0.5))
+    other = replace(network, layers=(Layer("fc1", network.layers[0].inputs, LIF(0.5, bias=0.25)),))
+    monkeypatch.setattr(write, "from_nir", lambda graph: other)
+    with pytest.raises(NetworkError, match=r"does not hold fc1\.bias of this network exactly"):
+        to_nir(network)
