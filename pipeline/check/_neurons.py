@@ -12,13 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from spikesam.backends.network import NetworkError
-from spikesam.pipeline.check._rule import CheckedRule, can_be_checked
+from spikesam.pipeline.check._rule import CheckedRule, why_unchecked
 from spikesam.pipeline.check.findings import Finding
 from spikesam.pipeline.check.passes import sizes_of
 from spikesam.pipeline.imports.libraries.known import library_that_fires
 from spikesam.pipeline.imports.torch.call import tensors
 from spikesam.pipeline.imports.torch.modules import NeuronModules
+from spikesam.pipeline.record.detection import Probe, beside, find_firing_beside
 
+UNKNOWN = "whose equation is not known here"
 FAR = 0.5  # of the threshold, which no membrane reached
 MANY = 0.5  # of the neurons of a layer; a smaller share that never fires is common
 
@@ -48,15 +50,17 @@ class CheckedNeurons:
         }
 
     def _rule(self, name: str, module: nn.Module) -> CheckedRule | None:
-        modules = NeuronModules()
+        modules, reason = NeuronModules(), UNKNOWN
         if modules.describes(name, module):
             try:
                 spiking = modules.describe(name, module)
-            except NetworkError:
-                spiking = None
-            if spiking is not None and can_be_checked(spiking):
-                return CheckedRule(spiking)
-        self.unchecked.append(f"the rule of {name!r}, whose equation is not known here")
+            except NetworkError as error:
+                reason = f"whose equation is not known here: {error}"
+            else:
+                reason = why_unchecked(spiking)
+                if not reason:
+                    return CheckedRule(spiking)
+        self.unchecked.append(f"the rule of {name!r}, {reason}")
         return None
 
     @contextmanager
@@ -228,3 +232,37 @@ def _steps(module: nn.Module, values: Tensor) -> Tensor:
     if axes == "BT...":
         return values.transpose(0, 1)
     return values.movedim(-1, 0) if axes == "B...T" else values
+
+
+class FiringBeside:
+    """Modules of no known library that put out spikes in a run, though none went in."""
+
+    def __init__(self, model: nn.Module, neurons: Mapping[str, nn.Module]) -> None:
+        names = [name for name, _ in model.named_modules() if name]
+        self._modules = {name: model.get_submodule(name) for name in beside(names, neurons)}
+        self._probes: dict[str, Probe] = {}
+
+    @contextmanager
+    def attached(self) -> Iterator[None]:
+        """Look within the block."""
+        handles = []
+        try:
+            for name, module in self._modules.items():
+                handles.append(module.register_forward_hook(partial(self._see, name)))
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _see(self, name: str, module: nn.Module, inputs: Any, output: Any) -> None:
+        probe = self._probes.setdefault(name, Probe())
+        probe.enter(tensors(inputs))
+        for values in tensors(output):
+            probe.left.see(values)
+
+    @property
+    def unchecked(self) -> Iterator[str]:
+        """A sentence for each of them."""
+        for name in find_firing_beside(self._probes):
+            kind = type(self._modules[name]).__name__
+            yield f"the rule of {name!r}, which puts out spikes: no library known here has {kind}"

@@ -21,17 +21,23 @@ WATCHED = 256  # neurons of a sample of which other rules are tried
 Bit = tuple[int, int, int]  # step, sample, neuron
 
 
-def can_be_checked(spiking: SpikingModule) -> bool:
-    """True if spikes follow from what arrives at a module, by its equation alone."""
-    special = (
-        spiking.recurrent or spiking.synapse or spiking.above or spiking.others or spiking.back
-    )
-    rounded = spiking.rounds or spiking.rounding or spiking.unit
-    return (
-        isinstance(spiking.neuron, LIF)
-        and not (special or rounded or spiking.delayed)
-        and spiking.levels == 1
-    )
+def why_unchecked(spiking: SpikingModule) -> str:
+    """Why spikes do not follow from what arrives at a module by its equation alone; "" if they
+    do.
+    """
+    if not isinstance(spiking.neuron, LIF):
+        return "which has no threshold"
+    if spiking.levels > 1:
+        return "which fires several spikes a step"
+    if spiking.recurrent is not None:
+        return "whose spikes come back to it"
+    if spiking.synapse is not None:
+        return "which holds its own weights"
+    if spiking.rounds or spiking.rounding or spiking.unit:
+        return "whose library rounds its states"
+    if spiking.above is not None or spiking.others or spiking.back or spiking.delayed:
+        return "which resets, or passes its spikes on, in another step than it fires"
+    return ""
 
 
 class CheckedRule:

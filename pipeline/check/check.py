@@ -19,7 +19,7 @@ from spikesam.pipeline.check._dropped import ResultUses
 from spikesam.pipeline.check._ignored import ParameterReads, ignored_input, ignored_parameters
 from spikesam.pipeline.check._modes import modes
 from spikesam.pipeline.check._multiplications import Multiplications
-from spikesam.pipeline.check._neurons import CheckedNeurons
+from spikesam.pipeline.check._neurons import CheckedNeurons, FiringBeside
 from spikesam.pipeline.check._state import left_over, states
 from spikesam.pipeline.check._trace import Trace
 from spikesam.pipeline.check.findings import SEVERITIES, Check, Finding
@@ -103,8 +103,9 @@ def check(
         Multiplications(model),
     )
     reads, uses = ParameterReads(model), ResultUses(model)
+    firing = FiringBeside(model, neurons_by_name)
     with preserved(model):
-        base = runs.run(example, uses, backends, neurons, operations, reads)
+        base = runs.run(example, uses, backends, neurons, operations, reads, firing)
         example = sized(example, takes, _first(base, neurons_by_name))
         again = runs.run(example)
     findings = [*modes(model, base), *neurons.findings(operations.others_behind)]
@@ -123,7 +124,7 @@ def check(
         for finding in findings
         if not (finding.name == "samples mixed" and finding.module in statistics)
     ]
-    unchecked += neurons.unchecked
+    unchecked += [*neurons.unchecked, *firing.unchecked]
     order = {name: place for place, name in enumerate(dict.fromkeys(c.module for c in base.calls))}
     findings.sort(
         key=lambda finding: (
@@ -171,7 +172,12 @@ class _Runs:
     def run(
         self,
         inputs: PassInputs,
-        *watchers: CheckedNeurons | Backends | Multiplications | ParameterReads | ResultUses,
+        *watchers: CheckedNeurons
+        | FiringBeside
+        | Backends
+        | Multiplications
+        | ParameterReads
+        | ResultUses,
     ) -> Trace:
         """The trace of a run."""
         model, trace = self._model, Trace()

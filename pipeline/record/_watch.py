@@ -22,10 +22,10 @@ from spikesam.pipeline.imports.libraries.known import layer_name, library_that_f
 from spikesam.pipeline.record._arrangement import Arrangement, is_convolution
 from spikesam.pipeline.record._attribution import BatchSizes
 from spikesam.pipeline.record._batch import Batch, Counts, Key, LayerBits
-from spikesam.pipeline.record._detection import Probe, beside, find_firing, find_firing_beside
 from spikesam.pipeline.record._outputs import first_tensor
 from spikesam.pipeline.record._readout import ReadoutMembranes
 from spikesam.pipeline.record.constants import unseen
+from spikesam.pipeline.record.detection import Probe, beside, find_firing, find_firing_beside
 from spikesam.recordings.schema import check_name
 
 ONE_USE = "give each use a module of its own, or hand the spikes of each over with recording.tap()"

@@ -229,7 +229,29 @@ def test_neurons_without_a_known_equation() -> None:
     model = nn.Sequential(nn.Linear(8, 12), Centred(), alpha).eval()
     found = spikesam.check(model, list(batch()))
     assert ("samples mixed", "1") in named(found)
-    assert "the rule of '2', whose equation is not known here" in found.unchecked
+    (sentence,) = (line for line in found.unchecked if line.startswith("the rule"))
+    assert sentence.startswith("the rule of '2', whose equation is not known here")
+
+
+def test_rules_that_were_not_looked_at_are_named_with_the_reason() -> None:
+    snntorch = pytest.importorskip("snntorch")
+
+    class Own(nn.Module):
+        def forward(self, currents: Tensor) -> Tensor:
+            return (currents > 0.5).float()
+
+    class Rectified(nn.Module):
+        def forward(self, currents: Tensor) -> Tensor:
+            return currents.relu()
+
+    back = snntorch.RLeaky(0.9, init_hidden=True, linear_features=12)
+    layers = (nn.Linear(8, 12), Own(), nn.Linear(12, 12), Rectified(), nn.Linear(12, 12), back)
+    model = nn.Sequential(*layers).eval()
+    unchecked = spikesam.check(model, list(batch())).unchecked
+    assert [line for line in unchecked if line.startswith("the rule")] == [
+        "the rule of '5', whose spikes come back to it",
+        "the rule of '1', which puts out spikes: no library known here has Own",
+    ]
 
 
 def test_the_model_is_as_it_was() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import spikesam
-from spikesam.pipeline.record._detection import Grid
+from spikesam.pipeline.record.detection import Grid
 from tests.pipeline.record.hand_written import AllSteps, Fire, Net, Neuron, run
 
 T, B = 6, 3
